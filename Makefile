@@ -1,0 +1,41 @@
+# Every target sets up .venv by itself when it is missing or stale; nothing needs to be installed by hand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := foundation backbones pretraining classification segmentation tracking analysis engine results benchmarks
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test static check perf clean
+
+demo: $(STAMP)
+	$(BIN)/bench demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+static: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: static test
+
+perf: $(STAMP)
+	$(BIN)/python -m tests.perf
+
+# requirements.lock holds the versions that were tested (on Python 3.11); numpy's newest there has no build for
+# Python 3.10, so an older interpreter installs from the ranges of pyproject.toml instead, and says so.
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "bench needs Python >= 3.10; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.11")'
+	@rm -f $(STAMP)
+	@$(BIN)/python -c '' 2>/dev/null || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
+	@echo "Setting up $(VENV) (first time: a few minutes) ..."
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then lock="-c requirements.lock"; \
+	  else echo "Python < 3.11: installing from the ranges of pyproject.toml, not from the tested set."; fi; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check $$lock -e '.[dev]'
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""What a backbone is: cards, architectures, checkpoint loading, cost profile."""

@@ -1,0 +1,68 @@
+"""The backbone registry: our cards, installed plug-ins, and any ``timm/<name>``. Imports torch only for timm's."""
+
+from __future__ import annotations
+
+from backbones.card import BackboneCard, Weights
+from foundation.errors import UnknownNameError
+from foundation.registry import Registry
+from foundation.suggest import did_you_mean
+
+TIMM = "timm/"
+
+
+def _to_card(name: str, value: object) -> BackboneCard:
+    """A plug-in gives a card, or a factory that timm's ``register_model`` decorated."""
+    if isinstance(value, BackboneCard):
+        return value
+    if callable(value):
+        return _timm_card(name, getattr(value, "__name__", ""), module=value.__module__)
+    raise TypeError(f"a backbone is a BackboneCard or a timm-registered factory, not {type(value).__name__}")
+
+
+BACKBONES: Registry[BackboneCard] = Registry("backbone", "bench.backbones", _to_card)
+BACKBONES.add("vit_nano", "backbones.cards:VIT_NANO")
+BACKBONES.add("vit_pico", "backbones.cards:VIT_PICO")
+
+
+def get_card(name: str) -> BackboneCard:
+    """The card of a registered backbone, or one made up for ``timm/<name>``.
+
+    Raises:
+        UnknownNameError: with the nearest names.
+        BrokenPluginError: the plug-in's own error.
+    """
+    if not name.startswith(TIMM):
+        return BACKBONES.get(name)
+    import timm
+
+    model = name.removeprefix(TIMM)
+    if not timm.is_model(model):
+        close = did_you_mean(model.split(".")[0], timm.list_models(), hint="see timm.list_models()")
+        raise UnknownNameError(f"timm has no model {model!r}{close}")
+    return _timm_card(name, model)
+
+
+def _timm_card(name: str, model: str, module: str = "") -> BackboneCard:
+    """A card from what timm knows of a model; weights are named where timm knows a hub repository."""
+    import timm
+
+    if not timm.is_model(model):
+        raise TypeError(f"{model!r} is not registered with timm; decorate the factory with register_model")
+    config = timm.get_pretrained_cfg(model, allow_unregistered=True)
+    if config is None:
+        return BackboneCard(name, model, f"timm model {model}", module=module)
+    weights = None
+    if config.hf_hub_id:
+        source = f"timm, {config.hf_hub_id}"
+        licence = config.license or "not stated"
+        weights = Weights(f"hf-hub:{config.hf_hub_id}", config.tag or "timm's", source, licence)
+    return BackboneCard(
+        name=name,
+        architecture=model,
+        summary=f"timm model {model}",
+        input_size=tuple(config.input_size),
+        mean=tuple(config.mean),
+        std=tuple(config.std),
+        weights=weights,
+        module=module,
+    )

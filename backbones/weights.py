@@ -1,0 +1,106 @@
+"""Find the weight file a run shall start from, before anything heavy is done. Imports no torch."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from backbones.card import BackboneCard
+from foundation.environment import weights_dir
+from foundation.errors import CheckpointError
+
+RANDOM = "random"
+"""What ``--checkpoint`` says when random initialisation is meant although the card has weights."""
+
+
+class Start(NamedTuple):
+    """What a run starts from: how it is initialised, and the file (``None`` for random)."""
+
+    init: Literal["random", "card", "checkpoint"]
+    file: Path | None
+    uri: str | None
+
+
+def locate_weights(card: BackboneCard, checkpoint: str | None) -> Start:
+    """Where a run's start weights are.
+
+    Args:
+        card: the backbone's card.
+        checkpoint: what the user gave: a file, ``"random"``, or nothing (then the card decides).
+
+    Raises:
+        CheckpointError: the file is missing, or the card's weights cannot be had; never random instead.
+    """
+    if checkpoint == RANDOM:
+        return Start("random", None, None)
+    if checkpoint is not None:
+        path = require_file(Path(checkpoint).expanduser())
+        return Start("checkpoint", path, str(path))
+    if card.weights is None:
+        return Start("random", None, None)
+    uri = card.weights.uri
+    scheme, _, rest = uri.partition(":")
+    path = _from_hub(card.name, rest) if scheme == "hf-hub" else _from_folder(card.name, rest)
+    return Start("card", path, uri)
+
+
+def require_file(path: Path) -> Path:
+    """The path, if a file is there.
+
+    A run never goes on without the weights it was told to start from: see ``mae-lite``, where a wrong path
+    logs "training from scratch" and the table gets a plausible wrong number.
+
+    Raises:
+        CheckpointError: nothing there, or a folder.
+    """
+    if path.is_dir():
+        raise CheckpointError(f"the checkpoint {path} is a folder; name the weight file in it")
+    if not path.is_file():
+        raise CheckpointError(
+            f"there is no checkpoint at {path}; mend the path (bench never trains from scratch in its stead; "
+            "random weights are asked for with --checkpoint random)"
+        )
+    return path
+
+
+def _from_hub(name: str, repository: str) -> Path:
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    file = "model.safetensors"
+    if isinstance(cached := try_to_load_from_cache(repository, file), str):
+        return Path(cached)
+    try:
+        _require_hub()
+        return Path(hf_hub_download(repository, file))
+    except Exception as error:  # noqa: BLE001 - the hub raises many kinds; all mean: no weights
+        raise CheckpointError(
+            f"cannot fetch the weights of {name} from the hub repository {repository} ({type(error).__name__}: "
+            f"{str(error).splitlines()[0][:120] if str(error) else 'no message'}); with no network, give the file "
+            "with --checkpoint FILE, or ask for random weights with --checkpoint random"
+        ) from error
+
+
+def _require_hub() -> None:
+    """Find out in seconds that there is no network; the hub's own client tries for half a minute.
+
+    Raises:
+        OSError: no connection (a configured proxy is trusted and not probed).
+    """
+    from huggingface_hub.constants import ENDPOINT
+
+    if not getproxies():
+        with socket.create_connection((urlsplit(ENDPOINT).hostname or "", 443), timeout=3):
+            pass
+
+
+def _from_folder(name: str, file: str) -> Path:
+    path = weights_dir() / file
+    if not path.is_file():
+        raise CheckpointError(
+            f"the weights of {name} are fetched by hand: put {file} into {weights_dir()}, "
+            "or give it with --checkpoint FILE"
+        )
+    return path

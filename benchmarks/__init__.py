@@ -1,0 +1,1 @@
+"""The front desk: command line, task registry, plan, runs, sweeps."""

@@ -1,0 +1,165 @@
+"""The command ``bench``: a thin shell over functions that return data. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from foundation.environment import VARIABLES, data_root
+from foundation.errors import BenchError, UnknownNameError
+from foundation.suggest import did_you_mean
+
+Handler = Callable[[argparse.Namespace], int]
+
+VERBS = {
+    "run": ("train and evaluate a backbone on a task", "bench run digits --backbone vit_nano"),
+    "list": ("what there is: tasks, backbones, protocols, runs", "bench list tasks"),
+    "show": ("one backbone, task or run in full", "bench show backbone vit_nano"),
+    "table": ("boards of the runs found, Markdown or CSV", "bench table --runs runs"),
+    "demo": ("a real run on embedded data, ending in a table", "bench demo"),
+    "doctor": ("what is installed, what is wrong, and the mend", "bench doctor"),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"{self.prog}: {message} (see: {self.prog} --help)\n")
+        raise SystemExit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code: 0, 1 (a failure), 2 (the user's mistake), 130 (interrupted)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith("-") and words[0] not in VERBS:
+        message = f"unknown command {words[0]!r}{did_you_mean(words[0], VERBS, hint='see: bench --help')}"
+        return _fail(UnknownNameError(message), debug=False)
+    try:
+        options = _parser().parse_args(words)
+    except SystemExit as done:  # argparse has said why
+        return int(done.code or 0)
+    options.command_line = ["bench", *words]
+    if getattr(options, "device", None) == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # mmengine takes any CUDA it sees; torch is not imported yet
+    try:
+        handler: Handler = importlib.import_module(f"benchmarks.commands.{options.verb}_command").main
+        return handler(options)
+    except KeyboardInterrupt:
+        sys.stderr.write("bench: interrupted; the same command goes on from the last checkpoint\n")
+        return 130
+    except BrokenPipeError:  # the reader of a pipe (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a sentence, not a trace
+        return _fail(error, options.debug)
+
+
+def _fail(error: Exception, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, BenchError):
+        sys.stderr.write(f"bench: {error}\n")
+        return error.exit_code
+    reason = str(error).splitlines()[0] if str(error) else "no message"
+    hint = "" if debug else "; run again with --debug for the trace"
+    sys.stderr.write(f"bench: unexpected {type(error).__name__}: {reason}{hint}\n")
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    lines = [f"  {name:8} {text}" for name, (text, _) in VERBS.items()]
+    variables = [f"  {variable.name:18} {variable.purpose}" for variable in VARIABLES]
+    parser = _Parser(
+        prog="bench",
+        usage="bench VERB [NOUN] [NAME] [options]",
+        description="What a lightweight vision-transformer backbone is worth downstream.",
+        epilog="\n".join(["verbs:", *lines, "", "environment:", *variables, "", "bench VERB --help says more."]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"bench {version('litevit-bench')}")
+    verbs = parser.add_subparsers(prog="bench", dest="verb", required=True, metavar="VERB", help=argparse.SUPPRESS)
+    for name, (text, example) in VERBS.items():
+        verb = verbs.add_parser(
+            name,
+            description=text,
+            epilog=f"example: {example}",
+        )
+        _ARGUMENTS[name](verb)
+        verb.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+        verb.add_argument("--debug", action="store_true", help="show the full trace of an error")
+    return parser
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="see: bench list tasks")
+    parser.add_argument("--backbone", required=True, help="registry name or timm/<name>")
+    parser.add_argument("--checkpoint", help="weight file to start from, or the word 'random'")
+    parser.add_argument("--protocol", help="default: the task's first (bench list protocols)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="one record each")
+    parser.add_argument("--tier", choices=("smoke", "short", "full"), default="full")
+    parser.add_argument(
+        "--set", dest="overrides", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="change the protocol's configuration, e.g. optimizer.lr=1e-3",
+    )  # fmt: skip
+    parser.add_argument("--data-root", type=Path, default=None, help="default: $BENCH_DATA, else data/")
+    parser.add_argument("--allow-partial", action="store_true", help="accept a checkpoint that fills only part")
+    parser.add_argument("--fresh", action="store_true", help="run anew although a record exists")
+    _out_and_device(parser)
+
+
+def _list_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("noun", choices=("tasks", "backbones", "protocols", "runs"))
+    _runs(parser)
+
+
+def _show_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("noun", choices=("task", "backbone", "run"))
+    parser.add_argument("name", metavar="NAME", help="a name; for a run its folder or the start of its id")
+    _runs(parser)
+
+
+def _table_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("markdown", "csv"), default="markdown")
+    _runs(parser)
+
+
+def _demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fresh", action="store_true", help="run anew although records exist")
+    _out_and_device(parser, Path("runs") / "demo")
+
+
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-root", type=Path, default=None, help="default: $BENCH_DATA, else data/")
+    _out_and_device(parser)
+
+
+def _out_and_device(parser: argparse.ArgumentParser, out: Path = Path("runs")) -> None:
+    parser.add_argument("--out", type=Path, default=out, metavar="DIR", help=f"default: {out}/")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def _runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR", help="default: runs/")
+
+
+_ARGUMENTS = {
+    "run": _run_arguments,
+    "list": _list_arguments,
+    "show": _show_arguments,
+    "table": _table_arguments,
+    "demo": _demo_arguments,
+    "doctor": _doctor_arguments,
+}
+
+__all__ = ["data_root", "main"]
+
+if __name__ == "__main__":
+    raise SystemExit(main())

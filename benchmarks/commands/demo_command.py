@@ -1,0 +1,49 @@
+"""``bench demo``: the main job on embedded real data, ending in a table."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from benchmarks.commands.run_command import as_data, line
+from benchmarks.execute import Asked, Cell, run_cell
+from benchmarks.output import write, write_json
+from foundation.environment import data_root
+from foundation.files import write_atomic
+from results.store import scan
+from results.table import build_table, to_csv, to_markdown
+
+CELLS = (("digits", "vit_nano"), ("digits", "vit_pico"))
+
+
+def main(options: Namespace) -> int:
+    """Run the cells, write the table beside them and on the screen."""
+    cells = [demo_cell(task, backbone, options) for task, backbone in CELLS]
+    if options.json:
+        write_json([as_data(cell) for cell in cells])
+        return 0
+    for cell in cells:
+        write(line(cell))
+    table = build_table(scan([options.out]))
+    files: list[Path] = []
+    for name, text in (("table.md", to_markdown(table)), ("table.csv", to_csv(table))):
+        write_atomic(options.out / name, text)
+        files.append(options.out / name)
+    write("\n" + to_markdown(table))
+    write(f"Files: {', '.join(map(str, files))}; runs in {options.out}/")
+    return 0
+
+
+def demo_cell(task: str, backbone: str, options: Namespace) -> Cell:
+    """One cell of the demo."""
+    return run_cell(
+        Asked(
+            task=task,
+            backbone=backbone,
+            data_root=data_root(),
+            out=options.out,
+            device=options.device,
+            fresh=options.fresh,
+            command=tuple(options.command_line),
+        )
+    )

@@ -1,0 +1,70 @@
+"""``bench run TASK``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from benchmarks.execute import Asked, Cell, run_cell
+from benchmarks.output import write, write_json
+from foundation.environment import data_root
+
+
+def main(options: Namespace) -> int:
+    """Do one cell a seed; the first failure ends it."""
+    cells = []
+    for seed in options.seeds:
+        cell = run_cell(
+            Asked(
+                task=options.task,
+                backbone=options.backbone,
+                protocol=options.protocol,
+                checkpoint=options.checkpoint,
+                tier=options.tier,
+                seed=seed,
+                overrides=tuple(options.overrides),
+                data_root=data_root(options.data_root),
+                out=options.out,
+                device=options.device,
+                allow_partial=options.allow_partial,
+                fresh=options.fresh,
+                command=tuple(options.command_line),
+            )
+        )
+        cells.append(cell)
+        if not options.json and _speaks():
+            write(line(cell))
+    if options.json and _speaks():
+        write_json([as_data(cell) for cell in cells])
+    return 0
+
+
+def line(cell: Cell) -> str:
+    """One line for the terminal."""
+    record = cell.record
+    head = f"{record.task} {record.protocol} {record.tier} {record.backbone.name} seed {record.seed}"
+    if record.result is None:
+        return f"{head}: {record.status}"
+    metric = record.result.metrics[record.result.primary]
+    text = f"{head}: {record.result.primary} {metric.value:.2f} {metric.unit}"
+    if metric.interval:
+        low, high = metric.interval.low, metric.interval.high
+        text += f" ({low:.2f} to {high:.2f}, {100 * metric.interval.level:.0f} % over {metric.interval.over})"
+    if cell.from_record:
+        text += "; answered from the record, --fresh runs anew"
+    return f"{text}\n  {cell.folder / 'record.json'}"
+
+
+def as_data(cell: Cell) -> dict[str, object]:
+    """The cell as plain data."""
+    return {
+        "folder": str(cell.folder),
+        "from_record": cell.from_record,
+        "record": cell.record.model_dump(mode="json"),
+    }
+
+
+def _speaks() -> bool:
+    """Of several processes only the first talks."""
+    from engine.device import world
+
+    return world()[0] == 0

@@ -1,0 +1,149 @@
+"""What is installed here, what is wrong with it, and the mend."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from foundation.environment import cache_dir, weights_dir
+from foundation.errors import UserError
+from foundation.files import require_writable
+
+State = Literal["ok", "note", "bad"]
+
+# fork -> the originals that install under the same import names
+FORKS = {
+    "onedl-mmengine": ("mmengine", "mmengine-lite"),
+    "onedl-mmcv": ("mmcv", "mmcv-lite", "mmcv-full"),
+    "onedl-mmsegmentation": ("mmsegmentation",),
+}
+REQUIRED = ("torch", "torchvision", "timm", *FORKS, "got10k", "six", "opencv-python", "numpy", "scipy")
+EXTRAS = {
+    "deploy": ("onnx", "onnxruntime", "openvino"),
+    "ray": ("ray",),
+}
+TRACKERS = ("tensorboard", "wandb", "mlflow")
+LOW_DISK_GIB = 5
+
+
+class Finding(NamedTuple):
+    """One thing looked at: what, how it is, and for anything but ``ok`` the mend."""
+
+    what: str
+    state: State
+    found: str
+    mend: str = ""
+
+
+def examine(data_root: Path, out: Path, device: str = "auto") -> list[Finding]:
+    """Look at everything that bench needs; nothing is changed but a probe file in ``out``."""
+    findings = [_python(), *_packages(), *_forks(), *_torch(device), *_extras(), *_folders(data_root, out)]
+    return [*findings, *_plugins()]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _python() -> Finding:
+    state: State = "ok" if sys.version_info >= (3, 10) else "bad"
+    return Finding("python", state, platform.python_version(), "" if state == "ok" else "use Python 3.10 or newer")
+
+
+def _packages() -> Iterator[Finding]:
+    for package in REQUIRED:
+        found = _version(package)
+        if found is None:
+            yield Finding(package, "bad", "missing", f"pip install {package}")
+        elif package == "torch" and found.split("+")[0] == "2.13.0":
+            yield Finding(
+                package,
+                "bad",
+                found,
+                "torch 2.13.0 has no matching torchvision; pip install -U torch torchvision",
+            )
+        else:
+            yield Finding(package, "ok", found)
+
+
+def _forks() -> Iterator[Finding]:
+    for fork, originals in FORKS.items():
+        for original in originals:
+            if (found := _version(original)) and _version(fork):
+                yield Finding(
+                    f"{original} beside {fork}",
+                    "bad",
+                    f"{original} {found} installs over the same files",
+                    f"pip uninstall -y {original} {fork} && pip install {fork}",
+                )
+
+
+def _torch(device: str) -> Iterator[Finding]:
+    try:
+        import torch
+        import torchvision
+
+        torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+    except (ImportError, RuntimeError, AttributeError) as error:
+        first = str(error).splitlines()[0]
+        yield Finding("torch and torchvision", "bad", first, "pip install -U torch torchvision")
+        return
+    yield Finding("threads", "ok", f"{torch.get_num_threads()} of {torch.multiprocessing.cpu_count()} cores")
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        yield Finding("device", "ok", f"cuda {torch.version.cuda}: {', '.join(names)}")
+    elif device == "cuda":
+        yield Finding("device", "bad", "no CUDA device is visible", "install a GPU driver, or use --device cpu")
+    else:
+        yield Finding("device", "note", "cpu only", "full-length segmentation and tracking runs want a GPU")
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, packages in EXTRAS.items():
+        missing = [package for package in packages if _version(package) is None]
+        if missing:
+            mend = f"if you need it: pip install 'litevit-bench[{extra}]'"
+            yield Finding(f"extra {extra}", "note", f"{', '.join(missing)} not installed", mend)
+        else:
+            yield Finding(f"extra {extra}", "ok", ", ".join(f"{p} {_version(p)}" for p in packages))
+    for tracker in TRACKERS:
+        found = _version(tracker)
+        mend = "" if found else f"if you want it: pip install {tracker}"
+        yield Finding(f"tracker {tracker}", "ok" if found else "note", found or "not installed", mend)
+
+
+def _folders(data_root: Path, out: Path) -> Iterator[Finding]:
+    if data_root.is_dir():
+        sets = sorted(path.name for path in data_root.iterdir() if path.is_dir())
+        yield Finding("data root", "ok", f"{data_root}: {', '.join(sets) or 'empty'}")
+    else:
+        mend = "name it with --data-root or $BENCH_DATA; tasks on embedded data need none"
+        yield Finding("data root", "note", f"{data_root} does not exist", mend)
+    yield Finding("weights folder", "ok", f"{weights_dir()}{'' if weights_dir().is_dir() else ' (not there yet)'}")
+    yield Finding("cache folder", "ok", f"{cache_dir()}{'' if cache_dir().is_dir() else ' (not there yet)'}")
+    try:
+        require_writable(out)
+    except UserError as error:
+        yield Finding("output folder", "bad", str(error), "name another one with --out")
+        return
+    free = shutil.disk_usage(out).free / 2**30
+    low = free < LOW_DISK_GIB
+    mend = "runs keep checkpoints; free some space or choose --out elsewhere" if low else ""
+    yield Finding("output folder", "note" if low else "ok", f"{out}, {free:.0f} GiB free", mend)
+
+
+def _plugins() -> Iterator[Finding]:
+    from backbones.registry import BACKBONES
+    from benchmarks.tasks import TASKS
+
+    for entry in (*BACKBONES.entries(), *TASKS.entries()):
+        if entry.error is not None:
+            yield Finding(f"plug-in {entry.name}", "bad", entry.error, f"mend or uninstall {entry.origin}")

@@ -1,0 +1,87 @@
+"""What there is, as data: tasks, backbones, protocols, runs. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from backbones.registry import BACKBONES, get_card
+from benchmarks.tasks import TASKS
+from foundation.registry import Entry, Registry
+
+Rows = list[dict[str, Any]]
+
+
+def list_tasks() -> Rows:
+    """One row a task; a broken plug-in carries its error."""
+
+    def facts(name: str) -> dict[str, Any]:
+        task = TASKS.get(name)
+        return {
+            "domain": task.domain,
+            "protocols": list(task.protocols),
+            "metrics": [f"{metric.name} ({metric.unit})" for metric in task.metrics],
+            "summary": task.summary,
+        }
+
+    return _rows(TASKS, facts)
+
+
+def list_backbones() -> Rows:
+    """One row a backbone; a broken plug-in carries its error."""
+
+    def facts(name: str) -> dict[str, Any]:
+        card = get_card(name)
+        return {
+            "architecture": card.architecture,
+            "input": "x".join(map(str, card.input_size)),
+            "weights": card.weights.recipe if card.weights else "random init",
+            "summary": card.summary,
+        }
+
+    return _rows(BACKBONES, facts)
+
+
+def list_protocols() -> Rows:
+    """One row a task and protocol; the first of a task is its default."""
+    return [
+        {"task": row["name"], "protocol": protocol, "default": position == 0}
+        for row in list_tasks()
+        if row["error"] is None
+        for position, protocol in enumerate(row["protocols"])
+    ]
+
+
+def list_runs(roots: Sequence[Path]) -> Rows:
+    """One row a run folder; a corrupt record carries its error."""
+    from results.store import scan
+
+    found = scan(roots)
+    rows: Rows = []
+    for folder, record in found.records:
+        value = record.result.metrics[record.result.primary].value if record.result else None
+        rows.append(
+            {
+                "run_id": record.run_id,
+                "task": record.task,
+                "protocol": record.protocol,
+                "tier": record.tier,
+                "backbone": record.backbone.name,
+                "seed": record.seed,
+                "status": record.status,
+                "primary": record.result.primary if record.result else None,
+                "value": value,
+                "folder": str(folder),
+                "error": None,
+            }
+        )
+    return rows + [{"error": fault} for fault in found.faults]
+
+
+def _rows(registry: Registry[Any], facts: Callable[[str], dict[str, Any]]) -> Rows:
+    def row(entry: Entry) -> dict[str, Any]:
+        details = facts(entry.name) if entry.error is None else {}
+        return {"name": entry.name, **details, "origin": entry.origin, "error": entry.error}
+
+    return [row(entry) for entry in registry.entries()]

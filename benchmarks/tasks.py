@@ -1,0 +1,20 @@
+"""The task registry: ours and installed plug-ins. Imports no torch."""
+
+from __future__ import annotations
+
+from engine.task import Task
+from foundation.registry import Registry
+
+
+def _to_task(name: str, value: object) -> Task:
+    """A plug-in gives a Task, or a class of them."""
+    task = value() if isinstance(value, type) and issubclass(value, Task) else value
+    if not isinstance(task, Task):
+        raise TypeError(f"a task is an engine.task.Task, not {type(value).__name__}")
+    if task.name != name:
+        raise TypeError(f"the task calls itself {task.name!r} but is registered as {name!r}")
+    return task
+
+
+TASKS: Registry[Task] = Registry("task", "bench.tasks", _to_task)
+TASKS.add("digits", "classification.digits:DIGITS")

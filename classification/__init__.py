@@ -1,0 +1,1 @@
+"""A use of a backbone: fine-tuning, linear probe, k-NN, low-shot."""

@@ -1,0 +1,1 @@
+"""What every training shares: runner glue, hooks, schedules, seeds, the Task contract."""

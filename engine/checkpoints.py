@@ -1,0 +1,170 @@
+"""Checkpoints that are whole or not there, and the choice of the best epoch on the validation split.
+
+In a run's ``checkpoints`` folder: ``step_00000012.pth`` (everything, to resume; the two newest) and
+``best_00000009.pth`` (weights only, to test and to reuse with ``--checkpoint``; the two newest).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from foundation.errors import CheckpointError
+from foundation.files import atomic_writer
+
+KEPT = 2
+
+
+class Validation(NamedTuple):
+    """One validation: the epoch (or iteration) it came after, and the value of the selection metric."""
+
+    step: int
+    value: float
+
+
+def load_safely(path: Path) -> dict[str, Any]:
+    """A checkpoint of ours as plain tensors and values.
+
+    Raises:
+        CheckpointError: unreadable.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"the checkpoint {path} cannot be read ({type(error).__name__})") from error
+    return content
+
+
+class CheckpointRunner(Runner):
+    """mmengine's Runner with checkpoints that are written in one piece and loaded safely and strictly."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> Any:
+        """As mmengine's, but the terminal is left to the progress display; the file has everything."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.setLevel(logging.ERROR)
+        return logger
+
+    @master_only
+    def save_checkpoint(self, out_dir: str, filename: str, **kwargs: Any) -> None:
+        """As mmengine's, through a temporary file, a flush to disk and a rename."""
+        partial = f".{filename}.tmp"
+        super().save_checkpoint(out_dir, partial, **kwargs)
+        path = Path(out_dir, partial)
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        path.replace(Path(out_dir, filename))
+
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Load into the model; every key must match (mmengine's default accepts any mismatch)."""
+        checkpoint = load_safely(Path(filename))
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        unwrapped(self.model).load_state_dict(checkpoint["state_dict"], strict=True)
+        self._has_loaded = True
+        return checkpoint
+
+
+class CheckpointHook(Hook):
+    """Saves after each validation, remembers every validation, and marks the best.
+
+    Ties go to the later epoch. A checkpoint is saved after its epoch's validation (mmengine's own hook saves
+    before it, and a resumed run then lacks that validation).
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, folder: Path, metric: str, higher_is_better: bool, by_epoch: bool) -> None:
+        self.folder = folder
+        self.metric = metric
+        self.sign = 1 if higher_is_better else -1
+        self.by_epoch = by_epoch
+        self.history: list[Validation] = []
+        self.resumed_from = 0
+        self._earlier_seconds = 0.0
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Training and validation time so far, over all attempts."""
+        return self._earlier_seconds + time.monotonic() - self._started
+
+    @property
+    def best(self) -> Validation:
+        """The best validation so far.
+
+        Raises:
+            CheckpointError: nothing was validated.
+        """
+        if not self.history:
+            raise CheckpointError("no validation has been made, so no epoch can be chosen")
+        return max(self.history, key=lambda item: (self.sign * item.value, item.step))
+
+    def best_file(self) -> Path:
+        """The weights of the best validation."""
+        return self.folder / f"best_{self.best.step:08d}.pth"
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Put our state in; leave the message hub's log buffers out (they need a pickle with classes)."""
+        checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
+        checkpoint["bench"] = {
+            "history": [[item.step, item.value] for item in self.history],
+            "seconds": self.seconds,
+        }
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Take our state back."""
+        self.history = [Validation(step, value) for step, value in checkpoint["bench"]["history"]]
+        self.resumed_from = checkpoint["meta"]["epoch" if self.by_epoch else "iter"]
+        self._earlier_seconds = checkpoint["bench"]["seconds"]
+        self._started = time.monotonic()
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """Remember, mark the best, save, prune."""
+        step = runner.epoch if self.by_epoch else runner.iter
+        self.history.append(Validation(step, float((metrics or {})[self.metric])))
+        if runner.rank == 0 and self.best.step == step:
+            with atomic_writer(self.best_file()) as file:
+                torch.save({"state_dict": _on_cpu(unwrapped(runner.model)), "step": step}, file)
+        meta = {"epoch": runner.epoch, "iter": runner.iter}
+        runner.save_checkpoint(str(self.folder), f"step_{step:08d}.pth", meta=meta, by_epoch=self.by_epoch)
+        if runner.rank == 0:
+            for pattern in ("step_*.pth", "best_*.pth"):
+                for old in sorted(self.folder.glob(pattern))[:-KEPT]:
+                    old.unlink()
+
+
+def newest_whole(folder: Path, warn: Any) -> Path | None:
+    """The newest checkpoint to resume from; one that cannot be read is named and the one before it is taken."""
+    for leftover in folder.glob(".*.tmp"):  # of a kill in the middle of a save
+        leftover.unlink()
+    for path in sorted(folder.glob("step_*.pth"), reverse=True):
+        try:
+            load_safely(path)
+        except CheckpointError as error:
+            warn(f"{error}; going back to the one before")
+            path.rename(path.with_suffix(".broken"))
+            continue
+        return path
+    return None
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside a distributed wrapper."""
+    inner = model.module if is_model_wrapper(model) else model
+    assert isinstance(inner, nn.Module)
+    return inner
+
+
+def _on_cpu(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu() for name, value in model.state_dict().items()}

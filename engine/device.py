@@ -1,0 +1,91 @@
+"""Devices and processes: one choice for a run, checked before anything heavy starts. torch is imported late."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from foundation.errors import BenchError, UserError
+
+V = TypeVar("V")
+
+
+def resolve_device(name: str) -> str:
+    """``cpu`` or ``cuda`` from ``auto``, ``cpu`` or ``cuda``.
+
+    mmengine moves models to CUDA wherever it sees one, so the command line hides it (``CUDA_VISIBLE_DEVICES``)
+    for ``--device cpu`` before torch is imported; here the outcome is checked.
+
+    Raises:
+        UserError: the device is not there.
+    """
+    import torch
+
+    available = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if available else "cpu"
+    if name == "cuda" and not available:
+        raise UserError("no CUDA device is visible; use --device cpu, or see: bench doctor")
+    if name == "cpu" and available:
+        raise UserError("--device cpu needs CUDA hidden before torch starts; set CUDA_VISIBLE_DEVICES=-1")
+    if name not in ("cpu", "cuda"):
+        raise UserError(f"unknown device {name!r}; choose auto, cpu or cuda (pick a GPU by CUDA_VISIBLE_DEVICES)")
+    return name
+
+
+def describe_device(device: str) -> str:
+    """The device in words, for the record."""
+    if device == "cuda":
+        import torch
+
+        return f"cuda ({torch.cuda.get_device_name()})"
+    return "cpu"
+
+
+def world() -> tuple[int, int]:
+    """Rank and number of processes, as ``torchrun`` set them (0, 1 without it)."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def start_processes() -> None:
+    """Join the process group that ``torchrun`` prepared, if any: nccl with a GPU each, else gloo.
+
+    mmengine's own ``init_dist`` calls CUDA even on a CPU, so the group is made here, before the Runner.
+    """
+    rank, size = world()
+    if size == 1:
+        return
+    import torch
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl", rank=rank, world_size=size)
+    else:
+        dist.init_process_group("gloo", rank=rank, world_size=size)
+
+
+def agree(decide: Callable[[], V]) -> V:
+    """Let rank 0 decide and tell the others; where it raises, all raise.
+
+    Raises:
+        BenchError: rank 0's own, on every rank.
+    """
+    if world()[1] == 1:
+        return decide()
+    import torch.distributed as dist
+
+    answer: list[Any] = [None]
+    if world()[0] == 0:
+        try:
+            answer = [("value", decide())]
+        except BenchError as error:
+            answer = [("error", error)]
+    dist.broadcast_object_list(answer, src=0)
+    kind, value = answer[0]
+    if kind == "error":
+        raise value
+    return value  # type: ignore[no-any-return]

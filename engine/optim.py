@@ -1,0 +1,114 @@
+"""Optimisers: parameter groups with layer-wise learning-rate decay, gradient clipping, mixed precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from timm.models import group_parameters
+from torch import nn
+
+from engine.recipe import Recipe
+from foundation.errors import UserError
+
+
+class AutocastOptimWrapper(OptimWrapper):
+    """bf16 autocast without loss scaling, on any device (mmengine's own AMP wrapper refuses the CPU)."""
+
+    def __init__(self, device_type: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.device_type = device_type
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Forward pass in bf16."""
+        with super().optim_context(model), torch.autocast(self.device_type, torch.bfloat16):
+            yield
+
+
+def layer_ids(backbone: nn.Module) -> dict[str, int]:
+    """The depth of every parameter of a timm model: 0 for the stem, rising by one a block, the head last.
+
+    Raises:
+        UserError: the model has no ``group_matcher``.
+    """
+    if not hasattr(backbone, "group_matcher"):
+        raise UserError(
+            f"{type(backbone).__name__} has no group_matcher, which layer-wise learning-rate decay needs; "
+            "give it one, or set optimizer.layer_decay=1"
+        )
+    matcher: Any = backbone.group_matcher
+    ids: dict[str, int] = group_parameters(backbone, matcher(coarse=False), reverse=True)
+    return ids
+
+
+def parameter_groups(model: nn.Module, recipe: Recipe, backbone: str = "backbone") -> list[dict[str, Any]]:
+    """Parameter groups of a task model: learning rate by depth, no weight decay where it does harm.
+
+    Args:
+        model: the task model; its timm backbone is the attribute ``backbone``, the rest counts as head.
+        recipe: gives learning rate, weight decay and layer decay.
+        backbone: the attribute's name.
+
+    Returns:
+        Groups with ``params``, ``names``, ``lr`` and ``weight_decay``; each trainable parameter is in exactly one.
+    """
+    setting = recipe.optimizer
+    trunk = getattr(model, backbone)
+    ids = layer_ids(trunk) if setting.layer_decay < 1 else {}
+    top = max(ids.values(), default=0)
+    undecayed = {f"{backbone}.{name}" for name in _undecayed(trunk)}
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        depth = ids.get(name.removeprefix(f"{backbone}."), top) if name.startswith(f"{backbone}.") else top
+        decayed = parameter.ndim > 1 and name not in undecayed
+        lr = setting.lr * setting.layer_decay ** (top - depth)
+        decay = setting.weight_decay if decayed else 0.0
+        group = groups.setdefault((depth, decayed), {"params": [], "names": [], "lr": lr, "weight_decay": decay})
+        group["params"].append(parameter)
+        group["names"].append(name)
+    return list(groups.values())
+
+
+def _undecayed(backbone: nn.Module) -> set[str]:
+    """Names a timm model wants free of weight decay (position embeddings, class token)."""
+    ask: Any = getattr(backbone, "no_weight_decay", None)
+    return set(ask()) if callable(ask) else set()
+
+
+def build_optimizer(model: nn.Module, recipe: Recipe, device: str) -> OptimWrapper:
+    """The recipe's optimiser in mmengine's wrapper (clipping, precision).
+
+    Args:
+        model: the task model, see ``parameter_groups``.
+        recipe: the training's recipe.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        UserError: fp16 without a GPU.
+    """
+    setting = recipe.optimizer
+    groups = [
+        {key: value for key, value in group.items() if key != "names"} for group in parameter_groups(model, recipe)
+    ]
+    optimizer: torch.optim.Optimizer
+    if setting.name == "AdamW":
+        betas = (setting.betas[0], setting.betas[1])
+        optimizer = torch.optim.AdamW(groups, lr=setting.lr, betas=betas)
+    else:
+        optimizer = torch.optim.SGD(groups, lr=setting.lr, momentum=setting.momentum, nesterov=setting.nesterov)
+    arguments: dict[str, Any] = {"optimizer": optimizer}
+    if recipe.clip_grad is not None:
+        arguments["clip_grad"] = {"max_norm": recipe.clip_grad}
+    if recipe.precision == "fp32":
+        return OptimWrapper(**arguments)
+    if recipe.precision == "bf16":
+        return AutocastOptimWrapper(device, **arguments)
+    if device != "cuda":
+        raise UserError("precision fp16 needs a GPU; set precision=bf16 or precision=fp32")
+    return AmpOptimWrapper(dtype="float16", **arguments)

@@ -1,0 +1,211 @@
+"""Train on one split, choose on the second, read the third once: a thin layer on mmengine's Runner."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dataset import DefaultSampler
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.model import BaseModel
+from torch.utils.data import DataLoader, default_collate
+
+from engine.checkpoints import (
+    CheckpointHook,
+    CheckpointRunner,
+    Validation,
+    load_safely,
+    newest_whole,
+    unwrapped,
+)
+from engine.device import world
+from engine.optim import build_optimizer
+from engine.progress import ProgressHook, say
+from engine.recipe import Recipe
+from engine.schedule import build_schedule
+from engine.seeds import Items, ReseedHook, SeededItems, SeededSampler, seed_all
+from foundation.errors import ConfigError, UserError
+
+_BACKENDS = {
+    "tensorboard": ("TensorboardVisBackend", "tensorboard"),
+    "wandb": ("WandbVisBackend", "wandb"),
+    "mlflow": ("MLflowVisBackend", "mlflow"),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        label: for the progress display.
+        folder: the run's folder; checkpoints and logs go below it.
+        model: mmengine model with a timm ``backbone``; ``loss`` and ``predict`` modes.
+        train, val, test: the splits' items.
+        metric: makes a fresh metric for a split of that many items; must give ``select`` among its values.
+        select: the metric the epoch is chosen by, with its unit and direction.
+        recipe: the recipe.
+        seed: the run's seed.
+        device: ``cpu`` or ``cuda``.
+        collate: items to a batch.
+    """
+
+    label: str
+    folder: Path
+    model: BaseModel
+    train: Items[Any]
+    val: Items[Any]
+    test: Items[Any]
+    metric: Callable[[int], BaseMetric]
+    select: str
+    unit: str
+    higher_is_better: bool
+    recipe: Recipe
+    seed: int
+    device: str
+    collate: Callable[[list[Any]], Any] = default_collate
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gave; ``test`` holds the test metric's values and ``metric`` itself, ``phases`` seconds."""
+
+    test: dict[str, float]
+    metric: Any
+    chosen: Validation
+    validations: int
+    weights: Path
+    phases: dict[str, float]
+    resumed_from: int
+
+
+def train_and_test(job: Job) -> Trained:
+    """Train (resuming from the job's folder), choose the epoch on val, then read test once.
+
+    Raises:
+        UserError: settings that cannot work here (batch and processes, precision, trackers).
+    """
+    checkpoints = job.folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    keeper = CheckpointHook(checkpoints, job.select, job.higher_is_better, job.recipe.by_epoch)
+    metric = job.metric(len(job.test))
+    progress = ProgressHook(job.label, job.select, job.unit)
+    # mmengine prints through stdout in places; stdout is for results
+    with contextlib.redirect_stdout(sys.stderr):
+        runner = _build_runner(job, metric, [keeper, progress])
+        resume = newest_whole(checkpoints, say)
+        if resume is not None:
+            runner._resume, runner._load_from = True, str(resume)
+        try:
+            runner.train()
+        finally:
+            progress.close()
+        training = keeper.seconds
+        if world()[1] > 1:
+            torch.distributed.barrier()
+        best = load_safely(keeper.best_file())
+        unwrapped(runner.model).load_state_dict(best["state_dict"], strict=True)
+        began = time.monotonic()
+        outcome = runner.test()
+    return Trained(
+        test=outcome,
+        metric=metric,
+        chosen=keeper.best,
+        validations=len(keeper.history),
+        weights=keeper.best_file(),
+        phases={"train_and_validate": training, "test": time.monotonic() - began},
+        resumed_from=keeper.resumed_from,
+    )
+
+
+def _build_runner(job: Job, test_metric: BaseMetric, hooks: list[Any]) -> CheckpointRunner:
+    recipe = job.recipe
+    seed_all(job.seed)
+    make_deterministic()
+    train = _train_loader(job)
+    optimizer = build_optimizer(job.model, recipe, job.device)
+    distributed = world()[1] > 1
+    wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
+    if job.device == "cpu":
+        wrapper["device_ids"] = None
+    length = {"max_epochs": recipe.epochs} if recipe.by_epoch else {"max_iters": recipe.iterations}
+    return CheckpointRunner(
+        model=job.model,
+        work_dir=str(job.folder / "logs"),
+        train_dataloader=train,
+        train_cfg={"by_epoch": recipe.by_epoch, "val_interval": recipe.val_interval, **length},
+        optim_wrapper=optimizer,
+        param_scheduler=build_schedule(recipe, len(train)),
+        val_dataloader=_test_loader(job, job.val),
+        val_cfg={},
+        val_evaluator=Evaluator(job.metric(len(job.val))),
+        test_dataloader=_test_loader(job, job.test),
+        test_cfg={},
+        test_evaluator=Evaluator(test_metric),
+        default_hooks={"checkpoint": None, "logger": {"type": "LoggerHook", "interval": 10}},
+        custom_hooks=[ReseedHook(job.seed, recipe.by_epoch), *hooks],
+        visualizer={"type": "Visualizer", "vis_backends": tracker_backends(recipe.trackers)},
+        randomness={"seed": job.seed},
+        launcher="pytorch" if distributed else "none",
+        # fork starts loader processes fast; opencv's own threads would fight with them
+        env_cfg={"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
+        experiment_name=f"{job.folder.name}_{id(job)}",
+        default_scope="mmengine",
+        cfg={"model_wrapper_cfg": wrapper} if distributed else {},
+    )
+
+
+def make_deterministic() -> None:
+    """Same seed, same machine, same number. Operations without a deterministic form only warn."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def tracker_backends(trackers: Sequence[str]) -> list[dict[str, str]]:
+    """mmengine visualisation backends of the named trackers.
+
+    Raises:
+        ConfigError: the tracker's package is not installed.
+    """
+    from importlib.util import find_spec
+
+    for name in trackers:
+        package = _BACKENDS[name][1]
+        if find_spec(package) is None:
+            raise ConfigError(
+                f"trackers names {name}, but the package {package} is not installed: pip install {package}"
+            )
+    return [{"type": _BACKENDS[name][0]} for name in trackers]
+
+
+def _train_loader(job: Job) -> DataLoader[Any]:
+    size, processes = job.recipe.batch_size, world()[1]
+    if size % processes:
+        raise UserError(f"batch_size {size} cannot be split evenly over {processes} processes; set one that can")
+    return DataLoader(
+        SeededItems(job.train),
+        batch_size=size // processes,
+        sampler=SeededSampler(job.train, shuffle=True, seed=job.seed, round_up=True),
+        num_workers=job.recipe.workers,
+        collate_fn=job.collate,
+        pin_memory=job.device == "cuda",
+    )
+
+
+def _test_loader(job: Job, items: Items[Any]) -> DataLoader[Any]:
+    return DataLoader(
+        items,  # type: ignore[arg-type]  # a map-style dataset by its methods
+        batch_size=max(1, job.recipe.batch_size // world()[1]),
+        sampler=DefaultSampler(items, shuffle=False, round_up=False),
+        num_workers=job.recipe.workers,
+        collate_fn=job.collate,
+        pin_memory=job.device == "cuda",
+    )

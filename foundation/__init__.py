@@ -1,0 +1,1 @@
+"""What every room stands on: errors, the registry class, environment variables, atomic files. Imports no torch."""

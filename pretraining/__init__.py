@@ -1,0 +1,1 @@
+"""How a backbone is made: MAE, distilled MAE (D-MAE, D2-MAE), MoCo-v3, SimMIM."""

@@ -1,0 +1,1 @@
+"""A use of a backbone: UperNet and Semantic FPN through mmsegmentation."""

@@ -1,0 +1,1 @@
+"""A use of a backbone: one-stream tracker, LaSOT scoring, deployment."""
