@@ -75,7 +75,7 @@ def _from_hub(name: str, repository: str) -> Path:
     try:
         _require_hub()
         return Path(hf_hub_download(repository, file))
-    except Exception as error:  # noqa: BLE001 - the hub raises many kinds; all mean: no weights
+    except Exception as error:
         raise CheckpointError(
             f"cannot fetch the weights of {name} from the hub repository {repository} ({type(error).__name__}: "
             f"{str(error).splitlines()[0][:120] if str(error) else 'no message'}); with no network, give the file "
