@@ -55,6 +55,11 @@ class BackboneCard:
     module: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
 
+    def identity(self) -> dict[str, Any]:
+        """What of the card can change a number (not the texts; weights count by their hash, elsewhere)."""
+        texts = ("summary", "facts", "weights", "module")
+        return {key: value for key, value in self.as_dict().items() if key not in texts}
+
     def as_dict(self) -> dict[str, Any]:
         """The card as plain data, as it stands in a record."""
         plain: dict[str, Any] = _plain(asdict(self))

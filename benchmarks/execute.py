@@ -121,7 +121,7 @@ def _resolve(asked: Asked) -> _Resolved:
             "tier": asked.tier,
         },
         candidate_part={
-            "card": card.as_dict(),
+            "card": card.identity(),
             "arguments": dict(plan.arguments),
             "init": start.init,
             "checkpoint": backbone.checkpoint.sha256 if backbone.checkpoint else None,
@@ -155,16 +155,17 @@ def _check_start(resolved: _Resolved) -> _Resolved:
     """Settle the device, and make the backbone once: weights that do not fit are refused before the run begins."""
     from backbones.create import create_backbone
     from backbones.weights import RANDOM
-    from engine.device import resolve_device
+    from engine.device import require_precision, resolve_device
 
-    request = resolved.request
+    request, device = resolved.request, resolve_device(resolved.request.device)
+    require_precision(_precision(resolved.plan), device)
     create_backbone(
         request.card,
         checkpoint=str(request.start.file) if request.start.file else RANDOM,
         allow_partial=request.allow_partial,
         **resolved.plan.arguments,
     )
-    return resolved._replace(request=replace(request, device=resolve_device(request.device)))
+    return resolved._replace(request=replace(request, device=device))
 
 
 def _choose_folder(asked: Asked, stem: str) -> tuple[Path, Record | None]:
@@ -213,7 +214,6 @@ def _opening_record(resolved: _Resolved, folder: Path, asked: Asked) -> Record:
     if (folder / "record.json").exists():
         earlier = read_record(folder)
         attempt = earlier.cost.attempts + 1 if earlier.cost else 2
-    precision = str(resolved.plan.config["recipe"].get("precision", "fp32"))
     return Record(
         run_id=resolved.identity.run_id,
         comparability=resolved.identity.comparability,
@@ -230,8 +230,12 @@ def _opening_record(resolved: _Resolved, folder: Path, asked: Asked) -> Record:
         config=dict(resolved.plan.config),
         data=Data(fingerprint=resolved.data.fingerprint, splits=dict(resolved.data.splits)),
         cost=Cost(phases={}, attempts=attempt),
-        where=describe_run(resolved.request.device, precision, list(asked.command)),
+        where=describe_run(resolved.request.device, _precision(resolved.plan), list(asked.command)),
     )
+
+
+def _precision(plan: Plan) -> str:
+    return str(plan.config["recipe"].get("precision", "fp32"))
 
 
 def _closing_record(record: Record, resolved: _Resolved, outcome: Outcome, folder: Path, seconds: float) -> Record:

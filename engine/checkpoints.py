@@ -19,7 +19,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from foundation.errors import CheckpointError
+from foundation.errors import BenchError, CheckpointError
 from foundation.files import atomic_writer
 
 KEPT = 2
@@ -56,6 +56,13 @@ class CheckpointRunner(Runner):
                 handler.setLevel(logging.ERROR)
         return logger
 
+    def _init_model_weights(self) -> None:
+        """Leave the weights alone: a job hands over a model that is initialised or loaded.
+
+        mmengine would call ``init_weights`` of every submodule, and timm's ViT has a method of that name: it
+        would throw the loaded weights away without a word.
+        """
+
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, **kwargs: Any) -> None:
         """As mmengine's, through a temporary file, a flush to disk and a rename."""
@@ -73,6 +80,33 @@ class CheckpointRunner(Runner):
         unwrapped(self.model).load_state_dict(checkpoint["state_dict"], strict=True)
         self._has_loaded = True
         return checkpoint
+
+
+class StartGuard(Hook):
+    """Stops a training whose weights are not those that were handed over (or resumed)."""
+
+    priority = "LOWEST"
+
+    def __init__(self, model: nn.Module) -> None:
+        self.expected = _sums(model)
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """A resumed run starts from the checkpoint's weights instead."""
+        self.expected = {name: _sum(value) for name, value in checkpoint["state_dict"].items()}
+
+    def before_train(self, runner: Any) -> None:
+        """Compare.
+
+        Raises:
+            BenchError: a tensor was changed between hand-over and the first step.
+        """
+        found = _sums(unwrapped(runner.model))
+        changed = sorted(name for name in self.expected | found if self.expected.get(name) != found.get(name))
+        if changed:
+            raise BenchError(
+                f"{len(changed)} tensors were changed before the first step ({', '.join(changed[:3])} ...); "
+                "the start weights would be lost, so the run stops"
+            )
 
 
 class CheckpointHook(Hook):
@@ -168,3 +202,13 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 def _on_cpu(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu() for name, value in model.state_dict().items()}
+
+
+def _sums(model: nn.Module) -> dict[str, tuple[float, float]]:
+    return {name: _sum(value) for name, value in model.state_dict().items()}
+
+
+def _sum(value: Tensor) -> tuple[float, float]:
+    """Two numbers that any re-initialisation changes; on the CPU, so that a move between devices does not."""
+    flat = value.detach().cpu().double().flatten()
+    return float(flat.sum()), float(flat.square().sum())

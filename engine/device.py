@@ -34,6 +34,16 @@ def resolve_device(name: str) -> str:
     return name
 
 
+def require_precision(precision: str, device: str) -> None:
+    """Pass only what the device can train in.
+
+    Raises:
+        UserError: fp16 without a GPU.
+    """
+    if precision == "fp16" and device != "cuda":
+        raise UserError("precision fp16 needs a GPU; set precision=bf16 or precision=fp32")
+
+
 def describe_device(device: str) -> str:
     """The device in words, for the record."""
     if device == "cuda":

@@ -11,6 +11,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from timm.models import group_parameters
 from torch import nn
 
+from engine.device import require_precision
 from engine.recipe import Recipe
 from foundation.errors import UserError
 
@@ -92,6 +93,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe, device: str) -> OptimWrapp
     Raises:
         UserError: fp16 without a GPU.
     """
+    require_precision(recipe.precision, device)
     setting = recipe.optimizer
     groups = [
         {key: value for key, value in group.items() if key != "names"} for group in parameter_groups(model, recipe)
@@ -109,6 +111,4 @@ def build_optimizer(model: nn.Module, recipe: Recipe, device: str) -> OptimWrapp
         return OptimWrapper(**arguments)
     if recipe.precision == "bf16":
         return AutocastOptimWrapper(device, **arguments)
-    if device != "cuda":
-        raise UserError("precision fp16 needs a GPU; set precision=bf16 or precision=fp32")
     return AmpOptimWrapper(dtype="float16", **arguments)

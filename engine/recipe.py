@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
 from pydantic import (
@@ -12,8 +13,12 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
+
+TRACKERS = {"tensorboard": "TensorboardVisBackend", "wandb": "WandbVisBackend", "mlflow": "MLflowVisBackend"}
+"""Where curves can go: the package, and mmengine's visualisation backend for it."""
 
 
 class Strict(BaseModel):
@@ -79,6 +84,14 @@ class Recipe(Strict):
     val_interval: PositiveInt = 1
     workers: NonNegativeInt = 0
     trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = ["tensorboard"]
+
+    @field_validator("trackers")
+    @classmethod
+    def _trackers_are_installed(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if find_spec(name) is None:
+                raise ValueError(f"{name} is not installed here; pip install {name}")
+        return names
 
     @model_validator(mode="after")
     def _one_length(self) -> Recipe:

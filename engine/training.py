@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, default_collate
 from engine.checkpoints import (
     CheckpointHook,
     CheckpointRunner,
+    StartGuard,
     Validation,
     load_safely,
     newest_whole,
@@ -27,16 +28,10 @@ from engine.checkpoints import (
 from engine.device import world
 from engine.optim import build_optimizer
 from engine.progress import ProgressHook, say
-from engine.recipe import Recipe
+from engine.recipe import TRACKERS, Recipe
 from engine.schedule import build_schedule
 from engine.seeds import Items, ReseedHook, SeededItems, SeededSampler, seed_all
-from foundation.errors import ConfigError, UserError
-
-_BACKENDS = {
-    "tensorboard": ("TensorboardVisBackend", "tensorboard"),
-    "wandb": ("WandbVisBackend", "wandb"),
-    "mlflow": ("MLflowVisBackend", "mlflow"),
-}
+from foundation.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -149,8 +144,8 @@ def _build_runner(job: Job, test_metric: BaseMetric, hooks: list[Any]) -> Checkp
         test_cfg={},
         test_evaluator=Evaluator(test_metric),
         default_hooks={"checkpoint": None, "logger": {"type": "LoggerHook", "interval": 10}},
-        custom_hooks=[ReseedHook(job.seed, recipe.by_epoch), *hooks],
-        visualizer={"type": "Visualizer", "vis_backends": tracker_backends(recipe.trackers)},
+        custom_hooks=[ReseedHook(job.seed, recipe.by_epoch), StartGuard(job.model), *hooks],
+        visualizer={"type": "Visualizer", "vis_backends": [{"type": TRACKERS[name]} for name in recipe.trackers]},
         randomness={"seed": job.seed},
         launcher="pytorch" if distributed else "none",
         # fork starts loader processes fast; opencv's own threads would fight with them
@@ -167,23 +162,6 @@ def make_deterministic() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
-
-
-def tracker_backends(trackers: Sequence[str]) -> list[dict[str, str]]:
-    """mmengine visualisation backends of the named trackers.
-
-    Raises:
-        ConfigError: the tracker's package is not installed.
-    """
-    from importlib.util import find_spec
-
-    for name in trackers:
-        package = _BACKENDS[name][1]
-        if find_spec(package) is None:
-            raise ConfigError(
-                f"trackers names {name}, but the package {package} is not installed: pip install {package}"
-            )
-    return [{"type": _BACKENDS[name][0]} for name in trackers]
 
 
 def _train_loader(job: Job) -> DataLoader[Any]:

@@ -1,0 +1,62 @@
+"""Fixtures that several test modules use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.environment import SHARED_DATA
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Bench = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test sees the user's data, weights or caches."""
+    for name in ("BENCH_DATA", "BENCH_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of shared real data; tests that use it are skipped by name where it is missing."""
+    folder = SHARED_DATA.path() or ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no shared real data at {folder} (set $BENCH_SHARED_DATA)")
+    return folder
+
+
+def run_bench(*words: str, cwd: Path | None = None, timeout: float = 300, **env: str) -> Any:
+    """``bench`` as a process of its own, from this source tree."""
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *words],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+@pytest.fixture(scope="session")
+def bench() -> Bench:
+    """Runs a ``bench`` command line in a process and returns what it gave."""
+    return run_bench
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The issue's command, run once in full: the folder of runs."""
+    out = tmp_path_factory.mktemp("digits")
+    done = run_bench("run", "digits", "--backbone", "vit_nano", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    return out

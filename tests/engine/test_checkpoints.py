@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from engine.checkpoints import CheckpointHook, CheckpointRunner, Validation, load_safely, newest_whole
+from foundation.errors import CheckpointError
+
+
+def hook(tmp_path: Path, values: list[float], higher: bool = True) -> CheckpointHook:
+    made = CheckpointHook(tmp_path, "m", higher, by_epoch=True)
+    made.history = [Validation(step, value) for step, value in enumerate(values, 1)]
+    return made
+
+
+def test_best_follows_the_direction_and_ties_go_to_the_later(tmp_path: Path) -> None:
+    assert hook(tmp_path, [1, 3, 2]).best.step == 2
+    assert hook(tmp_path, [1, 3, 3, 2]).best.step == 3
+    assert hook(tmp_path, [2, 1, 1, 3], higher=False).best.step == 3
+
+
+def test_without_a_validation_there_is_no_best(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no epoch can be chosen"):
+        _ = hook(tmp_path, []).best
+
+
+def test_newest_whole_goes_back_over_a_broken_file_and_keeps_it(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(3)}, tmp_path / "step_00000001.pth")
+    whole = (tmp_path / "step_00000001.pth").read_bytes()
+    (tmp_path / "step_00000002.pth").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / ".step_00000003.pth.tmp").write_bytes(b"half")
+    said: list[str] = []
+    assert newest_whole(tmp_path, said.append) == tmp_path / "step_00000001.pth"
+    assert "step_00000002.pth cannot be read" in said[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000001.pth", "step_00000002.broken"]
+
+
+def test_newest_whole_of_nothing(tmp_path: Path) -> None:
+    assert newest_whole(tmp_path, lambda _: None) is None
+
+
+def test_a_pickle_with_code_is_not_run(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"state_dict": Bomb()}, tmp_path / "bomb.pth")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_safely(tmp_path / "bomb.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_resume_with_other_keys_fails_where_mmengine_would_go_on(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"weight": torch.zeros(1, 1)}}, tmp_path / "x.pth")
+    runner: Any = SimpleNamespace(model=nn.Linear(1, 1), call_hook=lambda *_, **__: None)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        CheckpointRunner.load_checkpoint(runner, str(tmp_path / "x.pth"))
+
+
+def test_state_travels_through_a_checkpoint(tmp_path: Path) -> None:
+    first, second = hook(tmp_path, [1, 2]), hook(tmp_path, [])
+    checkpoint: dict[str, Any] = {"meta": {"epoch": 2, "iter": 40}}
+    first.before_save_checkpoint(None, checkpoint)
+    second.after_load_checkpoint(None, checkpoint)
+    assert second.history == first.history
+    assert second.resumed_from == 2
+    assert second.seconds >= checkpoint["bench"]["seconds"]

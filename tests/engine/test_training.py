@@ -1,0 +1,142 @@
+"""The engine through the real command: kill and resume, several processes, mixed precision."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, Bench
+
+SHORT = ("run", "digits", "--backbone", "vit_pico", "--set", "epochs=6", "schedule.warmup=1")
+
+
+def only_record(out: Path) -> dict[str, Any]:
+    (path,) = out.rglob("record.json")
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+@pytest.fixture(scope="module")
+def undisturbed(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed")
+    done = bench(*SHORT, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def kill_when(out: Path, pattern: str, sig: signal.Signals) -> None:
+    """Start the run and end it with a signal as soon as a file of that pattern is there."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", *SHORT, "--out", str(out)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.rglob(pattern)):
+        assert child.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    child.send_signal(sig)
+    child.wait(60)
+
+
+def test_kill_9_and_resume_give_the_undisturbed_number(bench: Bench, undisturbed: Path, tmp_path: Path) -> None:
+    kill_when(tmp_path, "step_00000002.pth", signal.SIGKILL)
+    assert only_record(tmp_path)["status"] == "running"
+    assert only_record(tmp_path)["result"] is None
+    kill_when(tmp_path, "step_00000004.pth", signal.SIGKILL)
+    done = bench(*SHORT, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    again, first = only_record(tmp_path), only_record(undisturbed)
+    assert again["result"] == first["result"], "metrics, chosen epoch and the hash of all outcomes"
+    assert again["cost"]["attempts"] == 3
+    assert again["run_id"] == first["run_id"]
+
+
+def test_ctrl_c_leaves_a_reason_and_the_same_command_goes_on(bench: Bench, undisturbed: Path, tmp_path: Path) -> None:
+    kill_when(tmp_path, "step_00000001.pth", signal.SIGINT)
+    record = only_record(tmp_path)
+    assert record["status"] == "failed"
+    assert "interrupted by the user" in record["reason"]
+    assert bench(*SHORT, "--out", str(tmp_path)).returncode == 0
+    assert only_record(tmp_path)["result"] == only_record(undisturbed)["result"]
+
+
+def test_fresh_gives_the_same_number_and_keeps_the_old_record(bench: Bench, undisturbed: Path) -> None:
+    first = only_record(undisturbed)
+    done = bench(*SHORT, "--out", str(undisturbed), "--fresh")
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(path.read_text()) for path in sorted(undisturbed.rglob("record.json"))]
+    assert len(records) == 2
+    assert records[0]["result"] == records[1]["result"] == first["result"]
+    (records_folder,) = undisturbed.glob("digits/*.2")
+    (records_folder / "record.json").rename(records_folder / "kept.json")  # for the other tests of this module
+
+
+def test_workers_do_not_change_the_number(bench: Bench, undisturbed: Path, tmp_path: Path) -> None:
+    done = bench(*SHORT, "workers=2", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert only_record(tmp_path)["result"] == only_record(undisturbed)["result"]
+    assert only_record(tmp_path)["run_id"] == only_record(undisturbed)["run_id"]
+
+
+def test_two_gloo_processes_score_every_image_once(undisturbed: Path, tmp_path: Path) -> None:
+    """Data-parallel training on the same total batch: the same run, and nearly the same number."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "benchmarks"]
+    done = subprocess.run(
+        [*words, *SHORT, "--out", str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("top1") == 1, "only the first process talks"
+    record = only_record(tmp_path)
+    assert record["where"]["processes"] == 2
+    assert record["done"] == record["expected"] == 359
+    (items,) = tmp_path.rglob("items.csv")
+    with items.open() as file:
+        assert [int(row["item"]) for row in csv.DictReader(file)] == list(range(359))
+    value, single = (r["result"]["metrics"]["top1"]["value"] for r in (record, only_record(undisturbed)))
+    assert abs(value - single) < 6, "two epochs-long trainings that differ only in the order of float sums"
+
+
+def test_bf16_runs_and_is_recorded(bench: Bench, tmp_path: Path) -> None:
+    done = bench(*SHORT[:4], "--tier", "smoke", "--set", "precision=bf16", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert only_record(tmp_path)["where"]["precision"] == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("precision=fp16", "precision fp16 needs a GPU"),
+        ("trackers=['wandb']", "trackers: Value error, wandb is not installed here; pip install wandb"),
+    ],
+)
+def test_what_cannot_work_here_is_one_sentence(bench: Bench, tmp_path: Path, setting: str, message: str) -> None:
+    done = bench(*SHORT[:4], "--tier", "smoke", "--set", setting, "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir()), "nothing was written"
+
+
+def test_curves_are_in_tensorboard(undisturbed: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (events,) = [p for p in undisturbed.rglob("events.out.tfevents*") if ".2/" not in str(p)]
+    log = EventAccumulator(str(events))
+    log.Reload()
+    assert {"loss", "lr", "accuracy/top1"} <= set(log.Tags()["scalars"])
