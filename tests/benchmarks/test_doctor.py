@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import doctor
+from benchmarks.doctor import Finding, examine
+
+
+def named(findings: list[Finding], what: str) -> Finding:
+    return next(finding for finding in findings if finding.what == what)
+
+
+def test_this_machine_is_in_order(tmp_path: Path) -> None:
+    findings = examine(tmp_path, tmp_path / "runs")
+    assert not [finding for finding in findings if finding.state == "bad"]
+    assert all(finding.mend for finding in findings if finding.state == "bad")
+    assert "GiB free" in named(findings, "output folder").found
+
+
+def test_originals_beside_the_forks_are_a_clash_with_its_mend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    real = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: "2.1.0" if name == "mmcv-lite" else real(name))
+    found = named(examine(tmp_path, tmp_path), "mmcv-lite beside onedl-mmcv")
+    assert found.state == "bad"
+    assert found.mend == "pip uninstall -y mmcv-lite onedl-mmcv && pip install onedl-mmcv"
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "mend"),
+    [("got10k", None, "pip install got10k"), ("torch", "2.13.0+cpu", "torch 2.13.0 has no matching torchvision")],
+)
+def test_missing_and_wrong_packages(
+    package: str, version: str | None, mend: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: version if name == package else real(name))
+    found = named(examine(tmp_path, tmp_path), package)
+    assert found.state == "bad"
+    assert mend in found.mend
+
+
+def test_missing_data_root_and_unwritable_output(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    findings = examine(tmp_path / "no_data", tmp_path / "file")
+    assert "--data-root or $BENCH_DATA" in named(findings, "data root").mend
+    assert named(findings, "output folder").state == "bad"

@@ -1,0 +1,110 @@
+"""Each guard against a plausible wrong number is taken out of a copy of the source; its test must go red."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+class Guard(NamedTuple):
+    """A piece of source that guards, what stands there without it, and the test that must notice."""
+
+    file: str
+    code: str
+    without: str
+    test: str
+
+
+GUARDS = {
+    "a missing checkpoint raises": Guard(
+        "backbones/weights.py",
+        "path = require_file(Path(checkpoint).expanduser())",
+        "path = Path(checkpoint).expanduser()\n        if not path.is_file():\n"
+        "            return Start('random', None, None)",
+        "tests/benchmarks/test_cli.py::test_bad_input_is_one_sentence_and_exit_2 -k nowhere/model",
+    ),
+    "a trunk that is not loaded whole raises": Guard(
+        "backbones/load.py",
+        "if not accepted or (missing and not allow_partial):",
+        "if False:",
+        "tests/benchmarks/test_cli.py::test_bad_input_is_one_sentence_and_exit_2 -k fit",
+    ),
+    "mmengine may not re-initialise loaded weights": Guard(
+        "engine/checkpoints.py",
+        "def _init_model_weights(self)",
+        "def _unused(self)",
+        "tests/engine/test_start_weights.py",
+    ),
+    "every image is scored once": Guard(
+        "classification/metrics.py",
+        "        require_all(rows, self.expected)\n",
+        "",
+        "tests/classification/test_metrics.py::test_no_number_unless_each_item_was_scored_once",
+    ),
+    "a complete record is never rewritten": Guard(
+        "results/store.py",
+        'if old.status == "invalidated" or',
+        'if False and old.status == "invalidated" or False and',
+        "tests/results/test_store.py::test_a_complete_record_is_never_rewritten",
+    ),
+    "only comparable rows share a board": Guard(
+        "results/table.py",
+        "record.tier, record.comparability,",
+        "record.tier, 'all',",
+        "tests/results/test_table.py::test_only_one_comparability_key_shares_a_board",
+    ),
+    "a checkpoint is loaded as plain tensors": Guard(
+        "engine/checkpoints.py",
+        "weights_only=True",
+        "weights_only=False",
+        "tests/engine/test_checkpoints.py::test_a_pickle_with_code_is_not_run",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the source tree."""
+    target = tmp_path_factory.mktemp("source") / "bench"
+    ignored = shutil.ignore_patterns(".*", "runs", "data", "__pycache__")
+    shutil.copytree(ROOT, target, ignore=ignored)
+    return target
+
+
+def passes(source: Path, test: str) -> bool:
+    """Whether a test passes against that source."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test.split()],
+        cwd=source,
+        env=os.environ | {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode in (0, 1), f"no test ran: {done.stdout[-500:]}{done.stderr[-500:]}"
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_without_the_guard_its_test_goes_red(name: str, copy: Path) -> None:
+    guard = GUARDS[name]
+    path = copy / guard.file
+    whole = path.read_text()
+    assert whole.count(guard.code) == 1, "the guard has moved; mend this test"
+    path.write_text(whole.replace(guard.code, guard.without))
+    try:
+        assert not passes(copy, guard.test)
+    finally:
+        path.write_text(whole)
+
+
+def test_the_copy_with_all_guards_passes(copy: Path) -> None:
+    assert passes(copy, GUARDS["a missing checkpoint raises"].test)
