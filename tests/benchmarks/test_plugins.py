@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, Bench
 
-PLUGIN = """
-from timm.models import register_model
-from timm.models.vision_transformer import VisionTransformer
-
-
-@register_model
-def their_vit(pretrained=False, **kwargs):
-    for name in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
-        kwargs.pop(name, None)
-    return VisionTransformer(**{"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 1, "num_heads": 2, **kwargs})
-"""
+README = (ROOT / "README.md").read_text()
+PLUGIN = re.search(r"```python\n(# my_package/vit\.py\n.*?)```", README, re.DOTALL)[1]  # type: ignore[index]
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> str:
-    """A folder with two installed packages: a good backbone, and one that fails to import."""
+    """A folder with two installed packages: the README's own backbone, and one that fails to import."""
     (tmp_path / "their_package.py").write_text(PLUGIN)
     (tmp_path / "bad_package.py").write_text("import a_module_that_is_not_there\n")
     for package, points in (
-        ("theirs", "[bench.backbones]\ntheir_vit = their_package:their_vit\n"),
+        ("theirs", "[bench.backbones]\nmy_vit = their_package:my_vit\n"),
         ("bad", "[bench.backbones]\nbad_vit = bad_package:vit\n[bench.tasks]\nbad_task = bad_package:TASK\n"),
     ):
         info = tmp_path / f"{package}-1.0.dist-info"
@@ -41,13 +33,13 @@ def site(tmp_path: Path) -> str:
 
 def test_a_plugin_is_listed_and_runs_and_a_broken_one_is_named(bench: Bench, site: str, tmp_path: Path) -> None:
     listed = {row["name"]: row for row in json.loads(bench("list", "backbones", "--json", PYTHONPATH=site).stdout)}
-    assert listed["their_vit"]["origin"] == "theirs 1.0"
+    assert listed["my_vit"]["origin"] == "theirs 1.0"
     assert "No module named 'a_module_that_is_not_there'" in listed["bad_vit"]["error"]
     assert listed["vit_nano"]["error"] is None
     tasks = bench("list", "tasks", PYTHONPATH=site)
     assert "digits" in tasks.stdout
     assert "BROKEN: task 'bad_task' (bad_package:TASK of bad 1.0) is broken" in tasks.stdout
-    words = ("run", "digits", "--backbone", "their_vit", "--tier", "smoke", "--out", str(tmp_path / "runs"))
+    words = ("run", "digits", "--backbone", "my_vit", "--tier", "smoke", "--out", str(tmp_path / "runs"))
     done = bench(*words, PYTHONPATH=site)
     assert done.returncode == 0, done.stderr
     refused = bench("run", "digits", "--backbone", "bad_vit", PYTHONPATH=site)
@@ -57,9 +49,9 @@ def test_a_plugin_is_listed_and_runs_and_a_broken_one_is_named(bench: Bench, sit
 
 def test_a_plugin_that_claims_our_name_is_refused(bench: Bench, site: str, tmp_path: Path) -> None:
     (tmp_path / "theirs-1.0.dist-info" / "entry_points.txt").write_text(
-        "[bench.backbones]\nvit_nano = their_package:their_vit\n"
+        "[bench.backbones]\nvit_nano = their_package:my_vit\n"
     )
     refused = bench("list", "backbones", PYTHONPATH=site)
     assert refused.returncode == 2
     assert "'vit_nano' is registered twice: backbones.cards:VIT_NANO of bench and" in refused.stderr
-    assert "their_package:their_vit of theirs 1.0" in refused.stderr
+    assert "their_package:my_vit of theirs 1.0" in refused.stderr

@@ -1,0 +1,107 @@
+"""``make perf``: speed as ratios within one run against the obvious alternative; prints a table, asserts nothing."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.output import columns, write
+
+
+class Line(NamedTuple):
+    """One comparison: what, ours, the alternative, and ours / alternative (below 1 is faster)."""
+
+    what: str
+    ours: float
+    other: float
+    unit: str
+
+    def cells(self) -> tuple[str, ...]:
+        """As text."""
+        return (
+            self.what,
+            f"{self.ours:.3f} {self.unit}",
+            f"{self.other:.3f} {self.unit}",
+            f"{self.ours / self.other:.2f}",
+        )
+
+
+def process_seconds(*words: str, runs: int = 7) -> float:
+    """Median wall time of a whole Python process, after one warm-up."""
+    times = []
+    for _ in range(runs + 1):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[1:])
+
+
+def command_line() -> list[Line]:
+    """Listings against importing torch, which they do not."""
+    torch = process_seconds("-c", "import torch", runs=3)
+    return [
+        Line(f"bench {' '.join(words)} / import torch", process_seconds("-m", "benchmarks", *words), torch, "s")
+        for words in (("--help",), ("list", "tasks"), ("list", "backbones"))
+    ]
+
+
+def training() -> Line:
+    """A training epoch of the engine (validation, checkpoint, seeds included) against a bare PyTorch loop."""
+    pairs = [(_engine_epoch(), _bare_epoch()) for _ in range(3)]
+    ours, other = (statistics.median(times) for times in zip(*pairs, strict=True))
+    return Line("digits epoch, engine / bare loop", ours, other, "s")
+
+
+EPOCHS = 4
+
+
+def _engine_epoch() -> float:
+    from benchmarks.execute import Asked, run_cell
+
+    with tempfile.TemporaryDirectory() as out:
+        changes = (f"epochs={EPOCHS}", "schedule.warmup=1")
+        cell = run_cell(Asked("digits", "vit_nano", overrides=changes, out=Path(out)))
+    assert cell.record.cost is not None
+    return cell.record.cost.phases["train_and_validate"] / EPOCHS
+
+
+def _bare_epoch() -> float:
+    import torch
+    from torch.utils.data import DataLoader
+
+    from backbones.create import create_backbone
+    from classification import digits_data
+
+    card_mean = (0.5, 0.5, 0.5)
+    items = digits_data.DigitItems(digits_data.load(), "train", 32, card_mean, card_mean, shift=0.06)
+    model = create_backbone("vit_nano", num_classes=10, global_pool="avg").model
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    loader: DataLoader[dict[str, torch.Tensor]] = DataLoader(items, batch_size=64, shuffle=True)  # type: ignore[arg-type]
+    began = time.perf_counter()
+    for _ in range(EPOCHS):
+        for batch in loader:
+            loss = torch.nn.functional.cross_entropy(model(batch["images"]), batch["labels"])
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+    return (time.perf_counter() - began) / EPOCHS
+
+
+SUITES: tuple[Callable[[], list[Line]], ...] = (command_line, lambda: [training()])
+
+
+def main() -> None:
+    """Run every suite and print the table."""
+    lines = [line for suite in SUITES for line in suite()]
+    write(columns([("what", "ours", "alternative", "ratio"), *(line.cells() for line in lines)]))
+
+
+if __name__ == "__main__":
+    main()
