@@ -39,8 +39,8 @@ def test_a_plugin_is_listed_and_runs_and_a_broken_one_is_named(bench: Bench, sit
     tasks = bench("list", "tasks", PYTHONPATH=site)
     assert "digits" in tasks.stdout
     assert "BROKEN: task 'bad_task' (bad_package:TASK of bad 1.0) is broken" in tasks.stdout
-    words = ("run", "digits", "--backbone", "my_vit", "--tier", "smoke", "--out", str(tmp_path / "runs"))
-    done = bench(*words, PYTHONPATH=site)
+    words = ("run", "digits", "--backbone", "my_vit", "--tier", "smoke", "--set", "batch_size=512")
+    done = bench(*words, "--out", str(tmp_path / "runs"), PYTHONPATH=site)
     assert done.returncode == 0, done.stderr
     refused = bench("run", "digits", "--backbone", "bad_vit", PYTHONPATH=site)
     assert refused.returncode == 2
