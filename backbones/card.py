@@ -36,7 +36,8 @@ class BackboneCard:
         arguments: passed to timm's ``create_model``.
         input_size: channels, height, width the weights were made for.
         mean, std: per channel, of pixels in 0..1.
-        prefix_tokens: class and register tokens before the patch tokens.
+        prefix_tokens: class, register and dummy tokens before the patch tokens.
+        heads: attention heads of every block, which no checkpoint's shapes tell; ``None`` where stages differ.
         weights: pre-trained weights, or ``None`` for random initialisation.
         module: the module whose import registers ``architecture`` with timm ("" when timm itself does).
         summary: one line for listings.
@@ -51,6 +52,7 @@ class BackboneCard:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     prefix_tokens: int = 1
+    heads: int | None = None
     weights: Weights | None = None
     module: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)

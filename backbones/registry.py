@@ -20,8 +20,17 @@ def _to_card(name: str, value: object) -> BackboneCard:
 
 
 BACKBONES: Registry[BackboneCard] = Registry("backbone", "bench.backbones", _to_card)
-BACKBONES.add("vit_nano", "backbones.cards:VIT_NANO")
-BACKBONES.add("vit_pico", "backbones.cards:VIT_PICO")
+_CARDS = {
+    "small_images": "vit_nano vit_pico vit_cifar mae_vit_cifar",
+    "scratch": "vit_tiny vit_small vit_base vit_tiny_rpe vit_small_rpe hiera_lite swin_lite",
+    "supervised": "deit_tiny deit_tiny_12h mae_d2_tiny_ft_rpe",
+    "masked": "mae_tiny mae_small mae_base beit_tiny bootmae_tiny maskfeat_tiny mocov3_tiny",
+    "distilled": "mae_distill_tiny mae_distill_small mae_d2_tiny",
+    "hierarchical": "mae_hiera mae_distill_hiera simmim_swin simmim_d2_swin",
+}
+for _module, _names in _CARDS.items():
+    for _name in _names.split():
+        BACKBONES.add(_name, f"backbones.cards.{_module}:{_name.upper()}")
 
 
 def get_card(name: str) -> BackboneCard:

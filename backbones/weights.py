@@ -15,6 +15,9 @@ from foundation.errors import CheckpointError
 RANDOM = "random"
 """What ``--checkpoint`` says when random initialisation is meant although the card has weights."""
 
+ENDINGS = (".pth.tar", ".pth", ".pt", ".safetensors", ".bin")
+"""Endings that a weight file in ``$BENCH_WEIGHTS`` may have when it is called by its card's name."""
+
 
 class Start(NamedTuple):
     """What a run starts from: how it is initialised, and the file (``None`` for random)."""
@@ -43,7 +46,7 @@ def locate_weights(card: BackboneCard, checkpoint: str | None) -> Start:
         return Start("random", None, None)
     uri = card.weights.uri
     scheme, _, rest = uri.partition(":")
-    path = _from_hub(card.name, rest) if scheme == "hf-hub" else _from_folder(card.name, rest)
+    path = _from_hub(card.name, rest) if scheme == "hf-hub" else _from_folder(card.name, rest, card.weights.source)
     return Start("card", path, uri)
 
 
@@ -96,11 +99,17 @@ def _require_hub() -> None:
             pass
 
 
-def _from_folder(name: str, file: str) -> Path:
-    path = weights_dir() / file
-    if not path.is_file():
+def _from_folder(name: str, file: str, source: str) -> Path:
+    """The file under the name its authors gave it, or under the card's name with any ending of a weight file."""
+    folder = weights_dir()
+    found = [path for path in (folder / file, *(folder / f"{name}{end}" for end in ENDINGS)) if path.is_file()]
+    found = list(dict.fromkeys(found))  # a file may bear the card's name to begin with
+    if not found:
         raise CheckpointError(
-            f"the weights of {name} are fetched by hand: put {file} into {weights_dir()}, "
+            f"the weights of {name} are fetched by hand ({source}): put {file} into {folder}, "
             "or give it with --checkpoint FILE"
         )
-    return path
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise CheckpointError(f"{folder} has {names}, all of them for {name}; keep one, or name it with --checkpoint")
+    return found[0]

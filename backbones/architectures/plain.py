@@ -1,0 +1,57 @@
+"""Plain ViTs: timm's ``VisionTransformer`` with a class token, learned positions and a bias on q, k and v.
+
+LayerNorm has eps 1e-6 and blocks are pre-norm (timm's defaults). The papers' ViT-Tiny and ViT-Small have 12 heads,
+as their ViT-Base teacher, and not timm's 3 and 6 (arXiv 2205.14443 and 2404.12210; wangsr126/MAE-Lite,
+mae_lite/models/models_vit.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timm.models import register_model
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+
+from backbones.architectures.build import build
+
+TINY = {"img_size": 224, "patch_size": 16, "embed_dim": 192, "depth": 12, "num_heads": 12}
+SMALL = {**TINY, "embed_dim": 384}
+BASE = {**TINY, "embed_dim": 768}
+FEATURES = {"out_indices": 3, "feature_cls": "getter"}
+"""By default ``features_only`` gives the last three blocks, as it does for timm's plain ViTs."""
+
+
+def _vit(variant: str, defaults: dict[str, Any], given: dict[str, Any]) -> VisionTransformer:
+    return build(VisionTransformer, variant, defaults, given, features=FEATURES, filter_fn=checkpoint_filter_fn)
+
+
+@register_model
+def vit_tiny_12h(**kwargs: Any) -> VisionTransformer:
+    """ViT-Tiny of the papers: width 192, 12 blocks, 12 heads of 16; 5,717,416 parameters with 1000 classes."""
+    return _vit("vit_tiny_12h", TINY, kwargs)
+
+
+@register_model
+def vit_small_12h(**kwargs: Any) -> VisionTransformer:
+    """ViT-Small of the papers: width 384, 12 blocks, 12 heads of 32; 22,050,664 parameters with 1000 classes."""
+    return _vit("vit_small_12h", SMALL, kwargs)
+
+
+@register_model
+def vit_base(**kwargs: Any) -> VisionTransformer:
+    """ViT-Base, the papers' teacher: width 768, 12 blocks, 12 heads; 86,567,656 parameters with 1000 classes."""
+    return _vit("vit_base", BASE, kwargs)
+
+
+@register_model
+def vit_nano_patch8_32(**kwargs: Any) -> VisionTransformer:
+    """ViT for 32-px images: 16 patch tokens + class token, width 64, 4 blocks, 4 heads; 0.21 M parameters."""
+    size = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 4, "num_heads": 4}
+    return _vit("vit_nano_patch8_32", size, kwargs)
+
+
+@register_model
+def vit_pico_patch8_32(**kwargs: Any) -> VisionTransformer:
+    """As ``vit_nano_patch8_32`` with width 32, 3 blocks and 2 heads; 0.05 M parameters."""
+    size = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
+    return _vit("vit_pico_patch8_32", size, kwargs)

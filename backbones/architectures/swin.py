@@ -1,0 +1,38 @@
+"""The papers' small Swin, on timm's ``SwinTransformer``. Its teacher, their "Swin-Small", is the ordinary Swin-T."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timm.models import register_model
+from timm.models.swin_transformer import SwinTransformer, checkpoint_filter_fn
+
+from backbones.architectures.build import build
+
+_LITE = {
+    "img_size": 224,
+    "patch_size": 4,
+    "window_size": 7,
+    "embed_dim": 48,
+    "depths": (2, 2, 6, 2),
+    "num_heads": (3, 6, 12, 24),
+    "drop_path_rate": 0.0,  # timm's class has 0.1; regularisation is the protocol's to choose
+}
+
+
+@register_model
+def swin_lite(**kwargs: Any) -> SwinTransformer:
+    """Swin of 7.3 M parameters: widths 48-96-192-384, blocks 2-2-6-2, heads 3-6-12-24, window 7, patch 4.
+
+    Source: arXiv 2404.12210; wangsr126/MAE-Lite, projects/eval_tools/swin_transformer.py (``swin_tiny_224``).
+    """
+    features = {"out_indices": (0, 1, 2, 3), "flatten_sequential": True}
+    return build(
+        SwinTransformer,
+        "swin_lite",
+        _LITE,
+        kwargs,
+        classifier="head.fc",
+        features=features,
+        filter_fn=checkpoint_filter_fn,
+    )

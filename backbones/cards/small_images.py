@@ -1,0 +1,60 @@
+"""ViTs for small images: ours for digits and quick looks, and Tan's for CIFAR (arXiv 2402.03752)."""
+
+from __future__ import annotations
+
+from backbones.card import BackboneCard, Weights
+from backbones.cards.common import ARCHITECTURES, HALF
+
+VIT_NANO = BackboneCard(
+    name="vit_nano",
+    architecture="vit_nano_patch8_32",
+    summary="ViT for small images, 0.2 M parameters, random init (ours, for digits and quick looks)",
+    input_size=(3, 32, 32),
+    mean=HALF,
+    std=HALF,
+    heads=4,
+    module=ARCHITECTURES,
+)
+
+VIT_PICO = BackboneCard(
+    name="vit_pico",
+    architecture="vit_pico_patch8_32",
+    summary="ViT for small images, 0.05 M parameters, random init (ours, the smaller sister of vit_nano)",
+    input_size=(3, 32, 32),
+    mean=HALF,
+    std=HALF,
+    heads=2,
+    module=ARCHITECTURES,
+)
+
+VIT_CIFAR = BackboneCard(
+    name="vit_cifar",
+    architecture="vit_cifar",
+    summary="Tan's ViT for CIFAR at 36 px, dummy patch for a class token, random init (heads and mean/std are ours)",
+    input_size=(3, 36, 36),
+    mean=HALF,
+    std=HALF,
+    heads=12,
+    module=ARCHITECTURES,
+)
+
+MAE_VIT_CIFAR = BackboneCard(
+    name="mae_vit_cifar",
+    architecture="vit_cifar",
+    summary="Tan's ViT for CIFAR, pre-trained with MAE on the CIFAR set it is used on",
+    input_size=(3, 36, 36),
+    mean=HALF,
+    std=HALF,
+    heads=12,
+    weights=Weights(
+        uri="file:mae_vit_cifar.pth",
+        recipe="MAE on CIFAR at 36 px, mask 0.75, loss on masked and, discounted, on visible patches",
+        source="arXiv 2402.03752 came with neither weights nor code; pre-train vit_cifar yourself",
+        licence="yours",
+    ),
+    module=ARCHITECTURES,
+    facts={
+        "CIFAR-10 top-1": "96.41 (claim listed for arXiv 2402.03752 on PapersWithCode, marked unverified there)",
+        "CIFAR-100 top-1": "78.27 (claim listed for arXiv 2402.03752 on PapersWithCode, marked unverified there)",
+    },
+)
