@@ -176,11 +176,16 @@ def pooled(model: nn.Module, images: Tensor, pool: Pool = "avg") -> Tensor:
     if not is_plain(model):
         head: Any = model.forward_head
         forward: Any = model.forward_features
-        return _at_size(model, images, lambda: head(forward(images), pre_logits=True))
+        return _at_size(model, images, lambda: _tensor(head(forward(images), pre_logits=True)))
     last = tokens(model, images)
     vector = last.prefix[:, 0] if pool == "token" else last.patches.mean(1)
     norm: Any = getattr(model, "fc_norm", None)
-    return vector if norm is None else norm(vector)
+    return vector if norm is None else _tensor(norm(vector))
+
+
+def _tensor(value: Any) -> Tensor:
+    assert isinstance(value, Tensor)
+    return value
 
 
 def _at_size(model: nn.Module, images: Tensor, call: Callable[[], V]) -> V:
@@ -194,6 +199,6 @@ def _at_size(model: nn.Module, images: Tensor, call: Callable[[], V]) -> V:
     except (AssertionError, RuntimeError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{type(model).__name__} fails on {height} x {width} images of {images.dtype} on {images.device} ({first}); "
+            f"{type(model).__name__} fails on {height} x {width} images of {images.dtype}, {images.device} ({first}); "
             f"if it is made for another size, create it with img_size=({height}, {width})"
         ) from error
