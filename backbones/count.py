@@ -93,11 +93,11 @@ def _measure(forward: Any) -> tuple[int, int, int]:
     return sum(by_operator.values()) // 2, attention // 2, outputs.elements  # the counter's FLOPs are 2 a MAC
 
 
-class _Outputs(TorchDispatchMode):
+class _Outputs(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the output elements of convolutions and matrix products."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.elements = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 METHODS = {
-    "cuda": "peak of the CUDA allocator over what was held before the model: weights, inputs, live tensors, workspaces",
-    "cpu": "bytes of weights and inputs, plus the peak of live tensors between operators (no operator-internal scratch)",
+    "cuda": "peak of the CUDA allocator over what was held before: weights, inputs, live tensors, workspaces",
+    "cpu": "weights and inputs, plus the peak of live tensors between operators (no operator-internal scratch)",
 }
 """What the number is, by device type; it stands beside the number."""
 
@@ -40,7 +40,7 @@ def peak_memory(model: nn.Module, inputs: Sequence[Tensor], held_before: int = 0
     live = _LiveTensors(base.keys())
     with torch.inference_mode(), live:
         model(*inputs)
-    return sum(base.values()) + live.peak
+    return int(sum(base.values())) + live.peak
 
 
 def _held(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -51,11 +51,11 @@ def _storage(tensor: Tensor) -> Any:
     return tensor.untyped_storage()
 
 
-class _LiveTensors(TorchDispatchMode):
+class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows the storages that operators make, from birth to release; views share theirs and cost nothing."""
 
     def __init__(self, known: Any) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._known = frozenset(known)
         self._alive: dict[int, int] = {}
         self.now = 0

@@ -25,7 +25,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Repeats:
-    """How often a pass is timed: after ``warmup`` dropped ones, ``least`` times, then on until ``seconds`` or ``most``."""
+    """How often a pass is timed: ``warmup`` dropped ones, ``least`` times, then until ``seconds`` or ``most``."""
 
     warmup: int = 5
     least: int = 10
