@@ -69,9 +69,7 @@ def gradients(subject: Subject) -> str:
         if isinstance(module, _BatchNorm | _DropoutNd | DropPath):
             module.eval()
     outputs = [value for value in tree_leaves(model(subject.images(2))) if isinstance(value, Tensor)]
-    torch.stack(
-        [(value * torch.linspace(-1, 1, value.numel()).view_as(value)).sum() for value in outputs]
-    ).sum().backward()
+    torch.autograd.backward([(value * torch.linspace(-1, 1, value.numel()).view_as(value)).sum() for value in outputs])
     trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
     dead = [name for name, value in trainable.items() if value.grad is None or not bool(value.grad.any())]
     if dead:

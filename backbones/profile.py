@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from backbones.count import count
 from backbones.create import create_backbone
-from backbones.features import require_size
 from backbones.memory import METHODS, peak_memory
 from backbones.registry import get_card
 from foundation.errors import UserError
@@ -82,7 +81,6 @@ def profile_backbone(
     size = (img_size, img_size) if img_size else card.input_size[1:]
     held = torch.cuda.memory_allocated() if device == "cuda" else 0
     model = create_backbone(card, img_size=size, checkpoint="random").model
-    require_size(model, *size)
     image = torch.randn(1, card.input_size[0], *size, generator=torch.Generator().manual_seed(0))
     head = {"name": name, "architecture": card.architecture, "img_size": list(size)}
     classes = getattr(model, "num_classes", None)
