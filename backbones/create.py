@@ -10,6 +10,7 @@ from torch import nn
 
 from backbones.card import BackboneCard
 from backbones.checkpoint import WeightFile, read_weights
+from backbones.features import require_size
 from backbones.load import LoadReport, load_into
 from backbones.registry import get_card
 from backbones.weights import Start, locate_weights
@@ -28,7 +29,7 @@ class Created(NamedTuple):
 def create_backbone(
     name: str | BackboneCard,
     *,
-    img_size: int | None = None,
+    img_size: int | tuple[int, int] | None = None,
     checkpoint: str | None = None,
     allow_partial: bool = False,
     **arguments: Any,
@@ -37,7 +38,8 @@ def create_backbone(
 
     Args:
         name: registry name, ``timm/<name>``, or a card.
-        img_size: input side in pixels; the card's own when not given.
+        img_size: input side, or height and width, in pixels; the card's own when not given. Plain ViTs and others
+            that can (timm's ``dynamic_img_size``) also take other sizes at run time: see ``backbones.features``.
         checkpoint: a weight file, ``"random"``, or nothing: then the card's weights, else random ones.
         allow_partial: accept a checkpoint that fills only part of the trunk.
         arguments: passed to timm's ``create_model`` over the card's (``num_classes``, ``drop_path_rate`` ...).
@@ -45,6 +47,7 @@ def create_backbone(
     Raises:
         UnknownNameError: no such backbone.
         CheckpointError: weights missing, unreadable, or not fitting.
+        UserError: a size or argument the architecture refuses.
 
     Example:
         >>> model, start, file, report = create_backbone("vit_nano", num_classes=10)
@@ -53,7 +56,8 @@ def create_backbone(
     """
     card = name if isinstance(name, BackboneCard) else get_card(name)
     start = locate_weights(card, checkpoint)
-    model = _build(card, img_size or card.input_size[-1], arguments)
+    size = card.input_size[1:] if img_size is None else (img_size, img_size) if isinstance(img_size, int) else img_size
+    model = _build(card, size, arguments)
     if start.file is None:
         return Created(model, start, None, None)
     file = read_weights(start.file)
@@ -61,19 +65,31 @@ def create_backbone(
     return Created(model, start, file, report)
 
 
-def _build(card: BackboneCard, img_size: int, arguments: dict[str, Any]) -> nn.Module:
+def _build(card: BackboneCard, img_size: tuple[int, int], arguments: dict[str, Any]) -> nn.Module:
     if card.module:
         importlib.import_module(card.module)
-    settings = {**card.arguments, **arguments}
-    model: nn.Module
+    height, width = img_size
+    side = height if height == width else img_size
+    settings = {"dynamic_img_size": True, **card.arguments, **arguments, "img_size": side}
+    optional = {"img_size", "dynamic_img_size"} - {*card.arguments, *arguments}
     try:
-        try:
-            model = timm.create_model(card.architecture, pretrained=False, img_size=img_size, **settings)
-        except TypeError as error:
-            if "img_size" not in str(error):  # only models that are free of the input size refuse the name
-                raise
-            model = timm.create_model(card.architecture, pretrained=False, **settings)
+        model = _create(card.architecture, settings, optional)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"backbone {card.name} cannot be made at {img_size} px: {first}") from error
+        raise UserError(f"backbone {card.name} cannot be made at {height} x {width} px: {first}") from error
+    require_size(model, height, width)
     return model
+
+
+def _create(architecture: str, settings: dict[str, Any], optional: set[str]) -> nn.Module:
+    """timm's ``create_model``, without those optional settings that the architecture refuses by name."""
+    while True:
+        try:
+            model: nn.Module = timm.create_model(architecture, pretrained=False, **settings)
+        except TypeError as error:
+            refused = {name for name in optional & set(settings) if f"'{name}'" in str(error)}
+            if not refused:
+                raise
+            settings = {name: value for name, value in settings.items() if name not in refused}
+        else:
+            return model

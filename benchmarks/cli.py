@@ -23,6 +23,8 @@ VERBS = {
     "list": ("what there is: tasks, backbones, protocols, runs", "bench list tasks"),
     "show": ("one backbone, task or run in full", "bench show backbone vit_nano"),
     "table": ("boards of the runs found, Markdown or CSV", "bench table --runs runs"),
+    "profile": ("what backbones cost: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"),
+    "check": ("whether a backbone keeps the contract", "bench check backbone vit_nano"),
     "demo": ("a real run on embedded data, ending in a table", "bench demo"),
     "doctor": ("what is installed, what is wrong, and the mend", "bench doctor"),
 }
@@ -131,6 +133,27 @@ def _table_arguments(parser: argparse.ArgumentParser) -> None:
     _runs(parser)
 
 
+def _profile_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="+", help="registry name or timm/<name>")
+    parser.add_argument("--img-size", type=_positive, metavar="PIXELS", help="input side; default: the card's")
+    parser.add_argument("--batch", type=_positive, default=16, metavar="N", help="for the throughput; default: 16")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32")
+
+
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("noun", choices=("backbone",))
+    parser.add_argument("name", metavar="NAME", help="registry name or timm/<name>")
+    parser.add_argument("--img-size", type=_positive, metavar="PIXELS", help="input side; default: the card's")
+    parser.add_argument("--compile", action="store_true", help="try torch.compile too (may take a minute)")
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
+    return int(text)
+
+
 def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="run anew although records exist")
     _out_and_device(parser, Path("runs") / "demo")
@@ -155,6 +178,8 @@ _ARGUMENTS = {
     "list": _list_arguments,
     "show": _show_arguments,
     "table": _table_arguments,
+    "profile": _profile_arguments,
+    "check": _check_arguments,
     "demo": _demo_arguments,
     "doctor": _doctor_arguments,
 }

@@ -1,0 +1,92 @@
+import json
+import statistics
+import time
+
+import pytest
+import torch
+
+from backbones.count import count
+from backbones.create import create_backbone
+from backbones.profile import Repeats, Timings, profile_backbone, profile_model, time_passes
+from foundation.errors import UserError
+
+QUICK = Repeats(warmup=1, least=3, most=3, seconds=0.0)
+
+
+def test_a_profile_is_whole_and_plain_data():
+    found = profile_backbone("vit_pico", batch=4, repeats=QUICK)
+    assert found == json.loads(json.dumps(found, allow_nan=False))
+    model = create_backbone("vit_pico", checkpoint="random").model
+    assert found["counts"] == count(model, [torch.zeros(1, 3, 32, 32)]).as_dict()
+    assert found["img_size"] == [32, 32]
+    assert found["classes"] == 1000
+    assert found["where"]["threads"] == torch.get_num_threads()
+    assert found["where"]["dtype"] == "fp32"
+    assert found["latency"]["batch"] == 1
+    assert len(found["latency"]["raw"]) == len(found["throughput"]["raw"]) == 3
+    assert found["throughput"]["images_per_second"] == pytest.approx(
+        4000 / statistics.median(found["throughput"]["raw"])
+    )
+    assert found["memory"]["batch_n"] > found["memory"]["batch_1"] > 4 * found["counts"]["parameters"]
+
+
+def test_counts_do_not_depend_on_precision_and_batch():
+    one = profile_backbone("vit_pico", batch=1, repeats=QUICK)
+    low = profile_backbone("vit_pico", batch=2, dtype="bf16", repeats=QUICK)
+    assert low["counts"] == one["counts"]
+    assert low["where"]["dtype"] == "bf16"
+    assert low["memory"]["batch_1"] < one["memory"]["batch_1"]
+
+
+def test_summary_of_timings():
+    found = Timings.of([1.0, 2.0, 3.0, 4.0, 100.0])
+    assert (found.median, found.minimum, found.maximum, found.mean) == (3.0, 1.0, 100.0, 22.0)
+    assert found.p90 == pytest.approx(4 + 0.6 * 96)
+    assert found.std == pytest.approx(statistics.stdev(found.raw))
+
+
+def test_warm_up_is_dropped_and_passes_are_timed():
+    calls = []
+
+    def call():
+        calls.append(torch.is_inference_mode_enabled())
+        time.sleep(0.2 if len(calls) <= 2 else 0.01)
+
+    found = time_passes(call, "cpu", Repeats(warmup=2, least=4, most=9, seconds=0.0))
+    assert len(calls) == 6
+    assert all(calls)
+    assert len(found.raw) == 4
+    assert found.minimum >= 10
+    assert found.median < 150
+
+
+def test_any_module_is_profiled_in_eval_mode():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(12, 2))
+    found = profile_model(model, torch.zeros(1, 3, 2, 2), 2, "cpu", "fp32", QUICK)
+    assert found["counts"]["macs"] == 24
+    assert not model.training
+
+
+def test_what_does_not_run_is_one_sentence(monkeypatch):
+    with pytest.raises(UserError, match="multiples of 8 px"):
+        profile_backbone("vit_pico", img_size=30)
+    with pytest.raises(UserError, match="did you mean"):
+        profile_backbone("vit_pic")
+
+    def unsupported(*_args, **_kwargs):
+        raise RuntimeError("\"addmm_impl_cpu_\" not implemented for 'Half'\nand more")
+
+    monkeypatch.setattr("backbones.profile.time_passes", unsupported)
+    with pytest.raises(
+        UserError, match=r"fp16 on cpu \(\"addmm_impl_cpu_\" not implemented for 'Half'\); try"
+    ) as caught:
+        profile_backbone("vit_pico", dtype="fp16")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu():
+    found = profile_backbone("vit_pico", device="cuda", dtype="fp16", repeats=QUICK)
+    assert found["where"]["device"] == "cuda"
+    assert found["memory"]["batch_n"] > found["memory"]["batch_1"] > 2 * found["counts"]["parameters"]
