@@ -59,7 +59,7 @@ class BackboneCard:
 
     def identity(self) -> dict[str, Any]:
         """What of the card can change a number (not the texts; weights count by their hash, elsewhere)."""
-        texts = ("summary", "facts", "weights", "module")
+        texts = ("summary", "facts", "weights", "module", "heads")
         return {key: value for key, value in self.as_dict().items() if key not in texts}
 
     def as_dict(self) -> dict[str, Any]:
