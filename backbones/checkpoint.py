@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -107,7 +108,8 @@ def _read_torch(path: Path, size: int, *, zipped: bool) -> object:
         _require_sound_archive(path, size)
     try:
         # A Namespace is attributes and nothing else; MAE's and DeiT's checkpoints keep their options in one.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd pickles; what matters is said in our own sentence
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if wants := _wanted(str(error)):
@@ -163,10 +165,12 @@ def _wanted(message: str) -> str:
 
 
 def _arguments(content: object) -> Mapping[str, Any]:
-    given = content.get("args") if isinstance(content, Mapping) else None
-    if isinstance(given, argparse.Namespace):
-        return vars(given)
-    return given if isinstance(given, Mapping) else {}
+    if not isinstance(content, Mapping):
+        return {}
+    given = content.get("args")
+    given = vars(given) if isinstance(given, argparse.Namespace) else given
+    arch = {"arch": content["arch"]} if isinstance(content.get("arch"), str) else {}  # timm's and MoCo's habit
+    return arch | (dict(given) if isinstance(given, Mapping) else {})
 
 
 def _looks(head: bytes) -> str:

@@ -57,7 +57,8 @@ def create_backbone(
     if start.file is None:
         return Created(model, start, None, None)
     file = read_weights(start.file)
-    report = load_file(model, file, allow_partial=allow_partial)
+    heads = card.arguments.get("num_heads") if start.init == "card" else None
+    report = load_file(model, file, allow_partial=allow_partial, card_heads=heads)
     return Created(model, start, file, report)
 
 

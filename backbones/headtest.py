@@ -45,8 +45,9 @@ def contradiction(layers: Sequence[Layer], heads: int, others: Sequence[int]) ->
     same = torch.arange(width).expand(1, len(layers), width)
     orders = torch.cat([same, _permutations(len(layers), width, heads, generator)])
     chunk = max(1, CHUNK // (len(layers) * width * max(width // step, 1)))
+    parts = [orders[start : start + chunk] for start in range(0, len(orders), chunk)]
     # Statistics for each drawing (the first is the file as it is): drawings x likenesses x other counts x layers.
-    values = torch.cat([_likeness(ranks, angles, part, step, others) for part in orders.split(chunk)])
+    values = torch.cat([_likeness(ranks, angles, part, step, others) for part in parts])
     seen, draws = values[0], values[1:]
     spread = draws.std(0)
     scale = torch.where(spread > 1e-6 * (1e-6 + seen.abs()), 1 / spread, 0.0) / len(layers) ** 0.5

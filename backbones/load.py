@@ -57,10 +57,15 @@ class LoadReport:
         return text + ")"
 
 
-def load_file(model: nn.Module, file: WeightFile, *, allow_partial: bool) -> LoadReport:
+def load_file(model: nn.Module, file: WeightFile, *, allow_partial: bool, card_heads: int | None = None) -> LoadReport:
     """Load a weight file as read into ``model`` (in place) and report; see ``load_into``."""
     report = load_into(
-        model, file.tensors, allow_partial=allow_partial, source=str(file.path), arguments=file.arguments
+        model,
+        file.tensors,
+        allow_partial=allow_partial,
+        source=str(file.path),
+        arguments=file.arguments,
+        card_heads=card_heads,
     )
     return replace(report, dropped=[*file.dropped, *report.dropped], notes=[*file.notes, *report.notes])
 
@@ -72,6 +77,7 @@ def load_into(
     allow_partial: bool,
     source: str,
     arguments: Mapping[str, Any] | None = None,
+    card_heads: int | None = None,
 ) -> LoadReport:
     """Load ``tensors`` into ``model`` (in place) and report.
 
@@ -85,6 +91,7 @@ def load_into(
             of head counts; the report then says so.
         source: the file, for messages.
         arguments: what the file says of the run that made it.
+        card_heads: how many attention heads the card says these weights have, where it says it.
 
     Raises:
         CheckpointError: the trunk is not loaded whole, or tensors are left over, or the head count is another
@@ -107,7 +114,7 @@ def load_into(
     if not accepted or (not report.whole and not allow_partial):
         raise CheckpointError(_misfit(report, source, own, tensors))
     try:
-        notes += check_heads(model, accepted, arguments or {}, source)
+        notes += check_heads(model, accepted, arguments or {}, source, card_heads)
     except CheckpointError as error:
         if not allow_partial:
             raise

@@ -274,17 +274,22 @@ def other_depth(path: Path) -> None:
     torch.save(filled(vit(depth=5)), path)
 
 
+@bad("cannot be looked at")
+def name_too_long(path: Path) -> Path:
+    return path.with_name("w" * 300)
+
+
 @bad("no checkpoint at")
 def symlink_loop(path: Path) -> None:
     path.symlink_to(path)
 
 
-@bad("no checkpoint at")
+@bad("device or pipe")
 def device(path: Path) -> Path:
     return Path("/dev/zero")
 
 
-@bad("no checkpoint at")
+@bad("device or pipe")
 def pipe(path: Path) -> None:
     os.mkfifo(path)
 

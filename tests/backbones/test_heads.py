@@ -118,6 +118,7 @@ def test_random_weights_are_undecidable(width: int, layers: int, heads: int) -> 
         {"num_heads": 12},
         {"num_heads": "12"},
         {"model": "mae_vit_base_patch16"},
+        {"model": "vit_tiny_patch16_224", "model_kwargs": {"num_heads": 12}},
         {"encoder_arch": "mae_vit_tiny_patch16"},
     ],
 )
@@ -145,3 +146,9 @@ def test_namespace_in_a_file_is_read(tmp_path: Path) -> None:
 def test_tables_fix_the_count_by_shape() -> None:
     report = load_into(beit(), trunk(beit()), allow_partial=False, source="file")
     assert any("fixed by the shape of the relative-position tables" in note for note in report.notes)
+
+
+def test_the_card_counts() -> None:
+    with pytest.raises(CheckpointError, match="has 12 attention heads by its card"):
+        load_into(vit(), filled(vit()), allow_partial=False, source="file", card_heads=12)
+    assert load_into(vit(), filled(vit()), allow_partial=False, source="file", card_heads=3).whole

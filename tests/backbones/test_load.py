@@ -52,7 +52,7 @@ def test_missing_tensor_raises_and_is_named_with_its_shape() -> None:
 
 
 def test_more_blocks_than_the_model_is_another_model() -> None:
-    with pytest.raises(CheckpointError, match=r"12 unexpected; unexpected: blocks\.3"):
+    with pytest.raises(CheckpointError, match=r"12 unexpected, 2 dropped\); unexpected: blocks\.3"):
         load(vit(), filled(vit(depth=4)))
     report = load(vit(), filled(vit(depth=4)), allow_partial=True)
     assert report.share == 1
@@ -61,7 +61,7 @@ def test_more_blocks_than_the_model_is_another_model() -> None:
 
 
 def test_other_width_and_depth_raise() -> None:
-    with pytest.raises(CheckpointError, match="48x48, the file has 96x96|does not fit"):
+    with pytest.raises(CheckpointError, match="the file has 1x1x96"):
         load(vit(), filled(vit(embed_dim=96)))
     with pytest.raises(CheckpointError, match="12 missing"):
         load(vit(depth=4), filled(vit()))
