@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
+import re
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from backbones.formats import find_tensors, unwrap
 from backbones.weights import require_file
 from foundation.errors import CheckpointError
 from foundation.files import sha256_file
 
-_CONTAINERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "teacher")
-_PREFIXES = ("module.", "model.", "backbone.", "encoder.", "_orig_mod.")
+INFLATION = 3
+"""An archive that declares more than this many times its own size is refused: torch stores, it does not squeeze."""
 
 
 class WeightFile(NamedTuple):
-    """A weight file as read: where it is, what it is, and its tensors by name."""
+    """A weight file as read: where it is, what it is, and its tensors by name.
+
+    Attributes:
+        path, sha256, bytes: the file.
+        format: the family of the checkpoint, and where in the file its tensors stood.
+        tensors: by name, wrappers removed; names of the trunk are the ones its authors gave.
+        dropped: tensors left out on reading (teacher, momentum encoder, decode head), with shape and reason.
+        notes: what else a reader should know.
+        arguments: what the file says of the run that made it (its ``args``, or safetensors metadata).
+    """
 
     path: Path
     sha256: str
     bytes: int
     format: str
     tensors: dict[str, Tensor]
+    dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    arguments: Mapping[str, Any] = {}
 
 
 def read_weights(path: Path) -> WeightFile:
@@ -40,75 +57,137 @@ def read_weights(path: Path) -> WeightFile:
         CheckpointError: missing, not a checkpoint, unsafe, or without tensors.
     """
     require_file(path)
-    size = path.stat().st_size
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise CheckpointError(f"the checkpoint {path} cannot be read ({error.strerror}); mend its rights") from error
     if size == 0:
         raise CheckpointError(f"the checkpoint {path} is empty (0 bytes); fetch it again")
-    with path.open("rb") as file:
-        head = file.read(9)
     content: object
-    if head[8:9] == b"{":
-        kind, content = "safetensors", _read_safetensors(path)
+    arguments: Mapping[str, Any] = {}
+    if head[8:9] == b"{" and head[:1] != b"{":
+        kind = "safetensors"
+        content, arguments = _read_safetensors(path)
+    elif head[:2] == b"PK" or head[:1] == b"\x80":  # torch's zip archive, or its older plain pickle
+        kind, content = "torch", _read_torch(path, size, zipped=head[:2] == b"PK")
+        arguments = _arguments(content)
     else:
-        if head[:2] != b"PK" and head[:1] != b"\x80":  # torch's zip archive, or its older plain pickle
-            looks = ", it looks like a web page saved in its place" if head.lstrip()[:1] == b"<" else ""
-            raise CheckpointError(f"{path} is no checkpoint that torch or safetensors can read{looks}")
-        kind, content = "torch", _read_torch(path)
-    tensors, container = _find_tensors(content)
+        raise CheckpointError(f"{path} is no checkpoint that torch or safetensors can read{_looks(head)}")
+    tensors, container = find_tensors(content)
     if not tensors:
         raise CheckpointError(f"the checkpoint {path} holds no weights{_contents(content)}")
-    kind = f"{kind} [{container}]" if container else kind
-    return WeightFile(path, sha256_file(path), size, kind, _strip_prefixes(tensors))
+    for name, value in tensors.items():
+        _require_plain(name, value, path)
+    unwrapped = unwrap(tensors, container, content)
+    where = f"{kind}, under {container}" if container else kind
+    return WeightFile(
+        path,
+        sha256_file(path),
+        size,
+        f"{unwrapped.family} ({where})",
+        unwrapped.tensors,
+        tuple(unwrapped.dropped),
+        tuple(unwrapped.notes),
+        arguments,
+    )
 
 
-def _read_safetensors(path: Path) -> Mapping[str, object]:
+def _read_safetensors(path: Path) -> tuple[Mapping[str, object], Mapping[str, Any]]:
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"the checkpoint {path} is a broken safetensors file: {error}") from error
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+        return load_file(path), metadata
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"the checkpoint {path} is a broken safetensors file: {_line(error)}") from error
 
 
-def _read_torch(path: Path) -> object:
+def _read_torch(path: Path, size: int, *, zipped: bool) -> object:
+    if zipped:
+        _require_sound_archive(path, size)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        # A Namespace is attributes and nothing else; MAE's and DeiT's checkpoints keep their options in one.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd pickles; what matters is said in our own sentence
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+        if wants := _wanted(str(error)):
             raise CheckpointError(
-                f"the checkpoint {path} wants to run code when it is read, which bench refuses; "
-                "save its state_dict alone (torch.save(model.state_dict(), ...)) or as safetensors"
+                f"the checkpoint {path} wants {wants} when it is read, which bench refuses since that can run code; "
+                "where you trust the file, save its weights alone with torch.save(model.state_dict(), ...) or as "
+                "safetensors"
             ) from error
         raise CheckpointError(f"{path} is no checkpoint that torch or safetensors can read") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, TypeError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is no checkpoint that torch or safetensors can read ({first})") from error
+    except (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError, MemoryError) as error:
+        raise CheckpointError(f"{path} is no checkpoint that torch or safetensors can read ({_line(error)})") from error
 
 
-def _find_tensors(content: object) -> tuple[dict[str, Tensor], str]:
-    """The mapping of names to tensors in a file's content, and the key it stood under ("" for the top)."""
+def _require_sound_archive(path: Path, size: int) -> None:
+    """Look at an archive's table of contents before anything in it is unpacked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            declared = sum(entry.file_size for entry in archive.infolist())
+            names = [name.rsplit("/", 1)[-1] for name in archive.namelist()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise CheckpointError(
+            f"the checkpoint {path} is a broken archive, cut short perhaps; fetch it again"
+        ) from error
+    if declared > INFLATION * size:
+        raise CheckpointError(
+            f"the checkpoint {path} of {size} bytes claims to unpack to {declared} bytes, "
+            f"more than {INFLATION} times its size, which no weight file does; it is refused"
+        )
+    if "constants.pkl" in names:
+        raise CheckpointError(f"{path} is a TorchScript program, not weights; save its state_dict() alone")
+    if "data.pkl" not in names:
+        raise CheckpointError(f"{path} is an ordinary zip archive, not a checkpoint; unpack it and name the file in it")
+
+
+def _require_plain(name: str, value: Tensor, path: Path) -> None:
+    """A dense tensor whose elements are all in the file (a stride of 0 makes a petabyte out of four bytes)."""
+    if value.layout != torch.strided or value.is_quantized or value.is_meta:
+        raise CheckpointError(
+            f"the checkpoint {path} holds {name} as a sparse, quantised or empty tensor; save it dense"
+        )
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise CheckpointError(
+            f"the checkpoint {path} claims shape {tuple(value.shape)} for {name}, more elements than it holds; "
+            "it is refused"
+        )
+
+
+def _wanted(message: str) -> str:
+    """What a pickle wanted beyond plain tensors, from torch's message; "" if that was not its fault."""
+    if found := re.search(r"GLOBAL ([\w.]+)|(?:class|function) ([\w.]+)", message):
+        return f"{found[1] or found[2]}"
+    return "classes or functions of its own" if "Unsupported" in message or "GLOBAL" in message else ""
+
+
+def _arguments(content: object) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
-        return {}, ""
-    for key in _CONTAINERS:
-        if isinstance(inner := content.get(key), Mapping):
-            tensors = {str(name): value for name, value in inner.items() if isinstance(value, Tensor)}
-            if tensors:
-                return tensors, key
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}, ""
+        return {}
+    given = content.get("args")
+    given = vars(given) if isinstance(given, argparse.Namespace) else given
+    arch = {"arch": content["arch"]} if isinstance(content.get("arch"), str) else {}  # timm's and MoCo's habit
+    return arch | (dict(given) if isinstance(given, Mapping) else {})
 
 
-def _strip_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Remove wrapper prefixes that every name of the trunk carries, outermost first."""
-    while True:
-        for prefix in _PREFIXES:
-            inside = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            if inside and len(inside) > len(tensors) / 2:
-                outside = {k: v for k, v in tensors.items() if not k.startswith(prefix)}
-                tensors = {**outside, **inside}
-                break
-        else:
-            return tensors
+def _looks(head: bytes) -> str:
+    if head.lstrip()[:1] == b"<":
+        return ", it looks like a web page saved in its place"
+    if head[257:262] == b"ustar":
+        return ", it looks like a tar archive (torch before 0.1.10, or a packed folder); unpack or convert it"
+    return ""
 
 
 def _contents(content: object) -> str:
     if not isinstance(content, Mapping):
         return f": it is a {type(content).__name__}"
-    keys = ", ".join(sorted(map(str, content))[:6])
+    keys = ", ".join(sorted(str(key)[:40] for key in content)[:6])
     return f": its entries are {keys}" if keys else ": it is empty"
+
+
+def _line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -11,7 +11,7 @@ from torch import nn
 from backbones.card import BackboneCard
 from backbones.checkpoint import WeightFile, read_weights
 from backbones.features import require_size
-from backbones.load import LoadReport, load_into
+from backbones.load import LoadReport, load_file
 from backbones.registry import get_card
 from backbones.weights import Start, locate_weights
 from foundation.errors import UserError
@@ -61,7 +61,8 @@ def create_backbone(
     if start.file is None:
         return Created(model, start, None, None)
     file = read_weights(start.file)
-    report = load_into(model, file.tensors, allow_partial=allow_partial, source=str(start.file))
+    heads = card.heads if start.init == "card" else None  # another file's weights may be of another count
+    report = load_file(model, file, allow_partial=allow_partial, card_heads=heads)
     return Created(model, start, file, report)
 
 

@@ -57,11 +57,17 @@ def require_file(path: Path) -> Path:
     logs "training from scratch" and the table gets a plausible wrong number.
 
     Raises:
-        CheckpointError: nothing there, or a folder.
+        CheckpointError: nothing there, a folder, a device or pipe, or a place that may not be looked into.
     """
-    if path.is_dir():
+    try:
+        folder, file, there = path.is_dir(), path.is_file(), path.exists()
+    except (OSError, RuntimeError) as error:  # no right to the folder, a name too long, a loop of links
+        raise CheckpointError(f"the checkpoint {path} cannot be looked at ({error}); mend the path") from error
+    if folder:
         raise CheckpointError(f"the checkpoint {path} is a folder; name the weight file in it")
-    if not path.is_file():
+    if there and not file:
+        raise CheckpointError(f"{path} is no file but a device or pipe; name a weight file")
+    if not file:
         raise CheckpointError(
             f"there is no checkpoint at {path}; mend the path (bench never trains from scratch in its stead; "
             "random weights are asked for with --checkpoint random)"

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from timm.layers import Attention
 from timm.layers.pos_embed_rel import gen_relative_position_index
 from timm.models import register_model
@@ -20,30 +19,12 @@ from torch import Tensor, nn
 
 from backbones.architectures.build import build
 from backbones.architectures.plain import BASE, FEATURES, SMALL, TINY
+from backbones.resize import resample_table
 from foundation.errors import UserError
 
 Grid = tuple[int, int]
 CLASS_ROWS = 3
 """Rows of a table that belong to the class token: class to patch, patch to class, class to class."""
-
-
-def resize_table(table: Tensor, old: Grid, new: Grid) -> Tensor:
-    """Resample a relative position bias table to another grid of patches.
-
-    Offsets are resampled bicubically, the class token's rows are carried over; at ``new == old`` the table comes
-    back as it is.
-
-    Args:
-        table: ((2 * height - 1) * (2 * width - 1) + 3) x heads.
-        old: the table's grid, height and width in patches.
-        new: the grid wanted.
-    """
-    if new == old:
-        return table
-    offsets, rest = table[:-CLASS_ROWS], table[-CLASS_ROWS:]
-    image = offsets.float().T.reshape(1, -1, 2 * old[0] - 1, 2 * old[1] - 1)
-    image = F.interpolate(image, size=(2 * new[0] - 1, 2 * new[1] - 1), mode="bicubic", align_corners=False)
-    return torch.cat([image.flatten(2)[0].T.to(table.dtype), rest])
 
 
 class RelPosAttention(Attention):
@@ -66,7 +47,7 @@ class RelPosAttention(Attention):
             rows = (2 * grid[0] - 1) * (2 * grid[1] - 1) + CLASS_ROWS
             self.relative_position_bias_table = nn.Parameter(weight.new_zeros(rows, self.num_heads))
         else:
-            resized = resize_table(old.detach(), self.table_grid, grid)
+            resized = resample_table(old.detach(), self.table_grid, grid)
             self.relative_position_bias_table = nn.Parameter(resized, requires_grad=old.requires_grad)
         index = gen_relative_position_index(grid, class_token=True, device=weight.device)
         self.register_buffer("relative_position_index", index, persistent=False)
@@ -77,7 +58,7 @@ class RelPosAttention(Attention):
         table, index = self.relative_position_bias_table, self.relative_position_index
         assert table is not None
         if self.input_grid != self.table_grid:
-            table = resize_table(table, self.table_grid, self.input_grid)
+            table = resample_table(table, self.table_grid, self.input_grid)
             index = gen_relative_position_index(self.input_grid, class_token=True, device=table.device)
         # heads first, then gather: several times faster than gathering rows and permuting the result
         return table.T.contiguous().index_select(1, index.flatten()).view(1, -1, *index.shape)

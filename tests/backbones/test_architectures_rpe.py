@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from backbones.architectures.rpe import resize_table
+from backbones.architectures.rpe import resample_table
 from foundation.errors import UserError
 from tests.backbones.architecture_checks import assert_gradients_everywhere, gmacs, on_meta, parameters
 
@@ -94,17 +94,17 @@ def test_tables_are_not_shared() -> None:
 
 def test_resize_is_identity_at_the_same_grid() -> None:
     table = torch.randn(27 * 27 + 3, 12)
-    assert resize_table(table, (14, 14), (14, 14)) is table
+    assert resample_table(table, (14, 14), (14, 14)) is table
 
 
 @pytest.mark.parametrize(("old", "new"), [((14, 14), (32, 32)), ((14, 14), (4, 6)), ((3, 5), (6, 2))])
 def test_resize_keeps_class_rows_and_the_shape_of_the_field(old: tuple[int, int], new: tuple[int, int]) -> None:
     table = torch.randn((2 * old[0] - 1) * (2 * old[1] - 1) + 3, 12)
-    resized = resize_table(table, old, new)
+    resized = resample_table(table, old, new)
     assert resized.shape == ((2 * new[0] - 1) * (2 * new[1] - 1) + 3, 12)
     assert torch.equal(resized[-3:], table[-3:])
     rows = torch.arange(2 * old[0] - 1.0)[:, None].expand(-1, 2 * old[1] - 1).reshape(-1, 1)
-    ramp = resize_table(torch.cat([rows, torch.zeros(3, 1)]), old, new)[:-3].view(2 * new[0] - 1, -1)
+    ramp = resample_table(torch.cat([rows, torch.zeros(3, 1)]), old, new)[:-3].view(2 * new[0] - 1, -1)
     assert ramp.std(1).max() < 1e-4  # a field of rows stays one
     assert ramp[new[0] - 1, 0] == pytest.approx(old[0] - 1, abs=1e-4)  # and offset zero stays in the middle
 
