@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(BIN)/bench demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 static: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ from backbones.checkpoint import WeightFile, read_weights
 from backbones.features import require_size
 from backbones.load import LoadReport, load_file
 from backbones.registry import get_card
-from backbones.weights import Start, locate_weights
+from backbones.weights import Start, locate_weights, require_meant
 from foundation.errors import UserError
 
 
@@ -61,6 +61,8 @@ def create_backbone(
     if start.file is None:
         return Created(model, start, None, None)
     file = read_weights(start.file)
+    if start.init == "card":
+        require_meant(card, file.path, file.sha256)
     heads = card.heads if start.init == "card" else None  # another file's weights may be of another count
     report = load_file(model, file, allow_partial=allow_partial, card_heads=heads)
     return Created(model, start, file, report)

@@ -75,6 +75,20 @@ def require_file(path: Path) -> Path:
     return path
 
 
+def require_meant(card: BackboneCard, path: Path, sha256: str) -> None:
+    """Pass the file that a card means, where the card knows its hash.
+
+    Raises:
+        CheckpointError: another file under its name.
+    """
+    expected = card.weights.sha256 if card.weights else None
+    if expected not in (None, sha256):
+        raise CheckpointError(
+            f"{path} is not the file that the card of {card.name} means: its SHA-256 is {sha256}, not {expected}; "
+            "fetch it again"
+        )
+
+
 def _from_hub(name: str, repository: str) -> Path:
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from foundation.environment import VARIABLES, data_root
+from foundation.environment import VARIABLES
 from foundation.errors import BenchError, UnknownNameError
 from foundation.suggest import did_you_mean
 
@@ -24,6 +24,7 @@ VERBS = {
     "show": ("one backbone, task or run in full", "bench show backbone vit_nano"),
     "table": ("boards of the runs found, Markdown or CSV", "bench table --runs runs"),
     "profile": ("what backbones cost: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"),
+    "get": ("weights that a card names, or how to fetch them", "bench get weights mae_tiny"),
     "check": ("whether a backbone keeps the contract", "bench check backbone vit_nano"),
     "demo": ("a real run on embedded data, ending in a table", "bench demo"),
     "doctor": ("what is installed, what is wrong, and the mend", "bench doctor"),
@@ -159,6 +160,11 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     _out_and_device(parser, Path("runs") / "demo")
 
 
+def _get_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("noun", choices=("weights",))
+    parser.add_argument("name", metavar="NAME", help="a backbone; see: bench list backbones")
+
+
 def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-root", type=Path, default=None, help="default: $BENCH_DATA, else data/")
     _out_and_device(parser)
@@ -179,12 +185,11 @@ _ARGUMENTS = {
     "show": _show_arguments,
     "table": _table_arguments,
     "profile": _profile_arguments,
+    "get": _get_arguments,
     "check": _check_arguments,
     "demo": _demo_arguments,
     "doctor": _doctor_arguments,
 }
-
-__all__ = ["data_root", "main"]
 
 if __name__ == "__main__":
     raise SystemExit(main())

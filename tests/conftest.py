@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers share the cores, their threads would fight
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 import subprocess
 import sys
 from collections.abc import Callable

@@ -93,7 +93,7 @@ def a_file_as_out(folder: Path) -> list[str]:
 BAD: list[tuple[tuple[str, ...], Files | None, str]] = [
     (("run", "digts", "--backbone", "vit_nano"), None, "unknown task 'digts'; did you mean digits?"),
     (("run", "digits", "--backbone", "vit_nan"), None, "unknown backbone 'vit_nan'; did you mean vit_nano"),
-    (("run", "digits", "--backbone", "timm/vit_tinyy"), None, "timm has no model 'vit_tinyy'; did you mean vit_tiny_p"),
+    (("run", "digits", "--backbone", "timm/vit_tinyy"), None, "timm has no model 'vit_tinyy'; did you mean vit_tiny_"),
     (("run", "digits"), None, "the following arguments are required: --backbone"),
     ((*RUN, "--protocol", "finetun"), None, "no protocol 'finetun'; did you mean finetune?"),
     ((*RUN, "--set", "optimizer.lrr=1"), None, "unknown configuration key 'optimizer.lrr'; did you mean optimizer.lr"),
@@ -104,7 +104,7 @@ BAD: list[tuple[tuple[str, ...], Files | None, str]] = [
     ((*RUN, "--checkpoint", "nowhere/model.pth"), None, "there is no checkpoint at nowhere/model.pth"),
     ((*RUN, "--checkpoint", "."), None, "the checkpoint . is a folder"),
     (RUN, a_text_file, "is no checkpoint that torch or safetensors can read"),
-    (RUN, a_pickle_with_code, "wants to run code"),
+    (RUN, a_pickle_with_code, "which bench refuses since that can run code"),
     (RUN, a_model_of_another_width, "does not fit the backbone"),
     (RUN, a_file_as_out, "cannot write to the output folder"),
     (("rum",), None, "unknown command 'rum'; did you mean run?"),
@@ -112,6 +112,11 @@ BAD: list[tuple[tuple[str, ...], Files | None, str]] = [
     (("show", "backbone", "vit_nan"), None, "unknown backbone 'vit_nan'"),
     (("show", "run", "abc", "--runs", "."), None, "no run 'abc'"),
     (("table", "--runs", "nowhere"), None, "no folder of runs at nowhere"),
+    (("get", "weights", "mae_tiny"), None, "the weights of mae_tiny are fetched by hand (wangsr126/MAE-Lite"),
+    (("get", "weights", "vit_nano"), None, "vit_nano has no weights to get: it starts from random ones"),
+    (("run", "digits", "--backbone", "mae_distill_tiny"), None, "put mae_tiny_distill_400e.pth.tar into"),
+    (("profile", "vit_nano", "--img-size", "33"), None, "multiples of 8 px, not 33 x 33"),
+    (("check", "backbone", "vit_nan"), None, "unknown backbone 'vit_nan'"),
 ]
 
 

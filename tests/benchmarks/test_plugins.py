@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -53,5 +56,38 @@ def test_a_plugin_that_claims_our_name_is_refused(bench: Bench, site: str, tmp_p
     )
     refused = bench("list", "backbones", PYTHONPATH=site)
     assert refused.returncode == 2
-    assert "'vit_nano' is registered twice: backbones.cards:VIT_NANO of bench and" in refused.stderr
+    assert "'vit_nano' is registered twice: backbones.cards.small_images:VIT_NANO of bench and" in refused.stderr
     assert "their_package:my_vit of theirs 1.0" in refused.stderr
+
+
+def test_a_package_installed_by_pip_in_an_environment_of_its_own(bench: Bench, tmp_path: Path) -> None:
+    """The README's steps as a third party would do them: a package, pip install, list, run."""
+    package, venv = tmp_path / "package", tmp_path / "venv"
+    (package / "my_package").mkdir(parents=True)
+    (package / "my_package" / "__init__.py").write_text("")
+    (package / "my_package" / "vit.py").write_text(PLUGIN)
+    points = re.search(r"```toml\n(\[project\.entry-points\.\"bench\.backbones\"\]\n.*?)```", README, re.DOTALL)
+    assert points is not None
+    (package / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        f'[project]\nname = "their-vit"\nversion = "2.0"\n{points[1]}'
+    )
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    python = venv / "bin" / "python"
+    (site,) = venv.glob("lib/python*/site-packages")
+    (site / "parent.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n{ROOT}\n")
+    install = ["--python", str(python), "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([sys.executable, "-m", "pip", *install, str(package)], check=True)
+
+    def theirs(*words: str) -> str:
+        done = subprocess.run(
+            [str(python), "-m", "benchmarks", *words], capture_output=True, text=True, timeout=120, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    listed = {row["name"]: row for row in json.loads(theirs("list", "backbones", "--json"))}
+    assert listed["my_vit"]["origin"] == "their-vit 2.0"
+    run = theirs("run", "digits", "--backbone", "my_vit", "--tier", "smoke", "--set", "batch_size=512", "--json")
+    assert json.loads(run)[0]["record"]["backbone"]["name"] == "my_vit"
+    assert "my_vit: keeps the contract" in theirs("check", "backbone", "my_vit", "--img-size", "64")
