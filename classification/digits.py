@@ -38,9 +38,10 @@ class DigitsTask(Task):
         from engine.config import load_protocol
 
         file = CONFIGS / f"digits_{request.protocol}.py"
-        version, _, recipe = load_protocol(file, ClassificationRecipe, request.tier, request.overrides)
+        protocol = load_protocol(file, ClassificationRecipe, request.tier, request.overrides)
+        recipe = protocol.recipe
         return Plan(
-            protocol_version=version,
+            protocol_version=protocol.version,
             config={"recipe": recipe.identity()},
             neutral=recipe.neutral(),
             arguments={

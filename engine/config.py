@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mmengine.config import Config
 from pydantic import ValidationError
@@ -20,7 +21,8 @@ R = TypeVar("R", bound=Recipe)
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
-class Protocol(NamedTuple, Generic[R]):
+@dataclass(frozen=True)
+class Protocol(Generic[R]):
     """A protocol as resolved: its version and source, and the recipe after tier and overrides."""
 
     version: int
