@@ -39,6 +39,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def deit_file(shared_data: Path) -> Path:
+    """Real DeiT-Tiny weights (3 heads, ImageNet-1K)."""
+    path = shared_data / "weights" / "deit_tiny_patch16_224_in1k.safetensors"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    return path
+
+
 def run_bench(*words: str, cwd: Path | None = None, timeout: float = 300, **env: str) -> Any:
     """``bench`` as a process of its own, from this source tree."""
     return subprocess.run(

@@ -32,19 +32,19 @@ GUARDS = {
         "tests/benchmarks/test_cli.py::test_bad_input_is_one_sentence_and_exit_2 -k nowhere/model",
     ),
     "a trunk that is not loaded whole raises": Guard(
-        "backbones/load.py",
+        "backbones/loading/load.py",
         "if not accepted or (not report.whole and not allow_partial):",
         "if False:",
         "tests/benchmarks/test_cli.py::test_bad_input_is_one_sentence_and_exit_2 -k fit",
     ),
     "a head count that the weights contradict raises": Guard(
-        "backbones/load.py",
+        "backbones/loading/load.py",
         "        if not allow_partial:\n            raise\n",
         "",
-        "tests/backbones/test_heads.py",
+        "tests/backbones/loading/test_heads.py",
     ),
     "a weight file is read as plain tensors": Guard(
-        "backbones/checkpoint.py",
+        "backbones/loading/checkpoint.py",
         "weights_only=True",
         "weights_only=False",
         "tests/benchmarks/test_cli.py::test_bad_input_is_one_sentence_and_exit_2 -k smokewhich",

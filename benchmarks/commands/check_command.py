@@ -11,7 +11,7 @@ _WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 def main(options: Namespace) -> int:
     """Run the contract suite over a backbone; exit code 1 if anything failed."""
-    from backbones.contract import check_backbone
+    from backbones.contract.suite import check_backbone
 
     outcomes = check_backbone(options.name, img_size=options.img_size, compiled=options.compile)
     if options.json:

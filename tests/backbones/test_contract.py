@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from backbones import contract_checks as checks
-from backbones.contract import CLASSES, Outcome, Subject, check_backbone, run_check, subject_of
-from backbones.contract_checks import CHECKS, compile_check
+from backbones.contract import checks
+from backbones.contract.checks import CHECKS, compile_check
+from backbones.contract.subject import CLASSES, Subject, subject_of
+from backbones.contract.suite import Outcome, check_backbone, run_check
 from backbones.create import create_backbone
 from backbones.registry import BACKBONES
 

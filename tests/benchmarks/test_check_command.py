@@ -1,6 +1,6 @@
 import json
 
-from backbones.contract import Outcome
+from backbones.contract.suite import Outcome
 from benchmarks.cli import main
 
 
@@ -14,7 +14,7 @@ def test_a_sound_backbone(capsys):
 
 def test_a_failure_gives_exit_code_1_and_stands_in_the_table(capsys, monkeypatch):
     outcomes = [Outcome("determinism", "passed", "fine"), Outcome("gradients", "failed", "no gradient reaches x")]
-    monkeypatch.setattr("backbones.contract.check_backbone", lambda *_args, **_kwargs: outcomes)
+    monkeypatch.setattr("backbones.contract.suite.check_backbone", lambda *_args, **_kwargs: outcomes)
     assert main(["check", "backbone", "vit_pico"]) == 1
     out = capsys.readouterr().out
     assert "FAILED  gradients    no gradient reaches x" in out

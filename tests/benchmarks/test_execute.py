@@ -9,21 +9,14 @@ import pytest
 
 from tests.conftest import Bench
 
-DEIT = "weights/deit_tiny_patch16_224_in1k.safetensors"
 QUICK = ("--tier", "smoke", "--set", "batch_size=512", "--json")
 
 
-@pytest.fixture
-def deit(shared_data: Path) -> Path:
-    path = shared_data / DEIT
-    if not path.is_file():
-        pytest.skip(f"no {DEIT} in the shared data")
-    return path
-
-
 @pytest.mark.shared_data
-def test_real_weights_resized_to_a_small_input_are_reported(deit: Path, bench: Bench, tmp_path: Path) -> None:
-    done = bench("run", "digits", "--backbone", "deit_tiny", "--checkpoint", str(deit), "--out", str(tmp_path), *QUICK)
+def test_real_weights_resized_to_a_small_input_are_reported(deit_file: Path, bench: Bench, tmp_path: Path) -> None:
+    done = bench(
+        "run", "digits", "--backbone", "deit_tiny", "--checkpoint", str(deit_file), "--out", str(tmp_path), *QUICK
+    )
     assert done.returncode == 0, done.stderr
     checkpoint = json.loads(done.stdout)[0]["record"]["backbone"]["checkpoint"]
     report = checkpoint["load_report"]
@@ -37,8 +30,8 @@ def test_real_weights_resized_to_a_small_input_are_reported(deit: Path, bench: B
 
 
 @pytest.mark.shared_data
-def test_real_weights_in_a_trunk_of_other_heads_never_start(deit: Path, bench: Bench, tmp_path: Path) -> None:
-    words = ("run", "digits", "--backbone", "vit_tiny", "--checkpoint", str(deit), "--out", str(tmp_path), *QUICK)
+def test_real_weights_in_a_trunk_of_other_heads_never_start(deit_file: Path, bench: Bench, tmp_path: Path) -> None:
+    words = ("run", "digits", "--backbone", "vit_tiny", "--checkpoint", str(deit_file), "--out", str(tmp_path), *QUICK)
     done = bench(*words)
     assert done.returncode == 2
     assert "3 attention heads" in done.stderr

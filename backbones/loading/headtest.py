@@ -1,4 +1,4 @@
-"""The permutation test behind the head-count probe (see ``backbones.heads``)."""
+"""The permutation test behind the head-count probe (see ``backbones.loading.heads``)."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from backbones.checkpoint import read_weights
-from backbones.load import load_file
+from backbones.loading.checkpoint import read_weights
+from backbones.loading.load import load_file
 from foundation.errors import CheckpointError
-from tests.backbones.weights import FORMATS, beit_file, block, mae, mae_lite_d2, norm_beit, r, vit, write
+from tests.backbones.loading.weights import FORMATS, beit_file, block, mae, mae_lite_d2, norm_beit, r, vit, write
 
 
 @pytest.mark.parametrize("name", FORMATS)

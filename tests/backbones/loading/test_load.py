@@ -10,11 +10,11 @@ import timm
 import torch
 from safetensors.torch import load_file as load_safetensors
 
-from backbones.checkpoint import read_weights
-from backbones.load import LoadReport, load_file, load_into
+from backbones.loading.checkpoint import read_weights
+from backbones.loading.load import LoadReport, load_file, load_into
 from foundation.errors import CheckpointError
 from results.record import LoadReport as RecordedReport
-from tests.backbones.weights import FORMATS, filled, mae_lite_d2, r, vit, write
+from tests.backbones.loading.weights import FORMATS, filled, mae_lite_d2, r, vit, write
 
 
 def load(model: torch.nn.Module, state: dict[str, torch.Tensor], allow_partial: bool = False) -> LoadReport:
@@ -111,13 +111,10 @@ def test_batch_norm_counters_are_no_weights() -> None:
 
 
 @pytest.mark.shared_data
-def test_deit_tiny_equals_timms_own_load(shared_data: Path) -> None:
-    path = shared_data / "weights" / "deit_tiny_patch16_224_in1k.safetensors"
-    if not path.is_file():
-        pytest.skip(f"no {path.name} in the shared data")
+def test_deit_tiny_equals_timms_own_load(deit_file: Path) -> None:
     ours, theirs = (timm.create_model("deit_tiny_patch16_224") for _ in range(2))
-    report = load_file(ours, read_weights(path), allow_partial=False)
-    theirs.load_state_dict(load_safetensors(path), strict=True)
+    report = load_file(ours, read_weights(deit_file), allow_partial=False)
+    theirs.load_state_dict(load_safetensors(deit_file), strict=True)
     assert report.share == 1
     assert report.whole
     assert [line.split()[0] for line in report.dropped] == ["head.bias", "head.weight"]

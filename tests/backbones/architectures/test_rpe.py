@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from backbones.architectures.rpe import resample_table
 from foundation.errors import UserError
-from tests.backbones.architecture_checks import assert_gradients_everywhere, gmacs, on_meta, parameters
+from tests.backbones.architectures.checks import assert_gradients_everywhere, gmacs, on_meta, parameters
 
 
 def make(plain: bool = False, **arguments: object) -> nn.Module:

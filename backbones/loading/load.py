@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.beit import fit_beit_parts
-from backbones.checkpoint import WeightFile
-from backbones.convert import drop_pretraining, to_timm_names
-from backbones.formats import shape_text, with_reason, with_shape
-from backbones.heads import check_heads
-from backbones.resize import TABLE, fit_sizes
+from backbones.loading.beit import fit_beit_parts
+from backbones.loading.checkpoint import WeightFile
+from backbones.loading.convert import drop_pretraining, to_timm_names
+from backbones.loading.formats import shape_text, with_reason, with_shape
+from backbones.loading.heads import check_heads
+from backbones.loading.resize import TABLE, fit_sizes
 from foundation.errors import CheckpointError
 
 _COMPUTED = ("relative_position_index", "attn_mask", "relative_coords_table")
@@ -86,7 +86,7 @@ def load_into(
 
     Args:
         model: a timm model.
-        tensors: by name, as ``backbones.checkpoint`` gives them.
+        tensors: by name, as ``backbones.loading.checkpoint`` gives them.
         allow_partial: accept a trunk that is loaded in part, tensors that have no place, and a contradiction
             of head counts; the report then says so.
         source: the file, for messages.

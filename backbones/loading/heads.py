@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from backbones.headtest import contradiction
+from backbones.loading.headtest import contradiction
 from foundation.errors import CheckpointError
 
 REFUSED = 6.0

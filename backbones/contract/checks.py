@@ -19,8 +19,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._pytree import tree_leaves
 
-from backbones.contract import CLASSES, Broken, Check, NotTried, Subject
-from backbones.contract_depth import layer_decay
+from backbones.contract.depth import layer_decay
+from backbones.contract.subject import CLASSES, Broken, Check, NotTried, Subject
 from backbones.features import is_plain, pooled, pyramid, reductions, require_size, tokens
 from foundation.errors import UserError
 

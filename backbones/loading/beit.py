@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from backbones.formats import with_reason
+from backbones.loading.formats import with_reason
 
 _BLOCK = re.compile(r"^(blocks\.\d+)\.")
 _SHARED = "rel_pos_bias.relative_position_bias_table"

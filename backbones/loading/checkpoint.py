@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from backbones.formats import find_tensors, unwrap
+from backbones.loading.formats import find_tensors, unwrap
 from backbones.weights import require_file
 from foundation.errors import CheckpointError
 from foundation.files import sha256_file

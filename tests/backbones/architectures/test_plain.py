@@ -6,7 +6,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from foundation.errors import UserError
-from tests.backbones.architecture_checks import assert_gradients_everywhere, gmacs, on_meta, parameters
+from tests.backbones.architectures.checks import assert_gradients_everywhere, gmacs, on_meta, parameters
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from timm.models import group_parameters
 from torch import nn
 
-from backbones.contract import Broken, Subject
+from backbones.contract.subject import Broken, Subject
 
 
 def layer_decay(subject: Subject) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from backbones.formats import with_reason
+from backbones.loading.formats import with_reason
 from foundation.errors import CheckpointError
 
 _DECODER = "decoder of the pre-training"

@@ -1,11 +1,10 @@
-"""What every backbone must keep so that every task can use it, and the suite that proves it of any of them."""
+"""A backbone under test, and what a check of it may answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,6 @@ from backbones.card import BackboneCard
 from backbones.create import create_backbone
 from backbones.features import reductions, size_multiple
 from backbones.registry import get_card
-from foundation.errors import UserError
 
 CLASSES = 10
 """The classes a backbone under test is made with."""
@@ -26,14 +24,6 @@ class Broken(Exception):  # noqa: N818 - says what the backbone is
 
 class NotTried(Exception):  # noqa: N818 - no error of the backbone
     """A check could not be made; the message says why."""
-
-
-class Outcome(NamedTuple):
-    """One line of the suite: what was checked, how it went, one sentence."""
-
-    what: str
-    state: Literal["passed", "failed", "skipped"]
-    detail: str
 
 
 @dataclass
@@ -87,26 +77,6 @@ Check = Callable[[Subject], str]
 """Gives a sentence when the contract is kept; raises ``Broken`` or ``NotTried``."""
 
 
-def check_backbone(name: str | BackboneCard, *, img_size: int | None = None, compiled: bool = False) -> list[Outcome]:
-    """Run the whole suite over a registered backbone, a plug-in, ``timm/<name>``, or a card.
-
-    Args:
-        name: the backbone.
-        img_size: input side in pixels; the card's own when not given.
-        compiled: also try ``torch.compile`` (slow).
-
-    Raises:
-        UserError: it cannot be made at all.
-    """
-    from backbones.contract_checks import CHECKS, compile_check
-
-    subject = subject_of(name, img_size)
-    outcomes = [run_check(what, check, subject) for what, check in CHECKS.items()]
-    if compiled:
-        return [*outcomes, run_check("torch.compile", compile_check, subject)]
-    return [*outcomes, Outcome("torch.compile", "skipped", "slow, so only on request: --compile")]
-
-
 def subject_of(name: str | BackboneCard, img_size: int | None = None) -> Subject:
     """A registered backbone as the suite takes it.
 
@@ -122,19 +92,3 @@ def subject_of(name: str | BackboneCard, img_size: int | None = None) -> Subject
     subject = Subject(make, size, card.input_size[0])
     subject.model  # noqa: B018 - made here, so that it raises here and not in every check
     return subject
-
-
-def run_check(what: str, check: Check, subject: Subject) -> Outcome:
-    """One check as an outcome; an exception of the model is a failure, not the end of the suite."""
-    try:
-        return Outcome(what, "passed", check(subject))
-    except NotTried as reason:
-        return Outcome(what, "skipped", _sentence(reason))
-    except (Broken, UserError) as fault:
-        return Outcome(what, "failed", _sentence(fault))
-    except Exception as error:  # noqa: BLE001 - whatever a stranger's model raises belongs into the table
-        return Outcome(what, "failed", f"it raised {type(error).__name__}: {_sentence(error)}")
-
-
-def _sentence(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else "no message"

@@ -5,7 +5,7 @@ import timm
 import torch
 from timm.models.hiera import Hiera
 
-from tests.backbones.architecture_checks import assert_gradients_everywhere, gmacs, on_meta, parameters
+from tests.backbones.architectures.checks import assert_gradients_everywhere, gmacs, on_meta, parameters
 
 
 def test_counts() -> None:

@@ -19,10 +19,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save, save_file
 
-from backbones.checkpoint import read_weights
-from backbones.load import load_file
+from backbones.loading.checkpoint import read_weights
+from backbones.loading.load import load_file
 from foundation.errors import CheckpointError
-from tests.backbones.weights import filled, trunk, vit
+from tests.backbones.loading.weights import filled, trunk, vit
 
 Make = Callable[[Path], "Path | None"]
 BAD: dict[str, tuple[Make, str]] = {}

@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from torch import Tensor, nn
 
-from backbones.formats import shape_text
+from backbones.loading.formats import shape_text
 from foundation.errors import CheckpointError
 
 TABLE = "relative_position_bias_table"

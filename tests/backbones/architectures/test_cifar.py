@@ -5,7 +5,7 @@ import timm
 import torch
 
 from backbones.architectures.cifar import DummyPatchViT
-from tests.backbones.architecture_checks import assert_gradients_everywhere, gmacs, on_meta, parameters
+from tests.backbones.architectures.checks import assert_gradients_everywhere, gmacs, on_meta, parameters
 
 
 # 192 fewer than arithmetic with a learned class token gives (3,600,010 and 3,617,380): there is none.

@@ -7,10 +7,10 @@ import torch
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from timm.layers.pos_embed_rel import resize_rel_pos_bias_table_simple
 
-from backbones.load import LoadReport, load_into
-from backbones.resize import resize_position, resize_table
+from backbones.loading.load import LoadReport, load_into
+from backbones.loading.resize import resize_position, resize_table
 from foundation.errors import CheckpointError
-from tests.backbones.weights import beit, filled, trunk, vit
+from tests.backbones.loading.weights import beit, filled, trunk, vit
 
 
 def load(model: torch.nn.Module, state: dict[str, torch.Tensor]) -> LoadReport:

@@ -11,41 +11,32 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from backbones.checkpoint import read_weights
-from backbones.heads import check_heads
-from backbones.load import load_file, load_into
+from backbones.loading.checkpoint import read_weights
+from backbones.loading.heads import check_heads
+from backbones.loading.load import load_file, load_into
 from foundation.errors import CheckpointError
-from tests.backbones.weights import beit, filled, mae, trunk, vit, write
-
-DEIT = "weights/deit_tiny_patch16_224_in1k.safetensors"
-
-
-def deit(shared_data: Path) -> Path:
-    path = shared_data / DEIT
-    if not path.is_file():
-        pytest.skip(f"no {DEIT} in the shared data")
-    return path
+from tests.backbones.loading.weights import beit, filled, mae, trunk, vit, write
 
 
 @pytest.mark.shared_data
 @pytest.mark.parametrize("heads", [2, 4, 6, 12])
-def test_deit_tiny_with_a_wrong_count_is_caught(shared_data: Path, heads: int) -> None:
-    file = read_weights(deit(shared_data))
+def test_deit_tiny_with_a_wrong_count_is_caught(deit_file: Path, heads: int) -> None:
+    file = read_weights(deit_file)
     model = timm.create_model("vit_tiny_patch16_224", num_heads=heads)
     with pytest.raises(CheckpointError, match=rf"has 3 attention heads .* the backbone has {heads}"):
         load_file(model, file, allow_partial=False)
 
 
 @pytest.mark.shared_data
-def test_deit_tiny_with_its_own_count_is_confirmed(shared_data: Path) -> None:
-    file = read_weights(deit(shared_data))
+def test_deit_tiny_with_its_own_count_is_confirmed(deit_file: Path) -> None:
+    file = read_weights(deit_file)
     report = load_file(timm.create_model("deit_tiny_patch16_224"), file, allow_partial=False)
     assert any("head count 3 agrees with the structure" in note for note in report.notes)
 
 
 @pytest.mark.shared_data
-def test_a_contradiction_can_be_accepted_and_is_said(shared_data: Path) -> None:
-    file = read_weights(deit(shared_data))
+def test_a_contradiction_can_be_accepted_and_is_said(deit_file: Path) -> None:
+    file = read_weights(deit_file)
     model = timm.create_model("vit_tiny_patch16_224", num_heads=12)
     report = load_file(model, file, allow_partial=True)
     assert any(

@@ -6,7 +6,7 @@ import torch
 from timm.layers import DropPath
 from timm.models.swin_transformer import SwinTransformer
 
-from tests.backbones.architecture_checks import assert_gradients_everywhere, on_meta, parameters
+from tests.backbones.architectures.checks import assert_gradients_everywhere, on_meta, parameters
 
 
 def test_counts() -> None:
