@@ -75,5 +75,4 @@ def finetune(
         checkpoint_format=created.file.format if created.file else None,
         parameters=parameters,
         phases=trained.phases,
-        precision=recipe.precision,
     )

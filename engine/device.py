@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -76,6 +77,13 @@ def start_processes() -> None:
         dist.init_process_group("nccl", rank=rank, world_size=size)
     else:
         dist.init_process_group("gloo", rank=rank, world_size=size)
+
+
+def end_processes() -> None:
+    """Leave the process group, if one was joined; without it torch complains at exit."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def agree(decide: Callable[[], V]) -> V:

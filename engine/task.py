@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -86,8 +86,6 @@ class Outcome:
     checkpoint_format: str | None
     parameters: int
     phases: Mapping[str, float]
-    precision: str
-    notes: tuple[str, ...] = field(default=())
 
 
 class Task(ABC):

@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from benchmarks.execute import Asked, Cell, run_cell
 from benchmarks.output import write, write_json
+from engine.device import end_processes, world
 from foundation.environment import data_root
 
 
@@ -35,6 +36,7 @@ def main(options: Namespace) -> int:
             write(line(cell))
     if options.json and _speaks():
         write_json([as_data(cell) for cell in cells])
+    end_processes()
     return 0
 
 
@@ -65,6 +67,4 @@ def as_data(cell: Cell) -> dict[str, object]:
 
 def _speaks() -> bool:
     """Of several processes only the first talks."""
-    from engine.device import world
-
     return world()[0] == 0
