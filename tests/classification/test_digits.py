@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from backbones.create import create_backbone
+from classification.digits import CONFIGS
 from foundation.files import sha256_file
 from results.store import read_record
 from tests.conftest import Bench
@@ -21,11 +23,20 @@ def folder(digits_run: Path) -> Path:
     return path.parent
 
 
+def expected_top1(backbone: str) -> dict[str, float]:
+    """What the protocol's file says."""
+    file = Config.fromfile(CONFIGS / "digits_finetune.py", lazy_import=False)
+    found: dict[str, float] = file.expected[backbone]
+    return found
+
+
 def test_reaches_96_percent(folder: Path) -> None:
     record = read_record(folder)
     assert record.status == "complete"
     assert record.result is not None
     assert record.result.metrics["top1"].value >= 96.0
+    expected = expected_top1("vit_nano")
+    assert abs(record.result.metrics["top1"].value - expected["top1"]) <= expected["tolerance"]
     assert record.backbone.init == "random"
     assert record.backbone.parameters == 214_218
 
