@@ -26,6 +26,7 @@ VERBS = {
     "profile": ("what backbones cost: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"),
     "get": ("weights that a card names, or how to fetch them", "bench get weights mae_tiny"),
     "check": ("whether a backbone keeps the contract", "bench check backbone vit_nano"),
+    "cache": ("features of frozen backbones that are kept; --prune", "bench cache --prune 30"),
     "demo": ("a real run on embedded data, ending in a table", "bench demo"),
     "doctor": ("what is installed, what is wrong, and the mend", "bench doctor"),
 }
@@ -165,6 +166,23 @@ def _get_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="a backbone; see: bench list backbones")
 
 
+def _cache_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--prune", type=_days, nargs="?", const=30.0, default=None, metavar="DAYS",
+        help="remove leftovers, damaged entries, and those not used for DAYS days (default: 30; 0 removes all)",
+    )  # fmt: skip
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of days, 0 or above, not {text!r}")
+    return days
+
+
 def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-root", type=Path, default=None, help="default: $BENCH_DATA, else data/")
     _out_and_device(parser)
@@ -187,6 +205,7 @@ _ARGUMENTS = {
     "profile": _profile_arguments,
     "get": _get_arguments,
     "check": _check_arguments,
+    "cache": _cache_arguments,
     "demo": _demo_arguments,
     "doctor": _doctor_arguments,
 }

@@ -18,7 +18,7 @@ class DigitsTask(Task):
     name = "digits"
     domain = "classification"
     summary = "scikit-learn's handwritten digits: 1,797 real 8x8 images, 10 classes"
-    protocols = ("finetune",)
+    protocols = ("finetune", "linear", "knn")
     metrics = (MetricSpec("top1", "%", True), MetricSpec("mean_per_class", "%", True))
     expected: ClassVar[Mapping[str, int]] = {"train": 1169, "val": 269, "test": 359}
 
@@ -34,40 +34,23 @@ class DigitsTask(Task):
 
     def plan(self, request: Request) -> Plan:
         """Resolve ``configs/digits_<protocol>.py``."""
-        from classification.recipe import ClassificationRecipe
-        from engine.config import load_protocol
+        from classification.protocols import resolve
 
-        file = CONFIGS / f"digits_{request.protocol}.py"
-        protocol = load_protocol(file, ClassificationRecipe, request.tier, request.overrides)
-        recipe = protocol.recipe
-        return Plan(
-            protocol_version=protocol.version,
-            config={"recipe": recipe.identity()},
-            neutral=recipe.neutral(),
-            arguments={
-                "img_size": recipe.img_size,
-                "num_classes": 10,
-                "drop_path_rate": recipe.drop_path,
-                "global_pool": recipe.pool,
-            },
-            expected=self.expected["test"],
-            steps=("train", "choose the epoch on val", "test once"),
-        )
+        return resolve(CONFIGS / f"digits_{request.protocol}.py", request, classes=10, expected=self.expected["test"])
 
     def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
         """Train and test in ``out``."""
         from classification import digits_data
-        from classification.finetune import finetune
-        from classification.recipe import ClassificationRecipe
+        from classification.protocols import SCHEMAS, Splits, carry_out
 
-        recipe = ClassificationRecipe.model_validate({**plan.config["recipe"], **plan.neutral})
+        recipe = SCHEMAS[request.protocol].model_validate({**plan.config["recipe"], **plan.neutral})
         digits = digits_data.load()
         card = request.card
         train, val, test = (
             digits_data.DigitItems(digits, split, recipe.img_size, card.mean, card.std, shift)
-            for split, shift in (("train", recipe.shift), ("val", 0.0), ("test", 0.0))
+            for split, shift in (("train", getattr(recipe, "shift", 0.0)), ("val", 0.0), ("test", 0.0))
         )
-        return finetune(request, plan, recipe, (train, val, test), out, task=self)
+        return carry_out(request, plan, recipe, Splits(train, val, test, digits.fingerprint), out, task=self)
 
 
 DIGITS = DigitsTask()

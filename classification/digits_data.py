@@ -100,6 +100,16 @@ class DigitItems:
             "item": index,
         }
 
+    def preprocessing(self) -> dict[str, Any]:
+        """All that makes pixels of an image, as plain data; part of the feature cache's key."""
+        return {
+            "img_size": self.img_size,
+            "mean": self.mean.ravel().tolist(),
+            "std": self.std.ravel().tolist(),
+            "interpolation": "bicubic",
+            "shift": self.shift,
+        }
+
     def _draw(self) -> tuple[float, float]:
         reach = self.shift * self.img_size
         return (random.uniform(-reach, reach), random.uniform(-reach, reach)) if reach else (0.0, 0.0)  # noqa: S311

@@ -11,12 +11,12 @@ from typing import Any, Generic, TypeVar
 from mmengine.config import Config
 from pydantic import ValidationError
 
-from engine.recipe import Recipe
+from engine.recipe import Settings
 from foundation.errors import ConfigError
 from foundation.suggest import did_you_mean
 from results.record import sentences
 
-R = TypeVar("R", bound=Recipe)
+R = TypeVar("R", bound=Settings)
 
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 

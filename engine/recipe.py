@@ -27,6 +27,20 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class Settings(Strict):
+    """The settings of a protocol, a training or not: those that can change the number, and those that cannot."""
+
+    NEUTRAL: ClassVar[frozenset[str]] = frozenset()
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that can change the number, as plain data."""
+        return self.model_dump(mode="json", exclude=set(self.NEUTRAL))
+
+    def neutral(self) -> dict[str, Any]:
+        """The settings that cannot."""
+        return self.model_dump(mode="json", include=set(self.NEUTRAL))
+
+
 class Optimizer(Strict):
     """Optimiser and its parameter groups. ``lr`` is for the recipe's whole batch, not for 256 images.
 
@@ -59,7 +73,7 @@ class Schedule(Strict):
     gamma: PositiveFloat = 0.1
 
 
-class Recipe(Strict):
+class Recipe(Settings):
     """What every training has. A task's own recipe adds to it.
 
     Attributes:
@@ -110,11 +124,3 @@ class Recipe(Strict):
     def length(self) -> int:
         """Epochs or iterations."""
         return self.epochs or self.iterations or 0
-
-    def identity(self) -> dict[str, Any]:
-        """The settings that can change the number, as plain data."""
-        return self.model_dump(mode="json", exclude=set(self.NEUTRAL))
-
-    def neutral(self) -> dict[str, Any]:
-        """The settings that cannot."""
-        return self.model_dump(mode="json", include=set(self.NEUTRAL))

@@ -13,12 +13,16 @@ from foundation.files import write_atomic
 from results.store import scan
 from results.table import build_table, to_csv, to_markdown
 
-CELLS = (("digits", "vit_nano"), ("digits", "vit_pico"))
+CELLS = tuple(
+    ("digits", backbone, protocol)
+    for protocol in ("finetune", "linear", "knn")
+    for backbone in ("vit_nano", "vit_pico")
+)
 
 
 def main(options: Namespace) -> int:
     """Run the cells, write the table beside them and on the screen."""
-    cells = [demo_cell(task, backbone, options) for task, backbone in CELLS]
+    cells = [demo_cell(*cell, options) for cell in CELLS]
     if options.json:
         write_json([as_data(cell) for cell in cells])
         return 0
@@ -34,12 +38,13 @@ def main(options: Namespace) -> int:
     return 0
 
 
-def demo_cell(task: str, backbone: str, options: Namespace) -> Cell:
+def demo_cell(task: str, backbone: str, protocol: str, options: Namespace) -> Cell:
     """One cell of the demo."""
     return run_cell(
         Asked(
             task=task,
             backbone=backbone,
+            protocol=protocol,
             data_root=data_root(),
             out=options.out,
             device=options.device,

@@ -1,0 +1,219 @@
+"""Features of a frozen backbone for a whole split, computed once and kept in the cache."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import DataLoader, default_collate
+
+from backbones.create import Created, create_backbone
+from backbones.features import pooled
+from backbones.weights import RANDOM
+from classification import cache
+from classification.cache import Features
+from classification.metrics import Scored, mean_per_class, recorded, require_all, top1
+from classification.recipe import FrozenRecipe
+from engine.device import world
+from engine.progress import PLAIN_EVERY_SECONDS, say
+from engine.seeds import mix, seed_all
+from engine.task import Outcome, Plan, Request, Task
+from engine.training import make_deterministic
+from foundation.errors import BenchError, IncompleteError, UserError
+from foundation.files import sha256_file
+from results.record import LoadReport, Selection
+
+SOFTWARE = ("torch", "timm", "numpy", "opencv-python")
+"""Packages whose version may move a feature; part of the cache's key."""
+
+
+class FrozenItems(Protocol):
+    """A split without augmentation: dicts of ``images`` (3, H, W), ``labels`` and ``item``."""
+
+    def __len__(self) -> int:
+        """Number of items."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Item ``index``."""
+
+    def preprocessing(self) -> dict[str, Any]:
+        """All that makes pixels of an image, as plain data."""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A frozen backbone on its device, and what its features are made of.
+
+    Attributes:
+        created: the backbone as made, in eval mode.
+        recipe: gives pooling, batch size and loader processes.
+        splits: items by split.
+        fingerprint: of the data.
+        device: ``cpu`` or ``cuda``.
+        identity: ingredients of the cache's key that are the same for all splits.
+        label: for the progress lines.
+    """
+
+    created: Created
+    recipe: FrozenRecipe
+    splits: Mapping[str, FrozenItems]
+    fingerprint: str
+    device: str
+    identity: Mapping[str, Any]
+    label: str
+
+    def features(self, split: str) -> Features:
+        """A split's features, from the cache where it holds them.
+
+        Raises:
+            IncompleteError: an image is missing or was given twice.
+            BenchError: features that are not finite numbers.
+        """
+        items = self.splits[split]
+        ingredients = self.ingredients(split)
+        found = cache.load(ingredients)
+        if found is not None and self._still_holds(found, items):
+            return found
+        return cache.store(ingredients, len(items), self._batches(split))
+
+    def ingredients(self, split: str) -> dict[str, Any]:
+        """Everything that can change a split's features."""
+        return {
+            **self.identity,
+            "preprocessing": self.splits[split].preprocessing(),
+            "pool": self.recipe.pool,
+            "layer": "last",
+            "data": self.fingerprint,
+            "split": split,
+            "items": len(self.splits[split]),
+            "dtype": "float32",
+            "device": self.device,
+            "software": {name: version(name) for name in SOFTWARE},
+        }
+
+    def _still_holds(self, found: Features, items: FrozenItems) -> bool:
+        """Compute the first and the last item again: code of a plug-in that was edited is in no key."""
+        ends = sorted({0, len(items) - 1})
+        batch = default_collate([items[index] for index in ends])
+        again = self._forward(batch["images"])
+        kept = np.asarray(found.values[ends])
+        # another batch size moves last digits only, on a GPU in the convolutions' TF32
+        tolerance = 1e-4 if self.device == "cpu" else 1e-2
+        same = again.shape == kept.shape and bool(np.abs(again - kept).max() <= tolerance * np.abs(kept).max())
+        if same and batch["labels"].tolist() == found.labels[ends].tolist():
+            return True
+        say(f"{self.label}: the cached features are not what this backbone gives now; they are computed anew")
+        return False
+
+    def _forward(self, images: torch.Tensor) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            values = pooled(self.created.model, images.to(self.device), self.recipe.pool)
+        return np.asarray(values.float().cpu().numpy(), np.float32)
+
+    def _batches(self, split: str) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        """Features and labels, batch by batch in item order."""
+        items, done = self.splits[split], 0
+        loader: DataLoader[Any] = DataLoader(
+            items,  # type: ignore[arg-type]  # a map-style dataset by its methods
+            batch_size=self.recipe.batch_size,
+            num_workers=self.recipe.workers,
+            pin_memory=self.device == "cuda",
+        )
+        began = spoke = time.monotonic()
+        for batch in loader:
+            numbers = batch["item"].tolist()
+            if numbers != list(range(done, done + len(numbers))):
+                raise IncompleteError(f"{split} gave images {numbers[:3]}... where image {done} was due")
+            values = self._forward(batch["images"])
+            if not np.isfinite(values).all():
+                first = done + int(np.flatnonzero(~np.isfinite(values).all(1))[0])
+                raise BenchError(f"the features of {split} image {first} are not finite; check the start weights")
+            done += len(numbers)
+            if time.monotonic() - spoke > PLAIN_EVERY_SECONDS:
+                spoke = time.monotonic()
+                left = (spoke - began) / done * (len(items) - done)
+                say(f"{self.label}: features of {split}, {done}/{len(items)} images, {left:.0f} s left")
+            yield values, batch["labels"].numpy()
+
+
+def require_one_process(protocol: str) -> None:
+    """Refuse several processes: each would do the whole work and write the same cache.
+
+    Raises:
+        UserError: under ``torchrun`` with more than one process.
+    """
+    if world()[1] > 1:
+        raise UserError(f"protocol {protocol} runs in one process, not {world()[1]}; start it without torchrun")
+
+
+def freeze(
+    request: Request, plan: Plan, recipe: FrozenRecipe, splits: Mapping[str, FrozenItems], fingerprint: str, task: Task
+) -> Frozen:
+    """Make the backbone as fine-tuning does (a random one from the run's seed), and fix it.
+
+    Args:
+        request: the cell; its start weights, seed and device are used.
+        plan: gives the backbone's arguments.
+        recipe: gives pooling, batch size and loader processes.
+        splits: items by split, without augmentation.
+        fingerprint: of the data.
+        task: gives the name.
+    """
+    require_one_process(request.protocol)
+    make_deterministic()
+    seed_all(mix(request.seed, 0))
+    file = request.start.file
+    created = create_backbone(
+        request.card, checkpoint=str(file) if file else RANDOM, allow_partial=request.allow_partial, **plan.arguments
+    )
+    created.model.eval().requires_grad_(False).to(request.device)
+    # where a part stays as initialised, the seed is among the ingredients
+    drawn = file is None or request.allow_partial
+    identity = {
+        "weights": sha256_file(file) if file else RANDOM,
+        "start": request.start.init,
+        "seed": request.seed if drawn else None,
+        "card": request.card.identity(),
+        "arguments": dict(plan.arguments),
+    }
+    label = f"{task.name} {request.card.name} {request.protocol}"
+    return Frozen(created, recipe, splits, fingerprint, request.device, identity, label)
+
+
+def scored(labels: NDArray[np.int64], predictions: Sequence[int], confidences: Sequence[float]) -> list[Scored]:
+    """One row an item, in item order."""
+    rows = zip(labels.tolist(), predictions, confidences, strict=True)
+    return [Scored(item, label, int(guess), float(sure)) for item, (label, guess, sure) in enumerate(rows)]
+
+
+def frozen_outcome(
+    frozen: Frozen, task: Task, rows: Sequence[Scored], selection: Selection, phases: Mapping[str, float]
+) -> Outcome:
+    """What a protocol on frozen features gives.
+
+    Raises:
+        IncompleteError: unless every test item was scored once.
+    """
+    expected = len(frozen.splits["test"])
+    require_all(rows, expected)
+    labels, predictions = (np.array([row[column] for row in rows]) for column in (1, 2))
+    values = {"top1": top1(labels, predictions), "mean_per_class": mean_per_class(labels, predictions)}
+    report, file = frozen.created.report, frozen.created.file
+    model: nn.Module = frozen.created.model
+    return Outcome(
+        metrics=recorded(task.metrics, values, expected),
+        columns=Scored._fields,
+        items=rows,
+        selection=selection,
+        load_report=LoadReport(**asdict(report)) if report else None,
+        checkpoint_format=file.format if file else None,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        phases=dict(phases),
+    )

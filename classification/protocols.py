@@ -1,0 +1,83 @@
+"""The protocols of classification: the recipe of each, how it is planned, and how it is carried out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from classification.finetune import finetune
+from classification.frozen import FrozenItems, freeze, require_one_process
+from classification.knn import knn
+from classification.linear import linear
+from classification.recipe import ClassificationRecipe, FrozenRecipe, KnnRecipe, LinearRecipe
+from engine.config import load_protocol
+from engine.task import Outcome, Plan, Request, Task
+
+AnyRecipe = ClassificationRecipe | FrozenRecipe
+
+SCHEMAS: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
+    "finetune": ClassificationRecipe,
+    "linear": LinearRecipe,
+    "knn": KnnRecipe,
+}
+
+STEPS = {
+    "finetune": ("train", "choose the epoch on val", "test once"),
+    "linear": ("features of train and val", "fit each strength on train", "choose one on val", "test once"),
+    "knn": ("features of train and test", "vote", "test once"),
+}
+
+
+class Splits(NamedTuple):
+    """The items of a task (only fine-tuning augments train), and the data's fingerprint."""
+
+    train: FrozenItems
+    val: FrozenItems
+    test: FrozenItems
+    fingerprint: str
+
+
+def resolve(file: Path, request: Request, classes: int, expected: int) -> Plan:
+    """The plan of a request by its protocol's file.
+
+    Args:
+        file: the protocol's config file.
+        request: the cell.
+        classes: of the task.
+        expected: test items.
+
+    Raises:
+        ConfigError: settings that do not hold.
+        UserError: several processes for a protocol that runs in one.
+    """
+    if request.protocol != "finetune":
+        require_one_process(request.protocol)
+    protocol = load_protocol(file, SCHEMAS[request.protocol], request.tier, request.overrides)
+    recipe: AnyRecipe = protocol.recipe
+    arguments: dict[str, Any] = {"img_size": recipe.img_size, "num_classes": 0, "global_pool": recipe.pool}
+    if isinstance(recipe, ClassificationRecipe):
+        arguments |= {"num_classes": classes, "drop_path_rate": recipe.drop_path}
+    return Plan(
+        protocol_version=protocol.version,
+        config={"recipe": recipe.identity()},
+        neutral=recipe.neutral(),
+        arguments=arguments,
+        expected=expected,
+        steps=STEPS[request.protocol],
+    )
+
+
+def carry_out(request: Request, plan: Plan, recipe: AnyRecipe, splits: Splits, out: Path, task: Task) -> Outcome:
+    """Do a planned cell in the folder ``out``.
+
+    Raises:
+        BenchError: the run failed; the sentence says why.
+    """
+    if isinstance(recipe, ClassificationRecipe):
+        return finetune(request, plan, recipe, splits[:3], out, task)
+    named = {"train": splits.train, "val": splits.val, "test": splits.test}
+    frozen = freeze(request, plan, recipe, named, splits.fingerprint, task)
+    if isinstance(recipe, LinearRecipe):
+        return linear(frozen, recipe, task)
+    assert isinstance(recipe, KnnRecipe)
+    return knn(frozen, recipe, task)

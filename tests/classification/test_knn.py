@@ -1,0 +1,84 @@
+"""k-NN against scikit-learn and against a plain loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.neighbors import KNeighborsClassifier
+
+from classification.knn import vote
+
+T = 0.07
+
+
+def clouds(seed: int, n: int, m: int, spread: float = 1.0, offset: float = 0.0) -> Any:
+    """Overlapping classes: bank, labels, queries; a large offset makes all cosines nearly 1."""
+    random = np.random.default_rng(seed)
+    centres = random.normal(size=(7, 24))
+    labels, hidden = random.integers(0, 7, n), random.integers(0, 7, m)
+    bank, queries = (
+        (centres[which] + spread * random.normal(size=(len(which), 24)) + offset).astype(np.float32)
+        for which in (labels, hidden)
+    )
+    return bank, labels, queries
+
+
+def plain(bank: Any, labels: Any, queries: Any, k: int, temperature: float) -> NDArray[np.int64]:
+    """One query at a time, all cosines, sorted."""
+    answers = []
+    for query in queries.astype(float):
+        cosines = [float(row @ query / np.sqrt((row @ row) * (query @ query))) for row in bank.astype(float)]
+        weight: dict[int, float] = {}
+        for place in sorted(range(len(bank)), key=lambda place: -cosines[place])[:k]:
+            weight[int(labels[place])] = weight.get(int(labels[place]), 0.0) + np.exp(cosines[place] / temperature)
+        answers.append(max(sorted(weight), key=lambda name: weight[name]))
+    return np.array(answers)
+
+
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_against_scikit_learn(k: int, offset: float) -> None:
+    bank, labels, queries = clouds(0, 3000, 2000, offset=offset)
+    model = KNeighborsClassifier(
+        k, metric="cosine", algorithm="brute", weights=lambda distance: np.exp((1 - distance) / T)
+    )
+    expected = model.fit(bank.astype(float), labels).predict(queries.astype(float))
+    votes = vote(bank, labels, queries, k, T)
+    assert np.mean(votes.predictions == expected) >= 0.999
+    chances = model.predict_proba(queries.astype(float)).max(1)
+    assert np.mean(np.abs(votes.shares - chances) < 1e-6) >= 0.999
+
+
+@pytest.mark.parametrize(("k", "temperature"), [(1, T), (20, T), (20, 0.5), (500, T)])
+def test_against_a_plain_loop(k: int, temperature: float) -> None:
+    bank, labels, queries = clouds(1, 300, 200)
+    votes = vote(bank, labels, queries, k, temperature)
+    np.testing.assert_array_equal(votes.predictions, plain(bank, labels, queries, k, temperature))
+    assert ((votes.shares > 1 / 7) & (votes.shares <= 1)).all()
+
+
+@pytest.mark.parametrize("blocks", [(1, 7), (33, 64), (1000, 1), (64, 100000)])
+def test_blocks_change_nothing(blocks: tuple[int, int]) -> None:
+    bank, labels, queries = clouds(2, 500, 100)
+    whole, parts = vote(bank, labels, queries, 20, T), vote(bank, labels, queries, 20, T, blocks=blocks)
+    np.testing.assert_array_equal(whole.predictions, parts.predictions)
+    np.testing.assert_array_equal(whole.shares, parts.shares)
+
+
+def test_length_of_features_does_not_matter_and_a_small_temperature_does_not_overflow() -> None:
+    bank, labels, queries = clouds(3, 300, 100)
+    scaled = vote(bank * 1000, labels, queries * 1e-3, 20, T)
+    np.testing.assert_array_equal(scaled.predictions, vote(bank, labels, queries, 20, T).predictions)
+    sharp = vote(bank, labels, queries, 20, 1e-5)
+    np.testing.assert_array_equal(sharp.predictions, vote(bank, labels, queries, 1, T).predictions)
+    assert np.isfinite(sharp.shares).all()
+
+
+def test_k_and_temperature_do_something() -> None:
+    bank, labels, queries = clouds(4, 500, 300, spread=2.0)
+    base = vote(bank, labels, queries, 20, T).predictions
+    assert (base != vote(bank, labels, queries, 1, T).predictions).any()
+    assert (base != vote(bank, labels, queries, 20, 10.0).predictions).any()
