@@ -124,7 +124,6 @@ class CheckpointHook(Hook):
         self.sign = 1 if higher_is_better else -1
         self.by_epoch = by_epoch
         self.history: list[Validation] = []
-        self.resumed_from = 0
         self._earlier_seconds = 0.0
         self._started = time.monotonic()
 
@@ -159,7 +158,6 @@ class CheckpointHook(Hook):
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Take our state back."""
         self.history = [Validation(step, value) for step, value in checkpoint["bench"]["history"]]
-        self.resumed_from = checkpoint["meta"]["epoch" if self.by_epoch else "iter"]
         self._earlier_seconds = checkpoint["bench"]["seconds"]
         self._started = time.monotonic()
 

@@ -77,7 +77,6 @@ class Trained:
     validations: int
     weights: Path
     phases: dict[str, float]
-    resumed_from: int
 
 
 def train_and_test(job: Job) -> Trained:
@@ -115,7 +114,6 @@ def train_and_test(job: Job) -> Trained:
         validations=len(keeper.history),
         weights=keeper.best_file(),
         phases={"train_and_validate": training, "test": time.monotonic() - began},
-        resumed_from=keeper.resumed_from,
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+from results.identity import digest
 from results.record import Metric, Record
 from results.store import Found
 
@@ -150,16 +151,24 @@ def _newest_attempts(found: Found, warnings: list[str]) -> list[tuple[Path, Reco
 def _board(key: tuple[str, str, str, str, str], records: Sequence[Record]) -> Board:
     task, protocol, tier, comparability, primary = key
     first = _metrics(records[0])
-    by_candidate: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    # a card or creation argument that was changed makes another backbone under the same name: never averaged with it
+    by_candidate: dict[tuple[str, str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         weights = record.backbone.checkpoint.sha256[:12] if record.backbone.checkpoint else ""
         init = "partial " + record.backbone.init if record.backbone.allow_partial else record.backbone.init
-        by_candidate[record.backbone.name, init, weights].append(record)
-    rows = [_row(candidate, same, primary) for candidate, same in sorted(by_candidate.items())]
+        by_candidate[record.backbone.name, init, weights, _made_of(record)].append(record)
+    rows = [_row(candidate[:3], same, primary) for candidate, same in sorted(by_candidate.items())]
     higher = first[primary].higher_is_better
     rows.sort(key=lambda row: row.metrics[primary], reverse=higher)
     units = {name: metric.unit for name, metric in first.items()}
     return Board(task, protocol, tier, comparability, primary, units, higher, tuple(rows))
+
+
+def _made_of(record: Record) -> str:
+    """A digest of what the backbone was made of, its card's texts left out."""
+    shape = ("architecture", "arguments", "input_size", "mean", "std", "prefix_tokens")
+    card = {key: record.backbone.card.get(key) for key in shape}
+    return digest({"card": card, "arguments": record.backbone.arguments})
 
 
 def _row(candidate: tuple[str, str, str], records: Sequence[Record], primary: str) -> Row:

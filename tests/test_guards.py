@@ -73,6 +73,12 @@ GUARDS = {
         "record.tier, 'all',",
         "tests/results/test_table.py::test_only_one_comparability_key_shares_a_board",
     ),
+    "a changed card is another backbone": Guard(
+        "results/table.py",
+        "weights, _made_of(record)]",
+        "weights, '']",
+        "tests/results/test_table.py::test_a_card_that_was_changed_is_never_averaged_with_the_old_one",
+    ),
     "a checkpoint is loaded as plain tensors": Guard(
         "engine/checkpoints.py",
         "weights_only=True",

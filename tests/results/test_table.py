@@ -52,6 +52,15 @@ def test_seeds_are_one_row_with_mean_and_range() -> None:
     assert row.interval is None, "the interval of one seed is not that of the mean"
 
 
+def test_a_card_that_was_changed_is_never_averaged_with_the_old_one() -> None:
+    changed = record().backbone.card | {"mean": [0.4, 0.4, 0.4]}
+    (board,) = table(record(90.0, run_id="1"), record(94.0, run_id="2", backbone={"card": changed})).boards
+    assert sorted(row.metrics["top1"] for row in board.rows) == [90.0, 94.0]
+    retold = record().backbone.card | {"summary": "another text"}
+    (board,) = table(record(90.0, run_id="1"), record(94.0, run_id="2", seed=1, backbone={"card": retold})).boards
+    assert [row.seeds for row in board.rows] == [(0, 1)]
+
+
 def test_partial_weights_are_a_row_of_their_own() -> None:
     partial = record(99.0, run_id="2", backbone={"allow_partial": True})
     (board,) = table(record(), partial).boards
