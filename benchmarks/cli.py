@@ -24,8 +24,8 @@ VERBS = {
     "show": ("one backbone, task or run in full", "bench show backbone vit_nano"),
     "table": ("boards of the runs found, Markdown or CSV", "bench table --runs runs"),
     "profile": ("what backbones cost: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"),
-    "get": ("weights that a card names, or how to fetch them", "bench get weights mae_tiny"),
-    "check": ("whether a backbone keeps the contract", "bench check backbone vit_nano"),
+    "get": ("weights or data, or how to fetch them by hand", "bench get weights mae_tiny"),
+    "check": ("whether a backbone keeps the contract, whether data are whole", "bench check data digits"),
     "cache": ("features of frozen backbones that are kept; --prune", "bench cache --prune 30"),
     "demo": ("a real run on embedded data, ending in a table", "bench demo"),
     "doctor": ("what is installed, what is wrong, and the mend", "bench doctor"),
@@ -113,7 +113,12 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", dest="overrides", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
         help="change the protocol's configuration, e.g. optimizer.lr=1e-3",
     )  # fmt: skip
-    parser.add_argument("--data-root", type=Path, default=None, help="default: $BENCH_DATA, else data/")
+    parser.add_argument(
+        "--data-scale", type=float, nargs="+", default=[1.0], metavar="SHARE",
+        help="share of the training items, e.g. 0.01 0.1 1.0; one record each",
+    )  # fmt: skip
+    _data_root(parser)
+    parser.add_argument("--subset", action="store_true", help="run on data that are not the official set whole")
     parser.add_argument("--allow-partial", action="store_true", help="accept a checkpoint that fills only part")
     parser.add_argument("--fresh", action="store_true", help="run anew although a record exists")
     _out_and_device(parser)
@@ -144,10 +149,14 @@ def _profile_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("noun", choices=("backbone",))
-    parser.add_argument("name", metavar="NAME", help="registry name or timm/<name>")
-    parser.add_argument("--img-size", type=_positive, metavar="PIXELS", help="input side; default: the card's")
-    parser.add_argument("--compile", action="store_true", help="try torch.compile too (may take a minute)")
+    parser.add_argument("noun", choices=("backbone", "data"))
+    parser.add_argument("name", metavar="NAME", help="a backbone (registry name or timm/<name>), or a task")
+    parser.add_argument(
+        "--img-size", type=_positive, metavar="PIXELS", help="backbone: input side; default: the card's"
+    )
+    parser.add_argument("--compile", action="store_true", help="backbone: try torch.compile too (may take a minute)")
+    parser.add_argument("--all", action="store_true", help="data: open every file, not a sample")
+    _data_root(parser)
 
 
 def _positive(text: str) -> int:
@@ -162,8 +171,9 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _get_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("noun", choices=("weights",))
-    parser.add_argument("name", metavar="NAME", help="a backbone; see: bench list backbones")
+    parser.add_argument("noun", choices=("weights", "data"))
+    parser.add_argument("name", metavar="NAME", help="a backbone (bench list backbones) or a task (bench list tasks)")
+    _data_root(parser)
 
 
 def _cache_arguments(parser: argparse.ArgumentParser) -> None:
@@ -184,8 +194,12 @@ def _days(text: str) -> float:
 
 
 def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-root", type=Path, default=None, help="default: $BENCH_DATA, else data/")
+    _data_root(parser)
     _out_and_device(parser)
+
+
+def _data_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-root", type=Path, default=None, metavar="DIR", help="default: $BENCH_DATA, else data/")
 
 
 def _out_and_device(parser: argparse.ArgumentParser, out: Path = Path("runs")) -> None:

@@ -13,7 +13,7 @@ from backbones.registry import get_card
 from backbones.weights import locate_weights
 from benchmarks.tasks import TASKS
 from engine.task import DataReport, Outcome, Plan, Request, Task
-from foundation.errors import BenchError, IncompleteError, RecordError, UserError
+from foundation.errors import BenchError, DataError, IncompleteError, RecordError, UserError
 from foundation.files import require_writable, sha256_file, write_atomic
 from foundation.suggest import did_you_mean
 from results.identity import Identity
@@ -38,6 +38,8 @@ class Asked:
     out: Path = Path("runs")
     device: str = "auto"
     allow_partial: bool = False
+    subset: bool = False
+    data_scale: float = 1.0
     fresh: bool = False
     command: tuple[str, ...] = ()
 
@@ -95,8 +97,11 @@ def _resolve(asked: Asked) -> _Resolved:
         raise UserError(f"task {task.name} has no protocol {protocol!r}{close}")
     if asked.seed < 0:
         raise UserError(f"seed {asked.seed} is negative; seeds are 0 or above")
+    if asked.data_scale != 1 and not task.scales:
+        raise UserError(f"task {task.name} has no --data-scale: it always trains on all of its data")
+    if not 0 < asked.data_scale <= 1:
+        raise UserError(f"data scale {asked.data_scale:g} is not a share of the training data, above 0 to 1")
     start = locate_weights(card, asked.checkpoint)
-
     request = Request(
         card=card,
         start=start,
@@ -107,9 +112,15 @@ def _resolve(asked: Asked) -> _Resolved:
         data_root=asked.data_root,
         device=asked.device,
         allow_partial=asked.allow_partial,
+        data_scale=asked.data_scale,
     )
-    plan = task.plan(request)
     data = task.check_data(asked.data_root)
+    plan = task.plan(request, data)
+    if data.departures and not asked.subset:
+        raise DataError(
+            f"{task.name}: {'; '.join(data.departures)}. A number on such data stands on a board of its own: "
+            "add --subset to run on it"
+        )
     backbone = _describe_backbone(request, plan)
     identity = Identity(
         protocol_part={
@@ -228,7 +239,12 @@ def _opening_record(resolved: _Resolved, folder: Path, asked: Asked) -> Record:
         seed=asked.seed,
         backbone=resolved.backbone,
         config=dict(resolved.plan.config),
-        data=Data(fingerprint=resolved.data.fingerprint, splits=dict(resolved.data.splits)),
+        neutral=dict(resolved.plan.neutral),
+        data=Data(
+            fingerprint=resolved.data.fingerprint,
+            splits=dict(resolved.data.splits),
+            departures=list(resolved.data.departures),
+        ),
         cost=Cost(phases={}, attempts=attempt),
         where=describe_run(resolved.request.device, _precision(resolved.plan), list(asked.command)),
     )

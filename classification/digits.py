@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from engine.task import DataReport, MetricSpec, Outcome, Plan, Request, Task
+from engine.task import DataReport, Decode, MetricSpec, Outcome, Plan, Request, Task
 from foundation.errors import DataError
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -22,7 +22,7 @@ class DigitsTask(Task):
     metrics = (MetricSpec("top1", "%", True), MetricSpec("mean_per_class", "%", True))
     expected: ClassVar[Mapping[str, int]] = {"train": 1169, "val": 269, "test": 359}
 
-    def check_data(self, root: Path) -> DataReport:
+    def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
         """Load the data that scikit-learn ships (``root`` is not used)."""
         from classification import digits_data
 
@@ -32,11 +32,11 @@ class DigitsTask(Task):
             raise DataError(f"digits should split into {self.expected}, not {splits}")
         return DataReport(digits.fingerprint, splits, ("shipped with scikit-learn, CC BY 4.0",))
 
-    def plan(self, request: Request) -> Plan:
+    def plan(self, request: Request, data: DataReport) -> Plan:
         """Resolve ``configs/digits_<protocol>.py``."""
         from classification.protocols import resolve
 
-        return resolve(CONFIGS / f"digits_{request.protocol}.py", request, classes=10, expected=self.expected["test"])
+        return resolve(CONFIGS / f"digits_{request.protocol}.py", request, classes=10, data=data)
 
     def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
         """Train and test in ``out``."""

@@ -11,7 +11,7 @@ from classification.knn import knn
 from classification.linear import linear
 from classification.recipe import ClassificationRecipe, FrozenRecipe, KnnRecipe, LinearRecipe
 from engine.config import load_protocol
-from engine.task import Outcome, Plan, Request, Task
+from engine.task import DataReport, Outcome, Plan, Request, Task
 
 AnyRecipe = ClassificationRecipe | FrozenRecipe
 
@@ -37,14 +37,14 @@ class Splits(NamedTuple):
     fingerprint: str
 
 
-def resolve(file: Path, request: Request, classes: int, expected: int) -> Plan:
+def resolve(file: Path, request: Request, classes: int, data: DataReport) -> Plan:
     """The plan of a request by its protocol's file.
 
     Args:
         file: the protocol's config file.
         request: the cell.
         classes: of the task.
-        expected: test items.
+        data: what was found; all of its test items are scored.
 
     Raises:
         ConfigError: settings that do not hold.
@@ -62,7 +62,7 @@ def resolve(file: Path, request: Request, classes: int, expected: int) -> Plan:
         config={"recipe": recipe.identity()},
         neutral=recipe.neutral(),
         arguments=arguments,
-        expected=expected,
+        expected=data.splits["test"],
         steps=STEPS[request.protocol],
     )
 

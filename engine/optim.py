@@ -16,7 +16,25 @@ from engine.recipe import Recipe
 from foundation.errors import UserError
 
 
-class AutocastOptimWrapper(OptimWrapper):
+class _Accumulating:
+    """Steps after every ``accumulative_counts`` backward passes, whatever iteration a run was resumed at.
+
+    mmengine would count iterations; here one iteration is one step (``engine.accumulate``).
+    """
+
+    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
+        """Nothing is left over at the end of a run, so its length does not matter."""
+
+
+class PlainOptimWrapper(_Accumulating, OptimWrapper):
+    """fp32."""
+
+
+class HalfOptimWrapper(_Accumulating, AmpOptimWrapper):
+    """fp16 with loss scaling, on a GPU."""
+
+
+class AutocastOptimWrapper(_Accumulating, OptimWrapper):
     """bf16 autocast without loss scaling, on any device (mmengine's own AMP wrapper refuses the CPU)."""
 
     def __init__(self, device_type: str, **kwargs: Any) -> None:
@@ -104,11 +122,11 @@ def build_optimizer(model: nn.Module, recipe: Recipe, device: str) -> OptimWrapp
         optimizer = torch.optim.AdamW(groups, lr=setting.lr, betas=betas)
     else:
         optimizer = torch.optim.SGD(groups, lr=setting.lr, momentum=setting.momentum, nesterov=setting.nesterov)
-    arguments: dict[str, Any] = {"optimizer": optimizer}
+    arguments: dict[str, Any] = {"optimizer": optimizer, "accumulative_counts": recipe.accumulate}
     if recipe.clip_grad is not None:
         arguments["clip_grad"] = {"max_norm": recipe.clip_grad}
     if recipe.precision == "fp32":
-        return OptimWrapper(**arguments)
+        return PlainOptimWrapper(**arguments)
     if recipe.precision == "bf16":
         return AutocastOptimWrapper(device, **arguments)
-    return AmpOptimWrapper(dtype="float16", **arguments)
+    return HalfOptimWrapper(dtype="float16", **arguments)

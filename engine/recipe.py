@@ -79,6 +79,8 @@ class Recipe(Settings):
     Attributes:
         epochs, iterations: length; exactly one of the two.
         batch_size: of one optimiser step, over all processes.
+        accumulate: pieces a process takes its part of the batch in, one after another, to save memory; gradients
+            are averaged. Changes last digits only, except where batch norm sees the smaller pieces.
         clip_grad: largest gradient norm, or ``None``.
         precision: of the forward and backward pass; evaluation is always fp32.
         val_interval: epochs (or iterations) between validations.
@@ -86,11 +88,12 @@ class Recipe(Settings):
         trackers: where curves go.
     """
 
-    NEUTRAL: ClassVar[frozenset[str]] = frozenset({"workers", "trackers"})
+    NEUTRAL: ClassVar[frozenset[str]] = frozenset({"workers", "trackers", "accumulate"})
 
     epochs: PositiveInt | None = None
     iterations: PositiveInt | None = None
     batch_size: PositiveInt
+    accumulate: PositiveInt = 1
     optimizer: Optimizer
     schedule: Schedule
     clip_grad: PositiveFloat | None = None
@@ -108,9 +111,11 @@ class Recipe(Settings):
         return names
 
     @model_validator(mode="after")
-    def _one_length(self) -> Recipe:
+    def _fits_together(self) -> Recipe:
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError("set exactly one of epochs and iterations")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate {self.accumulate} does not divide batch_size {self.batch_size}")
         if self.schedule.warmup >= self.length:
             raise ValueError(f"schedule.warmup {self.schedule.warmup} must be below the length {self.length}")
         return self

@@ -7,6 +7,7 @@ run that was killed and resumed goes on with the numbers it would have had.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Sized
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -14,8 +15,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler
+from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -63,6 +65,38 @@ class SeededSampler(DefaultSampler):
         """The draws of this process in this epoch."""
         for index in super().__iter__():
             yield Draw(int(index), mix(self.seed, self.epoch, int(index)))
+
+
+class EndlessSampler(Sampler[Draw]):
+    """Pass after pass over a dataset, each in an order of its own, for runs counted in iterations.
+
+    The stream is a function of (seed, position): ``skip`` goes on in the middle without reading what came before.
+    Of several processes each takes every n-th draw.
+    """
+
+    def __init__(self, dataset: Sized, seed: int) -> None:
+        self.size = len(dataset)
+        self.seed = seed
+        self.rank, self.processes = get_dist_info()
+        self.start = 0
+
+    def __iter__(self) -> Iterator[Draw]:
+        """The draws of this process, without end."""
+        order, current = np.empty(0, np.int64), -1
+        for place in itertools.count(self.rank + self.start * self.processes, self.processes):
+            turn, position = divmod(place, self.size)
+            if turn != current:
+                current = turn
+                order = np.random.Generator(np.random.PCG64(mix(self.seed, turn))).permutation(self.size)
+            item = int(order[position])
+            yield Draw(item, mix(self.seed, turn, item))
+
+    def __len__(self) -> int:
+        return self.size
+
+    def skip(self, draws: int) -> None:
+        """Begin after ``draws`` draws of this process (mmengine calls it on resume)."""
+        self.start = draws
 
 
 class SeededItems(Dataset[Any]):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from backbones.card import BackboneCard
 from backbones.weights import Start
+from foundation.errors import UserError
 
 if TYPE_CHECKING:  # pydantic is slow to import, and listings do without
     from results.record import LoadReport, Metric, Selection, Tier
+
+
+Decode = Literal["none", "sample", "all"]
+"""How many files ``check_data`` opens: none (before each run), some of each split, or every one."""
 
 
 class MetricSpec(NamedTuple):
@@ -25,7 +30,12 @@ class MetricSpec(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """One cell that is asked for: backbone x task x protocol x seed; ``device`` is auto, cpu or cuda."""
+    """One cell that is asked for: backbone x task x protocol x seed.
+
+    Attributes:
+        device: ``auto``, ``cpu`` or ``cuda``.
+        data_scale: share of the training items that is used, above 0 to 1; drawn anew for each seed.
+    """
 
     card: BackboneCard
     start: Start
@@ -36,6 +46,7 @@ class Request:
     data_root: Path
     device: str
     allow_partial: bool = False
+    data_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,11 +57,19 @@ class DataReport:
         fingerprint: SHA-256 over content and split, 64 hexadecimal digits.
         splits: number of items by split.
         notes: what a reader should know (classes, sizes, licence).
+        departures: how the data differ from the official set, a sentence each; empty where they are whole.
+        histogram: items by class name, by split; empty where labels are not one an item.
     """
 
     fingerprint: str
     splits: Mapping[str, int]
     notes: tuple[str, ...] = ()
+    departures: tuple[str, ...] = ()
+    histogram: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -97,18 +116,29 @@ class Task(ABC):
     protocols: ClassVar[tuple[str, ...]]
     metrics: ClassVar[tuple[MetricSpec, ...]]
     expected: ClassVar[Mapping[str, int]]
+    scales: ClassVar[bool] = False  # whether protocols heed ``Request.data_scale``
 
     @abstractmethod
-    def check_data(self, root: Path) -> DataReport:
-        """Verify the data under ``root``.
+    def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
+        """Verify the data under ``root``: layout, counts, labels, and files as far as ``decode`` says.
+
+        A set that is sound but not the official one whole (a cut, another split) passes with ``departures``.
 
         Raises:
             DataError: naming the file and the mend.
         """
 
+    def get_data(self, root: Path) -> None:
+        """Download the data to ``root`` and check its sums, where that is possible.
+
+        Raises:
+            UserError: the set is fetched by hand; the sentence says from where and into which folder.
+        """
+        raise UserError(f"task {self.name} has nothing to download")
+
     @abstractmethod
-    def plan(self, request: Request) -> Plan:
-        """Resolve the protocol's configuration for a request; nothing is trained.
+    def plan(self, request: Request, data: DataReport) -> Plan:
+        """Resolve the protocol's configuration for a request on the data found; nothing is trained.
 
         Raises:
             ConfigError: listing every fault of the configuration.

@@ -14,8 +14,9 @@ import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.model import BaseModel
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, Sampler, default_collate
 
+from engine.accumulate import EpochLoop, IterLoop
 from engine.checkpoints import (
     CheckpointHook,
     CheckpointRunner,
@@ -30,7 +31,7 @@ from engine.optim import build_optimizer
 from engine.progress import ProgressHook, say
 from engine.recipe import TRACKERS, Recipe
 from engine.schedule import build_schedule
-from engine.seeds import Items, ReseedHook, SeededItems, SeededSampler, seed_all
+from engine.seeds import EndlessSampler, Items, ReseedHook, SeededItems, SeededSampler, seed_all
 from foundation.errors import UserError
 
 
@@ -127,12 +128,14 @@ def _build_runner(job: Job, test_metric: BaseMetric, hooks: list[Any]) -> Checkp
     wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
     if job.device == "cpu":
         wrapper["device_ids"] = None
-    length = {"max_epochs": recipe.epochs} if recipe.by_epoch else {"max_iters": recipe.iterations}
+    length: dict[str, Any] = {"type": EpochLoop, "max_epochs": recipe.epochs}
+    if not recipe.by_epoch:
+        length = {"type": IterLoop, "max_iters": recipe.iterations}
     return CheckpointRunner(
         model=job.model,
         work_dir=str(job.folder / "logs"),
         train_dataloader=train,
-        train_cfg={"by_epoch": recipe.by_epoch, "val_interval": recipe.val_interval, **length},
+        train_cfg={"val_interval": recipe.val_interval, "accumulate": recipe.accumulate, **length},
         optim_wrapper=optimizer,
         param_scheduler=build_schedule(recipe, len(train)),
         val_dataloader=_test_loader(job, job.val),
@@ -166,10 +169,18 @@ def _train_loader(job: Job) -> DataLoader[Any]:
     size, processes = job.recipe.batch_size, world()[1]
     if size % processes:
         raise UserError(f"batch_size {size} cannot be split evenly over {processes} processes; set one that can")
+    if size // processes % job.recipe.accumulate:
+        part = size // processes
+        raise UserError(
+            f"accumulate {job.recipe.accumulate} does not divide a process's batch of {part}; set one that does"
+        )
+    sampler: Sampler[Any] = EndlessSampler(job.train, job.seed)
+    if job.recipe.by_epoch:
+        sampler = SeededSampler(job.train, shuffle=True, seed=job.seed, round_up=True)
     return DataLoader(
         SeededItems(job.train),
         batch_size=size // processes,
-        sampler=SeededSampler(job.train, shuffle=True, seed=job.seed, round_up=True),
+        sampler=sampler,
         num_workers=job.recipe.workers,
         collate_fn=job.collate,
         pin_memory=job.device == "cuda",
@@ -179,7 +190,7 @@ def _train_loader(job: Job) -> DataLoader[Any]:
 def _test_loader(job: Job, items: Items[Any]) -> DataLoader[Any]:
     return DataLoader(
         items,  # type: ignore[arg-type]  # a map-style dataset by its methods
-        batch_size=max(1, job.recipe.batch_size // world()[1]),
+        batch_size=max(1, job.recipe.batch_size // world()[1] // job.recipe.accumulate),
         sampler=DefaultSampler(items, shuffle=False, round_up=False),
         num_workers=job.recipe.workers,
         collate_fn=job.collate,

@@ -14,8 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from foundation.errors import RecordError
 
-SCHEMA_VERSION = 1
-"""Additive only. 1: the first schema. A new version says here what it adds and why."""
+SCHEMA_VERSION = 2
+"""Additive only. 1: the first schema. 2: ``data.departures`` (a cut set is no official one) and ``neutral``."""
 
 Tier = Literal["smoke", "short", "full"]
 Status = Literal["running", "complete", "failed", "invalidated"]
@@ -92,10 +92,11 @@ class Backbone(Strict):
 
 
 class Data(Strict):
-    """The data as seen: fingerprint over content and split, and the items of each split."""
+    """The data as seen: fingerprint over content and split, items of each split, how they differ from the official."""
 
     fingerprint: Sha256
     splits: dict[str, int]
+    departures: list[str] = []
 
 
 class Items(Strict):
@@ -157,9 +158,9 @@ class Where(Strict):
 
 
 class Record(Strict):
-    """One cell of the leaderboard; see the module's rules."""
+    """One cell of the leaderboard; see the module's rules. ``neutral``: settings that cannot change the number."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     run_id: str
     comparability: str
     status: Status
@@ -174,6 +175,7 @@ class Record(Strict):
     seed: int
     backbone: Backbone
     config: dict[str, Any]
+    neutral: dict[str, Any] = {}
     data: Data
     result: Result | None = None
     cost: Cost | None = None

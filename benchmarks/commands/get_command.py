@@ -1,20 +1,37 @@
-"""``bench get weights NAME``."""
+"""``bench get weights NAME`` and ``bench get data TASK``."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 
 from benchmarks.output import write, write_json
+from foundation.environment import data_root
 from foundation.errors import UserError
 
 
 def main(options: Namespace) -> int:
     """Fetch (or find) a card's weights; for those that are fetched by hand say what, from where and where to."""
+    if options.noun == "data":
+        return _data(options)
     data = get_weights(options.name)
     if options.json:
         write_json(data)
     else:
         write(f"{data['file']}\nrecipe: {data['recipe']}\nlicence: {data['licence']}\nsha256: {data['sha256']}")
+    return 0
+
+
+def _data(options: Namespace) -> int:
+    from benchmarks.tasks import TASKS
+
+    root, task = data_root(options.data_root), TASKS.get(options.name)
+    task.get_data(root)
+    report = task.check_data(root, "sample")
+    if options.json:
+        write_json({"task": options.name, "root": str(root), **report.as_dict()})
+    else:
+        write(f"{options.name}: {', '.join(f'{name} {count:,}' for name, count in report.splits.items())} in {root}")
+        write("\n".join([*report.notes, *report.departures]))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from itertools import product
 
 from benchmarks.execute import Asked, Cell, run_cell
 from benchmarks.output import write, write_json
@@ -11,9 +12,9 @@ from foundation.environment import data_root
 
 
 def main(options: Namespace) -> int:
-    """Do one cell a seed; the first failure ends it."""
+    """Do one cell a data scale and seed; the first failure ends it."""
     cells = []
-    for seed in options.seeds:
+    for scale, seed in product(options.data_scale, options.seeds):
         cell = run_cell(
             Asked(
                 task=options.task,
@@ -27,6 +28,8 @@ def main(options: Namespace) -> int:
                 out=options.out,
                 device=options.device,
                 allow_partial=options.allow_partial,
+                subset=options.subset,
+                data_scale=scale,
                 fresh=options.fresh,
                 command=tuple(options.command_line),
             )
@@ -44,6 +47,10 @@ def line(cell: Cell) -> str:
     """One line for the terminal."""
     record = cell.record
     head = f"{record.task} {record.protocol} {record.tier} {record.backbone.name} seed {record.seed}"
+    if "data_scale" in record.config:
+        head += f" {100 * record.config['data_scale']:g} % of train"
+    if record.data.departures:
+        head += " (not the official data)"
     if record.result is None:
         return f"{head}: {record.status}"
     metric = record.result.metrics[record.result.primary]

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 import timm
 import torch
-from mmengine.optim import OptimWrapper
 from torch import nn
 
-from engine.optim import AutocastOptimWrapper, build_optimizer, layer_ids, parameter_groups
+from engine.optim import AutocastOptimWrapper, PlainOptimWrapper, build_optimizer, layer_ids, parameter_groups
 from foundation.errors import UserError
 from tests.engine.make import recipe
 
@@ -76,7 +75,7 @@ def test_clipping_is_by_the_norm_of_the_gradient() -> None:
 
 def test_precision() -> None:
     model = Model("test_vit")
-    assert type(build_optimizer(model, recipe(), "cpu")) is OptimWrapper
+    assert type(build_optimizer(model, recipe(), "cpu")) is PlainOptimWrapper
     wrapper = build_optimizer(model, recipe(precision="bf16"), "cpu")
     assert isinstance(wrapper, AutocastOptimWrapper)
     with wrapper.optim_context(model):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from engine.seeds import Draw, SeededItems, SeededSampler, mix, seed_all
+from engine.seeds import Draw, EndlessSampler, SeededItems, SeededSampler, mix, seed_all
 
 
 class Noise:
@@ -62,3 +63,23 @@ def test_processes_share_an_epoch_without_gap(processes: int, monkeypatch: pytes
         monkeypatch.setattr(sampler_module, "get_dist_info", lambda rank=rank: (rank, processes))
         seen += [draw.item for draw in SeededSampler(Noise(), shuffle=True, seed=0, round_up=False)]
     assert sorted(seen) == list(range(10))
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_an_endless_run_sees_every_item_once_a_pass(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    streams = []
+    for rank in range(processes):
+        monkeypatch.setattr("engine.seeds.get_dist_info", lambda rank=rank: (rank, processes))
+        streams.append(list(itertools.islice(iter(EndlessSampler(Noise(), seed=3)), 30)))
+    merged = [draw for group in zip(*streams, strict=True) for draw in group][:30]
+    passes = [[draw.item for draw in merged[start : start + 10]] for start in (0, 10, 20)]
+    assert [sorted(members) for members in passes] == [list(range(10))] * 3
+    assert len(set(map(tuple, passes))) == 3, "each pass has an order of its own"
+    assert len({draw.seed for draw in merged}) == 30, "and augmentations of its own"
+
+
+def test_skipping_goes_on_in_the_same_stream() -> None:
+    whole = list(itertools.islice(iter(EndlessSampler(Noise(), seed=3)), 40))
+    later = EndlessSampler(Noise(), seed=3)
+    later.skip(17)
+    assert list(itertools.islice(iter(later), 23)) == whole[17:]

@@ -33,10 +33,10 @@ def undisturbed(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def kill_when(out: Path, pattern: str, sig: signal.Signals) -> None:
+def kill_when(out: Path, pattern: str, sig: signal.Signals, words: tuple[str, ...] = SHORT) -> None:
     """Start the run and end it with a signal as soon as a file of that pattern is there."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", *SHORT, "--out", str(out)],
+        [sys.executable, "-m", "benchmarks", *words, "--out", str(out)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -112,6 +112,48 @@ def test_two_gloo_processes_score_every_image_once(undisturbed: Path, tmp_path: 
     assert abs(value - single) < 6, "two epochs-long trainings that differ only in the order of float sums"
 
 
+ITERATIONS = (
+    "run",
+    "digits",
+    "--backbone",
+    "vit_pico",
+    "--set",
+    "epochs=none",
+    "iterations=90",
+    "val_interval=30",
+    "schedule.warmup=10",
+)
+
+
+def test_kill_9_and_resume_of_a_run_counted_in_iterations(bench: Bench, tmp_path: Path) -> None:
+    """The stream of items goes on in the middle of a pass (90 steps of 64 are 4.9 passes over 1,169 images)."""
+    assert bench(*ITERATIONS, "--out", str(tmp_path / "whole")).returncode == 0
+    kill_when(tmp_path / "cut", "step_00000030.pth", signal.SIGKILL, ITERATIONS)
+    done = bench(*ITERATIONS, "workers=1", "--out", str(tmp_path / "cut"))
+    assert done.returncode == 0, done.stderr
+    assert only_record(tmp_path / "cut")["result"] == only_record(tmp_path / "whole")["result"]
+    assert only_record(tmp_path / "whole")["result"]["selection"]["candidates"] == 3
+
+
+def confidences(out: Path) -> list[float]:
+    (items,) = out.rglob("items.csv")
+    with items.open() as file:
+        return [float(row["confidence"]) for row in csv.DictReader(file)]
+
+
+def test_a_batch_in_four_pieces_is_the_same_step(bench: Bench, tmp_path: Path) -> None:
+    """Rounding apart; it is noted in the record and leaves the run's identity alone."""
+    for name, count in (("whole", 1), ("pieces", 4)):
+        words = (*ITERATIONS, "iterations=20", "val_interval=20", f"accumulate={count}")
+        done = bench(*words, "--out", str(tmp_path / name))
+        assert done.returncode == 0, done.stderr
+    whole, cut = (only_record(tmp_path / name) for name in ("whole", "pieces"))
+    assert whole["run_id"] == cut["run_id"]
+    assert (whole["neutral"]["accumulate"], cut["neutral"]["accumulate"]) == (1, 4)
+    assert confidences(tmp_path / "pieces") == pytest.approx(confidences(tmp_path / "whole"), abs=2e-3)
+    assert confidences(tmp_path / "pieces") != confidences(tmp_path / "whole"), "it did something"
+
+
 def test_bf16_runs_and_is_recorded(bench: Bench, tmp_path: Path) -> None:
     done = bench(*SHORT[:4], "--tier", "smoke", "--set", "precision=bf16", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -121,6 +163,7 @@ def test_bf16_runs_and_is_recorded(bench: Bench, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
+        ("accumulate=3", "accumulate 3 does not divide batch_size 64"),
         ("precision=fp16", "precision fp16 needs a GPU"),
         ("trackers=['wandb']", "trackers: Value error, wandb is not installed here; pip install wandb"),
     ],
