@@ -18,3 +18,5 @@ def _to_task(name: str, value: object) -> Task:
 
 TASKS: Registry[Task] = Registry("task", "bench.tasks", _to_task)
 TASKS.add("digits", "classification.digits:DIGITS")
+for _name in ("cifar10", "cifar100", "flowers", "pets", "aircraft", "cars", "inat18", "imagenet", "imagefolder"):
+    TASKS.add(_name, f"classification.images.tasks:{_name.upper()}")

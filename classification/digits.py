@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from types import MappingProxyType
 
 from engine.task import DataReport, Decode, MetricSpec, Outcome, Plan, Request, Task
-from foundation.errors import DataError
+from foundation.errors import ConfigError, DataError
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -20,7 +19,7 @@ class DigitsTask(Task):
     summary = "scikit-learn's handwritten digits: 1,797 real 8x8 images, 10 classes"
     protocols = ("finetune", "linear", "knn")
     metrics = (MetricSpec("top1", "%", True), MetricSpec("mean_per_class", "%", True))
-    expected: ClassVar[Mapping[str, int]] = {"train": 1169, "val": 269, "test": 359}
+    expected = MappingProxyType({"train": 1169, "val": 269, "test": 359})
 
     def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
         """Load the data that scikit-learn ships (``root`` is not used)."""
@@ -36,7 +35,10 @@ class DigitsTask(Task):
         """Resolve ``configs/digits_<protocol>.py``."""
         from classification.protocols import resolve
 
-        return resolve(CONFIGS / f"digits_{request.protocol}.py", request, classes=10, data=data)
+        plan = resolve(CONFIGS / f"digits_{request.protocol}.py", request, classes=10, data=data)
+        if plan.config["recipe"].get("crop_pct", 1.0) != 1:
+            raise ConfigError("digits are 8x8 pixels and are never cropped; leave crop_pct at 1")
+        return plan
 
     def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
         """Train and test in ``out``."""

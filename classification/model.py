@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import torch
 from mmengine.model import BaseModel
+from timm.data import Mixup
 from torch import Tensor, nn
 from torch.nn import functional
 
 from classification.metrics import Scored
+from classification.recipe import ClassificationRecipe, ImageRecipe
 
 
 class Classifier(BaseModel):
@@ -17,12 +21,24 @@ class Classifier(BaseModel):
     Args:
         backbone: timm model giving logits of shape (batch, classes).
         label_smoothing: of the training loss, 0 to below 1.
+        mixup: mixes the images and labels of a training batch; it smooths the labels itself.
     """
 
-    def __init__(self, backbone: nn.Module, label_smoothing: float = 0.0) -> None:
+    def __init__(self, backbone: nn.Module, label_smoothing: float = 0.0, mixup: Mixup | None = None) -> None:
         super().__init__()
         self.backbone = backbone
         self.label_smoothing = label_smoothing
+        self.mixup = mixup
+
+    @classmethod
+    def of(cls, backbone: Any, recipe: ClassificationRecipe) -> Classifier:
+        """The classifier with the regularisation of a recipe."""
+        mixup = None
+        if isinstance(recipe, ImageRecipe) and (recipe.mixup or recipe.cutmix):
+            mixup = Mixup(
+                recipe.mixup, recipe.cutmix, label_smoothing=recipe.label_smoothing, num_classes=backbone.num_classes
+            )
+        return cls(backbone, recipe.label_smoothing, mixup)
 
     def forward(self, images: Tensor, labels: Tensor, item: Tensor, mode: str = "tensor") -> Any:
         """One batch.
@@ -33,6 +49,11 @@ class Classifier(BaseModel):
             item: (batch,) item numbers.
             mode: ``loss`` gives ``{"loss": scalar}``, ``predict`` a list of ``Scored``, one an image.
         """
+        if mode == "loss" and self.mixup is not None:
+            # timm draws from numpy, whose state belongs to the items; torch's generator drives the model
+            np.random.seed(int(torch.randint(2**31, ())))
+            images, shares = self.mixup(images, labels)
+            return {"loss": functional.cross_entropy(self.backbone(images).float(), shares)}
         logits = self.backbone(images)
         if mode == "loss":
             return {"loss": functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)}

@@ -9,20 +9,28 @@ from classification.finetune import finetune
 from classification.frozen import FrozenItems, freeze, require_one_process
 from classification.knn import knn
 from classification.linear import linear
-from classification.recipe import ClassificationRecipe, FrozenRecipe, KnnRecipe, LinearRecipe
+from classification.recipe import ClassificationRecipe, DigitsRecipe, FrozenRecipe, ImageRecipe, KnnRecipe, LinearRecipe
 from engine.config import load_protocol
 from engine.task import DataReport, Outcome, Plan, Request, Task
 
 AnyRecipe = ClassificationRecipe | FrozenRecipe
 
 SCHEMAS: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
-    "finetune": ClassificationRecipe,
+    "finetune": DigitsRecipe,
     "linear": LinearRecipe,
     "knn": KnnRecipe,
 }
 
+PHOTOGRAPHS: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
+    **SCHEMAS,
+    "finetune": ImageRecipe,
+    "finetune_improved": ImageRecipe,
+}
+"""As ``SCHEMAS``, for sets of photographs: they have an augmentation of their own."""
+
 STEPS = {
     "finetune": ("train", "choose the epoch on val", "test once"),
+    "finetune_improved": ("train", "choose the epoch on val", "test once"),
     "linear": ("features of train and val", "fit each strength on train", "choose one on val", "test once"),
     "knn": ("features of train and test", "vote", "test once"),
 }
@@ -37,7 +45,12 @@ class Splits(NamedTuple):
     fingerprint: str
 
 
-def resolve(file: Path, request: Request, classes: int, data: DataReport) -> Plan:
+def schema(protocol: str, photographs: bool) -> type[ClassificationRecipe] | type[FrozenRecipe]:
+    """The recipe's type."""
+    return (PHOTOGRAPHS if photographs else SCHEMAS)[protocol]
+
+
+def resolve(file: Path, request: Request, classes: int, data: DataReport, photographs: bool = False) -> Plan:
     """The plan of a request by its protocol's file.
 
     Args:
@@ -45,14 +58,16 @@ def resolve(file: Path, request: Request, classes: int, data: DataReport) -> Pla
         request: the cell.
         classes: of the task.
         data: what was found; all of its test items are scored.
+        photographs: whether the task's images are photographs, to be cropped and augmented as such.
 
     Raises:
         ConfigError: settings that do not hold.
         UserError: several processes for a protocol that runs in one.
     """
-    if request.protocol != "finetune":
+    recipe_type = schema(request.protocol, photographs)
+    if issubclass(recipe_type, FrozenRecipe):
         require_one_process(request.protocol)
-    protocol = load_protocol(file, SCHEMAS[request.protocol], request.tier, request.overrides)
+    protocol = load_protocol(file, recipe_type, request.tier, request.overrides)
     recipe: AnyRecipe = protocol.recipe
     arguments: dict[str, Any] = {"img_size": recipe.img_size, "num_classes": 0, "global_pool": recipe.pool}
     if isinstance(recipe, ClassificationRecipe):

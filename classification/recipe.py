@@ -9,6 +9,16 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from engine.recipe import Recipe, Settings, Strict
 
 
+class Search(Strict):
+    """Settings that are tried in all combinations, each a training of its own, and chosen between on val.
+
+    Empty lists: the recipe's own value. The papers search over rate and layer decay (papers' appendix).
+    """
+
+    lr: list[PositiveFloat] = Field(default_factory=list)
+    layer_decay: list[PositiveFloat] = Field(default_factory=list)
+
+
 class ClassificationRecipe(Recipe):
     """Adds the input size, the pooling and the regularisation of the classifier to a recipe.
 
@@ -17,14 +27,64 @@ class ClassificationRecipe(Recipe):
         pool: ``avg`` is the mean of the patch tokens, then ``fc_norm``; ``token`` the class token.
         drop_path: stochastic depth of the last block; rises linearly over the blocks.
         label_smoothing: of the training loss.
-        shift: largest random translation, as a share of the side.
+        train_on: ``train`` chooses the epoch (and what ``search`` holds) on val; ``train+val`` trains on both and
+            takes the last epoch: nothing is chosen.
+        search: settings that val decides between.
     """
 
     img_size: PositiveInt
     pool: Literal["avg", "token"] = "avg"
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    train_on: Literal["train", "train+val"] = "train"
+    search: Search = Search()
+
+    @model_validator(mode="after")
+    def _search_needs_val(self) -> ClassificationRecipe:
+        if self.train_on == "train+val" and (self.search.lr or self.search.layer_decay):
+            raise ValueError(
+                "train_on train+val leaves no val split to search on; set search.lr=[] search.layer_decay=[]"
+            )
+        return self
+
+
+class DigitsRecipe(ClassificationRecipe):
+    """``shift``: largest random translation, as a share of the side."""
+
     shift: float = Field(default=0.0, ge=0, le=0.5)
+
+
+class ImageRecipe(ClassificationRecipe):
+    """Adds the augmentation of photographs, all of it timm's.
+
+    Attributes:
+        crop_pct: evaluation resizes the shorter side to ``img_size / crop_pct`` (bicubic) and crops the centre.
+        scale: smallest and largest share of the area that a random resized crop takes; [1, 1] with
+            ``flip`` 0 still crops (aspect ratio 3/4 to 4/3).
+        flip: probability of a horizontal flip.
+        rand_augment: timm's description, as ``rand-m9-mstd0.5-inc1``, or ``None``.
+        erase: probability of random erasing with noise.
+        mixup, cutmix: alpha of either, 0 is off; with both on each batch takes one of them at random.
+    """
+
+    crop_pct: float = Field(default=0.875, gt=0, le=1)
+    scale: list[float] = Field(default=[0.08, 1.0], min_length=2, max_length=2)
+    flip: float = Field(default=0.5, ge=0, le=1)
+    rand_augment: str | None = None
+    erase: float = Field(default=0.0, ge=0, le=1)
+    mixup: float = Field(default=0.0, ge=0)
+    cutmix: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _mixed_batches_are_even(self) -> ImageRecipe:
+        if (self.mixup or self.cutmix) and not (self.drop_last and self.batch_size % (2 * self.accumulate) == 0):
+            raise ValueError(
+                "mixup and cutmix pair the images of a batch (of a piece, with accumulate): "
+                "set drop_last=true and a batch_size that gives even ones"
+            )
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale {self.scale} is no range of shares of the area")
+        return self
 
 
 class FrozenRecipe(Settings):
@@ -35,12 +95,15 @@ class FrozenRecipe(Settings):
         pool: ``avg`` is the mean of the patch tokens, then ``fc_norm``; ``token`` the class token.
         batch_size: images in one forward pass (moves last bits only).
         workers: loader processes.
+        crop_pct: the shorter side is resized to ``img_size / crop_pct`` (bicubic) and the centre cropped; 1 for sets
+            whose images are square and small.
     """
 
     NEUTRAL: ClassVar[frozenset[str]] = frozenset({"batch_size", "workers"})
 
     img_size: PositiveInt
     pool: Literal["avg", "token"] = "avg"
+    crop_pct: float = Field(default=1.0, gt=0, le=1)
     batch_size: PositiveInt = 256
     workers: NonNegativeInt = 0
 

@@ -1,7 +1,8 @@
 """Checkpoints that are whole or not there, and the choice of the best epoch on the validation split.
 
 In a run's ``checkpoints`` folder: ``step_00000012.pth`` (everything, to resume; the two newest) and
-``best_00000009.pth`` (weights only, to test and to reuse with ``--checkpoint``; the two newest).
+``best_00000009.pth`` (weights only, to test and to reuse with ``--checkpoint``; the two newest; ``last_...`` where
+nothing is chosen).
 """
 
 from __future__ import annotations
@@ -110,19 +111,29 @@ class StartGuard(Hook):
 
 
 class CheckpointHook(Hook):
-    """Saves after each validation, remembers every validation, and marks the best.
+    """Saves after each validation, remembers every validation, and marks the best; without a metric, the last.
 
     Ties go to the later epoch. A checkpoint is saved after its epoch's validation (mmengine's own hook saves
     before it, and a resumed run then lacks that validation).
+
+    Args:
+        folder: where checkpoints go.
+        metric: the validation's metric that is decided by; ``None``: no validation, the last weights are taken.
+        higher_is_better: its direction.
+        by_epoch: whether lengths are in epochs, not iterations.
+        interval: epochs or iterations between checkpoints where there is no validation.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, folder: Path, metric: str, higher_is_better: bool, by_epoch: bool) -> None:
+    def __init__(
+        self, folder: Path, metric: str | None, higher_is_better: bool, by_epoch: bool, interval: int = 1
+    ) -> None:
         self.folder = folder
         self.metric = metric
         self.sign = 1 if higher_is_better else -1
         self.by_epoch = by_epoch
+        self.interval = interval
         self.history: list[Validation] = []
         self._earlier_seconds = 0.0
         self._started = time.monotonic()
@@ -137,15 +148,17 @@ class CheckpointHook(Hook):
         """The best validation so far.
 
         Raises:
-            CheckpointError: nothing was validated.
+            CheckpointError: nothing was validated, or saved.
         """
         if not self.history:
             raise CheckpointError("no validation has been made, so no epoch can be chosen")
+        if self.metric is None:
+            return self.history[-1]
         return max(self.history, key=lambda item: (self.sign * item.value, item.step))
 
     def best_file(self) -> Path:
-        """The weights of the best validation."""
-        return self.folder / f"best_{self.best.step:08d}.pth"
+        """The weights of the best validation, or the last ones."""
+        return self.folder / f"{'last' if self.metric is None else 'best'}_{self.best.step:08d}.pth"
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Put our state in; leave the message hub's log buffers out (they need a pickle with classes)."""
@@ -163,15 +176,31 @@ class CheckpointHook(Hook):
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Remember, mark the best, save, prune."""
-        step = runner.epoch if self.by_epoch else runner.iter
-        self.history.append(Validation(step, float((metrics or {})[self.metric])))
+        if self.metric is not None:
+            self._keep(runner, runner.epoch, runner.iter, float((metrics or {})[self.metric]))
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Save where there is no validation to do it after."""
+        epoch = runner.epoch + 1  # mmengine counts it after this hook
+        if self.metric is None and self.by_epoch and (epoch % self.interval == 0 or epoch == runner.max_epochs):
+            self._keep(runner, epoch, runner.iter, 0.0)
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        """Save where there is no validation to do it after."""
+        count = runner.iter + 1
+        if self.metric is None and not self.by_epoch and (count % self.interval == 0 or count == runner.max_iters):
+            self._keep(runner, runner.epoch, count, 0.0)
+
+    def _keep(self, runner: Any, epoch: int, iteration: int, value: float) -> None:
+        step = epoch if self.by_epoch else iteration
+        self.history.append(Validation(step, value))
         if runner.rank == 0 and self.best.step == step:
             with atomic_writer(self.best_file()) as file:
                 torch.save({"state_dict": _on_cpu(unwrapped(runner.model)), "step": step}, file)
-        meta = {"epoch": runner.epoch, "iter": runner.iter}
+        meta = {"epoch": epoch, "iter": iteration}
         runner.save_checkpoint(str(self.folder), f"step_{step:08d}.pth", meta=meta, by_epoch=self.by_epoch)
         if runner.rank == 0:
-            for pattern in ("step_*.pth", "best_*.pth"):
+            for pattern in ("step_*.pth", "best_*.pth", "last_*.pth"):
                 for old in sorted(self.folder.glob(pattern))[:-KEPT]:
                     old.unlink()
 

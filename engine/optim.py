@@ -16,25 +16,41 @@ from engine.recipe import Recipe
 from foundation.errors import UserError
 
 
-class _Accumulating:
-    """Steps after every ``accumulative_counts`` backward passes, whatever iteration a run was resumed at.
+class InPieces:
+    """Part of an optimiser wrapper: gradients of a batch's pieces add up to the batch's, and the last one steps.
 
-    mmengine would count iterations; here one iteration is one step (``engine.accumulate``).
+    mmengine would count iterations and step after so many; here one iteration is one step (``engine.accumulate``).
+
+    Attributes:
+        share: of the batch that the next piece holds; its mean loss counts so much.
+        last: whether the next piece is the batch's last.
     """
 
-    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
-        """Nothing is left over at the end of a run, so its length does not matter."""
+    share = 1.0
+    last = True
+
+    def scale_loss(self, loss: torch.Tensor) -> torch.Tensor:
+        """The piece's mean loss as a part of the batch's."""
+        return loss * self.share
+
+    def should_update(self) -> bool:
+        """Step after the last piece."""
+        return self.last
+
+    def should_sync(self) -> bool:
+        """Exchange gradients with other processes in the last piece's backward pass."""
+        return self.last
 
 
-class PlainOptimWrapper(_Accumulating, OptimWrapper):
+class PlainOptimWrapper(InPieces, OptimWrapper):
     """fp32."""
 
 
-class HalfOptimWrapper(_Accumulating, AmpOptimWrapper):
+class HalfOptimWrapper(InPieces, AmpOptimWrapper):
     """fp16 with loss scaling, on a GPU."""
 
 
-class AutocastOptimWrapper(_Accumulating, OptimWrapper):
+class AutocastOptimWrapper(InPieces, OptimWrapper):
     """bf16 autocast without loss scaling, on any device (mmengine's own AMP wrapper refuses the CPU)."""
 
     def __init__(self, device_type: str, **kwargs: Any) -> None:
@@ -122,7 +138,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe, device: str) -> OptimWrapp
         optimizer = torch.optim.AdamW(groups, lr=setting.lr, betas=betas)
     else:
         optimizer = torch.optim.SGD(groups, lr=setting.lr, momentum=setting.momentum, nesterov=setting.nesterov)
-    arguments: dict[str, Any] = {"optimizer": optimizer, "accumulative_counts": recipe.accumulate}
+    arguments: dict[str, Any] = {"optimizer": optimizer}
     if recipe.clip_grad is not None:
         arguments["clip_grad"] = {"max_norm": recipe.clip_grad}
     if recipe.precision == "fp32":

@@ -80,7 +80,9 @@ class Recipe(Settings):
         epochs, iterations: length; exactly one of the two.
         batch_size: of one optimiser step, over all processes.
         accumulate: pieces a process takes its part of the batch in, one after another, to save memory; gradients
-            are averaged. Changes last digits only, except where batch norm sees the smaller pieces.
+            add up to the batch's. Changes last digits, and as several processes do: batch norm sees the smaller
+            pieces, drop path and mixup draw other numbers.
+        drop_last: leave out the short batch at the end of an epoch (its items change with every epoch's order).
         clip_grad: largest gradient norm, or ``None``.
         precision: of the forward and backward pass; evaluation is always fp32.
         val_interval: epochs (or iterations) between validations.
@@ -94,6 +96,7 @@ class Recipe(Settings):
     iterations: PositiveInt | None = None
     batch_size: PositiveInt
     accumulate: PositiveInt = 1
+    drop_last: bool = False
     optimizer: Optimizer
     schedule: Schedule
     clip_grad: PositiveFloat | None = None
@@ -114,8 +117,6 @@ class Recipe(Settings):
     def _fits_together(self) -> Recipe:
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError("set exactly one of epochs and iterations")
-        if self.batch_size % self.accumulate:
-            raise ValueError(f"accumulate {self.accumulate} does not divide batch_size {self.batch_size}")
         if self.schedule.warmup >= self.length:
             raise ValueError(f"schedule.warmup {self.schedule.warmup} must be below the length {self.length}")
         return self

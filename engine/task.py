@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from backbones.card import BackboneCard
 from backbones.weights import Start
@@ -110,13 +110,13 @@ class Outcome:
 class Task(ABC):
     """A benchmark task. Modules that define one import torch only inside these methods."""
 
-    name: ClassVar[str]
-    domain: ClassVar[str]
-    summary: ClassVar[str]
-    protocols: ClassVar[tuple[str, ...]]
-    metrics: ClassVar[tuple[MetricSpec, ...]]
-    expected: ClassVar[Mapping[str, int]]
-    scales: ClassVar[bool] = False  # whether protocols heed ``Request.data_scale``
+    name: str
+    domain: str
+    summary: str
+    protocols: tuple[str, ...]
+    metrics: tuple[MetricSpec, ...]
+    expected: Mapping[str, int]
+    scales = False  # whether protocols heed ``Request.data_scale``
 
     @abstractmethod
     def check_data(self, root: Path, decode: Decode = "none") -> DataReport:

@@ -24,7 +24,6 @@ from engine.checkpoints import (
     Validation,
     load_safely,
     newest_whole,
-    unwrapped,
 )
 from engine.device import world
 from engine.optim import build_optimizer
@@ -43,7 +42,7 @@ class Job:
         label: for the progress display.
         folder: the run's folder; checkpoints and logs go below it.
         model: mmengine model with a timm ``backbone``; ``loss`` and ``predict`` modes.
-        train, val, test: the splits' items.
+        train, val, test: the splits' items; without ``val`` nothing is chosen and the last weights are taken.
         metric: makes a fresh metric for a split of that many items; must give ``select`` among its values.
         select: the metric the epoch is chosen by, with its unit and direction.
         recipe: the recipe.
@@ -56,7 +55,7 @@ class Job:
     folder: Path
     model: BaseModel
     train: Items[Any]
-    val: Items[Any]
+    val: Items[Any] | None
     test: Items[Any]
     metric: Callable[[int], BaseMetric]
     select: str
@@ -70,30 +69,37 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training gave; ``test`` holds the test metric's values and ``metric`` itself, ``phases`` seconds."""
+    """What a training gave: the validation chosen by (``None``: the last weights), how many there were, seconds."""
 
-    test: dict[str, float]
-    metric: Any
-    chosen: Validation
+    chosen: Validation | None
     validations: int
     weights: Path
-    phases: dict[str, float]
+    seconds: float
 
 
-def train_and_test(job: Job) -> Trained:
-    """Train (resuming from the job's folder), choose the epoch on val, then read test once.
+@dataclass(frozen=True)
+class Tested:
+    """The test metric's values, the metric itself, and seconds."""
+
+    values: dict[str, float]
+    metric: Any
+    seconds: float
+
+
+def train(job: Job) -> Trained:
+    """Train, resuming from the job's folder, and choose the epoch on val (without a val split: the last).
 
     Raises:
         UserError: settings that cannot work here (batch and processes, precision, trackers).
     """
     checkpoints = job.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    keeper = CheckpointHook(checkpoints, job.select, job.higher_is_better, job.recipe.by_epoch)
-    metric = job.metric(len(job.test))
+    recipe, select = job.recipe, job.select if job.val is not None else None
+    keeper = CheckpointHook(checkpoints, select, job.higher_is_better, recipe.by_epoch, recipe.val_interval)
     progress = ProgressHook(job.label, job.select, job.unit)
     # mmengine prints through stdout in places; stdout is for results
     with contextlib.redirect_stdout(sys.stderr):
-        runner = _build_runner(job, metric, [keeper, progress])
+        runner = _build_trainer(job, [keeper, progress])
         resume = newest_whole(checkpoints, say)
         if resume is not None:
             runner._resume, runner._load_from = True, str(resume)
@@ -101,60 +107,72 @@ def train_and_test(job: Job) -> Trained:
             runner.train()
         finally:
             progress.close()
-        training = keeper.seconds
+        seconds = keeper.seconds
         if world()[1] > 1:
             torch.distributed.barrier()
-        best = load_safely(keeper.best_file())
-        unwrapped(runner.model).load_state_dict(best["state_dict"], strict=True)
+    chosen, count = (keeper.best, len(keeper.history)) if select else (None, 0)
+    return Trained(chosen, count, keeper.best_file(), seconds)
+
+
+def test(job: Job, weights: Path) -> Tested:
+    """Read the test split once with these weights."""
+    best = load_safely(weights)
+    metric = job.metric(len(job.test))
+    with contextlib.redirect_stdout(sys.stderr):
+        job.model.load_state_dict(best["state_dict"], strict=True)
+        runner = CheckpointRunner(
+            test_dataloader=_test_loader(job, job.test),
+            test_cfg={},
+            test_evaluator=Evaluator(metric),
+            **_common(job, "test"),
+        )
         began = time.monotonic()
-        outcome = runner.test()
-    return Trained(
-        test=outcome,
-        metric=metric,
-        chosen=keeper.best,
-        validations=len(keeper.history),
-        weights=keeper.best_file(),
-        phases={"train_and_validate": training, "test": time.monotonic() - began},
-    )
+        values = runner.test()
+    return Tested(values, metric, time.monotonic() - began)
 
 
-def _build_runner(job: Job, test_metric: BaseMetric, hooks: list[Any]) -> CheckpointRunner:
+def _build_trainer(job: Job, hooks: list[Any]) -> CheckpointRunner:
     recipe = job.recipe
     seed_all(job.seed)
     make_deterministic()
-    train = _train_loader(job)
-    optimizer = build_optimizer(job.model, recipe, job.device)
+    loader = _train_loader(job)
+    length: dict[str, Any] = {"type": EpochLoop, "max_epochs": recipe.epochs}
+    if not recipe.by_epoch:
+        length = {"type": IterLoop, "max_iters": recipe.iterations}
+    validation: dict[str, Any] = {}
+    if job.val is not None:
+        metric = job.metric(len(job.val))
+        validation = {"val_dataloader": _test_loader(job, job.val), "val_cfg": {}, "val_evaluator": Evaluator(metric)}
+    return CheckpointRunner(
+        train_dataloader=loader,
+        train_cfg={"val_interval": recipe.val_interval, "accumulate": recipe.accumulate, **length},
+        optim_wrapper=build_optimizer(job.model, recipe, job.device),
+        param_scheduler=build_schedule(recipe, len(loader)),
+        custom_hooks=[ReseedHook(job.seed, recipe.by_epoch), StartGuard(job.model), *hooks],
+        visualizer={"type": "Visualizer", "vis_backends": [{"type": TRACKERS[name]} for name in recipe.trackers]},
+        **validation,
+        **_common(job, "train"),
+    )
+
+
+def _common(job: Job, part: str) -> dict[str, Any]:
+    """What mmengine's Runner is told for training and for testing."""
     distributed = world()[1] > 1
     wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
     if job.device == "cpu":
         wrapper["device_ids"] = None
-    length: dict[str, Any] = {"type": EpochLoop, "max_epochs": recipe.epochs}
-    if not recipe.by_epoch:
-        length = {"type": IterLoop, "max_iters": recipe.iterations}
-    return CheckpointRunner(
-        model=job.model,
-        work_dir=str(job.folder / "logs"),
-        train_dataloader=train,
-        train_cfg={"val_interval": recipe.val_interval, "accumulate": recipe.accumulate, **length},
-        optim_wrapper=optimizer,
-        param_scheduler=build_schedule(recipe, len(train)),
-        val_dataloader=_test_loader(job, job.val),
-        val_cfg={},
-        val_evaluator=Evaluator(job.metric(len(job.val))),
-        test_dataloader=_test_loader(job, job.test),
-        test_cfg={},
-        test_evaluator=Evaluator(test_metric),
-        default_hooks={"checkpoint": None, "logger": {"type": "LoggerHook", "interval": 10}},
-        custom_hooks=[ReseedHook(job.seed, recipe.by_epoch), StartGuard(job.model), *hooks],
-        visualizer={"type": "Visualizer", "vis_backends": [{"type": TRACKERS[name]} for name in recipe.trackers]},
-        randomness={"seed": job.seed},
-        launcher="pytorch" if distributed else "none",
+    return {
+        "model": job.model,
+        "work_dir": str(job.folder / "logs"),
+        "default_hooks": {"checkpoint": None, "logger": {"type": "LoggerHook", "interval": 10}},
+        "randomness": {"seed": job.seed},
+        "launcher": "pytorch" if distributed else "none",
         # fork starts loader processes fast; opencv's own threads would fight with them
-        env_cfg={"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
-        experiment_name=f"{job.folder.name}_{id(job)}",
-        default_scope="mmengine",
-        cfg={"model_wrapper_cfg": wrapper} if distributed else {},
-    )
+        "env_cfg": {"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
+        "experiment_name": f"{job.folder.name}_{id(job)}_{part}",
+        "default_scope": "mmengine",
+        "cfg": {"model_wrapper_cfg": wrapper} if distributed else {},
+    }
 
 
 def make_deterministic() -> None:
@@ -169,11 +187,8 @@ def _train_loader(job: Job) -> DataLoader[Any]:
     size, processes = job.recipe.batch_size, world()[1]
     if size % processes:
         raise UserError(f"batch_size {size} cannot be split evenly over {processes} processes; set one that can")
-    if size // processes % job.recipe.accumulate:
-        part = size // processes
-        raise UserError(
-            f"accumulate {job.recipe.accumulate} does not divide a process's batch of {part}; set one that does"
-        )
+    if job.recipe.drop_last and len(job.train) < size:
+        raise UserError(f"there are {len(job.train)} training items, fewer than one batch of {size}; set batch_size")
     sampler: Sampler[Any] = EndlessSampler(job.train, job.seed)
     if job.recipe.by_epoch:
         sampler = SeededSampler(job.train, shuffle=True, seed=job.seed, round_up=True)
@@ -184,6 +199,7 @@ def _train_loader(job: Job) -> DataLoader[Any]:
         num_workers=job.recipe.workers,
         collate_fn=job.collate,
         pin_memory=job.device == "cuda",
+        drop_last=job.recipe.drop_last and job.recipe.by_epoch,
     )
 
 

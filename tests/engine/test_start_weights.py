@@ -14,7 +14,7 @@ from backbones.create import create_backbone
 from classification.metrics import ItemAccuracy
 from classification.model import Classifier
 from engine.checkpoints import StartGuard
-from engine.training import Job, train_and_test
+from engine.training import Job, train
 from foundation.errors import BenchError
 from tests.engine.make import recipe
 
@@ -54,7 +54,7 @@ def test_a_rate_of_nearly_zero_leaves_the_given_weights(tmp_path: Path) -> None:
         seed=0,
         device="cpu",
     )
-    trained = train_and_test(job)
+    trained = train(job)
     after = torch.load(trained.weights, weights_only=True)["state_dict"]
     for name, value in given.items():
         assert torch.allclose(after[f"backbone.{name}"], value, atol=1e-7), name

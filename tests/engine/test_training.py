@@ -163,7 +163,6 @@ def test_bf16_runs_and_is_recorded(bench: Bench, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("accumulate=3", "accumulate 3 does not divide batch_size 64"),
         ("precision=fp16", "precision fp16 needs a GPU"),
         ("trackers=['wandb']", "trackers: Value error, wandb is not installed here; pip install wandb"),
     ],
