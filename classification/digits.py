@@ -43,16 +43,19 @@ class DigitsTask(Task):
     def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
         """Train and test in ``out``."""
         from classification import digits_data
-        from classification.protocols import SCHEMAS, Splits, carry_out
+        from classification.finetune import Splits
+        from classification.protocols import SCHEMAS, carry_out
 
         recipe = SCHEMAS[request.protocol].model_validate({**plan.config["recipe"], **plan.neutral})
         digits = digits_data.load()
         card = request.card
-        train, val, test = (
-            digits_data.DigitItems(digits, split, recipe.img_size, card.mean, card.std, shift)
-            for split, shift in (("train", getattr(recipe, "shift", 0.0)), ("val", 0.0), ("test", 0.0))
+        shift = getattr(recipe, "shift", 0.0)
+        train, val, test, val_augmented = (
+            digits_data.DigitItems(digits, split, recipe.img_size, card.mean, card.std, reach)
+            for split, reach in (("train", shift), ("val", 0.0), ("test", 0.0), ("val", shift))
         )
-        return carry_out(request, plan, recipe, Splits(train, val, test, digits.fingerprint), out, task=self)
+        splits = Splits(train, val, test, val_augmented, digits.fingerprint)
+        return carry_out(request, plan, recipe, splits, out, task=self)
 
 
 DIGITS = DigitsTask()

@@ -8,8 +8,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch.utils.data import ConcatDataset
-
 from backbones.create import Created, create_backbone
 from backbones.weights import RANDOM
 from classification.metrics import ItemAccuracy, Scored, recorded
@@ -19,6 +17,30 @@ from engine.seeds import Items, mix, seed_all
 from engine.task import Outcome, Plan, Request, Task
 from engine.training import Job, Trained, test, train
 from results.record import LoadReport, Selection
+
+
+class Splits(NamedTuple):
+    """The items of a task and the data's fingerprint; only ``train`` and ``val_augmented`` are augmented."""
+
+    train: Any
+    val: Any
+    test: Any
+    val_augmented: Any
+    fingerprint: str
+
+
+class Both:
+    """The items of two splits, one after the other."""
+
+    def __init__(self, first: Items[Any], second: Items[Any]) -> None:
+        self.places = [(items, index) for items in (first, second) for index in range(len(items))]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Any:
+        items, inner = self.places[index]
+        return items[inner]
 
 
 class Candidate(NamedTuple):
@@ -34,41 +56,50 @@ def finetune(
     request: Request,
     plan: Plan,
     recipe: ClassificationRecipe,
-    splits: tuple[Items[Any], Items[Any], Items[Any]],
+    splits: Splits,
     out: Path,
     task: Task,
 ) -> Outcome:
-    """Train on the first split, choose on the second, test on the third.
+    """Train, choose on val, test once.
 
     Args:
         request: the cell; its start weights, seed and device are used.
         plan: gives the backbone's arguments.
         recipe: the training's recipe.
-        splits: train, val and test items: dicts of ``images``, ``labels``, ``item``.
+        splits: their items: dicts of ``images``, ``labels``, ``item``.
         out: the run's folder.
         task: gives name and metrics.
     """
-    chosen: Candidate | None = None
-    validations, seconds = 0, 0.0
-    for name, one in candidates(recipe):
-        candidate = _train(name, request, plan, one, splits, out / name, task)
-        validations += candidate.trained.validations
-        seconds += candidate.trained.seconds
-        if chosen is None or _value(candidate) > _value(chosen):  # a tie goes to the first
-            chosen = candidate
-    assert chosen is not None, "a search has one candidate or more"
+    settings = dict(candidates(recipe))
+    done: list[Candidate] = []
+    if len(settings) > 1 or recipe.train_on == "train":
+        for name, one in settings.items():
+            alone = one.model_copy(update={"train_on": "train"})
+            done.append(_train(name, request, plan, alone, splits, out / name, task))
+    best = max(done, key=_value, default=None)  # a tie goes to the first
+    chosen = best
+    if recipe.train_on == "train+val":
+        final = settings[best.name] if best else recipe
+        chosen = _train(
+            "train+val" if best else "", request, plan, final, splits, out / ("final" if best else ""), task
+        )
+        done.append(chosen)
+    assert chosen is not None
     tested = test(chosen.job, chosen.trained.weights)
     values = {name.rpartition("/")[2]: value for name, value in tested.values.items()}
     created = chosen.created
     return Outcome(
-        metrics=recorded(task.metrics, values, len(splits[2])),
+        metrics=recorded(task.metrics, values, len(splits.test)),
         columns=Scored._fields,
         items=tested.metric.rows,
-        selection=_selection(chosen, validations),
+        selection=_selection(best, chosen, sum(candidate.trained.validations for candidate in done)),
         load_report=LoadReport(**asdict(created.report)) if created.report else None,
         checkpoint_format=created.file.format if created.file else None,
         parameters=sum(parameter.numel() for parameter in created.model.parameters()),
-        phases={"train_and_validate": seconds, "test": tested.seconds},
+        phases={
+            "train_and_validate": sum(candidate.trained.seconds for candidate in done),
+            "test": tested.seconds,
+        },
     )
 
 
@@ -88,11 +119,10 @@ def _train(
     request: Request,
     plan: Plan,
     recipe: ClassificationRecipe,
-    splits: tuple[Items[Any], Items[Any], Items[Any]],
+    splits: Splits,
     folder: Path,
     task: Task,
 ) -> Candidate:
-    train_items, val, test_items = splits
     seed_all(mix(request.seed, 0))  # the head's (and a random backbone's) initial weights
     checkpoint = str(request.start.file) if request.start.file else RANDOM
     created = create_backbone(
@@ -103,9 +133,9 @@ def _train(
         label=" ".join(filter(None, (task.name, request.card.name, name, f"seed {request.seed}"))),
         folder=folder,
         model=Classifier.of(created.model, recipe),
-        train=ConcatDataset([train_items, val]) if both else train_items,  # type: ignore[list-item]
-        val=None if both else val,
-        test=test_items,
+        train=Both(splits.train, splits.val_augmented) if both else splits.train,
+        val=None if both else splits.val,
+        test=splits.test,
         metric=ItemAccuracy,
         select="accuracy/top1",
         unit="%",
@@ -118,13 +148,22 @@ def _train(
 
 
 def _value(candidate: Candidate) -> float:
-    return candidate.trained.chosen.value if candidate.trained.chosen else 0.0
+    assert candidate.trained.chosen is not None, "what is trained on train alone is validated"
+    return candidate.trained.chosen.value
 
 
-def _selection(chosen: Candidate, validations: int) -> Selection:
-    best, unit = chosen.trained.chosen, "epoch" if chosen.job.recipe.by_epoch else "iteration"
+def _selection(best: Candidate | None, tested: Candidate, validations: int) -> Selection:
+    """How the weights tested came about: the best on val, or the last of a training on train and val."""
+    recipe = tested.job.recipe
+    unit = "epoch" if recipe.by_epoch else "iteration"
+    words = []
+    if best is not None and best.name:
+        words.append(best.name)
+    if tested.trained.chosen is not None:
+        words.append(f"{unit} {tested.trained.chosen.step}")
+    else:
+        words.append(f"{unit} {recipe.length}, the last, of a training on train and val")
+    what = ", ".join(words)
     if best is None:
-        length = chosen.job.recipe.length
-        return Selection(split="none", metric="top1", candidates=1, chosen=f"{unit} {length}, the last", value=None)
-    what = f"{unit} {best.step}" + (f" of {chosen.name}" if chosen.name else "")
-    return Selection(split="val", metric="top1", candidates=validations, chosen=what, value=best.value)
+        return Selection(split="none", metric="top1", candidates=1, chosen=what, value=None)
+    return Selection(split="val", metric="top1", candidates=validations, chosen=what, value=_value(best))

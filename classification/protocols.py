@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from classification.finetune import finetune
-from classification.frozen import FrozenItems, freeze, require_one_process
+from classification.finetune import Splits, finetune
+from classification.frozen import freeze, require_one_process
 from classification.knn import knn
 from classification.linear import linear
 from classification.recipe import ClassificationRecipe, DigitsRecipe, FrozenRecipe, ImageRecipe, KnnRecipe, LinearRecipe
@@ -34,15 +34,6 @@ STEPS = {
     "linear": ("features of train and val", "fit each strength on train", "choose one on val", "test once"),
     "knn": ("features of train and test", "vote", "test once"),
 }
-
-
-class Splits(NamedTuple):
-    """The items of a task (only fine-tuning augments train), and the data's fingerprint."""
-
-    train: FrozenItems
-    val: FrozenItems
-    test: FrozenItems
-    fingerprint: str
 
 
 def schema(protocol: str, photographs: bool) -> type[ClassificationRecipe] | type[FrozenRecipe]:
@@ -89,7 +80,7 @@ def carry_out(request: Request, plan: Plan, recipe: AnyRecipe, splits: Splits, o
         BenchError: the run failed; the sentence says why.
     """
     if isinstance(recipe, ClassificationRecipe):
-        return finetune(request, plan, recipe, splits[:3], out, task)
+        return finetune(request, plan, recipe, splits, out, task)
     named = {"train": splits.train, "val": splits.val, "test": splits.test}
     frozen = freeze(request, plan, recipe, named, splits.fingerprint, task)
     if isinstance(recipe, LinearRecipe):

@@ -27,8 +27,8 @@ class ClassificationRecipe(Recipe):
         pool: ``avg`` is the mean of the patch tokens, then ``fc_norm``; ``token`` the class token.
         drop_path: stochastic depth of the last block; rises linearly over the blocks.
         label_smoothing: of the training loss.
-        train_on: ``train`` chooses the epoch (and what ``search`` holds) on val; ``train+val`` trains on both and
-            takes the last epoch: nothing is chosen.
+        train_on: ``train`` chooses the epoch (and what ``search`` holds) on val. ``train+val`` trains on both and takes
+            the last epoch, with the settings that a search on train and val has found, if there is one.
         search: settings that val decides between.
     """
 
@@ -38,14 +38,6 @@ class ClassificationRecipe(Recipe):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     train_on: Literal["train", "train+val"] = "train"
     search: Search = Search()
-
-    @model_validator(mode="after")
-    def _search_needs_val(self) -> ClassificationRecipe:
-        if self.train_on == "train+val" and (self.search.lr or self.search.layer_decay):
-            raise ValueError(
-                "train_on train+val leaves no val split to search on; set search.lr=[] search.layer_decay=[]"
-            )
-        return self
 
 
 class DigitsRecipe(ClassificationRecipe):

@@ -75,24 +75,21 @@ class ImageTask(Task):
 
     def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
         """Train and test in ``out``."""
+        from classification.finetune import Splits
         from classification.images.items import ImageItems
-        from classification.protocols import Splits, carry_out, schema
+        from classification.protocols import carry_out, schema
         from classification.recipe import ImageRecipe
 
         settings = {**plan.config["recipe"], **plan.neutral}
         recipe: Any = schema(request.protocol, photographs=True).model_validate(settings)
         data, card = self.data(request.data_root), request.card
-        train, val, test = (
-            ImageItems(
-                data.splits[name],
-                recipe,
-                card.mean,
-                card.std,
-                augment=name == "train" and isinstance(recipe, ImageRecipe),
-            )
-            for name in ("train", "val", "test")
+        augments = isinstance(recipe, ImageRecipe)
+        train, val, test, val_augmented = (
+            ImageItems(data.splits[name], recipe, card.mean, card.std, augmented)
+            for name, augmented in (("train", augments), ("val", False), ("test", False), ("val", augments))
         )
-        return carry_out(request, plan, recipe, Splits(train, val, test, data.fingerprint), out, task=self)
+        splits = Splits(train, val, test, val_augmented, data.fingerprint)
+        return carry_out(request, plan, recipe, splits, out, task=self)
 
 
 @lru_cache(maxsize=2)
