@@ -20,7 +20,6 @@ recipe = {
     "cutmix": 1.0,
     "erase": 0.25,
     "train_on": "train+val",
-    "val_interval": 10,
     "workers": 8,
 }
 

@@ -18,7 +18,6 @@ recipe = {
     "rand_augment": "rand-m10-mstd0.5-inc1",
     "mixup": 0.2,
     "train_on": "train+val",
-    "val_interval": 10,
     "workers": 8,
 }
 
