@@ -37,13 +37,11 @@ SOFTWARE = ("torch", "timm", "numpy", "opencv-python")
 
 
 class FrozenItems(Protocol):
-    """A split without augmentation: dicts of ``images`` (3, H, W), ``labels`` and ``item``.
+    """A split without augmentation: dicts of ``images`` (3, H, W), ``labels`` and ``item``."""
 
-    Attributes:
-        labels: class of each item, known without decoding.
-    """
-
-    labels: Sequence[int]
+    @property
+    def labels(self) -> Sequence[int]:
+        """Class of each item, known without decoding."""
 
     def __len__(self) -> int:
         """Number of items."""

@@ -169,8 +169,8 @@ def update(
 ) -> None:
     """One step of each head, in place: v = m v + q g, w = w - lr v.
 
-    ``adapt`` is LARS (You et al. 2017) as in MAE's code: q = trust |w| / |g|, with g after weight decay, and 1 where either
-    norm is 0; without it q = 1. Biases are not decayed.
+    ``adapt`` is LARS (You et al. 2017) as in MAE's code: q = trust |w| / |g|, with g after weight decay, and 1 where
+    either norm is 0; without it q = 1. Biases are not decayed.
 
     Args:
         parameters, moments, slopes: weights (H, classes, C) or biases (H, classes), and v and g of them.
