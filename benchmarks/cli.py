@@ -117,6 +117,14 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "--data-scale", type=float, nargs="+", default=[1.0], metavar="SHARE",
         help="share of the training items, e.g. 0.01 0.1 1.0; one record each",
     )  # fmt: skip
+    parser.add_argument(
+        "--shots", type=_positive, nargs="+", default=[], metavar="N",
+        help="protocol lowshot: training images a class, e.g. 1 2 4 8 16; one record each (as --set shots=N)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--percent", type=float, nargs="+", default=[], metavar="P",
+        help="protocol lowshot: share of the training images, e.g. 1 10; one record each (as --set percent=P)",
+    )  # fmt: skip
     _data_root(parser)
     parser.add_argument("--subset", action="store_true", help="run on data that are not the official set whole")
     parser.add_argument("--allow-partial", action="store_true", help="accept a checkpoint that fills only part")

@@ -10,19 +10,36 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from results.identity import digest
-from results.record import Metric, Record
+from results.record import Interval, Metric, Record
 from results.store import Found
 
 CSV_COLUMNS = (
-    *("task", "protocol", "tier", "key", "backbone", "init", "weights", "metric", "unit", "value", "primary"),
+    *(
+        "task",
+        "protocol",
+        "tier",
+        "settings",
+        "key",
+        "backbone",
+        "init",
+        "weights",
+        "metric",
+        "unit",
+        "value",
+        "primary",
+    ),
     *("ci_low", "ci_high", "seeds", "seed_min", "seed_max", "n", "parameters", "finished", "run_ids"),
 )
+
+
+Key = tuple[str, str, str, str, str]
+"""Task, protocol, tier, comparability key and primary metric: what rows of one board have in common."""
 
 
 class Row(NamedTuple):
@@ -32,7 +49,7 @@ class Row(NamedTuple):
     init: str
     weights: str
     metrics: dict[str, float]
-    interval: tuple[float, float] | None
+    interval: Interval | None
     seeds: tuple[int, ...]
     spread: tuple[float, float] | None
     n: int
@@ -42,11 +59,12 @@ class Row(NamedTuple):
 
 
 class Board(NamedTuple):
-    """Rows that may be compared, best first."""
+    """Rows that may be compared, best first; ``settings``: where it differs from its protocol's other boards."""
 
     task: str
     protocol: str
     tier: str
+    settings: str
     key: str
     primary: str
     units: dict[str, str]
@@ -64,7 +82,7 @@ class Table(NamedTuple):
 
 def build_table(found: Found) -> Table:
     """Group what a scan found into boards."""
-    groups: dict[tuple[str, str, str, str, str], list[Record]] = defaultdict(list)
+    groups: dict[Key, list[Record]] = defaultdict(list)
     unranked, warnings = [], list(found.faults)
     for folder, record in _newest_attempts(found, warnings):
         if record.result is None or record.status != "complete":
@@ -73,7 +91,8 @@ def build_table(found: Found) -> Table:
             continue
         key = (record.task, record.protocol, record.tier, record.comparability, record.result.primary)
         groups[key].append(record)
-    boards = [_board(key, records) for key, records in sorted(groups.items())]
+    settings = _settings({key: records[0] for key, records in groups.items()})
+    boards = [_board(key, settings[key], records) for key, records in sorted(groups.items())]
     return Table(tuple(boards), tuple(unranked), tuple(warnings))
 
 
@@ -81,7 +100,8 @@ def to_markdown(table: Table) -> str:
     """The boards as Markdown, followed by what is on none of them."""
     lines: list[str] = []
     for board in table.boards:
-        lines += [f"## {board.task} · {board.protocol} · {board.tier}", ""]
+        title = (board.task, board.protocol, board.tier, board.settings)
+        lines += [f"## {' · '.join(filter(None, title))}", ""]
         lines += _aligned(_cells(board))
         direction = "higher" if board.higher_is_better else "lower"
         lines += [
@@ -108,6 +128,7 @@ def to_csv(table: Table) -> str:
                     "task": board.task,
                     "protocol": board.protocol,
                     "tier": board.tier,
+                    "settings": board.settings,
                     "key": board.key,
                     "backbone": row.backbone,
                     "init": row.init,
@@ -123,7 +144,7 @@ def to_csv(table: Table) -> str:
                     "run_ids": " ".join(row.run_ids),
                 }
                 if name == board.primary and row.interval:
-                    line |= {"ci_low": row.interval[0], "ci_high": row.interval[1]}
+                    line |= {"ci_low": row.interval.low, "ci_high": row.interval.high}
                 if name == board.primary and row.spread:
                     line |= {"seed_min": row.spread[0], "seed_max": row.spread[1]}
                 writer.writerow(line)
@@ -148,7 +169,31 @@ def _newest_attempts(found: Found, warnings: list[str]) -> list[tuple[Path, Reco
     return kept
 
 
-def _board(key: tuple[str, str, str, str, str], records: Sequence[Record]) -> Board:
+def _settings(firsts: Mapping[Key, Record]) -> dict[Key, str]:
+    """For each board the settings in which boards of one task, protocol and tier differ, as ``shots=4``."""
+    alike: dict[tuple[str, ...], dict[Key, dict[str, str]]] = defaultdict(dict)
+    for key, record in firsts.items():
+        data = {"data": record.data.fingerprint[:8], "version": record.protocol_version}
+        alike[key[:3]][key] = dict(_flatten({**record.config, **data}))
+    found = {}
+    for boards in alike.values():
+        names = sorted(set().union(*boards.values()))
+        differing = [name for name in names if len({flat.get(name) for flat in boards.values()}) > 1]
+        for key, flat in boards.items():
+            found[key] = ", ".join(f"{name}={flat[name]}" for name in differing if flat.get(name, "none") != "none")
+    return found
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Settings by dotted key, as ``--set`` names them."""
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, "" if name == "recipe" else f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "none" if value is None else str(value)
+
+
+def _board(key: Key, settings: str, records: Sequence[Record]) -> Board:
     task, protocol, tier, comparability, primary = key
     first = _metrics(records[0])
     # a card or creation argument that was changed makes another backbone under the same name: never averaged with it
@@ -161,7 +206,7 @@ def _board(key: tuple[str, str, str, str, str], records: Sequence[Record]) -> Bo
     higher = first[primary].higher_is_better
     rows.sort(key=lambda row: row.metrics[primary], reverse=higher)
     units = {name: metric.unit for name, metric in first.items()}
-    return Board(task, protocol, tier, comparability, primary, units, higher, tuple(rows))
+    return Board(task, protocol, tier, settings, comparability, primary, units, higher, tuple(rows))
 
 
 def _made_of(record: Record) -> str:
@@ -179,7 +224,7 @@ def _row(candidate: tuple[str, str, str], records: Sequence[Record], primary: st
     return Row(
         *candidate,
         metrics={name: fmean(each[name].value for each in metrics) for name in metrics[0]},
-        interval=(interval.low, interval.high) if interval else None,
+        interval=interval,
         seeds=tuple(record.seed for record in records),
         spread=(min(values), max(values)) if len(values) > 1 else None,
         n=metrics[0][primary].n,
@@ -204,7 +249,8 @@ def _cells(board: Board) -> list[list[str]]:
         if row.spread:
             spread = f"{row.spread[0]:.2f} to {row.spread[1]:.2f} over {len(row.seeds)} seeds"
         elif row.interval:
-            spread = f"{row.interval[0]:.2f} to {row.interval[1]:.2f} (95 %, items only)"
+            level = f"{100 * row.interval.level:.0f} %, {row.interval.over} only"
+            spread = f"{row.interval.low:.2f} to {row.interval.high:.2f} ({level})"
         else:
             spread = "not measured"
         init = f"{row.init} {row.weights}".strip()

@@ -9,12 +9,13 @@ from benchmarks.execute import Asked, Cell, run_cell
 from benchmarks.output import write, write_json
 from engine.device import end_processes, world
 from foundation.environment import data_root
+from foundation.errors import UserError
 
 
 def main(options: Namespace) -> int:
-    """Do one cell a data scale and seed; the first failure ends it."""
+    """Do one cell a data scale, number of shots (or percentage) and seed; the first failure ends it."""
     cells = []
-    for scale, seed in product(options.data_scale, options.seeds):
+    for scale, amount, seed in product(options.data_scale, amounts(options), options.seeds):
         cell = run_cell(
             Asked(
                 task=options.task,
@@ -23,7 +24,7 @@ def main(options: Namespace) -> int:
                 checkpoint=options.checkpoint,
                 tier=options.tier,
                 seed=seed,
-                overrides=tuple(options.overrides),
+                overrides=(*options.overrides, *amount),
                 data_root=data_root(options.data_root),
                 out=options.out,
                 device=options.device,
@@ -43,12 +44,30 @@ def main(options: Namespace) -> int:
     return 0
 
 
+def amounts(options: Namespace) -> list[tuple[str, ...]]:
+    """The overrides that ``--shots`` and ``--percent`` stand for, one entry a value; an empty one without them.
+
+    Raises:
+        UserError: for a protocol that draws no shots.
+    """
+    found: list[tuple[str, ...]] = [(f"shots={count}", "percent=none") for count in options.shots]
+    found += [(f"percent={percent!r}", "shots=none") for percent in options.percent]
+    if found and options.protocol != "lowshot":
+        raise UserError("--shots and --percent are for --protocol lowshot; --data-scale takes a share in the others")
+    return found or [()]
+
+
 def line(cell: Cell) -> str:
     """One line for the terminal."""
     record = cell.record
     head = f"{record.task} {record.protocol} {record.tier} {record.backbone.name} seed {record.seed}"
     if "data_scale" in record.config:
         head += f" {100 * record.config['data_scale']:g} % of train"
+    recipe = record.config["recipe"]
+    if recipe.get("shots") is not None:
+        head += f" {recipe['shots']} shots"
+    if recipe.get("percent") is not None:
+        head += f" {recipe['percent']:g} %"
     if record.data.departures:
         head += " (not the official data)"
     if record.result is None:

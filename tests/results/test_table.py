@@ -114,5 +114,28 @@ def test_no_runs() -> None:
 
 def test_a_row_of_one_seed_carries_its_interval() -> None:
     (row,) = table(record()).boards[0].rows
-    assert row.interval == pytest.approx((95.66504798232398, 98.86659708238754))
+    assert row.interval is not None
+    assert (row.interval.low, row.interval.high) == pytest.approx((95.66504798232398, 98.86659708238754))
     assert row.spread is None
+
+
+def test_the_heading_says_where_boards_of_one_protocol_differ() -> None:
+    base = record().config["recipe"] | {"shots": 1, "percent": None}
+    cells = [
+        cell("a", 10.0 * number, str(number), comparability=str(number), config={"recipe": base | change})
+        for number, change in enumerate([{}, {"shots": 4}, {"shots": None, "percent": 10}])
+    ]
+    scaled = cell("a", 60.0, "5", comparability="5", config={"recipe": base, "data_scale": 0.1})
+    boards = table(*cells, scaled).boards
+    assert [board.settings for board in boards] == ["shots=1", "shots=4", "percent=10", "data_scale=0.1, shots=1"]
+    text = to_markdown(table(*cells))
+    assert "## digits · finetune · full · shots=4\n" in text
+    assert table(cells[0]).boards[0].settings == "", "alone it has nothing to differ from"
+    rows = csv.DictReader(io.StringIO(to_csv(table(*cells))))
+    assert {row["settings"] for row in rows} == {"shots=1", "shots=4", "percent=10"}
+
+
+def test_the_interval_says_what_it_is_over() -> None:
+    content = record().model_dump()
+    content["result"]["metrics"]["top1"]["interval"] |= {"over": "draws", "level": 0.9}
+    assert "(90 %, draws only)" in to_markdown(table(Record.model_validate(content)))
