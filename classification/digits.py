@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from types import MappingProxyType
 
@@ -30,7 +31,11 @@ class DigitsTask(Task):
         splits = {name: len(members) for name, members in digits.splits.items()}
         if splits != self.expected:
             raise DataError(f"digits should split into {self.expected}, not {splits}")
-        return DataReport(digits.fingerprint, splits, ("shipped with scikit-learn, CC BY 4.0",))
+        histogram = {
+            name: dict(sorted(Counter(str(digits.labels[item]) for item in members).items()))
+            for name, members in digits.splits.items()
+        }
+        return DataReport(digits.fingerprint, splits, ("shipped with scikit-learn, CC BY 4.0",), histogram=histogram)
 
     def plan(self, request: Request, data: DataReport) -> Plan:
         """Resolve ``configs/digits_<protocol>.py``."""

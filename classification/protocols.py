@@ -77,7 +77,8 @@ def resolve(file: Path, request: Request, classes: int, data: DataReport, photog
 
     Raises:
         ConfigError: settings that do not hold.
-        UserError: several processes for a protocol that runs in one, a data scale for one that has none.
+        UserError: several processes for a protocol that runs in one, a data scale for one that has none, more shots
+            than a class has.
     """
     recipe_type = schema(request.protocol, photographs)
     frozen = issubclass(recipe_type, FrozenRecipe)
@@ -90,6 +91,8 @@ def resolve(file: Path, request: Request, classes: int, data: DataReport, photog
     arguments: dict[str, Any] = {"img_size": recipe.img_size, "num_classes": 0, "global_pool": recipe.pool}
     if isinstance(recipe, ClassificationRecipe):
         arguments |= {"num_classes": classes, "drop_path_rate": recipe.drop_path}
+    if isinstance(recipe, LowShotRecipe) and recipe.shots is not None:
+        _require_shots(recipe.shots, data)
     scale = {"data_scale": request.data_scale} if request.data_scale != 1 else {}
     return Plan(
         protocol_version=protocol.version,
@@ -99,6 +102,19 @@ def resolve(file: Path, request: Request, classes: int, data: DataReport, photog
         expected=data.splits["test"] * (recipe.draws if isinstance(recipe, LowShotRecipe) else 1),
         steps=STEPS[request.protocol],
     )
+
+
+def _require_shots(shots: int, data: DataReport) -> None:
+    """Refuse before anything is written: each class must be able to give its shots.
+
+    Raises:
+        UserError: naming the smallest class.
+    """
+    name, count = min(data.histogram["train"].items(), key=lambda entry: entry[1])
+    if count < shots:
+        raise UserError(
+            f"class {name} has {count} training images and cannot give {shots} shots; ask for {count} or fewer"
+        )
 
 
 def carry_out(request: Request, plan: Plan, recipe: AnyRecipe, splits: Splits, out: Path, task: Task) -> Outcome:

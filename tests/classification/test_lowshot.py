@@ -121,7 +121,8 @@ def test_a_curve_is_one_record_and_one_board_a_value(tmp_path: Path, capsys: pyt
 def test_what_does_not_hold_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ("--out", str(tmp_path / "runs"))
     assert main([*WORDS, "--shots", "200", *out]) == 2
-    assert "has 117 items and cannot give 200 shots; ask for 117 or fewer" in capsys.readouterr().err
+    assert "class 8 has 113 training images and cannot give 200 shots; ask for 113 or fewer" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists(), "refused before anything is written"
     assert main([*WORDS, "--set", "percent=1", *out]) == 2
     assert "set exactly one of shots and percent, the other to none" in capsys.readouterr().err
     assert main([*WORDS, "--data-scale", "0.1", *out]) == 2

@@ -1,0 +1,89 @@
+"""``--data-scale`` on frozen features: less of train, all of val and test, a board of its own."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.cli import main
+from classification import cache
+from classification.cache import key_of
+from classification.digits_data import DigitItems
+from classification.draws import share
+from tests.classification.frozen import frozen, request
+
+WORDS = ("run", "digits", "--backbone", "vit_pico", "--device", "cpu", "--tier", "smoke")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+
+
+def test_only_what_is_drawn_is_computed() -> None:
+    made = frozen(request(data_scale=0.1))
+    features = made.train()
+    labels = made.splits["train"].labels
+    drawn = share(labels, 0.1, 0)
+    assert features.labels.tolist() == [labels[item] for item in drawn]
+    assert [entry.rows for entry in cache.entries()] == [len(drawn)] == [119]
+    whole = frozen().train()
+    np.testing.assert_allclose(features.values, whole.values[drawn], rtol=1e-4, atol=1e-5)
+    assert len(made.features("val").values) == 269
+    assert len(made.features("test").values) == 359
+
+
+def test_rows_of_the_whole_split_serve_where_it_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = frozen().train()
+    read: list[int] = []
+    inner = DigitItems.__getitem__
+    monkeypatch.setattr(DigitItems, "__getitem__", lambda self, index: read.append(index) or inner(self, index))
+    made = frozen(request(data_scale=0.2))
+    features = made.train()
+    assert sorted(read) == [0, 1168], "only the probe"
+    np.testing.assert_array_equal(features.values, whole.values[share(made.splits["train"].labels, 0.2, 0)])
+
+
+def test_the_draw_is_in_the_key_of_the_cache() -> None:
+    made = frozen()
+    keys = [key_of(made.ingredients("train", members)) for members in (None, [0, 1], [0, 2])]
+    assert len(set(keys)) == 3
+
+
+def test_the_draw_goes_by_the_seed_alone() -> None:
+    first, again, other = (frozen(request(data_scale=0.3, seed=seed)).drawn for seed in (0, 0, 1))
+    nano = frozen(request(data_scale=0.3, backbone="vit_nano")).drawn
+    small = frozen(request(data_scale=0.1)).drawn
+    assert first == again == nano != other
+    assert first is not None
+    assert small is not None
+    assert set(small) < set(first)
+    counts = Counter(frozen().splits["train"].labels[item] for item in small)
+    assert set(counts.values()) <= {11, 12}
+
+
+def cells(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
+    assert main([*WORDS, *words, "--json"]) == 0
+    return [cell["record"] for cell in json.loads(capsys.readouterr().out)]
+
+
+@pytest.mark.parametrize("protocol", ["linear", "linear_sgd", "knn"])
+def test_every_share_is_another_board(protocol: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "runs")
+    records = cells(capsys, "--protocol", protocol, "--out", out, "--data-scale", "0.02", "0.5", "1.0")
+    assert [record["config"].get("data_scale") for record in records] == [0.02, 0.5, None]
+    assert len({record["comparability"] for record in records}) == 3
+    assert len({record["run_id"] for record in records}) == 3
+    assert {record["done"] for record in records} == {359}
+    tops = [record["result"]["metrics"]["top1"]["value"] for record in records]
+    assert tops[0] < tops[2], "fifty times the data"
+    assert main(["table", "--runs", out]) == 0
+    headings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("## ")]
+    assert sorted(headings) == sorted(
+        f"## digits · {protocol} · smoke{end}" for end in ("", " · data_scale=0.02", " · data_scale=0.5")
+    )
