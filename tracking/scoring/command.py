@@ -35,27 +35,26 @@ def score(options: Namespace) -> Report:
     test_set = BOX_SETS[options.set]
     rules = replace(test_set.choose_rules(options.rules), integers=options.int)
     names = tracker_names(options.results)
-    for folder in [options.plots] if options.plots else []:
-        require_writable(folder)
-    if options.out:
-        require_writable(options.out.parent)
     loaded = test_set.load(data_root(options.data_root), options.partial)
     scores: list[TrackerScore] = []
     for name, folder in zip(names, options.results, strict=True):
         results = read_results(folder, loaded.truths, test_set.cut, test_set.repeated)
         one = score_tracker(
             name, results.boxes, loaded.truths, rules,
-            partial=options.partial, names=loaded.names, expected=test_set.expected, notes=results.notes,
+            partial=options.partial, names=loaded.names, expected=test_set.expected,
+            departures=loaded.departures, notes=results.notes,
         )  # fmt: skip
         scores.append(one)
-    data = as_data(test_set.title, scores, loaded.departures)
-    text = as_text(test_set.title, scores, loaded.departures, options.by)
+    data = as_data(test_set.title, scores)
+    text = as_text(test_set.title, scores, options.by)
     if options.plots:
         from tracking.scoring.plots import draw
 
+        require_writable(options.plots)
         data["plots"] = [str(path) for path in draw(options.plots, test_set.title, scores)]
         text += f"\n\nplots in {options.plots}: {', '.join(Path(path).name for path in data['plots'])}"
     if options.out:
+        _require_file(options.out)
         write_atomic(options.out, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return Report(data, text)
 
@@ -75,7 +74,13 @@ def submit(options: Namespace) -> Report:
     if options.out is None or options.out.suffix != ".zip":
         raise UserError(f"the ground truth of {options.set} is withheld; name the archive to write: --out FILE.zip")
     tracker_names(options.results)
-    require_writable(options.out.parent)
+    _require_file(options.out)
     packed = pack(SERVER_SETS[options.set], data_root(options.data_root), options.results[0], options.out)
     text = f"{options.out}: {packed['sequences']} sequences, {packed['frames']:,} boxes; upload it to the server\n"
     return Report(packed, text)
+
+
+def _require_file(path: Path) -> None:
+    if path.is_dir():
+        raise UserError(f"--out {path} is a folder; name a file")
+    require_writable(path.parent)

@@ -28,10 +28,11 @@ def _nothing_absent(boxes: Array) -> Mask:
 
 
 def find_lasot(folder: Path, names: tuple[str, ...]) -> Found:
-    """``<category>/<category>-<number>/groundtruth.txt``: the official sequences, or, where there is none, all."""
+    """``<category>/<category>-<number>/groundtruth.txt``: those named, or all."""
+    if not names:
+        return {path.parent.name: path for path in sorted(folder.glob("*/*/groundtruth.txt"))}
     paths = {name: folder / name.rpartition("-")[0] / name / "groundtruth.txt" for name in names}
-    found = {name: path for name, path in paths.items() if path.is_file()}
-    return found or {path.parent.name: path for path in sorted(folder.glob("*/*/groundtruth.txt"))}
+    return {name: path for name, path in paths.items() if path.is_file()}
 
 
 def read_lasot(name: str, path: Path) -> GroundTruth:

@@ -60,8 +60,16 @@ def _draw_difference(folder: Path, title: str, first: TrackerScore, second: Trac
         xlabel=f"{len(pairs)} sequences, sorted", ylabel=f"difference in {name}, points", xlim=(-0.5, len(pairs) - 0.5)
     )
     for place, vertical in ((0, "top"), (len(pairs) - 1, "bottom")):
-        side = "left" if place == 0 else "right"
-        axes.annotate(pairs[place][0], (place, values[place]), ha=side, va=vertical, fontsize=9)
+        side, shift = ("left", 8) if place == 0 else ("right", -8)
+        axes.annotate(
+            pairs[place][0],
+            (place, values[place]),
+            (shift, 0),
+            textcoords="offset points",
+            ha=side,
+            va=vertical,
+            fontsize=9,
+        )
     axes.grid(True, axis="y", linestyle=":", color="0.6")
     return _save(figure, folder / "difference")
 

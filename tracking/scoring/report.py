@@ -28,7 +28,7 @@ def difference(first: TrackerScore, second: TrackerScore) -> list[tuple[str, flo
     return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
 
 
-def as_data(title: str, scores: Sequence[TrackerScore], departures: Sequence[str]) -> dict[str, Any]:
+def as_data(title: str, scores: Sequence[TrackerScore]) -> dict[str, Any]:
     """The scores as plain data; a partial one has ``partial_metrics``, and its ``metrics`` are null."""
     rules = scores[0].rules
     data: dict[str, Any] = {
@@ -37,7 +37,7 @@ def as_data(title: str, scores: Sequence[TrackerScore], departures: Sequence[str
         "conventions": rules.sentences(),
         "unit": "%",
         "partial": any(score.partial for score in scores),
-        "departures": list(departures),
+        "departures": list(scores[0].departures),
         "thresholds": {
             "success": [round(i / (rules.thresholds - 1), 4) for i in range(rules.thresholds)],
             "precision_px": ERRORS_PX.tolist(),
@@ -86,7 +86,7 @@ def _values(ones: Sequence[SequenceScore], score: TrackerScore) -> dict[str, flo
     return {name: metric(name, curves, score.rules) for name in score.rules.metrics}
 
 
-def as_text(title: str, scores: Sequence[TrackerScore], departures: Sequence[str], by: str | None = None) -> str:
+def as_text(title: str, scores: Sequence[TrackerScore], by: str | None = None) -> str:
     """The scores as text: table, what is missing, rules, and, of two trackers, where they differ most."""
     rules = scores[0].rules
     partial = any(score.partial for score in scores)
@@ -101,7 +101,7 @@ def as_text(title: str, scores: Sequence[TrackerScore], departures: Sequence[str
         blocks.append(_breakdown(scores, by, partial))
     if len(scores) == 2:
         blocks.append(_difference_text(*scores))
-    facts = list(departures)
+    facts = list(scores[0].departures)
     for score in scores:
         facts += [f"{score.tracker}: {note}" for note in score.notes]
         facts += [f"{score.tracker}: missing: {', '.join(score.missing)}"] if score.missing else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -67,6 +67,7 @@ class TrackerScore:
         expected: sequences that the set has.
         missing: sequences without a result.
         wrong_length: sequences whose result has too few or too many boxes, a phrase each; not scored.
+        departures: how the ground truth differs from the official set, a sentence each.
         notes: what a reader should know.
     """
 
@@ -76,12 +77,13 @@ class TrackerScore:
     expected: int
     missing: tuple[str, ...] = ()
     wrong_length: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    departures: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def partial(self) -> bool:
         """Whether the set was not scored whole."""
-        return bool(self.missing or self.wrong_length) or len(self.sequences) != self.expected
+        return bool(self.missing or self.wrong_length or self.departures) or len(self.sequences) != self.expected
 
     @cached_property
     def curves(self) -> Curves:
@@ -159,6 +161,7 @@ def score_tracker(
     partial: bool = False,
     names: Iterable[str] = (),
     expected: int | None = None,
+    departures: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
 ) -> TrackerScore:
     """Score a tracker on a set; every sequence with the right number of boxes, or no number.
@@ -171,6 +174,7 @@ def score_tracker(
         partial: score what is there; the score says that it is partial.
         names: all names of the set, where it has more than ``truths``.
         expected: sequences of the whole set; default: those of ``truths``.
+        departures: how ``truths`` differ from the official set; any makes the score partial.
         notes: passed on.
 
     Raises:
@@ -187,7 +191,8 @@ def score_tracker(
         for run in [run for run in runs.get(truth.name, ()) if len(run) != len(truth.boxes)][:1]
     )
     fitting = [t for t in truths if t.name in runs and all(len(run) == len(t.boxes) for run in runs[t.name])]
-    if not fitting or ((missing or wrong or len(fitting) != expected) and not partial):
+    whole = not (missing or wrong or departures) and len(fitting) == expected
+    if not fitting or not (whole or partial):
         raise IncompleteError(_incomplete(tracker, len(fitting), expected, missing, wrong, partial))
     notes += tuple(_first_boxes(tracker, {t.name: runs[t.name][0] for t in fitting}, fitting))
     scores = tuple(
@@ -196,7 +201,7 @@ def score_tracker(
         )
         for t in fitting
     )
-    return TrackerScore(tracker, rules, scores, expected, missing, wrong, notes)
+    return TrackerScore(tracker, rules, scores, expected, missing, wrong, departures, notes)
 
 
 def _runs(predicted: Array | Sequence[Array]) -> list[Array]:

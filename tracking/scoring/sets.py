@@ -76,19 +76,13 @@ class BoxSet:
         Raises:
             DataError: there is none, a file of it is damaged, or (unless ``partial``) it is not the whole set.
         """
-        for folder in (root, *(root / name for name in self.folders)):
-            names = self.names(folder)
-            found = self.find(folder, names) if folder.is_dir() else {}
-            if found:
-                break
-        else:
-            places = ", ".join(str(root / name) for name in self.folders)
-            raise DataError(f"no ground truth of {self.title} in {root} (nor in {places}); name it with --data-root")
+        folder, names, found = self._find(root)
         chosen = [name for name in names if name in found] or list(found)
         missing = [name for name in names if name not in found]
         departures = []
         if missing and len(missing) == len(names):
             departures.append(f"none of the {len(chosen)} sequences in {folder} is in the official list")
+            names = ()
         elif missing:
             departures.append(f"ground truth of {len(missing)} sequences is not in {folder}: {listed(missing)}")
         elif len(chosen) != self.expected:
@@ -100,6 +94,18 @@ class BoxSet:
         if departures and not partial:
             raise DataError(f"{departures[0]}; fetch it whole, or score what is there with --partial")
         return Loaded(truths, names, tuple(departures))
+
+    def _find(self, root: Path) -> tuple[Path, tuple[str, ...], Found]:
+        """The folder, the official names, and what of them is there; else whatever lies there in the set's layout."""
+        folders = [folder for folder in (root, *(root / name for name in self.folders)) if folder.is_dir()]
+        for listed_only in (True, False):
+            for folder in folders:
+                names = self.names(folder)
+                found = self.find(folder, names if listed_only else ())
+                if found:
+                    return folder, names, found
+        places = ", ".join(str(root / name) for name in self.folders)
+        raise DataError(f"no ground truth of {self.title} in {root} (nor in {places}); name it with --data-root")
 
 
 def _packaged(file: str) -> Any:
@@ -140,7 +146,8 @@ BOX_SETS: dict[str, BoxSet] = {
         LASOT_RULES, _extension_names, layouts.find_lasot, layouts.read_lasot,
     ),
     "got10k_val": BoxSet(
-        "GOT-10k val", ("got10k/val", "GOT-10k/val", "GOT10k/val", "val"), 180, {"official": GOT10K_VAL},
+        "GOT-10k val", ("got10k/val", "GOT-10k/val", "GOT10k/val", "val"), 180,
+        {"official": GOT10K_VAL, "got10k": GOT10K_VAL},
         layouts.got10k_names, layouts.find_got10k, layouts.read_got10k, repeated=True,
     ),
     "otb100": BoxSet(
