@@ -141,7 +141,7 @@ def score_sequence(
     truth = np.asarray(ground_truth, dtype=np.float64)
     gone = np.zeros(len(truth), dtype=bool) if absent is None else np.asarray(absent, dtype=bool)
     _require_truth(truth, gone, rules, size, name)
-    runs = [predicted] if isinstance(predicted, np.ndarray) else list(predicted)
+    runs = _runs(predicted)
     curves, frames = [], 0
     for run in runs:
         boxes = np.asarray(run, dtype=np.float64)
@@ -193,18 +193,19 @@ def score_tracker(
     fitting = [t for t in truths if t.name in runs and all(len(run) == len(t.boxes) for run in runs[t.name])]
     whole = not (missing or wrong or departures) and len(fitting) == expected
     if not fitting or not (whole or partial):
-        raise IncompleteError(_incomplete(tracker, len(fitting), expected, missing, wrong, partial))
-    notes += tuple(_first_boxes(tracker, {t.name: runs[t.name][0] for t in fitting}, fitting))
+        raise IncompleteError(_incomplete(tracker, len(fitting), expected, missing, wrong, departures, partial))
     scores = tuple(
         score_sequence(runs[t.name], t.boxes, t.absent, rules, name=t.name, size=t.size)._replace(
             category=t.category, attributes=t.attributes
         )
         for t in fitting
     )
+    notes += tuple(_first_boxes(tracker, {t.name: runs[t.name][0] for t in fitting}, fitting))
     return TrackerScore(tracker, rules, scores, expected, missing, wrong, departures, notes)
 
 
 def _runs(predicted: Array | Sequence[Array]) -> list[Array]:
+    """Repetitions: one array of boxes is one of them."""
     return [predicted] if isinstance(predicted, np.ndarray) else list(predicted)
 
 
@@ -215,14 +216,20 @@ def listed(items: Sequence[str]) -> str:
 
 
 def _incomplete(
-    tracker: str, fitting: int, expected: int, missing: Sequence[str], wrong: Sequence[str], partial: bool
+    tracker: str,
+    fitting: int,
+    expected: int,
+    missing: Sequence[str],
+    wrong: Sequence[str],
+    departures: Sequence[str],
+    partial: bool,
 ) -> str:
     faults = [f"missing: {listed(missing)}"] if missing else []
     faults += [f"wrong length: {listed(wrong)}"] if wrong else []
+    faults += departures
+    why = f" ({'; '.join(faults)})" if faults else ""
     mend = "" if partial else "; complete them, or ask for a number that is marked partial with --partial"
-    return (
-        f"{tracker}: {fitting} of {expected} sequences can be scored, so there is no number ({'; '.join(faults)}){mend}"
-    )
+    return f"{tracker}: {fitting} of {expected} sequences can be scored, so there is no number{why}{mend}"
 
 
 def _require_truth(truth: Array, absent: Mask, rules: Rules, size: tuple[float, float] | None, name: str) -> None:

@@ -114,7 +114,7 @@ def test_got10k_val_needs_no_precision_plots(tmp_path: Path, capsys: Text) -> No
     [
         (["lasott", "--results", "good"], "unknown set 'lasott'; did you mean lasot", 2),
         (["lasot", "--results", "good"], "no ground truth of LaSOT testing set in data", 2),
-        (["lasot", "--results", "good", "--data-root", "."], "not in the official list", 2),
+        (["lasot", "--results", "good", "--data-root", "."], "of the 3 sequences in lasot is in the official list", 2),
         (["lasot", "--results", "nowhere", "--data-root", ".", "--partial"], "--results nowhere is no folder", 2),
         (["lasot", "--results", "good", "good", "--data-root", ".", "--partial"], "names one folder twice", 2),
         (["lasot", "--results", "bad", "--data-root", ".", "--partial"], "mine-1.txt, line 2, has 8 numbers", 2),
