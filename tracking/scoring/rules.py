@@ -92,6 +92,7 @@ GOT10K = Rules(
 )  # fmt: skip
 """LaSOT by the got10k package: another treatment of absent frames and another ``P_norm``."""
 
+OTB_PYTRACKING = replace(OFFICIAL, name="official: pytracking's, the OTB formula")
 UAV123_PYTRACKING = replace(OFFICIAL, name="official: pytracking's for UAV123", absent_precision="hit")
 OTB_GOT10K = replace(GOT10K, name="got10k (ExperimentOTB)", metrics=("AUC", "P", "OP50", "OP75"))
 UAV123_GOT10K = replace(OTB_GOT10K, name="got10k (ExperimentUAV123)", absent="excluded")

@@ -17,6 +17,7 @@ from tracking.scoring.rules import (
     GOT10K_VAL,
     OFFICIAL,
     OTB_GOT10K,
+    OTB_PYTRACKING,
     UAV123_GOT10K,
     UAV123_PYTRACKING,
     Rules,
@@ -134,7 +135,7 @@ def _extension_names(folder: Path) -> tuple[str, ...]:
 
 
 LASOT_RULES = {"official": OFFICIAL, "got10k": GOT10K}
-OTB_RULES = {"official": OFFICIAL, "got10k": OTB_GOT10K}
+OTB_RULES = {"official": OTB_PYTRACKING, "got10k": OTB_GOT10K}
 
 BOX_SETS: dict[str, BoxSet] = {
     "lasot": BoxSet(
