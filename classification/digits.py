@@ -17,8 +17,9 @@ class DigitsTask(Task):
     name = "digits"
     domain = "classification"
     summary = "scikit-learn's handwritten digits: 1,797 real 8x8 images, 10 classes"
-    protocols = ("finetune", "linear", "knn")
+    protocols = ("finetune", "linear", "linear_sgd", "lowshot", "knn")
     metrics = (MetricSpec("top1", "%", True), MetricSpec("mean_per_class", "%", True))
+    scales = True
     expected = MappingProxyType({"train": 1169, "val": 269, "test": 359})
 
     def check_data(self, root: Path, decode: Decode = "none") -> DataReport:

@@ -83,6 +83,7 @@ class DigitItems:
     ) -> None:
         self.digits = digits
         self.members = digits.splits[split]
+        self.labels = digits.labels[self.members].tolist()
         self.img_size = img_size
         self.mean = np.array(mean, np.float32).reshape(3, 1, 1)
         self.std = np.array(std, np.float32).reshape(3, 1, 1)

@@ -19,6 +19,7 @@ from backbones.features import pooled
 from backbones.weights import RANDOM
 from classification import cache
 from classification.cache import Features
+from classification.draws import share
 from classification.metrics import Scored, mean_per_class, recorded, require_all, top1
 from classification.recipe import FrozenRecipe
 from engine.device import world
@@ -28,7 +29,8 @@ from engine.task import Outcome, Plan, Request, Task
 from engine.training import make_deterministic
 from foundation.errors import BenchError, IncompleteError, UserError
 from foundation.files import sha256_file
-from results.record import LoadReport, Selection
+from results.identity import digest
+from results.record import LoadReport, Metric, Selection
 
 SOFTWARE = ("torch", "timm", "numpy", "opencv-python")
 """Packages whose version may move a feature; part of the cache's key."""
@@ -36,6 +38,10 @@ SOFTWARE = ("torch", "timm", "numpy", "opencv-python")
 
 class FrozenItems(Protocol):
     """A split without augmentation: dicts of ``images`` (3, H, W), ``labels`` and ``item``."""
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """Class of each item, known without decoding."""
 
     def __len__(self) -> int:
         """Number of items."""
@@ -47,6 +53,25 @@ class FrozenItems(Protocol):
         """All that makes pixels of an image, as plain data."""
 
 
+class Drawn:
+    """Some items of a split, numbered anew."""
+
+    def __init__(self, items: FrozenItems, members: Sequence[int]) -> None:
+        self.items = items
+        self.members = members
+        self.labels = [items.labels[member] for member in members]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**self.items[self.members[index]], "item": index}
+
+    def preprocessing(self) -> dict[str, Any]:
+        """As the split's."""
+        return self.items.preprocessing()
+
+
 @dataclass(frozen=True)
 class Frozen:
     """A frozen backbone on its device, and what its features are made of.
@@ -54,7 +79,9 @@ class Frozen:
     Attributes:
         created: the backbone as made, in eval mode.
         recipe: gives pooling, batch size and loader processes.
-        splits: items by split.
+        splits: items by split, whole.
+        seed: of the run.
+        drawn: item numbers of train that are used, rising; ``None`` for all.
         fingerprint: of the data.
         device: ``cpu`` or ``cuda``.
         identity: ingredients of the cache's key that are the same for all splits.
@@ -64,28 +91,43 @@ class Frozen:
     created: Created
     recipe: FrozenRecipe
     splits: Mapping[str, FrozenItems]
+    seed: int
+    drawn: Sequence[int] | None
     fingerprint: str
     device: str
     identity: Mapping[str, Any]
     label: str
 
-    def features(self, split: str) -> Features:
+    def train(self) -> Features:
+        """The features of train, as far as it is used; see ``features``."""
+        return self.features("train", self.drawn)
+
+    def features(self, split: str, members: Sequence[int] | None = None) -> Features:
         """A split's features, from the cache where it holds them.
+
+        Of few items only theirs are computed, unless the whole split is in the cache.
+
+        Args:
+            split: its name.
+            members: item numbers, rising, each once; ``None`` for all.
 
         Raises:
             IncompleteError: an image is missing or was given twice.
             BenchError: features that are not finite numbers.
         """
-        items = self.splits[split]
-        ingredients = self.ingredients(split)
-        found = cache.load(ingredients)
-        if found is not None and self._still_holds(found, items):
-            return found
-        return cache.store(ingredients, len(items), self._batches(split))
+        whole = self._kept(split, None)
+        if members is None or len(members) == len(self.splits[split]):
+            return whole or cache.store(self.ingredients(split), *self._computed(split, None))
+        if whole is not None:
+            return Features(whole.values[members], whole.labels[members])
+        found = self._kept(split, members)
+        return found or cache.store(self.ingredients(split, members), *self._computed(split, members))
 
-    def ingredients(self, split: str) -> dict[str, Any]:
-        """Everything that can change a split's features."""
+    def ingredients(self, split: str, members: Sequence[int] | None = None) -> dict[str, Any]:
+        """Everything that can change the features of a split, or of some of its items."""
+        some = {} if members is None else {"members": digest({"members": list(members)})}
         return {
+            **some,
             **self.identity,
             "preprocessing": self.splits[split].preprocessing(),
             "pool": self.recipe.pool,
@@ -97,6 +139,20 @@ class Frozen:
             "device": self.device,
             "software": {name: version(name) for name in SOFTWARE},
         }
+
+    def _kept(self, split: str, members: Sequence[int] | None) -> Features | None:
+        found = cache.load(self.ingredients(split, members))
+        return found if found is not None and self._still_holds(found, self._items(split, members)) else None
+
+    def _computed(
+        self, split: str, members: Sequence[int] | None
+    ) -> tuple[int, Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]]:
+        items = self._items(split, members)
+        return len(items), self._batches(split, items)
+
+    def _items(self, split: str, members: Sequence[int] | None) -> FrozenItems:
+        items = self.splits[split]
+        return items if members is None else Drawn(items, members)
 
     def _still_holds(self, found: Features, items: FrozenItems) -> bool:
         """Compute the first and the last item again: code of a plug-in that was edited is in no key."""
@@ -117,9 +173,9 @@ class Frozen:
             values = pooled(self.created.model, images.to(self.device), self.recipe.pool)
         return np.asarray(values.float().cpu().numpy(), np.float32)
 
-    def _batches(self, split: str) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    def _batches(self, split: str, items: FrozenItems) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
         """Features and labels, batch by batch in item order."""
-        items, done = self.splits[split], 0
+        done = 0
         loader: DataLoader[Any] = DataLoader(
             items,  # type: ignore[arg-type]  # a map-style dataset by its methods
             batch_size=self.recipe.batch_size,
@@ -159,7 +215,7 @@ def freeze(
     """Make the backbone as fine-tuning does (a random one from the run's seed), and fix it.
 
     Args:
-        request: the cell; its start weights, seed and device are used.
+        request: the cell; its start weights, seed, data scale and device are used.
         plan: gives the backbone's arguments.
         recipe: gives pooling, batch size and loader processes.
         splits: items by split, without augmentation.
@@ -175,16 +231,17 @@ def freeze(
     )
     created.model.eval().requires_grad_(False).to(request.device)
     # where a part stays as initialised, the seed is among the ingredients
-    drawn = file is None or request.allow_partial
+    by_seed = file is None or request.allow_partial
     identity = {
         "weights": sha256_file(file) if file else RANDOM,
         "start": request.start.init,
-        "seed": request.seed if drawn else None,
+        "seed": request.seed if by_seed else None,
         "card": request.card.identity(),
         "arguments": dict(plan.arguments),
     }
     label = f"{task.name} {request.card.name} {request.protocol}"
-    return Frozen(created, recipe, splits, fingerprint, request.device, identity, label)
+    drawn = share(splits["train"].labels, request.data_scale, request.seed) if request.data_scale != 1 else None
+    return Frozen(created, recipe, splits, request.seed, drawn, fingerprint, request.device, identity, label)
 
 
 def scored(labels: NDArray[np.int64], predictions: Sequence[int], confidences: Sequence[float]) -> list[Scored]:
@@ -193,24 +250,45 @@ def scored(labels: NDArray[np.int64], predictions: Sequence[int], confidences: S
     return [Scored(item, label, int(guess), float(sure)) for item, (label, guess, sure) in enumerate(rows)]
 
 
+def accuracies(rows: Sequence[Scored], expected: int) -> dict[str, float]:
+    """Top-1 and mean per-class accuracy in percent.
+
+    Raises:
+        IncompleteError: unless each of the ``expected`` items was scored once.
+    """
+    require_all(rows, expected)
+    labels, predictions = (np.array([row[column] for row in rows]) for column in (1, 2))
+    return {"top1": top1(labels, predictions), "mean_per_class": mean_per_class(labels, predictions)}
+
+
 def frozen_outcome(
     frozen: Frozen, task: Task, rows: Sequence[Scored], selection: Selection, phases: Mapping[str, float]
 ) -> Outcome:
-    """What a protocol on frozen features gives.
+    """What a protocol on frozen features gives that reads test once.
 
     Raises:
         IncompleteError: unless every test item was scored once.
     """
     expected = len(frozen.splits["test"])
-    require_all(rows, expected)
-    labels, predictions = (np.array([row[column] for row in rows]) for column in (1, 2))
-    values = {"top1": top1(labels, predictions), "mean_per_class": mean_per_class(labels, predictions)}
+    metrics = recorded(task.metrics, accuracies(rows, expected), expected)
+    return outcome_of(frozen, metrics, Scored._fields, rows, selection, phases)
+
+
+def outcome_of(
+    frozen: Frozen,
+    metrics: Mapping[str, Metric],
+    columns: tuple[str, ...],
+    items: Sequence[Sequence[str | int | float | None]],
+    selection: Selection,
+    phases: Mapping[str, float],
+) -> Outcome:
+    """The outcome with what is known of the backbone."""
     report, file = frozen.created.report, frozen.created.file
     model: nn.Module = frozen.created.model
     return Outcome(
-        metrics=recorded(task.metrics, values, expected),
-        columns=Scored._fields,
-        items=rows,
+        metrics=metrics,
+        columns=columns,
+        items=items,
         selection=selection,
         load_report=LoadReport(**asdict(report)) if report else None,
         checkpoint_format=file.format if file else None,

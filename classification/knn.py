@@ -29,7 +29,7 @@ class Votes(NamedTuple):
 def knn(frozen: Frozen, recipe: KnnRecipe, task: Task) -> Outcome:
     """Let the train split vote on the test split, which is read once."""
     began = time.monotonic()
-    bank, queries = frozen.features("train"), frozen.features("test")
+    bank, queries = frozen.train(), frozen.features("test")
     extracted = time.monotonic()
     votes = vote(bank.values, bank.labels, queries.values, recipe.k, recipe.temperature, frozen.device)
     rows = scored(queries.labels, votes.predictions.tolist(), votes.shares.tolist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from results.record import Selection
 
 CELLS = 1 << 24
 """Logits that exist at once while fitting: 128 MiB."""
+
+ROWS = 1 << 16
+"""Features that are in float64 at once."""
 
 
 class Standard(NamedTuple):
@@ -61,7 +64,7 @@ class Choice(NamedTuple):
 def linear(frozen: Frozen, recipe: LinearRecipe, task: Task) -> Outcome:
     """Fit on train, choose the strength on val, read test once with the classifier chosen."""
     began = time.monotonic()
-    train, val = frozen.features("train"), frozen.features("val")
+    train, val = frozen.train(), frozen.features("val")
     extracted = time.monotonic()
     standard = standardise(train.values)
     inputs = standard.of(train.values)
@@ -108,10 +111,11 @@ def fit_path(
     device: str = "cpu",
     label: str = "linear",
 ) -> Iterator[Fit]:
-    """Fit every strength, the strongest first, each from the solution of the one before.
+    """Fit every strength, the strongest first, each from where the solutions before it point to.
 
     The minimum of ``C * sum of cross-entropies + |weights|^2 / 2`` (intercepts free), as scikit-learn's
     multinomial ``LogisticRegression(C=C)``; the problem is convex, so the start moves the time and not the solution.
+    So do the variables: along the features' principal axes, each divided by its curvature, L-BFGS needs a half.
 
     Args:
         values: standardised features, (n, C).
@@ -123,27 +127,89 @@ def fit_path(
         label: for the progress lines.
     """
     classes, width = int(labels.max()) + 1, values.shape[1]
-    objective = _Objective(torch.from_numpy(values).to(device), torch.from_numpy(np.array(labels)).to(device), classes)
-    point = np.zeros(classes * (width + 1))
-    spoke = time.monotonic()
+    axes, variances = _principal_axes(values)
+    rotated = torch.from_numpy(_rotate(values, axes)).to(device)
+    objective = _Objective(rotated, torch.from_numpy(np.array(labels)).to(device), classes)
+    points: list[NDArray[np.float64]] = []
+    began = spoke = time.monotonic()
     for number, strength in enumerate(grid, 1):
-        # scipy's small vector products on several BLAS threads fight with torch's: 16 times slower on two cores
-        with threadpool_limits(1, "blas"):
-            solution = minimize(
-                objective,
-                point,
-                args=(1 / (strength * len(values)),),
-                method="L-BFGS-B",
-                jac=True,
-                options={"gtol": tolerance, "ftol": 0.0, "maxiter": max_iterations, "maxfun": 4 * max_iterations},
-            )
-        point = solution.x
+        penalty = 1 / (strength * len(values))
+        # the curvature along each axis while all classes are equally likely; the intercept's comes last
+        scale = 1 / np.sqrt(np.append(variances / classes + penalty, 1 / classes))
+        start = _ahead(points, grid[:number]) if points else np.zeros((classes, width + 1))
+        point, worst = _minimise(objective, start, penalty, scale, axes, tolerance, max_iterations)
+        points = [*points[-1:], point]
         if time.monotonic() - spoke > PLAIN_EVERY_SECONDS:
             spoke = time.monotonic()
-            say(f"{label}: {number}/{len(grid)} strengths fitted")
-        table = point.reshape(classes, width + 1)
-        converged = float(np.abs(solution.jac).max()) <= tolerance
-        yield Fit(strength, table[:, :width].copy(), table[:, width].copy(), converged)
+            left = (spoke - began) / number * (len(grid) - number)
+            say(f"{label}: {number}/{len(grid)} strengths fitted, {left:.0f} s left")
+        yield Fit(strength, point[:, :width] @ axes.T, point[:, width].copy(), worst <= tolerance)
+
+
+def _principal_axes(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Orthogonal axes (C, C), one a column, and the features' mean square along each (C,)."""
+    total = np.zeros((values.shape[1],) * 2)
+    for start in range(0, len(values), ROWS):
+        rows = values[start : start + ROWS].astype(np.float64)
+        total += rows.T @ rows
+    variances, axes = np.linalg.eigh(total / len(values))
+    return axes, np.maximum(variances, 0.0)
+
+
+def _rotate(values: NDArray[np.float32], axes: NDArray[np.float64]) -> NDArray[np.float32]:
+    rotated = np.empty_like(values)
+    for start in range(0, len(values), ROWS):
+        rotated[start : start + ROWS] = values[start : start + ROWS] @ axes
+    return rotated
+
+
+def _ahead(points: Sequence[NDArray[np.float64]], grid: Sequence[float]) -> NDArray[np.float64]:
+    """Where the line through the last two solutions, over the logarithm of C, is at the last of the grid."""
+    if len(points) == 1:
+        return points[0]
+    before, last, now = np.log(grid[-3:])
+    return np.asarray(points[1] + (points[1] - points[0]) * (now - last) / (last - before))
+
+
+def _minimise(
+    objective: _Objective,
+    start: NDArray[np.float64],
+    penalty: float,
+    scale: NDArray[np.float64],
+    axes: NDArray[np.float64],
+    tolerance: float,
+    max_iterations: int,
+) -> tuple[NDArray[np.float64], float]:
+    """L-BFGS on variables divided by ``scale``; the solution and the largest entry of its gradient.
+
+    The stop criterion is on the gradient by the features themselves, neither scaled nor rotated.
+    """
+
+    newest = np.empty(0)  # gradient at the point asked for last; a line search ends with the point it accepts
+
+    def scaled(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        nonlocal newest
+        value, gradient = objective((point.reshape(start.shape) * scale).ravel(), penalty)
+        newest = (gradient.reshape(start.shape) * scale).ravel()
+        return value, newest
+
+    def worst(gradient: NDArray[np.float64]) -> float:
+        plain = gradient.reshape(start.shape) / scale
+        return float(max(np.abs(plain[:, :-1] @ axes.T).max(), np.abs(plain[:, -1]).max()))
+
+    def done(intermediate_result: Any) -> None:
+        if worst(newest) <= tolerance:
+            raise StopIteration
+
+    first = (start / scale).ravel()
+    left = worst(scaled(first)[1])
+    if left <= tolerance:
+        return start, left
+    options = {"gtol": 0.0, "ftol": 0.0, "maxiter": max_iterations, "maxfun": 4 * max_iterations}
+    # scipy's small vector products on several BLAS threads fight with torch's: 16 times slower on two cores
+    with threadpool_limits(1, "blas"):
+        solution = minimize(scaled, first, method="L-BFGS-B", jac=True, callback=done, options=options)
+    return solution.x.reshape(start.shape) * scale, worst(solution.jac)
 
 
 def choose(fits: Iterator[Fit], values: NDArray[np.float32], labels: NDArray[np.int64]) -> Choice:

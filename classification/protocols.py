@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from classification.finetune import Splits, finetune
-from classification.frozen import freeze, require_one_process
+from classification.frozen import Frozen, freeze, require_one_process
 from classification.knn import knn
 from classification.linear import linear
-from classification.recipe import ClassificationRecipe, DigitsRecipe, FrozenRecipe, ImageRecipe, KnnRecipe, LinearRecipe
+from classification.linear_sgd import linear_sgd
+from classification.lowshot import lowshot
+from classification.recipe import (
+    ClassificationRecipe,
+    DigitsRecipe,
+    FrozenRecipe,
+    ImageRecipe,
+    KnnRecipe,
+    LinearRecipe,
+    LinearSgdRecipe,
+    LowShotRecipe,
+)
 from engine.config import load_protocol
 from engine.task import DataReport, Outcome, Plan, Request, Task
+from foundation.errors import UserError
 
 AnyRecipe = ClassificationRecipe | FrozenRecipe
 
 SCHEMAS: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
     "finetune": DigitsRecipe,
     "linear": LinearRecipe,
+    "linear_sgd": LinearSgdRecipe,
+    "lowshot": LowShotRecipe,
     "knn": KnnRecipe,
 }
 
@@ -32,7 +47,16 @@ STEPS = {
     "finetune": ("train", "choose the epoch on val", "test once"),
     "finetune_improved": ("train", "choose the epoch on val", "test once"),
     "linear": ("features of train and val", "fit each strength on train", "choose one on val", "test once"),
+    "linear_sgd": ("features of train and val", "train a head a rate", "choose one on val", "test once"),
+    "lowshot": ("features of the items drawn", "fit each draw", "choose each strength on val", "test once a draw"),
     "knn": ("features of train and test", "vote", "test once"),
+}
+
+FROZEN: dict[str, Callable[[Frozen, Any, Task], Outcome]] = {
+    "linear": linear,
+    "linear_sgd": linear_sgd,
+    "lowshot": lowshot,
+    "knn": knn,
 }
 
 
@@ -48,27 +72,31 @@ def resolve(file: Path, request: Request, classes: int, data: DataReport, photog
         file: the protocol's config file.
         request: the cell.
         classes: of the task.
-        data: what was found; all of its test items are scored.
+        data: what was found; all of its test items are scored, once a draw.
         photographs: whether the task's images are photographs, to be cropped and augmented as such.
 
     Raises:
         ConfigError: settings that do not hold.
-        UserError: several processes for a protocol that runs in one.
+        UserError: several processes for a protocol that runs in one, a data scale for one that has none.
     """
     recipe_type = schema(request.protocol, photographs)
-    if issubclass(recipe_type, FrozenRecipe):
+    frozen = issubclass(recipe_type, FrozenRecipe)
+    if frozen:
         require_one_process(request.protocol)
+    if request.data_scale != 1 and (not frozen or request.protocol == "lowshot"):
+        raise UserError(f"protocol {request.protocol} has no --data-scale; linear, linear_sgd and knn have")
     protocol = load_protocol(file, recipe_type, request.tier, request.overrides)
     recipe: AnyRecipe = protocol.recipe
     arguments: dict[str, Any] = {"img_size": recipe.img_size, "num_classes": 0, "global_pool": recipe.pool}
     if isinstance(recipe, ClassificationRecipe):
         arguments |= {"num_classes": classes, "drop_path_rate": recipe.drop_path}
+    scale = {"data_scale": request.data_scale} if request.data_scale != 1 else {}
     return Plan(
         protocol_version=protocol.version,
-        config={"recipe": recipe.identity()},
+        config={"recipe": recipe.identity(), **scale},
         neutral=recipe.neutral(),
         arguments=arguments,
-        expected=data.splits["test"],
+        expected=data.splits["test"] * (recipe.draws if isinstance(recipe, LowShotRecipe) else 1),
         steps=STEPS[request.protocol],
     )
 
@@ -83,7 +111,4 @@ def carry_out(request: Request, plan: Plan, recipe: AnyRecipe, splits: Splits, o
         return finetune(request, plan, recipe, splits, out, task)
     named = {"train": splits.train, "val": splits.val, "test": splits.test}
     frozen = freeze(request, plan, recipe, named, splits.fingerprint, task)
-    if isinstance(recipe, LinearRecipe):
-        return linear(frozen, recipe, task)
-    assert isinstance(recipe, KnnRecipe)
-    return knn(frozen, recipe, task)
+    return FROZEN[request.protocol](frozen, recipe, task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from engine.recipe import Recipe, Settings, Strict
 
@@ -108,7 +108,7 @@ class KnnRecipe(FrozenRecipe):
 
 
 class Grid(Strict):
-    """``count`` values of scikit-learn's ``C`` (larger is weaker regularisation), evenly spaced in the logarithm."""
+    """``count`` values, evenly spaced in the logarithm."""
 
     low: PositiveFloat
     high: PositiveFloat
@@ -121,7 +121,7 @@ class Grid(Strict):
         return self
 
     def values(self) -> list[float]:
-        """The values, rising: the strongest regularisation first.
+        """The values, rising.
 
         >>> [round(value, 6) for value in Grid(low=0.01, high=1.0, count=3).values()]
         [0.01, 0.1, 1.0]
@@ -136,7 +136,7 @@ class LinearRecipe(FrozenRecipe):
     """L2 logistic regression on standardised features, its strength chosen on val.
 
     Attributes:
-        grid: strengths tried.
+        grid: strengths tried: scikit-learn's ``C``, larger is weaker regularisation.
         tolerance: largest entry of the mean loss's gradient at which a fit is done.
         max_iterations: of L-BFGS, for each strength.
     """
@@ -144,3 +144,61 @@ class LinearRecipe(FrozenRecipe):
     grid: Grid
     tolerance: PositiveFloat = 1e-5
     max_iterations: PositiveInt = 2000
+
+
+class HeadOptimizer(Strict):
+    """How ``linear_sgd`` trains: linear warm-up, then cosine to 0, stepped every iteration.
+
+    Attributes:
+        name: ``LARS`` (You et al. 2017) adapts the rate of the weights, not of the biases.
+        lr: base rates tried, for 256 images: the rate is base * batch / 256.
+        batch_size: of one step; no more than the training items.
+        epochs, warmup: lengths.
+        weight_decay: of the weights, not of the biases.
+        trust: LARS's coefficient.
+    """
+
+    name: Literal["LARS", "SGD"]
+    lr: Grid
+    batch_size: PositiveInt
+    epochs: PositiveInt = 90
+    warmup: NonNegativeInt = 10
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: NonNegativeFloat = 0.0
+    trust: PositiveFloat = 0.001
+
+    @model_validator(mode="after")
+    def _warms_up_before_the_end(self) -> HeadOptimizer:
+        if self.warmup >= self.epochs:
+            raise ValueError(f"warmup {self.warmup} must be below epochs {self.epochs}")
+        return self
+
+    def batch_for(self, items: int) -> int:
+        """The batch as it is with so many training items; the rule of the rates goes by it."""
+        return min(self.batch_size, items)
+
+
+class LinearSgdRecipe(FrozenRecipe):
+    """A linear layer behind a batch norm without parameters, its rate chosen on val."""
+
+    optimizer: HeadOptimizer
+
+
+class LowShotRecipe(LinearRecipe):
+    """Logistic regression on few training items, drawn several times; exactly one of ``shots`` and ``percent``.
+
+    Attributes:
+        shots: training items a class.
+        percent: share of the training items of each class, at least one.
+        draws: how often the items are drawn; the number is the mean.
+    """
+
+    shots: PositiveInt | None = None
+    percent: float | None = Field(default=None, gt=0, le=100)
+    draws: PositiveInt = 5
+
+    @model_validator(mode="after")
+    def _shots_or_percent(self) -> LowShotRecipe:
+        if (self.shots is None) == (self.percent is None):
+            raise ValueError("set exactly one of shots and percent, the other to none")
+        return self
