@@ -23,6 +23,7 @@ VERBS = {
     "list": ("what there is: tasks, backbones, protocols, runs", "bench list tasks"),
     "show": ("one backbone, task or run in full", "bench show backbone vit_nano"),
     "table": ("boards of the runs found, Markdown or CSV", "bench table --runs runs"),
+    "score": ("score result files by a set's rules", "bench score lasot --results results/atom"),
     "profile": ("what backbones cost: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"),
     "get": ("weights or data, or how to fetch them by hand", "bench get weights mae_tiny"),
     "check": ("whether a backbone keeps the contract, whether data are whole", "bench check data digits"),
@@ -148,6 +149,25 @@ def _table_arguments(parser: argparse.ArgumentParser) -> None:
     _runs(parser)
 
 
+def _score_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("set", metavar="SET", help="lasot, lasot_ext, got10k_val, otb100 ... (docs/scoring.md)")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="one folder a tracker, one file a sequence",
+    )
+    parser.add_argument("--rules", choices=("official", "got10k"), default=None, help="default: official")
+    parser.add_argument("--partial", action="store_true", help="score what is there; the number is marked partial")
+    parser.add_argument("--int", action="store_true", help="truncate predictions to integers first")
+    parser.add_argument("--by", choices=("sequence", "category", "attribute"), help="print a break-down too")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write plots there (PNG and PDF)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="keep the JSON; for a server's set: the archive")
+    _data_root(parser)
+
+
 def _profile_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="+", help="registry name or timm/<name>")
     parser.add_argument("--img-size", type=_positive, metavar="PIXELS", help="input side; default: the card's")
@@ -224,6 +244,7 @@ _ARGUMENTS = {
     "list": _list_arguments,
     "show": _show_arguments,
     "table": _table_arguments,
+    "score": _score_arguments,
     "profile": _profile_arguments,
     "get": _get_arguments,
     "check": _check_arguments,

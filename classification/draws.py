@@ -9,8 +9,45 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from foundation.errors import UserError
+
+
+class Labelled(Protocol):
+    """Items whose classes are known without decoding: ``labels``, in item order."""
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """Class of each item."""
+
+    def __len__(self) -> int:
+        """Number of items."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Item ``index``."""
+
+    def preprocessing(self) -> dict[str, Any]:
+        """All that makes pixels of an image, as plain data."""
+
+
+class Drawn:
+    """Some items of a split, numbered anew."""
+
+    def __init__(self, items: Labelled, members: Sequence[int]) -> None:
+        self.items = items
+        self.members = members
+        self.labels = [items.labels[member] for member in members]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**self.items[self.members[index]], "item": index}
+
+    def preprocessing(self) -> dict[str, Any]:
+        """As the split's."""
+        return self.items.preprocessing()
 
 
 def share(labels: Sequence[int], fraction: float, seed: int) -> list[int]:

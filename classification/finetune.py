@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from backbones.create import Created, create_backbone
 from backbones.weights import RANDOM
+from classification.draws import Drawn, share
 from classification.metrics import ItemAccuracy, Scored, recorded
 from classification.model import Classifier
 from classification.recipe import ClassificationRecipe
@@ -128,12 +129,16 @@ def _train(
     created = create_backbone(
         request.card, checkpoint=checkpoint, allow_partial=request.allow_partial, **plan.arguments
     )
-    both = recipe.train_on == "train+val"
+    both, first, second = recipe.train_on == "train+val", splits.train, splits.val_augmented
+    if request.data_scale != 1:
+        first, second = (
+            Drawn(items, share(items.labels, request.data_scale, request.seed)) for items in (first, second)
+        )
     job = Job(
         label=" ".join(filter(None, (task.name, request.card.name, name, f"seed {request.seed}"))),
         folder=folder,
         model=Classifier.of(created.model, recipe),
-        train=Both(splits.train, splits.val_augmented) if both else splits.train,
+        train=Both(first, second) if both else first,
         val=None if both else splits.val,
         test=splits.test,
         metric=ItemAccuracy,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from backbones.features import pooled
 from backbones.weights import RANDOM
 from classification import cache
 from classification.cache import Features
-from classification.draws import share
-from classification.metrics import Scored, mean_per_class, recorded, require_all, top1
+from classification.draws import Drawn, Labelled, share
+from classification.metrics import Scored, accuracies, places, recorded
 from classification.recipe import FrozenRecipe
 from engine.device import world
 from engine.progress import PLAIN_EVERY_SECONDS, say
@@ -36,42 +36,6 @@ SOFTWARE = ("torch", "timm", "numpy", "opencv-python")
 """Packages whose version may move a feature; part of the cache's key."""
 
 
-class FrozenItems(Protocol):
-    """A split without augmentation: dicts of ``images`` (3, H, W), ``labels`` and ``item``."""
-
-    @property
-    def labels(self) -> Sequence[int]:
-        """Class of each item, known without decoding."""
-
-    def __len__(self) -> int:
-        """Number of items."""
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Item ``index``."""
-
-    def preprocessing(self) -> dict[str, Any]:
-        """All that makes pixels of an image, as plain data."""
-
-
-class Drawn:
-    """Some items of a split, numbered anew."""
-
-    def __init__(self, items: FrozenItems, members: Sequence[int]) -> None:
-        self.items = items
-        self.members = members
-        self.labels = [items.labels[member] for member in members]
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {**self.items[self.members[index]], "item": index}
-
-    def preprocessing(self) -> dict[str, Any]:
-        """As the split's."""
-        return self.items.preprocessing()
-
-
 @dataclass(frozen=True)
 class Frozen:
     """A frozen backbone on its device, and what its features are made of.
@@ -81,7 +45,7 @@ class Frozen:
         recipe: gives pooling, batch size and loader processes.
         splits: items by split, whole.
         seed: of the run.
-        drawn: item numbers of train that are used, rising; ``None`` for all.
+        scale: share of train, and of val where that is trained on, that is used.
         fingerprint: of the data.
         device: ``cpu`` or ``cuda``.
         identity: ingredients of the cache's key that are the same for all splits.
@@ -90,17 +54,27 @@ class Frozen:
 
     created: Created
     recipe: FrozenRecipe
-    splits: Mapping[str, FrozenItems]
+    splits: Mapping[str, Labelled]
     seed: int
-    drawn: Sequence[int] | None
+    scale: float
     fingerprint: str
     device: str
     identity: Mapping[str, Any]
     label: str
 
-    def train(self) -> Features:
-        """The features of train, as far as it is used; see ``features``."""
-        return self.features("train", self.drawn)
+    def train(self, on: str = "train") -> Features:
+        """What is trained on, as far as it is used; see ``features``.
+
+        Args:
+            on: ``train``, or ``train+val`` for the two one after the other.
+        """
+        parts = [self.features(split, self._used(split)) for split in on.split("+")]
+        if len(parts) == 1:
+            return parts[0]
+        return Features(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _used(self, split: str) -> Sequence[int] | None:
+        return None if self.scale == 1 else share(self.splits[split].labels, self.scale, self.seed)
 
     def features(self, split: str, members: Sequence[int] | None = None) -> Features:
         """A split's features, from the cache where it holds them.
@@ -150,11 +124,11 @@ class Frozen:
         items = self._items(split, members)
         return len(items), self._batches(split, items)
 
-    def _items(self, split: str, members: Sequence[int] | None) -> FrozenItems:
+    def _items(self, split: str, members: Sequence[int] | None) -> Labelled:
         items = self.splits[split]
         return items if members is None else Drawn(items, members)
 
-    def _still_holds(self, found: Features, items: FrozenItems) -> bool:
+    def _still_holds(self, found: Features, items: Labelled) -> bool:
         """Compute the first and the last item again: code of a plug-in that was edited is in no key."""
         ends = sorted({0, len(items) - 1})
         batch = default_collate([items[index] for index in ends])
@@ -173,7 +147,7 @@ class Frozen:
             values = pooled(self.created.model, images.to(self.device), self.recipe.pool)
         return np.asarray(values.float().cpu().numpy(), np.float32)
 
-    def _batches(self, split: str, items: FrozenItems) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    def _batches(self, split: str, items: Labelled) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
         """Features and labels, batch by batch in item order."""
         done = 0
         loader: DataLoader[Any] = DataLoader(
@@ -210,7 +184,7 @@ def require_one_process(protocol: str) -> None:
 
 
 def freeze(
-    request: Request, plan: Plan, recipe: FrozenRecipe, splits: Mapping[str, FrozenItems], fingerprint: str, task: Task
+    request: Request, plan: Plan, recipe: FrozenRecipe, splits: Mapping[str, Labelled], fingerprint: str, task: Task
 ) -> Frozen:
     """Make the backbone as fine-tuning does (a random one from the run's seed), and fix it.
 
@@ -240,25 +214,15 @@ def freeze(
         "arguments": dict(plan.arguments),
     }
     label = f"{task.name} {request.card.name} {request.protocol}"
-    drawn = share(splits["train"].labels, request.data_scale, request.seed) if request.data_scale != 1 else None
-    return Frozen(created, recipe, splits, request.seed, drawn, fingerprint, request.device, identity, label)
+    scale = request.data_scale
+    return Frozen(created, recipe, splits, request.seed, scale, fingerprint, request.device, identity, label)
 
 
-def scored(labels: NDArray[np.int64], predictions: Sequence[int], confidences: Sequence[float]) -> list[Scored]:
-    """One row an item, in item order."""
-    rows = zip(labels.tolist(), predictions, confidences, strict=True)
-    return [Scored(item, label, int(guess), float(sure)) for item, (label, guess, sure) in enumerate(rows)]
-
-
-def accuracies(rows: Sequence[Scored], expected: int) -> dict[str, float]:
-    """Top-1 and mean per-class accuracy in percent.
-
-    Raises:
-        IncompleteError: unless each of the ``expected`` items was scored once.
-    """
-    require_all(rows, expected)
-    labels, predictions = (np.array([row[column] for row in rows]) for column in (1, 2))
-    return {"top1": top1(labels, predictions), "mean_per_class": mean_per_class(labels, predictions)}
+def scored(labels: NDArray[np.int64], chances: NDArray[np.float64], first: int = 0) -> list[Scored]:
+    """One row an item, numbered from ``first``, of class chances (n, classes)."""
+    columns = (labels, chances.argmax(1), chances.max(1), places(labels, chances))
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [Scored(item, *row) for item, row in enumerate(rows, first)]
 
 
 def frozen_outcome(

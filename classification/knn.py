@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from classification.frozen import Frozen, frozen_outcome, scored
+from classification.metrics import Scored
 from classification.recipe import KnnRecipe
 from engine.task import Outcome, Task
 from results.record import Selection
@@ -27,15 +29,15 @@ class Votes(NamedTuple):
 
 
 def knn(frozen: Frozen, recipe: KnnRecipe, task: Task) -> Outcome:
-    """Let the train split vote on the test split, which is read once."""
+    """Let the train split (or train and val) vote on the test split, which is read once."""
     began = time.monotonic()
-    bank, queries = frozen.train(), frozen.features("test")
+    bank, queries = frozen.train(recipe.train_on), frozen.features("test")
     extracted = time.monotonic()
-    votes = vote(bank.values, bank.labels, queries.values, recipe.k, recipe.temperature, frozen.device)
-    rows = scored(queries.labels, votes.predictions.tolist(), votes.shares.tolist())
-    selection = Selection(
-        split="none", metric="top1", candidates=1, chosen=f"k={recipe.k}, T={recipe.temperature:g}", value=None
-    )
+    rows: list[Scored] = []
+    for part in shares(bank.values, bank.labels, queries.values, recipe.k, recipe.temperature, frozen.device):
+        rows += scored(queries.labels[len(rows) : len(rows) + len(part)], part, first=len(rows))
+    chosen = f"k={recipe.k}, T={recipe.temperature:g}, {recipe.train_on} votes"
+    selection = Selection(split="none", metric="top1", candidates=1, chosen=chosen, value=None)
     phases = {"features": extracted - began, "vote": time.monotonic() - extracted}
     return frozen_outcome(frozen, task, rows, selection, phases)
 
@@ -49,6 +51,20 @@ def vote(
     device: str = "cpu",
     blocks: tuple[int, int] = (QUERIES, BANK),
 ) -> Votes:
+    """The winners; see ``shares``."""
+    parts = list(shares(bank, labels, queries, k, temperature, device, blocks))
+    return Votes(np.concatenate([part.argmax(1) for part in parts]), np.concatenate([part.max(1) for part in parts]))
+
+
+def shares(
+    bank: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    queries: NDArray[np.float32],
+    k: int,
+    temperature: float,
+    device: str = "cpu",
+    blocks: tuple[int, int] = (QUERIES, BANK),
+) -> Iterator[NDArray[np.float64]]:
     """Each of the ``k`` nearest of the bank by cosine votes for its class with weight exp(cosine / temperature).
 
     Memory is bounded by the blocks: the best so far of each query are merged with each block of the bank. The search is
@@ -65,11 +81,13 @@ def vote(
         device: where similarities are computed.
         blocks: rows of queries and of the bank that meet at once.
 
+    Yields:
+        Each class's share of the weight, (rows, classes), for a block of queries after the other.
+
     Source: Wu et al. 2018 (instance discrimination); k = 20 and T = 0.07 as in DINO's evaluation.
     """
     k = min(k, len(bank))
     classes = int(labels.max()) + 1
-    predictions, shares = np.empty(len(queries), np.int64), np.empty(len(queries), np.float64)
     for start in range(0, len(queries), blocks[0]):
         rows = np.array(queries[start : start + blocks[0]])
         near = _candidates(bank, rows, min(2 * k, len(bank)), device, blocks[1])
@@ -78,10 +96,7 @@ def vote(
         # the nearest has weight 1; a common factor changes no vote and nothing overflows
         strength = np.exp((weights - weights[:, :1]) / temperature)
         np.add.at(heap, (np.arange(len(rows))[:, None], labels[members]), strength)
-        best = heap.argmax(1)
-        predictions[start : start + len(rows)] = best
-        shares[start : start + len(rows)] = heap[np.arange(len(rows)), best] / heap.sum(1)
-    return Votes(predictions, shares)
+        yield heap / heap.sum(1, keepdims=True)
 
 
 def _candidates(

@@ -62,7 +62,7 @@ class Choice(NamedTuple):
 
 
 def linear(frozen: Frozen, recipe: LinearRecipe, task: Task) -> Outcome:
-    """Fit on train, choose the strength on val, read test once with the classifier chosen."""
+    """Fit on train, choose the strength on val, fit it on both if the recipe says so, read test once."""
     began = time.monotonic()
     train, val = frozen.train(), frozen.features("val")
     extracted = time.monotonic()
@@ -74,15 +74,23 @@ def linear(frozen: Frozen, recipe: LinearRecipe, task: Task) -> Outcome:
     )
     choice = choose(fits, standard.of(val.values), val.labels)
     _warn(choice, grid, frozen.label)
+    final = choice.fit
+    if recipe.train_on == "train+val":
+        train = frozen.train(recipe.train_on)
+        standard = standardise(train.values)
+        strength = [final.strength]
+        inputs = standard.of(train.values)
+        (final,) = fit_path(
+            inputs, train.labels, strength, recipe.tolerance, recipe.max_iterations, frozen.device, label=frozen.label
+        )
     fitted = time.monotonic()
     test = frozen.features("test")
-    chances = choice.fit.chances(standard.of(test.values))
-    rows = scored(test.labels, chances.argmax(1).tolist(), chances.max(1).tolist())
+    rows = scored(test.labels, final.chances(standard.of(test.values)))
     selection = Selection(
         split="val",
         metric="top1",
         candidates=choice.candidates,
-        chosen=f"C={choice.fit.strength:.6g}",
+        chosen=f"C={choice.fit.strength:.6g}, on {recipe.train_on}",
         value=choice.value,
     )
     phases = {

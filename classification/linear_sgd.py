@@ -56,16 +56,21 @@ def linear_sgd(frozen: Frozen, recipe: LinearSgdRecipe, task: Task) -> Outcome:
     head, value = choose_head(heads, val.values, val.labels, frozen.label)
     if len(rates) > 1 and head in (0, len(rates) - 1):
         say(f"{frozen.label}: the best rate {rates[head]:g} is at the edge of the grid; widen optimizer.lr")
+    chosen = head
+    if recipe.train_on == "train+val":
+        train = frozen.train(recipe.train_on)
+        last = fit_heads(train.values, train.labels, optimizer, [rates[head]], frozen.seed, frozen.device, frozen.label)
+        heads, chosen = last, 0
     fitted = time.monotonic()
     test = frozen.features("test")
-    chances = torch.from_numpy(heads.logits(head, test.values)).double().softmax(1).numpy()
-    rows = scored(test.labels, chances.argmax(1).tolist(), chances.max(1).tolist())
+    chances = torch.from_numpy(heads.logits(chosen, test.values)).double().softmax(1).numpy()
+    rows = scored(test.labels, chances)
     batch = optimizer.batch_for(len(train.values))
     selection = Selection(
         split="val",
         metric="top1",
         candidates=len(rates),
-        chosen=f"base lr={rates[head]:.6g}, batch {batch}, lr={rates[head] * batch / 256:.6g}",
+        chosen=f"base lr={rates[head]:.6g}, batch {batch}, lr={rates[head] * batch / 256:.6g}, on {recipe.train_on}",
         value=value,
     )
     phases = {

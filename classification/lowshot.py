@@ -11,9 +11,9 @@ import numpy as np
 
 from classification.cache import Features
 from classification.draws import share, shots
-from classification.frozen import Frozen, accuracies, outcome_of, scored
+from classification.frozen import Frozen, outcome_of, scored
 from classification.linear import Choice, Standard, choose, fit_path, standardise
-from classification.metrics import Scored
+from classification.metrics import Scored, accuracies
 from classification.recipe import LowShotRecipe
 from engine.progress import say
 from engine.seeds import mix
@@ -48,7 +48,7 @@ def lowshot(frozen: Frozen, recipe: LowShotRecipe, task: Task) -> Outcome:
     rows = []
     for standard, choice in fitted:
         chances = choice.fit.chances(standard.of(test.values))
-        rows.append(scored(test.labels, chances.argmax(1).tolist(), chances.max(1).tolist()))
+        rows.append(scored(test.labels, chances))
     phases = {
         "features": extracted - began,
         "fit_and_choose": chosen - extracted,

@@ -18,12 +18,13 @@ Array = NDArray[Any]
 
 
 class Scored(NamedTuple):
-    """One scored item."""
+    """One scored item; ``place`` is that of the right class among all, by confidence: 0 where it is predicted."""
 
     item: int
     label: int
     prediction: int
     confidence: float
+    place: int
 
 
 def top1(labels: Array, predictions: Array) -> float:
@@ -45,6 +46,36 @@ def mean_per_class(labels: Array, predictions: Array) -> float:
     return float(np.mean([top1(labels[labels == c], predictions[labels == c]) for c in np.unique(labels)]))
 
 
+def places(labels: Array, chances: Array) -> NDArray[np.int64]:
+    """How many classes come before the right one, (n,); of equal chances the lower class comes first.
+
+    Args:
+        labels: right classes, (n,).
+        chances: of each class, (n, classes).
+
+    >>> places(np.array([0, 2]), np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]])).tolist()
+    [2, 1]
+    """
+    own = np.take_along_axis(chances, labels[:, None], 1)
+    earlier = np.arange(chances.shape[1]) < labels[:, None]
+    return np.asarray(((chances > own) | ((chances == own) & earlier)).sum(1), np.int64)
+
+
+def accuracies(rows: Sequence[Scored], expected: int) -> dict[str, float]:
+    """Top-1, top-5 and mean per-class accuracy in percent.
+
+    Raises:
+        IncompleteError: unless each of the ``expected`` items was scored once.
+    """
+    require_all(rows, expected)
+    labels, predictions, order = (np.array([row[column] for row in rows]) for column in (1, 2, 4))
+    return {
+        "top1": top1(labels, predictions),
+        "top5": 100.0 * float(np.mean(order < 5)),
+        "mean_per_class": mean_per_class(labels, predictions),
+    }
+
+
 class ItemAccuracy(BaseMetric):
     """Gathers every item's outcome and demands that each of ``expected`` items was scored exactly once."""
 
@@ -60,16 +91,15 @@ class ItemAccuracy(BaseMetric):
         self.results.extend(data_samples)
 
     def compute_metrics(self, results: Sequence[Scored]) -> dict[str, float]:
-        """Top-1 and mean per-class accuracy in percent; the rows stay in ``self.rows``, in item order.
+        """Accuracies in percent; the rows stay in ``self.rows``, in item order.
 
         Raises:
             IncompleteError: an item is missing or was scored twice.
         """
         rows = sorted(Scored(*row) for row in results)  # mmengine gathers plain tuples
-        require_all(rows, self.expected)
+        values = accuracies(rows, self.expected)
         self.rows = rows
-        labels, predictions = (np.array(column) for column in zip(*[row[1:3] for row in rows], strict=True))
-        return {"top1": top1(labels, predictions), "mean_per_class": mean_per_class(labels, predictions)}
+        return values
 
 
 def require_all(rows: Sequence[Scored], expected: int) -> None:
@@ -89,21 +119,23 @@ def require_all(rows: Sequence[Scored], expected: int) -> None:
 
 
 def recorded(specs: Sequence[MetricSpec], values: Mapping[str, float], n: int) -> dict[str, Metric]:
-    """Metrics as they stand in a record; top-1 with Wilson's interval over the images.
+    """Metrics as they stand in a record; top-1 and top-5 with Wilson's interval over the images.
 
     Args:
         specs: the task's metrics.
         values: by name, in percent.
         n: images scored.
     """
-    interval = wilson_percent(round(values["top1"] * n / 100), n, over="images")
+    shares = ("top1", "top5")  # of the images; a mean over classes is none
     return {
         spec.name: Metric(
             value=values[spec.name],
             unit=spec.unit,
             higher_is_better=spec.higher_is_better,
             n=n,
-            interval=interval if spec.name == "top1" else None,
+            interval=wilson_percent(round(values[spec.name] * n / 100), n, over="images")
+            if spec.name in shares
+            else None,
         )
         for spec in specs
     }

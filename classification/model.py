@@ -11,7 +11,7 @@ from timm.data import Mixup
 from torch import Tensor, nn
 from torch.nn import functional
 
-from classification.metrics import Scored
+from classification.metrics import Scored, places
 from classification.recipe import ClassificationRecipe, ImageRecipe
 
 
@@ -58,7 +58,7 @@ class Classifier(BaseModel):
         if mode == "loss":
             return {"loss": functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)}
         if mode == "predict":
-            chance, prediction = logits.float().softmax(1).max(1)
-            columns = (item, labels, prediction, chance)
+            chances, truth = logits.float().softmax(1).cpu().numpy(), labels.cpu().numpy()
+            columns = (item.cpu().numpy(), truth, chances.argmax(1), chances.max(1), places(truth, chances))
             return [Scored(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         return logits

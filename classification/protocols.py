@@ -84,8 +84,8 @@ def resolve(file: Path, request: Request, classes: int, data: DataReport, photog
     frozen = issubclass(recipe_type, FrozenRecipe)
     if frozen:
         require_one_process(request.protocol)
-    if request.data_scale != 1 and (not frozen or request.protocol == "lowshot"):
-        raise UserError(f"protocol {request.protocol} has no --data-scale; linear, linear_sgd and knn have")
+    if request.data_scale != 1 and request.protocol == "lowshot":
+        raise UserError("protocol lowshot has no --data-scale: shots or percent say how many items are drawn")
     protocol = load_protocol(file, recipe_type, request.tier, request.overrides)
     recipe: AnyRecipe = protocol.recipe
     arguments: dict[str, Any] = {"img_size": recipe.img_size, "num_classes": 0, "global_pool": recipe.pool}

@@ -8,6 +8,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from engine.recipe import Recipe, Settings, Strict
 
+TrainOn = Literal["train", "train+val"]
+
 
 class Search(Strict):
     """Settings that are tried in all combinations, each a training of its own, and chosen between on val.
@@ -36,7 +38,7 @@ class ClassificationRecipe(Recipe):
     pool: Literal["avg", "token"] = "avg"
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    train_on: Literal["train", "train+val"] = "train"
+    train_on: TrainOn = "train"
     search: Search = Search()
 
 
@@ -101,8 +103,12 @@ class FrozenRecipe(Settings):
 
 
 class KnnRecipe(FrozenRecipe):
-    """Weighted vote of the ``k`` nearest by cosine, each with weight exp(similarity / ``temperature``)."""
+    """Weighted vote of the ``k`` nearest by cosine, each with weight exp(similarity / ``temperature``).
 
+    ``train_on``: who votes.
+    """
+
+    train_on: TrainOn = "train"
     k: PositiveInt = 20
     temperature: PositiveFloat = 0.07
 
@@ -132,7 +138,7 @@ class Grid(Strict):
         return [float(self.low * (self.high / self.low) ** step) for step in steps]
 
 
-class LinearRecipe(FrozenRecipe):
+class LogisticRecipe(FrozenRecipe):
     """L2 logistic regression on standardised features, its strength chosen on val.
 
     Attributes:
@@ -144,6 +150,12 @@ class LinearRecipe(FrozenRecipe):
     grid: Grid
     tolerance: PositiveFloat = 1e-5
     max_iterations: PositiveInt = 2000
+
+
+class LinearRecipe(LogisticRecipe):
+    """``train_on``: with ``train+val`` the strength chosen on val is fitted again on both."""
+
+    train_on: TrainOn = "train"
 
 
 class HeadOptimizer(Strict):
@@ -179,12 +191,16 @@ class HeadOptimizer(Strict):
 
 
 class LinearSgdRecipe(FrozenRecipe):
-    """A linear layer behind a batch norm without parameters, its rate chosen on val."""
+    """A linear layer behind a batch norm without parameters, its rate chosen on val.
+
+    ``train_on``: with ``train+val`` the rate chosen on val trains anew on both.
+    """
 
     optimizer: HeadOptimizer
+    train_on: TrainOn = "train"
 
 
-class LowShotRecipe(LinearRecipe):
+class LowShotRecipe(LogisticRecipe):
     """Logistic regression on few training items, drawn several times; exactly one of ``shots`` and ``percent``.
 
     Attributes:

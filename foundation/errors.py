@@ -8,6 +8,16 @@ class BenchError(Exception):
 
     exit_code = 1
 
+    def __init__(self, message: str) -> None:
+        super().__init__(_own_words(message))
+
+
+def _own_words(message: str) -> str:
+    """The sentence itself: torch's loader hands a worker's error on as a text around the worker's whole trace."""
+    if not (message.startswith("Caught ") and "\nOriginal Traceback" in message):
+        return message
+    return message.rstrip().rpartition("\n")[2].partition(": ")[2]
+
 
 class UserError(BenchError):
     """Something the user can mend (a name, an option, a file): exit code 2."""

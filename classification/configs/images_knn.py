@@ -4,6 +4,14 @@ version = 1
 
 source = "k and T: DINO's k-NN evaluation (Caron et al. 2021, after Wu et al. 2018); 224 px, bicubic, crop 0.9"
 
-recipe = {"img_size": 224, "crop_pct": 0.9, "pool": "token", "k": 20, "temperature": 0.07, "batch_size": 64}
+recipe = {
+    "img_size": 224,
+    "crop_pct": 0.9,
+    "pool": "token",
+    "train_on": "train+val",
+    "k": 20,
+    "temperature": 0.07,
+    "batch_size": 64,
+}
 
 tiers: dict[str, dict[str, float]] = {"smoke": {}, "short": {}}

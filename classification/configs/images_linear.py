@@ -8,6 +8,7 @@ recipe = {
     "img_size": 224,
     "crop_pct": 0.9,
     "pool": "token",
+    "train_on": "train+val",
     "batch_size": 64,
     "grid": {"low": 1e-5, "high": 1e2, "count": 29},
 }

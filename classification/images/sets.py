@@ -36,7 +36,7 @@ class ImageSet:
     expected: Mapping[str, int] = field(default_factory=dict)
     classes: int | None = None
     metrics: tuple[MetricSpec, ...] = (TOP1, MEAN)
-    protocols: tuple[str, ...] = ("finetune", "linear", "knn")
+    protocols: tuple[str, ...] = ("finetune", "linear", "linear_sgd", "lowshot", "knn")
     val_share: float = 0.1
     download: str | None = None
 
@@ -127,7 +127,7 @@ _ALL = (
         expected={"test": 50_000},
         classes=1_000,
         metrics=(TOP1, TOP5, MEAN),
-        protocols=("finetune", "finetune_improved", "linear", "knn"),
+        protocols=("finetune", "finetune_improved", "linear", "linear_sgd", "lowshot", "knn"),
         val_share=0.01,
     ),
     ImageSet(

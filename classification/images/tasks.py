@@ -51,7 +51,7 @@ class ImageTask(Task):
         """Download through torchvision, which checks the MD5 sums."""
         if self.card.download is None:
             raise UserError(
-                f"{self.name} is fetched by hand: {self.card.source}; bench check data {self.name} says what is missing"
+                f"{self.name} is not downloaded: {self.card.source}; bench check data {self.name} says what is missing"
             )
         import torchvision
 

@@ -9,27 +9,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmarks.output import columns, write
-
-
-class Line(NamedTuple):
-    """One comparison: what, ours, the alternative, and ours / alternative (below 1 is faster)."""
-
-    what: str
-    ours: float
-    other: float
-    unit: str
-
-    def cells(self) -> tuple[str, ...]:
-        """As text."""
-        return (
-            self.what,
-            f"{self.ours:.3f} {self.unit}",
-            f"{self.other:.3f} {self.unit}",
-            f"{self.ours / self.other:.2f}",
-        )
+from tests.perf import finetune
+from tests.perf.line import Line
 
 
 def process_seconds(*words: str, runs: int = 7) -> float:
@@ -94,7 +77,7 @@ def _bare_epoch() -> float:
     return (time.perf_counter() - began) / EPOCHS
 
 
-SUITES: tuple[Callable[[], list[Line]], ...] = (command_line, lambda: [training()])
+SUITES: tuple[Callable[[], list[Line]], ...] = (command_line, lambda: [training()], finetune.suite)
 
 
 def main() -> None:

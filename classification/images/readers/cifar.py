@@ -45,7 +45,7 @@ def cifar100(root: Path) -> Found:
 
 def _read(root: Path, official: type[CIFAR10], key: str) -> Found:
     folder = require_folder(root / official.base_folder, official.__name__)
-    departures = []
+    strange = []
     splits = {}
     for split, files in (("train", official.train_list), ("test", official.test_list)):
         pixels, labels = [], []
@@ -55,13 +55,14 @@ def _read(root: Path, official: type[CIFAR10], key: str) -> Found:
             pixels.append(images)
             labels += numbers
             if not check_integrity(folder / name, md5):
-                departures.append(f"{name} is not the official file (its MD5 differs)")
+                strange.append(name)
         splits[split] = Listing(Arrays(np.concatenate(pixels), f"{folder.name} {split}"), labels)
     meta = _load(folder / official.meta["filename"])
     names = meta.get(official.meta["key"])
     if not isinstance(names, list):
         raise DataError(f"{folder / official.meta['filename']} has no list {official.meta['key']}; fetch the set again")
-    return Found(dict(enumerate(map(str, names))), splits, tuple(departures))
+    departures = (f"not the official files, by their MD5: {', '.join(strange)}",) if strange else ()
+    return Found(dict(enumerate(map(str, names))), splits, departures)
 
 
 def _load(path: Path) -> dict[str, Any]:

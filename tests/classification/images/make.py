@@ -21,6 +21,13 @@ def picture(path: Path, seed: int, mode: str = "RGB", size: tuple[int, int] = (4
     return path
 
 
+def tint(path: Path, number: int) -> None:
+    """Make an image dark (0) or light (1)."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image) // 4
+    Image.fromarray((pixels + 190 * number).astype(np.uint8)).save(path)
+
+
 def cifar10(root: Path, train: int = 50, test: int = 20, shift: int = 0) -> Path:
     """Batches of ``train`` and ``test`` images; labels rise in turn, ``shift`` added to them."""
     folder = root / "cifar-10-batches-py"
@@ -117,14 +124,16 @@ def inat(root: Path, ids: Iterable[int] = (3, 17, 40), each: int = 4) -> Path:
     return folder
 
 
-def folders(root: Path, splits: Iterable[str], classes: Iterable[str], each: int = 10) -> Path:
+def folders(
+    root: Path, splits: Iterable[str], classes: Iterable[str], each: int = 10, size: tuple[int, int] = (40, 32)
+) -> Path:
     """``split/class/n.jpg``; an empty split name leaves that level out."""
     seed = 0
     for split in splits:
         for name in classes:
             for index in range(each):
                 seed += 1
-                picture(root / split / name / f"{split}{index}.jpg", seed)
+                picture(root / split / name / f"{split}{index}.jpg", seed, size=size)
     return root
 
 

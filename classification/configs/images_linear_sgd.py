@@ -1,0 +1,32 @@
+"""A linear layer by LARS on frozen features of photographs."""
+
+version = 1
+
+source = (
+    "MAE (He et al. 2022, table A.5): LARS, 90 epochs, 10 of warm-up, batch 16384, momentum 0.9, no weight decay, batch "
+    "norm without parameters; here without augmentation, and with a grid of rates, because a small set has few steps. "
+    "MoCo-v3: --set optimizer.name=SGD optimizer.batch_size=1024 optimizer.warmup=0"
+)
+
+recipe = {
+    "img_size": 224,
+    "crop_pct": 0.9,
+    "pool": "token",
+    "train_on": "train+val",
+    "batch_size": 64,
+    "optimizer": {
+        "name": "LARS",
+        "lr": {"low": 0.1, "high": 1000.0, "count": 40},
+        "batch_size": 16384,
+        "epochs": 90,
+        "warmup": 10,
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+        "trust": 0.001,
+    },
+}
+
+tiers = {
+    "smoke": {"optimizer.epochs": 10, "optimizer.warmup": 1, "optimizer.lr.count": 5},
+    "short": {"optimizer.epochs": 30, "optimizer.warmup": 3},
+}

@@ -1,0 +1,113 @@
+"""Fine-tuning of photographs on the engine against timm's own training loop, written with timm's parts."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.perf.line import Line
+
+IMAGES, BATCH, SIZE, MODEL = 192, 16, 224, "deit_tiny"
+RATE, DECAY = 0.01, 0.75
+
+
+def suite() -> list[Line]:
+    """One epoch, decoding and augmentation included; same model, batch and loader settings, rounds in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = _photographs(Path(folder) / "data")
+        pairs = [(_ours(data, Path(folder) / f"run{index}"), _timms(Path(folder) / "data")) for index in range(3)]
+    ours, other = (statistics.median(times) / IMAGES * 1000 for times in zip(*pairs, strict=True))
+    return [Line(f"fine-tuning {MODEL} at {SIZE} px, engine / timm's loop", ours, other, "ms/image")]
+
+
+def _photographs(root: Path) -> Any:
+    """JPEGs as large as ImageNet's, in class folders."""
+    from classification.images.readers.folders import imagefolder
+    from tests.classification.images.make import folders
+
+    folders(root, ("train", "test"), ("a", "b"), each=IMAGES // 2, size=(500, 375))
+    return imagefolder(root).splits["train"]
+
+
+def _ours(data: Any, out: Path) -> float:
+    from backbones.create import create_backbone
+    from classification.images.data import Split
+    from classification.images.items import ImageItems
+    from classification.metrics import ItemAccuracy
+    from classification.model import Classifier
+    from classification.recipe import ImageRecipe
+    from engine.training import Job, train
+
+    recipe = ImageRecipe.model_validate(
+        {
+            "epochs": 1,
+            "batch_size": BATCH,
+            "optimizer": {"name": "SGD", "lr": RATE, "layer_decay": DECAY},
+            "schedule": {"name": "cosine"},
+            "clip_grad": 1.0,
+            "img_size": SIZE,
+            "trackers": [],
+        }
+    )
+    created = create_backbone(MODEL, checkpoint="random", num_classes=2, global_pool="avg")
+    split = Split(data.images, range(len(data.labels)), data.labels)
+    items = ImageItems(split, recipe, (0.5,) * 3, (0.5,) * 3, augment=True)
+    job = Job(
+        label="perf",
+        folder=out,
+        model=Classifier.of(created.model, recipe),
+        train=items,
+        val=None,
+        test=items,
+        metric=ItemAccuracy,
+        select="accuracy/top1",
+        unit="%",
+        higher_is_better=True,
+        recipe=recipe,
+        seed=0,
+        device="cpu",
+    )
+    return train(job).seconds
+
+
+def _timms(root: Path) -> float:
+    import torch
+    from timm.data import create_dataset, create_loader
+    from timm.optim import create_optimizer_v2
+    from timm.scheduler import create_scheduler_v2
+    from timm.utils import AverageMeter, dispatch_clip_grad
+
+    from backbones.create import create_backbone
+
+    model = create_backbone(MODEL, checkpoint="random", num_classes=2, global_pool="avg").model.train()
+    dataset = create_dataset("", root=str(root), split="train")
+    loader = create_loader(
+        dataset,
+        (3, SIZE, SIZE),
+        BATCH,
+        is_training=True,
+        use_prefetcher=False,
+        no_aug=False,
+        scale=(0.08, 1.0),
+        hflip=0.5,
+        color_jitter=0.0,
+        interpolation="bicubic",
+        num_workers=0,
+        persistent_workers=False,
+    )
+    optimizer = create_optimizer_v2(model, "sgd", RATE, weight_decay=0.0, momentum=0.9, layer_decay=DECAY)
+    scheduler, _ = create_scheduler_v2(optimizer, "cosine", 1, updates_per_epoch=len(loader), step_on_epochs=False)
+    loss_function, losses = torch.nn.CrossEntropyLoss(), AverageMeter()
+    began = time.perf_counter()
+    for step, (images, labels) in enumerate(loader):
+        optimizer.zero_grad()
+        loss = loss_function(model(images), labels)
+        loss.backward()
+        dispatch_clip_grad(model.parameters(), 1.0)
+        optimizer.step()
+        losses.update(loss.item(), len(images))
+        scheduler.step_update(step)
+    return time.perf_counter() - began

@@ -1,0 +1,79 @@
+"""Each rule of scoring is taken out of a copy of the source; its test must go red."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.test_guards import Guard, copy, passes
+
+__all__ = ["copy"]
+
+METRICS, SCORE, REPORT = (f"tracking/scoring/{name}.py" for name in ("metrics", "score", "report"))
+TESTS = "tests/tracking/scoring/"
+
+GUARDS = {
+    "zero-size boxes repeat the previous": Guard(
+        METRICS, "boxes = fill_empty(boxes)", "pass", TESTS + "test_metrics.py -k zero_size_box"
+    ),
+    "the first frame is replaced": Guard(
+        METRICS, "boxes[0] = truth[0]", "pass", TESTS + "test_metrics.py -k first_frame"
+    ),
+    "absent frames fail": Guard(
+        METRICS, "failed = absent |", "failed =", TESTS + "test_metrics.py -k absent_frames_fail"
+    ),
+    "ground truth without size fails": Guard(
+        METRICS, "absent | ~(truth[:, 2:] > 0).all(axis=1)", "absent", TESTS + "test_metrics.py -k without_size"
+    ),
+    "the threshold is strict": Guard(
+        METRICS, "overlaps[:, None] > levels if strict", "overlaps[:, None] >= levels if strict",
+        TESTS + "test_metrics.py -k strict",
+    ),
+    "IoU is clipped": Guard(
+        METRICS, "np.clip(overlap, 0, 1) if clipped", "overlap if clipped", TESTS + "test_metrics.py -k itself"
+    ),
+    "no number unless the set is whole": Guard(
+        SCORE, "if not fitting or not (whole or partial):", "if not fitting:",
+        TESTS + "test_score.py -k gives_no_number"
+    ),
+    "a cut set is partial": Guard(
+        SCORE, "or self.departures) or len(self.sequences) != self.expected", ")",
+        TESTS + "test_score.py -k short_of_ground_truth",
+    ),
+    "corner coordinates are refused": Guard(
+        SCORE, "if as_corners.mean() > 0.5:", "if False:", TESTS + "test_score.py -k corner"
+    ),
+    "NaN in memory is refused": Guard(
+        SCORE, "~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0)", "(boxes[:, 2:] < 0)",
+        TESTS + "test_score.py -k refused_by_frame"
+    ),
+    "empty lines are not skipped": Guard(
+        "tracking/scoring/boxes.py", 'if boxes.shape == (text.count("\\n") + 1, 4):', "if boxes.shape[1] == 4:",
+        TESTS + "test_boxes.py -k refused",
+    ),
+    "a negative size is refused": Guard(
+        "tracking/scoring/boxes.py", "    if negative.any():", "    if False:", TESTS + "test_boxes.py -k refused"
+    ),
+    "a partial score is never ranked": Guard(
+        REPORT, "if any(score.partial for score in scores):\n        return", "if False:\n        return",
+        TESTS + "test_score.py -k marked_everywhere",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_without_the_rule_its_test_goes_red(name: str, copy: Path) -> None:
+    guard = GUARDS[name]
+    path = copy / guard.file
+    whole = path.read_text()
+    assert whole.count(guard.code) == 1, "the guard has moved; mend this test"
+    path.write_text(whole.replace(guard.code, guard.without))
+    try:
+        assert not passes(copy, guard.test)
+    finally:
+        path.write_text(whole)
+
+
+def test_the_copy_with_all_rules_passes(copy: Path) -> None:
+    assert passes(copy, TESTS + "test_metrics.py")

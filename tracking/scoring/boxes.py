@@ -1,0 +1,124 @@
+"""Reads plain files of boxes and of labels; whatever is not one is refused with file and line."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from foundation.errors import DataError
+from tracking.scoring.metrics import Array, Mask
+
+_SEPARATORS = str.maketrans(",\t", "  ")
+
+
+def read_boxes(path: Path, allow_nan: bool = False) -> Array:
+    """Boxes of a text file, one ``x y w h`` a line; comma, tab or spaces, any line ends.
+
+    Args:
+        path: the file.
+        allow_nan: a line may be four ``NaN`` (ground truth of an absent target).
+
+    Returns:
+        n x 4, float64.
+
+    Raises:
+        DataError: empty, not four finite numbers in some line (a polygon, another delimiter, an empty line ...).
+    """
+    text = _text(path)
+    boxes = _parse(text, path)
+    bad = ~np.isfinite(boxes).all(axis=1)
+    if allow_nan:
+        bad &= ~np.isnan(boxes).all(axis=1)
+    if bad.any():
+        row = int(bad.argmax())
+        _refuse(path, row + 1, f"is not four finite numbers: {text.splitlines()[row].strip()!r}")
+    return boxes
+
+
+def read_predictions(path: Path) -> Array:
+    """Boxes of a result file; sizes may be zero, never negative.
+
+    Raises:
+        DataError: as ``read_boxes``, and for a negative width or height.
+    """
+    boxes = read_boxes(path)
+    negative = (boxes[:, 2:] < 0).any(axis=1)
+    if negative.any():
+        row = int(negative.argmax())
+        _refuse(path, row + 1, f"has a negative width or height: {boxes[row].tolist()}")
+    return boxes
+
+
+def read_labels(path: Path, frames: int) -> Array:
+    """One number a frame, in any layout of lines (LaSOT: one line of 0 and 1; GOT-10k: a line a frame).
+
+    Raises:
+        DataError: missing, not numbers, or not ``frames`` of them.
+    """
+    words = _text(path).replace(",", " ").split()
+    if len(words) != frames:
+        raise DataError(f"{path} has {len(words)} labels for {frames} frames; fetch the annotation again")
+    try:
+        return np.array(words, dtype=np.float64)
+    except ValueError as error:
+        raise DataError(f"{path} holds something that is no number ({error}); fetch the annotation again") from error
+
+
+def read_flags(path: Path, frames: int) -> Mask:
+    """``read_labels`` of 0 and 1 as booleans.
+
+    Raises:
+        DataError: also for any other number.
+    """
+    labels = read_labels(path, frames)
+    if not np.isin(labels, (0, 1)).all():
+        raise DataError(f"{path} must hold 0 and 1 only; fetch the annotation again")
+    return np.asarray(labels == 1)
+
+
+def _text(path: Path) -> str:
+    try:
+        text = path.read_bytes().decode("latin-1")
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror or error})") from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n").rstrip()
+    if not text:
+        raise DataError(f"{path} is empty")
+    return text
+
+
+def _parse(text: str, path: Path) -> Array:
+    if re.search(r",[ \t]*,", text) is None:
+        try:
+            plain = text.translate(_SEPARATORS)
+            boxes = np.loadtxt(io.StringIO(plain), dtype=np.float64, comments=None, ndmin=2)
+        except ValueError:
+            pass
+        else:
+            if boxes.shape == (text.count("\n") + 1, 4):  # loadtxt skips empty lines without a word
+                return boxes
+    for number, line in enumerate(text.split("\n"), 1):
+        _require_box(line, number, path)
+    raise DataError(f"{path} could not be read as lines of x,y,w,h")
+
+
+def _require_box(line: str, number: int, path: Path) -> None:
+    fields = re.split(r"[ \t]*,[ \t]*|[ \t]+", line.strip().rstrip(","))
+    if fields == [""]:
+        _refuse(path, number, "is empty")
+    try:
+        for field in fields:
+            float(field)
+    except ValueError:
+        _refuse(path, number, f"is not x,y,w,h separated by comma, tab or spaces: {line.strip()[:60]!r}")
+    if len(fields) != 4:
+        polygon = " (a polygon? boxes are wanted)" if len(fields) == 8 else ""
+        _refuse(path, number, f"has {len(fields)} numbers{polygon}, not the 4 of x,y,w,h: {line.strip()[:60]!r}")
+
+
+def _refuse(path: Path, line: int, what: str) -> NoReturn:
+    raise DataError(f"{path}, line {line}, {what}")
