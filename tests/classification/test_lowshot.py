@@ -49,7 +49,7 @@ def test_the_number_follows_from_the_items(shots4: tuple[dict[str, Any], Path]) 
     assert record["done"] == record["expected"] == 3 * 359
     with (folder / "items.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["draw", "item", "label", "prediction", "confidence"]
+    assert list(rows[0]) == ["draw", "item", "label", "prediction", "confidence", "place"]
     for name, score in (("top1", accuracy_score), ("mean_per_class", balanced_accuracy_score)):
         each = []
         for draw in range(3):
@@ -134,7 +134,7 @@ def test_what_does_not_hold_is_a_sentence(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_draw_with_a_missing_item_has_no_number() -> None:
-    whole = [Scored(item, 0, 0, 1.0) for item in range(3)]
+    whole = [Scored(item, 0, 0, 1.0, 0) for item in range(3)]
     assert over_draws([whole, whole], 3, DIGITS)["top1"].value == 100
     assert over_draws([whole], 3, DIGITS)["top1"].interval is None
     with pytest.raises(IncompleteError, match="image 2 was scored 0 times"):

@@ -36,7 +36,7 @@ def run(protocol: str, out: Path) -> Run:
     assert cell.record.result is not None
     with (cell.folder / "items.csv").open() as file:
         rows = list(csv.DictReader(file))
-    kept = [[value for name, value in row.items() if name != "label"] for row in rows]
+    kept = [[value for name, value in row.items() if name not in ("label", "place")] for row in rows]
     return Run(cell.record.result, kept)
 
 
