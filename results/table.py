@@ -190,7 +190,7 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         if isinstance(value, Mapping):
             yield from _flatten(value, "" if name == "recipe" else f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", "none" if value is None else str(value)
+            yield f"{prefix}{name}", "none" if value is None else str(value).removesuffix(".0")
 
 
 def _board(key: Key, settings: str, records: Sequence[Record]) -> Board:

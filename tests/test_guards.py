@@ -79,6 +79,24 @@ GUARDS = {
         "weights, '']",
         "tests/results/test_table.py::test_a_card_that_was_changed_is_never_averaged_with_the_old_one",
     ),
+    "features of some items are never taken for others'": Guard(
+        "classification/frozen.py",
+        'some = {} if members is None else {"members": digest({"members": list(members)})}',
+        "some: dict[str, Any] = {}",
+        "tests/classification/test_data_scale.py::test_the_draw_is_in_the_key_of_the_cache",
+    ),
+    "a share of the data is another board": Guard(
+        "classification/protocols.py",
+        'config={"recipe": recipe.identity(), **scale},',
+        'config={"recipe": recipe.identity()},',
+        "tests/classification/test_data_scale.py::test_every_share_is_another_board -k knn",
+    ),
+    "every draw scores every item": Guard(
+        "classification/lowshot.py",
+        "values = [accuracies(scores, images) for scores in rows]",
+        "values = [accuracies(scores, len(scores)) for scores in rows]",
+        "tests/classification/test_lowshot.py::test_a_draw_with_a_missing_item_has_no_number",
+    ),
     "a checkpoint is loaded as plain tensors": Guard(
         "engine/checkpoints.py",
         "weights_only=True",
