@@ -170,7 +170,10 @@ def _newest_attempts(found: Found, warnings: list[str]) -> list[tuple[Path, Reco
 
 
 def _settings(firsts: Mapping[Key, Record]) -> dict[Key, str]:
-    """For each board the settings in which boards of one task, protocol and tier differ, as ``shots=4``."""
+    """For each board the settings in which boards of one task, protocol and tier differ, as ``shots=4``.
+
+    A board of data that are not the official set whole says so whatever else there is.
+    """
     alike: dict[tuple[str, ...], dict[Key, dict[str, str]]] = defaultdict(dict)
     for key, record in firsts.items():
         data = {"data": record.data.fingerprint[:8], "version": record.protocol_version}
@@ -180,7 +183,10 @@ def _settings(firsts: Mapping[Key, Record]) -> dict[Key, str]:
         names = sorted(set().union(*boards.values()))
         differing = [name for name in names if len({flat.get(name) for flat in boards.values()}) > 1]
         for key, flat in boards.items():
-            found[key] = ", ".join(f"{name}={flat[name]}" for name in differing if flat.get(name, "none") != "none")
+            words = [f"{name}={flat[name]}" for name in differing if flat.get(name, "none") != "none"]
+            if firsts[key].data.departures:
+                words.append("not the official data")
+            found[key] = ", ".join(words)
     return found
 
 

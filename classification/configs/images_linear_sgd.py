@@ -3,8 +3,8 @@
 version = 1
 
 source = (
-    "MAE (He et al. 2022, table A.5): LARS, 90 epochs, 10 of warm-up, batch 16384, momentum 0.9, no weight decay, batch "
-    "norm without parameters; here without augmentation, and with a grid of rates, because a small set has few steps. "
+    "MAE (He et al. 2022, table A.5): LARS, 90 epochs, 10 of warm-up, batch 16384, momentum 0.9, no weight decay, a "
+    "batch norm without parameters; here without augmentation, and with a grid of rates, because a small set has few steps. "
     "MoCo-v3: --set optimizer.name=SGD optimizer.batch_size=1024 optimizer.warmup=0"
 )
 
