@@ -8,7 +8,8 @@ source = (
     "far above. MoCo-v3: --set optimizer.name=SGD optimizer.batch_size=1024 optimizer.warmup=0"
 )
 
-expected: dict[str, float] = {}
+# test top-1 % of random weights (the floor), mean over seeds 0..4 (76.0 to 82.2 and 68.3 to 72.7 seen)
+expected = {"vit_nano": 79.0, "vit_pico": 70.6}
 
 recipe = {
     "img_size": 32,

@@ -7,7 +7,8 @@ source = (
     "digits_linear"
 )
 
-expected: dict[str, float] = {}
+# test top-1 % of random weights (the floor), mean over seeds 0..4 (1 shot; 16.9 to 22.3 and 16.2 to 22.2 seen)
+expected = {"vit_nano": 18.9, "vit_pico": 19.1}
 
 recipe = {
     "img_size": 32,
