@@ -1,0 +1,86 @@
+"""``train_on=train+val``: what is chosen on val is fitted again on both, and nothing else changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+
+from classification.digits import DIGITS
+from classification.frozen import Frozen
+from classification.knn import knn
+from classification.linear import linear
+from classification.linear_sgd import fit_heads, linear_sgd
+from classification.recipe import KnnRecipe, LinearRecipe, LinearSgdRecipe
+from tests.classification.frozen import frozen, request
+
+BOTH = {"img_size": 32, "train_on": "train+val"}
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Frozen:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        made = frozen(request("linear"))
+        for split in ("train", "val", "test"):
+            made.features(split)
+    return made
+
+
+def split(backbone: Frozen, *names: str) -> tuple[Any, Any]:
+    parts = [backbone.features(name) for name in names]
+    return np.concatenate([part.values for part in parts]), np.concatenate([part.labels for part in parts])
+
+
+def predictions(outcome: Any) -> list[int]:
+    return [row[2] for row in outcome.items]
+
+
+def test_linear_is_scikit_learns_on_both_with_the_strength_chosen_on_val(backbone: Frozen) -> None:
+    grid = {"low": 1e-2, "high": 1e1, "count": 4}
+    alone = linear(backbone, LinearRecipe.model_validate({"img_size": 32, "grid": grid}), DIGITS)
+    both = linear(backbone, LinearRecipe.model_validate({**BOTH, "grid": grid}), DIGITS)
+    assert both.selection.value == alone.selection.value, "val judges classifiers that never saw it"
+    strength = alone.selection.chosen.partition(",")[0]
+    assert both.selection.chosen == f"{strength}, on train+val"
+    values, labels = split(backbone, "train", "val")
+    scaler = StandardScaler().fit(values.astype(np.float64))
+    theirs = LogisticRegression(C=float(strength[2:]), max_iter=5000, tol=1e-8).fit(scaler.transform(values), labels)
+    expected = theirs.predict(scaler.transform(split(backbone, "test")[0]))
+    assert np.mean(np.array(predictions(both)) == expected) >= 0.999
+    assert predictions(both) != predictions(alone)
+
+
+def test_both_vote(backbone: Frozen) -> None:
+    outcome = knn(backbone, KnnRecipe.model_validate({**BOTH, "k": 1}), DIGITS)
+    values, labels = split(backbone, "train", "val")
+    expected = KNeighborsClassifier(1, metric="cosine").fit(values, labels).predict(split(backbone, "test")[0])
+    assert np.mean(np.array(predictions(outcome)) == expected) >= 0.995, "features of random weights nearly coincide"
+    assert outcome.selection.chosen.endswith("train+val votes")
+
+
+def test_linear_sgd_trains_anew_on_both_with_the_rate_chosen_on_val(backbone: Frozen) -> None:
+    optimizer = {
+        "name": "LARS", "lr": {"low": 1.0, "high": 100.0, "count": 3}, "batch_size": 256, "epochs": 5, "warmup": 1,
+    }  # fmt: skip
+    recipe = LinearSgdRecipe.model_validate({**BOTH, "optimizer": optimizer})
+    both = linear_sgd(backbone, recipe, DIGITS)
+    rate = float(both.selection.chosen.partition(",")[0].removeprefix("base lr="))
+    heads = fit_heads(*split(backbone, "train", "val"), recipe.optimizer, [rate], backbone.seed)
+    expected = heads.logits(0, split(backbone, "test")[0]).argmax(1)
+    assert predictions(both) == expected.tolist()
+    alone = linear_sgd(backbone, recipe.model_copy(update={"train_on": "train"}), DIGITS)
+    assert alone.selection.value == both.selection.value
+    assert predictions(alone) != predictions(both)
+
+
+def test_a_scale_takes_the_same_share_of_both(backbone: Frozen) -> None:
+    some = Frozen(**{**vars(backbone), "scale": 0.1})
+    parts = some.train(), some.features("val", some._used("val"))
+    both = some.train("train+val")
+    assert len(both.labels) == len(parts[0].labels) + len(parts[1].labels)
+    assert set(np.bincount(parts[1].labels)) <= {2, 3}, "a tenth of 24 to 29"
