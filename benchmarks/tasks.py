@@ -18,3 +18,7 @@ def _to_task(name: str, value: object) -> Task:
 
 TASKS: Registry[Task] = Registry("task", "bench.tasks", _to_task)
 TASKS.add("digits", "classification.digits:DIGITS")
+TASKS.add("ade20k", "segmentation.tasks:ADE20K")
+TASKS.add("camvid", "segmentation.tasks:CAMVID")
+TASKS.add("mini_ade", "segmentation.tasks:MINI_ADE")
+TASKS.add("segfolder", "segmentation.tasks:SEGFOLDER")

@@ -1,7 +1,8 @@
 """Checkpoints that are whole or not there, and the choice of the best epoch on the validation split.
 
 In a run's ``checkpoints`` folder: ``step_00000012.pth`` (everything, to resume; the two newest) and
-``best_00000009.pth`` (weights only, to test and to reuse with ``--checkpoint``; the two newest).
+``best_00000009.pth`` (weights only, to test and to reuse with ``--checkpoint``; the two newest), or
+``last_00000012.pth`` where there is no validation split to choose on.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ KEPT = 2
 
 
 class Validation(NamedTuple):
-    """One validation: the epoch (or iteration) it came after, and the value of the selection metric."""
+    """One validation: the epoch (or iteration) it came after, and the value of the selection metric.
+
+    The value is NaN where nothing was validated and the last weights are the outcome.
+    """
 
     step: int
     value: float
@@ -165,15 +169,55 @@ class CheckpointHook(Hook):
         """Remember, mark the best, save, prune."""
         step = runner.epoch if self.by_epoch else runner.iter
         self.history.append(Validation(step, float((metrics or {})[self.metric])))
-        if runner.rank == 0 and self.best.step == step:
+        self._save(runner, step, {"epoch": runner.epoch, "iter": runner.iter}, self.best.step == step)
+
+    def _save(self, runner: Any, step: int, meta: dict[str, int], outcome: bool) -> None:
+        """Everything to resume, and the weights where they are the outcome so far."""
+        if runner.rank == 0 and outcome:
             with atomic_writer(self.best_file()) as file:
                 torch.save({"state_dict": _on_cpu(unwrapped(runner.model)), "step": step}, file)
-        meta = {"epoch": runner.epoch, "iter": runner.iter}
         runner.save_checkpoint(str(self.folder), f"step_{step:08d}.pth", meta=meta, by_epoch=self.by_epoch)
         if runner.rank == 0:
             for pattern in ("step_*.pth", "best_*.pth"):
                 for old in sorted(self.folder.glob(pattern))[:-KEPT]:
                     old.unlink()
+
+
+class LastCheckpointHook(CheckpointHook):
+    """For data without a validation split: nothing is chosen, the weights of the last step are the outcome.
+
+    ``interval``: epochs (or iterations) between checkpoints; ``length``: of the whole training.
+    """
+
+    def __init__(self, folder: Path, interval: int, length: int, by_epoch: bool) -> None:
+        super().__init__(folder, "", True, by_epoch)
+        self.interval = interval
+        self.length = length
+
+    @property
+    def best(self) -> Validation:
+        """The last step."""
+        return Validation(self.length, float("nan"))
+
+    def best_file(self) -> Path:
+        """The last weights."""
+        return self.folder / f"last_{self.length:08d}.pth"
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
+    ) -> None:
+        """Save where the run is counted in iterations."""
+        if not self.by_epoch:
+            self._save_at(runner, runner.iter + 1, {"epoch": runner.epoch, "iter": runner.iter + 1})
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Save where the run is counted in epochs."""
+        if self.by_epoch:
+            self._save_at(runner, runner.epoch + 1, {"epoch": runner.epoch + 1, "iter": runner.iter})
+
+    def _save_at(self, runner: Any, step: int, meta: dict[str, int]) -> None:
+        if step % self.interval == 0 or step == self.length:
+            self._save(runner, step, meta, step == self.length)
 
 
 def newest_whole(folder: Path, warn: Any) -> Path | None:

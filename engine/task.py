@@ -95,7 +95,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave; rows of ``items`` are one scored item each, in the order of ``columns``."""
+    """What a run gave; rows of ``items`` are one scored item each, in the order of ``columns``.
+
+    ``details``: what else was measured, as plain data, for the record.
+    """
 
     metrics: Mapping[str, Metric]
     columns: tuple[str, ...]
@@ -105,6 +108,7 @@ class Outcome:
     checkpoint_format: str | None
     parameters: int
     phases: Mapping[str, float]
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Task(ABC):

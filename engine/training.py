@@ -1,4 +1,4 @@
-"""Train on one split, choose on the second, read the third once: a thin layer on mmengine's Runner."""
+"""Train on one split, choose on the second if there is one, read the third once: a thin layer on mmengine's Runner."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from engine.accumulate import EpochLoop, IterLoop
 from engine.checkpoints import (
     CheckpointHook,
     CheckpointRunner,
+    LastCheckpointHook,
     StartGuard,
     Validation,
     load_safely,
@@ -27,6 +28,7 @@ from engine.checkpoints import (
     unwrapped,
 )
 from engine.device import world
+from engine.failures import in_a_sentence
 from engine.optim import build_optimizer
 from engine.progress import ProgressHook, say
 from engine.recipe import TRACKERS, Recipe
@@ -43,7 +45,7 @@ class Job:
         label: for the progress display.
         folder: the run's folder; checkpoints and logs go below it.
         model: mmengine model with a timm ``backbone``; ``loss`` and ``predict`` modes.
-        train, val, test: the splits' items.
+        train, val, test: the splits' items. Without ``val`` nothing is chosen: the last weights are tested.
         metric: makes a fresh metric for a split of that many items; must give ``select`` among its values.
         select: the metric the epoch is chosen by, with its unit and direction.
         recipe: the recipe.
@@ -56,7 +58,7 @@ class Job:
     folder: Path
     model: BaseModel
     train: Items[Any]
-    val: Items[Any]
+    val: Items[Any] | None
     test: Items[Any]
     metric: Callable[[int], BaseMetric]
     select: str
@@ -84,15 +86,19 @@ def train_and_test(job: Job) -> Trained:
     """Train (resuming from the job's folder), choose the epoch on val, then read test once.
 
     Raises:
-        UserError: settings that cannot work here (batch and processes, precision, trackers).
+        UserError: settings that cannot work here (batch and processes, precision, trackers, memory).
+        DataError: an item that cannot be used.
     """
     checkpoints = job.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    keeper = CheckpointHook(checkpoints, job.select, job.higher_is_better, job.recipe.by_epoch)
+    recipe = job.recipe
+    keeper = CheckpointHook(checkpoints, job.select, job.higher_is_better, recipe.by_epoch)
+    if job.val is None:
+        keeper = LastCheckpointHook(checkpoints, recipe.val_interval, recipe.length, recipe.by_epoch)
     metric = job.metric(len(job.test))
     progress = ProgressHook(job.label, job.select, job.unit)
     # mmengine prints through stdout in places; stdout is for results
-    with contextlib.redirect_stdout(sys.stderr):
+    with in_a_sentence(), contextlib.redirect_stdout(sys.stderr):
         runner = _build_runner(job, metric, [keeper, progress])
         resume = newest_whole(checkpoints, say)
         if resume is not None:
@@ -131,6 +137,10 @@ def _build_runner(job: Job, test_metric: BaseMetric, hooks: list[Any]) -> Checkp
     length: dict[str, Any] = {"type": EpochLoop, "max_epochs": recipe.epochs}
     if not recipe.by_epoch:
         length = {"type": IterLoop, "max_iters": recipe.iterations}
+    validation: dict[str, Any] = {}
+    if job.val is not None:
+        evaluator = Evaluator(job.metric(len(job.val)))
+        validation = {"val_dataloader": _test_loader(job, job.val), "val_cfg": {}, "val_evaluator": evaluator}
     return CheckpointRunner(
         model=job.model,
         work_dir=str(job.folder / "logs"),
@@ -138,9 +148,7 @@ def _build_runner(job: Job, test_metric: BaseMetric, hooks: list[Any]) -> Checkp
         train_cfg={"val_interval": recipe.val_interval, "accumulate": recipe.accumulate, **length},
         optim_wrapper=optimizer,
         param_scheduler=build_schedule(recipe, len(train)),
-        val_dataloader=_test_loader(job, job.val),
-        val_cfg={},
-        val_evaluator=Evaluator(job.metric(len(job.val))),
+        **validation,
         test_dataloader=_test_loader(job, job.test),
         test_cfg={},
         test_evaluator=Evaluator(test_metric),
