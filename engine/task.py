@@ -13,7 +13,7 @@ from backbones.weights import Start
 from foundation.errors import UserError
 
 if TYPE_CHECKING:  # pydantic is slow to import, and listings do without
-    from results.record import LoadReport, Metric, Selection, Tier
+    from results.record import LoadReport, Metric, Record, Selection, Tier
 
 
 Decode = Literal["none", "sample", "all"]
@@ -151,3 +151,11 @@ class Task(ABC):
     @abstractmethod
     def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
         """Train and evaluate in the folder ``out``; resumes from what is there."""
+
+    def draw_run(self, folder: Path, record: Record) -> list[Path]:
+        """Pictures of a complete run, written below its folder; none where a task has nothing to draw.
+
+        Raises:
+            DataError: the data it was scored on are no longer there.
+        """
+        return []

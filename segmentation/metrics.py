@@ -87,6 +87,11 @@ def scores(total: Areas) -> Scores:
     )
 
 
+def by_name(result: Scores, names: Sequence[str]) -> dict[str, float]:
+    """IoU by name of the classes present."""
+    return {name: float(value) for name, value in zip(names, result.IoU, strict=True) if not np.isnan(value)}
+
+
 class Row(NamedTuple):
     """One scored image: its own scores (percent), and how many pixels count."""
 

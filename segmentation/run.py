@@ -24,7 +24,7 @@ from results.record import LoadReport, Metric, Selection
 from segmentation.evaluation import SegmentationMetric
 from segmentation.items import TestItems, TrainItems, collate
 from segmentation.layout import LabelledSet
-from segmentation.metrics import Row, scores
+from segmentation.metrics import Row, by_name, scores
 from segmentation.model import Segmentor, build_segmentor
 from segmentation.recipe import SegmentationRecipe
 
@@ -172,18 +172,18 @@ def _details(
     with atomic_writer(out / AREAS_FILE) as file:
         np.save(file, metric.areas)
     recipe, total = cell.recipe, scores(metric.areas.sum(0))
+    extra = model.auxiliary_head.parameters() if model.with_auxiliary_head else ()
+    training_only = sum(parameter.numel() for parameter in extra)
     mode = f"slide {recipe.crop}/{recipe.test.stride}" if recipe.test.mode == "slide" else "whole"
     return {
         "test_mode": f"{mode}, single scale, no flip, native label size",
         "classes": cell.found.space.classes,
         "classes_present": total.present,
         "second_implementation": metric.check,
-        "iou_by_class": {
-            name: None if np.isnan(value) else float(value) for name, value in zip(cell.names, total.IoU, strict=True)
-        },
+        "iou_by_class": by_name(total, cell.names),
         "areas": {"file": AREAS_FILE, "sha256": sha256_file(out / AREAS_FILE)},
-        "whole_model": {"img_size": recipe.crop, **counts},
+        "whole_model": {"img_size": recipe.crop, **counts, "parameters_training_only": training_only},
         "taps": model.backbone.taps,
         "neck": type(model.neck).__name__ if model.with_neck else None,
-        "data": str(cell.found.root.resolve()),
+        "data_root": str(cell.request.data_root.resolve()),
     }

@@ -12,6 +12,7 @@ from foundation.environment import cache_dir
 from foundation.errors import UserError
 
 if TYPE_CHECKING:  # listings do without numpy and OpenCV
+    from results.record import Record
     from segmentation.layout import LabelledSet
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -61,6 +62,17 @@ class SegmentationTask(Task):
 
         found = self.find(request.data_root)
         return segment(Cell(request, plan, found, self.names(found), self), out)
+
+    def draw_run(self, folder: Path, record: Record) -> list[Path]:
+        """Overlays of the best, median and worst image, and IoU by class."""
+        from segmentation.pictures import draw
+
+        assert record.result is not None
+        details = record.result.details
+        found = self.find(Path(details["data_root"]))
+        metric = record.result.metrics["mIoU"].value
+        title = f"{record.task} {record.protocol} {record.tier} {record.backbone.name}: mIoU {metric:.2f} %"
+        return draw(folder, found, details["iou_by_class"], title)
 
 
 class Ade20kTask(SegmentationTask):
