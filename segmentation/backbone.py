@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
 from backbones.create import create_backbone
 from backbones.features import default_taps, is_plain, pyramid, reductions
 from engine.optim import layer_ids
+from segmentation.mm import MODELS
 
 
 @MODELS.register_module()  # type: ignore[untyped-decorator,unused-ignore]
@@ -67,19 +68,16 @@ class BenchBackbone(nn.Module):
     def _probe(self, img_size: int | tuple[int, int]) -> list[int]:
         """The maps' channels; parameters that no map depends on (the final norm) are taken out of training.
 
-        Distributed training and weight decay would stumble over parameters without a gradient.
+        Distributed training would wait for their gradients. Only shapes and connections matter, so the pass is made
+        on the meta device, where it costs nothing.
         """
         size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
-        state = torch.get_rng_state()
-        mode = self.trunk.training
-        self.trunk.eval()
-        maps = pyramid(self.trunk, torch.zeros(1, 3, *size), self.taps)
-        torch.stack([each.sum() for each in maps]).sum().backward()  # type: ignore[no-untyped-call]
-        for parameter in self.trunk.parameters():
-            parameter.requires_grad_(parameter.requires_grad and parameter.grad is not None)
-            parameter.grad = None
-        self.trunk.train(mode)
-        torch.set_rng_state(state)
+        twin = copy.deepcopy(self.trunk).to("meta").eval()
+        maps = pyramid(twin, torch.zeros(1, 3, *size, device="meta"), self.taps)
+        total = torch.stack([each.sum() for each in maps]).sum()
+        gradients = torch.autograd.grad(total, list(twin.parameters()), allow_unused=True)
+        for parameter, gradient in zip(self.trunk.parameters(), gradients, strict=True):
+            parameter.requires_grad_(gradient is not None)
         return [int(each.shape[1]) for each in maps]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -10,11 +10,11 @@ import torch
 from mmcv.transforms import Compose, RandomFlip, RandomResize
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
-from mmseg.datasets.transforms import PackSegInputs, PhotoMetricDistortion, RandomCrop
 
 from segmentation.files import read_pair
 from segmentation.labels import LabelSpace
 from segmentation.layout import Pair
+from segmentation.mm import PackSegInputs, PhotoMetricDistortion, RandomCrop
 from segmentation.recipe import Augmentation, Testing
 
 

@@ -9,15 +9,16 @@ from typing import Any
 
 import torch
 from mmengine.registry import DefaultScope
-from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
 from torch.nn import functional
 
 from backbones.card import BackboneCard
 from backbones.features import size_multiple
+from foundation.errors import UserError
 from segmentation import backbone, necks  # registers them with mmseg
 from segmentation.evaluation import Prediction
 from segmentation.labels import IGNORED
+from segmentation.mm import EncoderDecoder
 from segmentation.recipe import SegmentationRecipe
 from segmentation.slide import slide_logits
 
@@ -147,6 +148,12 @@ def _parts(recipe: SegmentationRecipe, trunk: backbone.BenchBackbone, classes: i
         head = recipe.model.get(name)
         if head is not None:
             index = head["in_index"]
+            deepest = max(index) if isinstance(index, list) else index
+            if deepest >= len(channels):
+                raise UserError(
+                    f"{type(trunk.trunk).__name__} gives maps at {len(channels)} depths ({trunk.taps}), but the {name} "
+                    f"reads {deepest + 1}; choose a deeper backbone, or set model.{name}.in_index"
+                )
             inside = [channels[each] for each in index] if isinstance(index, list) else channels[index]
             parts[name] = {**head, "in_channels": inside, "num_classes": classes, "norm_cfg": norm_cfg}
     return parts

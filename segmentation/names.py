@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 def ade20k_names() -> Sequence[str]:
     """The 150 classes of ADE20K's benchmark, in order."""
-    from mmseg.datasets import ADE20KDataset
+    from segmentation.mm import ADE20KDataset
 
     names: Sequence[str] = ADE20KDataset.METAINFO["classes"]
     return names

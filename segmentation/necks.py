@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmcv.cnn import build_norm_layer
-from mmseg.models.decode_heads.decode_head import BaseDecodeHead
-from mmseg.registry import MODELS
 from torch import Tensor, nn
+
+from segmentation.mm import MODELS, BaseDecodeHead
 
 
 @MODELS.register_module()  # type: ignore[untyped-decorator,unused-ignore]

@@ -9,10 +9,10 @@ source = "ours: the parts of ade20k_linear, sized for vit_nano and two CPU cores
 expected = {"_delete_": True}
 
 recipe = {
-    "iterations": 150,
+    "iterations": 120,
     "batch_size": 8,
-    "val_interval": 50,
-    "optimizer": {"lr": 2e-3},
+    "val_interval": 40,
+    "optimizer": {"lr": 4e-3},
     "schedule": {"warmup": 10},
     "crop": 64,
     "train": {"scale": [128, 96], "ratio": [0.75, 1.5]},
