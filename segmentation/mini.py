@@ -2,8 +2,8 @@
 
 Every scene is a patchwork: smooth random regions, each filled with a piece of one photograph that scikit-image or
 scikit-learn ships (brick, sky, trees, gravel, a flower, a cat), labelled with that thing's number in ADE20K; pixels
-along the seams are labelled 0, as ADE20K's unlabelled ones are. Training pieces come from the left half of each
-photograph, validation pieces from the right half, so no pixel is in both. What it tests is the way of a run (layout,
+along the seams are labelled 0, as ADE20K's unlabelled ones are. Training pieces come from two opposite quarters of each
+photograph, validation pieces from the other two, so no pixel is in both. What it tests is the way of a run (layout,
 loader, label shift, training, scoring), not scene understanding.
 """
 
@@ -76,13 +76,13 @@ def make(cache: Path) -> Path:
 def _write(folder: Path) -> None:
     photographs = [_photograph(source) for source in SOURCES]
     for split, count in COUNTS.items():
-        halves = [_half(photograph, split == "training") for photograph in photographs]
+        pieces = [quarters(photograph, split == "training") for photograph in photographs]
         images, labels = folder / "images" / split, folder / "annotations" / split
         images.mkdir(parents=True)
         labels.mkdir(parents=True)
         stem = {"training": "ADE_train", "validation": "ADE_val"}[split]
         for number in range(1, count + 1):
-            image, label = scene(halves, mix(VERSION, list(COUNTS).index(split), number))
+            image, label = scene(pieces, mix(VERSION, list(COUNTS).index(split), number))
             cv2.imwrite(str(images / f"{stem}_{number:08d}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
             cv2.imwrite(str(labels / f"{stem}_{number:08d}.png"), label)
 
@@ -96,16 +96,20 @@ def _photograph(source: Source) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)[top:bottom, left:right]
 
 
-def _half(photograph: NDArray[np.uint8], left: bool) -> NDArray[np.uint8]:
-    middle = photograph.shape[1] // 2
-    return photograph[:, :middle] if left else photograph[:, middle:]
+def quarters(photograph: NDArray[np.uint8], training: bool) -> list[NDArray[np.uint8]]:
+    """Upper left and lower right for training, the other two for validation."""
+    middle, centre = photograph.shape[0] // 2, photograph.shape[1] // 2
+    upper, lower = photograph[:middle], photograph[middle:]
+    if training:
+        return [upper[:, :centre], lower[:, centre:]]
+    return [upper[:, centre:], lower[:, :centre]]
 
 
-def scene(photographs: list[NDArray[np.uint8]], seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def scene(pieces: list[list[NDArray[np.uint8]]], seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """One patchwork: image (height, width, 3), BGR, and label (height, width) in ADE20K's numbers.
 
     Args:
-        photographs: one a source, in the order of ``SOURCES``.
+        pieces: parts of photographs to choose from, one list a source, in the order of ``SOURCES``.
         seed: of everything that is drawn.
     """
     draw = np.random.Generator(np.random.PCG64(seed))
@@ -118,7 +122,7 @@ def scene(photographs: list[NDArray[np.uint8]], seed: int) -> tuple[NDArray[np.u
     kernel = np.ones((2 * SEAM + 1, 2 * SEAM + 1), np.uint8)
     for place, number in enumerate(chosen):
         region = (winner == place).astype(np.uint8)
-        image[region > 0] = _texture(photographs[number], draw)[region > 0]
+        image[region > 0] = _texture(pieces[number][int(draw.integers(2))], draw)[region > 0]
         inside = cv2.erode(region, kernel, borderType=cv2.BORDER_REPLICATE)
         label[inside > 0] = SOURCES[number].label
     return image, label

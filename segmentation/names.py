@@ -9,5 +9,4 @@ def ade20k_names() -> Sequence[str]:
     """The 150 classes of ADE20K's benchmark, in order."""
     from segmentation.mm import ADE20KDataset
 
-    names: Sequence[str] = ADE20KDataset.METAINFO["classes"]
-    return names
+    return [name.strip() for name in ADE20KDataset.METAINFO["classes"]]

@@ -8,8 +8,7 @@ source = (
     "No LayerScale or relative position tables are added: the weights decide"
 )
 
-# mIoU in %, 512 px, single scale, slide; not yet measured here. The published value is Vision Mamba's for DeiT-Tiny.
-expected = {"deit_tiny": {"mIoU": None, "published": 39.2, "tolerance": 0.5}}
+expected: dict[str, dict[str, float]] = {}  # not yet measured; no published number is known to have this protocol
 
 recipe = {
     "iterations": 160_000,

@@ -9,7 +9,7 @@ import numpy as np
 from foundation.files import sha256_file
 from segmentation.files import read_numbers
 from segmentation.layout import read_ade
-from segmentation.mini import COUNTS, SIZE, SOURCES, _half, make, scene
+from segmentation.mini import COUNTS, SIZE, SOURCES, make, quarters, scene
 from segmentation.tasks import MINI_ADE
 
 
@@ -39,11 +39,11 @@ def test_every_class_is_in_both_splits() -> None:
 
 
 def test_no_photograph_pixel_is_in_both_splits() -> None:
-    """A photograph whose left half is black and right half is white gives scenes of one colour only."""
-    photograph = np.zeros((200, 200, 3), np.uint8)
-    photograph[:, 100:] = 250
-    for left in (True, False):
-        image, label = scene([_half(photograph, left)] * len(SOURCES), seed=3)
+    """A photograph with two black and two white quarters, opposite each other, gives scenes of one colour only."""
+    photograph = np.full((200, 200, 3), 250, np.uint8)
+    photograph[:100, :100] = photograph[100:, 100:] = 0
+    for training in (True, False):
+        image, label = scene([quarters(photograph, training)] * len(SOURCES), seed=3)
         assert image.shape == (*SIZE, 3)
         assert label.shape == SIZE
-        assert (image.max() == 0) if left else (image.min() > 100)
+        assert (image.max() == 0) if training else (image.min() > 200)
