@@ -11,6 +11,7 @@ from backbones.count import count
 from backbones.create import create_backbone
 from backbones.registry import get_card
 from engine.optim import parameter_groups
+from foundation.errors import UserError
 from segmentation.model import build_segmentor
 from segmentation.necks import ScaledPyramid
 from segmentation.tasks import CONFIGS
@@ -98,3 +99,8 @@ def test_position_embeddings_fit_the_crop(deit_file: Path) -> None:
     model = build_segmentor(setting, get_card("deit_tiny"), 150, "BN", checkpoint=str(deit_file))
     assert model.backbone.trunk.pos_embed.shape[1] == 1 + 16
     assert model.backbone.created.report.resized
+
+
+def test_a_backbone_with_too_few_depths_is_refused() -> None:
+    with pytest.raises(UserError, match=r"gives maps at 3 depths .* the decode_head reads 4"):
+        build_segmentor(recipe("mini_ade_semantic_fpn"), get_card("vit_pico"), 150, "BN")
