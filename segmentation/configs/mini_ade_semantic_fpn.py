@@ -6,13 +6,14 @@ version = 1
 
 source = "ours: the parts of ade20k_semantic_fpn, sized for vit_nano and two CPU cores"
 
-expected = {"_delete_": True}
+# mIoU in % over the 6 classes present, seed 0 on one CPU thread; an untrained model has 0.0
+expected = {"_delete_": True, "vit_nano": {"mIoU": 69.8, "tolerance": 4.0}}
 
 recipe = {
-    "iterations": 120,
+    "iterations": 200,
     "batch_size": 8,
-    "val_interval": 40,
-    "optimizer": {"lr": 4e-3},
+    "val_interval": 50,
+    "optimizer": {"lr": 6e-3},
     "schedule": {"warmup": 10},
     "crop": 64,
     "train": {"scale": [128, 96], "ratio": [0.75, 1.5]},
