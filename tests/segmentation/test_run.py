@@ -27,7 +27,8 @@ RUN = ("run", "mini_ade", "--backbone", "vit_nano", "--protocol", "semantic_fpn"
 @pytest.fixture(scope="module")
 def out(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mini")
-    done = bench(*RUN, "--out", str(folder))
+    cache = tmp_path_factory.getbasetemp() / "cache"  # the tests' own, which the fixture of that name sets later
+    done = bench(*RUN, "--out", str(folder), BENCH_CACHE=str(cache))
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
@@ -80,6 +81,7 @@ def test_kill_9_and_resume_give_the_same_result(bench: Bench, out: Path, tmp_pat
     done = bench(*RUN, "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert only_record(tmp_path)["cost"]["attempts"] == 2
+    assert only_record(tmp_path)["run_id"] == only_record(out)["run_id"]
     assert only_record(tmp_path)["result"] == only_record(out)["result"], "metrics, areas' and items' hashes"
 
 
