@@ -279,6 +279,7 @@ def _closing_record(record: Record, resolved: _Resolved, outcome: Outcome, folde
         primary=resolved.task.metrics[0].name,
         items=items,
         selection=outcome.selection,
+        details=dict(outcome.details),
     )
     cost = Cost(
         phases={**outcome.phases, "this_attempt": seconds},

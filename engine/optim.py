@@ -65,7 +65,9 @@ class AutocastOptimWrapper(InPieces, OptimWrapper):
 
 
 def layer_ids(backbone: nn.Module) -> dict[str, int]:
-    """The depth of every parameter of a timm model: 0 for the stem, rising by one a block, the head last.
+    """The depth of every parameter of a timm model: 0 for the stem, rising by one a block, its own head last.
+
+    A final norm counts with the last block.
 
     Raises:
         UserError: the model has no ``group_matcher``.
@@ -84,7 +86,8 @@ def parameter_groups(model: nn.Module, recipe: Recipe, backbone: str = "backbone
     """Parameter groups of a task model: learning rate by depth, no weight decay where it does harm.
 
     Args:
-        model: the task model; its timm backbone is the attribute ``backbone``, the rest counts as head.
+        model: the task model; its timm backbone is the attribute ``backbone``, the rest counts as head, one above the
+            backbone's last layer.
         recipe: gives learning rate, weight decay and layer decay.
         backbone: the attribute's name.
 
@@ -94,13 +97,15 @@ def parameter_groups(model: nn.Module, recipe: Recipe, backbone: str = "backbone
     setting = recipe.optimizer
     trunk = getattr(model, backbone)
     ids = layer_ids(trunk) if setting.layer_decay < 1 else {}
-    top = max(ids.values(), default=0)
+    inside = f"{backbone}."
+    # a trunk with a classifier of its own has the head's level already
+    top = max(ids.values(), default=0) + (0 if getattr(trunk, "num_classes", 0) else 1)
     undecayed = {f"{backbone}.{name}" for name in _undecayed(trunk)}
     groups: dict[tuple[int, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        depth = ids.get(name.removeprefix(f"{backbone}."), top) if name.startswith(f"{backbone}.") else top
+        depth = ids.get(name.removeprefix(inside), top) if name.startswith(inside) else top
         decayed = parameter.ndim > 1 and name not in undecayed
         lr = setting.lr * setting.layer_decay ** (top - depth)
         decay = setting.weight_decay if decayed else 0.0

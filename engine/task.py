@@ -13,7 +13,7 @@ from backbones.weights import Start
 from foundation.errors import UserError
 
 if TYPE_CHECKING:  # pydantic is slow to import, and listings do without
-    from results.record import LoadReport, Metric, Selection, Tier
+    from results.record import LoadReport, Metric, Record, Selection, Tier
 
 
 Decode = Literal["none", "sample", "all"]
@@ -95,7 +95,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave; rows of ``items`` are one scored item each, in the order of ``columns``."""
+    """What a run gave; rows of ``items`` are one scored item each, in the order of ``columns``.
+
+    ``details``: what else was measured, as plain data, for the record.
+    """
 
     metrics: Mapping[str, Metric]
     columns: tuple[str, ...]
@@ -105,6 +108,7 @@ class Outcome:
     checkpoint_format: str | None
     parameters: int
     phases: Mapping[str, float]
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Task(ABC):
@@ -147,3 +151,11 @@ class Task(ABC):
     @abstractmethod
     def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
         """Train and evaluate in the folder ``out``; resumes from what is there."""
+
+    def draw_run(self, folder: Path, record: Record) -> list[Path]:
+        """Pictures of a complete run, written below its folder; none where a task has nothing to draw.
+
+        Raises:
+            DataError: the data it was scored on are no longer there.
+        """
+        return []

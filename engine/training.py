@@ -26,6 +26,7 @@ from engine.checkpoints import (
     newest_whole,
 )
 from engine.device import world
+from engine.failures import in_a_sentence
 from engine.optim import build_optimizer
 from engine.progress import ProgressHook, say
 from engine.recipe import TRACKERS, Recipe
@@ -90,7 +91,8 @@ def train(job: Job) -> Trained:
     """Train, resuming from the job's folder, and choose the epoch on val (without a val split: the last).
 
     Raises:
-        UserError: settings that cannot work here (batch and processes, precision, trackers).
+        UserError: settings that cannot work here (batch and processes, precision, trackers, memory).
+        DataError: an item that cannot be used.
     """
     checkpoints = job.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -98,7 +100,7 @@ def train(job: Job) -> Trained:
     keeper = CheckpointHook(checkpoints, select, job.higher_is_better, recipe.by_epoch, recipe.val_interval)
     progress = ProgressHook(job.label, job.select, job.unit)
     # mmengine prints through stdout in places; stdout is for results
-    with contextlib.redirect_stdout(sys.stderr):
+    with in_a_sentence(), contextlib.redirect_stdout(sys.stderr):
         runner = _build_trainer(job, [keeper, progress])
         resume = newest_whole(checkpoints, say)
         if resume is not None:
@@ -118,7 +120,7 @@ def test(job: Job, weights: Path) -> Tested:
     """Read the test split once with these weights."""
     best = load_safely(weights)
     metric = job.metric(len(job.test))
-    with contextlib.redirect_stdout(sys.stderr):
+    with in_a_sentence(), contextlib.redirect_stdout(sys.stderr):
         job.model.load_state_dict(best["state_dict"], strict=True)
         runner = CheckpointRunner(
             test_dataloader=_test_loader(job, job.test),

@@ -118,12 +118,13 @@ class Selection(Strict):
 
 
 class Result(Strict):
-    """The outcome of a complete run."""
+    """The outcome of a complete run; ``details``: what else the task measured (cross-checks, values by class)."""
 
     metrics: dict[str, Metric]
     primary: str
     items: Items
     selection: Selection
+    details: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _primary_is_measured(self) -> Result:

@@ -61,6 +61,24 @@ GUARDS = {
         "",
         "tests/classification/test_metrics.py::test_no_number_unless_each_item_was_scored_once",
     ),
+    "every segmented image is scored once": Guard(
+        "segmentation/evaluation.py",
+        "        require_all([each.item for each in counted], self.names)\n",
+        "",
+        "tests/segmentation/test_metrics.py::test_the_metric_demands_every_image",
+    ),
+    "two counts of mIoU must agree": Guard(
+        "segmentation/evaluation.py",
+        "if not apart <= MOST_APART:",
+        "if False:",
+        "tests/segmentation/test_metrics.py::test_disagreement_with_mmseg_gives_no_number",
+    ),
+    "a label file has only its set's numbers": Guard(
+        "segmentation/files.py",
+        "    require_numbers(numbers, path, space)\n",
+        "",
+        "tests/segmentation/test_data.py::test_label_numbers_become_classes",
+    ),
     "a complete record is never rewritten": Guard(
         "results/store.py",
         'if old.status == "invalidated" or',

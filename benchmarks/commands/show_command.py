@@ -5,11 +5,14 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.output import write, write_json
-from foundation.errors import UnknownNameError
+from foundation.errors import UnknownNameError, UserError
 from foundation.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from results.record import Record
 
 
 def main(options: Namespace) -> int:
@@ -19,7 +22,8 @@ def main(options: Namespace) -> int:
     elif options.noun == "task":
         data = show_task(options.name)
     else:
-        data = show_run(options.name, options.runs)
+        folder, record = find_run(options.name, options.runs)
+        data = record.model_dump(mode="json") | _pictures(folder, record)
     if options.json:
         write_json(data)
     else:
@@ -52,8 +56,8 @@ def show_task(name: str) -> dict[str, Any]:
     }
 
 
-def show_run(name: str, roots: Sequence[Path]) -> dict[str, Any]:
-    """A run's record, by its folder or the start of its run id.
+def find_run(name: str, roots: Sequence[Path]) -> tuple[Path, Record]:
+    """A run's folder and record, by its folder or the start of its run id.
 
     Raises:
         UnknownNameError: no such run, or several.
@@ -62,7 +66,7 @@ def show_run(name: str, roots: Sequence[Path]) -> dict[str, Any]:
 
     folder = Path(name)
     if (folder / RECORD_FILE).is_file():
-        return read_record(folder).model_dump(mode="json")
+        return folder, read_record(folder)
     records = scan(roots).records
     found = [(folder, record) for folder, record in records if record.run_id.startswith(name)]
     if not found:
@@ -70,8 +74,20 @@ def show_run(name: str, roots: Sequence[Path]) -> dict[str, Any]:
         raise UnknownNameError(f"no run {name!r}{did_you_mean(name, known, hint='see: bench list runs')}")
     if len({record.run_id for _, record in found}) > 1:
         raise UnknownNameError(f"{name!r} is the start of {len(found)} run ids; give more of it")
-    newest = max(found, key=lambda item: item[1].where.started)
-    return newest[1].model_dump(mode="json")
+    return max(found, key=lambda item: item[1].where.started)
+
+
+def _pictures(folder: Path, record: Record) -> dict[str, Any]:
+    """What the task draws of a complete run, as ``pictures`` beside the record's own fields; or why it cannot."""
+    from benchmarks.tasks import TASKS
+
+    if record.status != "complete":
+        return {}
+    try:
+        files = TASKS.get(record.task).draw_run(folder, record)
+    except UserError as error:  # data that were moved, or a task that is no longer installed
+        return {"pictures": f"none: {error}"}
+    return {"pictures": [str(path) for path in files]} if files else {}
 
 
 def _lines(value: Any, indent: str = "") -> list[str]:

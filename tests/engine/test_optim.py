@@ -43,6 +43,17 @@ def test_vit_scales_are_by_hand() -> None:
     assert rate["backbone.head.weight"] == rate["head.weight"] == 1.0
 
 
+def test_a_head_outside_is_one_layer_above_a_trunk_without_its_own() -> None:
+    """As mmseg's layer-wise decay has it: the last block is not at the head's full rate."""
+    model = Model("test_vit")
+    model.backbone.reset_classifier(0)
+    groups = parameter_groups(model, recipe(optimizer=adamw(layer_decay=0.5)))
+    rate = {name: group["lr"] for group in groups for name in group["names"]}
+    last = len(model.backbone.blocks) - 1
+    assert rate["head.weight"] == 1.0
+    assert rate[f"backbone.blocks.{last}.mlp.fc1.weight"] == rate["backbone.norm.weight"] == 0.5
+
+
 def test_no_decay_on_one_dimensional_and_embeddings() -> None:
     groups = parameter_groups(Model("test_vit"), recipe(optimizer=adamw()))
     decay = {name: group["weight_decay"] for group in groups for name in group["names"]}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.output import columns, write
-from tests.perf import finetune, probe
+from tests.perf import finetune, probe, slide
 from tests.perf.line import Line
 
 
@@ -77,7 +77,13 @@ def _bare_epoch() -> float:
     return (time.perf_counter() - began) / EPOCHS
 
 
-SUITES: tuple[Callable[[], list[Line]], ...] = (command_line, lambda: [training()], finetune.suite, probe.suite)
+SUITES: tuple[Callable[[], list[Line]], ...] = (
+    command_line,
+    lambda: [training()],
+    finetune.suite,
+    probe.suite,
+    slide.suite,
+)
 
 
 def main() -> None:

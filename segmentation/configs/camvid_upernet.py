@@ -1,0 +1,26 @@
+"""UperNet on CamVid: ADE20K's protocol at CamVid's size, the iteration chosen on its validation split."""
+
+_base_ = ["ade20k_upernet.py"]
+
+version = 1
+
+source = "ours: model and optimiser of ade20k_upernet, length, crop and scale for 367 images of 480 x 360 px"
+
+expected = {"_delete_": True}  # not yet measured
+
+recipe = {
+    "iterations": 8_000,
+    "val_interval": 500,
+    "optimizer": {"lr": 0.0005},
+    "schedule": {"warmup": 200},
+    "crop": 256,
+    "train": {"scale": [480, 360]},
+    "test": {"stride": 171, "scale": None},
+    "workers": 2,
+}
+
+tiers = {
+    "_delete_": True,
+    "smoke": {"iterations": 20, "schedule.warmup": 5, "val_interval": 10},
+    "short": {"iterations": 600, "schedule.warmup": 50, "val_interval": 200, "batch_size": 8},
+}

@@ -1,0 +1,127 @@
+"""Score label PNGs of any network against a set's truth, by the same counting as our own runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from engine.progress import say
+from foundation.errors import DataError
+from segmentation.evaluation import compare, count_twice
+from segmentation.files import read_labels, read_numbers
+from segmentation.labels import LabelSpace
+from segmentation.layout import Pair, read_ade
+from segmentation.metrics import by_name, row, scores
+from segmentation.names import ade20k_names
+
+ADE20K_IMAGES = 2_000
+SAY_EVERY = 250
+
+
+class Report(NamedTuple):
+    """A scored folder: plain data for a record or ``--json``, and lines for people."""
+
+    data: dict[str, Any]
+    lines: list[str]
+
+
+def score_ade20k(results: Path, data_root: Path, partial: bool = False) -> Report:
+    """Score ``ADE_val_*.png`` files with labels 1..150 against ADE20K's validation set.
+
+    Args:
+        results: the folder of predictions, one PNG an image, at the label file's size.
+        data_root: where ``ADEChallengeData2016`` is.
+        partial: accept fewer than all 2,000; the numbers are then marked as of a part.
+
+    Raises:
+        DataError: no or too few predictions, one of no image or another size, or with a number that is no class.
+    """
+    found = read_ade(data_root)
+    chosen = _match(results, list(found.splits["test"]), partial)
+    counted, theirs, rows = [], np.zeros((4, found.space.classes)), []
+    for item, (prediction, pair) in enumerate(chosen):
+        truth = read_labels(pair.label, found.space)
+        labels = torch.from_numpy(_read_prediction(prediction, pair, truth.shape, found.space))
+        ours, mmseg = count_twice(labels, torch.from_numpy(truth), found.space.classes)
+        counted.append(ours)
+        theirs += mmseg  # float64, so that the sum is exact
+        rows.append(row(item, pair.name, ours)._asdict())
+        if (item + 1) % SAY_EVERY == 0:
+            say(f"{item + 1:,} of {len(chosen):,} images scored")
+    total = np.stack(counted).sum(0)
+    result = scores(total)
+    data = {
+        "task": "ade20k",
+        "results": str(results),
+        "partial": len(chosen) != ADE20K_IMAGES,
+        "images": len(chosen),
+        "expected": ADE20K_IMAGES,
+        "metrics": {name: getattr(result, name) for name in ("mIoU", "mIoU_all", "aAcc", "mAcc")},
+        "unit": "%",
+        "classes": found.space.classes,
+        "classes_present": result.present,
+        "iou_by_class": by_name(result, ade20k_names()),
+        "second_implementation": compare(total, theirs.astype(np.float32)),
+        "items": rows,
+    }
+    return Report(data, _lines(data))
+
+
+def _match(results: Path, pairs: list[Pair], partial: bool) -> list[tuple[Path, Pair]]:
+    """Predictions with their pairs; the completeness gate."""
+    if not results.is_dir():
+        raise DataError(f"there is no folder of predictions at {results}; name it with --results")
+    files = {path.stem: path for path in sorted(results.glob("*.png"))}
+    if not files:
+        raise DataError(f"{results} holds no PNG files; predictions are one label PNG an image, ADE_val_00000001.png")
+    names = {pair.name for pair in pairs}
+    strange = sorted(files.keys() - names)
+    if strange:
+        raise DataError(
+            f"{files[strange[0]]} belongs to no image of the validation set found ({len(pairs):,} images); take it "
+            "away, or name the data with --data-root"
+        )
+    if len(files) < ADE20K_IMAGES and not partial:
+        missing = sorted(names - files.keys())
+        first = f", the first missing is {missing[0]}" if missing else "; the data themselves are not whole"
+        raise DataError(
+            f"{results} has {len(files):,} of {ADE20K_IMAGES:,} predictions{first}; an incomplete set has no number "
+            "(--partial scores what is there)"
+        )
+    return [(files[pair.name], pair) for pair in pairs if pair.name in files]
+
+
+def _read_prediction(path: Path, pair: Pair, shape: tuple[int, ...], space: LabelSpace) -> Any:
+    """Class numbers 0..classes-1 of a prediction; any number where truth does not count is passed as class 0."""
+    numbers = read_numbers(path)
+    if numbers.shape != shape:
+        raise DataError(
+            f"{path} is {numbers.shape[1]} x {numbers.shape[0]} px but its label file is {shape[1]} x {shape[0]}; "
+            "predictions are scored at the label's own size, so resize the logits before the argmax"
+        )
+    counts = read_labels(pair.label, space) != 255
+    last = space.first + space.classes - 1
+    wrong = np.unique(numbers[counts & ((numbers < space.first) | (numbers > last))])
+    if wrong.size:
+        hint = "; if the network writes 0 to 149, add 1" if wrong[0] == 0 else ""
+        raise DataError(f"{path} has label {int(wrong[0])}; predictions are {space.first} to {last}{hint}")
+    return np.where(counts, numbers - space.first, 0)
+
+
+def _lines(data: dict[str, Any]) -> list[str]:
+    metrics, present, classes = data["metrics"], data["classes_present"], data["classes"]
+    lines = [
+        f"mIoU {metrics['mIoU']:.2f} % over the {present} classes present, "
+        f"{metrics['mIoU_all']:.2f} % over all {classes}",
+        f"aAcc {metrics['aAcc']:.2f} %, mAcc {metrics['mAcc']:.2f} %",
+        f"{data['images']:,} of {data['expected']:,} images, at native label size; mmseg's IoUMetric differs by "
+        f"{data['second_implementation']['largest_difference']:.1g} points",
+    ]
+    if data["partial"]:
+        lines.append("PARTIAL: not a number of the benchmark")
+    if present < classes:
+        lines.append("the two means of IoU part where classes are absent; published ones are over all 2,000 images")
+    return lines

@@ -1,0 +1,164 @@
+"""The tasks ``ade20k``, ``camvid``, ``mini_ade`` and ``segfolder``."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from engine.task import DataReport, Decode, MetricSpec, Outcome, Plan, Request, Task
+from foundation.environment import cache_dir
+from foundation.errors import UserError
+
+if TYPE_CHECKING:  # listings do without numpy and OpenCV
+    from results.record import Record
+    from segmentation.layout import LabelledSet
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+class SegmentationTask(Task):
+    """Semantic segmentation of a labelled set; what differs between sets is how their files are found."""
+
+    domain = "segmentation"
+    protocols = ("upernet", "semantic_fpn", "linear")
+    metrics = (
+        MetricSpec("mIoU", "%", True),
+        MetricSpec("mIoU_all", "%", True),
+        MetricSpec("aAcc", "%", True),
+        MetricSpec("mAcc", "%", True),
+    )
+    official = True  # whether ``expected`` are the official numbers of items
+
+    @abstractmethod
+    def find(self, root: Path) -> LabelledSet:
+        """The set's files, paired.
+
+        Raises:
+            DataError: naming the file or folder and the mend.
+        """
+
+    def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
+        """Pairs and counts; as ``decode`` says also sizes, label numbers, and the classic label traps."""
+        from segmentation.checks import check
+
+        found = self.find(root)
+        return check(found, decode, self.expected if self.official else None, lambda: self.names(found))
+
+    def names(self, found: LabelledSet) -> Sequence[str]:
+        """Class names, in order."""
+        return found.space.names
+
+    def plan(self, request: Request, data: DataReport) -> Plan:
+        """Resolve ``configs/<task>_<protocol>.py``."""
+        from segmentation.run import resolve
+
+        return resolve(CONFIGS / f"{self.name}_{request.protocol}.py", request, data)
+
+    def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
+        """Train and score in ``out``."""
+        from segmentation.run import Cell, segment
+
+        found = self.find(request.data_root)
+        return segment(Cell(request, plan, found, self.names(found), self), out)
+
+    def draw_run(self, folder: Path, record: Record) -> list[Path]:
+        """Overlays of the best, median and worst image, and IoU by class."""
+        from segmentation.pictures import draw
+
+        assert record.result is not None
+        details = record.result.details
+        found = self.find(Path(details["data_root"]))
+        metric = record.result.metrics["mIoU"].value
+        title = f"{record.task} {record.protocol} {record.tier} {record.backbone.name}: mIoU {metric:.2f} %"
+        return draw(folder, found, details["iou_by_class"], title)
+
+
+class Ade20kTask(SegmentationTask):
+    """ADE20K as the scene-parsing benchmark ships it."""
+
+    name = "ade20k"
+    summary = "ADE20K scene parsing: 20,210 training and 2,000 validation images, 150 classes"
+    expected = MappingProxyType({"train": 20_210, "test": 2_000})
+
+    def find(self, root: Path) -> LabelledSet:
+        """``ADEChallengeData2016`` under ``root``."""
+        from segmentation.layout import read_ade
+
+        return read_ade(root)
+
+    def names(self, found: LabelledSet) -> Sequence[str]:
+        """mmseg's names of the 150 classes."""
+        from segmentation.names import ade20k_names
+
+        return ade20k_names()
+
+    def get_data(self, root: Path) -> None:
+        """The set is fetched by hand."""
+        raise UserError(
+            "ADE20K is fetched by hand: ADEChallengeData2016.zip from the MIT scene parsing benchmark "
+            f"(sceneparsing.csail.mit.edu), unpacked so that {root / 'ADEChallengeData2016'} is there"
+        )
+
+
+class MiniAdeTask(Ade20kTask):
+    """Real photographs in ADE20K's layout, made on this machine."""
+
+    name = "mini_ade"
+    summary = "72 patchworks of real photographs in ADE20K's layout, 6 of its 150 classes, no download"
+    expected = MappingProxyType({"train": 48, "test": 24})
+
+    def find(self, root: Path) -> LabelledSet:
+        """The miniature in the cache folder (``root`` is not used)."""
+        from segmentation.layout import read_ade
+        from segmentation.mini import make
+
+        return read_ade(make(cache_dir()), self.name)
+
+    def get_data(self, root: Path) -> None:
+        """Make it."""
+        self.find(root)
+
+
+class CamvidTask(SegmentationTask):
+    """CamVid, small enough for a CPU."""
+
+    name = "camvid"
+    summary = "CamVid road scenes at 480 x 360 px: 367 / 101 / 233 images, 11 classes"
+    expected = MappingProxyType({"train": 367, "val": 101, "test": 233})
+
+    def find(self, root: Path) -> LabelledSet:
+        """``CamVid`` under ``root``."""
+        from segmentation.layout import read_camvid
+
+        return read_camvid(root)
+
+    def get_data(self, root: Path) -> None:
+        """The set is fetched by hand."""
+        raise UserError(
+            "CamVid is fetched by hand: the 480 x 360 px version with 11 classes of SegNet's tutorial, so that "
+            f"{root / 'CamVid' / 'train'} and {root / 'CamVid' / 'trainannot'} are there"
+        )
+
+
+class SegfolderTask(SegmentationTask):
+    """A user's own images and labels."""
+
+    name = "segfolder"
+    summary = "your own folder: classes.txt, images/SPLIT, labels/SPLIT (docs/segmentation.md)"
+    expected: Mapping[str, int] = MappingProxyType({})
+    official = False
+
+    def find(self, root: Path) -> LabelledSet:
+        """The folder itself."""
+        from segmentation.layout import read_own
+
+        return read_own(root)
+
+
+ADE20K = Ade20kTask()
+MINI_ADE = MiniAdeTask()
+CAMVID = CamvidTask()
+SEGFOLDER = SegfolderTask()

@@ -1,0 +1,141 @@
+"""The way of a segmentation run, through the real command, on the miniature."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.cli import main
+from foundation.files import sha256_file
+from segmentation.files import read_labels
+from segmentation.metrics import areas, scores
+from segmentation.tasks import MINI_ADE
+from tests.conftest import Bench
+from tests.engine.test_training import kill_when, only_record
+from tests.segmentation.make import save_pair, small_ade
+
+RUN = ("run", "mini_ade", "--backbone", "vit_nano", "--protocol", "semantic_fpn", "--tier", "smoke")
+
+
+@pytest.fixture(scope="module")
+def out(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mini")
+    cache = tmp_path_factory.getbasetemp() / "cache"  # the tests' own, which the fixture of that name sets later
+    done = bench(*RUN, "--out", str(folder), BENCH_CACHE=str(cache))
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
+    return folder
+
+
+def details(out: Path) -> dict[str, Any]:
+    content: dict[str, Any] = only_record(out)["result"]["details"]
+    return content
+
+
+def test_the_record(out: Path) -> None:
+    record = only_record(out)
+    assert record["status"] == "complete"
+    assert record["done"] == record["expected"] == 24
+    assert record["result"]["selection"] == {
+        "split": "none", "metric": "mIoU", "candidates": 0, "chosen": "iteration 6, the last", "value": None,
+    }  # fmt: skip
+    assert record["config"]["norm_batch"] == 8
+    assert record["neutral"]["norm"] == "BN"
+    assert set(record["result"]["metrics"]) == {"mIoU", "mIoU_all", "aAcc", "mAcc"}
+    more = details(out)
+    assert more["second_implementation"]["largest_difference"] < 1e-4
+    assert more["whole_model"]["parameters"] == record["backbone"]["parameters"]
+    assert more["whole_model"]["macs"] > 1e6
+
+
+def test_the_number_follows_from_the_kept_predictions_and_areas(out: Path) -> None:
+    (folder,) = out.glob("mini_ade/*")
+    found = MINI_ADE.find(Path("nowhere"))
+    kept = np.load(folder / "areas.npy")
+    assert kept.shape == (24, 3, 150)
+    assert sha256_file(folder / "areas.npy") == details(out)["areas"]["sha256"]
+    with (folder / "items.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for item, pair in enumerate(found.splits["test"]):
+        labels = read_labels(folder / "predictions" / f"{pair.name}.png", found.space)
+        counted = areas(labels, read_labels(pair.label, found.space), 150)
+        assert (counted == kept[item]).all()
+        assert float(rows[item]["mIoU"]) == pytest.approx(scores(counted).mIoU)
+    total = scores(kept.sum(0))
+    metrics = only_record(out)["result"]["metrics"]
+    assert metrics["mIoU"]["value"] == pytest.approx(total.mIoU)
+    assert metrics["mIoU_all"]["value"] == pytest.approx(total.mIoU_all)
+
+
+def test_kill_9_and_resume_give_the_same_result(bench: Bench, out: Path, tmp_path: Path) -> None:
+    kill_when(tmp_path, "step_00000003.pth", signal.SIGKILL, RUN)
+    assert only_record(tmp_path)["status"] == "running"
+    done = bench(*RUN, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert only_record(tmp_path)["cost"]["attempts"] == 2
+    assert only_record(tmp_path)["run_id"] == only_record(out)["run_id"]
+    assert only_record(tmp_path)["result"] == only_record(out)["result"], "metrics, areas' and items' hashes"
+
+
+def test_show_run_draws(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder,) = out.glob("mini_ade/*")
+    assert main(["show", "run", str(folder), "--json"]) == 0
+    files = [Path(name) for name in json.loads(capsys.readouterr().out)["pictures"]]
+    assert [path.name.split("_")[0] for path in files] == ["best", "median", "worst", "iou"]
+    for path in files:
+        assert np.asarray(Image.open(path)).std() > 10, "something is drawn"
+
+
+def test_a_moved_prediction_is_said(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import shutil
+
+    (folder,) = out.glob("mini_ade/*")
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    shutil.rmtree(copy / "predictions")
+    assert main(["show", "run", str(copy)]) == 0
+    assert "pictures: none: the image or the prediction of" in capsys.readouterr().out
+
+
+def test_a_bad_file_stops_the_run_in_a_loader_process(tmp_path: Path, bench: Bench) -> None:
+    small_ade(tmp_path)
+    save_pair(tmp_path, "training", "ADE_train_00000002", np.full((40, 48), 151))
+    words = ("run", "ade20k", "--backbone", "vit_nano", "--subset", "--tier", "smoke", "--data-root", str(tmp_path))
+    small = ("crop=32", "test.stride=32", "batch_size=2", "test.scale=none", "model.decode_head.channels=8")
+    done = bench(*words, "--out", str(tmp_path / "runs"), "--set", *small, "workers=1")
+    assert done.returncode == 2, done.stderr
+    said = done.stderr.strip().splitlines()
+    assert len(said) == 1, done.stderr
+    assert "ADE_train_00000002.png has label 151, but labels are 1 to 150" in said[0]
+    assert only_record(tmp_path / "runs")["status"] == "failed"
+
+
+def test_out_of_memory_says_what_to_lower(tmp_path: Path, bench: Bench) -> None:
+    done = bench(*RUN, "--out", str(tmp_path), "--set", "model.decode_head.channels=100000000000")
+    assert done.returncode == 2, done.stderr
+    assert "out of memory: take each batch in more pieces (--set accumulate=2, 4 ...)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("accumulate=8", "leaves batch norm 1 image to average over"),
+        ("test.stride=100", "test.stride 100 is above the crop 64: windows would leave gaps"),
+        ("model.decode_head.chanels=8", "did you mean model.decode_head.channels"),
+        ("crop=60", "multiples of 8 px, not 60 x 60"),
+    ],
+)
+def test_settings_that_cannot_work(
+    change: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*RUN, "--out", str(tmp_path / "runs"), "--set", change]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.rglob("record.json"))

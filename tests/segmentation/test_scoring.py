@@ -1,0 +1,84 @@
+"""Scoring label PNGs of any network on ADE20K."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from foundation.errors import DataError
+from segmentation.scoring import score_ade20k
+from tests.segmentation.make import small_ade
+
+NAME = "ADE_val_00000001"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A small set, with predictions equal to the truth except for ignored pixels."""
+    ade = small_ade(tmp_path)
+    (tmp_path / "results").mkdir()
+    for path in (ade / "annotations" / "validation").iterdir():
+        labels = np.array(Image.open(path))
+        Image.fromarray(np.maximum(labels, 1)).save(tmp_path / "results" / path.name)
+    return tmp_path
+
+
+def test_truth_scores_100(root: Path) -> None:
+    report = score_ade20k(root / "results", root, partial=True)
+    assert report.data["metrics"]["mIoU"] == report.data["metrics"]["aAcc"] == 100
+    assert report.data["images"] == 2
+    assert report.data["partial"] is True
+    assert any("PARTIAL" in line for line in report.lines)
+
+
+def test_not_all_images_give_no_number(root: Path) -> None:
+    with pytest.raises(DataError, match="2 of 2,000 predictions; the data themselves are not whole"):
+        score_ade20k(root / "results", root)
+    (root / "results" / f"{NAME}.png").unlink()
+    with pytest.raises(DataError, match=f"1 of 2,000 predictions, the first missing is {NAME}"):
+        score_ade20k(root / "results", root)
+    assert score_ade20k(root / "results", root, partial=True).data["images"] == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros((40, 48)), "has label 0; predictions are 1 to 150; if the network writes 0 to 149, add 1"),
+        (np.full((40, 48), 151), "has label 151"),
+        (np.ones((20, 24)), "is 24 x 20 px but its label file is 48 x 40; predictions are scored at the label's own"),
+        (np.ones((40, 48, 3)), "is a colour image"),
+    ],
+)
+def test_a_wrong_prediction_is_named(
+    root: Path, labels: np.ndarray[tuple[int, ...], np.dtype[np.float64]], message: str
+) -> None:
+    Image.fromarray(labels.astype(np.uint8)).save(root / "results" / f"{NAME}.png")
+    with pytest.raises(DataError, match=f"{NAME}.png {message}"):
+        score_ade20k(root / "results", root, partial=True)
+
+
+def test_a_prediction_of_no_image(root: Path) -> None:
+    shutil.copy(root / "results" / f"{NAME}.png", root / "results" / "holiday.png")
+    with pytest.raises(DataError, match=r"holiday\.png belongs to no image"):
+        score_ade20k(root / "results", root, partial=True)
+
+
+def test_no_predictions(root: Path) -> None:
+    with pytest.raises(DataError, match="there is no folder of predictions"):
+        score_ade20k(root / "nowhere", root)
+    (root / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no PNG files"):
+        score_ade20k(root / "empty", root)
+
+
+def test_a_real_networks_prediction(shared_data: Path) -> None:
+    folder = shared_data / "ade20k"
+    report = score_ade20k(folder / "ADEChallengeData2016" / "predictions" / "validation", folder, partial=True)
+    rounded = {name: round(value, 2) for name, value in report.data["metrics"].items()}
+    assert (rounded["mIoU"], rounded["mIoU_all"], rounded["aAcc"]) == (50.49, 4.04, 86.70)
+    assert report.data["classes_present"] == 12
+    assert "mIoU 50.49 % over the 12 classes present, 4.04 % over all 150" in report.lines[0]
