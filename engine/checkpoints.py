@@ -1,7 +1,8 @@
 """Checkpoints that are whole or not there, and the choice of the best epoch on the validation split.
 
 In a run's ``checkpoints`` folder: ``step_00000012.pth`` (everything, to resume; the two newest) and
-``best_00000009.pth`` (weights only, to test and to reuse with ``--checkpoint``; the two newest).
+``best_00000009.pth`` (weights only, to test and to reuse with ``--checkpoint``; the two newest). Where nothing is
+chosen, ``last_00000012.pth`` instead.
 """
 
 from __future__ import annotations
@@ -112,14 +113,15 @@ class StartGuard(Hook):
 class CheckpointHook(Hook):
     """Saves after each validation, remembers every validation, and marks the best.
 
-    Ties go to the later epoch. A checkpoint is saved after its epoch's validation (mmengine's own hook saves
+    Ties go to the later epoch; with ``choose`` off the last validation counts as the best. A checkpoint is saved after its epoch's validation (mmengine's own hook saves
     before it, and a resumed run then lacks that validation).
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, folder: Path, metric: str, higher_is_better: bool, by_epoch: bool) -> None:
+    def __init__(self, folder: Path, metric: str, higher_is_better: bool, by_epoch: bool, choose: bool = True) -> None:
         self.folder = folder
+        self.choose = choose
         self.metric = metric
         self.sign = 1 if higher_is_better else -1
         self.by_epoch = by_epoch
@@ -141,11 +143,13 @@ class CheckpointHook(Hook):
         """
         if not self.history:
             raise CheckpointError("no validation has been made, so no epoch can be chosen")
+        if not self.choose:
+            return self.history[-1]
         return max(self.history, key=lambda item: (self.sign * item.value, item.step))
 
     def best_file(self) -> Path:
         """The weights of the best validation."""
-        return self.folder / f"best_{self.best.step:08d}.pth"
+        return self.folder / f"{'best' if self.choose else 'last'}_{self.best.step:08d}.pth"
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Put our state in; leave the message hub's log buffers out (they need a pickle with classes)."""
@@ -171,7 +175,7 @@ class CheckpointHook(Hook):
         meta = {"epoch": runner.epoch, "iter": runner.iter}
         runner.save_checkpoint(str(self.folder), f"step_{step:08d}.pth", meta=meta, by_epoch=self.by_epoch)
         if runner.rank == 0:
-            for pattern in ("step_*.pth", "best_*.pth"):
+            for pattern in ("step_*.pth", "best_*.pth", "last_*.pth"):
                 for old in sorted(self.folder.glob(pattern))[:-KEPT]:
                     old.unlink()
 

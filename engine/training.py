@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch.utils.data import DataLoader, Sampler, default_collate
 
@@ -43,13 +44,15 @@ class Job:
         label: for the progress display.
         folder: the run's folder; checkpoints and logs go below it.
         model: mmengine model with a timm ``backbone``; ``loss`` and ``predict`` modes.
-        train, val, test: the splits' items.
+        train, val, test: the splits' items; without ``test`` nothing is tested here.
         metric: makes a fresh metric for a split of that many items; must give ``select`` among its values.
         select: the metric the epoch is chosen by, with its unit and direction.
         recipe: the recipe.
         seed: the run's seed.
         device: ``cpu`` or ``cuda``.
         collate: items to a batch.
+        choose: off, the last weights are taken, whatever val says.
+        hooks: of the task.
     """
 
     label: str
@@ -57,7 +60,7 @@ class Job:
     model: BaseModel
     train: Items[Any]
     val: Items[Any]
-    test: Items[Any]
+    test: Items[Any] | None
     metric: Callable[[int], BaseMetric]
     select: str
     unit: str
@@ -66,6 +69,8 @@ class Job:
     seed: int
     device: str
     collate: Callable[[list[Any]], Any] = default_collate
+    choose: bool = True
+    hooks: tuple[Hook, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,12 +93,12 @@ def train_and_test(job: Job) -> Trained:
     """
     checkpoints = job.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    keeper = CheckpointHook(checkpoints, job.select, job.higher_is_better, job.recipe.by_epoch)
-    metric = job.metric(len(job.test))
+    keeper = CheckpointHook(checkpoints, job.select, job.higher_is_better, job.recipe.by_epoch, job.choose)
+    metric = None if job.test is None else job.metric(len(job.test))
     progress = ProgressHook(job.label, job.select, job.unit)
     # mmengine prints through stdout in places; stdout is for results
     with contextlib.redirect_stdout(sys.stderr):
-        runner = _build_runner(job, metric, [keeper, progress])
+        runner = _build_runner(job, metric, [*job.hooks, keeper, progress])
         resume = newest_whole(checkpoints, say)
         if resume is not None:
             runner._resume, runner._load_from = True, str(resume)
@@ -107,7 +112,7 @@ def train_and_test(job: Job) -> Trained:
         best = load_safely(keeper.best_file())
         unwrapped(runner.model).load_state_dict(best["state_dict"], strict=True)
         began = time.monotonic()
-        outcome = runner.test()
+        outcome = {} if metric is None else runner.test()
     return Trained(
         test=outcome,
         metric=metric,
@@ -118,8 +123,12 @@ def train_and_test(job: Job) -> Trained:
     )
 
 
-def _build_runner(job: Job, test_metric: BaseMetric, hooks: list[Any]) -> CheckpointRunner:
+def _build_runner(job: Job, test_metric: BaseMetric | None, hooks: list[Any]) -> CheckpointRunner:
     recipe = job.recipe
+    test: dict[str, Any] = {}
+    if job.test is not None:
+        loader = _test_loader(job, job.test)
+        test = {"test_dataloader": loader, "test_cfg": {}, "test_evaluator": Evaluator(test_metric)}
     seed_all(job.seed)
     make_deterministic()
     train = _train_loader(job)
@@ -141,9 +150,7 @@ def _build_runner(job: Job, test_metric: BaseMetric, hooks: list[Any]) -> Checkp
         val_dataloader=_test_loader(job, job.val),
         val_cfg={},
         val_evaluator=Evaluator(job.metric(len(job.val))),
-        test_dataloader=_test_loader(job, job.test),
-        test_cfg={},
-        test_evaluator=Evaluator(test_metric),
+        **test,
         default_hooks={"checkpoint": None, "logger": {"type": "LoggerHook", "interval": 10}},
         custom_hooks=[ReseedHook(job.seed, recipe.by_epoch), StartGuard(job.model), *hooks],
         visualizer={"type": "Visualizer", "vis_backends": [{"type": TRACKERS[name]} for name in recipe.trackers]},
