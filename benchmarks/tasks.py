@@ -18,3 +18,5 @@ def _to_task(name: str, value: object) -> Task:
 
 TASKS: Registry[Task] = Registry("task", "bench.tasks", _to_task)
 TASKS.add("digits", "classification.digits:DIGITS")
+for _name in ("lasot", "mini_lasot", "trackfolder"):
+    TASKS.add(_name, f"tracking.tasks:{_name.upper()}")

@@ -113,8 +113,8 @@ class StartGuard(Hook):
 class CheckpointHook(Hook):
     """Saves after each validation, remembers every validation, and marks the best.
 
-    Ties go to the later epoch; with ``choose`` off the last validation counts as the best. A checkpoint is saved after its epoch's validation (mmengine's own hook saves
-    before it, and a resumed run then lacks that validation).
+    Ties go to the later epoch; with ``choose`` off the last validation counts as the best. A checkpoint is saved
+    after its epoch's validation (mmengine's own hook saves before it, and a resumed run then lacks that validation).
     """
 
     priority = "VERY_LOW"

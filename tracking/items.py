@@ -47,7 +47,7 @@ class PairItems:
         return self.count
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        rng = np.random.default_rng(random.getrandbits(63) if self.seed is None else (self.seed, index))  # noqa: S311
+        rng = np.random.default_rng(random.getrandbits(63) if self.seed is None else (self.seed, index))
         place = min(int(np.searchsorted(self.shares, rng.random(), side="right")), len(self.sources) - 1)
         maker = self.sources[place].maker
         pair = maker.make(rng)

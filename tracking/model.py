@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
+from mmengine.dist import all_reduce
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
@@ -112,7 +113,9 @@ class TrackerModel(BaseModel):
         maps = self._maps(self.normalised(template), self.normalised(search))
         if mode == "loss":
             if skipped is not None:
-                self.skipped += skipped.sum()
+                count = skipped.sum()
+                all_reduce(count)  # every process counts all of them
+                self.skipped += count
             return self._losses(maps, box)
         assert item is not None
         predicted = corners_of(decode(maps.score, maps))
@@ -138,7 +141,7 @@ class TrackerModel(BaseModel):
 
     def _head(self, tokens: Tensor) -> HeadMaps:
         grid = self.backbone.search_grid
-        maps: HeadMaps = self.head(tokens.transpose(1, 2).unflatten(2, (grid, grid)))
+        maps: HeadMaps = self.head(tokens.transpose(1, 2).reshape(len(tokens), -1, grid, grid))
         return maps
 
     def _losses(self, maps: HeadMaps, box: Tensor) -> dict[str, Tensor]:

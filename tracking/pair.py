@@ -55,9 +55,9 @@ def flipped(image: Image, box: Floats) -> tuple[Image, Floats]:
 def grey(image: Image) -> Image:
     """Luma in three equal channels (OpenCV's weights)."""
     luma = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    return np.repeat(np.clip(luma + 0.5, 0, 255).astype(np.uint8)[..., None], 3, 2)
+    return np.asarray(np.repeat(np.clip(luma + 0.5, 0, 255).astype(np.uint8)[..., None], 3, 2))
 
 
 def brighter(image: Image, factor: float) -> Image:
     """Every pixel times a factor, clamped."""
-    return np.clip(image.astype(np.float32) * factor + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image.astype(np.float32) * factor + 0.5, 0, 255).astype(np.uint8))

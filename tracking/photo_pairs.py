@@ -8,10 +8,11 @@ the photograph itself. All draws come from the item's seed. Ours: no paper has i
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from tracking.boxes import Floats
 from tracking.crops import Image
@@ -178,7 +179,7 @@ def _edge(rng: np.random.Generator) -> tuple[int, float] | None:
 
 def develop(rng: np.random.Generator, picture: Image) -> Image:
     """Light, contrast, colour, sharpness, noise and compression of one moment."""
-    values = picture.astype(np.float32)
+    values: NDArray[Any] = picture.astype(np.float32)
     mean = float(values.mean())
     gain, lift = rng.uniform(0.75, 1.25), rng.uniform(-20, 20)
     cast = rng.normal(1, 0.04, 3).astype(np.float32)

@@ -80,7 +80,8 @@ class Tracker:
 
     def _prepared(self, crop: Image) -> Tensor:
         pixels = torch.from_numpy(crop).permute(2, 0, 1)[None].to(self.window.device)
-        return self.model.normalised(pixels)
+        prepared: Tensor = self.model.normalised(pixels)
+        return prepared
 
 
 def rgb(image: Any) -> Image:

@@ -55,10 +55,10 @@ class Numbered(Sequence[Path]):
     """
 
     def __init__(self, folder: Path, pattern: str, count: int, first: int = 1) -> None:
-        self.folder, self.pattern, self.count, self.first = folder, pattern, count, first
+        self.folder, self.pattern, self.length, self.first = folder, pattern, count, first
 
     def __len__(self) -> int:
-        return self.count
+        return self.length
 
     @overload
     def __getitem__(self, index: int) -> Path: ...
@@ -67,7 +67,7 @@ class Numbered(Sequence[Path]):
     def __getitem__(self, index: slice) -> Sequence[Path]: ...
 
     def __getitem__(self, index: int | slice) -> Path | Sequence[Path]:
-        numbers = range(self.first, self.first + self.count)[index]
+        numbers = range(self.first, self.first + self.length)[index]
         if isinstance(numbers, range):
             return [self.folder / self.pattern.format(number) for number in numbers]
         return self.folder / self.pattern.format(numbers)
