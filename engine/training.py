@@ -33,7 +33,7 @@ from engine.progress import ProgressHook, say
 from engine.recipe import TRACKERS, Recipe
 from engine.schedule import build_schedule
 from engine.seeds import EndlessSampler, Items, ReseedHook, SeededItems, SeededSampler, seed_all
-from foundation.errors import UserError
+from foundation.errors import BenchError, UserError
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,8 @@ def train_and_test(job: Job) -> Trained:
             runner._resume, runner._load_from = True, str(resume)
         try:
             runner.train()
+        except BenchError as error:
+            raise type(error)(_own_words(error)) from error
         finally:
             progress.close()
         training = keeper.seconds
@@ -162,6 +164,12 @@ def _build_runner(job: Job, test_metric: BaseMetric | None, hooks: list[Any]) ->
         default_scope="mmengine",
         cfg={"model_wrapper_cfg": wrapper} if distributed else {},
     )
+
+
+def _own_words(error: BenchError) -> str:
+    """What an error said in the loader process it comes from: torch puts that process's trace before it."""
+    text = str(error)
+    return text.strip().splitlines()[-1].partition(": ")[2] if text.startswith("Caught ") else text
 
 
 def make_deterministic() -> None:
