@@ -16,7 +16,7 @@ from tracking.settings import Elimination
 from tracking.stream import OneStream, Remembered
 from tracking.targets import centre_cells, score_maps
 
-Supervise = Literal["predicted", "true"]
+Supervise = Literal["predicted", "centre"]
 
 
 class LossWeights(NamedTuple):
@@ -47,7 +47,8 @@ class TrackerModel(BaseModel):
         head_channels: of the head's first convolution.
         elimination: candidate elimination, or ``None``.
         own_template: the template attends to itself only and can be remembered.
-        supervise: where size and offset are taught: at the best cell ``predicted`` (OSTrack) or at the ``true`` one.
+        supervise: where size and offset are taught: at the best cell ``predicted`` (OSTrack) or at that of the true
+            ``centre``.
         weights: of the losses.
 
     Raises:
@@ -146,7 +147,7 @@ class TrackerModel(BaseModel):
 
     def _losses(self, maps: HeadMaps, box: Tensor) -> dict[str, Tensor]:
         grid = maps.score.shape[-1]
-        if self.supervise == "true":
+        if self.supervise == "centre":
             cells = centre_cells(box, grid).clamp(0, grid - 1)
             predicted = boxes_at(cells[:, 1] * grid + cells[:, 0], maps)
         else:

@@ -57,7 +57,7 @@ class TrackingRecipe(Recipe):
         head_channels: 256 in OSTrack; 64 is far cheaper.
         elimination: candidate elimination on; ``eliminate`` says where and when.
         own_template: the template attends to itself only, so that tracking computes it once.
-        supervise: size and offset are taught at the best ``predicted`` cell (OSTrack) or at the ``true`` one.
+        supervise: where size and offset are taught: the best ``predicted`` cell (OSTrack), or the true ``centre``'s.
         focal_weight, giou_weight, l1_weight: of the losses.
     """
 
@@ -83,7 +83,7 @@ class TrackingRecipe(Recipe):
     elimination: bool = False
     eliminate: Elimination = Elimination()
     own_template: bool = False
-    supervise: Literal["predicted", "true"] = "predicted"
+    supervise: Literal["predicted", "centre"] = "predicted"
     focal_weight: NonNegativeFloat = 1.0
     giou_weight: NonNegativeFloat = 2.0
     l1_weight: NonNegativeFloat = 5.0

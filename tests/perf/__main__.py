@@ -94,7 +94,14 @@ def _bare_epoch() -> float:
     return (time.perf_counter() - began) / EPOCHS
 
 
-SUITES: tuple[Callable[[], list[Line]], ...] = (command_line, lambda: [training()])
+def tracking() -> list[Line]:
+    """Each step of training and of tracking against what it is a part of, or done without."""
+    from tests.perf.tracking import parts
+
+    return [Line(what, ours, other, "ms") for what, ours, other in parts()]
+
+
+SUITES: tuple[Callable[[], list[Line]], ...] = (command_line, lambda: [training()], tracking)
 
 
 def main() -> None:

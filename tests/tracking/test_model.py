@@ -230,7 +230,7 @@ def test_losses_are_put_together_as_stated() -> None:
 
 
 def test_size_and_offset_can_be_taught_at_the_true_cell() -> None:
-    model = tracker_model(supervise="true")
+    model = tracker_model(supervise="centre")
     pixels = torch.zeros(1, 3, 128, 128)
     box = torch.tensor([[0.25, 0.25, 0.5, 0.5]])
     maps = model(*(model.normalised(part) for part in (pixels[..., :64, :64], pixels)))

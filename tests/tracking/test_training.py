@@ -19,9 +19,11 @@ import torch
 from backbones.create import create_backbone
 from engine.optim import parameter_groups
 from engine.recipe import Optimizer
+from foundation.errors import UserError
 from tests.conftest import ROOT, Bench
 from tests.tracking.make import MEAN, STD, tracker_model
 from tracking.items import PairItems, WeightedSource
+from tracking.load import evaluate_run
 from tracking.mini_lasot import mini_lasot
 from tracking.model import TrackerModel
 from tracking.pair import CropSizes, Jitter
@@ -43,9 +45,9 @@ def test_eight_pairs_are_learnt_by_heart() -> None:
     batch = torch.utils.data.default_collate([items[number] for number in range(8)])
     torch.manual_seed(0)
     trunk = create_backbone("vit_nano", checkpoint="random", num_classes=0).model
-    model = TrackerModel(trunk, 32, 64, MEAN, STD, head_channels=32).train()
+    model = TrackerModel(trunk, 32, 64, MEAN, STD, head_channels=64).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    for _ in range(200):
+    for _ in range(250):
         losses = model(**batch, mode="loss")
         optimizer.zero_grad()
         sum(value for name, value in losses.items() if "loss" in name).backward()
@@ -110,6 +112,12 @@ def test_kill_9_and_resume_give_the_same_losses_and_boxes(bench: Bench, tmp_path
     mean = sum(float(row["auc"]) for row in rows) / len(rows)
     assert first["result"]["metrics"]["auc"]["value"] == pytest.approx(mean) and len(rows) == 12
     assert not list(whole.rglob("best_*"))
+    (run,) = (path.parent for path in whole.rglob("record.json"))
+    (score,) = evaluate_run(run, mini_lasot() / "turn" / "turn-4", tmp_path / "mine")
+    assert score.boxes == rows[-1]["boxes"], "a finished run's tracker gives the same boxes elsewhere"
+    (run / "record.json").write_text((run / "record.json").read_text().replace('"tracking"', '"classification"'))
+    with pytest.raises(UserError, match="is no finished run of a tracking task"):
+        evaluate_run(run, mini_lasot(), tmp_path / "mine")
 
 
 @pytest.fixture

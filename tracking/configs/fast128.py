@@ -17,7 +17,7 @@ recipe = {
     "pairs": 2048,
     "val_pairs": 256,
     "sources": {"photos": 1.0},
-    "supervise": "true",
+    "supervise": "centre",
 }
 
 tiers = {
