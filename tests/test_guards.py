@@ -79,6 +79,18 @@ GUARDS = {
         "weights, '']",
         "tests/results/test_table.py::test_a_card_that_was_changed_is_never_averaged_with_the_old_one",
     ),
+    "an unreadable training frame stops the run": Guard(
+        "tracking/pairs.py",
+        "                if not self.skip_bad:\n                    raise\n",
+        "",
+        "tests/tracking/test_pairs.py::test_an_unreadable_frame_is_named_or_counted",
+    ),
+    "every sequence is tracked before there is a score": Guard(
+        "tracking/evaluate.py",
+        '        if not path.is_file():\n            raise DataError(f"{path} is missing: sequence {video.name} was not tracked")\n',
+        "        if not path.is_file():\n            continue\n",
+        "tests/tracking/test_tracker.py::test_finished_sequences_are_not_tracked_again",
+    ),
     "a checkpoint is loaded as plain tensors": Guard(
         "engine/checkpoints.py",
         "weights_only=True",

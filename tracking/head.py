@@ -33,7 +33,9 @@ class CentreHead(nn.Module):
 
     def forward(self, features: Tensor) -> HeadMaps:
         """Maps of (N, width, G, G) features."""
-        return HeadMaps(_squash(self.score(features))[:, 0], _squash(self.size(features)), self.offset(features))
+        return HeadMaps(
+            _squash(self.score(features))[:, 0], _squash(self.size(features)), self.offset(features).float()
+        )
 
 
 def decode(score: Tensor, maps: HeadMaps) -> Tensor:

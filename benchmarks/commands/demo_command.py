@@ -13,10 +13,13 @@ from foundation.files import write_atomic
 from results.store import scan
 from results.table import build_table, to_csv, to_markdown
 
-CELLS = tuple(
-    ("digits", backbone, protocol)
-    for protocol in ("finetune", "linear", "knn")
-    for backbone in ("vit_nano", "vit_pico")
+CELLS = (
+    *(
+        ("digits", backbone, protocol)
+        for protocol in ("finetune", "linear", "knn")
+        for backbone in ("vit_nano", "vit_pico")
+    ),
+    ("mini_lasot", "vit_nano", "fast64"),
 )
 
 

@@ -3,7 +3,7 @@
 _base_ = "fast128.py"
 
 recipe = {
-    "epochs": 8,
+    "epochs": 6,
     "pairs": 1024,
     "val_pairs": 128,
     "template_size": 32,
