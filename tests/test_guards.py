@@ -87,8 +87,8 @@ GUARDS = {
     ),
     "every sequence is tracked before there is a score": Guard(
         "tracking/evaluate.py",
-        '        if not path.is_file():\n            raise DataError(f"{path} is missing: sequence {video.name} was not tracked")\n',
-        "        if not path.is_file():\n            continue\n",
+        '            raise DataError(f"{path} is missing: sequence {video.name} was not tracked")\n',
+        "            continue\n",
         "tests/tracking/test_tracker.py::test_finished_sequences_are_not_tracked_again",
     ),
     "a checkpoint is loaded as plain tensors": Guard(

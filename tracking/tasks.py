@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.task import DataReport, Decode, MetricSpec, Outcome, Plan, Request, Task
+from foundation.errors import UserError
 
 if TYPE_CHECKING:
     from tracking.readers.sequence import Video
@@ -91,6 +92,13 @@ class LasotTask(TrackingTask):
         from tracking.sources import lasot_root
 
         return lasot.test_videos(lasot_root(root))
+
+    def get_data(self, root: Path) -> None:
+        """LaSOT is fetched by hand."""
+        raise UserError(
+            f"LaSOT is fetched by hand (its project page and HengLan/LaSOT_Evaluation_Toolkit name the places): unpack the "
+            f"category folders into {root / 'lasot'} and put the toolkit's testing_set.txt beside them"
+        )
 
     def departures(self, videos: list[Video]) -> tuple[str, ...]:
         """Another number of sequences or frames than LaSOT's."""

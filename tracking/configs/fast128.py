@@ -5,7 +5,7 @@ version = 1
 source = "ours: no paper has it (docs/tracking.md)"
 
 recipe = {
-    "epochs": 30,
+    "epochs": 28,
     "batch_size": 32,
     "optimizer": {"name": "AdamW", "lr": 4e-4, "weight_decay": 1e-4, "backbone_scale": 0.25},
     "schedule": {"name": "cosine", "warmup": 1, "end_lr": 4e-6},
@@ -15,7 +15,7 @@ recipe = {
     "search_size": 128,
     "geometry": "exact",
     "pairs": 2048,
-    "val_pairs": 256,
+    "val_pairs": 128,
     "sources": {"photos": 1.0},
     "supervise": "centre",
 }
