@@ -149,7 +149,8 @@ def _metrics(scores: Sequence[SequenceScore], bad: int | None) -> dict[str, Metr
     auc = sum(score.auc for score in scores) / len(scores)
     metrics = {"auc": Metric(value=auc, unit="%", higher_is_better=True, n=len(scores))}
     if bad is not None:
-        say(f"{bad} frames could not be read in training and were passed over; the record counts them")
+        if world()[0] == 0:
+            say(f"{bad} frames could not be read in training and were passed over; the record counts them")
         metrics["bad_frames"] = Metric(value=float(bad), unit="frames", higher_is_better=False, n=len(scores))
     return metrics
 
