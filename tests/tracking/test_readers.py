@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.cli import main
 from foundation.errors import DataError
-from tests.conftest import Bench
 from tracking.mini_lasot import mini_lasot
 from tracking.readers import lasot
 from tracking.readers.folder import folder_videos
@@ -101,21 +101,22 @@ def test_bad_data_is_one_sentence(name: str, mine: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing frame", "unreadable image"])
-def test_bad_data_through_the_command_line(name: str, mine: Path, bench: Bench) -> None:
+def test_bad_data_through_the_command_line(name: str, mine: Path, capfd: pytest.CaptureFixture[str]) -> None:
     spoil, words = BAD[name]
     spoil(mine)
-    done = bench("check", "data", "trackfolder", "--data-root", str(mine), "--all")
-    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+    assert main(["check", "data", "trackfolder", "--data-root", str(mine), "--all"]) == 2
+    said = capfd.readouterr().err
+    assert words in said and "Traceback" not in said
 
 
 @pytest.mark.parametrize("task", ["lasot", "trackfolder"])
-def test_a_wrong_root_is_one_sentence(task: str, tmp_path: Path, bench: Bench) -> None:
+def test_a_wrong_root_is_one_sentence(task: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = ("run", task, "--backbone", "vit_nano", "--out", str(tmp_path / "out"))
     (tmp_path / "empty").mkdir()
-    done = bench(*words, "--data-root", str(tmp_path / "empty"))
-    assert done.returncode == 2
+    assert main([*words, "--data-root", str(tmp_path / "empty")]) == 2
+    said = capfd.readouterr().err
     expected = {"lasot": "is not LaSOT's root: it has no testing_set.txt", "trackfolder": "no sequence at or below"}
-    assert expected[task] in done.stderr and "Traceback" not in done.stderr
+    assert expected[task] in said and "Traceback" not in said
     assert not (tmp_path / "out").exists()
 
 

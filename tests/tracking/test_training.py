@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from backbones.create import create_backbone
+from benchmarks.cli import main
 from engine.optim import parameter_groups
 from engine.recipe import Optimizer
 from foundation.errors import UserError
@@ -131,17 +132,18 @@ def damaged(tmp_path: Path) -> Path:
     return root
 
 
-def test_unreadable_training_frames_stop_the_run_or_are_counted(bench: Bench, damaged: Path, tmp_path: Path) -> None:
+def test_unreadable_training_frames_stop_the_run_or_are_counted(
+    damaged: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     words = ("run", "trackfolder", *TINY[2:], "sources.mini_lasot=0", "sources.photos=0", "sources.trackfolder=1")
     words = (*words, "epochs=1", "schedule.warmup=0", "eliminate.begin=0", "eliminate.end=1")
     words = (*words, "--data-root", str(damaged), "--out", str(tmp_path / "out"))
-    stopped = bench(*words)
-    assert stopped.returncode == 2, stopped.stderr
-    assert "cannot be read as an image; fetch it again" in stopped.stderr and ".jpg" in stopped.stderr
-    assert "Traceback" not in stopped.stderr
+    assert main(words) == 2
+    said = capfd.readouterr().err
+    assert "cannot be read as an image; fetch it again" in said and ".jpg" in said
+    assert "Traceback" not in said
     shutil.rmtree(tmp_path / "out")
-    done = bench(*words, "--set", "skip_bad=true")
-    assert done.returncode == 0, done.stderr
+    assert main([*words, "--set", "skip_bad=true"]) == 0
     counted = record_of(tmp_path / "out")["result"]["metrics"]["bad_frames"]
     assert counted["value"] > 10 and counted["unit"] == "frames"
 
