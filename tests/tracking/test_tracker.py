@@ -20,6 +20,7 @@ from tracking.mini_lasot import mini_lasot
 from tracking.pair import CropSizes
 from tracking.readers import lasot
 from tracking.readers.folder import folder_videos
+from tracking.strips import write_strip
 from tracking.success import success_auc
 from tracking.tracker import Tracker
 
@@ -178,3 +179,14 @@ def test_the_window_pulls_to_the_middle() -> None:
     x, y, w, h = tracker.update(FRAME)
     assert (x + w / 2, y + h / 2) == pytest.approx((75, 47.5)), "half a crop: 60 px; cells (8, 7) of 16: 60 and 52.5"
     assert tracker.confidence == pytest.approx(0.8)
+
+
+def test_a_strip_shows_both_boxes(tmp_path: Path) -> None:
+    (video,) = lasot.test_videos(mini_lasot())[:1]
+    write_strip(video, video.boxes + np.array([0.0, 20.0, 0.0, 0.0]), tmp_path / "strip.png", count=4)
+    picture = np.asarray(PIL.Image.open(tmp_path / "strip.png")).astype(int)
+    assert picture.shape == (180, 4 * 240, 3)
+    for part in np.split(picture, 4, axis=1):
+        assert (np.abs(part - [0, 200, 0]).sum(2) < 120).any() and (np.abs(part - [255, 0, 0]).sum(2) < 120).any()
+    with pytest.raises(DataError, match="3 boxes were given to draw"):
+        write_strip(video, video.boxes[:3], tmp_path / "x.png")
