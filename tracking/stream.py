@@ -183,10 +183,12 @@ class OneStream(nn.Module):
         return (line[:, None] * self.search_grid + line[None]).flatten()
 
     def _search_bias(self, attn: nn.Module, places: Tensor, templates: int) -> Tensor | None:
-        """Relative position bias of the search queries: none on template keys, by offset on search keys."""
+        """Relative position bias of search queries (1 or N first): none on template keys, by offset on search keys."""
         if not isinstance(attn, RelPosAttention):
             return None
-        bias = grid_bias(attn)[:, places[:, :, None], places[:, None, :]].transpose(0, 1)
+        bias = grid_bias(attn)[None]
+        if places.shape[1] < self.search_grid**2:  # the images of a batch have dropped different tokens
+            bias = bias[0][:, places[:, :, None], places[:, None, :]].transpose(0, 1)
         return functional.pad(bias, (templates, 0))
 
     def _joint_bias(self, attn: nn.Module, search: Tensor | None, templates: int) -> Tensor | None:
