@@ -150,14 +150,14 @@ def _table_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _score_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("set", metavar="SET", help="lasot, lasot_ext, got10k_val, otb100 ... (docs/scoring.md)")
+    parser.add_argument("set", metavar="SET", help="lasot, got10k_val, otb100 ..., ade20k (docs/scoring.md)")
     parser.add_argument(
         "--results",
         type=Path,
         nargs="+",
         required=True,
         metavar="DIR",
-        help="one folder a tracker, one file a sequence",
+        help="one folder a tracker, one file a sequence; ade20k: a folder of label PNGs",
     )
     parser.add_argument("--rules", choices=("official", "got10k"), default=None, help="default: official")
     parser.add_argument("--partial", action="store_true", help="score what is there; the number is marked partial")

@@ -20,5 +20,7 @@ TASKS: Registry[Task] = Registry("task", "bench.tasks", _to_task)
 TASKS.add("digits", "classification.digits:DIGITS")
 for _name in ("cifar10", "cifar100", "flowers", "pets", "aircraft", "cars", "inat18", "imagenet", "imagefolder"):
     TASKS.add(_name, f"classification.images.tasks:{_name.upper()}")
+for _name in ("lasot", "mini_lasot", "trackfolder"):
+    TASKS.add(_name, f"tracking.tasks:{_name.upper()}")
 for _name in ("ade20k", "camvid", "mini_ade", "segfolder"):
     TASKS.add(_name, f"segmentation.tasks:{_name.upper()}")

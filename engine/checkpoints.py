@@ -111,25 +111,33 @@ class StartGuard(Hook):
 
 
 class CheckpointHook(Hook):
-    """Saves after each validation, remembers every validation, and marks the best; without a metric, the last.
+    """Saves after each validation, remembers every validation, and marks the best, or the last where none is chosen.
 
     Ties go to the later epoch. A checkpoint is saved after its epoch's validation (mmengine's own hook saves
     before it, and a resumed run then lacks that validation).
 
     Args:
         folder: where checkpoints go.
-        metric: the validation's metric that is decided by; ``None``: no validation, the last weights are taken.
+        metric: the validation's metric that is decided by; ``None``: there is no validation.
         higher_is_better: its direction.
         by_epoch: whether lengths are in epochs, not iterations.
         interval: epochs or iterations between checkpoints where there is no validation.
+        choose: off, the last weights are taken, whatever the validations say.
     """
 
     priority = "VERY_LOW"
 
     def __init__(
-        self, folder: Path, metric: str | None, higher_is_better: bool, by_epoch: bool, interval: int = 1
+        self,
+        folder: Path,
+        metric: str | None,
+        higher_is_better: bool,
+        by_epoch: bool,
+        interval: int = 1,
+        choose: bool = True,
     ) -> None:
         self.folder = folder
+        self.choose = choose and metric is not None
         self.metric = metric
         self.sign = 1 if higher_is_better else -1
         self.by_epoch = by_epoch
@@ -152,13 +160,13 @@ class CheckpointHook(Hook):
         """
         if not self.history:
             raise CheckpointError("no validation has been made, so no epoch can be chosen")
-        if self.metric is None:
+        if not self.choose:
             return self.history[-1]
         return max(self.history, key=lambda item: (self.sign * item.value, item.step))
 
     def best_file(self) -> Path:
         """The weights of the best validation, or the last ones."""
-        return self.folder / f"{'last' if self.metric is None else 'best'}_{self.best.step:08d}.pth"
+        return self.folder / f"{'best' if self.choose else 'last'}_{self.best.step:08d}.pth"
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Put our state in; leave the message hub's log buffers out (they need a pickle with classes)."""

@@ -101,15 +101,17 @@ def parameter_groups(model: nn.Module, recipe: Recipe, backbone: str = "backbone
     # a trunk with a classifier of its own has the head's level already
     top = max(ids.values(), default=0) + (0 if getattr(trunk, "num_classes", 0) else 1)
     undecayed = {f"{backbone}.{name}" for name in _undecayed(trunk)}
-    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    groups: dict[tuple[int, bool, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        depth = ids.get(name.removeprefix(inside), top) if name.startswith(inside) else top
-        decayed = parameter.ndim > 1 and name not in undecayed
-        lr = setting.lr * setting.layer_decay ** (top - depth)
+        of_trunk = name.startswith(inside)
+        depth = ids.get(name.removeprefix(inside), top) if of_trunk else top
+        decayed = setting.decay_all or (parameter.ndim > 1 and name not in undecayed)
+        lr = setting.lr * setting.layer_decay ** (top - depth) * (setting.backbone_scale if of_trunk else 1.0)
         decay = setting.weight_decay if decayed else 0.0
-        group = groups.setdefault((depth, decayed), {"params": [], "names": [], "lr": lr, "weight_decay": decay})
+        empty: dict[str, Any] = {"params": [], "names": [], "lr": lr, "weight_decay": decay}
+        group = groups.setdefault((depth, decayed, of_trunk and setting.backbone_scale != 1), empty)
         group["params"].append(parameter)
         group["names"].append(name)
     return list(groups.values())

@@ -45,7 +45,8 @@ class Optimizer(Strict):
     """Optimiser and its parameter groups. ``lr`` is for the recipe's whole batch, not for 256 images.
 
     ``layer_decay``: learning rate of block i is multiplied by ``layer_decay ** (layers above it)``; 1 = off.
-    One-dimensional parameters, position embeddings and class tokens are never decayed.
+    ``backbone_scale``: the backbone's learning rate is multiplied by it. One-dimensional parameters, position
+    embeddings and class tokens are not decayed, unless ``decay_all`` says so.
     """
 
     name: Literal["AdamW", "SGD"]
@@ -55,6 +56,8 @@ class Optimizer(Strict):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = True
     layer_decay: float = Field(default=1.0, gt=0, le=1)
+    backbone_scale: PositiveFloat = 1.0
+    decay_all: bool = False
 
 
 class Schedule(Strict):

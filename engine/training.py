@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch.utils.data import DataLoader, Sampler, default_collate
 
@@ -43,13 +44,16 @@ class Job:
         label: for the progress display.
         folder: the run's folder; checkpoints and logs go below it.
         model: mmengine model with a timm ``backbone``; ``loss`` and ``predict`` modes.
-        train, val, test: the splits' items; without ``val`` nothing is chosen and the last weights are taken.
+        train, val, test: the splits' items; without ``val`` nothing is validated or chosen, without ``test`` the task
+            tests by itself.
         metric: makes a fresh metric for a split of that many items; must give ``select`` among its values.
         select: the metric the epoch is chosen by, with its unit and direction.
         recipe: the recipe.
         seed: the run's seed.
         device: ``cpu`` or ``cuda``.
         collate: items to a batch.
+        choose: off, the last weights are taken, whatever val says.
+        hooks: of the task.
     """
 
     label: str
@@ -57,7 +61,7 @@ class Job:
     model: BaseModel
     train: Items[Any]
     val: Items[Any] | None
-    test: Items[Any]
+    test: Items[Any] | None
     metric: Callable[[int], BaseMetric]
     select: str
     unit: str
@@ -66,6 +70,8 @@ class Job:
     seed: int
     device: str
     collate: Callable[[list[Any]], Any] = default_collate
+    choose: bool = True
+    hooks: tuple[Hook, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,11 +103,11 @@ def train(job: Job) -> Trained:
     checkpoints = job.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     recipe, select = job.recipe, job.select if job.val is not None else None
-    keeper = CheckpointHook(checkpoints, select, job.higher_is_better, recipe.by_epoch, recipe.val_interval)
+    keeper = CheckpointHook(checkpoints, select, job.higher_is_better, recipe.by_epoch, recipe.val_interval, job.choose)
     progress = ProgressHook(job.label, job.select, job.unit)
     # mmengine prints through stdout in places; stdout is for results
     with in_a_sentence(), contextlib.redirect_stdout(sys.stderr):
-        runner = _build_trainer(job, [keeper, progress])
+        runner = _build_trainer(job, [*job.hooks, keeper, progress])
         resume = newest_whole(checkpoints, say)
         if resume is not None:
             runner._resume, runner._load_from = True, str(resume)
@@ -112,12 +118,13 @@ def train(job: Job) -> Trained:
         seconds = keeper.seconds
         if world()[1] > 1:
             torch.distributed.barrier()
-    chosen, count = (keeper.best, len(keeper.history)) if select else (None, 0)
-    return Trained(chosen, count, keeper.best_file(), seconds)
+    count = len(keeper.history) if select else 0
+    return Trained(keeper.best if keeper.choose else None, count, keeper.best_file(), seconds)
 
 
 def test(job: Job, weights: Path) -> Tested:
     """Read the test split once with these weights."""
+    assert job.test is not None, "a task without test items tests by itself"
     best = load_safely(weights)
     metric = job.metric(len(job.test))
     with in_a_sentence(), contextlib.redirect_stdout(sys.stderr):

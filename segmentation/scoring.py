@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +11,9 @@ import numpy as np
 import torch
 
 from engine.progress import say
-from foundation.errors import DataError
+from foundation.environment import data_root
+from foundation.errors import DataError, UserError
+from foundation.files import write_atomic
 from segmentation.evaluation import compare, count_twice
 from segmentation.files import read_labels, read_numbers
 from segmentation.labels import LabelSpace
@@ -26,6 +30,28 @@ class Report(NamedTuple):
 
     data: dict[str, Any]
     lines: list[str]
+
+    @property
+    def text(self) -> str:
+        """The lines as one text."""
+        return "\n".join(self.lines)
+
+
+def score(options: Namespace) -> Report:
+    """``bench score ade20k``, from the command line's options.
+
+    Raises:
+        UserError: options that only trackers have, or several folders.
+    """
+    for name in ("rules", "int", "plots", "by"):
+        if getattr(options, name, None):
+            raise UserError(f"bench score ade20k has no --{name}")
+    if len(options.results) != 1:
+        raise UserError(f"bench score ade20k takes one folder of predictions, not {len(options.results)}")
+    report = score_ade20k(options.results[0], data_root(options.data_root), options.partial)
+    if options.out is not None:
+        write_atomic(options.out, json.dumps(report.data, indent=2, allow_nan=False) + "\n")
+    return report
 
 
 def score_ade20k(results: Path, data_root: Path, partial: bool = False) -> Report:

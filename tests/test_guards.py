@@ -115,6 +115,18 @@ GUARDS = {
         "values = [accuracies(scores, len(scores)) for scores in rows]",
         "tests/classification/test_lowshot.py::test_a_draw_with_a_missing_item_has_no_number",
     ),
+    "an unreadable training frame stops the run": Guard(
+        "tracking/pairs.py",
+        "                if not self.skip_bad:\n                    raise\n",
+        "",
+        "tests/tracking/test_pairs.py::test_an_unreadable_frame_is_named_or_counted",
+    ),
+    "every sequence is tracked before there is a score": Guard(
+        "tracking/evaluate.py",
+        '            raise DataError(f"{path} is missing: sequence {video.name} was not tracked")\n',
+        "            continue\n",
+        "tests/tracking/test_tracker.py::test_finished_sequences_are_not_tracked_again",
+    ),
     "a checkpoint is loaded as plain tensors": Guard(
         "engine/checkpoints.py",
         "weights_only=True",

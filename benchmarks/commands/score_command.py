@@ -21,6 +21,7 @@ SCORERS = {
     "nfs": _TRACKING,
     "got10k_test": _SERVER,
     "trackingnet": _SERVER,
+    "ade20k": "segmentation.scoring:score",
 }
 """A set's name and its scorer "module:function": takes the options, returns what has ``data`` and ``text``."""
 

@@ -69,3 +69,10 @@ def test_state_travels_through_a_checkpoint(tmp_path: Path) -> None:
     second.after_load_checkpoint(None, checkpoint)
     assert second.history == first.history
     assert second.seconds >= checkpoint["bench"]["seconds"]
+
+
+def test_where_nothing_is_chosen_the_last_weights_count(tmp_path: Path) -> None:
+    made = CheckpointHook(tmp_path, "m", True, by_epoch=True, choose=False)
+    made.history = [Validation(1, 3.0), Validation(2, 9.0), Validation(3, 1.0)]
+    assert made.best.step == 3
+    assert made.best_file() == tmp_path / "last_00000003.pth"

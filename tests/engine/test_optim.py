@@ -93,3 +93,13 @@ def test_precision() -> None:
         assert model.backbone(torch.randn(1, 3, 160, 160)).dtype == torch.bfloat16
     with pytest.raises(UserError, match="precision fp16 needs a GPU"):
         build_optimizer(model, recipe(precision="fp16"), "cpu")
+
+
+def test_the_backbones_rate_is_scaled_and_everything_may_decay() -> None:
+    model = nn.Module()
+    model.backbone, model.head = nn.Linear(3, 3), nn.Linear(3, 3)
+    setting = {"name": "AdamW", "lr": 1e-2, "weight_decay": 0.1, "backbone_scale": 0.1, "decay_all": True}
+    groups = parameter_groups(model, recipe(optimizer=setting))
+    found = {name: (group["lr"], group["weight_decay"]) for group in groups for name in group["names"]}
+    expected = {"backbone.weight": 1e-3, "backbone.bias": 1e-3, "head.weight": 1e-2, "head.bias": 1e-2}
+    assert found == {name: (pytest.approx(lr), 0.1) for name, lr in expected.items()}

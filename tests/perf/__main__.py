@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.output import columns, write
-from tests.perf import finetune, probe, slide
+from tests.perf import finetune, probe, slide, tracking
 from tests.perf.line import Line
 
 
@@ -83,6 +83,7 @@ SUITES: tuple[Callable[[], list[Line]], ...] = (
     finetune.suite,
     probe.suite,
     slide.suite,
+    tracking.suite,
 )
 
 

@@ -1,0 +1,173 @@
+"""Training: eight pairs learnt by heart, kill and resume, unreadable frames, what the engine was given for it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from backbones.create import create_backbone
+from benchmarks.cli import main
+from engine.optim import parameter_groups
+from engine.recipe import Optimizer
+from foundation.errors import UserError
+from tests.conftest import ROOT, Bench
+from tests.tracking.make import MEAN, STD, tracker_model
+from tracking.items import PairItems, WeightedSource
+from tracking.load import evaluate_run
+from tracking.mini_lasot import mini_lasot
+from tracking.model import TrackerModel
+from tracking.pair import CropSizes, Jitter
+from tracking.pairs import Augmentation, VideoPairs
+from tracking.readers.lasot import train_videos
+from tracking.settings import Elimination
+
+TINY = (
+    *("run", "mini_lasot", "--backbone", "vit_pico", "--protocol", "fast64", "--tier", "smoke"),
+    *("--set", "epochs=3", "pairs=48", "val_pairs=8", "batch_size=16", "head_channels=16"),
+    *("sources.mini_lasot=1", "elimination=true", "eliminate.blocks=[1]", "eliminate.begin=1", "eliminate.end=2"),
+)
+
+
+def test_eight_pairs_are_learnt_by_heart() -> None:
+    """The whole chain from files to boxes: IoU above 0.9 on what was trained on, with OSTrack's own losses."""
+    maker = VideoPairs(train_videos(mini_lasot()), CropSizes(32, 64, 2.0, 4.0), Jitter(2.0, 0.2), 48, Augmentation())
+    items = PairItems([WeightedSource(maker, 1.0)], 8, seed=5)
+    batch = torch.utils.data.default_collate([items[number] for number in range(8)])
+    torch.manual_seed(0)
+    trunk = create_backbone("vit_nano", checkpoint="random", num_classes=0).model
+    model = TrackerModel(trunk, 32, 64, MEAN, STD, head_channels=64).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    for _ in range(250):
+        losses = model(**batch, mode="loss")
+        optimizer.zero_grad()
+        sum(value for name, value in losses.items() if "loss" in name).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    with torch.no_grad():
+        overlaps = [outcome.iou for outcome in model.eval()(**batch, mode="predict")]
+    assert sum(overlaps) / 8 > 0.9, overlaps
+
+
+def record_of(out: Path) -> dict[str, Any]:
+    (path,) = out.rglob("record.json")
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def last(out: Path) -> tuple[dict[str, torch.Tensor], list[list[float]]]:
+    """The last weights, and every validation."""
+    (weights,), (state,) = list(out.rglob("last_00000003.pth")), list(out.rglob("step_00000003.pth"))
+    return torch.load(weights, weights_only=True)["state_dict"], torch.load(state, weights_only=True)["bench"][
+        "history"
+    ]
+
+
+def kill_when(out: Path, pattern: str) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", *TINY, "--out", str(out)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 240
+    while not list(out.rglob(pattern)):
+        assert child.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait(60)
+
+
+def test_kill_9_and_resume_give_the_same_losses_and_boxes(bench: Bench, tmp_path: Path) -> None:
+    """Killed once in training and once between two tracked sequences."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    done = bench(*TINY, "--out", str(whole))
+    assert done.returncode == 0, done.stderr
+    kill_when(cut, "step_00000001.pth")
+    kill_when(cut, "tracked/drift-3.txt")
+    tracked = len(list(cut.rglob("tracked/*-?.txt")))
+    assert 0 < tracked < 12, "killed in the middle of tracking"
+    again = bench(*TINY, "--out", str(cut))
+    assert again.returncode == 0, again.stderr
+    first, second = record_of(whole), record_of(cut)
+    assert second["result"] == first["result"], "the score and the hash of every sequence's boxes"
+    assert second["cost"]["attempts"] == 3
+    (weights, history), (cut_weights, cut_history) = last(whole), last(cut)
+    assert history == cut_history and len(history) == 3
+    assert all(torch.equal(value, cut_weights[name]) for name, value in weights.items()), "so were the losses"
+    selection = first["result"]["selection"]
+    assert (selection["split"], selection["chosen"]) == ("none", "the last weights, after 3 epochs")
+    (items,) = whole.rglob("items.csv")
+    rows = list(csv.DictReader(items.open()))
+    mean = sum(float(row["AUC"]) for row in rows) / len(rows)
+    assert first["result"]["metrics"]["AUC"]["value"] == pytest.approx(mean) and len(rows) == 12
+    assert not list(whole.rglob("best_*"))
+    (run,) = (path.parent for path in whole.rglob("record.json"))
+    (score,) = evaluate_run(run, mini_lasot() / "turn" / "turn-4", tmp_path / "mine")
+    assert score.boxes == rows[-1]["boxes"], "a finished run's tracker gives the same boxes elsewhere"
+    (run / "record.json").write_text((run / "record.json").read_text().replace('"tracking"', '"classification"'))
+    with pytest.raises(UserError, match="is no finished run of a tracking task"):
+        evaluate_run(run, mini_lasot(), tmp_path / "mine")
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A user's folder whose training frames are half unreadable."""
+    root = tmp_path / "mine"
+    for split, source in (("train", "drift-1"), ("test", "drift-3")):
+        shutil.copytree(mini_lasot() / "drift" / source, root / split / "ball")
+    for number in range(2, 49, 2):
+        (root / "train" / "ball" / "img" / f"{number:08d}.jpg").write_bytes(b"not an image")
+    return root
+
+
+def test_unreadable_training_frames_stop_the_run_or_are_counted(
+    damaged: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ("run", "trackfolder", *TINY[2:], "sources.mini_lasot=0", "sources.photos=0", "sources.trackfolder=1")
+    words = (*words, "epochs=1", "schedule.warmup=0", "eliminate.begin=0", "eliminate.end=1")
+    words = (*words, "--data-root", str(damaged), "--out", str(tmp_path / "out"))
+    assert main(words) == 2
+    said = capfd.readouterr().err
+    assert "cannot be read as an image; fetch it again" in said and ".jpg" in said
+    assert "Traceback" not in said
+    shutil.rmtree(tmp_path / "out")
+    assert main([*words, "--set", "skip_bad=true"]) == 0
+    counted = record_of(tmp_path / "out")["result"]["metrics"]["bad_frames"]
+    assert counted["value"] > 10 and counted["unit"] == "frames"
+
+
+def test_the_backbone_learns_more_slowly_and_everything_decays() -> None:
+    class Recipe:
+        optimizer = Optimizer(name="AdamW", lr=4e-4, weight_decay=1e-4, backbone_scale=0.1, decay_all=True)
+
+    model = tracker_model("vit_pico")
+    groups = parameter_groups(model, Recipe())  # type: ignore[arg-type]
+    rates = {name: group["lr"] for group in groups for name in group["names"]}
+    assert rates["backbone.vit.blocks.0.attn.qkv.weight"] == rates["backbone.search_positions"] == pytest.approx(4e-5)
+    assert rates["head.score.0.weight"] == pytest.approx(4e-4)
+    assert {group["weight_decay"] for group in groups} == {1e-4}
+    assert set(rates) == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert "backbone.vit.cls_token" not in rates
+
+
+def test_the_elimination_follows_the_epoch() -> None:
+    from tracking.protocols import EliminationHook
+
+    class Runner:
+        epoch, iter = 60, 3
+
+    model = tracker_model(elimination=Elimination())
+    EliminationHook(model, Elimination(), by_epoch=True).before_train_iter(Runner(), 0)
+    assert model.training_keep == pytest.approx(0.85)

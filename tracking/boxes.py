@@ -1,0 +1,76 @@
+"""Boxes as (x, y, w, h): the top-left corner and the size, in pixels of the image, as floats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundation.errors import DataError
+
+Floats = NDArray[np.float64]
+BoxLike = Sequence[float] | NDArray[Any]
+
+MARGIN = 10
+"""Pixels of a predicted box that stay inside the image, and its least side (OSTrack)."""
+
+
+def clip_box(box: BoxLike, width: int, height: int, margin: int = MARGIN) -> Floats:
+    """A predicted box moved into an image, as OSTrack does after each frame.
+
+    x1 goes into [0, width - margin], x2 into [margin, width], y alike; sides are at least ``margin``.
+
+    >>> clip_box((-20, -30, 50, 60), 640, 480).tolist()
+    [0.0, 0.0, 30.0, 30.0]
+    """
+    x, y, w, h = (float(value) for value in box)
+    left, top = min(max(0.0, x), width - margin), min(max(0.0, y), height - margin)
+    right, bottom = min(max(float(margin), x + w), width), min(max(float(margin), y + h), height)
+    return np.array([left, top, max(margin, right - left), max(margin, bottom - top)], np.float64)
+
+
+def iou(first: Floats, second: Floats) -> Floats:
+    """Intersection over union of boxes (..., 4) pair by pair, in [0, 1]; 0 where a box has no area.
+
+    >>> iou(np.array([0.0, 0.0, 2.0, 2.0]), np.array([1.0, 0.0, 2.0, 2.0])).round(4).tolist()
+    0.3333
+    """
+    corner = np.maximum(first[..., :2], second[..., :2])
+    end = np.minimum(first[..., :2] + first[..., 2:], second[..., :2] + second[..., 2:])
+    common = np.prod(np.clip(end - corner, 0, None), axis=-1)
+    areas = np.prod(np.clip(first[..., 2:], 0, None), axis=-1) + np.prod(np.clip(second[..., 2:], 0, None), axis=-1)
+    union = areas - common
+    ratio = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    # round-off would let a box's overlap with itself exceed 1
+    return np.asarray(np.clip(ratio, 0.0, 1.0), np.float64)
+
+
+def require_first_box(box: BoxLike, width: int, height: int, where: str) -> Floats:
+    """The box a tracker starts from, if one can start from it.
+
+    Args:
+        box: as given.
+        width, height: of the first frame, pixels.
+        where: what the box belongs to, for the message.
+
+    Raises:
+        DataError: not four finite numbers, no area, or outside the frame.
+    """
+    values = np.asarray(box, np.float64)
+    if values.shape != (4,) or not np.isfinite(values).all():
+        raise DataError(f"{where}: the first box {_text(box)} is not four finite numbers x, y, w, h; correct it")
+    x, y, w, h = values.tolist()
+    if w <= 0 or h <= 0:
+        raise DataError(f"{where}: the first box {_text(box)} has no area; give a box x, y, w, h with w and h above 0")
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        raise DataError(
+            f"{where}: the first box {_text(box)} lies outside the frame of {width} x {height} px; boxes are "
+            "x, y, w, h from the top-left corner"
+        )
+    return values
+
+
+def _text(box: BoxLike) -> str:
+    return "(" + ", ".join(f"{float(value):g}" for value in np.ravel(np.asarray(box, np.float64))) + ")"

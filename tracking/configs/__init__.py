@@ -1,0 +1,1 @@
+"""Protocols of tracking, one file each."""

@@ -1,0 +1,29 @@
+"""OSTrack at 256 px without candidate elimination (arXiv 2203.11991, experiments/ostrack/vitb_256_mae_32x4_ep300)."""
+
+version = 1
+
+source = "OSTrack at 33b5e125; wangsr126/MAE-Lite at a5d1a74, TRACKING.md, differs in backbone and weights only"
+
+recipe = {
+    "epochs": 300,
+    "batch_size": 128,
+    "optimizer": {"name": "AdamW", "lr": 4e-4, "weight_decay": 1e-4, "backbone_scale": 0.1, "decay_all": True},
+    "schedule": {"name": "step", "milestones": [240], "gamma": 0.1},
+    "clip_grad": 0.1,
+    "workers": 8,
+    "template_size": 128,
+    "search_size": 256,
+    "template_factor": 2.0,
+    "search_factor": 4.0,
+    "centre_jitter": 3.0,
+    "scale_jitter": 0.25,
+    "pairs": 60_000,
+    "val_pairs": 1_000,
+    "sources": {"lasot": 1.0, "got10k": 1.0, "coco": 1.0, "trackingnet": 1.0},
+    "drop_path": 0.1,
+}
+
+tiers = {
+    "smoke": {"epochs": 1, "pairs": 256, "val_pairs": 64, "schedule.milestones": [1]},
+    "short": {"epochs": 30, "schedule.milestones": [24]},
+}

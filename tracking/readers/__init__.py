@@ -1,0 +1,1 @@
+"""Readers of tracking data sets in the layouts they ship in."""

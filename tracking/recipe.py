@@ -1,0 +1,101 @@
+"""The recipe of a tracking protocol."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from engine.recipe import Recipe, Strict
+from tracking.pair import CropSizes, Jitter
+from tracking.pairs import Augmentation
+from tracking.settings import Elimination
+
+
+class Sources(Strict):
+    """Weights of the training sets; 0 leaves one out.
+
+    ``photos``: pairs made of embedded photographs. ``mini_lasot``: its training split. The others stand below the
+    data root: ``lasot``, ``got10k``, ``trackingnet``, ``coco``; ``trackfolder``: the user's ``train`` folder.
+    """
+
+    photos: NonNegativeFloat = 0.0
+    mini_lasot: NonNegativeFloat = 0.0
+    lasot: NonNegativeFloat = 0.0
+    got10k: NonNegativeFloat = 0.0
+    trackingnet: NonNegativeFloat = 0.0
+    coco: NonNegativeFloat = 0.0
+    trackfolder: NonNegativeFloat = 0.0
+
+    @model_validator(mode="after")
+    def _some(self) -> Sources:
+        if not self.used():
+            raise ValueError("all weights are 0; training needs at least one source")
+        return self
+
+    def used(self) -> dict[str, float]:
+        """The sources with a weight."""
+        return {name: weight for name, weight in self.model_dump().items() if weight > 0}
+
+
+class TrackingRecipe(Recipe):
+    """Adds crops, pairs, the network's options and the losses to a recipe.
+
+    Attributes:
+        template_size, search_size: sides of the crops, pixels; multiples of the patch.
+        template_factor, search_factor: how many times the target's side (square root of its area) a crop shows.
+        geometry: ``ostrack`` or ``exact``, see ``tracking.crops``.
+        centre_jitter, scale_jitter: of the search region in training.
+        pairs: in an epoch.
+        val_pairs: watched while training; nothing is chosen by them.
+        gap: furthest distance of the two frames of a pair.
+        sources: training sets and their weights.
+        got10k_exclude: file with GOT-10k sequences to leave out.
+        grey, flip, frame_flip, brightness: augmentation of video pairs.
+        skip_bad: pass over unreadable frames and count them in the record, instead of stopping.
+        drop_path: stochastic depth of the last block.
+        head_channels: 256 in OSTrack; 64 is far cheaper.
+        elimination: candidate elimination on; ``eliminate`` says where and when.
+        own_template: the template attends to itself only, so that tracking computes it once.
+        supervise: where size and offset are taught: the best ``predicted`` cell (OSTrack), or the true ``centre``'s.
+        focal_weight, giou_weight, l1_weight: of the losses.
+    """
+
+    template_size: PositiveInt
+    search_size: PositiveInt
+    template_factor: PositiveFloat = 2.0
+    search_factor: PositiveFloat = 4.0
+    geometry: Literal["ostrack", "exact"] = "ostrack"
+    centre_jitter: NonNegativeFloat = 3.0
+    scale_jitter: NonNegativeFloat = 0.25
+    pairs: PositiveInt
+    val_pairs: PositiveInt
+    gap: PositiveInt = 200
+    sources: Sources
+    got10k_exclude: str | None = None
+    grey: float = Field(default=0.05, ge=0, le=1)
+    flip: float = Field(default=0.5, ge=0, le=1)
+    frame_flip: float = Field(default=0.5, ge=0, le=1)
+    brightness: float = Field(default=0.2, ge=0, le=1)
+    skip_bad: bool = False
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    head_channels: PositiveInt = Field(default=256, multiple_of=8)
+    elimination: bool = False
+    eliminate: Elimination = Elimination()
+    own_template: bool = False
+    supervise: Literal["predicted", "centre"] = "predicted"
+    focal_weight: NonNegativeFloat = 1.0
+    giou_weight: NonNegativeFloat = 2.0
+    l1_weight: NonNegativeFloat = 5.0
+
+    def crop_sizes(self) -> CropSizes:
+        """How crops are cut."""
+        return CropSizes(self.template_size, self.search_size, self.template_factor, self.search_factor, self.geometry)
+
+    def jitter(self) -> Jitter:
+        """How the search region misses the target."""
+        return Jitter(self.centre_jitter, self.scale_jitter)
+
+    def augmentation(self) -> Augmentation:
+        """What is done to video pairs."""
+        return Augmentation(self.grey, self.flip, self.frame_flip, self.brightness)

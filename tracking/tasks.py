@@ -1,0 +1,159 @@
+"""The tracking tasks: LaSOT, its embedded miniature, and a user's own folders."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from engine.task import DataReport, Decode, MetricSpec, Outcome, Plan, Request, Task
+from foundation.errors import UserError
+
+if TYPE_CHECKING:
+    from tracking.readers.sequence import Video
+
+PROTOCOLS = ("ostrack256_ce", "ostrack256", "ostrack384", "fast128", "fast64")
+
+
+class TrackingTask(Task):
+    """Train a one-stream tracker by a protocol, then track the task's test sequences."""
+
+    domain = "tracking"
+    metrics = tuple(MetricSpec(name, "%", True) for name in ("AUC", "P", "P_norm", "OP50", "OP75"))
+
+    @abstractmethod
+    def test_videos(self, root: Path) -> list[Video]:
+        """The sequences that are scored.
+
+        Raises:
+            DataError: naming the file and the mend.
+        """
+
+    def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
+        """Layout, counts and labels; frames as far as ``decode`` says (``sample``: the first of each sequence)."""
+        from tracking.readers.sequence import fingerprint
+
+        videos = self.test_videos(root)
+        check_frames(videos, decode)
+        return DataReport(fingerprint(videos), {"test": len(videos)}, self.notes(videos), self.departures(videos))
+
+    def notes(self, videos: list[Video]) -> tuple[str, ...]:
+        """What a reader should know."""
+        return (f"{sum(len(video.frames) for video in videos)} frames; the fingerprint covers boxes and labels",)
+
+    def departures(self, videos: list[Video]) -> tuple[str, ...]:
+        """How the sequences differ from the official ones."""
+        return ()
+
+    def plan(self, request: Request, data: DataReport) -> Plan:
+        """Resolve ``configs/<protocol>.py``."""
+        from tracking.protocols import resolve
+
+        return resolve(request, data)
+
+    def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
+        """Train, track and score in ``out``."""
+        from tracking.protocols import carry_out
+
+        return carry_out(request, plan, self.test_videos(request.data_root), out, self)
+
+
+def check_frames(videos: list[Video], decode: Decode) -> None:
+    """Open the first frame of every sequence, or all of them.
+
+    Raises:
+        DataError: one cannot be read or is of another size.
+    """
+    if decode == "none":
+        return
+    from tracking.boxes import require_first_box
+    from tracking.evaluate import frames_of
+
+    for video in videos:
+        for number, frame in enumerate(frames_of(video)):
+            if number == 0:
+                require_first_box(video.boxes[0], frame.shape[1], frame.shape[0], f"sequence {video.name}")
+            if decode == "sample":
+                break
+
+
+class LasotTask(TrackingTask):
+    """LaSOT's 280 test sequences."""
+
+    name = "lasot"
+    summary = "LaSOT, protocol II: 280 test sequences, 685,360 frames"
+    protocols = PROTOCOLS
+    expected = MappingProxyType({"test": 280})
+
+    def test_videos(self, root: Path) -> list[Video]:
+        """``<root>/lasot`` (or ``root`` itself) with ``testing_set.txt`` and the category folders."""
+        from tracking.readers import lasot
+        from tracking.sources import lasot_root
+
+        return lasot.test_videos(lasot_root(root))
+
+    def get_data(self, root: Path) -> None:
+        """LaSOT is fetched by hand."""
+        raise UserError(
+            f"LaSOT is fetched by hand (its project page and HengLan/LaSOT_Evaluation_Toolkit name the places): unpack "
+            f"the category folders into {root / 'lasot'} and put the toolkit's testing_set.txt beside them"
+        )
+
+    def departures(self, videos: list[Video]) -> tuple[str, ...]:
+        """Another number of sequences or frames than LaSOT's."""
+        frames = sum(len(video.frames) for video in videos)
+        if (len(videos), frames) == (280, 685_360):
+            return ()
+        return (f"{len(videos)} test sequences with {frames:,} frames, LaSOT has 280 with 685,360",)
+
+
+class MiniLasotTask(TrackingTask):
+    """The embedded miniature; always there."""
+
+    name = "mini_lasot"
+    summary = "24 made-up sequences of real photographs in LaSOT's layout, 12 to test: exact boxes, always there"
+    protocols = ("fast128", *(name for name in PROTOCOLS if name != "fast128"))
+    expected = MappingProxyType({"test": 12})
+
+    def test_videos(self, root: Path) -> list[Video]:
+        """Made on first use (``root`` is not used)."""
+        from tracking.mini_lasot import mini_lasot
+        from tracking.readers import lasot
+
+        return lasot.test_videos(mini_lasot())
+
+    def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
+        """As the others, and the fingerprint covers every pixel."""
+        from dataclasses import replace
+
+        from tracking.mini_lasot import mini_lasot
+        from tracking.sources import files_fingerprint
+
+        report = super().check_data(root, decode)
+        return replace(report, fingerprint=files_fingerprint(mini_lasot()))
+
+    def notes(self, videos: list[Video]) -> tuple[str, ...]:
+        """Where it comes from."""
+        return ("photographs of scikit-image and scikit-learn; test and training share none",)
+
+
+class TrackfolderTask(TrackingTask):
+    """A user's own sequences."""
+
+    name = "trackfolder"
+    summary = "your own sequences: folders of images with a groundtruth.txt each, at --data-root (or its test/)"
+    protocols = ("fast128", *(name for name in PROTOCOLS if name != "fast128"))
+    expected: Mapping[str, int] = MappingProxyType({})
+
+    def test_videos(self, root: Path) -> list[Video]:
+        """All sequences below ``root/test`` where there is such a folder, else below ``root``."""
+        from tracking.readers.folder import folder_videos
+
+        return folder_videos(root / "test" if (root / "test").is_dir() else root)
+
+
+LASOT = LasotTask()
+MINI_LASOT = MiniLasotTask()
+TRACKFOLDER = TrackfolderTask()
