@@ -139,3 +139,24 @@ def test_settings_that_cannot_work(
     assert main([*RUN, "--out", str(tmp_path / "runs"), "--set", change]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.rglob("record.json"))
+
+
+def test_a_folder_with_a_validation_split_chooses_on_it(tmp_path: Path, bench: Bench) -> None:
+    draw = np.random.default_rng(0)
+    (tmp_path / "classes.txt").write_text("dark\nbright\n")
+    for split in ("train", "val", "test"):
+        for part in ("images", "labels"):
+            (tmp_path / part / split).mkdir(parents=True)
+        for name in ("a", "b"):
+            labels = draw.integers(0, 2, (8, 8)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+            Image.fromarray(np.stack([labels * 200] * 3, -1)).save(tmp_path / "images" / split / f"{name}.png")
+            Image.fromarray(labels).save(tmp_path / "labels" / split / f"{name}.png")
+    words = ("run", "segfolder", "--backbone", "vit_nano", "--protocol", "linear", "--tier", "smoke")
+    small = ("crop=32", "test.stride=32", "batch_size=2", "train.scale=[64, 64]", "workers=0", "schedule.warmup=1")
+    done = bench(*words, "--data-root", str(tmp_path), "--out", str(tmp_path / "runs"), "--set", *small)
+    assert done.returncode == 0, done.stderr
+    record = only_record(tmp_path / "runs")
+    assert record["result"]["selection"]["split"] == "val"
+    assert record["result"]["selection"]["candidates"] == 2
+    assert record["data"]["splits"] == {"train": 2, "test": 2, "val": 2}
+    assert record["done"] == 2
