@@ -20,8 +20,15 @@ recipe = {
     "workers": 2,
 }
 
-# without the search
+# without the search; the rate of short was chosen on Flowers' val split (84.5 % after 5 epochs on train alone)
 tiers = {
     "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "search.lr": [], "search.layer_decay": []},
-    "short": {"epochs": 10, "schedule.warmup": 2, "batch_size": 32, "search.lr": [], "search.layer_decay": []},
+    "short": {
+        "epochs": 8,
+        "schedule.warmup": 1,
+        "batch_size": 32,
+        "optimizer.lr": 0.1,
+        "search.lr": [],
+        "search.layer_decay": [],
+    },
 }

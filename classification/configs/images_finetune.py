@@ -20,5 +20,5 @@ recipe = {
 
 tiers = {
     "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32},
-    "short": {"epochs": 12, "schedule.warmup": 2, "batch_size": 32, "optimizer.lr": 0.03},
+    "short": {"epochs": 8, "schedule.warmup": 1, "batch_size": 32, "optimizer.lr": 0.1},
 }
