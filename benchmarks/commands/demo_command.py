@@ -20,7 +20,6 @@ CELLS = (
         for backbone in ("vit_nano", "vit_pico")
     ),
     ("mini_ade", "vit_nano", "semantic_fpn"),
-    ("mini_lasot", "vit_nano", "fast64"),
 )
 
 

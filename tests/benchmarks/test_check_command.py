@@ -27,7 +27,7 @@ def test_bad_input_is_one_sentence(capsys):
     for words, sentence in (
         (["backbone", "vit_pcio"], "did you mean vit_pico"),
         (["backbone", "vit_pico", "--img-size", "30"], "multiples of 8 px"),
-        (["data", "digits"], "invalid choice"),
+        (["data", "digtis"], "did you mean digits"),
     ):
         assert main(["check", *words]) == 2
         err = capsys.readouterr().err

@@ -157,7 +157,7 @@ def test_the_command_and_its_record(protocol: str, bench: Bench, tmp_path: Path)
             "split": "none",
             "metric": "top1",
             "candidates": 1,
-            "chosen": "k=20, T=0.07",
+            "chosen": "k=20, T=0.07, train votes",
             "value": None,
         }
     else:

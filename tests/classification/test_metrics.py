@@ -4,9 +4,9 @@ import re
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, top_k_accuracy_score
 
-from classification.metrics import ItemAccuracy, Scored, mean_per_class, recorded, top1
+from classification.metrics import ItemAccuracy, Scored, mean_per_class, places, recorded, top1
 from engine.task import MetricSpec
 from foundation.errors import IncompleteError
 
@@ -28,12 +28,12 @@ class _nothing:  # noqa: N801
 
 
 def rows(*items: int) -> list[Scored]:
-    return [Scored(item, label=item % 2, prediction=0, confidence=0.5) for item in items]
+    return [Scored(item, label=item % 2, prediction=0, confidence=0.5, place=item % 2 * 7) for item in items]
 
 
 def test_rows_are_put_in_item_order() -> None:
     metric = ItemAccuracy(4)
-    assert metric.compute_metrics(rows(3, 0, 2, 1)) == {"top1": 50.0, "mean_per_class": 50.0}
+    assert metric.compute_metrics(rows(3, 0, 2, 1)) == {"top1": 50.0, "top5": 50.0, "mean_per_class": 50.0}
     assert [row.item for row in metric.rows] == [0, 1, 2, 3]
 
 
@@ -49,6 +49,20 @@ def test_no_number_unless_each_item_was_scored_once(items: tuple[int, ...], mess
     expected = 4 if 4 in items or 3 in items else 3
     with pytest.raises(IncompleteError, match=re.escape(message)):
         ItemAccuracy(expected).compute_metrics(rows(*items))
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_places_give_scikit_learns_top_k(k: int) -> None:
+    random = np.random.default_rng(k)
+    labels, chances = random.integers(0, 10, 300), random.random((300, 10))
+    expected = top_k_accuracy_score(labels, chances, k=k, labels=range(10))
+    assert np.mean(places(labels, chances) < k) == pytest.approx(expected, abs=1e-12)
+    assert (places(labels, chances) == 0).tolist() == (chances.argmax(1) == labels).tolist()
+
+
+def test_of_equal_chances_the_lower_class_comes_first_as_in_argmax() -> None:
+    chances = np.array([[0.5, 0.5, 0.0]] * 3)
+    assert places(np.array([0, 1, 2]), chances).tolist() == [0, 1, 2]
 
 
 def test_recorded_metrics_carry_unit_direction_and_interval() -> None:

@@ -30,6 +30,6 @@ def test_all_faults_are_reported_at_once() -> None:
 def test_workers_and_trackers_do_not_change_identity_and_the_rest_does() -> None:
     same = recipe(workers=4, trackers=[])
     assert same.identity() == recipe().identity()
-    assert same.neutral() == {"workers": 4, "trackers": []}
+    assert same.neutral() == {"workers": 4, "trackers": [], "accumulate": 1}
     for change in ({"batch_size": 16}, {"clip_grad": 1.0}, {"precision": "bf16"}, {"val_interval": 2}):
         assert recipe(**change).identity() != recipe().identity()

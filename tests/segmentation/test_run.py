@@ -45,7 +45,7 @@ def test_the_record(out: Path) -> None:
     assert record["status"] == "complete"
     assert record["done"] == record["expected"] == 24
     assert record["result"]["selection"] == {
-        "split": "none", "metric": "mIoU", "candidates": 0, "chosen": "iteration 6, the last", "value": None,
+        "split": "none", "metric": "mIoU", "candidates": 1, "chosen": "iteration 6, the last", "value": None,
     }  # fmt: skip
     assert record["config"]["norm_batch"] == 8
     assert record["neutral"]["norm"] == "BN"
