@@ -24,7 +24,7 @@ recipe = {
 tiers = {
     "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "search.lr": [], "search.layer_decay": []},
     "short": {
-        "epochs": 8,
+        "epochs": 6,
         "schedule.warmup": 1,
         "batch_size": 32,
         "optimizer.lr": 0.1,
