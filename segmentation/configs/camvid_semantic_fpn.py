@@ -22,5 +22,13 @@ recipe = {
 tiers = {
     "_delete_": True,
     "smoke": {"iterations": 20, "schedule.warmup": 5, "val_interval": 10},
-    "short": {"iterations": 600, "schedule.warmup": 50, "val_interval": 200, "batch_size": 8},
+    # a few minutes on two cores
+    "short": {
+        "iterations": 400,
+        "schedule.warmup": 40,
+        "val_interval": 200,
+        "batch_size": 8,
+        "crop": 192,
+        "test.stride": 128,
+    },
 }
