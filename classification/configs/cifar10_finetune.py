@@ -1,25 +1,3 @@
 """Fine-tuning on CIFAR-10: the papers' recipe for CIFAR-100."""
 
-version = 1
-
-source = (
-    "MAE-Lite, transfer: SGD with Nesterov momentum, batch 512, clip 1.0, RRC and flip only, mean of patch tokens, "
-    "train+val; 50 epochs, 10 warm-up, rate 0.1, decay 0.75 (its transfer script)"
-)
-
-recipe = {
-    "epochs": 50,
-    "batch_size": 512,
-    "optimizer": {"name": "SGD", "lr": 0.1, "momentum": 0.9, "nesterov": True, "layer_decay": 0.75},
-    "schedule": {"name": "cosine", "warmup": 10, "end_lr": 1e-6},
-    "clip_grad": 1.0,
-    "img_size": 224,
-    "pool": "avg",
-    "train_on": "train+val",
-    "workers": 2,
-}
-
-tiers = {
-    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32},
-    "short": {"epochs": 5, "schedule.warmup": 1, "batch_size": 64},
-}
+_base_ = ["cifar100_finetune.py"]
