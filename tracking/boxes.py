@@ -31,22 +31,6 @@ def clip_box(box: BoxLike, width: int, height: int, margin: int = MARGIN) -> Flo
     return np.array([left, top, max(margin, right - left), max(margin, bottom - top)], np.float64)
 
 
-def iou(first: Floats, second: Floats) -> Floats:
-    """Intersection over union of boxes (..., 4) pair by pair, in [0, 1]; 0 where a box has no area.
-
-    >>> iou(np.array([0.0, 0.0, 2.0, 2.0]), np.array([1.0, 0.0, 2.0, 2.0])).round(4).tolist()
-    0.3333
-    """
-    corner = np.maximum(first[..., :2], second[..., :2])
-    end = np.minimum(first[..., :2] + first[..., 2:], second[..., :2] + second[..., 2:])
-    common = np.prod(np.clip(end - corner, 0, None), axis=-1)
-    areas = np.prod(np.clip(first[..., 2:], 0, None), axis=-1) + np.prod(np.clip(second[..., 2:], 0, None), axis=-1)
-    union = areas - common
-    ratio = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
-    # round-off would let a box's overlap with itself exceed 1
-    return np.asarray(np.clip(ratio, 0.0, 1.0), np.float64)
-
-
 def require_first_box(box: BoxLike, width: int, height: int, where: str) -> Floats:
     """The box a tracker starts from, if one can start from it.
 

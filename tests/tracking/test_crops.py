@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foundation.errors import DataError
-from tracking.boxes import clip_box, iou, require_first_box
+from tracking.boxes import clip_box, require_first_box
 from tracking.crops import Window, cut, from_crop, hann, shows_image, to_crop, window
 
 RAMP = (np.arange(120 * 160 * 3) % 251).astype(np.uint8).reshape(120, 160, 3)
@@ -110,13 +110,6 @@ def test_hann() -> None:
     assert map16.max() == pytest.approx(0.983046, abs=1e-6) and map16.sum() == pytest.approx(72.25, abs=1e-9)
     expected14 = [0.043227, 0.165435, 0.345492, 0.552264, 0.75, 0.904508, 0.989074]
     assert np.sqrt(np.diag(hann(14)))[:7] == pytest.approx(expected14, abs=1e-6)
-
-
-def test_overlap_by_hand() -> None:
-    box = np.array([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0], [0.1, 0.2, 0.3, 0.7]])
-    other = np.array([[1.0, 1.0, 2.0, 2.0], [5.0, 5.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0], [0.1, 0.2, 0.3, 0.7]])
-    assert iou(box, other) == pytest.approx([1 / 7, 0, 0, 1])
-    assert iou(box, box).max() <= 1.0
 
 
 @pytest.mark.parametrize(
