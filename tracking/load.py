@@ -11,6 +11,7 @@ from engine.checkpoints import load_safely
 from foundation.errors import UserError
 from results.store import read_record
 from tracking.evaluate import SequenceScore, score_all, track_all
+from tracking.network import TorchNetwork
 from tracking.protocols import build_model
 from tracking.readers.folder import folder_videos
 from tracking.recipe import TrackingRecipe
@@ -39,7 +40,7 @@ def load_tracker(run: Path, device: str = "cpu") -> Tracker:
     trunk = create_backbone(card, checkpoint=RANDOM, **record.backbone.arguments).model
     model = build_model(trunk, card, recipe)
     model.load_state_dict(load_safely(files[-1])["state_dict"], strict=True)
-    return Tracker(model.to(device), recipe.crop_sizes(), record.backbone.name)
+    return Tracker(TorchNetwork(model.to(device)), recipe.crop_sizes(), record.backbone.name)
 
 
 def evaluate_run(run: Path, root: Path, out: Path, device: str = "cpu") -> list[SequenceScore]:

@@ -28,6 +28,7 @@ from tracking.contract import require_plain
 from tracking.evaluate import SequenceScore, score_all, track_all
 from tracking.items import PairIou, PairItems
 from tracking.model import LossWeights, TrackerModel
+from tracking.network import TorchNetwork
 from tracking.readers.sequence import Video
 from tracking.recipe import TrackingRecipe
 from tracking.settings import Elimination, keep_at
@@ -116,7 +117,7 @@ def carry_out(request: Request, plan: Plan, videos: Sequence[Video], out: Path, 
         )
     )
     began = time.monotonic()
-    scores = _track(Tracker(model, recipe.crop_sizes()), videos, out / "tracked", label)
+    scores = _track(Tracker(TorchNetwork(model), recipe.crop_sizes()), videos, out / "tracked", label)
     bad = int(model.skipped)
     return Outcome(
         metrics=_metrics(scores, task, bad if recipe.skip_bad else None),

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from foundation.errors import UserError
 from tracking.boxes import BoxLike, Floats, clip_box, require_first_box
-from tracking.crops import Image, cut, from_crop, hann, window
-from tracking.head import decode
-from tracking.model import TrackerModel
+from tracking.crops import Image, Window, cut, from_crop, hann, window
+from tracking.network import Maps, Network
 from tracking.pair import CropSizes
 
 
@@ -20,29 +18,31 @@ class Tracker:
     """Follows one target: ``init`` with the first frame and its box, then ``update`` with every further frame.
 
     Images are RGB, a (height, width, 3) array of bytes or a PIL image. Boxes are x, y, w, h in pixels, floats.
+    Where several targets are followed side by side, ``search`` and ``settle`` are the two halves of ``update``, so
+    that one call of the network serves all of them.
 
     Args:
-        model: the network, on its device; it is put in evaluation mode.
+        network: trained, behind some runtime.
         sizes: of the crops, as in training.
         name: as got10k's experiments call it.
 
     Attributes:
         confidence: of the newest frame, 0 to 1: the highest score before windowing; 1 for the first frame.
+        memory: what the network keeps of the template, once ``init`` was called.
     """
 
     is_deterministic = True
 
-    def __init__(self, model: TrackerModel, sizes: CropSizes, name: str = "bench") -> None:
-        self.model = model.eval()
+    def __init__(self, network: Network, sizes: CropSizes, name: str = "bench") -> None:
+        self.network = network
         self.sizes = sizes
         self.name = name
         self.confidence = 1.0
-        device = next(model.parameters()).device
-        self.window = torch.from_numpy(hann(model.backbone.search_grid)).float().to(device)
+        self.memory: Any = None
+        self.window = hann(network.grid).astype(np.float32)
         self._box: Floats | None = None
-        self._template: Any = None
+        self._seen: tuple[Window, int, int] | None = None
 
-    @torch.inference_mode()
     def init(self, image: Any, box: BoxLike) -> None:
         """Take the target from the first frame.
 
@@ -52,13 +52,20 @@ class Tracker:
         frame = rgb(image)
         self._box = require_first_box(box, frame.shape[1], frame.shape[0], "tracker")
         place = window(self._box, self.sizes.template_factor)
-        crop = self._prepared(cut(frame, place, self.sizes.template_size, self.sizes.geometry))
-        self._template = self.model.remember(crop) if self.model.backbone.own else crop
+        self.memory = self.network.remember(cut(frame, place, self.sizes.template_size, self.sizes.geometry))
         self.confidence = 1.0
 
-    @torch.inference_mode()
     def update(self, image: Any) -> Floats:
         """The target's box in the next frame.
+
+        Raises:
+            UserError: ``init`` was not called.
+        """
+        crop = self.search(image)
+        return self.settle(*self.network.look([self.memory], [crop]))
+
+    def search(self, image: Any) -> Image:
+        """The search region of the next frame.
 
         Raises:
             UserError: ``init`` was not called.
@@ -67,21 +74,25 @@ class Tracker:
             raise UserError("a tracker starts with init(image, box); call it before update(image)")
         frame = rgb(image)
         place = window(self._box, self.sizes.search_factor)
-        search = self._prepared(cut(frame, place, self.sizes.search_size, self.sizes.geometry))
-        if self.model.backbone.own:
-            maps = self.model.recall(self._template, search)
-        else:
-            maps = self.model(self._template, search)
-        (predicted,) = decode(maps.score * self.window, maps).tolist()
+        self._seen = (place, frame.shape[1], frame.shape[0])
+        return cut(frame, place, self.sizes.search_size, self.sizes.geometry)
+
+    def settle(self, maps: Maps) -> Floats:
+        """The target's box by the maps of the region that ``search`` gave."""
+        assert self._box is not None and self._seen is not None
+        place, width, height = self._seen
         self.confidence = float(maps.score.max())
-        box = from_crop(predicted, self._box, place, self.sizes.geometry)
-        self._box = clip_box(box, frame.shape[1], frame.shape[0])
+        box = from_crop(best_box(maps, self.window), self._box, place, self.sizes.geometry)
+        self._box = clip_box(box, width, height)
         return self._box.copy()
 
-    def _prepared(self, crop: Image) -> Tensor:
-        pixels = torch.from_numpy(crop).permute(2, 0, 1)[None].to(self.window.device)
-        prepared: Tensor = self.model.normalised(pixels)
-        return prepared
+
+def best_box(maps: Maps, weights: NDArray[np.float32]) -> list[float]:
+    """Centre x, centre y, w, h as shares of the crop, at the best cell of the weighted score (``head.decode``)."""
+    grid = maps.score.shape[-1]
+    row, column = divmod(int((maps.score * weights).argmax()), grid)
+    corner = np.array([column, row], np.float32) + maps.offset[:, row, column]
+    return [*(corner / np.float32(grid)).tolist(), *maps.size[:, row, column].tolist()]
 
 
 def rgb(image: Any) -> Image:

@@ -16,6 +16,7 @@ from tracking import photographs
 from tracking.crops import cut, window
 from tracking.mini_lasot import mini_lasot
 from tracking.model import TrackerModel
+from tracking.network import TorchNetwork
 from tracking.pair import CropSizes, Jitter
 from tracking.pairs import Augmentation, VideoPairs
 from tracking.photo_pairs import PhotoPairs
@@ -100,7 +101,7 @@ def _training(sizes: CropSizes, batch: int) -> tuple[float, float]:
 
 
 def _tracked(model: TrackerModel, sizes: CropSizes, frame: np.ndarray) -> float:
-    tracker = Tracker(model, sizes)
+    tracker = Tracker(TorchNetwork(model), sizes)
     tracker.init(frame, (100, 80, 40, 40))
     return median_ms(lambda: tracker.update(frame))
 

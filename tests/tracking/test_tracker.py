@@ -15,14 +15,15 @@ from tests.tracking.make import tracker_model
 from tracking.boxes import clip_box
 from tracking.crops import cut, hann, window
 from tracking.evaluate import result_file, score_all, track, track_all
-from tracking.head import HeadMaps
+from tracking.head import HeadMaps, decode
 from tracking.mini_lasot import mini_lasot
+from tracking.network import Maps, TorchNetwork, separate
 from tracking.pair import CropSizes
 from tracking.readers import lasot
 from tracking.readers.folder import folder_videos
 from tracking.scoring import score_sequence
 from tracking.strips import write_strip
-from tracking.tracker import Tracker
+from tracking.tracker import Tracker, best_box
 
 SIZES = CropSizes(64, 128, 2.0, 4.0)
 FRAME = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
@@ -32,7 +33,7 @@ def test_got10ks_own_loop_runs_it(tmp_path: Path) -> None:
     """got10k's ``Tracker.track`` (its loop, PIL images) against ours, on the same frames."""
     from got10k.trackers import Tracker as Got10k
 
-    inner = Tracker(tracker_model(), SIZES)
+    inner = Tracker(TorchNetwork(tracker_model()), SIZES)
 
     class Ours(Got10k):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -56,7 +57,7 @@ def test_got10ks_own_loop_runs_it(tmp_path: Path) -> None:
 def test_an_update_is_the_steps_of_the_reference() -> None:
     """Written out once more: crop at 4x, network, Hann, argmax, back through the previous centre, clip."""
     model = tracker_model()
-    tracker = Tracker(model, SIZES)
+    tracker = Tracker(TorchNetwork(model), SIZES)
     first = np.array([60.0, 40.0, 30.0, 20.0])
     tracker.init(FRAME, first)
     found = tracker.update(FRAME)
@@ -78,21 +79,28 @@ def test_an_update_is_the_steps_of_the_reference() -> None:
     assert tracker.confidence == pytest.approx(float(maps.score.max()), abs=1e-5)
 
 
+class Uncached(TorchNetwork):
+    """The same network, the template computed anew with every frame."""
+
+    def remember(self, template: np.ndarray) -> Any:
+        return self._prepared([template])
+
+    @torch.inference_mode()
+    def look(self, memories: Any, searches: Any) -> list[Maps]:
+        return separate(self.model(memories[0], self._prepared(searches)))
+
+
 def test_a_remembered_template_tracks_the_same() -> None:
     model = tracker_model(own_template=True)
-    remembering, plain = Tracker(model, SIZES), Tracker(model, SIZES)
     boxes = []
-    for tracker, own in ((remembering, True), (plain, False)):
+    for tracker in (Tracker(TorchNetwork(model), SIZES), Tracker(Uncached(model), SIZES)):
         tracker.init(FRAME, (60, 40, 30, 20))
-        if not own:  # the uncached way through the same network
-            tracker._template = tracker._prepared(cut(FRAME, window((60, 40, 30, 20), 2.0), 64))
-            model.recall = lambda template, search: model(template, search)  # type: ignore[method-assign]
         boxes.append([tracker.update(np.roll(FRAME, 2 * n, 1)) for n in range(4)])
     assert np.abs(np.array(boxes[0]) - np.array(boxes[1])).max() < 1e-3
 
 
 def test_the_tracker_refuses_what_it_cannot_use() -> None:
-    tracker = Tracker(tracker_model(), SIZES)
+    tracker = Tracker(TorchNetwork(tracker_model()), SIZES)
     with pytest.raises(UserError, match="starts with init"):
         tracker.update(FRAME)
     with pytest.raises(DataError, match="has no area"):
@@ -153,7 +161,7 @@ def test_finished_sequences_are_not_tracked_again(tmp_path: Path) -> None:
 
 def test_result_files_hold_three_decimals_and_confidences(tmp_path: Path) -> None:
     (video,) = lasot.test_videos(mini_lasot())[:1]
-    tracker = Tracker(tracker_model("vit_pico"), SIZES)
+    tracker = Tracker(TorchNetwork(tracker_model("vit_pico")), SIZES)
     track_all(tracker, [video], tmp_path, "ours")
     boxes, confidences = track(tracker, video)
     saved = np.loadtxt(result_file(tmp_path, video), delimiter=",")
@@ -164,21 +172,43 @@ def test_result_files_hold_three_decimals_and_confidences(tmp_path: Path) -> Non
 
 def test_the_window_pulls_to_the_middle() -> None:
     """Two equal peaks: the one nearer to the previous centre wins."""
-    model = tracker_model()
-
-    def maps(*_: Any) -> HeadMaps:
-        score = torch.full((1, 16, 16), 0.1)
-        score[0, 7, 8] = score[0, 1, 1] = 0.8
-        return HeadMaps(score, torch.full((1, 2, 16, 16), 0.25), torch.zeros(1, 2, 16, 16))
-
-    tracker = Tracker(model, SIZES)
+    score = np.full((16, 16), 0.1, np.float32)
+    score[7, 8] = score[1, 1] = 0.8
+    maps = Maps(score, np.full((2, 16, 16), 0.25, np.float32), np.zeros((2, 16, 16), np.float32))
+    tracker = Tracker(TorchNetwork(tracker_model()), SIZES)
     tracker.init(FRAME, (60, 40, 30, 30))
-    tracker.model = maps  # type: ignore[assignment]
-    maps.backbone = model.backbone  # type: ignore[attr-defined]
-    maps.normalised = model.normalised  # type: ignore[attr-defined]
-    x, y, w, h = tracker.update(FRAME)
+    tracker.search(FRAME)
+    x, y, w, h = tracker.settle(maps)
     assert (x + w / 2, y + h / 2) == pytest.approx((75, 47.5)), "half a crop: 60 px; cells (8, 7) of 16: 60 and 52.5"
     assert tracker.confidence == pytest.approx(0.8)
+
+
+def test_the_best_box_is_the_heads_own_decoding() -> None:
+    rng = np.random.default_rng(0)
+    maps = HeadMaps(*(torch.from_numpy(rng.random(s, np.float32)) for s in ((5, 8, 8), (5, 2, 8, 8), (5, 2, 8, 8))))
+    weights = hann(8).astype(np.float32)
+    expected = decode(maps.score * torch.from_numpy(weights), maps).tolist()
+    assert [best_box(each, weights) for each in separate(maps)] == expected
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_targets_side_by_side_are_followed_as_one_by_one(own: bool) -> None:
+    """One call of the network for three targets gives each what it would have got alone, to float rounding."""
+    network = TorchNetwork(tracker_model(own_template=own))
+    boxes = [(60, 40, 30, 20), (20, 20, 40, 40), (90, 50, 25, 35)]
+    together, alone = ([Tracker(network, SIZES) for _ in boxes] for _ in range(2))
+    for trackers in (together, alone):
+        for tracker, box in zip(trackers, boxes, strict=True):
+            tracker.init(FRAME, box)
+    for step in range(3):
+        frame = np.roll(FRAME, 2 * step, 1)
+        crops = [tracker.search(frame) for tracker in together]
+        found = network.look([tracker.memory for tracker in together], crops)
+        pairs = [
+            (tracker.settle(maps), other.update(frame))
+            for tracker, maps, other in zip(together, found, alone, strict=True)
+        ]
+        assert max(np.abs(one - other).max() for one, other in pairs) < 1e-3
 
 
 def test_a_strip_shows_both_boxes(tmp_path: Path) -> None:
