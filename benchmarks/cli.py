@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         handler: Handler = importlib.import_module(f"benchmarks.commands.{options.verb}_command").main
         return handler(options)
     except KeyboardInterrupt:
-        sys.stderr.write("bench: interrupted; the same command goes on from the last checkpoint\n")
+        goes_on = "; the same command goes on from the last checkpoint" if options.verb in ("run", "demo") else ""
+        sys.stderr.write(f"bench: interrupted{goes_on}\n")
         return 130
     except BrokenPipeError:  # the reader of a pipe (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

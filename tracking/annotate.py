@@ -48,6 +48,7 @@ class AnnotatedVideo:
 
     def __init__(self, folder: Path, size: tuple[int, int], fps: float) -> None:
         self.size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+        self._written = 0
         for codec in CODECS:
             self.codec = codec
             self.path = folder / f"annotated{codec.suffix}"
@@ -64,20 +65,23 @@ class AnnotatedVideo:
         height, width = frame.shape[:2]
         lacks = (self.size[1] - height, self.size[0] - width)
         self._writer.write(cv2.copyMakeBorder(frame, 0, lacks[0], 0, lacks[1], cv2.BORDER_REPLICATE))
+        self._written += 1
 
     def finish(self) -> Path:
         """Close it and give it its name.
 
         Raises:
-            BenchError: the file that was written has no frame (a full disk, for one).
+            BenchError: the file has not all frames: OpenCV's writer says nothing of a full disk.
         """
         self._writer.release()
         capture = cv2.VideoCapture(str(self._partial))
-        there = capture.read()[0]
+        there, count = capture.read()[0], int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         capture.release()
-        if not there:
+        if not there or count != self._written:
             self.discard()
-            raise BenchError(f"{self.path} could not be written (is the disk full?); make room, or use --no-video")
+            raise BenchError(
+                f"{self.path} could not be written whole (is the disk full?); make room, or use --no-video"
+            )
         self._partial.replace(self.path)
         return self.path
 
@@ -105,11 +109,12 @@ def draw(frame: Image, number: int, box: Floats, confidence: float, low: float, 
     tint = colour(confidence, low)
     cv2.rectangle(picture, (x, y), (x + w - 1, y + h - 1), BLACK, thick + 2)
     cv2.rectangle(picture, (x, y), (x + w - 1, y + h - 1), tint, thick)
-    label = f"{'LOST? ' if lost else ''}{confidence:.2f}"
+    label = f"{'LOST?  ' if lost else ''}{confidence:.2f}"
     tall = _height(picture)
     above = y - tall - thick - 2
     _caption(picture, label, x, above if above >= 0 else min(y + h + thick + 2, height - tall), tint)
-    _caption(picture, f"{number}", 2, height - tall - 2 if y < height // 2 else 2, WHITE)
+    corner = x < width // 4 and y + h + tall > height - tall  # the box or its label is there
+    _caption(picture, f"{number}", 2, 2 if corner else height - tall - 2, WHITE)
     return picture
 
 
@@ -132,7 +137,7 @@ def _scale(picture: Image) -> float:
 
 def _height(picture: Image) -> int:
     """Of a caption, pixels, its margins included."""
-    (_, up), down = cv2.getTextSize("LOST? 0.00", FONT, _scale(picture), 1)
+    (_, up), down = cv2.getTextSize("LOST?  0.00", FONT, _scale(picture), 1)
     return int(up + down + 4)
 
 

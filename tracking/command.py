@@ -46,14 +46,14 @@ class Report:
         """For the terminal."""
         data = self.data
         speed, sure = data["speed"], data["confidence"]
-        lines = [f"{data['frames']} frames tracked" + (", PARTIAL" if data["status"] == "partial" else "")]
+        lines = [f"{_plural(data['frames'], 'frame')} tracked" + (", PARTIAL" if data["status"] == "partial" else "")]
         if data["stopped"]:
             lines.append(data["stopped"])
         if speed["network_frames_per_second"]:
             lines.append(
                 f"{speed['end_to_end_frames_per_second']:.1f} frames/s end to end, "
                 f"{speed['network_frames_per_second']:.1f} in the network alone ({data['runtime']}, "
-                f"{data['precision']}, {data['device']}, {data['threads']} threads)"
+                f"{data['precision']}, {data['device']}, {_plural(data['threads'], 'thread')})"
             )
             lines.append(f"confidence: mean {sure['mean']:.2f}, lowest {sure['lowest']:.2f}; {_spans(sure)}")
         files = [*data["files"].values(), *([data["video"]["file"]] if data["video"] else []), SUMMARY]
@@ -98,7 +98,7 @@ def track(options: Namespace) -> Report:
     data = summary(found, source, box, low, more)
     write_summary(folder, data)
     if found.failure is not None:
-        say(f"{len(found.boxes)} frames were tracked before; they are kept in {folder}, marked partial")
+        say(f"{_plural(len(found.boxes), 'frame')} tracked before that are kept in {folder}, marked partial")
         raise found.failure
     return Report(folder, data, _interrupted(found, source))
 
@@ -178,6 +178,10 @@ def result_folder(wanted: Path | None, name: str) -> Path:
 
 def _interrupted(found: Followed, source: Source) -> bool:
     return bool(found.stopped) and source.kind != "camera"
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _spans(sure: dict[str, Any]) -> str:

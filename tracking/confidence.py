@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-LOW = 0.3
-"""Below it a confidence is low. How it was chosen: docs/track.md."""
+LOW = 0.5
+"""Below it a confidence is low: chosen on embedded training sequences, see docs/track.md."""
 PATIENCE = 5
 """Frames in a row that are low before the target is called lost: single ones are blur or a passing shadow."""
 
@@ -58,7 +58,7 @@ class Watch:
         self._run = self._run + 1 if confidence < self.low else 0
         if self.lost and not was:
             return (
-                f"frame {number}: confidence {confidence:.2f}, below {self.low:g} for {self.patience} frames; "
+                f"frame {number}: confidence {confidence:.3f}, below {self.low:g} for {self.patience} frames; "
                 "the target may be lost"
             )
-        return f"frame {number}: confidence is back at {confidence:.2f}" if was and not self.lost else ""
+        return f"frame {number}: confidence is back at {confidence:.3f}" if was and not self.lost else ""

@@ -38,7 +38,7 @@ class Followed:
         looks: seconds in the network, of every frame but the first.
         seconds: of the whole loop: reading, crop, network, drawing, encoding.
         stopped: why it ended before the source did; "" if it did not.
-        failure: what could not be read, where that is why.
+        failure: what could not be read or written, where that is why.
         video: the annotated video, once it is whole.
     """
 
@@ -65,7 +65,7 @@ def follow(
     """Track through ``source`` and write the boxes, the confidences and the annotated video into ``out``.
 
     Files take their names at the end, whole. Ctrl-C ends the loop after the frame in hand and keeps what there is; so
-    does a frame that cannot be read (``failure``).
+    does a frame that cannot be read, or a video that cannot be written (``failure``).
 
     Args:
         tracker: of a trained network.
@@ -77,7 +77,7 @@ def follow(
 
     Raises:
         DataError: the first box does not fit, or the first frame cannot be read.
-        BenchError: the video cannot be written.
+        BenchError: no video can be written at all.
     """
     found = Followed()
     canvas: list[AnnotatedVideo] = []  # made with the first frame, whose size it has
@@ -87,15 +87,19 @@ def follow(
         except BenchError as error:
             if not found.boxes:
                 raise
-            found.failure, found.stopped = error, str(error)
-        if canvas:
-            found.video = canvas[0].finish()
+            found.failure = error
+        write_atomic(out / CONFIDENCES, "".join(f"{value:.4f}\n" for value in found.confidences))
+        write_atomic(out / BOXES, "".join(",".join(f"{value:.3f}" for value in row) + "\n" for row in found.boxes))
+        try:
+            found.video = canvas[0].finish() if canvas else None
+        except BenchError as error:
+            found.failure = found.failure or error
     except BaseException:
         for each in canvas:
             each.discard()
         raise
-    write_atomic(out / CONFIDENCES, "".join(f"{value:.4f}\n" for value in found.confidences))
-    write_atomic(out / BOXES, "".join(",".join(f"{value:.3f}" for value in row) + "\n" for row in found.boxes))
+    if found.failure is not None:
+        found.stopped = str(found.failure)
     return found
 
 

@@ -79,8 +79,8 @@ def test_low_confidence_is_said_marked_and_kept(tmp_path: Path, capsys: pytest.C
     source = open_source(str(write_folder(tmp_path / "walk")))
     found = follow(scripted(sure), source, BOX, tmp_path, low=0.3)
     said = capsys.readouterr().err
-    assert "frame 8: confidence 0.25, below 0.3 for 5 frames; the target may be lost" in said
-    assert "frame 10: confidence is back at 0.80" in said and said.count("may be lost") == 1
+    assert "frame 8: confidence 0.250, below 0.3 for 5 frames; the target may be lost" in said
+    assert "frame 10: confidence is back at 0.800" in said and said.count("may be lost") == 1
     data = summary(found, source, BOX, 0.3, {})
     assert data["confidence"]["low_spans"] == [{"first": 4, "last": 9, "lowest": 0.1}]
     assert (data["status"], data["frames"], data["confidence"]["lowest"]) == ("complete", 12, 0.1)
@@ -179,6 +179,26 @@ def test_motion_jpeg_where_mp4_cannot_be_written(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(annotate, "CODECS", (annotate.Codec("????", ".mp4"),))
     with pytest.raises(BenchError, match="can write no video"):
         AnnotatedVideo(tmp_path, (64, 48), 30)
+
+
+def test_a_video_that_was_not_written_whole_is_no_video_but_the_boxes_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV's writer says nothing when a frame does not reach the disk."""
+    write = AnnotatedVideo.write
+
+    def full_disk(self: AnnotatedVideo, frame: np.ndarray) -> None:
+        write(self, frame)
+        self._writer.release()
+
+    monkeypatch.setattr(AnnotatedVideo, "write", full_disk)
+    source = open_source(str(write_folder(tmp_path / "walk")))
+    (tmp_path / "out").mkdir()
+    found = follow(scripted([0.9] * 12), source, BOX, tmp_path / "out")
+    assert "could not be written whole" in str(found.failure) and found.video is None
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"boxes.txt", "confidence.txt"}
+    assert len((tmp_path / "out" / "boxes.txt").read_text().split()) == 12
+    assert summary(found, source, BOX, 0.3, {})["status"] == "partial"
 
 
 def test_odd_sizes_keep_all_their_pixels(tmp_path: Path) -> None:
