@@ -24,6 +24,10 @@ VERBS = {
     "show": ("one backbone, task or run in full", "bench show backbone vit_nano"),
     "table": ("boards of the runs found, Markdown or CSV", "bench table --runs runs"),
     "score": ("score result files by a set's rules", "bench score lasot --results results/atom"),
+    "track": (
+        "follow a target through a video, a folder of images or a camera",
+        "bench track walk.mp4 --init 240,110,60,150 --run runs/mini_lasot/RUN",
+    ),
     "profile": ("what backbones cost: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"),
     "get": ("weights or data, or how to fetch them by hand", "bench get weights mae_tiny"),
     "check": ("whether a backbone keeps the contract, whether data are whole", "bench check data digits"),
@@ -58,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         handler: Handler = importlib.import_module(f"benchmarks.commands.{options.verb}_command").main
         return handler(options)
     except KeyboardInterrupt:
-        sys.stderr.write("bench: interrupted; the same command goes on from the last checkpoint\n")
+        goes_on = "; the same command goes on from the last checkpoint" if options.verb in ("run", "demo") else ""
+        sys.stderr.write(f"bench: interrupted{goes_on}\n")
         return 130
     except BrokenPipeError:  # the reader of a pipe (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -168,6 +173,43 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
     _data_root(parser)
 
 
+def _track_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="VIDEO|FOLDER|CAMERA", help="a camera by its number: 0, 1 ...")
+    parser.add_argument(
+        "--init", type=_box, metavar="x,y,w,h",
+        help="the target's box in the first frame, pixels; default: of the folder's groundtruth.txt",
+    )  # fmt: skip
+    parser.add_argument("--run", type=Path, metavar="RUN", help="folder of a finished tracking run")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="or: a checkpoint of OSTrack's code")
+    parser.add_argument("--backbone", help="the plain ViT of --checkpoint")
+    parser.add_argument("--protocol", help="the crops of --checkpoint: ostrack256 (default), ostrack256_ce, ostrack384")
+    parser.add_argument("--start", type=_number, default=0, metavar="N", help="number of the first frame, from 0")
+    parser.add_argument("--frames", type=_positive, metavar="N", help="stop after N frames")
+    parser.add_argument(
+        "--low", type=float, metavar="C",
+        help="confidence, 0 to 1, below which the target may be lost (docs/track.md)",
+    )  # fmt: skip
+    parser.add_argument("--no-video", dest="video", action="store_false", help="make no annotated video")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/track/NAME, numbered if it is there")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def _box(text: str) -> tuple[float, ...]:
+    try:
+        box = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        box = ()
+    if len(box) != 4:
+        raise argparse.ArgumentTypeError(f"must be four numbers x,y,w,h, not {text!r}")
+    return box
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or above, not {text!r}")
+    return int(text)
+
+
 def _profile_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="+", help="registry name or timm/<name>")
     parser.add_argument("--img-size", type=_positive, metavar="PIXELS", help="input side; default: the card's")
@@ -245,6 +287,7 @@ _ARGUMENTS = {
     "show": _show_arguments,
     "table": _table_arguments,
     "score": _score_arguments,
+    "track": _track_arguments,
     "profile": _profile_arguments,
     "get": _get_arguments,
     "check": _check_arguments,

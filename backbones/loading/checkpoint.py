@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from backbones.loading.formats import find_tensors, unwrap
+from backbones.loading.standins import STAND_INS
 from backbones.weights import require_file
 from foundation.errors import CheckpointError
 from foundation.files import sha256_file
@@ -47,6 +48,16 @@ class WeightFile(NamedTuple):
     arguments: Mapping[str, Any] = {}
 
 
+class RawFile(NamedTuple):
+    """A weight file as it stands: its kind, the key its tensors stood under, its content, tensors and arguments."""
+
+    kind: str
+    container: str
+    content: object
+    tensors: dict[str, Tensor]
+    arguments: Mapping[str, Any]
+
+
 def read_weights(path: Path) -> WeightFile:
     """Read a checkpoint of any known format.
 
@@ -56,6 +67,38 @@ def read_weights(path: Path) -> WeightFile:
     Raises:
         CheckpointError: missing, not a checkpoint, unsafe, or without tensors.
     """
+    raw = read_raw(path)
+    unwrapped = unwrap(raw.tensors, raw.container, raw.content)
+    where = f"{raw.kind}, under {raw.container}" if raw.container else raw.kind
+    return WeightFile(
+        path,
+        sha256_file(path),
+        path.stat().st_size,
+        f"{unwrapped.family} ({where})",
+        unwrapped.tensors,
+        tuple(unwrapped.dropped),
+        tuple(unwrapped.notes),
+        raw.arguments,
+    )
+
+
+def read_raw(path: Path) -> RawFile:
+    """A weight file as it stands, every tensor under its full name.
+
+    Raises:
+        CheckpointError: missing, not a checkpoint, unsafe, or without tensors.
+    """
+    kind, content, arguments = _read(path)
+    tensors, container = find_tensors(content)
+    if not tensors:
+        raise CheckpointError(f"the checkpoint {path} holds no weights{_contents(content)}")
+    for name, value in tensors.items():
+        _require_plain(name, value, path)
+    return RawFile(kind, container, content, tensors, arguments)
+
+
+def _read(path: Path) -> tuple[str, object, Mapping[str, Any]]:
+    """The kind of file, its content, and what it says of the run that made it."""
     require_file(path)
     try:
         size = path.stat().st_size
@@ -65,33 +108,12 @@ def read_weights(path: Path) -> WeightFile:
         raise CheckpointError(f"the checkpoint {path} cannot be read ({error.strerror}); mend its rights") from error
     if size == 0:
         raise CheckpointError(f"the checkpoint {path} is empty (0 bytes); fetch it again")
-    content: object
-    arguments: Mapping[str, Any] = {}
     if head[8:9] == b"{" and head[:1] != b"{":
-        kind = "safetensors"
-        content, arguments = _read_safetensors(path)
-    elif head[:2] == b"PK" or head[:1] == b"\x80":  # torch's zip archive, or its older plain pickle
-        kind, content = "torch", _read_torch(path, size, zipped=head[:2] == b"PK")
-        arguments = _arguments(content)
-    else:
-        raise CheckpointError(f"{path} is no checkpoint that torch or safetensors can read{_looks(head)}")
-    tensors, container = find_tensors(content)
-    if not tensors:
-        raise CheckpointError(f"the checkpoint {path} holds no weights{_contents(content)}")
-    for name, value in tensors.items():
-        _require_plain(name, value, path)
-    unwrapped = unwrap(tensors, container, content)
-    where = f"{kind}, under {container}" if container else kind
-    return WeightFile(
-        path,
-        sha256_file(path),
-        size,
-        f"{unwrapped.family} ({where})",
-        unwrapped.tensors,
-        tuple(unwrapped.dropped),
-        tuple(unwrapped.notes),
-        arguments,
-    )
+        return "safetensors", *_read_safetensors(path)
+    if head[:2] == b"PK" or head[:1] == b"\x80":  # torch's zip archive, or its older plain pickle
+        content = _read_torch(path, size, zipped=head[:2] == b"PK")
+        return "torch", content, _arguments(content)
+    raise CheckpointError(f"{path} is no checkpoint that torch or safetensors can read{_looks(head)}")
 
 
 def _read_safetensors(path: Path) -> tuple[Mapping[str, object], Mapping[str, Any]]:
@@ -108,7 +130,7 @@ def _read_torch(path: Path, size: int, *, zipped: bool) -> object:
         _require_sound_archive(path, size)
     try:
         # A Namespace is attributes and nothing else; MAE's and DeiT's checkpoints keep their options in one.
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+        with torch.serialization.safe_globals([argparse.Namespace, *STAND_INS]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd pickles; what matters is said in our own sentence
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,7 @@ def read_video(folder: Path, root: Path | None = None) -> Video:
         DataError: naming the file and the mend.
     """
     name = folder.name if root is None or folder == root else folder.relative_to(root).as_posix().replace("/", "_")
-    place = folder / "img" if (folder / "img").is_dir() else folder
-    frames = sorted((path for path in place.iterdir() if path.suffix.lower() in SUFFIXES), key=_natural)
+    frames = image_files(folder)
     boxes = read_boxes(folder / GROUND_TRUTH)
     require_equal(name, len(frames), len(boxes), _gap(frames))
     visible = has_area(boxes)
@@ -51,6 +51,12 @@ def read_video(folder: Path, root: Path | None = None) -> Video:
         if (folder / label).is_file():
             visible &= read_flags(folder / label, len(frames)) == 0
     return Video(name, frames, boxes, visible)
+
+
+def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
+    """The images in a folder, or in its ``img``, by the numbers in their names."""
+    place = folder / "img" if (folder / "img").is_dir() else folder
+    return sorted((path for path in place.iterdir() if path.suffix.lower() in suffixes), key=_natural)
 
 
 def _natural(path: Path) -> tuple[tuple[int, str], ...]:

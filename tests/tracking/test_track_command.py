@@ -1,0 +1,174 @@
+"""``bench track`` as a person meets it: what is written and said, and one sentence for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+
+from backbones.create import create_backbone
+from backbones.registry import get_card
+from benchmarks.cli import main
+from engine.config import load_protocol
+from foundation.files import sha256_file
+from results.store import read_record, write_record
+from tests.results.make import record
+from tests.tracking.test_frames import picture, write_folder, write_video
+from tests.tracking.test_ostrack import made_up
+from tracking.load import load_tracker
+from tracking.network import TorchNetwork
+from tracking.protocols import CONFIGS, build_model
+from tracking.recipe import TrackingRecipe
+
+Text = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options that name a tracker, made up."""
+    path = tmp_path_factory.mktemp("weights") / "OSTrack.pth.tar"
+    torch.save({"net": made_up(128, 256)}, path)
+    return ["--checkpoint", str(path), "--backbone", "vit_pico", "--protocol", "ostrack256"]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def track(*words: object) -> int:
+    return main(["track", *map(str, words), "--device", "cpu"])
+
+
+def test_a_video_from_end_to_end(weights: list[str], capsys: Text) -> None:
+    write_video(Path("walk.avi"), fps=25.0)
+    assert track("walk.avi", "--init", "20,15,16.5,12", *weights) == 0
+    out = Path("runs/track/walk")
+    said = capsys.readouterr().out
+    assert said.startswith("12 frames tracked\n") and "frames/s end to end" in said
+    assert f"{out}: boxes.txt, confidence.txt, annotated.mp4, track.json" in said
+    data = json.loads((out / "track.json").read_text())
+    assert data["status"] == "complete" and data["frames"] == 12 and data["first_box"] == [20.0, 15.0, 16.5, 12.0]
+    assert data["first_box_from"] == "--init" and data["video"] == {
+        "file": "annotated.mp4",
+        "fps": 25.0,
+        "fps_of_source": True,
+    }
+    assert data["weights"]["sha256"] == sha256_file(Path(weights[1])) and data["protocol"] == "ostrack256"
+    assert (data["runtime"], data["precision"], data["device"]) == ("torch", "fp32", "cpu")
+    assert min(data["speed"].values()) > 0 and data["packages"]["torch"] and data["command"][:2] == ["bench", "track"]
+    capture = cv2.VideoCapture(str(out / "annotated.mp4"))
+    assert (capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)) == (12, 25)
+    first = (out / "boxes.txt").read_text()
+    assert track("walk.avi", "--init", "20,15,16.5,12", *weights, "--frames", "5", "--no-video", "--json") == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["folder"] == "runs/track/walk.2" and again["video"] is None
+    lines = Path("runs/track/walk.2/boxes.txt").read_text().splitlines()
+    assert lines == first.splitlines()[:5] and (out / "boxes.txt").read_text() == first
+
+
+def test_a_folder_with_ground_truth_needs_no_box(weights: list[str], capsys: Text) -> None:
+    write_folder(Path("bag-1/img"))
+    Path("bag-1/groundtruth.txt").write_text("1,2,30,20\n" * 3 + "4,5,30,20\n" * 9)
+    assert track("bag-1", *weights, "--start", "3", "--out", "here") == 0
+    said = capsys.readouterr()
+    assert "the first box is that of bag-1/groundtruth.txt, line 4" in said.err
+    assert Path("here/boxes.txt").read_text().startswith("4.000,5.000,30.000,20.000\n")
+    assert json.loads(Path("here/track.json").read_text())["source"]["start"] == 3
+    assert track("bag-1", *weights, "--out", "here") == 2
+    assert "here has files in it already" in capsys.readouterr().err
+
+
+def test_what_is_wrong_is_one_sentence(weights: list[str], capsys: Text) -> None:
+    write_folder(Path("walk"))
+    box = ("--init", "1,2,3,4")
+    for words, message in (
+        (("walk", *weights), "say where the target is"),
+        (("walk", *weights, "--init", "1,2,3"), "must be four numbers"),
+        (("walk", *weights, "--init", "100,2,3,4"), "outside the frame of 64 x 48 px"),
+        (("walk", *box), "give a trained tracker"),
+        (("walk", *box, "--run", "x", *weights), "give a trained tracker"),
+        (("walk", *box, *weights[:2]), "--checkpoint needs --backbone"),
+        (("walk", *box, "--run", "x", *weights[2:]), "leave --backbone and --protocol out"),
+        (("walk", *box, "--run", "x"), "cannot read x/record.json"),
+        (("walk", *box, *weights, "--low", "1.5"), "--low 1.5"),
+        (("walk", *box, *weights, "--start", "-1"), "0 or above"),
+        (("nothing", *box, *weights), "there is no video file or folder"),
+    ):
+        assert track(*words) == 2, words
+        said = capsys.readouterr().err
+        assert message in said and "Traceback" not in said, said
+    assert not Path("runs/track/walk").exists(), "nothing half-made is left"
+
+
+def test_a_bad_frame_is_named_and_the_rest_kept(weights: list[str], capsys: Text) -> None:
+    folder = write_folder(Path("walk"))
+    (folder / "shot8.png").write_bytes(b"no image")
+    assert track("walk", "--init", "20,15,16,12", *weights) == 2
+    said = capsys.readouterr().err
+    assert "shot8.png cannot be read as an image" in said and "7 frames tracked before that are kept" in said
+    data = json.loads(Path("runs/track/walk/track.json").read_text())
+    assert data["status"] == "partial" and data["frames"] == 7 and "shot8.png" in data["stopped"]
+
+
+def test_ctrl_c_gives_130_and_a_partial_result(
+    weights: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Text
+) -> None:
+    write_folder(Path("walk"))
+    look, seen = TorchNetwork.look, []
+
+    def interrupted(self: TorchNetwork, *arguments: Any) -> Any:
+        seen.append(1)
+        if len(seen) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return look(self, *arguments)
+
+    monkeypatch.setattr(TorchNetwork, "look", interrupted)
+    assert track("walk", "--init", "20,15,16,12", *weights) == 130
+    assert "4 frames tracked, PARTIAL\nstopped by Ctrl-C after 4 frames" in capsys.readouterr().out
+    assert json.loads(Path("runs/track/walk/track.json").read_text())["status"] == "partial"
+
+
+def a_run(folder: Path) -> Path:
+    """A finished run's folder, its weights at random."""
+    recipe = load_protocol(CONFIGS / "fast64.py", TrackingRecipe, "smoke").recipe
+    arguments = {"num_classes": 0, "drop_path_rate": 0.0}
+    card = get_card("vit_pico")
+    model = build_model(create_backbone(card, checkpoint="random", **arguments).model, card, recipe)
+    (folder / "checkpoints").mkdir(parents=True)
+    torch.save({"state_dict": model.state_dict(), "step": 2}, folder / "checkpoints" / "last_00000002.pth")
+    made = record(
+        1.0,
+        task="mini_lasot",
+        domain="tracking",
+        protocol="fast64",
+        backbone={"name": "vit_pico", "card": {}, "arguments": arguments, "init": "random"},
+        config={"recipe": recipe.identity()},
+        neutral=recipe.neutral(),
+    )
+    write_record(folder, made)
+    return folder
+
+
+def test_the_tracker_of_a_run(capsys: Text) -> None:
+    """The boxes are those of ``load_tracker``; its weight file alone is not an OSTrack checkpoint."""
+    run = a_run(Path("runs/mini_lasot/mine"))
+    write_folder(Path("walk"))
+    assert track("walk", "--init", "20,15,16,12", "--run", run) == 0
+    data = json.loads(Path("runs/track/walk/track.json").read_text())
+    assert data["weights"] == {"run": str(run), "run_id": read_record(run).run_id}
+    assert data["backbone"] == "vit_pico" and data["protocol"] == "fast64"
+    tracker = load_tracker(run)
+    frames = [picture(number) for number in range(12)]
+    tracker.init(frames[0], (20, 15, 16, 12))
+    expected = ["20.000,15.000,16.000,12.000"]
+    expected += [",".join(f"{value:.3f}" for value in tracker.update(frame)) for frame in frames[1:]]
+    assert Path("runs/track/walk/boxes.txt").read_text().split() == expected
+    weights = run / "checkpoints" / "last_00000002.pth"
+    assert track("walk", "--init", "20,15,16,12", "--checkpoint", weights, "--backbone", "vit_pico") == 2
+    assert "give the run's folder with --run" in capsys.readouterr().err

@@ -1,0 +1,93 @@
+"""Work ahead in a thread: frames are decoded while the network looks at those before."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from queue import Empty, Full, Queue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+DEPTH = 8
+"""Frames that wait at most: a second of 1080p would be 180 MiB."""
+_PAUSE = 0.1  # seconds between two looks at whether the other side has gone
+
+
+class _Raised:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class _End:
+    pass
+
+
+class Ahead(Generic[T]):
+    """An iterator over ``items`` that are made in a thread of their own, at most ``depth`` ahead.
+
+    What making an item raises is raised where the item is asked for, after those before it. ``close`` (or the end of
+    a ``with``) stops the thread, which closes ``items``.
+
+    >>> with Ahead(number * number for number in range(3)) as squares:
+    ...     list(squares)
+    [0, 1, 4]
+    """
+
+    def __init__(self, items: Generator[T, None, None], depth: int = DEPTH) -> None:
+        self._queue: Queue[T | _Raised | _End] = Queue(depth)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(items,), name="frames ahead", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        if self._stop.is_set():
+            raise StopIteration
+        item = self._queue.get()  # the thread always ends with a mark, so this cannot wait for ever
+        if isinstance(item, _End):
+            self._stop.set()
+            raise StopIteration
+        if isinstance(item, _Raised):
+            self._stop.set()
+            raise item.error
+        return item
+
+    def __enter__(self) -> Ahead[T]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the thread and wait for it (for the frame it is decoding)."""
+        self._stop.set()
+        while self._thread.is_alive():
+            try:  # make room, so that it sees the stop
+                self._queue.get(timeout=_PAUSE)
+            except Empty:
+                continue
+        self._thread.join()
+
+    def _work(self, items: Generator[T, None, None]) -> None:
+        last: _Raised | _End = _End()
+        try:
+            with closing(items):
+                for item in items:
+                    if not self._put(item):
+                        return
+        except BaseException as error:  # noqa: BLE001 - handed on to who asks for the item
+            last = _Raised(error)
+        self._put(last)
+
+    def _put(self, item: T | _Raised | _End) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=_PAUSE)
+            except Full:
+                continue
+            return True
+        return False
