@@ -13,11 +13,12 @@ Areas = NDArray[np.int64]
 
 
 def _miou(totals: Floats) -> Floats:
-    return 100 * _iou(totals).sum(-1) / np.maximum((totals[..., 1:, :].sum(-2) > 0).sum(-1), 1)
+    present = (totals[..., 1:, :].sum(-2) > 0).sum(-1)
+    return np.asarray(100 * _iou(totals).sum(-1) / np.maximum(present, 1))
 
 
 def _miou_all(totals: Floats) -> Floats:
-    return 100 * _iou(totals).mean(-1)
+    return np.asarray(100 * _iou(totals).mean(-1))
 
 
 def _aacc(totals: Floats) -> Floats:
@@ -26,7 +27,7 @@ def _aacc(totals: Floats) -> Floats:
 
 def _macc(totals: Floats) -> Floats:
     real = totals[..., 2, :]
-    return 100 * _ratio(totals[..., 0, :], real).sum(-1) / np.maximum((real > 0).sum(-1), 1)
+    return np.asarray(100 * _ratio(totals[..., 0, :], real).sum(-1) / np.maximum((real > 0).sum(-1), 1))
 
 
 def _iou(totals: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,7 @@ def paired_p(samples: Sequence[Sample]) -> Floats:
     found = np.ones((len(samples), len(samples)))
     if wanted.any():
         found = _flip_table(np.stack([sample.values.mean(0) for sample in samples]), wanted)
-    members = np.flatnonzero(several)
+    members = np.flatnonzero(several).tolist()
     if len(members) > 1:
         found[np.ix_(members, members)] = _over_seeds_and_items([samples[member] for member in members])
     return found
@@ -139,8 +140,15 @@ def holm(p: Floats) -> Floats:
     return adjusted
 
 
-def tie_groups(scores: Floats, p: Floats, higher_is_better: bool, level: float = LEVEL) -> list[list[int]]:
-    """Rows in groups that share a rank, the best first; within a group the best first.
+class Group(NamedTuple):
+    """Rows that share a rank, the best first, and the rows below the group that are not resolved from its leader."""
+
+    rows: tuple[int, ...]
+    loose: tuple[int, ...]
+
+
+def tie_groups(scores: Floats, p: Floats, higher_is_better: bool, level: float = LEVEL) -> list[Group]:
+    """Rows in groups that share a rank, the best group first.
 
     The best row that is in no group yet leads the next. It is tested against every row below it, Holm's correction is
     taken over these tests, and its group reaches down to the first row that is resolved from it. So ranks never run
@@ -153,11 +161,12 @@ def tie_groups(scores: Floats, p: Floats, higher_is_better: bool, level: float =
         higher_is_better: the metric's direction.
         level: 0.95 resolves at a corrected 5 %.
     """
-    order = [int(row) for row in np.argsort(-scores if higher_is_better else scores, kind="stable")]
-    groups: list[list[int]] = []
-    while order:
-        resolved = np.flatnonzero(holm(p[order[0], order[1:]]) <= 1 - level)
-        size = 1 + (int(resolved[0]) if len(resolved) else len(order) - 1)
-        groups.append(order[:size])
-        order = order[size:]
+    order = np.argsort(-scores if higher_is_better else scores, kind="stable")
+    groups: list[Group] = []
+    while len(order):
+        resolved = holm(p[order[0], order[1:]]) <= 1 - level
+        size = 1 + (int(resolved.argmax()) if resolved.any() else len(order) - 1)
+        below = order[size:]
+        groups.append(Group(tuple(order[:size].tolist()), tuple(below[~resolved[size - 1 :]].tolist())))
+        order = below
     return groups

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from results import areas as scores
 from results.statistics import Sample, interval, of_areas, of_values
 
 Floats = NDArray[np.float64]
+Outcomes = NDArray[Any]
 
 
 class World(NamedTuple):
@@ -32,15 +33,15 @@ class World(NamedTuple):
         items: of a test set drawn from it.
         truth: the metric over all items, (K,).
         sample: what the product makes of the outcomes drawn.
-        classical: the metric by seed on resampled items, (S, B), for the plain bootstrap.
+        draws: the metric by seed on resampled items, (S, B), for the plain bootstrap.
     """
 
     name: str
-    outcomes: NDArray[np.generic]
+    outcomes: Outcomes
     items: int
     truth: Floats
-    sample: Callable[[NDArray[np.generic], NDArray[np.int64]], Sample]
-    classical: Callable[[NDArray[np.generic], NDArray[np.int64]], Floats]
+    sample: Callable[[Outcomes], Sample]
+    draws: Callable[[Outcomes, Outcomes], Floats]
 
 
 def top1(rng: np.random.Generator, mean: float = 0.75, items: int = 1000, seeds_part: float = 0.6) -> World:
@@ -49,11 +50,10 @@ def top1(rng: np.random.Generator, mean: float = 0.75, items: int = 1000, seeds_
     ``seeds_part``: standard deviation of the seeds' accuracy in percentage points.
     """
     count, kinds = 20_000, 200
-    hard, luck = 1.5 * rng.standard_normal(count), 0.7 * rng.standard_normal((kinds, count))
-    scale = float(np.hypot(np.hypot(1.5, 0.7), 1))
-    level = norm.ppf(mean)
+    level, scale = float(norm.ppf(mean)), float(np.hypot(2, 1))
     shift = seeds_part / 100 / float(norm.pdf(level)) * scale * rng.standard_normal((kinds, 1))
-    right = (level * scale + shift + hard + luck + rng.standard_normal((kinds, count))) > 0
+    hard, luck = 2 * rng.standard_normal(count), rng.standard_normal((kinds, count))
+    right = level * scale + shift + hard + luck > 0
     outcomes = (100 * right).astype(np.float32)
     return _of_values(f"top-1 {100 * mean:.0f} %, {items:,} images", outcomes, items)
 
@@ -78,7 +78,9 @@ def miou(rng: np.random.Generator, items: int = 233, classes: int = 11, rare: fl
     found = np.empty((kinds, count, 3, classes), np.float32)
     image = 0.8 * rng.standard_normal((count, classes))
     for seed in range(kinds):
-        chance = expit(skill + 0.05 * rng.standard_normal(classes) + image + 0.5 * rng.standard_normal((count, classes)))
+        chance = expit(
+            skill + 0.05 * rng.standard_normal(classes) + image + 0.5 * rng.standard_normal((count, classes))
+        )
         hit = np.round(truth * chance)
         around = np.where(present, share, 0.05 * share)
         around /= around.sum(1, keepdims=True)
@@ -86,20 +88,25 @@ def miou(rng: np.random.Generator, items: int = 233, classes: int = 11, rare: fl
         found[seed] = np.stack([hit, hit + stray, truth], 1)
     totals = found.sum(1, dtype=np.float64)
     name = f"mIoU, {classes} classes, {items:,} images"
-    return World(name, found, items, scores.SCORES["mIoU"](totals), _miou_sample, _miou_draws)
+    return World(name, found, items, scores.SCORES["mIoU"](totals), _miou, _miou_draws)
 
 
-def _of_values(name: str, outcomes: NDArray[np.generic], items: int) -> World:
+def _of_values(name: str, outcomes: Outcomes, items: int) -> World:
     truth = np.asarray(outcomes.mean(1, dtype=np.float64))
-    return World(name, outcomes, items, truth, lambda drawn, _: of_values(drawn), _value_draws)
+    return World(name, outcomes, items, truth, of_values, _value_draws)
 
 
-def _value_draws(drawn: NDArray[np.generic], counts: NDArray[np.int64]) -> Floats:
+def _value_draws(drawn: Outcomes, counts: Outcomes) -> Floats:
     return np.asarray(drawn.astype(np.float64) @ counts.T / drawn.shape[1])
 
 
-def _miou_draws(drawn: NDArray[np.generic], counts: NDArray[np.int64]) -> Floats:
-    return np.stack([scores.resampled(each, "mIoU", counts) for each in drawn.astype(np.int64)])
+def _miou(drawn: Outcomes) -> Sample:
+    return of_areas(list(drawn.astype(np.int64)), "mIoU")
+
+
+def _miou_draws(drawn: Outcomes, counts: Outcomes) -> Floats:
+    totals = [counts.astype(np.float64) @ each.reshape(len(each), -1).astype(np.float64) for each in drawn]
+    return np.stack([scores.SCORES["mIoU"](each.reshape(len(counts), *drawn.shape[2:])) for each in totals])
 
 
 class Covered(NamedTuple):
@@ -110,9 +117,10 @@ class Covered(NamedTuple):
     width: float
 
 
-def cover(world: World, seeds: int, repetitions: int, rng: np.random.Generator, resamples: int = 400) -> Covered:
+def cover(world: World, seeds: int, repetitions: int, rng: np.random.Generator, resamples: int = 300) -> Covered:
     """Draw, and count."""
-    counts = resample_counts(world.items, resamples)
+    places = rng.integers(world.items, size=(resamples, world.items))
+    counts = np.stack([np.bincount(row, minlength=world.items) for row in places])
     ours = plain = 0
     width = 0.0
     for _ in range(repetitions):
@@ -120,10 +128,10 @@ def cover(world: World, seeds: int, repetitions: int, rng: np.random.Generator, 
         items = rng.integers(world.outcomes.shape[1], size=world.items)
         drawn = world.outcomes[chosen][:, items]
         truth = float(world.truth[chosen[0]] if seeds == 1 else world.truth.mean())
-        found = interval(world.sample(drawn, counts))
+        found = interval(world.sample(drawn))
         ours += found.low <= truth <= found.high
         width += found.high - found.low
-        draws = world.classical(drawn, counts)
+        draws = world.draws(drawn, counts)
         picked = rng.integers(seeds, size=(resamples, seeds))
         low, high = np.percentile(draws[picked, np.arange(resamples)[:, None]].mean(1), (2.5, 97.5))
         plain += low <= truth <= high
