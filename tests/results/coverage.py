@@ -57,7 +57,7 @@ def top1(
     hard, luck = 2 * rng.standard_normal(count), rng.standard_normal((kinds, count))
     right = level * scale + shift + hard + luck > 0
     outcomes = (100 * right).astype(np.float32)
-    return _of_values(f"top-1 {100 * mean:.0f} %, {items:,} images", outcomes, items)
+    return _of_values(f"top-1 {100 * mean:.0f} %, {items:,} images, seeds +-{seeds_part}", outcomes, items)
 
 
 def auc(rng: np.random.Generator, items: int = 280, kinds: int = 200) -> World:
