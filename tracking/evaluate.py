@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from foundation.errors import DataError
-from tracking.ahead import DEPTH, decoded_ahead
+from tracking.ahead import Ahead
 from tracking.boxes import require_first_box
 from tracking.crops import Image
 from tracking.meter import Meter
@@ -36,24 +37,24 @@ class SequenceScore(NamedTuple):
 
 
 def track(
-    tracker: Tracker, video: Video, depth: int = DEPTH, after: Callable[[int], object] = lambda frames: None
+    tracker: Tracker, video: Video, after: Callable[[int], object] = lambda frames: None, ahead: bool = True
 ) -> Tracked:
     """Follow the target through a sequence; the first box is given.
 
     Args:
         tracker: any state; it is initialised.
         video: the sequence.
-        depth: frames decoded ahead; 0 decodes in line.
         after: called with 1 after each frame.
+        ahead: a thread decodes frames while the network looks at those before.
 
     Raises:
         DataError: a frame is missing, unreadable or of another size than the first, or the first box is none.
     """
     count = len(video.frames)
     tracked = Tracked(np.empty((count, 4)), np.ones(count), np.empty((count, 2)))
-    with decoded_ahead(video, depth) as frames:
+    with Ahead(frames_of(video)) if ahead else closing(frames_of(video)) as frames:
         before = time.perf_counter()
-        for number, frame in enumerate(of_one_size(video, frames)):
+        for number, frame in enumerate(frames):
             if number == 0:
                 box = require_first_box(video.boxes[0], frame.shape[1], frame.shape[0], f"sequence {video.name}")
                 tracker.init(frame, box)
@@ -67,23 +68,15 @@ def track(
     return tracked
 
 
-def frames_of(video: Video) -> Iterator[Image]:
-    """The frames, decoded when asked for, all of one size.
+def frames_of(video: Video) -> Generator[Image, None, None]:
+    """The frames, all of one size.
 
     Raises:
         DataError: see ``track``.
     """
-    return of_one_size(video, map(video.read, range(len(video.frames))))
-
-
-def of_one_size(video: Video, frames: Iterable[Image]) -> Iterator[Image]:
-    """The frames as they come.
-
-    Raises:
-        DataError: one is of another size than the first.
-    """
     size: tuple[int, ...] | None = None
-    for number, frame in enumerate(frames):
+    for number in range(len(video.frames)):
+        frame = video.read(number)
         if size is not None and frame.shape != size:
             raise DataError(
                 f"sequence {video.name}: {video.frames[number].name} is {frame.shape[1]} x {frame.shape[0]} px and the "

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
-from tracking.ahead import decoded_ahead
+from tracking.ahead import Ahead
 from tracking.boxes import require_first_box
 from tracking.crops import Image
-from tracking.evaluate import of_one_size
+from tracking.evaluate import frames_of
 from tracking.meter import Meter
 from tracking.readers.sequence import Video
 from tracking.tracked import Tracked, write_tracked
 from tracking.tracker import Tracker
+
+DEPTH = 2
+"""Frames that wait decoded, a sequence."""
 
 
 class Follower:
@@ -26,8 +28,7 @@ class Follower:
         self.tracker, self.video, self.number = tracker, video, 0
         count = len(video.frames)
         self.tracked = Tracked(np.empty((count, 4)), np.ones(count), np.empty((count, 2)))
-        self._stack = ExitStack()
-        self._frames: Iterator[Image] = of_one_size(video, self._stack.enter_context(decoded_ahead(video)))
+        self._frames = Ahead(frames_of(video), DEPTH)
 
     def begin(self) -> None:
         """Take the target from the first frame.
@@ -60,7 +61,7 @@ class Follower:
 
     def close(self) -> None:
         """End the reader thread."""
-        self._stack.close()
+        self._frames.close()
 
 
 def track_together(tracker: Tracker, videos: Sequence[Video], folder: Path, label: str, batch: int) -> None:

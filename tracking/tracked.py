@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-
 from foundation.files import write_atomic
 from tracking.boxes import Floats
 from tracking.readers.sequence import Video
@@ -83,6 +82,8 @@ def prepare(folder: Path, videos: Sequence[Video], made_by: Mapping[str, Any]) -
         return
     others = [video for video in videos if result_file(folder, video).is_file()]
     if others:
+        from engine.progress import say  # mmengine comes with it; processes that track have no need of that
+
         say(f"{len(others)} result files in {folder} were made by other weights or in another way; tracking them anew")
     for video in others:
         result_file(folder, video).unlink()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from foundation.errors import DataError
 from tests.tracking.make import tracker_model
-from tracking.ahead import decoded_ahead
 from tracking.crops import Image
+from tracking.evaluate import track
 from tracking.mini_lasot import mini_lasot
 from tracking.model import TrackerModel
 from tracking.pair import CropSizes
@@ -69,12 +73,12 @@ def test_the_summary_of_times_by_hand(tmp_path: Path) -> None:
 
 
 class Film(Video):
-    """A sequence whose frames take 20 ms each to decode."""
+    """A sequence whose frames take 20 ms each to decode; the tenth cannot be read."""
 
     def read(self, number: int) -> Image:
         time.sleep(0.02)
         if number == 9:
-            raise ValueError("frame 9")
+            raise DataError("the frame 9 is missing")
         return np.full((2, 2, 3), number, np.uint8)
 
 
@@ -84,42 +88,55 @@ def film() -> Film:
     return Film("film", [Path(str(number)) for number in range(count)], np.ones((count, 4)), np.ones(count, np.bool_))
 
 
+class Watcher:
+    """A tracker that takes 20 ms too, and notes what it saw."""
+
+    confidence, seconds = 0.5, 0.02
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def init(self, image: Image, box: np.ndarray) -> None:
+        self.update(image)
+
+    def update(self, image: Image) -> np.ndarray:
+        time.sleep(0.02)
+        self.seen.append(int(image[0, 0, 0]))
+        return np.ones(4)
+
+
 def reader_threads() -> int:
-    import threading
-
-    return sum("frames of film" in thread.name for thread in threading.enumerate())
+    return sum("frames ahead" in thread.name for thread in threading.enumerate())
 
 
-def test_frames_come_in_order_while_others_are_decoded(film: Film) -> None:
-    seen = []
-    with decoded_ahead(film) as frames:
-        next(frames)
-        time.sleep(0.15)  # enough for four further ones
+def test_frames_are_decoded_ahead_in_order_and_errors_come_in_their_place(film: Film) -> None:
+    took = []
+    for ahead in (False, True):
+        tracker: Any = Watcher()
         began = time.perf_counter()
-        seen = [int(next(frames)[0, 0, 0]) for _ in range(4)]
-        assert time.perf_counter() - began < 0.04, "they were ready"
-        assert reader_threads() == 1
-        seen += [int(next(frames)[0, 0, 0]) for _ in range(4)]
-        with pytest.raises(ValueError, match="frame 9"):
-            next(frames)
-    assert seen == list(range(1, 9)) and reader_threads() == 0
+        with pytest.raises(DataError, match="frame 9 is missing"):
+            track(tracker, film, ahead=ahead)
+        took.append(time.perf_counter() - began)
+        assert tracker.seen == list(range(9))
+        assert reader_threads() == 0
+    assert took[1] < 0.8 * took[0], "decoding and the network overlap"
 
 
-@pytest.mark.parametrize("depth", [0, 1, 4])
-def test_a_reader_ends_with_its_block(depth: int, film: Film) -> None:
-    with pytest.raises(KeyboardInterrupt), decoded_ahead(film, depth) as frames:
-        assert next(frames)[0, 0, 0] == 0
-        raise KeyboardInterrupt
+def test_no_reader_outlives_its_sequence(film: Film) -> None:
+    tracker: Any = Watcher()
+    began = time.perf_counter()
+    for _ in range(20):
+        track(tracker, replace(film, frames=film.frames[:1], boxes=film.boxes[:1]))
+        assert reader_threads() == 0
+    assert time.perf_counter() - began < 20 * 0.11, "nobody waits for a reader that has ended"
+    tracker.update = lambda image: _interrupt()
+    with pytest.raises(KeyboardInterrupt):
+        track(tracker, film)
     assert reader_threads() == 0
 
 
-def test_no_more_than_depth_frames_wait(film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
-    monkeypatch.setattr(Film, "read", lambda self, number: read.append(number) or np.zeros((2, 2, 3), np.uint8))
-    with decoded_ahead(film, depth=3) as frames:
-        next(frames)
-        time.sleep(0.1)
-        assert read == [0, 1, 2, 3]
+def _interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def test_the_digest_is_of_names_and_values() -> None:
