@@ -11,7 +11,9 @@ from tracking.readers.sequence import Video
 
 
 class Meter:
-    """Counts the frames of several sequences. Of several processes under ``torchrun`` the first one speaks.
+    """Counts the frames of several sequences, from the first one on: starting is no part of their rate.
+
+    Of several processes under ``torchrun`` the first one speaks.
 
     Args:
         label: what is being tracked.
@@ -24,8 +26,6 @@ class Meter:
         self._speaks = world()[0] == 0
 
     def __enter__(self) -> Meter:
-        if self._speaks:
-            self._counter.__enter__()
         return self
 
     def __exit__(
@@ -36,6 +36,8 @@ class Meter:
     def advance(self, frames: int) -> None:
         """So many frames more."""
         if self._speaks:
+            if self._counter.done == 0:
+                self._counter.__enter__()
             self._counter.step(f"{self.finished}/{self.sequences} sequences", frames)
 
     def finish(self) -> None:

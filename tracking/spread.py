@@ -124,11 +124,12 @@ def _receive(worker: Worker, doing: str | None, folder: Path) -> Any:
         return worker.pipe.recv()
     except (EOFError, ConnectionResetError) as error:
         worker.process.join(END_SECONDS)
-        code = worker.process.exitcode
-        how = f"was ended by {_signal(-code)}" if code is not None and code < 0 else f"ended with exit code {code}"
+        code, where = worker.process.exitcode, f" in sequence {doing}" if doing else " while it started"
+        how = f"failed{where}, its trace is above"
+        if code is not None and code < 0:
+            how = f"was ended by {_signal(-code)}{where}; where memory is short, set track_processes lower"
         raise BenchError(
-            f"a tracking process {how} {f'in sequence {doing}' if doing else 'while it started'}; short of memory, set "
-            f"track_processes lower: what is finished is kept in {folder} and the same command goes on from there"
+            f"a tracking process {how}; what is finished is kept in {folder}, and the same command goes on from there"
         ) from error
 
 
@@ -158,6 +159,7 @@ def _ended(workers: list[Worker]) -> Iterator[None]:
 def _work(pipe: Connection, folder: Path, processes: int) -> None:
     """The life of a process: make the tracker, then take sequences until none is left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stdout = sys.stderr  # stdout is for results
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # before the maker brings torch or another runtime
     try:
         tracker = pipe.recv()()

@@ -18,7 +18,7 @@ from tracking.pair import CropSizes, Jitter
 from tracking.pairs import Augmentation, VideoPairs
 from tracking.readers import lasot
 from tracking.readers.sequence import Video, fingerprint
-from tracking.readers.zips import Member
+from tracking.readers.zips import Member, contents
 
 
 @pytest.fixture
@@ -72,21 +72,25 @@ def test_some_zipped_and_some_not(root: Path, zipped: Path) -> None:
     assert {isinstance(video.frames[0], Member) for video in mixed} == {True, False}
 
 
+def read(root: Path, name: str) -> Video:
+    return lasot.read_video(root, name, contents(root))
+
+
 def test_of_two_the_folder_counts_then_the_category_s_zip(root: Path, zipped: Path) -> None:
     name = lasot.test_videos(root)[0].name
     category = name.rpartition("-")[0]
     other = zipped / category / name
     shutil.copytree(root / category / name, other)
     (other / "groundtruth.txt").write_text("1,2,3,4\n" * 24)
-    assert lasot.read_video(zipped, name).boxes[0].tolist() == [1, 2, 3, 4], "unpacked"
+    assert read(zipped, name).boxes[0].tolist() == [1, 2, 3, 4], "unpacked"
     zip_folders(zipped / "aaa.zip", zipped, [zipped / category])
     shutil.rmtree(zipped / category)
-    truth = lasot.read_video(root, name).boxes
-    assert (lasot.read_video(zipped, name).boxes == truth).all(), "in the category's zip, not in aaa.zip"
+    truth = read(root, name).boxes
+    assert (read(zipped, name).boxes == truth).all(), "in the category's zip, not in aaa.zip"
     (zipped / f"{category}.zip").unlink()
-    assert lasot.read_video(zipped, name).boxes[0].tolist() == [1, 2, 3, 4]
+    assert read(zipped, name).boxes[0].tolist() == [1, 2, 3, 4]
     (zipped / category / name).mkdir(parents=True)  # annotation may lie there alone
-    assert lasot.read_video(zipped, name).boxes[0].tolist() == [1, 2, 3, 4]
+    assert read(zipped, name).boxes[0].tolist() == [1, 2, 3, 4]
 
 
 def test_pairs_are_drawn_from_zips(root: Path, zipped: Path) -> None:

@@ -24,7 +24,7 @@ from tracking.readers.sequence import (
     read_text,
     require_equal,
 )
-from tracking.readers.zips import ZippedSequence, contents
+from tracking.readers.zips import Contents, ZippedSequence, contents
 
 TEST_LIST, TRAIN_LIST = "testing_set.txt", "training_set.txt"
 ENDS_EARLY = {"monkey-17": 2260}
@@ -46,7 +46,8 @@ def test_videos(root: Path) -> list[Video]:
     Raises:
         DataError: naming the file and the mend.
     """
-    return [read_video(root, name) for name in _listed(root)]
+    zipped = contents(root)
+    return [read_video(root, name, zipped) for name in _listed(root, zipped)]
 
 
 def train_videos(root: Path) -> list[Video]:
@@ -55,24 +56,25 @@ def train_videos(root: Path) -> list[Video]:
     Raises:
         DataError: naming the file and the mend.
     """
-    listing = _list_file(root, TRAIN_LIST)
+    zipped = contents(root)
+    listing = _list_file(root, TRAIN_LIST, zipped)
     if listing is not None:
         names = read_text(listing).split()
     else:
-        found = {path.parent.name for path in root.glob("*/*/groundtruth.txt")} | contents(root).sequences.keys()
-        names = sorted(found - set(_listed(root)))
+        found = {path.parent.name for path in root.glob("*/*/groundtruth.txt")} | zipped.sequences.keys()
+        names = sorted(found - set(_listed(root, zipped)))
     if not names:
         raise DataError(f"{root} has no training sequences; LaSOT's are folders such as airplane/airplane-2")
-    return [read_video(root, name) for name in names]
+    return [read_video(root, name, zipped) for name in names]
 
 
-def read_video(root: Path, name: str) -> Video:
-    """One sequence by name.
+def read_video(root: Path, name: str, zipped: Contents) -> Video:
+    """One sequence by name; ``zipped``: what the zips in ``root`` hold.
 
     Raises:
         DataError: naming the file and the mend.
     """
-    parts = _find(root, name)
+    parts = _find(root, name, zipped)
     boxes = read_boxes(parts.text("groundtruth.txt"))
     count = _count_frames(parts, name)
     if ENDS_EARLY.get(name) == len(boxes):
@@ -82,12 +84,10 @@ def read_video(root: Path, name: str) -> Video:
     return Video(name, parts.frames(count), boxes, has_area(boxes) & (hidden == 0))
 
 
-def _find(root: Path, name: str) -> Parts:
+def _find(root: Path, name: str, zipped: Contents) -> Parts:
     folder = root / name.rpartition("-")[0] / name
-    if not (folder / "img").is_dir():
-        zipped = contents(root).sequences.get(name)
-        if zipped is not None:
-            return _in_zip(zipped)
+    if name in zipped.sequences and not (folder / "img").is_dir():
+        return _in_zip(zipped.sequences[name])
     if not folder.is_dir():
         raise DataError(
             f"sequence {name} is missing: there is no folder {folder}; unpack it there, or put its zip into {root}"
@@ -112,13 +112,13 @@ def _in_folder(folder: Path, name: str) -> Parts:
     )
 
 
-def _list_file(root: Path, name: str) -> File | None:
+def _list_file(root: Path, name: str, zipped: Contents) -> File | None:
     """A list of sequences: beside them, or in one of the zips."""
-    return root / name if (root / name).is_file() else contents(root).lists.get(name)
+    return root / name if (root / name).is_file() else zipped.lists.get(name)
 
 
-def _listed(root: Path) -> list[str]:
-    path = _list_file(root, TEST_LIST)
+def _listed(root: Path, zipped: Contents) -> list[str]:
+    path = _list_file(root, TEST_LIST, zipped)
     if path is None:
         raise DataError(
             f"{root} is not LaSOT's root: it has no {TEST_LIST} (the list of test sequences, in LaSOT's evaluation "
