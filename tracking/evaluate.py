@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.device import world
 from foundation.errors import DataError
 from tracking.ahead import Ahead
 from tracking.boxes import require_first_box
@@ -98,7 +99,7 @@ def track_all(tracker: Tracker, videos: Sequence[Video], folder: Path, label: st
     left = [video for video in videos if not is_whole(folder, video)]
     with Meter(label, left) as meter:
         for video in left:
-            write_tracked(folder, video, track(tracker, video, after=meter.advance))
+            write_tracked(folder, video, track(tracker, video, after=meter.advance), world()[1])
             meter.finish()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.device import world
 from tracking.ahead import Ahead
 from tracking.boxes import require_first_box
 from tracking.crops import Image
@@ -90,7 +91,7 @@ def track_together(tracker: Tracker, videos: Sequence[Video], folder: Path, labe
                 for each in [each for each in alive if each.done]:
                     each.close()
                     alive.remove(each)
-                    write_tracked(folder, each.video, each.tracked)
+                    write_tracked(folder, each.video, each.tracked, world()[1])
                     meter.finish()
         finally:
             for each in alive:
