@@ -124,11 +124,9 @@ def test_frames_are_decoded_ahead_in_order_and_errors_come_in_their_place(film: 
 
 def test_no_reader_outlives_its_sequence(film: Film) -> None:
     tracker: Any = Watcher()
-    began = time.perf_counter()
-    for _ in range(20):
+    for _ in range(5):
         track(tracker, replace(film, frames=film.frames[:1], boxes=film.boxes[:1]))
         assert reader_threads() == 0
-    assert time.perf_counter() - began < 20 * 0.11, "nobody waits for a reader that has ended"
     tracker.update = lambda image: _interrupt()
     with pytest.raises(KeyboardInterrupt):
         track(tracker, film)
