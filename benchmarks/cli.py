@@ -230,9 +230,15 @@ def _number(text: str) -> int:
 def _profile_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="+", help="registry name or timm/<name>")
     parser.add_argument("--img-size", type=_positive, metavar="PIXELS", help="input side; default: the card's")
-    parser.add_argument("--batch", type=_positive, default=16, metavar="N", help="for the throughput; default: 16")
+    parser.add_argument("--batch", type=_positive, metavar="N", help="for the throughput; default: 16")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32")
+    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="default: fp32")
+    parser.add_argument("--task", choices=("tracking",), help="profile the whole tracker around the backbone")
+    parser.add_argument("--protocol", help="of the task; default: ostrack256")
+    parser.add_argument(
+        "--set", dest="overrides", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="change the protocol's configuration, e.g. own_template=true head_channels=64",
+    )  # fmt: skip
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:

@@ -51,9 +51,9 @@ class Counter:
             self._bar.stop()
             self._bar = None
 
-    def step(self, note: str = "") -> None:
-        """One more item is done; ``note`` stands beside the count."""
-        self.done += 1
+    def step(self, note: str = "", count: int = 1) -> None:
+        """One more item is done (or ``count``); ``note`` stands beside the count."""
+        self.done += count
         now = time.monotonic()
         if self._bar is not None:
             task = self._bar.tasks[0].id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
 
@@ -66,11 +66,9 @@ class Ahead(Generic[T]):
         """Stop the thread and wait for it (for the frame it is decoding)."""
         self._stop.set()
         while self._thread.is_alive():
-            try:  # make room, so that it sees the stop
-                self._queue.get(timeout=_PAUSE)
-            except Empty:
-                continue
-        self._thread.join()
+            with suppress(Empty):  # make room, so that it sees the stop
+                self._queue.get_nowait()
+            self._thread.join(_PAUSE)
 
     def _work(self, items: Generator[T, None, None]) -> None:
         last: _Raised | _End = _End()

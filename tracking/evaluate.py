@@ -1,22 +1,25 @@
-"""Track the sequences of a test set, one result file each, and score them."""
+"""Track sequences one after another, one set of result files each, and score them."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from engine.progress import PLAIN_EVERY_SECONDS, say
+from engine.device import world
 from foundation.errors import DataError
-from foundation.files import write_atomic
-from tracking.boxes import Floats, require_first_box
+from tracking.ahead import Ahead
+from tracking.boxes import require_first_box
 from tracking.crops import Image
+from tracking.meter import Meter
 from tracking.readers.sequence import Video
 from tracking.scoring import OFFICIAL, score_sequence
+from tracking.tracked import Tracked, beside, is_whole, result_file, write_tracked
 from tracking.tracker import Tracker
 
 
@@ -34,23 +37,39 @@ class SequenceScore(NamedTuple):
     boxes: str
 
 
-def track(tracker: Tracker, video: Video) -> tuple[Floats, Floats]:
-    """Follow the target through a sequence: boxes (frames, 4) and confidences (frames,); the first is given.
+def track(
+    tracker: Tracker, video: Video, after: Callable[[int], object] = lambda frames: None, ahead: bool = True
+) -> Tracked:
+    """Follow the target through a sequence; the first box is given.
+
+    Args:
+        tracker: any state; it is initialised.
+        video: the sequence.
+        after: called with 1 after each frame.
+        ahead: a thread decodes frames while the network looks at those before.
 
     Raises:
         DataError: a frame is missing, unreadable or of another size than the first, or the first box is none.
     """
-    boxes, confidences = np.empty((len(video.frames), 4)), np.ones(len(video.frames))
-    for number, frame in enumerate(frames_of(video)):
-        if number == 0:
-            boxes[0] = require_first_box(video.boxes[0], frame.shape[1], frame.shape[0], f"sequence {video.name}")
-            tracker.init(frame, boxes[0])
-        else:
-            boxes[number], confidences[number] = tracker.update(frame), tracker.confidence
-    return boxes, confidences
+    count = len(video.frames)
+    tracked = Tracked(np.empty((count, 4)), np.ones(count), np.empty((count, 2)))
+    with Ahead(frames_of(video)) if ahead else closing(frames_of(video)) as frames:
+        before = time.perf_counter()
+        for number, frame in enumerate(frames):
+            if number == 0:
+                box = require_first_box(video.boxes[0], frame.shape[1], frame.shape[0], f"sequence {video.name}")
+                tracker.init(frame, box)
+            else:
+                box, tracked.confidences[number] = tracker.update(frame), tracker.confidence
+            tracked.boxes[number] = box
+            now = time.perf_counter()
+            tracked.milliseconds[number] = 1000 * (now - before), 1000 * tracker.seconds
+            before = now
+            after(1)
+    return tracked
 
 
-def frames_of(video: Video) -> Iterator[Image]:
+def frames_of(video: Video) -> Generator[Image, None, None]:
     """The frames, all of one size.
 
     Raises:
@@ -69,35 +88,19 @@ def frames_of(video: Video) -> Iterator[Image]:
 
 
 def track_all(tracker: Tracker, videos: Sequence[Video], folder: Path, label: str) -> None:
-    """Track sequences into ``folder``: ``<sequence>.txt`` (x,y,w,h a line) and ``<sequence>_confidence.txt``.
+    """Track sequences into ``folder``, in this process; see ``tracked.write_tracked``.
 
-    A sequence whose file is there already is passed over: files are written whole, after their sequence.
+    A sequence whose files are there already, whole, is passed over: they are written after their sequence.
 
     Raises:
         DataError: see ``track``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    left = [video for video in videos if not result_file(folder, video).is_file()]
-    total, done, began = sum(len(video.frames) for video in left), 0, time.monotonic()
-    spoke = began
-    for number, video in enumerate(left, 1):
-        boxes, confidences = track(tracker, video)
-        values = "".join(f"{value:.4f}\n" for value in confidences)
-        write_atomic(folder / f"{video.name}_confidence.txt", values)
-        write_atomic(result_file(folder, video), "".join(",".join(f"{v:.3f}" for v in box) + "\n" for box in boxes))
-        done += len(boxes)
-        now = time.monotonic()
-        if now - spoke > PLAIN_EVERY_SECONDS:
-            spoke = now
-            say(
-                f"{label}: {number}/{len(left)} sequences tracked, {done / (now - began):.0f} frames/s, "
-                f"{(total - done) * (now - began) / done:.0f} s left"
-            )
-
-
-def result_file(folder: Path, video: Video) -> Path:
-    """Where a sequence's boxes are."""
-    return folder / f"{video.name}.txt"
+    left = [video for video in videos if not is_whole(folder, video)]
+    with Meter(label, left) as meter:
+        for video in left:
+            write_tracked(folder, video, track(tracker, video, after=meter.advance), world()[1])
+            meter.finish()
 
 
 def score_all(videos: Sequence[Video], folder: Path) -> list[SequenceScore]:
@@ -115,7 +118,7 @@ def score_all(videos: Sequence[Video], folder: Path) -> list[SequenceScore]:
         boxes = np.array([line.split(",") for line in content.decode().split()], np.float64)
         if boxes.shape != video.boxes.shape:
             raise DataError(f"{path} has {len(boxes)} boxes for {len(video.boxes)} frames; remove it and run again")
-        confidence = np.loadtxt(folder / f"{video.name}_confidence.txt", ndmin=1)
+        confidence = np.loadtxt(beside(folder, video, "confidence"), ndmin=1)
         values = score_sequence(boxes, video.boxes, ~video.visible, OFFICIAL, name=video.name).values()
         digest = hashlib.sha256(content).hexdigest()
         sure = round(float(confidence.mean()), 4)

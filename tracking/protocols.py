@@ -10,11 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
-from torch import nn
 
-from backbones.card import BackboneCard
 from backbones.create import create_backbone
 from backbones.weights import RANDOM
 from engine.config import load_protocol
@@ -23,17 +20,20 @@ from engine.progress import say
 from engine.seeds import mix, seed_all
 from engine.task import DataReport, Outcome, Plan, Request, Task
 from engine.training import Job, train
+from foundation.errors import UnknownNameError
+from foundation.suggest import did_you_mean
 from results.record import LoadReport, Metric, Selection
 from tracking.contract import require_plain
-from tracking.evaluate import SequenceScore, score_all, track_all
+from tracking.evaluate import SequenceScore, score_all
 from tracking.items import PairIou, PairItems
-from tracking.model import LossWeights, TrackerModel
-from tracking.network import TorchNetwork
+from tracking.model import TrackerModel
 from tracking.readers.sequence import Video
 from tracking.recipe import TrackingRecipe
+from tracking.saved import SavedTracker, build_model
 from tracking.settings import Elimination, keep_at
 from tracking.sources import fingerprints, training_sources
-from tracking.tracker import Tracker
+from tracking.tasks import PROTOCOLS
+from tracking.testset import track_set
 
 CONFIGS = Path(__file__).parent / "configs"
 STEPS = ("train on pairs", "take the last weights", "track the test sequences", "score them")
@@ -64,20 +64,17 @@ def resolve(request: Request, data: DataReport) -> Plan:
     )
 
 
-def build_model(trunk: nn.Module, card: BackboneCard, recipe: TrackingRecipe) -> TrackerModel:
-    """The network of a recipe around a backbone."""
-    return TrackerModel(
-        trunk,
-        recipe.template_size,
-        recipe.search_size,
-        card.mean,
-        card.std,
-        head_channels=recipe.head_channels,
-        elimination=recipe.eliminate if recipe.elimination else None,
-        own_template=recipe.own_template,
-        supervise=recipe.supervise,
-        weights=LossWeights(recipe.focal_weight, recipe.giou_weight, recipe.l1_weight),
-    )
+def tracker_recipe(protocol: str, overrides: Sequence[str] = ()) -> TrackingRecipe:
+    """The settings of a protocol in full, without a run.
+
+    Raises:
+        UnknownNameError: no such protocol.
+        ConfigError: settings that do not hold.
+    """
+    if protocol not in PROTOCOLS:
+        close = did_you_mean(protocol, PROTOCOLS, hint=f"there are {', '.join(PROTOCOLS)}")
+        raise UnknownNameError(f"tracking has no protocol {protocol!r}{close}")
+    return load_protocol(CONFIGS / f"{protocol}.py", TrackingRecipe, "full", overrides).recipe
 
 
 def carry_out(request: Request, plan: Plan, videos: Sequence[Video], out: Path, task: Task) -> Outcome:
@@ -117,7 +114,10 @@ def carry_out(request: Request, plan: Plan, videos: Sequence[Video], out: Path, 
         )
     )
     began = time.monotonic()
-    scores = _track(Tracker(TorchNetwork(model), recipe.crop_sizes()), videos, out / "tracked", label)
+    saved = SavedTracker(request.card.name, plan.arguments, recipe, trained.weights, request.device)
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+        speed = track_set(saved, videos, out / "tracked", label, recipe.ways())
+    scores = score_all(videos, out / "tracked")
     bad = int(model.skipped)
     return Outcome(
         metrics=_metrics(scores, task, bad if recipe.skip_bad else None),
@@ -133,17 +133,8 @@ def carry_out(request: Request, plan: Plan, videos: Sequence[Video], out: Path, 
         checkpoint_format=created.file.format if created.file else None,
         parameters=parameters,
         phases={"train_and_validate": trained.seconds, "track": time.monotonic() - began},
+        details={"speed": speed},
     )
-
-
-def _track(tracker: Tracker, videos: Sequence[Video], folder: Path, label: str) -> list[SequenceScore]:
-    """Track, each process its share of the sequences; every process gets all scores."""
-    rank, processes = world()
-    with contextlib.redirect_stdout(sys.stderr):
-        track_all(tracker, videos[rank::processes], folder, label)
-    if processes > 1:
-        torch.distributed.barrier()
-    return score_all(videos, folder)
 
 
 def _metrics(scores: Sequence[SequenceScore], task: Task, bad: int | None) -> dict[str, Metric]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from engine.recipe import Recipe, Strict
 from tracking.pair import CropSizes, Jitter
 from tracking.pairs import Augmentation
-from tracking.settings import Elimination
+from tracking.settings import Elimination, Ways
 
 
 class Sources(Strict):
@@ -59,7 +59,13 @@ class TrackingRecipe(Recipe):
         own_template: the template attends to itself only, so that tracking computes it once.
         supervise: where size and offset are taught: the best ``predicted`` cell (OSTrack), or the true ``centre``'s.
         focal_weight, giou_weight, l1_weight: of the losses.
+        track_processes: on a CPU, processes of one thread that track the test set; as many as cores where not set
+            (cannot change the number: every frame is computed alike).
+        track_batch: on a GPU, sequences advanced side by side. As another device does, another batch rounds
+            differently, and the record says which was used.
     """
+
+    NEUTRAL: ClassVar[frozenset[str]] = Recipe.NEUTRAL | {"track_processes", "track_batch"}
 
     template_size: PositiveInt
     search_size: PositiveInt
@@ -87,6 +93,8 @@ class TrackingRecipe(Recipe):
     focal_weight: NonNegativeFloat = 1.0
     giou_weight: NonNegativeFloat = 2.0
     l1_weight: NonNegativeFloat = 5.0
+    track_processes: PositiveInt | None = None
+    track_batch: PositiveInt = 16
 
     def crop_sizes(self) -> CropSizes:
         """How crops are cut."""
@@ -95,6 +103,10 @@ class TrackingRecipe(Recipe):
     def jitter(self) -> Jitter:
         """How the search region misses the target."""
         return Jitter(self.centre_jitter, self.scale_jitter)
+
+    def ways(self) -> Ways:
+        """How the test set is tracked."""
+        return Ways(self.track_processes, self.track_batch)
 
     def augmentation(self) -> Augmentation:
         """What is done to video pairs."""

@@ -1,8 +1,9 @@
-"""Settings of the tracker's network. Imports no torch."""
+"""Settings of the tracker's network and of tracking. Imports no torch."""
 
 from __future__ import annotations
 
 from math import ceil, cos, pi
+from typing import NamedTuple
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -49,3 +50,15 @@ def tokens_kept(tokens: int, share: float, times: int) -> list[int]:
     for _ in range(times):
         counts.append(ceil(share * counts[-1]))
     return counts
+
+
+class Ways(NamedTuple):
+    """How a test set is tracked.
+
+    Attributes:
+        processes: on a CPU, of one thread each; ``None``: as many as cores.
+        batch: on a GPU, sequences side by side.
+    """
+
+    processes: int | None = None
+    batch: int = 16

@@ -97,8 +97,9 @@ class LasotTask(TrackingTask):
     def get_data(self, root: Path) -> None:
         """LaSOT is fetched by hand."""
         raise UserError(
-            f"LaSOT is fetched by hand (its project page and HengLan/LaSOT_Evaluation_Toolkit name the places): unpack "
-            f"the category folders into {root / 'lasot'} and put the toolkit's testing_set.txt beside them"
+            f"LaSOT is fetched by hand (its project page and HengLan/LaSOT_Evaluation_Toolkit name the places): put "
+            f"the category zips, or the folders in them, into {root / 'lasot'} and the toolkit's "
+            "testing_set.txt beside them"
         )
 
     def departures(self, videos: list[Video]) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from foundation.errors import UserError
 from tracking.boxes import BoxLike, Floats, clip_box, require_first_box
 from tracking.crops import Image, Window, cut, from_crop, hann, window
-from tracking.network import Maps, Network
 from tracking.pair import CropSizes
+
+if TYPE_CHECKING:  # torch; the network may be behind another runtime
+    from tracking.network import Maps, Network
 
 
 class Tracker:
@@ -28,6 +31,8 @@ class Tracker:
 
     Attributes:
         confidence: of the newest frame, 0 to 1: the highest score before windowing; 1 for the first frame.
+        seconds: that the network took for the newest frame, its maps in hand; where several targets share a call,
+            whoever calls knows.
         memory: what the network keeps of the template, once ``init`` was called.
     """
 
@@ -38,6 +43,7 @@ class Tracker:
         self.sizes = sizes
         self.name = name
         self.confidence = 1.0
+        self.seconds = 0.0
         self.memory: Any = None
         self.window = hann(network.grid).astype(np.float32)
         self._box: Floats | None = None
@@ -52,7 +58,10 @@ class Tracker:
         frame = rgb(image)
         self._box = require_first_box(box, frame.shape[1], frame.shape[0], "tracker")
         place = window(self._box, self.sizes.template_factor)
-        self.memory = self.network.remember(cut(frame, place, self.sizes.template_size, self.sizes.geometry))
+        crop = cut(frame, place, self.sizes.template_size, self.sizes.geometry)
+        began = time.perf_counter()
+        self.memory = self.network.remember(crop)
+        self.seconds = time.perf_counter() - began
         self.confidence = 1.0
 
     def update(self, image: Any) -> Floats:
@@ -62,7 +71,10 @@ class Tracker:
             UserError: ``init`` was not called.
         """
         crop = self.search(image)
-        return self.settle(*self.network.look([self.memory], [crop]))
+        began = time.perf_counter()
+        (maps,) = self.network.look([self.memory], [crop])
+        self.seconds = time.perf_counter() - began
+        return self.settle(maps)
 
     def search(self, image: Any) -> Image:
         """The search region of the next frame.

@@ -44,3 +44,35 @@ def test_bad_input_is_one_sentence(words, sentence, capsys):
     assert captured.out == ""
     assert sentence in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_a_whole_tracker_is_profiled(capsys, monkeypatch):
+    monkeypatch.setattr("tracking.speed.Repeats", lambda: Repeats(warmup=1, least=2, most=2, seconds=0.0))
+    monkeypatch.setattr("tracking.speed.FRAMES", 12)
+    words = ["profile", "vit_pico", "--task", "tracking", "--protocol", "fast64", "--device", "cpu"]
+    assert main([*words, "--json", "--set", "head_channels=16"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["crops"]["search_size"] == 64 and found["protocol"] == "fast64"
+    assert len(found["network"]["raw"]) == 2 and len(found["end_to_end"]["raw"]) == 12 - 5
+    assert found["end_to_end"]["median"] > 0 and found["where"]["synchronised"] is True
+    assert (found["where"]["runtime"], found["where"]["precision"], found["where"]["batch"]) == ("torch", "fp32", 1)
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:5] == ["vit_pico", "fast64", "32", "/", "64"]
+    assert "1 thread" in lines[3] or "threads" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["vit_pico", "--protocol", "fast64"], "--protocol is of a task's protocol; name the task too"),
+        (["vit_pico", "--set", "head_channels=16"], "--set is of a task's protocol"),
+        (["vit_pico", "--task", "tracking", "--batch", "4"], "--batch has no meaning for --task tracking"),
+        (["vit_pico", "--task", "tracking", "--protocol", "fast46"], "did you mean fast64"),
+        (["vit_pico", "--task", "tracking", "--protocol", "fast64", "--set", "hedd=1"], "unknown configuration key"),
+    ],
+)
+def test_a_tracker_s_bad_options_are_one_sentence(words, sentence, capsys):
+    assert main(["profile", *words]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and sentence in captured.err and captured.err.count("\n") == 1

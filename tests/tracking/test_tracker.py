@@ -14,7 +14,7 @@ from foundation.errors import DataError, UserError
 from tests.tracking.make import tracker_model
 from tracking.boxes import clip_box
 from tracking.crops import cut, hann, window
-from tracking.evaluate import result_file, score_all, track, track_all
+from tracking.evaluate import score_all, track, track_all
 from tracking.head import HeadMaps, decode
 from tracking.mini_lasot import mini_lasot
 from tracking.network import Maps, TorchNetwork, separate
@@ -23,6 +23,7 @@ from tracking.readers import lasot
 from tracking.readers.folder import folder_videos
 from tracking.scoring import score_sequence
 from tracking.strips import write_strip
+from tracking.tracked import result_file
 from tracking.tracker import Tracker, best_box
 
 SIZES = CropSizes(64, 128, 2.0, 4.0)
@@ -114,7 +115,7 @@ def test_the_tracker_refuses_what_it_cannot_use() -> None:
 class Still:
     """A tracker that never moves, with the interface of ours."""
 
-    confidence = 0.5
+    confidence, seconds = 0.5, 0.0
 
     def init(self, image: np.ndarray, box: np.ndarray) -> None:
         self.box = box
@@ -146,10 +147,11 @@ def test_finished_sequences_are_not_tracked_again(tmp_path: Path) -> None:
     videos = lasot.test_videos(mini_lasot())[:2]
     tracker: Any = Still()
     track_all(tracker, videos, tmp_path, "still")
-    result_file(tmp_path, videos[0]).write_text("mark")
+    mark = result_file(tmp_path, videos[0]).read_text().replace("\n", "\r\n")
+    result_file(tmp_path, videos[0]).write_bytes(mark.encode())
     result_file(tmp_path, videos[1]).unlink()
     track_all(tracker, videos, tmp_path, "still")
-    assert result_file(tmp_path, videos[0]).read_text() == "mark"
+    assert result_file(tmp_path, videos[0]).read_bytes() == mark.encode()
     assert len(result_file(tmp_path, videos[1]).read_text().splitlines()) == 48
     with pytest.raises(DataError, match="boxes for 48 frames"):
         result_file(tmp_path, videos[0]).write_text("1,2,3,4\n")
@@ -163,7 +165,7 @@ def test_result_files_hold_three_decimals_and_confidences(tmp_path: Path) -> Non
     (video,) = lasot.test_videos(mini_lasot())[:1]
     tracker = Tracker(TorchNetwork(tracker_model("vit_pico")), SIZES)
     track_all(tracker, [video], tmp_path, "ours")
-    boxes, confidences = track(tracker, video)
+    boxes, confidences, _ = track(tracker, video)
     saved = np.loadtxt(result_file(tmp_path, video), delimiter=",")
     assert np.abs(saved - boxes).max() <= 0.0005 + 1e-9 and (saved[0] == video.boxes[0]).all()
     assert np.abs(np.loadtxt(tmp_path / f"{video.name}_confidence.txt") - confidences).max() < 1e-4

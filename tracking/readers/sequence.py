@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 from foundation.errors import DataError
 from tracking.boxes import Floats
 from tracking.crops import Image
+from tracking.readers.zips import Member
 
 Flags = NDArray[np.bool_]
+File = Path | Member
+"""A file of its own, or one in a zip: both have ``name``, ``read_bytes`` and ``read_text``."""
+Files = Sequence[Path] | Sequence[Member]
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,13 @@ class Video:
 
     Attributes:
         name: as in the data set.
-        frames: the image files, in order.
+        frames: the image files, in order; some sets' may lie in a zip.
         boxes: (frames, 4) x, y, w, h; NaN or without area where there is none.
         visible: (frames,) whether the target can be seen.
     """
 
     name: str
-    frames: Sequence[Path]
+    frames: Files
     boxes: Floats
     visible: Flags
 
@@ -73,22 +77,25 @@ class Numbered(Sequence[Path]):
         return self.folder / self.pattern.format(numbers)
 
 
-def read_image(path: Path) -> Image:
+def read_image(file: File) -> Image:
     """An image file as (height, width, 3) RGB.
 
     Raises:
         DataError: missing, or no image.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    try:
+        content = np.frombuffer(file.read_bytes(), np.uint8)
+    except FileNotFoundError as error:
+        raise DataError(f"the frame {file} is missing; fetch the sequence again") from error
+    except OSError as error:
+        raise DataError(f"the frame {file} cannot be read ({error.strerror}); fetch the sequence again") from error
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     if image is None:
-        what = (
-            "cannot be read as an image; fetch it again" if path.is_file() else "is missing; fetch the sequence again"
-        )
-        raise DataError(f"the frame {path} {what}")
+        raise DataError(f"the frame {file} cannot be read as an image; fetch it again")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def read_boxes(path: Path) -> Floats:
+def read_boxes(path: File) -> Floats:
     """Boxes, one a line, with commas, tabs or spaces between the four numbers: (n, 4).
 
     Raises:
@@ -107,7 +114,7 @@ def read_boxes(path: Path) -> Floats:
         raise DataError(f"{path} holds something that is no number ({error}); a box is four: x, y, w, h") from error
 
 
-def read_flags(path: Path, count: int) -> NDArray[np.float64]:
+def read_flags(path: File, count: int) -> NDArray[np.float64]:
     """Labels of all frames, on one line or one a line.
 
     Raises:
@@ -123,7 +130,7 @@ def read_flags(path: Path, count: int) -> NDArray[np.float64]:
     return flags
 
 
-def read_text(path: Path) -> str:
+def read_text(path: File) -> str:
     """A text file.
 
     Raises:

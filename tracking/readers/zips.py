@@ -1,0 +1,220 @@
+"""Sequences straight from the zip files that LaSOT ships in; nothing is unpacked."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundation.errors import DataError
+
+_SEQUENCE = re.compile(r"(?:.*/)?(?P<name>[^/]+-\d+)/(?:img/(?P<number>\d{8})\.jpg|(?P<text>[a-z_]+\.txt))")
+_LIST = re.compile(r"(?:[^/]+/)?(?P<name>(?:testing|training)_set\.txt)")
+_STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
+_HEADER, _ENCRYPTED, _LARGEST = 30, 1, 1 << 28
+
+
+class Place(NamedTuple):
+    """Where a file lies in a zip: offset of its header, bytes packed and unpacked, CRC-32, method."""
+
+    offset: int
+    packed: int
+    size: int
+    crc: int
+    method: int
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file in a zip, read as a ``Path`` is.
+
+    The zip is opened for each read, as a plain file is, at the place its directory told: a data set has millions of
+    frames in dozens of zips, ``zipfile`` would keep half a kilobyte for each of them in every process, and an open
+    handle may not be shared by processes.
+    """
+
+    archive: Path
+    path: str
+    place: Place
+
+    def __str__(self) -> str:
+        return f"{self.archive}/{self.path}"
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return PurePosixPath(self.path).name
+
+    def read_bytes(self) -> bytes:
+        """The content, its checksum verified.
+
+        Raises:
+            DataError: the zip is damaged, or no longer there.
+        """
+        try:
+            packed = self._packed()
+            content = packed
+            if self.place.method == _DEFLATED:
+                content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, self.place.size or 1)
+        except OSError as error:
+            raise DataError(f"{self.archive} cannot be read ({error.strerror}); is it still there?") from error
+        except (zlib.error, ValueError) as error:
+            raise self._damaged() from error
+        if len(content) != self.place.size or zlib.crc32(content) != self.place.crc:
+            raise self._damaged()
+        return content
+
+    def read_text(self) -> str:
+        """The content as UTF-8.
+
+        Raises:
+            UnicodeDecodeError: it is no text.
+            DataError: see ``read_bytes``.
+        """
+        return self.read_bytes().decode()
+
+    def _packed(self) -> bytes:
+        with self.archive.open("rb") as file:
+            file.seek(self.place.offset)
+            header = file.read(_HEADER)
+            if len(header) < _HEADER or not header.startswith(b"PK\3\4"):
+                raise ValueError("no file begins here")
+            file.seek(sum(struct.unpack("<HH", header[-4:])), 1)  # the name and an extra field, of any length
+            return file.read(self.place.packed)
+
+    def _damaged(self) -> DataError:
+        return DataError(f"{self.path} in {self.archive} is damaged; fetch that zip again")
+
+
+class ZippedFrames(Sequence[Member]):
+    """The frames 1, 2 .. of a sequence in a zip, made when asked for.
+
+    Args:
+        archive: the zip.
+        folder: their folder in it.
+        places: (frames, 5) a ``Place`` a row.
+    """
+
+    def __init__(self, archive: Path, folder: str, places: NDArray[np.int64]) -> None:
+        self.archive, self.folder, self.places = archive, folder, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Member: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Member]: ...
+
+    def __getitem__(self, index: int | slice) -> Member | Sequence[Member]:
+        numbers = range(len(self.places))[index]
+        if isinstance(numbers, range):
+            return [self[number] for number in numbers]
+        place = Place(*self.places[numbers].tolist())
+        return Member(self.archive, f"{self.folder}/img/{numbers + 1:08d}.jpg", place)
+
+
+@dataclass
+class ZippedSequence:
+    """One sequence in a zip: its folder, its text files by name, its frames' numbers and places in that order."""
+
+    archive: Path
+    folder: str
+    texts: dict[str, Member] = field(default_factory=dict)
+    numbers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    places: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 5), np.int64))
+
+    def text(self, name: str) -> Member:
+        """A text file.
+
+        Raises:
+            DataError: it is not there.
+        """
+        if name not in self.texts:
+            raise DataError(f"{self.archive} has no {self.folder}/{name}; fetch that zip again")
+        return self.texts[name]
+
+    def frames(self, count: int) -> ZippedFrames:
+        """The first ``count`` frames."""
+        return ZippedFrames(self.archive, self.folder, self.places[:count])
+
+
+class Contents(NamedTuple):
+    """What the zips of a folder hold: sequences by name, and lists of names."""
+
+    sequences: dict[str, ZippedSequence]
+    lists: dict[str, Member]
+
+
+def contents(root: Path) -> Contents:
+    """The sequences in all zips of a folder. Of one that is in several, ``<category>.zip`` has it, else the first.
+
+    Raises:
+        DataError: a file is no zip, or not as LaSOT's are.
+    """
+    sequences: dict[str, ZippedSequence] = {}
+    lists: dict[str, Member] = {}
+    for path in sorted(root.glob("*.zip")):
+        state = path.stat()
+        found = _contents_of(path, state.st_size, state.st_mtime_ns)
+        for name, sequence in found.sequences.items():
+            if name not in sequences or path.stem == name.rpartition("-")[0]:
+                sequences[name] = sequence
+        lists = {**found.lists, **lists}
+    return Contents(sequences, lists)
+
+
+@cache
+def _contents_of(path: Path, size: int, changed: int) -> Contents:
+    """One zip's; read once while it stays as it is (a category's directory takes a second)."""
+    sequences: dict[str, ZippedSequence] = {}
+    lists: dict[str, Member] = {}
+    frames: dict[str, dict[int, Place]] = {}
+    for member in _members(path):
+        if match := _LIST.fullmatch(member.path):
+            lists[match["name"]] = member
+        elif match := _SEQUENCE.fullmatch(member.path):
+            name, folder = match["name"], member.path[: match.end("name")]
+            sequence = sequences.setdefault(name, ZippedSequence(path, folder))
+            if sequence.folder != folder:
+                raise DataError(f"{path} holds sequence {name} twice, in {sequence.folder} and {folder}; remove one")
+            if match["text"]:
+                sequence.texts[match["text"]] = member
+            else:
+                frames.setdefault(name, {})[int(match["number"])] = member.place
+    for name, places in frames.items():
+        numbers = sorted(places)
+        sequences[name].numbers = np.array(numbers, np.int64)
+        sequences[name].places = np.array([places[number] for number in numbers], np.int64)
+    return Contents({name: each for name, each in sequences.items() if len(each.numbers)}, lists)
+
+
+def _members(path: Path) -> Iterator[Member]:
+    """The files of a zip that can be of use, each sound by its entry in the directory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+        raise DataError(f"{path} cannot be read as a zip ({error}); fetch it again, or move it away") from error
+    for entry in entries:
+        name = entry.filename
+        if name.startswith("/") or ".." in name.split("/"):
+            raise DataError(f"{path} holds the unsafe path {name}; that is no zip of LaSOT, move it away")
+        if not name.endswith((".jpg", ".txt")):
+            continue
+        if entry.flag_bits & _ENCRYPTED or entry.compress_type not in (_STORED, _DEFLATED):
+            raise DataError(f"{name} in {path} is encrypted or packed in a rare way; unpack that zip here")
+        if entry.file_size > _LARGEST:
+            raise DataError(f"{name} in {path} would be {entry.file_size:,} bytes; that is no frame of LaSOT")
+        place = Place(entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type)
+        yield Member(path, name, place)
