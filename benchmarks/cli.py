@@ -24,6 +24,7 @@ VERBS = {
     "show": ("one backbone, task or run in full", "bench show backbone vit_nano"),
     "table": ("boards of the runs found, Markdown or CSV", "bench table --runs runs"),
     "score": ("score result files by a set's rules", "bench score lasot --results results/atom"),
+    "export": ("a finished tracker for ONNX Runtime or OpenVINO", "bench export runs/mini_lasot/RUN --format openvino"),
     "profile": ("what backbones cost: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"),
     "get": ("weights or data, or how to fetch them by hand", "bench get weights mae_tiny"),
     "check": ("whether a backbone keeps the contract, whether data are whole", "bench check data digits"),
@@ -126,6 +127,11 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "--percent", type=float, nargs="+", default=[], metavar="P",
         help="protocol lowshot: share of the training images, e.g. 1 10; one record each (as --set percent=P)",
     )  # fmt: skip
+    parser.add_argument(
+        "--runtime", choices=("torch", "onnxruntime", "openvino"),
+        help="tracking tasks: what tracks the test sequences (as --set runtime=...; its precision: "
+        "--set runtime_precision=f32, bf16 or int8)",
+    )  # fmt: skip
     _data_root(parser)
     parser.add_argument("--subset", action="store_true", help="run on data that are not the official set whole")
     parser.add_argument("--allow-partial", action="store_true", help="accept a checkpoint that fills only part")
@@ -166,6 +172,14 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write plots there (PNG and PDF)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep the JSON; for a server's set: the archive")
     _data_root(parser)
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a finished tracking run: its folder or the start of its id")
+    parser.add_argument("--format", choices=("onnx", "openvino"), required=True)
+    parser.add_argument("--precision", choices=("f32", "bf16", "int8"), default="f32", help="default: f32")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's own folder export")
+    _runs(parser)
 
 
 def _profile_arguments(parser: argparse.ArgumentParser) -> None:
@@ -245,6 +259,7 @@ _ARGUMENTS = {
     "show": _show_arguments,
     "table": _table_arguments,
     "score": _score_arguments,
+    "export": _export_arguments,
     "profile": _profile_arguments,
     "get": _get_arguments,
     "check": _check_arguments,

@@ -28,6 +28,8 @@ PACKAGES = (
     "scikit-learn",
     "opencv-python",
     "pillow",
+    "onnxruntime",
+    "openvino",
 )
 
 

@@ -18,17 +18,18 @@ from backbones.card import BackboneCard
 from backbones.create import create_backbone
 from backbones.weights import RANDOM
 from engine.config import load_protocol
-from engine.device import world
+from engine.device import agree, world
 from engine.progress import say
 from engine.seeds import mix, seed_all
 from engine.task import DataReport, Outcome, Plan, Request, Task
 from engine.training import Job, train
 from results.record import LoadReport, Metric, Selection
 from tracking.contract import require_plain
+from tracking.deploy.load import load_network, require_runtime
 from tracking.evaluate import SequenceScore, score_all, track_all
 from tracking.items import PairIou, PairItems
 from tracking.model import LossWeights, TrackerModel
-from tracking.network import TorchNetwork
+from tracking.network import Network, TorchNetwork
 from tracking.readers.sequence import Video
 from tracking.recipe import TrackingRecipe
 from tracking.settings import Elimination, keep_at
@@ -51,6 +52,7 @@ def resolve(request: Request, data: DataReport) -> Plan:
     """
     protocol = load_protocol(CONFIGS / f"{request.protocol}.py", TrackingRecipe, request.tier, request.overrides)
     recipe = protocol.recipe
+    require_runtime(recipe.runtime, recipe.runtime_precision)
     arguments: dict[str, Any] = {"num_classes": 0, "drop_path_rate": recipe.drop_path}
     trunk = create_backbone(request.card, checkpoint=RANDOM, **arguments).model
     require_plain(trunk, recipe.template_size, recipe.search_size)
@@ -117,7 +119,7 @@ def carry_out(request: Request, plan: Plan, videos: Sequence[Video], out: Path, 
         )
     )
     began = time.monotonic()
-    scores = _track(Tracker(TorchNetwork(model), recipe.crop_sizes()), videos, out / "tracked", label)
+    scores = _track(Tracker(_network(model, recipe, out), recipe.crop_sizes()), videos, out / "tracked", label)
     bad = int(model.skipped)
     return Outcome(
         metrics=_metrics(scores, task, bad if recipe.skip_bad else None),
@@ -134,6 +136,17 @@ def carry_out(request: Request, plan: Plan, videos: Sequence[Video], out: Path, 
         parameters=parameters,
         phases={"train_and_validate": trained.seconds, "track": time.monotonic() - began},
     )
+
+
+def _network(model: TrackerModel, recipe: TrackingRecipe, out: Path) -> Network:
+    """The trained network behind the recipe's runtime; where it needs an export, the first process makes it."""
+    if recipe.runtime == "torch":
+        return TorchNetwork(model)
+    from tracking.deploy.export import ensure_export  # it reads finished runs, and so imports this module
+
+    sizes, runtime, precision = recipe.crop_sizes(), recipe.runtime, recipe.runtime_precision
+    folder = agree(lambda: ensure_export(out, model, sizes, runtime, precision))
+    return load_network(folder, runtime, precision)
 
 
 def _track(tracker: Tracker, videos: Sequence[Video], folder: Path, label: str) -> list[SequenceScore]:

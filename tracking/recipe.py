@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -59,6 +59,8 @@ class TrackingRecipe(Recipe):
         own_template: the template attends to itself only, so that tracking computes it once.
         supervise: where size and offset are taught: the best ``predicted`` cell (OSTrack), or the true ``centre``'s.
         focal_weight, giou_weight, l1_weight: of the losses.
+        runtime: what tracks the test sequences: ``torch``, or ``onnxruntime`` and ``openvino`` after an export.
+        runtime_precision: of that runtime: ``f32``, ``bf16`` or ``int8``.
     """
 
     template_size: PositiveInt
@@ -87,6 +89,15 @@ class TrackingRecipe(Recipe):
     focal_weight: NonNegativeFloat = 1.0
     giou_weight: NonNegativeFloat = 2.0
     l1_weight: NonNegativeFloat = 5.0
+    runtime: Literal["torch", "onnxruntime", "openvino"] = "torch"
+    runtime_precision: Literal["f32", "bf16", "int8"] = "f32"
+
+    def identity(self) -> dict[str, Any]:
+        """As any recipe's; the runtime is in it where it is another than the one that was there before it could be."""
+        identity = super().identity()
+        if (self.runtime, self.runtime_precision) == ("torch", "f32"):
+            del identity["runtime"], identity["runtime_precision"]
+        return identity
 
     def crop_sizes(self) -> CropSizes:
         """How crops are cut."""
