@@ -26,7 +26,7 @@ from benchmarks.output import columns, write
 from foundation.environment import SHARED_DATA
 from tests.conftest import ROOT
 from tests.perf.line import Line
-from tracking.deploy import int8
+from tracking.deploy import int8, openvino
 from tracking.deploy.export import files_of
 from tracking.deploy.graphs import graphs, to_onnx
 from tracking.deploy.load import graph_network
@@ -100,9 +100,7 @@ def variants() -> dict[str, Network]:
 
 
 def has_bf16() -> bool:
-    from tracking.deploy.packages import package
-
-    return "BF16" in package("openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino.core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def network_ms(networks: dict[str, Network], sizes: CropSizes, rounds: int = ROUNDS) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,15 +19,27 @@ HINTS: dict[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 """The type of what is not quantised. Without a hint OpenVINO takes bf16 where the CPU has it, and says nothing."""
 
 
+@functools.cache
+def core() -> Any:
+    """OpenVINO's core, one for the life of the process.
+
+    The CPU plugin of a core gives the system a stack to handle signals on, and takes it away when it goes. Of two
+    cores, or in another thread, that goes wrong, and the next signal (Ctrl-C, a data loader's process that ends) kills
+    the process with a segmentation fault; so none ever goes.
+
+    Raises:
+        UserError: openvino is missing.
+    """
+    return package("openvino").Core()
+
+
 def require_precision(precision: Precision) -> None:
     """Pass what this CPU has.
 
     Raises:
         UserError: bf16 where there is none, or OpenVINO is missing.
     """
-    if precision == "bf16" and "BF16" not in package("openvino").Core().get_property(
-        "CPU", "OPTIMIZATION_CAPABILITIES"
-    ):
+    if precision == "bf16" and "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UserError("this CPU has no bf16 (AVX512-BF16 or AMX), so OpenVINO would compute in f32; take f32 or int8")
 
 
@@ -51,19 +64,18 @@ def to_openvino(model: bytes) -> dict[str, bytes]:
     openvino = package("openvino")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.xml"
-        openvino.save_model(openvino.Core().read_model(model), path, compress_to_fp16=False)
+        openvino.save_model(core().read_model(model), path, compress_to_fp16=False)
         return {".xml": path.read_bytes(), ".bin": path.with_suffix(".bin").read_bytes()}
 
 
 def _call(name: str, files: Mapping[str, bytes], precision: Precision, threads: int) -> Call:
     openvino = package("openvino")
-    core = openvino.Core()
     weights = openvino.Tensor(np.frombuffer(files[f"{name}.bin"], np.uint8).copy())
     try:
-        model = core.read_model(files[f"{name}.xml"], weights)
+        model = core().read_model(files[f"{name}.xml"], weights)
     except Exception as error:
         raise UserError(f"OpenVINO cannot read {name}.xml ({type(error).__name__}); export the run again") from error
-    compiled = core.compile_model(model, "CPU", settings(precision, threads))
+    compiled = core().compile_model(model, "CPU", settings(precision, threads))
     require_taken(compiled, precision, threads)
     request = compiled.create_infer_request()
     outputs = [output.get_any_name() for output in model.outputs]  # compiled ones have further names

@@ -78,7 +78,7 @@ def test_graphs_take_bytes_and_hold_standard_operators_only() -> None:
 def test_openvino_computes_in_what_it_was_told() -> None:
     require("openvino")
     library = package("openvino")
-    core = library.Core()
+    core = openvino.core()
     model = core.read_model(onnx_of("plain")["tracker"])
     exact = core.compile_model(model, "CPU", openvino.settings("f32", 1))
     openvino.require_taken(exact, "f32", 1)
@@ -93,7 +93,7 @@ def test_openvino_computes_in_what_it_was_told() -> None:
 
 def test_bf16_is_bf16_or_refused() -> None:
     require("openvino")
-    if "BF16" not in package("openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in openvino.core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         with pytest.raises(UserError, match="this CPU has no bf16"):
             network_of("plain", "openvino", "bf16")
         return
@@ -132,6 +132,30 @@ assert not seen and "openvino_telemetry" not in sys.modules, seen
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_signals_outlive_the_networks() -> None:
+    """In a process of its own: with a core for each of two networks, the signal is a segmentation fault."""
+    require("openvino")
+    code = """
+import gc, os, signal
+import onnx
+from tracking.deploy.openvino import calls, to_openvino
+value = [onnx.helper.make_tensor_value_info(name, 1, [4]) for name in "xy"]
+graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", value[:1], value[1:])
+model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+files = {"g" + suffix: content for suffix, content in to_openvino(model.SerializeToString()).items()}
+seen = []
+signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
+first, second = (calls(files, "f32", 1) for _ in range(2))
+for network in (first, second):
+    network.clear()
+    gc.collect()
+os.kill(os.getpid(), signal.SIGUSR1)
+assert seen == [signal.SIGUSR1]
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, (done.returncode, done.stderr)
 
 
 def external_model() -> bytes:
