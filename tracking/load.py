@@ -69,7 +69,8 @@ def load_model(run: Path, finished: bool = True) -> TrackerModel:
     trunk = create_backbone(card, checkpoint=RANDOM, **record.backbone.arguments).model
     model = build_model(trunk, card, recipe)
     model.load_state_dict(load_safely(weight_files(run)[-1])["state_dict"], strict=True)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def weight_files(run: Path) -> list[Path]:

@@ -7,7 +7,7 @@ import copy
 import io
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,7 +61,7 @@ def to_onnx(graph: Graph) -> bytes:
         UserError: onnx or onnxruntime is not installed.
     """
     package("onnx")
-    raw = io.BytesIO()
+    raw: Any = io.BytesIO()  # the exporter takes one, its annotation does not say so
     with torch.inference_mode(), _own_symbolics(graph.head_width), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's: every shape is meant to become a constant
         torch.onnx.export(
@@ -112,7 +112,7 @@ class Recall(nn.Module):
     def forward(self, keys: Tensor, values: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """``Remember``'s outputs, then the search crop (1, side, side, 3), bytes."""
         centre, search = (rest[0], rest[1]) if self.model.elimination else (keys[:, :, :0], rest[0])
-        parts = [part.split(1) for part in (keys, values, centre)]
+        parts = [torch.split(part, 1) for part in (keys, values, centre)]
         memory = [Remembered(*block) for block in zip(*parts, strict=True)]
         return tuple(self.model.recall(memory, _prepared(self.model, search)))
 
@@ -124,7 +124,10 @@ def _prepared(model: TrackerModel, crops: Tensor) -> Tensor:
 @contextlib.contextmanager
 def _own_symbolics(width: int) -> Iterator[None]:
     """Our way to write two operators; the exporter's own lack one and wrap the other in computed shapes."""
-    ours = {"aten::scaled_dot_product_attention": partial(_attention, width), "aten::argsort": _argsort}
+    ours: dict[str, Callable[..., Any]] = {
+        "aten::scaled_dot_product_attention": partial(_attention, width),
+        "aten::argsort": _argsort,
+    }
     for name, function in ours.items():
         torch.onnx.register_custom_op_symbolic(name, function, OPSET)
     try:

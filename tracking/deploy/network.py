@@ -33,7 +33,7 @@ class GraphNetwork:
     ) -> None:
         self.grid = grid
         self.runtime: str = runtime
-        self.precision = "fp32" if precision == "f32" else precision
+        self.precision: str = "fp32" if precision == "f32" else precision
         self.threads = threads
         self._remember, self._look = calls.get(REMEMBER), calls[RECALL if REMEMBER in calls else JOINT]
 
