@@ -26,10 +26,8 @@ from benchmarks.output import columns, write
 from foundation.environment import SHARED_DATA
 from tests.conftest import ROOT
 from tests.perf.line import Line
-from tracking.deploy import int8, openvino
-from tracking.deploy.export import files_of
-from tracking.deploy.graphs import graphs, to_onnx
-from tracking.deploy.load import graph_network
+from tracking.deploy import openvino
+from tracking.deploy.export import behind
 from tracking.deploy.manifest import RUNTIMES, Format, Precision
 from tracking.mini_lasot import mini_lasot
 from tracking.model import TrackerModel
@@ -69,11 +67,7 @@ def deit_tracker(sizes: CropSizes, **settings: Any) -> TrackerModel:
 
 def deployed(model: TrackerModel, sizes: CropSizes, format_: Format, precision: Precision = "f32") -> Network:
     """A model behind a runtime, on as many threads as torch takes."""
-    models = {name: to_onnx(graph) for name, graph in graphs(model).items()}
-    if precision == "int8":
-        models = int8.quantised(models, sizes)
-    grid = model.backbone.search_grid
-    return graph_network(files_of(models, format_), RUNTIMES[format_], precision, torch.get_num_threads(), grid)
+    return behind(model, sizes, RUNTIMES[format_], precision, torch.get_num_threads())
 
 
 def variants() -> dict[str, Network]:

@@ -37,7 +37,7 @@ from tracking.deploy.manifest import (
 from tracking.deploy.parity import compare, parity_videos, require_parity
 from tracking.load import load_model, load_recipe, weight_files
 from tracking.model import TrackerModel
-from tracking.network import TorchNetwork
+from tracking.network import Network, TorchNetwork
 from tracking.pair import CropSizes
 
 PACKAGES = ("litevit-bench", "torch", "timm", "onnx", "onnxruntime", "openvino")
@@ -83,10 +83,7 @@ def export_model(
     require_writable(out)
     name = f"{format_}-{precision}"
     say(f"exporting {origin.backbone} as {name}")
-    models = {graph: to_onnx(parts) for graph, parts in graphs(model).items()}
-    if precision == "int8":
-        models = int8.quantised(models, sizes)
-    files = files_of(models, format_)
+    files = files_of(model, sizes, format_, precision)
     threads = torch.get_num_threads()
     network = graph_network(files, runtime, precision, threads, model.backbone.search_grid)
     reference = TorchNetwork(copy.deepcopy(model).cpu())
@@ -111,8 +108,22 @@ def export_model(
     return Exported(out / name, manifest)
 
 
-def files_of(models: Mapping[str, bytes], format_: Format) -> dict[str, bytes]:
-    """The files of ONNX models by graph name, in a format."""
+def behind(
+    model: TrackerModel, sizes: CropSizes, runtime: Runtime, precision: Precision = "f32", threads: int = 1
+) -> Network:
+    """A network behind a runtime at once, without a folder or a parity check: for timing."""
+    require_runtime(runtime, precision)
+    if runtime == "torch":
+        return TorchNetwork(model)
+    files = files_of(model, sizes, FORMATS[runtime], precision)
+    return graph_network(files, runtime, precision, threads, model.backbone.search_grid)
+
+
+def files_of(model: TrackerModel, sizes: CropSizes, format_: Format, precision: Precision) -> dict[str, bytes]:
+    """The files of a network in a format and precision, by name."""
+    models = {graph: to_onnx(parts) for graph, parts in graphs(model).items()}
+    if precision == "int8":
+        models = int8.quantised(models, sizes)
     if format_ == "onnx":
         return {f"{graph}.onnx": content for graph, content in models.items()}
     forms = {graph: openvino.to_openvino(content) for graph, content in models.items()}
@@ -145,10 +156,20 @@ def licence_of(record: Record) -> str:
 def ensure_export(run: Path, model: TrackerModel, sizes: CropSizes, runtime: Runtime, precision: Precision) -> Path:
     """The export of a run's last weights in its own folder, made where it is not there or of other weights."""
     folder = export_folder(run, runtime, precision)
-    if (folder / MANIFEST).is_file() and not stale(run, folder):
+    if _usable(run, folder):
         return folder
     origin = origin_of(run, read_record(run))
     return export_model(model, sizes, origin, FORMATS[runtime], precision, folder.parent).folder
+
+
+def _usable(run: Path, folder: Path) -> bool:
+    if not (folder / MANIFEST).is_file():
+        return False
+    try:
+        return not stale(run, folder)
+    except UserError as error:
+        say(f"{error}; this is done now")
+        return False
 
 
 def _write(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -> None:

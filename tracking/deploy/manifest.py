@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from engine.recipe import Strict
 from foundation.errors import UserError
 from results.record import sentences
 from tracking.crops import Geometry
+from tracking.deploy.names import JOINT, RECALL, REMEMBER
 from tracking.pair import CropSizes
 
 Format = Literal["onnx", "openvino"]
@@ -21,8 +21,8 @@ Precision = Literal["f32", "bf16", "int8"]
 
 RUNTIMES: dict[Format, Runtime] = {"onnx": "onnxruntime", "openvino": "openvino"}
 FORMATS: dict[Runtime, Format] = {runtime: format_ for format_, runtime in RUNTIMES.items()}
+SUFFIXES: dict[Format, tuple[str, ...]] = {"onnx": (".onnx",), "openvino": (".xml", ".bin")}
 MANIFEST = "manifest.json"
-_PLAIN_NAME = re.compile(r"\w+\.(onnx|xml|bin)")
 
 
 class Parity(Strict):
@@ -99,6 +99,15 @@ class Manifest(Strict):
     parity: Parity
     created: str
 
+    @model_validator(mode="after")
+    def _whole(self) -> Manifest:
+        graphs = (REMEMBER, RECALL) if self.own_template else (JOINT,)
+        if self.runtime != RUNTIMES[self.format]:
+            raise ValueError(f"the format {self.format} is not for {self.runtime}")
+        if set(self.files) != {f"{graph}{suffix}" for graph in graphs for suffix in SUFFIXES[self.format]}:
+            raise ValueError(f"the files are not those of {' and '.join(graphs)} in the format {self.format}")
+        return self
+
 
 def read_export(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
     """The manifest of an exported model, and its files' content, which is what the manifest's hashes say.
@@ -115,8 +124,6 @@ def read_export(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
         raise UserError(f"{path} does not hold as a manifest: {sentences(error)}; export the run again") from error
     contents = {}
     for name, expected in manifest.files.items():
-        if not _PLAIN_NAME.fullmatch(name):
-            raise UserError(f"{path} names the file {name!r}, which is no model file of its folder; export again")
         try:
             contents[name] = (folder / name).read_bytes()
         except OSError as error:

@@ -9,7 +9,6 @@ import pytest
 
 from tests.tracking.make import tracker_model
 from tracking.deploy.export import files_of
-from tracking.deploy.graphs import graphs, to_onnx
 from tracking.deploy.load import graph_network
 from tracking.deploy.manifest import RUNTIMES, Format, Origin, Precision
 from tracking.deploy.network import GraphNetwork
@@ -54,10 +53,14 @@ def model_of(variant: str) -> TrackerModel:
 
 
 @functools.cache
+def files_of_variant(variant: str, format_: Format) -> dict[str, bytes]:
+    return files_of(model_of(variant), SIZES, format_, "f32")
+
+
 def onnx_of(variant: str) -> dict[str, bytes]:
-    return {name: to_onnx(graph) for name, graph in graphs(model_of(variant)).items()}
+    return {name.removesuffix(".onnx"): content for name, content in files_of_variant(variant, "onnx").items()}
 
 
 def network_of(variant: str, format_: Format, precision: Precision = "f32", threads: int = 1) -> GraphNetwork:
-    files = files_of(onnx_of(variant), format_)
-    return graph_network(files, RUNTIMES[format_], precision, threads, model_of(variant).backbone.search_grid)
+    files, grid = files_of_variant(variant, format_), model_of(variant).backbone.search_grid
+    return graph_network(files, RUNTIMES[format_], precision, threads, grid)

@@ -18,12 +18,12 @@ from tests.tracking.deploy.make import ORIGIN, SIZES, VARIANTS, model_of, onnx_o
 from tests.tracking.make import tracker_model
 from tracking import photographs
 from tracking.deploy import export, int8
-from tracking.deploy.export import export_model, export_run
+from tracking.deploy.export import ensure_export, export_model, export_run
 from tracking.deploy.load import exported_tracker, load_network, make_network, require_runtime
 from tracking.deploy.manifest import MANIFEST, Parity, read_export
 from tracking.deploy.packages import package
 from tracking.deploy.parity import require_parity
-from tracking.load import evaluate_run, load_tracker
+from tracking.load import evaluate_run, load_model, load_tracker
 from tracking.mini_lasot import mini_lasot
 from tracking.protocols import CONFIGS
 from tracking.recipe import TrackingRecipe
@@ -162,7 +162,9 @@ def test_changed_files_are_refused(exported: Path) -> None:
         load_network(exported, "onnxruntime")
     model.write_bytes(content)
     for before, after, said in (
-        ('"recall.onnx"', '"../recall.onnx"', "is no model file of its folder"),
+        ('"recall.onnx"', '"../recall.onnx"', "the files are not those of remember and recall in the format onnx"),
+        ('"own_template": true', '"own_template": false', "the files are not those of tracker"),
+        ('"runtime": "onnxruntime"', '"runtime": "openvino"', "the format onnx is not for openvino"),
         ('"grid"', '"gird"', "gird: unknown field"),
         ('"schema_version": 1', '"schema_version": 2', "schema_version"),
         ("{", "", "does not hold as a manifest"),
@@ -187,6 +189,22 @@ def test_what_was_not_exported_so_is_refused_with_the_command(exported: Path, ru
         load_network(exported, "torch")
     with pytest.raises(UserError, match="ONNX Runtime has no bf16"):
         require_runtime("onnxruntime", "bf16")
+
+
+def test_a_run_goes_on_with_its_export_unless_that_is_damaged(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that was killed while it tracked finds its export; one that does not hold is made again."""
+    other = tmp_path / "run"
+    shutil.copytree(run, other)
+    model, folder = load_model(other), other / "export" / "openvino-f32"
+    before = (folder / MANIFEST).read_bytes()
+    assert ensure_export(other, model, SIZES, "openvino", "f32") == folder
+    assert (folder / MANIFEST).read_bytes() == before
+    (folder / "recall.bin").write_bytes(b"damaged")
+    assert ensure_export(other, model, SIZES, "openvino", "f32") == folder
+    assert (folder / MANIFEST).read_bytes() != before and len((folder / "recall.bin").read_bytes()) > 100
+    assert "recall.bin is not the file that was exported" in capsys.readouterr().err
 
 
 def test_an_export_of_other_weights_is_refused(run: Path, tmp_path: Path) -> None:
