@@ -28,6 +28,7 @@ PACKAGES = (
     "scikit-learn",
     "opencv-python",
     "pillow",
+    "onnx",
     "onnxruntime",
     "openvino",
 )

@@ -8,14 +8,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from engine.progress import say
-from engine.provenance import utc_now
+from engine.provenance import package_versions, utc_now
 from foundation.errors import UserError
 from foundation.files import require_writable, sha256_file, write_atomic
 from results.record import Record
@@ -39,8 +38,6 @@ from tracking.load import load_model, load_recipe, weight_files
 from tracking.model import TrackerModel
 from tracking.network import Network, TorchNetwork
 from tracking.pair import CropSizes
-
-PACKAGES = ("litevit-bench", "torch", "timm", "onnx", "onnxruntime", "openvino")
 
 
 class Exported(NamedTuple):
@@ -99,7 +96,7 @@ def export_model(
         own_template=model.backbone.own,
         elimination=model.elimination is not None,
         files={file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
-        versions={package: version(package) for package in PACKAGES},
+        versions=package_versions(),
         calibration=int8.calibration() if precision == "int8" else None,
         parity=parity,
         created=utc_now(),
