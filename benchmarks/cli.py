@@ -30,6 +30,7 @@ VERBS = {
         "follow a target through a video, a folder of images or a camera",
         "bench track walk.mp4 --init 240,110,60,150 --run runs/mini_lasot/RUN",
     ),
+    "export": ("a finished tracker for ONNX Runtime or OpenVINO", "bench export runs/mini_lasot/RUN --format openvino"),
     "profile": ("what backbones cost: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"),
     "get": ("weights or data, or how to fetch them by hand", "bench get weights mae_tiny"),
     "check": ("whether a backbone keeps the contract, whether data are whole", "bench check data digits"),
@@ -133,6 +134,11 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "--percent", type=float, nargs="+", default=[], metavar="P",
         help="protocol lowshot: share of the training images, e.g. 1 10; one record each (as --set percent=P)",
     )  # fmt: skip
+    parser.add_argument(
+        "--runtime", choices=("torch", "onnxruntime", "openvino"),
+        help="tracking tasks: what tracks the test sequences (as --set runtime=...; its precision: "
+        "--set runtime_precision=f32, bf16 or int8)",
+    )  # fmt: skip
     _data_root(parser)
     parser.add_argument("--subset", action="store_true", help="run on data that are not the official set whole")
     parser.add_argument("--allow-partial", action="store_true", help="accept a checkpoint that fills only part")
@@ -197,6 +203,10 @@ def _track_arguments(parser: argparse.ArgumentParser) -> None:
         help="the target's box in the first frame, pixels; default: of the folder's groundtruth.txt",
     )  # fmt: skip
     parser.add_argument("--run", type=Path, metavar="RUN", help="folder of a finished tracking run")
+    parser.add_argument(
+        "--runtime", choices=("torch", "onnxruntime", "openvino"), help="of --run; default: what it was tracked with"
+    )
+    parser.add_argument("--precision", choices=("f32", "bf16", "int8"), help="of the runtime; default: f32")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="or: a checkpoint of OSTrack's code")
     parser.add_argument("--backbone", help="the plain ViT of --checkpoint")
     parser.add_argument("--protocol", help="the crops of --checkpoint: ostrack256 (default), ostrack256_ce, ostrack384")
@@ -227,6 +237,14 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a finished tracking run: its folder or the start of its id")
+    parser.add_argument("--format", choices=("onnx", "openvino"), required=True)
+    parser.add_argument("--precision", choices=("f32", "bf16", "int8"), default="f32", help="default: f32")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's own folder export")
+    _runs(parser)
+
+
 def _profile_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="+", help="registry name or timm/<name>")
     parser.add_argument("--img-size", type=_positive, metavar="PIXELS", help="input side; default: the card's")
@@ -235,6 +253,10 @@ def _profile_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="default: fp32")
     parser.add_argument("--task", choices=("tracking",), help="profile the whole tracker around the backbone")
     parser.add_argument("--protocol", help="of the task; default: ostrack256")
+    parser.add_argument(
+        "--runtime", choices=("torch", "onnxruntime", "openvino"),
+        help="of the task (its precision: --set runtime_precision=f32, bf16 or int8); default: torch",
+    )  # fmt: skip
     parser.add_argument(
         "--set", dest="overrides", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
         help="change the protocol's configuration, e.g. own_template=true head_channels=64",
@@ -313,6 +335,7 @@ _ARGUMENTS = {
     "verify": _verify_arguments,
     "score": _score_arguments,
     "track": _track_arguments,
+    "export": _export_arguments,
     "profile": _profile_arguments,
     "get": _get_arguments,
     "check": _check_arguments,

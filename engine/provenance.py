@@ -28,6 +28,9 @@ PACKAGES = (
     "scikit-learn",
     "opencv-python",
     "pillow",
+    "onnx",
+    "onnxruntime",
+    "openvino",
 )
 
 

@@ -118,12 +118,14 @@ def load(options: Namespace, device: str) -> tuple[Tracker, dict[str, Any]]:
         if options.backbone or options.protocol:
             raise UserError("--run knows its backbone and protocol; leave --backbone and --protocol out")
         record = read_record(options.run)
-        tracker = load_tracker(options.run, device)
+        tracker = load_tracker(options.run, device, runtime=options.runtime, precision=options.precision)
         return tracker, {
             "weights": {"run": str(options.run), "run_id": record.run_id},
             "backbone": record.backbone.name,
             "protocol": record.protocol,
         }
+    if options.runtime not in (None, "torch") or options.precision not in (None, "f32"):
+        raise UserError("a --checkpoint is tracked in torch, in f32; only runs can be exported for other runtimes")
     if not options.backbone:
         raise UserError("--checkpoint needs --backbone NAME, the plain ViT it was trained with (OSTrack's: vit_base)")
     protocol = options.protocol or PROTOCOLS[0]

@@ -6,39 +6,83 @@ from pathlib import Path
 
 from foundation.errors import UserError
 from results.store import read_record
+from tracking.deploy.load import exported_tracker, require_runtime
+from tracking.deploy.manifest import Precision, Runtime
 from tracking.evaluate import SequenceScore, score_all
 from tracking.readers.folder import folder_videos
 from tracking.recipe import TrackingRecipe
-from tracking.saved import SavedTracker
+from tracking.saved import SavedTracker, TrackerMaker
 from tracking.settings import Ways
 from tracking.testset import track_set
 from tracking.tracker import Tracker
 
 
-def load_tracker(run: Path, device: str = "cpu") -> Tracker:
-    """The tracker that a run trained; see ``saved_tracker``."""
-    return saved_tracker(run, device)()
+def load_tracker(
+    run: Path,
+    device: str = "cpu",
+    *,
+    runtime: Runtime | None = None,
+    precision: Precision | None = None,
+    threads: int | None = None,
+) -> Tracker:
+    """The tracker that a run trained; arguments and errors of ``tracker_maker``."""
+    return tracker_maker(run, device, runtime=runtime, precision=precision, threads=threads)()
 
 
-def saved_tracker(run: Path, device: str = "cpu") -> SavedTracker:
+def tracker_maker(
+    run: Path,
+    device: str = "cpu",
+    *,
+    runtime: Runtime | None = None,
+    precision: Precision | None = None,
+    threads: int | None = None,
+) -> TrackerMaker:
     """The tracker that a run trained, to be made in any process.
 
     Args:
         run: the run's folder, with ``record.json`` and ``checkpoints``.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu`` or ``cuda``; runtimes other than torch compute on the CPU.
+        runtime: ``torch``, or what the run was exported for; default: what the run itself was tracked with.
+        precision: of the runtime; default: as the run where the runtime is its own, else ``f32``.
+        threads: for one frame; default: as many as torch takes. Torch's own are set by ``torch.set_num_threads``.
+
+    Raises:
+        UserError: no finished run of a tracking task, not exported so, or a runtime that does not compute as asked.
+    """
+    recipe = load_recipe(run)
+    if precision is None:
+        precision = recipe.runtime_precision if runtime in (None, recipe.runtime) else "f32"
+    runtime = runtime or recipe.runtime
+    if runtime != "torch":
+        return exported_tracker(run, runtime, precision, threads)
+    require_runtime(runtime, precision)
+    return saved_tracker(run, device)
+
+
+def saved_tracker(run: Path, device: str = "cpu") -> SavedTracker:
+    """The tracker that a run trained, in PyTorch; errors as ``load_recipe``."""
+    recipe, record = load_recipe(run), read_record(run)
+    return SavedTracker(record.backbone.name, record.backbone.arguments, recipe, weight_files(run)[-1], device)
+
+
+def load_recipe(run: Path) -> TrackingRecipe:
+    """The recipe of a run.
 
     Raises:
         UserError: no finished run of a tracking task.
     """
-    record = read_record(run)
-    files = sorted((run / "checkpoints").glob("last_*.pth"))
+    record, files = read_record(run), weight_files(run)
     if record.domain != "tracking" or record.status != "complete" or not files:
         raise UserError(
             f"{run} is no finished run of a tracking task ({record.task}, {record.status}, {len(files)} weight files); "
             "finish it with the command it was started with"
         )
-    recipe = TrackingRecipe.model_validate({**record.config["recipe"], **record.neutral})
-    return SavedTracker(record.backbone.name, record.backbone.arguments, recipe, files[-1], device)
+    return TrackingRecipe.model_validate({**record.config["recipe"], **record.neutral})
+
+
+def weight_files(run: Path) -> list[Path]:
+    """The weights that a run has kept, the last ones last."""
+    return sorted((run / "checkpoints").glob("last_*.pth"))
 
 
 def evaluate_run(
@@ -59,5 +103,5 @@ def evaluate_run(
     """
     videos = folder_videos(root)
     folder = out / run.name
-    track_set(saved_tracker(run, device), videos, folder, run.name, ways or Ways(processes=1))
+    track_set(tracker_maker(run, device, threads=1), videos, folder, run.name, ways or Ways(processes=1))
     return score_all(videos, folder)

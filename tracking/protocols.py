@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from backbones.create import create_backbone
 from backbones.weights import RANDOM
 from engine.config import load_protocol
-from engine.device import world
+from engine.device import agree, world
 from engine.progress import say
 from engine.seeds import mix, seed_all
 from engine.task import DataReport, Outcome, Plan, Request, Task
@@ -24,12 +24,13 @@ from foundation.errors import UnknownNameError
 from foundation.suggest import did_you_mean
 from results.record import LoadReport, Metric, Selection
 from tracking.contract import require_plain
+from tracking.deploy.load import exported_tracker, require_runtime
 from tracking.evaluate import SequenceScore, score_all
 from tracking.items import PairIou, PairItems
 from tracking.model import TrackerModel
 from tracking.readers.sequence import Video
 from tracking.recipe import TrackingRecipe
-from tracking.saved import SavedTracker, build_model
+from tracking.saved import SavedTracker, TrackerMaker, build_model
 from tracking.settings import Elimination, keep_at
 from tracking.sources import fingerprints, training_sources
 from tracking.tasks import PROTOCOLS
@@ -51,6 +52,7 @@ def resolve(request: Request, data: DataReport) -> Plan:
     """
     protocol = load_protocol(CONFIGS / f"{request.protocol}.py", TrackingRecipe, request.tier, request.overrides)
     recipe = protocol.recipe
+    require_runtime(recipe.runtime, recipe.runtime_precision)
     arguments: dict[str, Any] = {"num_classes": 0, "drop_path_rate": recipe.drop_path}
     trunk = create_backbone(request.card, checkpoint=RANDOM, **arguments).model
     require_plain(trunk, recipe.template_size, recipe.search_size)
@@ -114,9 +116,9 @@ def carry_out(request: Request, plan: Plan, videos: Sequence[Video], out: Path, 
         )
     )
     began = time.monotonic()
-    saved = SavedTracker(request.card.name, plan.arguments, recipe, trained.weights, request.device)
+    make = _maker(request, plan, recipe, model, trained.weights, out)
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-        speed = track_set(saved, videos, out / "tracked", label, recipe.ways())
+        speed = track_set(make, videos, out / "tracked", label, recipe.ways())
     scores = score_all(videos, out / "tracked")
     bad = int(model.skipped)
     return Outcome(
@@ -135,6 +137,19 @@ def carry_out(request: Request, plan: Plan, videos: Sequence[Video], out: Path, 
         phases={"train_and_validate": trained.seconds, "track": time.monotonic() - began},
         details={"speed": speed},
     )
+
+
+def _maker(
+    request: Request, plan: Plan, recipe: TrackingRecipe, model: TrackerModel, weights: Path, out: Path
+) -> TrackerMaker:
+    """The trained tracker behind the recipe's runtime; where it needs an export, the first process makes it."""
+    if recipe.runtime == "torch":
+        return SavedTracker(request.card.name, plan.arguments, recipe, weights, request.device)
+    from tracking.deploy.export import ensure_export  # it reads finished runs, and so imports this module
+
+    sizes, runtime, precision = recipe.crop_sizes(), recipe.runtime, recipe.runtime_precision
+    folder = agree(lambda: ensure_export(out, model, sizes, runtime, precision))
+    return exported_tracker(folder, runtime, precision, threads=1)
 
 
 def _metrics(scores: Sequence[SequenceScore], task: Task, bad: int | None) -> dict[str, Metric]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -63,6 +63,8 @@ class TrackingRecipe(Recipe):
             (cannot change the number: every frame is computed alike).
         track_batch: on a GPU, sequences advanced side by side. As another device does, another batch rounds
             differently, and the record says which was used.
+        runtime: what tracks the test sequences: ``torch``, or ``onnxruntime`` and ``openvino`` after an export.
+        runtime_precision: of that runtime: ``f32``, ``bf16`` or ``int8``.
     """
 
     NEUTRAL: ClassVar[frozenset[str]] = Recipe.NEUTRAL | {"track_processes", "track_batch"}
@@ -95,6 +97,15 @@ class TrackingRecipe(Recipe):
     l1_weight: NonNegativeFloat = 5.0
     track_processes: PositiveInt | None = None
     track_batch: PositiveInt = 16
+    runtime: Literal["torch", "onnxruntime", "openvino"] = "torch"
+    runtime_precision: Literal["f32", "bf16", "int8"] = "f32"
+
+    def identity(self) -> dict[str, Any]:
+        """As any recipe's; the runtime is in it where it is another than the one that was there before it could be."""
+        identity = super().identity()
+        if (self.runtime, self.runtime_precision) == ("torch", "f32"):
+            del identity["runtime"], identity["runtime_precision"]
+        return identity
 
     def crop_sizes(self) -> CropSizes:
         """How crops are cut."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +25,6 @@ from tracking.boxes import Floats
 from tracking.crops import cut, window
 from tracking.evaluate import track
 from tracking.model import TrackerModel
-from tracking.network import Network, TorchNetwork
 from tracking.pair import CropSizes
 from tracking.readers.sequence import Numbered, Video
 from tracking.recipe import TrackingRecipe
@@ -87,16 +86,14 @@ def profile_tracker(
     recipe: TrackingRecipe,
     device: str = "cpu",
     repeats: Repeats | None = None,
-    behind: Callable[[TrackerModel], Network] = TorchNetwork,
 ) -> dict[str, Any]:
     """What a whole tracker costs on this machine: backbone and head, randomly initialised.
 
     Args:
         name: backbone, registry name or ``timm/<name>``.
-        recipe: crops and network.
+        recipe: crops, network and runtime (other runtimes than torch compute on the CPU, with torch's threads).
         device: ``cpu`` or ``cuda``.
         repeats: how often the network is timed.
-        behind: puts the network behind a runtime.
 
     Returns:
         ``counts`` (of a frame; ``template`` where it is computed once), ``network`` (one search region, maps in hand)
@@ -104,14 +101,18 @@ def profile_tracker(
         ones, and ``where``.
 
     Raises:
-        UserError: unknown name, or a backbone that cannot be a one-stream tracker.
+        UserError: unknown name, a backbone that cannot be a one-stream tracker, or a runtime that is not here.
     """
+    from tracking.deploy.export import behind  # it reads finished runs, and so imports this module
+
     repeats = repeats or Repeats()
     card = get_card(name)
     torch.manual_seed(0)
     model = build_model(create_backbone(card, checkpoint=RANDOM, num_classes=0).model, card, recipe).eval()
     counts = counts_of(model, recipe.crop_sizes())
-    network = behind(model.to(device))
+    network = behind(
+        model.to(device), recipe.crop_sizes(), recipe.runtime, recipe.runtime_precision, torch.get_num_threads()
+    )
     with synthetic_video() as video:
         tracker = Tracker(network, recipe.crop_sizes(), name)
         frame = video.read(0)

@@ -33,7 +33,7 @@ def _require_meaning(options: Namespace) -> None:
         UserError: one does not.
     """
     if options.task is None:
-        idle = [word for word in ("protocol", "overrides") if getattr(options, word)]
+        idle = [word for word in ("protocol", "runtime", "overrides") if getattr(options, word)]
         hint = "is of a task's protocol; name the task too: --task tracking"
     else:
         idle = [word for word in ("img_size", "batch", "dtype") if getattr(options, word)]
@@ -47,7 +47,8 @@ def _trackers(options: Namespace, device: str) -> list[dict[str, Any]]:
     from tracking.speed import profile_tracker
 
     protocol = options.protocol or "ostrack256"
-    recipe = tracker_recipe(protocol, options.overrides)
+    runtime = [f"runtime={options.runtime}"] if options.runtime else []
+    recipe = tracker_recipe(protocol, [*options.overrides, *runtime])
     return [{"protocol": protocol, **profile_tracker(name, recipe, device)} for name in options.names]
 
 

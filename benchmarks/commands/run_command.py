@@ -15,6 +15,7 @@ from foundation.errors import UserError
 def main(options: Namespace) -> int:
     """Do one cell a data scale, number of shots (or percentage) and seed; the first failure ends it."""
     cells = []
+    runtime = runtime_change(options)
     for scale, amount, seed in product(options.data_scale, amounts(options), options.seeds):
         cell = run_cell(
             Asked(
@@ -24,7 +25,7 @@ def main(options: Namespace) -> int:
                 checkpoint=options.checkpoint,
                 tier=options.tier,
                 seed=seed,
-                overrides=(*options.overrides, *amount),
+                overrides=(*options.overrides, *amount, *runtime),
                 data_root=data_root(options.data_root),
                 out=options.out,
                 device=options.device,
@@ -55,6 +56,21 @@ def amounts(options: Namespace) -> list[tuple[str, ...]]:
     if found and options.protocol != "lowshot":
         raise UserError("--shots and --percent are for --protocol lowshot; --data-scale takes a share in the others")
     return found or [()]
+
+
+def runtime_change(options: Namespace) -> tuple[str, ...]:
+    """The override that ``--runtime`` stands for.
+
+    Raises:
+        UserError: for a task that tracks nothing.
+    """
+    if options.runtime is None:
+        return ()
+    from benchmarks.tasks import TASKS
+
+    if TASKS.get(options.task).domain != "tracking":
+        raise UserError(f"--runtime is for tracking tasks, and {options.task} is none; leave it out")
+    return (f"runtime={options.runtime}",)
 
 
 def line(cell: Cell) -> str:

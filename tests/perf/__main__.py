@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.output import columns, write
-from tests.perf import finetune, probe, slide, spread, tracking
+from tests.perf import deploy, finetune, probe, slide, spread, tracking
 from tests.perf.line import Line
 
 
@@ -85,6 +85,7 @@ SUITES: tuple[Callable[[], list[Line]], ...] = (
     slide.suite,
     tracking.suite,
     spread.suite,
+    deploy.suite,
 )
 
 

@@ -1,0 +1,220 @@
+"""Exported trackers against PyTorch, and end to end; ``python -m tests.perf.deploy [RUN]`` says more than make perf.
+
+The explicit-softmax tracker is what OSTrack's own code computes, and the alternative of every line. Without ``RUN``, a
+finished run, networks are initialised at random: speed does not depend on weights, boxes in bf16 and int8 do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from backbones.create import create_backbone
+from benchmarks.output import columns, write
+from foundation.environment import SHARED_DATA
+from tests.conftest import ROOT
+from tests.perf.line import Line
+from tracking.deploy import openvino
+from tracking.deploy.export import behind
+from tracking.deploy.manifest import RUNTIMES, Format, Precision
+from tracking.mini_lasot import mini_lasot
+from tracking.model import TrackerModel
+from tracking.network import Maps, Network, TorchNetwork
+from tracking.pair import CropSizes
+from tracking.readers.folder import folder_videos
+from tracking.readers.lasot import test_videos
+from tracking.readers.sequence import Video
+from tracking.scoring.metrics import iou
+from tracking.tracker import Tracker
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+FULL, FAST = CropSizes(128, 256, 2.0, 4.0), CropSizes(64, 128, 2.0, 4.0, "exact")
+ROUNDS, FRAMES, WARM_UP = 40, 90, 5
+
+
+class Explicit(TorchNetwork):
+    """The same network with attention written out, as in OSTrack and timm before fused attention."""
+
+    def look(self, memories: Sequence[Any], searches: Sequence[np.ndarray]) -> list[Maps]:
+        with patch("tracking.stream.product", explicit_product):
+            return super().look(memories, searches)
+
+
+def explicit_product(attn: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    logits = (q @ k.transpose(-2, -1)) * attn.scale
+    weights = (logits if bias is None else logits + bias).softmax(-1)
+    return weights @ v
+
+
+def deit_tracker(sizes: CropSizes, **settings: Any) -> TrackerModel:
+    """DeiT-Tiny's shape: 192 channels, 12 blocks, 3 heads."""
+    torch.manual_seed(0)
+    trunk = create_backbone("deit_tiny", checkpoint="random", num_classes=0).model
+    return TrackerModel(trunk, sizes.template_size, sizes.search_size, MEAN, STD, **settings).eval()
+
+
+def deployed(model: TrackerModel, sizes: CropSizes, format_: Format, precision: Precision = "f32") -> Network:
+    """A model behind a runtime, on as many threads as torch takes."""
+    return behind(model, sizes, RUNTIMES[format_], precision, torch.get_num_threads())
+
+
+def variants() -> dict[str, Network]:
+    """What is timed, all at 256 px with ViT-Tiny; the first is the alternative of all others."""
+    joint, fast = deit_tracker(FULL), deit_tracker(FULL, own_template=True, head_channels=64)
+    exports: list[tuple[str, TrackerModel, Format, Precision]] = [
+        ("ONNX Runtime f32", joint, "onnx", "f32"),
+        ("OpenVINO f32", joint, "openvino", "f32"),
+        ("ONNX Runtime f32, cached template, 64-channel head", fast, "onnx", "f32"),
+        ("OpenVINO f32, cached template, 64-channel head", fast, "openvino", "f32"),
+        ("OpenVINO bf16, cached template, 64-channel head", fast, "openvino", "bf16"),
+        ("ONNX Runtime int8, cached template, 64-channel head", fast, "onnx", "int8"),
+        ("OpenVINO int8, cached template, 64-channel head", fast, "openvino", "int8"),
+    ]
+    found: dict[str, Network] = {
+        "PyTorch, explicit softmax": Explicit(joint),
+        "PyTorch, fused attention": TorchNetwork(joint),
+        "PyTorch, cached template, 64-channel head": TorchNetwork(fast),
+    }
+    for name, model, format_, precision in exports:
+        if precision != "bf16" or has_bf16():
+            found[name] = deployed(model, FULL, format_, precision)
+    return found
+
+
+def has_bf16() -> bool:
+    return "BF16" in openvino.core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def network_ms(networks: dict[str, Network], sizes: CropSizes, rounds: int = ROUNDS) -> dict[str, float]:
+    """Median milliseconds of one search region, maps in hand; networks take turns, so that noise meets all."""
+    rng = np.random.default_rng(0)
+    template, search = (rng.integers(0, 256, (side, side, 3), np.uint8) for side in sizes[:2])
+    memories = {name: network.remember(template) for name, network in networks.items()}
+    times: dict[str, list[float]] = {name: [] for name in networks}
+    for _ in range(rounds + WARM_UP):
+        for name, network in networks.items():
+            began = time.perf_counter()
+            network.look([memories[name]], [search])
+            times[name].append(1000 * (time.perf_counter() - began))
+    return {name: statistics.median(values[WARM_UP:]) for name, values in times.items()}
+
+
+def end_to_end(network: Network, sizes: CropSizes, video: Path) -> float:
+    """Frames a second from a video file to boxes: decoding in line, crop, network, box; first frames not counted."""
+    reader = cv2.VideoCapture(str(video))
+    tracker = Tracker(network, sizes)
+    tracker.init(_next(reader), (290, 150, 60, 60))
+    for number in range(1, FRAMES):
+        if number == WARM_UP:
+            began = time.perf_counter()
+        tracker.update(_next(reader))
+    reader.release()
+    return (FRAMES - WARM_UP) / (time.perf_counter() - began)
+
+
+def _next(reader: cv2.VideoCapture) -> np.ndarray:
+    whole, frame = reader.read()
+    assert whole, "the video is shorter than it was written"
+    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+
+
+@contextmanager
+def video_360p() -> Iterator[Path]:
+    """A 640 x 360 video of real frames, enlarged: the shared real sequence where there is one, else an embedded one."""
+    (video, *_) = [*real_videos(), *test_videos(mini_lasot())]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.mp4"
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30, (640, 360))
+        for number in range(FRAMES):
+            turn = number % (2 * len(video.frames) - 2)  # there and back again, without a cut
+            frame = video.read(min(turn, 2 * len(video.frames) - 2 - turn))
+            writer.write(cv2.cvtColor(cv2.resize(frame, (640, 360)), cv2.COLOR_RGB2BGR))
+        writer.release()
+        yield path
+
+
+def real_videos() -> list[Video]:
+    """The two real sequences, where they are."""
+    folder = (SHARED_DATA.path() or ROOT.parent / "shared" / "data") / "sequences"
+    return folder_videos(folder) if folder.is_dir() else []
+
+
+def differences(model: TrackerModel, sizes: CropSizes) -> list[tuple[str, ...]]:
+    """Boxes of each export against PyTorch's over the real videos, each tracker going its own way."""
+    videos = real_videos()
+    ours = [track(TorchNetwork(model), sizes, video) for video in videos]
+    rows: list[tuple[str, ...]] = [
+        ("boxes against PyTorch", "video", "largest px", "mean IoU", "IoU with truth", "torch")
+    ]
+    for format_, precision in _EXPORTS:
+        if precision == "bf16" and not has_bf16():
+            continue
+        network = deployed(model, sizes, format_, precision)
+        for video, expected in zip(videos, ours, strict=True):
+            found = track(network, sizes, video)
+            cells = (np.abs(found - expected).max(), iou(found, expected).mean())
+            truth = [iou(boxes, video.boxes[1:])[video.visible[1:]].mean() for boxes in (found, expected)]
+            texts = (f"{value:.4f}" for value in (*cells, *truth))
+            rows.append((f"{RUNTIMES[format_]} {precision}", video.name, *texts))
+    return rows
+
+
+_EXPORTS: tuple[tuple[Format, Precision], ...] = (
+    *(("onnx", "f32"), ("openvino", "f32"), ("openvino", "bf16")),
+    *(("onnx", "int8"), ("openvino", "int8")),
+)
+
+
+def track(network: Network, sizes: CropSizes, video: Video) -> np.ndarray:
+    """Boxes of all frames but the first."""
+    tracker = Tracker(network, sizes)
+    tracker.init(video.read(0), video.boxes[0])
+    return np.array([tracker.update(video.read(number)) for number in range(1, len(video.frames))])
+
+
+def suite() -> list[Line]:
+    """One search region in each runtime against the explicit softmax; then a whole 360p frame, in OpenVINO f32."""
+    times = network_ms(variants(), FULL)
+    (base, *rest) = times
+    lines = [Line(f"ViT-Tiny 256 px, {name} / {base}", times[name], times[base], "ms") for name in rest]
+    with video_360p() as video:
+        for name, sizes in (("256 px", FULL), ("fast128", FAST)):
+            model = deit_tracker(sizes)
+            rates = [
+                end_to_end(network, sizes, video) for network in (deployed(model, sizes, "openvino"), Explicit(model))
+            ]
+            what = f"360p video to boxes, {name}, OpenVINO f32 / PyTorch, explicit softmax"
+            lines.append(Line(what, 1000 / rates[0], 1000 / rates[1], "ms"))
+    return lines
+
+
+def main() -> None:
+    """Print the suite as frames a second too; with a run, its boxes over the real videos."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, nargs="?", help="folder of a finished tracking run")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows = [(*line.cells(), f"{1000 / line.ours:.1f}", f"{line.other / line.ours:.2f}x") for line in suite()]
+    head = ("what", "ours", "alternative", "ratio", "frames/s", "times as fast")
+    write(f"{options.threads} threads\n" + columns([head, *rows]))
+    if options.run is not None:
+        from tracking.load import load_recipe, saved_tracker
+
+        write("\n" + columns(differences(saved_tracker(options.run).model(), load_recipe(options.run).crop_sizes())))
+
+
+if __name__ == "__main__":
+    main()
