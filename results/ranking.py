@@ -44,5 +44,7 @@ def stand(rows: Sequence[Sequence[Run]], metric: str, higher_is_better: bool) ->
         RecordError: a record gives the metric another direction.
     """
     del higher_is_better
-    own = [runs[0][1].result.metrics[metric].interval if len(runs) == 1 and runs[0][1].result else None for runs in rows]
+    own = [
+        runs[0][1].result.metrics[metric].interval if len(runs) == 1 and runs[0][1].result else None for runs in rows
+    ]
     return tuple(Standing(interval, None, (), "not ranked yet") for interval in own)
