@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
-from results.record import Record
 from results.record import Efficiency as Measured
+from results.record import Record
 
 
 class Efficiency(NamedTuple):

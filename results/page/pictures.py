@@ -24,7 +24,7 @@ def pictures(folder: Path, budget: int) -> list[tuple[str, str]]:
     home = folder / "pictures"
     if not home.is_dir():
         return []
-    files = sorted(((path.stat().st_size, path) for path in home.iterdir() if path.is_file() and not path.is_symlink()))
+    files = sorted((path.stat().st_size, path) for path in home.iterdir() if path.is_file() and not path.is_symlink())
     found = []
     for size, path in files:
         if size > min(LARGEST, budget):

@@ -39,7 +39,9 @@ def render_page(report: Report) -> str:
     from plotly.offline import get_plotlyjs
 
     scripts = [get_plotlyjs(), (HERE / "page.js").read_text(encoding="utf-8")]
-    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     data = page_data(report)
     return environment.get_template("page.html.j2").render(
         policy=_policy(scripts),

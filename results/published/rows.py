@@ -66,7 +66,7 @@ class Published(Strict):
     tolerance: Tolerance | None = None
     remark: str = ""
     superseded_by: str = ""
-    settings: dict[str, bool | int | float | str] = {}
+    settings: dict[str, bool | int | float | str] = Field(default={})
 
     @model_validator(mode="after")
     def _comparable_or_not(self) -> Published:
@@ -82,7 +82,7 @@ class Published(Strict):
 class _File(Strict):
     source: Source
     tolerance: Tolerance | None = None
-    defaults: dict[str, Any] = {}
+    defaults: dict[str, Any] = Field(default={})
     rows: list[dict[str, Any]] = Field(min_length=1)
 
 
