@@ -58,12 +58,16 @@
     probe.remove();
     return colour;
   };
-  const settings = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+  const settings = {
+    displaylogo: false, responsive: true, displayModeBar: true,
+    modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+  };
   function layout(x, y, logarithmic) {
     const axis = { gridcolor: css("--line"), zerolinecolor: css("--line"), automargin: true };
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--text") },
-      margin: { l: 60, r: 20, t: 36, b: 50 }, hovermode: "closest",
+      margin: { l: 60, r: 20, t: 36, b: 60 }, hovermode: "closest",
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--quiet"), activecolor: css("--accent") },
       legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
       xaxis: { ...axis, title: { text: x }, type: logarithmic ? "log" : "linear", tickformat: logarithmic ? "~s" : "" },
       yaxis: { ...axis, title: { text: y } },
@@ -128,8 +132,9 @@
       trace("others", rest, board, front, css("--quiet"), "circle"), trace("floor", floor, board, front, css("--outside"), "x"),
     ].filter((each) => each.x.length);
     const apart = Math.max(...values) / Math.min(...values) > 20;
-    const title = escape(`${board.metric} (${board.unit})`);
-    Plotly.react($("plot"), traces, layout(escape($("plot-cost").selectedOptions[0].textContent), title, apart), settings).then(() => {
+    const frame = layout(escape($("plot-cost").selectedOptions[0].textContent), escape(`${board.metric} (${board.unit})`), apart);
+    if (new Set(values).size === 1) frame.xaxis.range = [0.9 * values[0], 1.1 * values[0]];
+    Plotly.react($("plot"), traces, frame, settings).then(() => {
       $("plot").removeAllListeners("plotly_click");
       $("plot").on("plotly_click", (event) => openRun(Number(number), event.points[0].customdata));
     });
@@ -176,7 +181,9 @@
         home.setAttribute("aria-label", `${curve.name} by ${curve.over}, ends at ${curve.y[curve.y.length - 1]}`);
         holder.append(home);
         const line = { x: curve.x, y: curve.y, mode: curve.x.length > 1 ? "lines" : "markers", line: { color: css("--accent") } };
-        Plotly.newPlot(home, [line], layout(curve.over, escape(curve.name), false), settings);
+        const frame = layout(curve.over, escape(curve.name), false);
+        if (curve.over === "validation") frame.xaxis.dtick = Math.max(1, Math.ceil(curve.x.length / 10));
+        Plotly.newPlot(home, [line], frame, { displayModeBar: false, responsive: true });
       }
     });
     return holder;
@@ -232,8 +239,8 @@
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   filter();
   if (boards.length) {
-    const first = boards.findIndex((board) => board.rows.length > 1 && board.fronts.length);
-    $("plot-board").value = String(Math.max(0, first));
+    const most = Math.max(...boards.map((board) => board.fronts.length && board.rows.length));
+    $("plot-board").value = String(Math.max(0, boards.findIndex((board) => board.fronts.length && board.rows.length === most)));
     $("plot-board").addEventListener("input", () => { fillCosts(); plot(); });
     $("plot-cost").addEventListener("input", plot);
     fillCosts();

@@ -93,7 +93,8 @@ def _cells(row: Row, others: list[str], reported: bool) -> list[Cell]:
         mark = "" if row.reported is None else "within" if row.reported.within else "outside"
         value = row.reported.published.value if row.reported else None
         gap = row.reported.difference if row.reported else None
-        cells = [Cell(text.reported_value(row), value), Cell(text.difference(row), gap, mark=mark)]
+        words, _, limit = text.difference(row).partition(", ")
+        cells = [Cell(text.reported_value(row), value), Cell(words, gap, limit, mark)]
     cells += [Cell(f"{row.metrics[name]:.2f}", row.metrics[name]) for name in others]
     low_high = f"{row.spread[0]:.2f} to {row.spread[1]:.2f}" if row.spread else ""
     batch = f"batch {row.cost.batch}" if row.cost.batch else ""

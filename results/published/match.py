@@ -90,7 +90,7 @@ def own_reason(row: Published) -> tuple[int, str] | None:
     if row.superseded_by:
         return 0, f"corrected by {row.superseded_by}"
     if row.protocol is None:
-        return 0, f"no protocol of ours: {row.head}; {row.schedule}"
+        return 0, "no protocol of ours has its head and schedule"
     if row.init == "other":
         return 0, f"starts from weights that no card names: {row.start}"
     return None

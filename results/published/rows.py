@@ -43,6 +43,7 @@ class Published(Strict):
 
     Attributes:
         source: the file's name without its ending.
+        page: where in the source, if the source has several.
         backbone: a card's name, or with ``external`` what the source calls it.
         protocol: the protocol of ours that has the same head and schedule; ``None`` where none does.
         init: how a run of ours has to start; ``other``: from weights that no card names.
@@ -64,9 +65,15 @@ class Published(Strict):
     unit: str = "%"
     value: Finite
     tolerance: Tolerance | None = None
+    page: str = ""
     remark: str = ""
     superseded_by: str = ""
     settings: dict[str, bool | int | float | str] = Field(default={})
+
+    @property
+    def read(self) -> str:
+        """Where the number was read."""
+        return f"{self.source_text.read}, {self.page}" if self.page else self.source_text.read
 
     @model_validator(mode="after")
     def _comparable_or_not(self) -> Published:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from results.overview import Cell, Overview
@@ -67,7 +68,16 @@ def seeds(row: Row) -> str:
 
 def reported_value(row: Row) -> str:
     """The published number that this row may stand beside."""
-    return f"{row.reported.published.value:g}" if row.reported else "none"
+    return printed(row.reported.published.value) if row.reported else "none"
+
+
+def printed(value: float) -> str:
+    """A published number with the digits it was printed with, at least one behind the point.
+
+    >>> printed(78.0), printed(42.84)
+    ('78.0', '42.84')
+    """
+    return str(float(value))
 
 
 def difference(row: Row) -> str:
@@ -107,7 +117,7 @@ def quantity(value: float | None) -> str:
 def below(board: Board) -> list[str]:
     """What a reader of a board has to know, a sentence a line."""
     direction = "higher" if board.higher_is_better else "lower"
-    lines = [f"{board.primary}: {direction} is better. Key {board.key}; {board.rows[0].n} items."]
+    lines = [f"{board.primary}: {direction} is better; {board.rows[0].n} items. Key {board.key}."]
     kinds = sorted({f"{100 * row.interval.level:g} %, {row.interval.over}" for row in board.rows if row.interval})
     if kinds:
         lines.append(f"Intervals: {'; '.join(kinds)}.")
@@ -118,14 +128,22 @@ def below(board: Board) -> list[str]:
     places = sorted({row.cost.where for row in board.rows if row.cost.where})
     if places:
         lines.append(f"Times of the backbone: {'; '.join(places)}.")
-    lines += [f"{row.label}: {row.note}." for row in board.rows if row.note]
+    lines += _by_text((row.note, row.label) for row in board.rows if row.note)
     for row in board.rows:
         if row.reported:
-            printed = row.reported.published
-            remark = f"; {printed.remark}" if printed.remark else ""
-            basis = f"; tolerance: {printed.tolerance.basis}" if printed.tolerance else ""
-            lines.append(f"Reported {row.label}: {printed.source_text.read}, {printed.schedule}{remark}{basis}.")
-    return lines
+            source = row.reported.published
+            remark = f"; {source.remark}" if source.remark else ""
+            lines.append(f"Reported {row.label}: {source.read}, {source.schedule}{remark}.")
+    tolerances = [row.reported.published.tolerance for row in board.rows if row.reported]
+    return lines + _by_text((each.basis, f"tolerance {each.value:g}") for each in dict.fromkeys(tolerances) if each)
+
+
+def _by_text(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """What is said of several rows, once: ``a, b: text.``"""
+    by_text: dict[str, list[str]] = {}
+    for text, name in pairs:
+        by_text.setdefault(text, []).append(name)
+    return [f"{', '.join(names)}: {text}." for text, names in by_text.items()]
 
 
 def front_line(board: Board, found: Front) -> str:
@@ -161,7 +179,7 @@ def context_grid(context: tuple[Context, ...]) -> Grid:
     """Published numbers that stand beside none of ours."""
     head = ("task", "backbone", "metric", "reported", "start", "schedule", "why apart", "source")
     lines = [
-        (p.task, p.backbone, f"{p.metric} ({p.unit})", f"{p.value:g}", p.start, p.schedule, why, p.source_text.read)
+        (p.task, p.backbone, f"{p.metric} ({p.unit})", printed(p.value), p.start, p.schedule, why, p.read)
         for p, why in context
     ]
     return Grid(head, tuple(lines), frozenset({3}))

@@ -68,6 +68,6 @@ def _line(board: Board, row: Row, metric: str) -> dict[str, object]:
             "difference": row.reported.difference,
             "tolerance": row.reported.published.tolerance.value,
             "within": int(row.reported.within),
-            "source": printed.source_text.read,
+            "source": printed.read,
         }
     return line
