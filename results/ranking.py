@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from results.record import Interval, Record
+import numpy as np
+from pydantic import ValidationError
+
+from foundation.environment import cache_dir
+from foundation.errors import RecordError
+from foundation.files import write_atomic
+from results.identity import digest
+from results.intervals import student_t
+from results.paired import paired_p, tie_groups
+from results.record import Interval, Metric, Record
+from results.samples import item_files, read_outcomes, sample_of
+from results.statistics import LEVEL, Sample, interval, is_share
 
 Run = tuple[Path, Record]
 """A run's folder and its complete record."""
+
+VERSION = 1
+"""Raised whenever a standing changes for the same files; part of the key of what is kept on disk."""
 
 
 class Standing(NamedTuple):
     """Where a row stands on its board.
 
     Attributes:
-        interval: of the row's mean over its seeds; ``over`` says what it covers ("items only" for one seed). The
-            record's own where the per-item files are missing and there is one seed.
+        interval: of the row's mean over its seeds; ``over`` says what it covers ("items only" for one seed). Where
+            the per-item files cannot be used: the record's own for one seed, over "seeds only" for several.
         rank: from 1; rows whose difference is not resolved share one. ``None``: not ranked, see ``note``.
         tied_with: the other rows that share the rank, by their place in what was given.
         note: why the row has no rank, or what else its reader should know; empty otherwise.
@@ -30,7 +47,10 @@ class Standing(NamedTuple):
 
 
 def stand(rows: Sequence[Sequence[Run]], metric: str, higher_is_better: bool) -> tuple[Standing, ...]:
-    """Rank the rows of one board by a metric.
+    """Rank the rows of one board by a metric, from the per-item files beside the records.
+
+    What was found is kept in ``$BENCH_CACHE/statistics`` under the hashes that the records state and the size and
+    time of every file; a file that changed is read and hashed again.
 
     Args:
         rows: each the runs (seeds) of one backbone; all of one comparability key.
@@ -43,8 +63,125 @@ def stand(rows: Sequence[Sequence[Run]], metric: str, higher_is_better: bool) ->
     Raises:
         RecordError: a record gives the metric another direction.
     """
-    del higher_is_better
-    own = [
-        runs[0][1].result.metrics[metric].interval if len(runs) == 1 and runs[0][1].result else None for runs in rows
-    ]
-    return tuple(Standing(interval, None, (), "not ranked yet") for interval in own)
+    for folder, record in (run for runs in rows for run in runs):
+        if _metric(record, metric).higher_is_better != higher_is_better:
+            raise RecordError(f"{folder} gives {metric} another direction than its board; such runs cannot be ranked")
+    file = cache_dir() / "statistics" / f"{_key(rows, metric)}.json"
+    found = _kept(file, len(rows))
+    if found is None:
+        found = _stand(rows, metric, higher_is_better)
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(file, json.dumps([_plain(standing) for standing in found], allow_nan=False))
+    return found
+
+
+def row_sample(runs: Sequence[Run], metric: str) -> tuple[tuple[str, ...], Sample]:
+    """A row's items in the order of their names, and its sample in that order.
+
+    Raises:
+        RecordError: a per-item file cannot be used, or the seeds were scored on different items.
+    """
+    outcomes = [read_outcomes(folder, record, metric) for folder, record in runs]
+    ids = tuple(sorted(outcomes[0].ids))
+    return ids, sample_of(outcomes, metric, ids)
+
+
+def interval_of(sample: Sample, runs: Sequence[Run], metric: str) -> Interval:
+    """A sample's interval as it stands on a board: within 0 to 100 where the unit is percent."""
+    found = interval(sample)
+    low, high = found.low, found.high
+    if _metric(runs[0][1], metric).unit == "%":
+        low, high = max(low, 0.0), min(high, 100.0)
+    if len(runs) > 1:
+        method, over = f"seeds and items, {len(runs)} seeds", "seeds x items"
+    elif sample.seeds > 1:
+        method, over = f"draws and items, {sample.seeds} draws", "draws x items"
+    else:
+        method, over = "wilson" if is_share(sample) else "Student's t, items left out in turn", "items only"
+    return Interval(low=low, high=high, level=LEVEL, method=method, over=over)
+
+
+def _stand(rows: Sequence[Sequence[Run]], metric: str, higher_is_better: bool) -> tuple[Standing, ...]:
+    samples: dict[int, Sample] = {}
+    ids: dict[int, tuple[str, ...]] = {}
+    standings: dict[int, Standing] = {}
+    for place, runs in enumerate(rows):
+        try:
+            ids[place], samples[place] = row_sample(runs, metric)
+        except RecordError as error:
+            standings[place] = Standing(_own_interval(runs, metric), None, (), str(error))
+    usual = Counter(ids.values()).most_common(1)[0][0] if ids else ()
+    for place in [place for place in samples if ids[place] != usual]:
+        alone = interval_of(samples.pop(place), rows[place], metric)
+        standings[place] = Standing(alone, None, (), "it was scored on other items than the rest of the board")
+    ranked = sorted(samples)
+    rank = 1
+    means = np.array([samples[place].mean for place in ranked])
+    groups = tie_groups(means, paired_p([samples[place] for place in ranked]), higher_is_better) if ranked else []
+    notes: dict[int, list[int]] = {}
+    for group in groups:
+        members = [ranked[row] for row in group.rows]
+        for place in members:
+            near = notes.get(place)
+            note = f"not resolved from the best of rank {', '.join(map(str, near))} either" if near else ""
+            tied = tuple(other for other in members if other != place)
+            standings[place] = Standing(interval_of(samples[place], rows[place], metric), rank, tied, note)
+        for row in group.loose:
+            notes.setdefault(ranked[row], []).append(rank)
+        rank += len(members)
+    return tuple(standings[place] for place in range(len(rows)))
+
+
+def _metric(record: Record, metric: str) -> Metric:
+    if record.result is None or metric not in record.result.metrics:
+        raise RecordError(f"run {record.run_id} has no metric {metric}; only complete runs of one task can be ranked")
+    return record.result.metrics[metric]
+
+
+def _own_interval(runs: Sequence[Run], metric: str) -> Interval | None:
+    """What the records alone say."""
+    if len(runs) == 1:
+        return _metric(runs[0][1], metric).interval
+    return student_t([_metric(record, metric).value for _, record in runs], over="seeds only", level=LEVEL)
+
+
+def _key(rows: Sequence[Sequence[Run]], metric: str) -> str:
+    """Of everything that the standings follow from: what the records say, and the state of the files."""
+    made_of = []
+    for folder, record in (run for runs in rows for run in runs):
+        stated = _metric(record, metric)
+        made_of.append(
+            [record.run_id, record.expected, stated.value, stated.unit, stated.higher_is_better, str(folder)]
+        )
+        with contextlib.suppress(RecordError):  # it is told when the files are read
+            made_of[-1] += [[sha256, _state(path)] for path, sha256 in item_files(folder, record).items()]
+    return digest({"version": VERSION, "metric": metric, "rows": [len(runs) for runs in rows], "runs": made_of})
+
+
+def _state(path: Path) -> list[int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _kept(file: Path, rows: int) -> tuple[Standing, ...] | None:
+    """Standings that were kept; ``None`` where there are none or they are not whole."""
+    try:
+        found = [_standing(entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, KeyError, ValidationError):
+        return None
+    return tuple(found) if len(found) == rows else None
+
+
+def _plain(standing: Standing) -> dict[str, Any]:
+    interval = standing.interval
+    return standing._asdict() | {"interval": interval.model_dump() if interval else None}
+
+
+def _standing(entry: dict[str, Any]) -> Standing:
+    found = Interval.model_validate(entry["interval"]) if entry["interval"] is not None else None
+    rank = None if entry["rank"] is None else int(entry["rank"])
+    return Standing(found, rank, tuple(map(int, entry["tied_with"])), str(entry["note"]))
