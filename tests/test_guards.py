@@ -111,7 +111,7 @@ GUARDS = {
     ),
     "a changed card is another backbone": Guard(
         "results/table.py",
-        "weights, _made_of(record)]",
+        "weights, _made_of(run[1])]",
         "weights, '']",
         "tests/results/test_table.py::test_a_card_that_was_changed_is_never_averaged_with_the_old_one",
     ),

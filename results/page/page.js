@@ -69,7 +69,7 @@
       margin: { l: 60, r: 20, t: 36, b: 60 }, hovermode: "closest",
       modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--quiet"), activecolor: css("--accent") },
       legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
-      xaxis: { ...axis, title: { text: x }, type: logarithmic ? "log" : "linear", tickformat: logarithmic ? "~s" : "" },
+      xaxis: { ...axis, title: { text: x }, ...(logarithmic ? { type: "log", tickformat: "~s", dtick: "D2" } : { type: "linear" }) },
       yaxis: { ...axis, title: { text: y } },
     };
   }

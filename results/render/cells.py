@@ -12,6 +12,9 @@ from results.table import Board, Row
 
 NOT_MEASURED = "not measured"
 
+MOST_NOTES = 6
+"""Notes on rows that a board shows; JSON has them all."""
+
 
 class Grid(NamedTuple):
     """A table: its head and its lines; ``numeric``: columns that are set flush right."""
@@ -128,7 +131,10 @@ def below(board: Board) -> list[str]:
     places = sorted({row.cost.where for row in board.rows if row.cost.where})
     if places:
         lines.append(f"Times of the backbone: {'; '.join(places)}.")
-    lines += _by_text((row.note, row.label) for row in board.rows if row.note)
+    notes = _by_text((row.note, row.label) for row in board.rows if row.note)
+    lines += notes[:MOST_NOTES]
+    if len(notes) > MOST_NOTES:
+        lines.append(f"{len(notes) - MOST_NOTES} more notes on rows: bench table --format json.")
     for row in board.rows:
         if row.reported:
             source = row.reported.published
