@@ -23,6 +23,8 @@ VERBS = {
     "list": ("what there is: tasks, backbones, protocols, runs", "bench list tasks"),
     "show": ("one backbone, task or run in full", "bench show backbone vit_nano"),
     "table": ("leaderboard of the runs found, as text or a page", "bench table --runs runs --html page"),
+    "compare": ("two backbones or runs: difference, interval, p, which items part", "bench compare vit_nano vit_pico"),
+    "verify": ("whether records still follow from their files; --rerun-eval", "bench verify runs"),
     "score": ("score result files by a set's rules", "bench score lasot --results results/atom"),
     "profile": ("what backbones cost: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"),
     "get": ("weights or data, or how to fetch them by hand", "bench get weights mae_tiny"),
@@ -163,6 +165,21 @@ def _table_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", type=Path, metavar="DIR", help="write DIR/index.html, a page that needs nothing else")
 
 
+def _compare_arguments(parser: argparse.ArgumentParser) -> None:
+    for name, place in (("first", "A"), ("second", "B")):
+        parser.add_argument(name, metavar=place, help="a run's folder, the start of a run id, or a backbone's name")
+    parser.add_argument("--task", help="only boards of this task")
+    parser.add_argument("--all", action="store_true", help="name every item on which the two part, not ten")
+    _runs(parser)
+
+
+def _verify_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("place", type=Path, metavar="RECORD|FOLDER", help="a record, a run's folder, or one with runs")
+    parser.add_argument("--rerun-eval", action="store_true", help="evaluate again from the kept checkpoints")
+    _data_root(parser)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="for --rerun-eval")
+
+
 def _score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("set", metavar="SET", help="lasot, got10k_val, otb100 ..., ade20k (docs/scoring.md)")
     parser.add_argument(
@@ -258,6 +275,8 @@ _ARGUMENTS = {
     "list": _list_arguments,
     "show": _show_arguments,
     "table": _table_arguments,
+    "compare": _compare_arguments,
+    "verify": _verify_arguments,
     "score": _score_arguments,
     "profile": _profile_arguments,
     "get": _get_arguments,

@@ -83,7 +83,7 @@ def row_sample(runs: Sequence[Run], metric: str) -> tuple[tuple[str, ...], Sampl
         RecordError: a per-item file cannot be used, or the seeds were scored on different items.
     """
     outcomes = [read_outcomes(folder, record, metric) for folder, record in runs]
-    ids = tuple(sorted(outcomes[0].ids))
+    ids = tuple(sorted(outcomes[0].ids, key=lambda name: (len(name), name)))
     return ids, sample_of(outcomes, metric, ids)
 
 

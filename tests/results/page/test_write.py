@@ -28,6 +28,7 @@ class Scripts(HTMLParser):
         self.scripts: list[tuple[dict[str, str | None], str]] = []
         self.addresses: list[str] = []
         self.tags: list[str] = []
+        self._inside = False
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -35,11 +36,15 @@ class Scripts(HTMLParser):
         found = dict(attrs)
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "action", "srcset")]
         assert not any(name.startswith("on") for name in found), "no handler stands in the markup"
-        if tag == "script":
+        self._inside = tag == "script"
+        if self._inside:
             self.scripts.append((found, ""))
 
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = False
+
     def handle_data(self, data: str) -> None:
-        if self.lasttag == "script" and self.scripts:
+        if self._inside:
             self.scripts[-1] = (self.scripts[-1][0], self.scripts[-1][1] + data)
 
 
