@@ -40,7 +40,9 @@ def curves(folder: Path) -> list[Curve]:
 
 def _events(path: Path) -> list[tuple[str, int, float]]:
     """Name, step and value of each finite scalar of an event file; a torn end (a killed run) ends it."""
-    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+    from tensorboard.backend.event_processing.event_file_loader import (  # type: ignore[import-untyped]
+        EventFileLoader,
+    )
 
     found = []
     for event in EventFileLoader(str(path)).Load():
