@@ -60,6 +60,16 @@ def test_the_page_is_written_and_named(runs: str, tmp_path: Path, capsys: pytest
     assert "bench leaderboard" in (tmp_path / "page" / "index.html").read_text()
 
 
+def test_the_demo_ends_by_naming_the_page(
+    runs: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.commands.demo_command.CELLS", ())
+    assert main(["demo", "--out", runs]) == 0
+    page = Path(runs) / "index.html"
+    assert capsys.readouterr().out.splitlines()[-1] == f"Page: {page}"
+    assert "bench leaderboard" in page.read_text()
+
+
 def test_a_run_records_what_its_backbone_costs(tmp_path: Path) -> None:
     asked = Asked("digits", "vit_pico", protocol="knn", out=tmp_path, device="cpu")
     full, smoke = (run_cell(replace(asked, tier=tier)).record.cost for tier in ("full", "smoke"))
