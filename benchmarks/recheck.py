@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from backbones.card import BackboneCard
 from backbones.registry import get_card
 from backbones.weights import Start
 from benchmarks.tasks import TASKS
-from engine.task import Plan, Request
+from engine.task import DataReport, Plan, Request
 from foundation.errors import BenchError, UnknownNameError
 from results.record import Record
 from results.samples import EXACT
@@ -40,8 +41,7 @@ def check_against_task(record: Record) -> Iterator[Check]:
 def check_data(record: Record, root: Path) -> Iterator[Check]:
     """Whether the data under ``root`` (or where the record says they were) have the record's fingerprint."""
     try:
-        task = TASKS.get(record.task)
-        found = task.check_data(_root(record, root))
+        found = _data_report(record.task, _root(record, root))
     except BenchError as error:
         yield Check("data", "unchecked", str(error))
         return
@@ -52,6 +52,11 @@ def check_data(record: Record, root: Path) -> Iterator[Check]:
         yield Check("data", "fails", f"the fingerprint holds, but the splits here are {dict(found.splits)}")
     else:
         yield Check("data", "holds", f"fingerprint {found.fingerprint[:12]}..., {sum(found.splits.values()):,} items")
+
+
+@lru_cache(maxsize=16)
+def _data_report(task: str, root: Path) -> DataReport:
+    return TASKS.get(task).check_data(root)
 
 
 def check_evaluation(folder: Path, record: Record, root: Path, device: str) -> Iterator[Check]:
@@ -77,8 +82,8 @@ def check_evaluation(folder: Path, record: Record, root: Path, device: str) -> I
             shutil.copyfile(path, target)
         try:
             yield from _again(record, root, device, scratch, {path.relative_to(folder) for path in kept})
-        except BenchError as error:
-            yield Check(what, "unchecked", f"it could not be done: {error}")
+        except (BenchError, ValueError, KeyError) as error:  # settings of an older bench, or edited ones
+            yield Check(what, "unchecked", f"it could not be done: {str(error).splitlines()[0]}")
 
 
 def _again(record: Record, root: Path, device: str, scratch: Path, kept: set[Path]) -> Iterator[Check]:

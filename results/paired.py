@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from results.statistics import LEVEL, Floats, Parts, Sample, Whole, freedom, of_seeds, residual, tail
+from results.statistics import LEVEL, Floats, Parts, Sample, Whole, freedom, of_seeds, residual, tail, welch
 
 FLIPS = 9_999
 SEED = 20_261
@@ -74,10 +74,9 @@ def _over_seeds_and_items(samples: Sequence[Sample]) -> Floats:
         rest = slice(row + 1, None)
         apart = deviations[row] - deviations[rest]
         shared = np.maximum((apart**2).sum(1) - left[row] - left[rest], 0)
-        parts = Parts(
-            np.stack([np.full_like(shared, seeds[row]), seeds[rest], shared]),
-            np.stack([np.full_like(shared, free[row]), free[rest], freedom(apart)]),
-        )
+        variances = np.stack([np.full_like(shared, seeds[row]), seeds[rest]])
+        of_both = welch(variances, np.stack([np.full_like(shared, free[row]), free[rest]]))
+        parts = Parts(np.stack([variances.sum(0), shared]), np.stack([of_both, freedom(apart)]))
         error, far = np.sqrt(parts.variance.sum(0)), np.abs(centres[row] - centres[rest])
         ratio = np.divide(far, error, out=far.copy(), where=error > 0)
         found[row, rest] = found[rest, row] = tail(ratio, parts)

@@ -27,6 +27,10 @@ EXACT = 1e-9
 """How far a recomputed metric may be from the record's, as a share of it: rounding in another order of summing."""
 
 
+class NoValueError(RecordError):
+    """A metric that is no mean over items and no score of areas: nothing can be resampled."""
+
+
 class Outcomes(NamedTuple):
     """What a run gave by item, as far as one metric needs it.
 
@@ -47,8 +51,8 @@ def read_outcomes(folder: Path, record: Record, metric: str) -> Outcomes:
     """A run's outcomes by item for one metric; recomputed from them the metric is the record's.
 
     Raises:
-        RecordError: a file is missing or has another hash, the metric has no value an item, or the record's value is
-            not what the items give; one sentence.
+        NoValueError: the metric has no value an item.
+        RecordError: a file is missing or has another hash, or the record's value is not what the items give.
     """
     outcomes = _outcomes(folder, record, metric)
     assert record.result is not None
@@ -158,7 +162,7 @@ def _outcomes(folder: Path, record: Record, metric: str) -> Outcomes:
     elif metric in place:
         values, label = _numbers((row[place[metric]] for row in rows), metric, table[0]), None
     else:
-        raise RecordError(f"{metric} has no value an item in {table[0]}, so nothing can be said of its uncertainty")
+        raise NoValueError(f"{metric} has no value an item in {table[0]}, so nothing can be said of its uncertainty")
     by_draw, names = _by_draw(values, draws, ids, table[0])
     labels = label[: len(names)].astype(np.int64) if metric == "mean_per_class" and label is not None else None
     return Outcomes(names, by_draw, labels)

@@ -149,7 +149,7 @@ def difference(first: Sample, second: Sample, level: float = LEVEL) -> Estimate:
 
 
 def parts_of(samples: Sequence[Sample]) -> Parts:
-    """Parts of the variance of one sample's mean, or of the difference of two: the seeds' of each, and the items'."""
+    """Parts of the variance of one sample's mean, or of the difference of two: the seeds' (of both), and the items'."""
     deviations = samples[0].deviations.mean(0)
     if len(samples) == 2:
         deviations = deviations - samples[1].deviations.mean(0)
@@ -157,8 +157,20 @@ def parts_of(samples: Sequence[Sample]) -> Parts:
     if any(sample.seeds == 1 for sample in samples):
         return Parts(np.array([shared]), np.array([items]))
     shared = max(shared - sum(residual(sample) for sample in samples), 0.0)
-    seeds = [sample.seeds - 1.0 for sample in samples]
-    return Parts(np.array([*map(of_seeds, samples), shared]), np.array([*seeds, items]))
+    variances = np.array([*map(of_seeds, samples)])
+    seeds = welch(variances, np.array([sample.seeds - 1.0 for sample in samples]))
+    return Parts(np.array([variances.sum(), shared]), np.array([float(seeds), items]))
+
+
+def welch(variances: Floats, free: Floats) -> Floats:
+    """Degrees of freedom of a sum of variances, the summands first (Welch 1947, Satterthwaite 1946).
+
+    >>> float(welch(np.array([1.0, 1.0]), np.array([2.0, 2.0])))
+    4.0
+    """
+    total = variances.sum(0)
+    below = (variances**2 / free).sum(0)
+    return np.asarray(np.divide(total**2, below, out=np.array(free.sum(0)), where=below > 0))
 
 
 def of_seeds(sample: Sample) -> float:

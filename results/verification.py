@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from foundation.environment import weights_dir
 from foundation.errors import RecordError
 from foundation.files import sha256_file
 from results.identity import identity_of
 from results.intervals import student_t, wilson_percent
 from results.record import Interval, Metric, Record
-from results.samples import Outcomes, item_files, read_checked, read_outcomes, read_rows
+from results.samples import NoValueError, Outcomes, item_files, read_checked, read_outcomes, read_rows, sample_of
+from results.statistics import is_share
 
 CLOSE = 1e-6
 """How far a recomputed end of an interval may be from the record's, in the metric's unit: another scipy."""
@@ -58,8 +60,9 @@ def _start_file(record: Record) -> Iterator[Check]:
     if checkpoint is None:
         yield Check("start weights", "holds", f"none: init {record.backbone.init}")
         return
-    path = Path(checkpoint.uri.removeprefix("file:"))
-    if not path.is_file():
+    name = checkpoint.uri.removeprefix("file:")
+    path = next((path for path in (Path(name), weights_dir() / name) if path.is_file()), None)
+    if path is None:
         yield Check("start weights", "unchecked", f"{checkpoint.uri} is not on this machine")
     elif sha256_file(path) == checkpoint.sha256:
         yield Check("start weights", "holds", f"{path} has the SHA-256 of the record")
@@ -108,8 +111,7 @@ def _metrics(folder: Path, record: Record) -> Iterator[Check]:
         try:
             outcomes = read_outcomes(folder, record, name)
         except RecordError as error:
-            nothing = "has no value an item" in str(error) and "nothing can be said" in str(error)
-            yield Check(name, "unchecked" if nothing else "fails", str(error))
+            yield Check(name, "unchecked" if isinstance(error, NoValueError) else "fails", str(error))
             continue
         yield Check(name, "holds", f"{metric.value:g} {metric.unit} follows from {len(outcomes.ids):,} items")
         if metric.n != len(outcomes.ids):
@@ -121,7 +123,7 @@ def _interval(name: str, metric: Metric, outcomes: Outcomes) -> Iterator[Check]:
     stated = metric.interval
     if stated is None:
         return
-    again = _interval_again(stated, outcomes)
+    again = _interval_again(name, stated, outcomes)
     if again is None:
         yield Check(f"interval of {name}", "unchecked", f"no rule is known for its method, {stated.method}")
     elif max(abs(stated.low - again.low), abs(stated.high - again.high)) <= CLOSE:
@@ -131,13 +133,11 @@ def _interval(name: str, metric: Metric, outcomes: Outcomes) -> Iterator[Check]:
         yield Check(f"interval of {name}", "fails", text)
 
 
-def _interval_again(stated: Interval, outcomes: Outcomes) -> Interval | None:
-    values = outcomes.values
-    if values is None or outcomes.labels is not None:
-        return None
-    if stated.method == "wilson" and len(values) == 1:
-        right = round(float(values.sum()) / 100)
-        return wilson_percent(right, values.shape[1], over=stated.over, level=stated.level)
-    if stated.method.startswith("Student's t, n = ") and len(values) > 1:
-        return student_t(values.mean(1).tolist(), over=stated.over, level=stated.level)
+def _interval_again(name: str, stated: Interval, outcomes: Outcomes) -> Interval | None:
+    sample = sample_of([outcomes], name)
+    if stated.method == "wilson" and is_share(sample):
+        right = round(float(sample.values.sum()) / 100)
+        return wilson_percent(right, sample.values.size, over=stated.over, level=stated.level)
+    if stated.method.startswith("Student's t, n = ") and sample.seeds > 1:
+        return student_t(sample.estimates.tolist(), over=stated.over, level=stated.level)
     return None

@@ -133,6 +133,42 @@ GUARDS = {
         '""',
         "tests/results/test_pareto.py::test_unmeasured_rows_take_no_part_and_times_of_two_places_never_meet",
     ),
+    "a per-item file is the one that its record was made with": Guard(
+        "results/samples.py",
+        "    if hashlib.sha256(content).hexdigest() != sha256:\n",
+        "    if False:\n",
+        "tests/results/test_samples.py::test_a_file_that_was_changed_is_refused",
+    ),
+    "a value that its items do not give is never ranked": Guard(
+        "results/samples.py",
+        "    if not abs(stated - found) <= EXACT * max(1.0, abs(stated)):\n",
+        "    if False:\n",
+        "tests/results/test_ranking.py::test_a_changed_value_takes_the_row_off_the_ranks",
+    ),
+    "a metric has one direction on a board": Guard(
+        "results/ranking.py",
+        "        if _metric(record, metric).higher_is_better != higher_is_better:\n",
+        "        if False:\n",
+        "tests/results/test_ranking.py::test_lower_can_be_better",
+    ),
+    "only comparable runs are compared": Guard(
+        "results/comparison.py",
+        "        if record.comparability != first.comparability:\n",
+        "        if False:\n",
+        "tests/results/test_comparison.py::test_what_is_not_comparable_is_refused_with_the_reason",
+    ),
+    "the seeds' variance is in a p-value over seeds": Guard(
+        "results/statistics.py",
+        "    return float(np.var(sample.estimates, ddof=1)) / sample.seeds\n",
+        "    return 0.0\n",
+        "tests/results/test_statistics.py::test_a_difference_pairs_the_items_and_not_the_seeds",
+    ),
+    "a run that was edited by hand is found": Guard(
+        "results/verification.py",
+        "        if stated == again:\n",
+        "        if stated:\n",
+        "tests/results/test_verification.py::test_a_record_edited_by_hand_is_found -k seed",
+    ),
     "features of some items are never taken for others'": Guard(
         "classification/frozen.py",
         'some = {} if members is None else {"members": digest({"members": list(members)})}',

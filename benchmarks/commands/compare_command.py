@@ -67,12 +67,13 @@ def comparisons(first: str, second: str, roots: Sequence[Path], task: str | None
 def lines(found: Comparison, shown: int | None) -> list[str]:
     """A comparison for the terminal; ``shown`` items a direction, ``None`` for all."""
     unit, level = found.unit, f"{100 * found.level:.0f} %"
+    apart = f"{found.difference:+.2f} {'points' if unit == '%' else unit}"
     verdict = "resolved" if found.p <= 1 - found.level else "not resolved: a tie"
     direction = "" if found.higher_is_better else ", lower is better"
     return [
         f"{found.task} {found.protocol} {found.tier}, {found.metric}{direction}, key {found.key}",
         *(f"  {side.backbone}: {side.value:.2f} {unit} ({_seeds(side.seeds)})" for side in (found.first, found.second)),
-        f"  difference {found.difference:+.2f} {'points' if unit == '%' else unit} ({found.low:+.2f} to {found.high:+.2f}, {level}, {found.over})",
+        f"  difference {apart} ({found.low:+.2f} to {found.high:+.2f}, {level}, {found.over})",
         f"  p = {found.p:.2g} ({found.test}), {verdict}",
         f"  of {found.items:,} items {len(found.better):,} are better with {found.first.backbone}, "
         f"{len(found.worse):,} with {found.second.backbone}, {found.items - len(found.better) - len(found.worse):,} "

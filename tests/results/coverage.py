@@ -44,31 +44,35 @@ class World(NamedTuple):
     draws: Callable[[Outcomes, Outcomes], Floats]
 
 
-def top1(rng: np.random.Generator, mean: float = 0.75, items: int = 1000, seeds_part: float = 0.6) -> World:
+def top1(
+    rng: np.random.Generator, mean: float = 0.75, items: int = 1000, seeds_part: float = 0.6, kinds: int = 200
+) -> World:
     """Right or wrong: each item has a difficulty, each seed a level, each pair its own luck.
 
     ``seeds_part``: standard deviation of the seeds' accuracy in percentage points.
     """
-    count, kinds = 20_000, 200
+    count = 20_000
     level, scale = float(norm.ppf(mean)), float(np.hypot(2, 1))
     shift = seeds_part / 100 / float(norm.pdf(level)) * scale * rng.standard_normal((kinds, 1))
     hard, luck = 2 * rng.standard_normal(count), rng.standard_normal((kinds, count))
     right = level * scale + shift + hard + luck > 0
     outcomes = (100 * right).astype(np.float32)
-    return _of_values(f"top-1 {100 * mean:.0f} %, {items:,} images", outcomes, items)
+    return _of_values(f"top-1 {100 * mean:.0f} %, {items:,} images, seeds +-{seeds_part}", outcomes, items)
 
 
-def auc(rng: np.random.Generator, items: int = 280) -> World:
+def auc(rng: np.random.Generator, items: int = 280, kinds: int = 200) -> World:
     """Sequences between lost at once and followed to the end; seeds differ by half a point."""
-    count, kinds = 20_000, 200
+    count = 20_000
     each = 0.5 + 1.3 * rng.standard_normal(count) + 0.45 * rng.standard_normal((kinds, count))
     outcomes = 100 * expit(each + 0.03 * rng.standard_normal((kinds, 1)))
     return _of_values(f"AUC, {items} sequences", outcomes.astype(np.float32), items)
 
 
-def miou(rng: np.random.Generator, items: int = 233, classes: int = 11, rare: float = 0.6) -> World:
+def miou(
+    rng: np.random.Generator, items: int = 233, classes: int = 11, rare: float = 0.6, images: int = 4_000
+) -> World:
     """Images hold some of the classes in very unequal shares; pixels are missed and go to the classes around."""
-    count, kinds, pixels = 4_000, 12, 10_000
+    count, kinds, pixels = images, 12, 10_000
     share = np.exp(-rare * np.arange(classes) * 8 / classes)
     present = rng.random((count, classes)) < 0.1 + 0.85 * share
     present[:, 0] = True
@@ -118,23 +122,24 @@ class Covered(NamedTuple):
 
 
 def cover(world: World, seeds: int, repetitions: int, rng: np.random.Generator, resamples: int = 300) -> Covered:
-    """Draw, and count."""
+    """Draw, and count; without resamples the plain bootstrap is left out."""
     places = rng.integers(world.items, size=(resamples, world.items))
-    counts = np.stack([np.bincount(row, minlength=world.items) for row in places])
+    counts = np.array([np.bincount(row, minlength=world.items) for row in places])
     ours = plain = 0
     width = 0.0
     for _ in range(repetitions):
         chosen = rng.integers(len(world.outcomes), size=seeds)
         items = rng.integers(world.outcomes.shape[1], size=world.items)
-        drawn = world.outcomes[chosen][:, items]
+        drawn = world.outcomes[chosen[:, None], items]
         truth = float(world.truth[chosen[0]] if seeds == 1 else world.truth.mean())
         found = interval(world.sample(drawn))
         ours += found.low <= truth <= found.high
         width += found.high - found.low
-        draws = world.draws(drawn, counts)
-        picked = rng.integers(seeds, size=(resamples, seeds))
-        low, high = np.percentile(draws[picked, np.arange(resamples)[:, None]].mean(1), (2.5, 97.5))
-        plain += low <= truth <= high
+        if resamples:
+            draws = world.draws(drawn, counts)
+            picked = rng.integers(seeds, size=(resamples, seeds))
+            low, high = np.percentile(draws[picked, np.arange(resamples)[:, None]].mean(1), (2.5, 97.5))
+            plain += low <= truth <= high
     return Covered(100 * ours / repetitions, 100 * plain / repetitions, width / repetitions)
 
 

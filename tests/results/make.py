@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from results.identity import identity_of
+from results.ranking import Run
 from results.record import Record, parse_record
 from results.store import Found, write_record
 
@@ -39,7 +41,7 @@ def cell(name: str, value: float, run: str, **changes: Any) -> Record:
 
 
 def write_run(folder: Path, name: str, right: Sequence[bool], run: str, **changes: Any) -> Record:
-    """A run whose per-item file and top-1 agree: ``right`` says of each image whether it was classified rightly."""
+    """As ``run_of``, with an id, a comparability key and a backbone of the caller's choice."""
     folder.mkdir(parents=True)
     lines = [f"{number},0,{0 if each else 1},0.5,{0 if each else 1}" for number, each in enumerate(right)]
     items = "\n".join(["item,label,prediction,confidence,place", *lines, ""])
@@ -74,3 +76,29 @@ def efficiency(parameters: int, milliseconds: float, **changes: Any) -> dict[str
         "precision": "fp32",
     }
     return {"phases": {}, "efficiency": measured | changes}
+
+
+def run_of(folder: Path, name: str, right: Iterable[bool], seed: int = 0, **changes: Any) -> Run:
+    """A whole run as ``bench run`` leaves it, that had these images right: ten classes in turn, numbered from 0."""
+    outcomes = list(right)
+    rows = [f"{item},{item % 10},{(item + (not ok)) % 10},0.5,{int(not ok)}" for item, ok in enumerate(outcomes)]
+    text = "\n".join(["item,label,prediction,confidence,place", *rows]) + "\n"
+    by_class = [[ok for item, ok in enumerate(outcomes) if item % 10 == c] for c in range(10)]
+    values = {
+        "top1": 100 * sum(outcomes) / len(outcomes),
+        "mean_per_class": sum(100 * sum(each) / len(each) for each in by_class if each) / sum(map(bool, by_class)),
+    }
+    content = record().model_dump()
+    content["backbone"] |= {"name": name, "card": content["backbone"]["card"] | {"name": name}}
+    result = content["result"]
+    for metric, value in values.items():
+        result["metrics"][metric] |= {"value": value, "n": len(outcomes), "interval": None}
+    result["items"] |= {"sha256": hashlib.sha256(text.encode()).hexdigest(), "rows": len(outcomes)}
+    counts = {"seed": seed, "done": len(outcomes), "expected": len(outcomes), "schema_version": 2}
+    made = Record.model_validate(content | counts | changes)
+    identity = identity_of(made)
+    made = made.model_copy(update={"run_id": identity.run_id, "comparability": identity.comparability})
+    folder.mkdir(parents=True)
+    (folder / "items.csv").write_text(text)
+    write_record(folder, made)
+    return folder, made

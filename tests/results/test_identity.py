@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from results.identity import Identity, digest
+from backbones.registry import get_card
+from results.identity import CARD_TEXTS, Identity, candidate_of, digest, identity_of
+from tests.results.make import record
 
 
 def test_order_does_not_matter_and_content_does() -> None:
@@ -33,3 +35,18 @@ def test_protocol_changes_both() -> None:
     first, second = (Identity({"task": task}, {"seed": 0}) for task in ("t", "u"))
     assert first.run_id != second.run_id
     assert first.comparability != second.comparability
+
+
+def test_a_record_holds_its_own_ingredients() -> None:
+    made = record()
+    assert identity_of(made).comparability == made.comparability
+    for change in ({"seed": 1}, {"tier": "short"}, {"protocol": "linear"}, {"config": {}}):
+        other = made.model_copy(update=change)
+        assert identity_of(other).run_id != identity_of(made).run_id
+        assert (identity_of(other).comparability == made.comparability) == ("seed" in change)
+        assert candidate_of(other) == candidate_of(made), "none of them is another backbone"
+
+
+def test_the_cards_texts_are_those_of_the_card() -> None:
+    card = get_card("vit_nano")
+    assert {key: value for key, value in card.as_dict().items() if key not in CARD_TEXTS} == card.identity()

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from foundation.errors import RecordError
+from results.identity import identity_of
 from results.record import SCHEMA_VERSION, Cost, Metric, dump_record, parse_record
 from tests.results.make import FIXTURE, record
 
@@ -21,6 +22,22 @@ def test_fixture_of_schema_1_always_loads() -> None:
     assert loaded.schema_version == 1
     assert loaded.result is not None
     assert loaded.result.metrics["top1"].value == pytest.approx(97.7715877437326)
+
+
+def test_fixture_of_schema_2_always_loads_and_is_its_own_run() -> None:
+    loaded = parse_record((FIXTURE.parent / "record_v2.json").read_text(), "fixture")
+    assert loaded.schema_version == 2
+    assert loaded.data.departures == []
+    assert "workers" in loaded.neutral
+    identity = identity_of(loaded)
+    assert (identity.run_id, identity.comparability) == (loaded.run_id, loaded.comparability)
+
+
+def test_a_metric_without_direction_is_refused() -> None:
+    broken = content()
+    del broken["result"]["metrics"]["top1"]["higher_is_better"]
+    with pytest.raises(RecordError, match=r"top1\.higher_is_better: Field required"):
+        parse_record(json.dumps(broken), "x")
 
 
 def test_dump_and_parse_are_inverse() -> None:

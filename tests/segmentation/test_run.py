@@ -160,3 +160,12 @@ def test_a_folder_with_a_validation_split_chooses_on_it(tmp_path: Path, bench: B
     assert record["result"]["selection"]["candidates"] == 2
     assert record["data"]["splits"] == {"train": 2, "test": 2, "val": 2}
     assert record["done"] == 2
+
+
+def test_verify_recomputes_and_evaluates_again(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder,) = out.glob("mini_ade/*")
+    assert main(["verify", str(folder), "--rerun-eval", "--device", "cpu", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    states = {check["what"]: check["state"] for check in found["checks"]}
+    for name in ("mIoU", "mIoU_all", "aAcc", "mAcc", "areas.npy"):
+        assert states[name] == states.get(f"{name} evaluated again", "holds") == "holds"

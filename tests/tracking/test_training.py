@@ -89,7 +89,9 @@ def kill_when(out: Path, pattern: str) -> None:
     child.wait(60)
 
 
-def test_kill_9_and_resume_give_the_same_losses_and_boxes(bench: Bench, tmp_path: Path) -> None:
+def test_kill_9_and_resume_give_the_same_losses_and_boxes(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Killed once in training and once between two tracked sequences."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     done = bench(*TINY, "--out", str(whole))
@@ -116,6 +118,9 @@ def test_kill_9_and_resume_give_the_same_losses_and_boxes(bench: Bench, tmp_path
     (run,) = (path.parent for path in whole.rglob("record.json"))
     (score,) = evaluate_run(run, mini_lasot() / "turn" / "turn-4", tmp_path / "mine")
     assert score.boxes == rows[-1]["boxes"], "a finished run's tracker gives the same boxes elsewhere"
+    assert main(["verify", str(run), "--rerun-eval", "--device", "cpu", "--json"]) == 0
+    states = {check["what"]: check["state"] for check in json.loads(capsys.readouterr().out)[0]["checks"]}
+    assert states["AUC"] == states["AUC evaluated again"] == states["tracked boxes"] == "holds"
     (run / "record.json").write_text((run / "record.json").read_text().replace('"tracking"', '"classification"'))
     with pytest.raises(UserError, match="is no finished run of a tracking task"):
         evaluate_run(run, mini_lasot(), tmp_path / "mine")
