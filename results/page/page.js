@@ -95,14 +95,9 @@
   }
   function trace(name, numbers, board, front, colour, symbol) {
     const rows = numbers.map((number) => board.rows[number]);
-    const bars = rows.map((row) => row.interval || [row.score, row.score]);
     return {
       name, mode: "markers", type: "scatter", customdata: numbers,
       x: rows.map((row) => row[front.cost]), y: rows.map((row) => row.score),
-      error_y: {
-        type: "data", symmetric: false, thickness: 1, width: 3, color: colour,
-        array: rows.map((row, i) => bars[i][1] - row.score), arrayminus: rows.map((row, i) => row.score - bars[i][0]),
-      },
       marker: { color: colour, symbol, size: 10, line: { width: 1, color: css("--back") } },
       text: rows.map((row) => hover(row, escape(data.costs[front.cost]), board.unit, row[front.cost])), hoverinfo: "text",
     };
@@ -127,8 +122,14 @@
       name: "front", mode: "lines", x: front.rows.map((i) => board.rows[i][cost]), y: front.rows.map((i) => board.rows[i].score),
       line: { shape: "hv", color: css("--accent"), width: 2, dash: "dot" }, hoverinfo: "skip", showlegend: false,
     };
+    const ranges = there.filter((i) => board.rows[i].interval); // drawn by themselves: not all lie around their score
+    const intervals = {
+      name: "interval", mode: "lines", line: { color: css("--quiet"), width: 1 }, hoverinfo: "skip", showlegend: false,
+      x: ranges.flatMap((i) => [board.rows[i][cost], board.rows[i][cost], null]),
+      y: ranges.flatMap((i) => [...board.rows[i].interval, null]),
+    };
     const traces = [
-      steps, trace("on the front", front.rows, board, front, css("--accent"), "diamond"),
+      intervals, steps, trace("on the front", front.rows, board, front, css("--accent"), "diamond"),
       trace("others", rest, board, front, css("--quiet"), "circle"), trace("floor", floor, board, front, css("--outside"), "x"),
     ].filter((each) => each.x.length);
     const apart = Math.max(...values) / Math.min(...values) > 20;
