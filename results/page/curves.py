@@ -15,7 +15,7 @@ LARGEST_LOG = 8_000_000
 
 
 class Curve(NamedTuple):
-    """One logged value: over training steps, or (``over`` says so) one point a validation."""
+    """One logged value; ``over`` says what ``x`` counts: steps, epochs or validations."""
 
     name: str
     over: str
@@ -33,9 +33,10 @@ def curves(folder: Path) -> list[Curve]:
     logged: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for path in files:
         for name, step, value in _events(path):
-            if name == "loss" or "/" in name:
+            if name in ("loss", "epoch") or "/" in name:
                 logged[name].append((step, value))
-    return [_curve(name, points) for name, points in sorted(logged.items())]
+    epochs = max((int(value) for _, value in logged.pop("epoch", [])), default=None)
+    return [_curve(name, points, epochs) for name, points in sorted(logged.items())]
 
 
 def _events(path: Path) -> list[tuple[str, int, float]]:
@@ -53,14 +54,15 @@ def _events(path: Path) -> list[tuple[str, int, float]]:
     return found
 
 
-def _curve(name: str, points: list[tuple[int, float]]) -> Curve:
+def _curve(name: str, points: list[tuple[int, float]], epochs: int | None) -> Curve:
     steps = {step for step, _ in points}
     if len(steps) == 1 < len(points):  # validations are logged without their step
         points = list(enumerate((value for _, value in points), 1))
         over = "validation"
     else:
         points = sorted(dict(points).items())
-        over = "step"
+        # mmengine logs the validations of a run in epochs by their epoch, its losses by their iteration
+        over = "epoch" if name != "loss" and points[-1][0] == epochs else "step"
     every = math.ceil(len(points) / MOST_POINTS)
     kept = points[::every] + ([points[-1]] if (len(points) - 1) % every else [])
     return Curve(name, over, [step for step, _ in kept], [float(f"{value:.5g}") for _, value in kept])

@@ -38,6 +38,11 @@ def test_losses_by_step_and_metrics_by_validation(tmp_path: Path) -> None:
     assert top1 == ("val/top1", "validation", [1, 2, 3], [50.0, 60.0, 70.0])
 
 
+def test_validations_that_are_logged_by_epoch_say_so(tmp_path: Path) -> None:
+    log(tmp_path, {"loss": [(10, 2.0), (20, 1.0)], "epoch": [(10, 1.0), (20, 2.0)], "val/top1": [(1, 50.0), (2, 60.0)]})
+    assert [(curve.name, curve.over) for curve in curves(tmp_path)] == [("loss", "step"), ("val/top1", "epoch")]
+
+
 def test_a_resumed_run_keeps_the_newest_value_of_a_step(tmp_path: Path) -> None:
     log(tmp_path, {"loss": [(10, 2.0), (20, 9.0)]}, "1")
     log(tmp_path, {"loss": [(20, 1.0), (30, 0.5)]}, "2")
