@@ -119,16 +119,17 @@ def _stand(rows: Sequence[Sequence[Run]], metric: str, higher_is_better: bool) -
     rank = 1
     means = np.array([samples[place].mean for place in ranked])
     groups = tie_groups(means, paired_p([samples[place] for place in ranked]), higher_is_better) if ranked else []
-    notes: dict[int, list[int]] = {}
+    several = {place for place in ranked if samples[place].seeds > 1}
+    once = "one seed: its rank is of this training alone, other rows' is of their mean over seeds"
+    notes = {place: [once] if several and place not in several else [] for place in ranked}
     for group in groups:
         members = [ranked[row] for row in group.rows]
         for place in members:
-            near = notes.get(place)
-            note = f"not resolved from the best of rank {', '.join(map(str, near))} either" if near else ""
             tied = tuple(other for other in members if other != place)
-            standings[place] = Standing(interval_of(samples[place], rows[place], metric), rank, tied, note)
+            own = interval_of(samples[place], rows[place], metric)
+            standings[place] = Standing(own, rank, tied, "; ".join(notes[place]))
         for row in group.loose:
-            notes.setdefault(ranked[row], []).append(rank)
+            notes[ranked[row]].append(f"not resolved from the best of rank {rank} either")
         rank += len(members)
     return tuple(standings[place] for place in range(len(rows)))
 

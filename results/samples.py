@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,64 +129,60 @@ def read_checked(path: Path, sha256: str) -> bytes:
     return content
 
 
-def read_rows(content: bytes, path: Path) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of a per-item table.
+def read_table(content: bytes, path: Path) -> dict[str, tuple[str, ...]]:
+    """The columns of a per-item table by name.
 
     Raises:
         RecordError: no table, or rows of another length.
     """
     try:
-        columns, *rows = csv.reader(io.StringIO(content.decode()))
+        head, *rows = csv.reader(io.StringIO(content.decode()))
+        return dict(zip(head, zip(*rows, strict=True), strict=True))
     except (ValueError, csv.Error) as error:
-        raise RecordError(f"{path} is not a table: {error}") from error
-    if any(len(row) != len(columns) for row in rows):
-        raise RecordError(f"{path} has a row that is not {len(columns)} cells long")
-    return columns, rows
+        raise RecordError(f"{path} is not a table whose rows all have the cells of its head: {error}") from error
 
 
 def _outcomes(folder: Path, record: Record, metric: str) -> Outcomes:
-    table, *others = item_files(folder, record).items()
-    columns, rows = read_rows(read_checked(*table), table[0])
-    if len(rows) != record.expected:
-        raise RecordError(f"{table[0]} has {len(rows)} rows, the record says {record.expected}")
-    place = {name: index for index, name in enumerate(columns)}
-    ids = [row[place[next((name for name in IDS if name in place), columns[0])]] for row in rows]
+    (path, sha256), *others = item_files(folder, record).items()
+    table = read_table(read_checked(path, sha256), path)
+    ids = next((table[name] for name in IDS if name in table), next(iter(table.values())))
+    if len(ids) != record.expected:
+        raise RecordError(f"{path} has {len(ids)} rows, the record says {record.expected}")
     if metric in SCORES and others:
-        return Outcomes(_unique(ids, table[0]), None, areas=_read_areas(*others[0], len(ids)))
-    draws = _numbers((row[place["draw"]] for row in rows), "draw", table[0]) if "draw" in place else np.zeros(len(rows))
-    if metric in SHARES and {"label", "prediction", "place"} <= place.keys():
-        label, prediction, order = (
-            _numbers((row[place[name]] for row in rows), name, table[0]) for name in ("label", "prediction", "place")
-        )
-        values = np.where(order < 5 if metric == "top5" else label == prediction, 100.0, 0.0)
-    elif metric in place:
-        values, label = _numbers((row[place[metric]] for row in rows), metric, table[0]), None
+        return Outcomes(_unique(ids, path), None, areas=_read_areas(*others[0], len(ids)))
+    label = None
+    if metric in SHARES and {"label", "prediction", "place"} <= table.keys():
+        label, prediction, place = (_numbers(table, name, path) for name in ("label", "prediction", "place"))
+        values = np.where(place < 5 if metric == "top5" else label == prediction, 100.0, 0.0)
+    elif metric in table:
+        values = _numbers(table, metric, path)
     else:
-        raise NoValueError(f"{metric} has no value an item in {table[0]}, so nothing can be said of its uncertainty")
-    by_draw, names = _by_draw(values, draws, ids, table[0])
+        raise NoValueError(f"{metric} has no value an item in {path}, so nothing can be said of its uncertainty")
+    draws = _numbers(table, "draw", path) if "draw" in table else np.zeros(len(ids))
+    by_draw, names = _by_draw(values, draws, ids, path)
     labels = label[: len(names)].astype(np.int64) if metric == "mean_per_class" and label is not None else None
     return Outcomes(names, by_draw, labels)
 
 
-def _by_draw(values: Floats, draws: Floats, ids: list[str], path: Path) -> tuple[Floats, tuple[str, ...]]:
+def _by_draw(values: Floats, draws: Floats, ids: tuple[str, ...], path: Path) -> tuple[Floats, tuple[str, ...]]:
     """Values by draw and item, and the items' names; every draw has the same items in the same order."""
     kinds, counts = np.unique(draws, return_counts=True)
     items = int(counts[0])
     names = _unique(ids[:items], path)
-    if (counts != items).any() or (np.repeat(kinds, items) != draws).any() or ids != list(names) * len(kinds):
+    if (counts != items).any() or (np.repeat(kinds, items) != draws).any() or ids != names * len(kinds):
         raise RecordError(f"{path}: the draws do not hold the same items in the same order")
     return values.reshape(len(kinds), items), names
 
 
-def _unique(ids: list[str], path: Path) -> tuple[str, ...]:
+def _unique(ids: tuple[str, ...], path: Path) -> tuple[str, ...]:
     if len(set(ids)) != len(ids) or len(ids) < 2:
         raise RecordError(f"{path} has {len(ids)} items of {len(set(ids))} names; two or more are needed, each once")
-    return tuple(ids)
+    return ids
 
 
-def _numbers(cells: Iterable[str], column: str, path: Path) -> Floats:
+def _numbers(table: Mapping[str, tuple[str, ...]], column: str, path: Path) -> Floats:
     try:
-        values = np.array([float(cell) for cell in cells])
+        values = np.array(list(map(float, table[column])))
     except ValueError as error:
         raise RecordError(f"{path}: column {column} has a cell that is no number ({error})") from error
     if not np.isfinite(values).all():

@@ -12,7 +12,7 @@ from foundation.files import sha256_file
 from results.identity import identity_of
 from results.intervals import student_t, wilson_percent
 from results.record import Interval, Metric, Record
-from results.samples import NoValueError, Outcomes, item_files, read_checked, read_outcomes, read_rows, sample_of
+from results.samples import NoValueError, Outcomes, item_files, read_checked, read_outcomes, read_table, sample_of
 from results.statistics import is_share
 
 CLOSE = 1e-6
@@ -88,14 +88,14 @@ def _item_files(folder: Path, record: Record) -> Iterator[Check]:
 def _table(folder: Path, record: Record, content: bytes, path: Path) -> Iterator[Check]:
     """Its number of rows, and the boxes of each sequence that it has hashes of."""
     assert record.result is not None
-    columns, rows = read_rows(content, path)
-    counts = {"rows": len(rows), "items.rows": record.result.items.rows, "done": record.done}
+    table = read_table(content, path)
+    counts = {"rows": len(next(iter(table.values()), ())), "items.rows": record.result.items.rows, "done": record.done}
     if set(counts.values()) != {record.expected}:
         stated = ", ".join(f"{name} {count}" for name, count in counts.items())
         yield Check("number of items", "fails", f"{record.expected} are expected, but {stated}")
-    if "boxes" in columns and "sequence" in columns:
-        name, boxes = columns.index("sequence"), columns.index("boxes")
-        files = {folder / "tracked" / f"{Path(row[name]).name}.txt": row[boxes] for row in rows}
+    if "boxes" in table and "sequence" in table:
+        pairs = zip(table["sequence"], table["boxes"], strict=True)
+        files = {folder / "tracked" / f"{Path(name).name}.txt": sha256 for name, sha256 in pairs}
         there = [file for file in files if file.is_file()]
         changed = [file.name for file in there if sha256_file(file) != files[file]]
         if changed:

@@ -134,5 +134,22 @@ def test_other_items_are_not_paired(tmp_path: Path) -> None:
     assert stand(board, "top1", True)[2].note == "it was scored on other items than the rest of the board"
 
 
+def test_a_row_of_one_seed_among_others_says_so(tmp_path: Path) -> None:
+    board = [*rows(tmp_path, {"a": 0.5, "b": 0.8}, 3), *rows(tmp_path / "one", {"c": 0.7})]
+    assert [bool(standing.note) for standing in stand(board, "top1", True)] == [False, False, True]
+    assert stand(board[2:], "top1", True)[0].note == ""
+
+
+def test_a_noisy_row_names_the_better_rank_it_is_not_resolved_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = rows(tmp_path, {"a": 0.9, "b": 0.8, "c": 0.79})
+    p = np.array([[1.0, 0.001, 0.5], [0.001, 1.0, 0.9], [0.5, 0.9, 1.0]])
+    monkeypatch.setattr(ranking, "paired_p", lambda _: p)
+    first, second, third = stand(board, "top1", True)
+    assert (first.rank, second.rank, third.rank) == (1, 2, 2)
+    assert (second.note, third.note) == ("", "not resolved from the best of rank 1 either")
+
+
 def test_no_rows() -> None:
     assert stand([], "top1", True) == ()

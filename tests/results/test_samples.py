@@ -87,7 +87,7 @@ def test_a_column_of_the_metrics_name_is_averaged(run: Run) -> None:
         ("sequence,AUC\na,1.0\na,2.0\n", "of 1 names"),
         ("sequence,AUC\na,1.0\nb,\n", "a cell that is no number"),
         ("sequence,AUC\na,1.0\nb,nan\n", "not finite"),
-        ("sequence,AUC\na,1.0\nb\n", "not 2 cells long"),
+        ("sequence,AUC\na,1.0\nb\n", "rows all have the cells of its head"),
         ("draw,item,AUC\n0,a,1.0\n0,b,1.0\n1,a,1.0\n1,c,1.0\n", "the draws do not hold the same items"),
     ],
 )
