@@ -22,7 +22,7 @@ VERBS = {
     "run": ("train and evaluate a backbone on a task", "bench run digits --backbone vit_nano"),
     "list": ("what there is: tasks, backbones, protocols, runs", "bench list tasks"),
     "show": ("one backbone, task or run in full", "bench show backbone vit_nano"),
-    "table": ("boards of the runs found, Markdown or CSV", "bench table --runs runs"),
+    "table": ("leaderboard of the runs found, as text or a page", "bench table --runs runs --html page"),
     "compare": ("two backbones or runs: difference, interval, p, which items part", "bench compare vit_nano vit_pico"),
     "verify": ("whether records still follow from their files; --rerun-eval", "bench verify runs"),
     "score": ("score result files by a set's rules", "bench score lasot --results results/atom"),
@@ -35,7 +35,7 @@ VERBS = {
     "get": ("weights or data, or how to fetch them by hand", "bench get weights mae_tiny"),
     "check": ("whether a backbone keeps the contract, whether data are whole", "bench check data digits"),
     "cache": ("features of frozen backbones that are kept; --prune", "bench cache --prune 30"),
-    "demo": ("a real run on embedded data, ending in a table", "bench demo"),
+    "demo": ("a real run on embedded data, ending in a table and a page", "bench demo"),
     "doctor": ("what is installed, what is wrong, and the mend", "bench doctor"),
 }
 
@@ -158,8 +158,22 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _table_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--format", choices=("markdown", "csv"), default="markdown")
     _runs(parser)
+    parser.add_argument("--task", nargs="+", default=[], metavar="NAME", help="only boards of these tasks")
+    parser.add_argument("--tier", nargs="+", choices=("smoke", "short", "full"), default=[], help="only these tiers")
+    parser.add_argument(
+        "--backbone", nargs="+", default=[], metavar="NAME", help="only these rows; ranks stay those among all"
+    )
+    parser.add_argument(
+        "--pareto", nargs="?", choices=("parameters", "macs", "latency"), const="parameters",
+        help="only rows that no other beats in score and in this cost at once (default: parameters)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sort", default="rank",
+        choices=("rank", "score", "backbone", "parameters", "macs", "latency", "throughput", "date"),
+    )  # fmt: skip
+    parser.add_argument("--format", choices=("markdown", "csv", "latex", "json"), default="markdown")
+    parser.add_argument("--html", type=Path, metavar="DIR", help="write DIR/index.html, a page that needs nothing else")
 
 
 def _compare_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from foundation.errors import BenchError, DataError, IncompleteError, RecordErro
 from foundation.files import require_writable, sha256_file, write_atomic
 from foundation.suggest import did_you_mean
 from results.identity import Identity
-from results.record import Backbone, Checkpoint, Cost, Data, Items, Record, Result, Tier
+from results.record import Backbone, Checkpoint, Cost, Data, Efficiency, Items, Record, Result, Tier
 from results.store import attempts, claim, next_attempt, read_record, write_record
 
 ITEMS_FILE = "items.csv"
@@ -285,6 +285,7 @@ def _closing_record(record: Record, resolved: _Resolved, outcome: Outcome, folde
         phases={**outcome.phases, "this_attempt": seconds},
         peak_memory_mib=peak_memory_mib(resolved.request.device),
         attempts=record.cost.attempts if record.cost else 1,
+        efficiency=_efficiency(resolved),
     )
     content = record.model_dump() | {
         "status": "complete",
@@ -295,6 +296,24 @@ def _closing_record(record: Record, resolved: _Resolved, outcome: Outcome, folde
         "where": record.where.model_dump() | {"finished": utc_now()},
     }
     return Record.model_validate(content)
+
+
+def _efficiency(resolved: _Resolved) -> Efficiency | None:
+    """What the backbone costs at this run's input size; a smoke run is a look at the way and is not timed.
+
+    A backbone that cannot be counted or timed does not cost the run its score: the cost stays unmeasured, and that
+    is said.
+    """
+    from backbones.efficiency import measure
+    from engine.progress import say
+
+    request = resolved.request
+    timed = request.tier != "smoke"
+    try:
+        return Efficiency.model_validate(measure(request.card, resolved.plan.arguments, request.device, timed=timed))
+    except (RuntimeError, NotImplementedError, UserError) as error:  # out of memory is a RuntimeError too
+        say(f"the cost of {request.card.name} was not measured: {_reason(error)}")
+        return None
 
 
 def _reason(error: BaseException) -> str:

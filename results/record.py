@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import math
+from statistics import median
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from foundation.errors import RecordError
 
-SCHEMA_VERSION = 2
-"""Additive only. 1: the first schema. 2: ``data.departures`` (a cut set is no official one) and ``neutral``."""
+SCHEMA_VERSION = 3
+"""Additive only. 1: the first schema. 2: ``data.departures`` (a cut set is no official one) and ``neutral``.
+3: ``cost.efficiency``."""
 
 Tier = Literal["smoke", "short", "full"]
 Status = Literal["running", "complete", "failed", "invalidated"]
@@ -133,12 +135,45 @@ class Result(Strict):
         return self
 
 
+class Passes(Strict):
+    """Single forward passes of ``batch`` images, milliseconds, in the order they were timed."""
+
+    batch: int
+    raw_ms: list[Finite] = Field(min_length=1)
+
+    @property
+    def median_ms(self) -> float:
+        """Milliseconds of the middle pass; one slow pass does not move it."""
+        return median(self.raw_ms)
+
+
+class Efficiency(Strict):
+    """What the backbone (with the classifier it was trained with, if any) costs at the run's input size.
+
+    Counts are per image; MACs include attention products. ``latency`` is at batch 1; ``chip``, ``threads``,
+    ``runtime`` and ``precision`` say of what the times are, and are there when the times are.
+    """
+
+    img_size: list[int]
+    parameters: int
+    macs: int
+    macs_without_attention: int
+    activations: int
+    latency: Passes | None = None
+    throughput: Passes | None = None
+    chip: str | None = None
+    threads: int | None = None
+    runtime: str | None = None
+    precision: str | None = None
+
+
 class Cost(Strict):
     """What the run cost. ``phases`` in seconds, over all attempts; memory is this process's peak."""
 
     phases: dict[str, Finite]
     peak_memory_mib: Finite | None = None
     attempts: int = 1
+    efficiency: Efficiency | None = None
 
 
 class Where(Strict):
@@ -161,7 +196,7 @@ class Where(Strict):
 class Record(Strict):
     """One cell of the leaderboard; see the module's rules. ``neutral``: settings that cannot change the number."""
 
-    schema_version: Literal[1, 2] = 2
+    schema_version: Literal[1, 2, 3] = 3
     run_id: str
     comparability: str
     status: Status
@@ -211,6 +246,11 @@ def parse_record(text: str, source: str) -> Record:
     Raises:
         RecordError: not JSON, a newer schema, an unknown field, or a rule broken; one sentence.
     """
+    if not any(word in text for word in _CONSTANTS):  # the way of nearly all records: parsed once
+        try:
+            return Record.model_validate_json(text)
+        except ValidationError:
+            pass  # said below, in the order that helps most
     try:
         content = json.loads(text, parse_constant=_refuse_constant)
     except ValueError as error:
@@ -238,6 +278,10 @@ def sentences(error: ValidationError) -> str:
             what += f", not {fault['input']!r}"
         faults.append(f"{place}: {what}" if place else what)
     return "; ".join(faults)
+
+
+_CONSTANTS = ("NaN", "Infinity")
+"""What Python's and pydantic's JSON have and JSON has not."""
 
 
 def _refuse_constant(name: str) -> None:

@@ -1,61 +1,63 @@
-"""Boards: complete records grouped by what may be compared, as Markdown and CSV.
+"""The table: complete records grouped by what may be compared, ranked, beside the published numbers.
 
 Only rows with one comparability key share a board. Several seeds of one backbone are one row (their mean).
-Rows are sorted by the primary metric in its declared direction; no ranks are given here, because a
-difference inside the interval is none.
+Rows whose difference is not resolved share a rank; a run that is not complete is listed with its reason.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from results.efficiency import Efficiency, efficiency_of
 from results.identity import digest
+from results.published.match import Beside, Context, find_context, stand_beside
+from results.published.rows import Published, read_published
+from results.ranking import Run, stand
 from results.record import Interval, Metric, Record
 from results.store import Found
-
-CSV_COLUMNS = (
-    *(
-        "task",
-        "protocol",
-        "tier",
-        "settings",
-        "key",
-        "backbone",
-        "init",
-        "weights",
-        "metric",
-        "unit",
-        "value",
-        "primary",
-    ),
-    *("ci_low", "ci_high", "seeds", "seed_min", "seed_max", "n", "parameters", "finished", "run_ids"),
-)
-
 
 Key = tuple[str, str, str, str, str]
 """Task, protocol, tier, comparability key and primary metric: what rows of one board have in common."""
 
 
 class Row(NamedTuple):
-    """One backbone (with one set of start weights) on a board."""
+    """One backbone (with one set of start weights) on a board.
+
+    Attributes:
+        rank: from 1, shared by rows that are tied; ``None``: see ``note``.
+        tied_with: labels of the other rows that share the rank.
+        interval: of the primary metric's mean over the seeds.
+        spread: lowest and highest seed; ``None`` for one seed.
+        floor: from random weights: what any pre-training has to beat.
+        reported: the published number of the primary metric, and how far this row is from it.
+    """
 
     backbone: str
     init: str
     weights: str
+    rank: int | None
+    tied_with: tuple[str, ...]
     metrics: dict[str, float]
     interval: Interval | None
+    note: str
+    floor: bool
     seeds: tuple[int, ...]
     spread: tuple[float, float] | None
     n: int
-    parameters: int | None
+    reported: Beside | None
+    cost: Efficiency
     finished: str
     run_ids: tuple[str, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def label(self) -> str:
+        """The row's name on its board: the backbone, and the start where the name does not say it."""
+        return label_of(self.backbone, self.init, self.weights)
 
 
 class Board(NamedTuple):
@@ -71,90 +73,100 @@ class Board(NamedTuple):
     higher_is_better: bool
     rows: tuple[Row, ...]
 
+    @property
+    def title(self) -> str:
+        """Task, protocol, tier and settings in one line."""
+        return " · ".join(filter(None, (self.task, self.protocol, self.tier, self.settings)))
+
+    @property
+    def has_floor(self) -> bool:
+        """Whether a row from random weights is on it."""
+        return any(row.floor for row in self.rows)
+
+
+class Unranked(NamedTuple):
+    """A run that is on no board, and why."""
+
+    folder: Path
+    record: Record
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.folder}: {self.reason}"
+
 
 class Table(NamedTuple):
-    """All boards, the runs that are on none (with their reason), and what went wrong while reading."""
+    """All boards, the runs on none, published numbers that stand beside none of ours, and faults met in reading."""
 
     boards: tuple[Board, ...]
-    unranked: tuple[str, ...]
+    unranked: tuple[Unranked, ...]
+    context: tuple[Context, ...]
     warnings: tuple[str, ...]
 
 
-def build_table(found: Found) -> Table:
-    """Group what a scan found into boards."""
-    groups: dict[Key, list[Record]] = defaultdict(list)
+def build_table(
+    found: Found,
+    wanted: Callable[[Record], bool] = lambda record: True,
+    published: Sequence[Published] | None = None,
+) -> Table:
+    """Group what a scan found into boards, rank their rows, and put published numbers beside them.
+
+    Args:
+        found: the records.
+        wanted: which records are looked at; it should choose whole boards (by task, protocol, tier), since a rank
+            is one among all rows of a board.
+        published: the published rows; bench's own when not given.
+
+    Raises:
+        RecordError: records of one board disagree about a metric's direction, or published rows do not hold.
+    """
+    groups: dict[Key, list[Run]] = defaultdict(list)
     unranked, warnings = [], list(found.faults)
-    for folder, record in _newest_attempts(found, warnings):
+    for folder, record in _newest_attempts([run for run in found.records if wanted(run[1])], warnings):
         if record.result is None or record.status != "complete":
             reason = f": {record.reason}" if record.reason else ""
-            unranked.append(f"{folder}: {record.status}, {record.done} of {record.expected} items scored{reason}")
+            what = f"{record.status}, {record.done} of {record.expected} items scored{reason}"
+            unranked.append(Unranked(folder, record, what))
             continue
         key = (record.task, record.protocol, record.tier, record.comparability, record.result.primary)
-        groups[key].append(record)
-    settings = _settings({key: records[0] for key, records in groups.items()})
-    boards = [_board(key, settings[key], records) for key, records in sorted(groups.items())]
-    return Table(tuple(boards), tuple(unranked), tuple(warnings))
+        groups[key].append((folder, record))
+    settings = _settings({key: runs[0][1] for key, runs in groups.items()})
+    printed = read_published() if published is None else published
+    boards = [_board(key, settings[key], runs, printed) for key, runs in sorted(groups.items())]
+    context = find_context(printed, {key: _configured(runs) for key, runs in groups.items()})
+    return Table(tuple(boards), tuple(unranked), context, tuple(warnings))
 
 
-def to_markdown(table: Table) -> str:
-    """The boards as Markdown, followed by what is on none of them."""
-    lines: list[str] = []
-    for board in table.boards:
-        title = (board.task, board.protocol, board.tier, board.settings)
-        lines += [f"## {' · '.join(filter(None, title))}", ""]
-        lines += _aligned(_cells(board))
-        direction = "higher" if board.higher_is_better else "lower"
-        lines += [
-            "",
-            f"{board.primary}: {direction} is better; sorted by it, not ranked. Key {board.key}.",
-            "",
-        ]
-    if table.unranked:
-        lines += ["Not on a board:", "", *(f"- {line}" for line in table.unranked), ""]
-    if not table.boards and not table.unranked:
-        lines += ["No runs found.", ""]
-    return "\n".join(lines)
+def metrics_of(record: Record) -> dict[str, Metric]:
+    """The metrics of a complete record.
+
+    Raises:
+        ValueError: the record is not complete.
+    """
+    if record.result is None:
+        raise ValueError(f"record {record.run_id} is {record.status} and has no metrics")
+    return record.result.metrics
 
 
-def to_csv(table: Table) -> str:
-    """One line a row of a board and metric; an empty cell means not measured."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, CSV_COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    for board in table.boards:
-        for row in board.rows:
-            for name, value in row.metrics.items():
-                line = {
-                    "task": board.task,
-                    "protocol": board.protocol,
-                    "tier": board.tier,
-                    "settings": board.settings,
-                    "key": board.key,
-                    "backbone": row.backbone,
-                    "init": row.init,
-                    "weights": row.weights,
-                    "metric": name,
-                    "unit": board.units[name],
-                    "value": value,
-                    "primary": int(name == board.primary),
-                    "seeds": " ".join(map(str, row.seeds)),
-                    "n": row.n,
-                    "parameters": row.parameters,  # csv writes None as an empty cell
-                    "finished": row.finished,
-                    "run_ids": " ".join(row.run_ids),
-                }
-                if name == board.primary and row.interval:
-                    line |= {"ci_low": row.interval.low, "ci_high": row.interval.high}
-                if name == board.primary and row.spread:
-                    line |= {"seed_min": row.spread[0], "seed_max": row.spread[1]}
-                writer.writerow(line)
-    return out.getvalue()
+def label_of(backbone: str, init: str, weights: str) -> str:
+    """A backbone and how it started, for people: ``mae_tiny``, ``vit_nano (random)``, ``x (checkpoint 0a1b2c3d)``."""
+    return backbone if init == "card" else f"{backbone} ({f'{init} {weights[:8]}'.strip()})"
 
 
-def _newest_attempts(found: Found, warnings: list[str]) -> list[tuple[Path, Record]]:
+def _configured(runs: Sequence[Run]) -> list[Record]:
+    """One record a way of starting: all that matching a published row asks about."""
+    return list({(r.backbone.name, start_of(r)): r for _, r in runs}.values())
+
+
+def start_of(record: Record) -> str:
+    """How the run started, as rows say it."""
+    return "partial " + record.backbone.init if record.backbone.allow_partial else record.backbone.init
+
+
+def _newest_attempts(records: Sequence[Run], warnings: list[str]) -> list[Run]:
     """One record a run_id: the newest complete one, else the newest; attempts that disagree are named."""
-    by_run: dict[str, list[tuple[Path, Record]]] = defaultdict(list)
-    for folder, record in found.records:
+    by_run: dict[str, list[Run]] = defaultdict(list)
+    for folder, record in records:
         by_run[record.run_id].append((folder, record))
     kept = []
     for run_id, same in sorted(by_run.items()):
@@ -199,20 +211,37 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{name}", "none" if value is None else str(value).removesuffix(".0")
 
 
-def _board(key: Key, settings: str, records: Sequence[Record]) -> Board:
+def _board(key: Key, settings: str, runs: Sequence[Run], published: Sequence[Published]) -> Board:
     task, protocol, tier, comparability, primary = key
-    first = _metrics(records[0])
-    # a card or creation argument that was changed makes another backbone under the same name: never averaged with it
-    by_candidate: dict[tuple[str, str, str, str], list[Record]] = defaultdict(list)
-    for record in records:
-        weights = record.backbone.checkpoint.sha256[:12] if record.backbone.checkpoint else ""
-        init = "partial " + record.backbone.init if record.backbone.allow_partial else record.backbone.init
-        by_candidate[record.backbone.name, init, weights, _made_of(record)].append(record)
-    rows = [_row(candidate[:3], same, primary) for candidate, same in sorted(by_candidate.items())]
+    first = metrics_of(runs[0][1])
     higher = first[primary].higher_is_better
-    rows.sort(key=lambda row: row.metrics[primary], reverse=higher)
+    # a card or creation argument that was changed makes another backbone under the same name: never averaged with it
+    by_candidate: dict[tuple[str, str, str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        backbone = run[1].backbone
+        weights = backbone.checkpoint.sha256[:12] if backbone.checkpoint else ""
+        by_candidate[backbone.name, start_of(run[1]), weights, _made_of(run[1])].append(run)
+    grouped = [
+        (candidate, sorted(same, key=lambda run: run[1].seed)) for candidate, same in sorted(by_candidate.items())
+    ]
+    grouped.sort(key=lambda pair: _mean(pair[1], primary), reverse=higher)
+    standings = stand([same for _, same in grouped], primary, higher)
+    labels = [label_of(*candidate[:3]) for candidate, _ in grouped]
+    rows = [
+        _row(candidate[:3], same, primary, stand_beside(published, same[0][1], _mean(same, primary)))._replace(
+            rank=standing.rank,
+            tied_with=tuple(labels[place] for place in standing.tied_with),
+            interval=standing.interval,
+            note=standing.note,
+        )
+        for (candidate, same), standing in zip(grouped, standings, strict=True)
+    ]
     units = {name: metric.unit for name, metric in first.items()}
     return Board(task, protocol, tier, settings, comparability, primary, units, higher, tuple(rows))
+
+
+def _mean(runs: Sequence[Run], metric: str) -> float:
+    return fmean(metrics_of(record)[metric].value for _, record in runs)
 
 
 def _made_of(record: Record) -> str:
@@ -222,53 +251,23 @@ def _made_of(record: Record) -> str:
     return digest({"card": card, "arguments": record.backbone.arguments})
 
 
-def _row(candidate: tuple[str, str, str], records: Sequence[Record], primary: str) -> Row:
-    records = sorted(records, key=lambda record: record.seed)
-    metrics = [_metrics(record) for record in records]
+def _row(candidate: tuple[str, str, str], runs: Sequence[Run], primary: str, reported: Beside | None) -> Row:
+    metrics = [metrics_of(record) for _, record in runs]
     values = [each[primary].value for each in metrics]
-    interval = metrics[0][primary].interval if len(records) == 1 else None
     return Row(
         *candidate,
+        rank=None,
+        tied_with=(),
         metrics={name: fmean(each[name].value for each in metrics) for name in metrics[0]},
-        interval=interval,
-        seeds=tuple(record.seed for record in records),
+        interval=None,
+        note="",
+        floor=candidate[1] == "random",
+        seeds=tuple(record.seed for _, record in runs),
         spread=(min(values), max(values)) if len(values) > 1 else None,
         n=metrics[0][primary].n,
-        parameters=records[0].backbone.parameters,
-        finished=max(record.where.finished or "" for record in records),
-        run_ids=tuple(record.run_id for record in records),
+        reported=reported,
+        cost=efficiency_of([record for _, record in runs]),
+        finished=max(record.where.finished or "" for _, record in runs),
+        run_ids=tuple(record.run_id for _, record in runs),
+        runs=tuple(runs),
     )
-
-
-def _metrics(record: Record) -> dict[str, Metric]:
-    if record.result is None:
-        raise ValueError(f"record {record.run_id} is {record.status} and has no metrics")
-    return record.result.metrics
-
-
-def _cells(board: Board) -> list[list[str]]:
-    others = [name for name in board.units if name != board.primary]
-    labels = [f"{name} ({board.units[name]})" for name in (board.primary, *others)]
-    head = ["backbone", "init", *labels, "interval or seeds", "items", "parameters", "finished (UTC)"]
-    body = []
-    for row in board.rows:
-        if row.spread:
-            spread = f"{row.spread[0]:.2f} to {row.spread[1]:.2f} over {len(row.seeds)} seeds"
-        elif row.interval:
-            level = f"{100 * row.interval.level:.0f} %, {row.interval.over} only"
-            spread = f"{row.interval.low:.2f} to {row.interval.high:.2f} ({level})"
-        else:
-            spread = "not measured"
-        init = f"{row.init} {row.weights}".strip()
-        values = [f"{row.metrics[name]:.2f}" for name in (board.primary, *others)]
-        parameters = "not measured" if row.parameters is None else f"{row.parameters:,}"
-        body.append([row.backbone, init, *values, spread, str(row.n), parameters, row.finished[:16]])
-    return [head, *body]
-
-
-def _aligned(cells: list[list[str]]) -> list[str]:
-    """Markdown table lines, padded so that they read well as plain text too."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells]
-    padded.insert(1, ["-" * width for width in widths])
-    return ["| " + " | ".join(row) + " |" for row in padded]

@@ -1,4 +1,4 @@
-"""``bench demo``: the main job on embedded real data, ending in a table."""
+"""``bench demo``: the main job on embedded real data, ending in a table and a page."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from benchmarks.execute import Asked, Cell, run_cell
 from benchmarks.output import write, write_json
 from foundation.environment import data_root
 from foundation.files import write_atomic
+from results.page.write import write_page
+from results.render.csv import to_csv
+from results.render.markdown import to_markdown
+from results.report import make_report
 from results.store import scan
-from results.table import build_table, to_csv, to_markdown
 
 CELLS = (
     *(
@@ -24,20 +27,22 @@ CELLS = (
 
 
 def main(options: Namespace) -> int:
-    """Run the cells, write the table beside them and on the screen."""
+    """Run the cells, write table and page beside them, and the table on the screen."""
     cells = [demo_cell(*cell, options) for cell in CELLS]
     if options.json:
         write_json([as_data(cell) for cell in cells])
         return 0
     for cell in cells:
         write(line(cell))
-    table = build_table(scan([options.out]))
+    report = make_report(scan([options.out]))
+    text = to_markdown(report)
     files: list[Path] = []
-    for name, text in (("table.md", to_markdown(table)), ("table.csv", to_csv(table))):
-        write_atomic(options.out / name, text)
+    for name, content in (("table.md", text), ("table.csv", to_csv(report))):
+        write_atomic(options.out / name, content)
         files.append(options.out / name)
-    write("\n" + to_markdown(table))
+    write("\n" + text)
     write(f"Files: {', '.join(map(str, files))}; runs in {options.out}/")
+    write(f"Page: {write_page(report, options.out)}")
     return 0
 
 

@@ -2,27 +2,65 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from benchmarks.output import write, write_json
+from benchmarks.output import write
+from results.choose import Choice
+from results.report import Report, make_report
 from results.store import scan
-from results.table import Table, build_table, to_csv, to_markdown
 
 
 def main(options: Namespace) -> int:
-    """Write the boards to stdout and every warning to stderr."""
-    table = build_table(scan(options.runs))
-    if options.json:
-        write_json(as_data(table))
+    """Write the boards to stdout, or the page into a folder, and every warning to stderr."""
+    with _collector_off():
+        return _write(options)
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """The garbage collector rests: ten thousand records are a million objects that all stay, and walking them over and
+    over takes longer than reading them.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _write(options: Namespace) -> int:
+    choice = Choice(tuple(options.task), tuple(options.backbone), tuple(options.tier), options.sort, options.pareto)
+    report = make_report(scan(options.runs), choice)
+    if options.html is None:
+        write(render(report, "json" if options.json else options.format))
     else:
-        write(to_csv(table) if options.format == "csv" else to_markdown(table))
-    for warning in table.warnings:
+        from results.page.write import write_page
+
+        write(str(write_page(report, options.html)))
+    for warning in report.table.warnings:
         sys.stderr.write(f"bench: warning: left out of the table: {warning}\n")
     return 0
 
 
-def as_data(table: Table) -> dict[str, object]:
-    """The table as plain data."""
-    boards = [board._asdict() | {"rows": [row._asdict() for row in board.rows]} for board in table.boards]
-    return {"boards": boards, "unranked": list(table.unranked), "warnings": list(table.warnings)}
+def render(report: Report, form: str) -> str:
+    """The report as ``markdown``, ``csv``, ``latex`` or ``json``."""
+    if form == "csv":
+        from results.render.csv import to_csv
+
+        return to_csv(report)
+    if form == "latex":
+        from results.render.latex import to_latex
+
+        return to_latex(report)
+    if form == "json":
+        from results.render.json import to_data
+
+        return json.dumps(to_data(report), indent=2, ensure_ascii=False, allow_nan=False)
+    from results.render.markdown import to_markdown
+
+    return to_markdown(report)

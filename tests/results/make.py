@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from results.identity import identity_of
 from results.ranking import Run
 from results.record import Record, parse_record
-from results.store import write_record
+from results.store import Found, write_record
 
 FIXTURE = Path(__file__).parent / "fixtures" / "record_v1.json"
 
@@ -28,6 +28,54 @@ def record(value: float | None = None, **changes: Any) -> Record:
     if started:
         content["where"]["started"] = started
     return Record.model_validate(content | changes)
+
+
+def found(*records: Record) -> Found:
+    """What a scan would have given; the folders are made up and hold no per-item files."""
+    return Found([(Path(f"runs/{number}"), each) for number, each in enumerate(records)], [])
+
+
+def cell(name: str, value: float, run: str, **changes: Any) -> Record:
+    """A record of a backbone called ``name``."""
+    return record(value, run_id=run, backbone={"name": name} | changes.pop("backbone", {}), **changes)
+
+
+def write_run(folder: Path, name: str, right: Sequence[bool], run: str, **changes: Any) -> Record:
+    """As ``run_of``, with an id, a comparability key and a backbone of the caller's choice."""
+    folder.mkdir(parents=True)
+    lines = [f"{number},0,{0 if each else 1},0.5,{0 if each else 1}" for number, each in enumerate(right)]
+    items = "\n".join(["item,label,prediction,confidence,place", *lines, ""])
+    (folder / "items.csv").write_text(items)
+    made = cell(name, 100 * sum(right) / len(right), run, **changes).model_dump()
+    made["result"]["items"] = {
+        "file": "items.csv",
+        "sha256": hashlib.sha256(items.encode()).hexdigest(),
+        "rows": len(right),
+    }
+    for metric in made["result"]["metrics"].values():
+        metric["n"] = len(right)
+    made |= {"done": len(right), "expected": len(right)}
+    done = Record.model_validate(made)
+    write_record(folder, done)
+    return done
+
+
+def efficiency(parameters: int, milliseconds: float, **changes: Any) -> dict[str, Any]:
+    """The cost of a record with these counts and times."""
+    measured = {
+        "img_size": [32, 32],
+        "parameters": parameters,
+        "macs": 10 * parameters,
+        "macs_without_attention": 9 * parameters,
+        "activations": parameters,
+        "latency": {"batch": 1, "raw_ms": [milliseconds, milliseconds, 9 * milliseconds]},
+        "throughput": {"batch": 4, "raw_ms": [2 * milliseconds]},
+        "chip": "a chip",
+        "threads": 1,
+        "runtime": "torch 2",
+        "precision": "fp32",
+    }
+    return {"phases": {}, "efficiency": measured | changes}
 
 
 def run_of(folder: Path, name: str, right: Iterable[bool], seed: int = 0, **changes: Any) -> Run:

@@ -54,7 +54,7 @@ def test_unknown_field_is_refused_and_named() -> None:
 
 def test_newer_schema_is_refused_with_a_sentence() -> None:
     newer = json.dumps(content() | {"schema_version": SCHEMA_VERSION + 1, "new_field": 1})
-    with pytest.raises(RecordError, match=r"^x\.json has schema version 3, this bench reads up to 2; update bench$"):
+    with pytest.raises(RecordError, match=r"^x\.json has schema version 4, this bench reads up to 3; update bench$"):
         parse_record(newer, "x.json")
 
 
@@ -103,3 +103,11 @@ def test_records_are_frozen() -> None:
 
 def test_not_measured_is_the_default_of_optional_costs() -> None:
     assert Cost(phases={}).peak_memory_mib is None
+
+
+def test_what_json_has_not_is_refused_wherever_it_stands() -> None:
+    broken = FIXTURE.read_text().replace('"weight_decay": 0.05', '"weight_decay": NaN')
+    with pytest.raises(RecordError, match="NaN is not a number"):
+        parse_record(broken, "x")
+    worded = FIXTURE.read_text().replace('"summary": "', '"summary": "NaN and Infinity, ')
+    assert "NaN and Infinity" in parse_record(worded, "x").backbone.card["summary"]

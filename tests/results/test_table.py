@@ -1,24 +1,17 @@
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from results.record import Record
-from results.store import Found
-from results.table import Table, build_table, to_csv, to_markdown
-from tests.results.make import record
+from results.store import Found, scan
+from results.table import Table, build_table
+from tests.results.make import cell, found, record, write_run
 
 
 def table(*records: Record) -> Table:
-    return build_table(Found([(Path(f"runs/{i}"), each) for i, each in enumerate(records)], []))
-
-
-def cell(name: str, value: float, run: str, **changes: Any) -> Record:
-    return record(value, run_id=run, backbone={"name": name}, **changes)
+    return build_table(found(*records))
 
 
 def test_only_one_comparability_key_shares_a_board() -> None:
@@ -49,7 +42,8 @@ def test_seeds_are_one_row_with_mean_and_range() -> None:
     assert row.metrics["top1"] == 92.0
     assert row.seeds == (0, 1)
     assert row.spread == (90.0, 94.0)
-    assert row.interval is None, "the interval of one seed is not that of the mean"
+    assert row.interval is not None
+    assert row.interval.over == "seeds only", "the interval of one seed is not that of the mean"
 
 
 def test_a_card_that_was_changed_is_never_averaged_with_the_old_one() -> None:
@@ -70,8 +64,7 @@ def test_partial_weights_are_a_row_of_their_own() -> None:
 def test_unfinished_and_failed_are_listed_never_ranked() -> None:
     result = table(cell("a", 90.0, "1"), record(run_id="2", status="failed", reason="disk full"))
     assert len(result.boards[0].rows) == 1
-    assert "failed, 0 of 359 items scored: disk full" in result.unranked[0]
-    assert "disk full" in to_markdown(result)
+    assert str(result.unranked[0]) == "runs/1: failed, 0 of 359 items scored: disk full"
 
 
 def test_attempts_at_one_run_that_disagree_are_named() -> None:
@@ -90,28 +83,6 @@ def test_faults_of_the_scan_become_warnings() -> None:
     assert build_table(Found([], ["x.json is not a record"])).warnings == ("x.json is not a record",)
 
 
-def test_csv_has_full_precision_and_empty_for_not_measured() -> None:
-    rows = list(csv.DictReader(io.StringIO(to_csv(table(record(backbone={"parameters": None}))))))
-    primary = next(row for row in rows if row["metric"] == "top1")
-    assert float(primary["value"]) == 97.7715877437326
-    assert primary["parameters"] == ""
-    assert primary["seed_min"] == ""
-    other = next(row for row in rows if row["metric"] == "mean_per_class")
-    assert other["ci_low"] == "", "no interval was measured for it"
-
-
-def test_markdown_is_aligned_and_says_what_is_not_measured() -> None:
-    text = to_markdown(table(record(backbone={"parameters": None}), cell("b", 50.0, "2")))
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({len(line) for line in lines}) == 1
-    assert "not measured" in text
-    assert text.index("vit_nano") < text.index("| b ")
-
-
-def test_no_runs() -> None:
-    assert to_markdown(table()) == "No runs found.\n"
-
-
 def test_a_row_of_one_seed_carries_its_interval() -> None:
     (row,) = table(record()).boards[0].rows
     assert row.interval is not None
@@ -128,14 +99,22 @@ def test_the_heading_says_where_boards_of_one_protocol_differ() -> None:
     scaled = cell("a", 60.0, "5", comparability="5", config={"recipe": base, "data_scale": 0.1})
     boards = table(*cells, scaled).boards
     assert [board.settings for board in boards] == ["shots=1", "shots=4", "percent=10", "data_scale=0.1, shots=1"]
-    text = to_markdown(table(*cells))
-    assert "## digits · finetune · full · shots=4\n" in text
     assert table(cells[0]).boards[0].settings == "", "alone it has nothing to differ from"
-    rows = csv.DictReader(io.StringIO(to_csv(table(*cells))))
-    assert {row["settings"] for row in rows} == {"shots=1", "shots=4", "percent=10"}
 
 
-def test_the_interval_says_what_it_is_over() -> None:
-    content = record().model_dump()
-    content["result"]["metrics"]["top1"]["interval"] |= {"over": "draws", "level": 0.9}
-    assert "(90 %, draws only)" in to_markdown(table(Record.model_validate(content)))
+def test_rows_that_the_items_do_not_tell_apart_share_a_rank(tmp_path: Path) -> None:
+    for number, (name, wrong) in enumerate((("a", 100), ("b", 101), ("c", 160))):
+        write_run(tmp_path / name, name, [i >= wrong for i in range(1000)], str(number))
+    (board,) = build_table(scan([tmp_path])).boards
+    assert [(row.backbone, row.rank, row.tied_with) for row in board.rows] == [
+        ("a", 1, ("b (random)",)),
+        ("b", 1, ("a (random)",)),
+        ("c", 3, ()),
+    ]
+
+
+def test_the_floor_is_a_row_from_random_weights() -> None:
+    (board,) = table(cell("a", 90.0, "1"), cell("b", 95.0, "2", backbone={"init": "card"})).boards
+    assert [(row.label, row.floor) for row in board.rows] == [("b", False), ("a (random)", True)]
+    assert board.has_floor
+    assert not table(cell("b", 95.0, "2", backbone={"init": "card"})).boards[0].has_floor

@@ -1,0 +1,37 @@
+"""Small pictures of a run, as ``data:`` addresses."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+LARGEST = 250_000
+"""Bytes of one picture that still goes into a page."""
+
+_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+
+
+def pictures(folder: Path, budget: int) -> list[tuple[str, str]]:
+    """The pictures below ``pictures/`` of a run's folder, smallest first while the budget lasts.
+
+    Args:
+        folder: of the run.
+        budget: bytes of all of them together.
+
+    Returns:
+        Name and ``data:`` address of each; only what begins as a PNG or a JPEG does.
+    """
+    home = folder / "pictures"
+    if not home.is_dir():
+        return []
+    files = sorted((path.stat().st_size, path) for path in home.iterdir() if path.is_file() and not path.is_symlink())
+    found = []
+    for size, path in files:
+        if size > min(LARGEST, budget):
+            break
+        content = path.read_bytes()
+        kind = next((kind for start, kind in _SIGNATURES.items() if content.startswith(start)), None)
+        if kind is not None:
+            budget -= size
+            found.append((path.stem, f"data:{kind};base64,{base64.b64encode(content).decode()}"))
+    return sorted(found)

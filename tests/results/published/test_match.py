@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from results.published.match import find_context, mismatch, stand_beside
+from results.published.rows import Published, read_published
+from results.record import Record
+from tests.results.make import record
+
+SETTINGS = {"epochs": 300, "batch_size": 1024, "img_size": 224, "optimizer": {"lr": 4e-3, "layer_decay": 0.85}}
+
+
+def ours(value: float = 77.8, recipe: dict[str, Any] | None = None, **changes: Any) -> Record:
+    """MAE-Tiny fine-tuned on ImageNet as the paper's improved recipe has it."""
+    backbone = {"name": "mae_tiny", "init": "card"} | changes.pop("backbone", {})
+    same = {"task": "imagenet", "protocol": "finetune_improved", "config": {"recipe": SETTINGS | (recipe or {})}}
+    return record(value, backbone=backbone, **(same | changes))
+
+
+def headline() -> Published:
+    (row,) = [
+        r for r in read_published() if r.source == "mae_lite_icml" and r.backbone == "mae_tiny" and r.task == "imagenet"
+    ]
+    return row
+
+
+def test_the_very_same_cell_stands_beside_with_its_difference() -> None:
+    beside = stand_beside(read_published(), ours(), 77.8)
+    assert beside is not None
+    assert beside.published == headline()
+    assert beside.difference == pytest.approx(-0.2)
+    assert beside.within
+    outside = stand_beside(read_published(), ours(), 77.6)
+    assert outside is not None
+    assert not outside.within
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"task": "cifar100"}, "no run of ours on imagenet"),
+        ({"protocol": "finetune"}, "by another protocol"),
+        ({"backbone": {"name": "vit_tiny"}}, "no run of mae_tiny by finetune_improved"),
+        ({"tier": "short"}, "of tier short, not the full schedule"),
+        ({"backbone": {"init": "random"}}, "ours starts from random weights, theirs from MAE, 400 epochs"),
+        ({"backbone": {"init": "checkpoint"}}, "ours starts from a weight file named by hand"),
+        ({"backbone": {"allow_partial": True}}, "ours starts from part of its weights"),
+        ({"recipe": {"epochs": 100}}, "epochs is 300 there and 100 here"),
+        ({"recipe": {"optimizer": {"lr": 4e-3}}}, "optimizer.layer_decay is 0.85 there and None here"),
+        ({"config": {"recipe": SETTINGS, "data_scale": 0.1}}, "on a part of the data"),
+        ({"data": record().data.model_copy(update={"departures": ["a cut"]}).model_dump()}, "not the official set"),
+    ],
+)
+def test_whatever_differs_keeps_it_apart_and_is_named(changes: dict[str, Any], why: str) -> None:
+    run = ours(**changes)
+    reason = mismatch(headline(), run)
+    assert reason is not None
+    assert why in reason
+    assert stand_beside([headline()], run, 77.8) is None
+    (context,) = find_context([headline()], {"board": [run]})
+    assert context.reason == ("no run of ours" if changes.get("task") else reason)
+
+
+def test_the_nearest_run_gives_the_reason() -> None:
+    far, near = ours(protocol="finetune"), ours(recipe={"epochs": 100})
+    (context,) = find_context([headline()], {1: [far], 2: [near]})
+    assert context.reason == "epochs is 300 there and 100 here"
+    assert find_context([headline()], {1: [far], 2: [ours()]}) == ()
+
+
+@pytest.mark.parametrize(
+    ("find", "why"),
+    [
+        (lambda r: r.external, "bench has no such backbone"),
+        (lambda r: r.superseded_by, "corrected by mae_lite_i"),
+        (lambda r: r.init == "other", "starts from weights that no card names"),
+        (lambda r: r.task == "coco" and not r.superseded_by, "no protocol of ours has its head and schedule"),
+    ],
+)
+def test_what_stands_beside_no_run_whatever(find: Any, why: str) -> None:
+    rows = [row for row in read_published() if find(row)]
+    assert rows
+    for context in find_context(rows, {}):
+        assert why in context.reason
