@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,15 +26,31 @@ class Curve(NamedTuple):
     high: Sequence[float] | None = None
 
 
-def save(figure: Figure, stem: str) -> dict[str, bytes]:
-    """The figure as ``stem.png`` (150 dpi) and ``stem.svg``; the same figure gives the same bytes."""
+_METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+
+
+def save(figure: Figure, stem: str, kinds: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:
+    """The figure as ``stem.png`` (150 dpi) and ``stem.svg``; the same figure gives the same bytes.
+
+    Args:
+        figure: drawn.
+        stem: of the file names.
+        kinds: a sheet of photographs is better as PNG alone.
+    """
     files = {}
     with mpl.rc_context({"svg.hashsalt": "bench"}):
-        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+        for kind in kinds:
+            metadata = _METADATA[kind]
             stream = io.BytesIO()
             figure.savefig(stream, format=kind, dpi=150, metadata=metadata)
             files[f"{stem}.{kind}"] = stream.getvalue()
     return files
+
+
+def fold(title: str, inches: float, size: float = 10) -> str:
+    """A title in lines that fit a figure of this width."""
+    room = max(20, int(inches * 118 / size))
+    return "\n".join(line for part in title.splitlines() for line in textwrap.wrap(part, room))
 
 
 def heat_map(
@@ -53,9 +70,9 @@ def heat_map(
     image = axes.imshow(values, origin="lower", cmap="magma", vmin=0, vmax=1, aspect="equal")
     axes.set_xticks(range(wide), _short(columns), fontsize=8)
     axes.set_yticks(range(high), _short(rows), fontsize=8)
-    axes.set_xlabel(labels[1], fontsize=9)
-    axes.set_ylabel(labels[0], fontsize=9)
-    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(fold(labels[1], 0.42 * wide + 1, 9), fontsize=9)
+    axes.set_ylabel(fold(labels[0], 0.42 * high + 1, 9), fontsize=9)
+    axes.set_title(fold(title, 0.42 * wide + 1), fontsize=10)
     if max(high, wide) <= 16:
         for row in range(high):
             for column in range(wide):
@@ -83,7 +100,7 @@ def depth_scatter(
         levels: by the same labels: a level to compare with, and what it is.
     """
     figure = Figure(figsize=(1.2 + 4.3 * len(panels), 3.7), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(fold(title, 1.2 + 4.3 * len(panels)), fontsize=10)
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (label, blocks) in zip(grid, panels.items(), strict=True):
         for place, heads in enumerate(blocks):
@@ -143,7 +160,7 @@ def curves(
         axes.set_xticks(places, [f"{x:.0f}" for x in places])
     if log[1]:
         axes.set_yscale("log")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(fold(title, 5.6), fontsize=10)
     _plain(axes)
     if len(lines) > 1:
         figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=2)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from analysis.figures import fold
+
 Pixels = NDArray[np.uint8]
 
 
@@ -44,7 +46,7 @@ def attention_figure(image: Pixels, maps: NDArray[np.float32], title: str) -> Fi
             sheet[top : top + cell, left : left + cell] = grey
     width, height = (max(side / 85, 1.2) for side in sheet.shape[::-1])
     figure = Figure(figsize=(2.7 + width, max(2.6, 1.0 + height)), layout="constrained")
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(fold(title, 2.7 + width, 9), fontsize=9)
     left_axes, axes = figure.subplots(1, 2, width_ratios=[2.0, width])
     left_axes.imshow(image)
     left_axes.set_axis_off()
@@ -70,7 +72,7 @@ def rows_figure(rows: Sequence[Sequence[tuple[Pixels, str, str]]], title: str, s
     """
     high, wide = len(rows), max(map(len, rows))
     figure = Figure(figsize=(1.25 * wide + 0.3, 1.42 * high + 0.5), layout="constrained")
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(fold(title, 1.25 * wide + 0.3, 9), fontsize=9)
     grid = figure.subplots(high, wide, squeeze=False)
     for row, pictures in enumerate(rows):
         for column in range(wide):

@@ -100,7 +100,7 @@ def _maps(setting: Setting, model: nn.Module, grid: tuple[int, int], prefix: int
         figure = attention_figure(
             shown(image, card.mean, card.std), np.stack(maps), f"{setting.subjects[0].label}\n{name}, {asks}"
         )
-        files |= {name: content for name, content in save(figure, f"map_{place}").items() if name.endswith(".png")}
+        files |= save(figure, f"map_{place}", ["png"])
     return files
 
 

@@ -82,7 +82,7 @@ def _pca(setting: Setting) -> Found:
     ]
     numbers = {"variance": variance.tolist(), "images": names, "grid": list(last.grid)}
     files = {"pca.csv": csv_bytes(("image", "patch", "first", "second", "third"), table)}
-    return Found(numbers, {**files, **save(figure, "pca")})
+    return Found(numbers, {**files, **save(figure, "pca", ["png"])})
 
 
 def neighbours(options: Namespace) -> Kept:
@@ -115,10 +115,13 @@ def _near(setting: Setting, queries: int, k: int) -> Found:
             table.append((Path(names[query]).name, place, Path(names[number]).name, float(cosine), int(same)))
         rows.append(row)
     share = sum(line[-1] for line in table) / len(table)
-    title = f"{subject.label}: nearest by cosine, {setting.caption}; green: same class ({100 * share:.0f} %)"
-    numbers = {"same_class": share, "pairs": [list(line) for line in table]}
+    # few images a class bound what any backbone could find
+    most = sum(min(labels.count(label) - 1, k) for label in labels[:queries]) / (queries * k)
+    of = f"{100 * share:.0f} % of {100 * most:.0f} % possible"
+    title = f"{subject.label}: nearest by cosine, {setting.caption}\ngreen: same class ({of})"
+    numbers = {"same_class": share, "possible": most, "pairs": [list(line) for line in table]}
     columns = ("query", "place", "neighbour", "cosine", "same_class")
-    files = {"neighbours.csv": csv_bytes(columns, table), **save(rows_figure(rows, title), "neighbours")}
+    files = {"neighbours.csv": csv_bytes(columns, table), **save(rows_figure(rows, title), "neighbours", ["png"])}
     return Found(numbers, files)
 
 
@@ -133,5 +136,7 @@ def summary(analysis: Analysis) -> list[str]:
     if analysis.what == "spectrum":
         return [f"effective rank {numbers['effective_rank']:.2f} of {numbers['width']}"]
     if analysis.what == "neighbours":
-        return [f"{100 * numbers['same_class']:.1f} % of {len(numbers['pairs'])} neighbours are of the query's class"]
+        same, most = (100 * numbers[name] for name in ("same_class", "possible"))
+        count = len(numbers["pairs"])
+        return [f"{same:.1f} % of {count} neighbours are of the query's class ({most:.1f} % possible on these images)"]
     return [f"{len(numbers['images'])} images, grid {numbers['grid'][0]} x {numbers['grid'][1]}"]
