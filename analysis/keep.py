@@ -48,19 +48,28 @@ def kept_or_made(root: Path, name: str, analysis_id: str, make: Callable[[], Mad
         RecordError: the record there does not hold, or a file beside it is not what was written.
     """
     stem = f"{FOLDER}/{name}-{analysis_id}"
+    if not fresh and (found := _done(root, stem, analysis_id)):
+        return found
+    require_writable(root)
+    made = make()
     existing = attempts(root, stem)
     folder = next_attempt(root, stem) if fresh or not existing else existing[-1]
-    if (folder / RECORD_FILE).exists():
-        return Kept(folder, _checked(folder, analysis_id), True)
-    require_writable(root)
     with claim(folder):
-        made = make()
+        if (folder / RECORD_FILE).exists():  # another process was at it too, and was faster
+            return Kept(folder, _checked(folder, analysis_id), True)
         for file, content in made.files.items():
             write_atomic(folder / file, content)
         hashes = {file: hashlib.sha256(content).hexdigest() for file, content in made.files.items()}
         analysis = Analysis.model_validate({**made.analysis.model_dump(), "files": hashes})
         write_atomic(folder / RECORD_FILE, dump_analysis(analysis))
     return Kept(folder, analysis, False)
+
+
+def _done(root: Path, stem: str, analysis_id: str) -> Kept | None:
+    existing = attempts(root, stem)
+    if not existing or not (existing[-1] / RECORD_FILE).exists():
+        return None
+    return Kept(existing[-1], _checked(existing[-1], analysis_id), True)
 
 
 def _checked(folder: Path, analysis_id: str) -> Analysis:

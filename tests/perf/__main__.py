@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.output import columns, write
-from tests.perf import finetune, probe, slide, tracking
+from tests.perf import analysis, finetune, probe, slide, tracking
 from tests.perf.line import Line
 
 
@@ -84,6 +84,7 @@ SUITES: tuple[Callable[[], list[Line]], ...] = (
     probe.suite,
     slide.suite,
     tracking.suite,
+    analysis.suite,
 )
 
 
