@@ -57,9 +57,8 @@ def point(line: str, x: float, records: Sequence[Record]) -> Point:
     Raises:
         BenchError: a run that is not complete, or runs that may not be averaged.
     """
-    if len({record.comparability for record in records}) != 1 or len({record.seed for record in records}) < len(
-        records
-    ):
+    seeds = {record.seed for record in records}
+    if len({record.comparability for record in records}) != 1 or len(seeds) < len(records):
         raise BenchError(f"the runs of {line} at {x:g} differ in more than their seed; they are not averaged")
     metrics = [primary(record) for record in records]
     values = [metric.value for metric in metrics]

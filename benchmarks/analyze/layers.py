@@ -47,7 +47,8 @@ def run(options: Namespace) -> Kept:
         )
     model = one.make("cpu")  # weights that do not fit are refused before anything runs
     points, records = _finetuned(options, one, model) if FINETUNE in options.parts else ([], [])
-    plans = {name: _probe_settings(options, one, task, data, name) for name in ("linear", "knn")}
+    probes = ("linear", "knn") if PROBE in options.parts else ()
+    plans = {name: _probe_settings(options, one, task, data, name) for name in probes}
     settings: dict[str, Any] = {
         "task": task.name,
         "parts": sorted(set(options.parts)),
@@ -56,7 +57,7 @@ def run(options: Namespace) -> Kept:
         "protocol": options.protocol if records else None,
         "tier": options.tier,
         "overrides": list(options.overrides) if records else [],
-        "probes": plans if PROBE in options.parts else {},
+        "probes": plans,
     }
     ingredients = {"backbone": one.identity(), "data": data.fingerprint}
     runs = [record.run_id for record in records]
@@ -94,7 +95,13 @@ def _finetuned(options: Namespace, one: Subject, model: nn.Module) -> tuple[list
 
 
 def _probe_settings(options: Namespace, one: Subject, task: Task, data: DataReport, protocol: str) -> dict[str, Any]:
-    """The settings of a probe, by the task's own protocol of that name."""
+    """The settings of a probe, by the task's own protocol of that name.
+
+    Raises:
+        UserError: the task has none.
+    """
+    if protocol not in task.protocols:
+        raise UserError(f"task {task.name} has no protocol {protocol} to probe with; ask for --parts {FINETUNE}")
     plan = task.plan(_request(options, one, protocol, 1.0, options.seeds[0]), data)
     return {**plan.config["recipe"], "pool": "avg", "train_on": "train"}
 
