@@ -19,7 +19,8 @@ class Point(NamedTuple):
         line: which curve.
         x: place on it.
         value: mean of the primary metric.
-        interval: Student's t over two seeds or more; of one run its own, over its items; else ``None``.
+        interval: Student's t over seeds; of one run, or where the seed changes nothing, a run's own over its items;
+            else ``None``.
         seeds: how many runs.
         runs: their ids.
     """
@@ -62,7 +63,8 @@ def point(line: str, x: float, records: Sequence[Record]) -> Point:
         raise BenchError(f"the runs of {line} at {x:g} differ in more than their seed; they are not averaged")
     metrics = [primary(record) for record in records]
     values = [metric.value for metric in metrics]
-    interval = student_t(values, over="seeds") if len(values) > 1 else metrics[0].interval
+    # where the seed changes nothing (a probe of loaded weights on all data) n equal values are one measurement
+    interval = student_t(values, over="seeds") if len(set(values)) > 1 else metrics[0].interval
     return Point(line, x, fmean(values), interval, len(values), tuple(record.run_id for record in records))
 
 

@@ -31,6 +31,13 @@ def test_a_lone_run_has_its_own_interval() -> None:
     assert point("a", 10, [one]).interval == one.result.metrics["top1"].interval
 
 
+def test_seeds_that_change_nothing_are_one_measurement() -> None:
+    """Student's t of equal values would be an interval of no width: certainty out of nothing."""
+    equal = [record(90.0, seed=seed) for seed in range(3)]
+    assert equal[0].result is not None
+    assert point("a", 10, equal).interval == equal[0].result.metrics["top1"].interval
+
+
 def test_other_runs_are_not_averaged() -> None:
     with pytest.raises(BenchError, match="differ in more than their seed"):
         point("a", 10, [record(90.0), record(91.0, seed=1, comparability="0" * 16)])
