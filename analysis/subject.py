@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from backbones.card import BackboneCard
 from backbones.create import create_backbone
+from backbones.loading.checkpoint import read_weights
 from backbones.registry import get_card
 from backbones.weights import RANDOM, Start, locate_weights
 from engine.seeds import mix, seed_all
-from foundation.files import sha256_file
 from results.record import Backbone, Checkpoint, LoadReport
+
+_POOLED = "fc_norm.weight"
 
 
 @dataclass
@@ -77,6 +80,8 @@ class Subject:
             allow_partial=self.allow_partial,
             **self.arguments,
         )
+        if created.file is not None:
+            _load_pooled_norm(created.model, created.file.tensors)
         self.format = created.file.format if created.file else None
         self.report = LoadReport(**asdict(created.report)) if created.report else None
         self.parameters = sum(parameter.numel() for parameter in created.model.parameters())
@@ -107,7 +112,10 @@ class Subject:
 def subject(
     name: str, checkpoint: str | None = None, img_size: int | None = None, seed: int = 0, allow_partial: bool = False
 ) -> Subject:
-    """Find a backbone and its start weights; nothing heavy is done.
+    """Find a backbone and its start weights.
+
+    Weights that were fine-tuned on pooled patch tokens have no final ``norm`` but an ``fc_norm`` after pooling; the
+    backbone is then made as they have it.
 
     Args:
         name: registry name or ``timm/<name>``.
@@ -118,11 +126,22 @@ def subject(
 
     Raises:
         UnknownNameError: no such backbone.
-        CheckpointError: weights that cannot be had.
+        CheckpointError: weights that cannot be had or read.
     """
     card = get_card(name)
     start = locate_weights(card, checkpoint)
     size = img_size or card.input_size[1]
-    sha256 = sha256_file(start.file) if start.file else None
-    arguments = {"img_size": size, "num_classes": 0}
-    return Subject(card, start, size, seed, allow_partial, sha256, arguments=arguments)
+    arguments: dict[str, Any] = {"img_size": size, "num_classes": 0}
+    if start.file is None:
+        return Subject(card, start, size, seed, allow_partial, arguments=arguments)
+    file = read_weights(start.file)
+    if _POOLED in file.tensors and "norm.weight" not in file.tensors:
+        arguments["global_pool"] = "avg"
+    return Subject(card, start, size, seed, allow_partial, file.sha256, arguments=arguments)
+
+
+def _load_pooled_norm(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Fill ``fc_norm``, which the loader leaves out as part of a head: here it is the norm of the features."""
+    norm = getattr(model, "fc_norm", None)
+    if isinstance(norm, nn.LayerNorm) and _POOLED in tensors:
+        norm.load_state_dict({name: tensors[f"fc_norm.{name}"] for name, _ in norm.named_parameters()})

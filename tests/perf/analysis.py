@@ -104,7 +104,8 @@ def hsic(one: Tensor, other: Tensor) -> Tensor:
 
 
 _RUN = """
-import resource, torch
+import torch
+from engine.provenance import peak_memory_mib
 from analysis.cka import CkaSums
 from analysis.representations import grams
 from analysis.sample import draw
@@ -122,7 +123,7 @@ sums = CkaSums()
 for batch in draw(Items(), COUNT).batches(100):
     sums.update(*(grams(model, batch, "papers", "cpu") for model in models))
 assert sums.value().shape == (13, 13)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(peak_memory_mib("cpu"))
 """
 
 
