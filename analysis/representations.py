@@ -82,16 +82,18 @@ def read_layers(model: nn.Module, images: Tensor, at: At, see: Callable[[str, Te
             hooks.callback(module.register_forward_hook(hook(f"{part} {place}")).remove)
         output: Tensor = forward(images)
         if at == "papers":
-            final = _normed(model, output)
-            see("final norm", final[:, prefix:] if final.ndim == 3 else final)
+            name, final = _final(model, output)
+            see(name, final[:, prefix:] if final.ndim == 3 else final)
 
 
-def _normed(model: nn.Module, output: Tensor) -> Tensor:
-    """The last tokens after a final norm; where it belongs to the head (``fc_norm``), that norm of each token."""
-    own, pooled = getattr(model, "norm", None), getattr(model, "fc_norm", None)
-    if isinstance(own, nn.Identity | None) and isinstance(pooled, nn.Module):
-        return pooled(output)  # type: ignore[no-any-return]
-    return output
+def _final(model: nn.Module, output: Tensor) -> tuple[str, Tensor]:
+    """The last tokens after a final norm; where that belongs to the head, the head's norm of each token."""
+    if not isinstance(getattr(model, "norm", None), nn.Identity | None):
+        return "final norm", output
+    for norm in (getattr(model, "fc_norm", None), getattr(getattr(model, "head", None), "norm", None)):
+        if isinstance(norm, nn.LayerNorm):
+            return "final norm", norm(output)
+    return "output", output
 
 
 def grams(model: nn.Module, batch: Batch, at: At, device: str) -> Grams:

@@ -85,3 +85,13 @@ def lines(points: Iterable[Point]) -> dict[str, Curve]:
             [high for _, high in ends] if whole else None,
         )
     return found
+
+
+def bars(points: Iterable[Point]) -> str:
+    """What the bars of a figure are, for its title; empty where there are none."""
+    kinds = {
+        f"{100 * each.interval.level:.0f} %, {each.interval.method} over {each.interval.over}"
+        for each in points
+        if each.interval
+    }
+    return f"bars: {' or '.join(sorted(kinds))}" if kinds else ""

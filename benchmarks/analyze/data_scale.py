@@ -9,7 +9,7 @@ from analysis.figures import curves, save
 from analysis.keep import Kept
 from analysis.record import Analysis
 from analysis.tables import csv_bytes
-from analysis.transfer import COLUMNS, Point, lines, point
+from analysis.transfer import COLUMNS, Point, bars, lines, point
 from benchmarks.analyze.common import Found
 from benchmarks.analyze.runs import answer, cells, require_one_process, require_scales
 from foundation.errors import UserError
@@ -81,7 +81,7 @@ def figure_of(first: Record, points: list[Point]) -> Found:
     metric = first.result.primary
     unit = first.result.metrics[metric].unit
     subset = ", not the official data" if first.data.departures else ""
-    title = f"{first.task} {first.protocol} ({first.tier}{subset}): transfer against the amount of data"
+    title = f"{first.task} {first.protocol} ({first.tier}{subset}): transfer against the amount of data\n{bars(points)}"
     of = f"share of the {first.data.splits['train']:,} training images, %"
     figure = curves(lines(points), title, (of, f"{metric}, {unit}"), log=(len({each.x for each in points}) > 1, False))
     rows = [each.row() for each in points]

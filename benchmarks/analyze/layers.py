@@ -14,7 +14,7 @@ from analysis.record import Analysis
 from analysis.starts import depth, write_start
 from analysis.subject import Subject, subject
 from analysis.tables import csv_bytes
-from analysis.transfer import COLUMNS, Point, lines, point
+from analysis.transfer import COLUMNS, Point, bars, lines, point
 from benchmarks.analyze.arguments import FINETUNE, PROBE
 from benchmarks.analyze.common import Found, as_record, checked_data
 from benchmarks.analyze.data_scale import point_line
@@ -158,7 +158,11 @@ def _draw_probes(
             ends = ([row[5] for row in first], [row[6] for row in first]) if lone else (None, None)
             named[f"{name}, {100 * scale:g} % of train"] = Curve(places, values, *ends)
     of = ", not the official data" if subset else ""
-    title = f"{one.label}: probes after each block, {task.name} val{of}\ntrained on train; C of linear chosen on val"
+    any_bars = any(line.low is not None for line in named.values())
+    note = "trained on train; C of linear chosen on val; bars: 95 %, wilson over images"
+    title = (
+        f"{one.label}: probes after each block, {task.name} val{of}\n{note if any_bars else note.rpartition(';')[0]}"
+    )
     figure = curves(named, title, ("block (stage)", "val top-1, %"), whole=True)
     numbers = {"columns": list(PROBED), "rows": [list(row) for row in rows]}
     return numbers, {"probe.csv": csv_bytes(PROBED, rows), **save(figure, "probe")}
@@ -170,7 +174,7 @@ def _draw_runs(points: list[Point], first: Record, one: Subject) -> tuple[dict[s
     unit = first.result.metrics[metric].unit
     title = (
         f"{one.label}: {first.protocol} ({first.tier}) on {first.task} from the first k blocks\n"
-        "the blocks above them start at random"
+        f"the blocks above them start at random; {bars(points)}"
     )
     figure = curves(lines(points), title, ("pre-trained blocks kept, k", f"{metric}, {unit}"), whole=True)
     rows = [each.row() for each in points]

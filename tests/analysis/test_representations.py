@@ -46,6 +46,13 @@ def test_a_norm_that_belongs_to_the_head_is_applied() -> None:
     assert float(found["final norm"].std(-1, correction=0).mean()) == pytest.approx(1, abs=1e-3)
 
 
+def test_the_final_norm_of_hiera_is_in_its_head() -> None:
+    found = read("hiera_lite", "papers")
+    last = found["final norm"]
+    assert float(last.std(-1, correction=0).mean()) == pytest.approx(1, abs=1e-3)
+    assert float(last.mean(-1).abs().max()) < 1e-4
+
+
 @pytest.mark.parametrize("at", AT)
 @pytest.mark.parametrize("name", ["vit_nano", "hiera_lite"])
 def test_every_place_of_a_plain_vit_and_of_hiera(name: str, at: At) -> None:
