@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from timm.layers import Attention
+from timm.layers import Attention, PatchEmbed
 from torch import Tensor, nn
 
 from analysis.representations import blocks
 from backbones.architectures.rpe import RelPosAttention
-from backbones.features import is_plain
+from backbones.features import is_plain, reductions
 from foundation.errors import BenchError, UserError
 
 EPSILON = 1e-6
@@ -126,6 +126,21 @@ def patch_attention(logits: Tensor, prefix: int) -> Tensor:
     return logits[:, :, prefix:, prefix:].softmax(-1)
 
 
+class Patches(NamedTuple):
+    """Height and width of a patch in pixels, and rows and columns of patches."""
+
+    size: tuple[int, int]
+    grid: tuple[int, int]
+
+
+def patches_of(model: nn.Module, side: int) -> Patches:
+    """How a plain ViT cuts squares of ``side`` pixels; a rest is padded where the model does so."""
+    embed = getattr(model, "patch_embed", None)
+    step = reductions(model)[-1]
+    height, width = embed.patch_size if isinstance(embed, PatchEmbed) else (step, step)
+    return Patches((int(height), int(width)), (-(-side // int(height)), -(-side // int(width))))
+
+
 def grid_distances(grid: tuple[int, int], step: tuple[float, float]) -> Tensor:
     """Euclidean distance of each two cells of a grid, (N, N), row by row.
 
@@ -166,7 +181,16 @@ class AttentionSums:
         self._images: dict[int, int] = {}
 
     def see(self, place: int, logits: Tensor) -> None:
-        """Add a block's logits (n, heads, T, T) of a batch."""
+        """Add a block's logits (n, heads, T, T) of a batch.
+
+        Raises:
+            BenchError: other tokens than prefix and patches.
+        """
+        if logits.shape[-1] != self.prefix + len(self.distances):
+            raise BenchError(
+                f"block {place} has {logits.shape[-1]} tokens where {self.prefix} prefix and {len(self.distances)} "
+                "patch tokens were expected, so there are no distances between them"
+            )
         attention = patch_attention(logits.float(), self.prefix)
         both = torch.stack([mean_distance(attention, self.distances), mean_entropy(attention)])
         self._sums[place] = self._sums.get(place, 0) + both.double().sum(1).cpu()

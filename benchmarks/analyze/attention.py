@@ -11,13 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from analysis.attention import PAPERS_FACTOR, AttentionSums, attention_modules, grid_distances, read_attention
+from analysis.attention import (
+    PAPERS_FACTOR,
+    AttentionSums,
+    attention_modules,
+    grid_distances,
+    patches_of,
+    read_attention,
+)
 from analysis.figures import depth_scatter, save
 from analysis.keep import Kept
 from analysis.pictures import attention_figure, shown
 from analysis.record import Analysis
 from analysis.tables import csv_bytes
-from backbones.features import size_multiple
 from benchmarks.analyze.common import Found, Setting, answer, settle
 from foundation.errors import UserError
 
@@ -41,9 +47,7 @@ def _look(setting: Setting, distance: str, pictures: int) -> Found:
     subject = setting.subjects[0]
     model = subject.make(setting.device)
     attention_modules(model)  # refuse before anything is computed
-    patch = size_multiple(model)
-    side = subject.img_size
-    grid = (side // patch[0], side // patch[1])
+    patch, grid = patches_of(model, subject.img_size)
     step = (PAPERS_FACTOR, PAPERS_FACTOR) if distance == "papers" else (float(patch[0]), float(patch[1]))
     distances = grid_distances(grid, step)
     prefix = int(getattr(model, "num_prefix_tokens", 0) or 0)
@@ -83,7 +87,8 @@ def _unit(distance: str, patch: tuple[int, int]) -> str:
 def _maps(setting: Setting, model: nn.Module, grid: tuple[int, int], prefix: int, pictures: int) -> dict[str, bytes]:
     """Attention of the class token to the patches, or where there is none, what each patch gets on average."""
     sample, card = setting.samples[0], setting.subjects[0].card
-    asks = "class token to patches" if prefix else "mean over queries"
+    of_class = bool(prefix and getattr(model, "has_class_token", True))
+    asks = "class token to patches" if of_class else "mean over queries"
     files: dict[str, bytes] = {}
     for place in range(pictures):
         member = sample.members[place]
@@ -92,7 +97,7 @@ def _maps(setting: Setting, model: nn.Module, grid: tuple[int, int], prefix: int
 
         def see(_block: int, logits: Tensor, maps: list[NDArray[np.float32]] = maps) -> None:
             weights = logits[0].float().softmax(-1)
-            row = weights[:, 0, prefix:] if prefix else weights.mean(1)
+            row = weights[:, 0, prefix:] if of_class else weights[:, :, prefix:].mean(1)
             maps.append(np.asarray(row.reshape(-1, *grid).cpu().numpy()))
 
         read_attention(model, image[None].to(setting.device), see, check=False)

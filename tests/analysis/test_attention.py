@@ -18,6 +18,7 @@ from analysis.attention import (
     mean_distance,
     mean_entropy,
     patch_attention,
+    patches_of,
     read_attention,
 )
 from backbones.create import create_backbone
@@ -77,6 +78,17 @@ def test_sums_are_means_over_images() -> None:
     far, wide = sums.values()
     assert far[0] == pytest.approx(mean_distance(attention, distances).mean(0).tolist(), rel=1e-6)
     assert wide[0] == pytest.approx(mean_entropy(attention).mean(0).tolist(), rel=1e-6)
+
+
+def test_tokens_that_are_no_grid_are_refused() -> None:
+    with pytest.raises(BenchError, match="block 3 has 9 tokens where 1 prefix and 9 patch tokens were expected"):
+        AttentionSums(grid_distances((3, 3), (8.0, 8.0)), 1).see(3, torch.zeros(1, 1, 9, 9))
+
+
+def test_patches_of_a_padded_image() -> None:
+    model = create_backbone("vit_nano", checkpoint="random", num_classes=0, dynamic_img_pad=True).model
+    assert patches_of(model, 36) == ((8, 8), (5, 5))
+    assert patches_of(model, 32) == ((8, 8), (4, 4))
 
 
 def made(name: str, size: int, **arguments: Any) -> tuple[nn.Module, Tensor]:
