@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,12 +72,41 @@ def _done(root: Path, stem: str, analysis_id: str) -> Kept | None:
     return Kept(existing[-1], _checked(existing[-1], analysis_id), True)
 
 
-def _checked(folder: Path, analysis_id: str) -> Analysis:
+def _checked(folder: Path, analysis_id: str | None = None) -> Analysis:
     analysis = read_analysis(folder)
-    if analysis.analysis_id != analysis_id:
+    if analysis_id not in (None, analysis.analysis_id):
         raise RecordError(f"{folder / RECORD_FILE} is of analysis {analysis.analysis_id}, not {analysis_id}; move it")
     for name, expected in analysis.files.items():
         path = folder / name
         if not path.is_file() or sha256_file(path) != expected:
             raise RecordError(f"{path} is missing or not what was written; run the analysis anew with --fresh")
     return analysis
+
+
+class Scanned(NamedTuple):
+    """The analyses below some stores, newest attempt of each, and the faults of those that cannot be read."""
+
+    kept: list[Kept]
+    faults: list[str]
+
+
+def scan_analyses(roots: Iterable[Path]) -> Scanned:
+    """Every analysis below the stores, in path order, for a page or a list; a broken one is named, never skipped.
+
+    Args:
+        roots: folders of runs; one without analyses gives none.
+    """
+    newest: dict[tuple[Path, str], Kept] = {}
+    faults = []
+    for root in roots:
+        for path in sorted((root / FOLDER).glob(f"*/{RECORD_FILE}")):
+            try:
+                analysis = _checked(path.parent)
+            except RecordError as error:
+                faults.append(str(error))
+                continue
+            stem = str(path.parent.relative_to(root)).partition(analysis.analysis_id)[0] + analysis.analysis_id
+            done = [folder for folder in attempts(root, stem) if (folder / RECORD_FILE).exists()]
+            if done[-1:] == [path.parent]:
+                newest[root, analysis.analysis_id] = Kept(path.parent, analysis, True)
+    return Scanned(list(newest.values()), faults)

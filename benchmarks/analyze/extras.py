@@ -38,11 +38,12 @@ def _spectrum(setting: Setting) -> Found:
     values = sums.eigenvalues()
     rank = effective_rank(values)
     shares = values / values.sum()
-    numbers = {"eigenvalues": values.tolist(), "effective_rank": rank, "width": len(values)}
+    most = min(len(values), sums.images - 1)
+    numbers = {"eigenvalues": values.tolist(), "effective_rank": rank, "most": most, "width": len(values)}
     keep = shares > 1e-10
     places = np.flatnonzero(keep) + 1
     line = Curve(places.tolist(), shares[keep].tolist())
-    title = f"{subject.label}, {setting.caption}\neffective rank {rank:.1f} of {len(values)}"
+    title = f"{subject.label}, {setting.caption}\neffective rank {rank:.1f} of {most} possible"
     figure = curves({subject.label: line}, title, ("direction", "share of the variance"), log=(False, True))
     rows = [(place, value, share) for place, (value, share) in enumerate(zip(values, shares, strict=True), 1)]
     table = csv_bytes(("direction", "eigenvalue", "share"), rows)
@@ -134,7 +135,7 @@ def summary(analysis: Analysis) -> list[str]:
     """What came out, in lines."""
     numbers = analysis.numbers
     if analysis.what == "spectrum":
-        return [f"effective rank {numbers['effective_rank']:.2f} of {numbers['width']}"]
+        return [f"effective rank {numbers['effective_rank']:.2f} of {numbers['most']} possible"]
     if analysis.what == "neighbours":
         same, most = (100 * numbers[name] for name in ("same_class", "possible"))
         count = len(numbers["pairs"])

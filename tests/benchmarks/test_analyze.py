@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from analysis.keep import scan_analyses
 from analysis.record import read_analysis
 from analysis.starts import depth, first_blocks
 from backbones.create import create_backbone
@@ -66,6 +67,9 @@ def test_cka_writes_a_record_and_answers_from_it(capsys: Capture, tmp_path: Path
     assert fresh["folder"] == f"{folder}.2"
     assert fresh["analysis"]["numbers"] == analysis["numbers"], "same seed, same numbers"
     assert fresh["analysis"]["files"] == analysis["files"], "and the same pictures, byte for byte"
+    assert [kept.folder for kept in scan_analyses([tmp_path]).kept] == [Path(fresh["folder"])], "of attempts the newest"
+    (folder / "cka.csv").write_text("")
+    assert "cka.csv is missing or not what was written" in scan_analyses([tmp_path]).faults[0]
     other = asked(capsys, tmp_path, *words[:-1], "4")
     assert other["folder"] != first["folder"]
 
