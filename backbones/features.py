@@ -183,6 +183,31 @@ def pooled(model: nn.Module, images: Tensor, pool: Pool = "avg") -> Tensor:
     return vector if norm is None else _tensor(norm(vector))
 
 
+def pooled_depths(model: nn.Module, images: Tensor) -> list[Tensor]:
+    """The mean of the patch tokens (cells) after each block of a plain ViT, or each stage of a hierarchy.
+
+    A plain ViT's final norm is applied at every depth, so that the last is ``pooled`` without ``fc_norm``; stages have
+    widths of their own and are taken as they are.
+
+    Args:
+        model: a timm model.
+        images: (N, channels, height, width), normalised.
+
+    Returns:
+        One (N, C) a depth, shallow to deep.
+
+    Raises:
+        UserError: a size the model cannot take.
+    """
+    call: Any = model.forward_intermediates
+    depths = list(range(len(reductions(model))))
+    normed = {"norm": True} if is_plain(model) else {}
+    maps: list[Tensor] = _at_size(
+        model, images, lambda: list(call(images, indices=depths, output_fmt="NCHW", intermediates_only=True, **normed))
+    )
+    return [cells.mean((2, 3)) for cells in maps]
+
+
 def _tensor(value: Any) -> Tensor:
     assert isinstance(value, Tensor)
     return value

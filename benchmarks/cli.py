@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+from benchmarks.analyze import arguments as analyze
 from foundation.environment import VARIABLES
 from foundation.errors import BenchError, UnknownNameError
 from foundation.suggest import did_you_mean
@@ -32,6 +33,10 @@ VERBS = {
     ),
     "export": ("a finished tracker for ONNX Runtime or OpenVINO", "bench export runs/mini_lasot/RUN --format openvino"),
     "profile": ("what backbones cost: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"),
+    "analyze": (
+        "look inside: cka, attention, layers, data-scale, spectrum, pca, neighbours",
+        "bench analyze cka vit_nano vit_pico",
+    ),
     "get": ("weights or data, or how to fetch them by hand", "bench get weights mae_tiny"),
     "check": ("whether a backbone keeps the contract, whether data are whole", "bench check data digits"),
     "cache": ("features of frozen backbones that are kept; --prune", "bench cache --prune 30"),
@@ -106,6 +111,8 @@ def _parser() -> argparse.ArgumentParser:
             epilog=f"example: {example}",
         )
         _ARGUMENTS[name](verb)
+        if name == "analyze":  # each of its analyses has these two
+            continue
         verb.add_argument("--json", action="store_true", help="machine-readable output on stdout")
         verb.add_argument("--debug", action="store_true", help="show the full trace of an error")
     return parser
@@ -351,6 +358,7 @@ _ARGUMENTS = {
     "track": _track_arguments,
     "export": _export_arguments,
     "profile": _profile_arguments,
+    "analyze": analyze.add,
     "get": _get_arguments,
     "check": _check_arguments,
     "cache": _cache_arguments,

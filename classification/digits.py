@@ -6,7 +6,8 @@ from collections import Counter
 from pathlib import Path
 from types import MappingProxyType
 
-from engine.task import DataReport, Decode, MetricSpec, Outcome, Plan, Request, Task
+from backbones.card import BackboneCard
+from engine.task import DataReport, Decode, MetricSpec, Outcome, Plan, Request, Task, TaskImages, require_split
 from foundation.errors import ConfigError, DataError
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -62,6 +63,14 @@ class DigitsTask(Task):
         )
         splits = Splits(train, val, test, val_augmented, digits.fingerprint)
         return carry_out(request, plan, recipe, splits, out, task=self)
+
+    def images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
+        """The digits as every protocol tests them (``root`` is not used)."""
+        from classification import digits_data
+
+        digits = digits_data.load()
+        require_split(self.name, split, digits.splits)
+        return digits_data.DigitItems(digits, split, img_size, card.mean, card.std)
 
 
 DIGITS = DigitsTask()

@@ -101,6 +101,10 @@ class DigitItems:
             "item": index,
         }
 
+    def name(self, index: int) -> str:
+        """The digit's number in scikit-learn's order."""
+        return f"digit {self.members[index]}"
+
     def preprocessing(self) -> dict[str, Any]:
         """All that makes pixels of an image, as plain data; part of the feature cache's key."""
         return {

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from backbones.card import BackboneCard
 from backbones.weights import Start
@@ -111,6 +111,26 @@ class Outcome:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+class TaskImages(Protocol):
+    """A split's images as network input: always the same pixels in the same order."""
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """Class of each image, from 0."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """``images`` (3, S, S) normalised, ``labels`` and ``item`` of image ``index``."""
+
+    def name(self, index: int) -> str:
+        """What the image is called; equal names in one set of data are the same image."""
+
+    def preprocessing(self) -> dict[str, Any]:
+        """All that makes pixels of an image, as plain data."""
+
+
 class Task(ABC):
     """A benchmark task. Modules that define one import torch only inside these methods."""
 
@@ -152,6 +172,14 @@ class Task(ABC):
     def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
         """Train and evaluate in the folder ``out``; resumes from what is there."""
 
+    def images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
+        """A split's images for a look inside a backbone: evaluation's pixels, squares of ``img_size``, never augmented.
+
+        Raises:
+            UserError: the task has no single images, or no such split.
+        """
+        raise UserError(f"task {self.name} offers no single images to look at; choose a classification task")
+
     def draw_run(self, folder: Path, record: Record) -> list[Path]:
         """Pictures of a complete run, written below its folder; none where a task has nothing to draw.
 
@@ -159,3 +187,13 @@ class Task(ABC):
             DataError: the data it was scored on are no longer there.
         """
         return []
+
+
+def require_split(task: str, split: str, splits: Mapping[str, Any]) -> None:
+    """Pass a split that the data have.
+
+    Raises:
+        UserError: naming those there are.
+    """
+    if split not in splits:
+        raise UserError(f"task {task} has no split {split!r}; it has {', '.join(splits)}")

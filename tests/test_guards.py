@@ -187,6 +187,24 @@ GUARDS = {
         "values = [accuracies(scores, len(scores)) for scores in rows]",
         "tests/classification/test_lowshot.py::test_a_draw_with_a_missing_item_has_no_number",
     ),
+    "two backbones are compared on the same images": Guard(
+        "analysis/cka.py",
+        "        require_same_images(first.images, second.images)\n",
+        "",
+        "tests/analysis/test_cka.py::test_unpaired_images_are_caught",
+    ),
+    "attention that is read wrongly is refused": Guard(
+        "analysis/attention.py",
+        "if not worst <= 1e-2:",
+        "if False:",
+        "tests/analysis/test_attention.py::test_attention_that_is_more_than_its_logits_is_refused",
+    ),
+    "runs that differ in more than their seed are not averaged": Guard(
+        "analysis/transfer.py",
+        "    if len({record.comparability for record in records}) != 1 or",
+        "    if False and",
+        "tests/analysis/test_transfer.py::test_other_runs_are_not_averaged",
+    ),
     "an unreadable training frame stops the run": Guard(
         "tracking/pairs.py",
         "                if not self.skip_bad:\n                    raise\n",

@@ -62,6 +62,10 @@ class ImageItems:
         image = self.split.images.load(self.split.members[index])
         return {"images": self.transform(image), "labels": self.labels[index], "item": index}
 
+    def name(self, index: int) -> str:
+        """The image's file, or its number in the set."""
+        return self.split.images.name(self.split.members[index])
+
     def preprocessing(self) -> dict[str, Any]:
         """All that makes pixels of an image, as plain data; part of the feature cache's key."""
         return {"reader": 1, **self.settings}

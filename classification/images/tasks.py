@@ -7,8 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backbones.card import BackboneCard
 from classification.images.sets import SETS, ImageSet
-from engine.task import DataReport, Decode, Outcome, Plan, Request, Task
+from engine.task import DataReport, Decode, Outcome, Plan, Request, Task, TaskImages, require_split
 from foundation.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -90,6 +91,17 @@ class ImageTask(Task):
         )
         splits = Splits(train, val, test, val_augmented, data.fingerprint)
         return carry_out(request, plan, recipe, splits, out, task=self)
+
+    def images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
+        """The photographs as the probes see them: resized and cropped as ``configs/images_linear.py`` says."""
+        from classification.images.items import ImageItems
+        from classification.recipe import LinearRecipe
+        from engine.config import load_protocol
+
+        data = self.data(root)
+        require_split(self.name, split, data.splits)
+        recipe = load_protocol(CONFIGS / "images_linear.py", LinearRecipe, "full", [f"img_size={img_size}"]).recipe
+        return ImageItems(data.splits[split], recipe, card.mean, card.std)
 
 
 @lru_cache(maxsize=2)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.output import columns, write
-from tests.perf import deploy, finetune, probe, slide, spread, table, tracking
+from tests.perf import analysis, deploy, finetune, probe, slide, spread, table, tracking
 from tests.perf.line import Line
 
 
@@ -87,6 +87,7 @@ SUITES: tuple[Callable[[], list[Line]], ...] = (
     spread.suite,
     deploy.suite,
     table.suite,
+    analysis.suite,
 )
 
 

@@ -16,8 +16,9 @@ import pytest
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import calculate_md5
 
+from backbones.registry import get_card
 from classification.images.tasks import TASKS, _read
-from foundation.errors import DataError
+from foundation.errors import DataError, UserError
 from tests.classification.images import make
 from tests.conftest import Bench
 
@@ -74,6 +75,20 @@ def test_a_cut_set_needs_the_word(bench: Bench, tmp_path: Path) -> None:
     assert record["result"]["primary"] == "mean_per_class", "the field's custom for Flowers"
     table = bench("table", "--runs", str(tmp_path / "runs"))
     assert "not the official data" in table.stdout
+
+
+def test_images_for_a_look_inside_are_those_of_the_probes(photos: Path) -> None:
+    task, card = TASKS["imagefolder"], get_card("vit_nano")
+    items = task.images(photos, "val", card, 48)
+    data = task.data(photos)
+    assert len(items) == len(data.splits["val"].members) == 8
+    assert sorted(items.labels) == [0] * 4 + [1] * 4
+    assert len({items.name(index) for index in range(8)}) == 8
+    assert items[3]["images"].shape == (3, 48, 48)
+    assert items[3]["item"] == 3
+    assert items.preprocessing()["crop_pct"] == 0.9
+    with pytest.raises(UserError, match="no split 'dev'; it has train, val, test"):
+        task.images(photos, "dev", card, 48)
 
 
 def test_check_data_says_what_is_there(bench: Bench, photos: Path, tmp_path: Path) -> None:

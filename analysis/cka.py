@@ -1,0 +1,124 @@
+"""Centred kernel alignment (CKA) between the layers of two backbones, batch by batch.
+
+Source: Nguyen, Raghu, Kornblith 2021 (minibatch CKA), with the unbiased HSIC of Song et al. 2012 and linear kernels:
+diagonals of the Gram matrices are zeroed, each HSIC is averaged over the batches, then the ratio is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from analysis.sample import require_same_images
+from foundation.errors import BenchError, UserError
+
+LEAST = 4
+"""Images a batch: the unbiased estimator divides by n (n - 3)."""
+
+
+class Grams(NamedTuple):
+    """What CKA needs of a batch: image names, layer names, and the layers' centred Gram matrices (layers, n, n)."""
+
+    images: tuple[str, ...]
+    layers: tuple[str, ...]
+    values: Tensor
+
+
+def gram(features: Tensor) -> Tensor:
+    """Gram matrix of a batch, centred for the unbiased HSIC: (n, n) float64, its diagonal zero.
+
+    With K the inner products of images, its diagonal zeroed, rows that sum to r_i and all of it to s, the entries are
+    K_ij - (r_i + r_j) / (n - 2) + s / ((n - 1) (n - 2)) off the diagonal (Szekely and Rizzo 2014).
+
+    Args:
+        features: (n, ...), one flattened vector an image.
+
+    Raises:
+        UserError: fewer than 4 images.
+        BenchError: features that are not finite.
+    """
+    count = len(features)
+    if count < LEAST:
+        raise UserError(
+            f"the unbiased estimator of CKA needs batches of {LEAST} images or more, not {count}; "
+            "raise --images or --batch"
+        )
+    flat = features.reshape(count, -1).double()
+    flat = flat - flat.mean(0)  # changes nothing but the rounding: centring takes a common vector out anyway
+    kernel = flat @ flat.T
+    if not bool(kernel.isfinite().all()):
+        raise BenchError("the features of a layer are not finite; check the start weights")
+    kernel.fill_diagonal_(0)
+    rows = kernel.sum(0)
+    centred = kernel - (rows[:, None] + rows) / (count - 2) + rows.sum() / ((count - 1) * (count - 2))
+    return centred.fill_diagonal_(0)
+
+
+class CkaSums:
+    """Sums of HSIC over batches: all that is kept, however many images there are.
+
+    Example:
+        >>> import torch
+        >>> features = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
+        >>> grams = Grams(tuple("abcdefgh"), ("block 0",), gram(features)[None])
+        >>> sums = CkaSums()
+        >>> sums.update(grams, grams)
+        >>> sums.value().round(12).tolist()
+        [[1.0]]
+    """
+
+    def __init__(self) -> None:
+        self.rows: tuple[str, ...] = ()
+        self.columns: tuple[str, ...] = ()
+        self.images = self.batches = 0
+        self._sums: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def update(self, first: Grams, second: Grams) -> None:
+        """Add a batch.
+
+        All pairs of layers are one product of the flattened Gram matrices: (layers, n n) times (n n, layers).
+
+        Raises:
+            IncompleteError: the two saw other images, or in another order.
+            BenchError: other layers than in the batch before.
+        """
+        require_same_images(first.images, second.images)
+        if self._sums is not None and (first.layers, second.layers) != (self.rows, self.columns):
+            raise BenchError("the layers changed between two batches; compare the same layers throughout")
+        self.rows, self.columns = first.layers, second.layers
+        count = len(first.images)
+        left, right = (grams.values.flatten(1) for grams in (first, second))
+        found = (left @ right.T, (left * left).sum(1), (right * right).sum(1))
+        hsic = [part.cpu() / (count * (count - 3)) for part in found]
+        old = self._sums or tuple(torch.zeros_like(part) for part in hsic)
+        self._sums = (old[0] + hsic[0], old[1] + hsic[1], old[2] + hsic[2])
+        self.images += count
+        self.batches += 1
+
+    def value(self) -> NDArray[np.float64]:
+        """CKA of each layer of the first (rows) and of the second (columns); an estimate can leave 0..1 a little.
+
+        Raises:
+            BenchError: no batch was seen, or a layer gives all images the same features.
+        """
+        if self._sums is None:
+            raise BenchError("CKA of no images at all")
+        cross, first, second = (np.asarray(part.numpy()) for part in self._sums)
+        for names, own in ((self.rows, first), (self.columns, second)):
+            if (own <= 0).any():
+                name = names[int(np.flatnonzero(own <= 0)[0])]
+                raise BenchError(
+                    f"layer {name} gives all images the same features as far as can be told from {self.images} images; "
+                    "its CKA is not defined: choose other layers with --at, or more images"
+                )
+        return np.asarray(cross / np.sqrt(first[:, None] * second[None]))
+
+
+def stack(images: tuple[str, ...], layers: Sequence[tuple[str, Tensor]]) -> Grams:
+    """The Gram matrices of a batch's layers, in their order."""
+    return Grams(images, tuple(name for name, _ in layers), torch.stack([value for _, value in layers]))

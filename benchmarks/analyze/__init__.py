@@ -1,0 +1,1 @@
+"""``bench analyze WHAT``: backbones, images and runs brought to the analyses."""
