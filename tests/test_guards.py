@@ -74,7 +74,7 @@ GUARDS = {
         "tests/classification/images/test_data.py::test_a_test_image_among_the_training_images_is_refused",
     ),
     "a CIFAR file cannot run code": Guard(
-        "classification/images/readers/cifar.py",
+        "engine/readers/cifar.py",
         "        if (module, name) not in _PLAIN:\n",
         "        if False:\n",
         "tests/classification/images/test_readers.py::test_a_cifar_file_cannot_run_code",

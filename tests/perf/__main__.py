@@ -59,7 +59,7 @@ def _bare_epoch() -> float:
     from torch.utils.data import DataLoader
 
     from backbones.create import create_backbone
-    from classification import digits_data
+    from engine.readers import digits as digits_data
 
     card_mean = (0.5, 0.5, 0.5)
     items = digits_data.DigitItems(digits_data.load(), "train", 32, card_mean, card_mean, shift=0.06)
