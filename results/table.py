@@ -38,6 +38,9 @@ CSV_COLUMNS = (
 )
 
 
+UNRANKED = "pretraining"
+"""The domain whose records are on no board: a pre-training loss compares with nothing (docs/decisions/0006)."""
+
 Key = tuple[str, str, str, str, str]
 """Task, protocol, tier, comparability key and primary metric: what rows of one board have in common."""
 
@@ -85,6 +88,8 @@ def build_table(found: Found) -> Table:
     groups: dict[Key, list[Record]] = defaultdict(list)
     unranked, warnings = [], list(found.faults)
     for folder, record in _newest_attempts(found, warnings):
+        if record.domain == UNRANKED:
+            continue
         if record.result is None or record.status != "complete":
             reason = f": {record.reason}" if record.reason else ""
             unranked.append(f"{folder}: {record.status}, {record.done} of {record.expected} items scored{reason}")

@@ -1,0 +1,37 @@
+"""Make a method of its parts: which class serves which architecture."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from pretraining.feed import Feed
+from pretraining.mae import Mae
+from pretraining.method import Method
+from pretraining.teacher import Teacher
+
+
+class Parts(NamedTuple):
+    """What a method is made of.
+
+    Attributes:
+        backbone: the timm model.
+        name: of the backbone.
+        fresh: whether it is random.
+        feed: of the input.
+        recipe: the method's.
+        teacher: where the method has one.
+    """
+
+    backbone: nn.Module
+    name: str
+    fresh: bool
+    feed: Feed
+    recipe: Any
+    teacher: Teacher | None
+
+
+def mae(parts: Parts) -> Method:
+    """MAE on a plain ViT or on Hiera."""
+    return Mae(parts.backbone, parts.feed, parts.recipe, parts.name, parts.fresh)
