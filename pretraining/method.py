@@ -30,11 +30,12 @@ class Method(BaseModel):
         feed: makes network input of a loader's batch, on the device.
     """
 
-    average: nn.Module | None = None
+    average: nn.Module | None
 
     def __init__(self, backbone: nn.Module, feed: nn.Module) -> None:
         super().__init__(data_preprocessor=feed)
         self.backbone = backbone
+        self.register_module("average", None)
         self.decay = 0.0
 
     @property

@@ -47,7 +47,23 @@ class MethodCard:
         return found
 
 
-_ALL = (MethodCard("mae", "masked autoencoder on plain ViTs and Hiera", "MaskedRecipe", "pretraining.setup:mae"),)
+_ALL = (
+    MethodCard("mae", "masked autoencoder (plain ViTs, Hiera)", "MaskedRecipe", "pretraining.setup:mae"),
+    MethodCard(
+        "mae_distill",
+        "D-MAE: MAE, and a teacher's attention to match (plain ViTs, Hiera)",
+        "DistillRecipe",
+        "pretraining.setup:mae_distill",
+        teacher=True,
+    ),
+    MethodCard(
+        "mae_distill_d2",
+        "D2-MAE: decoupled, an extra block matches the teacher (plain ViTs)",
+        "DecoupledRecipe",
+        "pretraining.setup:mae_distill_d2",
+        teacher=True,
+    ),
+)
 METHODS = {each.name: each for each in _ALL}
 
 

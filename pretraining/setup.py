@@ -8,6 +8,7 @@ from torch import nn
 
 from pretraining.feed import Feed
 from pretraining.mae import Mae
+from pretraining.mae_distill import MaeDistill, MaeDistillDecoupled
 from pretraining.method import Method
 from pretraining.teacher import Teacher
 
@@ -35,3 +36,15 @@ class Parts(NamedTuple):
 def mae(parts: Parts) -> Method:
     """MAE on a plain ViT or on Hiera."""
     return Mae(parts.backbone, parts.feed, parts.recipe, parts.name, parts.fresh)
+
+
+def mae_distill(parts: Parts) -> Method:
+    """D-MAE on a plain ViT or on Hiera."""
+    assert parts.teacher is not None, "the command line asks for one"
+    return MaeDistill(parts.backbone, parts.feed, parts.recipe, parts.name, parts.fresh, parts.teacher)
+
+
+def mae_distill_d2(parts: Parts) -> Method:
+    """D2-MAE on a plain ViT."""
+    assert parts.teacher is not None, "the command line asks for one"
+    return MaeDistillDecoupled(parts.backbone, parts.feed, parts.recipe, parts.name, parts.fresh, parts.teacher)
