@@ -53,7 +53,7 @@ class Mae(Method):
     def losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         """``loss_masked``, the mean squared error over masked patches, and ``loss_visible`` where it is weighed in."""
         patches, masking = self.divide(images, seeds)
-        return self.reconstruction(self.encode(patches, masking), patches, masking)
+        return self.reconstruction(self.encode(images, patches, masking), patches, masking)
 
     def divide(self, images: Tensor, seeds: Tensor) -> tuple[Tensor, Masking]:
         """All patches of the images, (N, patches, pixels), and the masking of each."""
@@ -77,7 +77,7 @@ class Mae(Method):
     def pictures(self, images: Tensor, seeds: Tensor) -> Pictures:
         """Images, what of them is visible (the rest mid-grey), and the reconstruction with the visible put in."""
         patches, masking = self.divide(images, seeds)
-        predicted = self.decoder(self.encode(patches, masking), masking).float()
+        predicted = self.decoder(self.encode(images, patches, masking), masking).float()
         target = take(patches, masking.hidden)
         if self.recipe.norm_pix:
             variance, mean = torch.var_mean(target, dim=-1, keepdim=True)
@@ -89,7 +89,7 @@ class Mae(Method):
         )
         return Pictures(images, masked, whole)
 
-    def encode(self, patches: Tensor, masking: Masking) -> Tensor:
+    def encode(self, images: Tensor, patches: Tensor, masking: Masking) -> Tensor:
         """The tokens that are reconstructed from, after the encoder's norm."""
         tokens: Tensor = self.backbone.norm(self.backbone.blocks(embed(self.backbone, patches, masking)))
         return tokens

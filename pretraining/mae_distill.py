@@ -127,7 +127,7 @@ class MaeDistillDecoupled(MaeDistill):
         tapped = Tapped(top, {self.logit_pairs[0][0]: self.extra_block(top)}, {})
         return found | self.match(tapped, goal)
 
-    def encode(self, patches: Tensor, masking: Masking) -> Tensor:
+    def encode(self, images: Tensor, patches: Tensor, masking: Masking) -> Tensor:
         """The middle block's output, normed."""
         tokens: Tensor = self.backbone.norm(self._middle(patches, masking))
         return tokens

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from timm.models.hiera import Hiera
 from torch import nn
 
 from pretraining.feed import Feed
+from pretraining.hiera import HieraMae, HieraMaeDistill
 from pretraining.mae import Mae
 from pretraining.mae_distill import MaeDistill, MaeDistillDecoupled
 from pretraining.method import Method
@@ -35,12 +37,16 @@ class Parts(NamedTuple):
 
 def mae(parts: Parts) -> Method:
     """MAE on a plain ViT or on Hiera."""
+    if isinstance(parts.backbone, Hiera):
+        return HieraMae(parts.backbone, parts.feed, parts.recipe, parts.name)
     return Mae(parts.backbone, parts.feed, parts.recipe, parts.name, parts.fresh)
 
 
 def mae_distill(parts: Parts) -> Method:
     """D-MAE on a plain ViT or on Hiera."""
     assert parts.teacher is not None, "the command line asks for one"
+    if isinstance(parts.backbone, Hiera):
+        return HieraMaeDistill(parts.backbone, parts.feed, parts.recipe, parts.name, parts.teacher)
     return MaeDistill(parts.backbone, parts.feed, parts.recipe, parts.name, parts.fresh, parts.teacher)
 
 

@@ -36,7 +36,7 @@ def test_raw_targets_and_visible_loss() -> None:
     assert found["loss_masked"] == pytest.approx(plain["loss_masked"], rel=1e-5)
     masking = mask(seeds, 16, 4)
     patches = patchify(images, (8, 8))
-    predicted = both.decoder(both.encode(patches, masking), masking, everything=True)[:, :4]
+    predicted = both.decoder(both.encode(images, patches, masking), masking, everything=True)[:, :4]
     expected = ((predicted - normalised(take(patches, masking.seen))) ** 2).mean()
     assert found["loss_visible"] == pytest.approx(0.5 * float(expected.detach()), rel=1e-5)
 
@@ -47,8 +47,8 @@ def test_encoder_sees_visible_patches_only() -> None:
     masking = mask(seeds, 16, 4)
     patches = patchify(images, (8, 8))
     changed = put_back(torch.cat([take(patches, masking.seen), torch.randn(3, 12, 192)], dim=1), masking.order)
-    assert torch.equal(mae.encode(patches, masking), mae.encode(changed, masking))
-    assert mae.encode(patches, masking).shape == (3, 5, 64)
+    assert torch.equal(mae.encode(images, patches, masking), mae.encode(images, changed, masking))
+    assert mae.encode(images, patches, masking).shape == (3, 5, 64)
 
 
 def test_masks_are_a_function_of_the_item_alone() -> None:
