@@ -54,7 +54,7 @@ class HieraMae(Mae):
         ends = backbone.stage_ends
         self.taken = [end + 1 for end in (*ends[: backbone.q_pool], ends[-1])]
         width = backbone.blocks[-1].dim_out
-        heads = []
+        heads: list[nn.Module] = []
         for block in self.taken[:-1]:
             kernel = backbone.mask_unit_size[0] // int(backbone.q_stride[0]) ** len(heads) // side
             heads.append(nn.Conv2d(backbone.blocks[block - 1].dim_out, width, kernel, kernel))

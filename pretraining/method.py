@@ -30,6 +30,7 @@ class Method(BaseModel):
         feed: makes network input of a loader's batch, on the device.
     """
 
+    backbone: Any
     average: nn.Module | None
 
     def __init__(self, backbone: nn.Module, feed: nn.Module) -> None:

@@ -63,6 +63,25 @@ _ALL = (
         "pretraining.setup:mae_distill_d2",
         teacher=True,
     ),
+    MethodCard(
+        "mae_cifar",
+        "Tan's MAE for CIFAR: learned positions, a discounted loss on visible patches (vit_cifar)",
+        "MaskedRecipe",
+        "pretraining.setup:mae",
+    ),
+    MethodCard(
+        "simmim", "SimMIM: masked 32-px units, raw pixels, L1 (Swin)", "SimmimRecipe", "pretraining.setup:simmim"
+    ),
+    MethodCard(
+        "simmim_d2",
+        "SimMIM with decoupled distillation (Swin)",
+        "SimmimDistillRecipe",
+        "pretraining.setup:simmim_d2",
+        teacher=True,
+    ),
+    MethodCard(
+        "mocov3", "MoCo-v3: two crops, contrastive (plain ViTs)", "MocoRecipe", "pretraining.setup:mocov3", views=2
+    ),
 )
 METHODS = {each.name: each for each in _ALL}
 

@@ -12,6 +12,8 @@ from pretraining.hiera import HieraMae, HieraMaeDistill
 from pretraining.mae import Mae
 from pretraining.mae_distill import MaeDistill, MaeDistillDecoupled
 from pretraining.method import Method
+from pretraining.mocov3 import MocoV3
+from pretraining.simmim import Simmim, SimmimDistill
 from pretraining.teacher import Teacher
 
 
@@ -54,3 +56,19 @@ def mae_distill_d2(parts: Parts) -> Method:
     """D2-MAE on a plain ViT."""
     assert parts.teacher is not None, "the command line asks for one"
     return MaeDistillDecoupled(parts.backbone, parts.feed, parts.recipe, parts.name, parts.fresh, parts.teacher)
+
+
+def simmim(parts: Parts) -> Method:
+    """SimMIM on Swin."""
+    return Simmim(parts.backbone, parts.feed, parts.recipe, parts.name)
+
+
+def simmim_d2(parts: Parts) -> Method:
+    """SimMIM with decoupled distillation on Swin."""
+    assert parts.teacher is not None, "the command line asks for one"
+    return SimmimDistill(parts.backbone, parts.feed, parts.recipe, parts.name, parts.teacher)
+
+
+def mocov3(parts: Parts) -> Method:
+    """MoCo-v3 on a plain ViT."""
+    return MocoV3(parts.backbone, parts.feed, parts.recipe, parts.name, parts.fresh)
