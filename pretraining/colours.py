@@ -76,7 +76,7 @@ def hue(images: Tensor, turn: Tensor) -> Tensor:
     """Turn the hue by a share of the circle (N, 1, 1, 1)."""
     top, bottom = images.amax(1, keepdim=True), images.amin(1, keepdim=True)
     span = top - bottom
-    red, green, blue = images.split(1, dim=1)
+    red, green, blue = images.chunk(3, dim=1)
     safe = torch.where(span > 0, span, torch.ones_like(span))
     angle = torch.where(top == red, (green - blue) / safe % 6, (red - green) / safe + 4)
     angle = torch.where((top == green) & (top != red), (blue - red) / safe + 2, angle)

@@ -75,8 +75,10 @@ class Feed(BaseDataPreprocessor):
 
     def normalised(self, images: Tensor) -> Tensor:
         """Pixels in 0..255 as input."""
-        return (images - self.mean) * self.scale
+        found: Tensor = (images - self.mean) * self.scale
+        return found
 
     def shown(self, images: Tensor) -> Tensor:
         """Input as pixels, uint8."""
-        return (images / self.scale + self.mean).round().clamp(0, 255).to(torch.uint8)
+        found: Tensor = (images / self.scale + self.mean).round().clamp(0, 255).to(torch.uint8)
+        return found

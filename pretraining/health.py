@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -48,7 +47,7 @@ class HealthCheck:
         training, device = encoder.training, self.feed.mean.device
         encoder.eval()
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            parts = [pooled(encoder, self.feed.normalised(part.to(device))) for part in self._pixels.split(BATCH)]
+            parts = [pooled(encoder, self.feed.normalised(part.to(device))) for part in _batches(self._pixels)]
         encoder.train(training)
         queries = self.recipe.queries
         features = torch.cat(parts).float().cpu()
@@ -75,6 +74,5 @@ def vote(bank: Tensor, labels: Tensor, queries: Tensor, k: int, temperature: flo
     return heap.scatter_add_(1, labels[places], weights).argmax(1)
 
 
-def labelled(pools: Sequence[Pool]) -> Pool | None:
-    """The first of the pools that has labels."""
-    return next((pool for pool in pools if pool.labels is not None), None)
+def _batches(values: Tensor) -> list[Tensor]:
+    return [values[start : start + BATCH] for start in range(0, len(values), BATCH)]

@@ -44,18 +44,24 @@ def write_curves(rows: Sequence[dict[str, float | None]], unit: str, path: Path)
     figure = Figure(figsize=(7, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    steps = [row["step"] for row in rows]
     for name in [name for name in rows[0] if name.startswith("loss")]:
-        axes.plot(steps, [row[name] for row in rows], label=name)
+        axes.plot(*_points(rows, name), label=name)
     axes.set_xlabel(unit)
     axes.set_ylabel("loss")
     axes.legend(loc="upper right")
-    checked = [(row["step"], row["knn"]) for row in rows if row["knn"] is not None]
-    if checked:
+    steps, shares = _points(rows, "knn")
+    if steps:
         other = axes.twinx()
-        other.plot(*zip(*checked, strict=True), "k.--", label="k-NN, %")
+        other.plot(steps, shares, "k.--", label="k-NN, %")
         other.set_ylabel("k-NN on training images, %")
         other.set_ylim(0, 100)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_writer(path) as file:
         figure.savefig(file, format="png", dpi=120)
+
+
+def _points(rows: Sequence[dict[str, float | None]], name: str) -> tuple[list[float], list[float]]:
+    """Steps and values, where there are any."""
+    points = [(row["step"], row[name]) for row in rows]
+    whole = [(step, value) for step, value in points if step is not None and value is not None]
+    return [step for step, _ in whole], [value for _, value in whole]

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torchvision.datasets import CIFAR10, CIFAR100
+from torchvision.datasets.utils import check_integrity
 
 from engine.readers import digits as digit_reader
 from engine.readers.cifar import read_batches
@@ -87,12 +89,12 @@ def photos(root: Path) -> Pool:
 
 def cifar10(root: Path) -> Pool:
     """All 50,000 training images of CIFAR-10 (fine-tuning's val images among them, without their labels)."""
-    return _cifar(root / "cifar-10-batches-py", [f"data_batch_{number}" for number in range(1, 6)], "labels")
+    return _cifar(root, CIFAR10, "labels")
 
 
 def cifar100(root: Path) -> Pool:
     """All 50,000 training images of CIFAR-100 (fine-tuning's val images among them, without their labels)."""
-    return _cifar(root / "cifar-100-python", ["train"], "fine_labels")
+    return _cifar(root, CIFAR100, "fine_labels")
 
 
 def imagenet(root: Path) -> Pool:
@@ -109,9 +111,12 @@ def folder(root: Path) -> Pool:
     return _of_files(home, list(_files(home)), None)
 
 
-def _cifar(home: Path, files: list[str], key: str) -> Pool:
-    batch = read_batches(_require_folder(home), files, key)
-    return Pool(_digest(batch.images), batch.images, labels=batch.labels)
+def _cifar(root: Path, official: type[CIFAR10], key: str) -> Pool:
+    home = _require_folder(root / official.base_folder)
+    batch = read_batches(home, [name for name, _ in official.train_list], key)
+    strange = [name for name, md5 in official.train_list if not check_integrity(home / name, md5)]
+    departures = (f"not the official files, by their MD5: {', '.join(strange)}",) if strange else ()
+    return Pool(_digest(batch.images), batch.images, labels=batch.labels, departures=departures)
 
 
 def _tiles(photograph: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.output import columns, write
-from tests.perf import finetune, probe, slide, tracking
+from tests.perf import finetune, pretrain, probe, slide, tracking
 from tests.perf.line import Line
 
 
@@ -81,6 +81,7 @@ SUITES: tuple[Callable[[], list[Line]], ...] = (
     command_line,
     lambda: [training()],
     finetune.suite,
+    pretrain.suite,
     probe.suite,
     slide.suite,
     tracking.suite,
