@@ -14,6 +14,7 @@ from backbones.registry import get_card
 from backbones.weights import Start, locate_weights
 from foundation.errors import UserError
 from foundation.files import sha256_file
+from pretraining.packed import pack
 
 
 class TeacherFile(NamedTuple):
@@ -87,13 +88,17 @@ class Teacher:
         ratio = [own / other for own, other in zip(std, card.std, strict=True)]
         offset = [(own - other) / each for own, other, each in zip(mean, card.mean, card.std, strict=True)]
         self._ratio, self._offset = (torch.tensor(value).reshape(3, 1, 1) for value in (ratio, offset))
+        self._packed = False
         self._same = tuple(mean) == tuple(card.mean) and tuple(std) == tuple(card.std)
 
     def to(self, device: torch.device) -> nn.Module:
-        """The model on a device; moved once."""
+        """The model on a device; moved once, and packed for a CPU."""
         if next(self.model.parameters()).device != device:
             self.model.to(device)
             self._ratio, self._offset = self._ratio.to(device), self._offset.to(device)
+        if device.type == "cpu" and not self._packed:
+            pack(self.model)
+            self._packed = True
         return self.model
 
     def input(self, images: Tensor) -> Tensor:

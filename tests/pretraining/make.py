@@ -51,7 +51,7 @@ def teacher_of(backbone: str = "vit_nano", size: int = 32, seed: int = 7, **argu
     made.model = create_backbone(backbone, checkpoint="random", img_size=size, num_classes=0, **arguments).model
     made.model.eval().requires_grad_(False)
     made._ratio = made._offset = torch.zeros(3, 1, 1)
-    made._same = True
+    made._same, made._packed = True, False
     return made
 
 

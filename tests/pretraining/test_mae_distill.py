@@ -10,6 +10,7 @@ from torch import Tensor
 
 from foundation.errors import ConfigError, UserError
 from pretraining.distill import align
+from pretraining.packed import PackedLinear, pack
 from pretraining.patches import mask
 from pretraining.vit import embed, run_blocks
 from tests.pretraining import naive
@@ -126,6 +127,23 @@ def test_other_normalisation_of_the_teacher() -> None:
     teacher._same, teacher._ratio, teacher._offset = False, own / std, (own - mean) / std
     pixels = torch.rand(2, 3, 4, 4)
     torch.testing.assert_close(teacher.input((pixels - own) / own), (pixels - mean) / std, rtol=1e-5, atol=1e-5)
+
+
+def test_packed_products_are_the_same() -> None:
+    """On a CPU without gradients; 1e-5. With gradients or in bf16 the ordinary product is taken."""
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(48, 96)
+    model = torch.nn.Sequential(linear)
+    pack(model)
+    assert isinstance(model[0], PackedLinear), "this build of torch has oneDNN"
+    values = torch.randn(3, 5, 48)
+    with torch.no_grad():
+        for part in (values, values[:1], values[0]):
+            torch.testing.assert_close(model(part), linear(part), rtol=1e-5, atol=1e-5)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert model(values).dtype == torch.bfloat16
+    assert torch.equal(model(values), linear(values))
+    assert model[0].weight is linear.weight
 
 
 def grads(model: Any, loss: Tensor) -> list[float]:
