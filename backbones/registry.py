@@ -1,7 +1,8 @@
-"""The backbone registry: our cards, installed plug-ins, and any ``timm/<name>``. Imports torch only for timm's."""
+"""The backbone registry: our cards, the user's own, plug-ins, any ``timm/<name>``. Imports torch only for timm's."""
 
 from __future__ import annotations
 
+from backbones import user_cards
 from backbones.card import BackboneCard, Weights
 from foundation.errors import UnknownNameError
 from foundation.registry import Registry
@@ -31,6 +32,8 @@ _CARDS = {
 for _module, _names in _CARDS.items():
     for _name in _names.split():
         BACKBONES.add(_name, f"backbones.cards.{_module}:{_name.upper()}")
+for _name in user_cards.names():
+    BACKBONES.add(_name, f"backbones.user_cards:{_name}", origin=f"you ({user_cards.card_path(_name)})")
 
 
 def get_card(name: str) -> BackboneCard:

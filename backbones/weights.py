@@ -15,6 +15,9 @@ from foundation.errors import CheckpointError
 RANDOM = "random"
 """What ``--checkpoint`` says when random initialisation is meant although the card has weights."""
 
+EXPORT = "encoder.pth"
+"""The encoder in a pre-training run's folder; it is there when the run is complete."""
+
 ENDINGS = (".pth.tar", ".pth", ".pt", ".safetensors", ".bin")
 """Endings that a weight file in ``$BENCH_WEIGHTS`` may have when it is called by its card's name."""
 
@@ -32,7 +35,8 @@ def locate_weights(card: BackboneCard, checkpoint: str | None) -> Start:
 
     Args:
         card: the backbone's card.
-        checkpoint: what the user gave: a file, ``"random"``, or nothing (then the card decides).
+        checkpoint: what the user gave: a file, the folder of a complete pre-training run, ``"random"``, or nothing
+            (then the card decides).
 
     Raises:
         CheckpointError: the file is missing, or the card's weights cannot be had; never random instead.
@@ -60,11 +64,16 @@ def require_file(path: Path) -> Path:
         CheckpointError: nothing there, a folder, a device or pipe, or a place that may not be looked into.
     """
     try:
+        if (path / EXPORT).is_file():
+            return path / EXPORT
         folder, file, there = path.is_dir(), path.is_file(), path.exists()
     except (OSError, RuntimeError) as error:  # no right to the folder, a name too long, a loop of links
         raise CheckpointError(f"the checkpoint {path} cannot be looked at ({error}); mend the path") from error
     if folder:
-        raise CheckpointError(f"the checkpoint {path} is a folder; name the weight file in it")
+        raise CheckpointError(
+            f"the checkpoint {path} is a folder; name the weight file in it (of a pre-training run the folder does, "
+            f"once it is complete and has its {EXPORT})"
+        )
     if there and not file:
         raise CheckpointError(f"{path} is no file but a device or pipe; name a weight file")
     if not file:

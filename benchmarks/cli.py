@@ -21,7 +21,9 @@ Handler = Callable[[argparse.Namespace], int]
 
 VERBS = {
     "run": ("train and evaluate a backbone on a task", "bench run digits --backbone vit_nano"),
-    "list": ("what there is: tasks, backbones, protocols, runs", "bench list tasks"),
+    "pretrain": ("make a backbone without labels", "bench pretrain mae --backbone vit_nano --data digits"),
+    "add": ("keep a pre-trained backbone under a name", "bench add backbone my_mae --from runs/pretrain/RUN"),
+    "list": ("what there is: tasks, backbones, protocols, pre-training methods, runs", "bench list tasks"),
     "show": ("one backbone, task or run in full", "bench show backbone vit_nano"),
     "table": ("leaderboard of the runs found, as text or a page", "bench table --runs runs --html page"),
     "compare": ("two backbones or runs: difference, interval, p, which items part", "bench compare vit_nano vit_pico"),
@@ -153,8 +155,43 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     _out_and_device(parser)
 
 
+def _pretrain_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("method", metavar="METHOD", help="see: bench list pretraining")
+    parser.add_argument("--backbone", required=True, help="registry name or timm/<name>; starts random")
+    parser.add_argument(
+        "--data", required=True, metavar="NAME", help="digits, photos, cifar10, cifar100, imagenet, folder"
+    )
+    parser.add_argument("--teacher", metavar="NAME", help="for methods that distil: registry name or timm/<name>")
+    parser.add_argument("--teacher-checkpoint", metavar="PATH", help="its weights, or a pre-training run")
+    parser.add_argument("--checkpoint", default="random", help="weights to go on from; default: random")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="one run each")
+    parser.add_argument("--tier", choices=("smoke", "short", "full"), default="full")
+    parser.add_argument(
+        "--set", dest="overrides", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="change the method's configuration, e.g. mask_ratio=0.6",
+    )  # fmt: skip
+    parser.add_argument(
+        "--health", metavar="NAME", help="labelled set for the k-NN check; default: the data's own labels"
+    )
+    parser.add_argument("--skip-bad", action="store_true", help="leave out and count images that cannot be decoded")
+    _data_root(parser)
+    parser.add_argument("--subset", action="store_true", help="run on data that are not the official set whole")
+    parser.add_argument("--allow-partial", action="store_true", help="accept a checkpoint that fills only part")
+    parser.add_argument("--fresh", action="store_true", help="run anew although a record exists")
+    _out_and_device(parser)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("noun", choices=("backbone",))
+    parser.add_argument("name", metavar="NAME", help="what to call it: small letters, digits, _")
+    parser.add_argument(
+        "--from", dest="run", type=Path, required=True, metavar="RUN", help="folder of a pre-training run"
+    )
+    parser.add_argument("--replace", action="store_true", help="over a card of that name that was added before")
+
+
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("noun", choices=("tasks", "backbones", "protocols", "runs"))
+    parser.add_argument("noun", choices=("tasks", "backbones", "protocols", "pretraining", "runs"))
     _runs(parser)
 
 
@@ -349,6 +386,8 @@ def _runs(parser: argparse.ArgumentParser) -> None:
 
 _ARGUMENTS = {
     "run": _run_arguments,
+    "pretrain": _pretrain_arguments,
+    "add": _add_arguments,
     "list": _list_arguments,
     "show": _show_arguments,
     "table": _table_arguments,

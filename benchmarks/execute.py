@@ -25,9 +25,9 @@ ITEMS_FILE = "items.csv"
 
 @dataclass(frozen=True)
 class Asked:
-    """One cell as the user asked for it."""
+    """One cell as the user asked for it; ``task``: a name of the registry, or a task that is in none."""
 
-    task: str
+    task: str | Task
     backbone: str
     protocol: str | None = None
     checkpoint: str | None = None
@@ -74,7 +74,7 @@ def run_cell(asked: Asked) -> Cell:
     require_writable(asked.out)
     start_processes()
     name = f"{asked.backbone.replace('/', '_')}-{resolved.request.protocol}-{asked.tier}-seed{asked.seed}"
-    stem = f"{asked.task}/{name}-{resolved.identity.run_id}"
+    stem = f"{resolved.task.name}/{name}-{resolved.identity.run_id}"
     folder, done = agree(lambda: _choose_folder(asked, stem))
     if done is not None:
         return Cell(folder, done, True)
@@ -89,7 +89,7 @@ def run_cell(asked: Asked) -> Cell:
 
 def _resolve(asked: Asked) -> _Resolved:
     """Everything that can be wrong with the request is found here, before anything is written."""
-    task = TASKS.get(asked.task)
+    task = asked.task if isinstance(asked.task, Task) else TASKS.get(asked.task)
     card = get_card(asked.backbone)
     protocol = asked.protocol or task.protocols[0]
     if protocol not in task.protocols:

@@ -1,4 +1,4 @@
-"""What there is, as data: tasks, backbones, protocols, runs. Imports no torch."""
+"""What there is, as data: tasks, backbones, protocols, pre-training methods, runs. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from backbones.registry import BACKBONES, get_card
 from benchmarks.tasks import TASKS
 from foundation.registry import Entry, Registry
+from pretraining.methods import METHODS
 
 Rows = list[dict[str, Any]]
 
@@ -50,6 +51,14 @@ def list_protocols() -> Rows:
         for row in list_tasks()
         if row["error"] is None
         for position, protocol in enumerate(row["protocols"])
+    ]
+
+
+def list_pretraining() -> Rows:
+    """One row a method of pre-training."""
+    return [
+        {"name": card.name, "teacher": card.teacher, "summary": card.summary, "error": None}
+        for card in METHODS.values()
     ]
 
 

@@ -26,7 +26,7 @@ class DigitsTask(Task):
 
     def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
         """Load the data that scikit-learn ships (``root`` is not used)."""
-        from classification import digits_data
+        from engine.readers import digits as digits_data
 
         digits = digits_data.load()
         splits = {name: len(members) for name, members in digits.splits.items()}
@@ -49,9 +49,9 @@ class DigitsTask(Task):
 
     def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
         """Train and test in ``out``."""
-        from classification import digits_data
         from classification.finetune import Splits
         from classification.protocols import SCHEMAS, carry_out
+        from engine.readers import digits as digits_data
 
         recipe = SCHEMAS[request.protocol].model_validate({**plan.config["recipe"], **plan.neutral})
         digits = digits_data.load()
@@ -66,7 +66,7 @@ class DigitsTask(Task):
 
     def images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
         """The digits as every protocol tests them (``root`` is not used)."""
-        from classification import digits_data
+        from engine.readers import digits as digits_data
 
         digits = digits_data.load()
         require_split(self.name, split, digits.splits)

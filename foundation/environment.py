@@ -22,9 +22,10 @@ class Variable(NamedTuple):
 DATA = Variable("BENCH_DATA", "where data sets live when --data-root is not given (default: data/)")
 WEIGHTS = Variable("BENCH_WEIGHTS", "where weight files that are fetched by hand live (default: cache folder)")
 CACHE = Variable("BENCH_CACHE", "where caches live (default: the user's cache folder)")
+CARDS = Variable("BENCH_CARDS", "where cards that bench add made live (default: cache folder)")
 SHARED_DATA = Variable("BENCH_SHARED_DATA", "real data that some tests use (default: ../shared/data)")
 
-VARIABLES = (DATA, WEIGHTS, CACHE, SHARED_DATA)
+VARIABLES = (DATA, WEIGHTS, CACHE, CARDS, SHARED_DATA)
 
 
 def cache_dir() -> Path:
@@ -36,6 +37,11 @@ def cache_dir() -> Path:
 def weights_dir() -> Path:
     """The folder for weight files that a user fetches by hand."""
     return WEIGHTS.path() or cache_dir() / "weights"
+
+
+def cards_dir() -> Path:
+    """The folder for cards that a user has added."""
+    return CARDS.path() or cache_dir() / "cards"
 
 
 def data_root(option: Path | None = None) -> Path:

@@ -1,1 +1,1 @@
-"""How a backbone is made: MAE, distilled MAE (D-MAE, D2-MAE), MoCo-v3, SimMIM."""
+"""How a backbone is made: masked autoencoding, with a teacher or without, SimMIM, MoCo-v3."""

@@ -20,6 +20,9 @@ from results.ranking import Run, stand
 from results.record import Interval, Metric, Record
 from results.store import Found
 
+UNRANKED = "pretraining"
+"""The domain whose records are on no board: a pre-training loss compares with nothing (docs/decisions/0006)."""
+
 Key = tuple[str, str, str, str, str]
 """Task, protocol, tier, comparability key and primary metric: what rows of one board have in common."""
 
@@ -123,6 +126,8 @@ def build_table(
     groups: dict[Key, list[Run]] = defaultdict(list)
     unranked, warnings = [], list(found.faults)
     for folder, record in _newest_attempts([run for run in found.records if wanted(run[1])], warnings):
+        if record.domain == UNRANKED:
+            continue
         if record.result is None or record.status != "complete":
             reason = f": {record.reason}" if record.reason else ""
             what = f"{record.status}, {record.done} of {record.expected} items scored{reason}"

@@ -25,7 +25,7 @@ Bench = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(autouse=True)
 def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees the user's data, weights or caches."""
-    for name in ("BENCH_DATA", "BENCH_WEIGHTS"):
+    for name in ("BENCH_DATA", "BENCH_WEIGHTS", "BENCH_CARDS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 

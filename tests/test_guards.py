@@ -74,7 +74,7 @@ GUARDS = {
         "tests/classification/images/test_data.py::test_a_test_image_among_the_training_images_is_refused",
     ),
     "a CIFAR file cannot run code": Guard(
-        "classification/images/readers/cifar.py",
+        "engine/readers/cifar.py",
         "        if (module, name) not in _PLAIN:\n",
         "        if False:\n",
         "tests/classification/images/test_readers.py::test_a_cifar_file_cannot_run_code",
@@ -216,6 +216,36 @@ GUARDS = {
         '            raise DataError(f"{path} is missing: sequence {video.name} was not tracked")\n',
         "            continue\n",
         "tests/tracking/test_tracker.py::test_finished_sequences_are_not_tracked_again",
+    ),
+    "a pre-training loss is on no board": Guard(
+        "results/table.py",
+        "        if record.domain == UNRANKED:\n            continue\n",
+        "",
+        "tests/results/test_table.py::test_a_pre_training_is_on_no_board",
+    ),
+    "an exported encoder loads whole": Guard(
+        "pretraining/export.py",
+        "    if report is None or not report.whole or report.resized:\n",
+        "    if False:\n",
+        "tests/pretraining/test_export.py::test_an_encoder_of_another_size_is_no_outcome",
+    ),
+    "a teacher is of the student's size": Guard(
+        "pretraining/teacher.py",
+        "        if made.report is not None and made.report.resized:\n",
+        "        if False:\n",
+        "tests/pretraining/test_bad_input.py::test_a_teacher_of_another_size",
+    ),
+    "a teacher sees the student's patches": Guard(
+        "pretraining/mae_distill.py",
+        "    if own.patch != other.patch or own.grid != other.grid:\n",
+        "    if False:\n",
+        "tests/pretraining/test_mae_distill.py::test_a_teacher_that_does_not_fit_is_a_sentence",
+    ),
+    "an unreadable image stops a pre-training": Guard(
+        "pretraining/items.py",
+        "                if not self.skip_bad:\n",
+        "                if False:\n",
+        "tests/pretraining/test_bad_input.py::test_a_corrupt_image_stops_the_run_by_name",
     ),
     "a checkpoint is loaded as plain tensors": Guard(
         "engine/checkpoints.py",

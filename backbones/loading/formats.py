@@ -19,9 +19,10 @@ _TRUNKS = ("base_encoder.", "backbone.", "model.", "encoder.", *_WRAPPERS)
 _SIBLINGS = (
     (re.compile(r"tch_model\."), "the frozen teacher of a distillation"),
     (re.compile(r"(\w*_)?adapter\w*\."), "adapter of a distillation, used in pre-training only"),
-    (re.compile(r"ema_model\."), "a running average kept beside the model"),
+    (re.compile(r"(ema_model|average)\."), "a running average kept beside the model"),
     (re.compile(r"momentum_encoder\."), "MoCo's momentum encoder"),
-    (re.compile(r"predictor\."), "MoCo's predictor"),
+    (re.compile(r"(predictor|projector|momentum_projector)\."), "head of MoCo's"),
+    (re.compile(r"extra_block\."), "block of the decoupled distillation that has queries and keys only"),
     (re.compile(r"box_head\."), "the tracker's box head"),
     (re.compile(r"(decode_head|auxiliary_head|neck|data_preprocessor)\."), "not of the backbone"),
 )

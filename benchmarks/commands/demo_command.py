@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.commands.run_command import as_data, line
 from benchmarks.execute import Asked, Cell, run_cell
 from benchmarks.output import write, write_json
+from engine.task import Task
 from foundation.environment import data_root
 from foundation.files import write_atomic
+from pretraining.task import Pretraining
 from results.page.write import write_page
 from results.render.csv import to_csv
 from results.render.markdown import to_markdown
@@ -26,9 +29,14 @@ CELLS = (
 )
 
 
+FEW_LABELS = 0.1
+"""Share of the digits' training labels that the two of the pre-training's line fine-tune on."""
+
+
 def main(options: Namespace) -> int:
     """Run the cells, write table and page beside them, and the table on the screen."""
     cells = [demo_cell(*cell, options) for cell in CELLS]
+    cells += pretraining_cells(options)
     if options.json:
         write_json([as_data(cell) for cell in cells])
         return 0
@@ -46,8 +54,21 @@ def main(options: Namespace) -> int:
     return 0
 
 
-def demo_cell(task: str, backbone: str, protocol: str, options: Namespace) -> Cell:
-    """One cell of the demo."""
+def pretraining_cells(options: Namespace) -> list[Cell]:
+    """``vit_nano`` fine-tuned on a tenth of the digits' labels: from scratch, and pre-trained on the training images.
+
+    The pre-training sees no label, and neither val nor test images; fine-tuning is the same for both.
+    """
+    made = demo_cell(Pretraining("mae", "digits"), "vit_nano", None, options, tier="short")
+    starts = (None, str(made.folder))
+    return [
+        demo_cell("digits", "vit_nano", "finetune", options, checkpoint=start, data_scale=FEW_LABELS)
+        for start in starts
+    ]
+
+
+def demo_cell(task: str | Task, backbone: str, protocol: str | None, options: Namespace, **settings: Any) -> Cell:
+    """One cell of the demo; ``settings`` are those of ``Asked``."""
     return run_cell(
         Asked(
             task=task,
@@ -58,5 +79,6 @@ def demo_cell(task: str, backbone: str, protocol: str, options: Namespace) -> Ce
             device=options.device,
             fresh=options.fresh,
             command=tuple(options.command_line),
+            **settings,
         )
     )

@@ -1,4 +1,4 @@
-"""``bench list tasks|backbones|protocols|runs``."""
+"""``bench list tasks|backbones|protocols|pretraining|runs``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def main(options: Namespace) -> int:
             "tasks": listing.list_tasks,
             "backbones": listing.list_backbones,
             "protocols": listing.list_protocols,
+            "pretraining": listing.list_pretraining,
         }[options.noun]()
     if options.json:
         write_json(rows)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from classification.images.decode import open_rgb
+from engine.readers.decode import open_rgb
 from foundation.errors import DataError
 
 SPLIT_NAME = "bench-split-1"

@@ -10,6 +10,9 @@ from engine.task import MetricSpec
 TOP1, MEAN, TOP5 = (MetricSpec(name, "%", True) for name in ("top1", "mean_per_class", "top5"))
 
 
+_COMMON = ("finetune", "linear", "linear_sgd", "lowshot", "knn")
+
+
 @dataclass(frozen=True)
 class ImageSet:
     """What is known of a set before it is read.
@@ -36,7 +39,7 @@ class ImageSet:
     expected: Mapping[str, int] = field(default_factory=dict)
     classes: int | None = None
     metrics: tuple[MetricSpec, ...] = (TOP1, MEAN)
-    protocols: tuple[str, ...] = ("finetune", "linear", "linear_sgd", "lowshot", "knn")
+    protocols: tuple[str, ...] = _COMMON
     val_share: float = 0.1
     download: str | None = None
 
@@ -50,6 +53,7 @@ _ALL = (
         official={"train": 50_000, "test": 10_000},
         expected={"train": 45_000, "val": 5_000, "test": 10_000},
         classes=10,
+        protocols=(*_COMMON, "finetune_tan"),
         download="CIFAR10",
     ),
     ImageSet(
@@ -60,6 +64,7 @@ _ALL = (
         official={"train": 50_000, "test": 10_000},
         expected={"train": 45_000, "val": 5_000, "test": 10_000},
         classes=100,
+        protocols=(*_COMMON, "finetune_tan"),
         download="CIFAR100",
     ),
     ImageSet(

@@ -8,10 +8,10 @@ from typing import Any
 
 from backbones.registry import get_card
 from backbones.weights import locate_weights
-from classification import digits_data
 from classification.digits import DIGITS
 from classification.frozen import Frozen, freeze
 from classification.recipe import FrozenRecipe
+from engine.readers import digits as digits_data
 from engine.task import Plan, Request
 
 

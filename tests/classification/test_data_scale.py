@@ -13,8 +13,8 @@ import pytest
 from benchmarks.cli import main
 from classification import cache
 from classification.cache import key_of
-from classification.digits_data import DigitItems
 from classification.draws import share
+from engine.readers.digits import DigitItems
 from tests.classification.frozen import frozen, request
 
 WORDS = ("run", "digits", "--backbone", "vit_pico", "--device", "cpu", "--tier", "smoke")

@@ -12,11 +12,11 @@ from timm.data import Mixup
 from torch import nn
 from torch.nn import functional
 
-from classification import digits_data
 from classification.digits import DIGITS
 from classification.finetune import Both, Splits, candidates, finetune
 from classification.model import Classifier
 from classification.recipe import DigitsRecipe
+from engine.readers import digits as digits_data
 from engine.task import Outcome
 from tests.classification.frozen import request
 

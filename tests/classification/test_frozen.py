@@ -16,8 +16,8 @@ import torch
 from backbones.features import pooled
 from classification import cache
 from classification.cache import key_of
-from classification.digits_data import DigitItems
 from classification.frozen import Frozen
+from engine.readers.digits import DigitItems
 from foundation.errors import BenchError, IncompleteError, UserError
 from tests.classification.frozen import frozen, request
 from tests.conftest import Bench

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.execute import Asked, run_cell
-from classification import digits_data
+from engine.readers import digits as digits_data
 from results.record import Result
 
 SETTINGS = {

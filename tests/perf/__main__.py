@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.output import columns, write
-from tests.perf import analysis, deploy, finetune, probe, slide, spread, table, tracking
+from tests.perf import analysis, deploy, finetune, pretrain, probe, slide, spread, table, tracking
 from tests.perf.line import Line
 
 
@@ -59,7 +59,7 @@ def _bare_epoch() -> float:
     from torch.utils.data import DataLoader
 
     from backbones.create import create_backbone
-    from classification import digits_data
+    from engine.readers import digits as digits_data
 
     card_mean = (0.5, 0.5, 0.5)
     items = digits_data.DigitItems(digits_data.load(), "train", 32, card_mean, card_mean, shift=0.06)
@@ -81,6 +81,7 @@ SUITES: tuple[Callable[[], list[Line]], ...] = (
     command_line,
     lambda: [training()],
     finetune.suite,
+    pretrain.suite,
     probe.suite,
     slide.suite,
     tracking.suite,

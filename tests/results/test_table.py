@@ -26,6 +26,12 @@ def test_tiers_never_mix() -> None:
     assert len(table(cell("a", 90.0, "1"), cell("b", 95.0, "2", tier="smoke")).boards) == 2
 
 
+def test_a_pre_training_is_on_no_board() -> None:
+    found = table(cell("a", 90.0, "1"), cell("b", 0.5, "2", domain="pretraining", task="pretrain"))
+    assert [board.task for board in found.boards] == ["digits"]
+    assert not found.unranked
+
+
 def test_direction_is_the_metrics_own() -> None:
     lower = record().model_dump()
     lower["result"]["metrics"]["top1"]["higher_is_better"] = False

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classification.images.decode import open_rgb
+from engine.readers.decode import open_rgb
 from foundation.errors import DataError
 from tests.classification.images.make import picture
 

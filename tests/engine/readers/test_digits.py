@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from classification import digits_data
-from classification.digits_data import DigitItems, upsample
+from engine.readers import digits as digits_data
+from engine.readers.digits import DigitItems, upsample
 
 HALF = (0.5, 0.5, 0.5)
 

@@ -1,0 +1,1 @@
+"""Readers that several uses share: image files, CIFAR, scikit-learn's digits."""

@@ -1,0 +1,25 @@
+"""MAE on a plain ViT, as the papers pre-train ViT-Tiny and ViT-Small."""
+
+version = 1
+
+source = (
+    "MAE-Lite (arXiv 2205.14443), mae_lite_exp.py: AdamW (0.9, 0.95), rate 1.5e-4 x 4096 / 256, 400 epochs, 40 of "
+    "warm-up, mask 0.75, decoder of one block; crops as the authors', (0.08, 1)"
+)
+
+recipe = {
+    "epochs": 400,
+    "batch_size": 4096,
+    "drop_last": True,
+    "optimizer": {"name": "AdamW", "lr": 2.4e-3, "weight_decay": 0.05, "betas": [0.9, 0.95]},
+    "schedule": {"name": "cosine", "warmup": 40},
+    "scale": [0.08, 1.0],
+    "mask_ratio": 0.75,
+    "health": {"every": 40},
+    "workers": 8,
+}
+
+tiers = {
+    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "health.every": 0},
+    "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1.5e-4},
+}

@@ -1,0 +1,31 @@
+"""Tan's MAE for CIFAR at 36 pixels, on the training images of CIFAR-10 or CIFAR-100.
+
+The text gives: 36 px, patches of 3, a dummy patch, mask 0.75, learned positions of encoder and decoder, a loss on
+masked patches and a discounted one on visible patches. All else is ours: heads, decoder, length, rate, discount,
+augmentation, normalised targets.
+"""
+
+version = 1
+
+source = "arXiv 2402.03752 for what its text gives (see the file's head); decoder, length, rate and discount are ours"
+
+recipe = {
+    "epochs": 1000,
+    "batch_size": 1024,
+    "drop_last": True,
+    "optimizer": {"name": "AdamW", "lr": 2.4e-3, "weight_decay": 0.05, "betas": [0.9, 0.95]},
+    "schedule": {"name": "cosine", "warmup": 40},
+    "scale": [0.2, 1.0],
+    "mask_ratio": 0.75,
+    "positions": "learned",
+    "visible_loss": 0.1,
+    "decoder": {"width": 96, "depth": 2, "heads": 3},
+    "val_interval": 20,
+    "health": {"every": 100},
+    "workers": 4,
+}
+
+tiers = {
+    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 64, "val_interval": 1, "health.every": 0},
+    "short": {"epochs": 100, "schedule.warmup": 5},
+}

@@ -1,0 +1,23 @@
+"""MAE on CIFAR-10's training images with small plain ViTs (Tan's own method is mae_cifar)."""
+
+version = 1
+
+source = "ours, after MAE's recipe: a batch that fits the set, rate 6e-4 x 512 / 256; not searched"
+
+recipe = {
+    "epochs": 400,
+    "batch_size": 512,
+    "drop_last": True,
+    "optimizer": {"name": "AdamW", "lr": 1.2e-3, "weight_decay": 0.05, "betas": [0.9, 0.95]},
+    "schedule": {"name": "cosine", "warmup": 20},
+    "scale": [0.2, 1.0],
+    "mask_ratio": 0.75,
+    "val_interval": 5,
+    "health": {"every": 50},
+    "workers": 2,
+}
+
+tiers = {
+    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 64, "val_interval": 1, "health.every": 0},
+    "short": {"epochs": 40, "schedule.warmup": 4, "health.every": 10},
+}

@@ -1,0 +1,22 @@
+"""MAE on the training images of scikit-learn's digits: seconds on a CPU, for quick looks and the demo."""
+
+version = 1
+
+source = "ours: no paper has it"
+
+recipe = {
+    "epochs": 60,
+    "batch_size": 64,
+    "optimizer": {"name": "AdamW", "lr": 2e-3, "weight_decay": 0.05, "betas": [0.9, 0.95]},
+    "schedule": {"name": "cosine", "warmup": 6},
+    "val_interval": 10,
+    "scale": [0.8, 1.0],
+    "flip": 0.0,
+    "mask_ratio": 0.75,
+    "health": {"every": 20, "bank": 900, "queries": 269},
+}
+
+tiers = {
+    "smoke": {"epochs": 2, "schedule.warmup": 1, "val_interval": 1, "health.every": 0},
+    "short": {"epochs": 20, "schedule.warmup": 2, "health.every": 0},
+}

@@ -1,0 +1,3 @@
+"""As MAE on this set, with a teacher."""
+
+_base_ = ["mae_photos.py"]

@@ -1,0 +1,5 @@
+"""D-MAE on the training images of scikit-learn digits: MAE as there."""
+
+_base_ = ["mae_digits.py"]
+
+source = "ours: no paper has it"

@@ -1,0 +1,5 @@
+"""MAE on tiles of embedded photographs: a quick look that needs no data."""
+
+_base_ = ["mae_digits.py"]
+
+recipe = {"scale": [0.2, 1.0], "flip": 0.5, "health": {"every": 0}}

@@ -1,0 +1,24 @@
+"""MoCo-v3 as the papers pre-train ViT-Tiny with it."""
+
+version = 1
+
+source = (
+    "MAE-Lite (arXiv 2205.14443), projects/mocov3: AdamW, rate 1.5e-4 x 1024 / 256, 400 epochs, 40 of warm-up from "
+    "1e-6, T 0.2, momentum 0.99 to 1, the patch projection is trained (the official code freezes it)"
+)
+
+recipe = {
+    "epochs": 400,
+    "batch_size": 1024,
+    "drop_last": True,
+    "optimizer": {"name": "AdamW", "lr": 6e-4, "weight_decay": 0.1},
+    "schedule": {"name": "cosine", "warmup": 40, "warmup_start": 1e-6},
+    "scale": [0.08, 1.0],
+    "health": {"every": 40},
+    "workers": 8,
+}
+
+tiers = {
+    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "health.every": 0},
+    "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1.5e-4},
+}

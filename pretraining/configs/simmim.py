@@ -1,0 +1,27 @@
+"""SimMIM as the papers pre-train their Swin with it."""
+
+version = 1
+
+source = (
+    "arXiv 2404.12210, projects/simmim: AdamW (0.9, 0.99), rate 4e-4 at batch 2048 (by its command; a comment says "
+    "1024), 400 epochs, 10 of warm-up from 2e-6, then constant: its step is at epoch 700; crops (0.67, 1)"
+)
+
+recipe = {
+    "epochs": 400,
+    "batch_size": 2048,
+    "drop_last": True,
+    "optimizer": {"name": "AdamW", "lr": 4e-4, "weight_decay": 0.05, "betas": [0.9, 0.99]},
+    "schedule": {"name": "step", "warmup": 10, "warmup_start": 2e-6, "milestones": [700]},
+    "clip_grad": 5.0,
+    "scale": [0.67, 1.0],
+    "mask_ratio": 0.6,
+    "unit": 32,
+    "health": {"every": 40},
+    "workers": 8,
+}
+
+tiers = {
+    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "health.every": 0},
+    "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1e-4},
+}

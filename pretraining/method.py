@@ -1,0 +1,88 @@
+"""What every pre-training method is: an mmengine model around the timm backbone that it makes."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from foundation.errors import BenchError
+
+
+class Pictures(NamedTuple):
+    """What a method makes of some images, each (N, 3, height, width), normalised as the input is."""
+
+    original: Tensor
+    masked: Tensor
+    reconstructed: Tensor
+
+
+class Method(BaseModel):
+    """A model that learns without labels.
+
+    Subclasses give ``losses``; what they add beside ``backbone`` (decoder, projector, adapters) is not exported.
+
+    Args:
+        backbone: the timm model that is pre-trained; the engine's optimiser knows it by this name.
+        feed: makes network input of a loader's batch, on the device.
+    """
+
+    backbone: Any
+    average: nn.Module | None
+
+    def __init__(self, backbone: nn.Module, feed: nn.Module) -> None:
+        super().__init__(data_preprocessor=feed)
+        self.backbone = backbone
+        self.register_module("average", None)
+        self.decay = 0.0
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The timm model whose state is exported: the running average, where one is kept."""
+        model = self.average if self.average is not None else self.backbone
+        assert isinstance(model, nn.Module)
+        return model
+
+    def keep_average(self, decay: float) -> None:
+        """Keep a running average of the backbone from now on; it is part of the state, so it survives a resume."""
+        self.decay = decay
+        self.average = copy.deepcopy(self.backbone).requires_grad_(False)
+
+    def losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+        """The losses of a batch by name; those with "loss" in it are added up.
+
+        Args:
+            images: (N, 3, height, width), normalised.
+            seeds: (N,) int64, one an image; all random numbers are drawn from them.
+        """
+        raise NotImplementedError
+
+    def forward(self, mode: str = "loss", **inputs: Any) -> dict[str, Tensor]:
+        """The losses of what the feed gives; ``mode`` is ``loss``."""
+        if mode != "loss":
+            raise BenchError(f"{type(self).__name__} is trained, it has no mode {mode!r}")
+        return self.losses(**inputs)
+
+    def before_step(self, progress: float) -> None:
+        """Called before each optimiser step; ``progress`` is the share of the training that is done."""
+
+    def after_step(self) -> None:
+        """Called after each optimiser step."""
+        if self.average is not None:
+            move_towards(self.average, self.backbone, self.decay)
+
+    def pictures(self, images: Tensor, seeds: Tensor) -> Pictures | None:
+        """Reconstructions to look at; ``None`` for methods without any."""
+        return None
+
+
+@torch.no_grad()
+def move_towards(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """average = decay * average + (1 - decay) * model, for parameters; buffers are copied."""
+    pairs = [(old, new) for old, new in zip(average.parameters(), model.parameters(), strict=True)]
+    torch._foreach_lerp_([old for old, _ in pairs], [new.detach() for _, new in pairs], 1 - decay)
+    for old, new in zip(average.buffers(), model.buffers(), strict=True):
+        old.copy_(new)

@@ -1,0 +1,123 @@
+"""MoCo-v3 on plain ViTs (arXiv 2104.02057), as the papers pre-train ViT-Tiny with it."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from engine.device import world
+from foundation.errors import UserError
+from pretraining.mae import place
+from pretraining.method import Method
+from pretraining.recipe import MocoRecipe
+from pretraining.vit import require_plain
+
+
+class MocoV3(Method):
+    """Two crops of an image shall be alike, and unlike the crops of all other images of the batch.
+
+    Args:
+        backbone: a plain ViT with a class token.
+        feed: gives two views.
+        recipe: temperature, momentum, widths.
+        name: of the backbone, for messages.
+        fresh: whether the backbone is random; its positions are then fixed sines and cosines.
+    """
+
+    def __init__(self, backbone: Any, feed: nn.Module, recipe: MocoRecipe, name: str, fresh: bool) -> None:
+        super().__init__(require_plain(backbone, name), feed)
+        if not backbone.has_class_token:
+            raise UserError(f"{name} has no class token, which mocov3 compares")
+        if recipe.accumulate > 1:
+            raise UserError(
+                "mocov3 compares the images of a whole batch, so it cannot be taken in pieces; set accumulate=1"
+            )
+        self.recipe = recipe
+        if fresh:
+            place(backbone, fixed=True)
+        backbone.pos_embed.requires_grad_(False)
+        if recipe.freeze_patch_embed:
+            backbone.patch_embed.requires_grad_(False)
+        self.projector = mlp([int(backbone.embed_dim), recipe.hidden, recipe.hidden, recipe.out])
+        self.predictor = mlp([recipe.out, recipe.hidden, recipe.out])
+        self.momentum_encoder = copy.deepcopy(self.backbone).requires_grad_(False)
+        self.momentum_projector = copy.deepcopy(self.projector).requires_grad_(False)
+
+    def losses(self, images: Tensor, seeds: Tensor, others: Tensor | None = None) -> dict[str, Tensor]:
+        """``loss_contrast``: each crop against the other's key, both ways.
+
+        Args:
+            images: (N, 3, S, S), the first crops.
+            seeds: not used; crops and colours are drawn by the feed.
+            others: the second crops.
+        """
+        assert others is not None, "the feed gives two views"
+        views = (images, others)
+        queries = [self.predictor(self.projector(self.backbone.forward_features(view)[:, 0])) for view in views]
+        with torch.no_grad():
+            keys = [self.momentum_projector(self.momentum_encoder.forward_features(view)[:, 0]) for view in views]
+        terms = [contrast(queries[view], keys[1 - view], self.recipe.temperature) for view in (0, 1)]
+        return {"loss_contrast": terms[0] + terms[1]}
+
+    @torch.no_grad()
+    def before_step(self, progress: float) -> None:
+        """Move the momentum encoder, before the step as the authors' code does."""
+        value = momentum(self.recipe.momentum, progress)
+        for slow, fast in ((self.momentum_encoder, self.backbone), (self.momentum_projector, self.projector)):
+            for old, new in zip(slow.parameters(), fast.parameters(), strict=True):
+                old.lerp_(new, 1 - value)
+
+
+def momentum(start: float, progress: float) -> float:
+    """From ``start`` to 1 by half a cosine.
+
+    >>> [round(momentum(0.99, progress), 6) for progress in (0.0, 0.5, 1.0)]
+    [0.99, 0.995, 1.0]
+    """
+    return 1 - (1 - start) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """Cross entropy of each query against the keys of all processes, its own being right, times 2 T.
+
+    Args:
+        queries: (N, C); gradients flow.
+        keys: (N, C) of this process, without gradient.
+        temperature: T.
+    """
+    queries, keys = F.normalize(queries.float(), dim=1), gathered(F.normalize(keys.float(), dim=1))
+    first = world()[0] * len(queries) if len(keys) > len(queries) else 0
+    right = torch.arange(len(queries), device=queries.device) + first
+    return F.cross_entropy(queries @ keys.T / temperature, right) * 2 * temperature
+
+
+@torch.no_grad()
+def gathered(values: Tensor) -> Tensor:
+    """The values of all processes, in the order of their ranks."""
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return values
+    parts = [torch.empty_like(values) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, values.contiguous())
+    return torch.cat(parts)
+
+
+def mlp(widths: list[int]) -> nn.Sequential:
+    """Linear layers without bias, each followed by batch norm, ReLU between; the last norm has no parameters.
+
+    Statistics are taken over all processes on GPUs; torch has no such norm for CPUs, where each process takes its own.
+    """
+    norm = nn.SyncBatchNorm if world()[1] > 1 and torch.cuda.is_available() else nn.BatchNorm1d
+    layers: list[nn.Module] = []
+    for number, (width, out) in enumerate(itertools.pairwise(widths)):
+        last = number == len(widths) - 2
+        layers += [nn.Linear(width, out, bias=False), norm(out, affine=not last)]
+        if not last:
+            layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)

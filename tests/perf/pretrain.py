@@ -1,0 +1,132 @@
+"""One training step of MAE and of D-MAE against straightforward ones: own code, explicit attention, whole teacher."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from backbones.create import create_backbone
+from pretraining.methods import get_method
+from pretraining.patches import mask
+from tests.perf.line import Line
+from tests.pretraining.make import method, teacher_of
+
+BATCH, ROUNDS = 32, 5
+VISIBLE, PATCH = 49, 16
+
+
+def suite() -> list[Line]:
+    """Milliseconds an image: forward, backward and AdamW, rounds in turn; without equal losses there is no line."""
+    return [*_pair("mae", False), *_pair("mae_distill", True)]
+
+
+def _pair(name: str, distils: bool) -> list[Line]:
+    teacher, other_teacher = (teacher_of("vit_base", 224) if distils else None for _ in range(2))
+    ours = method(name, "vit_tiny", teacher, size=224)
+    naive = Straightforward(ours, other_teacher.model if other_teacher is not None else None)
+    images, seeds = torch.randn(BATCH, 3, 224, 224), torch.arange(BATCH)
+
+    def own() -> Tensor:
+        return torch.stack(list(ours(images=images, seeds=seeds).values())).sum()
+
+    def other() -> Tensor:
+        return naive(images, mask(seeds, 196, VISIBLE).order)
+
+    first, second = float(own().detach()), float(other().detach())
+    if abs(first - second) > 1e-3 * abs(second):
+        raise AssertionError(f"{name}: the losses differ, {first} and {second}")
+    steps = [_step(own, ours), _step(other, naive)]
+    times = [[_seconds(step) for step in steps] for _ in range(ROUNDS + 1)][1:]
+    a, b = (1000 * statistics.median(column) / BATCH for column in zip(*times, strict=True))
+    card = get_method(name)
+    return [Line(f"{card.name} step, vit_tiny 224 px / straightforward", a, b, "ms/image")]
+
+
+def _step(loss: Callable[[], Tensor], model: nn.Module) -> Callable[[], None]:
+    optimizer = torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], lr=1e-4)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+    return step
+
+
+def _seconds(call: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+class Straightforward(nn.Module):
+    """MAE as one would write it from the paper: all patches embedded, shuffled, un-shuffled, predicted; attention with
+    explicit products; a teacher that runs to its end. Same weights as ours, copied."""
+
+    def __init__(self, ours: Any, teacher: Any) -> None:
+        super().__init__()
+        self.encoder = create_backbone("vit_tiny", checkpoint="random", num_classes=0).model
+        self.encoder.load_state_dict(ours.backbone.state_dict())
+        self.encoder.pos_embed.requires_grad_(False)
+        self.decoder = type(ours.decoder)(192, ours.recipe.decoder, ours.geometry, "fixed")
+        self.decoder.load_state_dict(ours.decoder.state_dict())
+        self.mix = None
+        if teacher is not None:
+            self.mix = nn.Conv2d(12, 12, 1, bias=False)
+            self.mix.load_state_dict(ours.attn_adapter[0].mix.state_dict())
+        self.teacher = (teacher,)
+
+    def forward(self, images: Tensor, order: Tensor) -> Tensor:
+        """The loss."""
+        tokens, logits = _encode(self.encoder, images, order)
+        loss = _reconstruct(self.decoder, tokens, images, order)
+        if self.mix is not None:
+            with torch.no_grad():
+                _, goal = _encode(self.teacher[0], images, order)
+            loss = loss + F.mse_loss(self.mix(logits), goal)
+        return loss
+
+
+def _encode(model: Any, images: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+    tokens = model.patch_embed.proj(images).flatten(2).transpose(1, 2) + model.pos_embed[:, 1:]
+    places = order[:, :VISIBLE, None].expand(-1, -1, tokens.shape[2])
+    first = (model.cls_token + model.pos_embed[:, :1]).expand(len(images), -1, -1)
+    tokens = torch.cat([first, tokens.gather(1, places)], dim=1)
+    logits = tokens
+    for block in model.blocks:
+        tokens, logits = _block(block, tokens)
+    return model.norm(tokens), logits
+
+
+def _block(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    count, length, width = tokens.shape
+    heads = block.attn.num_heads
+    parts = block.attn.qkv(block.norm1(tokens)).reshape(count, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+    logits = parts[0] @ parts[1].transpose(-2, -1) * (width // heads) ** -0.5
+    mixed = (logits.softmax(-1) @ parts[2]).transpose(1, 2).reshape(count, length, width)
+    tokens = tokens + block.attn.proj(mixed)
+    return tokens + block.mlp(block.norm2(tokens)), logits
+
+
+def _reconstruct(decoder: Any, tokens: Tensor, images: Tensor, order: Tensor) -> Tensor:
+    values = decoder.embed(tokens)
+    count, width = len(values), values.shape[2]
+    blanks = decoder.mask_token.expand(count, 196 - VISIBLE, -1)
+    full = torch.cat([values[:, 1:], blanks], dim=1)
+    back = order.argsort(1)
+    full = full.gather(1, back[:, :, None].expand(-1, -1, width))
+    values = torch.cat([values[:, :1], full], dim=1) + decoder.pos_embed
+    for block in decoder.blocks:
+        values, _ = _block(block, values)
+    predicted = decoder.predict(decoder.norm(values))[:, 1:]
+    cells = images.reshape(count, 3, 14, PATCH, 14, PATCH).permute(0, 2, 4, 1, 3, 5).reshape(count, 196, -1)
+    target = (cells - cells.mean(-1, keepdim=True)) / (cells.var(-1, keepdim=True) + 1e-6).sqrt()
+    hidden = torch.ones(count, 196).scatter_(1, order[:, :VISIBLE], 0.0)
+    loss = ((predicted - target) ** 2).mean(-1)
+    return (loss * hidden).sum() / hidden.sum()
