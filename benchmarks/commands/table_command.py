@@ -39,9 +39,13 @@ def _write(options: Namespace) -> int:
     if options.html is None:
         write(render(report, "json" if options.json else options.format))
     else:
+        from benchmarks.looks import looks
         from results.page.write import write_page
 
-        write(str(write_page(report, options.html)))
+        shown, faults = looks(options.runs)
+        write(str(write_page(report, options.html, shown)))
+        for fault in faults:
+            sys.stderr.write(f"bench: warning: left out of the page: {fault}\n")
     for warning in report.table.warnings:
         sys.stderr.write(f"bench: warning: left out of the table: {warning}\n")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import NamedTuple
 
 LARGEST = 250_000
 """Bytes of one picture that still goes into a page."""
@@ -11,17 +12,29 @@ LARGEST = 250_000
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
+class Look(NamedTuple):
+    """An analysis that a page shows: what it is, what it was made of, and its figures (name, ``data:`` address)."""
+
+    title: str
+    note: str
+    figures: list[tuple[str, str]]
+
+
 def pictures(folder: Path, budget: int) -> list[tuple[str, str]]:
-    """The pictures below ``pictures/`` of a run's folder, smallest first while the budget lasts.
+    """The pictures below ``pictures/`` of a run's folder; see ``pictures_in``."""
+    return pictures_in(folder / "pictures", budget)
+
+
+def pictures_in(home: Path, budget: int) -> list[tuple[str, str]]:
+    """The pictures of a folder, smallest first while the budget lasts.
 
     Args:
-        folder: of the run.
+        home: the folder; there may be none.
         budget: bytes of all of them together.
 
     Returns:
         Name and ``data:`` address of each; only what begins as a PNG or a JPEG does.
     """
-    home = folder / "pictures"
     if not home.is_dir():
         return []
     files = sorted((path.stat().st_size, path) for path in home.iterdir() if path.is_file() and not path.is_symlink())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from foundation.files import require_writable, write_atomic
 from results.page.data import page_data
+from results.page.pictures import Look
 from results.page.view import context_view, overview_view, sections
 from results.report import Report
 
@@ -17,18 +19,23 @@ HERE = Path(__file__).parent
 PAGE_FILE = "index.html"
 
 
-def write_page(report: Report, folder: Path) -> Path:
+def write_page(report: Report, folder: Path, looks: Sequence[Look] = ()) -> Path:
     """Write ``index.html`` into a folder, in one piece; the same report gives the same bytes.
+
+    Args:
+        report: boards and what belongs to them.
+        folder: made where it is not there.
+        looks: analyses, shown after the boards.
 
     Raises:
         UserError: the folder cannot be written.
     """
     require_writable(folder)
-    write_atomic(folder / PAGE_FILE, render_page(report))
+    write_atomic(folder / PAGE_FILE, render_page(report, looks))
     return folder / PAGE_FILE
 
 
-def render_page(report: Report) -> str:
+def render_page(report: Report, looks: Sequence[Look] = ()) -> str:
     """The page as text.
 
     What stands in records is foreign: the template escapes all of it, data for the script is JSON without ``<``,
@@ -51,6 +58,7 @@ def render_page(report: Report) -> str:
         boards=sections(report),
         overviews=[overview_view(view) for view in report.overviews],
         context=context_view(report.table.context) if report.table.context else None,
+        looks=list(looks),
         unranked=[str(each) for each in report.table.unranked],
         warnings=list(report.table.warnings),
         runs=len(data["runs"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import shutil
@@ -72,6 +73,19 @@ def test_cka_writes_a_record_and_answers_from_it(capsys: Capture, tmp_path: Path
     assert "cka.csv is missing or not what was written" in scan_analyses([tmp_path]).faults[0]
     other = asked(capsys, tmp_path, *words[:-1], "4")
     assert other["folder"] != first["folder"]
+
+
+def test_the_leaderboards_page_shows_it(capsys: Capture, tmp_path: Path) -> None:
+    folder = Path(asked(capsys, tmp_path, "spectrum", "vit_pico", "--images", "8")["folder"])
+    assert main(["table", "--runs", str(tmp_path), "--html", str(tmp_path / "page")]) == 0
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "spectrum: vit_pico (random) on 8 images of digits" in page
+    assert base64.b64encode((folder / "spectrum.png").read_bytes()).decode() in page
+    (folder / "spectrum.csv").write_text("direction\n")
+    capsys.readouterr()
+    assert main(["table", "--runs", str(tmp_path), "--html", str(tmp_path / "page")]) == 0
+    assert "left out of the page" in capsys.readouterr().err
+    assert "spectrum: vit_pico" not in (tmp_path / "page" / "index.html").read_text()
 
 
 def test_what_was_altered_is_not_answered(capsys: Capture, tmp_path: Path) -> None:

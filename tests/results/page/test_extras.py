@@ -12,9 +12,10 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from results.page import data
 from results.page.curves import MOST_POINTS, curves
 from results.page.data import page_data
-from results.page.pictures import LARGEST, pictures
+from results.page.pictures import LARGEST, Look, pictures
+from results.page.write import render_page
 from results.report import make_report
-from results.store import scan
+from results.store import Found, scan
 from tests.results.make import write_run
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -93,3 +94,12 @@ def test_a_page_takes_in_the_newest_runs_first(tmp_path: Path, monkeypatch: obje
     assert "curves" in runs[2]
     assert "pictures" not in runs[1]
     assert "curves" not in runs[1]
+
+
+def test_analyses_are_shown_and_what_they_say_is_text() -> None:
+    page = render_page(
+        make_report(Found([], [])), [Look("cka: <b>a</b>", "note & more", [("heat", "data:image/png;base64,AA==")])]
+    )
+    assert "cka: &lt;b&gt;a&lt;/b&gt;" in page and "<b>a</b>" not in page
+    assert "note &amp; more" in page and 'src="data:image/png;base64,AA=="' in page
+    assert "A look inside" not in render_page(make_report(Found([], [])))
