@@ -138,8 +138,10 @@ def test_tans_method() -> None:
     found = tan(images=images, seeds=seeds)
     assert set(found) == {"loss_masked", "loss_visible"}
     sum(found.values()).backward()
-    for positions in (tan.backbone.pos_embed, tan.decoder.pos_embed):
-        assert bool((positions.grad.abs().sum(2) > 0).all()), "the dummy patch has one too"
+    trained = [positions.grad.abs().sum(2)[0] > 0 for positions in (tan.backbone.pos_embed, tan.decoder.pos_embed)]
+    seen = {0, *(1 + masking.seen).flatten().tolist()}
+    assert set(trained[0].nonzero().flatten().tolist()) == seen, "the dummy patch and what is visible"
+    assert bool(trained[1].all())
 
 
 def test_decoder_shape_follows_the_recipe() -> None:
