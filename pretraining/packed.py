@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
@@ -37,8 +39,8 @@ class PackedLinear(nn.Module):
 def pack(model: nn.Module) -> None:
     """Replace the linear layers of a frozen model, in place, where this build of torch can."""
     operators = ("_reorder_linear_weight", "_linear_pointwise")
-    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if not available or not all(hasattr(torch.ops.mkldnn, name) for name in operators):
+    library: Any = torch.backends.mkldnn
+    if not library.is_available() or not all(hasattr(torch.ops.mkldnn, name) for name in operators):
         return
     for module in list(model.modules()):
         for name, child in list(module.named_children()):

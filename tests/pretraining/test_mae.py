@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from foundation.errors import UserError
 from pretraining.patches import Masking, mask, normalised, patchify, put_back, take, unpatchify, visible_count
 from pretraining.positions import sin_cos
 from pretraining.recipe import DecoderShape
+from pretraining.vit import embed
 from tests.pretraining import naive
 from tests.pretraining.make import batch, losses, method
 
@@ -113,6 +116,32 @@ def test_positions_are_fixed_or_learned() -> None:
         mae(images=images, seeds=seeds)["loss_masked"].backward()
         missing = [name for name, value in mae.named_parameters() if value.requires_grad and value.grad is None]
         assert not missing, "every trained weight has a gradient, as several processes need it"
+
+
+@pytest.mark.parametrize(("backbone", "size"), [("vit_nano", 32), ("vit_cifar", 36)])
+def test_all_patches_embedded_are_timms(backbone: str, size: int) -> None:
+    """Class token or dummy patch, positions, projection as a matrix: what timm feeds to its blocks (1e-5)."""
+    model: Any = create_backbone(backbone, checkpoint="random", num_classes=0).model
+    images = batch(2, size)[0]
+    patch = tuple(model.patch_embed.patch_size)
+    expected = model._pos_embed(model.patch_embed(images))
+    torch.testing.assert_close(embed(model, patchify(images, patch), None), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_tans_method() -> None:
+    """145 tokens of which 37 are seen, the dummy patch among them; positions of both parts are learned."""
+    tan = method("mae_cifar", "vit_cifar", size=36, positions="learned", visible_loss=0.1)
+    images, seeds = batch(2, 36)
+    patches, masking = tan.divide(images, seeds)
+    assert patches.shape == (2, 144, 27)
+    assert embed(tan.backbone, patches, masking).shape == (2, 37, 192)
+    found = tan(images=images, seeds=seeds)
+    assert set(found) == {"loss_masked", "loss_visible"}
+    sum(found.values()).backward()
+    trained = [positions.grad.abs().sum(2)[0] > 0 for positions in (tan.backbone.pos_embed, tan.decoder.pos_embed)]
+    seen = {0, *(1 + masking.seen).flatten().tolist()}
+    assert set(trained[0].nonzero().flatten().tolist()) == seen, "the dummy patch and what is visible"
+    assert bool(trained[1].all())
 
 
 def test_decoder_shape_follows_the_recipe() -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from foundation.errors import UserError
-from pretraining.mocov3 import contrast, momentum
+from pretraining.contrast import contrast, momentum
 from tests.conftest import ROOT
 from tests.pretraining.make import batch, method
 
@@ -92,7 +92,7 @@ def test_what_cannot_be_is_a_sentence() -> None:
 
 GATHER = """
 import torch, torch.distributed as dist
-from pretraining.mocov3 import contrast
+from pretraining.contrast import contrast
 dist.init_process_group("gloo")
 torch.manual_seed(0)
 queries, keys = torch.randn(6, 8), torch.randn(6, 8)
