@@ -14,12 +14,13 @@ from results.paired import paired_p
 from results.ranking import Run, row_sample
 from results.record import Record
 from results.statistics import LEVEL, Sample, difference
+from results.table import label_of, start_of
 
 
 class Side(NamedTuple):
-    """One of the two: its name, its mean over seeds, and where it comes from."""
+    """One of the two: its name with its start, its mean over seeds, and where it comes from."""
 
-    backbone: str
+    label: str
     value: float
     seeds: tuple[int, ...]
     run_ids: tuple[str, ...]
@@ -43,6 +44,8 @@ class Comparison(NamedTuple):
         over: "seeds x items", or "items only" where either has one seed.
         better, worse: items on which the first is better, worse, by how far; the farthest first.
         items: on which both were scored.
+        pseudo: an item's number is its pseudo-value: what the score over all owes it, below 0 or above 100 % where it
+            holds classes that few items hold.
     """
 
     task: str
@@ -64,6 +67,7 @@ class Comparison(NamedTuple):
     better: tuple[Flip, ...]
     worse: tuple[Flip, ...]
     items: int
+    pseudo: bool
 
 
 def compare(first: Sequence[Run], second: Sequence[Run]) -> Comparison:
@@ -99,6 +103,7 @@ def compare(first: Sequence[Run], second: Sequence[Run]) -> Comparison:
         better=better,
         worse=worse,
         items=len(ids),
+        pseudo=abs(ours.mean - float(ours.values.mean())) > 1e-9,
     )
 
 
@@ -145,7 +150,9 @@ def by_board(runs: Iterable[Run], name: str) -> dict[str, list[Run]]:
 def _side(runs: Sequence[Run], sample: Sample) -> Side:
     records = sorted((record for _, record in runs), key=lambda record: record.seed)
     seeds, ids = tuple(record.seed for record in records), tuple(record.run_id for record in records)
-    return Side(records[0].backbone.name, sample.mean, seeds, ids)
+    first = records[0].backbone
+    label = label_of(first.name, start_of(records[0]), first.checkpoint.sha256 if first.checkpoint else "")
+    return Side(label, sample.mean, seeds, ids)
 
 
 def _flips(

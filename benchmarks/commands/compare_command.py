@@ -69,17 +69,22 @@ def lines(found: Comparison, shown: int | None) -> list[str]:
     unit, level = found.unit, f"{100 * found.level:.0f} %"
     apart = f"{found.difference:+.2f} {'points' if unit == '%' else unit}"
     verdict = "resolved" if found.p <= 1 - found.level else "not resolved: a tie"
+    first, second = (side.label for side in (found.first, found.second))
+    if first == second:  # two runs of one start
+        first, second = found.first.run_ids[0], found.second.run_ids[0]
     direction = "" if found.higher_is_better else ", lower is better"
     return [
         f"{found.task} {found.protocol} {found.tier}, {found.metric}{direction}, key {found.key}",
-        *(f"  {side.backbone}: {side.value:.2f} {unit} ({_seeds(side.seeds)})" for side in (found.first, found.second)),
+        f"  {first}: {found.first.value:.2f} {unit} ({_seeds(found.first.seeds)})",
+        f"  {second}: {found.second.value:.2f} {unit} ({_seeds(found.second.seeds)})",
         f"  difference {apart} ({found.low:+.2f} to {found.high:+.2f}, {level}, {found.over})",
         f"  p = {found.p:.2g} ({found.test}), {verdict}",
-        f"  of {found.items:,} items {len(found.better):,} are better with {found.first.backbone}, "
-        f"{len(found.worse):,} with {found.second.backbone}, {found.items - len(found.better) - len(found.worse):,} "
+        f"  of {found.items:,} items {len(found.better):,} are better with {first}, "
+        f"{len(found.worse):,} with {second}, {found.items - len(found.better) - len(found.worse):,} "
         "alike",
-        *_listed(f"better with {found.first.backbone}", found.better, shown),
-        *_listed(f"better with {found.second.backbone}", found.worse, shown),
+        *_listed(f"better with {first}", found.better, shown),
+        *_listed(f"better with {second}", found.worse, shown),
+        *(["  (an item's number is its pseudo-value: docs/statistics.md)"] if found.pseudo else []),
     ]
 
 
