@@ -44,7 +44,8 @@ def write_curves(rows: Sequence[dict[str, float | None]], unit: str, path: Path)
     figure = Figure(figsize=(7, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for name in [name for name in rows[0] if name.startswith("loss")]:
+    names = [name for name in rows[0] if name.startswith("loss_")]
+    for name in (["loss"] if len(names) > 1 else []) + names:
         axes.plot(*_points(rows, name), label=name)
     axes.set_xlabel(unit)
     axes.set_ylabel("loss")

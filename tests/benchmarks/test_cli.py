@@ -17,6 +17,7 @@ from tests.conftest import ROOT, Bench
 from tests.results.make import FIXTURE
 
 RUN = ("run", "digits", "--backbone", "vit_nano", "--tier", "smoke")
+LISTINGS = ("tasks", "backbones", "protocols", "pretraining")
 Files = Callable[[Path], list[str]]
 
 
@@ -35,7 +36,7 @@ def imported_by(*words: str) -> set[str]:
     return set(eval(done.stderr.strip().splitlines()[-1]))
 
 
-@pytest.mark.parametrize("words", [("--help",), ("list", "tasks"), ("list", "backbones"), ("list", "protocols")])
+@pytest.mark.parametrize("words", [("--help",), *(("list", noun) for noun in LISTINGS)])
 def test_listings_import_nothing_heavy(words: tuple[str, ...]) -> None:
     heavy = {"torch", "timm", "mmengine", "pydantic", "scipy", "sklearn", "cv2", "numpy", "rich"}
     assert not imported_by(*words) & heavy
@@ -51,12 +52,12 @@ def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFi
     assert VERBS[verb][1] in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("noun", ["tasks", "backbones", "protocols"])
+@pytest.mark.parametrize("noun", LISTINGS)
 def test_listings_in_json(noun: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", noun, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     names = {row.get("name", row.get("task")) for row in rows}
-    assert ("digits" if noun != "backbones" else "vit_nano") in names
+    assert {"backbones": "vit_nano", "pretraining": "mae"}.get(noun, "digits") in names
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
