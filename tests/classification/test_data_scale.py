@@ -86,7 +86,7 @@ def test_every_share_is_another_board(protocol: str, tmp_path: Path, capsys: pyt
     tops = [record["result"]["metrics"]["top1"]["value"] for record in records]
     assert tops[0] < tops[2], "fifty times the data"
     assert main(["table", "--runs", out]) == 0
-    headings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("## ")]
+    headings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("## digits")]
     assert sorted(headings) == sorted(
         f"## digits · {protocol} · smoke{end}" for end in ("", " · data_scale=0.02", " · data_scale=0.5")
     )

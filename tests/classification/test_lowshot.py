@@ -113,7 +113,7 @@ def test_a_curve_is_one_record_and_one_board_a_value(tmp_path: Path, capsys: pyt
     assert "answered from the record" in capsys.readouterr().out, "--shots 2 is --set shots=2"
     assert main(["table", "--runs", out]) == 0
     table = capsys.readouterr().out
-    headings = [line for line in table.splitlines() if line.startswith("## ")]
+    headings = [line for line in table.splitlines() if line.startswith("## digits")]
     assert sorted(line.rpartition(" ")[2] for line in headings) == ["percent=10", "shots=1", "shots=2"]
     assert "(95 %, draws only)" in table
 

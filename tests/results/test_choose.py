@@ -83,11 +83,11 @@ def test_published_numbers_are_shown_for_the_tasks_at_hand() -> None:
 def test_the_command_line_offers_what_there_is() -> None:
     import argparse
 
-    from benchmarks.cli import _table_arguments
+    from benchmarks.options import ARGUMENTS
     from results.pareto import COSTS
 
     parser = argparse.ArgumentParser()
-    _table_arguments(parser)
+    ARGUMENTS["table"](parser)
     choices = {action.dest: action.choices for action in parser._actions}
     assert choices["sort"] == SORTS
     assert choices["pareto"] == tuple(COSTS)
