@@ -115,7 +115,7 @@ def test_a_curve_is_one_record_and_one_board_a_value(tmp_path: Path, capsys: pyt
     table = capsys.readouterr().out
     headings = [line for line in table.splitlines() if line.startswith("## digits")]
     assert sorted(line.rpartition(" ")[2] for line in headings) == ["percent=10", "shots=1", "shots=2"]
-    assert "(95 %, draws only)" in table
+    assert "Intervals: 95 %, draws x items." in table
 
 
 def test_what_does_not_hold_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

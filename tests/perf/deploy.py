@@ -41,7 +41,7 @@ from tracking.tracker import Tracker
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FULL, FAST = CropSizes(128, 256, 2.0, 4.0), CropSizes(64, 128, 2.0, 4.0, "exact")
-ROUNDS, FRAMES, WARM_UP = 40, 90, 5
+BLOCKS, ROUNDS, FRAMES, WARM_UP = 4, 15, 90, 5
 
 
 class Explicit(TorchNetwork):
@@ -97,18 +97,25 @@ def has_bf16() -> bool:
     return "BF16" in openvino.core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def network_ms(networks: dict[str, Network], sizes: CropSizes, rounds: int = ROUNDS) -> dict[str, float]:
-    """Median milliseconds of one search region, maps in hand; networks take turns, so that noise meets all."""
+def network_ms(networks: dict[str, Network], sizes: CropSizes, blocks: int = BLOCKS) -> dict[str, float]:
+    """Median milliseconds of one search region, maps in hand.
+
+    Networks take turns in blocks, so that noise meets all, after a pause each: the threads of a runtime go on spinning
+    for a while and would take the cores from the next.
+    """
     rng = np.random.default_rng(0)
     template, search = (rng.integers(0, 256, (side, side, 3), np.uint8) for side in sizes[:2])
     memories = {name: network.remember(template) for name, network in networks.items()}
     times: dict[str, list[float]] = {name: [] for name in networks}
-    for _ in range(rounds + WARM_UP):
+    for _ in range(blocks):
         for name, network in networks.items():
-            began = time.perf_counter()
-            network.look([memories[name]], [search])
-            times[name].append(1000 * (time.perf_counter() - began))
-    return {name: statistics.median(values[WARM_UP:]) for name, values in times.items()}
+            time.sleep(0.3)
+            for number in range(WARM_UP + ROUNDS):
+                began = time.perf_counter()
+                network.look([memories[name]], [search])
+                if number >= WARM_UP:
+                    times[name].append(1000 * (time.perf_counter() - began))
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def end_to_end(network: Network, sizes: CropSizes, video: Path) -> float:
