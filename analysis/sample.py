@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from engine.progress import PLAIN_EVERY_SECONDS, say
+from engine.counter import PLAIN_EVERY_SECONDS
+from engine.progress import say
 from engine.task import TaskImages
 from foundation.errors import IncompleteError, UserError
 

@@ -34,6 +34,7 @@ def _note(kept: Kept, figures: int) -> str:
     parts = [f"{kept.folder}, {where.device}, {(where.finished or where.started)[:16].replace('T', ' ')} UTC"]
     if data and data.seen.departures:
         parts.append("not the official data")
-    if not figures:
-        parts.append("its figures are too large for this page")
+    whole = sum(name.endswith(".png") for name in kept.analysis.files)
+    if figures < whole:
+        parts.append(f"{figures} of its {whole} figures fit into this page")
     return "; ".join(parts)

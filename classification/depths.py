@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from backbones.features import pooled_depths
 from classification.draws import Labelled
 from classification.frozen import Frozen, freeze
-from classification.knn import vote
 from classification.linear import choose, fit_path, standardise
 from classification.metrics import top1
 from classification.recipe import KnnRecipe, LinearRecipe
+from engine.knn import vote
 from engine.task import Plan, Request, Task
 from results.intervals import wilson_percent
 from results.record import Interval

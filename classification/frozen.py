@@ -22,8 +22,9 @@ from classification.cache import Features
 from classification.draws import Drawn, Labelled, share
 from classification.metrics import Scored, accuracies, places, recorded
 from classification.recipe import FrozenRecipe
+from engine.counter import PLAIN_EVERY_SECONDS
 from engine.device import world
-from engine.progress import PLAIN_EVERY_SECONDS, say
+from engine.progress import say
 from engine.seeds import mix, seed_all
 from engine.task import Outcome, Plan, Request, Task
 from engine.training import make_deterministic

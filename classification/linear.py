@@ -16,7 +16,8 @@ from torch import Tensor
 from classification.frozen import Frozen, frozen_outcome, scored
 from classification.metrics import top1
 from classification.recipe import LinearRecipe
-from engine.progress import PLAIN_EVERY_SECONDS, say
+from engine.counter import PLAIN_EVERY_SECONDS
+from engine.progress import say
 from engine.task import Outcome, Task
 from results.record import Selection
 

@@ -21,7 +21,8 @@ from classification.frozen import Frozen, frozen_outcome, scored
 from classification.linear import CELLS
 from classification.metrics import top1
 from classification.recipe import HeadOptimizer, LinearSgdRecipe
-from engine.progress import PLAIN_EVERY_SECONDS, say
+from engine.counter import PLAIN_EVERY_SECONDS
+from engine.progress import say
 from engine.seeds import mix
 from engine.task import Outcome, Task
 from foundation.errors import BenchError

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-PLAIN_EVERY_SECONDS = 15.0
+from engine.counter import PLAIN_EVERY_SECONDS
 
 
 def say(message: str) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import center_crop, resize
 
 from backbones.features import pooled
+from engine.knn import vote
 from foundation.errors import DataError
 from pretraining.feed import Feed
 from pretraining.readers import Pool
@@ -37,7 +38,7 @@ class HealthCheck:
         self.members = ranked[: recipe.bank + recipe.queries]
         if len(self.members) <= recipe.queries:
             raise DataError(f"{len(pool)} images are too few for {recipe.queries} queries; set health.queries lower")
-        self.labels = torch.tensor([pool.labels[item] for item in self.members])
+        self.labels = np.array([pool.labels[item] for item in self.members], np.int64)
         self._pixels: Tensor | None = None
 
     def __call__(self, encoder: nn.Module) -> float:
@@ -50,28 +51,16 @@ class HealthCheck:
             parts = [pooled(encoder, self.feed.normalised(part.to(device))) for part in _batches(self._pixels)]
         encoder.train(training)
         queries = self.recipe.queries
-        features = torch.cat(parts).float().cpu()
-        given = vote(
+        features = torch.cat(parts).float().cpu().numpy()
+        votes = vote(
             features[queries:], self.labels[queries:], features[:queries], self.recipe.k, self.recipe.temperature
         )
-        return 100 * float((given == self.labels[:queries]).double().mean())
+        return 100 * float((votes.predictions == self.labels[:queries]).mean())
 
     def _image(self, item: int) -> Tensor:
         """Shorter side resized to the input's (bicubic), centre cropped; uint8."""
         image = center_crop(resize(self.pool.image(item), self.feed.size, interpolation=3), self.feed.size)
         return torch.from_numpy(np.array(image, np.uint8)).permute(2, 0, 1)
-
-
-def vote(bank: Tensor, labels: Tensor, queries: Tensor, k: int, temperature: float) -> Tensor:
-    """The class of each query by its ``k`` nearest by cosine, each with weight exp(cosine / temperature), (m,).
-
-    Source: Wu et al. 2018; the values as in DINO's evaluation.
-    """
-    similar = nn.functional.normalize(queries, dim=1) @ nn.functional.normalize(bank, dim=1).T
-    values, places = similar.topk(min(k, len(bank)), dim=1)
-    weights = ((values - values[:, :1]) / temperature).exp()
-    heap = weights.new_zeros(len(queries), int(labels.max()) + 1)
-    return heap.scatter_add_(1, labels[places], weights).argmax(1)
 
 
 def _batches(values: Tensor) -> list[Tensor]:

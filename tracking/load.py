@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from foundation.errors import UserError
 from results.store import read_record
 from tracking.deploy.load import exported_tracker, require_runtime
@@ -25,8 +27,11 @@ def load_tracker(
     precision: Precision | None = None,
     threads: int | None = None,
 ) -> Tracker:
-    """The tracker that a run trained; arguments and errors of ``tracker_maker``."""
-    return tracker_maker(run, device, runtime=runtime, precision=precision, threads=threads)()
+    """The tracker that a run trained; arguments and errors of ``tracker_maker``. Torch's threads are set here."""
+    maker = tracker_maker(run, device, runtime=runtime, precision=precision, threads=threads)
+    if threads is not None and isinstance(maker, SavedTracker):
+        torch.set_num_threads(threads)
+    return maker()
 
 
 def tracker_maker(
@@ -44,7 +49,8 @@ def tracker_maker(
         device: ``cpu`` or ``cuda``; runtimes other than torch compute on the CPU.
         runtime: ``torch``, or what the run was exported for; default: what the run itself was tracked with.
         precision: of the runtime; default: as the run where the runtime is its own, else ``f32``.
-        threads: for one frame; default: as many as torch takes. Torch's own are set by ``torch.set_num_threads``.
+        threads: for one frame; default: as many as torch takes. In torch they are the whole process's, and
+            not set by a maker (``track_set`` takes one).
 
     Raises:
         UserError: no finished run of a tracking task, not exported so, or a runtime that does not compute as asked.

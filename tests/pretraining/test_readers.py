@@ -14,7 +14,7 @@ from engine.readers import digits as digit_reader
 from foundation.errors import DataError
 from pretraining import health, readers
 from pretraining.feed import Feed
-from pretraining.health import HealthCheck, vote
+from pretraining.health import HealthCheck
 from pretraining.recipe import Health, PretrainRecipe
 from pretraining.task import Pretraining
 from segmentation.mini import SOURCES
@@ -76,15 +76,6 @@ def test_fingerprint_follows_the_images(tmp_path: Path) -> None:
     assert readers.folder(tmp_path).fingerprint == first
     Image.new("RGB", (9, 8), "red").save(tmp_path / "b.png")
     assert readers.folder(tmp_path).fingerprint != first
-
-
-def test_vote_by_hand() -> None:
-    """Two of class 0 at cosine 0.8 outvote one of class 1 at 0.9 when temperature is high, and not when it is low."""
-    bank = torch.tensor([[0.9, 0.19**0.5], [0.8, 0.6], [0.8, -0.6]])
-    labels, query = torch.tensor([1, 0, 0]), torch.tensor([[2.0, 0.0]])
-    assert vote(bank, labels, query, 3, 1.0).tolist() == [0]
-    assert vote(bank, labels, query, 3, 0.07).tolist() == [1], "e^(0.1 / 0.07) = 4.2 against 2"
-    assert vote(bank, labels, query, 1, 1.0).tolist() == [1]
 
 
 def test_health_check_has_its_own_members(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsClassifier
 
-from classification.knn import vote
+from engine.knn import vote
 
 T = 0.07
 
@@ -82,3 +82,12 @@ def test_k_and_temperature_do_something() -> None:
     base = vote(bank, labels, queries, 20, T).predictions
     assert (base != vote(bank, labels, queries, 1, T).predictions).any()
     assert (base != vote(bank, labels, queries, 20, 10.0).predictions).any()
+
+
+def test_a_vote_by_hand() -> None:
+    """Two of class 0 at cosine 0.8 outvote one of class 1 at 0.9 when temperature is high, and not when it is low."""
+    bank = np.array([[0.9, 0.19**0.5], [0.8, 0.6], [0.8, -0.6]], np.float32)
+    labels, query = np.array([1, 0, 0]), np.array([[2.0, 0.0]], np.float32)
+    assert vote(bank, labels, query, 3, 1.0).predictions.tolist() == [0]
+    assert vote(bank, labels, query, 3, 0.07).predictions.tolist() == [1], "e^(0.1 / 0.07) = 4.2 against 2"
+    assert vote(bank, labels, query, 1, 1.0).predictions.tolist() == [1]
