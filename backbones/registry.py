@@ -22,7 +22,7 @@ def _to_card(name: str, value: object) -> BackboneCard:
 
 BACKBONES: Registry[BackboneCard] = Registry("backbone", "bench.backbones", _to_card)
 _CARDS = {
-    "small_images": "vit_nano vit_pico vit_cifar mae_vit_cifar",
+    "small_images": "vit_nano vit_pico vit_micro vit_cifar mae_vit_cifar",
     "scratch": "vit_tiny vit_small vit_base vit_tiny_rpe vit_small_rpe hiera_lite swin_lite",
     "supervised": "deit_tiny deit_tiny_12h mae_d2_tiny_ft_rpe",
     "masked": "mae_tiny mae_small mae_base beit_tiny bootmae_tiny maskfeat_tiny mocov3_tiny",

@@ -41,6 +41,7 @@ PHOTOGRAPHS: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
     "finetune": ImageRecipe,
     "finetune_improved": ImageRecipe,
     "finetune_tan": ImageRecipe,
+    "finetune_32": ImageRecipe,
 }
 """As ``SCHEMAS``, for sets of photographs: they have an augmentation of their own."""
 
@@ -48,6 +49,7 @@ STEPS = {
     "finetune": ("train", "choose the epoch on val", "test once"),
     "finetune_improved": ("train", "choose the epoch on val", "test once"),
     "finetune_tan": ("train", "choose the epoch on val", "test once"),
+    "finetune_32": ("train", "choose the epoch on val", "test once"),
     "linear": ("features of train and val", "fit each strength on train", "choose one on val", "test once"),
     "linear_sgd": ("features of train and val", "train a head a rate", "choose one on val", "test once"),
     "lowshot": ("features of the items drawn", "fit each draw", "choose each strength on val", "test once a draw"),

@@ -55,3 +55,10 @@ def vit_pico_patch8_32(**kwargs: Any) -> VisionTransformer:
     """As ``vit_nano_patch8_32`` with width 32, 3 blocks and 2 heads; 0.05 M parameters."""
     size = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
     return _vit("vit_pico_patch8_32", size, kwargs)
+
+
+@register_model
+def vit_micro_patch4_32(**kwargs: Any) -> VisionTransformer:
+    """ViT for 32-px photographs: 64 patch tokens + class token, width 96, 6 blocks, 3 heads; 0.68 M parameters."""
+    size = {"img_size": 32, "patch_size": 4, "embed_dim": 96, "depth": 6, "num_heads": 3}
+    return _vit("vit_micro_patch4_32", size, kwargs)

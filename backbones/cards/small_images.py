@@ -27,6 +27,17 @@ VIT_PICO = BackboneCard(
     module=ARCHITECTURES,
 )
 
+VIT_MICRO = BackboneCard(
+    name="vit_micro",
+    architecture="vit_micro_patch4_32",
+    summary="ViT for CIFAR on a CPU, patches of 4, 0.7 M parameters, random init (ours)",
+    input_size=(3, 32, 32),
+    mean=HALF,
+    std=HALF,
+    heads=3,
+    module=ARCHITECTURES,
+)
+
 VIT_CIFAR = BackboneCard(
     name="vit_cifar",
     architecture="vit_cifar",

@@ -53,7 +53,7 @@ _ALL = (
         official={"train": 50_000, "test": 10_000},
         expected={"train": 45_000, "val": 5_000, "test": 10_000},
         classes=10,
-        protocols=(*_COMMON, "finetune_tan"),
+        protocols=(*_COMMON, "finetune_tan", "finetune_32"),
         download="CIFAR10",
     ),
     ImageSet(
@@ -64,7 +64,7 @@ _ALL = (
         official={"train": 50_000, "test": 10_000},
         expected={"train": 45_000, "val": 5_000, "test": 10_000},
         classes=100,
-        protocols=(*_COMMON, "finetune_tan"),
+        protocols=(*_COMMON, "finetune_tan", "finetune_32"),
         download="CIFAR100",
     ),
     ImageSet(

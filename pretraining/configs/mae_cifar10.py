@@ -19,5 +19,5 @@ recipe = {
 
 tiers = {
     "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 64, "val_interval": 1, "health.every": 0},
-    "short": {"epochs": 40, "schedule.warmup": 4, "health.every": 10},
+    "short": {"epochs": 20, "batch_size": 256, "schedule.warmup": 2, "health.every": 10},
 }

@@ -38,6 +38,7 @@ PAPERS = [
 ARCHITECTURES = [
     "vit_nano",
     "vit_pico",
+    "vit_micro",
     "vit_cifar",
     "vit_base",
     "vit_tiny_rpe",

@@ -23,7 +23,10 @@ def test_counts(name: str, count: int, total: float, without_products: float) ->
     assert gmacs(model, 224) == pytest.approx((total, without_products), abs=6e-4)
 
 
-@pytest.mark.parametrize(("name", "count"), [("vit_nano_patch8_32", 214_218), ("vit_pico_patch8_32", 45_258)])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("vit_nano_patch8_32", 214_218), ("vit_pico_patch8_32", 45_258), ("vit_micro_patch4_32", 683_242)],
+)
 def test_counts_of_the_small_ones(name: str, count: int) -> None:
     assert parameters(on_meta(name, num_classes=10)) == count
 
