@@ -51,6 +51,22 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def files_below(home: Path) -> Iterator[Path]:
+    """Files at or below a folder, sorted within each; hidden files and folders are left out.
+
+    Links are followed, as data sets are often linked into place, but no folder is entered twice: an item that was met
+    on two ways would be counted twice.
+    """
+    seen: set[str] = set()
+    for place, folders, names in os.walk(home, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+
+
 def require_writable(folder: Path) -> None:
     """Make ``folder`` (and its parents) and prove that a file can be written there.
 

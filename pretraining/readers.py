@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from engine.readers import digits as digit_reader
 from engine.readers.cifar import read_batches
 from engine.readers.decode import open_rgb
 from foundation.errors import DataError
+from foundation.files import files_below
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 TILE, STRIDE = 96, 48
@@ -133,12 +133,10 @@ def _require_folder(path: Path) -> Path:
 
 
 def _files(home: Path) -> Iterator[str]:
-    """Paths of image files below a folder, sorted; hidden ones left out."""
-    for place, folders, names in os.walk(home, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(ENDINGS) and not name.startswith("."):
-                yield Path(place, name).relative_to(home).as_posix()
+    """Paths of image files below a folder."""
+    for path in files_below(home):
+        if path.name.lower().endswith(ENDINGS):
+            yield path.relative_to(home).as_posix()
 
 
 def _of_files(home: Path, paths: list[str], labels: list[int] | None) -> Pool:

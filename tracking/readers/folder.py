@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from foundation.errors import DataError
+from foundation.files import files_below
 from tracking.readers.sequence import Video, has_area, read_boxes, read_flags, require_equal
 
 GROUND_TRUTH = "groundtruth.txt"
@@ -27,7 +28,7 @@ def folder_videos(root: Path) -> list[Video]:
     """
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; name one with sequences with --data-root")
-    folders = sorted(path.parent for path in root.rglob(GROUND_TRUTH))
+    folders = sorted(path.parent for path in files_below(root) if path.name == GROUND_TRUTH)
     if not folders:
         raise DataError(
             f"no sequence at or below {root}: a sequence is a folder of images with a {GROUND_TRUTH} "
