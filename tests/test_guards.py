@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-from typing import NamedTuple
-
 import pytest
 
-from tests.conftest import ROOT
+from tests.guards import Copy, Guard, copy
 
-
-class Guard(NamedTuple):
-    """A piece of source that guards, what stands there without it, and the test that must notice."""
-
-    file: str
-    code: str
-    without: str
-    test: str
-
+__all__ = ["copy"]
 
 GUARDS = {
     "a missing checkpoint raises": Guard(
@@ -256,41 +241,15 @@ GUARDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the source tree."""
-    target = tmp_path_factory.mktemp("source") / "bench"
-    ignored = shutil.ignore_patterns(".*", "runs", "data", "__pycache__")
-    shutil.copytree(ROOT, target, ignore=ignored)
-    return target
-
-
-def passes(source: Path, test: str) -> bool:
-    """Whether a test passes against that source."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test.split()],
-        cwd=source,
-        env=os.environ | {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode in (0, 1), f"no test ran: {done.stdout[-500:]}{done.stderr[-500:]}"
-    return done.returncode == 0
-
-
 @pytest.mark.parametrize("name", GUARDS)
-def test_without_the_guard_its_test_goes_red(name: str, copy: Path) -> None:
-    guard = GUARDS[name]
-    path = copy / guard.file
-    whole = path.read_text()
-    assert whole.count(guard.code) == 1, "the guard has moved; mend this test"
-    path.write_text(whole.replace(guard.code, guard.without))
-    try:
-        assert not passes(copy, guard.test)
-    finally:
-        path.write_text(whole)
+def test_without_the_guard_its_test_goes_red(name: str, copy: Copy) -> None:
+    assert not copy.passes_without(GUARDS[name])
 
 
-def test_the_copy_with_all_guards_passes(copy: Path) -> None:
-    assert passes(copy, GUARDS["a missing checkpoint raises"].test)
+def test_the_copy_with_all_guards_passes(copy: Copy) -> None:
+    assert copy.passes(GUARDS["a missing checkpoint raises"].test)
+
+
+def test_the_copy_with_all_guards_passes_the_tests_of_results(copy: Copy) -> None:
+    quick = {guard.test for guard in GUARDS.values() if guard.file.startswith("results/") and " -k " not in guard.test}
+    assert copy.passes(" ".join(sorted(quick)))

@@ -1,0 +1,74 @@
+"""Runs tests of the tree that it is started in, each time in a fork of one process with the libraries loaded.
+
+Importing the libraries takes longer than most tests. The tree's own modules are imported in the fork alone, so that
+every run sees the tree as it then is. As the project is tested on Linux, there is no other way where ``fork`` is not.
+
+``python -m tests.guard_server OUTPUT`` writes 0 once the libraries are loaded, reads one JSON list of pytest's words
+per line, answers each with one line, the exit code, and writes what pytest said to the file OUTPUT.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+
+LIBRARIES = (
+    *("cv2", "got10k.utils.metrics", "jinja2", "matplotlib.figure", "mmseg.datasets", "mmseg.evaluation"),
+    *("mmseg.models", "plotly.offline", "pydantic.json_schema", "pytest", "rich.progress", "scipy.io"),
+    *("scipy.stats", "sklearn.datasets", "sklearn.linear_model", "timm", "yapf.yapflib.yapf_api"),
+)
+NEITHER = 70  # the exit code of a run that is neither passed nor failed
+
+
+def run(words: list[str], output: str, house: set[str]) -> int:
+    """Pytest's exit code, or NEITHER when a module of the house came from another tree; in a fork."""
+    for descriptor, name, mode in ((0, os.devnull, os.O_RDONLY), (1, output, os.O_WRONLY | os.O_TRUNC)):
+        os.dup2(os.open(name, mode), descriptor)
+    os.dup2(1, 2)
+    import pytest
+
+    code = int(pytest.main(words))
+    for name in [name for name in sys.modules if name.partition(".")[0] in house]:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and not Path(file).is_relative_to(Path.cwd()):
+            sys.stdout.write(f"{name} is of another tree: {file}\n")
+            return NEITHER
+    return code
+
+
+def main(output: str) -> None:
+    """Answers requests until there are no more."""
+    answers = os.fdopen(os.dup(1), "w")  # of its own: libraries print while they are imported
+    os.dup2(2, 1)
+    house = {path.parent.name for path in Path().glob("*/__init__.py")}
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    early = house & {name.partition(".")[0] for name in sys.modules}
+    assert early == {"tests"}, f"imported before the fork: {early}"  # of tests, nothing but this file
+    assert len(os.listdir("/proc/self/task")) == 1, "a fork would lose the threads of the libraries"  # noqa: PTH208
+    gc.collect()
+    gc.freeze()  # pytest collects garbage at its end; it need not walk through the libraries
+    answers.write("0\n")
+    answers.flush()
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            code = NEITHER
+            try:
+                code = run(json.loads(line), output, house)
+                atexit._run_exitfuncs()
+                sys.stdout.flush()
+            finally:
+                os._exit(code)  # at once: nobody needs the libraries taken down
+        _, status = os.waitpid(child, 0)
+        answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
