@@ -111,7 +111,9 @@ def _table_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _compare_arguments(parser: argparse.ArgumentParser) -> None:
     for name, place in (("first", "A"), ("second", "B")):
-        parser.add_argument(name, metavar=place, help="a run's folder, the start of a run id, or a backbone's name")
+        parser.add_argument(
+            name, metavar=place, help="a run's folder, the start of a run id, a backbone, or BACKBONE@START"
+        )
     parser.add_argument("--task", help="only boards of this task")
     parser.add_argument("--all", action="store_true", help="name every item on which the two part, not ten")
     _runs(parser)

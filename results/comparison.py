@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from results.paired import paired_p
 from results.ranking import Run, row_sample
 from results.record import Record
 from results.statistics import LEVEL, Sample, difference
-from results.table import label_of, start_of
+from results.table import UNRANKED, label_of, pretrained_by, start_of, start_text
 
 
 class Side(NamedTuple):
@@ -70,12 +70,13 @@ class Comparison(NamedTuple):
     pseudo: bool
 
 
-def compare(first: Sequence[Run], second: Sequence[Run]) -> Comparison:
+def compare(first: Sequence[Run], second: Sequence[Run], made: Mapping[str, str] | None = None) -> Comparison:
     """Compare two backbones by their board's primary metric.
 
     Args:
         first: its runs, a seed each.
         second: likewise.
+        made: methods of pre-trainings by the SHA-256 of their weights, for the labels.
 
     Raises:
         UserError: they are not on one board, or are one run.
@@ -96,7 +97,7 @@ def compare(first: Sequence[Run], second: Sequence[Run]) -> Comparison:
     return Comparison(
         *(one.task, one.protocol, one.tier, one.comparability, one.result.primary),
         *(metric.unit, metric.higher_is_better),
-        *(_side(first, ours), _side(second, theirs)),
+        *(_side(first, ours, made or {}), _side(second, theirs, made or {})),
         *(found.value, found.low, found.high, LEVEL, p),
         test=_test(ours, theirs),
         over="seeds x items" if several else "items only",
@@ -123,35 +124,59 @@ def require_comparable(records: Sequence[Record]) -> None:
             raise UserError(f"runs {first.run_id} and {record.run_id} are not comparable: {apart}")
 
 
-def by_board(runs: Iterable[Run], name: str) -> dict[str, list[Run]]:
+def by_board(runs: Sequence[Run], name: str) -> dict[str, list[Run]]:
     """The complete runs of a backbone by comparability key; of several attempts at a run the newest.
+
+    Args:
+        runs: what a scan found.
+        name: a backbone, or ``BACKBONE@START`` for one of its starts: ``random``, ``card``, the method of a
+            pre-training, or the beginning of the weight file's SHA-256.
 
     Raises:
         UserError: the name stands for several sets of start weights on one board.
     """
+    backbone, _, start = name.partition("@")
+    made = pretrained_by(runs)
     newest: dict[str, Run] = {}
     for folder, record in sorted(runs, key=lambda run: run[1].where.started):
-        if record.backbone.name == name and record.status == "complete":
+        chosen = record.backbone.name == backbone and record.status == "complete" and record.domain != UNRANKED
+        if chosen and _starts_with(record, start, made):
             newest[record.run_id] = folder, record
     boards: dict[str, list[Run]] = defaultdict(list)
     for folder, record in newest.values():
         boards[record.comparability].append((folder, record))
     for same in boards.values():
-        kinds = {candidate_of(record) for _, record in same}
+        kinds = {candidate_of(record): record for _, record in same}
         if len(kinds) > 1:
+            starts = [_start(record, made) for record in kinds.values()]
             runs_named = ", ".join(record.run_id for _, record in same)
+            one = f"name one of them, as in {backbone}@{starts[0].split()[-1]}"
             raise UserError(
-                f"{name} stands on the board of {same[0][1].task} with {len(kinds)} different starts (weights or "
-                f"arguments); name two runs instead: {runs_named}"
+                f"{name} stands on the board of {same[0][1].task} with {len(kinds)} different starts "
+                f"({', '.join(sorted(starts))}); "
+                + (one if not start and len(set(starts)) > 1 else f"name two runs instead: {runs_named}")
             )
     return dict(boards)
 
 
-def _side(runs: Sequence[Run], sample: Sample) -> Side:
+def _starts_with(record: Record, start: str, made: Mapping[str, str]) -> bool:
+    checkpoint = record.backbone.checkpoint
+    words = (start_of(record), made.get(checkpoint.sha256, "") if checkpoint else "")
+    return not start or start in words or bool(checkpoint and len(start) > 3 and checkpoint.sha256.startswith(start))
+
+
+def _start(record: Record, made: Mapping[str, str]) -> str:
+    checkpoint = record.backbone.checkpoint
+    sha256 = checkpoint.sha256 if checkpoint else ""
+    return start_text(start_of(record), sha256, made.get(sha256, ""))
+
+
+def _side(runs: Sequence[Run], sample: Sample, made: Mapping[str, str]) -> Side:
     records = sorted((record for _, record in runs), key=lambda record: record.seed)
     seeds, ids = tuple(record.seed for record in records), tuple(record.run_id for record in records)
     first = records[0].backbone
-    label = label_of(first.name, start_of(records[0]), first.checkpoint.sha256 if first.checkpoint else "")
+    sha256 = first.checkpoint.sha256 if first.checkpoint else ""
+    label = label_of(first.name, start_of(records[0]), sha256, made.get(sha256, ""))
     return Side(label, sample.mean, seeds, ids)
 
 

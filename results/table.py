@@ -36,6 +36,7 @@ class Row(NamedTuple):
         interval: of the primary metric's mean over the seeds.
         spread: lowest and highest seed; ``None`` for one seed.
         floor: from random weights: what any pre-training has to beat.
+        made_by: method of the pre-training that made the weights, where its record was found too; else empty.
         reported: the published number of the primary metric, and how far this row is from it.
     """
 
@@ -56,11 +57,17 @@ class Row(NamedTuple):
     finished: str
     run_ids: tuple[str, ...]
     runs: tuple[Run, ...]
+    made_by: str = ""
 
     @property
     def label(self) -> str:
         """The row's name on its board: the backbone, and the start where the name does not say it."""
-        return label_of(self.backbone, self.init, self.weights)
+        return label_of(self.backbone, self.init, self.weights, self.made_by)
+
+    @property
+    def start(self) -> str:
+        """How it started: ``random``, ``card 0a1b2c3d``, ``mae 0a1b2c3d``."""
+        return start_text(self.init, self.weights, self.made_by)
 
 
 class Board(NamedTuple):
@@ -137,7 +144,8 @@ def build_table(
         groups[key].append((folder, record))
     settings = _settings({key: runs[0][1] for key, runs in groups.items()})
     printed = read_published() if published is None else published
-    boards = [_board(key, settings[key], runs, printed) for key, runs in sorted(groups.items())]
+    made = pretrained_by(found.records)
+    boards = [_board(key, settings[key], runs, printed, made) for key, runs in sorted(groups.items())]
     context = find_context(printed, {key: _configured(runs) for key, runs in groups.items()})
     return Table(tuple(boards), tuple(unranked), context, tuple(warnings))
 
@@ -153,9 +161,25 @@ def metrics_of(record: Record) -> dict[str, Metric]:
     return record.result.metrics
 
 
-def label_of(backbone: str, init: str, weights: str) -> str:
-    """A backbone and how it started, for people: ``mae_tiny``, ``vit_nano (random)``, ``x (checkpoint 0a1b2c3d)``."""
-    return backbone if init == "card" else f"{backbone} ({f'{init} {weights[:8]}'.strip()})"
+def label_of(backbone: str, init: str, weights: str, made_by: str = "") -> str:
+    """A backbone and how it started, for people: ``mae_tiny``, ``vit_nano (random)``, ``x (mae 0a1b2c3d)``."""
+    return backbone if init == "card" else f"{backbone} ({start_text(init, weights, made_by)})"
+
+
+def start_text(init: str, weights: str, made_by: str) -> str:
+    """A start for people: the method that made a checkpoint stands for the word, its SHA-256 tells it from others."""
+    return f"{init.replace('checkpoint', made_by) if made_by else init} {weights[:8]}".strip()
+
+
+def pretrained_by(runs: Sequence[Run]) -> dict[str, str]:
+    """The method of each pre-training among the runs, by the SHA-256 of the encoder it gave."""
+    made = {}
+    for _, record in runs:
+        if record.domain == UNRANKED and record.status == "complete" and record.result:
+            encoder = record.result.details.get("encoder")
+            if isinstance(encoder, Mapping) and isinstance(sha256 := encoder.get("sha256"), str):
+                made[sha256] = record.protocol
+    return made
 
 
 def _configured(runs: Sequence[Run]) -> list[Record]:
@@ -216,7 +240,9 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{name}", "none" if value is None else str(value).removesuffix(".0")
 
 
-def _board(key: Key, settings: str, runs: Sequence[Run], published: Sequence[Published]) -> Board:
+def _board(
+    key: Key, settings: str, runs: Sequence[Run], published: Sequence[Published], made: Mapping[str, str]
+) -> Board:
     task, protocol, tier, comparability, primary = key
     first = metrics_of(runs[0][1])
     higher = first[primary].higher_is_better
@@ -231,18 +257,24 @@ def _board(key: Key, settings: str, runs: Sequence[Run], published: Sequence[Pub
     ]
     grouped.sort(key=lambda pair: _mean(pair[1], primary), reverse=higher)
     standings = stand([same for _, same in grouped], primary, higher)
-    labels = [label_of(*candidate[:3]) for candidate, _ in grouped]
+    makers = [_maker(same[0][1], made) for _, same in grouped]
+    labels = [label_of(*candidate[:3], maker) for (candidate, _), maker in zip(grouped, makers, strict=True)]
     rows = [
         _row(candidate[:3], same, primary, stand_beside(published, same[0][1], _mean(same, primary)))._replace(
+            made_by=maker,
             rank=standing.rank,
             tied_with=tuple(labels[place] for place in standing.tied_with),
             interval=standing.interval,
             note=standing.note,
         )
-        for (candidate, same), standing in zip(grouped, standings, strict=True)
+        for (candidate, same), standing, maker in zip(grouped, standings, makers, strict=True)
     ]
     units = {name: metric.unit for name, metric in first.items()}
     return Board(task, protocol, tier, settings, comparability, primary, units, higher, tuple(rows))
+
+
+def _maker(record: Record, made: Mapping[str, str]) -> str:
+    return made.get(record.backbone.checkpoint.sha256, "") if record.backbone.checkpoint else ""
 
 
 def _mean(runs: Sequence[Run], metric: str) -> float:

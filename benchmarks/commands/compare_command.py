@@ -39,26 +39,28 @@ def comparisons(first: str, second: str, roots: Sequence[Path], task: str | None
     from benchmarks.commands.show_command import find_run
     from results.comparison import by_board, compare
     from results.store import scan
+    from results.table import pretrained_by
 
     runs = [] if all((Path(name) / "record.json").is_file() for name in (first, second)) else scan(roots).records
     names = {record.backbone.name for _, record in runs}
-    if first in names and second in names:
+    if all(name.partition("@")[0] in names for name in (first, second)):
         boards, others = by_board(runs, first), by_board(runs, second)
         shared = [key for key in boards if key in others and task in (None, boards[key][0][1].task)]
         if not shared:
             where = f" of task {task}" if task else ""
             raise UserError(f"{first} and {second} have no complete runs on one board{where}; see: bench table")
-        return [compare(boards[key], others[key]) for key in shared]
+        made = pretrained_by(runs)
+        return [compare(boards[key], others[key], made) for key in shared]
     sides: list[list[Run]] = []
     for name in (first, second):
-        if name in names:
+        if name.partition("@")[0] in names:
             raise UserError(f"{name} is a backbone and the other a run; name two backbones or two runs")
         try:
             sides.append([find_run(name, roots)])
         except UnknownNameError as error:
             close = did_you_mean(name, names, hint="see: bench list runs")
             raise UnknownNameError(f"{name!r} is no run and no backbone with runs{close}") from error
-    found = compare(*sides)
+    found = compare(sides[0], sides[1])
     if task not in (None, found.task):
         raise UserError(f"the two runs are of task {found.task}, not {task}")
     return [found]

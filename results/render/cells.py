@@ -52,8 +52,7 @@ def rank(row: Row) -> str:
 
 def start(row: Row) -> str:
     """How the row started; random weights are the floor."""
-    text = f"{row.init} {row.weights[:8]}".strip()
-    return f"{text} (floor)" if row.floor else text
+    return f"{row.start} (floor)" if row.floor else row.start
 
 
 def score(row: Row, metric: str) -> str:

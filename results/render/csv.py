@@ -9,7 +9,8 @@ from results.report import Report
 from results.table import Board, Row
 
 COLUMNS = (
-    *("task", "protocol", "tier", "settings", "key", "rank", "tied_with", "backbone", "init", "weights", "floor"),
+    *("task", "protocol", "tier", "settings", "key", "rank", "tied_with", "backbone", "init", "weights"),
+    *("made_by", "floor"),
     *("metric", "unit", "value", "primary", "ci_low", "ci_high", "ci_over", "reported", "difference", "tolerance"),
     *("within", "source", "seeds", "seed_min", "seed_max", "n", "parameters", "macs", "latency_ms"),
     *("images_per_second", "batch", "measured_on", "finished", "run_ids"),
@@ -38,6 +39,7 @@ def _line(board: Board, row: Row, metric: str) -> dict[str, object]:
         "backbone": row.backbone,
         "init": row.init,
         "weights": row.weights,
+        "made_by": row.made_by,
         "floor": int(row.floor),
         "metric": metric,
         "unit": board.units[metric],

@@ -64,3 +64,19 @@ def test_a_backbones_runs_by_board(tmp_path: Path) -> None:
     changed = other.model_copy(update={"backbone": other.backbone.model_copy(update={"allow_partial": True})})
     with pytest.raises(UserError, match="2 different starts"):
         by_board([*runs, (tmp_path, changed)], "a")
+
+
+def test_one_start_of_a_backbone_by_board(tmp_path: Path) -> None:
+    scratch = [run_of(tmp_path / f"a{seed}", "a", FIRST, seed) for seed in (0, 1)]
+    content = run_of(tmp_path / "b", "a", SECOND)[1].model_dump() | {"run_id": "0" * 16}
+    content["backbone"] |= {"init": "checkpoint", "checkpoint": {"uri": "f", "sha256": "4f" * 32, "bytes": 1}}
+    loaded = (tmp_path / "b", Record.model_validate(content))
+    content = content | {"run_id": "1" * 16, "domain": "pretraining", "protocol": "mae"}
+    content["result"]["details"] = {"encoder": {"sha256": "4f" * 32}}
+    runs = [*scratch, loaded, (tmp_path / "c", Record.model_validate(content))]
+    with pytest.raises(UserError, match=r"2 different starts \(mae 4f4f4f4f, random\); name one of them, as in a@"):
+        by_board(runs, "a")
+    for name in ("a@mae", "a@4f4f", "a@checkpoint"):
+        assert by_board(runs, name) == {loaded[1].comparability: [loaded]}
+    assert by_board(runs, "a@random") == {loaded[1].comparability: scratch}
+    assert by_board(runs, "a@card") == {}

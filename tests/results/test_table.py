@@ -67,6 +67,19 @@ def test_partial_weights_are_a_row_of_their_own() -> None:
     assert [row.init for row in board.rows] == ["partial random", "random"]
 
 
+def test_weights_of_a_pre_training_are_named_by_its_method() -> None:
+    weights = {"init": "checkpoint", "checkpoint": {"uri": "encoder.pth", "sha256": "4f" * 32, "bytes": 1}}
+    run = cell("a", 90, "1", backbone=weights)
+    made = record(0.8, task="pretrain", protocol="mae", domain="pretraining", run_id="2").model_dump()
+    made["result"]["details"] = {"encoder": {"file": "encoder.pth", "sha256": "4f" * 32}}
+    alone, beside = (build_table(found(*records)) for records in ([run], [run, Record.model_validate(made)]))
+    assert [row.label for row in alone.boards[0].rows] == ["a (checkpoint 4f4f4f4f)"]
+    assert [row.label for row in beside.boards[0].rows] == ["a (mae 4f4f4f4f)"]
+    made["result"]["details"]["encoder"]["sha256"] = "5f" * 32
+    other = build_table(found(run, Record.model_validate(made)))
+    assert [row.start for row in other.boards[0].rows] == ["checkpoint 4f4f4f4f"]
+
+
 def test_unfinished_and_failed_are_listed_never_ranked() -> None:
     result = table(cell("a", 90.0, "1"), record(run_id="2", status="failed", reason="disk full"))
     assert len(result.boards[0].rows) == 1
