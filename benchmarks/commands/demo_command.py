@@ -26,6 +26,7 @@ CELLS = (
         for backbone in ("vit_nano", "vit_pico")
     ),
     ("mini_ade", "vit_nano", "semantic_fpn"),
+    ("mini_lasot", "vit_pico", "fast64"),
 )
 
 
