@@ -15,7 +15,7 @@ from backbones.weights import Start
 from benchmarks.tasks import TASKS
 from engine.task import DataReport, Plan, Request
 from foundation.errors import BenchError, UnknownNameError
-from results.record import Record
+from results.record import PRETRAINING, Record
 from results.samples import EXACT
 from results.verification import Check
 
@@ -24,6 +24,8 @@ WEIGHTS = ("step_*.pth", "best_*.pth", "last_*.pth")
 
 def check_against_task(record: Record) -> Iterator[Check]:
     """Whether the record's metrics have the unit and direction that the task declares."""
+    if record.domain == PRETRAINING:
+        return
     try:
         task = TASKS.get(record.task)
     except BenchError as error:
@@ -40,6 +42,9 @@ def check_against_task(record: Record) -> Iterator[Check]:
 
 def check_data(record: Record, root: Path) -> Iterator[Check]:
     """Whether the data under ``root`` (or where the record says they were) have the record's fingerprint."""
+    if record.domain == PRETRAINING:
+        yield Check("data", "unchecked", "the images of a pre-training are not read again")
+        return
     try:
         found = _data_report(record.task, _root(record, root))
     except BenchError as error:

@@ -12,9 +12,9 @@ from foundation.errors import UserError
 from results.identity import candidate_of, identity_of
 from results.paired import paired_p
 from results.ranking import Run, row_sample
-from results.record import Record
+from results.record import PRETRAINING, Record
 from results.statistics import LEVEL, Sample, difference
-from results.table import UNRANKED, label_of, pretrained_by, start_of, start_text
+from results.table import label_of, pretrained_by, start_of, start_text
 
 
 class Side(NamedTuple):
@@ -139,7 +139,7 @@ def by_board(runs: Sequence[Run], name: str) -> dict[str, list[Run]]:
     made = pretrained_by(runs)
     newest: dict[str, Run] = {}
     for folder, record in sorted(runs, key=lambda run: run[1].where.started):
-        chosen = record.backbone.name == backbone and record.status == "complete" and record.domain != UNRANKED
+        chosen = record.backbone.name == backbone and record.status == "complete" and record.domain != PRETRAINING
         if chosen and _starts_with(record, start, made):
             newest[record.run_id] = folder, record
     boards: dict[str, list[Run]] = defaultdict(list)

@@ -19,6 +19,10 @@ SCHEMA_VERSION = 3
 """Additive only. 1: the first schema. 2: ``data.departures`` (a cut set is no official one) and ``neutral``.
 3: ``cost.efficiency``."""
 
+PRETRAINING = "pretraining"
+"""The domain whose records are on no board: a pre-training loss compares with nothing (docs/decisions/0006). Their
+per-item table is the curve."""
+
 Tier = Literal["smoke", "short", "full"]
 Status = Literal["running", "complete", "failed", "invalidated"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

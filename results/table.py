@@ -17,11 +17,8 @@ from results.identity import digest
 from results.published.match import Beside, Context, find_context, stand_beside
 from results.published.rows import Published, read_published
 from results.ranking import Run, stand
-from results.record import Interval, Metric, Record
+from results.record import PRETRAINING, Interval, Metric, Record
 from results.store import Found
-
-UNRANKED = "pretraining"
-"""The domain whose records are on no board: a pre-training loss compares with nothing (docs/decisions/0006)."""
 
 Key = tuple[str, str, str, str, str]
 """Task, protocol, tier, comparability key and primary metric: what rows of one board have in common."""
@@ -133,7 +130,7 @@ def build_table(
     groups: dict[Key, list[Run]] = defaultdict(list)
     unranked, warnings = [], list(found.faults)
     for folder, record in _newest_attempts([run for run in found.records if wanted(run[1])], warnings):
-        if record.domain == UNRANKED:
+        if record.domain == PRETRAINING:
             continue
         if record.result is None or record.status != "complete":
             reason = f": {record.reason}" if record.reason else ""
@@ -175,7 +172,7 @@ def pretrained_by(runs: Sequence[Run]) -> dict[str, str]:
     """The method of each pre-training among the runs, by the SHA-256 of the encoder it gave."""
     made = {}
     for _, record in runs:
-        if record.domain == UNRANKED and record.status == "complete" and record.result:
+        if record.domain == PRETRAINING and record.status == "complete" and record.result:
             encoder = record.result.details.get("encoder")
             if isinstance(encoder, Mapping) and isinstance(sha256 := encoder.get("sha256"), str):
                 made[sha256] = record.protocol

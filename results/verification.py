@@ -11,7 +11,7 @@ from foundation.errors import RecordError
 from foundation.files import sha256_file
 from results.identity import identity_of
 from results.intervals import student_t, wilson_percent
-from results.record import Interval, Metric, Record
+from results.record import PRETRAINING, Interval, Metric, Record
 from results.samples import NoValueError, Outcomes, item_files, read_checked, read_outcomes, read_table, sample_of
 from results.statistics import is_share
 
@@ -107,6 +107,9 @@ def _table(folder: Path, record: Record, content: bytes, path: Path) -> Iterator
 
 def _metrics(folder: Path, record: Record) -> Iterator[Check]:
     """Every metric from the items, and the interval beside it."""
+    if record.domain == PRETRAINING:
+        yield from _end_of_curve(folder, record)
+        return
     for name, metric in (record.result.metrics if record.result else {}).items():
         try:
             outcomes = read_outcomes(folder, record, name)
@@ -117,6 +120,22 @@ def _metrics(folder: Path, record: Record) -> Iterator[Check]:
         if metric.n != len(outcomes.ids):
             yield Check(name, "fails", f"the record says n = {metric.n}, there are {len(outcomes.ids)} items")
         yield from _interval(name, metric, outcomes)
+
+
+def _end_of_curve(folder: Path, record: Record) -> Iterator[Check]:
+    """A pre-training's table is its curve, and its metrics are the curve's last values."""
+    try:
+        (path, sha256), *_ = item_files(folder, record).items()
+        curve = read_table(read_checked(path, sha256), path)
+    except RecordError as error:
+        yield Check("curve", "fails", str(error))
+        return
+    for name, metric in (record.result.metrics if record.result else {}).items():
+        last = next((cell for cell in reversed(curve.get(name, ())) if cell), "nothing")
+        if last == str(metric.value):
+            yield Check(name, "holds", f"{metric.value:g} {metric.unit} ends the curve of {path.name}")
+        else:
+            yield Check(name, "fails", f"the record says {metric.value!r}, the curve in {path.name} ends with {last}")
 
 
 def _interval(name: str, metric: Metric, outcomes: Outcomes) -> Iterator[Check]:

@@ -204,7 +204,7 @@ GUARDS = {
     ),
     "a pre-training loss is on no board": Guard(
         "results/table.py",
-        "        if record.domain == UNRANKED:\n            continue\n",
+        "        if record.domain == PRETRAINING:\n            continue\n",
         "",
         "tests/results/test_table.py::test_a_pre_training_is_on_no_board",
     ),

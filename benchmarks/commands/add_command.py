@@ -43,8 +43,8 @@ def add_backbone(name: str, run: Path, *, replace: bool = False) -> dict[str, An
     from backbones.weights import EXPORT
     from foundation.environment import weights_dir
     from foundation.files import atomic_writer, sha256_file
+    from results.record import PRETRAINING
     from results.store import read_record
-    from results.table import UNRANKED
 
     path = card_path(name)
     if name in BACKBONES.names() and name not in names():
@@ -54,7 +54,7 @@ def add_backbone(name: str, run: Path, *, replace: bool = False) -> dict[str, An
             f"{name} was added before ({path}); choose another name, or put this one over it with --replace"
         )
     record = read_record(run)
-    if record.domain != UNRANKED or record.status != "complete" or record.result is None:
+    if record.domain != PRETRAINING or record.status != "complete" or record.result is None:
         raise UserError(
             f"{run} is no complete pre-training run ({record.task}, {record.status}); name the folder of one "
             "(bench list runs)"

@@ -81,12 +81,12 @@ def _pictures(folder: Path, record: Record) -> dict[str, Any]:
     """What the task draws of a complete run, as ``pictures`` beside the record's own fields; or why it cannot."""
     from benchmarks.tasks import TASKS
     from pretraining.task import drawn
-    from results.table import UNRANKED
+    from results.record import PRETRAINING
 
     if record.status != "complete":
         return {}
     try:
-        files = drawn(folder) if record.domain == UNRANKED else TASKS.get(record.task).draw_run(folder, record)
+        files = drawn(folder) if record.domain == PRETRAINING else TASKS.get(record.task).draw_run(folder, record)
     except UserError as error:  # data that were moved, or a task that is no longer installed
         return {"pictures": f"none: {error}"}
     return {"pictures": [str(path) for path in files]} if files else {}

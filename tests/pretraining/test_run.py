@@ -20,8 +20,10 @@ from benchmarks.cli import main
 from benchmarks.execute import Asked, Cell, run_cell
 from foundation.errors import BenchError, UserError
 from pretraining.task import Pretraining
+from results.record import Record
 from results.store import read_record, scan
 from results.table import build_table
+from results.verification import verify_record
 from tests.conftest import ROOT
 
 SET = ("epochs=4", "schedule.warmup=1", "val_interval=1", "health.every=2", "trackers=[]")
@@ -63,6 +65,18 @@ def test_record_and_curve(undisturbed: Cell) -> None:
     assert record.result.metrics["loss"].value == falls[-1]
     assert record.result.metrics["knn"].value == float(rows[-1]["knn"]) > 20, "chance is 10"
     assert record.data.splits == {"train": 1169}, "the training split alone"
+
+
+def test_a_record_is_verified_against_the_end_of_its_curve(undisturbed: Cell) -> None:
+    folder, record, _ = undisturbed
+    checks = {check.what: check.state for check in verify_record(folder, record)}
+    assert (checks["loss"], checks["knn"]) == ("holds", "holds")
+    assert "fails" not in checks.values()
+    edited = record.model_dump()
+    edited["result"]["metrics"]["loss"]["value"] += 1e-9
+    (failed,) = [each for each in verify_record(folder, Record.model_validate(edited)) if each.state == "fails"]
+    assert failed.what == "loss"
+    assert "the curve in items.csv ends with" in failed.text
 
 
 def test_a_run_is_shown_and_on_no_board(undisturbed: Cell, capsys: pytest.CaptureFixture[str]) -> None:
