@@ -78,6 +78,7 @@ def run_cell(asked: Asked) -> Cell:
     folder, done = agree(lambda: _choose_folder(asked, stem))
     if done is not None:
         return Cell(folder, done, True)
+    _tell_of_size(resolved)
     resolved = _check_start(resolved)
     if world()[0] > 0:  # only the first process keeps the record
         _run(resolved, folder)
@@ -85,6 +86,22 @@ def run_cell(asked: Asked) -> Cell:
     with claim(folder):
         record = _run_and_record(resolved, folder, asked)
         return Cell(folder, agree(lambda: record), False)
+
+
+def _tell_of_size(resolved: _Resolved) -> None:
+    """Say that a backbone is shown images of another order of size than it was made for: its positions are stretched.
+
+    A 32-px ViT under a protocol of 224 px has 49 times the tokens, and features that its weights never saw.
+    """
+    from engine.progress import say
+
+    card, size = resolved.request.card, resolved.plan.config["recipe"].get("img_size")
+    own = card.input_size[-1]
+    if isinstance(size, int) and not own / 2 < size < 2 * own:
+        say(
+            f"{card.name} was made for {own} px and protocol {resolved.request.protocol} shows it {size} px; "
+            f"for its own size (another board) --set img_size={own}"
+        )
 
 
 def _resolve(asked: Asked) -> _Resolved:

@@ -95,15 +95,21 @@ def _finetuned(options: Namespace, one: Subject, model: nn.Module) -> tuple[list
 
 
 def _probe_settings(options: Namespace, one: Subject, task: Task, data: DataReport, protocol: str) -> dict[str, Any]:
-    """The settings of a probe, by the task's own protocol of that name.
+    """The settings of a probe, by the task's own protocol of that name, at the input size of ``--protocol``.
 
     Raises:
-        UserError: the task has none.
+        UserError: the task has no such protocol.
     """
     if protocol not in task.protocols:
         raise UserError(f"task {task.name} has no protocol {protocol} to probe with; ask for --parts {FINETUNE}")
+    if options.protocol not in task.protocols:
+        raise UserError(f"task {task.name} has no protocol {options.protocol}; it has {', '.join(task.protocols)}")
     plan = task.plan(_request(options, one, protocol, 1.0, options.seeds[0]), data)
-    return {**plan.config["recipe"], "pool": "avg", "train_on": "train"}
+    tuning = replace(
+        _request(options, one, options.protocol, 1.0, options.seeds[0]), overrides=tuple(options.overrides)
+    )
+    size = task.plan(tuning, data).config["recipe"]["img_size"]  # both halves look at the same input
+    return {**plan.config["recipe"], "img_size": size, "pool": "avg", "train_on": "train"}
 
 
 def _request(options: Namespace, one: Subject, protocol: str, scale: float, seed: int) -> Request:

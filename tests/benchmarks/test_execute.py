@@ -42,3 +42,11 @@ def test_real_weights_in_a_trunk_of_other_heads_never_start(deit_file: Path, ben
     backbone = json.loads(forced.stdout)[0]["record"]["backbone"]
     assert backbone["allow_partial"] is True
     assert any("accepted with --allow-partial" in note for note in backbone["checkpoint"]["load_report"]["notes"])
+
+
+def test_an_input_of_another_order_of_size_is_said(bench: Bench, tmp_path: Path) -> None:
+    words = ("run", "digits", "--checkpoint", "random", "--protocol", "knn", "--tier", "smoke", "--out", str(tmp_path))
+    done = bench(*words, "--backbone", "timm/test_vit")
+    assert done.returncode == 0, done.stderr
+    assert "test_vit was made for 160 px and protocol knn shows it 32 px" in done.stderr
+    assert "was made for" not in bench(*words, "--backbone", "vit_pico").stderr
