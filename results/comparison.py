@@ -14,7 +14,7 @@ from results.paired import paired_p
 from results.ranking import Run, row_sample
 from results.record import PRETRAINING, Record
 from results.statistics import LEVEL, Sample, difference
-from results.table import label_of, pretrained_by, start_of, start_text
+from results.table import label_of, maker_of, pretrained_by, start_of, start_text
 
 
 class Side(NamedTuple):
@@ -150,25 +150,25 @@ def by_board(runs: Sequence[Run], name: str) -> dict[str, list[Run]]:
         if len(kinds) > 1:
             starts = [_start(record, made) for record in kinds.values()]
             runs_named = ", ".join(record.run_id for _, record in same)
-            one = f"name one of them, as in {backbone}@{starts[0].split()[-1]}"
+            last = sorted({text.split()[-1] for text in starts})  # random, or the beginning of a SHA-256
             raise UserError(
                 f"{name} stands on the board of {same[0][1].task} with {len(kinds)} different starts "
                 f"({', '.join(sorted(starts))}); "
-                + (one if not start and len(set(starts)) > 1 else f"name two runs instead: {runs_named}")
+                + (f"name one of them, as in {backbone}@{last[0]}" if len(last) > 1 else f"name two runs: {runs_named}")
             )
     return dict(boards)
 
 
 def _starts_with(record: Record, start: str, made: Mapping[str, str]) -> bool:
     checkpoint = record.backbone.checkpoint
-    words = (start_of(record), made.get(checkpoint.sha256, "") if checkpoint else "")
+    words = (start_of(record), maker_of(record, made))
     return not start or start in words or bool(checkpoint and len(start) > 3 and checkpoint.sha256.startswith(start))
 
 
 def _start(record: Record, made: Mapping[str, str]) -> str:
     checkpoint = record.backbone.checkpoint
     sha256 = checkpoint.sha256 if checkpoint else ""
-    return start_text(start_of(record), sha256, made.get(sha256, ""))
+    return start_text(start_of(record), sha256, maker_of(record, made))
 
 
 def _side(runs: Sequence[Run], sample: Sample, made: Mapping[str, str]) -> Side:
@@ -176,7 +176,7 @@ def _side(runs: Sequence[Run], sample: Sample, made: Mapping[str, str]) -> Side:
     seeds, ids = tuple(record.seed for record in records), tuple(record.run_id for record in records)
     first = records[0].backbone
     sha256 = first.checkpoint.sha256 if first.checkpoint else ""
-    label = label_of(first.name, start_of(records[0]), sha256, made.get(sha256, ""))
+    label = label_of(first.name, start_of(records[0]), sha256, maker_of(records[0], made))
     return Side(label, sample.mean, seeds, ids)
 
 

@@ -254,7 +254,7 @@ def _board(
     ]
     grouped.sort(key=lambda pair: _mean(pair[1], primary), reverse=higher)
     standings = stand([same for _, same in grouped], primary, higher)
-    makers = [_maker(same[0][1], made) for _, same in grouped]
+    makers = [maker_of(same[0][1], made) for _, same in grouped]
     labels = [label_of(*candidate[:3], maker) for (candidate, _), maker in zip(grouped, makers, strict=True)]
     rows = [
         _row(candidate[:3], same, primary, stand_beside(published, same[0][1], _mean(same, primary)))._replace(
@@ -270,7 +270,8 @@ def _board(
     return Board(task, protocol, tier, settings, comparability, primary, units, higher, tuple(rows))
 
 
-def _maker(record: Record, made: Mapping[str, str]) -> str:
+def maker_of(record: Record, made: Mapping[str, str]) -> str:
+    """The method that made a run's start weights, by ``pretrained_by``; empty where it is not known."""
     return made.get(record.backbone.checkpoint.sha256, "") if record.backbone.checkpoint else ""
 
 
