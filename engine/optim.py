@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from timm.models import group_parameters
 from torch import nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from engine.device import require_precision
 from engine.recipe import Recipe
@@ -60,8 +62,21 @@ class AutocastOptimWrapper(InPieces, OptimWrapper):
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Forward pass in bf16."""
-        with super().optim_context(model), torch.autocast(self.device_type, torch.bfloat16):
+        attention = WideAttention() if self.device_type == "cpu" else nullcontext()
+        with super().optim_context(model), torch.autocast(self.device_type, torch.bfloat16), attention:
             yield
+
+
+class WideAttention(TorchFunctionMode):
+    """Within it fused attention computes in fp32: on a CPU torch's backward pass of it is three times slower in bf16."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Widen queries, keys and values, narrow what comes out."""
+        kwargs = kwargs or {}
+        if function is not functional.scaled_dot_product_attention or args[0].dtype != torch.bfloat16:
+            return function(*args, **kwargs)
+        with torch.autocast("cpu", enabled=False):
+            return function(*(each.float() for each in args[:3]), *args[3:], **kwargs).bfloat16()
 
 
 def layer_ids(backbone: nn.Module) -> dict[str, int]:
