@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 from torch import nn
+from torch.nn import functional
 
 from engine.optim import AutocastOptimWrapper, PlainOptimWrapper, build_optimizer, layer_ids, parameter_groups
 from foundation.errors import UserError
@@ -93,6 +94,22 @@ def test_precision() -> None:
         assert model.backbone(torch.randn(1, 3, 160, 160)).dtype == torch.bfloat16
     with pytest.raises(UserError, match="precision fp16 needs a GPU"):
         build_optimizer(model, recipe(precision="fp16"), "cpu")
+
+
+def test_attention_under_bf16_is_fp32s_of_the_rounded_numbers() -> None:
+    wrapper = build_optimizer(Model("test_vit"), recipe(precision="bf16"), "cpu")
+    q, k, v = torch.randn(3, 2, 3, 20, 8, generator=torch.Generator().manual_seed(0)).bfloat16().unbind(0)
+    mask = torch.zeros(20, 20, dtype=torch.bfloat16)
+    expected = ((q.float() @ k.float().mT / 8**0.5).softmax(-1) @ v.float()).bfloat16()
+    with wrapper.optim_context(nn.Identity()):
+        for found in (
+            functional.scaled_dot_product_attention(q, k, v),
+            functional.scaled_dot_product_attention(query=q, key=k.float(), value=v, attn_mask=mask),
+        ):
+            assert found.dtype == torch.bfloat16
+            torch.testing.assert_close(found, expected, rtol=2**-7, atol=1e-6)  # one bf16 step
+        with torch.autocast("cpu", enabled=False):  # a layer that asks for fp32 gets it
+            assert functional.scaled_dot_product_attention(q.float(), k.float(), v.float()).dtype == torch.float32
 
 
 def test_the_backbones_rate_is_scaled_and_everything_may_decay() -> None:
