@@ -40,7 +40,7 @@ VERBS = {
     ),
     "get": ("weights or data, or how to fetch them by hand", "bench get weights mae_tiny"),
     "check": ("whether a backbone keeps the contract, whether data are whole", "bench check data digits"),
-    "cache": ("features of frozen backbones that are kept; --prune", "bench cache --prune 30"),
+    "cache": ("kept features of frozen backbones and statistics of boards; --prune", "bench cache --prune 30"),
     "demo": ("a real run on embedded data, ending in a table and a page", "bench demo"),
     "doctor": ("what is installed, what is wrong, and the mend", "bench doctor"),
 }

@@ -243,7 +243,7 @@ def _get_arguments(parser: argparse.ArgumentParser) -> None:
 def _cache_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prune", type=_days, nargs="?", const=30.0, default=None, metavar="DAYS",
-        help="remove leftovers, damaged entries, and those not used for DAYS days (default: 30; 0 removes all)",
+        help="remove leftovers, damaged entries, and what was not used for DAYS days (default: 30; 0 removes all)",
     )  # fmt: skip
 
 

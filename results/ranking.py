@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
-from foundation.environment import cache_dir
 from foundation.errors import RecordError
-from foundation.files import write_atomic
+from results import kept
 from results.identity import digest
 from results.intervals import student_t
 from results.paired import paired_p, tie_groups
@@ -66,13 +64,11 @@ def stand(rows: Sequence[Sequence[Run]], metric: str, higher_is_better: bool) ->
     for folder, record in (run for runs in rows for run in runs):
         if _metric(record, metric).higher_is_better != higher_is_better:
             raise RecordError(f"{folder} gives {metric} another direction than its board; such runs cannot be ranked")
-    file = cache_dir() / "statistics" / f"{_key(rows, metric)}.json"
-    found = _kept(file, len(rows))
+    key = _key(rows, metric)
+    found = _kept(key, len(rows))
     if found is None:
         found = _stand(rows, metric, higher_is_better)
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(file, json.dumps([_plain(standing) for standing in found], allow_nan=False))
+        kept.store(key, [_plain(standing) for standing in found])
     return found
 
 
@@ -168,11 +164,11 @@ def _state(path: Path) -> list[int] | None:
     return [found.st_size, found.st_mtime_ns]
 
 
-def _kept(file: Path, rows: int) -> tuple[Standing, ...] | None:
+def _kept(key: str, rows: int) -> tuple[Standing, ...] | None:
     """Standings that were kept; ``None`` where there are none or they are not whole."""
     try:
-        found = [_standing(entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError, KeyError, ValidationError):
+        found = [_standing(entry) for entry in kept.load(key)]
+    except (ValueError, TypeError, KeyError, ValidationError):
         return None
     return tuple(found) if len(found) == rows else None
 

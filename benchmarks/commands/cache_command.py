@@ -1,4 +1,4 @@
-"""``bench cache``: what the feature cache holds, and ``--prune``."""
+"""``bench cache``: features of frozen backbones and statistics of boards that are kept, and ``--prune``."""
 
 from __future__ import annotations
 
@@ -9,25 +9,33 @@ from typing import Any
 
 from benchmarks.output import columns, write, write_json
 from classification.cache import Entry, entries, folder, prune
+from results import kept
+from results.kept import Size
 
 HEAD = ("backbone", "split", "images", "MiB", "pool", "last used (UTC)", "key", "state")
 
 
 def main(options: Namespace) -> int:
     """List the entries, or remove leftovers and what was not used for so many days."""
-    removed = None if options.prune is None else prune(options.prune)
-    found = entries()
+    removed = None if options.prune is None else (prune(options.prune), kept.prune(options.prune))
+    found, statistics = entries(), kept.size()
     if options.json:
-        content: dict[str, Any] = {"folder": str(folder()), "entries": [as_data(entry) for entry in found]}
+        content: dict[str, Any] = {
+            "folder": str(folder()),
+            "entries": [as_data(entry) for entry in found],
+            "statistics": {"folder": str(kept.folder()), **statistics._asdict()},
+        }
         if removed is not None:
-            content["removed"] = [as_data(entry) for entry in removed]
+            content["removed"] = [as_data(entry) for entry in removed[0]]
+            content["removed_statistics"] = removed[1]._asdict()
         write_json(content)
         return 0
     if removed is not None:
-        write(f"removed {_sum(removed)}")
+        write(f"removed {_sum(removed[0])} of features, {_boards(removed[1])}")
     if found:
         write(columns([HEAD, *(_row(entry) for entry in found)]))
-    write(f"{_sum(found)} in {folder()}")
+    write(f"{_sum(found)} of features in {folder()}")
+    write(f"{_boards(statistics)} in {kept.folder()}")
     return 0
 
 
@@ -53,6 +61,10 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
 def _time(entry: Entry) -> str:
     return datetime.fromtimestamp(entry.used, timezone.utc).isoformat(timespec="seconds")
+
+
+def _boards(size: Size) -> str:
+    return f"statistics of {size.files} {'board' if size.files == 1 else 'boards'}, {size.bytes / 2**20:.1f} MiB"
 
 
 def _sum(found: Sequence[Entry]) -> str:
