@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 from tracking.readers.sequence import (
-    File,
     Files,
     Numbered,
     Video,
@@ -24,7 +23,7 @@ from tracking.readers.sequence import (
     read_text,
     require_equal,
 )
-from tracking.readers.zips import Contents, ZippedSequence, contents
+from tracking.readers.zips import Contents, File, ZippedSequence, contents
 
 TEST_LIST, TRAIN_LIST = "testing_set.txt", "training_set.txt"
 ENDS_EARLY = {"monkey-17": 2260}

@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from foundation.errors import DataError
 from tracking.boxes import Floats
 from tracking.crops import Image
-from tracking.readers.zips import Member
+from tracking.readers.zips import File, Member
 
 Flags = NDArray[np.bool_]
-File = Path | Member
-"""A file of its own, or one in a zip: both have ``name``, ``read_bytes`` and ``read_text``."""
 Files = Sequence[Path] | Sequence[Member]
 
 

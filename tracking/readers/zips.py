@@ -95,6 +95,10 @@ class Member:
         return DataError(f"{self.path} in {self.archive} is damaged; fetch that zip again")
 
 
+File = Path | Member
+"""A file of its own, or one in a zip: both have ``name``, ``read_bytes`` and ``read_text``."""
+
+
 class ZippedFrames(Sequence[Member]):
     """The frames 1, 2 .. of a sequence in a zip, made when asked for.
 
@@ -156,8 +160,12 @@ class Contents(NamedTuple):
     lists: dict[str, Member]
 
 
-def contents(root: Path) -> Contents:
+def contents(root: Path, frameless: bool = False) -> Contents:
     """The sequences in all zips of a folder. Of one that is in several, ``<category>.zip`` has it, else the first.
+
+    Args:
+        root: the folder.
+        frameless: also sequences of which a zip has no frame, as where annotation alone is zipped.
 
     Raises:
         DataError: a file is no zip, or not as LaSOT's are.
@@ -168,6 +176,8 @@ def contents(root: Path) -> Contents:
         state = path.stat()
         found = _contents_of(path, state.st_size, state.st_mtime_ns)
         for name, sequence in found.sequences.items():
+            if not frameless and not len(sequence.numbers):
+                continue
             if name not in sequences or path.stem == name.rpartition("-")[0]:
                 sequences[name] = sequence
         lists = {**found.lists, **lists}
@@ -196,7 +206,7 @@ def _contents_of(path: Path, size: int, changed: int) -> Contents:
         numbers = sorted(places)
         sequences[name].numbers = np.array(numbers, np.int64)
         sequences[name].places = np.array([places[number] for number in numbers], np.int64)
-    return Contents({name: each for name, each in sequences.items() if len(each.numbers)}, lists)
+    return Contents(sequences, lists)
 
 
 def _members(path: Path) -> Iterator[Member]:

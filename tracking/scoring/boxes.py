@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import io
 import re
-from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 
 from foundation.errors import DataError
+from tracking.readers.zips import File
 from tracking.scoring.metrics import Array, Mask
 
 _SEPARATORS = str.maketrans(",\t", "  ")
 
 
-def read_boxes(path: Path, allow_nan: bool = False) -> Array:
+def read_boxes(path: File, allow_nan: bool = False) -> Array:
     """Boxes of a text file, one ``x y w h`` a line; comma, tab or spaces, any line ends.
 
     Args:
@@ -39,7 +39,7 @@ def read_boxes(path: Path, allow_nan: bool = False) -> Array:
     return boxes
 
 
-def read_predictions(path: Path) -> Array:
+def read_predictions(path: File) -> Array:
     """Boxes of a result file; sizes may be zero, never negative.
 
     Raises:
@@ -53,7 +53,7 @@ def read_predictions(path: Path) -> Array:
     return boxes
 
 
-def read_labels(path: Path, frames: int) -> Array:
+def read_labels(path: File, frames: int) -> Array:
     """One number a frame, in any layout of lines (LaSOT: one line of 0 and 1; GOT-10k: a line a frame).
 
     Raises:
@@ -68,7 +68,7 @@ def read_labels(path: Path, frames: int) -> Array:
         raise DataError(f"{path} holds something that is no number ({error}); fetch the annotation again") from error
 
 
-def read_flags(path: Path, frames: int) -> Mask:
+def read_flags(path: File, frames: int) -> Mask:
     """``read_labels`` of 0 and 1 as booleans.
 
     Raises:
@@ -80,7 +80,7 @@ def read_flags(path: Path, frames: int) -> Mask:
     return np.asarray(labels == 1)
 
 
-def _text(path: Path) -> str:
+def _text(path: File) -> str:
     try:
         text = path.read_bytes().decode("latin-1")
     except OSError as error:
@@ -91,7 +91,7 @@ def _text(path: Path) -> str:
     return text
 
 
-def _parse(text: str, path: Path) -> Array:
+def _parse(text: str, path: File) -> Array:
     if re.search(r",[ \t]*,", text) is None:
         try:
             plain = text.translate(_SEPARATORS)
@@ -106,7 +106,7 @@ def _parse(text: str, path: Path) -> Array:
     raise DataError(f"{path} could not be read as lines of x,y,w,h")
 
 
-def _require_box(line: str, number: int, path: Path) -> None:
+def _require_box(line: str, number: int, path: File) -> None:
     fields = re.split(r"[ \t]*,[ \t]*|[ \t]+", line.strip().rstrip(","))
     if fields == [""]:
         _refuse(path, number, "is empty")
@@ -120,5 +120,5 @@ def _require_box(line: str, number: int, path: Path) -> None:
         _refuse(path, number, f"has {len(fields)} numbers{polygon}, not the 4 of x,y,w,h: {line.strip()[:60]!r}")
 
 
-def _refuse(path: Path, line: int, what: str) -> NoReturn:
+def _refuse(path: File, line: int, what: str) -> NoReturn:
     raise DataError(f"{path}, line {line}, {what}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from foundation.errors import DataError
+from tracking.readers.zips import File, ZippedSequence, contents
 from tracking.scoring.boxes import read_boxes, read_flags, read_labels
 from tracking.scoring.metrics import Array, Mask
 from tracking.scoring.score import GroundTruth
@@ -27,19 +29,29 @@ def _nothing_absent(boxes: Array) -> Mask:
     return np.zeros(len(boxes), dtype=bool)
 
 
-def find_lasot(folder: Path, names: tuple[str, ...]) -> Found:
-    """``<category>/<category>-<number>/groundtruth.txt``: those named, or all."""
+def find_lasot(folder: Path, names: tuple[str, ...]) -> dict[str, Path | ZippedSequence]:
+    """``<category>/<category>-<number>/groundtruth.txt``: those named, or all; what is not unpacked, from the zips."""
     if not names:
-        return {path.parent.name: path for path in sorted(folder.glob("*/*/groundtruth.txt"))}
+        unpacked = {path.parent.name: path for path in sorted(folder.glob("*/*/groundtruth.txt"))}
+        return {**contents(folder, frameless=True).sequences, **unpacked}
     paths = {name: folder / name.rpartition("-")[0] / name / "groundtruth.txt" for name in names}
-    return {name: path for name, path in paths.items() if path.is_file()}
+    found: dict[str, Path | ZippedSequence] = {name: path for name, path in paths.items() if path.is_file()}
+    if len(found) < len(names):
+        zipped = contents(folder, frameless=True).sequences
+        found |= {name: zipped[name] for name in names if name in zipped and name not in found}
+    return found
 
 
-def read_lasot(name: str, path: Path) -> GroundTruth:
+def read_lasot(name: str, where: Path | ZippedSequence) -> GroundTruth:
     """Boxes, ``full_occlusion.txt`` or ``out_of_view.txt`` as absence, attributes from ``att/<name>.txt`` if there."""
-    boxes = read_boxes(path)
-    flags = [read_flags(path.with_name(f"{label}.txt"), len(boxes)) for label in ("full_occlusion", "out_of_view")]
-    listing = path.parents[2] / "att" / f"{name}.txt"
+    text: Callable[[str], File]
+    if isinstance(where, ZippedSequence):
+        text, root = where.text, where.archive.parent
+    else:
+        text, root = where.with_name, where.parents[2]
+    boxes = read_boxes(text("groundtruth.txt"))
+    flags = [read_flags(text(f"{label}.txt"), len(boxes)) for label in ("full_occlusion", "out_of_view")]
+    listing = root / "att" / f"{name}.txt"
     attributes: tuple[str, ...] = ()
     if listing.is_file():
         marks = read_flags(listing, len(LASOT_ATTRIBUTES))

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from foundation.errors import ConfigError, DataError
 from tracking.scoring import layouts
-from tracking.scoring.layouts import Found
 from tracking.scoring.rules import (
     GOT10K,
     GOT10K_VAL,
@@ -33,8 +32,11 @@ class Loaded(NamedTuple):
     departures: tuple[str, ...]
 
 
+Where = TypeVar("Where")
+
+
 @dataclass(frozen=True)
-class BoxSet:
+class BoxSet(Generic[Where]):
     """A test set with public ground truth.
 
     Attributes:
@@ -43,8 +45,8 @@ class BoxSet:
         expected: number of sequences.
         rules: by ``--rules`` word; the first is the default.
         names: the official sequences, given the folder; empty where no list is known.
-        find: annotation files by sequence name, given the folder and the official names.
-        read: the ground truth of one sequence.
+        find: where each sequence's annotation is, by its name, given the folder and the official names.
+        read: the ground truth of one sequence, given its name and what ``find`` told.
         frames: frames of the whole set, where known.
         cut: sequences whose results may be longer than the ground truth and are cut to it.
         repeated: results lie in a folder a sequence, a file a repetition (GOT-10k).
@@ -55,8 +57,8 @@ class BoxSet:
     expected: int
     rules: Mapping[str, Rules]
     names: Callable[[Path], tuple[str, ...]]
-    find: Callable[[Path, tuple[str, ...]], Found]
-    read: Callable[[str, Path], GroundTruth]
+    find: Callable[[Path, tuple[str, ...]], Mapping[str, Where]]
+    read: Callable[[str, Where], GroundTruth]
     frames: int | None = None
     cut: frozenset[str] = field(default=frozenset())
     repeated: bool = False
@@ -96,9 +98,9 @@ class BoxSet:
             raise DataError(f"{departures[0]}; fetch it whole, or score what is there with --partial")
         return Loaded(truths, names, tuple(departures))
 
-    def _find(self, root: Path) -> tuple[Path, tuple[str, ...], Found]:
+    def _find(self, root: Path) -> tuple[Path, tuple[str, ...], Mapping[str, Where]]:
         """The folder, the official names, and what of them is there; else whatever lies there in the set's layout."""
-        folders = [folder for folder in (root, *(root / name for name in self.folders)) if folder.is_dir()]
+        folders = [folder for folder in (*(root / name for name in self.folders), root) if folder.is_dir()]
         for listed_only in (True, False):
             for folder in folders:
                 names = self.names(folder)
@@ -137,7 +139,7 @@ def _extension_names(folder: Path) -> tuple[str, ...]:
 LASOT_RULES = {"official": OFFICIAL, "got10k": GOT10K}
 OTB_RULES = {"official": OTB_PYTRACKING, "got10k": OTB_GOT10K}
 
-BOX_SETS: dict[str, BoxSet] = {
+BOX_SETS: dict[str, BoxSet[Any]] = {
     "lasot": BoxSet(
         "LaSOT testing set", ("lasot", "LaSOT", "LaSOTBenchmark"), 280, LASOT_RULES,
         _lasot_names, layouts.find_lasot, layouts.read_lasot, frames=685_360, cut=frozenset({"monkey-17"}),

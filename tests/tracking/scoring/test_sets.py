@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from got10k.datasets import OTB, UAV123, NfS
 from got10k.experiments import ExperimentGOT10k, ExperimentNfS, ExperimentOTB, ExperimentUAV123
 
 from foundation.errors import ConfigError, DataError
+from tests.tracking.lasot_root import zip_categories
 from tests.tracking.scoring.conftest import random_boxes, write_sequence
 from tracking.scoring import TrackerScore, score_tracker
 from tracking.scoring.results import read_results
@@ -201,6 +203,37 @@ def test_official_sequences_are_found_before_any_others(tmp_path: Path) -> None:
     loaded = BOX_SETS["lasot"].load(tmp_path, partial=True)
     assert [truth.name for truth in loaded.truths] == ["bird-2"]
     assert len(loaded.names) == 280
+
+
+def test_ground_truth_in_zips_is_that_of_the_folders(tmp_path: Path) -> None:
+    names = BOX_SETS["lasot"].names(tmp_path)[:12]
+    plain = tmp_path / "plain" / "lasot"
+    for i, name in enumerate(names):
+        write_sequence(plain, name, random_boxes(i, 12 + i), np.arange(12 + i) == 5)
+    expected = BOX_SETS["lasot"].load(plain.parent, partial=True)
+    zipped = zip_categories(plain, tmp_path / "zipped" / "lasot")
+    assert len({name.rpartition("-")[0] for name in names}) > 1 and not list(zipped.glob("*/"))
+    (zipped / "att").mkdir()
+    (zipped / "att" / f"{names[0]}.txt").write_text("1" + ",0" * 13)
+    for state in ("zips alone", "one category unpacked"):
+        found = BOX_SETS["lasot"].load(zipped.parent, partial=True)
+        assert found.truths[0].attributes == ("IV",)
+        assert [truth.name for truth in found.truths] == list(names), state
+        for ours, theirs in zip(found.truths, expected.truths, strict=True):
+            assert np.array_equal(ours.boxes, theirs.boxes) and np.array_equal(ours.absent, theirs.absent)
+            assert ours.category == theirs.category
+        category = names[0].rpartition("-")[0]
+        shutil.copytree(plain / category, zipped / category, dirs_exist_ok=True)
+    damaged = zipped / f"{names[-1].rpartition('-')[0]}.zip"
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    with pytest.raises(DataError, match=f"{damaged.name} cannot be read as a zip"):
+        BOX_SETS["lasot"].load(zipped.parent, partial=True)
+
+
+def test_a_zip_beside_the_sets_folder_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "other.zip").write_bytes(b"half of another data set")
+    write_sequence(tmp_path / "lasot", "bird-2", random_boxes(1, 12))
+    assert len(BOX_SETS["lasot"].load(tmp_path, partial=True).truths) == 1
 
 
 def test_unknown_rules_and_no_ground_truth(tmp_path: Path) -> None:
