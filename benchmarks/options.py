@@ -8,6 +8,10 @@ from pathlib import Path
 
 from benchmarks.analyze import arguments as analyze
 
+RUNTIMES = ("torch", "onnxruntime", "openvino")
+RUNTIME_PRECISIONS = ("f32", "bf16", "int8")
+"""Of ``tracking.deploy.manifest``, which is heavy."""
+
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help="see: bench list tasks")
@@ -33,7 +37,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         help="protocol lowshot: share of the training images, e.g. 1 10; one record each (as --set percent=P)",
     )  # fmt: skip
     parser.add_argument(
-        "--runtime", choices=("torch", "onnxruntime", "openvino"),
+        "--runtime", choices=RUNTIMES,
         help="tracking tasks: what tracks the test sequences (as --set runtime=...; its precision: "
         "--set runtime_precision=f32, bf16 or int8)",
     )  # fmt: skip
@@ -152,10 +156,8 @@ def _track_arguments(parser: argparse.ArgumentParser) -> None:
         help="the target's box in the first frame, pixels; default: of the folder's groundtruth.txt",
     )  # fmt: skip
     parser.add_argument("--run", type=Path, metavar="RUN", help="folder of a finished tracking run")
-    parser.add_argument(
-        "--runtime", choices=("torch", "onnxruntime", "openvino"), help="of --run; default: what it was tracked with"
-    )
-    parser.add_argument("--precision", choices=("f32", "bf16", "int8"), help="of the runtime; default: f32")
+    parser.add_argument("--runtime", choices=RUNTIMES, help="of --run; default: what it was tracked with")
+    parser.add_argument("--precision", choices=RUNTIME_PRECISIONS, help="of the runtime; default: f32")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="or: a checkpoint of OSTrack's code")
     parser.add_argument("--backbone", help="the plain ViT of --checkpoint")
     parser.add_argument("--protocol", help="the crops of --checkpoint: ostrack256 (default), ostrack256_ce, ostrack384")
@@ -189,7 +191,7 @@ def _number(text: str) -> int:
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a finished tracking run: its folder or the start of its id")
     parser.add_argument("--format", choices=("onnx", "openvino"), required=True)
-    parser.add_argument("--precision", choices=("f32", "bf16", "int8"), default="f32", help="default: f32")
+    parser.add_argument("--precision", choices=RUNTIME_PRECISIONS, default="f32", help="default: f32")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's own folder export")
     _runs(parser)
 
@@ -203,7 +205,7 @@ def _profile_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", choices=("tracking",), help="profile the whole tracker around the backbone")
     parser.add_argument("--protocol", help="of the task; default: ostrack256")
     parser.add_argument(
-        "--runtime", choices=("torch", "onnxruntime", "openvino"),
+        "--runtime", choices=RUNTIMES,
         help="of the task (its precision: --set runtime_precision=f32, bf16 or int8); default: torch",
     )  # fmt: skip
     parser.add_argument(

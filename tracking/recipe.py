@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from engine.recipe import Recipe, Strict
+from tracking.deploy.manifest import Precision, Runtime
 from tracking.pair import CropSizes, Jitter
 from tracking.pairs import Augmentation
 from tracking.settings import Elimination, Ways
@@ -97,8 +98,8 @@ class TrackingRecipe(Recipe):
     l1_weight: NonNegativeFloat = 5.0
     track_processes: PositiveInt | None = None
     track_batch: PositiveInt = 16
-    runtime: Literal["torch", "onnxruntime", "openvino"] = "torch"
-    runtime_precision: Literal["f32", "bf16", "int8"] = "f32"
+    runtime: Runtime = "torch"
+    runtime_precision: Precision = "f32"
 
     def identity(self) -> dict[str, Any]:
         """As any recipe's; the runtime is in it where it is another than the one that was there before it could be."""

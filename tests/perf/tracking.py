@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from backbones.create import create_backbone
+from engine.optim import WideAttention
 from tests.perf.line import Line
 from tracking import photographs
 from tracking.crops import cut, window
@@ -56,12 +59,15 @@ def parts(batch: int = 16) -> list[Part]:
     decode = median_ms(lambda: video.read(0), 30)
     crop = median_ms(lambda: cut(frame, window(video.boxes[0], 4.0), 256), 30)
     forward, both = _training(FAST, batch)
+    narrow = _training(FAST, batch, bf16)[1]
     lines = [
         Part("a photograph pair of fast128 / its share of a training step", made, both),
         Part("a video pair at 256 px / a photograph pair at 128 px", filmed, made),
         Part("decoding a 320 x 240 frame / a video pair", decode, filmed),
         Part("cutting a 256-px crop / a video pair", crop, filmed),
         Part("forward / forward and backward, fast128, a pair", forward, both),
+        Part("forward and backward in bf16 as the engine does it / in fp32", _training(FAST, batch, wide)[1], both),
+        Part("forward and backward in bf16 with torch's bf16 attention / in fp32", narrow, both),
     ]
     plain = _tracked(TrackerModel(_trunk(), 128, 256, MEAN, STD), FULL, frame)
     for name, model in (
@@ -84,14 +90,29 @@ def _per_item(make: Callable[[np.random.Generator], object], count: int = 60) ->
     return 1000 * (time.perf_counter() - began) / count
 
 
-def _training(sizes: CropSizes, batch: int) -> tuple[float, float]:
+def bf16() -> AbstractContextManager[Any]:
+    """Plain autocast."""
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+@contextlib.contextmanager
+def wide() -> Iterator[None]:
+    """Autocast as in a run with ``precision=bf16``."""
+    with bf16(), WideAttention():
+        yield
+
+
+def _training(
+    sizes: CropSizes, batch: int, within: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
+) -> tuple[float, float]:
     """Milliseconds a pair: forward, and forward with backward."""
     model = TrackerModel(_trunk(), sizes.template_size, sizes.search_size, MEAN, STD, supervise="centre").train()
     template, search = (torch.rand(batch, 3, side, side) * 255 for side in sizes[:2])
     box = torch.tensor([[0.375, 0.375, 0.25, 0.25]] * batch)
 
     def loss() -> torch.Tensor:
-        losses = model(template, search, box, mode="loss")
+        with within():
+            losses = model(template, search, box, mode="loss")
         return torch.stack([value for name, value in losses.items() if "loss" in name]).sum()
 
     def step() -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.options import RUNTIME_PRECISIONS, RUNTIMES
 from foundation.errors import UserError
 from tests.conftest import ROOT
 from tests.tracking.deploy.make import SIZES, VARIANTS, model_of, network_of, onnx_of, require
 from tracking.deploy import openvino
 from tracking.deploy.graphs import graphs, to_onnx
-from tracking.deploy.manifest import Format
+from tracking.deploy.manifest import Format, Precision, Runtime
 from tracking.deploy.onnxruntime import refuse_external_data
 from tracking.deploy.packages import package
 from tracking.deploy.parity import compare, parity_videos
@@ -174,3 +175,8 @@ def test_tensors_in_other_files_are_not_followed() -> None:
     with pytest.raises(UserError, match="is no ONNX model"):
         refuse_external_data("tracker.onnx", b"\xff\xfe no model")
     refuse_external_data("tracker.onnx", onnx_of("plain")["tracker"])
+
+
+def test_the_commands_offer_the_runtimes_there_are() -> None:
+    assert get_args(Runtime) == RUNTIMES
+    assert get_args(Precision) == RUNTIME_PRECISIONS
