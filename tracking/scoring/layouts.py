@@ -33,13 +33,19 @@ def find_lasot(folder: Path, names: tuple[str, ...]) -> dict[str, Path | ZippedS
     """``<category>/<category>-<number>/groundtruth.txt``: those named, or all; what is not unpacked, from the zips."""
     if not names:
         unpacked = {path.parent.name: path for path in sorted(folder.glob("*/*/groundtruth.txt"))}
-        return {**contents(folder, frameless=True).sequences, **unpacked}
+        return {**_zipped(folder), **unpacked}
     paths = {name: folder / name.rpartition("-")[0] / name / "groundtruth.txt" for name in names}
     found: dict[str, Path | ZippedSequence] = {name: path for name, path in paths.items() if path.is_file()}
     if len(found) < len(names):
-        zipped = contents(folder, frameless=True).sequences
+        zipped = _zipped(folder)
         found |= {name: zipped[name] for name in names if name in zipped and name not in found}
     return found
+
+
+def _zipped(folder: Path) -> dict[str, ZippedSequence]:
+    """The sequences whose boxes are in zips; their frames need not be."""
+    sequences = contents(folder, frameless=True).sequences
+    return {name: sequence for name, sequence in sequences.items() if "groundtruth.txt" in sequence.texts}
 
 
 def read_lasot(name: str, where: Path | ZippedSequence) -> GroundTruth:

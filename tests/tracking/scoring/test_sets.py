@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,9 +231,11 @@ def test_ground_truth_in_zips_is_that_of_the_folders(tmp_path: Path) -> None:
         BOX_SETS["lasot"].load(zipped.parent, partial=True)
 
 
-def test_a_zip_beside_the_sets_folder_is_not_opened(tmp_path: Path) -> None:
+def test_other_zips_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "other.zip").write_bytes(b"half of another data set")
     write_sequence(tmp_path / "lasot", "bird-2", random_boxes(1, 12))
+    with zipfile.ZipFile(tmp_path / "lasot" / "notes.zip", "w") as archive:
+        archive.writestr("bird-3/readme.txt", "not a sequence: it has no boxes")
     assert len(BOX_SETS["lasot"].load(tmp_path, partial=True).truths) == 1
 
 
