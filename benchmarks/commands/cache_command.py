@@ -64,7 +64,7 @@ def _time(entry: Entry) -> str:
 
 
 def _boards(size: Size) -> str:
-    return f"statistics of {size.files} {'board' if size.files == 1 else 'boards'}, {size.bytes / 2**20:.1f} MiB"
+    return f"{size.files} {'file' if size.files == 1 else 'files'}, {size.bytes / 2**20:.1f} MiB of boards' statistics"
 
 
 def _sum(found: Sequence[Entry]) -> str:

@@ -142,7 +142,7 @@ def test_the_command_lists_and_prunes(capsys: pytest.CaptureFixture[str]) -> Non
     shown = capsys.readouterr().out
     assert "vit_nano" in shown
     assert "1 entry, 0.0 MiB of features in" in shown
-    assert "statistics of 0 boards" in shown
+    assert "0 files, 0.0 MiB of boards' statistics in" in shown
     assert main(["cache", "--prune", "--json"]) == 0
     assert '"removed": []' in capsys.readouterr().out
     assert main(["cache", "--prune", "0"]) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from backbones.create import create_backbone
-from engine.optim import WideAttention
+from engine.optim import AutocastOptimWrapper
 from tests.perf.line import Line
 from tracking import photographs
 from tracking.crops import cut, window
@@ -59,14 +59,14 @@ def parts(batch: int = 16) -> list[Part]:
     decode = median_ms(lambda: video.read(0), 30)
     crop = median_ms(lambda: cut(frame, window(video.boxes[0], 4.0), 256), 30)
     forward, both = _training(FAST, batch)
-    narrow = _training(FAST, batch, bf16)[1]
+    wide, narrow = (_training(FAST, batch, within)[1] for within in (_as_the_engine, _autocast))
     lines = [
         Part("a photograph pair of fast128 / its share of a training step", made, both),
         Part("a video pair at 256 px / a photograph pair at 128 px", filmed, made),
         Part("decoding a 320 x 240 frame / a video pair", decode, filmed),
         Part("cutting a 256-px crop / a video pair", crop, filmed),
         Part("forward / forward and backward, fast128, a pair", forward, both),
-        Part("forward and backward in bf16 as the engine does it / in fp32", _training(FAST, batch, wide)[1], both),
+        Part("forward and backward in bf16 as the engine does it / in fp32", wide, both),
         Part("forward and backward in bf16 with torch's bf16 attention / in fp32", narrow, both),
     ]
     plain = _tracked(TrackerModel(_trunk(), 128, 256, MEAN, STD), FULL, frame)
@@ -90,20 +90,19 @@ def _per_item(make: Callable[[np.random.Generator], object], count: int = 60) ->
     return 1000 * (time.perf_counter() - began) / count
 
 
-def bf16() -> AbstractContextManager[Any]:
-    """Plain autocast."""
+def _autocast(model: torch.nn.Module) -> AbstractContextManager[Any]:
     return torch.autocast("cpu", torch.bfloat16)
 
 
-@contextlib.contextmanager
-def wide() -> Iterator[None]:
-    """Autocast as in a run with ``precision=bf16``."""
-    with bf16(), WideAttention():
-        yield
+def _as_the_engine(model: torch.nn.Module) -> AbstractContextManager[Any]:
+    """As in a run with ``precision=bf16``."""
+    return AutocastOptimWrapper("cpu", optimizer=torch.optim.SGD(model.parameters())).optim_context(model)
 
 
 def _training(
-    sizes: CropSizes, batch: int, within: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
+    sizes: CropSizes,
+    batch: int,
+    within: Callable[[torch.nn.Module], AbstractContextManager[Any]] = contextlib.nullcontext,
 ) -> tuple[float, float]:
     """Milliseconds a pair: forward, and forward with backward."""
     model = TrackerModel(_trunk(), sizes.template_size, sizes.search_size, MEAN, STD, supervise="centre").train()
@@ -111,7 +110,7 @@ def _training(
     box = torch.tensor([[0.375, 0.375, 0.25, 0.25]] * batch)
 
     def loss() -> torch.Tensor:
-        with within():
+        with within(model):
             losses = model(template, search, box, mode="loss")
         return torch.stack([value for name, value in losses.items() if "loss" in name]).sum()
 

@@ -49,7 +49,7 @@ def test_the_command_counts_and_prunes(capsys: pytest.CaptureFixture[str]) -> No
     kept.store("a", [1])
     (kept.folder() / ".a.json.left.tmp").write_text("[")  # of a writer that was killed
     assert main(["cache"]) == 0
-    assert "statistics of 2 boards, 0.0 MiB in" in capsys.readouterr().out
+    assert "2 files, 0.0 MiB of boards' statistics in" in capsys.readouterr().out
     assert main(["cache", "--prune", "0", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["removed_statistics"] == {"files": 2, "bytes": 4}

@@ -100,6 +100,7 @@ class BoxSet(Generic[Where]):
 
     def _find(self, root: Path) -> tuple[Path, tuple[str, ...], Mapping[str, Where]]:
         """The folder, the official names, and what of them is there; else whatever lies there in the set's layout."""
+        # the data root last: zips in it may be of other sets
         folders = [folder for folder in (*(root / name for name in self.folders), root) if folder.is_dir()]
         for listed_only in (True, False):
             for folder in folders:
