@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.sample import require_same_images
+from analysis.image_subset import require_same_images
 from foundation.errors import BenchError, UserError
 
 LEAST = 4

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from foundation.errors import RecordError
-from results.identity import digest
-from results.record import Backbone, Data, Sha256, Strict, Where, sentences
+from results.records.identity import digest
+from results.records.record import Backbone, Data, Sha256, Strict, Where, sentences
 
 SCHEMA_VERSION = 1
 RECORD_FILE = "analysis.json"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.cka import Grams, gram, stack
-from analysis.sample import Batch
+from analysis.image_subset import Batch
 from foundation.errors import BenchError, UserError
 
 At = Literal["papers", "norm1", "attn", "mlp", "blocks"]

@@ -9,9 +9,9 @@ import timm
 from torch import nn
 
 from backbones.card import BackboneCard
+from backbones.checkpoints.load_weights import LoadReport, load_file
+from backbones.checkpoints.read_checkpoint import WeightFile, read_weights
 from backbones.features import require_size
-from backbones.loading.checkpoint import WeightFile, read_weights
-from backbones.loading.load import LoadReport, load_file
 from backbones.registry import get_card
 from backbones.weights import Start, locate_weights, require_meant
 from foundation.errors import UserError

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.count import count
 from backbones.create import create_backbone
+from backbones.flop_counter import count
 from backbones.memory import METHODS, peak_memory
 from backbones.registry import get_card
 from foundation.errors import UserError

@@ -1,5 +1,5 @@
 """``python -m benchmarks`` is ``bench``; ``torchrun -m benchmarks run ...`` runs it in several processes."""
 
-from benchmarks.cli import main
+from benchmarks.cli.main import main
 
 raise SystemExit(main())

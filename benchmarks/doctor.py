@@ -142,7 +142,7 @@ def _folders(data_root: Path, out: Path) -> Iterator[Finding]:
 
 def _plugins() -> Iterator[Finding]:
     from backbones.registry import BACKBONES
-    from benchmarks.tasks import TASKS
+    from benchmarks.task_registry import TASKS
 
     for entry in (*BACKBONES.entries(), *TASKS.entries()):
         if entry.error is not None:

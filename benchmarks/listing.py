@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from backbones.registry import BACKBONES, get_card
-from benchmarks.tasks import TASKS
+from benchmarks.task_registry import TASKS
 from foundation.registry import Entry, Registry
-from pretraining.methods import METHODS
+from pretraining.method_registry import METHODS
 
 Rows = list[dict[str, Any]]
 
@@ -64,7 +64,7 @@ def list_pretraining() -> Rows:
 
 def list_runs(roots: Sequence[Path]) -> Rows:
     """One row a run folder; a corrupt record carries its error."""
-    from results.store import scan
+    from results.records.store import scan
 
     found = scan(roots)
     rows: Rows = []

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 from backbones.create import Created, create_backbone
 from backbones.weights import RANDOM
-from classification.draws import Drawn, share
+from classification.data.subset_sampling import Drawn, share
 from classification.metrics import ItemAccuracy, Scored, recorded
 from classification.model import Classifier
 from classification.recipe import ClassificationRecipe
-from engine.seeds import Items, mix, seed_all
+from engine.seeding import Items, mix, seed_all
 from engine.task import Outcome, Plan, Request, Task
 from engine.training import Job, Trained, test, train
-from results.record import LoadReport, Selection
+from results.records.record import LoadReport, Selection
 
 
 class Splits(NamedTuple):

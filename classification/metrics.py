@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from engine.task import MetricSpec
 from foundation.errors import IncompleteError
-from results.intervals import wilson_percent
-from results.record import Metric
+from results.records.record import Metric
+from results.statistics.intervals import wilson_percent
 
 Array = NDArray[Any]
 

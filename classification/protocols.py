@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from classification.finetune import Splits, finetune
-from classification.frozen import Frozen, freeze, require_one_process
-from classification.knn import knn
-from classification.linear import linear
-from classification.linear_sgd import linear_sgd
-from classification.lowshot import lowshot
+from classification.probes.feature_extraction import Frozen, freeze, require_one_process
+from classification.probes.knn import knn
+from classification.probes.linear import linear
+from classification.probes.linear_sgd import linear_sgd
+from classification.probes.lowshot import lowshot
 from classification.recipe import (
     ClassificationRecipe,
     DigitsRecipe,

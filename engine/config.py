@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from engine.recipe import Settings
 from foundation.errors import ConfigError
 from foundation.suggest import did_you_mean
-from results.record import sentences
+from results.records.record import sentences
 
 R = TypeVar("R", bound=Settings)
 

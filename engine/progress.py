@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from engine.counter import PLAIN_EVERY_SECONDS
+from engine.progress_bar import PLAIN_EVERY_SECONDS
 
 
 def say(message: str) -> None:

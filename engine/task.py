@@ -13,7 +13,7 @@ from backbones.weights import Start
 from foundation.errors import UserError
 
 if TYPE_CHECKING:  # pydantic is slow to import, and listings do without
-    from results.record import LoadReport, Metric, Record, Selection, Tier
+    from results.records.record import LoadReport, Metric, Record, Selection, Tier
 
 
 Decode = Literal["none", "sample", "all"]

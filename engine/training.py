@@ -17,7 +17,6 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch.utils.data import DataLoader, Sampler, default_collate
 
-from engine.accumulate import EpochLoop, IterLoop
 from engine.checkpoints import (
     CheckpointHook,
     CheckpointRunner,
@@ -27,12 +26,13 @@ from engine.checkpoints import (
     newest_whole,
 )
 from engine.device import world
-from engine.failures import in_a_sentence
-from engine.optim import build_optimizer
+from engine.grad_accumulation import EpochLoop, IterLoop
+from engine.lr_schedule import build_schedule
+from engine.oom_message import in_a_sentence
+from engine.optimizer import build_optimizer
 from engine.progress import ProgressHook, say
 from engine.recipe import TRACKERS, Recipe
-from engine.schedule import build_schedule
-from engine.seeds import EndlessSampler, Items, ReseedHook, SeededItems, SeededSampler, seed_all
+from engine.seeding import EndlessSampler, Items, ReseedHook, SeededItems, SeededSampler, seed_all
 from foundation.errors import UserError
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from backbones.card import BackboneCard
+from backbones.checkpoints.attention_heads import attention_groups
 from backbones.create import create_backbone
-from backbones.loading.heads import attention_groups
 from backbones.weights import EXPORT
 from foundation.errors import BenchError
 from foundation.files import atomic_writer

@@ -16,22 +16,22 @@ from backbones.create import Created, create_backbone
 from backbones.weights import RANDOM
 from engine.checkpoints import load_safely
 from engine.device import agree
-from engine.seeds import mix, seed_all
+from engine.seeding import mix, seed_all
 from engine.task import Outcome, Plan, Request
 from engine.training import Job, train
 from foundation.files import sha256_file
-from pretraining.curve import CurveHook
+from pretraining.data.dataset import FileItems, MemoryItems
+from pretraining.data.gpu_augmentation import Feed
+from pretraining.data.readers import Pool
 from pretraining.export import export
-from pretraining.feed import Feed
-from pretraining.health import HealthCheck
-from pretraining.items import FileItems, MemoryItems
-from pretraining.method import Method
-from pretraining.pictures import write_curves, write_strip
-from pretraining.readers import Pool
+from pretraining.knn_monitor import HealthCheck
+from pretraining.loss_curve_hook import CurveHook
+from pretraining.methods.build_method import Parts
+from pretraining.methods.method import Method
+from pretraining.methods.teacher import Teacher
 from pretraining.recipe import MocoRecipe, PretrainRecipe
-from pretraining.setup import Parts
-from pretraining.teacher import Teacher
-from results.record import LoadReport, Metric, Selection
+from pretraining.visualize import write_curves, write_strip
+from results.records.record import LoadReport, Metric, Selection
 
 if TYPE_CHECKING:
     from pretraining.task import Pretraining

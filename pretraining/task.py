@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from engine.task import DataReport, Decode, MetricSpec, Outcome, Plan, Request, Task
 from foundation.errors import UserError
-from pretraining.methods import get_method
-from pretraining.sets import PretrainSet, get_set
+from pretraining.data.dataset_specs import PretrainSet, get_set
+from pretraining.method_registry import get_method
 
 if TYPE_CHECKING:
-    from pretraining.readers import Pool
-    from pretraining.teacher import TeacherFile
+    from pretraining.data.readers import Pool
+    from pretraining.methods.teacher import TeacherFile
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -75,7 +75,7 @@ class Pretraining(Task):
         Raises:
             UserError: there are none.
         """
-        from pretraining.teacher import locate_teacher
+        from pretraining.methods.teacher import locate_teacher
 
         return locate_teacher(self.teacher, self.teacher_checkpoint) if self.teacher else None
 
@@ -146,7 +146,7 @@ def masked_arguments(architecture: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=2)
 def _read(data: PretrainSet, root: Path) -> Pool:
-    from pretraining import readers
+    from pretraining.data import readers
 
     pool: Pool = getattr(readers, data.reader)(root)
     return pool

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from foundation.errors import BenchError
-from segmentation.labels import IGNORED, LabelSpace
+from segmentation.data.labels import IGNORED, LabelSpace
 from segmentation.metrics import Areas, Row, areas, require_all, row, scores
-from segmentation.mm import IoUMetric
+from segmentation.models.mmseg_imports import IoUMetric
 
 MOST_APART = 0.01
 """Percentage points by which the two implementations may differ (mmseg sums in float32)."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.errors import DataError, IncompleteError
-from segmentation.labels import IGNORED
+from segmentation.data.labels import IGNORED
 
 Areas = NDArray[np.int64]
 """Pixels by class, (3, classes): of the intersection, of the prediction, of the truth; only where truth counts."""

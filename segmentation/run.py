@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from backbones.count import count
+from backbones.flop_counter import count
 from backbones.weights import RANDOM
 from engine.config import load_protocol
 from engine.device import world
-from engine.failures import in_a_sentence
-from engine.seeds import mix, seed_all
+from engine.oom_message import in_a_sentence
+from engine.seeding import mix, seed_all
 from engine.task import DataReport, Outcome, Plan, Request, Task
 from engine.training import Job, Tested, Trained, train
 from engine.training import test as read_test
 from foundation.errors import ConfigError
 from foundation.files import atomic_writer, sha256_file
-from results.record import LoadReport, Metric, Selection
+from results.records.record import LoadReport, Metric, Selection
+from segmentation.data.dataset import TestItems, TrainItems, collate
+from segmentation.data.dataset_layout import LabelledSet
 from segmentation.evaluation import SegmentationMetric
-from segmentation.items import TestItems, TrainItems, collate
-from segmentation.layout import LabelledSet
 from segmentation.metrics import Row, by_name, scores
-from segmentation.model import Segmentor, build_segmentor
+from segmentation.models.segmentor import Segmentor, build_segmentor
 from segmentation.recipe import SegmentationRecipe
 
 AREAS_FILE = "areas.npy"

@@ -14,12 +14,12 @@ from engine.progress import say
 from foundation.environment import data_root
 from foundation.errors import DataError, UserError
 from foundation.files import write_atomic
+from segmentation.data.ade20k_classes import ade20k_names
+from segmentation.data.dataset_layout import Pair, read_ade
+from segmentation.data.files import read_labels, read_numbers
+from segmentation.data.labels import LabelSpace
 from segmentation.evaluation import compare, count_twice
-from segmentation.files import read_labels, read_numbers
-from segmentation.labels import LabelSpace
-from segmentation.layout import Pair, read_ade
 from segmentation.metrics import by_name, row, scores
-from segmentation.names import ade20k_names
 
 ADE20K_IMAGES = 2_000
 SAY_EVERY = 250

@@ -13,8 +13,8 @@ from foundation.environment import cache_dir
 from foundation.errors import UserError
 
 if TYPE_CHECKING:  # listings do without numpy and OpenCV
-    from results.record import Record
-    from segmentation.layout import LabelledSet
+    from results.records.record import Record
+    from segmentation.data.dataset_layout import LabelledSet
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -42,7 +42,7 @@ class SegmentationTask(Task):
 
     def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
         """Pairs and counts; as ``decode`` says also sizes, label numbers, and the classic label traps."""
-        from segmentation.checks import check
+        from segmentation.data.checks import check
 
         found = self.find(root)
         return check(found, decode, self.expected if self.official else None, lambda: self.names(found))
@@ -66,7 +66,7 @@ class SegmentationTask(Task):
 
     def draw_run(self, folder: Path, record: Record) -> list[Path]:
         """Overlays of the best, median and worst image, and IoU by class."""
-        from segmentation.pictures import draw
+        from segmentation.visualize import draw
 
         assert record.result is not None
         details = record.result.details
@@ -85,13 +85,13 @@ class Ade20kTask(SegmentationTask):
 
     def find(self, root: Path) -> LabelledSet:
         """``ADEChallengeData2016`` under ``root``."""
-        from segmentation.layout import read_ade
+        from segmentation.data.dataset_layout import read_ade
 
         return read_ade(root)
 
     def names(self, found: LabelledSet) -> Sequence[str]:
         """mmseg's names of the 150 classes."""
-        from segmentation.names import ade20k_names
+        from segmentation.data.ade20k_classes import ade20k_names
 
         return ade20k_names()
 
@@ -112,8 +112,8 @@ class MiniAdeTask(Ade20kTask):
 
     def find(self, root: Path) -> LabelledSet:
         """The miniature in the cache folder (``root`` is not used)."""
-        from segmentation.layout import read_ade
-        from segmentation.mini import make
+        from segmentation.data.dataset_layout import read_ade
+        from segmentation.data.mini_ade import make
 
         return read_ade(make(cache_dir()), self.name)
 
@@ -131,7 +131,7 @@ class CamvidTask(SegmentationTask):
 
     def find(self, root: Path) -> LabelledSet:
         """``CamVid`` under ``root``."""
-        from segmentation.layout import read_camvid
+        from segmentation.data.dataset_layout import read_camvid
 
         return read_camvid(root)
 
@@ -153,7 +153,7 @@ class SegfolderTask(SegmentationTask):
 
     def find(self, root: Path) -> LabelledSet:
         """The folder itself."""
-        from segmentation.layout import read_own
+        from segmentation.data.dataset_layout import read_own
 
         return read_own(root)
 

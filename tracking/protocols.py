@@ -17,24 +17,24 @@ from backbones.weights import RANDOM
 from engine.config import load_protocol
 from engine.device import agree, world
 from engine.progress import say
-from engine.seeds import mix, seed_all
+from engine.seeding import mix, seed_all
 from engine.task import DataReport, Outcome, Plan, Request, Task
 from engine.training import Job, train
 from foundation.errors import UnknownNameError
 from foundation.suggest import did_you_mean
-from results.record import LoadReport, Metric, Selection
-from tracking.contract import require_plain
-from tracking.deploy.load import exported_tracker, require_runtime
-from tracking.evaluate import SequenceScore, score_all
-from tracking.items import PairIou, PairItems
-from tracking.model import TrackerModel
-from tracking.readers.sequence import Video
+from results.records.record import LoadReport, Metric, Selection
+from tracking.data.pair_dataset import PairIou, PairItems
+from tracking.data.readers.sequence import Video
+from tracking.deployment.load import exported_tracker, require_runtime
+from tracking.inference.sequential import SequenceScore, score_all
+from tracking.inference.test_set import track_set
+from tracking.inference.tracker_factory import SavedTracker, TrackerMaker, build_model
+from tracking.models.candidate_elimination import Elimination, keep_at
+from tracking.models.compatibility import require_plain
+from tracking.models.tracker_model import TrackerModel
 from tracking.recipe import TrackingRecipe
-from tracking.saved import SavedTracker, TrackerMaker, build_model
-from tracking.settings import Elimination, keep_at
-from tracking.sources import fingerprints, training_sources
 from tracking.tasks import PROTOCOLS
-from tracking.testset import track_set
+from tracking.training_sets import fingerprints, training_sources
 
 CONFIGS = Path(__file__).parent / "configs"
 STEPS = ("train on pairs", "take the last weights", "track the test sequences", "score them")
@@ -145,7 +145,7 @@ def _maker(
     """The trained tracker behind the recipe's runtime; where it needs an export, the first process makes it."""
     if recipe.runtime == "torch":
         return SavedTracker(request.card.name, plan.arguments, recipe, weights, request.device)
-    from tracking.deploy.export import ensure_export  # it reads finished runs, and so imports this module
+    from tracking.deployment.export import ensure_export  # it reads finished runs, and so imports this module
 
     sizes, runtime, precision = recipe.crop_sizes(), recipe.runtime, recipe.runtime_precision
     folder = agree(lambda: ensure_export(out, model, sizes, runtime, precision))

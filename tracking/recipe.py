@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from engine.recipe import Recipe, Strict
-from tracking.deploy.manifest import Precision, Runtime
-from tracking.pair import CropSizes, Jitter
-from tracking.pairs import Augmentation
-from tracking.settings import Elimination, Ways
+from tracking.data.pair import CropSizes, Jitter
+from tracking.data.video_pairs import Augmentation
+from tracking.deployment.manifest import Precision, Runtime
+from tracking.models.candidate_elimination import Elimination, Ways
 
 
 class Sources(Strict):
@@ -45,7 +45,7 @@ class TrackingRecipe(Recipe):
     Attributes:
         template_size, search_size: sides of the crops, pixels; multiples of the patch.
         template_factor, search_factor: how many times the target's side (square root of its area) a crop shows.
-        geometry: ``ostrack`` or ``exact``, see ``tracking.crops``.
+        geometry: ``ostrack`` or ``exact``, see ``tracking.data.crops``.
         centre_jitter, scale_jitter: of the search region in training.
         pairs: in an epoch.
         val_pairs: watched while training; nothing is chosen by them.

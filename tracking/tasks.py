@@ -12,7 +12,7 @@ from engine.task import DataReport, Decode, MetricSpec, Outcome, Plan, Request, 
 from foundation.errors import UserError
 
 if TYPE_CHECKING:
-    from tracking.readers.sequence import Video
+    from tracking.data.readers.sequence import Video
 
 PROTOCOLS = ("ostrack256_ce", "ostrack256", "ostrack384", "fast128", "fast64")
 
@@ -33,7 +33,7 @@ class TrackingTask(Task):
 
     def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
         """Layout, counts and labels; frames as far as ``decode`` says (``sample``: the first of each sequence)."""
-        from tracking.readers.sequence import fingerprint
+        from tracking.data.readers.sequence import fingerprint
 
         videos = self.test_videos(root)
         check_frames(videos, decode)
@@ -68,8 +68,8 @@ def check_frames(videos: list[Video], decode: Decode) -> None:
     """
     if decode == "none":
         return
-    from tracking.boxes import require_first_box
-    from tracking.evaluate import frames_of
+    from tracking.data.boxes import require_first_box
+    from tracking.inference.sequential import frames_of
 
     for video in videos:
         for number, frame in enumerate(frames_of(video)):
@@ -89,8 +89,8 @@ class LasotTask(TrackingTask):
 
     def test_videos(self, root: Path) -> list[Video]:
         """``<root>/lasot`` (or ``root`` itself) with ``testing_set.txt`` and the category folders."""
-        from tracking.readers import lasot
-        from tracking.sources import lasot_root
+        from tracking.data.readers import lasot
+        from tracking.training_sets import lasot_root
 
         return lasot.test_videos(lasot_root(root))
 
@@ -120,8 +120,8 @@ class MiniLasotTask(TrackingTask):
 
     def test_videos(self, root: Path) -> list[Video]:
         """Made on first use (``root`` is not used)."""
-        from tracking.mini_lasot import mini_lasot
-        from tracking.readers import lasot
+        from tracking.data.mini_lasot import mini_lasot
+        from tracking.data.readers import lasot
 
         return lasot.test_videos(mini_lasot())
 
@@ -129,8 +129,8 @@ class MiniLasotTask(TrackingTask):
         """As the others, and the fingerprint covers every pixel."""
         from dataclasses import replace
 
-        from tracking.mini_lasot import mini_lasot
-        from tracking.sources import files_fingerprint
+        from tracking.data.mini_lasot import mini_lasot
+        from tracking.training_sets import files_fingerprint
 
         report = super().check_data(root, decode)
         return replace(report, fingerprint=files_fingerprint(mini_lasot()))
@@ -150,7 +150,7 @@ class TrackfolderTask(TrackingTask):
 
     def test_videos(self, root: Path) -> list[Video]:
         """All sequences below ``root/test`` where there is such a folder, else below ``root``."""
-        from tracking.readers.folder import folder_videos
+        from tracking.data.readers.folder import folder_videos
 
         return folder_videos(root / "test" if (root / "test").is_dir() else root)
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from backbones.architectures.build import build
 from backbones.architectures.plain import BASE, FEATURES, SMALL, TINY
-from backbones.loading.resize import resample_table
+from backbones.checkpoints.resize import resample_table
 from foundation.errors import UserError
 
 Grid = tuple[int, int]

@@ -19,11 +19,11 @@ from analysis.attention import (
     patches_of,
     read_attention,
 )
+from analysis.csv_tables import csv_bytes
 from analysis.figures import depth_scatter, save
-from analysis.keep import Kept
-from analysis.pictures import attention_figure, shown
+from analysis.image_figures import attention_figure, shown
 from analysis.record import Analysis
-from analysis.tables import csv_bytes
+from analysis.store import Kept
 from benchmarks.analyze.common import Found, Setting, answer, settle
 from foundation.errors import UserError
 

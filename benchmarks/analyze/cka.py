@@ -7,12 +7,12 @@ from argparse import Namespace
 import numpy as np
 
 from analysis.cka import LEAST, CkaSums
+from analysis.csv_tables import csv_bytes
 from analysis.figures import heat_map, save
-from analysis.keep import Kept
+from analysis.image_subset import require_same_images
 from analysis.record import Analysis
 from analysis.representations import grams
-from analysis.sample import require_same_images
-from analysis.tables import csv_bytes
+from analysis.store import Kept
 from benchmarks.analyze.common import Found, Setting, answer, settle
 
 METHOD = 1

@@ -7,18 +7,18 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from analysis.keep import Kept, Made, kept_or_made
+from analysis.backbone_spec import Subject, subject
+from analysis.image_subset import Sample, draw
 from analysis.record import Analysis, Looked, What, identify
-from analysis.sample import Sample, draw
-from analysis.subject import Subject, subject
-from benchmarks.tasks import TASKS
+from analysis.store import Kept, Made, kept_or_made
+from benchmarks.task_registry import TASKS
 from engine.device import resolve_device, world
-from engine.provenance import describe_run
+from engine.run_environment import describe_run
 from engine.task import DataReport, Task
 from engine.training import make_deterministic
 from foundation.environment import data_root
 from foundation.errors import DataError, UserError
-from results.record import Data
+from results.records.record import Data
 
 
 class Found(NamedTuple):
@@ -146,6 +146,6 @@ def answer(
 
 def finished(where: Any) -> Any:
     """The ``where`` block with its end."""
-    from engine.provenance import utc_now
+    from engine.run_environment import utc_now
 
     return where.model_copy(update={"finished": utc_now()})

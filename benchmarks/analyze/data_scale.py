@@ -5,15 +5,15 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
+from analysis.csv_tables import csv_bytes
 from analysis.figures import curves, save
-from analysis.keep import Kept
 from analysis.record import Analysis
-from analysis.tables import csv_bytes
-from analysis.transfer import COLUMNS, Point, bars, lines, point
+from analysis.store import Kept
+from analysis.transfer_curves import COLUMNS, Point, bars, lines, point
 from benchmarks.analyze.common import Found
 from benchmarks.analyze.runs import answer, cells, require_one_process, require_scales
 from foundation.errors import UserError
-from results.record import Record
+from results.records.record import Record
 
 METHOD = 1
 CARD = "card"

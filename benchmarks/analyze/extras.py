@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from analysis.features import CovarianceSums, NeighbourSearch, as_colours, components, effective_rank
+from analysis.csv_tables import csv_bytes
+from analysis.feature_statistics import CovarianceSums, NeighbourSearch, as_colours, components, effective_rank
 from analysis.figures import Curve, curves, save
-from analysis.keep import Kept
-from analysis.pictures import Pixels, rows_figure, shown
+from analysis.image_figures import Pixels, rows_figure, shown
 from analysis.record import Analysis
-from analysis.tables import csv_bytes
+from analysis.store import Kept
 from backbones.features import pooled, tokens
 from benchmarks.analyze.common import Found, Setting, answer, settle
 from foundation.errors import UserError

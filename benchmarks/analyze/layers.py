@@ -8,25 +8,25 @@ from typing import Any
 
 from torch import nn
 
+from analysis.backbone_spec import Subject, subject
+from analysis.csv_tables import csv_bytes
 from analysis.figures import Curve, curves, save
-from analysis.keep import FOLDER, Kept
 from analysis.record import Analysis
-from analysis.starts import depth, write_start
-from analysis.subject import Subject, subject
-from analysis.tables import csv_bytes
-from analysis.transfer import COLUMNS, Point, bars, lines, point
+from analysis.store import FOLDER, Kept
+from analysis.transfer_curves import COLUMNS, Point, bars, lines, point
+from analysis.truncated_backbone import depth, write_start
 from benchmarks.analyze.arguments import FINETUNE, PROBE
 from benchmarks.analyze.common import Found, as_record, checked_data
 from benchmarks.analyze.data_scale import point_line
 from benchmarks.analyze.runs import answer, cells, require_one_process, require_scales
-from classification.depths import DepthScore, depths, probe
+from classification.probes.layerwise_probe import DepthScore, depths, probe
 from classification.recipe import KnnRecipe, LinearRecipe
 from engine.device import resolve_device
 from engine.task import DataReport, Request, Task
 from foundation.environment import data_root
 from foundation.errors import UserError
 from foundation.files import require_writable
-from results.record import Record
+from results.records.record import Record
 
 METHOD = 1
 PROBED = ("scale", "seed", "probe", "depth", "value", "low", "high", "chosen")

@@ -7,16 +7,16 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from analysis.keep import Kept, Made, kept_or_made
 from analysis.record import Analysis, Looked, What, identify
+from analysis.store import Kept, Made, kept_or_made
 from benchmarks.analyze.common import Found, finished
-from benchmarks.execute import Asked, Cell, run_cell
+from benchmarks.run_cell import Asked, Cell, run_cell
 from engine.device import resolve_device, world
 from engine.progress import say
-from engine.provenance import describe_run
+from engine.run_environment import describe_run
 from foundation.environment import data_root
 from foundation.errors import UserError
-from results.record import Backbone
+from results.records.record import Backbone
 
 
 def require_one_process() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from results.published.rows import Published
-from results.record import Record
+from results.records.record import Record
 
 
 class Beside(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from foundation.errors import RecordError
-from results.record import Finite, Strict, sentences
+from results.records.record import Finite, Strict, sentences
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from analysis.cka import CkaSums
+from analysis.image_subset import Batch
 from analysis.representations import AT, At, grams, read_layers
-from analysis.sample import Batch
 from backbones.create import create_backbone
 from foundation.errors import BenchError, UserError
 

@@ -5,8 +5,8 @@ import time
 import pytest
 import torch
 
-from backbones.count import count
 from backbones.create import create_backbone
+from backbones.flop_counter import count
 from backbones.profile import Repeats, Timings, profile_backbone, profile_model, time_passes
 from foundation.errors import UserError
 

@@ -16,13 +16,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from analysis.keep import scan_analyses
 from analysis.record import read_analysis
-from analysis.starts import depth, first_blocks
+from analysis.store import scan_analyses
+from analysis.truncated_backbone import depth, first_blocks
 from backbones.create import create_backbone
-from benchmarks.cli import main
+from benchmarks.cli.main import main
 from foundation.errors import RecordError
-from results.store import scan
+from results.records.store import scan
 
 Capture = pytest.CaptureFixture[str]
 
@@ -194,7 +194,7 @@ def test_first_blocks_are_nested_and_end_with_the_whole_trunk(name: str, blocks:
 
 
 def test_start_files_hold_what_they_say(capsys: Capture, tmp_path: Path, weights: Path) -> None:
-    from analysis.starts import write_start
+    from analysis.truncated_backbone import write_start
 
     model = create_backbone("vit_pico", checkpoint=str(weights), num_classes=0).model
     path = write_start(tmp_path, "vit_pico", model, 2)

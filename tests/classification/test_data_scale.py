@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.cli import main
-from classification import cache
-from classification.cache import key_of
-from classification.draws import share
-from engine.readers.digits import DigitItems
-from tests.classification.frozen import frozen, request
+from benchmarks.cli.main import main
+from classification.data.subset_sampling import share
+from classification.probes import feature_cache
+from classification.probes.feature_cache import key_of
+from engine.data.digits import DigitItems
+from tests.classification.probes.frozen_features import frozen, request
 
 WORDS = ("run", "digits", "--backbone", "vit_pico", "--device", "cpu", "--tier", "smoke")
 
@@ -31,7 +31,7 @@ def test_only_what_is_drawn_is_computed() -> None:
     labels = made.splits["train"].labels
     drawn = share(labels, 0.1, 0)
     assert features.labels.tolist() == [labels[item] for item in drawn]
-    assert [entry.rows for entry in cache.entries()] == [len(drawn)] == [119]
+    assert [entry.rows for entry in feature_cache.entries()] == [len(drawn)] == [119]
     whole = frozen().train()
     np.testing.assert_allclose(features.values, whole.values[drawn], rtol=1e-4, atol=1e-5)
     assert len(made.features("val").values) == 269

@@ -12,13 +12,13 @@ from timm.data import Mixup
 from torch import nn
 from torch.nn import functional
 
-from classification.digits import DIGITS
+from classification.digits_task import DIGITS
 from classification.finetune import Both, Splits, candidates, finetune
 from classification.model import Classifier
 from classification.recipe import DigitsRecipe
-from engine.readers import digits as digits_data
+from engine.data import digits as digits_data
 from engine.task import Outcome
-from tests.classification.frozen import request
+from tests.classification.probes.frozen_features import request
 
 TINY = ("epochs=2", "schedule.warmup=0", "optimizer.lr=2e-3", "trackers=[]")
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from benchmarks.execute import Asked, run_cell
-from engine.readers import digits as digits_data
-from results.record import Result
+from benchmarks.run_cell import Asked, run_cell
+from engine.data import digits as digits_data
+from results.records.record import Result
 
 SETTINGS = {
     "linear": ("grid.count=6",),

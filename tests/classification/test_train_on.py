@@ -10,13 +10,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from classification.digits import DIGITS
-from classification.frozen import Frozen
-from classification.knn import knn
-from classification.linear import linear
-from classification.linear_sgd import fit_heads, linear_sgd
+from classification.digits_task import DIGITS
+from classification.probes.feature_extraction import Frozen
+from classification.probes.knn import knn
+from classification.probes.linear import linear
+from classification.probes.linear_sgd import fit_heads, linear_sgd
 from classification.recipe import KnnRecipe, LinearRecipe, LinearSgdRecipe
-from tests.classification.frozen import frozen, request
+from tests.classification.probes.frozen_features import frozen, request
 
 BOTH = {"img_size": 32, "train_on": "train+val"}
 

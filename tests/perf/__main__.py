@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.output import columns, write
+from benchmarks.cli.output import columns, write
 from tests.perf import analysis, deploy, finetune, pretrain, probe, slide, spread, table, tracking
 from tests.perf.line import Line
 
@@ -45,7 +45,7 @@ EPOCHS = 4
 
 
 def _engine_epoch() -> float:
-    from benchmarks.execute import Asked, run_cell
+    from benchmarks.run_cell import Asked, run_cell
 
     with tempfile.TemporaryDirectory() as out:
         changes = (f"epochs={EPOCHS}", "schedule.warmup=1")
@@ -59,7 +59,7 @@ def _bare_epoch() -> float:
     from torch.utils.data import DataLoader
 
     from backbones.create import create_backbone
-    from engine.readers import digits as digits_data
+    from engine.data import digits as digits_data
 
     card_mean = (0.5, 0.5, 0.5)
     items = digits_data.DigitItems(digits_data.load(), "train", 32, card_mean, card_mean, shift=0.06)

@@ -105,10 +105,10 @@ def hsic(one: Tensor, other: Tensor) -> Tensor:
 
 _RUN = """
 import torch
-from engine.provenance import peak_memory_mib
+from engine.run_environment import peak_memory_mib
 from analysis.cka import CkaSums
 from analysis.representations import grams
-from analysis.sample import draw
+from analysis.image_subset import draw
 from backbones.create import create_backbone
 class Items:
     labels = [0] * 2000

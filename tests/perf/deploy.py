@@ -22,22 +22,22 @@ import torch
 from torch import Tensor
 
 from backbones.create import create_backbone
-from benchmarks.output import columns, write
+from benchmarks.cli.output import columns, write
 from foundation.environment import SHARED_DATA
 from tests.conftest import ROOT
 from tests.perf.line import Line
-from tracking.deploy import openvino
-from tracking.deploy.export import behind
-from tracking.deploy.manifest import RUNTIMES, Format, Precision
-from tracking.mini_lasot import mini_lasot
-from tracking.model import TrackerModel
-from tracking.network import Maps, Network, TorchNetwork
-from tracking.pair import CropSizes
-from tracking.readers.folder import folder_videos
-from tracking.readers.lasot import test_videos
-from tracking.readers.sequence import Video
+from tracking.data.mini_lasot import mini_lasot
+from tracking.data.pair import CropSizes
+from tracking.data.readers.folder import folder_videos
+from tracking.data.readers.lasot import test_videos
+from tracking.data.readers.sequence import Video
+from tracking.deployment import openvino
+from tracking.deployment.export import behind
+from tracking.deployment.manifest import RUNTIMES, Format, Precision
+from tracking.inference.backend import Maps, Network, TorchNetwork
+from tracking.inference.tracker import Tracker
+from tracking.models.tracker_model import TrackerModel
 from tracking.scoring.metrics import iou
-from tracking.tracker import Tracker
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FULL, FAST = CropSizes(128, 256, 2.0, 4.0), CropSizes(64, 128, 2.0, 4.0, "exact")
@@ -48,7 +48,7 @@ class Explicit(TorchNetwork):
     """The same network with attention written out, as in OSTrack and timm before fused attention."""
 
     def look(self, memories: Sequence[Any], searches: Sequence[np.ndarray]) -> list[Maps]:
-        with patch("tracking.stream.product", explicit_product):
+        with patch("tracking.models.one_stream_vit.product", explicit_product):
             return super().look(memories, searches)
 
 
@@ -218,7 +218,7 @@ def main() -> None:
     head = ("what", "ours", "alternative", "ratio", "frames/s", "times as fast")
     write(f"{options.threads} threads\n" + columns([head, *rows]))
     if options.run is not None:
-        from tracking.load import load_recipe, saved_tracker
+        from tracking.evaluate_run import load_recipe, saved_tracker
 
         write("\n" + columns(differences(saved_tracker(options.run).model(), load_recipe(options.run).crop_sizes())))
 

@@ -39,8 +39,8 @@ class Clock(Hook):
 
 def _photographs(root: Path) -> Any:
     """JPEGs as large as ImageNet's, in class folders."""
-    from classification.images.readers.folders import imagefolder
-    from tests.classification.images.make import folders
+    from classification.data.readers.folders import imagefolder
+    from tests.classification.data.make import folders
 
     folders(root, ("train", "test"), ("a", "b"), each=IMAGES // 2, size=(500, 375))
     return imagefolder(root).splits["train"]
@@ -48,8 +48,8 @@ def _photographs(root: Path) -> Any:
 
 def _ours(data: Any, out: Path) -> float:
     from backbones.create import create_backbone
-    from classification.images.data import Split
-    from classification.images.items import ImageItems
+    from classification.data.dataset_splits import Split
+    from classification.data.image_dataset import ImageItems
     from classification.metrics import ItemAccuracy
     from classification.model import Classifier
     from classification.recipe import ImageRecipe

@@ -12,8 +12,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from backbones.create import create_backbone
-from pretraining.methods import get_method
-from pretraining.patches import mask
+from pretraining.method_registry import get_method
+from pretraining.models.patches import mask
 from tests.perf.line import Line
 from tests.pretraining.make import method, teacher_of
 

@@ -23,8 +23,8 @@ class Sample(NamedTuple):
 
 def suite() -> list[Line]:
     """L-BFGS and SGD heads; the extraction is timed on a part of the images and counted for all of them."""
-    from classification.linear import choose, fit_path, standardise
-    from classification.linear_sgd import choose_head, fit_heads
+    from classification.probes.linear import choose, fit_path, standardise
+    from classification.probes.linear_sgd import choose_head, fit_heads
     from classification.recipe import Grid, HeadOptimizer
 
     train, val = sample()

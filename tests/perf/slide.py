@@ -17,8 +17,8 @@ def suite() -> list[Line]:
 
     from backbones.registry import get_card
     from engine.config import load_protocol
-    from segmentation.mm import EncoderDecoder
-    from segmentation.model import build_segmentor
+    from segmentation.models.mmseg_imports import EncoderDecoder
+    from segmentation.models.segmentor import build_segmentor
     from segmentation.recipe import SegmentationRecipe
     from segmentation.tasks import CONFIGS
 

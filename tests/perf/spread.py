@@ -17,21 +17,21 @@ from mmengine.hooks import Hook
 
 from backbones.create import create_backbone
 from backbones.registry import get_card
-from benchmarks.output import columns, write
+from benchmarks.cli.output import columns, write
 from tests.perf.line import Line
-from tracking.evaluate import track
-from tracking.items import PairIou, PairItems
-from tracking.mini_lasot import mini_lasot
+from tracking.data.mini_lasot import mini_lasot
+from tracking.data.pair_dataset import PairIou, PairItems
+from tracking.data.readers import lasot
+from tracking.data.readers.sequence import Video
+from tracking.inference.multiprocess import one_thread
+from tracking.inference.sequential import track
+from tracking.inference.test_set import track_set
+from tracking.inference.tracker_factory import SavedTracker, build_model
+from tracking.models.candidate_elimination import Ways
+from tracking.profile import WARM_UP, synthetic_video
 from tracking.protocols import tracker_recipe
-from tracking.readers import lasot
-from tracking.readers.sequence import Video
 from tracking.recipe import TrackingRecipe
-from tracking.saved import SavedTracker, build_model
-from tracking.settings import Ways
-from tracking.sources import training_sources
-from tracking.speed import WARM_UP, synthetic_video
-from tracking.spread import one_thread
-from tracking.testset import track_set
+from tracking.training_sets import training_sources
 
 MODEL, STEPS, DROPPED = "deit_tiny", 12, 3
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.perf.line import Line
-from tests.results.synthetic import write_runs
+from tests.results.statistics.synthetic import write_runs
 
 RECORDS, BACKBONES, TASKS, ITEMS = 10_000, 60, 12, 200
 

@@ -13,19 +13,19 @@ import numpy as np
 import torch
 
 from backbones.create import create_backbone
-from engine.optim import AutocastOptimWrapper
+from engine.data import photographs
+from engine.optimizer import AutocastOptimWrapper
 from tests.perf.line import Line
-from tracking import photographs
-from tracking.crops import cut, window
-from tracking.mini_lasot import mini_lasot
-from tracking.model import TrackerModel
-from tracking.network import TorchNetwork
-from tracking.pair import CropSizes, Jitter
-from tracking.pairs import Augmentation, VideoPairs
-from tracking.photo_pairs import PhotoPairs
-from tracking.readers.lasot import train_videos
-from tracking.settings import Elimination
-from tracking.tracker import Tracker
+from tracking.data.crops import cut, window
+from tracking.data.mini_lasot import mini_lasot
+from tracking.data.pair import CropSizes, Jitter
+from tracking.data.readers.lasot import train_videos
+from tracking.data.synthetic_pairs import PhotoPairs
+from tracking.data.video_pairs import Augmentation, VideoPairs
+from tracking.inference.backend import TorchNetwork
+from tracking.inference.tracker import Tracker
+from tracking.models.candidate_elimination import Elimination
+from tracking.models.tracker_model import TrackerModel
 
 MEAN = STD = (0.5, 0.5, 0.5)
 FAST, FULL = CropSizes(64, 128, 2.0, 4.0, "exact"), CropSizes(128, 256, 2.0, 4.0)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from backbones.create import create_backbone
-from pretraining.feed import Feed
-from pretraining.methods import get_method
-from pretraining.readers import Pool
-from pretraining.setup import Parts
-from pretraining.teacher import Teacher
+from pretraining.data.gpu_augmentation import Feed
+from pretraining.data.readers import Pool
+from pretraining.method_registry import get_method
+from pretraining.methods.build_method import Parts
+from pretraining.methods.teacher import Teacher
 
 HALF = (0.5, 0.5, 0.5)
 PLAIN = {

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from backbones.create import create_backbone
-from benchmarks.cli import main
+from benchmarks.cli.main import main
 from foundation.errors import DataError
-from pretraining import readers
-from pretraining.items import FileItems
+from pretraining.data import readers
+from pretraining.data.dataset import FileItems
 from tests.pretraining.test_run import run
 
 MAE = ("pretrain", "mae", "--backbone", "vit_pico", "--data", "digits")

@@ -9,7 +9,7 @@ import pytest
 
 from engine.config import load_protocol
 from foundation.errors import ConfigError
-from pretraining.methods import METHODS
+from pretraining.method_registry import METHODS
 from pretraining.task import CONFIGS, Pretraining
 
 FILES = sorted(path for path in CONFIGS.glob("*.py") if path.stem != "__init__")

@@ -16,14 +16,14 @@ import pytest
 import torch
 
 from backbones.create import create_backbone
-from benchmarks.cli import main
-from benchmarks.execute import Asked, Cell, run_cell
+from benchmarks.cli.main import main
+from benchmarks.run_cell import Asked, Cell, run_cell
 from foundation.errors import BenchError, UserError
 from pretraining.task import Pretraining
-from results.record import Record
-from results.store import read_record, scan
-from results.table import build_table
-from results.verification import verify_record
+from results.leaderboard.table import build_table
+from results.records.record import Record
+from results.records.store import read_record, scan
+from results.records.verification import verify_record
 from tests.conftest import ROOT
 
 SET = ("epochs=4", "schedule.warmup=1", "val_interval=1", "health.every=2", "trackers=[]")
@@ -214,7 +214,7 @@ def test_add_backbone(undisturbed: Cell, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_added(undisturbed: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks.commands.add_command import add_backbone
+    from benchmarks.cli.models.add import add_backbone
 
     monkeypatch.setenv("BENCH_CARDS", str(tmp_path / "cards"))
     monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path / "weights"))

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from results.identity import identity_of
-from results.ranking import Run
-from results.record import Record, parse_record
-from results.store import Found, write_record
+from results.records.identity import identity_of
+from results.records.record import Record, parse_record
+from results.records.store import Found, write_record
+from results.statistics.ranking import Run
 
 FIXTURE = Path(__file__).parent / "fixtures" / "record_v1.json"
 

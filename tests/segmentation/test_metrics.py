@@ -10,9 +10,9 @@ import torch
 from sklearn.metrics import confusion_matrix
 
 from foundation.errors import BenchError, DataError, IncompleteError
+from segmentation.data.dataset_layout import ADE20K
+from segmentation.data.labels import LabelSpace
 from segmentation.evaluation import Prediction, SegmentationMetric, compare, count_twice
-from segmentation.labels import LabelSpace
-from segmentation.layout import ADE20K
 from segmentation.metrics import areas, require_all, row, scores
 
 
@@ -100,7 +100,7 @@ def test_the_metric_demands_every_image() -> None:
 
 def test_a_real_prediction_of_ade20k(shared_data: Path) -> None:
     """Reference values computed by three programs: see the shared data's notes."""
-    from segmentation.files import read_labels, read_numbers
+    from segmentation.data.files import read_labels, read_numbers
 
     folder = shared_data / "ade20k" / "ADEChallengeData2016"
     truth = read_labels(folder / "annotations" / "validation" / "ADE_val_00000278.png", ADE20K)

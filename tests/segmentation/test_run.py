@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.cli import main
+from benchmarks.cli.main import main
 from foundation.files import sha256_file
-from segmentation.files import read_labels
+from segmentation.data.files import read_labels
 from segmentation.metrics import areas, scores
 from segmentation.tasks import MINI_ADE
 from tests.conftest import Bench

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tracking.mini_lasot import CATEGORIES, mini_lasot
-from tracking.readers import lasot
-from tracking.readers.sequence import Numbered, Video
+from tracking.data.mini_lasot import CATEGORIES, mini_lasot
+from tracking.data.readers import lasot
+from tracking.data.readers.sequence import Numbered, Video
 
 
 def short_sequences(root: Path, tests: int, frames: int = 8) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from backbones.create import create_backbone
-from tracking.model import TrackerModel
+from tracking.models.tracker_model import TrackerModel
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

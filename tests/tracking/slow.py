@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tracking.boxes import Floats
-from tracking.readers.sequence import Video
+from tracking.data.boxes import Floats
+from tracking.data.readers.sequence import Video
 
 
 def shortened(video: Video, frames: int) -> Video:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cli import main
+from benchmarks.cli.main import main
 from tests.conftest import ROOT
 from tests.tracking.lasot_root import short_sequences, zip_categories
 

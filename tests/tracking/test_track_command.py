@@ -13,15 +13,15 @@ import torch
 
 from backbones.create import create_backbone
 from backbones.registry import get_card
-from benchmarks.cli import main
+from benchmarks.cli.main import main
 from engine.config import load_protocol
 from foundation.files import sha256_file
-from results.store import read_record, write_record
+from results.records.store import read_record, write_record
 from tests.results.make import record
-from tests.tracking.test_frames import picture, write_folder, write_video
-from tests.tracking.test_ostrack import made_up
-from tracking.load import load_tracker
-from tracking.network import TorchNetwork
+from tests.tracking.test_ostrack_checkpoint import made_up
+from tests.tracking.video.test_frame_source import picture, write_folder, write_video
+from tracking.evaluate_run import load_tracker
+from tracking.inference.backend import TorchNetwork
 from tracking.protocols import CONFIGS, build_model
 from tracking.recipe import TrackingRecipe
 

@@ -17,20 +17,20 @@ import pytest
 import torch
 
 from backbones.create import create_backbone
-from benchmarks.cli import main
-from engine.optim import parameter_groups
+from benchmarks.cli.main import main
+from engine.optimizer import parameter_groups
 from engine.recipe import Optimizer
 from foundation.errors import UserError
 from tests.conftest import ROOT, Bench
 from tests.tracking.make import MEAN, STD, tracker_model
-from tracking.items import PairItems, WeightedSource
-from tracking.load import evaluate_run
-from tracking.mini_lasot import mini_lasot
-from tracking.model import TrackerModel
-from tracking.pair import CropSizes, Jitter
-from tracking.pairs import Augmentation, VideoPairs
-from tracking.readers.lasot import train_videos
-from tracking.settings import Elimination
+from tracking.data.mini_lasot import mini_lasot
+from tracking.data.pair import CropSizes, Jitter
+from tracking.data.pair_dataset import PairItems, WeightedSource
+from tracking.data.readers.lasot import train_videos
+from tracking.data.video_pairs import Augmentation, VideoPairs
+from tracking.evaluate_run import evaluate_run
+from tracking.models.candidate_elimination import Elimination
+from tracking.models.tracker_model import TrackerModel
 
 TINY = (
     *("run", "mini_lasot", "--backbone", "vit_pico", "--protocol", "fast64", "--tier", "smoke"),

@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 
 from foundation.errors import DataError
-from tracking.readers.zips import File
+from tracking.data.readers.zips import File
 from tracking.scoring.metrics import Array, Mask
 
 _SEPARATORS = str.maketrans(",\t", "  ")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from foundation.errors import DataError
-from tracking.readers.zips import File, ZippedSequence, contents
+from tracking.data.readers.zips import File, ZippedSequence, contents
 from tracking.scoring.boxes import read_boxes, read_flags, read_labels
 from tracking.scoring.metrics import Array, Mask
 from tracking.scoring.score import GroundTruth

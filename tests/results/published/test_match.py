@@ -6,7 +6,7 @@ import pytest
 
 from results.published.match import find_context, mismatch, stand_beside
 from results.published.rows import Published, read_published
-from results.record import Record
+from results.records.record import Record
 from tests.results.make import record
 
 SETTINGS = {"epochs": 300, "batch_size": 1024, "img_size": 224, "optimizer": {"lr": 4e-3, "layer_decay": 0.85}}

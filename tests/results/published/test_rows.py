@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from backbones.registry import BACKBONES
-from benchmarks.tasks import TASKS
+from benchmarks.task_registry import TASKS
 from engine.config import load_protocol
 from foundation.errors import RecordError
 from results.published.rows import FOLDER, Published, read_published

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.cli import main
-from benchmarks.commands.score_command import SCORERS
+from benchmarks.cli.main import main
+from benchmarks.cli.results.score import SCORERS
 from tests.tracking.scoring.conftest import random_boxes, write_sequence
 from tests.tracking.scoring.test_sets import save
 from tracking.scoring.sets import BOX_SETS

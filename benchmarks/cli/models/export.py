@@ -1,0 +1,45 @@
+"""``bench export RUN``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.cli.output import write, write_json
+
+if TYPE_CHECKING:
+    from tracking.deployment.export import Exported
+
+
+def main(options: Namespace) -> int:
+    """Export one run and say how far it is from PyTorch."""
+    from benchmarks.cli.results.show import find_run
+    from tracking.deployment.export import export_run
+
+    run, _ = find_run(options.run, options.runs)
+    exported = export_run(run, options.format, options.precision, options.out)
+    if options.json:
+        write_json(as_data(exported))
+    else:
+        write(lines(exported))
+    return 0
+
+
+def as_data(exported: Exported) -> dict[str, Any]:
+    """The export as plain data."""
+    return {"folder": str(exported.folder), "manifest": exported.manifest.model_dump(mode="json")}
+
+
+def lines(exported: Exported) -> str:
+    """What was made, and its distance from PyTorch."""
+    manifest, parity = exported.manifest, exported.manifest.parity
+    return "\n".join(
+        [
+            f"{manifest.origin.backbone} for {manifest.runtime} in {manifest.precision}: {exported.folder}",
+            f"  against PyTorch in f32, {parity.frames} frames of {parity.sequences} sequences: boxes differ by up to "
+            f"{parity.box_px:.3g} px; from the same crops by up to {parity.same_crop_box_px:.3g} px, "
+            f"mean IoU {parity.same_crop_iou:.4f}",
+            f"  maps from the same crops: score {parity.score:.1e}, size {parity.size:.1e}, offset {parity.offset:.1e}",
+            f"  licence {manifest.origin.licence}",
+        ]
+    )

@@ -1,0 +1,137 @@
+"""``bench profile NAME...``: backbones, or with ``--task tracking`` whole trackers."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from benchmarks.cli.output import columns, write, write_json
+from foundation.errors import UserError
+
+
+def main(options: Namespace) -> int:
+    """Profile each backbone in turn and write one row each; names are checked before the first is timed."""
+    from backbones.registry import get_card
+    from engine.device import resolve_device
+
+    _require_meaning(options)
+    device = resolve_device(options.device)
+    for name in options.names:
+        get_card(name)
+    profiles = _trackers(options, device) if options.task else _backbones(options, device)
+    if options.json:
+        write_json(profiles)
+    else:
+        write(tracker_table(profiles) if options.task else table(profiles))
+    return 0
+
+
+def _require_meaning(options: Namespace) -> None:
+    """Pass only options that say something about what is profiled.
+
+    Raises:
+        UserError: one does not.
+    """
+    if options.task is None:
+        idle = [word for word in ("protocol", "runtime", "overrides") if getattr(options, word)]
+        hint = "is of a task's protocol; name the task too: --task tracking"
+    else:
+        idle = [word for word in ("img_size", "batch", "dtype") if getattr(options, word)]
+        hint = "has no meaning for --task tracking: its protocol sets the crops, and a tracker sees one frame at a time"
+    if idle:
+        raise UserError(f"--{idle[0].replace('overrides', 'set').replace('_', '-')} {hint}")
+
+
+def _trackers(options: Namespace, device: str) -> list[dict[str, Any]]:
+    from tracking.profile import profile_tracker
+    from tracking.protocols import tracker_recipe
+
+    protocol = options.protocol or "ostrack256"
+    runtime = [f"runtime={options.runtime}"] if options.runtime else []
+    recipe = tracker_recipe(protocol, [*options.overrides, *runtime])
+    return [{"protocol": protocol, **profile_tracker(name, recipe, device)} for name in options.names]
+
+
+def _backbones(options: Namespace, device: str) -> list[dict[str, Any]]:
+    from backbones.profile import profile_backbone
+
+    batch, dtype = options.batch or 16, options.dtype or "fp32"
+    return [
+        profile_backbone(name, img_size=options.img_size, batch=batch, device=device, dtype=dtype)
+        for name in options.names
+    ]
+
+
+def tracker_table(profiles: list[dict[str, Any]]) -> str:
+    """Trackers as an aligned table, and below it what the numbers are."""
+    head = [
+        "backbone", "protocol", "template / search", "params M", "GMACs", "without attention",
+        "network ms", "p90", "frames/s", "end to end ms", "p90", "frames/s",
+    ]  # fmt: skip
+    where = profiles[0]["where"]
+    below = [
+        f"{where['device']} ({where['chip']}), {_plural(where['threads'], 'thread')}, {where['runtime']}, "
+        f"{where['precision']}, torch {where['torch']}; batch 1, random weights, head included.",
+        "MACs: multiply-accumulates of convolutions and linear layers for a frame, with attention products and "
+        "without; a template that attends to itself only is not among them.",
+        f"end to end: decoding where it is waited for, crop, network, box, on {profiles[0]['end_to_end']['video']}.",
+        f"ms: median; {where['warm_up']['network']} calls and {where['warm_up']['end_to_end']} frames dropped first; "
+        "raw timings: --json.",
+    ]
+    return columns([head, *map(_tracker_row, profiles)]) + "\n\n" + "\n".join(below)
+
+
+def _tracker_row(profile: dict[str, Any]) -> list[str]:
+    counts, crops = profile["counts"], profile["crops"]
+    row = [
+        profile["name"],
+        profile["protocol"],
+        f"{crops['template_size']} / {crops['search_size']}",
+        f"{counts['parameters'] / 1e6:.3f}",
+        f"{counts['macs'] / 1e9:.4g}",
+        f"{counts['macs_without_attention'] / 1e9:.4g}",
+    ]
+    for part in ("network", "end_to_end"):
+        timed = profile[part]
+        row += [f"{timed['median']:.2f}", f"{timed['p90']:.2f}", f"{timed['frames_per_second']:.1f}"]
+    return row
+
+
+def table(profiles: list[dict[str, Any]]) -> str:
+    """Profiles as an aligned table, and below it what the numbers are."""
+    batch = profiles[0]["throughput"]["batch"]
+    head = [
+        "backbone", "pixels", "params M", "GMACs", "without attention", "activations M",
+        "MiB batch 1", f"MiB batch {batch}", "ms batch 1", "p90", f"images/s batch {batch}",
+    ]  # fmt: skip
+    where = profiles[0]["where"]
+    below = [
+        f"{where['device']} ({where['chip']}), {_plural(where['threads'], 'thread')}, {where['dtype']}, "
+        f"torch {where['torch']}; random weights, classifier included.",
+        "MACs: multiply-accumulates per image, with attention products and without; activations: outputs of "
+        "convolutions and matrix products.",
+        f"MiB: {profiles[0]['memory']['method']}.",
+        f"ms: median after {where['repeats']['warmup']} dropped passes; raw timings: --json.",
+    ]
+    return columns([head, *map(_row, profiles)]) + "\n\n" + "\n".join(below)
+
+
+def _row(profile: dict[str, Any]) -> list[str]:
+    counts, memory, latency = profile["counts"], profile["memory"], profile["latency"]
+    return [
+        profile["name"],
+        "x".join(map(str, profile["img_size"])),
+        f"{counts['parameters'] / 1e6:.3f}",
+        f"{counts['macs'] / 1e9:.4g}",
+        f"{counts['macs_without_attention'] / 1e9:.4g}",
+        f"{counts['activations'] / 1e6:.3g}",
+        f"{memory['batch_1'] / 2**20:.1f}",
+        f"{memory['batch_n'] / 2**20:.1f}",
+        f"{latency['median']:.2f}",
+        f"{latency['p90']:.2f}",
+        f"{profile['throughput']['images_per_second']:.1f}",
+    ]
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

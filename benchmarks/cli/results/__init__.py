@@ -1,0 +1,1 @@
+"""Verbs about what came out: list, show, table, compare, verify, score."""

@@ -1,0 +1,46 @@
+"""``bench list tasks|backbones|protocols|pretraining|runs``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from benchmarks import listing
+from benchmarks.cli.output import columns, write, write_json
+
+
+def main(options: Namespace) -> int:
+    """Write the listing; broken entries come last, with their errors."""
+    if options.noun == "runs":
+        rows = listing.list_runs(options.runs)
+    else:
+        rows = {
+            "tasks": listing.list_tasks,
+            "backbones": listing.list_backbones,
+            "protocols": listing.list_protocols,
+            "pretraining": listing.list_pretraining,
+        }[options.noun]()
+    if options.json:
+        write_json(rows)
+        return 0
+    whole = [row for row in rows if row.get("error") is None]
+    if whole:
+        keys = [key for key in whole[0] if key not in ("error", "origin")]
+        write(columns([keys, *([_cell(row[key]) for key in keys] for row in whole)]))
+    elif len(rows) == 0:
+        write(f"no {options.noun}")
+    for row in rows:
+        if row.get("error") is not None:
+            write(f"BROKEN: {row['error']}")
+    if options.noun == "backbones":
+        write("and timm/<name> for every model of timm")
+    return 0
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return "-" if value is None else str(value)

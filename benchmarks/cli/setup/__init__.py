@@ -1,0 +1,1 @@
+"""Verbs about this installation and its data: get, check, cache, doctor."""

@@ -1,0 +1,40 @@
+"""The analyses of a store as the page shows them. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from analysis.store import Kept, scan_analyses
+from results.leaderboard.page.pictures import Look, pictures_in
+
+FIGURE_BYTES = 2_500_000
+"""What a page takes in at most of all analyses together, in their order; the rest stays beside their records."""
+
+
+def looks(roots: Iterable[Path]) -> tuple[list[Look], list[str]]:
+    """The analyses below some stores, and the faults of those that cannot be read."""
+    scanned = scan_analyses(roots)
+    budget, shown = FIGURE_BYTES, []
+    for kept in scanned.kept:
+        figures = pictures_in(kept.folder, budget)
+        budget -= sum(len(address) * 3 // 4 for _, address in figures)
+        shown.append(Look(_title(kept), _note(kept, len(figures)), figures))
+    return shown, scanned.faults
+
+
+def _title(kept: Kept) -> str:
+    names = " and ".join(f"{each.name} ({each.init})" for each in kept.analysis.backbones)
+    data = kept.analysis.data
+    return f"{kept.analysis.what}: {names}" + (f" on {data.images} images of {data.task} {data.split}" if data else "")
+
+
+def _note(kept: Kept, figures: int) -> str:
+    data, where = kept.analysis.data, kept.analysis.where
+    parts = [f"{kept.folder}, {where.device}, {(where.finished or where.started)[:16].replace('T', ' ')} UTC"]
+    if data and data.seen.departures:
+        parts.append("not the official data")
+    whole = sum(name.endswith(".png") for name in kept.analysis.files)
+    if figures < whole:
+        parts.append(f"{figures} of its {whole} figures fit into this page")
+    return "; ".join(parts)

@@ -1,0 +1,46 @@
+"""iNaturalist 2018: images in ``train_val2018``, splits in two JSON files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from classification.data.dataset_splits import Files, Found, Listing, require_folder
+from foundation.errors import DataError
+
+
+def inat18(root: Path) -> Found:
+    """``inat2018`` with ``train_val2018/``, ``train2018.json`` and ``val2018.json``; val is the test split.
+
+    Classes are the 8,142 species by the competition's category id; ``categories.json`` gives their names if it is
+    there (the annotations of 2018 hide them).
+    """
+    folder = require_folder(root / "inat2018", "iNaturalist 2018")
+    names: dict[int, str] = {}
+    splits = {}
+    for split, file in (("train", "train2018.json"), ("test", "val2018.json")):
+        content = _load(folder / file)
+        try:
+            for category in content["categories"]:
+                names[category["id"]] = str(category["name"])
+            paths = {image["id"]: image["file_name"] for image in content["images"]}
+            pairs = [(paths[item["image_id"]], item["category_id"]) for item in content["annotations"]]
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{folder / file} is not the competition's file ({error!r}); fetch it again") from error
+        for path, _ in pairs:
+            if Path(path).is_absolute() or ".." in Path(path).parts:
+                raise DataError(f"{folder / file} names {path}, outside the data set; fetch it again")
+        splits[split] = Listing(Files(folder, [path for path, _ in pairs]), [label for _, label in pairs])
+    if (folder / "categories.json").is_file():
+        names |= {category["id"]: str(category["name"]) for category in _load(folder / "categories.json")}
+    return Found(names, splits)
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; unpack the data set again") from None
+    except ValueError as error:
+        raise DataError(f"{path} is no JSON ({error}); fetch it again") from error

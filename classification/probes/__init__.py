@@ -1,0 +1,1 @@
+"""Probes of frozen features: k-NN, linear, low-shot."""

@@ -1,0 +1,121 @@
+"""Where a run was made: versions, device, source state, memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.device import describe_device, world
+from results.records.record import Where
+
+PACKAGES = (
+    "litevit-bench",
+    "torch",
+    "torchvision",
+    "timm",
+    "onedl-mmengine",
+    "onedl-mmcv",
+    "onedl-mmsegmentation",
+    "got10k",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "opencv-python",
+    "pillow",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+)
+
+
+class Source(NamedTuple):
+    """State of bench's own source: the git commit, and whether files differ from it (``None``: no git)."""
+
+    commit: str | None
+    dirty: bool | None
+
+
+def utc_now() -> str:
+    """The time, UTC, ISO 8601, to the microsecond (so that attempts sort)."""
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that can change a number; a missing one is left out."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def source_state() -> Source:
+    """The commit of bench's source tree."""
+    home = Path(__file__).resolve().parent.parent
+    if not (home / ".git").exists():
+        return Source(None, None)
+    try:
+        commit, changes = (
+            subprocess.run(  # noqa: S603 - fixed arguments
+                ["git", "-C", str(home), *arguments], capture_output=True, text=True, timeout=10, check=True
+            ).stdout.strip()
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return Source(None, None)
+    return Source(commit, bool(changes))
+
+
+def describe_run(device: str, precision: str, command: list[str]) -> Where:
+    """The ``where`` block of a record, at the start of a run."""
+    import torch
+
+    source = source_state()
+    return Where(
+        started=utc_now(),
+        device=describe_device(device),
+        threads=torch.get_num_threads(),
+        processes=world()[1],
+        precision=precision,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        packages=package_versions(),
+        git_commit=source.commit,
+        git_dirty=source.dirty,
+        command=command,
+    )
+
+
+def reset_peak_memory(device: str) -> None:
+    """Start measuring peak memory anew, where the system can."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    elif sys.platform == "linux":
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            return
+
+
+def peak_memory_mib(device: str) -> float | None:
+    """Peak memory since ``reset_peak_memory``, MiB: of the GPU's allocator, else of this process; or ``None``."""
+    import torch
+
+    if device == "cuda":
+        return float(torch.cuda.max_memory_allocated()) / 2**20
+    if sys.platform != "linux" or not os.access("/proc/self/clear_refs", os.W_OK):
+        return None
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return None

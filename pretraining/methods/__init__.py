@@ -1,0 +1,1 @@
+"""Pre-training methods: what each one computes and learns."""

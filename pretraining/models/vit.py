@@ -1,0 +1,153 @@
+"""A plain ViT of timm run on some of an image's patches, and what a distillation taps from it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from timm.layers import Attention
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from backbones.architectures.cifar import DummyPatchViT
+from foundation.errors import UserError
+from pretraining.models.patches import Masking, take
+
+
+class Geometry(NamedTuple):
+    """Patch size and patch grid of a plain ViT, rows first, and how many tokens stand before the patches."""
+
+    patch: tuple[int, int]
+    grid: tuple[int, int]
+    prefix: int
+
+    @property
+    def patches(self) -> int:
+        """How many there are."""
+        return self.grid[0] * self.grid[1]
+
+
+def require_plain(model: nn.Module, name: str) -> VisionTransformer:
+    """The model, if it is a plain ViT that can run on some of its patches.
+
+    Raises:
+        UserError: a hierarchy, a relative position bias, or attention of another kind.
+    """
+    if not isinstance(model, VisionTransformer):
+        raise UserError(f"{name} is a {type(model).__name__}; this method masks the patches of plain ViTs")
+    for block in model.blocks:
+        attention: Any = getattr(block, "attn", None)
+        if type(attention) is not Attention:
+            raise UserError(
+                f"{name} has {type(attention).__name__} in its blocks, which cannot run on some of the patches; "
+                "pre-train the plain variant (without _rpe) and add the bias when fine-tuning"
+            )
+    if model.pos_embed is None or model.no_embed_class or model.patch_embed.proj.weight.ndim != 4:
+        raise UserError(f"{name} has no position embedding for all of its tokens; this method needs one")
+    return model
+
+
+def geometry(model: Any) -> Geometry:
+    """Patch size, grid and prefix of a plain ViT."""
+    embed = model.patch_embed
+    height, width = embed.patch_size
+    rows, columns = embed.grid_size
+    return Geometry((int(height), int(width)), (int(rows), int(columns)), int(model.num_prefix_tokens))
+
+
+def embed(model: Any, patches: Tensor, masking: Masking | None) -> Tensor:
+    """Tokens of the visible patches with their positions, prefix tokens first, (N, prefix + visible, width).
+
+    Only the visible patches are projected.
+
+    Args:
+        model: the ViT.
+        patches: all patches, (N, patches, pixels), as ``patchify`` gives them.
+        masking: which are visible; ``None`` for all.
+    """
+    projection, prefix = model.patch_embed.proj, model.num_prefix_tokens
+    positions = model.pos_embed[:, prefix:]
+    if masking is not None:
+        patches = take(patches, masking.seen)
+        positions = take(positions.expand(len(patches), -1, -1), masking.seen)
+    tokens = F.linear(patches, projection.weight.flatten(1), projection.bias)
+    tokens = model.patch_embed.norm(tokens) + positions
+    first = _prefix(model)
+    if first is not None:
+        first = (first + model.pos_embed[:, :prefix]).expand(len(tokens), -1, -1)
+        tokens = torch.cat([first.to(tokens.dtype), tokens], dim=1)
+    embedded: Tensor = model.norm_pre(model.pos_drop(tokens))
+    return embedded
+
+
+def _prefix(model: Any) -> Tensor | None:
+    if isinstance(model, DummyPatchViT):
+        return model.dummy_token()
+    parts = [token for token in (model.cls_token, model.reg_token) if token is not None]
+    return torch.cat(parts, dim=1) if parts else None
+
+
+class Tapped(NamedTuple):
+    """What was asked for: attention logits by block (from 1), (N, heads, T, T); hidden states by number, (N, T, C)."""
+
+    tokens: Tensor
+    logits: dict[int, Tensor]
+    hidden: dict[int, Tensor]
+
+
+def run_blocks(
+    model: Any, tokens: Tensor, logits: Collection[int] = (), hidden: Collection[int] = (), whole: bool = True
+) -> Tapped:
+    """Run the blocks and tap them.
+
+    Args:
+        model: the ViT.
+        tokens: embedded, (N, T, C).
+        logits: blocks, from 1, whose scaled QK^T before the softmax is wanted.
+        hidden: states wanted: l is the output of block l normed by the next norm there is (``norm1`` of block l + 1,
+            after the last block the final norm); 0 is what goes into the first.
+        whole: off, nothing is computed beyond what is tapped: a last block gives its logits and no output, and
+            ``tokens`` are not the model's.
+    """
+    depth = len(model.blocks)
+    found = Tapped(tokens, {}, {})
+    last = depth if whole else max([*logits, *hidden], default=0)
+    for number, block in enumerate(model.blocks[:last], 1):
+        if number - 1 in hidden:
+            found.hidden[number - 1] = block.norm1(tokens)
+        if number not in logits:
+            tokens = block(tokens)
+        elif whole or number < last or number in hidden:
+            tokens, found.logits[number] = attend(block, tokens)
+        else:
+            found.logits[number] = qk_logits(block.norm1(tokens), block.attn)
+    if last in hidden:
+        norm = model.norm if last == depth else model.blocks[last].norm1
+        found.hidden[last] = norm(tokens)
+    return found._replace(tokens=tokens)
+
+
+def attend(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """A block's output and its attention logits; queries and keys are multiplied once for both."""
+    attention = block.attn
+    count, length, _ = tokens.shape
+    parts = attention.qkv(block.norm1(tokens)).reshape(count, length, 3, attention.num_heads, attention.head_dim)
+    query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
+    logits = (attention.q_norm(query) * attention.scale) @ attention.k_norm(key).transpose(-2, -1)
+    mixed = (logits.softmax(dim=-1) @ value).transpose(1, 2).reshape(count, length, attention.attn_dim)
+    tokens = tokens + block.drop_path1(block.ls1(attention.proj(mixed)))
+    return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens)))), logits
+
+
+def qk_logits(tokens: Tensor, attention: Any) -> Tensor:
+    """Attention logits of normed tokens (N, T, C), without values or output: (N, heads, T, T)."""
+    count, length, _ = tokens.shape
+    rows = 2 * attention.num_heads * attention.head_dim
+    bias = attention.qkv.bias
+    parts = F.linear(tokens, attention.qkv.weight[:rows], None if bias is None else bias[:rows])
+    parts = parts.reshape(count, length, 2, attention.num_heads, attention.head_dim).permute(2, 0, 3, 1, 4)
+    query, key = attention.q_norm(parts[0]), attention.k_norm(parts[1])
+    product: Tensor = (query * attention.scale) @ key.transpose(-2, -1)
+    return product

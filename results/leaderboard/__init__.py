@@ -1,0 +1,1 @@
+"""Leaderboards made of records: tables, fronts, text and page."""

@@ -1,0 +1,86 @@
+"""Write the page: one file, closed to everything outside by its own content security policy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from foundation.files import require_writable, write_atomic
+from results.leaderboard.page.data import page_data
+from results.leaderboard.page.pictures import Look
+from results.leaderboard.page.view import context_view, overview_view, sections
+from results.leaderboard.report import Report
+
+HERE = Path(__file__).parent
+PAGE_FILE = "index.html"
+
+
+def write_page(report: Report, folder: Path, looks: Sequence[Look] = ()) -> Path:
+    """Write ``index.html`` into a folder, in one piece; the same report gives the same bytes.
+
+    Args:
+        report: boards and what belongs to them.
+        folder: made where it is not there.
+        looks: analyses, shown after the boards.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    require_writable(folder)
+    write_atomic(folder / PAGE_FILE, render_page(report, looks))
+    return folder / PAGE_FILE
+
+
+def render_page(report: Report, looks: Sequence[Look] = ()) -> str:
+    """The page as text.
+
+    What stands in records is foreign: the template escapes all of it, data for the script is JSON without ``<``,
+    the script only ever makes text of it, and the policy lets no other script run and nothing be fetched.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+
+    scripts = [get_plotlyjs(), (HERE / "page.js").read_text(encoding="utf-8")]
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    data = page_data(report)
+    return environment.get_template("page.html.j2").render(
+        policy=_policy(scripts),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        scripts=[Markup(script) for script in scripts],  # noqa: S704 - plotly's and our own
+        data=Markup(_json(data)),  # noqa: S704 - no < is left in it
+        boards=sections(report),
+        overviews=[overview_view(view) for view in report.overviews],
+        context=context_view(report.table.context) if report.table.context else None,
+        looks=list(looks),
+        unranked=[str(each) for each in report.table.unranked],
+        warnings=list(report.table.warnings),
+        runs=len(data["runs"]),
+        newest=max((run["finished"] for run in data["runs"]), default=""),
+        tasks=sorted({board.task for board in report.table.boards}),
+        tiers=[tier for tier in ("full", "short", "smoke") if any(b.tier == tier for b in report.table.boards)],
+    )
+
+
+def _policy(scripts: list[str]) -> str:
+    """Only these scripts run, by their hash; nothing is fetched from anywhere."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _json(value: Any) -> str:
+    """JSON that may stand inside a script element."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text

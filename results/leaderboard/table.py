@@ -1,0 +1,308 @@
+"""The table: complete records grouped by what may be compared, ranked, beside the published numbers.
+
+Only rows with one comparability key share a board. Several seeds of one backbone are one row (their mean).
+Rows whose difference is not resolved share a rank; a run that is not complete is listed with its reason.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from results.leaderboard.cost_columns import Efficiency, efficiency_of
+from results.published.match import Beside, Context, find_context, stand_beside
+from results.published.rows import Published, read_published
+from results.records.identity import digest
+from results.records.record import PRETRAINING, Interval, Metric, Record
+from results.records.store import Found
+from results.statistics.ranking import Run, stand
+
+Key = tuple[str, str, str, str, str]
+"""Task, protocol, tier, comparability key and primary metric: what rows of one board have in common."""
+
+
+class Row(NamedTuple):
+    """One backbone (with one set of start weights) on a board.
+
+    Attributes:
+        rank: from 1, shared by rows that are tied; ``None``: see ``note``.
+        tied_with: labels of the other rows that share the rank.
+        interval: of the primary metric's mean over the seeds.
+        spread: lowest and highest seed; ``None`` for one seed.
+        floor: from random weights: what any pre-training has to beat.
+        made_by: method of the pre-training that made the weights, where its record was found too; else empty.
+        reported: the published number of the primary metric, and how far this row is from it.
+    """
+
+    backbone: str
+    init: str
+    weights: str
+    rank: int | None
+    tied_with: tuple[str, ...]
+    metrics: dict[str, float]
+    interval: Interval | None
+    note: str
+    floor: bool
+    seeds: tuple[int, ...]
+    spread: tuple[float, float] | None
+    n: int
+    reported: Beside | None
+    cost: Efficiency
+    finished: str
+    run_ids: tuple[str, ...]
+    runs: tuple[Run, ...]
+    made_by: str = ""
+
+    @property
+    def label(self) -> str:
+        """The row's name on its board: the backbone, and the start where the name does not say it."""
+        return label_of(self.backbone, self.init, self.weights, self.made_by)
+
+    @property
+    def start(self) -> str:
+        """How it started: ``random``, ``card 0a1b2c3d``, ``mae 0a1b2c3d``."""
+        return start_text(self.init, self.weights, self.made_by)
+
+
+class Board(NamedTuple):
+    """Rows that may be compared, best first; ``settings``: where it differs from its protocol's other boards."""
+
+    task: str
+    protocol: str
+    tier: str
+    settings: str
+    key: str
+    primary: str
+    units: dict[str, str]
+    higher_is_better: bool
+    rows: tuple[Row, ...]
+
+    @property
+    def title(self) -> str:
+        """Task, protocol, tier and settings in one line."""
+        return " · ".join(filter(None, (self.task, self.protocol, self.tier, self.settings)))
+
+    @property
+    def has_floor(self) -> bool:
+        """Whether a row from random weights is on it."""
+        return any(row.floor for row in self.rows)
+
+
+class Unranked(NamedTuple):
+    """A run that is on no board, and why."""
+
+    folder: Path
+    record: Record
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.folder}: {self.reason}"
+
+
+class Table(NamedTuple):
+    """All boards, the runs on none, published numbers that stand beside none of ours, and faults met in reading."""
+
+    boards: tuple[Board, ...]
+    unranked: tuple[Unranked, ...]
+    context: tuple[Context, ...]
+    warnings: tuple[str, ...]
+
+
+def build_table(
+    found: Found,
+    wanted: Callable[[Record], bool] = lambda record: True,
+    published: Sequence[Published] | None = None,
+) -> Table:
+    """Group what a scan found into boards, rank their rows, and put published numbers beside them.
+
+    Args:
+        found: the records.
+        wanted: which records are looked at; it should choose whole boards (by task, protocol, tier), since a rank
+            is one among all rows of a board.
+        published: the published rows; bench's own when not given.
+
+    Raises:
+        RecordError: records of one board disagree about a metric's direction, or published rows do not hold.
+    """
+    groups: dict[Key, list[Run]] = defaultdict(list)
+    unranked, warnings = [], list(found.faults)
+    for folder, record in _newest_attempts([run for run in found.records if wanted(run[1])], warnings):
+        if record.domain == PRETRAINING:
+            continue
+        if record.result is None or record.status != "complete":
+            reason = f": {record.reason}" if record.reason else ""
+            what = f"{record.status}, {record.done} of {record.expected} items scored{reason}"
+            unranked.append(Unranked(folder, record, what))
+            continue
+        key = (record.task, record.protocol, record.tier, record.comparability, record.result.primary)
+        groups[key].append((folder, record))
+    settings = _settings({key: runs[0][1] for key, runs in groups.items()})
+    printed = read_published() if published is None else published
+    made = pretrained_by(found.records)
+    boards = [_board(key, settings[key], runs, printed, made) for key, runs in sorted(groups.items())]
+    context = find_context(printed, {key: _configured(runs) for key, runs in groups.items()})
+    return Table(tuple(boards), tuple(unranked), context, tuple(warnings))
+
+
+def metrics_of(record: Record) -> dict[str, Metric]:
+    """The metrics of a complete record.
+
+    Raises:
+        ValueError: the record is not complete.
+    """
+    if record.result is None:
+        raise ValueError(f"record {record.run_id} is {record.status} and has no metrics")
+    return record.result.metrics
+
+
+def label_of(backbone: str, init: str, weights: str, made_by: str = "") -> str:
+    """A backbone and how it started, for people: ``mae_tiny``, ``vit_nano (random)``, ``x (mae 0a1b2c3d)``."""
+    return backbone if init == "card" else f"{backbone} ({start_text(init, weights, made_by)})"
+
+
+def start_text(init: str, weights: str, made_by: str) -> str:
+    """A start for people: the method that made a checkpoint stands for the word, its SHA-256 tells it from others."""
+    return f"{init.replace('checkpoint', made_by) if made_by else init} {weights[:8]}".strip()
+
+
+def pretrained_by(runs: Sequence[Run]) -> dict[str, str]:
+    """The method of each pre-training among the runs, by the SHA-256 of the encoder it gave."""
+    made = {}
+    for _, record in runs:
+        if record.domain == PRETRAINING and record.status == "complete" and record.result:
+            encoder = record.result.details.get("encoder")
+            if isinstance(encoder, Mapping) and isinstance(sha256 := encoder.get("sha256"), str):
+                made[sha256] = record.protocol
+    return made
+
+
+def _configured(runs: Sequence[Run]) -> list[Record]:
+    """One record a way of starting: all that matching a published row asks about."""
+    return list({(r.backbone.name, start_of(r)): r for _, r in runs}.values())
+
+
+def start_of(record: Record) -> str:
+    """How the run started, as rows say it."""
+    return "partial " + record.backbone.init if record.backbone.allow_partial else record.backbone.init
+
+
+def _newest_attempts(records: Sequence[Run], warnings: list[str]) -> list[Run]:
+    """One record a run_id: the newest complete one, else the newest; attempts that disagree are named."""
+    by_run: dict[str, list[Run]] = defaultdict(list)
+    for folder, record in records:
+        by_run[record.run_id].append((folder, record))
+    kept = []
+    for run_id, same in sorted(by_run.items()):
+        same.sort(key=lambda item: (item[1].status == "complete", item[1].where.started))
+        kept.append(same[-1])
+        values = {r.result.metrics[r.result.primary].value for _, r in same if r.status == "complete" and r.result}
+        if len(values) > 1:
+            warnings.append(
+                f"attempts at run {run_id} disagree ({', '.join(f'{v:g}' for v in sorted(values))}); "
+                f"the newest, {same[-1][0]}, is shown"
+            )
+    return kept
+
+
+def _settings(firsts: Mapping[Key, Record]) -> dict[Key, str]:
+    """For each board the settings in which boards of one task, protocol and tier differ, as ``shots=4``.
+
+    A board of data that are not the official set whole says so whatever else there is.
+    """
+    alike: dict[tuple[str, ...], dict[Key, dict[str, str]]] = defaultdict(dict)
+    for key, record in firsts.items():
+        data = {"data": record.data.fingerprint[:8], "version": record.protocol_version}
+        alike[key[:3]][key] = dict(_flatten({**record.config, **data}))
+    found = {}
+    for boards in alike.values():
+        names = sorted(set().union(*boards.values()))
+        differing = [name for name in names if len({flat.get(name) for flat in boards.values()}) > 1]
+        for key, flat in boards.items():
+            words = [f"{name}={flat[name]}" for name in differing if flat.get(name, "none") != "none"]
+            if firsts[key].data.departures:
+                words.append("not the official data")
+            found[key] = ", ".join(words)
+    return found
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Settings by dotted key, as ``--set`` names them."""
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, "" if name == "recipe" else f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "none" if value is None else str(value).removesuffix(".0")
+
+
+def _board(
+    key: Key, settings: str, runs: Sequence[Run], published: Sequence[Published], made: Mapping[str, str]
+) -> Board:
+    task, protocol, tier, comparability, primary = key
+    first = metrics_of(runs[0][1])
+    higher = first[primary].higher_is_better
+    # a card or creation argument that was changed makes another backbone under the same name: never averaged with it
+    by_candidate: dict[tuple[str, str, str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        backbone = run[1].backbone
+        weights = backbone.checkpoint.sha256[:12] if backbone.checkpoint else ""
+        by_candidate[backbone.name, start_of(run[1]), weights, _made_of(run[1])].append(run)
+    grouped = [
+        (candidate, sorted(same, key=lambda run: run[1].seed)) for candidate, same in sorted(by_candidate.items())
+    ]
+    grouped.sort(key=lambda pair: _mean(pair[1], primary), reverse=higher)
+    standings = stand([same for _, same in grouped], primary, higher)
+    makers = [maker_of(same[0][1], made) for _, same in grouped]
+    labels = [label_of(*candidate[:3], maker) for (candidate, _), maker in zip(grouped, makers, strict=True)]
+    rows = [
+        _row(candidate[:3], same, primary, stand_beside(published, same[0][1], _mean(same, primary)))._replace(
+            made_by=maker,
+            rank=standing.rank,
+            tied_with=tuple(labels[place] for place in standing.tied_with),
+            interval=standing.interval,
+            note=standing.note,
+        )
+        for (candidate, same), standing, maker in zip(grouped, standings, makers, strict=True)
+    ]
+    units = {name: metric.unit for name, metric in first.items()}
+    return Board(task, protocol, tier, settings, comparability, primary, units, higher, tuple(rows))
+
+
+def maker_of(record: Record, made: Mapping[str, str]) -> str:
+    """The method that made a run's start weights, by ``pretrained_by``; empty where it is not known."""
+    return made.get(record.backbone.checkpoint.sha256, "") if record.backbone.checkpoint else ""
+
+
+def _mean(runs: Sequence[Run], metric: str) -> float:
+    return fmean(metrics_of(record)[metric].value for _, record in runs)
+
+
+def _made_of(record: Record) -> str:
+    """A digest of what the backbone was made of, its card's texts left out."""
+    shape = ("architecture", "arguments", "input_size", "mean", "std", "prefix_tokens")
+    card = {key: record.backbone.card.get(key) for key in shape}
+    return digest({"card": card, "arguments": record.backbone.arguments})
+
+
+def _row(candidate: tuple[str, str, str], runs: Sequence[Run], primary: str, reported: Beside | None) -> Row:
+    metrics = [metrics_of(record) for _, record in runs]
+    values = [each[primary].value for each in metrics]
+    return Row(
+        *candidate,
+        rank=None,
+        tied_with=(),
+        metrics={name: fmean(each[name].value for each in metrics) for name in metrics[0]},
+        interval=None,
+        note="",
+        floor=candidate[1] == "random",
+        seeds=tuple(record.seed for _, record in runs),
+        spread=(min(values), max(values)) if len(values) > 1 else None,
+        n=metrics[0][primary].n,
+        reported=reported,
+        cost=efficiency_of([record for _, record in runs]),
+        finished=max(record.where.finished or "" for _, record in runs),
+        run_ids=tuple(record.run_id for _, record in runs),
+        runs=tuple(runs),
+    )

@@ -1,1 +1,0 @@
-"""A report as text: Markdown, CSV, LaTeX, JSON. The page is next door, in ``results.page``."""

@@ -1,0 +1,1 @@
+"""Statistics of records: intervals, paired tests, ranks."""

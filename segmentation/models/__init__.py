@@ -1,0 +1,1 @@
+"""mmseg models around a backbone of the registry."""

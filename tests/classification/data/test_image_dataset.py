@@ -1,0 +1,107 @@
+"""Images as network input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from timm.data import create_transform
+
+from classification.data.dataset_splits import Arrays, Split
+from classification.data.image_dataset import ImageItems
+from classification.recipe import ImageRecipe, KnnRecipe
+from engine.seeding import Draw, SeededItems
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+
+
+def split(count: int = 3, side: int = 48) -> Split:
+    pixels = np.random.default_rng(0).integers(0, 256, (count, side, side + 16, 3), np.uint8)
+    return Split(Arrays(pixels, "x"), range(count), [0, 1, 0])
+
+
+def recipe(**changes: Any) -> ImageRecipe:
+    base: dict[str, Any] = {
+        "epochs": 1,
+        "batch_size": 2,
+        "optimizer": {"name": "SGD", "lr": 0.1},
+        "schedule": {"name": "cosine"},
+        "img_size": 32,
+    }
+    return ImageRecipe.model_validate(base | changes)
+
+
+def test_evaluation_is_resize_crop_normalise_written_out() -> None:
+    """Against PIL alone: the shorter side to 32 / 0.8 = 40, bicubic, the centre 32 x 32."""
+    images = split()
+    item = ImageItems(images, KnnRecipe(img_size=32, crop_pct=0.8), MEAN, STD)[1]
+    whole = Image.fromarray(images.images.pixels[1])  # type: ignore[attr-defined]
+    width = int(40 * 64 / 48)
+    small = np.asarray(whole.resize((width, 40), Image.Resampling.BICUBIC))
+    left, top = round((width - 32) / 2), 4
+    crop = small[top : top + 32, left : left + 32].astype(np.float32) / 255
+    expected = (crop - np.float32(MEAN)) / np.float32(STD)
+    assert np.abs(item["images"].permute(1, 2, 0).numpy() - expected).max() < 1e-5
+    assert (item["labels"], item["item"]) == (1, 1)
+
+
+def test_training_is_timms_own_pipeline() -> None:
+    settings = {"scale": [0.2, 0.9], "flip": 0.3, "rand_augment": "rand-m9-mstd0.5-inc1", "erase": 0.25}
+    items = SeededItems(ImageItems(split(), recipe(**settings), MEAN, STD, augment=True))
+    theirs = create_transform(
+        32,
+        is_training=True,
+        scale=(0.2, 0.9),
+        hflip=0.3,
+        color_jitter=None,
+        auto_augment="rand-m9-mstd0.5-inc1",
+        interpolation="bicubic",
+        mean=MEAN,
+        std=STD,
+        re_prob=0.25,
+        re_mode="pixel",
+    )
+
+    class Plain:
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, index: int) -> Any:
+            return theirs(split().images.load(index))
+
+    for seed in range(8):
+        assert torch.equal(items[Draw(2, seed)]["images"], SeededItems(Plain())[Draw(2, seed)])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"scale": [0.5, 0.6]}, {"flip": 1.0}, {"rand_augment": "rand-m9-mstd0.5-inc1"}, {"erase": 1.0}, {"img_size": 40}],
+)
+def test_each_setting_changes_the_pixels(changed: dict[str, Any]) -> None:
+    plain, other = (SeededItems(ImageItems(split(), recipe(**c), MEAN, STD, augment=True)) for c in ({}, changed))
+    assert any(not torch.equal(plain[Draw(0, s)]["images"], other[Draw(0, s)]["images"]) for s in range(8))
+
+
+def test_evaluation_draws_nothing_and_says_all_it_does() -> None:
+    items = ImageItems(split(), recipe(rand_augment="rand-m9-mstd0.5-inc1"), MEAN, STD)
+    assert torch.equal(items[0]["images"], items[0]["images"])
+    for change in ({"crop_pct": 1.0}, {"img_size": 40}):
+        assert ImageItems(split(), recipe(**change), MEAN, STD).preprocessing() != items.preprocessing()
+    assert ImageItems(split(), recipe(), STD, STD).preprocessing() != items.preprocessing()
+    assert ImageItems(split(), recipe(), MEAN, MEAN).preprocessing() != items.preprocessing()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mixup": 0.8}, "mixup and cutmix pair the images"),
+        ({"cutmix": 1.0, "drop_last": True, "batch_size": 3}, "mixup and cutmix pair the images"),
+        ({"scale": [0.5, 0.2]}, "no range of shares"),
+    ],
+)
+def test_settings_that_do_not_hold(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        recipe(**changes)

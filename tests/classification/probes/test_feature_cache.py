@@ -1,0 +1,152 @@
+"""The feature cache: found by what it was made of, never half, never damaged."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.cli.main import main
+from classification.probes import feature_cache
+from classification.probes.feature_cache import LEFTOVER_SECONDS, entries, key_of, load, prune, store
+from foundation.errors import IncompleteError
+from tests.conftest import ROOT
+
+MADE_OF: dict[str, Any] = {"weights": "0" * 64, "split": "train", "preprocessing": {"img_size": 32}}
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+from classification.probes import feature_cache
+from foundation import files
+
+when = sys.argv[1]
+def batches():
+    for start in range(0, 40, 10):
+        if when == f"batch {start}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield np.ones((10, 3), np.float32), np.arange(start, start + 10)
+
+renamed = [0]
+replace = files.Path.replace
+def counted(self, target):
+    if when == f"rename {renamed[0]}":
+        os.kill(os.getpid(), signal.SIGKILL)
+    renamed[0] += 1
+    return replace(self, target)
+files.Path.replace = counted
+cache.store({"split": "train"}, 40, batches())
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+
+
+def batches(rows: int = 25) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    values = np.random.default_rng(0).normal(size=(rows, 4)).astype(np.float32)
+    for start in range(0, rows, 10):
+        yield values[start : start + 10], np.arange(start, min(start + 10, rows)) % 3
+
+
+def test_what_was_stored_is_loaded_from_disk() -> None:
+    assert load(MADE_OF) is None
+    stored = store(MADE_OF, 25, batches())
+    found = load(MADE_OF)
+    assert found is not None
+    assert isinstance(found.values, np.memmap)
+    expected = [np.concatenate(column) for column in zip(*batches(), strict=True)]
+    for features in (stored, found):
+        np.testing.assert_array_equal(features.values, expected[0])
+        np.testing.assert_array_equal(features.labels, expected[1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"weights": "1" * 64}, {"split": "val"}, {"preprocessing": {"img_size": 33}}, {"anything": "more"}],
+    ids=lambda change: next(iter(change)),
+)
+def test_other_ingredients_miss(change: dict[str, Any]) -> None:
+    store(MADE_OF, 25, batches())
+    assert load(MADE_OF | change) is None
+
+
+def test_another_format_misses(monkeypatch: pytest.MonkeyPatch) -> None:
+    store(MADE_OF, 25, batches())
+    monkeypatch.setattr(feature_cache, "FORMAT", feature_cache.FORMAT + 1)
+    assert load(MADE_OF) is None
+    (entry,) = entries()
+    assert "format" in str(entry.fault)
+
+
+def test_too_few_images_leave_nothing() -> None:
+    with pytest.raises(IncompleteError, match="25 of 26 images"):
+        store(MADE_OF, 26, batches())
+    assert load(MADE_OF) is None
+    assert list(feature_cache.folder().iterdir()) == []
+
+
+@pytest.mark.parametrize("part", ["features.npy", "labels.npy", "json"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "gone"])
+def test_a_damaged_entry_is_never_used_and_is_mended_by_storing(part: str, damage: str) -> None:
+    store(MADE_OF, 25, batches())
+    path = feature_cache.folder() / f"{key_of(MADE_OF)}.{part}"
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-7] if damage == "cut" else content[:-9] + b"\xf3" + content[-8:])
+    assert load(MADE_OF) is None
+    store(MADE_OF, 25, batches())
+    assert load(MADE_OF) is not None
+
+
+@pytest.mark.parametrize("when", ["batch 0", "batch 30", "rename 0", "rename 1", "rename 2"])
+def test_a_kill_leaves_no_usable_half(when: str) -> None:
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", KILLED, when], env=env, check=False)
+    assert done.returncode == -9
+    assert load({"split": "train"}) is None
+    left = entries()
+    assert left
+    assert all(entry.fault for entry in left)
+    assert prune(0) == [], "a fresh half may be of a run at work"
+    assert len(prune(0, now=left[0].used + LEFTOVER_SECONDS + 1)) == len(left)
+    assert list(feature_cache.folder().iterdir()) == []
+
+
+def test_prune_goes_by_the_last_use() -> None:
+    for split in ("train", "val"):
+        store({"split": split}, 25, batches())
+    day = 86400.0
+    used = entries()[0].used
+    os.utime(feature_cache.folder() / f"{key_of({'split': 'val'})}.json", (used, used + 5 * day))
+    assert [entry.ingredients["split"] for entry in prune(3, now=used + 4 * day)] == ["train"]
+    assert load({"split": "train"}) is None
+    assert load({"split": "val"}) is not None
+    assert len(prune(0)) == 1
+    assert entries() == []
+
+
+def test_the_command_lists_and_prunes(capsys: pytest.CaptureFixture[str]) -> None:
+    store(MADE_OF | {"card": {"name": "vit_nano"}, "pool": "avg"}, 25, batches())
+    assert main(["cache"]) == 0
+    shown = capsys.readouterr().out
+    assert "vit_nano" in shown
+    assert "1 entry, 0.0 MiB of features in" in shown
+    assert "0 files, 0.0 MiB of boards' statistics in" in shown
+    assert main(["cache", "--prune", "--json"]) == 0
+    assert '"removed": []' in capsys.readouterr().out
+    assert main(["cache", "--prune", "0"]) == 0
+    assert "removed 1 entry" in capsys.readouterr().out
+    assert entries() == []
+    assert main(["cache", "--prune", "-1"]) == 2
+    assert "must be a number of days" in capsys.readouterr().err

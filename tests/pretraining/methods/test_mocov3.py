@@ -1,0 +1,122 @@
+"""MoCo-v3 against its formulas written out, and its keys over several processes."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from foundation.errors import UserError
+from pretraining.methods.infonce_loss import contrast, momentum
+from tests.conftest import ROOT
+from tests.pretraining.make import batch, method
+
+SMALL = {"hidden": 32, "out": 16}
+
+
+@pytest.fixture
+def moco() -> Any:
+    return method("mocov3", **SMALL)
+
+
+def written_out(queries: torch.Tensor, keys: torch.Tensor, temperature: float) -> float:
+    """The loss of arXiv 2104.02057, pair by pair."""
+    total = 0.0
+    for own, query in enumerate(queries.detach()):
+        similar = [float(query @ key / query.norm() / key.norm()) / temperature for key in keys]
+        total += math.log(sum(math.exp(value) for value in similar)) - similar[own]
+    return 2 * temperature * total / len(queries)
+
+
+def test_contrast_is_written_out() -> None:
+    torch.manual_seed(0)
+    queries, keys = torch.randn(5, 8), torch.randn(5, 8)
+    for temperature in (0.2, 1.0):
+        assert float(contrast(queries, keys, temperature)) == pytest.approx(
+            written_out(queries, keys, temperature), rel=1e-5
+        )
+
+
+def test_loss_is_symmetric(moco: Any) -> None:
+    """Queries of each crop against the momentum branch's keys of the other."""
+    first, seeds = batch(4)
+    second = torch.randn(4, 3, 32, 32)
+    moco.eval()  # batch norms with fixed statistics, so that both ways see the same
+    q = [moco.predictor(moco.projector(moco.backbone.forward_features(view)[:, 0])) for view in (first, second)]
+    k = [moco.momentum_projector(moco.momentum_encoder.forward_features(view)[:, 0]) for view in (first, second)]
+    expected = written_out(q[0], k[1], 0.2) + written_out(q[1], k[0], 0.2)
+    found = moco(images=first, others=second, seeds=seeds)
+    assert float(found["loss_contrast"].detach()) == pytest.approx(expected, rel=1e-5)
+    found["loss_contrast"].backward()
+    assert not [name for name, value in moco.named_parameters() if value.requires_grad and value.grad is None]
+    assert all(value.grad is None for name, value in moco.named_parameters() if name.startswith("momentum"))
+
+
+@pytest.mark.parametrize(("progress", "value"), [(0.0, 0.99), (0.5, 0.995), (1.0, 1.0)])
+def test_momentum_at_start_half_and_end(moco: Any, progress: float, value: float) -> None:
+    assert momentum(0.99, progress) == pytest.approx(value, abs=1e-12)
+    with torch.no_grad():
+        for parameter in (*moco.backbone.parameters(), *moco.projector.parameters()):
+            parameter.add_(1.0)
+    before = [each.clone() for each in moco.momentum_projector.parameters()]
+    moco.before_step(progress)
+    for old, now in zip(before, moco.momentum_projector.parameters(), strict=True):
+        torch.testing.assert_close(now, old + (1 - value), rtol=0, atol=2e-7)
+
+
+def test_heads_are_the_papers(moco: Any) -> None:
+    """Projector of three layers, predictor of two, no biases, the last norm without parameters."""
+    for head, widths in ((moco.projector, [64, 32, 32, 16]), (moco.predictor, [16, 32, 16])):
+        linear = [part for part in head if isinstance(part, nn.Linear)]
+        norms = [part for part in head if isinstance(part, nn.BatchNorm1d)]
+        assert [part.in_features for part in linear] + [linear[-1].out_features] == widths
+        assert all(part.bias is None for part in linear)
+        assert [part.affine for part in norms] == [True] * (len(norms) - 1) + [False]
+        assert sum(isinstance(part, nn.ReLU) for part in head) == len(linear) - 1
+    assert not moco.backbone.pos_embed.requires_grad
+
+
+def test_what_cannot_be_is_a_sentence() -> None:
+    with pytest.raises(UserError, match="cannot be taken in pieces"):
+        method("mocov3", accumulate=2, **SMALL)
+    with pytest.raises(UserError, match="has no class token"):
+        method("mocov3", arguments={"class_token": False, "global_pool": "avg"}, **SMALL)
+    assert not method("mocov3", freeze_patch_embed=True, **SMALL).backbone.patch_embed.proj.weight.requires_grad
+
+
+GATHER = """
+import torch, torch.distributed as dist
+from pretraining.methods.infonce_loss import contrast
+dist.init_process_group("gloo")
+torch.manual_seed(0)
+queries, keys = torch.randn(6, 8), torch.randn(6, 8)
+own = slice(3 * dist.get_rank(), 3 * dist.get_rank() + 3)
+loss = contrast(queries[own], keys[own], 0.2)
+dist.all_reduce(loss)
+if dist.get_rank() == 0:
+    print("mean", float(loss) / 2)
+dist.destroy_process_group()
+"""
+
+
+def test_keys_of_all_processes_are_compared(tmp_path: Any) -> None:
+    """Two processes with half a batch each have, in the mean, the loss of the whole batch."""
+    (tmp_path / "gather.py").write_text(GATHER)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "gather.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    torch.manual_seed(0)
+    expected = written_out(torch.randn(6, 8), torch.randn(6, 8), 0.2)
+    assert float(done.stdout.split("mean")[1]) == pytest.approx(expected, rel=1e-5)

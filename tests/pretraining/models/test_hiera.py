@@ -1,0 +1,131 @@
+"""MAE on Hiera against timm's own masked forward pass and formulas written out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from foundation.errors import UserError
+from pretraining.models.hiera import run_units
+from pretraining.models.patches import mask
+from tests.pretraining import naive
+from tests.pretraining.make import batch, losses, method, teacher_of
+
+HIERA = {
+    "backbone": "hiera_lite",
+    "size": 224,
+    "mask_ratio": 0.4,
+    "positions": "learned",
+    "decoder": {"width": 96, "heads": 3},
+}
+POOLED = {"q_pool": 2}
+
+
+@pytest.fixture(scope="module")
+def hiera() -> Any:
+    return method("mae", arguments=POOLED, **HIERA)
+
+
+def test_visible_units(hiera: Any) -> None:
+    """29 of 49 units, 4 tokens of 16 pixels each."""
+    images, seeds = batch(2, 224)
+    patches, masking = hiera.divide(images, seeds)
+    assert (hiera.visible, hiera.units, masking.visible) == (29, 49, 116)
+    assert patches.shape == (2, 196, 768)
+    units = {(token // 14 // 2, token % 14 // 2) for token in masking.seen[0].tolist()}
+    assert len(units) == 29, "whole units"
+    assert hiera.encode(images, patches, masking).shape == (2, 116, 368)
+
+
+def test_blocks_are_timms(hiera: Any) -> None:
+    """Outputs of stages 1, 2 and 4 are those of timm's ``forward_features`` with a mask (1e-5)."""
+    images, seeds = batch(2, 224)
+    seen = mask(seeds, 49, 29).seen
+    keep = torch.zeros(2, 49, dtype=torch.bool).scatter_(1, seen, True)
+    _, stages = hiera.backbone.forward_features(images, mask=keep, return_intermediates=True)
+    assert hiera.taken == [1, 3, 12]
+    found = run_units(hiera.backbone, images, seen, hiera.taken).stages
+    for block, stage in zip(hiera.taken, (stages[0], stages[1], stages[3]), strict=True):
+        for image in range(2):
+            rank = {unit: place for place, unit in enumerate(sorted(seen[image].tolist()))}
+            expected = stage[image][[rank[unit] for unit in seen[image].tolist()]]
+            torch.testing.assert_close(found[block][image], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_loss_is_written_out(hiera: Any) -> None:
+    """Fusion, decoding in the order of the image, targets of the dropped 16-pixel cells (1e-4)."""
+    images, seeds = batch(1, 224)
+    order = mask(seeds, 49, 29).order[0].tolist()
+    seen = order[:29]
+    stages = run_units(hiera.backbone, images, torch.tensor([seen]), hiera.taken).stages
+    full: list[Any] = [hiera.decoder.mask_token[0, 0]] * 196
+    for place, unit in enumerate(seen):
+        fused = stages[12][0, place].clone()
+        for head, block, size in zip(hiera.multi_scale_fusion_heads, (1, 3), (4, 2), strict=True):
+            assert head.kernel_size == (size, size)
+            for y in range(2):
+                for x in range(2):
+                    window = stages[block][0, place, y * size : (y + 1) * size, x * size : (x + 1) * size]
+                    fused[y, x] += torch.einsum("oiyx,yxi->o", head.weight, window) + head.bias
+        embedded = hiera.decoder.embed(hiera.backbone.head.norm(fused))
+        for y in range(2):
+            for x in range(2):
+                full[(unit // 7 * 2 + y) * 14 + unit % 7 * 2 + x] = embedded[y, x]
+    values = torch.stack(full)[None] + hiera.decoder.pos_embed
+    for block in hiera.decoder.blocks:
+        values = naive.run_block(block, values)
+    predicted = hiera.decoder.predict(hiera.decoder.norm(values))[0]
+    errors = []
+    for unit in order[29:]:
+        for y in range(2):
+            for x in range(2):
+                cell = (unit // 7 * 2 + y) * 14 + unit % 7 * 2 + x
+                errors.append(((predicted[cell] - naive.normalise(naive.patch(images[0], cell, 16))) ** 2).mean())
+    expected = float(torch.stack(errors).mean().detach())
+    assert losses(hiera, images, seeds)["loss_masked"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_all_weights_are_trained(hiera: Any) -> None:
+    images, seeds = batch(2, 224)
+    hiera.zero_grad()
+    hiera(images=images, seeds=seeds)["loss_masked"].backward()
+    assert not [name for name, value in hiera.named_parameters() if value.grad is None]
+
+
+def test_distillation_is_written_out() -> None:
+    """Last block with last block, over all visible tokens; the teacher's last block gives logits only."""
+    teacher = teacher_of("hiera_lite", 224, stages=(1, 1, 3, 1), **POOLED)
+    student = method("mae_distill", arguments=POOLED, teacher=teacher, **HIERA)
+    assert student.pairs == [(12, 6)]
+    ran: list[str] = []
+    teacher.model.blocks[-1].mlp.register_forward_hook(lambda *_: ran.append("mlp"))
+    images, seeds = batch(1, 224)
+    found = losses(student, images, seeds)
+    assert not ran
+    seen = mask(seeds, 49, 29).seen
+    logits = []
+    for model in (student.backbone, teacher.model):
+        block = model.blocks[-1]
+        keep = torch.zeros(1, 49, dtype=torch.bool).scatter_(1, seen, True)
+        caught: list[torch.Tensor] = []
+        handle = block.attn.register_forward_pre_hook(lambda _, inputs, caught=caught: caught.append(inputs[0]))
+        model.forward_features(images, mask=keep)
+        handle.remove()
+        q, k, _ = (part.reshape(116, 8, 46) for part in block.attn.qkv(caught[0])[0].chunk(3, dim=-1))
+        logits.append(torch.einsum("qhc,khc->hqk", q, k) / math.sqrt(46))
+    # timm keeps units in rising order: the mean over pairs of tokens does not mind
+    expected = naive.logits_loss(student.attn_adapter[0].mix.weight.flatten(1), *logits)
+    assert found["loss_attention"] == pytest.approx(float(expected.detach()), rel=1e-4)
+
+
+def test_what_cannot_be_matched_is_a_sentence() -> None:
+    teacher = teacher_of("hiera_lite", 224, **POOLED)
+    with pytest.raises(UserError, match="does not attend to all units"):
+        method("mae_distill", arguments=POOLED, teacher=teacher, distill={"attention_layers": [1]}, **HIERA)
+    with pytest.raises(UserError, match="a Hiera learns from a Hiera"):
+        method("mae_distill", arguments=POOLED, teacher=teacher_of(), **HIERA)
+    with pytest.raises(UserError, match="positions=learned"):
+        method("mae", arguments=POOLED, **(HIERA | {"positions": "fixed"}))

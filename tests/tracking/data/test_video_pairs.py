@@ -1,0 +1,194 @@
+"""Which frames make a pair, how it is cut and changed, and pairs made of photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import tracking.data.synthetic_pairs as photo_pairs_module
+from foundation.errors import DataError
+from engine.data import photographs
+from tracking.data.pair_dataset import PairItems, WeightedSource
+from tracking.data.cutouts import box_of, cutout, paint, pose
+from tracking.data.pair import CropSizes, Jitter, brighter, flipped, grey, jittered
+from tracking.data.video_pairs import Augmentation, VideoPairs, draw_frames, usable
+from tracking.data.synthetic_pairs import PhotoPairs
+from tracking.data.readers.sequence import Video
+
+SIZES = CropSizes(64, 128, 2.0, 4.0, "exact")
+FAR = pose((90.0, 90.0), (1.0, 1.0))
+STILL = Augmentation(grey=0, flip=0, frame_flip=0, brightness=0)
+
+
+def test_search_frames_follow_the_template_within_the_gap() -> None:
+    visible = np.zeros(1000, bool)
+    visible[[3, 10, 150, 400, 401, 999]] = True
+    drawn = {draw_frames(np.random.default_rng(seed), visible, 200) for seed in range(600)}
+    after = {3: {10, 150}, 10: {150}, 150: {400, 401}, 400: {401}, 401: {999}}  # 150 and 401: the window grew
+    assert {template for template, _ in drawn} == set(after)
+    for template, search in drawn:
+        assert search in after[template] or (template == 150 and search == 400)
+
+
+def test_every_frame_of_the_window_is_as_likely() -> None:
+    visible = np.ones(300, bool)
+    gaps = [b - a for a, b in (draw_frames(np.random.default_rng(s), visible, 5) for s in range(4000)) if a < 290]
+    counts = np.bincount(gaps)[1:]
+    assert len(counts) == 4 and counts.min() > 0.2 * len(gaps), "t+1 .. t+4, a quarter each"
+
+
+def video(tmp_path: Path, frames: int = 30, visible: int = 30) -> Video:
+    """A red square of 20 px at (100 + 2 i, 60) in grey noise."""
+    rng = np.random.default_rng(0)
+    paths, boxes = [], []
+    for number in range(frames):
+        image = rng.integers(100, 140, (160, 240, 3), np.uint8)
+        image[60:80, 100 + 2 * number : 120 + 2 * number] = (0, 0, 255)
+        paths.append(tmp_path / f"{number}.png")
+        cv2.imwrite(str(paths[-1]), image)
+        boxes.append((100 + 2 * number, 60, 20, 20))
+    return Video("red", paths, np.array(boxes, float), np.arange(frames) < visible)
+
+
+def red_box(crop: np.ndarray) -> np.ndarray:
+    red = (crop[..., 0] > 180) & (crop[..., 1] < 60)
+    rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
+    return np.array([columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]) / len(crop)
+
+
+@pytest.mark.parametrize("augmentation", [STILL, Augmentation(0, 0.5, 0.5, 0)], ids=["still", "mirrored"])
+def test_the_box_is_where_the_target_is(tmp_path: Path, augmentation: Augmentation) -> None:
+    maker = VideoPairs([video(tmp_path)], SIZES, Jitter(1.5, 0.25), 20, augmentation)
+    for seed in range(12):
+        pair = maker.make(np.random.default_rng(seed))
+        assert red_box(pair.search) == pytest.approx(pair.box, abs=1.5 / 128 + 0.008)
+        assert red_box(pair.template) == pytest.approx([0.25, 0.25, 0.5, 0.5], abs=0.03)
+
+
+def test_jitter_has_the_stated_spread() -> None:
+    box = np.array([50.0, 60.0, 20.0, 30.0])
+    many = np.array([jittered(np.random.default_rng(s), box, Jitter(3.0, 0.25)) for s in range(4000)])
+    logs = np.log(many[:, 2:] / box[2:])
+    assert logs.mean(0) == pytest.approx([0, 0], abs=0.02) and logs.std(0) == pytest.approx([0.25, 0.25], abs=0.02)
+    away = (many[:, :2] + many[:, 2:] / 2 - [60, 75]) / np.sqrt(many[:, 2:].prod(1))[:, None]
+    assert np.abs(away).max() <= 1.5 and away.std(0) == pytest.approx([3 / np.sqrt(12)] * 2, abs=0.03)
+
+
+def test_small_changes_by_hand() -> None:
+    image = np.zeros((4, 4, 3), np.uint8)
+    image[1, 0] = (100, 200, 50)
+    mirrored, box = flipped(image, np.array([0.0, 0.25, 0.25, 0.25]))
+    assert tuple(mirrored[1, 3]) == (100, 200, 50) and box.tolist() == [0.75, 0.25, 0.25, 0.25]
+    assert tuple(grey(image)[1, 0]) == (153, 153, 153)  # 29.9 + 117.4 + 5.7
+    assert tuple(brighter(image, 1.5)[1, 0]) == (150, 255, 75)
+
+
+def test_which_videos_are_usable(tmp_path: Path) -> None:
+    assert usable(video(tmp_path, 20, 5))
+    assert not usable(video(tmp_path, 20, 4)) and not usable(video(tmp_path, 19, 19))
+    still = video(tmp_path, 1, 1)
+    assert usable(still)
+    maker = VideoPairs([still], SIZES, Jitter(0, 0), 20, STILL)
+    assert maker.make(np.random.default_rng(0)).box == pytest.approx([0.375, 0.375, 0.25, 0.25])
+    with pytest.raises(DataError, match="none of 1 training sequences"):
+        VideoPairs([video(tmp_path, 19, 19)], SIZES, Jitter(0, 0), 20, STILL)
+
+
+def test_an_unreadable_frame_is_named_or_counted(tmp_path: Path) -> None:
+    films = video(tmp_path)
+    for path in films.frames[::2]:
+        path.write_bytes(b"")
+    strict, lenient = (VideoPairs([films], SIZES, Jitter(0, 0), 20, STILL, skip) for skip in (False, True))
+    with pytest.raises(DataError, match=r"the frame .*\d+\.png cannot be read as an image"):
+        for seed in range(20):
+            strict.make(np.random.default_rng(seed))
+    counts = []
+    for seed in range(20):
+        lenient.make(np.random.default_rng(seed))
+        counts.append(lenient.skipped)
+    assert sum(counts) > 0
+    for path in films.frames:
+        path.unlink(missing_ok=True)
+    with pytest.raises(DataError, match="100 draws in a row"):
+        lenient.make(np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def photo_pairs() -> PhotoPairs:
+    return PhotoPairs(photographs.load(photographs.TRAIN), SIZES, Jitter(3.0, 0.25))
+
+
+def test_photo_pairs_depend_on_the_seed_alone(photo_pairs: PhotoPairs) -> None:
+    first, again, other = (photo_pairs.make(np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert (first.search == again.search).all() and (first.template == again.template).all()
+    assert first.box.tolist() == again.box.tolist() != other.box.tolist()
+    assert not (first.search == other.search).all()
+
+
+def extent(picture: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of what is bright."""
+    bright = picture[..., 0] > 127
+    rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
+    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_layer_is_painted_where_its_box_says(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layer = cutout(rng, np.full((300, 300, 3), 255, np.uint8), 1.3)
+    place = pose((150, 140), (120, 70), rng.normal(0, 0.3), rng.normal(0, 0.1))
+    canvas = np.zeros((300, 300, 3), np.uint8)
+    paint(canvas, layer, place)
+    x, y, w, h = box_of(layer.outline, place)
+    assert extent(canvas) == pytest.approx((x, y, x + w, y + h), abs=2.5)
+
+
+def test_photo_pairs_have_the_target_where_the_box_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """White targets over black, nothing else in the picture: what is bright in both crops is the box."""
+    white, black = np.full((300, 300, 3), 255, np.uint8), np.zeros((300, 300, 3), np.uint8)
+    monkeypatch.setattr(photo_pairs_module, "cutout", lambda rng, _, aspect, softness=0.0: cutout(rng, white, aspect))
+    monkeypatch.setattr(photo_pairs_module, "develop", lambda _, picture: picture)
+    monkeypatch.setattr(photo_pairs_module, "_edge", lambda _: None)
+    monkeypatch.setattr(PhotoPairs, "_before", lambda *_: [])
+    monkeypatch.setattr(PhotoPairs, "_distractor", lambda _, rng, target, *__: target._replace(places=(FAR, FAR)))
+    sizes = SIZES._replace(template_size=256, search_size=256)
+    maker = PhotoPairs([black], sizes, Jitter(1.5, 0.2), natural=0.0)
+    for seed in range(20):
+        template, search, box = maker.make(np.random.default_rng(seed))
+        corners = 256 * np.array([*box[:2], *(box[:2] + box[2:])])
+        assert extent(search) == pytest.approx(corners, abs=3)
+        left, top, right, bottom = extent(template)
+        assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((128, 128), abs=2)
+        assert np.sqrt((right - left) * (bottom - top)) == pytest.approx(128, abs=3)
+
+
+def test_most_targets_of_photo_pairs_are_in_the_search_region(photo_pairs: PhotoPairs) -> None:
+    boxes = np.array([photo_pairs.make(np.random.default_rng(seed)).box for seed in range(200)])
+    centres = boxes[:, :2] + boxes[:, 2:] / 2
+    assert ((centres > 0) & (centres < 1)).all(1).mean() > 0.95
+    areas = np.sqrt(boxes[:, 2:].prod(1))
+    assert np.median(areas) == pytest.approx(0.25, abs=0.03) and areas.min() > 0.08
+
+
+def test_test_photographs_are_in_no_training_pair() -> None:
+    assert not set(photographs.TRAIN) & set(photographs.TEST)
+    train, test = photographs.load(photographs.TRAIN), photographs.load(photographs.TEST)
+    assert all(image.ndim == 3 and image.dtype == np.uint8 and min(image.shape[:2]) > 150 for image in train + test)
+
+
+def test_items_are_drawn_by_weight() -> None:
+    class Maker:
+        def __init__(self, shade: int) -> None:
+            self.shade = shade
+
+        def make(self, rng: np.random.Generator):  # type: ignore[no-untyped-def]
+            from tracking.data.pair import Pair
+
+            return Pair(np.full((4, 4, 3), self.shade, np.uint8), np.zeros((8, 8, 3), np.uint8), np.zeros(4))
+
+    items = PairItems([WeightedSource(Maker(1), 3.0), WeightedSource(Maker(2), 1.0)], 2000, seed=0)
+    shades = [int(items[number]["template"][0, 0, 0]) for number in range(2000)]
+    assert shades.count(1) / 2000 == pytest.approx(0.75, abs=0.03)

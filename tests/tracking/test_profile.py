@@ -1,0 +1,149 @@
+"""What a whole tracker costs: counts against published ones and by hand, times against a clock."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from foundation.errors import DataError
+from tests.tracking.make import tracker_model
+from tracking.data.crops import Image
+from tracking.data.mini_lasot import mini_lasot
+from tracking.data.pair import CropSizes
+from tracking.data.readers import lasot
+from tracking.data.readers.sequence import Video
+from tracking.inference.result_files import Tracked, write_tracked
+from tracking.inference.sequential import track
+from tracking.inference.tracker_factory import build_model, digest
+from tracking.models.tracker_model import TrackerModel
+from tracking.profile import WARM_UP, counts_of, speed_of
+from tracking.protocols import tracker_recipe
+
+
+def test_vit_tiny_s_tracker_is_as_published() -> None:
+    """8.08 M parameters; 2.383 G of convolutions and linear layers (2.39 with four operations a norm's element)."""
+    from backbones.create import create_backbone
+    from backbones.registry import get_card
+
+    recipe = tracker_recipe("ostrack256")
+    card = get_card("deit_tiny")
+    with torch.device("meta"):
+        trunk = create_backbone(card, checkpoint="random", num_classes=0).model
+    model = build_model(trunk.to_empty(device="cpu"), card, recipe)
+    counts = counts_of(model, recipe.crop_sizes())
+    assert counts["parameters"] / 1e6 == pytest.approx(8.08, abs=0.005)
+    assert counts["macs_without_attention"] / 1e9 == pytest.approx(2.383, abs=0.0005)
+
+
+def test_a_remembered_template_is_counted_once() -> None:
+    """A frame and the template together are the joint pass: by linearity of everything but attention."""
+    sizes = CropSizes(64, 128, 2.0, 4.0)
+    joint, own = (counts_of(tracker_model(own_template=own, head_channels=16), sizes) for own in (False, True))
+    assert own["parameters"] == joint["parameters"]
+    key = "macs_without_attention"
+    assert own[key] + own["template"][key] == joint[key] and own["template"][key] > 0
+    assert own["macs"] + own["template"]["macs"] < joint["macs"], "the template does not look at the search region"
+
+
+def test_the_summary_of_times_by_hand(tmp_path: Path) -> None:
+    videos = lasot.test_videos(mini_lasot())[:2]
+    for number, video in enumerate(videos):
+        count = len(video.frames)
+        times = np.tile([10.0 + 10 * number, 5.0], (count, 1))
+        times[:WARM_UP] = 1000.0
+        write_tracked(tmp_path, video, Tracked(video.boxes, np.ones(count), times), processes=1 + number)
+    made_by = {"runtime": "torch", "precision": "fp32", "device": "cpu", "batch": 1}
+    speed = speed_of(tmp_path, videos, made_by)
+    assert speed["end_to_end"] == {
+        "frames": 2 * (48 - WARM_UP),
+        "median_ms": 15.0,
+        "p90_ms": 20.0,
+        "frames_per_second": round(1000 / 15, 2),
+    }
+    assert speed["network"]["median_ms"] == 5.0 and speed["processes"] == [1, 2]
+    first = (tmp_path / f"{videos[0].name}_times.txt").read_text().splitlines()
+    assert first[0].startswith("# milliseconds") and first[1] == "1000.000,1000.000" and len(first) == 49
+
+
+class Film(Video):
+    """A sequence whose frames take 20 ms each to decode; the tenth cannot be read."""
+
+    def read(self, number: int) -> Image:
+        time.sleep(0.02)
+        if number == 9:
+            raise DataError("the frame 9 is missing")
+        return np.full((2, 2, 3), number, np.uint8)
+
+
+@pytest.fixture
+def film() -> Film:
+    count = 12
+    return Film("film", [Path(str(number)) for number in range(count)], np.ones((count, 4)), np.ones(count, np.bool_))
+
+
+class Watcher:
+    """A tracker that takes 20 ms too, and notes what it saw."""
+
+    confidence, seconds = 0.5, 0.02
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def init(self, image: Image, box: np.ndarray) -> None:
+        self.update(image)
+
+    def update(self, image: Image) -> np.ndarray:
+        time.sleep(0.02)
+        self.seen.append(int(image[0, 0, 0]))
+        return np.ones(4)
+
+
+def reader_threads() -> int:
+    return sum("frames ahead" in thread.name for thread in threading.enumerate())
+
+
+def test_frames_are_decoded_ahead_in_order_and_errors_come_in_their_place(film: Film) -> None:
+    took = []
+    for ahead in (False, True):
+        tracker: Any = Watcher()
+        began = time.perf_counter()
+        with pytest.raises(DataError, match="frame 9 is missing"):
+            track(tracker, film, ahead=ahead)
+        took.append(time.perf_counter() - began)
+        assert tracker.seen == list(range(9))
+        assert reader_threads() == 0
+    assert took[1] < 0.8 * took[0], "decoding and the network overlap"
+
+
+def test_no_reader_outlives_its_sequence(film: Film) -> None:
+    tracker: Any = Watcher()
+    for _ in range(5):
+        track(tracker, replace(film, frames=film.frames[:1], boxes=film.boxes[:1]))
+        assert reader_threads() == 0
+    tracker.update = lambda image: _interrupt()
+    with pytest.raises(KeyboardInterrupt):
+        track(tracker, film)
+    assert reader_threads() == 0
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_digest_is_of_names_and_values() -> None:
+    def state(model: TrackerModel) -> dict[str, torch.Tensor]:
+        return dict(model.state_dict())
+
+    model = tracker_model("vit_pico", 32, 64, head_channels=16)
+    first = digest(state(model))
+    assert first == digest(dict(reversed(state(model).items())))
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] += 1e-6
+    assert digest(state(model)) != first

@@ -1,0 +1,186 @@
+"""Frames of videos, folders and cameras, and what is said where there are none."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from foundation.errors import DataError
+from tracking.inference.prefetch import Ahead
+from tracking.video import frame_source as frames_module
+from tracking.video.frame_source import open_source
+
+COUNT = 12
+
+
+def picture(number: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """RGB, another one for each number."""
+    return np.random.default_rng(number).integers(0, 255, (height, width, 3), np.uint8)
+
+
+def write_folder(folder: Path, count: int = COUNT, suffix: str = ".png") -> Path:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        cv2.imwrite(str(folder / f"shot{number + 1}{suffix}"), picture(number)[..., ::-1])
+    return folder
+
+
+def write_video(path: Path, count: int = COUNT, code: str = "FFV1", fps: float = 25.0) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), fps, (64, 48))
+    assert writer.isOpened()
+    for number in range(count):
+        writer.write(np.ascontiguousarray(picture(number)[..., ::-1]))
+    writer.release()
+    return path
+
+
+def test_a_lossless_video_and_a_folder_give_the_same_rgb(tmp_path: Path) -> None:
+    """Natural order: shot2 before shot10."""
+    video = open_source(str(write_video(tmp_path / "walk.avi")))
+    folder = open_source(str(write_folder(tmp_path / "walk")))
+    assert (video.name, video.kind, video.fps, video.count) == ("walk", "video", 25.0, COUNT)
+    assert (folder.name, folder.kind, folder.fps, folder.count) == ("walk", "folder", None, COUNT)
+    for source in (video, folder):
+        found = list(source.frames())
+        assert [(frame == picture(number)).all() for number, frame in enumerate(found)] == [True] * COUNT
+
+
+def test_start_and_limit(tmp_path: Path) -> None:
+    for place in (write_video(tmp_path / "a.avi"), write_folder(tmp_path / "b", suffix=".TIF")):
+        source = open_source(str(place), start=3, limit=4)
+        assert source.count == 4
+        assert [(frame == picture(3 + i)).all() for i, frame in enumerate(source.frames())] == [True] * 4
+        assert open_source(str(place), start=10, limit=4).count == 2
+        with pytest.raises(DataError, match="none from --start 12 on"):
+            list(open_source(str(place), start=12).frames())
+
+
+def test_the_first_box_of_a_lasot_like_folder(tmp_path: Path) -> None:
+    write_folder(tmp_path / "bag-1" / "img")
+    (tmp_path / "bag-1" / "groundtruth.txt").write_text("1,2,3,4\n5,6,7,8\nNaN,NaN,NaN,NaN\n")
+    truths = [open_source(str(tmp_path / "bag-1"), start=start).truth for start in (0, 1, 2, 5)]
+    assert [None if box is None else box.tolist() for box in truths] == [[1, 2, 3, 4], [5, 6, 7, 8], None, None]
+    assert open_source(str(tmp_path / "bag-1" / "img")).truth is None
+
+
+def test_what_is_no_source_is_said_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "none.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_text("this is no video" * 40)
+    whole = write_video(tmp_path / "whole.mp4", code="mp4v").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    cv2.imwrite(str(tmp_path / "one.png"), picture(0))
+    for name, words in (
+        ("missing.mp4", "there is no video file or folder"),
+        ("empty", "has no images"),
+        ("none.mp4", "is empty"),
+        ("text.mp4", "is no video that OpenCV can read"),
+        ("cut.mp4", "cut short, or OpenCV has no decoder"),
+        ("one.png", "is one image"),
+    ):
+        with pytest.raises(DataError, match=words):
+            open_source(str(tmp_path / name))
+    with pytest.raises(DataError, match="there is no camera 77"):
+        open_source("77")
+    with pytest.raises(DataError, match="no earlier frames"):
+        open_source("0", start=3)
+
+
+def test_a_bad_image_in_the_middle_is_named(tmp_path: Path) -> None:
+    write_folder(tmp_path / "walk")
+    (tmp_path / "walk" / "shot5.png").write_bytes(b"no image")
+    found = []
+    with pytest.raises(DataError, match=r"shot5\.png cannot be read as an image"):
+        for frame in open_source(str(tmp_path / "walk")).frames():
+            found.append(frame)
+    assert len(found) == 4
+
+
+class Gappy:
+    """A reader like OpenCV's whose frame ``bad`` cannot be decoded."""
+
+    def __init__(self, count: int, bad: int | None) -> None:
+        self.given, self.count, self.bad = -1, count, bad
+
+    def isOpened(self) -> bool:
+        return True
+
+    def get(self, _: int) -> float:
+        return float("nan")
+
+    def release(self) -> None:
+        pass
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        self.given += 1
+        if self.given >= self.count or self.given == self.bad:
+            return False, None
+        return True, picture(self.given)
+
+
+@pytest.mark.parametrize(("count", "bad", "words"), [(9, 5, "frame 5 .from 0. of"), (0, None, "has no frame that can")])
+def test_undecodable_frames_of_a_video(
+    count: int, bad: int | None, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"something")
+    monkeypatch.setattr(frames_module.cv2, "VideoCapture", lambda *_: Gappy(count, bad))
+    source = open_source(str(tmp_path / "a.mp4"))
+    assert (source.fps, source.count) == (None, None), "what is no number is not believed"
+    with pytest.raises(DataError, match=words):
+        list(source.frames())
+
+
+def test_a_camera_that_falls_silent_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames_module.cv2, "VideoCapture", lambda *_: Gappy(3, None))
+    assert len(list(open_source("0", limit=3).frames())) == 3
+    with pytest.raises(DataError, match="gives no more frames after 3"):
+        list(open_source("0").frames())
+
+
+def test_frames_are_made_ahead_in_bounds_and_in_order() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            made.append(number)
+            yield number
+
+    with Ahead(items(), depth=3) as ahead:
+        deadline = time.monotonic() + 5
+        while len(made) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert len(made) == 4, "three wait, the fourth is in hand"
+        assert list(ahead) == list(range(20))
+
+
+def test_an_early_end_closes_the_source_and_an_error_keeps_its_place() -> None:
+    closed = threading.Event()
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.set()
+
+    with Ahead(endless(), depth=2) as ahead:
+        assert next(ahead) == 1
+    assert closed.is_set()
+    assert next(ahead, None) is None
+
+    def failing() -> Iterator[int]:
+        yield from (1, 2)
+        raise DataError("the third")
+
+    found = []
+    with Ahead(failing()) as ahead, pytest.raises(DataError, match="the third"):
+        for number in ahead:
+            found.append(number)
+    assert found == [1, 2]

@@ -1,0 +1,172 @@
+"""A sequence as every reader gives it, and the files that several layouts share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from foundation.errors import DataError
+from tracking.data.boxes import Floats
+from tracking.data.crops import Image
+from tracking.data.readers.zips import File, Member
+
+Flags = NDArray[np.bool_]
+Files = Sequence[Path] | Sequence[Member]
+
+
+@dataclass(frozen=True)
+class Video:
+    """One sequence; a still image is one of length 1.
+
+    Attributes:
+        name: as in the data set.
+        frames: the image files, in order; some sets' may lie in a zip.
+        boxes: (frames, 4) x, y, w, h; NaN or without area where there is none.
+        visible: (frames,) whether the target can be seen.
+    """
+
+    name: str
+    frames: Files
+    boxes: Floats
+    visible: Flags
+
+    def read(self, number: int) -> Image:
+        """Frame ``number`` (from 0), (height, width, 3) RGB.
+
+        Raises:
+            DataError: it is missing or no image.
+        """
+        return read_image(self.frames[number])
+
+
+class Numbered(Sequence[Path]):
+    """Files of one folder by number, their paths made when asked for (a data set has millions).
+
+    Args:
+        folder: where they are.
+        pattern: name by number, for example ``{:08d}.jpg``.
+        count: how many.
+        first: number of the first.
+    """
+
+    def __init__(self, folder: Path, pattern: str, count: int, first: int = 1) -> None:
+        self.folder, self.pattern, self.length, self.first = folder, pattern, count, first
+
+    def __len__(self) -> int:
+        return self.length
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Path]: ...
+
+    def __getitem__(self, index: int | slice) -> Path | Sequence[Path]:
+        numbers = range(self.first, self.first + self.length)[index]
+        if isinstance(numbers, range):
+            return [self.folder / self.pattern.format(number) for number in numbers]
+        return self.folder / self.pattern.format(numbers)
+
+
+def read_image(file: File) -> Image:
+    """An image file as (height, width, 3) RGB.
+
+    Raises:
+        DataError: missing, or no image.
+    """
+    try:
+        content = np.frombuffer(file.read_bytes(), np.uint8)
+    except FileNotFoundError as error:
+        raise DataError(f"the frame {file} is missing; fetch the sequence again") from error
+    except OSError as error:
+        raise DataError(f"the frame {file} cannot be read ({error.strerror}); fetch the sequence again") from error
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    if image is None:
+        raise DataError(f"the frame {file} cannot be read as an image; fetch it again")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def read_boxes(path: File) -> Floats:
+    """Boxes, one a line, with commas, tabs or spaces between the four numbers: (n, 4).
+
+    Raises:
+        DataError: missing, empty, or not four numbers a line.
+    """
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
+    if not lines:
+        raise DataError(f"{path} is empty; a sequence has one box x, y, w, h a line, one line a frame")
+    words = [line.replace(",", " ").split() for line in lines]
+    wrong = next((number for number, parts in enumerate(words, 1) if len(parts) != 4), None)
+    if wrong is not None:
+        raise DataError(f"{path}, line {wrong} has {len(words[wrong - 1])} values; a box is four: x, y, w, h")
+    try:
+        return np.array(words, np.float64)
+    except ValueError as error:
+        raise DataError(f"{path} holds something that is no number ({error}); a box is four: x, y, w, h") from error
+
+
+def read_flags(path: File, count: int) -> NDArray[np.float64]:
+    """Labels of all frames, on one line or one a line.
+
+    Raises:
+        DataError: missing, no numbers, or not one a frame.
+    """
+    words = read_text(path).replace(",", " ").split()
+    try:
+        flags = np.array(words, np.float64)
+    except ValueError as error:
+        raise DataError(f"{path} holds something that is no number ({error}); a label is 0 or 1") from error
+    if len(flags) != count:
+        raise DataError(f"{path} has {len(flags)} labels for {count} frames; there must be one a frame")
+    return flags
+
+
+def read_text(path: File) -> str:
+    """A text file.
+
+    Raises:
+        DataError: missing or not text.
+    """
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise DataError(
+            f"{path} cannot be read ({reason}); fetch the sequence again, or see the layout in docs"
+        ) from error
+
+
+def has_area(boxes: Floats) -> Flags:
+    """Which boxes have a width and a height above 0 (NaN has none)."""
+    return np.asarray((boxes[:, 2:] > 0).all(1), np.bool_)
+
+
+def require_equal(name: str, frames: int, boxes: int, missing: str = "") -> None:
+    """Pass only as many boxes as frames.
+
+    Raises:
+        DataError: naming both counts.
+    """
+    if frames == 0:
+        raise DataError(f"sequence {name} has no frames")
+    if frames != boxes:
+        raise DataError(
+            f"sequence {name} has {frames} frames and {boxes} boxes in its ground truth{missing}; "
+            "there must be one a frame"
+        )
+
+
+def fingerprint(videos: Iterable[Video]) -> str:
+    """SHA-256 over names, lengths, boxes and visibility; pixels are not read."""
+    digest = hashlib.sha256()
+    for video in videos:
+        digest.update(f"{video.name} {len(video.frames)}\n".encode())
+        digest.update(video.boxes.tobytes() + video.visible.tobytes())
+    return digest.hexdigest()

@@ -1,1 +1,0 @@
-"""Trackers outside of PyTorch: export, parity, and runtimes behind ``tracking.network.Network``."""

@@ -1,0 +1,166 @@
+"""A tracker's network as ONNX graphs: bytes of crops in, maps out, normalisation inside, batch 1, static shapes."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tracking.deployment.graph_names import JOINT, RECALL, REMEMBER
+from tracking.deployment.packages import package
+from tracking.models.one_stream_vit import Remembered
+from tracking.models.tracker_model import TrackerModel
+
+OPSET = 17
+MAPS = ("score", "size", "offset")
+
+
+class Graph(NamedTuple):
+    """A graph: its module, examples of its inputs by name, the names of its outputs, and the width of a head."""
+
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    head_width: int
+
+
+def graphs(model: TrackerModel) -> dict[str, Graph]:
+    """The graphs of a model by name, around copies of it: the exporter folds batch norms into what it is given."""
+    model = copy.deepcopy(model).eval().cpu()
+    width = model.backbone.vit.blocks[0].attn.head_dim
+    patch = model.backbone.vit.patch_embed.patch_size[0]
+    template, search = (
+        torch.zeros(1, side, side, 3, dtype=torch.uint8)
+        for side in (model.backbone.template_grid * patch, model.backbone.search_grid * patch)
+    )
+    if not model.backbone.own:
+        return {JOINT: Graph(Joint(model), {"template": template, "search": search}, MAPS, width)}
+    first = Remember(model)
+    names = ("keys", "values", "centre") if model.elimination else ("keys", "values")
+    with torch.inference_mode():
+        memory = dict(zip(names, first(template), strict=True))
+    return {
+        REMEMBER: Graph(first, {"template": template}, names, width),
+        RECALL: Graph(Recall(copy.deepcopy(model)), {**memory, "search": search}, MAPS, width),
+    }
+
+
+def to_onnx(graph: Graph) -> bytes:
+    """A graph as a self-contained ONNX file, folded and tidied by ONNX Runtime's basic optimisations.
+
+    Raises:
+        UserError: onnx or onnxruntime is not installed.
+    """
+    package("onnx")
+    raw: Any = io.BytesIO()  # the exporter takes one, its annotation does not say so
+    with torch.inference_mode(), _own_symbolics(graph.head_width), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's: every shape is meant to become a constant
+        torch.onnx.export(
+            graph.module,
+            tuple(graph.inputs.values()),
+            raw,
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            opset_version=OPSET,
+            dynamo=False,  # the newer exporter needs one package more and gives no better graph here
+        )
+    return _tidied(raw.getvalue())
+
+
+class Joint(nn.Module):
+    """Template and search region to maps."""
+
+    def __init__(self, model: TrackerModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, ...]:
+        """Crops (1, side, side, 3), bytes."""
+        return tuple(self.model(_prepared(self.model, template), _prepared(self.model, search)))
+
+
+class Remember(nn.Module):
+    """Template to what ``Recall`` takes of it: keys and values (blocks, heads, tokens, d), and centre queries."""
+
+    def __init__(self, model: TrackerModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, template: Tensor) -> tuple[Tensor, ...]:
+        """The crop (1, side, side, 3), bytes."""
+        memory = self.model.remember(_prepared(self.model, template))
+        count = 3 if self.model.elimination else 2
+        return tuple(torch.cat(parts) for parts in list(zip(*memory, strict=True))[:count])
+
+
+class Recall(nn.Module):
+    """What is remembered of a template, and a search region, to maps."""
+
+    def __init__(self, model: TrackerModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, keys: Tensor, values: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        """``Remember``'s outputs, then the search crop (1, side, side, 3), bytes."""
+        centre, search = (rest[0], rest[1]) if self.model.elimination else (keys[:, :, :0], rest[0])
+        parts = [torch.split(part, 1) for part in (keys, values, centre)]
+        memory = [Remembered(*block) for block in zip(*parts, strict=True)]
+        return tuple(self.model.recall(memory, _prepared(self.model, search)))
+
+
+def _prepared(model: TrackerModel, crops: Tensor) -> Tensor:
+    return model.normalised(crops.permute(0, 3, 1, 2))
+
+
+@contextlib.contextmanager
+def _own_symbolics(width: int) -> Iterator[None]:
+    """Our way to write two operators; the exporter's own lack one and wrap the other in computed shapes."""
+    ours: dict[str, Callable[..., Any]] = {
+        "aten::scaled_dot_product_attention": partial(_attention, width),
+        "aten::argsort": _argsort,
+    }
+    for name, function in ours.items():
+        torch.onnx.register_custom_op_symbolic(name, function, OPSET)
+    try:
+        yield
+    finally:
+        for name in ours:
+            torch.onnx.unregister_custom_op_symbolic(name, OPSET)
+
+
+def _attention(width: int, g: Any, q: Any, k: Any, v: Any, mask: Any, *rest: Any) -> Any:
+    scaled = g.op("Mul", q, g.op("Constant", value_t=torch.tensor(width**-0.5)))
+    logits = g.op("MatMul", scaled, g.op("Transpose", k, perm_i=[0, 1, 3, 2]))
+    if not mask.node().mustBeNone():
+        logits = g.op("Add", logits, mask)
+    return g.op("MatMul", g.op("Softmax", logits, axis_i=-1), v)
+
+
+def _argsort(g: Any, values: Any, *rest: Any) -> Any:
+    """Descending along axis 1, equal values by place: what TopK of everything gives."""
+    count = g.op("Shape", values, start_i=1, end_i=2)
+    return g.op("TopK", values, count, axis_i=1, largest_i=1, sorted_i=1, outputs=2)[1]
+
+
+def _tidied(model: bytes) -> bytes:
+    runtime = package("onnxruntime")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tidied.onnx"
+        options = runtime.SessionOptions()
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(path)
+        options.log_severity_level = 3
+        # as Gemm, a linear layer is wrapped in reshapes, which nobody quantises or fuses well
+        runtime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], disabled_optimizers=["MatMulAddFusion"]
+        )
+        return path.read_bytes()

@@ -1,0 +1,133 @@
+"""What stands beside an exported model: what it is, of which run, its files' hashes, and how far it is from PyTorch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError, model_validator
+
+from engine.recipe import Strict
+from foundation.errors import UserError
+from results.records.record import sentences
+from tracking.data.crops import Geometry
+from tracking.data.pair import CropSizes
+from tracking.deployment.graph_names import JOINT, RECALL, REMEMBER
+
+Format = Literal["onnx", "openvino"]
+Runtime = Literal["torch", "onnxruntime", "openvino"]
+Precision = Literal["f32", "bf16", "int8"]
+
+RUNTIMES: dict[Format, Runtime] = {"onnx": "onnxruntime", "openvino": "openvino"}
+FORMATS: dict[Runtime, Format] = {runtime: format_ for format_, runtime in RUNTIMES.items()}
+SUFFIXES: dict[Format, tuple[str, ...]] = {"onnx": (".onnx",), "openvino": (".xml", ".bin")}
+MANIFEST = "manifest.json"
+
+
+class Parity(Strict):
+    """How far the exported network is from PyTorch's, on frames of the embedded sequences.
+
+    Attributes:
+        sequences, frames: how many of each; every frame once.
+        box_px: largest difference of a coordinate, both trackers going their own way from the first frame.
+        same_crop_box_px, same_crop_iou: largest difference, and mean IoU, of boxes by both networks from one crop.
+        score, size, offset: largest differences of the maps from one crop.
+    """
+
+    sequences: int
+    frames: int
+    box_px: float
+    same_crop_box_px: float
+    same_crop_iou: float
+    score: float
+    size: float
+    offset: float
+
+
+class Calibration(Strict):
+    """Where the ranges of int8 come from; ``kept``: what stays in f32."""
+
+    source: str
+    fingerprint: str
+    pairs: int
+    seed: int
+    method: str
+    kept: str
+
+
+class Sizes(Strict):
+    """``CropSizes``, as text."""
+
+    template_size: int
+    search_size: int
+    template_factor: float
+    search_factor: float
+    geometry: Geometry
+
+    def crop_sizes(self) -> CropSizes:
+        """As the tracker takes them."""
+        return CropSizes(**self.model_dump())
+
+
+class Origin(Strict):
+    """Whose weights they are; ``licence`` is what the weights the run started from demand, as far as known."""
+
+    run_id: str | None
+    backbone: str
+    task: str
+    protocol: str
+    checkpoint_sha256: str
+    licence: str
+
+
+class Manifest(Strict):
+    """See the module. ``precision`` is what computes; the runtime takes it or loading fails."""
+
+    schema_version: Literal[1] = 1
+    format: Format
+    runtime: Runtime
+    precision: Precision
+    origin: Origin
+    sizes: Sizes
+    grid: int
+    own_template: bool
+    elimination: bool
+    files: dict[str, str]
+    versions: dict[str, str]
+    calibration: Calibration | None
+    parity: Parity
+    created: str
+
+    @model_validator(mode="after")
+    def _whole(self) -> Manifest:
+        graphs = (REMEMBER, RECALL) if self.own_template else (JOINT,)
+        if self.runtime != RUNTIMES[self.format]:
+            raise ValueError(f"the format {self.format} is not for {self.runtime}")
+        if set(self.files) != {f"{graph}{suffix}" for graph in graphs for suffix in SUFFIXES[self.format]}:
+            raise ValueError(f"the files are not those of {' and '.join(graphs)} in the format {self.format}")
+        return self
+
+
+def read_export(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """The manifest of an exported model, and its files' content, which is what the manifest's hashes say.
+
+    Raises:
+        UserError: no export, a manifest that does not hold, or a file that is missing or was changed.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UserError(f"{folder} holds no exported model (no {MANIFEST}); make one with bench export RUN")
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UserError(f"{path} does not hold as a manifest: {sentences(error)}; export the run again") from error
+    contents = {}
+    for name, expected in manifest.files.items():
+        try:
+            contents[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise UserError(f"{folder / name} cannot be read ({error.strerror}); export the run again") from error
+        if hashlib.sha256(contents[name]).hexdigest() != expected:
+            raise UserError(f"{folder / name} is not the file that was exported (its SHA-256 differs); export again")
+    return manifest, contents

@@ -1,0 +1,82 @@
+"""Exported graphs in ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from foundation.errors import UserError
+from tracking.deployment.graph_network import Call, Feeds
+from tracking.deployment.manifest import Precision
+from tracking.deployment.packages import package
+
+
+def require_precision(precision: Precision) -> None:
+    """Pass f32 and int8.
+
+    Raises:
+        UserError: bf16.
+    """
+    if precision == "bf16":
+        raise UserError(
+            "ONNX Runtime has no bf16 on the CPU: its provider there has no such kernels for matrix products and "
+            "convolutions; take --precision f32 or int8, or --format openvino"
+        )
+
+
+def calls(files: Mapping[str, bytes], precision: Precision, threads: int) -> dict[str, Call]:
+    """The graphs of an ONNX export, ready to run.
+
+    Args:
+        files: ``<graph>.onnx`` and its content.
+        precision: of the export.
+        threads: for one pass.
+
+    Raises:
+        UserError: onnxruntime is missing, the precision is not to be had, or a file is no sound model.
+    """
+    require_precision(precision)
+    return {name.removesuffix(".onnx"): _call(name, content, threads) for name, content in files.items()}
+
+
+def _call(name: str, content: bytes, threads: int) -> Call:
+    runtime = package("onnxruntime")
+    refuse_external_data(name, content)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    try:
+        session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise UserError(f"ONNX Runtime cannot take {name} ({type(error).__name__}); export the run again") from error
+    outputs = [output.name for output in session.get_outputs()]
+
+    def call(feeds: Feeds) -> Feeds:
+        return dict(zip(outputs, session.run(outputs, feeds), strict=True))
+
+    return call
+
+
+def refuse_external_data(name: str, content: bytes) -> None:
+    """Pass a model that holds all its tensors itself.
+
+    Raises:
+        UserError: it names other files, or cannot be read.
+    """
+    onnx = package("onnx")
+    try:
+        graph = onnx.load_model_from_string(content).graph
+    except Exception as error:
+        raise UserError(f"{name} is no ONNX model ({type(error).__name__}); export the run again") from error
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(graph)):
+        raise UserError(f"{name} keeps tensors in other files, which are not followed; export the run again")
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                if inner.node or inner.initializer:
+                    yield from _tensors(inner)

@@ -1,0 +1,113 @@
+"""Exported graphs in OpenVINO, on the CPU, in a precision that is asked for and read back."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foundation.errors import UserError
+from tracking.deployment.graph_network import Call, Feeds
+from tracking.deployment.manifest import Precision
+from tracking.deployment.packages import package
+
+HINTS: dict[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
+"""The type of what is not quantised. Without a hint OpenVINO takes bf16 where the CPU has it, and says nothing."""
+
+
+@functools.cache
+def core() -> Any:
+    """OpenVINO's core, one for the life of the process.
+
+    The CPU plugin of a core gives the system a stack to handle signals on, and takes it away when it goes. Of two
+    cores, or in another thread, that goes wrong, and the next signal (Ctrl-C, a data loader's process that ends) kills
+    the process with a segmentation fault; so none ever goes.
+
+    Raises:
+        UserError: openvino is missing.
+    """
+    return package("openvino").Core()
+
+
+def require_precision(precision: Precision) -> None:
+    """Pass what this CPU has.
+
+    Raises:
+        UserError: bf16 where there is none, or OpenVINO is missing.
+    """
+    if precision == "bf16" and "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise UserError("this CPU has no bf16 (AVX512-BF16 or AMX), so OpenVINO would compute in f32; take f32 or int8")
+
+
+def calls(files: Mapping[str, bytes], precision: Precision, threads: int) -> dict[str, Call]:
+    """The graphs of an OpenVINO export, compiled.
+
+    Args:
+        files: ``<graph>.xml`` and ``<graph>.bin`` and their content.
+        precision: of the export.
+        threads: for one pass.
+
+    Raises:
+        UserError: openvino is missing, the precision is not to be had, or a file is no sound model.
+    """
+    require_precision(precision)
+    names = [name.removesuffix(".xml") for name in files if name.endswith(".xml")]
+    return {name: _call(name, files, precision, threads) for name in names}
+
+
+def to_openvino(model: bytes) -> dict[str, bytes]:
+    """An ONNX model in OpenVINO's own form, f32 weights as they are: the contents of the .xml and .bin files."""
+    openvino = package("openvino")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.xml"
+        openvino.save_model(core().read_model(model), path, compress_to_fp16=False)
+        return {".xml": path.read_bytes(), ".bin": path.with_suffix(".bin").read_bytes()}
+
+
+def _call(name: str, files: Mapping[str, bytes], precision: Precision, threads: int) -> Call:
+    openvino = package("openvino")
+    weights = openvino.Tensor(np.frombuffer(files[f"{name}.bin"], np.uint8).copy())
+    try:
+        model = core().read_model(files[f"{name}.xml"], weights)
+    except Exception as error:
+        raise UserError(f"OpenVINO cannot read {name}.xml ({type(error).__name__}); export the run again") from error
+    compiled = core().compile_model(model, "CPU", settings(precision, threads))
+    require_taken(compiled, precision, threads)
+    request = compiled.create_infer_request()
+    outputs = [output.get_any_name() for output in model.outputs]  # compiled ones have further names
+
+    def call(feeds: Feeds) -> Feeds:
+        request.infer(feeds, share_inputs=True)
+        return {output: request.get_tensor(output).data.copy() for output in outputs}
+
+    return call
+
+
+def settings(precision: Precision, threads: int) -> dict[str, Any]:
+    """One pass at a time, as fast as it goes, on as many threads as were said, wherever the system puts them."""
+    return {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "EXECUTION_MODE_HINT": "ACCURACY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_HYPER_THREADING": True,  # else threads beyond the physical cores are taken away in silence
+        "ENABLE_CPU_PINNING": False,  # processes side by side would all sit on the first cores
+    }
+
+
+def require_taken(compiled: Any, precision: Precision, threads: int) -> None:
+    """Pass a model that was compiled as asked.
+
+    Raises:
+        UserError: OpenVINO took another type or number of threads.
+    """
+    taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    if taken != HINTS[precision]:
+        raise UserError(f"OpenVINO was told to compute in {HINTS[precision]} and took {taken}; the model is not used")
+    count = compiled.get_property("INFERENCE_NUM_THREADS")
+    if count != threads:
+        raise UserError(f"OpenVINO was given {threads} threads and took {count}; ask for {count}")

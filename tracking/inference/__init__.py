@@ -1,0 +1,1 @@
+"""Following targets with a trained tracker."""

@@ -1,0 +1,90 @@
+"""The files of a tracked sequence, and whether what lies in a folder may be taken for a run's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from foundation.files import write_atomic
+from tracking.data.boxes import Floats
+from tracking.data.readers.sequence import Video
+
+MADE_BY = "made_by.json"
+
+
+class Tracked(NamedTuple):
+    """A sequence as tracked: boxes (frames, 4), confidences (frames,), and milliseconds (frames, 2).
+
+    The milliseconds of a frame: from the box before it to its own (``end_to_end``: what waiting for the decoder,
+    cropping and the network took), and of the network alone, maps in hand (``network``).
+    """
+
+    boxes: Floats
+    confidences: Floats
+    milliseconds: Floats
+
+
+def result_file(folder: Path, video: Video) -> Path:
+    """Where a sequence's boxes are."""
+    return folder / f"{video.name}.txt"
+
+
+def beside(folder: Path, video: Video, what: str) -> Path:
+    """Where something else of a sequence is (``confidence``, ``times``)."""
+    return folder / f"{video.name}_{what}.txt"
+
+
+def write_tracked(folder: Path, video: Video, tracked: Tracked, processes: int = 1) -> None:
+    """Write ``<sequence>_times.txt``, ``<sequence>_confidence.txt``, and last ``<sequence>.txt`` (x,y,w,h a line).
+
+    Each is written in one piece, and where the last one is there the others are.
+    """
+    head = f"# milliseconds of each frame: end to end, network alone; processes at a time: {processes}\n"
+    write_atomic(beside(folder, video, "times"), head + _lines(tracked.milliseconds, 3))
+    write_atomic(beside(folder, video, "confidence"), _lines(tracked.confidences[:, None], 4))
+    write_atomic(result_file(folder, video), _lines(tracked.boxes, 3))
+
+
+def _lines(values: Floats, decimals: int) -> str:
+    return "".join(",".join(f"{value:.{decimals}f}" for value in row) + "\n" for row in values.tolist())
+
+
+def is_whole(folder: Path, video: Video) -> bool:
+    """Whether a sequence's files are there, with a number for each frame, and begin with its own first box."""
+    shapes = {result_file(folder, video): 4, beside(folder, video, "confidence"): 1, beside(folder, video, "times"): 2}
+    for path, columns in shapes.items():
+        try:
+            values = np.loadtxt(path, delimiter=",", ndmin=2)
+        except (OSError, ValueError):
+            return False
+        if values.shape != (len(video.frames), columns) or not np.isfinite(values).all():
+            return False
+        if columns == 4 and not np.abs(values[0] - video.boxes[0]).max() < 1e-3:
+            return False
+    return True
+
+
+def prepare(folder: Path, videos: Sequence[Video], made_by: Mapping[str, Any]) -> None:
+    """Leave only result files in ``folder`` that were made by this: weights, crops, runtime, numbers, device, batch.
+
+    ``made_by.json`` says what made those that are there. It is replaced after files of another maker are gone, so
+    that a kill at any moment leaves no file beside a description that is not its own.
+    """
+    path, text = folder / MADE_BY, json.dumps(dict(made_by), indent=2, sort_keys=True) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    for half in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+        half.unlink()
+    if path.is_file() and path.read_text() == text:
+        return
+    others = [video for video in videos if result_file(folder, video).is_file()]
+    if others:
+        from engine.progress import say  # mmengine comes with it; processes that track have no need of that
+
+        say(f"{len(others)} result files in {folder} were made by other weights or in another way; tracking them anew")
+    for video in others:
+        result_file(folder, video).unlink()
+    write_atomic(path, text)

@@ -1,0 +1,109 @@
+"""A trained tracker as something that any process can make: its settings, and its weights by file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+
+from backbones.card import BackboneCard
+from backbones.create import create_backbone
+from backbones.registry import get_card
+from backbones.weights import RANDOM
+from engine.checkpoints import load_safely
+from tracking.inference.backend import TorchNetwork
+from tracking.inference.tracker import Tracker
+from tracking.models.tracker_model import LossWeights, TrackerModel
+from tracking.recipe import TrackingRecipe
+
+
+class TrackerMaker(Protocol):
+    """What a test set is tracked with: small, may be pickled, and makes the same tracker in every process.
+
+    On a CPU its runtime has to use one thread where torch's thread count does not reach it.
+    """
+
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``."""
+
+    def __call__(self) -> Tracker:
+        """The tracker, ready to ``init``."""
+
+    def made_by(self) -> dict[str, Any]:
+        """Everything that its boxes depend on, as plain data: result files of anything else are not taken for its."""
+
+
+@dataclass(frozen=True)
+class SavedTracker:
+    """A tracker in PyTorch by its weights file.
+
+    Attributes:
+        backbone: registry name or ``timm/<name>``.
+        arguments: what the backbone was created with.
+        recipe: of the training.
+        weights: the file of the whole network.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    backbone: str
+    arguments: Mapping[str, Any]
+    recipe: TrackingRecipe
+    weights: Path
+    device: str = "cpu"
+
+    def model(self) -> TrackerModel:
+        """The network on a CPU, in evaluation mode.
+
+        Raises:
+            CheckpointError: the file cannot be read.
+        """
+        card = get_card(self.backbone)
+        trunk = create_backbone(card, checkpoint=RANDOM, **self.arguments).model
+        model = build_model(trunk, card, self.recipe)
+        model.load_state_dict(load_safely(self.weights)["state_dict"], strict=True)
+        model.eval()
+        return model
+
+    def __call__(self) -> Tracker:
+        """The tracker."""
+        return Tracker(TorchNetwork(self.model().to(self.device)), self.recipe.crop_sizes(), self.backbone)
+
+    def made_by(self) -> dict[str, Any]:
+        """Weights (by SHA-256 of names and values), crops, and how they are computed."""
+        return {
+            "weights": digest(load_safely(self.weights)["state_dict"]),
+            "network": {key: getattr(self.recipe, key) for key in ("elimination", "own_template", "head_channels")},
+            "crops": list(self.recipe.crop_sizes()),
+            "runtime": TorchNetwork.runtime,
+            "precision": TorchNetwork.precision,
+            "device": self.device,
+        }
+
+
+def build_model(trunk: nn.Module, card: BackboneCard, recipe: TrackingRecipe) -> TrackerModel:
+    """The network of a recipe around a backbone."""
+    return TrackerModel(
+        trunk,
+        recipe.template_size,
+        recipe.search_size,
+        card.mean,
+        card.std,
+        head_channels=recipe.head_channels,
+        elimination=recipe.eliminate if recipe.elimination else None,
+        own_template=recipe.own_template,
+        supervise=recipe.supervise,
+        weights=LossWeights(recipe.focal_weight, recipe.giou_weight, recipe.l1_weight),
+    )
+
+
+def digest(state: Mapping[str, Any]) -> str:
+    """SHA-256 over the names and values of a network's tensors, whatever file they come in."""
+    sha = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode() + tensor.cpu().numpy().tobytes())
+    return sha.hexdigest()

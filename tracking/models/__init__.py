@@ -1,0 +1,1 @@
+"""The one-stream tracker as a network."""

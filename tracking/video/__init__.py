@@ -1,0 +1,1 @@
+"""Following a target in a user's own video."""
