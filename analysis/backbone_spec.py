@@ -13,15 +13,15 @@ from backbones.card import BackboneCard
 from backbones.checkpoints.read_checkpoint import read_weights
 from backbones.create import create_backbone
 from backbones.registry import get_card
-from backbones.weights import RANDOM, Start, locate_weights
-from engine.seeding import mix, seed_all
-from results.records.record import Backbone, Checkpoint, LoadReport
+from backbones.weights import RANDOM_INIT, InitialWeights, locate_weights
+from engine.seeding import derive_seed, seed_all
+from results.records.record import BackboneRecord, LoadReportRecord, StartCheckpoint
 
-_POOLED = "fc_norm.weight"
+_POOLED_NORM_KEY = "fc_norm.weight"
 
 
 @dataclass
-class Subject:
+class BackboneSpec:
     """A backbone as asked for.
 
     Attributes:
@@ -30,21 +30,21 @@ class Subject:
         img_size: side of its input, pixels.
         seed: of random weights.
         allow_partial: accept a checkpoint that fills only part of the trunk.
-        sha256: of the weight file.
-        report: of the loading, once the backbone was made.
-        parameters: number of them, once it was made; no classifier is.
+        weights_sha256: of the weight file.
+        load_report: of the loading, once the backbone was made.
+        num_parameters: number of them, once it was made; no classifier is.
     """
 
     card: BackboneCard
-    start: Start
+    start: InitialWeights
     img_size: int
     seed: int = 0
     allow_partial: bool = False
-    sha256: str | None = None
-    format: str | None = None
-    report: LoadReport | None = None
-    parameters: int | None = None
-    arguments: dict[str, Any] = field(default_factory=dict)
+    weights_sha256: str | None = None
+    weights_format: str | None = None
+    load_report: LoadReportRecord | None = None
+    num_parameters: int | None = None
+    model_arguments: dict[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -58,60 +58,60 @@ class Subject:
         """All of it that can change a number."""
         by_seed = self.start.file is None or self.allow_partial
         return {
-            "card": self.card.identity(),
-            "arguments": self.arguments,
+            "card": self.card.identity_dict(),
+            "arguments": self.model_arguments,
             "init": self.start.init,
-            "checkpoint": self.sha256,
+            "checkpoint": self.weights_sha256,
             "allow_partial": self.allow_partial,
             "seed": self.seed if by_seed else None,
         }
 
-    def make(self, device: str) -> nn.Module:
+    def build_model(self, device: str) -> nn.Module:
         """The backbone in eval mode on its device; random weights as a run with this seed has them.
 
         Raises:
             CheckpointError: the weights do not fit.
             UserError: a size the architecture refuses.
         """
-        seed_all(mix(self.seed, 0))
+        seed_all(derive_seed(self.seed, 0))
         created = create_backbone(
             self.card,
-            checkpoint=str(self.start.file) if self.start.file else RANDOM,
+            checkpoint=str(self.start.file) if self.start.file else RANDOM_INIT,
             allow_partial=self.allow_partial,
-            **self.arguments,
+            **self.model_arguments,
         )
-        if created.file is not None:
-            _load_pooled_norm(created.model, created.file.tensors)
-        self.format = created.file.format if created.file else None
-        self.report = LoadReport(**asdict(created.report)) if created.report else None
-        self.parameters = sum(parameter.numel() for parameter in created.model.parameters())
+        if created.weight_file is not None:
+            _load_pooled_norm(created.model, created.weight_file.tensors)
+        self.weights_format = created.weight_file.format if created.weight_file else None
+        self.load_report = LoadReportRecord(**asdict(created.load_report)) if created.load_report else None
+        self.num_parameters = sum(parameter.numel() for parameter in created.model.parameters())
         return created.model.eval().requires_grad_(False).to(device)
 
-    def describe(self) -> Backbone:
+    def to_record(self) -> BackboneRecord:
         """The backbone as records have it."""
         checkpoint = None
-        if self.start.file is not None and self.sha256 is not None:
-            checkpoint = Checkpoint(
+        if self.start.file is not None and self.weights_sha256 is not None:
+            checkpoint = StartCheckpoint(
                 uri=self.start.uri or str(self.start.file),
-                sha256=self.sha256,
+                sha256=self.weights_sha256,
                 bytes=self.start.file.stat().st_size,
-                format=self.format,
-                load_report=self.report,
+                format=self.weights_format,
+                load_report=self.load_report,
             )
-        return Backbone(
+        return BackboneRecord(
             name=self.card.name,
             card=self.card.as_dict(),
-            arguments=self.arguments,
+            arguments=self.model_arguments,
             init=self.start.init,
             checkpoint=checkpoint,
             allow_partial=self.allow_partial,
-            parameters=self.parameters,
+            parameters=self.num_parameters,
         )
 
 
-def subject(
+def resolve_backbone(
     name: str, checkpoint: str | None = None, img_size: int | None = None, seed: int = 0, allow_partial: bool = False
-) -> Subject:
+) -> BackboneSpec:
     """Find a backbone and its start weights.
 
     Weights that were fine-tuned on pooled patch tokens have no final ``norm`` but an ``fc_norm`` after pooling; the
@@ -133,15 +133,15 @@ def subject(
     size = img_size or card.input_size[1]
     arguments: dict[str, Any] = {"img_size": size, "num_classes": 0}
     if start.file is None:
-        return Subject(card, start, size, seed, allow_partial, arguments=arguments)
+        return BackboneSpec(card, start, size, seed, allow_partial, model_arguments=arguments)
     file = read_weights(start.file)
-    if _POOLED in file.tensors and "norm.weight" not in file.tensors:
+    if _POOLED_NORM_KEY in file.tensors and "norm.weight" not in file.tensors:
         arguments["global_pool"] = "avg"
-    return Subject(card, start, size, seed, allow_partial, file.sha256, arguments=arguments)
+    return BackboneSpec(card, start, size, seed, allow_partial, file.sha256, model_arguments=arguments)
 
 
 def _load_pooled_norm(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Fill ``fc_norm``, which the loader leaves out as part of a head: here it is the norm of the features."""
     norm = getattr(model, "fc_norm", None)
-    if isinstance(norm, nn.LayerNorm) and _POOLED in tensors:
+    if isinstance(norm, nn.LayerNorm) and _POOLED_NORM_KEY in tensors:
         norm.load_state_dict({name: tensors[f"fc_norm.{name}"] for name, _ in norm.named_parameters()})

@@ -17,19 +17,19 @@ from torch import Tensor
 from analysis.image_subset import require_same_images
 from foundation.errors import BenchError, UserError
 
-LEAST = 4
+MIN_BATCH_SIZE = 4
 """Images a batch: the unbiased estimator divides by n (n - 3)."""
 
 
-class Grams(NamedTuple):
+class LayerGrams(NamedTuple):
     """What CKA needs of a batch: image names, layer names, and the layers' centred Gram matrices (layers, n, n)."""
 
-    images: tuple[str, ...]
-    layers: tuple[str, ...]
-    values: Tensor
+    image_names: tuple[str, ...]
+    layer_names: tuple[str, ...]
+    matrices: Tensor
 
 
-def gram(features: Tensor) -> Tensor:
+def compute_centered_gram(features: Tensor) -> Tensor:
     """Gram matrix of a batch, centred for the unbiased HSIC: (n, n) float64, its diagonal zero.
 
     With K the inner products of images, its diagonal zeroed, rows that sum to r_i and all of it to s, the entries are
@@ -43,9 +43,9 @@ def gram(features: Tensor) -> Tensor:
         BenchError: features that are not finite.
     """
     count = len(features)
-    if count < LEAST:
+    if count < MIN_BATCH_SIZE:
         raise UserError(
-            f"the unbiased estimator of CKA needs batches of {LEAST} images or more, not {count}; "
+            f"the unbiased estimator of CKA needs batches of {MIN_BATCH_SIZE} images or more, not {count}; "
             "raise --images or --batch"
         )
     flat = features.reshape(count, -1).double()
@@ -59,26 +59,26 @@ def gram(features: Tensor) -> Tensor:
     return centred.fill_diagonal_(0)
 
 
-class CkaSums:
+class CkaAccumulator:
     """Sums of HSIC over batches: all that is kept, however many images there are.
 
     Example:
         >>> import torch
         >>> features = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
-        >>> grams = Grams(tuple("abcdefgh"), ("block 0",), gram(features)[None])
-        >>> sums = CkaSums()
+        >>> grams = LayerGrams(tuple("abcdefgh"), ("block 0",), compute_centered_gram(features)[None])
+        >>> sums = CkaAccumulator()
         >>> sums.update(grams, grams)
-        >>> sums.value().round(12).tolist()
+        >>> sums.compute().round(12).tolist()
         [[1.0]]
     """
 
     def __init__(self) -> None:
-        self.rows: tuple[str, ...] = ()
-        self.columns: tuple[str, ...] = ()
-        self.images = self.batches = 0
-        self._sums: tuple[Tensor, Tensor, Tensor] | None = None
+        self.row_layers: tuple[str, ...] = ()
+        self.column_layers: tuple[str, ...] = ()
+        self.num_images = self.num_batches = 0
+        self._hsic_sums: tuple[Tensor, Tensor, Tensor] | None = None
 
-    def update(self, first: Grams, second: Grams) -> None:
+    def update(self, first: LayerGrams, second: LayerGrams) -> None:
         """Add a batch.
 
         All pairs of layers are one product of the flattened Gram matrices: (layers, n n) times (n n, layers).
@@ -87,38 +87,41 @@ class CkaSums:
             IncompleteError: the two saw other images, or in another order.
             BenchError: other layers than in the batch before.
         """
-        require_same_images(first.images, second.images)
-        if self._sums is not None and (first.layers, second.layers) != (self.rows, self.columns):
+        require_same_images(first.image_names, second.image_names)
+        if self._hsic_sums is not None and (first.layer_names, second.layer_names) != (
+            self.row_layers,
+            self.column_layers,
+        ):
             raise BenchError("the layers changed between two batches; compare the same layers throughout")
-        self.rows, self.columns = first.layers, second.layers
-        count = len(first.images)
-        left, right = (grams.values.flatten(1) for grams in (first, second))
+        self.row_layers, self.column_layers = first.layer_names, second.layer_names
+        count = len(first.image_names)
+        left, right = (grams.matrices.flatten(1) for grams in (first, second))
         found = (left @ right.T, (left * left).sum(1), (right * right).sum(1))
         hsic = [part.cpu() / (count * (count - 3)) for part in found]
-        old = self._sums or tuple(torch.zeros_like(part) for part in hsic)
-        self._sums = (old[0] + hsic[0], old[1] + hsic[1], old[2] + hsic[2])
-        self.images += count
-        self.batches += 1
+        old = self._hsic_sums or tuple(torch.zeros_like(part) for part in hsic)
+        self._hsic_sums = (old[0] + hsic[0], old[1] + hsic[1], old[2] + hsic[2])
+        self.num_images += count
+        self.num_batches += 1
 
-    def value(self) -> NDArray[np.float64]:
+    def compute(self) -> NDArray[np.float64]:
         """CKA of each layer of the first (rows) and of the second (columns); an estimate can leave 0..1 a little.
 
         Raises:
             BenchError: no batch was seen, or a layer gives all images the same features.
         """
-        if self._sums is None:
+        if self._hsic_sums is None:
             raise BenchError("CKA of no images at all")
-        cross, first, second = (np.asarray(part.numpy()) for part in self._sums)
-        for names, own in ((self.rows, first), (self.columns, second)):
+        cross, first, second = (np.asarray(part.numpy()) for part in self._hsic_sums)
+        for names, own in ((self.row_layers, first), (self.column_layers, second)):
             if (own <= 0).any():
                 name = names[int(np.flatnonzero(own <= 0)[0])]
                 raise BenchError(
-                    f"layer {name} gives all images the same features as far as can be told from {self.images} images; "
-                    "its CKA is not defined: choose other layers with --at, or more images"
+                    f"layer {name} gives all images the same features as far as can be told from {self.num_images} "
+                    "images; its CKA is not defined: choose other layers with --at, or more images"
                 )
         return np.asarray(cross / np.sqrt(first[:, None] * second[None]))
 
 
-def stack(images: tuple[str, ...], layers: Sequence[tuple[str, Tensor]]) -> Grams:
+def stack_grams(image_names: tuple[str, ...], layers: Sequence[tuple[str, Tensor]]) -> LayerGrams:
     """The Gram matrices of a batch's layers, in their order."""
-    return Grams(images, tuple(name for name, _ in layers), torch.stack([value for _, value in layers]))
+    return LayerGrams(image_names, tuple(name for name, _ in layers), torch.stack([value for _, value in layers]))

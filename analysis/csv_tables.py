@@ -6,13 +6,13 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-Cell = str | int | float | None
+CsvValue = str | int | float | None
 
 
-def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
+def encode_csv(columns: Sequence[str], rows: Iterable[Sequence[CsvValue]]) -> bytes:
     """A CSV file; floats keep all their digits, ``None`` is an empty cell.
 
-    >>> csv_bytes(("block", "value"), [(0, 0.5)])
+    >>> encode_csv(("block", "value"), [(0, 0.5)])
     b'block,value\\n0,0.5\\n'
     """
     text = io.StringIO()

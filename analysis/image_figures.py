@@ -10,24 +10,24 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from analysis.figures import fold
+from analysis.figures import wrap_title
 
-Pixels = NDArray[np.uint8]
+RgbImage = NDArray[np.uint8]
 
 
-def shown(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Pixels:
+def denormalize_image(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> RgbImage:
     """A normalised image (3, S, S) as 8-bit RGB (S, S, 3) again."""
     values = np.asarray(image.float().cpu().numpy()).transpose(1, 2, 0) * np.asarray(std) + np.asarray(mean)
     return np.asarray((values.clip(0, 1) * 255).round(), np.uint8)
 
 
-def enlarge(pixels: Pixels, side: int) -> Pixels:
+def resize_to_square(pixels: RgbImage, side: int) -> RgbImage:
     """The picture as a square of ``side`` pixels; small ones keep their cells."""
     smooth = Image.Resampling.BICUBIC if pixels.shape[0] > 64 else Image.Resampling.NEAREST
     return np.asarray(Image.fromarray(pixels).resize((side, side), smooth))
 
 
-def attention_figure(image: Pixels, maps: NDArray[np.float32], title: str) -> Figure:
+def draw_attention_maps(image: RgbImage, maps: NDArray[np.float32], title: str) -> Figure:
     """The image, and beside it a map a head (row) and block (column), each as bright as its own largest value.
 
     Args:
@@ -41,12 +41,12 @@ def attention_figure(image: Pixels, maps: NDArray[np.float32], title: str) -> Fi
     for block in range(blocks):
         for head in range(heads):
             values = maps[block, head] / max(float(maps[block, head].max()), 1e-12)
-            grey = enlarge(np.asarray((values * 255).round(), np.uint8), cell) / 255
+            grey = resize_to_square(np.asarray((values * 255).round(), np.uint8), cell) / 255
             top, left = head * (cell + gap), block * (cell + gap)
             sheet[top : top + cell, left : left + cell] = grey
     width, height = (max(side / 85, 1.2) for side in sheet.shape[::-1])
     figure = Figure(figsize=(2.7 + width, max(2.6, 1.0 + height)), layout="constrained")
-    figure.suptitle(fold(title, 2.7 + width, 9), fontsize=9)
+    figure.suptitle(wrap_title(title, 2.7 + width, 9), fontsize=9)
     left_axes, axes = figure.subplots(1, 2, width_ratios=[2.0, width])
     left_axes.imshow(image)
     left_axes.set_axis_off()
@@ -62,17 +62,17 @@ def attention_figure(image: Pixels, maps: NDArray[np.float32], title: str) -> Fi
     return figure
 
 
-def rows_figure(rows: Sequence[Sequence[tuple[Pixels, str, str]]], title: str, side: int = 160) -> Figure:
+def draw_image_rows(rows: Sequence[Sequence[tuple[RgbImage, str, str]]], title: str, image_size: int = 160) -> Figure:
     """Rows of pictures, each with a caption above and a frame colour ("" for none).
 
     Args:
         rows: picture, caption and frame colour.
         title: above.
-        side: of a picture, pixels.
+        image_size: of a picture, pixels.
     """
     high, wide = len(rows), max(map(len, rows))
     figure = Figure(figsize=(1.25 * wide + 0.3, 1.42 * high + 0.5), layout="constrained")
-    figure.suptitle(fold(title, 1.25 * wide + 0.3, 9), fontsize=9)
+    figure.suptitle(wrap_title(title, 1.25 * wide + 0.3, 9), fontsize=9)
     grid = figure.subplots(high, wide, squeeze=False)
     for row, pictures in enumerate(rows):
         for column in range(wide):
@@ -84,7 +84,7 @@ def rows_figure(rows: Sequence[Sequence[tuple[Pixels, str, str]]], title: str, s
             if column >= len(pictures):
                 continue
             pixels, caption, frame = pictures[column]
-            axes.imshow(enlarge(pixels, side))
+            axes.imshow(resize_to_square(pixels, image_size))
             axes.set_title(caption, fontsize=7, pad=3)
             if frame:
                 for spine in axes.spines.values():

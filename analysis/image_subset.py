@@ -10,16 +10,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from engine.progress import say
-from engine.progress_bar import PLAIN_EVERY_SECONDS
+from engine.progress import log_message
+from engine.progress_bar import LOG_INTERVAL_SECONDS
 from engine.task import TaskImages
 from foundation.errors import IncompleteError, UserError
 
-DEFAULT_IMAGES = 1024
+DEFAULT_NUM_IMAGES = 1024
 """As many as the papers' analyses take of ImageNet's validation images."""
 
 
-class Batch(NamedTuple):
+class ImageBatch(NamedTuple):
     """Some images of a sample: their names, (n, 3, S, S) normalised, and classes (n,)."""
 
     names: tuple[str, ...]
@@ -27,84 +27,88 @@ class Batch(NamedTuple):
     labels: Tensor
 
 
-class Sample:
+class ImageSubset:
     """Members of a split, numbered anew.
 
     Args:
-        items: the split.
-        members: item numbers, in the order they are looked at.
+        dataset: the split.
+        indices: item numbers, in the order they are looked at.
     """
 
-    def __init__(self, items: TaskImages, members: Sequence[int]) -> None:
-        self.items = items
-        self.members = list(members)
+    def __init__(self, dataset: TaskImages, indices: Sequence[int]) -> None:
+        self.dataset = dataset
+        self.indices = list(indices)
 
     def __len__(self) -> int:
-        return len(self.members)
+        return len(self.indices)
 
-    def names(self) -> tuple[str, ...]:
+    def image_names(self) -> tuple[str, ...]:
         """What the images are called."""
-        return tuple(self.items.name(member) for member in self.members)
+        return tuple(self.dataset.get_image_name(member) for member in self.indices)
 
-    def batches(self, size: int, label: str = "") -> Iterator[Batch]:
-        """All images in order, in batches that are as equal as can be and have ``size`` images at most.
+    def iter_batches(self, batch_size: int, progress_label: str = "") -> Iterator[ImageBatch]:
+        """All images in order, in batches that are as equal as can be and have ``batch_size`` images at most.
 
         Args:
-            size: images a batch.
-            label: for a line of progress now and then; none where it is empty.
+            batch_size: images a batch.
+            progress_label: for a line of progress now and then; none where it is empty.
 
         Raises:
             IncompleteError: the task gave another image than the one asked for.
         """
         done, began = 0, time.monotonic()
         spoke = began
-        for count in even(len(self), size):
-            rows = [self._row(member) for member in self.members[done : done + count]]
-            names = tuple(self.items.name(member) for member in self.members[done : done + count])
+        for count in split_evenly(len(self), batch_size):
+            rows = [self._load_item(member) for member in self.indices[done : done + count]]
+            names = tuple(self.dataset.get_image_name(member) for member in self.indices[done : done + count])
             done += count
-            yield Batch(names, torch.stack([image for image, _ in rows]), torch.tensor([label for _, label in rows]))
-            if label and time.monotonic() - spoke > PLAIN_EVERY_SECONDS:
+            yield ImageBatch(
+                names, torch.stack([image for image, _ in rows]), torch.tensor([label for _, label in rows])
+            )
+            if progress_label and time.monotonic() - spoke > LOG_INTERVAL_SECONDS:
                 spoke = time.monotonic()
                 left = (spoke - began) / done * (len(self) - done)
-                say(f"{label}: {done}/{len(self)} images, {left:.0f} s left")
+                log_message(f"{progress_label}: {done}/{len(self)} images, {left:.0f} s left")
 
-    def _row(self, member: int) -> tuple[Tensor, int]:
-        row = self.items[member]
-        if int(row["item"]) != member:
-            raise IncompleteError(f"image {member} was asked for and image {int(row['item'])} was given")
+    def _load_item(self, index: int) -> tuple[Tensor, int]:
+        row = self.dataset[index]
+        if int(row["item"]) != index:
+            raise IncompleteError(f"image {index} was asked for and image {int(row['item'])} was given")
         return torch.as_tensor(row["images"]), int(row["labels"])
 
 
-def draw(items: TaskImages, count: int | None, least: int = 1) -> Sample:
-    """The first ``count`` images of a split in a fixed shuffled order (sets are often sorted by class).
+def sample_images(dataset: TaskImages, num_images: int | None, min_images: int = 1) -> ImageSubset:
+    """The first ``num_images`` images of a split in a fixed shuffled order (sets are often sorted by class).
 
     The order goes by the SHA-256 of each number, so it depends on no library's random numbers, and of two draws the
     smaller is the beginning of the larger.
 
     Args:
-        items: the split.
-        count: how many; ``None`` for 1,024, or all where there are fewer.
-        least: how many the analysis needs.
+        dataset: the split.
+        num_images: how many; ``None`` for 1,024, or all where there are fewer.
+        min_images: how many the analysis needs.
 
     Raises:
         UserError: more images than there are, or fewer than are needed.
     """
-    total = len(items)
-    wanted = min(DEFAULT_IMAGES, total) if count is None else count
+    total = len(dataset)
+    wanted = min(DEFAULT_NUM_IMAGES, total) if num_images is None else num_images
     if wanted > total:
         raise UserError(f"--images {wanted} are more than the split has ({total}); ask for {total} or fewer")
-    if wanted < least:
-        raise UserError(f"this analysis needs {least} images or more, not {wanted}; raise --images or choose more data")
-    return Sample(items, sorted(range(total), key=_order)[:wanted])
+    if wanted < min_images:
+        raise UserError(
+            f"this analysis needs {min_images} images or more, not {wanted}; raise --images or choose more data"
+        )
+    return ImageSubset(dataset, sorted(range(total), key=_hash_order)[:wanted])
 
 
-def even(count: int, most: int) -> list[int]:
-    """``count`` in as few parts as have ``most`` at most, which differ by one at most, the larger first.
+def split_evenly(count: int, max_size: int) -> list[int]:
+    """``count`` in as few parts as have ``max_size`` at most, which differ by one at most, the larger first.
 
-    >>> even(300, 128), even(128, 128)
+    >>> split_evenly(300, 128), split_evenly(128, 128)
     ([100, 100, 100], [128])
     """
-    parts = -(-count // most)
+    parts = -(-count // max_size)
     return [count // parts + (place < count % parts) for place in range(parts)]
 
 
@@ -126,5 +130,5 @@ def require_same_images(first: Sequence[str], second: Sequence[str]) -> None:
             )
 
 
-def _order(item: int) -> bytes:
-    return hashlib.sha256(f"bench-analysis-1:{item}".encode()).digest()
+def _hash_order(index: int) -> bytes:
+    return hashlib.sha256(f"bench-analysis-1:{index}".encode()).digest()

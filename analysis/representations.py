@@ -9,34 +9,34 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from analysis.cka import Grams, gram, stack
-from analysis.image_subset import Batch
+from analysis.cka import LayerGrams, compute_centered_gram, stack_grams
+from analysis.image_subset import ImageBatch
 from foundation.errors import BenchError, UserError
 
-At = Literal["papers", "norm1", "attn", "mlp", "blocks"]
+ReadPoint = Literal["papers", "norm1", "attn", "mlp", "blocks"]
 """Where a backbone is read: ``papers`` is the first norm's output in each block and the final normed output."""
 
-AT: tuple[At, ...] = get_args(At)
-_PARTS = ("norm1", "attn", "mlp")
+READ_POINTS: tuple[ReadPoint, ...] = get_args(ReadPoint)
+_BLOCK_PARTS = ("norm1", "attn", "mlp")
 
 
-class Block(NamedTuple):
+class TransformerBlock(NamedTuple):
     """A transformer block: its name in the model, and itself."""
 
     name: str
     module: nn.Module
 
 
-def blocks(model: nn.Module) -> list[Block]:
+def find_blocks(model: nn.Module) -> list[TransformerBlock]:
     """The transformer blocks of a timm model, plain or hierarchical, shallow to deep.
 
     Raises:
         UserError: it has none that are made of ``norm1``, ``attn`` and ``mlp``.
     """
     found = [
-        Block(name, module)
+        TransformerBlock(name, module)
         for name, module in model.named_modules()
-        if all(isinstance(getattr(module, part, None), nn.Module) for part in _PARTS)
+        if all(isinstance(getattr(module, part, None), nn.Module) for part in _BLOCK_PARTS)
     ]
     if not found:
         raise UserError(
@@ -46,23 +46,27 @@ def blocks(model: nn.Module) -> list[Block]:
     return found
 
 
-def read_layers(model: nn.Module, images: Tensor, at: At, see: Callable[[str, Tensor], None]) -> None:
-    """Run the model and hand each representation to ``see``: its name, and (n, tokens, C) without prefix tokens.
+def read_layers(
+    model: nn.Module, images: Tensor, read_point: ReadPoint, on_features: Callable[[str, Tensor], None]
+) -> None:
+    """Run the model and hand each representation to ``on_features``.
 
-    The model's output is not touched. Nothing is kept: what ``see`` does not keep is gone.
+    That is its name, and its values (n, tokens, C) without prefix tokens.
+
+    The model's output is not touched. Nothing is kept: what ``on_features`` does not keep is gone.
 
     Args:
         model: a timm model in eval mode.
         images: (n, 3, S, S) on the model's device.
-        at: which representations.
-        see: takes them, shallow to deep.
+        read_point: which representations.
+        on_features: takes them, shallow to deep.
 
     Raises:
         UserError: no transformer blocks.
         BenchError: a part that mixes images, as attention in windows does.
     """
     prefix = int(getattr(model, "num_prefix_tokens", 0) or 0)
-    part = "norm1" if at == "papers" else at
+    part = "norm1" if read_point == "papers" else read_point
 
     def hook(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def read(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
@@ -71,22 +75,22 @@ def read_layers(model: nn.Module, images: Tensor, at: At, see: Callable[[str, Te
                     f"{part} of {name} gives {len(output)} rows for {len(images)} images (windows?); "
                     "choose --at blocks or norm1"
                 )
-            see(name, output[:, prefix:] if output.ndim == 3 else output)
+            on_features(name, output[:, prefix:] if output.ndim == 3 else output)
 
         return read
 
     forward: Any = model.forward_features
     with ExitStack() as hooks, torch.inference_mode():
-        for place, block in enumerate(blocks(model)):
+        for place, block in enumerate(find_blocks(model)):
             module = block.module if part == "blocks" else getattr(block.module, part)
             hooks.callback(module.register_forward_hook(hook(f"{part} {place}")).remove)
         output: Tensor = forward(images)
-        if at == "papers":
-            name, final = _final(model, output)
-            see(name, final[:, prefix:] if final.ndim == 3 else final)
+        if read_point == "papers":
+            name, final = _final_tokens(model, output)
+            on_features(name, final[:, prefix:] if final.ndim == 3 else final)
 
 
-def _final(model: nn.Module, output: Tensor) -> tuple[str, Tensor]:
+def _final_tokens(model: nn.Module, output: Tensor) -> tuple[str, Tensor]:
     """The last tokens after a final norm; where that belongs to the head, the head's norm of each token."""
     if not isinstance(getattr(model, "norm", None), nn.Identity | None):
         return "final norm", output
@@ -96,7 +100,7 @@ def _final(model: nn.Module, output: Tensor) -> tuple[str, Tensor]:
     return "output", output
 
 
-def grams(model: nn.Module, batch: Batch, at: At, device: str) -> Grams:
+def compute_layer_grams(model: nn.Module, batch: ImageBatch, read_point: ReadPoint, device: str) -> LayerGrams:
     """The Gram matrix of every representation of a batch; features live no longer than their layer.
 
     Raises:
@@ -107,11 +111,11 @@ def grams(model: nn.Module, batch: Batch, at: At, device: str) -> Grams:
 
     def see(name: str, features: Tensor) -> None:
         try:
-            found.append((name, gram(features)))
+            found.append((name, compute_centered_gram(features)))
         except UserError:
             raise
         except BenchError as error:
             raise BenchError(f"{name}: {error}") from error
 
-    read_layers(model, batch.images.to(device), at, see)
-    return stack(batch.names, found)
+    read_layers(model, batch.images.to(device), read_point, see)
+    return stack_grams(batch.names, found)

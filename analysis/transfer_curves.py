@@ -6,42 +6,42 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from analysis.figures import Curve
+from analysis.figures import PlotCurve
 from foundation.errors import BenchError
-from results.records.record import Interval, Metric, Record
-from results.statistics.intervals import student_t
+from results.records.record import ConfidenceInterval, MetricValue, Record
+from results.statistics.intervals import student_t_interval
 
 
-class Point(NamedTuple):
+class TransferPoint(NamedTuple):
     """Runs that differ in their seed only: where they stand, their mean, its interval, and their ids.
 
     Attributes:
-        line: which curve.
+        curve: which curve.
         x: place on it.
         value: mean of the primary metric.
         interval: Student's t over seeds; of one run, or where the seed changes nothing, a run's own over its items;
             else ``None``.
-        seeds: how many runs.
-        runs: their ids.
+        num_seeds: how many runs.
+        run_ids: their ids.
     """
 
-    line: str
+    curve: str
     x: float
     value: float
-    interval: Interval | None
-    seeds: int
-    runs: tuple[str, ...]
+    interval: ConfidenceInterval | None
+    num_seeds: int
+    run_ids: tuple[str, ...]
 
-    def row(self) -> tuple[str, float, float, float | None, float | None, str | None, int, str]:
-        """As a line of a table, in the order of ``COLUMNS``."""
+    def to_row(self) -> tuple[str, float, float, float | None, float | None, str | None, int, str]:
+        """As a line of a table, in the order of ``POINT_COLUMNS``."""
         low, high, how = (self.interval.low, self.interval.high, self.interval.method) if self.interval else (None,) * 3
-        return self.line, self.x, self.value, low, high, how, self.seeds, " ".join(self.runs)
+        return self.curve, self.x, self.value, low, high, how, self.num_seeds, " ".join(self.run_ids)
 
 
-COLUMNS = ("line", "x", "value", "low", "high", "interval", "seeds", "runs")
+POINT_COLUMNS = ("line", "x", "value", "low", "high", "interval", "seeds", "runs")
 
 
-def primary(record: Record) -> Metric:
+def get_primary_metric(record: Record) -> MetricValue:
     """The primary metric of a complete run.
 
     Raises:
@@ -49,10 +49,10 @@ def primary(record: Record) -> Metric:
     """
     if record.result is None:
         raise BenchError(f"run {record.run_id} is {record.status}; a point needs complete runs")
-    return record.result.metrics[record.result.primary]
+    return record.result.metrics[record.result.primary_metric]
 
 
-def point(line: str, x: float, records: Sequence[Record]) -> Point:
+def average_runs(curve: str, x: float, records: Sequence[Record]) -> TransferPoint:
     """The point of some runs that differ in their seed only.
 
     Raises:
@@ -60,25 +60,25 @@ def point(line: str, x: float, records: Sequence[Record]) -> Point:
     """
     seeds = {record.seed for record in records}
     if len({record.comparability for record in records}) != 1 or len(seeds) < len(records):
-        raise BenchError(f"the runs of {line} at {x:g} differ in more than their seed; they are not averaged")
-    metrics = [primary(record) for record in records]
+        raise BenchError(f"the runs of {curve} at {x:g} differ in more than their seed; they are not averaged")
+    metrics = [get_primary_metric(record) for record in records]
     values = [metric.value for metric in metrics]
     # where the seed changes nothing (a probe of loaded weights on all data) n equal values are one measurement
-    interval = student_t(values, over="seeds") if len(set(values)) > 1 else metrics[0].interval
-    return Point(line, x, fmean(values), interval, len(values), tuple(record.run_id for record in records))
+    interval = student_t_interval(values, resampling_unit="seeds") if len(set(values)) > 1 else metrics[0].interval
+    return TransferPoint(curve, x, fmean(values), interval, len(values), tuple(record.run_id for record in records))
 
 
-def lines(points: Iterable[Point]) -> dict[str, Curve]:
+def group_into_curves(points: Iterable[TransferPoint]) -> dict[str, PlotCurve]:
     """Points as curves by name, each in the order of its places."""
-    named: dict[str, list[Point]] = {}
+    named: dict[str, list[TransferPoint]] = {}
     for each in points:
-        named.setdefault(each.line, []).append(each)
+        named.setdefault(each.curve, []).append(each)
     found = {}
     for name, members in named.items():
         members.sort(key=lambda member: member.x)
         ends = [(member.interval.low, member.interval.high) for member in members if member.interval]
         whole = len(ends) == len(members)
-        found[name] = Curve(
+        found[name] = PlotCurve(
             [member.x for member in members],
             [member.value for member in members],
             [low for low, _ in ends] if whole else None,
@@ -87,10 +87,10 @@ def lines(points: Iterable[Point]) -> dict[str, Curve]:
     return found
 
 
-def bars(points: Iterable[Point]) -> str:
+def describe_error_bars(points: Iterable[TransferPoint]) -> str:
     """What the bars of a figure are, for its title; empty where there are none."""
     kinds = {
-        f"{100 * each.interval.level:.0f} %, {each.interval.method} over {each.interval.over}"
+        f"{100 * each.interval.level:.0f} %, {each.interval.method} over {each.interval.resampling_unit}"
         for each in points
         if each.interval
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Weights:
+class PretrainedWeights:
     """Where pre-trained weights are, and what is known of them.
 
     Attributes:
@@ -53,25 +53,25 @@ class BackboneCard:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     prefix_tokens: int = 1
     heads: int | None = None
-    weights: Weights | None = None
+    weights: PretrainedWeights | None = None
     module: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
 
-    def identity(self) -> dict[str, Any]:
+    def identity_dict(self) -> dict[str, Any]:
         """What of the card can change a number (not the texts; weights count by their hash, elsewhere)."""
         texts = ("summary", "facts", "weights", "module", "heads")
         return {key: value for key, value in self.as_dict().items() if key not in texts}
 
     def as_dict(self) -> dict[str, Any]:
         """The card as plain data, as it stands in a record."""
-        plain: dict[str, Any] = _plain(asdict(self))
+        plain: dict[str, Any] = _to_json_types(asdict(self))
         return plain
 
 
-def _plain(value: Any) -> Any:
+def _to_json_types(value: Any) -> Any:
     """Tuples as lists and mappings as dicts, so that data equals itself after a trip through JSON."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _to_json_types(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_to_json_types(item) for item in value]
     return value

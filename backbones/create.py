@@ -9,21 +9,21 @@ import timm
 from torch import nn
 
 from backbones.card import BackboneCard
-from backbones.checkpoints.load_weights import LoadReport, load_file
+from backbones.checkpoints.load_weights import LoadReport, load_weight_file
 from backbones.checkpoints.read_checkpoint import WeightFile, read_weights
-from backbones.features import require_size
+from backbones.features import require_input_size
 from backbones.registry import get_card
-from backbones.weights import Start, locate_weights, require_meant
+from backbones.weights import InitialWeights, locate_weights, require_matching_sha256
 from foundation.errors import UserError
 
 
-class Created(NamedTuple):
+class CreatedBackbone(NamedTuple):
     """A backbone as made: the model, its start, and for loaded weights the file and the load report."""
 
     model: nn.Module
-    start: Start
-    file: WeightFile | None
-    report: LoadReport | None
+    initial_weights: InitialWeights
+    weight_file: WeightFile | None
+    load_report: LoadReport | None
 
 
 def create_backbone(
@@ -32,8 +32,8 @@ def create_backbone(
     img_size: int | tuple[int, int] | None = None,
     checkpoint: str | None = None,
     allow_partial: bool = False,
-    **arguments: Any,
-) -> Created:
+    **model_kwargs: Any,
+) -> CreatedBackbone:
     """Make a backbone of the registry (or any ``timm/<name>``) as a timm model.
 
     Args:
@@ -42,7 +42,7 @@ def create_backbone(
             that can (timm's ``dynamic_img_size``) also take other sizes at run time: see ``backbones.features``.
         checkpoint: a weight file, ``"random"``, or nothing: then the card's weights, else random ones.
         allow_partial: accept a checkpoint that fills only part of the trunk.
-        arguments: passed to timm's ``create_model`` over the card's (``num_classes``, ``drop_path_rate`` ...).
+        model_kwargs: passed to timm's ``create_model`` over the card's (``num_classes``, ``drop_path_rate`` ...).
 
     Raises:
         UnknownNameError: no such backbone.
@@ -57,34 +57,34 @@ def create_backbone(
     card = name if isinstance(name, BackboneCard) else get_card(name)
     start = locate_weights(card, checkpoint)
     size = card.input_size[1:] if img_size is None else (img_size, img_size) if isinstance(img_size, int) else img_size
-    model = _build(card, size, arguments)
+    model = _build_model(card, size, model_kwargs)
     if start.file is None:
-        return Created(model, start, None, None)
+        return CreatedBackbone(model, start, None, None)
     file = read_weights(start.file)
     if start.init == "card":
-        require_meant(card, file.path, file.sha256)
+        require_matching_sha256(card, file.path, file.sha256)
     heads = card.heads if start.init == "card" else None  # another file's weights may be of another count
-    report = load_file(model, file, allow_partial=allow_partial, card_heads=heads)
-    return Created(model, start, file, report)
+    report = load_weight_file(model, file, allow_partial=allow_partial, card_heads=heads)
+    return CreatedBackbone(model, start, file, report)
 
 
-def _build(card: BackboneCard, img_size: tuple[int, int], arguments: dict[str, Any]) -> nn.Module:
+def _build_model(card: BackboneCard, img_size: tuple[int, int], model_kwargs: dict[str, Any]) -> nn.Module:
     if card.module:
         importlib.import_module(card.module)
     height, width = img_size
     side = height if height == width else img_size
-    settings = {"dynamic_img_size": True, **card.arguments, **arguments, "img_size": side}
-    optional = {"img_size", "dynamic_img_size"} - {*card.arguments, *arguments}
+    settings = {"dynamic_img_size": True, **card.arguments, **model_kwargs, "img_size": side}
+    optional = {"img_size", "dynamic_img_size"} - {*card.arguments, *model_kwargs}
     try:
-        model = _create(card.architecture, settings, optional)
+        model = _create_timm_model(card.architecture, settings, optional)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"backbone {card.name} cannot be made at {height} x {width} px: {first}") from error
-    require_size(model, height, width)
+    require_input_size(model, height, width)
     return model
 
 
-def _create(architecture: str, settings: dict[str, Any], optional: set[str]) -> nn.Module:
+def _create_timm_model(architecture: str, settings: dict[str, Any], optional: set[str]) -> nn.Module:
     """timm's ``create_model``, without those optional settings that the architecture refuses by name."""
     while True:
         try:

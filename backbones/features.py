@@ -14,26 +14,26 @@ from torch import Tensor, nn
 
 from foundation.errors import UserError
 
-V = TypeVar("V")
-Pool = Literal["avg", "token"]
+ResultT = TypeVar("ResultT")
+PoolingType = Literal["avg", "token"]
 
 
-class Tokens(NamedTuple):
+class TokenFeatures(NamedTuple):
     """A backbone's last tokens, after its final norm.
 
     Attributes:
         prefix: class and register tokens, (N, P, C); P may be 0.
         patches: patch tokens, row by row, (N, height * width of the grid, C).
-        grid: rows and columns of the patch grid.
+        grid_size: rows and columns of the patch grid.
     """
 
     prefix: Tensor
     patches: Tensor
-    grid: tuple[int, int]
+    grid_size: tuple[int, int]
 
 
-def reductions(model: nn.Module) -> list[int]:
-    """Pixels a cell of each tap is wide: one number a block of a plain ViT, one a stage of a hierarchy.
+def get_reductions(model: nn.Module) -> list[int]:
+    """Pixels a cell of each feature map is wide: one number a block of a plain ViT, one a stage of a hierarchy.
 
     Raises:
         UserError: the model does not say (no ``feature_info``).
@@ -47,24 +47,24 @@ def reductions(model: nn.Module) -> list[int]:
     return [int(item["reduction"]) for item in (info if isinstance(info, list) else info.get_dicts())]
 
 
-def is_plain(model: nn.Module) -> bool:
-    """Whether every tap has one resolution, as in a plain ViT."""
-    return len(set(reductions(model))) == 1
+def is_plain_backbone(model: nn.Module) -> bool:
+    """Whether every feature map has one resolution, as in a plain ViT."""
+    return len(set(get_reductions(model))) == 1
 
 
-def default_taps(model: nn.Module) -> list[int]:
-    """The taps a dense head reads when none are named.
+def default_out_indices(model: nn.Module) -> list[int]:
+    """The depths a dense head reads when none are named.
 
     A plain ViT of 12 blocks: 3, 5, 7, 11 (as in the ADE20K configurations of BEiT and MAE); of another depth: the
     end of each quarter. A hierarchy: its last four stages.
     """
-    depth = len(reductions(model))
-    if not is_plain(model):
+    depth = len(get_reductions(model))
+    if not is_plain_backbone(model):
         return list(range(max(depth - 4, 0), depth))
     return [3, 5, 7, 11] if depth == 12 else sorted({-(-depth * quarter // 4) - 1 for quarter in (1, 2, 3, 4)})
 
 
-def size_multiple(model: nn.Module) -> tuple[int, int]:
+def get_size_divisor(model: nn.Module) -> tuple[int, int]:
     """Height and width must be multiples of these pixels: the patch, or 1 where the model pads by itself."""
     embed = getattr(model, "patch_embed", None)
     if not isinstance(embed, PatchEmbed) or embed.dynamic_img_pad:
@@ -73,13 +73,13 @@ def size_multiple(model: nn.Module) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def require_size(model: nn.Module, height: int, width: int) -> None:
+def require_input_size(model: nn.Module, height: int, width: int) -> None:
     """Refuse a size whose border timm would cut off in silence (``grid = size // patch``) or that is not the model's.
 
     Raises:
         UserError: not a multiple of the patch, or the model is made for another size.
     """
-    patch = size_multiple(model)
+    patch = get_size_divisor(model)
     kind = type(model).__name__
     if height < 1 or width < 1 or height % patch[0] or width % patch[1]:
         near = [max(round(size / step), 1) * step for size, step in zip((height, width), patch, strict=True)]
@@ -97,33 +97,35 @@ def require_size(model: nn.Module, height: int, width: int) -> None:
         )
 
 
-def pyramid(model: nn.Module, images: Tensor, taps: Sequence[int] | None = None) -> list[Tensor]:
+def extract_pyramid(model: nn.Module, images: Tensor, out_indices: Sequence[int] | None = None) -> list[Tensor]:
     """Feature maps at some depths, shallow to deep; none of them normalised.
 
     Args:
         model: a timm model.
         images: (N, channels, height, width), normalised; height and width may differ from each other.
-        taps: block (plain ViT) or stage numbers from 0, rising; ``default_taps`` when not given.
+        out_indices: block (plain ViT) or stage numbers from 0, rising; ``default_out_indices`` when not given.
 
     Returns:
-        One (N, C, height / reduction, width / reduction) a tap.
+        One (N, C, height / reduction, width / reduction) for each of ``out_indices``.
 
     Raises:
-        UserError: taps that are not there, or a size the model cannot take.
+        UserError: depths that are not there, or a size the model cannot take.
     """
-    depth = len(reductions(model))
-    wanted = default_taps(model) if taps is None else list(taps)
+    depth = len(get_reductions(model))
+    wanted = default_out_indices(model) if out_indices is None else list(out_indices)
     # timm gives block order and drops repeats, so an unsorted list would come back under the wrong names
-    if not wanted or any(not 0 <= tap < depth for tap in wanted) or wanted != sorted(set(wanted)):
-        raise UserError(f"taps {wanted} are not rising numbers from 0 to {depth - 1}, the depths this backbone has")
+    if not wanted or any(not 0 <= index < depth for index in wanted) or wanted != sorted(set(wanted)):
+        raise UserError(
+            f"out_indices {wanted} are not rising numbers from 0 to {depth - 1}, the depths this backbone has"
+        )
     call: Any = model.forward_intermediates
-    maps: list[Tensor] = _at_size(
+    maps: list[Tensor] = _call_at_size(
         model, images, lambda: list(call(images, indices=wanted, output_fmt="NCHW", intermediates_only=True))
     )
     return maps
 
 
-def tokens(model: nn.Module, images: Tensor) -> Tokens:
+def extract_tokens(model: nn.Module, images: Tensor) -> TokenFeatures:
     """The last tokens, for a tracker or an analysis.
 
     Of a plain ViT after the final norm; of a hierarchy the cells of its last stage, before the final norm (whose
@@ -136,10 +138,10 @@ def tokens(model: nn.Module, images: Tensor) -> Tokens:
     Raises:
         UserError: a size the model cannot take.
     """
-    reduction = reductions(model)[-1]
-    if is_plain(model):
+    reduction = get_reductions(model)[-1]
+    if is_plain_backbone(model):
         forward: Any = model.forward_features
-        values: Tensor = _at_size(model, images, lambda: forward(images))
+        values: Tensor = _call_at_size(model, images, lambda: forward(images))
         if values.ndim == 3:
             prefix = int(getattr(model, "num_prefix_tokens", 0))
             height, width = (-(-int(side) // reduction) for side in images.shape[-2:])
@@ -148,13 +150,13 @@ def tokens(model: nn.Module, images: Tensor) -> Tokens:
                     f"{type(model).__name__} gives {values.shape[1]} tokens where {prefix} prefix and "
                     f"{height} x {width} patch tokens were expected; its num_prefix_tokens or feature_info is wrong"
                 )
-            return Tokens(values[:, :prefix], values[:, prefix:], (height, width))
-    last = pyramid(model, images, [len(reductions(model)) - 1])[0]
+            return TokenFeatures(values[:, :prefix], values[:, prefix:], (height, width))
+    last = extract_pyramid(model, images, [len(get_reductions(model)) - 1])[0]
     patches = last.flatten(2).transpose(1, 2)
-    return Tokens(patches[:, :0], patches, (int(last.shape[2]), int(last.shape[3])))
+    return TokenFeatures(patches[:, :0], patches, (int(last.shape[2]), int(last.shape[3])))
 
 
-def pooled(model: nn.Module, images: Tensor, pool: Pool = "avg") -> Tensor:
+def extract_pooled(model: nn.Module, images: Tensor, pool: PoolingType = "avg") -> Tensor:
     """One vector an image, as a classifier on top sees it (``fc_norm`` applied where the model has one).
 
     Args:
@@ -173,20 +175,20 @@ def pooled(model: nn.Module, images: Tensor, pool: Pool = "avg") -> Tensor:
     classes = int(getattr(model, "num_prefix_tokens", 0) or 0) - int(getattr(model, "num_reg_tokens", 0) or 0)
     if pool == "token" and classes < 1:
         raise UserError(f"{type(model).__name__} has no class token; pool with avg")
-    if not is_plain(model):
+    if not is_plain_backbone(model):
         head: Any = model.forward_head
         forward: Any = model.forward_features
-        return _at_size(model, images, lambda: _tensor(head(forward(images), pre_logits=True)))
-    last = tokens(model, images)
+        return _call_at_size(model, images, lambda: _require_tensor(head(forward(images), pre_logits=True)))
+    last = extract_tokens(model, images)
     vector = last.prefix[:, 0] if pool == "token" else last.patches.mean(1)
     norm: Any = getattr(model, "fc_norm", None)
-    return vector if norm is None else _tensor(norm(vector))
+    return vector if norm is None else _require_tensor(norm(vector))
 
 
-def pooled_depths(model: nn.Module, images: Tensor) -> list[Tensor]:
+def extract_pooled_layers(model: nn.Module, images: Tensor) -> list[Tensor]:
     """The mean of the patch tokens (cells) after each block of a plain ViT, or each stage of a hierarchy.
 
-    A plain ViT's final norm is applied at every depth, so that the last is ``pooled`` without ``fc_norm``; stages have
+    A plain ViT's final norm is applied at every depth, so that the last is ``extract_pooled`` without ``fc_norm``; stages have
     widths of their own and are taken as they are.
 
     Args:
@@ -200,23 +202,23 @@ def pooled_depths(model: nn.Module, images: Tensor) -> list[Tensor]:
         UserError: a size the model cannot take.
     """
     call: Any = model.forward_intermediates
-    depths = list(range(len(reductions(model))))
-    normed = {"norm": True} if is_plain(model) else {}
-    maps: list[Tensor] = _at_size(
+    depths = list(range(len(get_reductions(model))))
+    normed = {"norm": True} if is_plain_backbone(model) else {}
+    maps: list[Tensor] = _call_at_size(
         model, images, lambda: list(call(images, indices=depths, output_fmt="NCHW", intermediates_only=True, **normed))
     )
     return [cells.mean((2, 3)) for cells in maps]
 
 
-def _tensor(value: Any) -> Tensor:
+def _require_tensor(value: Any) -> Tensor:
     assert isinstance(value, Tensor)
     return value
 
 
-def _at_size(model: nn.Module, images: Tensor, call: Callable[[], V]) -> V:
+def _call_at_size(model: nn.Module, images: Tensor, call: Callable[[], ResultT]) -> ResultT:
     """Call the model; where it stumbles over images it cannot take, say so in a sentence."""
     height, width = (int(side) for side in images.shape[-2:])
-    require_size(model, height, width)
+    require_input_size(model, height, width)
     try:
         return call()
     except torch.OutOfMemoryError:

@@ -9,52 +9,54 @@ import torch
 
 from backbones.card import BackboneCard
 from backbones.create import create_backbone
-from backbones.flop_counter import count
-from backbones.profile import Repeats, describe_machine, time_passes
-from backbones.weights import RANDOM
+from backbones.flop_counter import compute_complexity
+from backbones.profile import TimingConfig, describe_machine, time_passes
+from backbones.weights import RANDOM_INIT
 
-SECONDS = 1.0
-"""Timed seconds of each of the two measurements; a pass that takes longer is still timed ``LEAST`` times."""
+TIMED_SECONDS = 1.0
+"""Timed seconds of each of the two measurements; a pass that takes longer is still timed ``MIN_PASSES`` times."""
 
-LEAST = 3
-MOST = 50
-LARGEST_BATCH = 16
+MIN_PASSES = 3
+MAX_PASSES = 50
+MAX_BATCH_SIZE = 16
 
 
-def measure(card: BackboneCard, arguments: Mapping[str, Any], device: str, *, timed: bool) -> dict[str, Any]:
+def measure_efficiency(
+    card: BackboneCard, model_kwargs: Mapping[str, Any], device: str, *, with_timing: bool
+) -> dict[str, Any]:
     """Count a backbone as a run made it, and time it, in fp32 and with random weights (they change no cost).
 
     Args:
         card: the backbone's card.
-        arguments: what the run created it with; ``img_size`` in pixels, else the card's own.
+        model_kwargs: what the run created it with; ``img_size`` in pixels, else the card's own.
         device: ``cpu`` or ``cuda``.
-        timed: whether to take times too: about two seconds for a light backbone; ``LEAST`` passes, and one before
-            them, for a slow one.
+        with_timing: whether to take times too: about two seconds for a light backbone; ``MIN_PASSES`` passes, and one
+            before them, for a slow one.
 
     Returns:
         The fields of a record's ``cost.efficiency``. The throughput is taken at the largest batch, a power of two up
-        to ``LARGEST_BATCH``, of which three passes fit into ``SECONDS``.
+        to ``MAX_BATCH_SIZE``, of which three passes fit into ``TIMED_SECONDS``.
     """
     channels, *own = card.input_size
-    asked = arguments.get("img_size", own)
+    asked = model_kwargs.get("img_size", own)
     size = [asked, asked] if isinstance(asked, int) else list(asked)
     state = torch.get_rng_state()  # whoever draws after this draws what they would have drawn
     try:
-        model = create_backbone(card, checkpoint=RANDOM, **arguments).model
+        model = create_backbone(card, checkpoint=RANDOM_INIT, **model_kwargs).model
     finally:
         torch.set_rng_state(state)
     image = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(0))
-    found: dict[str, Any] = {"img_size": size, **count(model, [image]).as_dict()}
-    return {**found, **_times(model, image, device)} if timed else found
+    found: dict[str, Any] = {"img_size": size, **compute_complexity(model, [image]).as_dict()}
+    return {**found, **_time_model(model, image, device)} if with_timing else found
 
 
-def _times(model: torch.nn.Module, image: torch.Tensor, device: str) -> dict[str, Any]:
+def _time_model(model: torch.nn.Module, image: torch.Tensor, device: str) -> dict[str, Any]:
     model = model.to(device, torch.float32).eval()
     one = image.to(device)
-    repeats = Repeats(warmup=1, least=LEAST, most=MOST, seconds=SECONDS)
+    repeats = TimingConfig(warmup=1, min_passes=MIN_PASSES, max_passes=MAX_PASSES, time_budget=TIMED_SECONDS)
     latency = time_passes(lambda: model(one), device, repeats)
     batch = 1
-    while batch < LARGEST_BATCH and 2 * batch * latency.median * LEAST <= 1000 * SECONDS:
+    while batch < MAX_BATCH_SIZE and 2 * batch * latency.median * MIN_PASSES <= 1000 * TIMED_SECONDS:
         batch *= 2
     many = one.expand(batch, *one.shape[1:]).contiguous()
     # a backbone too slow for a batch of two within the time has been timed already

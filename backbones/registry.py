@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from backbones import user_cards
-from backbones.card import BackboneCard, Weights
+from backbones.card import BackboneCard, PretrainedWeights
 from foundation.errors import UnknownNameError
 from foundation.registry import Registry
 from foundation.suggest import did_you_mean
 
-TIMM = "timm/"
+TIMM_PREFIX = "timm/"
 
 
 def _to_card(name: str, value: object) -> BackboneCard:
@@ -16,12 +16,12 @@ def _to_card(name: str, value: object) -> BackboneCard:
     if isinstance(value, BackboneCard):
         return value
     if callable(value):
-        return _timm_card(name, getattr(value, "__name__", ""), module=value.__module__)
+        return _card_from_timm(name, getattr(value, "__name__", ""), module=value.__module__)
     raise TypeError(f"a backbone is a BackboneCard or a timm-registered factory, not {type(value).__name__}")
 
 
 BACKBONES: Registry[BackboneCard] = Registry("backbone", "bench.backbones", _to_card)
-_CARDS = {
+_CARD_NAMES_BY_MODULE = {
     "small_images": "vit_nano vit_pico vit_micro vit_cifar mae_vit_cifar",
     "scratch": "vit_tiny vit_small vit_base vit_tiny_rpe vit_small_rpe hiera_lite swin_lite",
     "supervised": "deit_tiny deit_tiny_12h mae_d2_tiny_ft_rpe",
@@ -29,11 +29,11 @@ _CARDS = {
     "distilled": "mae_distill_tiny mae_distill_small mae_d2_tiny",
     "hierarchical": "mae_hiera mae_distill_hiera simmim_swin simmim_d2_swin",
 }
-for _module, _names in _CARDS.items():
+for _module, _names in _CARD_NAMES_BY_MODULE.items():
     for _name in _names.split():
-        BACKBONES.add(_name, f"backbones.cards.{_module}:{_name.upper()}")
-for _name in user_cards.names():
-    BACKBONES.add(_name, f"backbones.user_cards:{_name}", origin=f"you ({user_cards.card_path(_name)})")
+        BACKBONES.register(_name, f"backbones.cards.{_module}:{_name.upper()}")
+for _name in user_cards.list_user_cards():
+    BACKBONES.register(_name, f"backbones.user_cards:{_name}", origin=f"you ({user_cards.get_card_path(_name)})")
 
 
 def get_card(name: str) -> BackboneCard:
@@ -43,35 +43,35 @@ def get_card(name: str) -> BackboneCard:
         UnknownNameError: with the nearest names.
         BrokenPluginError: the plug-in's own error.
     """
-    if not name.startswith(TIMM):
+    if not name.startswith(TIMM_PREFIX):
         return BACKBONES.get(name)
     import timm
 
-    model = name.removeprefix(TIMM)
+    model = name.removeprefix(TIMM_PREFIX)
     if not timm.is_model(model):
         close = did_you_mean(model.split(".")[0], timm.list_models(), hint="see timm.list_models()")
         raise UnknownNameError(f"timm has no model {model!r}{close}")
-    return _timm_card(name, model)
+    return _card_from_timm(name, model)
 
 
-def _timm_card(name: str, model: str, module: str = "") -> BackboneCard:
+def _card_from_timm(name: str, model_name: str, module: str = "") -> BackboneCard:
     """A card from what timm knows of a model; weights are named where timm knows a hub repository."""
     import timm
 
-    if not timm.is_model(model):
-        raise TypeError(f"{model!r} is not registered with timm; decorate the factory with register_model")
-    config = timm.get_pretrained_cfg(model, allow_unregistered=True)
+    if not timm.is_model(model_name):
+        raise TypeError(f"{model_name!r} is not registered with timm; decorate the factory with register_model")
+    config = timm.get_pretrained_cfg(model_name, allow_unregistered=True)
     if config is None:
-        return BackboneCard(name, model, f"timm model {model}", module=module)
+        return BackboneCard(name, model_name, f"timm model {model_name}", module=module)
     weights = None
     if config.hf_hub_id:
         source = f"timm, {config.hf_hub_id}"
         licence = config.license or "not stated"
-        weights = Weights(f"hf-hub:{config.hf_hub_id}", config.tag or "timm's", source, licence)
+        weights = PretrainedWeights(f"hf-hub:{config.hf_hub_id}", config.tag or "timm's", source, licence)
     return BackboneCard(
         name=name,
-        architecture=model,
-        summary=f"timm model {model}",
+        architecture=model_name,
+        summary=f"timm model {model_name}",
         input_size=tuple(config.input_size),
         mean=tuple(config.mean),
         std=tuple(config.std),

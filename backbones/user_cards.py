@@ -9,38 +9,38 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from backbones.card import BackboneCard, Weights
-from foundation.environment import cards_dir
+from backbones.card import BackboneCard, PretrainedWeights
+from foundation.environment import get_cards_dir
 from foundation.errors import UserError
 from foundation.files import write_atomic
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_TUPLES = ("input_size", "mean", "std")
+CARD_NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_TUPLE_FIELDS = ("input_size", "mean", "std")
 
 
-def names() -> Iterator[str]:
+def list_user_cards() -> Iterator[str]:
     """Names of the cards that are there."""
-    folder = cards_dir()
+    folder = get_cards_dir()
     if folder.is_dir():
         for path in sorted(folder.glob("*.json")):
-            if NAME.fullmatch(path.stem):
+            if CARD_NAME_PATTERN.fullmatch(path.stem):
                 yield path.stem
 
 
-def card_path(name: str) -> Path:
+def get_card_path(name: str) -> Path:
     """Where a card of that name belongs.
 
     Raises:
         UserError: no name for a card.
     """
-    if not NAME.fullmatch(name):
+    if not CARD_NAME_PATTERN.fullmatch(name):
         raise UserError(f"{name!r} is no name for a backbone; use small letters, digits and _, a letter first")
-    return cards_dir() / f"{name}.json"
+    return get_cards_dir() / f"{name}.json"
 
 
 def write_card(card: BackboneCard) -> Path:
     """Keep a card; one of that name is replaced."""
-    path = card_path(card.name)
+    path = get_card_path(card.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps(card.as_dict(), indent=2, ensure_ascii=False) + "\n")
     return path
@@ -52,18 +52,18 @@ def read_card(name: str) -> BackboneCard:
     Raises:
         ValueError: the file is no card; the registry then lists it as broken.
     """
-    path = card_path(name)
+    path = get_card_path(name)
     content = json.loads(path.read_text(encoding="utf-8"))
     known = {each.name for each in fields(BackboneCard)}
     if not isinstance(content, dict) or set(content) - known or content.get("name") != name:
         raise ValueError(f"{path} is no card of {name}; remove it, or add the backbone again")
     weights = content.pop("weights", None)
-    values: dict[str, Any] = {key: tuple(value) if key in _TUPLES else value for key, value in content.items()}
-    return replace(BackboneCard(**values), weights=Weights(**weights) if weights else None)
+    values: dict[str, Any] = {key: tuple(value) if key in _TUPLE_FIELDS else value for key, value in content.items()}
+    return replace(BackboneCard(**values), weights=PretrainedWeights(**weights) if weights else None)
 
 
 def __getattr__(name: str) -> BackboneCard:
     """A card by its name, as the registry asks for it."""
-    if not NAME.fullmatch(name) or not card_path(name).is_file():
+    if not CARD_NAME_PATTERN.fullmatch(name) or not get_card_path(name).is_file():
         raise AttributeError(name)
     return read_card(name)

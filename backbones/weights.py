@@ -9,20 +9,20 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from backbones.card import BackboneCard
-from foundation.environment import weights_dir
+from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError
 
-RANDOM = "random"
+RANDOM_INIT = "random"
 """What ``--checkpoint`` says when random initialisation is meant although the card has weights."""
 
-EXPORT = "encoder.pth"
+ENCODER_FILENAME = "encoder.pth"
 """The encoder in a pre-training run's folder; it is there when the run is complete."""
 
-ENDINGS = (".pth.tar", ".pth", ".pt", ".safetensors", ".bin")
+WEIGHT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors", ".bin")
 """Endings that a weight file in ``$BENCH_WEIGHTS`` may have when it is called by its card's name."""
 
 
-class Start(NamedTuple):
+class InitialWeights(NamedTuple):
     """What a run starts from: how it is initialised, and the file (``None`` for random)."""
 
     init: Literal["random", "card", "checkpoint"]
@@ -30,7 +30,7 @@ class Start(NamedTuple):
     uri: str | None
 
 
-def locate_weights(card: BackboneCard, checkpoint: str | None) -> Start:
+def locate_weights(card: BackboneCard, checkpoint: str | None) -> InitialWeights:
     """Where a run's start weights are.
 
     Args:
@@ -41,20 +41,24 @@ def locate_weights(card: BackboneCard, checkpoint: str | None) -> Start:
     Raises:
         CheckpointError: the file is missing, or the card's weights cannot be had; never random instead.
     """
-    if checkpoint == RANDOM:
-        return Start("random", None, None)
+    if checkpoint == RANDOM_INIT:
+        return InitialWeights("random", None, None)
     if checkpoint is not None:
-        path = require_file(Path(checkpoint).expanduser())
-        return Start("checkpoint", path, str(path))
+        path = require_weight_file(Path(checkpoint).expanduser())
+        return InitialWeights("checkpoint", path, str(path))
     if card.weights is None:
-        return Start("random", None, None)
+        return InitialWeights("random", None, None)
     uri = card.weights.uri
     scheme, _, rest = uri.partition(":")
-    path = _from_hub(card.name, rest) if scheme == "hf-hub" else _from_folder(card.name, rest, card.weights.source)
-    return Start("card", path, uri)
+    path = (
+        _fetch_from_hub(card.name, rest)
+        if scheme == "hf-hub"
+        else _find_in_weights_dir(card.name, rest, card.weights.source)
+    )
+    return InitialWeights("card", path, uri)
 
 
-def require_file(path: Path) -> Path:
+def require_weight_file(path: Path) -> Path:
     """The path, if a file is there.
 
     A run never goes on without the weights it was told to start from: see ``mae-lite``, where a wrong path
@@ -64,15 +68,15 @@ def require_file(path: Path) -> Path:
         CheckpointError: nothing there, a folder, a device or pipe, or a place that may not be looked into.
     """
     try:
-        if (path / EXPORT).is_file():
-            return path / EXPORT
+        if (path / ENCODER_FILENAME).is_file():
+            return path / ENCODER_FILENAME
         folder, file, there = path.is_dir(), path.is_file(), path.exists()
     except (OSError, RuntimeError) as error:  # no right to the folder, a name too long, a loop of links
         raise CheckpointError(f"the checkpoint {path} cannot be looked at ({error}); mend the path") from error
     if folder:
         raise CheckpointError(
             f"the checkpoint {path} is a folder; name the weight file in it (of a pre-training run the folder does, "
-            f"once it is complete and has its {EXPORT})"
+            f"once it is complete and has its {ENCODER_FILENAME})"
         )
     if there and not file:
         raise CheckpointError(f"{path} is no file but a device or pipe; name a weight file")
@@ -84,7 +88,7 @@ def require_file(path: Path) -> Path:
     return path
 
 
-def require_meant(card: BackboneCard, path: Path, sha256: str) -> None:
+def require_matching_sha256(card: BackboneCard, path: Path, sha256: str) -> None:
     """Pass the file that a card means, where the card knows its hash.
 
     Raises:
@@ -98,24 +102,24 @@ def require_meant(card: BackboneCard, path: Path, sha256: str) -> None:
         )
 
 
-def _from_hub(name: str, repository: str) -> Path:
+def _fetch_from_hub(name: str, repo_id: str) -> Path:
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     file = "model.safetensors"
-    if isinstance(cached := try_to_load_from_cache(repository, file), str):
+    if isinstance(cached := try_to_load_from_cache(repo_id, file), str):
         return Path(cached)
     try:
-        _require_hub()
-        return Path(hf_hub_download(repository, file))
+        _require_hub_connection()
+        return Path(hf_hub_download(repo_id, file))
     except Exception as error:
         raise CheckpointError(
-            f"cannot fetch the weights of {name} from the hub repository {repository} ({type(error).__name__}: "
+            f"cannot fetch the weights of {name} from the hub repository {repo_id} ({type(error).__name__}: "
             f"{str(error).splitlines()[0][:120] if str(error) else 'no message'}); with no network, give the file "
             "with --checkpoint FILE, or ask for random weights with --checkpoint random"
         ) from error
 
 
-def _require_hub() -> None:
+def _require_hub_connection() -> None:
     """Find out in seconds that there is no network; the hub's own client tries for half a minute.
 
     Raises:
@@ -128,14 +132,16 @@ def _require_hub() -> None:
             pass
 
 
-def _from_folder(name: str, file: str, source: str) -> Path:
+def _find_in_weights_dir(name: str, filename: str, source: str) -> Path:
     """The file under the name its authors gave it, or under the card's name with any ending of a weight file."""
-    folder = weights_dir()
-    found = [path for path in (folder / file, *(folder / f"{name}{end}" for end in ENDINGS)) if path.is_file()]
+    folder = get_weights_dir()
+    found = [
+        path for path in (folder / filename, *(folder / f"{name}{end}" for end in WEIGHT_SUFFIXES)) if path.is_file()
+    ]
     found = list(dict.fromkeys(found))  # a file may bear the card's name to begin with
     if not found:
         raise CheckpointError(
-            f"the weights of {name} are fetched by hand ({source}): put {file} into {folder}, "
+            f"the weights of {name} are fetched by hand ({source}): put {filename} into {folder}, "
             "or give it with --checkpoint FILE"
         )
     if len(found) > 1:

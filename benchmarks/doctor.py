@@ -10,57 +10,74 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from foundation.environment import cache_dir, weights_dir
+from foundation.environment import get_cache_dir, get_weights_dir
 from foundation.errors import UserError
-from foundation.files import require_writable
+from foundation.files import ensure_writable_dir
 
-State = Literal["ok", "note", "bad"]
+FindingState = Literal["ok", "note", "bad"]
 
 # fork -> the originals that install under the same import names
-FORKS = {
+FORKED_PACKAGES = {
     "onedl-mmengine": ("mmengine", "mmengine-lite"),
     "onedl-mmcv": ("mmcv", "mmcv-lite", "mmcv-full"),
     "onedl-mmsegmentation": ("mmsegmentation",),
 }
-REQUIRED = ("torch", "torchvision", "timm", *FORKS, "got10k", "six", "opencv-python", "numpy", "scipy")
-EXTRAS = {
+REQUIRED_PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    *FORKED_PACKAGES,
+    "got10k",
+    "six",
+    "opencv-python",
+    "numpy",
+    "scipy",
+)
+EXTRA_PACKAGES = {
     "deploy": ("onnx", "onnxruntime", "openvino"),
     "ray": ("ray",),
 }
-TRACKERS = ("tensorboard", "wandb", "mlflow")
-LOW_DISK_GIB = 5
+LOGGERS = ("tensorboard", "wandb", "mlflow")
+MIN_FREE_DISK_GIB = 5
 
 
 class Finding(NamedTuple):
     """One thing looked at: what, how it is, and for anything but ``ok`` the mend."""
 
-    what: str
-    state: State
-    found: str
-    mend: str = ""
+    name: str
+    state: FindingState
+    detail: str
+    fix: str = ""
 
 
-def examine(data_root: Path, out: Path, device: str = "auto") -> list[Finding]:
+def diagnose_environment(data_root: Path, out: Path, device: str = "auto") -> list[Finding]:
     """Look at everything that bench needs; nothing is changed but a probe file in ``out``."""
-    findings = [_python(), *_packages(), *_forks(), *_torch(device), *_extras(), *_folders(data_root, out)]
-    return [*findings, *_plugins()]
+    findings = [
+        _check_python(),
+        *_check_packages(),
+        *_check_forks(),
+        *_check_torch(device),
+        *_check_extras(),
+        *_check_folders(data_root, out),
+    ]
+    return [*findings, *_check_plugins()]
 
 
-def _version(package: str) -> str | None:
+def _find_version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
         return None
 
 
-def _python() -> Finding:
-    state: State = "ok" if sys.version_info >= (3, 10) else "bad"
+def _check_python() -> Finding:
+    state: FindingState = "ok" if sys.version_info >= (3, 10) else "bad"
     return Finding("python", state, platform.python_version(), "" if state == "ok" else "use Python 3.10 or newer")
 
 
-def _packages() -> Iterator[Finding]:
-    for package in REQUIRED:
-        found = _version(package)
+def _check_packages() -> Iterator[Finding]:
+    for package in REQUIRED_PACKAGES:
+        found = _find_version(package)
         if found is None:
             yield Finding(package, "bad", "missing", f"pip install {package}")
         elif package == "torch" and found.split("+")[0] == "2.13.0":
@@ -74,10 +91,10 @@ def _packages() -> Iterator[Finding]:
             yield Finding(package, "ok", found)
 
 
-def _forks() -> Iterator[Finding]:
-    for fork, originals in FORKS.items():
+def _check_forks() -> Iterator[Finding]:
+    for fork, originals in FORKED_PACKAGES.items():
         for original in originals:
-            if (found := _version(original)) and _version(fork):
+            if (found := _find_version(original)) and _find_version(fork):
                 yield Finding(
                     f"{original} beside {fork}",
                     "bad",
@@ -86,7 +103,7 @@ def _forks() -> Iterator[Finding]:
                 )
 
 
-def _torch(device: str) -> Iterator[Finding]:
+def _check_torch(device: str) -> Iterator[Finding]:
     try:
         import torch
         import torchvision
@@ -106,44 +123,46 @@ def _torch(device: str) -> Iterator[Finding]:
         yield Finding("device", "note", "cpu only", "full-length segmentation and tracking runs want a GPU")
 
 
-def _extras() -> Iterator[Finding]:
-    for extra, packages in EXTRAS.items():
-        missing = [package for package in packages if _version(package) is None]
+def _check_extras() -> Iterator[Finding]:
+    for extra, packages in EXTRA_PACKAGES.items():
+        missing = [package for package in packages if _find_version(package) is None]
         if missing:
             mend = f"if you need it: pip install 'litevit-bench[{extra}]'"
             yield Finding(f"extra {extra}", "note", f"{', '.join(missing)} not installed", mend)
         else:
-            yield Finding(f"extra {extra}", "ok", ", ".join(f"{p} {_version(p)}" for p in packages))
-    for tracker in TRACKERS:
-        found = _version(tracker)
-        mend = "" if found else f"if you want it: pip install {tracker}"
-        yield Finding(f"tracker {tracker}", "ok" if found else "note", found or "not installed", mend)
+            yield Finding(f"extra {extra}", "ok", ", ".join(f"{p} {_find_version(p)}" for p in packages))
+    for logger in LOGGERS:
+        found = _find_version(logger)
+        mend = "" if found else f"if you want it: pip install {logger}"
+        yield Finding(f"logger {logger}", "ok" if found else "note", found or "not installed", mend)
 
 
-def _folders(data_root: Path, out: Path) -> Iterator[Finding]:
+def _check_folders(data_root: Path, out: Path) -> Iterator[Finding]:
     if data_root.is_dir():
         sets = sorted(path.name for path in data_root.iterdir() if path.is_dir())
         yield Finding("data root", "ok", f"{data_root}: {', '.join(sets) or 'empty'}")
     else:
         mend = "name it with --data-root or $BENCH_DATA; tasks on embedded data need none"
         yield Finding("data root", "note", f"{data_root} does not exist", mend)
-    yield Finding("weights folder", "ok", f"{weights_dir()}{'' if weights_dir().is_dir() else ' (not there yet)'}")
-    yield Finding("cache folder", "ok", f"{cache_dir()}{'' if cache_dir().is_dir() else ' (not there yet)'}")
+    yield Finding(
+        "weights folder", "ok", f"{get_weights_dir()}{'' if get_weights_dir().is_dir() else ' (not there yet)'}"
+    )
+    yield Finding("cache folder", "ok", f"{get_cache_dir()}{'' if get_cache_dir().is_dir() else ' (not there yet)'}")
     try:
-        require_writable(out)
+        ensure_writable_dir(out)
     except UserError as error:
         yield Finding("output folder", "bad", str(error), "name another one with --out")
         return
     free = shutil.disk_usage(out).free / 2**30
-    low = free < LOW_DISK_GIB
+    low = free < MIN_FREE_DISK_GIB
     mend = "runs keep checkpoints; free some space or choose --out elsewhere" if low else ""
     yield Finding("output folder", "note" if low else "ok", f"{out}, {free:.0f} GiB free", mend)
 
 
-def _plugins() -> Iterator[Finding]:
+def _check_plugins() -> Iterator[Finding]:
     from backbones.registry import BACKBONES
     from benchmarks.task_registry import TASKS
 
-    for entry in (*BACKBONES.entries(), *TASKS.entries()):
+    for entry in (*BACKBONES.list_entries(), *TASKS.list_entries()):
         if entry.error is not None:
             yield Finding(f"plug-in {entry.name}", "bad", entry.error, f"mend or uninstall {entry.origin}")

@@ -8,8 +8,8 @@ from typing import Any
 
 from backbones.registry import BACKBONES, get_card
 from benchmarks.task_registry import TASKS
-from foundation.registry import Entry, Registry
-from pretraining.method_registry import METHODS
+from foundation.registry import Registry, RegistryEntry
+from pretraining.method_registry import METHOD_CARDS
 
 Rows = list[dict[str, Any]]
 
@@ -26,7 +26,7 @@ def list_tasks() -> Rows:
             "summary": task.summary,
         }
 
-    return _rows(TASKS, facts)
+    return _list_registry(TASKS, facts)
 
 
 def list_backbones() -> Rows:
@@ -41,7 +41,7 @@ def list_backbones() -> Rows:
             "summary": card.summary,
         }
 
-    return _rows(BACKBONES, facts)
+    return _list_registry(BACKBONES, facts)
 
 
 def list_protocols() -> Rows:
@@ -54,22 +54,22 @@ def list_protocols() -> Rows:
     ]
 
 
-def list_pretraining() -> Rows:
+def list_pretraining_methods() -> Rows:
     """One row a method of pre-training."""
     return [
-        {"name": card.name, "teacher": card.teacher, "summary": card.summary, "error": None}
-        for card in METHODS.values()
+        {"name": card.name, "teacher": card.needs_teacher, "summary": card.summary, "error": None}
+        for card in METHOD_CARDS.values()
     ]
 
 
 def list_runs(roots: Sequence[Path]) -> Rows:
     """One row a run folder; a corrupt record carries its error."""
-    from results.records.store import scan
+    from results.records.store import scan_runs
 
-    found = scan(roots)
+    found = scan_runs(roots)
     rows: Rows = []
     for folder, record in found.records:
-        value = record.result.metrics[record.result.primary].value if record.result else None
+        value = record.result.metrics[record.result.primary_metric].value if record.result else None
         rows.append(
             {
                 "run_id": record.run_id,
@@ -79,18 +79,18 @@ def list_runs(roots: Sequence[Path]) -> Rows:
                 "backbone": record.backbone.name,
                 "seed": record.seed,
                 "status": record.status,
-                "primary": record.result.primary if record.result else None,
+                "primary": record.result.primary_metric if record.result else None,
                 "value": value,
                 "folder": str(folder),
                 "error": None,
             }
         )
-    return rows + [{"error": fault} for fault in found.faults]
+    return rows + [{"error": fault} for fault in found.errors]
 
 
-def _rows(registry: Registry[Any], facts: Callable[[str], dict[str, Any]]) -> Rows:
-    def row(entry: Entry) -> dict[str, Any]:
-        details = facts(entry.name) if entry.error is None else {}
+def _list_registry(registry: Registry[Any], describe_entry: Callable[[str], dict[str, Any]]) -> Rows:
+    def row(entry: RegistryEntry) -> dict[str, Any]:
+        details = describe_entry(entry.name) if entry.error is None else {}
         return {"name": entry.name, **details, "origin": entry.origin, "error": entry.error}
 
-    return [row(entry) for entry in registry.entries()]
+    return [row(entry) for entry in registry.list_entries()]

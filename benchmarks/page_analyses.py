@@ -5,34 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from analysis.store import Kept, scan_analyses
-from results.leaderboard.page.pictures import Look, pictures_in
+from analysis.store import StoredAnalysis, scan_analyses
+from results.leaderboard.page.pictures import AnalysisPanel, encode_pictures
 
-FIGURE_BYTES = 2_500_000
+MAX_FIGURE_BYTES = 2_500_000
 """What a page takes in at most of all analyses together, in their order; the rest stays beside their records."""
 
 
-def looks(roots: Iterable[Path]) -> tuple[list[Look], list[str]]:
+def collect_page_analyses(roots: Iterable[Path]) -> tuple[list[AnalysisPanel], list[str]]:
     """The analyses below some stores, and the faults of those that cannot be read."""
     scanned = scan_analyses(roots)
-    budget, shown = FIGURE_BYTES, []
-    for kept in scanned.kept:
-        figures = pictures_in(kept.folder, budget)
+    budget, shown = MAX_FIGURE_BYTES, []
+    for kept in scanned.analyses:
+        figures = encode_pictures(kept.folder, budget)
         budget -= sum(len(address) * 3 // 4 for _, address in figures)
-        shown.append(Look(_title(kept), _note(kept, len(figures)), figures))
+        shown.append(AnalysisPanel(_format_title(kept), _format_note(kept, len(figures)), figures))
     return shown, scanned.faults
 
 
-def _title(kept: Kept) -> str:
+def _format_title(kept: StoredAnalysis) -> str:
     names = " and ".join(f"{each.name} ({each.init})" for each in kept.analysis.backbones)
     data = kept.analysis.data
-    return f"{kept.analysis.what}: {names}" + (f" on {data.images} images of {data.task} {data.split}" if data else "")
+    return f"{kept.analysis.kind}: {names}" + (f" on {data.images} images of {data.task} {data.split}" if data else "")
 
 
-def _note(kept: Kept, figures: int) -> str:
+def _format_note(kept: StoredAnalysis, figures: int) -> str:
     data, where = kept.analysis.data, kept.analysis.where
     parts = [f"{kept.folder}, {where.device}, {(where.finished or where.started)[:16].replace('T', ' ')} UTC"]
-    if data and data.seen.departures:
+    if data and data.dataset.deviations:
         parts.append("not the official data")
     whole = sum(name.endswith(".png") for name in kept.analysis.files)
     if figures < whole:

@@ -6,7 +6,7 @@ from engine.task import Task
 from foundation.registry import Registry
 
 
-def _to_task(name: str, value: object) -> Task:
+def _convert_plugin(name: str, value: object) -> Task:
     """A plug-in gives a Task, or a class of them."""
     task = value() if isinstance(value, type) and issubclass(value, Task) else value
     if not isinstance(task, Task):
@@ -16,11 +16,11 @@ def _to_task(name: str, value: object) -> Task:
     return task
 
 
-TASKS: Registry[Task] = Registry("task", "bench.tasks", _to_task)
-TASKS.add("digits", "classification.digits_task:DIGITS")
+TASKS: Registry[Task] = Registry("task", "bench.tasks", _convert_plugin)
+TASKS.register("digits", "classification.digits_task:DIGITS")
 for _name in ("cifar10", "cifar100", "flowers", "pets", "aircraft", "cars", "inat18", "imagenet", "imagefolder"):
-    TASKS.add(_name, f"classification.image_tasks:{_name.upper()}")
+    TASKS.register(_name, f"classification.image_tasks:{_name.upper()}")
 for _name in ("lasot", "mini_lasot", "trackfolder"):
-    TASKS.add(_name, f"tracking.tasks:{_name.upper()}")
+    TASKS.register(_name, f"tracking.tasks:{_name.upper()}")
 for _name in ("ade20k", "camvid", "mini_ade", "segfolder"):
-    TASKS.add(_name, f"segmentation.tasks:{_name.upper()}")
+    TASKS.register(_name, f"segmentation.tasks:{_name.upper()}")

@@ -7,10 +7,20 @@ from pathlib import Path
 from types import MappingProxyType
 
 from backbones.card import BackboneCard
-from engine.task import DataReport, Decode, MetricSpec, Outcome, Plan, Request, Task, TaskImages, require_split
+from engine.task import (
+    DataReport,
+    DecodeLevel,
+    MetricSpec,
+    RunPlan,
+    RunRequest,
+    Task,
+    TaskImages,
+    TaskOutcome,
+    require_split,
+)
 from foundation.errors import ConfigError, DataError
 
-CONFIGS = Path(__file__).parent / "configs"
+CONFIG_DIR = Path(__file__).parent / "configs"
 
 
 class DigitsTask(Task):
@@ -21,14 +31,14 @@ class DigitsTask(Task):
     summary = "scikit-learn's handwritten digits: 1,797 real 8x8 images, 10 classes"
     protocols = ("finetune", "linear", "linear_sgd", "lowshot", "knn")
     metrics = (MetricSpec("top1", "%", True), MetricSpec("mean_per_class", "%", True))
-    scales = True
+    supports_data_scale = True
     expected = MappingProxyType({"train": 1169, "val": 269, "test": 359})
 
-    def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
+    def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
         """Load the data that scikit-learn ships (``root`` is not used)."""
         from engine.data import digits as digits_data
 
-        digits = digits_data.load()
+        digits = digits_data.load_digits_data()
         splits = {name: len(members) for name, members in digits.splits.items()}
         if splits != self.expected:
             raise DataError(f"digits should split into {self.expected}, not {splits}")
@@ -36,41 +46,41 @@ class DigitsTask(Task):
             name: dict(sorted(Counter(str(digits.labels[item]) for item in members).items()))
             for name, members in digits.splits.items()
         }
-        return DataReport(digits.fingerprint, splits, ("shipped with scikit-learn, CC BY 4.0",), histogram=histogram)
+        return DataReport(digits.fingerprint, splits, ("shipped with scikit-learn, CC BY 4.0",), class_counts=histogram)
 
-    def plan(self, request: Request, data: DataReport) -> Plan:
+    def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Resolve ``configs/digits_<protocol>.py``."""
-        from classification.protocols import resolve
+        from classification.protocols import resolve_protocol
 
-        plan = resolve(CONFIGS / f"digits_{request.protocol}.py", request, classes=10, data=data)
+        plan = resolve_protocol(CONFIG_DIR / f"digits_{request.protocol}.py", request, num_classes=10, data=data)
         if plan.config["recipe"].get("crop_pct", 1.0) != 1:
             raise ConfigError("digits are 8x8 pixels and are never cropped; leave crop_pct at 1")
         return plan
 
-    def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
+    def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         """Train and test in ``out``."""
-        from classification.finetune import Splits
-        from classification.protocols import SCHEMAS, carry_out
+        from classification.finetune import SplitDatasets
+        from classification.protocols import RECIPE_TYPES, run_protocol
         from engine.data import digits as digits_data
 
-        recipe = SCHEMAS[request.protocol].model_validate({**plan.config["recipe"], **plan.neutral})
-        digits = digits_data.load()
+        recipe = RECIPE_TYPES[request.protocol].model_validate({**plan.config["recipe"], **plan.non_identity_settings})
+        digits = digits_data.load_digits_data()
         card = request.card
         shift = getattr(recipe, "shift", 0.0)
         train, val, test, val_augmented = (
-            digits_data.DigitItems(digits, split, recipe.img_size, card.mean, card.std, reach)
+            digits_data.DigitsDataset(digits, split, recipe.img_size, card.mean, card.std, reach)
             for split, reach in (("train", shift), ("val", 0.0), ("test", 0.0), ("val", shift))
         )
-        splits = Splits(train, val, test, val_augmented, digits.fingerprint)
-        return carry_out(request, plan, recipe, splits, out, task=self)
+        splits = SplitDatasets(train, val, test, val_augmented, digits.fingerprint)
+        return run_protocol(request, plan, recipe, splits, out, task=self)
 
-    def images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
+    def load_images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
         """The digits as every protocol tests them (``root`` is not used)."""
         from engine.data import digits as digits_data
 
-        digits = digits_data.load()
+        digits = digits_data.load_digits_data()
         require_split(self.name, split, digits.splits)
-        return digits_data.DigitItems(digits, split, img_size, card.mean, card.std)
+        return digits_data.DigitsDataset(digits, split, img_size, card.mean, card.std)
 
 
 DIGITS = DigitsTask()

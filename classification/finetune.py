@@ -8,19 +8,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from backbones.create import Created, create_backbone
-from backbones.weights import RANDOM
-from classification.data.subset_sampling import Drawn, share
-from classification.metrics import ItemAccuracy, Scored, recorded
+from backbones.create import CreatedBackbone, create_backbone
+from backbones.weights import RANDOM_INIT
+from classification.data.subset_sampling import LabeledSubset, sample_class_fraction
+from classification.metrics import PerItemAccuracy, ScoredItem, to_record_metrics
 from classification.model import Classifier
 from classification.recipe import ClassificationRecipe
-from engine.seeding import Items, mix, seed_all
-from engine.task import Outcome, Plan, Request, Task
-from engine.training import Job, Trained, test, train
-from results.records.record import LoadReport, Selection
+from engine.seeding import MapDataset, derive_seed, seed_all
+from engine.task import RunPlan, RunRequest, Task, TaskOutcome
+from engine.training import TrainingJob, TrainingResult, evaluate_test_split, train_model
+from results.records.record import LoadReportRecord, ModelSelection
 
 
-class Splits(NamedTuple):
+class SplitDatasets(NamedTuple):
     """The items of a task and the data's fingerprint; only ``train`` and ``val_augmented`` are augmented."""
 
     train: Any
@@ -30,37 +30,37 @@ class Splits(NamedTuple):
     fingerprint: str
 
 
-class Both:
+class ConcatDataset:
     """The items of two splits, one after the other."""
 
-    def __init__(self, first: Items[Any], second: Items[Any]) -> None:
-        self.places = [(items, index) for items in (first, second) for index in range(len(items))]
+    def __init__(self, first: MapDataset[Any], second: MapDataset[Any]) -> None:
+        self.locations = [(items, index) for items in (first, second) for index in range(len(items))]
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.locations)
 
     def __getitem__(self, index: int) -> Any:
-        items, inner = self.places[index]
+        items, inner = self.locations[index]
         return items[inner]
 
 
-class Candidate(NamedTuple):
+class SearchTrial(NamedTuple):
     """One training of the search: what is particular about it (empty without a search), its job and outcome."""
 
     name: str
-    job: Job
-    created: Created
-    trained: Trained
+    job: TrainingJob
+    created: CreatedBackbone
+    result: TrainingResult
 
 
-def finetune(
-    request: Request,
-    plan: Plan,
+def run_finetune(
+    request: RunRequest,
+    plan: RunPlan,
     recipe: ClassificationRecipe,
-    splits: Splits,
-    out: Path,
+    splits: SplitDatasets,
+    out_dir: Path,
     task: Task,
-) -> Outcome:
+) -> TaskOutcome:
     """Train, choose on val, test once.
 
     Args:
@@ -68,43 +68,43 @@ def finetune(
         plan: gives the backbone's arguments.
         recipe: the training's recipe.
         splits: their items: dicts of ``images``, ``labels``, ``item``.
-        out: the run's folder.
+        out_dir: the run's folder.
         task: gives name and metrics.
     """
-    settings = dict(candidates(recipe))
-    done: list[Candidate] = []
+    settings = dict(expand_search(recipe))
+    done: list[SearchTrial] = []
     if len(settings) > 1 or recipe.train_on == "train":
         for name, one in settings.items():
             alone = one.model_copy(update={"train_on": "train"})
-            done.append(_train(name, request, plan, alone, splits, out / name, task))
-    best = max(done, key=_value, default=None)  # a tie goes to the first
+            done.append(_train_trial(name, request, plan, alone, splits, out_dir / name, task))
+    best = max(done, key=_get_val_score, default=None)  # a tie goes to the first
     chosen = best
     if recipe.train_on == "train+val":
         final = settings[best.name] if best else recipe
-        chosen = _train(
-            "train+val" if best else "", request, plan, final, splits, out / ("final" if best else ""), task
+        chosen = _train_trial(
+            "train+val" if best else "", request, plan, final, splits, out_dir / ("final" if best else ""), task
         )
         done.append(chosen)
     assert chosen is not None
-    tested = test(chosen.job, chosen.trained.weights)
-    values = {name.rpartition("/")[2]: value for name, value in tested.values.items()}
+    tested = evaluate_test_split(chosen.job, chosen.result.weights_path)
+    values = {name.rpartition("/")[2]: value for name, value in tested.metric_values.items()}
     created = chosen.created
-    return Outcome(
-        metrics=recorded(task.metrics, values, len(splits.test)),
-        columns=Scored._fields,
-        items=tested.metric.rows,
-        selection=_selection(best, chosen, sum(candidate.trained.validations for candidate in done)),
-        load_report=LoadReport(**asdict(created.report)) if created.report else None,
-        checkpoint_format=created.file.format if created.file else None,
+    return TaskOutcome(
+        metrics=to_record_metrics(task.metrics, values, len(splits.test)),
+        item_columns=ScoredItem._fields,
+        item_rows=tested.metric.rows,
+        selection=_describe_selection(best, chosen, sum(candidate.result.num_validations for candidate in done)),
+        load_report=LoadReportRecord(**asdict(created.load_report)) if created.load_report else None,
+        checkpoint_format=created.weight_file.format if created.weight_file else None,
         parameters=sum(parameter.numel() for parameter in created.model.parameters()),
-        phases={
-            "train_and_validate": sum(candidate.trained.seconds for candidate in done),
+        phase_seconds={
+            "train_and_validate": sum(candidate.result.seconds for candidate in done),
             "test": tested.seconds,
         },
     )
 
 
-def candidates(recipe: ClassificationRecipe) -> Iterator[tuple[str, ClassificationRecipe]]:
+def expand_search(recipe: ClassificationRecipe) -> Iterator[tuple[str, ClassificationRecipe]]:
     """Name and recipe of every training of the search; one with an empty name where there is none."""
     optimizer = recipe.optimizer
     rates = recipe.search.lr or [optimizer.lr]
@@ -115,60 +115,65 @@ def candidates(recipe: ClassificationRecipe) -> Iterator[tuple[str, Classificati
         yield name, recipe.model_copy(update={"optimizer": changed})
 
 
-def _train(
+def _train_trial(
     name: str,
-    request: Request,
-    plan: Plan,
+    request: RunRequest,
+    plan: RunPlan,
     recipe: ClassificationRecipe,
-    splits: Splits,
+    splits: SplitDatasets,
     folder: Path,
     task: Task,
-) -> Candidate:
-    seed_all(mix(request.seed, 0))  # the head's (and a random backbone's) initial weights
-    checkpoint = str(request.start.file) if request.start.file else RANDOM
+) -> SearchTrial:
+    seed_all(derive_seed(request.seed, 0))  # the head's (and a random backbone's) initial weights
+    checkpoint = str(request.start.file) if request.start.file else RANDOM_INIT
     created = create_backbone(
-        request.card, checkpoint=checkpoint, allow_partial=request.allow_partial, **plan.arguments
+        request.card, checkpoint=checkpoint, allow_partial=request.allow_partial, **plan.backbone_kwargs
     )
     both, first, second = recipe.train_on == "train+val", splits.train, splits.val_augmented
     if request.data_scale != 1:
         first, second = (
-            Drawn(items, share(items.labels, request.data_scale, request.seed)) for items in (first, second)
+            LabeledSubset(items, sample_class_fraction(items.labels, request.data_scale, request.seed))
+            for items in (first, second)
         )
-    job = Job(
+    job = TrainingJob(
         label=" ".join(filter(None, (task.name, request.card.name, name, f"seed {request.seed}"))),
         folder=folder,
-        model=Classifier.of(created.model, recipe),
-        train=Both(first, second) if both else first,
-        val=None if both else splits.val,
-        test=splits.test,
-        metric=ItemAccuracy,
-        select="accuracy/top1",
-        unit="%",
+        model=Classifier.from_recipe(created.model, recipe),
+        train_dataset=ConcatDataset(first, second) if both else first,
+        val_dataset=None if both else splits.val,
+        test_dataset=splits.test,
+        build_metric=PerItemAccuracy,
+        selection_metric="accuracy/top1",
+        metric_unit="%",
         higher_is_better=True,
         recipe=recipe,
         seed=request.seed,
         device=request.device,
     )
-    return Candidate(name, job, created, train(job))
+    return SearchTrial(name, job, created, train_model(job))
 
 
-def _value(candidate: Candidate) -> float:
-    assert candidate.trained.chosen is not None, "what is trained on train alone is validated"
-    return candidate.trained.chosen.value
+def _get_val_score(trial: SearchTrial) -> float:
+    assert trial.result.selected_validation is not None, "what is trained on train alone is validated"
+    return trial.result.selected_validation.value
 
 
-def _selection(best: Candidate | None, tested: Candidate, validations: int) -> Selection:
+def _describe_selection(
+    best_trial: SearchTrial | None, tested_trial: SearchTrial, num_validations: int
+) -> ModelSelection:
     """How the weights tested came about: the best on val, or the last of a training on train and val."""
-    recipe = tested.job.recipe
+    recipe = tested_trial.job.recipe
     unit = "epoch" if recipe.by_epoch else "iteration"
     words = []
-    if best is not None and best.name:
-        words.append(best.name)
-    if tested.trained.chosen is not None:
-        words.append(f"{unit} {tested.trained.chosen.step}")
+    if best_trial is not None and best_trial.name:
+        words.append(best_trial.name)
+    if tested_trial.result.selected_validation is not None:
+        words.append(f"{unit} {tested_trial.result.selected_validation.step}")
     else:
         words.append(f"{unit} {recipe.length}, the last, of a training on train and val")
     what = ", ".join(words)
-    if best is None:
-        return Selection(split="none", metric="top1", candidates=1, chosen=what, value=None)
-    return Selection(split="val", metric="top1", candidates=validations, chosen=what, value=_value(best))
+    if best_trial is None:
+        return ModelSelection(split="none", metric="top1", candidates=1, chosen=what, value=None)
+    return ModelSelection(
+        split="val", metric="top1", candidates=num_validations, chosen=what, value=_get_val_score(best_trial)
+    )

@@ -8,118 +8,121 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones.card import BackboneCard
-from classification.data.dataset_specs import SETS, ImageSet
-from engine.task import DataReport, Decode, Outcome, Plan, Request, Task, TaskImages, require_split
+from classification.data.dataset_specs import IMAGE_DATASETS, ImageDatasetCard
+from engine.task import DataReport, DecodeLevel, RunPlan, RunRequest, Task, TaskImages, TaskOutcome, require_split
 from foundation.errors import DataError, UserError
 
 if TYPE_CHECKING:
-    from classification.data.dataset_splits import ImageData
+    from classification.data.dataset_splits import PreparedDataset
 
-CONFIGS = Path(__file__).parent / "configs"
+CONFIG_DIR = Path(__file__).parent / "configs"
 
 
 class ImageTask(Task):
     """One set of photographs as a task."""
 
     domain = "classification"
-    scales = True
+    supports_data_scale = True
 
-    def __init__(self, card: ImageSet) -> None:
-        self.card = card
-        self.name, self.summary, self.expected = card.name, card.summary, card.expected
-        self.metrics, self.protocols = card.metrics, card.protocols
+    def __init__(self, dataset_card: ImageDatasetCard) -> None:
+        self.dataset_card = dataset_card
+        self.name, self.summary, self.expected = dataset_card.name, dataset_card.summary, dataset_card.expected
+        self.metrics, self.protocols = dataset_card.metrics, dataset_card.protocols
 
-    def data(self, root: Path) -> ImageData:
+    def load_data(self, root: Path) -> PreparedDataset:
         """The data as read and checked; read once a process."""
-        return _read(self, root)
+        return _load_dataset(self, root)
 
-    def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
+    def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
         """Read lists and labels, compare with the official counts, and open images as far as asked."""
-        from classification.data.dataset_splits import decode as open_images
+        from classification.data.dataset_splits import decode_images as open_images
 
-        data = self.data(root)
+        data = self.load_data(root)
         if decode != "none":
-            open_images(data, every=decode == "all")
+            open_images(data, decode_all=decode == "all")
         return DataReport(
             fingerprint=data.fingerprint,
-            splits={name: len(split.members) for name, split in data.splits.items()},
-            notes=(f"{len(data.classes)} classes", *data.notes, self.card.source),
-            departures=data.departures,
-            histogram={name: data.histogram(name) for name in data.splits},
+            splits={name: len(split.indices) for name, split in data.splits.items()},
+            notes=(f"{len(data.class_names)} classes", *data.notes, self.dataset_card.source),
+            deviations=data.deviations,
+            class_counts={name: data.count_classes(name) for name in data.splits},
         )
 
-    def get_data(self, root: Path) -> None:
+    def download_data(self, root: Path) -> None:
         """Download through torchvision, which checks the MD5 sums."""
-        if self.card.download is None:
+        if self.dataset_card.torchvision_class is None:
             raise UserError(
-                f"{self.name} is not downloaded: {self.card.source}; bench check data {self.name} says what is missing"
+                f"{self.name} is not downloaded: {self.dataset_card.source}; "
+                f"bench check data {self.name} says what is missing"
             )
         import torchvision
 
         root.mkdir(parents=True, exist_ok=True)
         try:
-            getattr(torchvision.datasets, self.card.download)(root, download=True)
+            getattr(torchvision.datasets, self.dataset_card.torchvision_class)(root, download=True)
         except (OSError, RuntimeError) as error:  # no network, a wrong sum, a full disk
             reason = str(error) or type(error).__name__
             raise DataError(
                 f"{self.name} could not be downloaded to {root} ({reason}); the same command tries again, or fetch it "
-                f"by hand: {self.card.source}"
+                f"by hand: {self.dataset_card.source}"
             ) from error
 
-    def plan(self, request: Request, data: DataReport) -> Plan:
+    def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Resolve ``configs/<task>_<protocol>.py``, or the one that all sets share."""
-        from classification.protocols import resolve
+        from classification.protocols import resolve_protocol
 
-        own = CONFIGS / f"{self.name}_{request.protocol}.py"
-        file = own if own.is_file() else CONFIGS / f"images_{request.protocol}.py"
-        return resolve(file, request, classes=len(self.data(request.data_root).classes), data=data, photographs=True)
+        own = CONFIG_DIR / f"{self.name}_{request.protocol}.py"
+        file = own if own.is_file() else CONFIG_DIR / f"images_{request.protocol}.py"
+        return resolve_protocol(
+            file, request, num_classes=len(self.load_data(request.data_root).class_names), data=data, is_photo_set=True
+        )
 
-    def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
+    def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         """Train and test in ``out``."""
-        from classification.data.image_dataset import ImageItems
-        from classification.finetune import Splits
-        from classification.protocols import carry_out, schema
+        from classification.data.image_dataset import ImageDataset
+        from classification.finetune import SplitDatasets
+        from classification.protocols import get_recipe_type, run_protocol
         from classification.recipe import ImageRecipe
 
-        settings = {**plan.config["recipe"], **plan.neutral}
-        recipe: Any = schema(request.protocol, photographs=True).model_validate(settings)
-        data, card = self.data(request.data_root), request.card
+        settings = {**plan.config["recipe"], **plan.non_identity_settings}
+        recipe: Any = get_recipe_type(request.protocol, is_photo_set=True).model_validate(settings)
+        data, card = self.load_data(request.data_root), request.card
         augments = isinstance(recipe, ImageRecipe)
         train, val, test, val_augmented = (
-            ImageItems(data.splits[name], recipe, card.mean, card.std, augmented)
+            ImageDataset(data.splits[name], recipe, card.mean, card.std, augmented)
             for name, augmented in (("train", augments), ("val", False), ("test", False), ("val", augments))
         )
-        splits = Splits(train, val, test, val_augmented, data.fingerprint)
-        return carry_out(request, plan, recipe, splits, out, task=self)
+        splits = SplitDatasets(train, val, test, val_augmented, data.fingerprint)
+        return run_protocol(request, plan, recipe, splits, out, task=self)
 
-    def images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
+    def load_images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
         """The photographs as the probes see them: resized and cropped as ``configs/images_linear.py`` says."""
-        from classification.data.image_dataset import ImageItems
+        from classification.data.image_dataset import ImageDataset
         from classification.recipe import LinearRecipe
         from engine.config import load_protocol
 
-        data = self.data(root)
+        data = self.load_data(root)
         require_split(self.name, split, data.splits)
-        recipe = load_protocol(CONFIGS / "images_linear.py", LinearRecipe, "full", [f"img_size={img_size}"]).recipe
-        return ImageItems(data.splits[split], recipe, card.mean, card.std)
+        recipe = load_protocol(CONFIG_DIR / "images_linear.py", LinearRecipe, "full", [f"img_size={img_size}"]).recipe
+        return ImageDataset(data.splits[split], recipe, card.mean, card.std)
 
 
 @lru_cache(maxsize=2)
-def _read(task: ImageTask, root: Path) -> ImageData:
-    from classification.data.dataset_splits import settle
+def _load_dataset(task: ImageTask, root: Path) -> PreparedDataset:
+    from classification.data.dataset_splits import prepare_dataset
 
-    card = task.card
+    card = task.dataset_card
     module, _, function = card.reader.partition(":")
     found = getattr(importlib.import_module(f"classification.data.readers.{module}"), function)(root)
-    return settle(found, card.official, card.classes, card.val_share, str(root))
+    return prepare_dataset(found, card.official_counts, card.num_classes, card.val_fraction, str(root))
 
 
-TASKS = {name: ImageTask(card) for name, card in SETS.items()}
+IMAGE_TASKS = {name: ImageTask(card) for name, card in IMAGE_DATASETS.items()}
 
 
 def __getattr__(name: str) -> ImageTask:
     """``CIFAR10`` and so on, as the task registry names them."""
     try:
-        return TASKS[name.lower()]
+        return IMAGE_TASKS[name.lower()]
     except KeyError:
         raise AttributeError(name) from None

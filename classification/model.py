@@ -11,7 +11,7 @@ from timm.data import Mixup
 from torch import Tensor, nn
 from torch.nn import functional
 
-from classification.metrics import Scored, places
+from classification.metrics import ScoredItem, rank_true_class
 from classification.recipe import ClassificationRecipe, ImageRecipe
 
 
@@ -31,7 +31,7 @@ class Classifier(BaseModel):
         self.mixup = mixup
 
     @classmethod
-    def of(cls, backbone: Any, recipe: ClassificationRecipe) -> Classifier:
+    def from_recipe(cls, backbone: Any, recipe: ClassificationRecipe) -> Classifier:
         """The classifier with the regularisation of a recipe."""
         mixup = None
         if isinstance(recipe, ImageRecipe) and (recipe.mixup or recipe.cutmix):
@@ -47,7 +47,7 @@ class Classifier(BaseModel):
             images: (batch, 3, height, width), normalised.
             labels: (batch,) class numbers.
             item: (batch,) item numbers.
-            mode: ``loss`` gives ``{"loss": scalar}``, ``predict`` a list of ``Scored``, one an image.
+            mode: ``loss`` gives ``{"loss": scalar}``, ``predict`` a list of ``ScoredItem``, one an image.
         """
         if mode == "loss" and self.mixup is not None:
             # timm draws from numpy, whose state belongs to the items; torch's generator drives the model
@@ -59,6 +59,6 @@ class Classifier(BaseModel):
             return {"loss": functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)}
         if mode == "predict":
             chances, truth = logits.float().softmax(1).cpu().numpy(), labels.cpu().numpy()
-            columns = (item.cpu().numpy(), truth, chances.argmax(1), chances.max(1), places(truth, chances))
-            return [Scored(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+            columns = (item.cpu().numpy(), truth, chances.argmax(1), chances.max(1), rank_true_class(truth, chances))
+            return [ScoredItem(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         return logits

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from classification.finetune import Splits, finetune
-from classification.probes.feature_extraction import Frozen, freeze, require_one_process
-from classification.probes.knn import knn
-from classification.probes.linear import linear
-from classification.probes.linear_sgd import linear_sgd
-from classification.probes.lowshot import lowshot
+from classification.finetune import SplitDatasets, run_finetune
+from classification.probes.feature_extraction import FrozenBackbone, make_frozen_backbone, require_one_process
+from classification.probes.knn import run_knn
+from classification.probes.linear import run_linear_probe
+from classification.probes.linear_sgd import run_linear_sgd
+from classification.probes.lowshot import run_lowshot
 from classification.recipe import (
     ClassificationRecipe,
     DigitsRecipe,
@@ -23,12 +23,12 @@ from classification.recipe import (
     LowShotRecipe,
 )
 from engine.config import load_protocol
-from engine.task import DataReport, Outcome, Plan, Request, Task
+from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
 
-AnyRecipe = ClassificationRecipe | FrozenRecipe
+ProtocolRecipe = ClassificationRecipe | FrozenRecipe
 
-SCHEMAS: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
+RECIPE_TYPES: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
     "finetune": DigitsRecipe,
     "linear": LinearRecipe,
     "linear_sgd": LinearSgdRecipe,
@@ -36,16 +36,16 @@ SCHEMAS: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
     "knn": KnnRecipe,
 }
 
-PHOTOGRAPHS: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
-    **SCHEMAS,
+PHOTO_RECIPE_TYPES: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
+    **RECIPE_TYPES,
     "finetune": ImageRecipe,
     "finetune_improved": ImageRecipe,
     "finetune_tan": ImageRecipe,
     "finetune_32": ImageRecipe,
 }
-"""As ``SCHEMAS``, for sets of photographs: they have an augmentation of their own."""
+"""As ``RECIPE_TYPES``, for sets of photographs: they have an augmentation of their own."""
 
-STEPS = {
+PROTOCOL_STEPS = {
     "finetune": ("train", "choose the epoch on val", "test once"),
     "finetune_improved": ("train", "choose the epoch on val", "test once"),
     "finetune_tan": ("train", "choose the epoch on val", "test once"),
@@ -56,79 +56,83 @@ STEPS = {
     "knn": ("features of train and test", "vote", "test once"),
 }
 
-FROZEN: dict[str, Callable[[Frozen, Any, Task], Outcome]] = {
-    "linear": linear,
-    "linear_sgd": linear_sgd,
-    "lowshot": lowshot,
-    "knn": knn,
+FROZEN_PROTOCOLS: dict[str, Callable[[FrozenBackbone, Any, Task], TaskOutcome]] = {
+    "linear": run_linear_probe,
+    "linear_sgd": run_linear_sgd,
+    "lowshot": run_lowshot,
+    "knn": run_knn,
 }
 
 
-def schema(protocol: str, photographs: bool) -> type[ClassificationRecipe] | type[FrozenRecipe]:
+def get_recipe_type(protocol: str, is_photo_set: bool) -> type[ClassificationRecipe] | type[FrozenRecipe]:
     """The recipe's type."""
-    return (PHOTOGRAPHS if photographs else SCHEMAS)[protocol]
+    return (PHOTO_RECIPE_TYPES if is_photo_set else RECIPE_TYPES)[protocol]
 
 
-def resolve(file: Path, request: Request, classes: int, data: DataReport, photographs: bool = False) -> Plan:
+def resolve_protocol(
+    config_file: Path, request: RunRequest, num_classes: int, data: DataReport, is_photo_set: bool = False
+) -> RunPlan:
     """The plan of a request by its protocol's file.
 
     Args:
-        file: the protocol's config file.
+        config_file: the protocol's config file.
         request: the cell.
-        classes: of the task.
+        num_classes: of the task.
         data: what was found; all of its test items are scored, once a draw.
-        photographs: whether the task's images are photographs, to be cropped and augmented as such.
+        is_photo_set: whether the task's images are photographs, to be cropped and augmented as such.
 
     Raises:
         ConfigError: settings that do not hold.
         UserError: several processes for a protocol that runs in one, a data scale for one that has none, more shots
             than a class has.
     """
-    recipe_type = schema(request.protocol, photographs)
+    recipe_type = get_recipe_type(request.protocol, is_photo_set)
     frozen = issubclass(recipe_type, FrozenRecipe)
     if frozen:
         require_one_process(request.protocol)
     if request.data_scale != 1 and request.protocol == "lowshot":
         raise UserError("protocol lowshot has no --data-scale: shots or percent say how many items are drawn")
-    protocol = load_protocol(file, recipe_type, request.tier, request.overrides)
-    recipe: AnyRecipe = protocol.recipe
+    protocol = load_protocol(config_file, recipe_type, request.tier, request.overrides)
+    recipe: ProtocolRecipe = protocol.recipe
     arguments: dict[str, Any] = {"img_size": recipe.img_size, "num_classes": 0, "global_pool": recipe.pool}
     if isinstance(recipe, ClassificationRecipe):
-        arguments |= {"num_classes": classes, "drop_path_rate": recipe.drop_path}
+        arguments |= {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
     if isinstance(recipe, LowShotRecipe) and recipe.shots is not None:
-        _require_shots(recipe.shots, data)
+        _require_enough_shots(recipe.shots, data)
     scale = {"data_scale": request.data_scale} if request.data_scale != 1 else {}
-    return Plan(
+    return RunPlan(
         protocol_version=protocol.version,
-        config={"recipe": recipe.identity(), **scale},
-        neutral=recipe.neutral(),
-        arguments=arguments,
-        expected=data.splits["test"] * (recipe.draws if isinstance(recipe, LowShotRecipe) else 1),
-        steps=STEPS[request.protocol],
+        config={"recipe": recipe.identity_settings(), **scale},
+        non_identity_settings=recipe.non_identity_settings(),
+        backbone_kwargs=arguments,
+        num_expected_items=data.splits["test"] * (recipe.draws if isinstance(recipe, LowShotRecipe) else 1),
+        steps=PROTOCOL_STEPS[request.protocol],
     )
 
 
-def _require_shots(shots: int, data: DataReport) -> None:
+def _require_enough_shots(shots: int, data: DataReport) -> None:
     """Refuse before anything is written: each class must be able to give its shots.
 
     Raises:
         UserError: naming the smallest class.
     """
-    name, count = min(data.histogram["train"].items(), key=lambda entry: entry[1])
+    name, count = min(data.class_counts["train"].items(), key=lambda entry: entry[1])
     if count < shots:
         raise UserError(
             f"class {name} has {count} training images and cannot give {shots} shots; ask for {count} or fewer"
         )
 
 
-def carry_out(request: Request, plan: Plan, recipe: AnyRecipe, splits: Splits, out: Path, task: Task) -> Outcome:
-    """Do a planned cell in the folder ``out``.
+def run_protocol(
+    request: RunRequest, plan: RunPlan, recipe: ProtocolRecipe, splits: SplitDatasets, out_dir: Path, task: Task
+) -> TaskOutcome:
+    """Do a planned cell in the folder ``out_dir``.
 
     Raises:
         BenchError: the run failed; the sentence says why.
     """
     if isinstance(recipe, ClassificationRecipe):
-        return finetune(request, plan, recipe, splits, out, task)
+        return run_finetune(request, plan, recipe, splits, out_dir, task)
     named = {"train": splits.train, "val": splits.val, "test": splits.test}
-    frozen = freeze(request, plan, recipe, named, splits.fingerprint, task)
-    return FROZEN[request.protocol](frozen, recipe, task)
+    frozen = make_frozen_backbone(request, plan, recipe, named, splits.fingerprint, task)
+    return FROZEN_PROTOCOLS[request.protocol](frozen, recipe, task)

@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from engine.recipe import Recipe, Settings, Strict
+from engine.recipe import ProtocolSettings, StrictConfig, TrainingRecipe
 
-TrainOn = Literal["train", "train+val"]
+TrainSplits = Literal["train", "train+val"]
 
 
-class Search(Strict):
+class SearchSpace(StrictConfig):
     """Settings that are tried in all combinations, each a training of its own, and chosen between on val.
 
     Empty lists: the recipe's own value. The papers search over rate and layer decay (papers' appendix).
@@ -21,7 +21,7 @@ class Search(Strict):
     layer_decay: list[PositiveFloat] = Field(default_factory=list)
 
 
-class ClassificationRecipe(Recipe):
+class ClassificationRecipe(TrainingRecipe):
     """Adds the input size, the pooling and the regularisation of the classifier to a recipe.
 
     Attributes:
@@ -38,8 +38,8 @@ class ClassificationRecipe(Recipe):
     pool: Literal["avg", "token"] = "avg"
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    train_on: TrainOn = "train"
-    search: Search = Search()
+    train_on: TrainSplits = "train"
+    search: SearchSpace = SearchSpace()
 
 
 class DigitsRecipe(ClassificationRecipe):
@@ -70,7 +70,7 @@ class ImageRecipe(ClassificationRecipe):
     cutmix: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
-    def _mixed_batches_are_even(self) -> ImageRecipe:
+    def _check_mixup_batches(self) -> ImageRecipe:
         if (self.mixup or self.cutmix) and not (self.drop_last and self.batch_size % (2 * self.accumulate) == 0):
             raise ValueError(
                 "mixup and cutmix pair the images of a batch (of a piece, with accumulate): "
@@ -81,7 +81,7 @@ class ImageRecipe(ClassificationRecipe):
         return self
 
 
-class FrozenRecipe(Settings):
+class FrozenRecipe(ProtocolSettings):
     """What every protocol on frozen features has; the backbone runs in fp32, without augmentation.
 
     Attributes:
@@ -93,7 +93,7 @@ class FrozenRecipe(Settings):
             whose images are square and small.
     """
 
-    NEUTRAL: ClassVar[frozenset[str]] = frozenset({"batch_size", "workers"})
+    NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset({"batch_size", "workers"})
 
     img_size: PositiveInt
     pool: Literal["avg", "token"] = "avg"
@@ -108,12 +108,12 @@ class KnnRecipe(FrozenRecipe):
     ``train_on``: who votes.
     """
 
-    train_on: TrainOn = "train"
+    train_on: TrainSplits = "train"
     k: PositiveInt = 20
     temperature: PositiveFloat = 0.07
 
 
-class Grid(Strict):
+class LogGrid(StrictConfig):
     """``count`` values, evenly spaced in the logarithm."""
 
     low: PositiveFloat
@@ -121,7 +121,7 @@ class Grid(Strict):
     count: PositiveInt
 
     @model_validator(mode="after")
-    def _rises(self) -> Grid:
+    def _check_bounds(self) -> LogGrid:
         if self.low > self.high or (self.count == 1 and self.low != self.high):
             raise ValueError(f"low {self.low} to high {self.high} in {self.count} values is no grid")
         return self
@@ -129,7 +129,7 @@ class Grid(Strict):
     def values(self) -> list[float]:
         """The values, rising.
 
-        >>> [round(value, 6) for value in Grid(low=0.01, high=1.0, count=3).values()]
+        >>> [round(value, 6) for value in LogGrid(low=0.01, high=1.0, count=3).values()]
         [0.01, 0.1, 1.0]
         """
         if self.count == 1:
@@ -147,7 +147,7 @@ class LogisticRecipe(FrozenRecipe):
         max_iterations: of L-BFGS, for each strength.
     """
 
-    grid: Grid
+    grid: LogGrid
     tolerance: PositiveFloat = 1e-5
     max_iterations: PositiveInt = 2000
 
@@ -155,10 +155,10 @@ class LogisticRecipe(FrozenRecipe):
 class LinearRecipe(LogisticRecipe):
     """``train_on``: with ``train+val`` the strength chosen on val is fitted again on both."""
 
-    train_on: TrainOn = "train"
+    train_on: TrainSplits = "train"
 
 
-class HeadOptimizer(Strict):
+class HeadOptimizerConfig(StrictConfig):
     """How ``linear_sgd`` trains: linear warm-up, then cosine to 0, stepped every iteration.
 
     Attributes:
@@ -171,7 +171,7 @@ class HeadOptimizer(Strict):
     """
 
     name: Literal["LARS", "SGD"]
-    lr: Grid
+    lr: LogGrid
     batch_size: PositiveInt
     epochs: PositiveInt = 90
     warmup: NonNegativeInt = 10
@@ -180,14 +180,14 @@ class HeadOptimizer(Strict):
     trust: PositiveFloat = 0.001
 
     @model_validator(mode="after")
-    def _warms_up_before_the_end(self) -> HeadOptimizer:
+    def _check_warmup(self) -> HeadOptimizerConfig:
         if self.warmup >= self.epochs:
             raise ValueError(f"warmup {self.warmup} must be below epochs {self.epochs}")
         return self
 
-    def batch_for(self, items: int) -> int:
+    def get_batch_size_for(self, num_items: int) -> int:
         """The batch as it is with so many training items; the rule of the rates goes by it."""
-        return min(self.batch_size, items)
+        return min(self.batch_size, num_items)
 
 
 class LinearSgdRecipe(FrozenRecipe):
@@ -196,8 +196,8 @@ class LinearSgdRecipe(FrozenRecipe):
     ``train_on``: with ``train+val`` the rate chosen on val trains anew on both.
     """
 
-    optimizer: HeadOptimizer
-    train_on: TrainOn = "train"
+    optimizer: HeadOptimizerConfig
+    train_on: TrainSplits = "train"
 
 
 class LowShotRecipe(LogisticRecipe):
@@ -214,7 +214,7 @@ class LowShotRecipe(LogisticRecipe):
     draws: PositiveInt = 5
 
     @model_validator(mode="after")
-    def _shots_or_percent(self) -> LowShotRecipe:
+    def _check_shots_or_percent(self) -> LowShotRecipe:
         if (self.shots is None) == (self.percent is None):
             raise ValueError("set exactly one of shots and percent, the other to none")
         return self

@@ -23,17 +23,17 @@ from torch import Tensor, nn
 from foundation.errors import BenchError, CheckpointError
 from foundation.files import atomic_writer
 
-KEPT = 2
+MAX_KEPT_CHECKPOINTS = 2
 
 
-class Validation(NamedTuple):
+class ValidationResult(NamedTuple):
     """One validation: the epoch (or iteration) it came after, and the value of the selection metric."""
 
     step: int
     value: float
 
 
-def load_safely(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint of ours as plain tensors and values.
 
     Raises:
@@ -76,24 +76,24 @@ class CheckpointRunner(Runner):
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Load into the model; every key must match (mmengine's default accepts any mismatch)."""
-        checkpoint = load_safely(Path(filename))
+        checkpoint = read_checkpoint(Path(filename))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-        unwrapped(self.model).load_state_dict(checkpoint["state_dict"], strict=True)
+        unwrap_model(self.model).load_state_dict(checkpoint["state_dict"], strict=True)
         self._has_loaded = True
         return checkpoint
 
 
-class StartGuard(Hook):
+class InitialWeightsHook(Hook):
     """Stops a training whose weights are not those that were handed over (or resumed)."""
 
     priority = "LOWEST"
 
     def __init__(self, model: nn.Module) -> None:
-        self.expected = _sums(model)
+        self.expected_checksums = _compute_checksums(model)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """A resumed run starts from the checkpoint's weights instead."""
-        self.expected = {name: _sum(value) for name, value in checkpoint["state_dict"].items()}
+        self.expected_checksums = {name: _compute_checksum(value) for name, value in checkpoint["state_dict"].items()}
 
     def before_train(self, runner: Any) -> None:
         """Compare.
@@ -101,8 +101,10 @@ class StartGuard(Hook):
         Raises:
             BenchError: a tensor was changed between hand-over and the first step.
         """
-        found = _sums(unwrapped(runner.model))
-        changed = sorted(name for name in self.expected | found if self.expected.get(name) != found.get(name))
+        found = _compute_checksums(unwrap_model(runner.model))
+        changed = sorted(
+            name for name in self.expected_checksums | found if self.expected_checksums.get(name) != found.get(name)
+        )
         if changed:
             raise BenchError(
                 f"{len(changed)} tensors were changed before the first step ({', '.join(changed[:3])} ...); "
@@ -121,8 +123,8 @@ class CheckpointHook(Hook):
         metric: the validation's metric that is decided by; ``None``: there is no validation.
         higher_is_better: its direction.
         by_epoch: whether lengths are in epochs, not iterations.
-        interval: epochs or iterations between checkpoints where there is no validation.
-        choose: off, the last weights are taken, whatever the validations say.
+        save_interval: epochs or iterations between checkpoints where there is no validation.
+        select_best: off, the last weights are taken, whatever the validations say.
     """
 
     priority = "VERY_LOW"
@@ -133,117 +135,117 @@ class CheckpointHook(Hook):
         metric: str | None,
         higher_is_better: bool,
         by_epoch: bool,
-        interval: int = 1,
-        choose: bool = True,
+        save_interval: int = 1,
+        select_best: bool = True,
     ) -> None:
         self.folder = folder
-        self.choose = choose and metric is not None
+        self.select_best = select_best and metric is not None
         self.metric = metric
-        self.sign = 1 if higher_is_better else -1
+        self.metric_sign = 1 if higher_is_better else -1
         self.by_epoch = by_epoch
-        self.interval = interval
-        self.history: list[Validation] = []
-        self._earlier_seconds = 0.0
-        self._started = time.monotonic()
+        self.save_interval = save_interval
+        self.validations: list[ValidationResult] = []
+        self._previous_seconds = 0.0
+        self._start_time = time.monotonic()
 
     @property
-    def seconds(self) -> float:
+    def elapsed_seconds(self) -> float:
         """Training and validation time so far, over all attempts."""
-        return self._earlier_seconds + time.monotonic() - self._started
+        return self._previous_seconds + time.monotonic() - self._start_time
 
     @property
-    def best(self) -> Validation:
+    def best_validation(self) -> ValidationResult:
         """The best validation so far.
 
         Raises:
             CheckpointError: nothing was validated, or saved.
         """
-        if not self.history:
+        if not self.validations:
             raise CheckpointError("no validation has been made, so no epoch can be chosen")
-        if not self.choose:
-            return self.history[-1]
-        return max(self.history, key=lambda item: (self.sign * item.value, item.step))
+        if not self.select_best:
+            return self.validations[-1]
+        return max(self.validations, key=lambda item: (self.metric_sign * item.value, item.step))
 
-    def best_file(self) -> Path:
+    def get_best_path(self) -> Path:
         """The weights of the best validation, or the last ones."""
-        return self.folder / f"{'best' if self.choose else 'last'}_{self.best.step:08d}.pth"
+        return self.folder / f"{'best' if self.select_best else 'last'}_{self.best_validation.step:08d}.pth"
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Put our state in; leave the message hub's log buffers out (they need a pickle with classes)."""
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
         checkpoint["bench"] = {
-            "history": [[item.step, item.value] for item in self.history],
-            "seconds": self.seconds,
+            "history": [[item.step, item.value] for item in self.validations],
+            "seconds": self.elapsed_seconds,
         }
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Take our state back."""
-        self.history = [Validation(step, value) for step, value in checkpoint["bench"]["history"]]
-        self._earlier_seconds = checkpoint["bench"]["seconds"]
-        self._started = time.monotonic()
+        self.validations = [ValidationResult(step, value) for step, value in checkpoint["bench"]["history"]]
+        self._previous_seconds = checkpoint["bench"]["seconds"]
+        self._start_time = time.monotonic()
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Remember, mark the best, save, prune."""
         if self.metric is not None:
-            self._keep(runner, runner.epoch, runner.iter, float((metrics or {})[self.metric]))
+            self._save_validated(runner, runner.epoch, runner.iter, float((metrics or {})[self.metric]))
 
     def after_train_epoch(self, runner: Any) -> None:
         """Save where there is no validation to do it after."""
         epoch = runner.epoch + 1  # mmengine counts it after this hook
-        if self.metric is None and self.by_epoch and (epoch % self.interval == 0 or epoch == runner.max_epochs):
-            self._keep(runner, epoch, runner.iter, 0.0)
+        if self.metric is None and self.by_epoch and (epoch % self.save_interval == 0 or epoch == runner.max_epochs):
+            self._save_validated(runner, epoch, runner.iter, 0.0)
 
     def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
         """Save where there is no validation to do it after."""
         count = runner.iter + 1
-        if self.metric is None and not self.by_epoch and (count % self.interval == 0 or count == runner.max_iters):
-            self._keep(runner, runner.epoch, count, 0.0)
+        if self.metric is None and not self.by_epoch and (count % self.save_interval == 0 or count == runner.max_iters):
+            self._save_validated(runner, runner.epoch, count, 0.0)
 
-    def _keep(self, runner: Any, epoch: int, iteration: int, value: float) -> None:
+    def _save_validated(self, runner: Any, epoch: int, iteration: int, value: float) -> None:
         step = epoch if self.by_epoch else iteration
-        self.history.append(Validation(step, value))
-        if runner.rank == 0 and self.best.step == step:
-            with atomic_writer(self.best_file()) as file:
-                torch.save({"state_dict": _on_cpu(unwrapped(runner.model)), "step": step}, file)
+        self.validations.append(ValidationResult(step, value))
+        if runner.rank == 0 and self.best_validation.step == step:
+            with atomic_writer(self.get_best_path()) as file:
+                torch.save({"state_dict": _get_cpu_state_dict(unwrap_model(runner.model)), "step": step}, file)
         meta = {"epoch": epoch, "iter": iteration}
         runner.save_checkpoint(str(self.folder), f"step_{step:08d}.pth", meta=meta, by_epoch=self.by_epoch)
         if runner.rank == 0:
             for pattern in ("step_*.pth", "best_*.pth", "last_*.pth"):
-                for old in sorted(self.folder.glob(pattern))[:-KEPT]:
+                for old in sorted(self.folder.glob(pattern))[:-MAX_KEPT_CHECKPOINTS]:
                     old.unlink()
 
 
-def newest_whole(folder: Path, warn: Any) -> Path | None:
+def find_resume_checkpoint(folder: Path, log_warning: Any) -> Path | None:
     """The newest checkpoint to resume from; one that cannot be read is named and the one before it is taken."""
     for leftover in folder.glob(".*.tmp"):  # of a kill in the middle of a save
         leftover.unlink()
     for path in sorted(folder.glob("step_*.pth"), reverse=True):
         try:
-            load_safely(path)
+            read_checkpoint(path)
         except CheckpointError as error:
-            warn(f"{error}; going back to the one before")
+            log_warning(f"{error}; going back to the one before")
             path.rename(path.with_suffix(".broken"))
             continue
         return path
     return None
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
+def unwrap_model(model: nn.Module) -> nn.Module:
     """The model inside a distributed wrapper."""
     inner = model.module if is_model_wrapper(model) else model
     assert isinstance(inner, nn.Module)
     return inner
 
 
-def _on_cpu(model: nn.Module) -> dict[str, Tensor]:
+def _get_cpu_state_dict(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu() for name, value in model.state_dict().items()}
 
 
-def _sums(model: nn.Module) -> dict[str, tuple[float, float]]:
-    return {name: _sum(value) for name, value in model.state_dict().items()}
+def _compute_checksums(model: nn.Module) -> dict[str, tuple[float, float]]:
+    return {name: _compute_checksum(value) for name, value in model.state_dict().items()}
 
 
-def _sum(value: Tensor) -> tuple[float, float]:
+def _compute_checksum(value: Tensor) -> tuple[float, float]:
     """Two numbers that any re-initialisation changes; on the CPU, so that a move between devices does not."""
     flat = value.detach().cpu().double().flatten()
     return float(flat.sum()), float(flat.square().sum())

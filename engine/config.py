@@ -11,26 +11,29 @@ from typing import Any, Generic, TypeVar
 from mmengine.config import Config
 from pydantic import ValidationError
 
-from engine.recipe import Settings
+from engine.recipe import ProtocolSettings
 from foundation.errors import ConfigError
 from foundation.suggest import did_you_mean
-from results.records.record import sentences
+from results.records.record import format_validation_errors
+from results.records.renamed_settings import find_new_name
 
-R = TypeVar("R", bound=Settings)
+RecipeT = TypeVar("RecipeT", bound=ProtocolSettings)
 
-_WORDS = {"true": True, "false": False, "none": None, "null": None}
+_LITERALS = {"true": True, "false": False, "none": None, "null": None}
 
 
 @dataclass(frozen=True)
-class Protocol(Generic[R]):
+class ResolvedProtocol(Generic[RecipeT]):
     """A protocol as resolved: its version and source, and the recipe after tier and overrides."""
 
     version: int
     source: str
-    recipe: R
+    recipe: RecipeT
 
 
-def load_protocol(path: Path, schema: type[R], tier: str, overrides: Sequence[str] = ()) -> Protocol[R]:
+def load_protocol(
+    path: Path, recipe_type: type[RecipeT], tier: str, overrides: Sequence[str] = ()
+) -> ResolvedProtocol[RecipeT]:
     """Read a protocol file and resolve its recipe.
 
     The file gives ``version``, ``source``, ``recipe`` (a dict) and ``tiers`` (changes for smoke and short runs,
@@ -38,7 +41,7 @@ def load_protocol(path: Path, schema: type[R], tier: str, overrides: Sequence[st
 
     Args:
         path: the config file, ours (it is executed).
-        schema: the recipe's type.
+        recipe_type: the recipe's type.
         tier: ``smoke``, ``short`` or ``full``.
         overrides: ``key=value`` with dotted keys, as given to ``--set``.
 
@@ -46,11 +49,11 @@ def load_protocol(path: Path, schema: type[R], tier: str, overrides: Sequence[st
         ConfigError: an unknown key, or values that do not hold (all of them are named).
     """
     file = Config.fromfile(path, lazy_import=False).to_dict()
-    recipe = _validate(schema, file["recipe"], str(path.name)).model_dump()
+    recipe = _validate_recipe(recipe_type, file["recipe"], str(path.name)).model_dump()
     changes = [] if tier == "full" else [f"{key}={value!r}" for key, value in file["tiers"][tier].items()]
     for change in [*changes, *overrides]:
-        recipe = _set(recipe, change)
-    return Protocol(file["version"], file["source"], _validate(schema, recipe, "--set"))
+        recipe = _apply_override(recipe, change)
+    return ResolvedProtocol(file["version"], file["source"], _validate_recipe(recipe_type, recipe, "--set"))
 
 
 def parse_value(text: str) -> Any:
@@ -58,28 +61,35 @@ def parse_value(text: str) -> Any:
 
     >>> [parse_value(text) for text in ("1e-3", "true", "[1, 2]", "cosine")]
     [0.001, True, [1, 2], 'cosine']
+    >>> parse_value("[wandb, tensorboard]")
+    ['wandb', 'tensorboard']
     """
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
+    if text.lower() in _LITERALS:
+        return _LITERALS[text.lower()]
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
+        if text.startswith("[") and text.endswith("]"):  # a shell has eaten the quotes of ["wandb"]
+            return [parse_value(word.strip()) for word in text[1:-1].split(",")]
         return text
 
 
-def _set(config: Mapping[str, Any], change: str) -> dict[str, Any]:
+def _apply_override(config: Mapping[str, Any], override: str) -> dict[str, Any]:
     """A copy of a nested configuration with one ``dotted.key=value`` changed."""
-    key, equals, text = change.partition("=")
+    key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or not key:
-        raise ConfigError(f"--set takes key=value, not {change!r}")
-    known = list(_flatten(config))
+        raise ConfigError(f"--set takes key=value, not {override!r}")
+    known = list(_flatten_config(config))
     if key not in known:
         if any(name.startswith(f"{key}.") for name in known):
             inside = ", ".join(name for name in known if name.startswith(f"{key}."))
             raise ConfigError(f"--set {key} is a group; set one of {inside}")
+        new = find_new_name(key)
+        if new is not None and any(name == new or name.startswith(f"{new}.") for name in known):
+            raise ConfigError(f"--set {key} is called {new} now; write --set {new}={text.strip()}")
         raise ConfigError(f"unknown configuration key {key!r}{did_you_mean(key, known, hint=', '.join(known))}")
-    changed = _copy(config)
+    changed = _copy_config(config)
     *parents, last = key.split(".")
     place = changed
     for parent in parents:
@@ -88,22 +98,22 @@ def _set(config: Mapping[str, Any], change: str) -> dict[str, Any]:
     return changed
 
 
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
-            flat.update(_flatten(value, f"{prefix}{key}."))
+            flat.update(_flatten_config(value, f"{prefix}{key}."))
         else:
             flat[f"{prefix}{key}"] = value
     return flat
 
 
-def _copy(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in config.items()}
+def _copy_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy_config(value) if isinstance(value, Mapping) else value for key, value in config.items()}
 
 
-def _validate(schema: type[R], content: Mapping[str, Any], source: str) -> R:
+def _validate_recipe(recipe_type: type[RecipeT], content: Mapping[str, Any], source: str) -> RecipeT:
     try:
-        return schema.model_validate(content)
+        return recipe_type.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"the configuration does not hold ({source}): {sentences(error)}") from error
+        raise ConfigError(f"the configuration does not hold ({source}): {format_validation_errors(error)}") from error

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from foundation.errors import BenchError, UserError
 
-V = TypeVar("V")
+ResultT = TypeVar("ResultT")
 
 
 def resolve_device(name: str) -> str:
@@ -35,7 +35,7 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def require_precision(precision: str, device: str) -> None:
+def require_training_precision(precision: str, device: str) -> None:
     """Pass only what the device can train in.
 
     Raises:
@@ -54,17 +54,17 @@ def describe_device(device: str) -> str:
     return "cpu"
 
 
-def world() -> tuple[int, int]:
+def get_dist_info() -> tuple[int, int]:
     """Rank and number of processes, as ``torchrun`` set them (0, 1 without it)."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def start_processes() -> None:
+def init_distributed() -> None:
     """Join the process group that ``torchrun`` prepared, if any: nccl with a GPU each, else gloo.
 
     mmengine's own ``init_dist`` calls CUDA even on a CPU, so the group is made here, before the Runner.
     """
-    rank, size = world()
+    rank, size = get_dist_info()
     if size == 1:
         return
     import torch
@@ -79,25 +79,25 @@ def start_processes() -> None:
         dist.init_process_group("gloo", rank=rank, world_size=size)
 
 
-def end_processes() -> None:
+def shutdown_distributed() -> None:
     """Leave the process group, if one was joined; without it torch complains at exit."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
 
 
-def agree(decide: Callable[[], V]) -> V:
+def decide_on_rank0(decide: Callable[[], ResultT]) -> ResultT:
     """Let rank 0 decide and tell the others; where it raises, all raise.
 
     Raises:
         BenchError: rank 0's own, on every rank.
     """
-    if world()[1] == 1:
+    if get_dist_info()[1] == 1:
         return decide()
     import torch.distributed as dist
 
     answer: list[Any] = [None]
-    if world()[0] == 0:
+    if get_dist_info()[0] == 0:
         try:
             answer = [("value", decide())]
         except BenchError as error:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.recipe import Recipe
+from engine.recipe import TrainingRecipe
 
 
-def build_schedule(recipe: Recipe, steps_per_epoch: int) -> list[dict[str, Any]]:
+def build_lr_schedulers(recipe: TrainingRecipe, steps_per_epoch: int) -> list[dict[str, Any]]:
     """Scheduler configurations for mmengine's Runner.
 
     Args:

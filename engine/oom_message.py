@@ -9,11 +9,11 @@ import torch
 
 from foundation.errors import UserError
 
-_NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "not enough memory")
+_OOM_MESSAGES = ("DefaultCPUAllocator", "out of memory", "not enough memory")
 
 
 @contextmanager
-def in_a_sentence() -> Iterator[None]:
+def translate_oom_error() -> Iterator[None]:
     """Turn memory that ran out into a sentence.
 
     Raises:
@@ -22,7 +22,7 @@ def in_a_sentence() -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(word in str(error) for word in _NO_MEMORY):
+        if isinstance(error, RuntimeError) and not any(word in str(error) for word in _OOM_MESSAGES):
             raise
         raise UserError(
             "out of memory: take each batch in more pieces (--set accumulate=2, 4 ...), or lower the size of the "

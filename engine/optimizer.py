@@ -13,47 +13,47 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from engine.device import require_precision
-from engine.recipe import Recipe
+from engine.device import require_training_precision
+from engine.recipe import TrainingRecipe
 from foundation.errors import UserError
 
 
-class InPieces:
+class MicroBatchMixin:
     """Part of an optimiser wrapper: gradients of a batch's pieces add up to the batch's, and the last one steps.
 
     mmengine would count iterations and step after so many; here one iteration is one step
     (``engine.grad_accumulation``).
 
     Attributes:
-        share: of the batch that the next piece holds; its mean loss counts so much.
-        last: whether the next piece is the batch's last.
+        loss_weight: of the batch that the next piece holds; its mean loss counts so much.
+        is_last_piece: whether the next piece is the batch's last.
     """
 
-    share = 1.0
-    last = True
+    loss_weight = 1.0
+    is_last_piece = True
 
     def scale_loss(self, loss: torch.Tensor) -> torch.Tensor:
         """The piece's mean loss as a part of the batch's."""
-        return loss * self.share
+        return loss * self.loss_weight
 
     def should_update(self) -> bool:
         """Step after the last piece."""
-        return self.last
+        return self.is_last_piece
 
     def should_sync(self) -> bool:
         """Exchange gradients with other processes in the last piece's backward pass."""
-        return self.last
+        return self.is_last_piece
 
 
-class PlainOptimWrapper(InPieces, OptimWrapper):
+class Fp32OptimWrapper(MicroBatchMixin, OptimWrapper):
     """fp32."""
 
 
-class HalfOptimWrapper(InPieces, AmpOptimWrapper):
+class Fp16OptimWrapper(MicroBatchMixin, AmpOptimWrapper):
     """fp16 with loss scaling, on a GPU."""
 
 
-class AutocastOptimWrapper(InPieces, OptimWrapper):
+class Bf16OptimWrapper(MicroBatchMixin, OptimWrapper):
     """bf16 autocast without loss scaling, on any device (mmengine's own AMP wrapper refuses the CPU)."""
 
     def __init__(self, device_type: str, **kwargs: Any) -> None:
@@ -63,12 +63,12 @@ class AutocastOptimWrapper(InPieces, OptimWrapper):
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Forward pass in bf16."""
-        attention = WideAttention() if self.device_type == "cpu" else nullcontext()
+        attention = Fp32AttentionMode() if self.device_type == "cpu" else nullcontext()
         with super().optim_context(model), torch.autocast(self.device_type, torch.bfloat16), attention:
             yield
 
 
-class WideAttention(TorchFunctionMode):
+class Fp32AttentionMode(TorchFunctionMode):
     """Within it autocast leaves fused attention in fp32.
 
     On a CPU torch's backward pass of it takes longer in bf16: 3 times for 49 or 80 tokens, 1.3 times for 197 (torch
@@ -81,15 +81,15 @@ class WideAttention(TorchFunctionMode):
         if function is not functional.scaled_dot_product_attention or not torch.is_autocast_enabled("cpu"):
             return function(*args, **kwargs)
         with torch.autocast("cpu", enabled=False):
-            wide = {key: _widened(value) for key, value in kwargs.items()}
-            return function(*map(_widened, args), **wide).bfloat16()
+            wide = {key: _cast_to_fp32(value) for key, value in kwargs.items()}
+            return function(*map(_cast_to_fp32, args), **wide).bfloat16()
 
 
-def _widened(value: Any) -> Any:
+def _cast_to_fp32(value: Any) -> Any:
     return value.float() if torch.is_tensor(value) and value.dtype == torch.bfloat16 else value
 
 
-def layer_ids(backbone: nn.Module) -> dict[str, int]:
+def get_layer_ids(backbone: nn.Module) -> dict[str, int]:
     """The depth of every parameter of a timm model: 0 for the stem, rising by one a block, its own head last.
 
     A final norm counts with the last block.
@@ -107,25 +107,27 @@ def layer_ids(backbone: nn.Module) -> dict[str, int]:
     return ids
 
 
-def parameter_groups(model: nn.Module, recipe: Recipe, backbone: str = "backbone") -> list[dict[str, Any]]:
+def build_param_groups(
+    model: nn.Module, recipe: TrainingRecipe, backbone_attribute: str = "backbone"
+) -> list[dict[str, Any]]:
     """Parameter groups of a task model: learning rate by depth, no weight decay where it does harm.
 
     Args:
-        model: the task model; its timm backbone is the attribute ``backbone``, the rest counts as head, one above the
-            backbone's last layer.
+        model: the task model; its timm backbone is one attribute, the rest counts as head, one above the backbone's
+            last layer.
         recipe: gives learning rate, weight decay and layer decay.
-        backbone: the attribute's name.
+        backbone_attribute: the name of the backbone's attribute.
 
     Returns:
         Groups with ``params``, ``names``, ``lr`` and ``weight_decay``; each trainable parameter is in exactly one.
     """
     setting = recipe.optimizer
-    trunk = getattr(model, backbone)
-    ids = layer_ids(trunk) if setting.layer_decay < 1 else {}
-    inside = f"{backbone}."
+    trunk = getattr(model, backbone_attribute)
+    ids = get_layer_ids(trunk) if setting.layer_decay < 1 else {}
+    inside = f"{backbone_attribute}."
     # a trunk with a classifier of its own has the head's level already
     top = max(ids.values(), default=0) + (0 if getattr(trunk, "num_classes", 0) else 1)
-    undecayed = {f"{backbone}.{name}" for name in _undecayed(trunk)}
+    undecayed = {f"{backbone_attribute}.{name}" for name in _get_no_decay_names(trunk)}
     groups: dict[tuple[int, bool, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -142,27 +144,27 @@ def parameter_groups(model: nn.Module, recipe: Recipe, backbone: str = "backbone
     return list(groups.values())
 
 
-def _undecayed(backbone: nn.Module) -> set[str]:
+def _get_no_decay_names(backbone: nn.Module) -> set[str]:
     """Names a timm model wants free of weight decay (position embeddings, class token)."""
     ask: Any = getattr(backbone, "no_weight_decay", None)
     return set(ask()) if callable(ask) else set()
 
 
-def build_optimizer(model: nn.Module, recipe: Recipe, device: str) -> OptimWrapper:
+def create_optim_wrapper(model: nn.Module, recipe: TrainingRecipe, device: str) -> OptimWrapper:
     """The recipe's optimiser in mmengine's wrapper (clipping, precision).
 
     Args:
-        model: the task model, see ``parameter_groups``.
+        model: the task model, see ``build_param_groups``.
         recipe: the training's recipe.
         device: ``cpu`` or ``cuda``.
 
     Raises:
         UserError: fp16 without a GPU.
     """
-    require_precision(recipe.precision, device)
+    require_training_precision(recipe.precision, device)
     setting = recipe.optimizer
     groups = [
-        {key: value for key, value in group.items() if key != "names"} for group in parameter_groups(model, recipe)
+        {key: value for key, value in group.items() if key != "names"} for group in build_param_groups(model, recipe)
     ]
     optimizer: torch.optim.Optimizer
     if setting.name == "AdamW":
@@ -174,7 +176,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe, device: str) -> OptimWrapp
     if recipe.clip_grad is not None:
         arguments["clip_grad"] = {"max_norm": recipe.clip_grad}
     if recipe.precision == "fp32":
-        return PlainOptimWrapper(**arguments)
+        return Fp32OptimWrapper(**arguments)
     if recipe.precision == "bf16":
-        return AutocastOptimWrapper(device, **arguments)
-    return HalfOptimWrapper(dtype="float16", **arguments)
+        return Bf16OptimWrapper(device, **arguments)
+    return Fp16OptimWrapper(dtype="float16", **arguments)

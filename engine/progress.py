@@ -17,10 +17,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from engine.progress_bar import PLAIN_EVERY_SECONDS
+from engine.progress_bar import LOG_INTERVAL_SECONDS
 
 
-def say(message: str) -> None:
+def log_message(message: str) -> None:
     """A line for the person at the terminal (stderr: stdout is for results)."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(message, markup=False)
 
@@ -30,19 +30,19 @@ class ProgressHook(Hook):
 
     priority = "LOWEST"
 
-    def __init__(self, label: str, metric: str, unit: str) -> None:
+    def __init__(self, label: str, metric: str, metric_unit: str) -> None:
         self.label = label
         self.metric = metric
-        self.unit = unit
+        self.metric_unit = metric_unit
         self._bar: Progress | None = None
         self._task: Any = None
         self._note = ""
-        self._began = self._spoke = 0.0
+        self._start_time = self._last_log_time = 0.0
         self._first_iter = 0
 
     def before_train(self, runner: Any) -> None:
         """Show the bar."""
-        self._began = self._spoke = time.monotonic()
+        self._start_time = self._last_log_time = time.monotonic()
         self._first_iter = runner.iter
         if runner.rank == 0 and sys.stderr.isatty():
             columns = (
@@ -63,19 +63,19 @@ class ProgressHook(Hook):
         """Advance."""
         if self._bar is not None:
             self._bar.update(self._task, completed=runner.iter + 1)
-        elif runner.rank == 0 and time.monotonic() - self._spoke > PLAIN_EVERY_SECONDS:
-            self._spoke = time.monotonic()
+        elif runner.rank == 0 and time.monotonic() - self._last_log_time > LOG_INTERVAL_SECONDS:
+            self._last_log_time = time.monotonic()
             done = runner.iter + 1
-            rate = (self._spoke - self._began) / (done - self._first_iter)
+            rate = (self._last_log_time - self._start_time) / (done - self._first_iter)
             left = rate * (runner.max_iters - done)
-            say(f"{self.label}: {done}/{runner.max_iters} iterations, {left:.0f} s left{self._note}")
+            log_message(f"{self.label}: {done}/{runner.max_iters} iterations, {left:.0f} s left{self._note}")
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Note the newest validation."""
         value = (metrics or {}).get(self.metric)
         if value is not None:
             name = self.metric.rpartition("/")[2]
-            self._note = f", val {name} {value:.2f} {self.unit}"
+            self._note = f", val {name} {value:.2f} {self.metric_unit}"
         if self._bar is not None:
             self._bar.update(self._task, note=self._note.removeprefix(", "))
 

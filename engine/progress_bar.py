@@ -9,10 +9,10 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-PLAIN_EVERY_SECONDS = 15.0
+LOG_INTERVAL_SECONDS = 15.0
 
 
-class Counter:
+class ProgressBar:
     """Counts items of a loop; as a context it takes its bar away at the end, also after an error.
 
     Args:
@@ -23,13 +23,13 @@ class Counter:
 
     def __init__(self, label: str, unit: str, total: int | None = None) -> None:
         self.label, self.unit, self.total = label, unit, total
-        self.done = 0
+        self.num_done = 0
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
-        self._began = self._spoke = time.monotonic()
+        self._start_time = self._last_log_time = time.monotonic()
 
-    def __enter__(self) -> Counter:
-        self._began = self._spoke = time.monotonic()
+    def __enter__(self) -> ProgressBar:
+        self._start_time = self._last_log_time = time.monotonic()
         if sys.stderr.isatty():
             columns = (
                 TextColumn("{task.description}"),
@@ -51,22 +51,28 @@ class Counter:
             self._bar.stop()
             self._bar = None
 
-    def step(self, note: str = "", count: int = 1) -> None:
-        """One more item is done (or ``count``); ``note`` stands beside the count."""
-        self.done += count
+    def advance(self, note: str = "", num_items: int = 1) -> None:
+        """One more item is done (or ``num_items``); ``note`` stands beside the count."""
+        self.num_done += num_items
         now = time.monotonic()
         if self._bar is not None:
             task = self._bar.tasks[0].id
-            self._bar.update(task, completed=self.done, count=self._count(), note=note)
-        elif now - self._spoke > PLAIN_EVERY_SECONDS:
-            self._spoke = now
-            rate = self.done / (now - self._began)
-            left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and self.total > self.done else ""
-            self.say(f"{self.label}: {self._count()} {self.unit}, {rate:.0f} a second{left}{note and ', '}{note}")
+            self._bar.update(task, completed=self.num_done, count=self._format_count(), note=note)
+        elif now - self._last_log_time > LOG_INTERVAL_SECONDS:
+            self._last_log_time = now
+            rate = self.num_done / (now - self._start_time)
+            left = (
+                f", {(self.total - self.num_done) / rate:.0f} s left"
+                if self.total and self.total > self.num_done
+                else ""
+            )
+            self.log_message(
+                f"{self.label}: {self._format_count()} {self.unit}, {rate:.0f} a second{left}{note and ', '}{note}"
+            )
 
-    def say(self, message: str) -> None:
+    def log_message(self, message: str) -> None:
         """A line above the bar."""
         (self._bar.console if self._bar is not None else self._console).print(message, markup=False)
 
-    def _count(self) -> str:
-        return f"{self.done}/{self.total}" if self.total else f"{self.done}"
+    def _format_count(self) -> str:
+        return f"{self.num_done}/{self.total}" if self.total else f"{self.num_done}"

@@ -17,31 +17,31 @@ from pydantic import (
     model_validator,
 )
 
-TRACKERS = {"tensorboard": "TensorboardVisBackend", "wandb": "WandbVisBackend", "mlflow": "MLflowVisBackend"}
+LOGGER_BACKENDS = {"tensorboard": "TensorboardVisBackend", "wandb": "WandbVisBackend", "mlflow": "MLflowVisBackend"}
 """Where curves can go: the package, and mmengine's visualisation backend for it."""
 
 
-class Strict(BaseModel):
+class StrictConfig(BaseModel):
     """Base of all configurations: frozen, no unknown keys, no silent conversion."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Settings(Strict):
+class ProtocolSettings(StrictConfig):
     """The settings of a protocol, a training or not: those that can change the number, and those that cannot."""
 
-    NEUTRAL: ClassVar[frozenset[str]] = frozenset()
+    NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset()
 
-    def identity(self) -> dict[str, Any]:
+    def identity_settings(self) -> dict[str, Any]:
         """The settings that can change the number, as plain data."""
-        return self.model_dump(mode="json", exclude=set(self.NEUTRAL))
+        return self.model_dump(mode="json", exclude=set(self.NON_IDENTITY_FIELDS))
 
-    def neutral(self) -> dict[str, Any]:
+    def non_identity_settings(self) -> dict[str, Any]:
         """The settings that cannot."""
-        return self.model_dump(mode="json", include=set(self.NEUTRAL))
+        return self.model_dump(mode="json", include=set(self.NON_IDENTITY_FIELDS))
 
 
-class Optimizer(Strict):
+class OptimizerConfig(StrictConfig):
     """Optimiser and its parameter groups. ``lr`` is for the recipe's whole batch, not for 256 images.
 
     ``layer_decay``: learning rate of block i is multiplied by ``layer_decay ** (layers above it)``; 1 = off.
@@ -60,7 +60,7 @@ class Optimizer(Strict):
     decay_all: bool = False
 
 
-class Schedule(Strict):
+class LrScheduleConfig(StrictConfig):
     """Learning rate over time: linear warm-up, then cosine, poly or step; stepped every iteration.
 
     ``warmup``, ``milestones``: in the recipe's unit (epochs or iterations). ``end_lr``: for a layer-decay scale
@@ -76,7 +76,7 @@ class Schedule(Strict):
     gamma: PositiveFloat = 0.1
 
 
-class Recipe(Settings):
+class TrainingRecipe(ProtocolSettings):
     """What every training has. A task's own recipe adds to it.
 
     Attributes:
@@ -90,34 +90,34 @@ class Recipe(Settings):
         precision: of the forward and backward pass; evaluation is always fp32.
         val_interval: epochs (or iterations) between validations.
         workers: loader processes (cannot change the number: every item has its own seed).
-        trackers: where curves go.
+        loggers: where curves go.
     """
 
-    NEUTRAL: ClassVar[frozenset[str]] = frozenset({"workers", "trackers", "accumulate"})
+    NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset({"workers", "loggers", "accumulate"})
 
     epochs: PositiveInt | None = None
     iterations: PositiveInt | None = None
     batch_size: PositiveInt
     accumulate: PositiveInt = 1
     drop_last: bool = False
-    optimizer: Optimizer
-    schedule: Schedule
+    optimizer: OptimizerConfig
+    schedule: LrScheduleConfig
     clip_grad: PositiveFloat | None = None
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     val_interval: PositiveInt = 1
     workers: NonNegativeInt = 0
-    trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = ["tensorboard"]
+    loggers: list[Literal["tensorboard", "wandb", "mlflow"]] = ["tensorboard"]
 
-    @field_validator("trackers")
+    @field_validator("loggers")
     @classmethod
-    def _trackers_are_installed(cls, names: list[str]) -> list[str]:
+    def _require_installed_loggers(cls, names: list[str]) -> list[str]:
         for name in names:
             if find_spec(name) is None:
                 raise ValueError(f"{name} is not installed here; pip install {name}")
         return names
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Recipe:
+    def _check_lengths(self) -> TrainingRecipe:
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError("set exactly one of epochs and iterations")
         if self.schedule.warmup >= self.length:

@@ -11,10 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.device import describe_device, world
-from results.records.record import Where
+from engine.device import describe_device, get_dist_info
+from results.records.record import RunEnvironment
 
-PACKAGES = (
+RECORDED_PACKAGES = (
     "litevit-bench",
     "torch",
     "torchvision",
@@ -34,7 +34,7 @@ PACKAGES = (
 )
 
 
-class Source(NamedTuple):
+class GitState(NamedTuple):
     """State of bench's own source: the git commit, and whether files differ from it (``None``: no git)."""
 
     commit: str | None
@@ -46,10 +46,10 @@ def utc_now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
 
 
-def package_versions() -> dict[str, str]:
+def collect_package_versions() -> dict[str, str]:
     """Versions of the packages that can change a number; a missing one is left out."""
     found = {}
-    for name in PACKAGES:
+    for name in RECORDED_PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -57,11 +57,11 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def source_state() -> Source:
+def get_git_state() -> GitState:
     """The commit of bench's source tree."""
     home = Path(__file__).resolve().parent.parent
     if not (home / ".git").exists():
-        return Source(None, None)
+        return GitState(None, None)
     try:
         commit, changes = (
             subprocess.run(  # noqa: S603 - fixed arguments
@@ -70,24 +70,24 @@ def source_state() -> Source:
             for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
         )
     except (OSError, subprocess.SubprocessError):
-        return Source(None, None)
-    return Source(commit, bool(changes))
+        return GitState(None, None)
+    return GitState(commit, bool(changes))
 
 
-def describe_run(device: str, precision: str, command: list[str]) -> Where:
+def collect_run_environment(device: str, precision: str, command: list[str]) -> RunEnvironment:
     """The ``where`` block of a record, at the start of a run."""
     import torch
 
-    source = source_state()
-    return Where(
+    source = get_git_state()
+    return RunEnvironment(
         started=utc_now(),
         device=describe_device(device),
         threads=torch.get_num_threads(),
-        processes=world()[1],
+        processes=get_dist_info()[1],
         precision=precision,
         python=platform.python_version(),
         platform=platform.platform(),
-        packages=package_versions(),
+        packages=collect_package_versions(),
         git_commit=source.commit,
         git_dirty=source.dirty,
         command=command,
@@ -107,7 +107,7 @@ def reset_peak_memory(device: str) -> None:
             return
 
 
-def peak_memory_mib(device: str) -> float | None:
+def get_peak_memory_mib(device: str) -> float | None:
     """Peak memory since ``reset_peak_memory``, MiB: of the GPU's allocator, else of this process; or ``None``."""
     import torch
 

@@ -22,14 +22,14 @@ from torch.utils.data import Dataset, Sampler
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Draw(NamedTuple):
+class SeededIndex(NamedTuple):
     """One request to a dataset: which item, and the seed of its augmentation."""
 
     item: int
     seed: int
 
 
-class Items(Protocol[T_co]):
+class MapDataset(Protocol[T_co]):
     """A map-style dataset with a length."""
 
     def __getitem__(self, index: int) -> T_co:
@@ -39,10 +39,10 @@ class Items(Protocol[T_co]):
         """Number of items."""
 
 
-def mix(*parts: int) -> int:
+def derive_seed(*parts: int) -> int:
     """A well-mixed 63-bit seed from whole numbers (numpy's ``SeedSequence``; stable over versions by its contract).
 
-    >>> mix(0, 1) == mix(0, 1) != mix(1, 0)
+    >>> derive_seed(0, 1) == derive_seed(0, 1) != derive_seed(1, 0)
     True
     """
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -56,18 +56,18 @@ def seed_all(seed: int) -> None:
 
 
 class SeededSampler(DefaultSampler):
-    """mmengine's ``DefaultSampler`` (shuffled, split over processes, ``set_epoch``) that yields ``Draw`` values."""
+    """mmengine's ``DefaultSampler`` (shuffled, split over processes, ``set_epoch``) that yields ``SeededIndex`` values."""
 
     def __init__(self, dataset: Sized, shuffle: bool, seed: int, round_up: bool) -> None:
         super().__init__(dataset, shuffle=shuffle, seed=seed, round_up=round_up)
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[SeededIndex]:
         """The draws of this process in this epoch."""
         for index in super().__iter__():
-            yield Draw(int(index), mix(self.seed, self.epoch, int(index)))
+            yield SeededIndex(int(index), derive_seed(self.seed, self.epoch, int(index)))
 
 
-class EndlessSampler(Sampler[Draw]):
+class InfiniteSeededSampler(Sampler[SeededIndex]):
     """Pass after pass over a dataset, each in an order of its own, for runs counted in iterations.
 
     The stream is a function of (seed, position): ``skip`` goes on in the middle without reading what came before.
@@ -75,45 +75,47 @@ class EndlessSampler(Sampler[Draw]):
     """
 
     def __init__(self, dataset: Sized, seed: int) -> None:
-        self.size = len(dataset)
+        self.dataset_size = len(dataset)
         self.seed = seed
-        self.rank, self.processes = get_dist_info()
-        self.start = 0
+        self.rank, self.world_size = get_dist_info()
+        self.num_skipped = 0
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[SeededIndex]:
         """The draws of this process, without end."""
         order, current = np.empty(0, np.int64), -1
-        for place in itertools.count(self.rank + self.start * self.processes, self.processes):
-            turn, position = divmod(place, self.size)
+        for place in itertools.count(self.rank + self.num_skipped * self.world_size, self.world_size):
+            turn, position = divmod(place, self.dataset_size)
             if turn != current:
                 current = turn
-                order = np.random.Generator(np.random.PCG64(mix(self.seed, turn))).permutation(self.size)
+                order = np.random.Generator(np.random.PCG64(derive_seed(self.seed, turn))).permutation(
+                    self.dataset_size
+                )
             item = int(order[position])
-            yield Draw(item, mix(self.seed, turn, item))
+            yield SeededIndex(item, derive_seed(self.seed, turn, item))
 
     def __len__(self) -> int:
-        return self.size
+        return self.dataset_size
 
     def skip(self, draws: int) -> None:
         """Begin after ``draws`` draws of this process (mmengine calls it on resume)."""
-        self.start = draws
+        self.num_skipped = draws
 
 
-class SeededItems(Dataset[Any]):
-    """Serves ``Draw`` requests from a plain dataset, with the random state of the draw's seed around it."""
+class SeededDataset(Dataset[Any]):
+    """Serves ``SeededIndex`` requests from a plain dataset, with the random state of the draw's seed around it."""
 
-    def __init__(self, items: Items[Any]) -> None:
-        self.items = items
+    def __init__(self, dataset: MapDataset[Any]) -> None:
+        self.dataset = dataset
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.dataset)
 
-    def __getitem__(self, draw: Draw) -> Any:
+    def __getitem__(self, request: SeededIndex) -> Any:
         # torch's generator also drives the model (drop path), so it is put back; Python's and numpy's serve items only
         state = torch.get_rng_state()
-        seed_all_cpu(draw.seed)
+        seed_all_cpu(request.seed)
         try:
-            return self.items[draw.item]
+            return self.dataset[request.item]
         finally:
             torch.set_rng_state(state)
 
@@ -137,9 +139,9 @@ class ReseedHook(Hook):
     def before_train_epoch(self, runner: Any) -> None:
         """Reseed where the run is counted in epochs."""
         if self.by_epoch:
-            seed_all(mix(self.seed, runner.epoch, runner.rank))
+            seed_all(derive_seed(self.seed, runner.epoch, runner.rank))
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Reseed where the run is counted in iterations."""
         if not self.by_epoch:
-            seed_all(mix(self.seed, runner.iter, runner.rank))
+            seed_all(derive_seed(self.seed, runner.iter, runner.rank))

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from backbones.card import BackboneCard
-from backbones.weights import Start
+from backbones.weights import InitialWeights
 from foundation.errors import UserError
 
 if TYPE_CHECKING:  # pydantic is slow to import, and listings do without
-    from results.records.record import LoadReport, Metric, Record, Selection, Tier
+    from results.records.record import LoadReportRecord, MetricValue, ModelSelection, Record, Tier
 
 
-Decode = Literal["none", "sample", "all"]
+DecodeLevel = Literal["none", "sample", "all"]
 """How many files ``check_data`` opens: none (before each run), some of each split, or every one."""
 
 
@@ -29,7 +29,7 @@ class MetricSpec(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """One cell that is asked for: backbone x task x protocol x seed.
 
     Attributes:
@@ -38,7 +38,7 @@ class Request:
     """
 
     card: BackboneCard
-    start: Start
+    start: InitialWeights
     protocol: str
     tier: Tier
     seed: int
@@ -57,15 +57,15 @@ class DataReport:
         fingerprint: SHA-256 over content and split, 64 hexadecimal digits.
         splits: number of items by split.
         notes: what a reader should know (classes, sizes, licence).
-        departures: how the data differ from the official set, a sentence each; empty where they are whole.
-        histogram: items by class name, by split; empty where labels are not one an item.
+        deviations: how the data differ from the official set, a sentence each; empty where they are whole.
+        class_counts: items by class name, by split; empty where labels are not one an item.
     """
 
     fingerprint: str
     splits: Mapping[str, int]
     notes: tuple[str, ...] = ()
-    departures: tuple[str, ...] = ()
-    histogram: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    deviations: tuple[str, ...] = ()
+    class_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -73,41 +73,41 @@ class DataReport:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """What will be done.
 
     Attributes:
         protocol_version: version of the protocol's file.
         config: the resolved configuration; everything in it can change the number.
-        neutral: settings that cannot (loader processes, trackers).
-        arguments: what the backbone is created with.
-        expected: items that must be scored.
+        non_identity_settings: settings that cannot (loader processes, loggers).
+        backbone_kwargs: what the backbone is created with.
+        num_expected_items: items that must be scored.
         steps: the phases, for people.
     """
 
     protocol_version: int
     config: Mapping[str, Any]
-    neutral: Mapping[str, Any]
-    arguments: Mapping[str, Any]
-    expected: int
+    non_identity_settings: Mapping[str, Any]
+    backbone_kwargs: Mapping[str, Any]
+    num_expected_items: int
     steps: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a run gave; rows of ``items`` are one scored item each, in the order of ``columns``.
+class TaskOutcome:
+    """What a run gave; rows of ``item_rows`` are one scored item each, in the order of ``item_columns``.
 
     ``details``: what else was measured, as plain data, for the record.
     """
 
-    metrics: Mapping[str, Metric]
-    columns: tuple[str, ...]
-    items: Sequence[Sequence[str | int | float | None]]
-    selection: Selection
-    load_report: LoadReport | None
+    metrics: Mapping[str, MetricValue]
+    item_columns: tuple[str, ...]
+    item_rows: Sequence[Sequence[str | int | float | None]]
+    selection: ModelSelection
+    load_report: LoadReportRecord | None
     checkpoint_format: str | None
     parameters: int
-    phases: Mapping[str, float]
+    phase_seconds: Mapping[str, float]
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -124,10 +124,10 @@ class TaskImages(Protocol):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """``images`` (3, S, S) normalised, ``labels`` and ``item`` of image ``index``."""
 
-    def name(self, index: int) -> str:
+    def get_image_name(self, index: int) -> str:
         """What the image is called; equal names in one set of data are the same image."""
 
-    def preprocessing(self) -> dict[str, Any]:
+    def get_preprocessing(self) -> dict[str, Any]:
         """All that makes pixels of an image, as plain data."""
 
 
@@ -140,19 +140,19 @@ class Task(ABC):
     protocols: tuple[str, ...]
     metrics: tuple[MetricSpec, ...]
     expected: Mapping[str, int]
-    scales = False  # whether protocols heed ``Request.data_scale``
+    supports_data_scale = False  # whether protocols heed ``RunRequest.data_scale``
 
     @abstractmethod
-    def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
+    def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
         """Verify the data under ``root``: layout, counts, labels, and files as far as ``decode`` says.
 
-        A set that is sound but not the official one whole (a cut, another split) passes with ``departures``.
+        A set that is sound but not the official one whole (a cut, another split) passes with ``deviations``.
 
         Raises:
             DataError: naming the file and the mend.
         """
 
-    def get_data(self, root: Path) -> None:
+    def download_data(self, root: Path) -> None:
         """Download the data to ``root`` and check its sums, where that is possible.
 
         Raises:
@@ -161,7 +161,7 @@ class Task(ABC):
         raise UserError(f"task {self.name} has nothing to download")
 
     @abstractmethod
-    def plan(self, request: Request, data: DataReport) -> Plan:
+    def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Resolve the protocol's configuration for a request on the data found; nothing is trained.
 
         Raises:
@@ -169,10 +169,10 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
+    def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         """Train and evaluate in the folder ``out``; resumes from what is there."""
 
-    def images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
+    def load_images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
         """A split's images for a look inside a backbone: evaluation's pixels, squares of ``img_size``, never augmented.
 
         Raises:
@@ -180,7 +180,7 @@ class Task(ABC):
         """
         raise UserError(f"task {self.name} offers no single images to look at; choose a classification task")
 
-    def draw_run(self, folder: Path, record: Record) -> list[Path]:
+    def visualize_run(self, folder: Path, record: Record) -> list[Path]:
         """Pictures of a complete run, written below its folder; none where a task has nothing to draw.
 
         Raises:

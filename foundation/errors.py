@@ -9,10 +9,10 @@ class BenchError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(_own_words(message))
+        super().__init__(_strip_worker_traceback(message))
 
 
-def _own_words(message: str) -> str:
+def _strip_worker_traceback(message: str) -> str:
     """The sentence itself: torch's loader hands a worker's error on as a text around the worker's whole trace."""
     if not (message.startswith("Caught ") and "\nOriginal Traceback" in message):
         return message
@@ -29,7 +29,7 @@ class UnknownNameError(UserError):
     """A name that is in no registry, configuration or choice."""
 
 
-class ClashError(UserError):
+class NameConflictError(UserError):
     """Two origins claim one name."""
 
 

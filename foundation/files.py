@@ -33,7 +33,7 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    _fsync_dir(path.parent)
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -51,14 +51,14 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def files_below(home: Path) -> Iterator[Path]:
+def iter_files(root: Path) -> Iterator[Path]:
     """Files at or below a folder, sorted within each; hidden files and folders are left out.
 
     Links are followed, as data sets are often linked into place, but no folder is entered twice: an item that was met
     on two ways would be counted twice.
     """
     seen: set[str] = set()
-    for place, folders, names in os.walk(home, followlinks=True):
+    for place, folders, names in os.walk(root, followlinks=True):
         if (real := os.path.realpath(place)) in seen:
             folders.clear()
             continue
@@ -67,7 +67,7 @@ def files_below(home: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
 
 
-def require_writable(folder: Path) -> None:
+def ensure_writable_dir(folder: Path) -> None:
     """Make ``folder`` (and its parents) and prove that a file can be written there.
 
     Raises:
@@ -84,7 +84,7 @@ def require_writable(folder: Path) -> None:
         ) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def _fsync_dir(folder: Path) -> None:
     """Make a rename last through a power cut, where the system can (POSIX)."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

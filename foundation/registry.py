@@ -7,13 +7,13 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, NamedTuple, TypeVar
 
-from foundation.errors import BenchError, BrokenPluginError, ClashError, UnknownNameError, UserError
+from foundation.errors import BenchError, BrokenPluginError, NameConflictError, UnknownNameError, UserError
 from foundation.suggest import did_you_mean
 
 T = TypeVar("T")
 
 
-class Entry(NamedTuple):
+class RegistryEntry(NamedTuple):
     """One line of a listing: a name, where it comes from, and the error if it is broken."""
 
     name: str
@@ -21,33 +21,33 @@ class Entry(NamedTuple):
     error: str | None
 
 
-class _Source(NamedTuple):
-    target: str
+class _RegisteredTarget(NamedTuple):
+    target_path: str
     origin: str
 
 
 class Registry(Generic[T]):
     """Names mapped to lazy ``module:attribute`` targets of one kind.
 
-    Built-in targets are given with ``add``; those of installed packages are found in the entry-point
+    Built-in targets are given with ``register``; those of installed packages are found in the entry-point
     group, once, at the first look-up. From then on the registry is frozen.
 
     Args:
         kind: what an entry is, for messages ("backbone", "task").
-        group: entry-point group of plug-ins, for example ``bench.backbones``.
+        entry_point_group: entry-point group of plug-ins, for example ``bench.backbones``.
         convert: turns the object a target names into an entry; raises ``TypeError`` on anything else.
     """
 
-    def __init__(self, kind: str, group: str, convert: Callable[[str, object], T]) -> None:
+    def __init__(self, kind: str, entry_point_group: str, convert: Callable[[str, object], T]) -> None:
         self.kind = kind
-        self.group = group
+        self.entry_point_group = entry_point_group
         self._convert = convert
-        self._sources: dict[str, _Source] = {}
+        self._targets: dict[str, _RegisteredTarget] = {}
         self._loaded: dict[str, T] = {}
         self._frozen = False
 
-    def add(self, name: str, target: str, origin: str = "bench") -> None:
-        """Register ``target`` ("module:attribute") under ``name``.
+    def register(self, name: str, target_path: str, origin: str = "bench") -> None:
+        """Register ``target_path`` ("module:attribute") under ``name``.
 
         Raises:
             ClashError: if the name is taken; both origins are named.
@@ -55,12 +55,12 @@ class Registry(Generic[T]):
         """
         if self._frozen:
             raise BenchError(f"the {self.kind} registry is frozen; register {name!r} before the first look-up")
-        self._put(name, _Source(target, origin))
+        self._store_target(name, _RegisteredTarget(target_path, origin))
 
-    def names(self) -> list[str]:
+    def list_names(self) -> list[str]:
         """All names, sorted; nothing is imported but the entry points' metadata."""
-        self._freeze()
-        return sorted(self._sources)
+        self._load_plugins()
+        return sorted(self._targets)
 
     def get(self, name: str) -> T:
         """The entry called ``name``, imported on first use.
@@ -69,66 +69,66 @@ class Registry(Generic[T]):
             UnknownNameError: with the nearest names.
             BrokenPluginError: with the error that importing it gave.
         """
-        self._freeze()
+        self._load_plugins()
         if name in self._loaded:
             return self._loaded[name]
-        if name not in self._sources:
+        if name not in self._targets:
             hint = f"see: bench list {self.kind}s"
-            raise UnknownNameError(f"unknown {self.kind} {name!r}{did_you_mean(name, self._sources, hint=hint)}")
-        source = self._sources[name]
+            raise UnknownNameError(f"unknown {self.kind} {name!r}{did_you_mean(name, self._targets, hint=hint)}")
+        source = self._targets[name]
         try:
-            entry = self._convert(name, _resolve(source.target))
+            entry = self._convert(name, _import_target(source.target_path))
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             raise BrokenPluginError(
-                f"{self.kind} {name!r} ({source.target} of {source.origin}) is broken: {reason}"
+                f"{self.kind} {name!r} ({source.target_path} of {source.origin}) is broken: {reason}"
             ) from error
         self._loaded[name] = entry
         return entry
 
-    def origin(self, name: str) -> str:
+    def get_origin(self, name: str) -> str:
         """Where a registered name comes from: ``bench`` or "package version"."""
-        self._freeze()
-        return self._sources[name].origin
+        self._load_plugins()
+        return self._targets[name].origin
 
-    def entries(self) -> list[Entry]:
-        """One ``Entry`` a name; a broken one carries its error and hides none of the rest."""
+    def list_entries(self) -> list[RegistryEntry]:
+        """One ``RegistryEntry`` a name; a broken one carries its error and hides none of the rest."""
         listing = []
-        for name in self.names():
+        for name in self.list_names():
             try:
                 self.get(name)
                 error = None
             except UserError as broken:
                 error = str(broken)
-            listing.append(Entry(name, self.origin(name), error))
+            listing.append(RegistryEntry(name, self.get_origin(name), error))
         return listing
 
-    def _freeze(self) -> None:
+    def _load_plugins(self) -> None:
         if self._frozen:
             return
-        for point in entry_points(group=self.group):
-            self._put(point.name, _Source(point.value, _distribution(point)))
+        for point in entry_points(group=self.entry_point_group):
+            self._store_target(point.name, _RegisteredTarget(point.value, _describe_distribution(point)))
         self._frozen = True
 
-    def _put(self, name: str, source: _Source) -> None:
-        taken = self._sources.get(name)
-        if taken == source:  # the same distribution found twice on the path
+    def _store_target(self, name: str, target: _RegisteredTarget) -> None:
+        taken = self._targets.get(name)
+        if taken == target:  # the same distribution found twice on the path
             return
         if taken is not None:
-            raise ClashError(
-                f"{self.kind} {name!r} is registered twice: {taken.target} of {taken.origin} and "
-                f"{source.target} of {source.origin}; rename or uninstall one of them"
+            raise NameConflictError(
+                f"{self.kind} {name!r} is registered twice: {taken.target_path} of {taken.origin} and "
+                f"{target.target_path} of {target.origin}; rename or uninstall one of them"
             )
-        self._sources[name] = source
+        self._targets[name] = target
 
 
-def _resolve(target: str) -> object:
-    module, _, attribute = target.partition(":")
+def _import_target(target_path: str) -> object:
+    module, _, attribute = target_path.partition(":")
     value: object = importlib.import_module(module)
     for part in filter(None, attribute.split(".")):
         value = getattr(value, part)
     return value
 
 
-def _distribution(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unnamed package"
+def _describe_distribution(entry_point: EntryPoint) -> str:
+    return f"{entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else "an unnamed package"

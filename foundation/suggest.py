@@ -13,14 +13,14 @@ def did_you_mean(name: str, known: Iterable[str], *, hint: str = "") -> str:
     '; did you mean vit_nano?'
     """
     known = sorted(known)
-    scored = sorted(((_likeness(name.lower(), item.lower()), item) for item in known), key=lambda pair: -pair[0])
+    scored = sorted(((_name_similarity(name.lower(), item.lower()), item) for item in known), key=lambda pair: -pair[0])
     close = [item for score, item in scored[:3] if score > 0.55]
     if close:
         return f"; did you mean {' or '.join(close)}?"
     return f"; {hint}" if hint else f" (known: {', '.join(known)})" if len(known) <= 12 else ""
 
 
-def _likeness(name: str, other: str) -> float:
+def _name_similarity(name: str, other: str) -> float:
     """How near two names are, 0 to 1; the start of a long name counts nearly as much as the whole."""
     whole = SequenceMatcher(None, name, other).ratio()
     start = SequenceMatcher(None, name, other[: len(name)]).ratio() - 0.02

@@ -9,34 +9,38 @@ import torch
 from torch import nn
 
 from backbones.card import BackboneCard
-from backbones.checkpoints.attention_heads import attention_groups
+from backbones.checkpoints.attention_heads import group_attention_layers
 from backbones.create import create_backbone
-from backbones.weights import EXPORT
+from backbones.weights import ENCODER_FILENAME
 from foundation.errors import BenchError
 from foundation.files import atomic_writer
 
 
-def export(encoder: nn.Module, card: BackboneCard, size: int, folder: Path, made_by: dict[str, str]) -> Path:
+def export_encoder(
+    encoder: nn.Module, card: BackboneCard, img_size: int, run_dir: Path, metadata: dict[str, str]
+) -> Path:
     """Write the encoder's state, by timm's names, into a run's folder, and load it again to see that it is whole.
 
     Args:
         encoder: the timm model.
         card: the backbone's.
-        size: side of the input it was trained at, pixels.
-        folder: the run's.
-        made_by: what the file shall say of itself.
+        img_size: side of the input it was trained at, pixels.
+        run_dir: the run's.
+        metadata: what the file shall say of itself.
 
     Raises:
         BenchError: the file does not load whole into the card's backbone.
     """
     state = {name: value.detach().cpu().clone() for name, value in encoder.state_dict().items()}
-    groups = attention_groups(encoder, state)
+    groups = group_attention_layers(encoder, state)
     # one width and head count: the file can say it, since shapes do not
-    arguments: dict[str, Any] = {"num_heads": groups[0].heads} if len(groups) == 1 else {}
-    path = folder / EXPORT
+    arguments: dict[str, Any] = {"num_heads": groups[0].num_heads} if len(groups) == 1 else {}
+    path = run_dir / ENCODER_FILENAME
     with atomic_writer(path) as file:
-        torch.save({"state_dict": state, "args": arguments, "made_by": made_by}, file)
-    report = create_backbone(card, img_size=size, checkpoint=str(path), num_classes=0).report
-    if report is None or not report.whole or report.resized:
-        raise BenchError(f"{path} does not load whole into {card.name}: {report.summary() if report else 'no report'}")
+        torch.save({"state_dict": state, "args": arguments, "made_by": metadata}, file)
+    report = create_backbone(card, img_size=img_size, checkpoint=str(path), num_classes=0).load_report
+    if report is None or not report.is_complete or report.resized:
+        raise BenchError(
+            f"{path} does not load whole into {card.name}: {report.format_summary() if report else 'no report'}"
+        )
     return path

@@ -11,7 +11,7 @@ from foundation.errors import UnknownNameError
 from foundation.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from pretraining.methods.method import Method
+    from pretraining.methods.method import PretrainMethod
     from pretraining.recipe import PretrainRecipe
 
 
@@ -22,84 +22,86 @@ class MethodCard:
     Attributes:
         name: as ``bench pretrain`` calls it.
         summary: one line.
-        recipe: class in ``pretraining.recipe``.
-        builder: ``module:function`` that makes it of a ``pretraining.methods.build_method.Parts``.
-        teacher: whether it needs one.
-        views: crops of each image.
+        recipe_class_name: class in ``pretraining.recipe``.
+        builder_path: ``module:function`` that makes it of a ``pretraining.methods.build_method.MethodParts``.
+        needs_teacher: whether it needs one.
+        num_views: crops of each image.
     """
 
     name: str
     summary: str
-    recipe: str
-    builder: str
-    teacher: bool = False
-    views: int = 1
+    recipe_class_name: str
+    builder_path: str
+    needs_teacher: bool = False
+    num_views: int = 1
 
-    def schema(self) -> type[PretrainRecipe]:
+    def load_recipe_class(self) -> type[PretrainRecipe]:
         """The recipe's type."""
-        found: type[PretrainRecipe] = getattr(importlib.import_module("pretraining.recipe"), self.recipe)
+        found: type[PretrainRecipe] = getattr(importlib.import_module("pretraining.recipe"), self.recipe_class_name)
         return found
 
-    def build(self) -> Callable[[Any], Method]:
+    def load_builder(self) -> Callable[[Any], PretrainMethod]:
         """The builder."""
-        module, _, name = self.builder.partition(":")
-        found: Callable[[Any], Method] = getattr(importlib.import_module(module), name)
+        module, _, name = self.builder_path.partition(":")
+        found: Callable[[Any], PretrainMethod] = getattr(importlib.import_module(module), name)
         return found
 
 
-_ALL = (
-    MethodCard("mae", "masked autoencoder (plain ViTs, Hiera)", "MaskedRecipe", "pretraining.methods.build_method:mae"),
+_METHOD_CARDS = (
+    MethodCard(
+        "mae", "masked autoencoder (plain ViTs, Hiera)", "MaskedRecipe", "pretraining.methods.build_method:build_mae"
+    ),
     MethodCard(
         "mae_distill",
         "D-MAE: MAE, and a teacher's attention to match (plain ViTs, Hiera)",
         "DistillRecipe",
-        "pretraining.methods.build_method:mae_distill",
-        teacher=True,
+        "pretraining.methods.build_method:build_mae_distill",
+        needs_teacher=True,
     ),
     MethodCard(
         "mae_distill_d2",
         "D2-MAE: decoupled, an extra block matches the teacher (plain ViTs)",
         "DecoupledRecipe",
-        "pretraining.methods.build_method:mae_distill_d2",
-        teacher=True,
+        "pretraining.methods.build_method:build_mae_distill_d2",
+        needs_teacher=True,
     ),
     MethodCard(
         "mae_cifar",
         "Tan's MAE for CIFAR: learned positions, a discounted loss on visible patches (vit_cifar)",
         "MaskedRecipe",
-        "pretraining.methods.build_method:mae",
+        "pretraining.methods.build_method:build_mae",
     ),
     MethodCard(
         "simmim",
         "SimMIM: masked 32-px units, raw pixels, L1 (Swin)",
         "SimmimRecipe",
-        "pretraining.methods.build_method:simmim",
+        "pretraining.methods.build_method:build_simmim",
     ),
     MethodCard(
         "simmim_d2",
         "SimMIM with decoupled distillation (Swin)",
         "SimmimDistillRecipe",
-        "pretraining.methods.build_method:simmim_d2",
-        teacher=True,
+        "pretraining.methods.build_method:build_simmim_d2",
+        needs_teacher=True,
     ),
     MethodCard(
         "mocov3",
         "MoCo-v3: two crops, contrastive (plain ViTs)",
         "MocoRecipe",
-        "pretraining.methods.build_method:mocov3",
-        views=2,
+        "pretraining.methods.build_method:build_mocov3",
+        num_views=2,
     ),
 )
-METHODS = {each.name: each for each in _ALL}
+METHOD_CARDS = {each.name: each for each in _METHOD_CARDS}
 
 
-def get_method(name: str) -> MethodCard:
+def get_method_card(name: str) -> MethodCard:
     """The method of that name.
 
     Raises:
         UnknownNameError: with the nearest names.
     """
-    if name not in METHODS:
-        close = did_you_mean(name, METHODS, hint="see: bench list pretraining")
+    if name not in METHOD_CARDS:
+        close = did_you_mean(name, METHOD_CARDS, hint="see: bench list pretraining")
         raise UnknownNameError(f"unknown pre-training method {name!r}{close}")
-    return METHODS[name]
+    return METHOD_CARDS[name]

@@ -6,26 +6,26 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from engine.recipe import Recipe, Strict
+from engine.recipe import StrictConfig, TrainingRecipe
 
 
-class Health(Strict):
+class KnnMonitorSettings(StrictConfig):
     """A k-NN classification now and then, on items of the training split only: is anything learnt, has it collapsed?
 
     Attributes:
-        every: epochs (or iterations) between two checks; 0 for one at the end only. A multiple of ``val_interval``.
-        bank, queries: images that vote, images that are classified.
+        interval: epochs (or iterations) between two checks; 0 for one at the end only. A multiple of ``val_interval``.
+        bank_size, num_queries: images that vote, images that are classified.
         k, temperature: of the vote.
     """
 
-    every: NonNegativeInt = 0
-    bank: PositiveInt = 2000
-    queries: PositiveInt = 500
+    interval: NonNegativeInt = 0
+    bank_size: PositiveInt = 2000
+    num_queries: PositiveInt = 500
     k: PositiveInt = 20
     temperature: PositiveFloat = 0.07
 
 
-class PretrainRecipe(Recipe):
+class PretrainRecipe(TrainingRecipe):
     """Adds input, average and health check to a recipe.
 
     Attributes:
@@ -33,25 +33,28 @@ class PretrainRecipe(Recipe):
         scale: smallest and largest share of the area that a random resized crop takes.
         flip: probability of a horizontal flip.
         ema: decay of a running average of the encoder, which is then what is exported; ``None``: there is none.
-        health: the k-NN check; on data without labels there is none.
+        knn_monitor: the k-NN check; on data without labels there is none.
     """
 
     img_size: PositiveInt | None = None
     scale: list[float] = Field(default=[0.2, 1.0], min_length=2, max_length=2)
     flip: float = Field(default=0.5, ge=0, le=1)
     ema: float | None = Field(default=None, gt=0, lt=1)
-    health: Health = Health()
+    knn_monitor: KnnMonitorSettings = KnnMonitorSettings()
 
     @model_validator(mode="after")
-    def _holds(self) -> PretrainRecipe:
+    def _check_ranges(self) -> PretrainRecipe:
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"scale {self.scale} is no range of shares of the area")
-        if self.health.every % self.val_interval:
-            raise ValueError(f"health.every {self.health.every} must be a multiple of val_interval {self.val_interval}")
+        if self.knn_monitor.interval % self.val_interval:
+            raise ValueError(
+                f"knn_monitor.interval {self.knn_monitor.interval} must be a multiple of val_interval "
+                f"{self.val_interval}"
+            )
         return self
 
 
-class DecoderShape(Strict):
+class DecoderShape(StrictConfig):
     """The decoder; ``None``: half the encoder's width, a head for 32 channels (table 1.1 of the papers' small ViTs)."""
 
     width: PositiveInt | None = None
@@ -77,7 +80,7 @@ class MaskedRecipe(PretrainRecipe):
     decoder: DecoderShape = DecoderShape()
 
 
-class Distillation(Strict):
+class Distillation(StrictConfig):
     """What a student is to have in common with its teacher; layers are counted from 1.
 
     Where no teacher's layer is named, layer ``s`` of a student of depth ``S`` goes with layer ``round(s T / S)`` of a
@@ -101,7 +104,7 @@ class Distillation(Strict):
     hidden_targets: list[NonNegativeInt] = Field(default_factory=list)
 
     @model_validator(mode="after")
-    def _targets_are_one_each(self) -> Distillation:
+    def _check_targets(self) -> Distillation:
         for name in ("attention", "hidden"):
             layers, targets = getattr(self, f"{name}_layers"), getattr(self, f"{name}_targets")
             if targets and len(targets) != len(layers):
@@ -128,11 +131,11 @@ class SimmimRecipe(PretrainRecipe):
 
     Attributes:
         mask_ratio: share of the units that are masked, rounded up.
-        unit: side of a unit, pixels.
+        mask_patch_size: side of a unit, pixels.
     """
 
     mask_ratio: float = Field(default=0.6, gt=0, lt=1)
-    unit: PositiveInt = 32
+    mask_patch_size: PositiveInt = 32
 
 
 class SimmimDistillRecipe(SimmimRecipe):
@@ -142,21 +145,21 @@ class SimmimDistillRecipe(SimmimRecipe):
     decoder_width: PositiveInt = 96
 
 
-class Colours(Strict):
+class ColorAugmentation(StrictConfig):
     """The colour part of the two-crop augmentation; pairs are for the first and the second crop.
 
     Attributes:
         jitter: brightness, contrast, saturation, hue; applied with probability ``jitter_p``.
-        grey: probability of a grey image.
-        blur: probabilities of a Gaussian blur of sigma 0.1 to 2.0 pixels at 224, in proportion at other sizes.
-        solarise: probabilities of inverting all above the middle.
+        grayscale_p: probability of a grey image.
+        blur_p: probabilities of a Gaussian blur of sigma 0.1 to 2.0 pixels at 224, in proportion at other sizes.
+        solarize_p: probabilities of inverting all above the middle.
     """
 
     jitter: list[NonNegativeFloat] = Field(default=[0.4, 0.4, 0.2, 0.1], min_length=4, max_length=4)
     jitter_p: float = Field(default=0.8, ge=0, le=1)
-    grey: float = Field(default=0.2, ge=0, le=1)
-    blur: list[float] = Field(default=[1.0, 0.1], min_length=2, max_length=2)
-    solarise: list[float] = Field(default=[0.0, 0.2], min_length=2, max_length=2)
+    grayscale_p: float = Field(default=0.2, ge=0, le=1)
+    blur_p: list[float] = Field(default=[1.0, 0.1], min_length=2, max_length=2)
+    solarize_p: list[float] = Field(default=[0.0, 0.2], min_length=2, max_length=2)
 
 
 class MocoRecipe(PretrainRecipe):
@@ -165,17 +168,17 @@ class MocoRecipe(PretrainRecipe):
     Attributes:
         temperature: of the contrastive loss.
         momentum: of the momentum encoder at the start; rises to 1 by a cosine.
-        hidden, out: widths of projector and predictor.
+        hidden_dim, out_dim: widths of projector and predictor.
         freeze_patch_embed: leave the patch projection as initialised.
-        colours: the augmentation.
+        color_augmentation: the augmentation.
     """
 
-    NEUTRAL = frozenset({"workers", "trackers"})
+    NON_IDENTITY_FIELDS = frozenset({"workers", "loggers"})
 
     scale: list[float] = Field(default=[0.08, 1.0], min_length=2, max_length=2)
     temperature: PositiveFloat = 0.2
     momentum: float = Field(default=0.99, ge=0, lt=1)
-    hidden: PositiveInt = 4096
-    out: PositiveInt = 256
+    hidden_dim: PositiveInt = 4096
+    out_dim: PositiveInt = 256
     freeze_patch_embed: bool = False
-    colours: Colours = Colours()
+    color_augmentation: ColorAugmentation = ColorAugmentation()

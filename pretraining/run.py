@@ -12,176 +12,199 @@ import torch
 from mmengine.evaluator import BaseMetric
 from torch.utils.data import default_collate
 
-from backbones.create import Created, create_backbone
-from backbones.weights import RANDOM
-from engine.checkpoints import load_safely
-from engine.device import agree
-from engine.seeding import mix, seed_all
-from engine.task import Outcome, Plan, Request
-from engine.training import Job, train
+from backbones.create import CreatedBackbone, create_backbone
+from backbones.weights import RANDOM_INIT
+from engine.checkpoints import read_checkpoint
+from engine.device import decide_on_rank0
+from engine.seeding import derive_seed, seed_all
+from engine.task import RunPlan, RunRequest, TaskOutcome
+from engine.training import TrainingJob, train_model
 from foundation.files import sha256_file
-from pretraining.data.dataset import FileItems, MemoryItems
-from pretraining.data.gpu_augmentation import Feed
-from pretraining.data.readers import Pool
-from pretraining.export import export
-from pretraining.knn_monitor import HealthCheck
-from pretraining.loss_curve_hook import CurveHook
-from pretraining.methods.build_method import Parts
-from pretraining.methods.method import Method
+from pretraining.data.dataset import ImageFileDataset, InMemoryDataset
+from pretraining.data.gpu_augmentation import BatchPreprocessor
+from pretraining.data.readers import ImagePool
+from pretraining.export import export_encoder
+from pretraining.knn_monitor import KnnMonitor
+from pretraining.loss_curve_hook import LossCurveHook
+from pretraining.methods.build_method import MethodParts
+from pretraining.methods.method import PretrainMethod
 from pretraining.methods.teacher import Teacher
 from pretraining.recipe import MocoRecipe, PretrainRecipe
-from pretraining.visualize import write_curves, write_strip
-from results.records.record import LoadReport, Metric, Selection
+from pretraining.visualize import write_image_grid, write_loss_curves
+from results.records.record import LoadReportRecord, MetricValue, ModelSelection
 
 if TYPE_CHECKING:
-    from pretraining.task import Pretraining
+    from pretraining.task import PretrainTask
 
-DRAWN = 6
+NUM_RECONSTRUCTIONS = 6
 """Images of the picture strip."""
 
 
-class Built(NamedTuple):
+class MethodBundle(NamedTuple):
     """A method as made, and the backbone in it."""
 
-    method: Method
-    feed: Feed
-    created: Created
+    method: PretrainMethod
+    preprocessor: BatchPreprocessor
+    created_backbone: CreatedBackbone
 
 
-def build(task: Pretraining, request: Request, recipe: PretrainRecipe, arguments: Mapping[str, Any]) -> Built:
+def build_method(
+    task: PretrainTask, request: RunRequest, recipe: PretrainRecipe, backbone_arguments: Mapping[str, Any]
+) -> MethodBundle:
     """Make the backbone and the method around it.
 
     Raises:
         UserError: parts that do not fit each other.
     """
-    card, size = request.card, int(arguments["img_size"])
-    seed_all(mix(request.seed, 0))
-    checkpoint = str(request.start.file) if request.start.file else RANDOM
-    created = create_backbone(card, checkpoint=checkpoint, allow_partial=request.allow_partial, **arguments)
-    colours = recipe.colours if isinstance(recipe, MocoRecipe) else None
-    feed = Feed(task.pool(request.data_root), recipe, size, card.mean, card.std, colours)
-    teacher, file = None, task.teacher_file()
+    card, size = request.card, int(backbone_arguments["img_size"])
+    seed_all(derive_seed(request.seed, 0))
+    checkpoint = str(request.start.file) if request.start.file else RANDOM_INIT
+    created = create_backbone(card, checkpoint=checkpoint, allow_partial=request.allow_partial, **backbone_arguments)
+    colours = recipe.color_augmentation if isinstance(recipe, MocoRecipe) else None
+    feed = BatchPreprocessor(task.load_pool(request.data_root), recipe, size, card.mean, card.std, colours)
+    teacher, file = None, task.find_teacher_weights()
     if file is not None:
-        from pretraining.task import masked_arguments
+        from pretraining.task import get_backbone_arguments
 
-        teacher = Teacher(file, size, card.mean, card.std, masked_arguments(file.card.architecture))
-    parts = Parts(created.model, card.name, request.start.file is None, feed, recipe, teacher)
-    method = task.method.build()(parts)
+        teacher = Teacher(file, size, card.mean, card.std, get_backbone_arguments(file.card.architecture))
+    parts = MethodParts(created.model, card.name, request.start.file is None, feed, recipe, teacher)
+    method = task.method.load_builder()(parts)
     if recipe.ema is not None:
-        method.keep_average(recipe.ema)
-    return Built(method, feed, created)
+        method.enable_ema(recipe.ema)
+    return MethodBundle(method, feed, created)
 
 
-def pretrain(task: Pretraining, request: Request, plan: Plan, out: Path) -> Outcome:
-    """Train in the folder ``out``, resuming from what is there; the encoder is exported from the last step."""
-    neutral = {key: value for key, value in plan.neutral.items() if key != "skip_bad"}
-    recipe = task.method.schema().model_validate({**plan.config["recipe"], **neutral})
-    built = build(task, request, recipe, plan.arguments)
-    pool = task.pool(request.data_root)
-    curve = _curve(task, request, recipe, built.feed)
-    trained = train(_job(task, request, recipe, built, pool, curve, out))
+def run_pretraining(task: PretrainTask, request: RunRequest, plan: RunPlan, run_dir: Path) -> TaskOutcome:
+    """Train in the folder ``run_dir``, resuming from what is there; the encoder is exported from the last step."""
+    neutral = {key: value for key, value in plan.non_identity_settings.items() if key != "skip_bad"}
+    recipe = task.method.load_recipe_class().model_validate({**plan.config["recipe"], **neutral})
+    built = build_method(task, request, recipe, plan.backbone_kwargs)
+    pool = task.load_pool(request.data_root)
+    curve = _make_curve_hook(task, request, recipe, built.preprocessor)
+    trained = train_model(_make_job(task, request, recipe, built, pool, curve, run_dir))
     began = time.monotonic()
-    built.method.load_state_dict(load_safely(trained.weights)["state_dict"], strict=True)
-    exported = agree(lambda: _finish(task, request, recipe, built, curve, pool, out))
+    built.method.load_state_dict(read_checkpoint(trained.weights_path)["state_dict"], strict=True)
+    exported = decide_on_rank0(lambda: _export_and_draw(task, request, recipe, built, curve, pool, run_dir))
     last = curve.rows[-1]
     details: dict[str, Any] = {
         "encoder": {"file": exported.name, "sha256": sha256_file(exported)},
-        "skipped": [pool.paths[item] for item in sorted(curve.bad)],
+        "skipped": [pool.paths[item] for item in sorted(curve.skipped_items)],
     }
-    report = built.created.report
+    report = built.created_backbone.load_report
     columns = tuple(curve.rows[0])
-    return Outcome(
-        metrics=_metrics(last, len(pool), recipe),
-        columns=columns,
-        items=[[row[name] for name in columns] for row in curve.rows],
-        selection=Selection(
-            split="none", metric="loss", candidates=1, chosen=f"{_unit(recipe)} {recipe.length}, the last"
+    return TaskOutcome(
+        metrics=_metrics_from_row(last, len(pool), recipe),
+        item_columns=columns,
+        item_rows=[[row[name] for name in columns] for row in curve.rows],
+        selection=ModelSelection(
+            split="none", metric="loss", candidates=1, chosen=f"{_length_unit(recipe)} {recipe.length}, the last"
         ),
-        load_report=LoadReport(**asdict(report)) if report else None,
-        checkpoint_format=built.created.file.format if built.created.file else None,
-        parameters=sum(parameter.numel() for parameter in built.method.encoder.parameters()),
-        phases={"train": trained.seconds, "export_and_draw": time.monotonic() - began},
+        load_report=LoadReportRecord(**asdict(report)) if report else None,
+        checkpoint_format=built.created_backbone.weight_file.format if built.created_backbone.weight_file else None,
+        parameters=sum(parameter.numel() for parameter in built.method.exported_encoder.parameters()),
+        phase_seconds={"train": trained.seconds, "export_and_draw": time.monotonic() - began},
         details=details,
     )
 
 
-def _job(
-    task: Pretraining, request: Request, recipe: PretrainRecipe, built: Built, pool: Pool, curve: CurveHook, out: Path
-) -> Job:
-    items: MemoryItems | FileItems = MemoryItems(pool)
+def _make_job(
+    task: PretrainTask,
+    request: RunRequest,
+    recipe: PretrainRecipe,
+    bundle: MethodBundle,
+    pool: ImagePool,
+    curve: LossCurveHook,
+    run_dir: Path,
+) -> TrainingJob:
+    items: InMemoryDataset | ImageFileDataset = InMemoryDataset(pool)
     if pool.pixels is None:
         scale = (recipe.scale[0], recipe.scale[1])
-        items = FileItems(pool, built.feed.size, scale, task.method.views, task.skip_bad)
-    return Job(
+        items = ImageFileDataset(pool, bundle.preprocessor.img_size, scale, task.method.num_views, task.skip_bad)
+    return TrainingJob(
         label=f"{task.method.name} {request.card.name} on {task.data.name}, seed {request.seed}",
-        folder=out,
-        model=built.method,
-        train=items,
-        val=None,
-        test=None,
-        metric=_no_metric,
-        select="loss",
-        unit="",
+        folder=run_dir,
+        model=bundle.method,
+        train_dataset=items,
+        val_dataset=None,
+        test_dataset=None,
+        build_metric=_refuse_metric,
+        selection_metric="loss",
+        metric_unit="",
         higher_is_better=False,
         recipe=recipe,
         seed=request.seed,
         device=request.device,
-        collate=default_collate,
-        choose=False,
+        collate_fn=default_collate,
+        select_best=False,
         hooks=(curve,),
     )
 
 
-def _no_metric(items: int) -> BaseMetric:
+def _refuse_metric(items: int) -> BaseMetric:
     raise AssertionError("a pre-training validates nothing")
 
 
-def _curve(task: Pretraining, request: Request, recipe: PretrainRecipe, feed: Feed) -> CurveHook:
-    labelled = task.health_pool(request.data_root)
-    check = HealthCheck(labelled, recipe.health, feed) if labelled is not None else None
-    return CurveHook(recipe.by_epoch, recipe.val_interval, check, recipe.health.every)
+def _make_curve_hook(
+    task: PretrainTask, request: RunRequest, recipe: PretrainRecipe, preprocessor: BatchPreprocessor
+) -> LossCurveHook:
+    labelled = task.load_knn_pool(request.data_root)
+    check = KnnMonitor(labelled, recipe.knn_monitor, preprocessor) if labelled is not None else None
+    return LossCurveHook(recipe.by_epoch, recipe.val_interval, check, recipe.knn_monitor.interval)
 
 
-def _finish(
-    task: Pretraining, request: Request, recipe: PretrainRecipe, built: Built, curve: CurveHook, pool: Pool, out: Path
+def _export_and_draw(
+    task: PretrainTask,
+    request: RunRequest,
+    recipe: PretrainRecipe,
+    bundle: MethodBundle,
+    curve: LossCurveHook,
+    pool: ImagePool,
+    run_dir: Path,
 ) -> Path:
     """Export and draw, in the first process."""
-    made_by = {"method": task.method.name, "data": task.data.name, "length": f"{recipe.length} {_unit(recipe)}s"}
-    encoder = built.method.encoder
-    path = export(encoder, request.card, built.feed.size, out, made_by)
-    write_curves(curve.rows, _unit(recipe), out / "pictures" / "curves.png")
-    _draw(built, pool, request.seed, task.method.views, out / "pictures" / "reconstructions.png")
+    made_by = {"method": task.method.name, "data": task.data.name, "length": f"{recipe.length} {_length_unit(recipe)}s"}
+    encoder = bundle.method.exported_encoder
+    path = export_encoder(encoder, request.card, bundle.preprocessor.img_size, run_dir, made_by)
+    write_loss_curves(curve.rows, _length_unit(recipe), run_dir / "pictures" / "curves.png")
+    _write_reconstructions(
+        bundle, pool, request.seed, task.method.num_views, run_dir / "pictures" / "reconstructions.png"
+    )
     return path
 
 
-def _draw(built: Built, pool: Pool, seed: int, views: int, path: Path) -> None:
+def _write_reconstructions(bundle: MethodBundle, pool: ImagePool, seed: int, num_views: int, path: Path) -> None:
     """Reconstructions of the first training images that can be decoded."""
-    if type(built.method).pictures is Method.pictures:
+    if type(bundle.method).reconstruct_images is PretrainMethod.reconstruct_images:
         return
-    feed = built.feed
-    members = [item * (len(pool) // DRAWN or 1) % len(pool) for item in range(min(DRAWN, len(pool)))]
-    seeds = torch.tensor([mix(seed, item) for item in members])
+    feed = bundle.preprocessor
+    members = [
+        item * (len(pool) // NUM_RECONSTRUCTIONS or 1) % len(pool)
+        for item in range(min(NUM_RECONSTRUCTIONS, len(pool)))
+    ]
+    seeds = torch.tensor([derive_seed(seed, item) for item in members])
     batch: dict[str, Any] = {"item": torch.tensor(members), "seeds": seeds}
     if pool.pixels is None:
-        scale = (built.feed.recipe.scale[0], built.feed.recipe.scale[1])
-        items = FileItems(pool, feed.size, scale, views, skip_bad=True)
+        scale = (bundle.preprocessor.recipe.scale[0], bundle.preprocessor.recipe.scale[1])
+        items = ImageFileDataset(pool, feed.img_size, scale, num_views, skip_bad=True)
         batch = {**batch, "crops": torch.stack([items[item]["crops"] for item in members])}
     data = feed(batch)
-    built.method.eval()
-    drawn = built.method.pictures(data["images"], data["seeds"])
+    bundle.method.eval()
+    drawn = bundle.method.reconstruct_images(data["images"], data["seeds"])
     if drawn is not None:
-        write_strip([feed.shown(each) for each in drawn], path)
+        write_image_grid([feed.denormalize_images(each) for each in drawn], path)
 
 
-def _metrics(last: Mapping[str, float | None], images: int, recipe: PretrainRecipe) -> dict[str, Metric]:
+def _metrics_from_row(
+    row: Mapping[str, float | None], num_images: int, recipe: PretrainRecipe
+) -> dict[str, MetricValue]:
     """The last row of the curve as the record's metrics."""
-    loss, knn = last["loss"], last["knn"]
+    loss, knn = row["loss"], row["knn"]
     assert loss is not None
-    metrics = {"loss": Metric(value=loss, unit="", higher_is_better=False, n=images)}
+    metrics = {"loss": MetricValue(value=loss, unit="", higher_is_better=False, n=num_images)}
     if knn is not None:
-        metrics["knn"] = Metric(value=knn, unit="%", higher_is_better=True, n=recipe.health.queries)
+        metrics["knn"] = MetricValue(value=knn, unit="%", higher_is_better=True, n=recipe.knn_monitor.num_queries)
     return metrics
 
 
-def _unit(recipe: PretrainRecipe) -> str:
+def _length_unit(recipe: PretrainRecipe) -> str:
     return "epoch" if recipe.by_epoch else "iteration"

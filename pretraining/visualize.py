@@ -11,12 +11,12 @@ from torch import Tensor
 
 from foundation.files import atomic_writer
 
-GAP = 4
-SMALLEST = 96
+TILE_GAP = 4
+MIN_TILE_SIDE = 96
 """Sides below this many pixels are enlarged by a whole factor, so that they can be seen."""
 
 
-def write_strip(columns: Sequence[Tensor], path: Path) -> None:
+def write_image_grid(columns: Sequence[Tensor], path: Path) -> None:
     """A PNG with one row an image.
 
     Args:
@@ -24,9 +24,9 @@ def write_strip(columns: Sequence[Tensor], path: Path) -> None:
         path: of the file.
     """
     side = columns[0].shape[-1]
-    factor = max(1, -(-SMALLEST // side))
-    cell = side * factor + GAP
-    sheet = np.full((len(columns[0]) * cell - GAP, len(columns) * cell - GAP, 3), 255, np.uint8)
+    factor = max(1, -(-MIN_TILE_SIDE // side))
+    cell = side * factor + TILE_GAP
+    sheet = np.full((len(columns[0]) * cell - TILE_GAP, len(columns) * cell - TILE_GAP, 3), 255, np.uint8)
     for place, column in enumerate(columns):
         for row, image in enumerate(column.permute(0, 2, 3, 1).cpu().numpy()):
             large = image.repeat(factor, 0).repeat(factor, 1)
@@ -36,7 +36,7 @@ def write_strip(columns: Sequence[Tensor], path: Path) -> None:
         Image.fromarray(sheet).save(file, "PNG")
 
 
-def write_curves(rows: Sequence[dict[str, float | None]], unit: str, path: Path) -> None:
+def write_loss_curves(rows: Sequence[dict[str, float | None]], unit: str, path: Path) -> None:
     """A PNG of the losses, and of the health check where there is one, over epochs or iterations."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -46,11 +46,11 @@ def write_curves(rows: Sequence[dict[str, float | None]], unit: str, path: Path)
     axes = figure.add_subplot()
     names = [name for name in rows[0] if name.startswith("loss_")]
     for name in (["loss"] if len(names) > 1 else []) + names:
-        axes.plot(*_points(rows, name), label=name)
+        axes.plot(*_select_points(rows, name), label=name)
     axes.set_xlabel(unit)
     axes.set_ylabel("loss")
     axes.legend(loc="upper right")
-    steps, shares = _points(rows, "knn")
+    steps, shares = _select_points(rows, "knn")
     if steps:
         other = axes.twinx()
         other.plot(steps, shares, "k.--", label="k-NN, %")
@@ -61,7 +61,7 @@ def write_curves(rows: Sequence[dict[str, float | None]], unit: str, path: Path)
         figure.savefig(file, format="png", dpi=120)
 
 
-def _points(rows: Sequence[dict[str, float | None]], name: str) -> tuple[list[float], list[float]]:
+def _select_points(rows: Sequence[dict[str, float | None]], name: str) -> tuple[list[float], list[float]]:
     """Steps and values, where there are any."""
     points = [(row["step"], row[name]) for row in rows]
     whole = [(step, value) for step, value in points if step is not None and value is not None]

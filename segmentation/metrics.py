@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.errors import DataError, IncompleteError
-from segmentation.data.labels import IGNORED
+from segmentation.data.labels import IGNORE_INDEX
 
-Areas = NDArray[np.int64]
+ClassAreas = NDArray[np.int64]
 """Pixels by class, (3, classes): of the intersection, of the prediction, of the truth; only where truth counts."""
 
 
-class Scores(NamedTuple):
+class SegmentationScores(NamedTuple):
     """What follows from areas; shares in percent.
 
     Attributes:
@@ -25,7 +25,7 @@ class Scores(NamedTuple):
         mIoU_all: mean IoU over all classes, an absent one counting 0 (the official definition of ADE20K).
         aAcc: share of right pixels.
         mAcc: mean over the classes that occur in the truth of the share of their pixels found.
-        present: classes that occur in truth or prediction.
+        num_present: classes that occur in truth or prediction.
         IoU: by class; NaN for an absent one.
     """
 
@@ -33,66 +33,68 @@ class Scores(NamedTuple):
     mIoU_all: float
     aAcc: float
     mAcc: float
-    present: int
+    num_present: int
     IoU: NDArray[np.float64]
 
 
-def areas(prediction: NDArray[Any], truth: NDArray[Any], classes: int) -> Areas:
+def count_class_areas(prediction: NDArray[Any], truth: NDArray[Any], num_classes: int) -> ClassAreas:
     """Count one image.
 
     Args:
         prediction: class numbers 0 .. classes-1, (height, width).
-        truth: class numbers, ``IGNORED`` where a pixel does not count, of the same shape.
-        classes: how many there are.
+        truth: class numbers, ``IGNORE_INDEX`` where a pixel does not count, of the same shape.
+        num_classes: how many there are.
 
     Raises:
         DataError: other shapes, or a class number that is none.
 
-    >>> areas(np.array([[0, 1], [1, 1]]), np.array([[0, 0], [1, 255]]), classes=2)
+    >>> count_class_areas(np.array([[0, 1], [1, 1]]), np.array([[0, 0], [1, 255]]), num_classes=2)
     array([[1, 1],
            [1, 2],
            [2, 1]])
     """
     if prediction.shape != truth.shape:
         raise DataError(f"a prediction of {prediction.shape} cannot be scored against a truth of {truth.shape}")
-    counts = truth != IGNORED
+    counts = truth != IGNORE_INDEX
     found, real = prediction[counts].astype(np.int64), truth[counts].astype(np.int64)
     for what, numbers in (("prediction", found), ("truth", real)):
-        if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < classes:
-            raise DataError(f"a {what} has class {int(numbers.max())}, but classes are 0 to {classes - 1}")
+        if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < num_classes:
+            raise DataError(f"a {what} has class {int(numbers.max())}, but classes are 0 to {num_classes - 1}")
     members = (real[found == real], found, real)
-    return np.stack([np.bincount(numbers, minlength=classes) for numbers in members])
+    return np.stack([np.bincount(numbers, minlength=num_classes) for numbers in members])
 
 
-def scores(total: Areas) -> Scores:
+def compute_segmentation_scores(class_areas: ClassAreas) -> SegmentationScores:
     """Scores of areas summed over images.
 
-    >>> scores(np.array([[1, 1, 0], [1, 2, 0], [2, 1, 0]]))[:5]
+    >>> compute_segmentation_scores(np.array([[1, 1, 0], [1, 2, 0], [2, 1, 0]]))[:5]
     (50.0, 33.33333333333333, 66.66666666666667, 75.0, 2)
     """
-    hit, found, real = total
+    hit, found, real = class_areas
     union = found + real - hit
     with np.errstate(invalid="ignore", divide="ignore"):
         iou, accuracy = 100 * hit / union, 100 * hit / real
     if not real.sum():
         raise DataError("no labelled pixel was scored, so there is no number")
     present = union > 0
-    return Scores(
+    return SegmentationScores(
         mIoU=float(iou[present].mean()),
         mIoU_all=float(iou[present].sum() / len(iou)),
         aAcc=float(100 * hit.sum() / real.sum()),
         mAcc=float(accuracy[real > 0].mean()),
-        present=int(present.sum()),
+        num_present=int(present.sum()),
         IoU=iou,
     )
 
 
-def by_name(result: Scores, names: Sequence[str]) -> dict[str, float]:
+def map_class_iou(total_scores: SegmentationScores, class_names: Sequence[str]) -> dict[str, float]:
     """IoU by name of the classes present."""
-    return {name: float(value) for name, value in zip(names, result.IoU, strict=True) if not np.isnan(value)}
+    return {
+        name: float(value) for name, value in zip(class_names, total_scores.IoU, strict=True) if not np.isnan(value)
+    }
 
 
-class Row(NamedTuple):
+class ImageScores(NamedTuple):
     """One scored image: its own scores (percent), and how many pixels count."""
 
     item: int
@@ -103,28 +105,28 @@ class Row(NamedTuple):
     pixels: int
 
 
-def row(item: int, name: str, counted: Areas) -> Row:
+def score_image(item: int, name: str, class_areas: ClassAreas) -> ImageScores:
     """The row of an image; without scores where no pixel counts."""
-    pixels = int(counted[2].sum())
+    pixels = int(class_areas[2].sum())
     if not pixels:
-        return Row(item, name, None, None, 0, 0)
-    own = scores(counted)
-    return Row(item, name, own.mIoU, own.aAcc, own.present, pixels)
+        return ImageScores(item, name, None, None, 0, 0)
+    own = compute_segmentation_scores(class_areas)
+    return ImageScores(item, name, own.mIoU, own.aAcc, own.num_present, pixels)
 
 
-def require_all(items: Sequence[int], names: Sequence[str]) -> None:
+def require_complete_items(items: Sequence[int], image_names: Sequence[str]) -> None:
     """Pass only item numbers 0 .. len(names)-1, each once.
 
     Raises:
         IncompleteError: otherwise, with the first image that is missing or double.
     """
-    times = np.bincount(np.asarray(items, np.int64), minlength=len(names))
+    times = np.bincount(np.asarray(items, np.int64), minlength=len(image_names))
     wrong = np.flatnonzero(times != 1)
-    if len(times) > len(names):
-        raise IncompleteError(f"{len(items)} outcomes for {len(names)} images; there is no number")
+    if len(times) > len(image_names):
+        raise IncompleteError(f"{len(items)} outcomes for {len(image_names)} images; there is no number")
     if wrong.size:
         first = int(wrong[0])
         raise IncompleteError(
-            f"{len(items)} outcomes for {len(names)} images: {names[first]} was scored {int(times[first])} times; "
-            "there is no number"
+            f"{len(items)} outcomes for {len(image_names)} images: {image_names[first]} was scored "
+            f"{int(times[first])} times; there is no number"
         )

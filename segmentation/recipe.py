@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from engine.recipe import Recipe, Strict
+from engine.recipe import StrictConfig, TrainingRecipe
 
 
-class Augmentation(Strict):
+class SegmentationAugmentation(StrictConfig):
     """What happens to a training image, in this order; mmseg's transforms under their own names.
 
     Attributes:
@@ -27,7 +27,7 @@ class Augmentation(Strict):
     photometric: bool = True
 
 
-class Testing(Strict):
+class InferenceSettings(StrictConfig):
     """How an image is segmented for scoring: one scale, no flip; truth keeps its native size.
 
     Attributes:
@@ -42,12 +42,12 @@ class Testing(Strict):
     scale: list[PositiveInt] | None = Field(default=None, min_length=2, max_length=2)
 
 
-class SegmentationRecipe(Recipe):
+class SegmentationRecipe(TrainingRecipe):
     """Adds input, augmentation, test mode and mmseg's model configuration to a recipe.
 
     Attributes:
         crop: side of the training crop and of the windows, pixels.
-        taps: blocks (plain ViT) or stages whose maps the neck and heads read; ``None``: the backbone's default.
+        out_indices: blocks (plain ViT) or stages whose maps the neck and heads read; ``None``: the backbone's default.
         drop_path: stochastic depth of the last block.
         frozen: the backbone is not trained, and runs in eval mode.
         train, test: augmentation and test mode.
@@ -56,19 +56,19 @@ class SegmentationRecipe(Recipe):
         window_batch: windows in one forward pass (moves last bits only).
     """
 
-    NEUTRAL: ClassVar[frozenset[str]] = Recipe.NEUTRAL | {"window_batch"}
+    NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = TrainingRecipe.NON_IDENTITY_FIELDS | {"window_batch"}
 
     crop: PositiveInt
-    taps: list[int] | None = None
+    out_indices: list[int] | None = None
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     frozen: bool = False
-    train: Augmentation
-    test: Testing
+    train: SegmentationAugmentation
+    test: InferenceSettings
     model: dict[str, Any]
     window_batch: PositiveInt = 8
 
     @model_validator(mode="after")
-    def _windows_overlap(self) -> SegmentationRecipe:
+    def _check_model_and_stride(self) -> SegmentationRecipe:
         if self.test.mode == "slide" and self.test.stride > self.crop:
             raise ValueError(f"test.stride {self.test.stride} is above the crop {self.crop}: windows would leave gaps")
         if "decode_head" not in self.model:

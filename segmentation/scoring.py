@@ -10,22 +10,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from engine.progress import say
-from foundation.environment import data_root
+from engine.progress import log_message
+from foundation.environment import resolve_data_root
 from foundation.errors import DataError, UserError
 from foundation.files import write_atomic
-from segmentation.data.ade20k_classes import ade20k_names
-from segmentation.data.dataset_layout import Pair, read_ade
-from segmentation.data.files import read_labels, read_numbers
+from segmentation.data.ade20k_classes import get_ade20k_classes
+from segmentation.data.dataset_layout import ImageLabelPair, read_ade20k
+from segmentation.data.files import read_label_map, read_raw_labels
 from segmentation.data.labels import LabelSpace
-from segmentation.evaluation import compare, count_twice
-from segmentation.metrics import by_name, row, scores
+from segmentation.evaluation import compare_with_mmseg, count_areas_twice
+from segmentation.metrics import compute_segmentation_scores, map_class_iou, score_image
 
-ADE20K_IMAGES = 2_000
-SAY_EVERY = 250
+ADE20K_VAL_IMAGES = 2_000
+LOG_INTERVAL = 250
 
 
-class Report(NamedTuple):
+class SegmentationScoreReport(NamedTuple):
     """A scored folder: plain data for a record or ``--json``, and lines for people."""
 
     data: dict[str, Any]
@@ -37,7 +37,7 @@ class Report(NamedTuple):
         return "\n".join(self.lines)
 
 
-def score(options: Namespace) -> Report:
+def run_score_command(options: Namespace) -> SegmentationScoreReport:
     """``bench score ade20k``, from the command line's options.
 
     Raises:
@@ -48,13 +48,13 @@ def score(options: Namespace) -> Report:
             raise UserError(f"bench score ade20k has no --{name}")
     if len(options.results) != 1:
         raise UserError(f"bench score ade20k takes one folder of predictions, not {len(options.results)}")
-    report = score_ade20k(options.results[0], data_root(options.data_root), options.partial)
+    report = score_ade20k(options.results[0], resolve_data_root(options.data_root), options.partial)
     if options.out is not None:
         write_atomic(options.out, json.dumps(report.data, indent=2, allow_nan=False) + "\n")
     return report
 
 
-def score_ade20k(results: Path, data_root: Path, partial: bool = False) -> Report:
+def score_ade20k(results: Path, data_root: Path, partial: bool = False) -> SegmentationScoreReport:
     """Score ``ADE_val_*.png`` files with labels 1..150 against ADE20K's validation set.
 
     Args:
@@ -65,38 +65,38 @@ def score_ade20k(results: Path, data_root: Path, partial: bool = False) -> Repor
     Raises:
         DataError: no or too few predictions, one of no image or another size, or with a number that is no class.
     """
-    found = read_ade(data_root)
-    chosen = _match(results, list(found.splits["test"]), partial)
-    counted, theirs, rows = [], np.zeros((4, found.space.classes)), []
+    found = read_ade20k(data_root)
+    chosen = _match_predictions(results, list(found.splits["test"]), partial)
+    counted, theirs, rows = [], np.zeros((4, found.label_space.num_classes)), []
     for item, (prediction, pair) in enumerate(chosen):
-        truth = read_labels(pair.label, found.space)
-        labels = torch.from_numpy(_read_prediction(prediction, pair, truth.shape, found.space))
-        ours, mmseg = count_twice(labels, torch.from_numpy(truth), found.space.classes)
+        truth = read_label_map(pair.label_path, found.label_space)
+        labels = torch.from_numpy(_read_prediction(prediction, pair, truth.shape, found.label_space))
+        ours, mmseg = count_areas_twice(labels, torch.from_numpy(truth), found.label_space.num_classes)
         counted.append(ours)
         theirs += mmseg  # float64, so that the sum is exact
-        rows.append(row(item, pair.name, ours)._asdict())
-        if (item + 1) % SAY_EVERY == 0:
-            say(f"{item + 1:,} of {len(chosen):,} images scored")
+        rows.append(score_image(item, pair.name, ours)._asdict())
+        if (item + 1) % LOG_INTERVAL == 0:
+            log_message(f"{item + 1:,} of {len(chosen):,} images scored")
     total = np.stack(counted).sum(0)
-    result = scores(total)
+    result = compute_segmentation_scores(total)
     data = {
         "task": "ade20k",
         "results": str(results),
-        "partial": len(chosen) != ADE20K_IMAGES,
+        "partial": len(chosen) != ADE20K_VAL_IMAGES,
         "images": len(chosen),
-        "expected": ADE20K_IMAGES,
+        "expected": ADE20K_VAL_IMAGES,
         "metrics": {name: getattr(result, name) for name in ("mIoU", "mIoU_all", "aAcc", "mAcc")},
         "unit": "%",
-        "classes": found.space.classes,
-        "classes_present": result.present,
-        "iou_by_class": by_name(result, ade20k_names()),
-        "second_implementation": compare(total, theirs.astype(np.float32)),
+        "classes": found.label_space.num_classes,
+        "classes_present": result.num_present,
+        "iou_by_class": map_class_iou(result, get_ade20k_classes()),
+        "second_implementation": compare_with_mmseg(total, theirs.astype(np.float32)),
         "items": rows,
     }
-    return Report(data, _lines(data))
+    return SegmentationScoreReport(data, _format_lines(data))
 
 
-def _match(results: Path, pairs: list[Pair], partial: bool) -> list[tuple[Path, Pair]]:
+def _match_predictions(results: Path, pairs: list[ImageLabelPair], partial: bool) -> list[tuple[Path, ImageLabelPair]]:
     """Predictions with their pairs; the completeness gate."""
     if not results.is_dir():
         raise DataError(f"there is no folder of predictions at {results}; name it with --results")
@@ -110,34 +110,34 @@ def _match(results: Path, pairs: list[Pair], partial: bool) -> list[tuple[Path, 
             f"{files[strange[0]]} belongs to no image of the validation set found ({len(pairs):,} images); take it "
             "away, or name the data with --data-root"
         )
-    if len(files) < ADE20K_IMAGES and not partial:
+    if len(files) < ADE20K_VAL_IMAGES and not partial:
         missing = sorted(names - files.keys())
         first = f", the first missing is {missing[0]}" if missing else "; the data themselves are not whole"
         raise DataError(
-            f"{results} has {len(files):,} of {ADE20K_IMAGES:,} predictions{first}; an incomplete set has no number "
-            "(--partial scores what is there)"
+            f"{results} has {len(files):,} of {ADE20K_VAL_IMAGES:,} predictions{first}; an incomplete set has no "
+            "number (--partial scores what is there)"
         )
     return [(files[pair.name], pair) for pair in pairs if pair.name in files]
 
 
-def _read_prediction(path: Path, pair: Pair, shape: tuple[int, ...], space: LabelSpace) -> Any:
+def _read_prediction(path: Path, pair: ImageLabelPair, shape: tuple[int, ...], label_space: LabelSpace) -> Any:
     """Class numbers 0..classes-1 of a prediction; any number where truth does not count is passed as class 0."""
-    numbers = read_numbers(path)
+    numbers = read_raw_labels(path)
     if numbers.shape != shape:
         raise DataError(
             f"{path} is {numbers.shape[1]} x {numbers.shape[0]} px but its label file is {shape[1]} x {shape[0]}; "
             "predictions are scored at the label's own size, so resize the logits before the argmax"
         )
-    counts = read_labels(pair.label, space) != 255
-    last = space.first + space.classes - 1
-    wrong = np.unique(numbers[counts & ((numbers < space.first) | (numbers > last))])
+    counts = read_label_map(pair.label_path, label_space) != 255
+    last = label_space.first_label + label_space.num_classes - 1
+    wrong = np.unique(numbers[counts & ((numbers < label_space.first_label) | (numbers > last))])
     if wrong.size:
         hint = "; if the network writes 0 to 149, add 1" if wrong[0] == 0 else ""
-        raise DataError(f"{path} has label {int(wrong[0])}; predictions are {space.first} to {last}{hint}")
-    return np.where(counts, numbers - space.first, 0)
+        raise DataError(f"{path} has label {int(wrong[0])}; predictions are {label_space.first_label} to {last}{hint}")
+    return np.where(counts, numbers - label_space.first_label, 0)
 
 
-def _lines(data: dict[str, Any]) -> list[str]:
+def _format_lines(data: dict[str, Any]) -> list[str]:
     metrics, present, classes = data["metrics"], data["classes_present"], data["classes"]
     lines = [
         f"mIoU {metrics['mIoU']:.2f} % over the {present} classes present, "

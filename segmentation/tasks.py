@@ -8,15 +8,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from engine.task import DataReport, Decode, MetricSpec, Outcome, Plan, Request, Task
-from foundation.environment import cache_dir
+from engine.task import DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
+from foundation.environment import get_cache_dir
 from foundation.errors import UserError
 
 if TYPE_CHECKING:  # listings do without numpy and OpenCV
     from results.records.record import Record
-    from segmentation.data.dataset_layout import LabelledSet
+    from segmentation.data.dataset_layout import SegmentationDataset
 
-CONFIGS = Path(__file__).parent / "configs"
+CONFIG_DIR = Path(__file__).parent / "configs"
 
 
 class SegmentationTask(Task):
@@ -30,50 +30,52 @@ class SegmentationTask(Task):
         MetricSpec("aAcc", "%", True),
         MetricSpec("mAcc", "%", True),
     )
-    official = True  # whether ``expected`` are the official numbers of items
+    has_official_counts = True  # whether ``expected`` are the official numbers of items
 
     @abstractmethod
-    def find(self, root: Path) -> LabelledSet:
+    def find_dataset(self, root: Path) -> SegmentationDataset:
         """The set's files, paired.
 
         Raises:
             DataError: naming the file or folder and the mend.
         """
 
-    def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
+    def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
         """Pairs and counts; as ``decode`` says also sizes, label numbers, and the classic label traps."""
-        from segmentation.data.checks import check
+        from segmentation.data.checks import check_dataset
 
-        found = self.find(root)
-        return check(found, decode, self.expected if self.official else None, lambda: self.names(found))
+        found = self.find_dataset(root)
+        return check_dataset(
+            found, decode, self.expected if self.has_official_counts else None, lambda: self.get_class_names(found)
+        )
 
-    def names(self, found: LabelledSet) -> Sequence[str]:
+    def get_class_names(self, dataset: SegmentationDataset) -> Sequence[str]:
         """Class names, in order."""
-        return found.space.names
+        return dataset.label_space.class_names
 
-    def plan(self, request: Request, data: DataReport) -> Plan:
+    def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Resolve ``configs/<task>_<protocol>.py``."""
-        from segmentation.run import resolve
+        from segmentation.run import resolve_protocol
 
-        return resolve(CONFIGS / f"{self.name}_{request.protocol}.py", request, data)
+        return resolve_protocol(CONFIG_DIR / f"{self.name}_{request.protocol}.py", request, data)
 
-    def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
+    def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         """Train and score in ``out``."""
-        from segmentation.run import Cell, segment
+        from segmentation.run import SegmentationCell, run_protocol
 
-        found = self.find(request.data_root)
-        return segment(Cell(request, plan, found, self.names(found), self), out)
+        found = self.find_dataset(request.data_root)
+        return run_protocol(SegmentationCell(request, plan, found, self.get_class_names(found), self), out)
 
-    def draw_run(self, folder: Path, record: Record) -> list[Path]:
+    def visualize_run(self, folder: Path, record: Record) -> list[Path]:
         """Overlays of the best, median and worst image, and IoU by class."""
-        from segmentation.visualize import draw
+        from segmentation.visualize import draw_segmentation_run
 
         assert record.result is not None
         details = record.result.details
-        found = self.find(Path(details["data_root"]))
+        found = self.find_dataset(Path(details["data_root"]))
         metric = record.result.metrics["mIoU"].value
         title = f"{record.task} {record.protocol} {record.tier} {record.backbone.name}: mIoU {metric:.2f} %"
-        return draw(folder, found, details["iou_by_class"], title)
+        return draw_segmentation_run(folder, found, details["iou_by_class"], title)
 
 
 class Ade20kTask(SegmentationTask):
@@ -83,19 +85,19 @@ class Ade20kTask(SegmentationTask):
     summary = "ADE20K scene parsing: 20,210 training and 2,000 validation images, 150 classes"
     expected = MappingProxyType({"train": 20_210, "test": 2_000})
 
-    def find(self, root: Path) -> LabelledSet:
+    def find_dataset(self, root: Path) -> SegmentationDataset:
         """``ADEChallengeData2016`` under ``root``."""
-        from segmentation.data.dataset_layout import read_ade
+        from segmentation.data.dataset_layout import read_ade20k
 
-        return read_ade(root)
+        return read_ade20k(root)
 
-    def names(self, found: LabelledSet) -> Sequence[str]:
+    def get_class_names(self, dataset: SegmentationDataset) -> Sequence[str]:
         """mmseg's names of the 150 classes."""
-        from segmentation.data.ade20k_classes import ade20k_names
+        from segmentation.data.ade20k_classes import get_ade20k_classes
 
-        return ade20k_names()
+        return get_ade20k_classes()
 
-    def get_data(self, root: Path) -> None:
+    def download_data(self, root: Path) -> None:
         """The set is fetched by hand."""
         raise UserError(
             "ADE20K is fetched by hand: ADEChallengeData2016.zip from the MIT scene parsing benchmark "
@@ -110,16 +112,16 @@ class MiniAdeTask(Ade20kTask):
     summary = "72 patchworks of real photographs in ADE20K's layout, 6 of its 150 classes, no download"
     expected = MappingProxyType({"train": 48, "test": 24})
 
-    def find(self, root: Path) -> LabelledSet:
+    def find_dataset(self, root: Path) -> SegmentationDataset:
         """The miniature in the cache folder (``root`` is not used)."""
-        from segmentation.data.dataset_layout import read_ade
-        from segmentation.data.mini_ade import make
+        from segmentation.data.dataset_layout import read_ade20k
+        from segmentation.data.mini_ade import make_mini_ade
 
-        return read_ade(make(cache_dir()), self.name)
+        return read_ade20k(make_mini_ade(get_cache_dir()), self.name)
 
-    def get_data(self, root: Path) -> None:
+    def download_data(self, root: Path) -> None:
         """Make it."""
-        self.find(root)
+        self.find_dataset(root)
 
 
 class CamvidTask(SegmentationTask):
@@ -129,13 +131,13 @@ class CamvidTask(SegmentationTask):
     summary = "CamVid road scenes at 480 x 360 px: 367 / 101 / 233 images, 11 classes"
     expected = MappingProxyType({"train": 367, "val": 101, "test": 233})
 
-    def find(self, root: Path) -> LabelledSet:
+    def find_dataset(self, root: Path) -> SegmentationDataset:
         """``CamVid`` under ``root``."""
         from segmentation.data.dataset_layout import read_camvid
 
         return read_camvid(root)
 
-    def get_data(self, root: Path) -> None:
+    def download_data(self, root: Path) -> None:
         """The set is fetched by hand."""
         raise UserError(
             "CamVid is fetched by hand: the 480 x 360 px version with 11 classes of SegNet's tutorial, so that "
@@ -149,13 +151,13 @@ class SegfolderTask(SegmentationTask):
     name = "segfolder"
     summary = "your own folder: classes.txt, images/SPLIT, labels/SPLIT (docs/segmentation.md)"
     expected: Mapping[str, int] = MappingProxyType({})
-    official = False
+    has_official_counts = False
 
-    def find(self, root: Path) -> LabelledSet:
+    def find_dataset(self, root: Path) -> SegmentationDataset:
         """The folder itself."""
-        from segmentation.data.dataset_layout import read_own
+        from segmentation.data.dataset_layout import read_segfolder
 
-        return read_own(root)
+        return read_segfolder(root)
 
 
 ADE20K = Ade20kTask()

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from foundation.environment import SHARED_DATA
+from foundation.environment import SHARED_DATA_VAR
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts its background jobs so; Ctrl-C is tested here
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,7 +37,7 @@ def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def shared_data() -> Path:
     """The folder of shared real data; tests that use it are skipped by name where it is missing."""
-    folder = SHARED_DATA.path() or ROOT.parent / "shared" / "data"
+    folder = SHARED_DATA_VAR.read_path() or ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"no shared real data at {folder} (set $BENCH_SHARED_DATA)")
     return folder

@@ -22,22 +22,22 @@ LIBRARIES = (
     *("mmseg.models", "plotly.offline", "pydantic.json_schema", "pytest", "rich.progress", "scipy.io"),
     *("scipy.stats", "sklearn.datasets", "sklearn.linear_model", "timm", "yapf.yapflib.yapf_api"),
 )
-NEITHER = 70  # the exit code of a run that is neither passed nor failed
+NO_RESULT = 70  # the exit code of a run that is neither passed nor failed
 
 
-def run(words: list[str], output: str, house: set[str]) -> int:
-    """Pytest's exit code, or NEITHER when a module of the house came from another tree; in a fork."""
+def run_pytest(pytest_args: list[str], output: str, packages: set[str]) -> int:
+    """Pytest's exit code, or NO_RESULT when a module of the house came from another tree; in a fork."""
     for descriptor, name, mode in ((0, os.devnull, os.O_RDONLY), (1, output, os.O_WRONLY | os.O_TRUNC)):
         os.dup2(os.open(name, mode), descriptor)
     os.dup2(1, 2)
     import pytest
 
-    code = int(pytest.main(words))
-    for name in [name for name in sys.modules if name.partition(".")[0] in house]:
+    code = int(pytest.main(pytest_args))
+    for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
         file = getattr(sys.modules[name], "__file__", None)
         if file and not Path(file).is_relative_to(Path.cwd()):
             sys.stdout.write(f"{name} is of another tree: {file}\n")
-            return NEITHER
+            return NO_RESULT
     return code
 
 
@@ -58,9 +58,9 @@ def main(output: str) -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            code = NEITHER
+            code = NO_RESULT
             try:
-                code = run(json.loads(line), output, house)
+                code = run_pytest(json.loads(line), output, house)
                 atexit._run_exitfuncs()
                 sys.stdout.flush()
             finally:

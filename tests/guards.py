@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-MOST_SECONDS = 120.0
+MAX_SECONDS = 120.0
 
 
 class Guard(NamedTuple):
@@ -25,18 +25,23 @@ class Guard(NamedTuple):
 
     file: str
     code: str
-    without: str
+    replacement: str
     test: str
 
 
-class Copy:
+def _list_ignored(folder: str, names: list[str]) -> set[str]:
+    """What is not copied; ``data`` and ``runs`` at the root hold files of the user, below it packages of that name."""
+    at_root = {"runs", "data"} if Path(folder) == ROOT else set()
+    return {name for name in names if name.startswith(".") or name == "__pycache__" or name in at_root}
+
+
+class SourceCopy:
     """A copy of the source tree, without compiled files: none is read there and none is written."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder.resolve() / "bench"
         self._output = folder / "output.txt"
-        ignored = shutil.ignore_patterns(".*", "runs", "data", "__pycache__")
-        shutil.copytree(ROOT, self.root, ignore=ignored)
+        shutil.copytree(ROOT, self.root, ignore=_list_ignored)
         self._server: subprocess.Popen[str] | None = None
 
     def passes(self, test: str) -> bool:
@@ -51,7 +56,7 @@ class Copy:
         path = self.root / guard.file
         whole = path.read_text()
         assert whole.count(guard.code) == 1, "the guard has moved; mend this test"
-        path.write_text(whole.replace(guard.code, guard.without))
+        path.write_text(whole.replace(guard.code, guard.replacement))
         try:
             return self.passes(guard.test)
         finally:
@@ -77,9 +82,9 @@ class Copy:
 
     def _answer(self, server: subprocess.Popen[str], what: str) -> int | None:
         assert server.stdout
-        if not select.select([server.stdout], [], [], MOST_SECONDS)[0]:
+        if not select.select([server.stdout], [], [], MAX_SECONDS)[0]:
             self.close()
-            raise TimeoutError(f"{what} took more than {MOST_SECONDS:.0f} s")
+            raise TimeoutError(f"{what} took more than {MAX_SECONDS:.0f} s")
         answer = server.stdout.readline()
         if not answer:
             self.close()
@@ -106,8 +111,8 @@ class Copy:
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceCopy]:
     """A copy of the source tree."""
-    made = Copy(tmp_path_factory.mktemp("source"))
+    made = SourceCopy(tmp_path_factory.mktemp("source"))
     yield made
     made.close()

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from tests.guards import Copy, Guard, copy
+from tests.guards import Guard, SourceCopy, copy
 
 __all__ = ["copy"]
 
 GUARDS = {
     "a missing checkpoint raises": Guard(
         "backbones/weights.py",
-        "path = require_file(Path(checkpoint).expanduser())",
+        "path = require_weight_file(Path(checkpoint).expanduser())",
         "path = Path(checkpoint).expanduser()\n        if not path.is_file():\n"
-        "            return Start('random', None, None)",
+        "            return InitialWeights('random', None, None)",
         "tests/benchmarks/cli/test_cli.py::test_bad_input_is_one_sentence_and_exit_2 -k nowhere/model",
     ),
     "a trunk that is not loaded whole raises": Guard(
         "backbones/checkpoints/load_weights.py",
-        "if not accepted or (not report.whole and not allow_partial):",
+        "if not accepted or (not report.is_complete and not allow_partial):",
         "if False:",
         "tests/benchmarks/cli/test_cli.py::test_bad_input_is_one_sentence_and_exit_2 -k fit",
     ),
@@ -42,43 +42,43 @@ GUARDS = {
     ),
     "every image is scored once": Guard(
         "classification/metrics.py",
-        "    require_all(rows, expected)\n    labels, predictions, order",
+        "    require_all_scored(rows, num_expected)\n    labels, predictions, order",
         "    labels, predictions, order",
         "tests/classification/test_metrics.py::test_no_number_unless_each_item_was_scored_once",
     ),
     "data that are not the official set need the word": Guard(
         "benchmarks/run_cell.py",
-        "    if data.departures and not asked.subset:\n",
+        "    if data.deviations and not cell_request.allow_subset:\n",
         "    if False:\n",
         "tests/classification/test_image_tasks.py::test_a_cut_set_needs_the_word",
     ),
     "a test image may not be among the training images": Guard(
         "classification/data/dataset_splits.py",
-        "    _require_apart(splits)\n",
+        "    _require_disjoint_splits(splits)\n",
         "",
         "tests/classification/data/test_dataset_splits.py::test_a_test_image_among_the_training_images_is_refused",
     ),
     "a CIFAR file cannot run code": Guard(
         "engine/data/cifar.py",
-        "        if (module, name) not in _PLAIN:\n",
+        "        if (module, name) not in _ALLOWED_GLOBALS:\n",
         "        if False:\n",
         "tests/classification/data/test_readers.py::test_a_cifar_file_cannot_run_code",
     ),
     "every segmented image is scored once": Guard(
         "segmentation/evaluation.py",
-        "        require_all([each.item for each in counted], self.names)\n",
+        "        require_complete_items([each.item for each in counted], self.image_names)\n",
         "",
         "tests/segmentation/test_metrics.py::test_the_metric_demands_every_image",
     ),
     "two counts of mIoU must agree": Guard(
         "segmentation/evaluation.py",
-        "if not apart <= MOST_APART:",
+        "if not apart <= MAX_SCORE_DIFFERENCE:",
         "if False:",
         "tests/segmentation/test_metrics.py::test_disagreement_with_mmseg_gives_no_number",
     ),
     "a label file has only its set's numbers": Guard(
         "segmentation/data/files.py",
-        "    require_numbers(numbers, path, space)\n",
+        "    require_valid_labels(numbers, path, label_space)\n",
         "",
         "tests/segmentation/data/test_data.py::test_label_numbers_become_classes",
     ),
@@ -96,7 +96,7 @@ GUARDS = {
     ),
     "a changed card is another backbone": Guard(
         "results/leaderboard/table.py",
-        "weights, _made_of(run[1])]",
+        "weights, _backbone_digest(run[1])]",
         "weights, '']",
         "tests/results/leaderboard/test_table.py::test_a_card_that_was_changed_is_never_averaged_with_the_old_one",
     ),
@@ -114,7 +114,7 @@ GUARDS = {
     ),
     "times of two places never share a front": Guard(
         "results/leaderboard/pareto.py",
-        'row.cost.where if cost == "latency" else ""',
+        'row.cost.timing_setup if cost == "latency" else ""',
         '""',
         "tests/results/leaderboard/test_pareto.py::test_unmeasured_rows_take_no_part_and_times_of_two_places_never_meet",
     ),
@@ -126,13 +126,13 @@ GUARDS = {
     ),
     "a value that its items do not give is never ranked": Guard(
         "results/statistics/per_item_outcomes.py",
-        "    if not abs(stated - found) <= EXACT * max(1.0, abs(stated)):\n",
+        "    if not abs(stated - found) <= METRIC_TOLERANCE * max(1.0, abs(stated)):\n",
         "    if False:\n",
         "tests/results/statistics/test_ranking.py::test_a_changed_value_takes_the_row_off_the_ranks",
     ),
     "a metric has one direction on a board": Guard(
         "results/statistics/ranking.py",
-        "        if _metric(record, metric).higher_is_better != higher_is_better:\n",
+        "        if _get_metric(record, metric).higher_is_better != higher_is_better:\n",
         "        if False:\n",
         "tests/results/statistics/test_ranking.py::test_lower_can_be_better",
     ),
@@ -144,7 +144,7 @@ GUARDS = {
     ),
     "the seeds' variance is in a p-value over seeds": Guard(
         "results/statistics/estimates.py",
-        "    return float(np.var(sample.estimates, ddof=1)) / sample.seeds\n",
+        "    return float(np.var(sample.seed_estimates, ddof=1)) / sample.num_seeds\n",
         "    return 0.0\n",
         "tests/results/statistics/test_estimates.py::test_a_difference_pairs_the_items_and_not_the_seeds",
     ),
@@ -156,25 +156,25 @@ GUARDS = {
     ),
     "features of some items are never taken for others'": Guard(
         "classification/probes/feature_extraction.py",
-        'some = {} if members is None else {"members": digest({"members": list(members)})}',
+        'some = {} if indices is None else {"members": compute_digest({"members": list(indices)})}',
         "some: dict[str, Any] = {}",
         "tests/classification/test_data_scale.py::test_the_draw_is_in_the_key_of_the_cache",
     ),
     "a share of the data is another board": Guard(
         "classification/protocols.py",
-        'config={"recipe": recipe.identity(), **scale},',
-        'config={"recipe": recipe.identity()},',
+        'config={"recipe": recipe.identity_settings(), **scale},',
+        'config={"recipe": recipe.identity_settings()},',
         "tests/classification/test_data_scale.py::test_every_share_is_another_board -k knn",
     ),
     "every draw scores every item": Guard(
         "classification/probes/lowshot.py",
-        "values = [accuracies(scores, images) for scores in rows]",
-        "values = [accuracies(scores, len(scores)) for scores in rows]",
+        "values = [compute_accuracies(scores, num_images) for scores in rows_per_draw]",
+        "values = [compute_accuracies(scores, len(scores)) for scores in rows_per_draw]",
         "tests/classification/probes/test_lowshot.py::test_a_draw_with_a_missing_item_has_no_number",
     ),
     "two backbones are compared on the same images": Guard(
         "analysis/cka.py",
-        "        require_same_images(first.images, second.images)\n",
+        "        require_same_images(first.image_names, second.image_names)\n",
         "",
         "tests/analysis/test_cka.py::test_unpaired_images_are_caught",
     ),
@@ -192,7 +192,7 @@ GUARDS = {
     ),
     "an unreadable training frame stops the run": Guard(
         "tracking/data/video_pairs.py",
-        "                if not self.skip_bad:\n                    raise\n",
+        "                if not self.skip_unreadable:\n                    raise\n",
         "",
         "tests/tracking/data/test_video_pairs.py::test_an_unreadable_frame_is_named_or_counted",
     ),
@@ -204,25 +204,25 @@ GUARDS = {
     ),
     "a pre-training loss is on no board": Guard(
         "results/leaderboard/table.py",
-        "        if record.domain == PRETRAINING:\n            continue\n",
+        "        if record.domain == PRETRAINING_DOMAIN:\n            continue\n",
         "",
         "tests/results/leaderboard/test_table.py::test_a_pre_training_is_on_no_board",
     ),
     "an exported encoder loads whole": Guard(
         "pretraining/export.py",
-        "    if report is None or not report.whole or report.resized:\n",
+        "    if report is None or not report.is_complete or report.resized:\n",
         "    if False:\n",
         "tests/pretraining/test_export.py::test_an_encoder_of_another_size_is_no_outcome",
     ),
     "a teacher is of the student's size": Guard(
         "pretraining/methods/teacher.py",
-        "        if made.report is not None and made.report.resized:\n",
+        "        if made.load_report is not None and made.load_report.resized:\n",
         "        if False:\n",
         "tests/pretraining/test_bad_input.py::test_a_teacher_of_another_size",
     ),
     "a teacher sees the student's patches": Guard(
         "pretraining/methods/mae_distill.py",
-        "    if own.patch != other.patch or own.grid != other.grid:\n",
+        "    if own.patch_size != other.patch_size or own.grid_size != other.grid_size:\n",
         "    if False:\n",
         "tests/pretraining/methods/test_mae_distill.py::test_a_teacher_that_does_not_fit_is_a_sentence",
     ),
@@ -242,14 +242,14 @@ GUARDS = {
 
 
 @pytest.mark.parametrize("name", GUARDS)
-def test_without_the_guard_its_test_goes_red(name: str, copy: Copy) -> None:
+def test_without_the_guard_its_test_goes_red(name: str, copy: SourceCopy) -> None:
     assert not copy.passes_without(GUARDS[name])
 
 
-def test_the_copy_with_all_guards_passes(copy: Copy) -> None:
+def test_the_copy_with_all_guards_passes(copy: SourceCopy) -> None:
     assert copy.passes(GUARDS["a missing checkpoint raises"].test)
 
 
-def test_the_copy_with_all_guards_passes_the_tests_of_results(copy: Copy) -> None:
+def test_the_copy_with_all_guards_passes_the_tests_of_results(copy: SourceCopy) -> None:
     quick = {guard.test for guard in GUARDS.values() if guard.file.startswith("results/") and " -k " not in guard.test}
     assert copy.passes(" ".join(sorted(quick)))

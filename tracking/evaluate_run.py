@@ -8,106 +8,114 @@ import torch
 
 from foundation.errors import UserError
 from results.records.store import read_record
-from tracking.data.readers.folder import folder_videos
-from tracking.deployment.load import exported_tracker, require_runtime
+from tracking.data.readers.folder import read_folder_videos
+from tracking.deployment.load import find_exported_tracker, require_runtime
 from tracking.deployment.manifest import Precision, Runtime
-from tracking.inference.sequential import SequenceScore, score_all
-from tracking.inference.test_set import track_set
+from tracking.inference.sequential import SequenceMetrics, score_result_files
+from tracking.inference.test_set import track_test_set
 from tracking.inference.tracker import Tracker
-from tracking.inference.tracker_factory import SavedTracker, TrackerMaker
-from tracking.models.candidate_elimination import Ways
+from tracking.inference.tracker_factory import TorchTrackerFactory, TrackerFactory
+from tracking.models.candidate_elimination import TrackingOptions
 from tracking.recipe import TrackingRecipe
 
 
 def load_tracker(
-    run: Path,
+    run_dir: Path,
     device: str = "cpu",
     *,
     runtime: Runtime | None = None,
     precision: Precision | None = None,
     threads: int | None = None,
 ) -> Tracker:
-    """The tracker that a run trained; arguments and errors of ``tracker_maker``. Torch's threads are set here."""
-    maker = tracker_maker(run, device, runtime=runtime, precision=precision, threads=threads)
-    if threads is not None and isinstance(maker, SavedTracker):
+    """The tracker that a run trained; arguments and errors of ``load_tracker_factory``. Sets torch's threads."""
+    maker = load_tracker_factory(run_dir, device, runtime=runtime, precision=precision, threads=threads)
+    if threads is not None and isinstance(maker, TorchTrackerFactory):
         torch.set_num_threads(threads)
     return maker()
 
 
-def tracker_maker(
-    run: Path,
+def load_tracker_factory(
+    run_dir: Path,
     device: str = "cpu",
     *,
     runtime: Runtime | None = None,
     precision: Precision | None = None,
     threads: int | None = None,
-) -> TrackerMaker:
+) -> TrackerFactory:
     """The tracker that a run trained, to be made in any process.
 
     Args:
-        run: the run's folder, with ``record.json`` and ``checkpoints``.
+        run_dir: the run's folder, with ``record.json`` and ``checkpoints``.
         device: ``cpu`` or ``cuda``; runtimes other than torch compute on the CPU.
         runtime: ``torch``, or what the run was exported for; default: what the run itself was tracked with.
         precision: of the runtime; default: as the run where the runtime is its own, else ``f32``.
         threads: for one frame; default: as many as torch takes. In torch they are the whole process's, and
-            not set by a maker (``track_set`` takes one).
+            not set by a factory (``track_test_set`` takes one).
 
     Raises:
         UserError: no finished run of a tracking task, not exported so, or a runtime that does not compute as asked.
     """
-    recipe = load_recipe(run)
+    recipe = load_recipe(run_dir)
     if precision is None:
         precision = recipe.runtime_precision if runtime in (None, recipe.runtime) else "f32"
     runtime = runtime or recipe.runtime
     if runtime != "torch":
-        return exported_tracker(run, runtime, precision, threads)
+        return find_exported_tracker(run_dir, runtime, precision, threads)
     require_runtime(runtime, precision)
-    return saved_tracker(run, device)
+    return load_torch_factory(run_dir, device)
 
 
-def saved_tracker(run: Path, device: str = "cpu") -> SavedTracker:
+def load_torch_factory(run_dir: Path, device: str = "cpu") -> TorchTrackerFactory:
     """The tracker that a run trained, in PyTorch; errors as ``load_recipe``."""
-    recipe, record = load_recipe(run), read_record(run)
-    return SavedTracker(record.backbone.name, record.backbone.arguments, recipe, weight_files(run)[-1], device)
+    recipe, record = load_recipe(run_dir), read_record(run_dir)
+    return TorchTrackerFactory(
+        record.backbone.name, record.backbone.arguments, recipe, list_weight_files(run_dir)[-1], device
+    )
 
 
-def load_recipe(run: Path) -> TrackingRecipe:
+def load_recipe(run_dir: Path) -> TrackingRecipe:
     """The recipe of a run.
 
     Raises:
         UserError: no finished run of a tracking task.
     """
-    record, files = read_record(run), weight_files(run)
+    record, files = read_record(run_dir), list_weight_files(run_dir)
     if record.domain != "tracking" or record.status != "complete" or not files:
         raise UserError(
-            f"{run} is no finished run of a tracking task ({record.task}, {record.status}, {len(files)} weight files); "
-            "finish it with the command it was started with"
+            f"{run_dir} is no finished run of a tracking task ({record.task}, {record.status}, {len(files)} weight "
+            "files); finish it with the command it was started with"
         )
-    return TrackingRecipe.model_validate({**record.config["recipe"], **record.neutral})
+    return TrackingRecipe.model_validate({**record.config["recipe"], **record.non_identity_settings})
 
 
-def weight_files(run: Path) -> list[Path]:
+def list_weight_files(run_dir: Path) -> list[Path]:
     """The weights that a run has kept, the last ones last."""
-    return sorted((run / "checkpoints").glob("last_*.pth"))
+    return sorted((run_dir / "checkpoints").glob("last_*.pth"))
 
 
 def evaluate_run(
-    run: Path, root: Path, out: Path, device: str = "cpu", ways: Ways | None = None
-) -> list[SequenceScore]:
+    run_dir: Path, data_root: Path, out: Path, device: str = "cpu", options: TrackingOptions | None = None
+) -> list[SequenceMetrics]:
     """Track a user's sequences with a finished run's tracker and score them; goes on where it was stopped.
 
     Args:
-        run: the run's folder.
-        root: sequences as ``trackfolder`` takes them.
+        run_dir: the run's folder.
+        data_root: sequences as ``trackfolder`` takes them.
         out: where result files go, one folder a run.
         device: ``cpu`` or ``cuda``.
-        ways: one process where not given; for several the caller's main module must be guarded, as
+        options: one process where not given; for several the caller's main module must be guarded, as
             ``multiprocessing`` asks (``if __name__ == "__main__"``).
 
     Raises:
         UserError: no finished run, or sequences that are not sound.
     """
-    videos = folder_videos(root)
-    folder = out / run.name
-    track_set(tracker_maker(run, device, threads=1), videos, folder, run.name, ways or Ways(processes=1))
-    return score_all(videos, folder)
+    videos = read_folder_videos(data_root)
+    folder = out / run_dir.name
+    track_test_set(
+        load_tracker_factory(run_dir, device, threads=1),
+        videos,
+        folder,
+        run_dir.name,
+        options or TrackingOptions(num_processes=1),
+    )
+    return score_result_files(videos, folder)

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from backbones.checkpoints.formats import shape_text, with_reason, with_shape
+from backbones.checkpoints.formats import format_dropped, format_shape, format_tensor
 from backbones.checkpoints.load_weights import LoadReport
-from backbones.checkpoints.read_checkpoint import read_raw
+from backbones.checkpoints.read_checkpoint import read_raw_weights
 from backbones.create import create_backbone
 from backbones.registry import get_card
-from backbones.weights import RANDOM
+from backbones.weights import RANDOM_INIT
 from engine.config import load_protocol
 from foundation.errors import CheckpointError, UnknownNameError
 from foundation.suggest import did_you_mean
@@ -29,30 +29,31 @@ from tracking.models.tracker_model import TrackerModel
 from tracking.protocols import CONFIGS
 from tracking.recipe import TrackingRecipe
 
-PROTOCOLS = ("ostrack256", "ostrack256_ce", "ostrack384")
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+OSTRACK_PROTOCOLS = ("ostrack256", "ostrack256_ce", "ostrack384")
+OSTRACK_MEAN, OSTRACK_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """What OSTrack normalises with, whatever the backbone was pre-trained with."""
 
 _TOWERS = {"ctr": "score", "offset": "offset", "size": "size"}
-_HEAD = re.compile(r"box_head\.conv([1-4])_(ctr|offset|size)\.([01])\.(.+)$")
-_LAST = re.compile(r"box_head\.conv5_(ctr|offset|size)\.(.+)$")
-_UNUSED = (
+_HEAD_LAYER_PATTERN = re.compile(r"box_head\.conv([1-4])_(ctr|offset|size)\.([01])\.(.+)$")
+_HEAD_OUTPUT_PATTERN = re.compile(r"box_head\.conv5_(ctr|offset|size)\.(.+)$")
+_UNUSED_TENSOR_PATTERNS = (
     (re.compile(r"backbone\.(cls_token|dist_token|pos_embed)$"), "the joint sequence does not use it"),
     (re.compile(r"backbone\.(head|head_dist|pre_logits)\."), "classifier"),
 )
-_NOT_THEIRS = re.compile(
-    r"skipped$|backbone\.vit\.(cls_token|reg_token|dist_token|pos_embed)$|backbone\.vit\.(head|head_dist)\.|.*\.num_batches_tracked$"
+_OPTIONAL_TENSOR_PATTERN = re.compile(
+    r"skipped$|backbone\.vit\.(cls_token|reg_token|dist_token|pos_embed)$|backbone\.vit\.(head|head_dist)\.|"
+    r".*\.num_batches_tracked$"
 )
 """Of our network's state, what tracking does not read and an OSTrack file need not have."""
 
 
-def load_ostrack(path: Path, backbone: str, protocol: str, device: str = "cpu") -> tuple[Tracker, LoadReport]:
+def load_ostrack_tracker(path: Path, backbone: str, protocol: str, device: str = "cpu") -> tuple[Tracker, LoadReport]:
     """A tracker from an OSTrack-style checkpoint; every tensor has its place, or it is refused.
 
     Args:
         path: the file: a state dict, as it is or under ``net``.
         backbone: the plain ViT it was trained with; the head count of its attention cannot be told from the file.
-        protocol: one of ``PROTOCOLS``: crops, and whether search tokens are eliminated.
+        protocol: one of ``OSTRACK_PROTOCOLS``: crops, and whether search tokens are eliminated.
         device: ``cpu`` or ``cuda``.
 
     Raises:
@@ -60,79 +61,87 @@ def load_ostrack(path: Path, backbone: str, protocol: str, device: str = "cpu") 
         CheckpointError: unreadable, or it does not fit; the sentence says what is missing, unexpected or misshapen.
         UserError: the backbone cannot be a one-stream tracker.
     """
-    if protocol not in PROTOCOLS:
-        choices = ", ".join(PROTOCOLS)
+    if protocol not in OSTRACK_PROTOCOLS:
+        choices = ", ".join(OSTRACK_PROTOCOLS)
         raise UnknownNameError(
-            f"an OSTrack checkpoint has no protocol {protocol!r}{did_you_mean(protocol, PROTOCOLS, hint=choices)}"
+            f"an OSTrack checkpoint has no protocol {protocol!r}"
+            f"{did_you_mean(protocol, OSTRACK_PROTOCOLS, hint=choices)}"
         )
     recipe = load_protocol(CONFIGS / f"{protocol}.py", TrackingRecipe, "full").recipe
     model = TrackerModel(
-        create_backbone(get_card(backbone), checkpoint=RANDOM, num_classes=0).model,
+        create_backbone(get_card(backbone), checkpoint=RANDOM_INIT, num_classes=0).model,
         recipe.template_size,
         recipe.search_size,
-        MEAN,
-        STD,
+        OSTRACK_MEAN,
+        OSTRACK_STD,
         head_channels=recipe.head_channels,
-        elimination=recipe.eliminate if recipe.elimination else None,
+        candidate_elimination=recipe.ce if recipe.use_ce else None,
     )
-    report = fill(model, read_raw(path).tensors, str(path))
+    report = load_ostrack_weights(model, read_raw_weights(path).tensors, str(path))
     heads = model.backbone.vit.blocks[0].attn.num_heads
     report.notes.append(f"{heads} attention heads, as {backbone} has; the file's shapes are the same for any number")
     return Tracker(TorchNetwork(model.to(device)), recipe.crop_sizes(), backbone), report
 
 
-def fill(model: TrackerModel, tensors: Mapping[str, Tensor], source: str) -> LoadReport:
+def load_ostrack_weights(model: TrackerModel, tensors: Mapping[str, Tensor], source: str) -> LoadReport:
     """Put an OSTrack state dict into our network (in place), whole or not at all.
 
     Raises:
-        CheckpointError: see ``load_ostrack``.
+        CheckpointError: see ``load_ostrack_tracker``.
     """
     tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
-    _require_ostrack(tensors, source)
+    _require_ostrack_tensors(tensors, source)
     own = model.state_dict()
     accepted: dict[str, Tensor] = {}
     dropped, unexpected, faults = [], [], []
     for name, value in tensors.items():
-        reason = next((why for pattern, why in _UNUSED if pattern.match(name)), "")
-        ours = our_name(name)
+        reason = next((why for pattern, why in _UNUSED_TENSOR_PATTERNS if pattern.match(name)), "")
+        ours = convert_tensor_name(name)
         if reason:
-            dropped.append(with_reason(name, value, reason))
+            dropped.append(format_dropped(name, value, reason))
         elif ours not in own:
-            unexpected.append(with_shape(name, value))
+            unexpected.append(format_tensor(name, value))
         elif value.shape != own[ours].shape:
-            faults.append(f"{name} is {shape_text(value)} and should be {shape_text(own[ours])}")
+            faults.append(f"{name} is {format_shape(value)} and should be {format_shape(own[ours])}")
         elif not torch.isfinite(value.float()).all():
             raise CheckpointError(f"the checkpoint {source} holds NaN or infinity in {name}; it is of no use")
         else:
             accepted[ours] = value
-    found = {our_name(name) for name in tensors}
+    found = {convert_tensor_name(name) for name in tensors}
     missing = [
-        with_shape(name, value) for name, value in own.items() if name not in found and not _NOT_THEIRS.match(name)
+        format_tensor(name, value)
+        for name, value in own.items()
+        if name not in found and not _OPTIONAL_TENSOR_PATTERN.match(name)
     ]
     if faults or unexpected or missing:
-        raise CheckpointError(_misfit(source, len(accepted), faults, missing, unexpected))
+        raise CheckpointError(_describe_mismatch(source, len(accepted), faults, missing, unexpected))
     model.load_state_dict(accepted, strict=False)  # strict by the accounting above
     return LoadReport(len(accepted), [], [], [], dropped, 1.0, [])
 
 
-def our_name(name: str) -> str:
+def convert_tensor_name(ostrack_name: str) -> str:
     """OSTrack's name of a tensor in our network.
 
-    >>> [our_name(name) for name in ("backbone.pos_embed_z", "box_head.conv2_ctr.1.bias", "box_head.conv5_size.weight")]
+    >>> names = ("backbone.pos_embed_z", "box_head.conv2_ctr.1.bias", "box_head.conv5_size.weight")
+    >>> [convert_tensor_name(name) for name in names]
     ['backbone.template_positions', 'head.score.4.bias', 'head.size.12.weight']
     """
-    if found := _HEAD.match(name):
+    if found := _HEAD_LAYER_PATTERN.match(ostrack_name):
         layer, tower, part, rest = found.groups()
         return f"head.{_TOWERS[tower]}.{3 * (int(layer) - 1) + int(part)}.{rest}"  # convolution, norm, ReLU
-    if found := _LAST.match(name):
+    if found := _HEAD_OUTPUT_PATTERN.match(ostrack_name):
         return f"head.{_TOWERS[found[1]]}.12.{found[2]}"
     positions = {"backbone.pos_embed_z": "template", "backbone.pos_embed_x": "search"}
-    if name in positions:
-        return f"backbone.{positions[name]}_positions"
-    return f"backbone.vit.{name.removeprefix('backbone.')}" if name.startswith("backbone.") else name
+    if ostrack_name in positions:
+        return f"backbone.{positions[ostrack_name]}_positions"
+    return (
+        f"backbone.vit.{ostrack_name.removeprefix('backbone.')}"
+        if ostrack_name.startswith("backbone.")
+        else ostrack_name
+    )
 
 
-def _require_ostrack(tensors: Mapping[str, Tensor], source: str) -> None:
+def _require_ostrack_tensors(tensors: Mapping[str, Tensor], source: str) -> None:
     if any(name.startswith("backbone.vit.") for name in tensors):
         raise CheckpointError(f"{source} is a weight file of a bench run; give the run's folder with --run instead")
     if "backbone.pos_embed_z" not in tensors or not any(name.startswith("box_head.") for name in tensors):
@@ -142,9 +151,11 @@ def _require_ostrack(tensors: Mapping[str, Tensor], source: str) -> None:
         )
 
 
-def _misfit(source: str, matched: int, faults: list[str], missing: list[str], unexpected: list[str]) -> str:
+def _describe_mismatch(
+    source: str, matched: int, misshapen: list[str], missing: list[str], unexpected: list[str]
+) -> str:
     text = f"the checkpoint {source} does not fit the backbone and protocol: {matched} tensors match"
-    for label, names in (("misshapen", faults), ("missing", missing), ("unexpected", unexpected)):
+    for label, names in (("misshapen", misshapen), ("missing", missing), ("unexpected", unexpected)):
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             text += f"; {len(names)} {label}: {', '.join(names[:3])}{more}"

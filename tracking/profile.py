@@ -16,30 +16,30 @@ import torch
 from torch import Tensor, nn
 
 from backbones.create import create_backbone
-from backbones.flop_counter import count
-from backbones.profile import Repeats, Timings, describe_machine, time_passes
+from backbones.flop_counter import compute_complexity
+from backbones.profile import TimingConfig, TimingSummary, describe_machine, time_passes
 from backbones.registry import get_card
-from backbones.weights import RANDOM
+from backbones.weights import RANDOM_INIT
 from engine.data import photographs
-from tracking.data.boxes import Floats
-from tracking.data.crops import cut, window
+from tracking.data.boxes import FloatArray
+from tracking.data.crops import crop_window, make_crop_window
 from tracking.data.pair import CropSizes
-from tracking.data.readers.sequence import Numbered, Video
-from tracking.inference.result_files import beside
-from tracking.inference.sequential import track
+from tracking.data.readers.sequence import NumberedFiles, Video
+from tracking.inference.result_files import sidecar_path
+from tracking.inference.sequential import track_sequence
 from tracking.inference.tracker import Tracker
-from tracking.inference.tracker_factory import build_model
-from tracking.models.one_stream_vit import Remembered
+from tracking.inference.tracker_factory import build_tracker_model
+from tracking.models.one_stream_vit import TemplateKV
 from tracking.models.tracker_model import TrackerModel
 from tracking.recipe import TrackingRecipe
 
-WARM_UP = 5
+WARMUP_FRAMES = 5
 """Frames at the beginning of each sequence that no summary counts; the first has no search region at all."""
 
-WIDTH, HEIGHT, FRAMES = 640, 360, 90
+BENCHMARK_WIDTH, BENCHMARK_HEIGHT, BENCHMARK_FRAMES = 640, 360, 90
 
 
-def speed_of(folder: Path, videos: Sequence[Video], made_by: Mapping[str, Any]) -> dict[str, Any]:
+def summarize_speed(folder: Path, videos: Sequence[Video], provenance: Mapping[str, Any]) -> dict[str, Any]:
     """The times of tracked sequences, summarised over frames; every single one is in ``<sequence>_times.txt``.
 
     Returns:
@@ -49,27 +49,27 @@ def speed_of(folder: Path, videos: Sequence[Video], made_by: Mapping[str, Any]) 
     """
     times, processes = [np.empty((0, 2))], set()
     for video in videos:
-        path = beside(folder, video, "times")
-        times.append(np.loadtxt(path, delimiter=",", ndmin=2)[WARM_UP:])
+        path = sidecar_path(folder, video, "times")
+        times.append(np.loadtxt(path, delimiter=",", ndmin=2)[WARMUP_FRAMES:])
         with path.open() as file:
             processes |= {int(number) for number in re.findall(r"processes at a time: (\d+)", file.readline())}
     values = np.concatenate(times)
     keys = ("runtime", "precision", "device", "batch")
-    machine = describe_machine(made_by["device"])
+    machine = describe_machine(provenance["device"])
     return {
-        **{key: made_by[key] for key in keys},
+        **{key: provenance[key] for key in keys},
         "chip": machine["chip"],
-        "threads": 1 if made_by["device"] == "cpu" else torch.get_num_threads(),
+        "threads": 1 if provenance["device"] == "cpu" else torch.get_num_threads(),
         "processes": sorted(processes),
         "synchronised": True,
-        "warm_up": f"the first {WARM_UP} frames of each sequence are not counted",
-        "end_to_end": _summary(values[:, 0]),
-        "network": _summary(values[:, 1]),
+        "warm_up": f"the first {WARMUP_FRAMES} frames of each sequence are not counted",
+        "end_to_end": _summarize_times(values[:, 0]),
+        "network": _summarize_times(values[:, 1]),
         "raw": f"{folder.name}/<sequence>_times.txt",
     }
 
 
-def _summary(milliseconds: Floats) -> dict[str, Any] | None:
+def _summarize_times(milliseconds: FloatArray) -> dict[str, Any] | None:
     """Median, p90 and rate; ``None`` where nothing was measured."""
     if not len(milliseconds):
         return None
@@ -82,15 +82,15 @@ def _summary(milliseconds: Floats) -> dict[str, Any] | None:
 
 
 def profile_tracker(
-    name: str,
+    backbone_name: str,
     recipe: TrackingRecipe,
     device: str = "cpu",
-    repeats: Repeats | None = None,
+    repeats: TimingConfig | None = None,
 ) -> dict[str, Any]:
     """What a whole tracker costs on this machine: backbone and head, randomly initialised.
 
     Args:
-        name: backbone, registry name or ``timm/<name>``.
+        backbone_name: backbone, registry name or ``timm/<name>``.
         recipe: crops, network and runtime (other runtimes than torch compute on the CPU, with torch's threads).
         device: ``cpu`` or ``cuda``.
         repeats: how often the network is timed.
@@ -103,29 +103,34 @@ def profile_tracker(
     Raises:
         UserError: unknown name, a backbone that cannot be a one-stream tracker, or a runtime that is not here.
     """
-    from tracking.deployment.export import behind  # it reads finished runs, and so imports this module
+    from tracking.deployment.export import build_runtime_network  # it reads finished runs, and so imports this module
 
-    repeats = repeats or Repeats()
-    card = get_card(name)
+    repeats = repeats or TimingConfig()
+    card = get_card(backbone_name)
     torch.manual_seed(0)
-    model = build_model(create_backbone(card, checkpoint=RANDOM, num_classes=0).model, card, recipe).eval()
-    counts = counts_of(model, recipe.crop_sizes())
-    network = behind(
+    model = build_tracker_model(create_backbone(card, checkpoint=RANDOM_INIT, num_classes=0).model, card, recipe).eval()
+    counts = count_tracker_cost(model, recipe.crop_sizes())
+    network = build_runtime_network(
         model.to(device), recipe.crop_sizes(), recipe.runtime, recipe.runtime_precision, torch.get_num_threads()
     )
-    with synthetic_video() as video:
-        tracker = Tracker(network, recipe.crop_sizes(), name)
-        frame = video.read(0)
+    with make_synthetic_video() as video:
+        tracker = Tracker(network, recipe.crop_sizes(), backbone_name)
+        frame = video.read_frame(0)
         tracker.init(frame, video.boxes[0])
-        crop = cut(frame, window(video.boxes[0], recipe.search_factor), recipe.search_size, recipe.geometry)
-        alone = time_passes(lambda: network.look([tracker.memory], [crop]), device, repeats)
-        whole = Timings.of(track(tracker, video).milliseconds[WARM_UP:, 0].tolist())
+        crop = crop_window(
+            frame, make_crop_window(video.boxes[0], recipe.search_factor), recipe.search_size, recipe.geometry
+        )
+        alone = time_passes(lambda: network.predict_maps([tracker.encoded_template], [crop]), device, repeats)
+        whole = TimingSummary.from_samples(track_sequence(tracker, video).times_ms[WARMUP_FRAMES:, 0].tolist())
     return {
-        "name": name,
+        "name": backbone_name,
         "crops": recipe.crop_sizes()._asdict(),
         "counts": counts,
-        "network": _timed(alone),
-        "end_to_end": {**_timed(whole), "video": f"{WIDTH} x {HEIGHT}, {FRAMES} frames, JPEG"},
+        "network": _describe_timings(alone),
+        "end_to_end": {
+            **_describe_timings(whole),
+            "video": f"{BENCHMARK_WIDTH} x {BENCHMARK_HEIGHT}, {BENCHMARK_FRAMES} frames, JPEG",
+        },
         "where": {
             **describe_machine(device),
             "runtime": network.runtime,
@@ -133,32 +138,35 @@ def profile_tracker(
             "batch": 1,
             "processes": 1,
             "synchronised": True,
-            "warm_up": {"network": repeats.warmup, "end_to_end": WARM_UP},
+            "warm_up": {"network": repeats.warmup, "end_to_end": WARMUP_FRAMES},
         },
     }
 
 
-def _timed(timings: Timings) -> dict[str, Any]:
+def _describe_timings(timings: TimingSummary) -> dict[str, Any]:
     return {"unit": "ms", "frames_per_second": 1000 / timings.mean, **asdict(timings)}
 
 
-def counts_of(model: TrackerModel, sizes: CropSizes) -> dict[str, Any]:
+def count_tracker_cost(model: TrackerModel, sizes: CropSizes) -> dict[str, Any]:
     """Parameters of the whole tracker, and what a frame costs (``backbones.flop_counter``).
 
     Where the template attends to itself only it is computed once; ``template`` then says what for.
     """
     template = torch.zeros(1, 3, sizes.template_size, sizes.template_size)
     search = torch.zeros(1, 3, sizes.search_size, sizes.search_size)
-    if not model.backbone.own:
-        return count(model, [template, search]).as_dict()
+    if not model.backbone.asymmetric_attention:
+        return compute_complexity(model, [template, search]).as_dict()
     with torch.no_grad():
-        memory = model.remember(template)
+        memory = model.encode_template(template)
     flat = [tensor for block in memory for tensor in block]
-    frame, once = count(_Recall(model), [search, *flat]), count(_Remember(model), [template])
+    frame, once = (
+        compute_complexity(_CachedForward(model), [search, *flat]),
+        compute_complexity(_TemplateEncoder(model), [template]),
+    )
     return {**frame.as_dict(), "template": {key: asdict(once)[key] for key in ("macs", "macs_without_attention")}}
 
 
-class _Remember(nn.Module):
+class _TemplateEncoder(nn.Module):
     """A tracker's work on a template."""
 
     def __init__(self, model: TrackerModel) -> None:
@@ -166,26 +174,29 @@ class _Remember(nn.Module):
         self.model = model
 
     def forward(self, template: Tensor) -> Any:
-        return self.model.remember(template)
+        return self.model.encode_template(template)
 
 
-class _Recall(_Remember):
+class _CachedForward(_TemplateEncoder):
     """A tracker's work on a search region, the template remembered."""
 
     def forward(self, search: Tensor, *memory: Tensor) -> Any:
-        size = len(Remembered._fields)
-        blocks = [Remembered(*memory[start : start + size]) for start in range(0, len(memory), size)]
-        return self.model.recall(blocks, search)
+        size = len(TemplateKV._fields)
+        blocks = [TemplateKV(*memory[start : start + size]) for start in range(0, len(memory), size)]
+        return self.model.forward_cached(blocks, search)
 
 
 @contextmanager
-def synthetic_video() -> Iterator[Video]:
+def make_synthetic_video() -> Iterator[Video]:
     """A video of 640 x 360 for timing: JPEG files of a photograph that moves. It is gone after the block."""
-    photo = cv2.resize(photographs.load(photographs.TEST)[1], (WIDTH + 2 * FRAMES, HEIGHT + FRAMES))
+    photo = cv2.resize(
+        photographs.load_photos(photographs.TEST_PHOTOS)[1],
+        (BENCHMARK_WIDTH + 2 * BENCHMARK_FRAMES, BENCHMARK_HEIGHT + BENCHMARK_FRAMES),
+    )
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(FRAMES):
-            frame = photo[number // 2 : number // 2 + HEIGHT, number : number + WIDTH, ::-1]
+        for number in range(BENCHMARK_FRAMES):
+            frame = photo[number // 2 : number // 2 + BENCHMARK_HEIGHT, number : number + BENCHMARK_WIDTH, ::-1]
             cv2.imwrite(f"{folder}/{number + 1:08d}.jpg", frame)
-        boxes = np.tile([WIDTH / 2 - 40.0, HEIGHT / 2 - 30.0, 80.0, 60.0], (FRAMES, 1))
-        frames = Numbered(Path(folder), "{:08d}.jpg", FRAMES)
-        yield Video("synthetic", frames, boxes, np.ones(FRAMES, np.bool_))
+        boxes = np.tile([BENCHMARK_WIDTH / 2 - 40.0, BENCHMARK_HEIGHT / 2 - 30.0, 80.0, 60.0], (BENCHMARK_FRAMES, 1))
+        frames = NumberedFiles(Path(folder), "{:08d}.jpg", BENCHMARK_FRAMES)
+        yield Video("synthetic", frames, boxes, np.ones(BENCHMARK_FRAMES, np.bool_))

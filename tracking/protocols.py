@@ -13,36 +13,36 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from backbones.create import create_backbone
-from backbones.weights import RANDOM
+from backbones.weights import RANDOM_INIT
 from engine.config import load_protocol
-from engine.device import agree, world
-from engine.progress import say
-from engine.seeding import mix, seed_all
-from engine.task import DataReport, Outcome, Plan, Request, Task
-from engine.training import Job, train
+from engine.device import decide_on_rank0, get_dist_info
+from engine.progress import log_message
+from engine.seeding import derive_seed, seed_all
+from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
+from engine.training import TrainingJob, train_model
 from foundation.errors import UnknownNameError
 from foundation.suggest import did_you_mean
-from results.records.record import LoadReport, Metric, Selection
-from tracking.data.pair_dataset import PairIou, PairItems
+from results.records.record import LoadReportRecord, MetricValue, ModelSelection
+from tracking.data.pair_dataset import PairDataset, PairIouMetric
 from tracking.data.readers.sequence import Video
-from tracking.deployment.load import exported_tracker, require_runtime
-from tracking.inference.sequential import SequenceScore, score_all
-from tracking.inference.test_set import track_set
-from tracking.inference.tracker_factory import SavedTracker, TrackerMaker, build_model
-from tracking.models.candidate_elimination import Elimination, keep_at
-from tracking.models.compatibility import require_plain
+from tracking.deployment.load import find_exported_tracker, require_runtime
+from tracking.inference.sequential import SequenceMetrics, score_result_files
+from tracking.inference.test_set import track_test_set
+from tracking.inference.tracker_factory import TorchTrackerFactory, TrackerFactory, build_tracker_model
+from tracking.models.candidate_elimination import CandidateElimination, compute_keep_ratio
+from tracking.models.compatibility import require_plain_vit
 from tracking.models.tracker_model import TrackerModel
 from tracking.recipe import TrackingRecipe
-from tracking.tasks import PROTOCOLS
-from tracking.training_sets import fingerprints, training_sources
+from tracking.tasks import TRACKING_PROTOCOLS
+from tracking.training_sets import fingerprint_training_sets, make_pair_samplers
 
 CONFIGS = Path(__file__).parent / "configs"
 STEPS = ("train on pairs", "take the last weights", "track the test sequences", "score them")
-VAL_SEED = 20_001
+VAL_PAIRS_SEED = 20_001
 """Of the pairs that are watched while training; the same in every run."""
 
 
-def resolve(request: Request, data: DataReport) -> Plan:
+def resolve_protocol(request: RunRequest, data: DataReport) -> RunPlan:
     """The plan of a request by ``configs/<protocol>.py``.
 
     Raises:
@@ -54,122 +54,131 @@ def resolve(request: Request, data: DataReport) -> Plan:
     recipe = protocol.recipe
     require_runtime(recipe.runtime, recipe.runtime_precision)
     arguments: dict[str, Any] = {"num_classes": 0, "drop_path_rate": recipe.drop_path}
-    trunk = create_backbone(request.card, checkpoint=RANDOM, **arguments).model
-    require_plain(trunk, recipe.template_size, recipe.search_size)
-    return Plan(
+    trunk = create_backbone(request.card, checkpoint=RANDOM_INIT, **arguments).model
+    require_plain_vit(trunk, recipe.template_size, recipe.search_size)
+    return RunPlan(
         protocol_version=protocol.version,
-        config={"recipe": recipe.identity(), "training_data": fingerprints(recipe, request.data_root)},
-        neutral=recipe.neutral(),
-        arguments=arguments,
-        expected=data.splits["test"],
+        config={
+            "recipe": recipe.identity_settings(),
+            "training_data": fingerprint_training_sets(recipe, request.data_root),
+        },
+        non_identity_settings=recipe.non_identity_settings(),
+        backbone_kwargs=arguments,
+        num_expected_items=data.splits["test"],
         steps=STEPS,
     )
 
 
-def tracker_recipe(protocol: str, overrides: Sequence[str] = ()) -> TrackingRecipe:
+def load_protocol_recipe(protocol: str, overrides: Sequence[str] = ()) -> TrackingRecipe:
     """The settings of a protocol in full, without a run.
 
     Raises:
         UnknownNameError: no such protocol.
         ConfigError: settings that do not hold.
     """
-    if protocol not in PROTOCOLS:
-        close = did_you_mean(protocol, PROTOCOLS, hint=f"there are {', '.join(PROTOCOLS)}")
+    if protocol not in TRACKING_PROTOCOLS:
+        close = did_you_mean(protocol, TRACKING_PROTOCOLS, hint=f"there are {', '.join(TRACKING_PROTOCOLS)}")
         raise UnknownNameError(f"tracking has no protocol {protocol!r}{close}")
     return load_protocol(CONFIGS / f"{protocol}.py", TrackingRecipe, "full", overrides).recipe
 
 
-def carry_out(request: Request, plan: Plan, videos: Sequence[Video], out: Path, task: Task) -> Outcome:
+def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], out: Path, task: Task) -> TaskOutcome:
     """Train in ``out`` and track ``videos``; goes on from what is there.
 
     Raises:
         DataError: a frame cannot be read.
         BenchError: the run failed; the sentence says why.
     """
-    recipe = TrackingRecipe.model_validate({**plan.config["recipe"], **plan.neutral})
-    seed_all(mix(request.seed, 0))  # the head's (and a random backbone's) initial weights
-    checkpoint = str(request.start.file) if request.start.file else RANDOM
+    recipe = TrackingRecipe.model_validate({**plan.config["recipe"], **plan.non_identity_settings})
+    seed_all(derive_seed(request.seed, 0))  # the head's (and a random backbone's) initial weights
+    checkpoint = str(request.start.file) if request.start.file else RANDOM_INIT
     created = create_backbone(
-        request.card, checkpoint=checkpoint, allow_partial=request.allow_partial, **plan.arguments
+        request.card, checkpoint=checkpoint, allow_partial=request.allow_partial, **plan.backbone_kwargs
     )
-    model = build_model(created.model, request.card, recipe)
+    model = build_tracker_model(created.model, request.card, recipe)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    sources = training_sources(recipe, request.data_root)
+    sources = make_pair_samplers(recipe, request.data_root)
     label = f"{task.name} {request.card.name} seed {request.seed}"
-    trained = train(
-        Job(
+    trained = train_model(
+        TrainingJob(
             label=label,
             folder=out,
             model=model,
-            train=PairItems(sources, recipe.pairs),
-            val=PairItems(sources, recipe.val_pairs, VAL_SEED),
-            test=None,
-            metric=PairIou,
-            select="pairs/iou",
-            unit="%",
+            train_dataset=PairDataset(sources, recipe.pairs),
+            val_dataset=PairDataset(sources, recipe.val_pairs, VAL_PAIRS_SEED),
+            test_dataset=None,
+            build_metric=PairIouMetric,
+            selection_metric="pairs/iou",
+            metric_unit="%",
             higher_is_better=True,
             recipe=recipe,
             seed=request.seed,
             device=request.device,
-            choose=False,
-            hooks=(EliminationHook(model, recipe.eliminate, recipe.by_epoch),),
+            select_best=False,
+            hooks=(CandidateEliminationHook(model, recipe.ce, recipe.by_epoch),),
         )
     )
     began = time.monotonic()
-    make = _maker(request, plan, recipe, model, trained.weights, out)
+    make = _make_tracker_factory(request, plan, recipe, model, trained.weights_path, out)
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-        speed = track_set(make, videos, out / "tracked", label, recipe.ways())
-    scores = score_all(videos, out / "tracked")
+        speed = track_test_set(make, videos, out / "tracked", label, recipe.tracking_options())
+    scores = score_result_files(videos, out / "tracked")
     bad = int(model.skipped)
-    return Outcome(
-        metrics=_metrics(scores, task, bad if recipe.skip_bad else None),
-        columns=SequenceScore._fields,
-        items=scores,
-        selection=Selection(
+    return TaskOutcome(
+        metrics=_mean_metrics(scores, task, bad if recipe.skip_unreadable else None),
+        item_columns=SequenceMetrics._fields,
+        item_rows=scores,
+        selection=ModelSelection(
             split="none",
             metric="AUC",
             candidates=1,
             chosen=f"the last weights, after {recipe.length} {'epochs' if recipe.by_epoch else 'iterations'}",
         ),
-        load_report=LoadReport(**asdict(created.report)) if created.report else None,
-        checkpoint_format=created.file.format if created.file else None,
+        load_report=LoadReportRecord(**asdict(created.load_report)) if created.load_report else None,
+        checkpoint_format=created.weight_file.format if created.weight_file else None,
         parameters=parameters,
-        phases={"train_and_validate": trained.seconds, "track": time.monotonic() - began},
+        phase_seconds={"train_and_validate": trained.seconds, "track": time.monotonic() - began},
         details={"speed": speed},
     )
 
 
-def _maker(
-    request: Request, plan: Plan, recipe: TrackingRecipe, model: TrackerModel, weights: Path, out: Path
-) -> TrackerMaker:
+def _make_tracker_factory(
+    request: RunRequest, plan: RunPlan, recipe: TrackingRecipe, model: TrackerModel, weights: Path, out: Path
+) -> TrackerFactory:
     """The trained tracker behind the recipe's runtime; where it needs an export, the first process makes it."""
     if recipe.runtime == "torch":
-        return SavedTracker(request.card.name, plan.arguments, recipe, weights, request.device)
+        return TorchTrackerFactory(request.card.name, plan.backbone_kwargs, recipe, weights, request.device)
     from tracking.deployment.export import ensure_export  # it reads finished runs, and so imports this module
 
     sizes, runtime, precision = recipe.crop_sizes(), recipe.runtime, recipe.runtime_precision
-    folder = agree(lambda: ensure_export(out, model, sizes, runtime, precision))
-    return exported_tracker(folder, runtime, precision, threads=1)
+    folder = decide_on_rank0(lambda: ensure_export(out, model, sizes, runtime, precision))
+    return find_exported_tracker(folder, runtime, precision, threads=1)
 
 
-def _metrics(scores: Sequence[SequenceScore], task: Task, bad: int | None) -> dict[str, Metric]:
+def _mean_metrics(scores: Sequence[SequenceMetrics], task: Task, bad_frames: int | None) -> dict[str, MetricValue]:
     metrics = {}
     for spec in task.metrics:
         mean = sum(getattr(score, spec.name) for score in scores) / len(scores)
-        metrics[spec.name] = Metric(value=mean, unit=spec.unit, higher_is_better=spec.higher_is_better, n=len(scores))
-    if bad is not None:
-        if world()[0] == 0:
-            say(f"{bad} frames could not be read in training and were passed over; the record counts them")
-        metrics["bad_frames"] = Metric(value=float(bad), unit="frames", higher_is_better=False, n=len(scores))
+        metrics[spec.name] = MetricValue(
+            value=mean, unit=spec.unit, higher_is_better=spec.higher_is_better, n=len(scores)
+        )
+    if bad_frames is not None:
+        if get_dist_info()[0] == 0:
+            log_message(
+                f"{bad_frames} frames could not be read in training and were passed over; the record counts them"
+            )
+        metrics["bad_frames"] = MetricValue(
+            value=float(bad_frames), unit="frames", higher_is_better=False, n=len(scores)
+        )
     return metrics
 
 
-class EliminationHook(Hook):
+class CandidateEliminationHook(Hook):
     """Tells the model what share of the search tokens training keeps."""
 
-    def __init__(self, model: TrackerModel, setting: Elimination, by_epoch: bool) -> None:
-        self.model, self.setting, self.by_epoch = model, setting, by_epoch
+    def __init__(self, model: TrackerModel, settings: CandidateElimination, by_epoch: bool) -> None:
+        self.model, self.settings, self.by_epoch = model, settings, by_epoch
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """By the epoch or iteration."""
-        self.model.training_keep = keep_at(self.setting, runner.epoch if self.by_epoch else runner.iter)
+        self.model.train_keep_ratio = compute_keep_ratio(self.settings, runner.epoch if self.by_epoch else runner.iter)

@@ -8,13 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from engine.task import DataReport, Decode, MetricSpec, Outcome, Plan, Request, Task
+from engine.task import DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
 
 if TYPE_CHECKING:
     from tracking.data.readers.sequence import Video
 
-PROTOCOLS = ("ostrack256_ce", "ostrack256", "ostrack384", "fast128", "fast64")
+TRACKING_PROTOCOLS = ("ostrack256_ce", "ostrack256", "ostrack384", "fast128", "fast64")
 
 
 class TrackingTask(Task):
@@ -24,43 +24,45 @@ class TrackingTask(Task):
     metrics = tuple(MetricSpec(name, "%", True) for name in ("AUC", "P", "P_norm", "OP50", "OP75"))
 
     @abstractmethod
-    def test_videos(self, root: Path) -> list[Video]:
+    def read_test_videos(self, root: Path) -> list[Video]:
         """The sequences that are scored.
 
         Raises:
             DataError: naming the file and the mend.
         """
 
-    def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
+    def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
         """Layout, counts and labels; frames as far as ``decode`` says (``sample``: the first of each sequence)."""
-        from tracking.data.readers.sequence import fingerprint
+        from tracking.data.readers.sequence import fingerprint_videos
 
-        videos = self.test_videos(root)
-        check_frames(videos, decode)
-        return DataReport(fingerprint(videos), {"test": len(videos)}, self.notes(videos), self.departures(videos))
+        videos = self.read_test_videos(root)
+        check_video_frames(videos, decode)
+        return DataReport(
+            fingerprint_videos(videos), {"test": len(videos)}, self.list_notes(videos), self.list_deviations(videos)
+        )
 
-    def notes(self, videos: list[Video]) -> tuple[str, ...]:
+    def list_notes(self, videos: list[Video]) -> tuple[str, ...]:
         """What a reader should know."""
         return (f"{sum(len(video.frames) for video in videos)} frames; the fingerprint covers boxes and labels",)
 
-    def departures(self, videos: list[Video]) -> tuple[str, ...]:
+    def list_deviations(self, videos: list[Video]) -> tuple[str, ...]:
         """How the sequences differ from the official ones."""
         return ()
 
-    def plan(self, request: Request, data: DataReport) -> Plan:
+    def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Resolve ``configs/<protocol>.py``."""
-        from tracking.protocols import resolve
+        from tracking.protocols import resolve_protocol
 
-        return resolve(request, data)
+        return resolve_protocol(request, data)
 
-    def run(self, request: Request, plan: Plan, out: Path) -> Outcome:
+    def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         """Train, track and score in ``out``."""
-        from tracking.protocols import carry_out
+        from tracking.protocols import run_protocol
 
-        return carry_out(request, plan, self.test_videos(request.data_root), out, self)
+        return run_protocol(request, plan, self.read_test_videos(request.data_root), out, self)
 
 
-def check_frames(videos: list[Video], decode: Decode) -> None:
+def check_video_frames(videos: list[Video], decode: DecodeLevel) -> None:
     """Open the first frame of every sequence, or all of them.
 
     Raises:
@@ -69,10 +71,10 @@ def check_frames(videos: list[Video], decode: Decode) -> None:
     if decode == "none":
         return
     from tracking.data.boxes import require_first_box
-    from tracking.inference.sequential import frames_of
+    from tracking.inference.sequential import iter_frames
 
     for video in videos:
-        for number, frame in enumerate(frames_of(video)):
+        for number, frame in enumerate(iter_frames(video)):
             if number == 0:
                 require_first_box(video.boxes[0], frame.shape[1], frame.shape[0], f"sequence {video.name}")
             if decode == "sample":
@@ -84,17 +86,17 @@ class LasotTask(TrackingTask):
 
     name = "lasot"
     summary = "LaSOT, protocol II: 280 test sequences, 685,360 frames"
-    protocols = PROTOCOLS
+    protocols = TRACKING_PROTOCOLS
     expected = MappingProxyType({"test": 280})
 
-    def test_videos(self, root: Path) -> list[Video]:
+    def read_test_videos(self, root: Path) -> list[Video]:
         """``<root>/lasot`` (or ``root`` itself) with ``testing_set.txt`` and the category folders."""
         from tracking.data.readers import lasot
-        from tracking.training_sets import lasot_root
+        from tracking.training_sets import find_lasot_root
 
-        return lasot.test_videos(lasot_root(root))
+        return lasot.read_test_videos(find_lasot_root(root))
 
-    def get_data(self, root: Path) -> None:
+    def download_data(self, root: Path) -> None:
         """LaSOT is fetched by hand."""
         raise UserError(
             f"LaSOT is fetched by hand (its project page and HengLan/LaSOT_Evaluation_Toolkit name the places): put "
@@ -102,7 +104,7 @@ class LasotTask(TrackingTask):
             "testing_set.txt beside them"
         )
 
-    def departures(self, videos: list[Video]) -> tuple[str, ...]:
+    def list_deviations(self, videos: list[Video]) -> tuple[str, ...]:
         """Another number of sequences or frames than LaSOT's."""
         frames = sum(len(video.frames) for video in videos)
         if (len(videos), frames) == (280, 685_360):
@@ -115,27 +117,27 @@ class MiniLasotTask(TrackingTask):
 
     name = "mini_lasot"
     summary = "24 made-up sequences of real photographs in LaSOT's layout, 12 to test: exact boxes, always there"
-    protocols = ("fast128", *(name for name in PROTOCOLS if name != "fast128"))
+    protocols = ("fast128", *(name for name in TRACKING_PROTOCOLS if name != "fast128"))
     expected = MappingProxyType({"test": 12})
 
-    def test_videos(self, root: Path) -> list[Video]:
+    def read_test_videos(self, root: Path) -> list[Video]:
         """Made on first use (``root`` is not used)."""
-        from tracking.data.mini_lasot import mini_lasot
+        from tracking.data.mini_lasot import ensure_mini_lasot
         from tracking.data.readers import lasot
 
-        return lasot.test_videos(mini_lasot())
+        return lasot.read_test_videos(ensure_mini_lasot())
 
-    def check_data(self, root: Path, decode: Decode = "none") -> DataReport:
+    def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
         """As the others, and the fingerprint covers every pixel."""
         from dataclasses import replace
 
-        from tracking.data.mini_lasot import mini_lasot
-        from tracking.training_sets import files_fingerprint
+        from tracking.data.mini_lasot import ensure_mini_lasot
+        from tracking.training_sets import fingerprint_folder
 
         report = super().check_data(root, decode)
-        return replace(report, fingerprint=files_fingerprint(mini_lasot()))
+        return replace(report, fingerprint=fingerprint_folder(ensure_mini_lasot()))
 
-    def notes(self, videos: list[Video]) -> tuple[str, ...]:
+    def list_notes(self, videos: list[Video]) -> tuple[str, ...]:
         """Where it comes from."""
         return ("photographs of scikit-image and scikit-learn; test and training share none",)
 
@@ -145,14 +147,14 @@ class TrackfolderTask(TrackingTask):
 
     name = "trackfolder"
     summary = "your own sequences: folders of images with a groundtruth.txt each, at --data-root (or its test/)"
-    protocols = ("fast128", *(name for name in PROTOCOLS if name != "fast128"))
+    protocols = ("fast128", *(name for name in TRACKING_PROTOCOLS if name != "fast128"))
     expected: Mapping[str, int] = MappingProxyType({})
 
-    def test_videos(self, root: Path) -> list[Video]:
+    def read_test_videos(self, root: Path) -> list[Video]:
         """All sequences below ``root/test`` where there is such a folder, else below ``root``."""
-        from tracking.data.readers.folder import folder_videos
+        from tracking.data.readers.folder import read_folder_videos
 
-        return folder_videos(root / "test" if (root / "test").is_dir() else root)
+        return read_folder_videos(root / "test" if (root / "test").is_dir() else root)
 
 
 LASOT = LasotTask()

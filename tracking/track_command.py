@@ -10,25 +10,31 @@ from typing import Any
 import torch
 
 from engine.device import describe_device, resolve_device
-from engine.progress import say
-from engine.run_environment import package_versions, utc_now
+from engine.progress import log_message
+from engine.run_environment import collect_package_versions, utc_now
 from foundation.errors import UserError
-from foundation.files import require_writable, sha256_file
-from results.records.store import next_attempt, read_record
+from foundation.files import ensure_writable_dir, sha256_file
+from results.records.store import next_attempt_folder, read_record
 from tracking.data.boxes import BoxLike
-from tracking.data.readers.folder import GROUND_TRUTH
+from tracking.data.readers.folder import GROUND_TRUTH_FILE
 from tracking.evaluate_run import load_tracker
 from tracking.inference.tracker import Tracker
-from tracking.ostrack_checkpoint import PROTOCOLS, load_ostrack
-from tracking.video.frame_source import Source, open_source
-from tracking.video.lost_target import LOW
-from tracking.video.track_video import SUMMARY, Followed, follow, summary, write_summary
+from tracking.ostrack_checkpoint import OSTRACK_PROTOCOLS, load_ostrack_tracker
+from tracking.video.frame_source import FrameSource, open_frame_source
+from tracking.video.lost_target import LOST_THRESHOLD
+from tracking.video.track_video import (
+    SUMMARY_FILE,
+    VideoTrackResult,
+    make_track_summary,
+    track_video,
+    write_track_summary,
+)
 
-OUT = Path("runs") / "track"
+DEFAULT_RESULTS_DIR = Path("runs") / "track"
 
 
 @dataclass(frozen=True)
-class Report:
+class TrackReport:
     """What ``bench track`` made.
 
     Attributes:
@@ -46,21 +52,25 @@ class Report:
         """For the terminal."""
         data = self.data
         speed, sure = data["speed"], data["confidence"]
-        lines = [f"{_plural(data['frames'], 'frame')} tracked" + (", PARTIAL" if data["status"] == "partial" else "")]
+        lines = [
+            f"{_pluralize(data['frames'], 'frame')} tracked" + (", PARTIAL" if data["status"] == "partial" else "")
+        ]
         if data["stopped"]:
             lines.append(data["stopped"])
         if speed["network_frames_per_second"]:
             lines.append(
                 f"{speed['end_to_end_frames_per_second']:.1f} frames/s end to end, "
                 f"{speed['network_frames_per_second']:.1f} in the network alone ({data['runtime']}, "
-                f"{data['precision']}, {data['device']}, {_plural(data['threads'], 'thread')})"
+                f"{data['precision']}, {data['device']}, {_pluralize(data['threads'], 'thread')})"
             )
-            lines.append(f"confidence: mean {sure['mean']:.2f}, lowest {sure['lowest']:.2f}; {_spans(sure)}")
-        files = [*data["files"].values(), *([data["video"]["file"]] if data["video"] else []), SUMMARY]
+            lines.append(
+                f"confidence: mean {sure['mean']:.2f}, lowest {sure['lowest']:.2f}; {_describe_low_spans(sure)}"
+            )
+        files = [*data["files"].values(), *([data["video"]["file"]] if data["video"] else []), SUMMARY_FILE]
         return "\n".join([*lines, *data["notes"], f"{self.folder}: {', '.join(files)}"])
 
 
-def track(options: Namespace) -> Report:
+def run_track_command(options: Namespace) -> TrackReport:
     """Follow one target and write what was found.
 
     Raises:
@@ -68,17 +78,17 @@ def track(options: Namespace) -> Report:
         DataError: a frame cannot be read; what was tracked before it is kept, marked partial.
         BenchError: the annotated video cannot be written.
     """
-    low = LOW if options.low is None else options.low
+    low = LOST_THRESHOLD if options.low is None else options.low
     if not 0 <= low < 1:
         raise UserError(f"--low {low:g} is no confidence to compare with; give 0 (never low) to below 1")
     device = resolve_device(options.device)
-    source = open_source(options.source, options.start, options.frames)
-    box, box_from = first_box(options.init, source)
-    tracker, weights = load(options, device)
-    folder = result_folder(options.out, source.name)
+    source = open_frame_source(options.source, options.start, options.frames)
+    box, box_from = resolve_first_box(options.init, source)
+    tracker, weights = load_tracker_from_options(options, device)
+    folder = choose_result_folder(options.out, source.name)
     started = utc_now()
     try:
-        found = follow(tracker, source, box, folder, low=low, video=options.video)
+        found = track_video(tracker, source, box, folder, lost_threshold=low, write_video=options.video)
     except BaseException:
         if not any(folder.iterdir()):
             folder.rmdir()  # an empty folder says nothing
@@ -92,18 +102,18 @@ def track(options: Namespace) -> Report:
         "threads": torch.get_num_threads(),
         "started": started,
         "finished": utc_now(),
-        "packages": package_versions(),
+        "packages": collect_package_versions(),
         "command": options.command_line,
     }
-    data = summary(found, source, box, low, more)
-    write_summary(folder, data)
+    data = make_track_summary(found, source, box, low, more)
+    write_track_summary(folder, data)
     if found.failure is not None:
-        say(f"{_plural(len(found.boxes), 'frame')} tracked before that are kept in {folder}, marked partial")
+        log_message(f"{_pluralize(len(found.boxes), 'frame')} tracked before that are kept in {folder}, marked partial")
         raise found.failure
-    return Report(folder, data, _interrupted(found, source))
+    return TrackReport(folder, data, _was_interrupted(found, source))
 
 
-def load(options: Namespace, device: str) -> tuple[Tracker, dict[str, Any]]:
+def load_tracker_from_options(options: Namespace, device: str) -> tuple[Tracker, dict[str, Any]]:
     """The tracker that the options name, and what the record says of its weights.
 
     Raises:
@@ -128,9 +138,11 @@ def load(options: Namespace, device: str) -> tuple[Tracker, dict[str, Any]]:
         raise UserError("a --checkpoint is tracked in torch, in f32; only runs can be exported for other runtimes")
     if not options.backbone:
         raise UserError("--checkpoint needs --backbone NAME, the plain ViT it was trained with (OSTrack's: vit_base)")
-    protocol = options.protocol or PROTOCOLS[0]
-    tracker, report = load_ostrack(options.checkpoint, options.backbone, protocol, device)
-    say(f"{options.checkpoint}: {report.matched} tensors in place, {len(report.dropped)} not used; {report.notes[0]}")
+    protocol = options.protocol or OSTRACK_PROTOCOLS[0]
+    tracker, report = load_ostrack_tracker(options.checkpoint, options.backbone, protocol, device)
+    log_message(
+        f"{options.checkpoint}: {report.matched} tensors in place, {len(report.dropped)} not used; {report.notes[0]}"
+    )
     return tracker, {
         "weights": {
             "checkpoint": str(options.checkpoint),
@@ -144,52 +156,54 @@ def load(options: Namespace, device: str) -> tuple[Tracker, dict[str, Any]]:
     }
 
 
-def first_box(given: BoxLike | None, source: Source) -> tuple[BoxLike, str]:
+def resolve_first_box(init_box: BoxLike | None, source: FrameSource) -> tuple[BoxLike, str]:
     """The box to start from, and where it is from.
 
     Raises:
         UserError: none was given and the source has none.
     """
-    if given is not None:
-        return given, "--init"
-    if source.truth is not None:
-        where = f"{GROUND_TRUTH}, line {source.start + 1}"
-        say(f"the first box is that of {Path(source.place) / GROUND_TRUTH}, line {source.start + 1}")
-        return source.truth, where
+    if init_box is not None:
+        return init_box, "--init"
+    if source.first_box is not None:
+        where = f"{GROUND_TRUTH_FILE}, line {source.start_frame + 1}"
+        log_message(
+            f"the first box is that of {Path(source.location) / GROUND_TRUTH_FILE}, line {source.start_frame + 1}"
+        )
+        return source.first_box, where
     raise UserError(
         "say where the target is in the first frame with --init x,y,w,h: the left and top edge of its box, its width "
         "and its height, in pixels (any picture viewer shows them)"
     )
 
 
-def result_folder(wanted: Path | None, name: str) -> Path:
+def choose_result_folder(requested: Path | None, source_name: str) -> Path:
     """A folder of its own: the one asked for if it is empty, else ``runs/track/<name>``, ``.2``, ``.3`` ...
 
     Raises:
         UserError: the one asked for has files, or cannot be written.
     """
-    if wanted is None:
-        folder = next_attempt(OUT, name)
+    if requested is None:
+        folder = next_attempt_folder(DEFAULT_RESULTS_DIR, source_name)
     else:
-        folder = wanted
+        folder = requested
         if folder.is_dir() and any(folder.iterdir()):
             raise UserError(f"{folder} has files in it already; name another folder with --out, or remove it")
-    require_writable(folder)
+    ensure_writable_dir(folder)
     return folder
 
 
-def _interrupted(found: Followed, source: Source) -> bool:
-    return bool(found.stopped) and source.kind != "camera"
+def _was_interrupted(found: VideoTrackResult, source: FrameSource) -> bool:
+    return bool(found.stop_reason) and source.kind != "camera"
 
 
-def _plural(number: int, word: str) -> str:
+def _pluralize(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def _spans(sure: dict[str, Any]) -> str:
-    spans = sure["low_spans"]
+def _describe_low_spans(confidence: dict[str, Any]) -> str:
+    spans = confidence["low_spans"]
     if not spans:
-        return f"nowhere below {sure['low']:g} for {sure['patience']} frames"
+        return f"nowhere below {confidence['low']:g} for {confidence['patience']} frames"
     shown = ", ".join(f"{span['first']}-{span['last']}" for span in spans[:8])
     more = f" and {len(spans) - 8} more" if len(spans) > 8 else ""
-    return f"below {sure['low']:g} in frames {shown}{more} (from 0): the target may be lost there"
+    return f"below {confidence['low']:g} in frames {shown}{more} (from 0): the target may be lost there"

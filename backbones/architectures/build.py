@@ -10,38 +10,38 @@ from torch import nn
 
 from foundation.errors import UserError
 
-Model = TypeVar("Model", bound=nn.Module)
+ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
-def build(
-    model: Callable[..., Model],
+def build_timm_model(
+    model_class: Callable[..., ModelT],
     variant: str,
     defaults: Mapping[str, Any],
-    given: dict[str, Any],
+    overrides: dict[str, Any],
     *,
     classifier: str = "head",
-    features: Mapping[str, Any],
+    feature_cfg: Mapping[str, Any],
     filter_fn: Callable[..., Any] | None = None,
-) -> Model:
+) -> ModelT:
     """Build ``variant`` through timm's builder, so that ``features_only`` and the rest of timm work on it.
 
     Args:
-        model: a timm model class, or a subclass.
+        model_class: a timm model class, or a subclass.
         variant: the name it is registered under.
         defaults: the variant's arguments.
-        given: what ``timm.create_model`` was called with; wins over ``defaults``.
+        overrides: what ``timm.create_model`` was called with; wins over ``defaults``.
         classifier: name of the classifying layer.
-        features: timm's ``feature_cfg``: which features ``features_only`` takes, and how.
+        feature_cfg: timm's ``feature_cfg``: which features ``features_only`` takes, and how.
         filter_fn: timm's own translation of foreign checkpoints of this class.
 
     Raises:
         UserError: ``pretrained=True``: timm would answer with random weights, since it knows none for our names.
     """
-    if given.pop("pretrained", False):
+    if overrides.pop("pretrained", False):
         raise UserError(
             f"timm knows no weights for {variant}; they are loaded by backbones.create.create_backbone, with a report"
         )
-    settings = {**defaults, **given}
+    settings = {**defaults, **overrides}
     side = defaults["img_size"]
     config = settings.pop("pretrained_cfg", None) or {
         "architecture": variant,
@@ -49,13 +49,13 @@ def build(
         "first_conv": "patch_embed.proj",
         "input_size": (3, side, side),
     }
-    built: Model = build_model_with_cfg(
-        model,
+    built: ModelT = build_model_with_cfg(
+        model_class,
         variant,
         False,
         pretrained_cfg=config,
         pretrained_filter_fn=filter_fn,
-        feature_cfg={**features, "out_indices": settings.pop("out_indices", features["out_indices"])},
+        feature_cfg={**feature_cfg, "out_indices": settings.pop("out_indices", feature_cfg["out_indices"])},
         **settings,
     )
     return built

@@ -10,10 +10,10 @@ from timm.models import register_model
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from backbones.architectures.build import build
-from backbones.architectures.plain import FEATURES
+from backbones.architectures.build import build_timm_model
+from backbones.architectures.plain import VIT_FEATURE_CFG
 
-_CIFAR = {
+_CIFAR_ARGS = {
     "img_size": 36,
     "patch_size": 3,
     "embed_dim": 192,
@@ -36,7 +36,7 @@ class DummyPatchViT(VisionTransformer):
         super().__init__(**kwargs)
         self.cls_token = None
 
-    def dummy_token(self) -> Tensor:
+    def embed_dummy_token(self) -> Tensor:
         """The zero patch as embedded: 1 x 1 x width (the projection's bias)."""
         projection = self.patch_embed.proj
         zeros = projection.weight.new_zeros(1, *projection.weight.shape[1:])
@@ -57,7 +57,7 @@ class DummyPatchViT(VisionTransformer):
             grid = (x.shape[1], x.shape[2])
             positions = resample_abs_pos_embed(positions, grid, self.patch_embed.grid_size, num_prefix_tokens=1)
         patches = x.reshape(x.shape[0], -1, x.shape[-1])
-        tokens = torch.cat([self.dummy_token().to(x.dtype).expand(len(x), -1, -1), patches], dim=1)
+        tokens = torch.cat([self.embed_dummy_token().to(x.dtype).expand(len(x), -1, -1), patches], dim=1)
         embedded: Tensor = self.pos_drop(tokens + positions)
         return embedded
 
@@ -69,4 +69,4 @@ def vit_cifar(**kwargs: Any) -> DummyPatchViT:
     3,599,818 parameters with 10 classes. Width is inferred from the paper's bound of 3.65 M parameters; the number of
     heads is our choice.
     """
-    return build(DummyPatchViT, "vit_cifar", _CIFAR, kwargs, features=FEATURES)
+    return build_timm_model(DummyPatchViT, "vit_cifar", _CIFAR_ARGS, kwargs, feature_cfg=VIT_FEATURE_CFG)

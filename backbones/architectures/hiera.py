@@ -7,9 +7,9 @@ from typing import Any
 from timm.models import register_model
 from timm.models.hiera import Hiera, checkpoint_filter_fn
 
-from backbones.architectures.build import build
+from backbones.architectures.build import build_timm_model
 
-_LITE = {"img_size": 224, "embed_dim": 46, "num_heads": 1, "stages": (1, 2, 7, 2)}
+_HIERA_LITE_ARGS = {"img_size": 224, "embed_dim": 46, "num_heads": 1, "stages": (1, 2, 7, 2)}
 
 
 @register_model
@@ -23,6 +23,12 @@ def hiera_lite(**kwargs: Any) -> Hiera:
     Source: arXiv 2404.12210; wangsr126/MAE-Lite, projects/eval_tools/hiera.py (``hiera_tiny_224``).
     """
     features = {"out_indices": 4, "feature_cls": "getter"}
-    return build(
-        Hiera, "hiera_lite", _LITE, kwargs, classifier="head.fc", features=features, filter_fn=checkpoint_filter_fn
+    return build_timm_model(
+        Hiera,
+        "hiera_lite",
+        _HIERA_LITE_ARGS,
+        kwargs,
+        classifier="head.fc",
+        feature_cfg=features,
+        filter_fn=checkpoint_filter_fn,
     )

@@ -12,53 +12,55 @@ from typing import Any
 from timm.models import register_model
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
-from backbones.architectures.build import build
+from backbones.architectures.build import build_timm_model
 
-TINY = {"img_size": 224, "patch_size": 16, "embed_dim": 192, "depth": 12, "num_heads": 12}
-SMALL = {**TINY, "embed_dim": 384}
-BASE = {**TINY, "embed_dim": 768}
-FEATURES = {"out_indices": 3, "feature_cls": "getter"}
+VIT_TINY_ARGS = {"img_size": 224, "patch_size": 16, "embed_dim": 192, "depth": 12, "num_heads": 12}
+VIT_SMALL_ARGS = {**VIT_TINY_ARGS, "embed_dim": 384}
+VIT_BASE_ARGS = {**VIT_TINY_ARGS, "embed_dim": 768}
+VIT_FEATURE_CFG = {"out_indices": 3, "feature_cls": "getter"}
 """By default ``features_only`` gives the last three blocks, as it does for timm's plain ViTs."""
 
 
-def _vit(variant: str, defaults: dict[str, Any], given: dict[str, Any]) -> VisionTransformer:
-    return build(VisionTransformer, variant, defaults, given, features=FEATURES, filter_fn=checkpoint_filter_fn)
+def _build_vit(variant: str, defaults: dict[str, Any], overrides: dict[str, Any]) -> VisionTransformer:
+    return build_timm_model(
+        VisionTransformer, variant, defaults, overrides, feature_cfg=VIT_FEATURE_CFG, filter_fn=checkpoint_filter_fn
+    )
 
 
 @register_model
 def vit_tiny_12h(**kwargs: Any) -> VisionTransformer:
     """ViT-Tiny of the papers: width 192, 12 blocks, 12 heads of 16; 5,717,416 parameters with 1000 classes."""
-    return _vit("vit_tiny_12h", TINY, kwargs)
+    return _build_vit("vit_tiny_12h", VIT_TINY_ARGS, kwargs)
 
 
 @register_model
 def vit_small_12h(**kwargs: Any) -> VisionTransformer:
     """ViT-Small of the papers: width 384, 12 blocks, 12 heads of 32; 22,050,664 parameters with 1000 classes."""
-    return _vit("vit_small_12h", SMALL, kwargs)
+    return _build_vit("vit_small_12h", VIT_SMALL_ARGS, kwargs)
 
 
 @register_model
 def vit_base(**kwargs: Any) -> VisionTransformer:
     """ViT-Base, the papers' teacher: width 768, 12 blocks, 12 heads; 86,567,656 parameters with 1000 classes."""
-    return _vit("vit_base", BASE, kwargs)
+    return _build_vit("vit_base", VIT_BASE_ARGS, kwargs)
 
 
 @register_model
 def vit_nano_patch8_32(**kwargs: Any) -> VisionTransformer:
     """ViT for 32-px images: 16 patch tokens + class token, width 64, 4 blocks, 4 heads; 0.21 M parameters."""
     size = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 4, "num_heads": 4}
-    return _vit("vit_nano_patch8_32", size, kwargs)
+    return _build_vit("vit_nano_patch8_32", size, kwargs)
 
 
 @register_model
 def vit_pico_patch8_32(**kwargs: Any) -> VisionTransformer:
     """As ``vit_nano_patch8_32`` with width 32, 3 blocks and 2 heads; 0.05 M parameters."""
     size = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
-    return _vit("vit_pico_patch8_32", size, kwargs)
+    return _build_vit("vit_pico_patch8_32", size, kwargs)
 
 
 @register_model
 def vit_micro_patch4_32(**kwargs: Any) -> VisionTransformer:
     """ViT for 32-px photographs: 64 patch tokens + class token, width 96, 6 blocks, 3 heads; 0.68 M parameters."""
     size = {"img_size": 32, "patch_size": 4, "embed_dim": 96, "depth": 6, "num_heads": 3}
-    return _vit("vit_micro_patch4_32", size, kwargs)
+    return _build_vit("vit_micro_patch4_32", size, kwargs)

@@ -17,13 +17,13 @@ from timm.models import register_model
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from backbones.architectures.build import build
-from backbones.architectures.plain import BASE, FEATURES, SMALL, TINY
-from backbones.checkpoints.resize import resample_table
+from backbones.architectures.build import build_timm_model
+from backbones.architectures.plain import VIT_BASE_ARGS, VIT_FEATURE_CFG, VIT_SMALL_ARGS, VIT_TINY_ARGS
+from backbones.checkpoints.resize import resample_rel_pos_table
 from foundation.errors import UserError
 
-Grid = tuple[int, int]
-CLASS_ROWS = 3
+GridSize = tuple[int, int]
+CLASS_TOKEN_ROWS = 3
 """Rows of a table that belong to the class token: class to patch, patch to class, class to class."""
 
 
@@ -36,29 +36,29 @@ class RelPosAttention(Attention):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.register_parameter("relative_position_bias_table", None)
-        self.table_grid: Grid = (0, 0)
-        self.input_grid: Grid = (0, 0)
+        self.table_grid: GridSize = (0, 0)
+        self.input_grid: GridSize = (0, 0)
 
-    def set_grid(self, grid: Grid) -> None:
+    def set_grid(self, grid: GridSize) -> None:
         """Fit the table to ``grid`` (height, width): zeros the first time, resampled from then on."""
         old = self.relative_position_bias_table
         weight = self.qkv.weight
         if old is None:
-            rows = (2 * grid[0] - 1) * (2 * grid[1] - 1) + CLASS_ROWS
+            rows = (2 * grid[0] - 1) * (2 * grid[1] - 1) + CLASS_TOKEN_ROWS
             self.relative_position_bias_table = nn.Parameter(weight.new_zeros(rows, self.num_heads))
         else:
-            resized = resample_table(old.detach(), self.table_grid, grid)
+            resized = resample_rel_pos_table(old.detach(), self.table_grid, grid)
             self.relative_position_bias_table = nn.Parameter(resized, requires_grad=old.requires_grad)
         index = gen_relative_position_index(grid, class_token=True, device=weight.device)
         self.register_buffer("relative_position_index", index, persistent=False)
         self.table_grid = self.input_grid = grid
 
-    def bias(self) -> Tensor:
+    def compute_bias(self) -> Tensor:
         """The bias on the attention logits for the current input grid: 1 x heads x tokens x tokens."""
         table, index = self.relative_position_bias_table, self.relative_position_index
         assert table is not None
         if self.input_grid != self.table_grid:
-            table = resample_table(table, self.table_grid, self.input_grid)
+            table = resample_rel_pos_table(table, self.table_grid, self.input_grid)
             index = gen_relative_position_index(self.input_grid, class_token=True, device=table.device)
         # heads first, then gather: several times faster than gathering rows and permuting the result
         return table.T.contiguous().index_select(1, index.flatten()).view(1, -1, *index.shape)
@@ -75,7 +75,7 @@ class RelPosAttention(Attention):
                 f"relative position bias needs the class token and all {height}x{width} patches of the input; it got "
                 f"{x.shape[1]} tokens; use the variant without _rpe where tokens are masked, dropped or joined"
             )
-        bias = self.bias()
+        bias = self.compute_bias()
         if attn_mask is not None:
             is_bool = attn_mask.dtype == torch.bool
             bias = bias.masked_fill(~attn_mask, float("-inf")) if is_bool else bias + attn_mask
@@ -110,23 +110,25 @@ class RelPosViT(VisionTransformer):
         return embedded
 
 
-def _rpe(variant: str, defaults: dict[str, Any], given: dict[str, Any]) -> RelPosViT:
-    return build(RelPosViT, variant, defaults, given, features=FEATURES, filter_fn=checkpoint_filter_fn)
+def _build_rpe_vit(variant: str, defaults: dict[str, Any], overrides: dict[str, Any]) -> RelPosViT:
+    return build_timm_model(
+        RelPosViT, variant, defaults, overrides, feature_cfg=VIT_FEATURE_CFG, filter_fn=checkpoint_filter_fn
+    )
 
 
 @register_model
 def vit_tiny_12h_rpe(**kwargs: Any) -> RelPosViT:
     """``vit_tiny_12h`` with relative position bias: 5,822,824 parameters with 1000 classes."""
-    return _rpe("vit_tiny_12h_rpe", TINY, kwargs)
+    return _build_rpe_vit("vit_tiny_12h_rpe", VIT_TINY_ARGS, kwargs)
 
 
 @register_model
 def vit_small_12h_rpe(**kwargs: Any) -> RelPosViT:
     """``vit_small_12h`` with relative position bias: 22,156,072 parameters with 1000 classes."""
-    return _rpe("vit_small_12h_rpe", SMALL, kwargs)
+    return _build_rpe_vit("vit_small_12h_rpe", VIT_SMALL_ARGS, kwargs)
 
 
 @register_model
 def vit_base_rpe(**kwargs: Any) -> RelPosViT:
     """``vit_base`` with relative position bias: 86,673,064 parameters with 1000 classes."""
-    return _rpe("vit_base_rpe", BASE, kwargs)
+    return _build_rpe_vit("vit_base_rpe", VIT_BASE_ARGS, kwargs)

@@ -7,9 +7,9 @@ from typing import Any
 from timm.models import register_model
 from timm.models.swin_transformer import SwinTransformer, checkpoint_filter_fn
 
-from backbones.architectures.build import build
+from backbones.architectures.build import build_timm_model
 
-_LITE = {
+_SWIN_LITE_ARGS = {
     "img_size": 224,
     "patch_size": 4,
     "window_size": 7,
@@ -27,12 +27,12 @@ def swin_lite(**kwargs: Any) -> SwinTransformer:
     Source: arXiv 2404.12210; wangsr126/MAE-Lite, projects/eval_tools/swin_transformer.py (``swin_tiny_224``).
     """
     features = {"out_indices": (0, 1, 2, 3), "flatten_sequential": True}
-    return build(
+    return build_timm_model(
         SwinTransformer,
         "swin_lite",
-        _LITE,
+        _SWIN_LITE_ARGS,
         kwargs,
         classifier="head.fc",
-        features=features,
+        feature_cfg=features,
         filter_fn=checkpoint_filter_fn,
     )

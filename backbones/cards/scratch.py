@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from backbones.card import BackboneCard
-from backbones.cards.common import ARCHITECTURES, FIRST, ICML
+from backbones.cards.common import ARCHITECTURES_MODULE, SOURCE_FIRST_RELEASE, SOURCE_ICML
 
 VIT_TINY = BackboneCard(
     name="vit_tiny",
     architecture="vit_tiny_12h",
     summary="the papers' ViT-Tiny, 12 heads, random init (scratch)",
     heads=12,
-    module=ARCHITECTURES,
+    module=ARCHITECTURES_MODULE,
     facts={
-        "ImageNet-1K top-1, improved recipe, 300 epochs": f"75.8 ({ICML}; its first release printed 76.1)",
-        "ImageNet-1K top-1, default recipe, 300 epochs": f"74.5 ({FIRST})",
+        "ImageNet-1K top-1, improved recipe, 300 epochs": f"75.8 ({SOURCE_ICML}; its first release printed 76.1)",
+        "ImageNet-1K top-1, default recipe, 300 epochs": f"74.5 ({SOURCE_FIRST_RELEASE})",
     },
 )
 
@@ -22,8 +22,8 @@ VIT_SMALL = BackboneCard(
     architecture="vit_small_12h",
     summary="the papers' ViT-Small, 12 heads, random init (scratch)",
     heads=12,
-    module=ARCHITECTURES,
-    facts={"ImageNet-1K top-1, improved recipe, 300 epochs": f"80.2 ({ICML})"},
+    module=ARCHITECTURES_MODULE,
+    facts={"ImageNet-1K top-1, improved recipe, 300 epochs": f"80.2 ({SOURCE_ICML})"},
 )
 
 VIT_BASE = BackboneCard(
@@ -31,7 +31,7 @@ VIT_BASE = BackboneCard(
     architecture="vit_base",
     summary="ViT-Base, random init (scratch); the architecture of the papers' teacher",
     heads=12,
-    module=ARCHITECTURES,
+    module=ARCHITECTURES_MODULE,
 )
 
 VIT_TINY_RPE = BackboneCard(
@@ -39,7 +39,7 @@ VIT_TINY_RPE = BackboneCard(
     architecture="vit_tiny_12h_rpe",
     summary="ViT-Tiny with relative position bias beside the absolute positions, random init",
     heads=12,
-    module=ARCHITECTURES,
+    module=ARCHITECTURES_MODULE,
 )
 
 VIT_SMALL_RPE = BackboneCard(
@@ -47,7 +47,7 @@ VIT_SMALL_RPE = BackboneCard(
     architecture="vit_small_12h_rpe",
     summary="ViT-Small with relative position bias beside the absolute positions, random init",
     heads=12,
-    module=ARCHITECTURES,
+    module=ARCHITECTURES_MODULE,
 )
 
 HIERA_LITE = BackboneCard(
@@ -55,7 +55,7 @@ HIERA_LITE = BackboneCard(
     architecture="hiera_lite",
     summary="the papers' Hiera of 6.7 M parameters, embed 46 (not Meta's Hiera-T), random init",
     prefix_tokens=0,
-    module=ARCHITECTURES,
+    module=ARCHITECTURES_MODULE,
 )
 
 SWIN_LITE = BackboneCard(
@@ -63,5 +63,5 @@ SWIN_LITE = BackboneCard(
     architecture="swin_lite",
     summary="the papers' Swin of 7.3 M parameters, embed 48 (not the usual Swin-T), random init",
     prefix_tokens=0,
-    module=ARCHITECTURES,
+    module=ARCHITECTURES_MODULE,
 )

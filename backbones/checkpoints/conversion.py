@@ -8,14 +8,14 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from backbones.checkpoints.formats import with_reason
+from backbones.checkpoints.formats import format_dropped
 from foundation.errors import CheckpointError
 
-_DECODER = "decoder of the pre-training"
-_DROPS = (
-    (re.compile(r"(decoder|decoder_(embed|pos_embed|blocks|norm|pred))(\.|$)"), _DECODER),
+_DECODER_REASON = "decoder of the pre-training"
+_DROP_RULES = (
+    (re.compile(r"(decoder|decoder_(embed|pos_embed|blocks|norm|pred))(\.|$)"), _DECODER_REASON),
     (re.compile(r"mask_token$"), "mask token of the pre-training"),
-    (re.compile(r"multi_scale_fusion_heads\."), _DECODER),
+    (re.compile(r"multi_scale_fusion_heads\."), _DECODER_REASON),
     (re.compile(r"lm_head\."), "token classifier of the pre-training"),
     (re.compile(r"head_dist\."), "classifier"),
     (re.compile(r"pos_embed_[zx]$"), "the tracker's resampled copy of pos_embed"),
@@ -24,7 +24,7 @@ _DROPS = (
 )
 """What a file may hold beside the trunk, under names that no model of ours has."""
 
-_MMSEG = (
+_MMSEG_RENAMES = (
     (re.compile(r"^patch_embed\.projection\."), "patch_embed.proj."),
     (re.compile(r"^layers\.(\d+)\.ln([12])\."), r"blocks.\1.norm\2."),
     (re.compile(r"^layers\.(\d+)\.attn\.attn\.in_proj_"), r"blocks.\1.attn.qkv."),
@@ -34,27 +34,27 @@ _MMSEG = (
     (re.compile(r"^layers\.(\d+)\.(attn|gamma_)"), r"blocks.\1.\2"),
     (re.compile(r"^ln1\."), "norm."),
 )
-_HIERA = (
+_HIERA_RENAMES = (
     (re.compile(r"^(encoder_)?norm\."), "head.norm."),
     (re.compile(r"^head\.projection\."), "head.fc."),
     (re.compile(r"^pos_embed_abs$"), "pos_embed"),
 )
-_TAIL = re.compile(r"^((?:layers\.\d+\.)?blocks)\.(\d+)\.(.+)$")
-_QK_ONLY = re.compile(r"norm1\.|attn\.qkv\.|attn\.[qv]_bias$|attn\.relative_position_|attn_mask$")
+_BLOCK_PARAMETER = re.compile(r"^((?:layers\.\d+\.)?blocks)\.(\d+)\.(.+)$")
+_QK_ONLY_PARAMETER = re.compile(r"norm1\.|attn\.qkv\.|attn\.[qv]_bias$|attn\.relative_position_|attn_mask$")
 
 
-def to_timm_names(tensors: Mapping[str, Tensor], own: Collection[str]) -> dict[str, Tensor]:
+def rename_to_timm(tensors: Mapping[str, Tensor], model_keys: Collection[str]) -> dict[str, Tensor]:
     """Rename mmsegmentation's, Meta-Hiera's and Microsoft-Swin's tensors to timm's names.
 
     Args:
         tensors: a trunk by its authors' names.
-        own: the names of the model's state; a name the model has is never touched.
+        model_keys: the names of the model's state; a name the model has is never touched.
 
     Raises:
         CheckpointError: two tensors would get one name.
     """
     renamed: dict[str, Tensor] = {}
-    rules = list(_rules(tensors, own))
+    rules = list(_rename_rules(tensors, model_keys))
     for name, value in tensors.items():
         new = name
         for pattern, replacement in rules:
@@ -62,19 +62,24 @@ def to_timm_names(tensors: Mapping[str, Tensor], own: Collection[str]) -> dict[s
         if new in renamed:
             raise CheckpointError(f"two tensors of the checkpoint mean {new} (one is {name}); it is not of one model")
         renamed[new] = value
-    if any(name.startswith("layers.0.downsample.") for name in tensors) and "layers.1.downsample.norm.weight" in own:
+    if (
+        any(name.startswith("layers.0.downsample.") for name in tensors)
+        and "layers.1.downsample.norm.weight" in model_keys
+    ):
         # Microsoft's Swin merges patches at the end of a stage, timm at the start of the next.
         renamed = {re.sub(r"^layers\.(\d+)\.downsample", _next_stage, name): value for name, value in renamed.items()}
     return renamed
 
 
-def _rules(tensors: Mapping[str, Tensor], own: Collection[str]) -> list[tuple[re.Pattern[str], str]]:
+def _rename_rules(tensors: Mapping[str, Tensor], model_keys: Collection[str]) -> list[tuple[re.Pattern[str], str]]:
     rules: list[tuple[re.Pattern[str], str]] = []
     if any(re.match(r"layers\.\d+\.(ffn|ln1)\.", name) for name in tensors):
-        rules += _MMSEG
-    if "head.norm.weight" in own and "norm.weight" not in own:
-        rules += _HIERA
-    if "head.fc.weight" in own or "layers.0.blocks.0.attn.qkv.weight" in own:  # Microsoft's Swin: a plain head
+        rules += _MMSEG_RENAMES
+    if "head.norm.weight" in model_keys and "norm.weight" not in model_keys:
+        rules += _HIERA_RENAMES
+    if (
+        "head.fc.weight" in model_keys or "layers.0.blocks.0.attn.qkv.weight" in model_keys
+    ):  # Microsoft's Swin: a plain head
         rules.append((re.compile(r"^head\.(weight|bias)$"), r"head.fc.\1"))
     return rules
 
@@ -83,22 +88,24 @@ def _next_stage(found: re.Match[str]) -> str:
     return f"layers.{int(found[1]) + 1}.downsample"
 
 
-def drop_pretraining(tensors: Mapping[str, Tensor], own: Collection[str], dropped: list[str]) -> dict[str, Tensor]:
+def drop_pretraining_tensors(
+    tensors: Mapping[str, Tensor], model_keys: Collection[str], dropped: list[str]
+) -> dict[str, Tensor]:
     """Leave out decoders, mask tokens, computed buffers and a last block that only has queries and keys.
 
     Args:
         tensors: a trunk by timm's names.
-        own: the names of the model's state; what the model has is never dropped.
+        model_keys: the names of the model's state; what the model has is never dropped.
         dropped: gets a line for each tensor left out, with its reason.
     """
     tails = _qk_only_blocks(tensors)
     kept = {}
     for name, value in tensors.items():
-        reason = next((why for pattern, why in _DROPS if pattern.match(name)), "")
+        reason = next((why for pattern, why in _DROP_RULES if pattern.match(name)), "")
         if not reason and name.startswith(tails):
             reason = "block of the decoupled distillation that has queries and keys only"
-        if reason and name not in own:
-            dropped.append(with_reason(name, value, reason))
+        if reason and name not in model_keys:
+            dropped.append(format_dropped(name, value, reason))
         else:
             kept[name] = value
     return kept
@@ -108,7 +115,7 @@ def _qk_only_blocks(tensors: Collection[str]) -> tuple[str, ...]:
     """Prefixes of last blocks that consist of ``norm1`` and ``attn.qkv`` alone (D2-MAE's 13th)."""
     blocks: dict[tuple[str, int], set[str]] = defaultdict(set)
     for name in tensors:
-        if found := _TAIL.match(name):
+        if found := _BLOCK_PARAMETER.match(name):
             blocks[found[1], int(found[2])].add(found[3])
     last: dict[str, int] = {}
     for stack, index in blocks:
@@ -117,6 +124,6 @@ def _qk_only_blocks(tensors: Collection[str]) -> tuple[str, ...]:
     for stack, index in last.items():
         inside = blocks[stack, index]
         whole = {"norm1.weight", "norm1.bias", "attn.qkv.weight"} <= inside
-        if index > 0 and whole and all(_QK_ONLY.match(name) for name in inside):
+        if index > 0 and whole and all(_QK_ONLY_PARAMETER.match(name) for name in inside):
             tails.append(f"{stack}.{index}.")
     return tuple(tails)

@@ -12,11 +12,20 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-_CONTAINERS = ("state_dict", "model", "net", "model_state", "model_state_dict", "module", "state_dict_ema", "teacher")
-_WRAPPERS = ("module.", "_orig_mod.")
-_TRUNKS = ("base_encoder.", "backbone.", "model.", "encoder.", *_WRAPPERS)
+_CONTAINER_KEYS = (
+    "state_dict",
+    "model",
+    "net",
+    "model_state",
+    "model_state_dict",
+    "module",
+    "state_dict_ema",
+    "teacher",
+)
+_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+_BACKBONE_PREFIXES = ("base_encoder.", "backbone.", "model.", "encoder.", *_WRAPPER_PREFIXES)
 
-_SIBLINGS = (
+_NON_BACKBONE_RULES = (
     (re.compile(r"tch_model\."), "the frozen teacher of a distillation"),
     (re.compile(r"(\w*_)?adapter\w*\."), "adapter of a distillation, used in pre-training only"),
     (re.compile(r"(ema_model|average)\."), "a running average kept beside the model"),
@@ -29,7 +38,7 @@ _SIBLINGS = (
 """What stands beside the trunk in a file; matched at the start of a name."""
 
 
-class Unwrapped(NamedTuple):
+class UnwrappedCheckpoint(NamedTuple):
     """A checkpoint's trunk: its family, its tensors, what was dropped (name, shape, reason), and notes."""
 
     family: str
@@ -42,7 +51,7 @@ def find_tensors(content: object) -> tuple[dict[str, Tensor], str]:
     """The mapping of names to tensors in a file's content, and the key it stood under ("" for the top)."""
     if not isinstance(content, Mapping):
         return {}, ""
-    for key in _CONTAINERS:
+    for key in _CONTAINER_KEYS:
         if isinstance(inner := content.get(key), Mapping):
             tensors = {str(name): value for name, value in inner.items() if isinstance(value, Tensor)}
             if tensors:
@@ -50,7 +59,7 @@ def find_tensors(content: object) -> tuple[dict[str, Tensor], str]:
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}, ""
 
 
-def unwrap(tensors: Mapping[str, Tensor], container: str, content: object = None) -> Unwrapped:
+def unwrap_checkpoint(tensors: Mapping[str, Tensor], container: str, content: object = None) -> UnwrappedCheckpoint:
     """Take the trunk out of its wrappers.
 
     Args:
@@ -62,21 +71,21 @@ def unwrap(tensors: Mapping[str, Tensor], container: str, content: object = None
         The trunk under its authors' names. Names that were beside the trunk and are of no known kind keep
         their full name, so that the load report calls them unexpected.
     """
-    family = recognise(tensors, container, content)
+    family = detect_family(tensors, container, content)
     dropped: list[str] = []
-    inside = _without_siblings(dict(tensors), dropped)
+    inside = _drop_non_backbone(dict(tensors), dropped)
     while prefix := _common_prefix(inside):
         outside = {name: value for name, value in inside.items() if not name.startswith(prefix)}
         stripped = {name.removeprefix(prefix): value for name, value in inside.items() if name.startswith(prefix)}
         clash = {f"(beside {prefix}) {name}": outside.pop(name) for name in list(outside) if name in stripped}
-        inside = _without_siblings({**stripped, **outside, **clash}, dropped)
+        inside = _drop_non_backbone({**stripped, **outside, **clash}, dropped)
     notes = []
     if isinstance(content, Mapping):
         notes += [f"{key} of the file was left aside" for key in ("state_dict_ema", "model_ema") if key in content]
-    return Unwrapped(family, inside, dropped, notes)
+    return UnwrappedCheckpoint(family, inside, dropped, notes)
 
 
-def recognise(tensors: Mapping[str, Tensor], container: str, content: object = None) -> str:
+def detect_family(tensors: Mapping[str, Tensor], container: str, content: object = None) -> str:
     """The family of a checkpoint, from the names of its tensors and the key they stood under."""
     names = " ".join(tensors)
     top = set(content) if isinstance(content, Mapping) else set()
@@ -105,36 +114,36 @@ def recognise(tensors: Mapping[str, Tensor], container: str, content: object = N
 
 def _common_prefix(tensors: Mapping[str, Tensor]) -> str:
     """The wrapper that more than half of the names carry, or ""."""
-    for prefix in _TRUNKS:
+    for prefix in _BACKBONE_PREFIXES:
         if 2 * sum(name.startswith(prefix) for name in tensors) > len(tensors):
             return prefix
     return ""
 
 
-def _without_siblings(tensors: dict[str, Tensor], dropped: list[str]) -> dict[str, Tensor]:
+def _drop_non_backbone(tensors: dict[str, Tensor], dropped: list[str]) -> dict[str, Tensor]:
     kept = {}
     for name, value in tensors.items():
         bare = name
-        while bare.startswith(_WRAPPERS):
+        while bare.startswith(_WRAPPER_PREFIXES):
             bare = bare.split(".", 1)[1]
-        reason = next((why for pattern, why in _SIBLINGS if pattern.match(bare)), "")
+        reason = next((why for pattern, why in _NON_BACKBONE_RULES if pattern.match(bare)), "")
         if reason:
-            dropped.append(with_reason(bare, value, reason))
+            dropped.append(format_dropped(bare, value, reason))
         else:
             kept[name] = value
     return kept
 
 
-def with_shape(name: str, value: Tensor) -> str:
+def format_tensor(name: str, value: Tensor) -> str:
     """``name 192x3x16x16``, as load reports name a tensor."""
-    return f"{name} {shape_text(value)}"
+    return f"{name} {format_shape(value)}"
 
 
-def shape_text(value: Tensor) -> str:
+def format_shape(value: Tensor) -> str:
     """``192x3x16x16``; "scalar" for a tensor without dimensions."""
     return "x".join(map(str, value.shape)) or "scalar"
 
 
-def with_reason(name: str, value: Tensor, reason: str) -> str:
+def format_dropped(name: str, value: Tensor, reason: str) -> str:
     """``name shape (reason)``, as load reports name a dropped tensor."""
-    return f"{with_shape(name, value)} ({reason})"
+    return f"{format_tensor(name, value)} ({reason})"

@@ -9,17 +9,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-PERMUTATIONS = 100
-MAX_LAYERS = {256: 12, 512: 6}
+NUM_PERMUTATIONS = 100
+MAX_LAYERS_BY_WIDTH = {256: 12, 512: 6}
 """Layers looked at, by width; 4 above. The test is quadratic in the width, and sharp with a few layers."""
 
-CHUNK = 1 << 21
+MAX_CHUNK_ELEMENTS = 1 << 21
 """Numbers held at once for a batch of permutations."""
 
-Layer = tuple[Tensor, Tensor]
+AttentionWeights = tuple[Tensor, Tensor]
 
 
-def contradiction(layers: Sequence[Layer], heads: int, others: Sequence[int]) -> float:
+def compute_head_z(layers: Sequence[AttentionWeights], num_heads: int, alternatives: Sequence[int]) -> float:
     """How strongly attention weights speak against a head count.
 
     For each other count, the likeness of channels within that count's groups is compared with what it is when
@@ -27,27 +27,27 @@ def contradiction(layers: Sequence[Layer], heads: int, others: Sequence[int]) ->
 
     Args:
         layers: ``qkv`` weight (3d x in) and ``proj`` weight (out x d) of each attention layer.
-        heads: the count assumed.
-        others: counts it could be instead; all divide d.
+        num_heads: the count assumed.
+        alternatives: counts it could be instead; all divide d.
 
     Returns:
         The largest deviation in standard deviations; 0 where no permutation is beaten by half as much again
         (few heads or channels allow few permutations, and then nothing can be said).
     """
-    if not others:
+    if not alternatives:
         return 0.0
     width = layers[0][1].shape[1]
-    layers = _thinned(layers, width)
-    step = gcd(width, *(width // count for count in (heads, *others)))
+    layers = _subsample_layers(layers, width)
+    step = gcd(width, *(width // count for count in (num_heads, *alternatives)))
     ranks = torch.stack([_norm_ranks(qkv, proj) for qkv, proj in layers])
-    angles = torch.stack([_angles(qkv, proj) for qkv, proj in layers])
+    angles = torch.stack([_squared_cosines(qkv, proj) for qkv, proj in layers])
     generator = torch.Generator().manual_seed(0)
     same = torch.arange(width).expand(1, len(layers), width)
-    orders = torch.cat([same, _permutations(len(layers), width, heads, generator)])
-    chunk = max(1, CHUNK // (len(layers) * width * max(width // step, 1)))
+    orders = torch.cat([same, _draw_permutations(len(layers), width, num_heads, generator)])
+    chunk = max(1, MAX_CHUNK_ELEMENTS // (len(layers) * width * max(width // step, 1)))
     parts = [orders[start : start + chunk] for start in range(0, len(orders), chunk)]
     # Statistics for each drawing (the first is the file as it is): drawings x likenesses x other counts x layers.
-    values = torch.cat([_likeness(ranks, angles, part, step, others) for part in parts])
+    values = torch.cat([_within_head_similarity(ranks, angles, part, step, alternatives) for part in parts])
     seen, draws = values[0], values[1:]
     spread = draws.std(0)
     scale = torch.where(spread > 1e-6 * (1e-6 + seen.abs()), 1 / spread, 0.0) / len(layers) ** 0.5
@@ -56,8 +56,8 @@ def contradiction(layers: Sequence[Layer], heads: int, others: Sequence[int]) ->
     return float(torch.where(observed > 1.5 * chance, observed, 0.0).max())
 
 
-def _thinned(layers: Sequence[Layer], width: int) -> Sequence[Layer]:
-    limit = next((count for size, count in MAX_LAYERS.items() if width <= size), 4)
+def _subsample_layers(layers: Sequence[AttentionWeights], width: int) -> Sequence[AttentionWeights]:
+    limit = next((count for size, count in MAX_LAYERS_BY_WIDTH.items() if width <= size), 4)
     if len(layers) <= limit:
         return layers
     return [layers[i * (len(layers) - 1) // (limit - 1)] for i in range(limit)]
@@ -71,7 +71,7 @@ def _norm_ranks(qkv: Tensor, proj: Tensor) -> Tensor:
     return (ranks - ranks.mean(dim=1, keepdim=True)) / width
 
 
-def _angles(qkv: Tensor, proj: Tensor) -> Tensor:
+def _squared_cosines(qkv: Tensor, proj: Tensor) -> Tensor:
     """The squared cosine between channels' q rows, k rows, v rows and proj columns, summed: width x width."""
     width = proj.shape[1]
     total = torch.zeros(width, width)
@@ -81,15 +81,15 @@ def _angles(qkv: Tensor, proj: Tensor) -> Tensor:
     return total.fill_diagonal_(0)
 
 
-def _permutations(layers: int, width: int, heads: int, generator: torch.Generator) -> Tensor:
+def _draw_permutations(num_layers: int, width: int, num_heads: int, generator: torch.Generator) -> Tensor:
     """Permutations of channels within heads and of heads, drawn for each layer: drawings x layers x width."""
-    size = width // heads
-    order = torch.rand(PERMUTATIONS, layers, heads, generator=generator).argsort(-1)
-    inside = torch.rand(PERMUTATIONS, layers, heads, size, generator=generator).argsort(-1)
+    size = width // num_heads
+    order = torch.rand(NUM_PERMUTATIONS, num_layers, num_heads, generator=generator).argsort(-1)
+    inside = torch.rand(NUM_PERMUTATIONS, num_layers, num_heads, size, generator=generator).argsort(-1)
     return (order[..., None] * size + inside).flatten(2)
 
 
-def _likeness(ranks: Tensor, angles: Tensor, orders: Tensor, step: int, counts: Sequence[int]) -> Tensor:
+def _within_head_similarity(ranks: Tensor, angles: Tensor, orders: Tensor, step: int, counts: Sequence[int]) -> Tensor:
     """Likeness within the heads of each count, for channels in given orders.
 
     Args:

@@ -7,8 +7,8 @@ have the names and no behaviour, so nothing of the file runs, and what they hold
 
 from __future__ import annotations
 
-_MODULES = ("lib.train.admin", "ltr.admin")
-_CLASSES = (
+_STUB_MODULES = ("lib.train.admin", "ltr.admin")
+_STUB_CLASSES = (
     ("settings", "Settings"),
     ("local", "EnvironmentSettings"),
     ("stats", "AverageMeter"),
@@ -16,8 +16,10 @@ _CLASSES = (
 )
 
 
-def _inert(module: str, name: str) -> type:
+def _make_stub_class(module: str, name: str) -> type:
     return type(name, (), {"__module__": module, "__qualname__": name, "__doc__": "Stands for a class; does nothing."})
 
 
-STAND_INS: list[type] = [_inert(f"{root}.{module}", name) for root in _MODULES for module, name in _CLASSES]
+PICKLE_STUBS: list[type] = [
+    _make_stub_class(f"{root}.{module}", name) for root in _STUB_MODULES for module, name in _STUB_CLASSES
+]

@@ -16,13 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from backbones.checkpoints.formats import find_tensors, unwrap
-from backbones.checkpoints.pickle_stubs import STAND_INS
-from backbones.weights import require_file
+from backbones.checkpoints.formats import find_tensors, unwrap_checkpoint
+from backbones.checkpoints.pickle_stubs import PICKLE_STUBS
+from backbones.weights import require_weight_file
 from foundation.errors import CheckpointError
 from foundation.files import sha256_file
 
-INFLATION = 3
+MAX_UNPACK_RATIO = 3
 """An archive that declares more than this many times its own size is refused: torch stores, it does not squeeze."""
 
 
@@ -48,7 +48,7 @@ class WeightFile(NamedTuple):
     arguments: Mapping[str, Any] = {}
 
 
-class RawFile(NamedTuple):
+class RawWeightFile(NamedTuple):
     """A weight file as it stands: its kind, the key its tensors stood under, its content, tensors and arguments."""
 
     kind: str
@@ -67,8 +67,8 @@ def read_weights(path: Path) -> WeightFile:
     Raises:
         CheckpointError: missing, not a checkpoint, unsafe, or without tensors.
     """
-    raw = read_raw(path)
-    unwrapped = unwrap(raw.tensors, raw.container, raw.content)
+    raw = read_raw_weights(path)
+    unwrapped = unwrap_checkpoint(raw.tensors, raw.container, raw.content)
     where = f"{raw.kind}, under {raw.container}" if raw.container else raw.kind
     return WeightFile(
         path,
@@ -82,24 +82,24 @@ def read_weights(path: Path) -> WeightFile:
     )
 
 
-def read_raw(path: Path) -> RawFile:
+def read_raw_weights(path: Path) -> RawWeightFile:
     """A weight file as it stands, every tensor under its full name.
 
     Raises:
         CheckpointError: missing, not a checkpoint, unsafe, or without tensors.
     """
-    kind, content, arguments = _read(path)
+    kind, content, arguments = _read_any_format(path)
     tensors, container = find_tensors(content)
     if not tensors:
-        raise CheckpointError(f"the checkpoint {path} holds no weights{_contents(content)}")
+        raise CheckpointError(f"the checkpoint {path} holds no weights{_describe_contents(content)}")
     for name, value in tensors.items():
-        _require_plain(name, value, path)
-    return RawFile(kind, container, content, tensors, arguments)
+        _require_dense(name, value, path)
+    return RawWeightFile(kind, container, content, tensors, arguments)
 
 
-def _read(path: Path) -> tuple[str, object, Mapping[str, Any]]:
+def _read_any_format(path: Path) -> tuple[str, object, Mapping[str, Any]]:
     """The kind of file, its content, and what it says of the run that made it."""
-    require_file(path)
+    require_weight_file(path)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -112,8 +112,8 @@ def _read(path: Path) -> tuple[str, object, Mapping[str, Any]]:
         return "safetensors", *_read_safetensors(path)
     if head[:2] == b"PK" or head[:1] == b"\x80":  # torch's zip archive, or its older plain pickle
         content = _read_torch(path, size, zipped=head[:2] == b"PK")
-        return "torch", content, _arguments(content)
-    raise CheckpointError(f"{path} is no checkpoint that torch or safetensors can read{_looks(head)}")
+        return "torch", content, _training_arguments(content)
+    raise CheckpointError(f"{path} is no checkpoint that torch or safetensors can read{_guess_file_type(head)}")
 
 
 def _read_safetensors(path: Path) -> tuple[Mapping[str, object], Mapping[str, Any]]:
@@ -122,19 +122,19 @@ def _read_safetensors(path: Path) -> tuple[Mapping[str, object], Mapping[str, An
             metadata = dict(file.metadata() or {})
         return load_file(path), metadata
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-        raise CheckpointError(f"the checkpoint {path} is a broken safetensors file: {_line(error)}") from error
+        raise CheckpointError(f"the checkpoint {path} is a broken safetensors file: {_first_line(error)}") from error
 
 
 def _read_torch(path: Path, size: int, *, zipped: bool) -> object:
     if zipped:
-        _require_sound_archive(path, size)
+        _require_valid_archive(path, size)
     try:
         # A Namespace is attributes and nothing else; MAE's and DeiT's checkpoints keep their options in one.
-        with torch.serialization.safe_globals([argparse.Namespace, *STAND_INS]), warnings.catch_warnings():
+        with torch.serialization.safe_globals([argparse.Namespace, *PICKLE_STUBS]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd pickles; what matters is said in our own sentence
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if wants := _wanted(str(error)):
+        if wants := _refused_class(str(error)):
             raise CheckpointError(
                 f"the checkpoint {path} wants {wants} when it is read, which bench refuses since that can run code; "
                 "where you trust the file, save its weights alone with torch.save(model.state_dict(), ...) or as "
@@ -142,10 +142,12 @@ def _read_torch(path: Path, size: int, *, zipped: bool) -> object:
             ) from error
         raise CheckpointError(f"{path} is no checkpoint that torch or safetensors can read") from error
     except (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError, MemoryError) as error:
-        raise CheckpointError(f"{path} is no checkpoint that torch or safetensors can read ({_line(error)})") from error
+        raise CheckpointError(
+            f"{path} is no checkpoint that torch or safetensors can read ({_first_line(error)})"
+        ) from error
 
 
-def _require_sound_archive(path: Path, size: int) -> None:
+def _require_valid_archive(path: Path, size: int) -> None:
     """Look at an archive's table of contents before anything in it is unpacked."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -155,10 +157,10 @@ def _require_sound_archive(path: Path, size: int) -> None:
         raise CheckpointError(
             f"the checkpoint {path} is a broken archive, cut short perhaps; fetch it again"
         ) from error
-    if declared > INFLATION * size:
+    if declared > MAX_UNPACK_RATIO * size:
         raise CheckpointError(
             f"the checkpoint {path} of {size} bytes claims to unpack to {declared} bytes, "
-            f"more than {INFLATION} times its size, which no weight file does; it is refused"
+            f"more than {MAX_UNPACK_RATIO} times its size, which no weight file does; it is refused"
         )
     if "constants.pkl" in names:
         raise CheckpointError(f"{path} is a TorchScript program, not weights; save its state_dict() alone")
@@ -166,7 +168,7 @@ def _require_sound_archive(path: Path, size: int) -> None:
         raise CheckpointError(f"{path} is an ordinary zip archive, not a checkpoint; unpack it and name the file in it")
 
 
-def _require_plain(name: str, value: Tensor, path: Path) -> None:
+def _require_dense(name: str, value: Tensor, path: Path) -> None:
     """A dense tensor whose elements are all in the file (a stride of 0 makes a petabyte out of four bytes)."""
     if value.layout != torch.strided or value.is_quantized or value.is_meta:
         raise CheckpointError(
@@ -179,14 +181,14 @@ def _require_plain(name: str, value: Tensor, path: Path) -> None:
         )
 
 
-def _wanted(message: str) -> str:
+def _refused_class(message: str) -> str:
     """What a pickle wanted beyond plain tensors, from torch's message; "" if that was not its fault."""
     if found := re.search(r"GLOBAL ([\w.]+)|(?:class|function) ([\w.]+)", message):
         return f"{found[1] or found[2]}"
     return "classes or functions of its own" if "Unsupported" in message or "GLOBAL" in message else ""
 
 
-def _arguments(content: object) -> Mapping[str, Any]:
+def _training_arguments(content: object) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         return {}
     given = content.get("args")
@@ -195,7 +197,7 @@ def _arguments(content: object) -> Mapping[str, Any]:
     return arch | (dict(given) if isinstance(given, Mapping) else {})
 
 
-def _looks(head: bytes) -> str:
+def _guess_file_type(head: bytes) -> str:
     if head.lstrip()[:1] == b"<":
         return ", it looks like a web page saved in its place"
     if head[257:262] == b"ustar":
@@ -203,13 +205,13 @@ def _looks(head: bytes) -> str:
     return ""
 
 
-def _contents(content: object) -> str:
+def _describe_contents(content: object) -> str:
     if not isinstance(content, Mapping):
         return f": it is a {type(content).__name__}"
     keys = ", ".join(sorted(str(key)[:40] for key in content)[:6])
     return f": its entries are {keys}" if keys else ": it is empty"
 
 
-def _line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     lines = str(error).splitlines()
     return lines[0][:200] if lines else type(error).__name__

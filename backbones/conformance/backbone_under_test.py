@@ -11,48 +11,49 @@ from torch import Tensor, nn
 
 from backbones.card import BackboneCard
 from backbones.create import create_backbone
-from backbones.features import reductions, size_multiple
+from backbones.features import get_reductions, get_size_divisor
 from backbones.registry import get_card
 
-CLASSES = 10
+NUM_TEST_CLASSES = 10
 """The classes a backbone under test is made with."""
 
 
-class Broken(Exception):  # noqa: N818 - says what the backbone is
+class ContractViolation(Exception):  # noqa: N818 - says what the backbone is
     """A backbone breaks the contract; the message says how."""
 
 
-class NotTried(Exception):  # noqa: N818 - no error of the backbone
+class CheckSkipped(Exception):  # noqa: N818 - no error of the backbone
     """A check could not be made; the message says why."""
 
 
 @dataclass
-class Subject:
+class BackboneUnderTest:
     """A backbone under test.
 
     Attributes:
-        make: makes it anew, with random weights and ``CLASSES`` classes, for a height and width in pixels.
-        size: the height and width it is made for.
+        create_model: makes it anew, with random weights and ``NUM_TEST_CLASSES`` classes, for a height and width in
+            pixels.
+        img_size: the height and width it is made for.
         channels: of its images.
     """
 
-    make: Callable[[tuple[int, int]], nn.Module]
-    size: tuple[int, int]
+    create_model: Callable[[tuple[int, int]], nn.Module]
+    img_size: tuple[int, int]
     channels: int = 3
 
     @cached_property
     def model(self) -> nn.Module:
         """The model most checks share; none may change it."""
-        return self.fresh(self.size, seed=0)
+        return self.create_perturbed(self.img_size, seed=0)
 
     @cached_property
-    def step(self) -> tuple[int, int]:
+    def size_step(self) -> tuple[int, int]:
         """By how much a side may change: the patch of a plain ViT, the coarsest stage of a hierarchy."""
-        patch = size_multiple(self.model)
-        coarsest = max(reductions(self.model))
+        patch = get_size_divisor(self.model)
+        coarsest = max(get_reductions(self.model))
         return (max(patch[0], coarsest), max(patch[1], coarsest))
 
-    def fresh(self, size: tuple[int, int], seed: int) -> nn.Module:
+    def create_perturbed(self, size: tuple[int, int], seed: int) -> nn.Module:
         """A model in eval mode, its weights moved off their start by a little.
 
         Gates that start at zero (LayerScale, the last norm of a residual branch, a zeroed classifier) would hide
@@ -60,24 +61,24 @@ class Subject:
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = self.make(size).eval()
+            model = self.create_model(size).eval()
             with torch.no_grad():
                 for parameter in model.parameters():
                     if parameter.requires_grad:
                         parameter.add_(torch.randn_like(parameter), alpha=0.01)
         return model
 
-    def images(self, number: int, size: tuple[int, int] | None = None) -> Tensor:
+    def random_images(self, batch_size: int, size: tuple[int, int] | None = None) -> Tensor:
         """Random images (number, channels, height, width), the same at every call."""
-        height, width = size or self.size
-        return torch.randn(number, self.channels, height, width, generator=torch.Generator().manual_seed(7))
+        height, width = size or self.img_size
+        return torch.randn(batch_size, self.channels, height, width, generator=torch.Generator().manual_seed(7))
 
 
-Check = Callable[[Subject], str]
-"""Gives a sentence when the contract is kept; raises ``Broken`` or ``NotTried``."""
+ContractCheck = Callable[[BackboneUnderTest], str]
+"""Gives a sentence when the contract is kept; raises ``ContractViolation`` or ``CheckSkipped``."""
 
 
-def subject_of(name: str | BackboneCard, img_size: int | None = None) -> Subject:
+def make_backbone_under_test(name: str | BackboneCard, img_size: int | None = None) -> BackboneUnderTest:
     """A registered backbone as the suite takes it.
 
     Raises:
@@ -86,9 +87,9 @@ def subject_of(name: str | BackboneCard, img_size: int | None = None) -> Subject
     card = get_card(name) if isinstance(name, str) else name
 
     def make(size: tuple[int, int]) -> nn.Module:
-        return create_backbone(card, img_size=size, checkpoint="random", num_classes=CLASSES).model
+        return create_backbone(card, img_size=size, checkpoint="random", num_classes=NUM_TEST_CLASSES).model
 
     size = (img_size, img_size) if img_size else (card.input_size[1], card.input_size[2])
-    subject = Subject(make, size, card.input_size[0])
+    subject = BackboneUnderTest(make, size, card.input_size[0])
     subject.model  # noqa: B018 - made here, so that it raises here and not in every check
     return subject

@@ -12,51 +12,58 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from analysis.attention import (
-    PAPERS_FACTOR,
-    AttentionSums,
-    attention_modules,
-    grid_distances,
-    patches_of,
+    PAPER_STEP_PX,
+    AttentionAccumulator,
+    compute_grid_distances,
+    find_attention_modules,
+    get_patch_grid,
     read_attention,
 )
-from analysis.csv_tables import csv_bytes
-from analysis.figures import depth_scatter, save
-from analysis.image_figures import attention_figure, shown
+from analysis.csv_tables import encode_csv
+from analysis.figures import draw_depth_scatter, render_figure
+from analysis.image_figures import denormalize_image, draw_attention_maps
 from analysis.record import Analysis
-from analysis.store import Kept
-from benchmarks.analyze.common import Found, Setting, answer, settle
+from analysis.store import StoredAnalysis
+from benchmarks.analyze.common import AnalysisInputs, AnalysisOutput, analyze_images, resolve_inputs
 from foundation.errors import UserError
 
-METHOD = 1
-BATCH = 32
+METHOD_VERSION = 1
+BATCH_SIZE = 32
 """Images in one forward pass; moves last digits only."""
 
 
-def run(options: Namespace) -> Kept:
+def run(options: Namespace) -> StoredAnalysis:
     """Mean attention distance and entropy of every head, and maps of some images."""
-    setting = settle(options, [(options.name, options.checkpoint)], 1, options.images)
-    if options.pictures > setting.looked.images:
-        raise UserError(f"--pictures {options.pictures} are more than the {setting.looked.images} images looked at")
+    setting = resolve_inputs(options, [(options.name, options.checkpoint)], 1, options.images)
+    if options.pictures > setting.image_source.images:
+        raise UserError(
+            f"--pictures {options.pictures} are more than the {setting.image_source.images} images looked at"
+        )
     settings = {"distance": options.distance, "pictures": options.pictures}
-    return answer(
-        options, "attention", METHOD, setting, settings, lambda: _look(setting, options.distance, options.pictures)
+    return analyze_images(
+        options,
+        "attention",
+        METHOD_VERSION,
+        setting,
+        settings,
+        lambda: _compute_attention(setting, options.distance, options.pictures),
     )
 
 
-def _look(setting: Setting, distance: str, pictures: int) -> Found:
-    subject = setting.subjects[0]
-    model = subject.make(setting.device)
-    attention_modules(model)  # refuse before anything is computed
-    patch, grid = patches_of(model, subject.img_size)
-    step = (PAPERS_FACTOR, PAPERS_FACTOR) if distance == "papers" else (float(patch[0]), float(patch[1]))
-    distances = grid_distances(grid, step)
+def _compute_attention(inputs: AnalysisInputs, distance_unit: str, num_pictures: int) -> AnalysisOutput:
+    subject = inputs.backbones[0]
+    model = subject.build_model(inputs.device)
+    find_attention_modules(model)  # refuse before anything is computed
+    patch, grid = get_patch_grid(model, subject.img_size)
+    step = (PAPER_STEP_PX, PAPER_STEP_PX) if distance_unit == "papers" else (float(patch[0]), float(patch[1]))
+    distances = compute_grid_distances(grid, step)
     prefix = int(getattr(model, "num_prefix_tokens", 0) or 0)
-    sums = AttentionSums(distances.to(setting.device), prefix)
+    sums = AttentionAccumulator(distances.to(inputs.device), prefix)
     check = True
-    for batch in setting.samples[0].batches(BATCH, f"attention {subject.card.name}"):
-        read_attention(model, batch.images.to(setting.device), sums.see, check)
+    for batch in inputs.subsets[0].iter_batches(BATCH_SIZE, f"attention {subject.card.name}"):
+        read_attention(model, batch.images.to(inputs.device), sums.update, check)
         check = False
-    far, wide = sums.values()
+    far, wide = sums.compute()
     uniform = (float(distances.mean()), math.log(math.prod(grid)))
     numbers = {
         "distance": far,
@@ -72,44 +79,50 @@ def _look(setting: Setting, distance: str, pictures: int) -> Found:
     ]
     labels = ("mean attention distance, px", "entropy of attention, nats")
     levels = {labels[0]: (uniform[0], "uniform attention"), labels[1]: (uniform[1], "uniform attention")}
-    figure = depth_scatter(
-        {labels[0]: far, labels[1]: wide}, f"{subject.label}, {setting.caption}\n{_unit(distance, patch)}", levels
+    figure = draw_depth_scatter(
+        {labels[0]: far, labels[1]: wide},
+        f"{subject.label}, {inputs.caption}\n{_describe_distance_unit(distance_unit, patch)}",
+        levels,
     )
-    table = csv_bytes(("block", "head", "distance_px", "entropy_nats"), rows)
-    files = {"attention.csv": table, **save(figure, "attention")}
-    return Found(numbers, {**files, **_maps(setting, model, grid, prefix, pictures)})
+    table = encode_csv(("block", "head", "distance_px", "entropy_nats"), rows)
+    files = {"attention.csv": table, **render_figure(figure, "attention")}
+    return AnalysisOutput(numbers, {**files, **_render_attention_maps(inputs, model, grid, prefix, num_pictures)})
 
 
-def _unit(distance: str, patch: tuple[int, int]) -> str:
-    return "14 px a grid step, as in the papers" if distance == "papers" else f"{patch[0]} px a grid step"
+def _describe_distance_unit(distance_unit: str, patch_size: tuple[int, int]) -> str:
+    return "14 px a grid step, as in the papers" if distance_unit == "papers" else f"{patch_size[0]} px a grid step"
 
 
-def _maps(setting: Setting, model: nn.Module, grid: tuple[int, int], prefix: int, pictures: int) -> dict[str, bytes]:
+def _render_attention_maps(
+    inputs: AnalysisInputs, model: nn.Module, grid_size: tuple[int, int], num_prefix_tokens: int, num_pictures: int
+) -> dict[str, bytes]:
     """Attention of the class token to the patches, or where there is none, what each patch gets on average."""
-    sample, card = setting.samples[0], setting.subjects[0].card
-    of_class = bool(prefix and getattr(model, "has_class_token", True))
+    sample, card = inputs.subsets[0], inputs.backbones[0].card
+    of_class = bool(num_prefix_tokens and getattr(model, "has_class_token", True))
     asks = "class token to patches" if of_class else "mean over queries"
     files: dict[str, bytes] = {}
-    for place in range(pictures):
-        member = sample.members[place]
-        image = torch.as_tensor(sample.items[member]["images"])
+    for place in range(num_pictures):
+        member = sample.indices[place]
+        image = torch.as_tensor(sample.dataset[member]["images"])
         maps: list[NDArray[np.float32]] = []
 
         def see(_block: int, logits: Tensor, maps: list[NDArray[np.float32]] = maps) -> None:
             weights = logits[0].float().softmax(-1)
-            row = weights[:, 0, prefix:] if of_class else weights[:, :, prefix:].mean(1)
-            maps.append(np.asarray(row.reshape(-1, *grid).cpu().numpy()))
+            row = weights[:, 0, num_prefix_tokens:] if of_class else weights[:, :, num_prefix_tokens:].mean(1)
+            maps.append(np.asarray(row.reshape(-1, *grid_size).cpu().numpy()))
 
-        read_attention(model, image[None].to(setting.device), see, check=False)
-        name = Path(sample.items.name(member)).name
-        figure = attention_figure(
-            shown(image, card.mean, card.std), np.stack(maps), f"{setting.subjects[0].label}\n{name}, {asks}"
+        read_attention(model, image[None].to(inputs.device), see, check=False)
+        name = Path(sample.dataset.get_image_name(member)).name
+        figure = draw_attention_maps(
+            denormalize_image(image, card.mean, card.std),
+            np.stack(maps),
+            f"{inputs.backbones[0].label}\n{name}, {asks}",
         )
-        files |= save(figure, f"map_{place}", ["png"])
+        files |= render_figure(figure, f"map_{place}", ["png"])
     return files
 
 
-def summary(analysis: Analysis) -> list[str]:
+def summarize_analysis(analysis: Analysis) -> list[str]:
     """What came out, in lines."""
     numbers = analysis.numbers
     uniform = numbers["uniform"]

@@ -6,61 +6,71 @@ from argparse import Namespace
 
 import numpy as np
 
-from analysis.cka import LEAST, CkaSums
-from analysis.csv_tables import csv_bytes
-from analysis.figures import heat_map, save
+from analysis.cka import MIN_BATCH_SIZE, CkaAccumulator
+from analysis.csv_tables import encode_csv
+from analysis.figures import draw_heatmap, render_figure
 from analysis.image_subset import require_same_images
 from analysis.record import Analysis
-from analysis.representations import grams
-from analysis.store import Kept
-from benchmarks.analyze.common import Found, Setting, answer, settle
+from analysis.representations import compute_layer_grams
+from analysis.store import StoredAnalysis
+from benchmarks.analyze.common import AnalysisInputs, AnalysisOutput, analyze_images, resolve_inputs
 
-METHOD = 1
+METHOD_VERSION = 1
 
 
-def run(options: Namespace) -> Kept:
+def run(options: Namespace) -> StoredAnalysis:
     """Compare every layer of A with every layer of B on the same images."""
     chosen = [(options.first, options.checkpoint_a), (options.second, options.checkpoint_b)]
-    setting = settle(options, chosen, LEAST, options.images)
+    setting = resolve_inputs(options, chosen, MIN_BATCH_SIZE, options.images)
     settings = {"at": options.at, "batch": options.batch}
-    return answer(options, "cka", METHOD, setting, settings, lambda: _look(setting, options.at, options.batch))
+    return analyze_images(
+        options, "cka", METHOD_VERSION, setting, settings, lambda: _compute_cka(setting, options.at, options.batch)
+    )
 
 
-def _look(setting: Setting, at: str, batch: int) -> Found:
-    sums = compare(setting, at, batch)
-    values = sums.value()
-    labels = [one.label for one in setting.subjects]
-    rows = [(row, *line) for row, line in zip(sums.rows, values.tolist(), strict=True)]
-    figure = heat_map(values, sums.rows, sums.columns, f"CKA, {setting.caption}\nread at: {at}", (labels[0], labels[1]))
+def _compute_cka(inputs: AnalysisInputs, read_point: str, batch_size: int) -> AnalysisOutput:
+    sums = accumulate_cka(inputs, read_point, batch_size)
+    values = sums.compute()
+    labels = [one.label for one in inputs.backbones]
+    rows = [(row, *line) for row, line in zip(sums.row_layers, values.tolist(), strict=True)]
+    figure = draw_heatmap(
+        values,
+        sums.row_layers,
+        sums.column_layers,
+        f"CKA, {inputs.caption}\nread at: {read_point}",
+        (labels[0], labels[1]),
+    )
     numbers = {
-        "rows": list(sums.rows),
-        "columns": list(sums.columns),
+        "rows": list(sums.row_layers),
+        "columns": list(sums.column_layers),
         "cka": values.tolist(),
-        "images": sums.images,
-        "batches": sums.batches,
+        "images": sums.num_images,
+        "batches": sums.num_batches,
     }
-    return Found(numbers, {"cka.csv": csv_bytes(("layer", *sums.columns), rows), **save(figure, "cka")})
+    return AnalysisOutput(
+        numbers, {"cka.csv": encode_csv(("layer", *sums.column_layers), rows), **render_figure(figure, "cka")}
+    )
 
 
-def compare(setting: Setting, at: str, batch: int) -> CkaSums:
+def accumulate_cka(inputs: AnalysisInputs, read_point: str, batch_size: int) -> CkaAccumulator:
     """Both backbones over the images, a batch at a time; of a backbone with itself only once.
 
     Raises:
         IncompleteError: the two would see other images, or in another order.
     """
-    first, second = setting.samples
-    require_same_images(first.names(), second.names())
-    alike = setting.subjects[0].identity() == setting.subjects[1].identity()
-    one = setting.subjects[0].make(setting.device)
-    other = setting.subjects[1].make(setting.device)
-    sums = CkaSums()
-    for left, right in zip(first.batches(batch, "cka"), second.batches(batch), strict=True):
-        rows = grams(one, left, at, setting.device)  # type: ignore[arg-type]  # a choice of the parser
-        sums.update(rows, rows if alike else grams(other, right, at, setting.device))  # type: ignore[arg-type]
+    first, second = inputs.subsets
+    require_same_images(first.image_names(), second.image_names())
+    alike = inputs.backbones[0].identity() == inputs.backbones[1].identity()
+    one = inputs.backbones[0].build_model(inputs.device)
+    other = inputs.backbones[1].build_model(inputs.device)
+    sums = CkaAccumulator()
+    for left, right in zip(first.iter_batches(batch_size, "cka"), second.iter_batches(batch_size), strict=True):
+        rows = compute_layer_grams(one, left, read_point, inputs.device)  # type: ignore[arg-type]  # a choice of the parser
+        sums.update(rows, rows if alike else compute_layer_grams(other, right, read_point, inputs.device))  # type: ignore[arg-type]
     return sums
 
 
-def summary(analysis: Analysis) -> list[str]:
+def summarize_analysis(analysis: Analysis) -> list[str]:
     """What came out, in lines."""
     numbers = analysis.numbers
     values = np.array(numbers["cka"])

@@ -7,16 +7,16 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from analysis.record import Analysis, Looked, What, identify
-from analysis.store import Kept, Made, kept_or_made
-from benchmarks.analyze.common import Found, finished
-from benchmarks.run_cell import Asked, Cell, run_cell
-from engine.device import resolve_device, world
-from engine.progress import say
-from engine.run_environment import describe_run
-from foundation.environment import data_root
+from analysis.record import Analysis, AnalysisKind, ImageSource, make_analysis_id
+from analysis.store import NewAnalysis, StoredAnalysis, load_or_compute
+from benchmarks.analyze.common import AnalysisOutput, stamp_finish_time
+from benchmarks.run_cell import CellRequest, CellResult, run_cell
+from engine.device import get_dist_info, resolve_device
+from engine.progress import log_message
+from engine.run_environment import collect_run_environment
+from foundation.environment import resolve_data_root
 from foundation.errors import UserError
-from results.records.record import Backbone
+from results.records.record import BackboneRecord
 
 
 def require_one_process() -> None:
@@ -25,14 +25,14 @@ def require_one_process() -> None:
     Raises:
         UserError: several processes.
     """
-    if world()[1] > 1:
+    if get_dist_info()[1] > 1:
         raise UserError(
-            f"bench analyze runs in one process, not {world()[1]}; do the cells under torchrun with bench run first: "
-            "the analysis then finds their records"
+            f"bench analyze runs in one process, not {get_dist_info()[1]}; do the cells under torchrun with bench run "
+            "first: the analysis then finds their records"
         )
 
 
-def require_scales(options: Namespace) -> None:
+def require_unique_values(options: Namespace) -> None:
     """Refuse a share that is named twice: its runs would be counted twice.
 
     Raises:
@@ -43,20 +43,22 @@ def require_scales(options: Namespace) -> None:
             raise UserError(f"{name} names a value twice; each is run once")
 
 
-def cells(options: Namespace, name: str, checkpoint: str | None, scale: float, partial: bool) -> list[Cell]:
+def run_cells(
+    options: Namespace, name: str, checkpoint: str | None, data_scale: float, allow_partial: bool
+) -> list[CellResult]:
     """A run for each seed, or what its record says.
 
     Args:
         options: of the command line.
         name: the backbone.
         checkpoint: its start weights.
-        scale: share of the training data.
-        partial: whether the start weights fill only part of the trunk.
+        data_scale: share of the training data.
+        allow_partial: whether the start weights fill only part of the trunk.
     """
     found = []
     for seed in options.seeds:
         cell = run_cell(
-            Asked(
+            CellRequest(
                 task=options.task,
                 backbone=name,
                 protocol=options.protocol,
@@ -64,65 +66,67 @@ def cells(options: Namespace, name: str, checkpoint: str | None, scale: float, p
                 tier=options.tier,
                 seed=seed,
                 overrides=tuple(options.overrides),
-                data_root=data_root(options.data_root),
+                data_root=resolve_data_root(options.data_root),
                 out=options.out,
                 device=options.device,
-                allow_partial=partial,
-                subset=options.subset,
-                data_scale=scale,
-                command=tuple(options.command_line),
+                allow_partial=allow_partial,
+                allow_subset=options.subset,
+                data_scale=data_scale,
+                command_line=tuple(options.command_line),
             )
         )
         source = "from its record" if cell.from_record else "done"
-        say(f"run {cell.record.run_id} ({name}, {100 * scale:g} % of train, seed {seed}): {source}")
+        log_message(f"run {cell.record.run_id} ({name}, {100 * data_scale:g} % of train, seed {seed}): {source}")
         found.append(cell)
     return found
 
 
-def answer(
+def analyze_runs(
     options: Namespace,
-    what: What,
-    method: int,
-    backbones: Sequence[Backbone],
-    looked: Looked | None,
+    kind: AnalysisKind,
+    method_version: int,
+    backbones: Sequence[BackboneRecord],
+    image_source: ImageSource | None,
     settings: Mapping[str, Any],
     ingredients: Mapping[str, Any],
-    runs: Sequence[str],
-    draw: Callable[[], Found],
-) -> Kept:
+    run_ids: Sequence[str],
+    compute: Callable[[], AnalysisOutput],
+) -> StoredAnalysis:
     """Answer from the record, or write one. The id goes by the ids of the runs, so nothing stale is answered.
 
     Args:
         options: of the command line.
-        what: which analysis.
-        method: version of its method.
+        kind: which analysis.
+        method_version: version of its method.
         backbones: as records have them.
-        looked: images that were looked at beside the runs.
+        image_source: images that were looked at beside the runs.
         settings: as resolved, for the record.
         ingredients: what beside settings and runs can change what comes out.
-        runs: ids.
-        draw: computes what is left, and draws.
+        run_ids: ids.
+        compute: computes what is left, and draws.
     """
-    analysis_id = identify(what, method, {"settings": dict(settings), "runs": list(runs), **ingredients})
+    analysis_id = make_analysis_id(
+        kind, method_version, {"settings": dict(settings), "runs": list(run_ids), **ingredients}
+    )
     began = time.monotonic()
 
-    def make() -> Made:
-        where = describe_run(resolve_device(options.device), "fp32", list(options.command_line))
-        found = draw()
+    def make() -> NewAnalysis:
+        where = collect_run_environment(resolve_device(options.device), "fp32", list(options.command_line))
+        found = compute()
         analysis = Analysis(
             analysis_id=analysis_id,
-            what=what,
-            method=method,
+            kind=kind,
+            method_version=method_version,
             backbones=list(backbones),
-            data=looked,
+            data=image_source,
             settings=dict(settings),
             numbers=dict(found.numbers),
-            runs=list(runs),
+            runs=list(run_ids),
             files={},
             seconds=time.monotonic() - began,
-            where=finished(where),
+            where=stamp_finish_time(where),
         )
-        return Made(analysis, found.files)
+        return NewAnalysis(analysis, found.files)
 
     names = "-".join(one.name.replace("/", "_") for one in backbones)[:120]
-    return kept_or_made(options.out, f"{what}-{names}-{options.task}", analysis_id, make, options.fresh)
+    return load_or_compute(options.out, f"{kind}-{names}-{options.task}", analysis_id, make, options.fresh)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from benchmarks.cli.options import ARGUMENTS
-from foundation.environment import VARIABLES
+from benchmarks.cli.options import ARGUMENT_BUILDERS
+from foundation.environment import ENVIRONMENT_VARIABLES
 from foundation.errors import BenchError, UnknownNameError
 from foundation.suggest import did_you_mean
 
@@ -54,7 +54,7 @@ GROUPS = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
+class _OneLineErrorParser(argparse.ArgumentParser):
     """Says what is wrong in one sentence."""
 
     def error(self, message: str) -> NoReturn:
@@ -67,9 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and not words[0].startswith("-") and words[0] not in VERBS:
         message = f"unknown command {words[0]!r}{did_you_mean(words[0], VERBS, hint='see: bench --help')}"
-        return _fail(UnknownNameError(message), debug=False)
+        return _report_error(UnknownNameError(message), debug=False)
     try:
-        options = _parser().parse_args(words)
+        options = _build_parser().parse_args(words)
     except SystemExit as done:  # argparse has said why
         return int(done.code or 0)
     options.command_line = ["bench", *words]
@@ -86,10 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001 - the last line of defence: a sentence, not a trace
-        return _fail(error, options.debug)
+        return _report_error(error, options.debug)
 
 
-def _fail(error: Exception, debug: bool) -> int:
+def _report_error(error: Exception, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     if isinstance(error, BenchError):
@@ -101,10 +101,10 @@ def _fail(error: Exception, debug: bool) -> int:
     return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     lines = [f"  {name:8} {text}" for name, (text, _) in VERBS.items()]
-    variables = [f"  {variable.name:18} {variable.purpose}" for variable in VARIABLES]
-    parser = _Parser(
+    variables = [f"  {variable.name:18} {variable.purpose}" for variable in ENVIRONMENT_VARIABLES]
+    parser = _OneLineErrorParser(
         prog="bench",
         usage="bench VERB [NOUN] [NAME] [options]",
         description="What a lightweight vision-transformer backbone is worth downstream.",
@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
             description=text,
             epilog=f"example: {example}",
         )
-        ARGUMENTS[name](verb)
+        ARGUMENT_BUILDERS[name](verb)
         if name == "analyze":  # each of its analyses has these two
             continue
         verb.add_argument("--json", action="store_true", help="machine-readable output on stdout")

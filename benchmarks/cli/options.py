@@ -29,7 +29,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of the training items, e.g. 0.01 0.1 1.0; one record each",
     )  # fmt: skip
     parser.add_argument(
-        "--shots", type=_positive, nargs="+", default=[], metavar="N",
+        "--shots", type=_parse_positive_int, nargs="+", default=[], metavar="N",
         help="protocol lowshot: training images a class, e.g. 1 2 4 8 16; one record each (as --set shots=N)",
     )  # fmt: skip
     parser.add_argument(
@@ -41,11 +41,11 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         help="tracking tasks: what tracks the test sequences (as --set runtime=...; its precision: "
         "--set runtime_precision=f32, bf16 or int8)",
     )  # fmt: skip
-    _data_root(parser)
+    _add_data_root_option(parser)
     parser.add_argument("--subset", action="store_true", help="run on data that are not the official set whole")
     parser.add_argument("--allow-partial", action="store_true", help="accept a checkpoint that fills only part")
     parser.add_argument("--fresh", action="store_true", help="run anew although a record exists")
-    _out_and_device(parser)
+    _add_output_options(parser)
 
 
 def _pretrain_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,14 +67,14 @@ def _pretrain_arguments(parser: argparse.ArgumentParser) -> None:
         "--health", metavar="NAME", help="labelled set for the k-NN check; default: the data's own labels"
     )
     parser.add_argument("--skip-bad", action="store_true", help="leave out and count images that cannot be decoded")
-    _data_root(parser)
+    _add_data_root_option(parser)
     parser.add_argument("--subset", action="store_true", help="run on data that are not the official set whole")
     parser.add_argument("--allow-partial", action="store_true", help="accept a checkpoint that fills only part")
     parser.add_argument("--fresh", action="store_true", help="run anew although a record exists")
-    _out_and_device(parser)
+    _add_output_options(parser)
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_command_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("noun", choices=("backbone",))
     parser.add_argument("name", metavar="NAME", help="what to call it: small letters, digits, _")
     parser.add_argument(
@@ -85,17 +85,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("noun", choices=("tasks", "backbones", "protocols", "pretraining", "runs"))
-    _runs(parser)
+    _add_runs_option(parser)
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("noun", choices=("task", "backbone", "run"))
     parser.add_argument("name", metavar="NAME", help="a name; for a run its folder or the start of its id")
-    _runs(parser)
+    _add_runs_option(parser)
 
 
 def _table_arguments(parser: argparse.ArgumentParser) -> None:
-    _runs(parser)
+    _add_runs_option(parser)
     parser.add_argument("--task", nargs="+", default=[], metavar="NAME", help="only boards of these tasks")
     parser.add_argument("--tier", nargs="+", choices=("smoke", "short", "full"), default=[], help="only these tiers")
     parser.add_argument(
@@ -120,13 +120,13 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument("--task", help="only boards of this task")
     parser.add_argument("--all", action="store_true", help="name every item on which the two part, not ten")
-    _runs(parser)
+    _add_runs_option(parser)
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("place", type=Path, metavar="RECORD|FOLDER", help="a record, a run's folder, or one with runs")
     parser.add_argument("--rerun-eval", action="store_true", help="evaluate again from the kept checkpoints")
-    _data_root(parser)
+    _add_data_root_option(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="for --rerun-eval")
 
 
@@ -146,13 +146,13 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", choices=("sequence", "category", "attribute"), help="print a break-down too")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write plots there (PNG and PDF)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep the JSON; for a server's set: the archive")
-    _data_root(parser)
+    _add_data_root_option(parser)
 
 
 def _track_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="VIDEO|FOLDER|CAMERA", help="a camera by its number: 0, 1 ...")
     parser.add_argument(
-        "--init", type=_box, metavar="x,y,w,h",
+        "--init", type=_parse_box, metavar="x,y,w,h",
         help="the target's box in the first frame, pixels; default: of the folder's groundtruth.txt",
     )  # fmt: skip
     parser.add_argument("--run", type=Path, metavar="RUN", help="folder of a finished tracking run")
@@ -161,8 +161,10 @@ def _track_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="or: a checkpoint of OSTrack's code")
     parser.add_argument("--backbone", help="the plain ViT of --checkpoint")
     parser.add_argument("--protocol", help="the crops of --checkpoint: ostrack256 (default), ostrack256_ce, ostrack384")
-    parser.add_argument("--start", type=_number, default=0, metavar="N", help="number of the first frame, from 0")
-    parser.add_argument("--frames", type=_positive, metavar="N", help="stop after N frames")
+    parser.add_argument(
+        "--start", type=_parse_nonnegative_int, default=0, metavar="N", help="number of the first frame, from 0"
+    )
+    parser.add_argument("--frames", type=_parse_positive_int, metavar="N", help="stop after N frames")
     parser.add_argument(
         "--low", type=float, metavar="C",
         help="confidence, 0 to 1, below which the target may be lost (docs/track.md)",
@@ -172,7 +174,7 @@ def _track_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
-def _box(text: str) -> tuple[float, ...]:
+def _parse_box(text: str) -> tuple[float, ...]:
     try:
         box = tuple(float(word) for word in text.split(","))
     except ValueError:
@@ -182,7 +184,7 @@ def _box(text: str) -> tuple[float, ...]:
     return box
 
 
-def _number(text: str) -> int:
+def _parse_nonnegative_int(text: str) -> int:
     if not text.isascii() or not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a whole number, 0 or above, not {text!r}")
     return int(text)
@@ -193,13 +195,15 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("onnx", "openvino"), required=True)
     parser.add_argument("--precision", choices=RUNTIME_PRECISIONS, default="f32", help="default: f32")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's own folder export")
-    _runs(parser)
+    _add_runs_option(parser)
 
 
 def _profile_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="+", help="registry name or timm/<name>")
-    parser.add_argument("--img-size", type=_positive, metavar="PIXELS", help="input side; default: the card's")
-    parser.add_argument("--batch", type=_positive, metavar="N", help="for the throughput; default: 16")
+    parser.add_argument(
+        "--img-size", type=_parse_positive_int, metavar="PIXELS", help="input side; default: the card's"
+    )
+    parser.add_argument("--batch", type=_parse_positive_int, metavar="N", help="for the throughput; default: 16")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="default: fp32")
     parser.add_argument("--task", choices=("tracking",), help="profile the whole tracker around the backbone")
@@ -210,7 +214,7 @@ def _profile_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--set", dest="overrides", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-        help="change the protocol's configuration, e.g. own_template=true head_channels=64",
+        help="change the protocol's configuration, e.g. asymmetric_attention=true head_channels=64",
     )  # fmt: skip
 
 
@@ -218,14 +222,14 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("noun", choices=("backbone", "data"))
     parser.add_argument("name", metavar="NAME", help="a backbone (registry name or timm/<name>), or a task")
     parser.add_argument(
-        "--img-size", type=_positive, metavar="PIXELS", help="backbone: input side; default: the card's"
+        "--img-size", type=_parse_positive_int, metavar="PIXELS", help="backbone: input side; default: the card's"
     )
     parser.add_argument("--compile", action="store_true", help="backbone: try torch.compile too (may take a minute)")
     parser.add_argument("--all", action="store_true", help="data: open every file, not a sample")
-    _data_root(parser)
+    _add_data_root_option(parser)
 
 
-def _positive(text: str) -> int:
+def _parse_positive_int(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
     return int(text)
@@ -233,23 +237,23 @@ def _positive(text: str) -> int:
 
 def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="run anew although records exist")
-    _out_and_device(parser, Path("runs") / "demo")
+    _add_output_options(parser, Path("runs") / "demo")
 
 
 def _get_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("noun", choices=("weights", "data"))
     parser.add_argument("name", metavar="NAME", help="a backbone (bench list backbones) or a task (bench list tasks)")
-    _data_root(parser)
+    _add_data_root_option(parser)
 
 
 def _cache_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--prune", type=_days, nargs="?", const=30.0, default=None, metavar="DAYS",
+        "--prune", type=_parse_days, nargs="?", const=30.0, default=None, metavar="DAYS",
         help="remove leftovers, damaged entries, and what was not used for DAYS days (default: 30; 0 removes all)",
     )  # fmt: skip
 
 
-def _days(text: str) -> float:
+def _parse_days(text: str) -> float:
     try:
         days = float(text)
     except ValueError:
@@ -260,27 +264,27 @@ def _days(text: str) -> float:
 
 
 def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
-    _data_root(parser)
-    _out_and_device(parser)
+    _add_data_root_option(parser)
+    _add_output_options(parser)
 
 
-def _data_root(parser: argparse.ArgumentParser) -> None:
+def _add_data_root_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-root", type=Path, default=None, metavar="DIR", help="default: $BENCH_DATA, else data/")
 
 
-def _out_and_device(parser: argparse.ArgumentParser, out: Path = Path("runs")) -> None:
+def _add_output_options(parser: argparse.ArgumentParser, out: Path = Path("runs")) -> None:
     parser.add_argument("--out", type=Path, default=out, metavar="DIR", help=f"default: {out}/")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
-def _runs(parser: argparse.ArgumentParser) -> None:
+def _add_runs_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR", help="default: runs/")
 
 
-ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+ARGUMENT_BUILDERS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "run": _run_arguments,
     "pretrain": _pretrain_arguments,
-    "add": _add_arguments,
+    "add": _add_command_arguments,
     "list": _list_arguments,
     "show": _show_arguments,
     "table": _table_arguments,
@@ -290,7 +294,7 @@ ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "track": _track_arguments,
     "export": _export_arguments,
     "profile": _profile_arguments,
-    "analyze": analyze.add,
+    "analyze": analyze.add_analyze_arguments,
     "get": _get_arguments,
     "check": _check_arguments,
     "cache": _cache_arguments,

@@ -7,11 +7,11 @@ from typing import Any
 
 from timm.data import create_transform
 
-from classification.data.dataset_splits import Split
+from classification.data.dataset_splits import ImageSplit
 from classification.recipe import FrozenRecipe, ImageRecipe
 
 
-class ImageItems:
+class ImageDataset:
     """One split: dicts of ``images`` (3, S, S) normalised, ``labels`` and ``item``.
 
     Evaluation resizes the shorter side to S / crop_pct (bicubic) and crops the centre; training takes a random
@@ -26,7 +26,7 @@ class ImageItems:
 
     def __init__(
         self,
-        split: Split,
+        split: ImageSplit,
         recipe: ImageRecipe | FrozenRecipe,
         mean: Sequence[float],
         std: Sequence[float],
@@ -34,7 +34,7 @@ class ImageItems:
     ) -> None:
         self.split = split
         self.labels = split.labels
-        self.settings: dict[str, Any] = {
+        self.transform_kwargs: dict[str, Any] = {
             "input_size": recipe.img_size,
             "mean": [float(value) for value in mean],
             "std": [float(value) for value in std],
@@ -53,19 +53,19 @@ class ImageItems:
                 "re_prob": recipe.erase,
                 "re_mode": "pixel",
             }
-        self.transform: Any = create_transform(**self.settings, **drawn)
+        self.transform: Any = create_transform(**self.transform_kwargs, **drawn)
 
     def __len__(self) -> int:
-        return len(self.split.members)
+        return len(self.split.indices)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        image = self.split.images.load(self.split.members[index])
+        image = self.split.images.load_image(self.split.indices[index])
         return {"images": self.transform(image), "labels": self.labels[index], "item": index}
 
-    def name(self, index: int) -> str:
+    def get_image_name(self, index: int) -> str:
         """The image's file, or its number in the set."""
-        return self.split.images.name(self.split.members[index])
+        return self.split.images.get_image_name(self.split.indices[index])
 
-    def preprocessing(self) -> dict[str, Any]:
+    def get_preprocessing(self) -> dict[str, Any]:
         """All that makes pixels of an image, as plain data; part of the feature cache's key."""
-        return {"reader": 1, **self.settings}
+        return {"reader": 1, **self.transform_kwargs}

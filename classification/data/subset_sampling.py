@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from foundation.errors import UserError
 
 
-class Labelled(Protocol):
+class LabeledDataset(Protocol):
     """Items whose classes are known without decoding: ``labels``, in item order."""
 
     @property
@@ -27,30 +27,30 @@ class Labelled(Protocol):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Item ``index``."""
 
-    def preprocessing(self) -> dict[str, Any]:
+    def get_preprocessing(self) -> dict[str, Any]:
         """All that makes pixels of an image, as plain data."""
 
 
-class Drawn:
+class LabeledSubset:
     """Some items of a split, numbered anew."""
 
-    def __init__(self, items: Labelled, members: Sequence[int]) -> None:
-        self.items = items
-        self.members = members
-        self.labels = [items.labels[member] for member in members]
+    def __init__(self, dataset: LabeledDataset, indices: Sequence[int]) -> None:
+        self.dataset = dataset
+        self.indices = indices
+        self.labels = [dataset.labels[member] for member in indices]
 
     def __len__(self) -> int:
-        return len(self.members)
+        return len(self.indices)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {**self.items[self.members[index]], "item": index}
+        return {**self.dataset[self.indices[index]], "item": index}
 
-    def preprocessing(self) -> dict[str, Any]:
+    def get_preprocessing(self) -> dict[str, Any]:
         """As the split's."""
-        return self.items.preprocessing()
+        return self.dataset.get_preprocessing()
 
 
-def share(labels: Sequence[int], fraction: float, seed: int) -> list[int]:
+def sample_class_fraction(labels: Sequence[int], fraction: float, seed: int) -> list[int]:
     """A share of the items of each class, rounded, at least one.
 
     Args:
@@ -61,20 +61,20 @@ def share(labels: Sequence[int], fraction: float, seed: int) -> list[int]:
     Returns:
         Item numbers, rising.
 
-    >>> share([0] * 10 + [1] * 30, 0.1, seed=0)
+    >>> sample_class_fraction([0] * 10 + [1] * 30, 0.1, seed=0)
     [0, 22, 29, 30]
     """
-    return _first(labels, seed, lambda _, count: max(1, round(fraction * count)))
+    return _take_per_class(labels, seed, lambda _, count: max(1, round(fraction * count)))
 
 
-def shots(labels: Sequence[int], count: int, seed: int, fewer: bool = False) -> list[int]:
+def sample_k_shot(labels: Sequence[int], num_shots: int, seed: int, allow_fewer: bool = False) -> list[int]:
     """As many items of each class.
 
     Args:
         labels: class of each item.
-        count: items a class, at least 1.
+        num_shots: items a class, at least 1.
         seed: 0 or above.
-        fewer: take all items of a class that has not as many, instead of raising.
+        allow_fewer: take all items of a class that has not as many, instead of raising.
 
     Returns:
         Item numbers, rising.
@@ -84,23 +84,23 @@ def shots(labels: Sequence[int], count: int, seed: int, fewer: bool = False) -> 
     """
 
     def take(label: int, found: int) -> int:
-        if found < count and not fewer:
-            raise UserError(f"class {label} has {found} items and cannot give {count} shots; ask for {found} or fewer")
-        return min(found, count)
+        if found < num_shots and not allow_fewer:
+            raise UserError(f"class {label} has {found} items and cannot give {num_shots} shots; ask for {found} or fewer")
+        return min(found, num_shots)
 
-    return _first(labels, seed, take)
+    return _take_per_class(labels, seed, take)
 
 
-def _first(labels: Sequence[int], seed: int, take: Callable[[int, int], int]) -> list[int]:
-    """The first items of each class; ``take`` says how many, of class and number found."""
+def _take_per_class(labels: Sequence[int], seed: int, count_to_take: Callable[[int, int], int]) -> list[int]:
+    """The first items of each class; ``count_to_take`` says how many, of class and number found."""
     members: dict[int, list[int]] = defaultdict(list)
     for item, label in enumerate(labels):
         members[int(label)].append(item)
     drawn: list[int] = []
     for label, items in sorted(members.items()):
-        drawn += sorted(items, key=lambda item: _order(seed, item))[: take(label, len(items))]
+        drawn += sorted(items, key=lambda item: _hash_item(seed, item))[: count_to_take(label, len(items))]
     return sorted(drawn)
 
 
-def _order(seed: int, item: int) -> bytes:
+def _hash_item(seed: int, item: int) -> bytes:
     return hashlib.sha256(f"bench-draw-1:{seed}:{item}".encode()).digest()

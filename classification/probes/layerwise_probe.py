@@ -13,41 +13,41 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backbones.features import pooled_depths
-from classification.data.subset_sampling import Labelled
-from classification.metrics import top1
-from classification.probes.feature_extraction import Frozen, freeze
-from classification.probes.linear import choose, fit_path, standardise
+from backbones.features import extract_pooled_layers
+from classification.data.subset_sampling import LabeledDataset
+from classification.metrics import compute_top1
+from classification.probes.feature_extraction import FrozenBackbone, make_frozen_backbone
+from classification.probes.linear import fit_logistic_path, fit_standardizer, select_fit
 from classification.recipe import KnnRecipe, LinearRecipe
-from engine.knn import vote
-from engine.task import Plan, Request, Task
-from results.records.record import Interval
-from results.statistics.intervals import wilson_percent
+from engine.knn import predict_knn
+from engine.task import RunPlan, RunRequest, Task
+from results.records.record import ConfidenceInterval
+from results.statistics.intervals import wilson_interval
 
 
-class DepthScore(NamedTuple):
+class LayerProbeScore(NamedTuple):
     """A probe at a depth: val top-1 in percent with its interval over images, and what was chosen."""
 
     depth: int
     probe: str
-    value: float
-    interval: Interval
-    chosen: str
+    val_top1: float
+    interval: ConfidenceInterval
+    hyperparameters: str
 
 
-class Depths(Frozen):
+class LayerwiseFrozenBackbone(FrozenBackbone):
     """A frozen backbone whose features are those after every block, side by side."""
 
-    def ingredients(self, split: str, members: Sequence[int] | None = None) -> dict[str, Any]:
+    def get_key_fields(self, split: str, indices: Sequence[int] | None = None) -> dict[str, Any]:
         """As the parent's, of another layer."""
-        return {**super().ingredients(split, members), "layer": "every depth", "pool": "avg"}
+        return {**super().get_key_fields(split, indices), "layer": "every depth", "pool": "avg"}
 
-    def _forward(self, images: torch.Tensor) -> NDArray[np.float32]:
+    def _extract_batch(self, images: torch.Tensor) -> NDArray[np.float32]:
         with torch.inference_mode():
-            values = pooled_depths(self.created.model, images.to(self.device))
+            values = extract_pooled_layers(self.created.model, images.to(self.device))
         return np.asarray(torch.cat(values, 1).float().cpu().numpy(), np.float32)
 
-    def columns(self) -> list[slice]:
+    def get_layer_slices(self) -> list[slice]:
         """Where each depth is among the features."""
         info: Any = self.created.model.feature_info
         widths = [int(item["num_chs"]) for item in (info if isinstance(info, list) else info.get_dicts())]
@@ -55,30 +55,32 @@ class Depths(Frozen):
         return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
 
 
-def depths(
-    request: Request,
+def make_layerwise_backbone(
+    request: RunRequest,
     recipe: LinearRecipe,
-    arguments: Mapping[str, Any],
-    splits: Mapping[str, Labelled],
+    backbone_kwargs: Mapping[str, Any],
+    splits: Mapping[str, LabeledDataset],
     fingerprint: str,
     task: Task,
-) -> Depths:
+) -> LayerwiseFrozenBackbone:
     """Make the backbone, fixed; features come from the cache of all probes where it has them.
 
     Args:
         request: the cell; its start weights, seed, data scale and device are used.
         recipe: gives batch size and loader processes.
-        arguments: what the backbone is created with.
+        backbone_kwargs: what the backbone is created with.
         splits: ``train`` and ``val``, without augmentation.
         fingerprint: of the data.
         task: gives the name.
     """
-    plan = Plan(1, {}, {}, arguments, 0, ())
-    frozen = freeze(request, plan, recipe, splits, fingerprint, task)
-    return Depths(**{field.name: getattr(frozen, field.name) for field in fields(frozen)})
+    plan = RunPlan(1, {}, {}, backbone_kwargs, 0, ())
+    frozen = make_frozen_backbone(request, plan, recipe, splits, fingerprint, task)
+    return LayerwiseFrozenBackbone(**{field.name: getattr(frozen, field.name) for field in fields(frozen)})
 
 
-def probe(frozen: Depths, linear: LinearRecipe, knn: KnnRecipe) -> list[DepthScore]:
+def probe_layers(
+    frozen: LayerwiseFrozenBackbone, linear_recipe: LinearRecipe, knn_recipe: KnnRecipe
+) -> list[LayerProbeScore]:
     """Both probes at every depth.
 
     The strength of the linear probe is chosen on val, at each depth anew, where it is also judged: its value is a
@@ -86,31 +88,33 @@ def probe(frozen: Depths, linear: LinearRecipe, knn: KnnRecipe) -> list[DepthSco
 
     Args:
         frozen: the backbone.
-        linear: grid of strengths and solver.
-        knn: number of neighbours and temperature.
+        linear_recipe: grid of strengths and solver.
+        knn_recipe: number of neighbours and temperature.
     """
-    train, val = frozen.train(), frozen.features("val")
+    train, val = frozen.get_train_features(), frozen.get_features("val")
     found = []
-    for depth, columns in enumerate(frozen.columns()):
-        bank, queries = (np.ascontiguousarray(part.values[:, columns]) for part in (train, val))
-        standard = standardise(bank)
-        fits = fit_path(
-            standard.of(bank),
+    for depth, columns in enumerate(frozen.get_layer_slices()):
+        bank, queries = (np.ascontiguousarray(part.features[:, columns]) for part in (train, val))
+        standard = fit_standardizer(bank)
+        fits = fit_logistic_path(
+            standard.transform(bank),
             train.labels,
-            linear.grid.values(),
-            linear.tolerance,
-            linear.max_iterations,
+            linear_recipe.grid.values(),
+            linear_recipe.tolerance,
+            linear_recipe.max_iterations,
             frozen.device,
             label=f"{frozen.label} depth {depth}",
         )
-        choice = choose(fits, standard.of(queries), val.labels)
-        found.append(_score(depth, "linear", choice.value, len(queries), f"C={choice.fit.strength:.6g}"))
-        votes = vote(bank, train.labels, queries, knn.k, knn.temperature, frozen.device)
-        value = top1(val.labels, votes.predictions)
-        found.append(_score(depth, "knn", value, len(queries), f"k={knn.k}, T={knn.temperature:g}"))
+        choice = select_fit(fits, standard.transform(queries), val.labels)
+        found.append(
+            _make_score(depth, "linear", choice.val_top1, len(queries), f"C={choice.fit.inverse_strength:.6g}")
+        )
+        votes = predict_knn(bank, train.labels, queries, knn_recipe.k, knn_recipe.temperature, frozen.device)
+        value = compute_top1(val.labels, votes.predictions)
+        found.append(_make_score(depth, "knn", value, len(queries), f"k={knn_recipe.k}, T={knn_recipe.temperature:g}"))
     return found
 
 
-def _score(depth: int, name: str, value: float, count: int, chosen: str) -> DepthScore:
+def _make_score(depth: int, name: str, value: float, count: int, chosen: str) -> LayerProbeScore:
     right = round(value * count / 100)
-    return DepthScore(depth, name, value, wilson_percent(right, count, over="images"), chosen)
+    return LayerProbeScore(depth, name, value, wilson_interval(right, count, resampling_unit="images"), chosen)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 
-_PLAIN = {
+_ALLOWED_GLOBALS = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
     ("numpy.core.multiarray", "_reconstruct"),
@@ -25,43 +25,43 @@ _PLAIN = {
 """All that the pickles of the set name; anything else is refused, so that no file can run code."""
 
 
-class _Plain(pickle.Unpickler):
+class _RestrictedUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _PLAIN:
+        if (module, name) not in _ALLOWED_GLOBALS:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which a CIFAR file does not")
         return super().find_class(module, name)
 
 
-class Batch(NamedTuple):
+class CifarBatch(NamedTuple):
     """Images (n, 32, 32, 3) of uint8, and a label each."""
 
     images: NDArray[np.uint8]
     labels: list[int]
 
 
-def read_batches(folder: Path, files: Sequence[str], key: str) -> Batch:
+def read_cifar_batches(folder: Path, file_names: Sequence[str], label_key: str) -> CifarBatch:
     """The images of some batch files, one after the other.
 
     Args:
         folder: the set's folder.
-        files: names in it.
-        key: what the set calls its labels (``labels``, ``fine_labels``).
+        file_names: names in it.
+        label_key: what the set calls its labels (``labels``, ``fine_labels``).
 
     Raises:
         DataError: a file that is missing, is no CIFAR batch, or names code.
     """
-    parts = [_entry(load_table(folder / name), key, folder / name) for name in files]
-    return Batch(np.concatenate([images for images, _ in parts]), [label for _, labels in parts for label in labels])
+    parts = [_parse_batch(read_cifar_file(folder / name), label_key, folder / name) for name in file_names]
+    return CifarBatch(np.concatenate([images for images, _ in parts]), [label for _, labels in parts for label in labels])
 
 
-def load_table(path: Path) -> dict[str, Any]:
+def read_cifar_file(path: Path) -> dict[str, Any]:
     """The table a file holds.
 
     Raises:
         DataError: missing, or not a table of plain data.
     """
     try:
-        content = _Plain(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        content = _RestrictedUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
     except FileNotFoundError:
         raise DataError(f"{path} is missing; unpack the data set again") from None
     except Exception as error:
@@ -71,11 +71,11 @@ def load_table(path: Path) -> dict[str, Any]:
     return content
 
 
-def _entry(content: dict[str, Any], key: str, path: Path) -> tuple[Any, list[int]]:
-    pixels, labels = content.get("data"), content.get(key)
+def _parse_batch(content: dict[str, Any], label_key: str, path: Path) -> tuple[Any, list[int]]:
+    pixels, labels = content.get("data"), content.get(label_key)
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != 3072:
         raise DataError(f"{path} has no array 'data' of n x 3072 bytes; fetch it again")
     if not isinstance(labels, list) or len(labels) != len(pixels):
-        raise DataError(f"{path} has {len(pixels)} images and no list {key!r} as long; fetch it again")
+        raise DataError(f"{path} has {len(pixels)} images and no list {label_key!r} as long; fetch it again")
     images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), [int(label) for label in labels]

@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from foundation.errors import DataError
 
 Image.MAX_IMAGE_PIXELS = 250_000_000  # the largest photograph of ImageNet has 50 million
-_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
 def open_rgb(path: Path) -> Image.Image:
@@ -25,8 +25,8 @@ def open_rgb(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
-            if image.mode in _SIXTEEN_BIT:
-                return _from_sixteen_bits(image, path)
+            if image.mode in _SIXTEEN_BIT_MODES:
+                return _convert_sixteen_bit(image, path)
             if image.mode == "F":
                 raise DataError(f"{path} holds floating-point pixels of unknown range; save it with 8 bits a channel")
             return image.convert("RGB")
@@ -40,7 +40,7 @@ def open_rgb(path: Path) -> Image.Image:
         raise DataError(f"{path} cannot be decoded ({error}); fetch it again") from error
 
 
-def _from_sixteen_bits(image: Image.Image, path: Path) -> Image.Image:
+def _convert_sixteen_bit(image: Image.Image, path: Path) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise DataError(f"{path} has pixels from {values.min()} to {values.max()}, not 0 to 65535; save it with 8 bits")

@@ -17,13 +17,13 @@ from sklearn.datasets import load_digits
 
 from foundation.errors import DataError
 
-IMAGES = 1797
-CLASSES = 10
-SHARES = {"test": 0.20, "val": 0.15}
-SPLIT_NAME = "digits-split-1"
+NUM_IMAGES = 1797
+NUM_CLASSES = 10
+SPLIT_FRACTIONS = {"test": 0.20, "val": 0.15}
+SPLIT_SALT = "digits-split-1"
 
 
-class Digits(NamedTuple):
+class DigitsData(NamedTuple):
     """Images (n, 8, 8) in 0..1, labels (n,), and the item numbers of each split, ascending."""
 
     images: NDArray[np.float32]
@@ -32,7 +32,7 @@ class Digits(NamedTuple):
     fingerprint: str
 
 
-def load() -> Digits:
+def load_digits_data() -> DigitsData:
     """The data with its fixed, stratified train / val / test split.
 
     Each class is ordered by the hash of (split name, item number); the first fifth is test, the next 15 % val.
@@ -43,25 +43,25 @@ def load() -> Digits:
     """
     raw = load_digits()
     images, labels = (raw.images / 16.0).astype(np.float32), raw.target.astype(np.int64)
-    if images.shape != (IMAGES, 8, 8) or sorted(set(labels.tolist())) != list(range(CLASSES)):
-        raise DataError(f"scikit-learn's digits should be {IMAGES} images of 10 classes, found {images.shape}")
+    if images.shape != (NUM_IMAGES, 8, 8) or sorted(set(labels.tolist())) != list(range(NUM_CLASSES)):
+        raise DataError(f"scikit-learn's digits should be {NUM_IMAGES} images of 10 classes, found {images.shape}")
     splits: dict[str, list[int]] = {"train": [], "val": [], "test": []}
-    for label in range(CLASSES):
-        members = sorted(np.flatnonzero(labels == label).tolist(), key=_order)
-        tests, vals = (round(SHARES[name] * len(members)) for name in ("test", "val"))
+    for label in range(NUM_CLASSES):
+        members = sorted(np.flatnonzero(labels == label).tolist(), key=_hash_item)
+        tests, vals = (round(SPLIT_FRACTIONS[name] * len(members)) for name in ("test", "val"))
         splits["test"] += members[:tests]
         splits["val"] += members[tests : tests + vals]
         splits["train"] += members[tests + vals :]
     splits = {name: sorted(members) for name, members in splits.items()}
     digest = hashlib.sha256(images.tobytes() + labels.tobytes() + repr(sorted(splits.items())).encode())
-    return Digits(images, labels, splits, digest.hexdigest())
+    return DigitsData(images, labels, splits, digest.hexdigest())
 
 
-def _order(item: int) -> str:
-    return hashlib.sha256(f"{SPLIT_NAME}:{item}".encode()).hexdigest()
+def _hash_item(item: int) -> str:
+    return hashlib.sha256(f"{SPLIT_SALT}:{item}".encode()).hexdigest()
 
 
-class DigitItems:
+class DigitsDataset:
     """One split as network input: bicubic upsampling to ``img_size``, three equal channels, normalised.
 
     Args:
@@ -69,58 +69,58 @@ class DigitItems:
         split: ``train``, ``val`` or ``test``.
         img_size: side of the output, pixels.
         mean, std: of the backbone's card.
-        shift: largest random translation as a share of the side, drawn from Python's ``random``; 0 for none.
+        max_shift: largest random translation as a share of the side, drawn from Python's ``random``; 0 for none.
     """
 
     def __init__(
         self,
-        digits: Digits,
+        digits: DigitsData,
         split: str,
         img_size: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],
-        shift: float = 0.0,
+        max_shift: float = 0.0,
     ) -> None:
         self.digits = digits
-        self.members = digits.splits[split]
-        self.labels = digits.labels[self.members].tolist()
+        self.indices = digits.splits[split]
+        self.labels = digits.labels[self.indices].tolist()
         self.img_size = img_size
         self.mean = np.array(mean, np.float32).reshape(3, 1, 1)
         self.std = np.array(std, np.float32).reshape(3, 1, 1)
-        self.shift = shift
+        self.max_shift = max_shift
 
     def __len__(self) -> int:
-        return len(self.members)
+        return len(self.indices)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        item = self.members[index]
-        image = upsample(self.digits.images[item], self.img_size, *self._draw())
+        item = self.indices[index]
+        image = upsample_image(self.digits.images[item], self.img_size, *self._sample_shift())
         return {
             "images": (np.repeat(image[None], 3, 0) - self.mean) / self.std,
             "labels": int(self.digits.labels[item]),
             "item": index,
         }
 
-    def name(self, index: int) -> str:
+    def get_image_name(self, index: int) -> str:
         """The digit's number in scikit-learn's order."""
-        return f"digit {self.members[index]}"
+        return f"digit {self.indices[index]}"
 
-    def preprocessing(self) -> dict[str, Any]:
+    def get_preprocessing(self) -> dict[str, Any]:
         """All that makes pixels of an image, as plain data; part of the feature cache's key."""
         return {
             "img_size": self.img_size,
             "mean": self.mean.ravel().tolist(),
             "std": self.std.ravel().tolist(),
             "interpolation": "bicubic",
-            "shift": self.shift,
+            "shift": self.max_shift,
         }
 
-    def _draw(self) -> tuple[float, float]:
-        reach = self.shift * self.img_size
+    def _sample_shift(self) -> tuple[float, float]:
+        reach = self.max_shift * self.img_size
         return (random.uniform(-reach, reach), random.uniform(-reach, reach)) if reach else (0.0, 0.0)  # noqa: S311
 
 
-def upsample(image: NDArray[np.float32], size: int, dx: float, dy: float) -> NDArray[np.float32]:
+def upsample_image(image: NDArray[np.float32], size: int, dx: float, dy: float) -> NDArray[np.float32]:
     """A square image scaled to (size, size) about its centre, bicubic, shifted by (dx, dy) output pixels.
 
     Pixel centres are at half-integers, as in torch's ``interpolate(align_corners=False)``; outside is 0.

@@ -17,7 +17,7 @@ Image = NDArray[np.uint8]
 
 _SKIMAGE, _SKLEARN = ("skimage", "data"), ("sklearn", "datasets", "images")
 
-TRAIN = {
+TRAIN_PHOTOS = {
     "astronaut.png": _SKIMAGE,
     "brick.png": _SKIMAGE,
     "chelsea.png": _SKIMAGE,
@@ -36,38 +36,38 @@ TRAIN = {
 }
 """What training pairs and the training split of ``mini_lasot`` are made of: the file, and the package that has it."""
 
-TEST = {"camera.png": _SKIMAGE, "coffee.png": _SKIMAGE, "flower.jpg": _SKLEARN}
+TEST_PHOTOS = {"camera.png": _SKIMAGE, "coffee.png": _SKIMAGE, "flower.jpg": _SKLEARN}
 """What the test split of ``mini_lasot`` is made of, and nothing else."""
 
 
-def load(names: dict[str, tuple[str, ...]]) -> list[Image]:
+def load_photos(names: dict[str, tuple[str, ...]]) -> list[Image]:
     """The photographs, (height, width, 3) RGB each; grey ones have three equal channels.
 
     Raises:
         DataError: a package lacks one.
     """
-    return [_read(_file(name, place)) for name, place in sorted(names.items())]
+    return [_read_photo(_find_photo(name, place)) for name, place in sorted(names.items())]
 
 
-def fingerprint(names: dict[str, tuple[str, ...]]) -> str:
+def fingerprint_photos(names: dict[str, tuple[str, ...]]) -> str:
     """SHA-256 over names and pixels."""
     digest = hashlib.sha256()
-    for name, image in zip(sorted(names), load(names), strict=True):
+    for name, image in zip(sorted(names), load_photos(names), strict=True):
         digest.update(f"{name} {image.shape}".encode() + image.tobytes())
     return digest.hexdigest()
 
 
-def _file(name: str, place: tuple[str, ...]) -> Path:
-    package = {"skimage": "scikit-image", "sklearn": "scikit-learn"}[place[0]]
-    spec = find_spec(place[0])
+def _find_photo(name: str, package_path: tuple[str, ...]) -> Path:
+    package = {"skimage": "scikit-image", "sklearn": "scikit-learn"}[package_path[0]]
+    spec = find_spec(package_path[0])
     if spec is None or spec.origin is None:
         raise DataError(f"{package} is not installed, whose photographs mini_lasot is made of; pip install {package}")
-    path = Path(spec.origin).parent.joinpath(*place[1:], name)
+    path = Path(spec.origin).parent.joinpath(*package_path[1:], name)
     if not path.is_file():
         raise DataError(f"this {package} has no {path.name} (looked in {path.parent}); install another version of it")
     return path
 
 
-def _read(path: Path) -> Image:
+def _read_photo(path: Path) -> Image:
     with PIL.Image.open(path) as image:
         return np.asarray(image.convert("RGB"))

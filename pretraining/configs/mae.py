@@ -15,11 +15,11 @@ recipe = {
     "schedule": {"name": "cosine", "warmup": 40},
     "scale": [0.08, 1.0],
     "mask_ratio": 0.75,
-    "health": {"every": 40},
+    "knn_monitor": {"interval": 40},
     "workers": 8,
 }
 
 tiers = {
-    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "health.every": 0},
+    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "knn_monitor.interval": 0},
     "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1.5e-4},
 }

@@ -21,11 +21,11 @@ recipe = {
     "visible_loss": 0.1,
     "decoder": {"width": 96, "depth": 2, "heads": 3},
     "val_interval": 20,
-    "health": {"every": 100},
+    "knn_monitor": {"interval": 100},
     "workers": 4,
 }
 
 tiers = {
-    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 64, "val_interval": 1, "health.every": 0},
+    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 64, "val_interval": 1, "knn_monitor.interval": 0},
     "short": {"epochs": 100, "schedule.warmup": 5},
 }

@@ -13,11 +13,11 @@ recipe = {
     "scale": [0.2, 1.0],
     "mask_ratio": 0.75,
     "val_interval": 5,
-    "health": {"every": 50},
+    "knn_monitor": {"interval": 50},
     "workers": 2,
 }
 
 tiers = {
-    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 64, "val_interval": 1, "health.every": 0},
-    "short": {"epochs": 20, "batch_size": 256, "schedule.warmup": 2, "health.every": 10},
+    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 64, "val_interval": 1, "knn_monitor.interval": 0},
+    "short": {"epochs": 20, "batch_size": 256, "schedule.warmup": 2, "knn_monitor.interval": 10},
 }

@@ -13,10 +13,10 @@ recipe = {
     "scale": [0.8, 1.0],
     "flip": 0.0,
     "mask_ratio": 0.75,
-    "health": {"every": 20, "bank": 900, "queries": 269},
+    "knn_monitor": {"interval": 20, "bank_size": 900, "num_queries": 269},
 }
 
 tiers = {
-    "smoke": {"epochs": 2, "schedule.warmup": 1, "val_interval": 1, "health.every": 0},
-    "short": {"epochs": 20, "schedule.warmup": 2, "health.every": 0},
+    "smoke": {"epochs": 2, "schedule.warmup": 1, "val_interval": 1, "knn_monitor.interval": 0},
+    "short": {"epochs": 20, "schedule.warmup": 2, "knn_monitor.interval": 0},
 }

@@ -2,4 +2,4 @@
 
 _base_ = ["mae_digits.py"]
 
-recipe = {"scale": [0.2, 1.0], "flip": 0.5, "health": {"every": 0}}
+recipe = {"scale": [0.2, 1.0], "flip": 0.5, "knn_monitor": {"interval": 0}}

@@ -14,11 +14,11 @@ recipe = {
     "optimizer": {"name": "AdamW", "lr": 6e-4, "weight_decay": 0.1},
     "schedule": {"name": "cosine", "warmup": 40, "warmup_start": 1e-6},
     "scale": [0.08, 1.0],
-    "health": {"every": 40},
+    "knn_monitor": {"interval": 40},
     "workers": 8,
 }
 
 tiers = {
-    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "health.every": 0},
+    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "knn_monitor.interval": 0},
     "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1.5e-4},
 }

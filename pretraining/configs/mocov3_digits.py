@@ -13,13 +13,18 @@ recipe = {
     "val_interval": 10,
     "scale": [0.5, 1.0],
     "flip": 0.0,
-    "hidden": 512,
-    "out": 64,
-    "colours": {"jitter": [0.4, 0.4, 0.0, 0.0], "grey": 0.0, "blur": [0.5, 0.1], "solarise": [0.0, 0.0]},
-    "health": {"every": 20, "bank": 900, "queries": 269},
+    "hidden_dim": 512,
+    "out_dim": 64,
+    "color_augmentation": {
+        "jitter": [0.4, 0.4, 0.0, 0.0],
+        "grayscale_p": 0.0,
+        "blur_p": [0.5, 0.1],
+        "solarize_p": [0.0, 0.0],
+    },
+    "knn_monitor": {"interval": 20, "bank_size": 900, "num_queries": 269},
 }
 
 tiers = {
-    "smoke": {"epochs": 2, "schedule.warmup": 1, "val_interval": 1, "health.every": 0},
-    "short": {"epochs": 20, "schedule.warmup": 2, "health.every": 0},
+    "smoke": {"epochs": 2, "schedule.warmup": 1, "val_interval": 1, "knn_monitor.interval": 0},
+    "short": {"epochs": 20, "schedule.warmup": 2, "knn_monitor.interval": 0},
 }

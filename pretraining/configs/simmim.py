@@ -16,12 +16,12 @@ recipe = {
     "clip_grad": 5.0,
     "scale": [0.67, 1.0],
     "mask_ratio": 0.6,
-    "unit": 32,
-    "health": {"every": 40},
+    "mask_patch_size": 32,
+    "knn_monitor": {"interval": 40},
     "workers": 8,
 }
 
 tiers = {
-    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "health.every": 0},
+    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "knn_monitor.interval": 0},
     "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1e-4},
 }

@@ -9,12 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_GOLDEN, _FIRST, _SECOND = (value - (1 << 64) for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
-CROP, FLIP, MASK, COLOUR, BLUR = range(5)
+_GOLDEN_GAMMA, _MIX_MULTIPLIER_1, _MIX_MULTIPLIER_2 = (value - (1 << 64) for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+CROP_STREAM, FLIP_STREAM, MASK_STREAM, COLOR_STREAM, BLUR_STREAM = range(5)
 """Streams: what numbers are for, so that no two uses share any."""
 
 
-def numbers(seeds: Tensor, count: int, stream: int) -> Tensor:
+def sample_integers(seeds: Tensor, count: int, stream: int) -> Tensor:
     """``count`` mixed 64-bit numbers a seed (SplitMix64, Steele et al. 2014, over a counter), (N, count) int64.
 
     Args:
@@ -22,36 +22,36 @@ def numbers(seeds: Tensor, count: int, stream: int) -> Tensor:
         count: how many for each.
         stream: what they are for; equal seeds give other numbers in another stream.
     """
-    start = _mixed(seeds + _wrapped((stream + 1) * _SECOND))
-    counter = torch.arange(1, count + 1, device=seeds.device, dtype=torch.int64) * _GOLDEN
-    return _mixed(start[:, None] + counter)
+    start = _mix_bits(seeds + _wrap_int64((stream + 1) * _MIX_MULTIPLIER_2))
+    counter = torch.arange(1, count + 1, device=seeds.device, dtype=torch.int64) * _GOLDEN_GAMMA
+    return _mix_bits(start[:, None] + counter)
 
 
-def uniform(seeds: Tensor, count: int, stream: int) -> Tensor:
-    """As ``numbers``, as float32 from 0 to below 1 (24 bits), (N, count).
+def sample_uniform(seeds: Tensor, count: int, stream: int) -> Tensor:
+    """As ``sample_integers``, as float32 from 0 to below 1 (24 bits), (N, count).
 
-    >>> bool((uniform(torch.arange(3), 100, MASK) < 1).all())
+    >>> bool((sample_uniform(torch.arange(3), 100, MASK_STREAM) < 1).all())
     True
     """
-    return _shifted(numbers(seeds, count, stream), 40).to(torch.float32) / (1 << 24)
+    return _shift_right_unsigned(sample_integers(seeds, count, stream), 40).to(torch.float32) / (1 << 24)
 
 
-def order(seeds: Tensor, count: int, stream: int) -> Tensor:
+def sample_permutation(seeds: Tensor, count: int, stream: int) -> Tensor:
     """A random permutation of 0 .. count - 1 a seed, (N, count) int64."""
-    return numbers(seeds, count, stream).argsort(dim=1)
+    return sample_integers(seeds, count, stream).argsort(dim=1)
 
 
-def _wrapped(value: int) -> int:
+def _wrap_int64(value: int) -> int:
     """A whole number as int64 arithmetic would leave it."""
     return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
-def _shifted(value: Tensor, bits: int) -> Tensor:
+def _shift_right_unsigned(value: Tensor, bits: int) -> Tensor:
     """Shift right with zeros coming in (torch's shift repeats the sign)."""
     return (value >> bits) & ((1 << (64 - bits)) - 1)
 
 
-def _mixed(value: Tensor) -> Tensor:
-    value = (value ^ _shifted(value, 30)) * _FIRST
-    value = (value ^ _shifted(value, 27)) * _SECOND
-    return value ^ _shifted(value, 31)
+def _mix_bits(value: Tensor) -> Tensor:
+    value = (value ^ _shift_right_unsigned(value, 30)) * _MIX_MULTIPLIER_1
+    value = (value ^ _shift_right_unsigned(value, 27)) * _MIX_MULTIPLIER_2
+    return value ^ _shift_right_unsigned(value, 31)

@@ -9,76 +9,76 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from pretraining.data.color_jitter import colour
-from pretraining.data.crops import boxes, cut, flips
-from pretraining.data.readers import Pool
-from pretraining.recipe import Colours, PretrainRecipe
+from pretraining.data.color_jitter import augment_colors
+from pretraining.data.crops import sample_crop_boxes, crop_and_resize, sample_flips
+from pretraining.data.readers import ImagePool
+from pretraining.recipe import ColorAugmentation, PretrainRecipe
 
-VIEW = 1 << 32
+VIEW_SEED_OFFSET = 1 << 32
 """Added to a seed for each further view of an image."""
 
 
-class Feed(BaseDataPreprocessor):
-    """Makes ``images`` (N, 3, S, S), normalised, and ``seeds`` of a loader's batch; with two views ``others`` too.
+class BatchPreprocessor(BaseDataPreprocessor):
+    """Makes ``images`` (N, 3, S, S), normalised, and ``seeds`` of a loader's batch; with two views ``second_images`` too.
 
     Args:
         pool: its images are moved to the device once, where they are in memory.
         recipe: gives scale and flip.
-        size: S.
+        img_size: S.
         mean, std: of the card, per channel, for pixels in 0..1.
-        colours: of the two-view augmentation; ``None``: one view, no colours.
+        color_augmentation: of the two-view augmentation; ``None``: one view, no colours.
     """
 
     def __init__(
         self,
-        pool: Pool,
+        pool: ImagePool,
         recipe: PretrainRecipe,
-        size: int,
+        img_size: int,
         mean: Sequence[float],
         std: Sequence[float],
-        colours: Colours | None = None,
+        color_augmentation: ColorAugmentation | None = None,
     ) -> None:
         super().__init__()
         # a plain attribute, so that a checkpoint does not hold the data
         self.pixels = None if pool.pixels is None else torch.from_numpy(pool.pixels).permute(0, 3, 1, 2).contiguous()
         self.recipe = recipe
-        self.size = size
-        self.colours = colours
+        self.img_size = img_size
+        self.color_augmentation = color_augmentation
         self.register_buffer("mean", 255 * torch.tensor(mean).reshape(3, 1, 1), persistent=False)
-        self.register_buffer("scale", 1 / (255 * torch.tensor(std).reshape(3, 1, 1)), persistent=False)
+        self.register_buffer("inverse_std", 1 / (255 * torch.tensor(std).reshape(3, 1, 1)), persistent=False)
 
     @torch.no_grad()
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Tensor]:
-        """A loader's batch (of ``MemoryItems`` or ``FileItems``) as input of a method."""
+        """A loader's batch (of ``InMemoryDataset`` or ``ImageFileDataset``) as input of a method."""
         device = self.mean.device
         seeds = data["seeds"].to(device, non_blocking=True)
         with torch.autocast(device.type, enabled=False):
-            views = [self._view(data, seeds, number) for number in range(1 if self.colours is None else 2)]
-        return {"images": views[0], "seeds": seeds} | ({"others": views[1]} if len(views) > 1 else {})
+            views = [self._make_view(data, seeds, number) for number in range(1 if self.color_augmentation is None else 2)]
+        return {"images": views[0], "seeds": seeds} | ({"second_images": views[1]} if len(views) > 1 else {})
 
-    def _view(self, data: Mapping[str, Any], seeds: Tensor, number: int) -> Tensor:
+    def _make_view(self, data: Mapping[str, Any], seeds: Tensor, view_index: int) -> Tensor:
         device = self.mean.device
-        own = seeds + number * VIEW
-        mirrored = flips(own, self.recipe.flip)
+        own = seeds + view_index * VIEW_SEED_OFFSET
+        mirrored = sample_flips(own, self.recipe.flip)
         if self.pixels is None:
-            images = data["crops"][:, number].to(device, non_blocking=True).float()
+            images = data["crops"][:, view_index].to(device, non_blocking=True).float()
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
         else:
             if self.pixels.device != device:
                 self.pixels = self.pixels.to(device)
             images = self.pixels[data["item"].to(device)]
             low, high = self.recipe.scale
-            images = cut(images, boxes(own, images.shape[2], images.shape[3], (low, high)), mirrored, self.size)
-        if self.colours is not None:
-            images = 255 * colour(images / 255, own, self.colours, number)
-        return self.normalised(images)
+            images = crop_and_resize(images, sample_crop_boxes(own, images.shape[2], images.shape[3], (low, high)), mirrored, self.img_size)
+        if self.color_augmentation is not None:
+            images = 255 * augment_colors(images / 255, own, self.color_augmentation, view_index)
+        return self.normalize_images(images)
 
-    def normalised(self, images: Tensor) -> Tensor:
+    def normalize_images(self, images: Tensor) -> Tensor:
         """Pixels in 0..255 as input."""
-        found: Tensor = (images - self.mean) * self.scale
+        found: Tensor = (images - self.mean) * self.inverse_std
         return found
 
-    def shown(self, images: Tensor) -> Tensor:
+    def denormalize_images(self, images: Tensor) -> Tensor:
         """Input as pixels, uint8."""
-        found: Tensor = (images / self.scale + self.mean).round().clamp(0, 255).to(torch.uint8)
+        found: Tensor = (images / self.inverse_std + self.mean).round().clamp(0, 255).to(torch.uint8)
         return found

@@ -7,68 +7,72 @@ from typing import Any, NamedTuple
 from timm.models.hiera import Hiera
 from torch import nn
 
-from pretraining.data.gpu_augmentation import Feed
+from pretraining.data.gpu_augmentation import BatchPreprocessor
 from pretraining.methods.mae import Mae
 from pretraining.methods.mae_distill import MaeDistill, MaeDistillDecoupled
-from pretraining.methods.method import Method
+from pretraining.methods.method import PretrainMethod
 from pretraining.methods.mocov3 import MocoV3
 from pretraining.methods.simmim import Simmim, SimmimDistill
 from pretraining.methods.teacher import Teacher
 from pretraining.models.hiera import HieraMae, HieraMaeDistill
 
 
-class Parts(NamedTuple):
+class MethodParts(NamedTuple):
     """What a method is made of.
 
     Attributes:
         backbone: the timm model.
-        name: of the backbone.
-        fresh: whether it is random.
-        feed: of the input.
+        backbone_name: of the backbone.
+        random_init: whether it is random.
+        preprocessor: of the input.
         recipe: the method's.
         teacher: where the method has one.
     """
 
     backbone: nn.Module
-    name: str
-    fresh: bool
-    feed: Feed
+    backbone_name: str
+    random_init: bool
+    preprocessor: BatchPreprocessor
     recipe: Any
     teacher: Teacher | None
 
 
-def mae(parts: Parts) -> Method:
+def build_mae(parts: MethodParts) -> PretrainMethod:
     """MAE on a plain ViT or on Hiera."""
     if isinstance(parts.backbone, Hiera):
-        return HieraMae(parts.backbone, parts.feed, parts.recipe, parts.name)
-    return Mae(parts.backbone, parts.feed, parts.recipe, parts.name, parts.fresh)
+        return HieraMae(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name)
+    return Mae(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.random_init)
 
 
-def mae_distill(parts: Parts) -> Method:
+def build_mae_distill(parts: MethodParts) -> PretrainMethod:
     """D-MAE on a plain ViT or on Hiera."""
     assert parts.teacher is not None, "the command line asks for one"
     if isinstance(parts.backbone, Hiera):
-        return HieraMaeDistill(parts.backbone, parts.feed, parts.recipe, parts.name, parts.teacher)
-    return MaeDistill(parts.backbone, parts.feed, parts.recipe, parts.name, parts.fresh, parts.teacher)
+        return HieraMaeDistill(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.teacher)
+    return MaeDistill(
+        parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.random_init, parts.teacher
+    )
 
 
-def mae_distill_d2(parts: Parts) -> Method:
+def build_mae_distill_d2(parts: MethodParts) -> PretrainMethod:
     """D2-MAE on a plain ViT."""
     assert parts.teacher is not None, "the command line asks for one"
-    return MaeDistillDecoupled(parts.backbone, parts.feed, parts.recipe, parts.name, parts.fresh, parts.teacher)
+    return MaeDistillDecoupled(
+        parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.random_init, parts.teacher
+    )
 
 
-def simmim(parts: Parts) -> Method:
+def build_simmim(parts: MethodParts) -> PretrainMethod:
     """SimMIM on Swin."""
-    return Simmim(parts.backbone, parts.feed, parts.recipe, parts.name)
+    return Simmim(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name)
 
 
-def simmim_d2(parts: Parts) -> Method:
+def build_simmim_d2(parts: MethodParts) -> PretrainMethod:
     """SimMIM with decoupled distillation on Swin."""
     assert parts.teacher is not None, "the command line asks for one"
-    return SimmimDistill(parts.backbone, parts.feed, parts.recipe, parts.name, parts.teacher)
+    return SimmimDistill(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.teacher)
 
 
-def mocov3(parts: Parts) -> Method:
+def build_mocov3(parts: MethodParts) -> PretrainMethod:
     """MoCo-v3 on a plain ViT."""
-    return MocoV3(parts.backbone, parts.feed, parts.recipe, parts.name, parts.fresh)
+    return MocoV3(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.random_init)

@@ -9,19 +9,19 @@ import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from engine.device import world
+from engine.device import get_dist_info
 
 
-def momentum(start: float, progress: float) -> float:
-    """From ``start`` to 1 by half a cosine.
+def cosine_momentum(base_momentum: float, progress: float) -> float:
+    """From ``base_momentum`` to 1 by half a cosine.
 
-    >>> [round(momentum(0.99, progress), 6) for progress in (0.0, 0.5, 1.0)]
+    >>> [round(cosine_momentum(0.99, progress), 6) for progress in (0.0, 0.5, 1.0)]
     [0.99, 0.995, 1.0]
     """
-    return 1 - (1 - start) * 0.5 * (1 + math.cos(math.pi * progress))
+    return 1 - (1 - base_momentum) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+def infonce_loss(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """Cross entropy of each query against the keys of all processes, its own being right, times 2 T.
 
     Args:
@@ -29,14 +29,14 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         keys: (N, C) of this process, without gradient.
         temperature: T.
     """
-    queries, keys = F.normalize(queries.float(), dim=1), gathered(F.normalize(keys.float(), dim=1))
-    first = world()[0] * len(queries) if len(keys) > len(queries) else 0
+    queries, keys = F.normalize(queries.float(), dim=1), concat_all_gather(F.normalize(keys.float(), dim=1))
+    first = get_dist_info()[0] * len(queries) if len(keys) > len(queries) else 0
     right = torch.arange(len(queries), device=queries.device) + first
     return F.cross_entropy(queries @ keys.T / temperature, right) * 2 * temperature
 
 
 @torch.no_grad()
-def gathered(values: Tensor) -> Tensor:
+def concat_all_gather(values: Tensor) -> Tensor:
     """The values of all processes, in the order of their ranks."""
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return values

@@ -7,95 +7,100 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pretraining.methods.method import Method, Pictures
-from pretraining.models.decoder import Decoder
+from pretraining.methods.method import PretrainMethod, Reconstructions
+from pretraining.models.decoder import MaeDecoder
 from pretraining.models.patches import (
-    EPSILON,
+    VARIANCE_EPSILON,
     Masking,
-    mask,
-    normalised,
+    count_visible_patches,
+    gather_tokens,
+    normalize_patches,
     patchify,
-    put_back,
-    take,
+    sample_masking,
+    scatter_tokens,
     unpatchify,
-    visible_count,
 )
-from pretraining.models.sincos_pos_embed import sin_cos
-from pretraining.models.vit import embed, geometry, require_plain
+from pretraining.models.sincos_pos_embed import sincos_pos_embed
+from pretraining.models.vit import embed_patches, get_patch_geometry, require_plain_vit
 from pretraining.recipe import MaskedRecipe
 
 
-class Mae(Method):
+class Mae(PretrainMethod):
     """Encodes the visible patches of an image and reconstructs the others.
 
     Args:
         backbone: a plain ViT of timm.
-        feed: see ``Method``.
+        preprocessor: see ``PretrainMethod``.
         recipe: mask, target, decoder.
-        name: of the backbone, for messages.
-        fresh: whether the backbone is random, and so is initialised as MAE does it.
+        backbone_name: of the backbone, for messages.
+        random_init: whether the backbone is random, and so is initialised as MAE does it.
     """
 
-    def __init__(self, backbone: nn.Module, feed: nn.Module, recipe: MaskedRecipe, name: str, fresh: bool) -> None:
-        super().__init__(require_plain(backbone, name), feed)
+    def __init__(
+        self, backbone: nn.Module, preprocessor: nn.Module, recipe: MaskedRecipe, backbone_name: str, random_init: bool
+    ) -> None:
+        super().__init__(require_plain_vit(backbone, backbone_name), preprocessor)
         self.recipe = recipe
-        self.geometry = geometry(backbone)
-        self.visible = visible_count(self.geometry.patches, recipe.mask_ratio)
+        self.patch_geometry = get_patch_geometry(backbone)
+        self.num_visible = count_visible_patches(self.patch_geometry.num_patches, recipe.mask_ratio)
         width = int(self.backbone.embed_dim)
-        self.decoder = Decoder(width, recipe.decoder, self.geometry, recipe.positions)
-        initialise(self.decoder)
+        self.decoder = MaeDecoder(width, recipe.decoder, self.patch_geometry, recipe.positions)
+        init_xavier_weights(self.decoder)
         nn.init.normal_(self.decoder.mask_token, std=0.02)
-        if fresh:
-            initialise(self.backbone)
-            place(self.backbone, recipe.positions == "fixed")
+        if random_init:
+            init_xavier_weights(self.backbone)
+            init_tokens(self.backbone, recipe.positions == "fixed")
         self.backbone.pos_embed.requires_grad_(recipe.positions == "learned")
 
-    def losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+    def compute_losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         """``loss_masked``, the mean squared error over masked patches, and ``loss_visible`` where it is weighed in."""
-        patches, masking = self.divide(images, seeds)
-        return self.reconstruction(self.encode(images, patches, masking), patches, masking)
+        patches, masking = self.patchify_and_mask(images, seeds)
+        return self.compute_reconstruction_losses(self.encode_visible(images, patches, masking), patches, masking)
 
-    def divide(self, images: Tensor, seeds: Tensor) -> tuple[Tensor, Masking]:
+    def patchify_and_mask(self, images: Tensor, seeds: Tensor) -> tuple[Tensor, Masking]:
         """All patches of the images, (N, patches, pixels), and the masking of each."""
-        masking = mask(seeds, self.geometry.patches, self.visible)
-        return patchify(images, self.geometry.patch), masking
+        masking = sample_masking(seeds, self.patch_geometry.num_patches, self.num_visible)
+        return patchify(images, self.patch_geometry.patch_size), masking
 
-    def reconstruction(self, tokens: Tensor, patches: Tensor, masking: Masking) -> dict[str, Tensor]:
+    def compute_reconstruction_losses(self, tokens: Tensor, patches: Tensor, masking: Masking) -> dict[str, Tensor]:
         """The losses of the decoder on encoded tokens."""
         weight = self.recipe.visible_loss
-        predicted = self.decoder(tokens, masking, everything=weight > 0).float()
-        target = take(patches, masking.order if weight else masking.hidden).float()
+        predicted = self.decoder(tokens, masking, predict_visible=weight > 0).float()
+        target = gather_tokens(patches, masking.permutation if weight else masking.masked_indices).float()
         if self.recipe.norm_pix:
-            target = normalised(target)
+            target = normalize_patches(target)
         error = (predicted - target).square()
         if not weight:
             return {"loss_masked": error.mean()}
-        seen, hidden = error[:, : masking.visible], error[:, masking.visible :]
+        seen, hidden = error[:, : masking.num_visible], error[:, masking.num_visible :]
         return {"loss_masked": hidden.mean(), "loss_visible": weight * seen.mean()}
 
     @torch.no_grad()
-    def pictures(self, images: Tensor, seeds: Tensor) -> Pictures:
+    def reconstruct_images(self, images: Tensor, seeds: Tensor) -> Reconstructions:
         """Images, what of them is visible (the rest mid-grey), and the reconstruction with the visible put in."""
-        patches, masking = self.divide(images, seeds)
-        predicted = self.decoder(self.encode(images, patches, masking), masking).float()
-        target = take(patches, masking.hidden)
+        patches, masking = self.patchify_and_mask(images, seeds)
+        predicted = self.decoder(self.encode_visible(images, patches, masking), masking).float()
+        target = gather_tokens(patches, masking.masked_indices)
         if self.recipe.norm_pix:
             variance, mean = torch.var_mean(target, dim=-1, keepdim=True)
-            predicted = predicted * (variance + EPSILON).sqrt() + mean
-        seen = take(patches, masking.seen)
+            predicted = predicted * (variance + VARIANCE_EPSILON).sqrt() + mean
+        seen = gather_tokens(patches, masking.visible_indices)
         filled = [torch.cat([seen, rest], dim=1) for rest in (torch.zeros_like(target), predicted)]
         masked, whole = (
-            unpatchify(put_back(each, masking.order), self.geometry.patch, self.geometry.grid) for each in filled
+            unpatchify(
+                scatter_tokens(each, masking.permutation), self.patch_geometry.patch_size, self.patch_geometry.grid_size
+            )
+            for each in filled
         )
-        return Pictures(images, masked, whole)
+        return Reconstructions(images, masked, whole)
 
-    def encode(self, images: Tensor, patches: Tensor, masking: Masking) -> Tensor:
+    def encode_visible(self, images: Tensor, patches: Tensor, masking: Masking) -> Tensor:
         """The tokens that are reconstructed from, after the encoder's norm."""
-        tokens: Tensor = self.backbone.norm(self.backbone.blocks(embed(self.backbone, patches, masking)))
+        tokens: Tensor = self.backbone.norm(self.backbone.blocks(embed_patches(self.backbone, patches, masking)))
         return tokens
 
 
-def initialise(module: nn.Module) -> None:
+def init_xavier_weights(module: nn.Module) -> None:
     """Xavier-uniform weights and zero biases for linear layers and the patch projection, as in MAE."""
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Conv2d):
@@ -104,14 +109,14 @@ def initialise(module: nn.Module) -> None:
                 nn.init.zeros_(part.bias)
 
 
-def place(model: Any, fixed: bool) -> None:
+def init_tokens(model: Any, fixed_positions: bool) -> None:
     """Class token from a normal distribution of 0.02; positions fixed sines and cosines, or learned from 0.02."""
-    shape = geometry(model)
+    shape = get_patch_geometry(model)
     with torch.no_grad():
         for token in (model.cls_token, model.reg_token):
             if token is not None:
                 token.normal_(std=0.02)
-        if fixed:
-            model.pos_embed.copy_(sin_cos(model.embed_dim, shape.grid, shape.prefix))
+        if fixed_positions:
+            model.pos_embed.copy_(sincos_pos_embed(model.embed_dim, shape.grid_size, shape.num_prefix_tokens))
         else:
             model.pos_embed.normal_(std=0.02)

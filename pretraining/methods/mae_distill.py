@@ -9,11 +9,18 @@ from timm.layers import Attention, LayerNorm
 from torch import Tensor, nn
 
 from foundation.errors import UserError
-from pretraining.methods.distill import LogitsAdapter, StateAdapter, align
-from pretraining.methods.mae import Mae, initialise
+from pretraining.methods.distill import HiddenStateAdapter, LogitsAdapter, pair_layers
+from pretraining.methods.mae import Mae, init_xavier_weights
 from pretraining.methods.teacher import Teacher
 from pretraining.models.patches import Masking, patchify
-from pretraining.models.vit import Tapped, embed, geometry, qk_logits, require_plain, run_blocks
+from pretraining.models.vit import (
+    ViTBlockOutputs,
+    compute_qk_logits,
+    embed_patches,
+    get_patch_geometry,
+    require_plain_vit,
+    run_blocks,
+)
 from pretraining.recipe import DecoupledRecipe, Distillation, DistillRecipe
 
 
@@ -25,70 +32,84 @@ class MaeDistill(Mae):
     and keys.
 
     Args:
-        backbone, feed, recipe, name, fresh: see ``Mae``.
+        backbone, preprocessor, recipe, backbone_name, random_init: see ``Mae``.
         teacher: a plain ViT of the same patches.
     """
 
     recipe: DistillRecipe
 
     def __init__(
-        self, backbone: nn.Module, feed: nn.Module, recipe: DistillRecipe, name: str, fresh: bool, teacher: Teacher
+        self,
+        backbone: nn.Module,
+        preprocessor: nn.Module,
+        recipe: DistillRecipe,
+        backbone_name: str,
+        random_init: bool,
+        teacher: Teacher,
     ) -> None:
-        super().__init__(backbone, feed, recipe, name, fresh)
+        super().__init__(backbone, preprocessor, recipe, backbone_name, random_init)
         self.teacher = (teacher,)  # hidden from the module tree: no state, no gradients
-        other: Any = require_plain(teacher.model, f"the teacher {teacher.name}")
-        require_same_patches(self.backbone, other, name, teacher.name)
-        self._match(recipe.distill, other)
+        other: Any = require_plain_vit(teacher.model, f"the teacher {teacher.name}")
+        require_same_tokens(self.backbone, other, backbone_name, teacher.name)
+        self._build_adapters(recipe.distill, other)
 
-    def _match(self, setting: Distillation, other: Any) -> None:
+    def _build_adapters(self, distillation: Distillation, teacher_model: Any) -> None:
         """Adapters for the pairs of layers."""
-        depth, target = len(self.backbone.blocks), len(other.blocks)
-        self.logit_pairs = self.state_pairs = []
-        if setting.attention:
-            layers, targets = setting.attention_layers, setting.attention_targets
-            self.logit_pairs = align(layers, targets, depth, target, 1)
-        if setting.hidden:
-            layers, targets = setting.hidden_layers, setting.hidden_targets
-            self.state_pairs = align(layers, targets, depth, target, 0)
-        own, theirs = (model.blocks[0].attn.num_heads for model in (self.backbone, other))
+        depth, target = len(self.backbone.blocks), len(teacher_model.blocks)
+        self.logit_pairs = self.hidden_state_pairs = []
+        if distillation.attention:
+            layers, targets = distillation.attention_layers, distillation.attention_targets
+            self.logit_pairs = pair_layers(layers, targets, depth, target, 1)
+        if distillation.hidden:
+            layers, targets = distillation.hidden_layers, distillation.hidden_targets
+            self.hidden_state_pairs = pair_layers(layers, targets, depth, target, 0)
+        own, theirs = (model.blocks[0].attn.num_heads for model in (self.backbone, teacher_model))
         self.attn_adapter = nn.ModuleList(LogitsAdapter(own, theirs) for _ in self.logit_pairs)
-        widths = int(self.backbone.embed_dim), int(other.embed_dim)
-        self.hidden_adapter = nn.ModuleList(StateAdapter(*widths) for _ in self.state_pairs)
+        widths = int(self.backbone.embed_dim), int(teacher_model.embed_dim)
+        self.hidden_adapter = nn.ModuleList(HiddenStateAdapter(*widths) for _ in self.hidden_state_pairs)
 
-    def losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+    def compute_losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         """``loss_masked``, and the weighted ``loss_attention`` and ``loss_hidden``."""
-        patches, masking = self.divide(images, seeds)
-        goal = self.target(images, masking)
+        patches, masking = self.patchify_and_mask(images, seeds)
+        goal = self.run_teacher(images, masking)
         tapped = run_blocks(
             self.backbone,
-            embed(self.backbone, patches, masking),
+            embed_patches(self.backbone, patches, masking),
             {layer for layer, _ in self.logit_pairs},
-            {state for state, _ in self.state_pairs},
+            {state for state, _ in self.hidden_state_pairs},
         )
-        found = self.reconstruction(self.backbone.norm(tapped.tokens), patches, masking)
-        return found | self.match(tapped, goal)
+        found = self.compute_reconstruction_losses(self.backbone.norm(tapped.tokens), patches, masking)
+        return found | self.compute_distillation_losses(tapped, goal)
 
-    def match(self, tapped: Tapped, goal: Tapped) -> dict[str, Tensor]:
+    def compute_distillation_losses(
+        self, student_outputs: ViTBlockOutputs, teacher_outputs: ViTBlockOutputs
+    ) -> dict[str, Tensor]:
         """The losses of the distillation; of several pairs the mean."""
         setting, found = self.recipe.distill, {}
         if self.logit_pairs:
             pairs = zip(self.attn_adapter, self.logit_pairs, strict=True)
-            terms = [adapter(tapped.logits[own], goal.logits[other]) for adapter, (own, other) in pairs]
+            terms = [
+                adapter(student_outputs.attention_logits[own], teacher_outputs.attention_logits[other])
+                for adapter, (own, other) in pairs
+            ]
             found["loss_attention"] = setting.attention * torch.stack(terms).mean()
-        if self.state_pairs:
-            pairs = zip(self.hidden_adapter, self.state_pairs, strict=True)
-            terms = [adapter(tapped.hidden[own], goal.hidden[other]) for adapter, (own, other) in pairs]
+        if self.hidden_state_pairs:
+            pairs = zip(self.hidden_adapter, self.hidden_state_pairs, strict=True)
+            terms = [
+                adapter(student_outputs.hidden_states[own], teacher_outputs.hidden_states[other])
+                for adapter, (own, other) in pairs
+            ]
             found["loss_hidden"] = setting.hidden * torch.stack(terms).mean()
         return found
 
     @torch.no_grad()
-    def target(self, images: Tensor, masking: Masking) -> Tapped:
+    def run_teacher(self, images: Tensor, masking: Masking) -> ViTBlockOutputs:
         """What the teacher gives on the same visible patches."""
         (teacher,) = self.teacher
-        model: Any = teacher.to(images.device)
-        patches = patchify(teacher.input(images), self.geometry.patch)
-        logits, states = ({other for _, other in pairs} for pairs in (self.logit_pairs, self.state_pairs))
-        return run_blocks(model, embed(model, patches, masking), logits, states, whole=False)
+        model: Any = teacher.move_model_to(images.device)
+        patches = patchify(teacher.renormalize_images(images), self.patch_geometry.patch_size)
+        logits, states = ({other for _, other in pairs} for pairs in (self.logit_pairs, self.hidden_state_pairs))
+        return run_blocks(model, embed_patches(model, patches, masking), logits, states, run_all_blocks=False)
 
 
 class MaeDistillDecoupled(MaeDistill):
@@ -100,71 +121,72 @@ class MaeDistillDecoupled(MaeDistill):
 
     recipe: DecoupledRecipe
 
-    def _match(self, setting: Distillation, other: Any) -> None:
-        if setting.hidden or setting.attention_layers:
+    def _build_adapters(self, distillation: Distillation, teacher_model: Any) -> None:
+        if distillation.hidden or distillation.attention_layers:
             raise UserError(
                 "the decoupled method matches its extra block's attention logits only; leave distill.hidden at 0 and "
                 "distill.attention_layers empty, or run mae_distill"
             )
-        depth, target = len(self.backbone.blocks), len(other.blocks)
+        depth, target = len(self.backbone.blocks), len(teacher_model.blocks)
         self.decode_layer = self.recipe.decode_layer or (2 * depth + 1) // 3
         if not 1 <= self.decode_layer <= depth:
             raise UserError(f"decode_layer {self.decode_layer} is not there; the backbone has 1 to {depth} blocks")
-        self.logit_pairs, self.state_pairs = [(depth + 1, target)], []
-        own, theirs = (model.blocks[0].attn.num_heads for model in (self.backbone, other))
-        self.extra_block = ExtraBlock(int(self.backbone.embed_dim), own)
-        initialise(self.extra_block)
+        self.logit_pairs, self.hidden_state_pairs = [(depth + 1, target)], []
+        own, theirs = (model.blocks[0].attn.num_heads for model in (self.backbone, teacher_model))
+        self.extra_block = AttentionLogitsBlock(int(self.backbone.embed_dim), own)
+        init_xavier_weights(self.extra_block)
         self.attn_adapter = nn.ModuleList([LogitsAdapter(own, theirs)])
         self.hidden_adapter = nn.ModuleList()
 
-    def losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+    def compute_losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         """``loss_masked`` from the middle block, ``loss_attention`` from the extra one."""
-        patches, masking = self.divide(images, seeds)
-        goal = self.target(images, masking)
-        middle = self._middle(patches, masking)
-        found = self.reconstruction(self.backbone.norm(middle), patches, masking)
+        patches, masking = self.patchify_and_mask(images, seeds)
+        goal = self.run_teacher(images, masking)
+        middle = self._run_lower_blocks(patches, masking)
+        found = self.compute_reconstruction_losses(self.backbone.norm(middle), patches, masking)
         top = self.backbone.blocks[self.decode_layer :](middle)
-        tapped = Tapped(top, {self.logit_pairs[0][0]: self.extra_block(top)}, {})
-        return found | self.match(tapped, goal)
+        tapped = ViTBlockOutputs(top, {self.logit_pairs[0][0]: self.extra_block(top)}, {})
+        return found | self.compute_distillation_losses(tapped, goal)
 
-    def encode(self, images: Tensor, patches: Tensor, masking: Masking) -> Tensor:
+    def encode_visible(self, images: Tensor, patches: Tensor, masking: Masking) -> Tensor:
         """The middle block's output, normed."""
-        tokens: Tensor = self.backbone.norm(self._middle(patches, masking))
+        tokens: Tensor = self.backbone.norm(self._run_lower_blocks(patches, masking))
         return tokens
 
-    def _middle(self, patches: Tensor, masking: Masking) -> Tensor:
-        tokens: Tensor = self.backbone.blocks[: self.decode_layer](embed(self.backbone, patches, masking))
+    def _run_lower_blocks(self, patches: Tensor, masking: Masking) -> Tensor:
+        tokens: Tensor = self.backbone.blocks[: self.decode_layer](embed_patches(self.backbone, patches, masking))
         return tokens
 
 
-class ExtraBlock(nn.Module):
+class AttentionLogitsBlock(nn.Module):
     """What is left of a block that only gives attention logits: ``norm1`` and ``qkv`` (of which v is not used)."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, embed_dim: int, num_heads: int) -> None:
         super().__init__()
-        self.norm1 = LayerNorm(width)
-        self.attn = Attention(width, heads, qkv_bias=True)
+        self.norm1 = LayerNorm(embed_dim)
+        self.attn = Attention(embed_dim, num_heads, qkv_bias=True)
         del self.attn.proj, self.attn.proj_drop, self.attn.attn_drop
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Attention logits (N, heads, T, T) of tokens (N, T, C)."""
-        return qk_logits(self.norm1(tokens), self.attn)
+        return compute_qk_logits(self.norm1(tokens), self.attn)
 
 
-def require_same_patches(student: Any, teacher: Any, name: str, teacher_name: str) -> None:
+def require_same_tokens(student: Any, teacher: Any, student_name: str, teacher_name: str) -> None:
     """Refuse a teacher that does not see the same tokens.
 
     Raises:
         UserError: another patch size, or other prefix tokens.
     """
-    own, other = geometry(student), geometry(teacher)
-    if own.patch != other.patch or own.grid != other.grid:
+    own, other = get_patch_geometry(student), get_patch_geometry(teacher)
+    if own.patch_size != other.patch_size or own.grid_size != other.grid_size:
         raise UserError(
-            f"the teacher {teacher_name} has patches of {other.patch[0]} x {other.patch[1]} px and the student {name} "
-            f"of {own.patch[0]} x {own.patch[1]}: their attention cannot be compared; take one of the same patches"
+            f"the teacher {teacher_name} has patches of {other.patch_size[0]} x {other.patch_size[1]} px and the "
+            f"student {student_name} of {own.patch_size[0]} x {own.patch_size[1]}: their attention cannot be compared; "
+            "take one of the same patches"
         )
-    if own.prefix != other.prefix:
+    if own.num_prefix_tokens != other.num_prefix_tokens:
         raise UserError(
-            f"the teacher {teacher_name} has {other.prefix} tokens before the patches and the student {name} "
-            f"{own.prefix}: their attention cannot be compared"
+            f"the teacher {teacher_name} has {other.num_prefix_tokens} tokens before the patches and the student "
+            f"{student_name} {own.num_prefix_tokens}: their attention cannot be compared"
         )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from foundation.errors import BenchError
 
 
-class Pictures(NamedTuple):
+class Reconstructions(NamedTuple):
     """What a method makes of some images, each (N, 3, height, width), normalised as the input is."""
 
     original: Tensor
@@ -20,38 +20,39 @@ class Pictures(NamedTuple):
     reconstructed: Tensor
 
 
-class Method(BaseModel):
+class PretrainMethod(BaseModel):
     """A model that learns without labels.
 
-    Subclasses give ``losses``; what they add beside ``backbone`` (decoder, projector, adapters) is not exported.
+    Subclasses give ``compute_losses``; what they add beside ``backbone`` (decoder, projector, adapters) is not
+    exported.
 
     Args:
         backbone: the timm model that is pre-trained; the engine's optimiser knows it by this name.
-        feed: makes network input of a loader's batch, on the device.
+        preprocessor: makes network input of a loader's batch, on the device.
     """
 
     backbone: Any
-    average: nn.Module | None
+    ema_model: nn.Module | None
 
-    def __init__(self, backbone: nn.Module, feed: nn.Module) -> None:
-        super().__init__(data_preprocessor=feed)
+    def __init__(self, backbone: nn.Module, preprocessor: nn.Module) -> None:
+        super().__init__(data_preprocessor=preprocessor)
         self.backbone = backbone
-        self.register_module("average", None)
-        self.decay = 0.0
+        self.register_module("ema_model", None)
+        self.ema_decay = 0.0
 
     @property
-    def encoder(self) -> nn.Module:
+    def exported_encoder(self) -> nn.Module:
         """The timm model whose state is exported: the running average, where one is kept."""
-        model = self.average if self.average is not None else self.backbone
+        model = self.ema_model if self.ema_model is not None else self.backbone
         assert isinstance(model, nn.Module)
         return model
 
-    def keep_average(self, decay: float) -> None:
+    def enable_ema(self, decay: float) -> None:
         """Keep a running average of the backbone from now on; it is part of the state, so it survives a resume."""
-        self.decay = decay
-        self.average = copy.deepcopy(self.backbone).requires_grad_(False)
+        self.ema_decay = decay
+        self.ema_model = copy.deepcopy(self.backbone).requires_grad_(False)
 
-    def losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+    def compute_losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         """The losses of a batch by name; those with "loss" in it are added up.
 
         Args:
@@ -61,28 +62,28 @@ class Method(BaseModel):
         raise NotImplementedError
 
     def forward(self, mode: str = "loss", **inputs: Any) -> dict[str, Tensor]:
-        """The losses of what the feed gives; ``mode`` is ``loss``."""
+        """The losses of what the preprocessor gives; ``mode`` is ``loss``."""
         if mode != "loss":
             raise BenchError(f"{type(self).__name__} is trained, it has no mode {mode!r}")
-        return self.losses(**inputs)
+        return self.compute_losses(**inputs)
 
     def before_step(self, progress: float) -> None:
         """Called before each optimiser step; ``progress`` is the share of the training that is done."""
 
     def after_step(self) -> None:
         """Called after each optimiser step."""
-        if self.average is not None:
-            move_towards(self.average, self.backbone, self.decay)
+        if self.ema_model is not None:
+            update_ema(self.ema_model, self.backbone, self.ema_decay)
 
-    def pictures(self, images: Tensor, seeds: Tensor) -> Pictures | None:
+    def reconstruct_images(self, images: Tensor, seeds: Tensor) -> Reconstructions | None:
         """Reconstructions to look at; ``None`` for methods without any."""
         return None
 
 
 @torch.no_grad()
-def move_towards(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """average = decay * average + (1 - decay) * model, for parameters; buffers are copied."""
-    pairs = [(old, new) for old, new in zip(average.parameters(), model.parameters(), strict=True)]
+def update_ema(ema_model: nn.Module, model: nn.Module, decay: float) -> None:
+    """ema_model = decay * ema_model + (1 - decay) * model, for parameters; buffers are copied."""
+    pairs = [(old, new) for old, new in zip(ema_model.parameters(), model.parameters(), strict=True)]
     torch._foreach_lerp_([old for old, _ in pairs], [new.detach() for _, new in pairs], 1 - decay)
-    for old, new in zip(average.buffers(), model.buffers(), strict=True):
+    for old, new in zip(ema_model.buffers(), model.buffers(), strict=True):
         old.copy_(new)

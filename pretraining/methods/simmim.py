@@ -12,75 +12,80 @@ from timm.models.swin_transformer import SwinTransformer, SwinTransformerBlock, 
 from torch import Tensor, nn
 
 from foundation.errors import UserError
-from pretraining.data.counter_rng import MASK, order
+from pretraining.data.counter_rng import MASK_STREAM, sample_permutation
 from pretraining.methods.distill import LogitsAdapter
-from pretraining.methods.method import Method, Pictures
+from pretraining.methods.method import PretrainMethod, Reconstructions
 from pretraining.methods.teacher import Teacher
 from pretraining.recipe import SimmimDistillRecipe, SimmimRecipe
 
-SMALL = 1e-5
+LOSS_EPSILON = 1e-5
 DECODER_STRIDE = 16
 DECODER_HEADS = 3
 
 
-def unit_masks(seeds: Tensor, units: tuple[int, int], ratio: float) -> Tensor:
-    """Which units of each image are masked, (N, rows, columns) bool: ``ceil(units * ratio)`` of them.
+def sample_unit_masks(seeds: Tensor, grid_size: tuple[int, int], mask_ratio: float) -> Tensor:
+    """Which units of each image are masked, (N, rows, columns) bool: ``ceil(units * mask_ratio)`` of them.
 
     Raises:
         UserError: none would be left.
     """
-    count = units[0] * units[1]
-    masked = math.ceil(count * ratio)
+    count = grid_size[0] * grid_size[1]
+    masked = math.ceil(count * mask_ratio)
     if masked >= count:
-        raise UserError(f"mask_ratio {ratio:g} masks all {count} units; at least one must stay")
-    chosen = order(seeds, count, MASK)[:, :masked]
+        raise UserError(f"mask_ratio {mask_ratio:g} masks all {count} units; at least one must stay")
+    chosen = sample_permutation(seeds, count, MASK_STREAM)[:, :masked]
     flags = torch.zeros(len(seeds), count, dtype=torch.bool, device=seeds.device).scatter_(1, chosen, True)
-    return flags.view(-1, *units)
+    return flags.view(-1, *grid_size)
 
 
-class Simmim(Method):
+class Simmim(PretrainMethod):
     """Masked units are replaced by a mask token; all pixels are predicted by one layer, masked ones compared.
 
     Args:
         backbone: timm's Swin.
-        feed: see ``Method``.
+        preprocessor: see ``PretrainMethod``.
         recipe: mask ratio, side of a unit.
-        name: of the backbone, for messages.
+        backbone_name: of the backbone, for messages.
     """
 
-    def __init__(self, backbone: Any, feed: nn.Module, recipe: SimmimRecipe, name: str) -> None:
+    def __init__(self, backbone: Any, preprocessor: nn.Module, recipe: SimmimRecipe, backbone_name: str) -> None:
         if not isinstance(backbone, SwinTransformer):
-            raise UserError(f"{name} is a {type(backbone).__name__}; simmim is for Swin: run mae on this one")
-        super().__init__(backbone, feed)
+            raise UserError(f"{backbone_name} is a {type(backbone).__name__}; simmim is for Swin: run mae on this one")
+        super().__init__(backbone, preprocessor)
         self.recipe = recipe
         patch = backbone.patch_embed.patch_size
         sides = [cells * step for cells, step in zip(backbone.patch_embed.grid_size, patch, strict=True)]
-        if any(side % recipe.unit for side in sides) or any(recipe.unit % step for step in patch):
+        if any(side % recipe.mask_patch_size for side in sides) or any(recipe.mask_patch_size % step for step in patch):
             raise UserError(
-                f"units of {recipe.unit} px fit neither {sides[0]} x {sides[1]} px nor the patches; set unit"
+                f"units of {recipe.mask_patch_size} px fit neither {sides[0]} x {sides[1]} px nor the patches; "
+                "set mask_patch_size"
             )
-        self.units = (sides[0] // recipe.unit, sides[1] // recipe.unit)
-        unit_masks(torch.zeros(1, dtype=torch.int64), self.units, recipe.mask_ratio)
+        self.unit_grid = (sides[0] // recipe.mask_patch_size, sides[1] // recipe.mask_patch_size)
+        sample_unit_masks(torch.zeros(1, dtype=torch.int64), self.unit_grid, recipe.mask_ratio)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, 1, backbone.patch_embed.proj.out_channels))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
-        self._build(backbone)
+        self._build_decoder(backbone)
 
-    def _build(self, backbone: Any) -> None:
+    def _build_decoder(self, backbone: Any) -> None:
         stride = int(backbone.feature_info[-1]["reduction"])
         self.decoder = nn.Sequential(nn.Conv2d(backbone.num_features, 3 * stride**2, 1), nn.PixelShuffle(stride))
 
-    def losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+    def compute_losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         """``loss_masked``: the mean absolute error over masked pixels."""
-        masks = unit_masks(seeds, self.units, self.recipe.mask_ratio)
-        return {"loss_masked": masked_l1(self.predict(images, masks), images, pixels(masks, self.recipe.unit))}
+        masks = sample_unit_masks(seeds, self.unit_grid, self.recipe.mask_ratio)
+        return {
+            "loss_masked": masked_l1_loss(
+                self.predict_pixels(images, masks), images, expand_unit_masks(masks, self.recipe.mask_patch_size)
+            )
+        }
 
-    def predict(self, images: Tensor, masks: Tensor) -> Tensor:
+    def predict_pixels(self, images: Tensor, masks: Tensor) -> Tensor:
         """All pixels, normalised, (N, 3, S, S)."""
-        tokens = self.backbone.norm(self.backbone.layers(self.embed(images, masks)))
+        tokens = self.backbone.norm(self.backbone.layers(self.embed_masked_patches(images, masks)))
         found: Tensor = self.decoder(tokens.permute(0, 3, 1, 2))
         return found
 
-    def embed(self, images: Tensor, masks: Tensor) -> Tensor:
+    def embed_masked_patches(self, images: Tensor, masks: Tensor) -> Tensor:
         """Patch tokens (N, rows, columns, C), the masked ones replaced."""
         tokens = self.backbone.patch_embed(images)
         cells = masks.repeat_interleave(tokens.shape[1] // masks.shape[1], 1)
@@ -88,12 +93,12 @@ class Simmim(Method):
         return torch.where(cells[..., None], self.mask_token.to(tokens.dtype), tokens)
 
     @torch.no_grad()
-    def pictures(self, images: Tensor, seeds: Tensor) -> Pictures:
+    def reconstruct_images(self, images: Tensor, seeds: Tensor) -> Reconstructions:
         """Images, what of them is visible (the rest mid-grey), and the prediction with the visible put in."""
-        masks = unit_masks(seeds, self.units, self.recipe.mask_ratio)
-        hidden = pixels(masks, self.recipe.unit)
-        predicted = self.predict(images, masks).float()
-        return Pictures(images, images.masked_fill(hidden, 0.0), torch.where(hidden, predicted, images))
+        masks = sample_unit_masks(seeds, self.unit_grid, self.recipe.mask_ratio)
+        hidden = expand_unit_masks(masks, self.recipe.mask_patch_size)
+        predicted = self.predict_pixels(images, masks).float()
+        return Reconstructions(images, images.masked_fill(hidden, 0.0), torch.where(hidden, predicted, images))
 
 
 class SimmimDistill(Simmim):
@@ -107,9 +112,9 @@ class SimmimDistill(Simmim):
     recipe: SimmimDistillRecipe
 
     def __init__(
-        self, backbone: Any, feed: nn.Module, recipe: SimmimDistillRecipe, name: str, teacher: Teacher
+        self, backbone: Any, preprocessor: nn.Module, recipe: SimmimDistillRecipe, backbone_name: str, teacher: Teacher
     ) -> None:
-        super().__init__(backbone, feed, recipe, name)
+        super().__init__(backbone, preprocessor, recipe, backbone_name)
         self.teacher = (teacher,)  # hidden from the module tree: no state, no gradients
         other: Any = teacher.model
         if not isinstance(other, SwinTransformer):
@@ -117,7 +122,7 @@ class SimmimDistill(Simmim):
         last, goal = backbone.layers[-1].blocks[-1], other.layers[-1].blocks[-1]
         alone = [(block.window_size, block.input_resolution) for block in (last, goal)]
         if alone[0] != alone[1] or any((*last.shift_size, *goal.shift_size)):
-            raise UserError(f"the teacher {teacher.name} has other windows in its last stage than {name}")
+            raise UserError(f"the teacher {teacher.name} has other windows in its last stage than {backbone_name}")
         self.extra_block = SwinTransformerBlock(
             last.dim, last.input_resolution, last.attn.num_heads, window_size=last.window_size[0], norm_layer=LayerNorm
         )
@@ -125,7 +130,7 @@ class SimmimDistill(Simmim):
         self.attn_adapter = LogitsAdapter(last.attn.num_heads, goal.attn.num_heads)
         backbone.norm.requires_grad_(False)
 
-    def _build(self, backbone: Any) -> None:
+    def _build_decoder(self, backbone: Any) -> None:
         third = backbone.layers[2]
         if backbone.feature_info[2]["reduction"] != DECODER_STRIDE:
             raise UserError(f"the decoder reads features of stride {DECODER_STRIDE}; this Swin has none after stage 2")
@@ -137,26 +142,26 @@ class SimmimDistill(Simmim):
         )
         self.decoder = nn.Sequential(nn.Conv2d(width, 3 * DECODER_STRIDE**2, 1), nn.PixelShuffle(DECODER_STRIDE))
 
-    def losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+    def compute_losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         """``loss_masked`` from the middle, ``loss_attention`` from the extra block."""
-        masks = unit_masks(seeds, self.units, self.recipe.mask_ratio)
-        merged = self._merged(images, masks)
-        loss = masked_l1(self._decode(merged), images, pixels(masks, self.recipe.unit))
+        masks = sample_unit_masks(seeds, self.unit_grid, self.recipe.mask_ratio)
+        merged = self._encode_two_stages(images, masks)
+        loss = masked_l1_loss(self._decode(merged), images, expand_unit_masks(masks, self.recipe.mask_patch_size))
         third, fourth = self.backbone.layers[2], self.backbone.layers[3]
         top = fourth(third.blocks(merged))
         (teacher,) = self.teacher
-        model: Any = teacher.to(images.device)
+        model: Any = teacher.move_model_to(images.device)
         with torch.no_grad():
-            goal = teacher_logits(model, teacher.input(images))
-        own = window_logits(self.extra_block, top)
+            goal = compute_teacher_logits(model, teacher.renormalize_images(images))
+        own = compute_window_logits(self.extra_block, top)
         return {"loss_masked": loss, "loss_attention": self.recipe.attention * self.attn_adapter(own, goal)}
 
-    def predict(self, images: Tensor, masks: Tensor) -> Tensor:
+    def predict_pixels(self, images: Tensor, masks: Tensor) -> Tensor:
         """All pixels, normalised, (N, 3, S, S)."""
-        return self._decode(self._merged(images, masks))
+        return self._decode(self._encode_two_stages(images, masks))
 
-    def _merged(self, images: Tensor, masks: Tensor) -> Tensor:
-        tokens: Tensor = self.backbone.layers[:2](self.embed(images, masks))
+    def _encode_two_stages(self, images: Tensor, masks: Tensor) -> Tensor:
+        tokens: Tensor = self.backbone.layers[:2](self.embed_masked_patches(images, masks))
         merged: Tensor = self.backbone.layers[2].downsample(tokens)
         return merged
 
@@ -166,18 +171,18 @@ class SimmimDistill(Simmim):
         return found
 
 
-def masked_l1(predicted: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
+def masked_l1_loss(predicted: Tensor, images: Tensor, pixel_masks: Tensor) -> Tensor:
     """Mean absolute error over hidden pixels (N, 1, S, S), as SimMIM counts it (with its 1e-5)."""
-    error = (predicted.float() - images).abs() * hidden
-    return error.sum() / (hidden.sum() + SMALL) / images.shape[1]
+    error = (predicted.float() - images).abs() * pixel_masks
+    return error.sum() / (pixel_masks.sum() + LOSS_EPSILON) / images.shape[1]
 
 
-def pixels(masks: Tensor, unit: int) -> Tensor:
+def expand_unit_masks(masks: Tensor, unit_size: int) -> Tensor:
     """Masks of units as masks of pixels, (N, 1, S, S)."""
-    return masks.repeat_interleave(unit, 1).repeat_interleave(unit, 2)[:, None]
+    return masks.repeat_interleave(unit_size, 1).repeat_interleave(unit_size, 2)[:, None]
 
 
-def window_logits(block: Any, tokens: Tensor) -> Tensor:
+def compute_window_logits(block: Any, tokens: Tensor) -> Tensor:
     """Attention logits of a block without shift, its position bias added, (N * windows, heads, T, T).
 
     Args:
@@ -193,8 +198,8 @@ def window_logits(block: Any, tokens: Tensor) -> Tensor:
     return product
 
 
-def teacher_logits(model: Any, images: Tensor) -> Tensor:
+def compute_teacher_logits(model: Any, images: Tensor) -> Tensor:
     """Logits of a Swin's last block on whole images; nothing is computed beyond."""
     last = model.layers[-1]
     tokens = last.downsample(model.layers[:-1](model.patch_embed(images)))
-    return window_logits(last.blocks[-1], last.blocks[:-1](tokens))
+    return compute_window_logits(last.blocks[-1], last.blocks[:-1](tokens))

@@ -11,25 +11,25 @@ from torch import Tensor, nn
 from backbones.card import BackboneCard
 from backbones.create import create_backbone
 from backbones.registry import get_card
-from backbones.weights import Start, locate_weights
+from backbones.weights import InitialWeights, locate_weights
 from foundation.errors import UserError
 from foundation.files import sha256_file
-from pretraining.models.stacked_linear import pack
+from pretraining.models.stacked_linear import pack_linear_layers
 
 
-class TeacherFile(NamedTuple):
+class TeacherWeights(NamedTuple):
     """A teacher as named: its card, where its weights are, and their SHA-256."""
 
     card: BackboneCard
-    start: Start
+    start: InitialWeights
     sha256: str
 
-    def identity(self) -> dict[str, Any]:
+    def identity_dict(self) -> dict[str, Any]:
         """What of it can change a number."""
-        return {"card": self.card.identity(), "sha256": self.sha256}
+        return {"card": self.card.identity_dict(), "sha256": self.sha256}
 
 
-def locate_teacher(name: str, checkpoint: str | None) -> TeacherFile:
+def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
     """The teacher's weight file.
 
     Args:
@@ -46,15 +46,15 @@ def locate_teacher(name: str, checkpoint: str | None) -> TeacherFile:
             f"the teacher {name} has no weights, and a random teacher teaches nothing; name a file or a pre-training "
             "run with --teacher-checkpoint, or another teacher"
         )
-    return TeacherFile(card, start, sha256_file(start.file))
+    return TeacherWeights(card, start, sha256_file(start.file))
 
 
 class Teacher:
     """A frozen encoder that is in no checkpoint of the student and gets no gradient.
 
     Args:
-        file: the teacher.
-        size: side of the student's input, pixels.
+        weights: the teacher.
+        img_size: side of the student's input, pixels.
         mean, std: of the student's input; images are brought to the teacher's own.
         arguments: passed to timm's ``create_model``.
 
@@ -64,44 +64,44 @@ class Teacher:
 
     def __init__(
         self,
-        file: TeacherFile,
-        size: int,
+        weights: TeacherWeights,
+        img_size: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],
         arguments: Mapping[str, Any],
     ) -> None:
-        card = file.card
+        card = weights.card
         self.name = card.name
-        if tuple(card.input_size[1:]) != (size, size):
+        if tuple(card.input_size[1:]) != (img_size, img_size):
             height, width = card.input_size[1:]
             raise UserError(
                 f"the teacher {card.name} is made for {height} x {width} px and the student's input is "
-                f"{size} x {size}; set img_size={height}, or take a teacher for {size} px"
+                f"{img_size} x {img_size}; set img_size={height}, or take a teacher for {img_size} px"
             )
-        made = create_backbone(card, checkpoint=str(file.start.file), img_size=size, num_classes=0, **arguments)
-        if made.report is not None and made.report.resized:
+        made = create_backbone(card, checkpoint=str(weights.start.file), img_size=img_size, num_classes=0, **arguments)
+        if made.load_report is not None and made.load_report.resized:
             raise UserError(
                 f"the weights of the teacher {card.name} were made at another input or patch size "
-                f"({made.report.resized[0]}); a teacher is used as it is: take one for {size} px"
+                f"({made.load_report.resized[0]}); a teacher is used as it is: take one for {img_size} px"
             )
         self.model: nn.Module = made.model.eval().requires_grad_(False)
         ratio = [own / other for own, other in zip(std, card.std, strict=True)]
         offset = [(own - other) / each for own, other, each in zip(mean, card.mean, card.std, strict=True)]
-        self._ratio, self._offset = (torch.tensor(value).reshape(3, 1, 1) for value in (ratio, offset))
+        self._std_ratio, self._mean_offset = (torch.tensor(value).reshape(3, 1, 1) for value in (ratio, offset))
         self._packed = False
-        self._same = tuple(mean) == tuple(card.mean) and tuple(std) == tuple(card.std)
+        self._same_normalization = tuple(mean) == tuple(card.mean) and tuple(std) == tuple(card.std)
 
-    def to(self, device: torch.device) -> nn.Module:
+    def move_model_to(self, device: torch.device) -> nn.Module:
         """The model on a device; moved once, and packed for a CPU."""
         if next(self.model.parameters()).device != device:
             self.model.to(device)
-            self._ratio, self._offset = self._ratio.to(device), self._offset.to(device)
+            self._std_ratio, self._mean_offset = self._std_ratio.to(device), self._mean_offset.to(device)
         if device.type == "cpu" and not self._packed:
-            pack(self.model)
+            pack_linear_layers(self.model)
             self._packed = True
         return self.model
 
-    def input(self, images: Tensor) -> Tensor:
+    def renormalize_images(self, images: Tensor) -> Tensor:
         """The student's normalised images, normalised as the teacher's are."""
-        self.to(images.device)
-        return images if self._same else images * self._ratio + self._offset
+        self.move_model_to(images.device)
+        return images if self._same_normalization else images * self._std_ratio + self._mean_offset

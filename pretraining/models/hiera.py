@@ -10,21 +10,21 @@ from timm.models.hiera import Hiera
 from torch import Tensor, nn
 
 from foundation.errors import UserError
-from pretraining.methods.distill import LogitsAdapter, align
+from pretraining.methods.distill import LogitsAdapter, pair_layers
 from pretraining.methods.mae import Mae
-from pretraining.methods.method import Method
+from pretraining.methods.method import PretrainMethod
 from pretraining.methods.teacher import Teacher
-from pretraining.models.decoder import Decoder
-from pretraining.models.patches import Masking, mask, patchify, visible_count
-from pretraining.models.vit import Geometry
+from pretraining.models.decoder import MaeDecoder
+from pretraining.models.patches import Masking, count_visible_patches, patchify, sample_masking
+from pretraining.models.vit import PatchGeometry
 from pretraining.recipe import DistillRecipe, MaskedRecipe
 
 
-class Encoded(NamedTuple):
+class HieraBlockOutputs(NamedTuple):
     """Outputs of some blocks in units, (N, visible, side, side, C), and attention logits by block (from 1)."""
 
-    stages: dict[int, Tensor]
-    logits: dict[int, Tensor]
+    features: dict[int, Tensor]
+    attention_logits: dict[int, Tensor]
 
 
 class HieraMae(Mae):
@@ -33,65 +33,67 @@ class HieraMae(Mae):
 
     Args:
         backbone: timm's Hiera, made with ``q_pool=2``.
-        feed, recipe, name: see ``Mae``.
+        preprocessor, recipe, backbone_name: see ``Mae``.
     """
 
-    def __init__(self, backbone: Any, feed: nn.Module, recipe: MaskedRecipe, name: str) -> None:
-        Method.__init__(self, backbone, feed)
+    def __init__(self, backbone: Any, preprocessor: nn.Module, recipe: MaskedRecipe, backbone_name: str) -> None:
+        PretrainMethod.__init__(self, backbone, preprocessor)
         if recipe.positions != "learned":
-            raise UserError(f"{name} learns its positions, in pre-training too; set positions=learned")
+            raise UserError(f"{backbone_name} learns its positions, in pre-training too; set positions=learned")
         self.recipe = recipe
         pooled = int(backbone.q_stride[0]) ** int(backbone.q_pool)
         side = backbone.mask_unit_size[0] // pooled
         units = tuple(backbone.mask_spatial_shape)
         pixels = backbone.patch_stride[0] * pooled
-        self.units = units[0] * units[1]
-        self.geometry = Geometry((pixels, pixels), (units[0] * side, units[1] * side), 0)
-        self.visible = visible_count(self.units, recipe.mask_ratio)
-        places = torch.arange(self.geometry.patches).reshape(units[0], side, units[1], side)
+        self.num_units = units[0] * units[1]
+        self.patch_geometry = PatchGeometry((pixels, pixels), (units[0] * side, units[1] * side), 0)
+        self.num_visible = count_visible_patches(self.num_units, recipe.mask_ratio)
+        places = torch.arange(self.patch_geometry.num_patches).reshape(units[0], side, units[1], side)
         # (units, cells): the tokens of a unit, row by row
-        self.register_buffer("cells", places.permute(0, 2, 1, 3).reshape(self.units, -1), persistent=False)
+        self.register_buffer("unit_patches", places.permute(0, 2, 1, 3).reshape(self.num_units, -1), persistent=False)
         ends = backbone.stage_ends
-        self.taken = [end + 1 for end in (*ends[: backbone.q_pool], ends[-1])]
+        self.fused_blocks = [end + 1 for end in (*ends[: backbone.q_pool], ends[-1])]
         width = backbone.blocks[-1].dim_out
         heads: list[nn.Module] = []
-        for block in self.taken[:-1]:
+        for block in self.fused_blocks[:-1]:
             kernel = backbone.mask_unit_size[0] // int(backbone.q_stride[0]) ** len(heads) // side
             heads.append(nn.Conv2d(backbone.blocks[block - 1].dim_out, width, kernel, kernel))
         self.multi_scale_fusion_heads = nn.ModuleList(heads)
-        self.decoder = Decoder(width, recipe.decoder, self.geometry, recipe.positions)
+        self.decoder = MaeDecoder(width, recipe.decoder, self.patch_geometry, recipe.positions)
         for part in (self.multi_scale_fusion_heads, self.decoder):
-            _initialise(part)
+            _init_trunc_normal(part)
         nn.init.trunc_normal_(self.decoder.mask_token, std=0.02)
 
-    def divide(self, images: Tensor, seeds: Tensor) -> tuple[Tensor, Masking]:
+    def patchify_and_mask(self, images: Tensor, seeds: Tensor) -> tuple[Tensor, Masking]:
         """Patches of the size that is predicted, and their order: units at random, cells of a unit together."""
-        units = mask(seeds, self.units, self.visible)
-        order = self.cells[units.order].flatten(1)
-        return patchify(images, self.geometry.patch), Masking(order, self.visible * self.cells.shape[1])
+        units = sample_masking(seeds, self.num_units, self.num_visible)
+        order = self.unit_patches[units.permutation].flatten(1)
+        return patchify(images, self.patch_geometry.patch_size), Masking(
+            order, self.num_visible * self.unit_patches.shape[1]
+        )
 
-    def encode(self, images: Tensor, patches: Tensor, masking: Masking) -> Tensor:
+    def encode_visible(self, images: Tensor, patches: Tensor, masking: Masking) -> Tensor:
         """The fused tokens of the visible units, normed, (N, visible cells, C)."""
-        return self.fused(run_units(self.backbone, images, self._seen(masking), self.taken))
+        return self.fuse_scales(run_mask_units(self.backbone, images, self._visible_units(masking), self.fused_blocks))
 
-    def fused(self, encoded: Encoded) -> Tensor:
+    def fuse_scales(self, block_outputs: HieraBlockOutputs) -> Tensor:
         """All scales in one, normed."""
-        total = encoded.stages[self.taken[-1]]
-        for head, block in zip(self.multi_scale_fusion_heads, self.taken[:-1], strict=True):
-            stage = encoded.stages[block]
+        total = block_outputs.features[self.fused_blocks[-1]]
+        for head, block in zip(self.multi_scale_fusion_heads, self.fused_blocks[:-1], strict=True):
+            stage = block_outputs.features[block]
             count, units = stage.shape[:2]
             small = head(stage.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
             total = total + small.reshape(count, units, *small.shape[1:])
         tokens: Tensor = self.backbone.head.norm(total.flatten(1, 3))
         return tokens
 
-    def _seen(self, masking: Masking) -> Tensor:
+    def _visible_units(self, masking: Masking) -> Tensor:
         """Numbers of the visible units in the order of their tokens, (N, visible)."""
-        cells = self.cells.shape[1]
-        first = masking.seen[:, ::cells]
-        row, column = first // self.geometry.grid[1], first % self.geometry.grid[1]
+        cells = self.unit_patches.shape[1]
+        first = masking.visible_indices[:, ::cells]
+        row, column = first // self.patch_geometry.grid_size[1], first % self.patch_geometry.grid_size[1]
         side = int(cells**0.5)
-        units: Tensor = row // side * (self.geometry.grid[1] // side) + column // side
+        units: Tensor = row // side * (self.patch_geometry.grid_size[1] // side) + column // side
         return units
 
 
@@ -103,71 +105,84 @@ class HieraMaeDistill(HieraMae):
 
     recipe: DistillRecipe
 
-    def __init__(self, backbone: Any, feed: nn.Module, recipe: DistillRecipe, name: str, teacher: Teacher) -> None:
-        super().__init__(backbone, feed, recipe, name)
+    def __init__(
+        self, backbone: Any, preprocessor: nn.Module, recipe: DistillRecipe, backbone_name: str, teacher: Teacher
+    ) -> None:
+        super().__init__(backbone, preprocessor, recipe, backbone_name)
         self.teacher = (teacher,)  # hidden from the module tree: no state, no gradients
         other: Any = require_hiera(teacher.model, f"the teacher {teacher.name}")
         layout = ("mask_spatial_shape", "mask_unit_size", "patch_stride", "q_pool")
-        if any(tuple(_values(other, name)) != tuple(_values(backbone, name)) for name in layout):
-            raise UserError(f"the teacher {teacher.name} has other mask units or patches than {name}")
+        if any(tuple(_attribute_as_list(other, name)) != tuple(_attribute_as_list(backbone, name)) for name in layout):
+            raise UserError(f"the teacher {teacher.name} has other mask units or patches than {backbone_name}")
         setting = recipe.distill
         if setting.hidden:
             raise UserError("hidden states of Hiera are not matched here; leave distill.hidden at 0")
         depths = len(backbone.blocks), len(other.blocks)
-        self.pairs = align(setting.attention_layers, setting.attention_targets, *depths, 1)
-        heads = [(_heads(backbone, own, name), _heads(other, goal, teacher.name)) for own, goal in self.pairs]
+        self.layer_pairs = pair_layers(setting.attention_layers, setting.attention_targets, *depths, 1)
+        heads = [
+            (_count_heads(backbone, own, backbone_name), _count_heads(other, goal, teacher.name))
+            for own, goal in self.layer_pairs
+        ]
         self.attn_adapter = nn.ModuleList(LogitsAdapter(*pair) for pair in heads)
 
-    def losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+    def compute_losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         """``loss_masked``, and the weighted ``loss_attention``."""
-        patches, masking = self.divide(images, seeds)
-        seen, (teacher,) = self._seen(masking), self.teacher
-        model = teacher.to(images.device)
+        patches, masking = self.patchify_and_mask(images, seeds)
+        seen, (teacher,) = self._visible_units(masking), self.teacher
+        model = teacher.move_model_to(images.device)
         with torch.no_grad():
-            goal = run_units(model, teacher.input(images), seen, (), {other for _, other in self.pairs})
-        encoded = run_units(self.backbone, images, seen, self.taken, {own for own, _ in self.pairs})
-        found = self.reconstruction(self.fused(encoded), patches, masking)
-        pairs = zip(self.attn_adapter, self.pairs, strict=True)
-        terms = [adapter(encoded.logits[own], goal.logits[other]) for adapter, (own, other) in pairs]
+            goal = run_mask_units(
+                model, teacher.renormalize_images(images), seen, (), {other for _, other in self.layer_pairs}
+            )
+        encoded = run_mask_units(self.backbone, images, seen, self.fused_blocks, {own for own, _ in self.layer_pairs})
+        found = self.compute_reconstruction_losses(self.fuse_scales(encoded), patches, masking)
+        pairs = zip(self.attn_adapter, self.layer_pairs, strict=True)
+        terms = [
+            adapter(encoded.attention_logits[own], goal.attention_logits[other]) for adapter, (own, other) in pairs
+        ]
         return found | {"loss_attention": self.recipe.distill.attention * torch.stack(terms).mean()}
 
 
-def run_units(
-    model: Any, images: Tensor, seen: Tensor, stages: Collection[int], logits: Collection[int] = ()
-) -> Encoded:
+def run_mask_units(
+    model: Any,
+    images: Tensor,
+    visible_units: Tensor,
+    output_blocks: Collection[int],
+    logit_blocks: Collection[int] = (),
+) -> HieraBlockOutputs:
     """Run Hiera on some mask units; no block is run that is not needed for what is asked.
 
     Args:
         model: timm's Hiera.
         images: (N, 3, S, S).
-        seen: numbers of the visible units, (N, visible).
-        stages: blocks, from 1, whose outputs are wanted, in units.
-        logits: blocks, from 1, whose scaled QK^T before the softmax is wanted.
+        visible_units: numbers of the visible units, (N, visible).
+        output_blocks: blocks, from 1, whose outputs are wanted, in units.
+        logit_blocks: blocks, from 1, whose scaled QK^T before the softmax is wanted.
     """
-    count = len(seen)
+    count = len(visible_units)
     units = int(model.mask_spatial_shape[0] * model.mask_spatial_shape[1])
-    kept = torch.zeros(count, units, dtype=torch.bool, device=images.device).scatter_(1, seen, True)
+    kept = torch.zeros(count, units, dtype=torch.bool, device=images.device).scatter_(1, visible_units, True)
     # hidden pixels are zeros: the kernels of the stem reach over the units' borders
     tokens = model.unroll(
         model._pos_embed(model.patch_embed(images, mask=kept.view(count, 1, *model.mask_spatial_shape)))
     )
     width = tokens.shape[-1]
     tokens = tokens.view(count, model.mu_size, units, width)
-    tokens = tokens.gather(2, seen[:, None, :, None].expand(-1, model.mu_size, -1, width)).flatten(1, 2)
-    found = Encoded({}, {})
-    last = max([*stages, *logits])
+    tokens = tokens.gather(2, visible_units[:, None, :, None].expand(-1, model.mu_size, -1, width)).flatten(1, 2)
+    found = HieraBlockOutputs({}, {})
+    last = max([*output_blocks, *logit_blocks])
     for number, block in enumerate(model.blocks[:last], 1):
-        if number in logits:
-            found.logits[number] = _logits(block, tokens)
-        if number == last and number not in stages:
+        if number in logit_blocks:
+            found.attention_logits[number] = _compute_block_logits(block, tokens)
+        if number == last and number not in output_blocks:
             break
         tokens = block(tokens)
-        if number in stages:
-            found.stages[number] = model.reroll(tokens, number - 1, mask=kept)
+        if number in output_blocks:
+            found.features[number] = model.reroll(tokens, number - 1, mask=kept)
     return found
 
 
-def _logits(block: Any, tokens: Tensor) -> Tensor:
+def _compute_block_logits(block: Any, tokens: Tensor) -> Tensor:
     attention, normed = block.attn, block.norm1(tokens)
     rows = 2 * attention.heads * attention.head_dim
     parts = nn.functional.linear(normed, attention.qkv.weight[:rows], attention.qkv.bias[:rows])
@@ -176,30 +191,32 @@ def _logits(block: Any, tokens: Tensor) -> Tensor:
     return product
 
 
-def require_hiera(model: nn.Module, name: str) -> Hiera:
+def require_hiera(model: nn.Module, model_name: str) -> Hiera:
     """The model, if it is timm's Hiera.
 
     Raises:
         UserError: it is not.
     """
     if not isinstance(model, Hiera):
-        raise UserError(f"{name} is a {type(model).__name__}; a Hiera learns from a Hiera")
+        raise UserError(f"{model_name} is a {type(model).__name__}; a Hiera learns from a Hiera")
     return model
 
 
-def _heads(model: Any, layer: int, name: str) -> int:
-    attention = model.blocks[layer - 1].attn
+def _count_heads(model: Any, block_number: int, model_name: str) -> int:
+    attention = model.blocks[block_number - 1].attn
     if attention.use_mask_unit_attn or attention.q_stride > 1:
-        raise UserError(f"block {layer} of {name} does not attend to all units; match one of its last two stages")
+        raise UserError(
+            f"block {block_number} of {model_name} does not attend to all units; match one of its last two stages"
+        )
     return int(attention.heads)
 
 
-def _values(model: Any, name: str) -> list[Any]:
+def _attribute_as_list(model: Any, name: str) -> list[Any]:
     value = getattr(model, name)
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _initialise(module: nn.Module) -> None:
+def _init_trunc_normal(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Conv2d):
             nn.init.trunc_normal_(part.weight, std=0.02)

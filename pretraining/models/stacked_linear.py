@@ -22,7 +22,7 @@ class PackedLinear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.weight, self.bias = linear.weight, linear.bias
-        self._packed: Tensor | None = None
+        self._packed_weight: Tensor | None = None
 
     def forward(self, values: Tensor) -> Tensor:
         """(..., in) to (..., out)."""
@@ -30,13 +30,13 @@ class PackedLinear(nn.Module):
         if ordinary or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
             return F.linear(values, self.weight, self.bias)
         operators = torch.ops.mkldnn
-        if self._packed is None:
-            self._packed = operators._reorder_linear_weight(self.weight, values.numel() // values.shape[-1])
-        product: Tensor = operators._linear_pointwise(values, self._packed, self.bias, "none", [], "")
+        if self._packed_weight is None:
+            self._packed_weight = operators._reorder_linear_weight(self.weight, values.numel() // values.shape[-1])
+        product: Tensor = operators._linear_pointwise(values, self._packed_weight, self.bias, "none", [], "")
         return product
 
 
-def pack(model: nn.Module) -> None:
+def pack_linear_layers(model: nn.Module) -> None:
     """Replace the linear layers of a frozen model, in place, where this build of torch can."""
     operators = ("_reorder_linear_weight", "_linear_pointwise")
     library: Any = torch.backends.mkldnn

@@ -13,51 +13,51 @@ from torch import Tensor, nn
 
 from backbones.architectures.cifar import DummyPatchViT
 from foundation.errors import UserError
-from pretraining.models.patches import Masking, take
+from pretraining.models.patches import Masking, gather_tokens
 
 
-class Geometry(NamedTuple):
+class PatchGeometry(NamedTuple):
     """Patch size and patch grid of a plain ViT, rows first, and how many tokens stand before the patches."""
 
-    patch: tuple[int, int]
-    grid: tuple[int, int]
-    prefix: int
+    patch_size: tuple[int, int]
+    grid_size: tuple[int, int]
+    num_prefix_tokens: int
 
     @property
-    def patches(self) -> int:
+    def num_patches(self) -> int:
         """How many there are."""
-        return self.grid[0] * self.grid[1]
+        return self.grid_size[0] * self.grid_size[1]
 
 
-def require_plain(model: nn.Module, name: str) -> VisionTransformer:
+def require_plain_vit(model: nn.Module, model_name: str) -> VisionTransformer:
     """The model, if it is a plain ViT that can run on some of its patches.
 
     Raises:
         UserError: a hierarchy, a relative position bias, or attention of another kind.
     """
     if not isinstance(model, VisionTransformer):
-        raise UserError(f"{name} is a {type(model).__name__}; this method masks the patches of plain ViTs")
+        raise UserError(f"{model_name} is a {type(model).__name__}; this method masks the patches of plain ViTs")
     for block in model.blocks:
         attention: Any = getattr(block, "attn", None)
         if type(attention) is not Attention:
             raise UserError(
-                f"{name} has {type(attention).__name__} in its blocks, which cannot run on some of the patches; "
+                f"{model_name} has {type(attention).__name__} in its blocks, which cannot run on some of the patches; "
                 "pre-train the plain variant (without _rpe) and add the bias when fine-tuning"
             )
     if model.pos_embed is None or model.no_embed_class or model.patch_embed.proj.weight.ndim != 4:
-        raise UserError(f"{name} has no position embedding for all of its tokens; this method needs one")
+        raise UserError(f"{model_name} has no position embedding for all of its tokens; this method needs one")
     return model
 
 
-def geometry(model: Any) -> Geometry:
+def get_patch_geometry(model: Any) -> PatchGeometry:
     """Patch size, grid and prefix of a plain ViT."""
     embed = model.patch_embed
     height, width = embed.patch_size
     rows, columns = embed.grid_size
-    return Geometry((int(height), int(width)), (int(rows), int(columns)), int(model.num_prefix_tokens))
+    return PatchGeometry((int(height), int(width)), (int(rows), int(columns)), int(model.num_prefix_tokens))
 
 
-def embed(model: Any, patches: Tensor, masking: Masking | None) -> Tensor:
+def embed_patches(model: Any, patches: Tensor, masking: Masking | None) -> Tensor:
     """Tokens of the visible patches with their positions, prefix tokens first, (N, prefix + visible, width).
 
     Only the visible patches are projected.
@@ -70,11 +70,11 @@ def embed(model: Any, patches: Tensor, masking: Masking | None) -> Tensor:
     projection, prefix = model.patch_embed.proj, model.num_prefix_tokens
     positions = model.pos_embed[:, prefix:]
     if masking is not None:
-        patches = take(patches, masking.seen)
-        positions = take(positions.expand(len(patches), -1, -1), masking.seen)
+        patches = gather_tokens(patches, masking.visible_indices)
+        positions = gather_tokens(positions.expand(len(patches), -1, -1), masking.visible_indices)
     tokens = F.linear(patches, projection.weight.flatten(1), projection.bias)
     tokens = model.patch_embed.norm(tokens) + positions
-    first = _prefix(model)
+    first = _get_prefix_tokens(model)
     if first is not None:
         first = (first + model.pos_embed[:, :prefix]).expand(len(tokens), -1, -1)
         tokens = torch.cat([first.to(tokens.dtype), tokens], dim=1)
@@ -82,54 +82,58 @@ def embed(model: Any, patches: Tensor, masking: Masking | None) -> Tensor:
     return embedded
 
 
-def _prefix(model: Any) -> Tensor | None:
+def _get_prefix_tokens(model: Any) -> Tensor | None:
     if isinstance(model, DummyPatchViT):
-        return model.dummy_token()
+        return model.embed_dummy_token()
     parts = [token for token in (model.cls_token, model.reg_token) if token is not None]
     return torch.cat(parts, dim=1) if parts else None
 
 
-class Tapped(NamedTuple):
+class ViTBlockOutputs(NamedTuple):
     """What was asked for: attention logits by block (from 1), (N, heads, T, T); hidden states by number, (N, T, C)."""
 
     tokens: Tensor
-    logits: dict[int, Tensor]
-    hidden: dict[int, Tensor]
+    attention_logits: dict[int, Tensor]
+    hidden_states: dict[int, Tensor]
 
 
 def run_blocks(
-    model: Any, tokens: Tensor, logits: Collection[int] = (), hidden: Collection[int] = (), whole: bool = True
-) -> Tapped:
+    model: Any,
+    tokens: Tensor,
+    logit_blocks: Collection[int] = (),
+    hidden_state_indices: Collection[int] = (),
+    run_all_blocks: bool = True,
+) -> ViTBlockOutputs:
     """Run the blocks and tap them.
 
     Args:
         model: the ViT.
         tokens: embedded, (N, T, C).
-        logits: blocks, from 1, whose scaled QK^T before the softmax is wanted.
-        hidden: states wanted: l is the output of block l normed by the next norm there is (``norm1`` of block l + 1,
-            after the last block the final norm); 0 is what goes into the first.
-        whole: off, nothing is computed beyond what is tapped: a last block gives its logits and no output, and
+        logit_blocks: blocks, from 1, whose scaled QK^T before the softmax is wanted.
+        hidden_state_indices: states wanted: l is the output of block l normed by the next norm there is (``norm1`` of
+            block l + 1, after the last block the final norm); 0 is what goes into the first.
+        run_all_blocks: off, nothing is computed beyond what is tapped: a last block gives its logits and no output, and
             ``tokens`` are not the model's.
     """
     depth = len(model.blocks)
-    found = Tapped(tokens, {}, {})
-    last = depth if whole else max([*logits, *hidden], default=0)
+    found = ViTBlockOutputs(tokens, {}, {})
+    last = depth if run_all_blocks else max([*logit_blocks, *hidden_state_indices], default=0)
     for number, block in enumerate(model.blocks[:last], 1):
-        if number - 1 in hidden:
-            found.hidden[number - 1] = block.norm1(tokens)
-        if number not in logits:
+        if number - 1 in hidden_state_indices:
+            found.hidden_states[number - 1] = block.norm1(tokens)
+        if number not in logit_blocks:
             tokens = block(tokens)
-        elif whole or number < last or number in hidden:
-            tokens, found.logits[number] = attend(block, tokens)
+        elif run_all_blocks or number < last or number in hidden_state_indices:
+            tokens, found.attention_logits[number] = forward_with_logits(block, tokens)
         else:
-            found.logits[number] = qk_logits(block.norm1(tokens), block.attn)
-    if last in hidden:
+            found.attention_logits[number] = compute_qk_logits(block.norm1(tokens), block.attn)
+    if last in hidden_state_indices:
         norm = model.norm if last == depth else model.blocks[last].norm1
-        found.hidden[last] = norm(tokens)
+        found.hidden_states[last] = norm(tokens)
     return found._replace(tokens=tokens)
 
 
-def attend(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def forward_with_logits(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """A block's output and its attention logits; queries and keys are multiplied once for both."""
     attention = block.attn
     count, length, _ = tokens.shape
@@ -141,7 +145,7 @@ def attend(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
     return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens)))), logits
 
 
-def qk_logits(tokens: Tensor, attention: Any) -> Tensor:
+def compute_qk_logits(tokens: Tensor, attention: Any) -> Tensor:
     """Attention logits of normed tokens (N, T, C), without values or output: (N, heads, T, T)."""
     count, length, _ = tokens.shape
     rows = 2 * attention.num_heads * attention.head_dim

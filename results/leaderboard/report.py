@@ -4,48 +4,50 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from results.leaderboard.cross_board_summary import Overview, overviews
-from results.leaderboard.filter_sort import Choice, narrow, require_known
-from results.leaderboard.pareto import Front, fronts
-from results.leaderboard.table import Board, Table, build_table
+from results.leaderboard.cross_board_summary import CrossBoardSummary, summarize_boards
+from results.leaderboard.filter_sort import TableFilter, filter_table, require_known_names
+from results.leaderboard.pareto import ParetoFront, compute_pareto_fronts
+from results.leaderboard.table import Board, LeaderboardTable, build_table
 from results.published.rows import read_published
-from results.records.store import Found
+from results.records.store import ScanResult
 
 
-class Report(NamedTuple):
+class LeaderboardReport(NamedTuple):
     """What renderers take.
 
     Attributes:
         table: the boards and rows that are shown.
-        fronts: by ``place_of`` a board: its fronts, among all of its rows, shown or not.
-        overviews: one a tier, over all boards of the chosen tasks; lines of hidden backbones are left out.
+        fronts: by ``get_board_key`` of a board: its fronts, among all of its rows, shown or not.
+        summaries: one a tier, over all boards of the chosen tasks; lines of hidden backbones are left out.
     """
 
-    table: Table
-    fronts: dict[tuple[str, ...], tuple[Front, ...]]
-    overviews: tuple[Overview, ...]
+    table: LeaderboardTable
+    fronts: dict[tuple[str, ...], tuple[ParetoFront, ...]]
+    summaries: tuple[CrossBoardSummary, ...]
 
 
-def place_of(board: Board) -> tuple[str, ...]:
+def get_board_key(board: Board) -> tuple[str, ...]:
     """What tells a board from all others."""
-    return (board.task, board.protocol, board.tier, board.key, board.primary)
+    return (board.task, board.protocol, board.tier, board.comparability, board.primary_metric)
 
 
-def make_report(found: Found, choice: Choice | None = None) -> Report:
+def build_report(scan_result: ScanResult, table_filter: TableFilter | None = None) -> LeaderboardReport:
     """Group, rank, compare and choose.
 
     Raises:
         UnknownNameError: a task or backbone that no run has.
         RecordError: records of one board disagree about a metric's direction.
     """
-    choice = choice or Choice()
+    table_filter = table_filter or TableFilter()
     published = read_published()
-    require_known(choice, found, {row.task for row in published})
-    whole = build_table(found, choice.wants, published)
-    shown = narrow(whole, choice)
+    require_known_names(table_filter, scan_result, {row.task for row in published})
+    whole = build_table(scan_result, table_filter.matches_record, published)
+    shown = filter_table(whole, table_filter)
     kept = {row.backbone for board in shown.boards for row in board.rows}
     views = [
-        view._replace(lines=tuple(line for line in view.lines if line.backbone in kept))
-        for view in overviews(whole.boards)
+        view._replace(rows=tuple(line for line in view.rows if line.backbone in kept))
+        for view in summarize_boards(whole.boards)
     ]
-    return Report(shown, {place_of(board): fronts(board) for board in whole.boards}, tuple(views))
+    return LeaderboardReport(
+        shown, {get_board_key(board): compute_pareto_fronts(board) for board in whole.boards}, tuple(views)
+    )

@@ -12,59 +12,59 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from results.leaderboard.cost_columns import Efficiency, efficiency_of
-from results.published.match import Beside, Context, find_context, stand_beside
-from results.published.rows import Published, read_published
-from results.records.identity import digest
-from results.records.record import PRETRAINING, Interval, Metric, Record
-from results.records.store import Found
-from results.statistics.ranking import Run, stand
+from results.leaderboard.cost_columns import CostSummary, summarize_costs
+from results.published.match import PublishedComparison, UnmatchedResult, find_unmatched_published, match_published
+from results.published.rows import PublishedResult, read_published
+from results.records.identity import compute_digest
+from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record
+from results.records.store import ScanResult
+from results.statistics.ranking import StoredRun, rank_rows
 
-Key = tuple[str, str, str, str, str]
+BoardKey = tuple[str, str, str, str, str]
 """Task, protocol, tier, comparability key and primary metric: what rows of one board have in common."""
 
 
-class Row(NamedTuple):
+class BoardRow(NamedTuple):
     """One backbone (with one set of start weights) on a board.
 
     Attributes:
         rank: from 1, shared by rows that are tied; ``None``: see ``note``.
         tied_with: labels of the other rows that share the rank.
         interval: of the primary metric's mean over the seeds.
-        spread: lowest and highest seed; ``None`` for one seed.
-        floor: from random weights: what any pre-training has to beat.
-        made_by: method of the pre-training that made the weights, where its record was found too; else empty.
-        reported: the published number of the primary metric, and how far this row is from it.
+        seed_range: lowest and highest seed; ``None`` for one seed.
+        is_random_baseline: from random weights: what any pre-training has to beat.
+        pretrain_method: method of the pre-training that made the weights, where its record was found too; else empty.
+        published_comparison: the published number of the primary metric, and how far this row is from it.
     """
 
     backbone: str
     init: str
-    weights: str
+    weights_digest: str
     rank: int | None
     tied_with: tuple[str, ...]
     metrics: dict[str, float]
-    interval: Interval | None
+    interval: ConfidenceInterval | None
     note: str
-    floor: bool
+    is_random_baseline: bool
     seeds: tuple[int, ...]
-    spread: tuple[float, float] | None
-    n: int
-    reported: Beside | None
-    cost: Efficiency
-    finished: str
+    seed_range: tuple[float, float] | None
+    num_items: int
+    published_comparison: PublishedComparison | None
+    cost: CostSummary
+    finished_at: str
     run_ids: tuple[str, ...]
-    runs: tuple[Run, ...]
-    made_by: str = ""
+    runs: tuple[StoredRun, ...]
+    pretrain_method: str = ""
 
     @property
     def label(self) -> str:
         """The row's name on its board: the backbone, and the start where the name does not say it."""
-        return label_of(self.backbone, self.init, self.weights, self.made_by)
+        return format_row_label(self.backbone, self.init, self.weights_digest, self.pretrain_method)
 
     @property
-    def start(self) -> str:
+    def start_label(self) -> str:
         """How it started: ``random``, ``card 0a1b2c3d``, ``mae 0a1b2c3d``."""
-        return start_text(self.init, self.weights, self.made_by)
+        return format_start_label(self.init, self.weights_digest, self.pretrain_method)
 
 
 class Board(NamedTuple):
@@ -74,11 +74,11 @@ class Board(NamedTuple):
     protocol: str
     tier: str
     settings: str
-    key: str
-    primary: str
+    comparability: str
+    primary_metric: str
     units: dict[str, str]
     higher_is_better: bool
-    rows: tuple[Row, ...]
+    rows: tuple[BoardRow, ...]
 
     @property
     def title(self) -> str:
@@ -86,12 +86,12 @@ class Board(NamedTuple):
         return " · ".join(filter(None, (self.task, self.protocol, self.tier, self.settings)))
 
     @property
-    def has_floor(self) -> bool:
+    def has_random_baseline(self) -> bool:
         """Whether a row from random weights is on it."""
-        return any(row.floor for row in self.rows)
+        return any(row.is_random_baseline for row in self.rows)
 
 
-class Unranked(NamedTuple):
+class UnrankedRun(NamedTuple):
     """A run that is on no board, and why."""
 
     folder: Path
@@ -102,52 +102,52 @@ class Unranked(NamedTuple):
         return f"{self.folder}: {self.reason}"
 
 
-class Table(NamedTuple):
+class LeaderboardTable(NamedTuple):
     """All boards, the runs on none, published numbers that stand beside none of ours, and faults met in reading."""
 
     boards: tuple[Board, ...]
-    unranked: tuple[Unranked, ...]
-    context: tuple[Context, ...]
+    unranked: tuple[UnrankedRun, ...]
+    unmatched: tuple[UnmatchedResult, ...]
     warnings: tuple[str, ...]
 
 
 def build_table(
-    found: Found,
-    wanted: Callable[[Record], bool] = lambda record: True,
-    published: Sequence[Published] | None = None,
-) -> Table:
+    scan_result: ScanResult,
+    record_filter: Callable[[Record], bool] = lambda record: True,
+    published: Sequence[PublishedResult] | None = None,
+) -> LeaderboardTable:
     """Group what a scan found into boards, rank their rows, and put published numbers beside them.
 
     Args:
-        found: the records.
-        wanted: which records are looked at; it should choose whole boards (by task, protocol, tier), since a rank
-            is one among all rows of a board.
+        scan_result: the records.
+        record_filter: which records are looked at; it should choose whole boards (by task, protocol, tier), since a
+            rank is one among all rows of a board.
         published: the published rows; bench's own when not given.
 
     Raises:
         RecordError: records of one board disagree about a metric's direction, or published rows do not hold.
     """
-    groups: dict[Key, list[Run]] = defaultdict(list)
-    unranked, warnings = [], list(found.faults)
-    for folder, record in _newest_attempts([run for run in found.records if wanted(run[1])], warnings):
-        if record.domain == PRETRAINING:
+    groups: dict[BoardKey, list[StoredRun]] = defaultdict(list)
+    unranked, warnings = [], list(scan_result.errors)
+    for folder, record in _newest_attempts([run for run in scan_result.records if record_filter(run[1])], warnings):
+        if record.domain == PRETRAINING_DOMAIN:
             continue
         if record.result is None or record.status != "complete":
             reason = f": {record.reason}" if record.reason else ""
             what = f"{record.status}, {record.done} of {record.expected} items scored{reason}"
-            unranked.append(Unranked(folder, record, what))
+            unranked.append(UnrankedRun(folder, record, what))
             continue
-        key = (record.task, record.protocol, record.tier, record.comparability, record.result.primary)
+        key = (record.task, record.protocol, record.tier, record.comparability, record.result.primary_metric)
         groups[key].append((folder, record))
-    settings = _settings({key: runs[0][1] for key, runs in groups.items()})
+    settings = _distinguishing_settings({key: runs[0][1] for key, runs in groups.items()})
     printed = read_published() if published is None else published
-    made = pretrained_by(found.records)
-    boards = [_board(key, settings[key], runs, printed, made) for key, runs in sorted(groups.items())]
-    context = find_context(printed, {key: _configured(runs) for key, runs in groups.items()})
-    return Table(tuple(boards), tuple(unranked), context, tuple(warnings))
+    made = map_pretrain_methods(scan_result.records)
+    boards = [_build_board(key, settings[key], runs, printed, made) for key, runs in sorted(groups.items())]
+    context = find_unmatched_published(printed, {key: _distinct_starts(runs) for key, runs in groups.items()})
+    return LeaderboardTable(tuple(boards), tuple(unranked), context, tuple(warnings))
 
 
-def metrics_of(record: Record) -> dict[str, Metric]:
+def get_metrics(record: Record) -> dict[str, MetricValue]:
     """The metrics of a complete record.
 
     Raises:
@@ -158,47 +158,49 @@ def metrics_of(record: Record) -> dict[str, Metric]:
     return record.result.metrics
 
 
-def label_of(backbone: str, init: str, weights: str, made_by: str = "") -> str:
+def format_row_label(backbone: str, init: str, weights_digest: str, pretrain_method: str = "") -> str:
     """A backbone and how it started, for people: ``mae_tiny``, ``vit_nano (random)``, ``x (mae 0a1b2c3d)``."""
-    return backbone if init == "card" else f"{backbone} ({start_text(init, weights, made_by)})"
+    return backbone if init == "card" else f"{backbone} ({format_start_label(init, weights_digest, pretrain_method)})"
 
 
-def start_text(init: str, weights: str, made_by: str) -> str:
+def format_start_label(init: str, weights_digest: str, pretrain_method: str) -> str:
     """A start for people: the method that made a checkpoint stands for the word, its SHA-256 tells it from others."""
-    return f"{init.replace('checkpoint', made_by) if made_by else init} {weights[:8]}".strip()
+    return f"{init.replace('checkpoint', pretrain_method) if pretrain_method else init} {weights_digest[:8]}".strip()
 
 
-def pretrained_by(runs: Sequence[Run]) -> dict[str, str]:
+def map_pretrain_methods(runs: Sequence[StoredRun]) -> dict[str, str]:
     """The method of each pre-training among the runs, by the SHA-256 of the encoder it gave."""
     made = {}
     for _, record in runs:
-        if record.domain == PRETRAINING and record.status == "complete" and record.result:
+        if record.domain == PRETRAINING_DOMAIN and record.status == "complete" and record.result:
             encoder = record.result.details.get("encoder")
             if isinstance(encoder, Mapping) and isinstance(sha256 := encoder.get("sha256"), str):
                 made[sha256] = record.protocol
     return made
 
 
-def _configured(runs: Sequence[Run]) -> list[Record]:
+def _distinct_starts(runs: Sequence[StoredRun]) -> list[Record]:
     """One record a way of starting: all that matching a published row asks about."""
-    return list({(r.backbone.name, start_of(r)): r for _, r in runs}.values())
+    return list({(r.backbone.name, get_start_kind(r)): r for _, r in runs}.values())
 
 
-def start_of(record: Record) -> str:
+def get_start_kind(record: Record) -> str:
     """How the run started, as rows say it."""
     return "partial " + record.backbone.init if record.backbone.allow_partial else record.backbone.init
 
 
-def _newest_attempts(records: Sequence[Run], warnings: list[str]) -> list[Run]:
+def _newest_attempts(records: Sequence[StoredRun], warnings: list[str]) -> list[StoredRun]:
     """One record a run_id: the newest complete one, else the newest; attempts that disagree are named."""
-    by_run: dict[str, list[Run]] = defaultdict(list)
+    by_run: dict[str, list[StoredRun]] = defaultdict(list)
     for folder, record in records:
         by_run[record.run_id].append((folder, record))
     kept = []
     for run_id, same in sorted(by_run.items()):
-        same.sort(key=lambda item: (item[1].status == "complete", item[1].where.started))
+        same.sort(key=lambda item: (item[1].status == "complete", item[1].environment.started))
         kept.append(same[-1])
-        values = {r.result.metrics[r.result.primary].value for _, r in same if r.status == "complete" and r.result}
+        values = {
+            r.result.metrics[r.result.primary_metric].value for _, r in same if r.status == "complete" and r.result
+        }
         if len(values) > 1:
             warnings.append(
                 f"attempts at run {run_id} disagree ({', '.join(f'{v:g}' for v in sorted(values))}); "
@@ -207,58 +209,64 @@ def _newest_attempts(records: Sequence[Run], warnings: list[str]) -> list[Run]:
     return kept
 
 
-def _settings(firsts: Mapping[Key, Record]) -> dict[Key, str]:
+def _distinguishing_settings(firsts: Mapping[BoardKey, Record]) -> dict[BoardKey, str]:
     """For each board the settings in which boards of one task, protocol and tier differ, as ``shots=4``.
 
     A board of data that are not the official set whole says so whatever else there is.
     """
-    alike: dict[tuple[str, ...], dict[Key, dict[str, str]]] = defaultdict(dict)
+    alike: dict[tuple[str, ...], dict[BoardKey, dict[str, str]]] = defaultdict(dict)
     for key, record in firsts.items():
         data = {"data": record.data.fingerprint[:8], "version": record.protocol_version}
-        alike[key[:3]][key] = dict(_flatten({**record.config, **data}))
+        alike[key[:3]][key] = dict(_flatten_settings({**record.config, **data}))
     found = {}
     for boards in alike.values():
         names = sorted(set().union(*boards.values()))
         differing = [name for name in names if len({flat.get(name) for flat in boards.values()}) > 1]
         for key, flat in boards.items():
             words = [f"{name}={flat[name]}" for name in differing if flat.get(name, "none") != "none"]
-            if firsts[key].data.departures:
+            if firsts[key].data.deviations:
                 words.append("not the official data")
             found[key] = ", ".join(words)
     return found
 
 
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flatten_settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Settings by dotted key, as ``--set`` names them."""
     for name, value in config.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, "" if name == "recipe" else f"{prefix}{name}.")
+            yield from _flatten_settings(value, "" if name == "recipe" else f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", "none" if value is None else str(value).removesuffix(".0")
 
 
-def _board(
-    key: Key, settings: str, runs: Sequence[Run], published: Sequence[Published], made: Mapping[str, str]
+def _build_board(
+    key: BoardKey,
+    settings: str,
+    runs: Sequence[StoredRun],
+    published: Sequence[PublishedResult],
+    pretrain_methods: Mapping[str, str],
 ) -> Board:
     task, protocol, tier, comparability, primary = key
-    first = metrics_of(runs[0][1])
+    first = get_metrics(runs[0][1])
     higher = first[primary].higher_is_better
     # a card or creation argument that was changed makes another backbone under the same name: never averaged with it
-    by_candidate: dict[tuple[str, str, str, str], list[Run]] = defaultdict(list)
+    by_candidate: dict[tuple[str, str, str, str], list[StoredRun]] = defaultdict(list)
     for run in runs:
         backbone = run[1].backbone
         weights = backbone.checkpoint.sha256[:12] if backbone.checkpoint else ""
-        by_candidate[backbone.name, start_of(run[1]), weights, _made_of(run[1])].append(run)
+        by_candidate[backbone.name, get_start_kind(run[1]), weights, _backbone_digest(run[1])].append(run)
     grouped = [
         (candidate, sorted(same, key=lambda run: run[1].seed)) for candidate, same in sorted(by_candidate.items())
     ]
-    grouped.sort(key=lambda pair: _mean(pair[1], primary), reverse=higher)
-    standings = stand([same for _, same in grouped], primary, higher)
-    makers = [maker_of(same[0][1], made) for _, same in grouped]
-    labels = [label_of(*candidate[:3], maker) for (candidate, _), maker in zip(grouped, makers, strict=True)]
+    grouped.sort(key=lambda pair: _mean_metric(pair[1], primary), reverse=higher)
+    standings = rank_rows([same for _, same in grouped], primary, higher)
+    makers = [get_pretrain_method(same[0][1], pretrain_methods) for _, same in grouped]
+    labels = [format_row_label(*candidate[:3], maker) for (candidate, _), maker in zip(grouped, makers, strict=True)]
     rows = [
-        _row(candidate[:3], same, primary, stand_beside(published, same[0][1], _mean(same, primary)))._replace(
-            made_by=maker,
+        _build_row(
+            candidate[:3], same, primary, match_published(published, same[0][1], _mean_metric(same, primary))
+        )._replace(
+            pretrain_method=maker,
             rank=standing.rank,
             tied_with=tuple(labels[place] for place in standing.tied_with),
             interval=standing.interval,
@@ -270,39 +278,44 @@ def _board(
     return Board(task, protocol, tier, settings, comparability, primary, units, higher, tuple(rows))
 
 
-def maker_of(record: Record, made: Mapping[str, str]) -> str:
-    """The method that made a run's start weights, by ``pretrained_by``; empty where it is not known."""
-    return made.get(record.backbone.checkpoint.sha256, "") if record.backbone.checkpoint else ""
+def get_pretrain_method(record: Record, pretrain_methods: Mapping[str, str]) -> str:
+    """The method that made a run's start weights, by ``map_pretrain_methods``; empty where it is not known."""
+    return pretrain_methods.get(record.backbone.checkpoint.sha256, "") if record.backbone.checkpoint else ""
 
 
-def _mean(runs: Sequence[Run], metric: str) -> float:
-    return fmean(metrics_of(record)[metric].value for _, record in runs)
+def _mean_metric(runs: Sequence[StoredRun], metric: str) -> float:
+    return fmean(get_metrics(record)[metric].value for _, record in runs)
 
 
-def _made_of(record: Record) -> str:
+def _backbone_digest(record: Record) -> str:
     """A digest of what the backbone was made of, its card's texts left out."""
     shape = ("architecture", "arguments", "input_size", "mean", "std", "prefix_tokens")
     card = {key: record.backbone.card.get(key) for key in shape}
-    return digest({"card": card, "arguments": record.backbone.arguments})
+    return compute_digest({"card": card, "arguments": record.backbone.arguments})
 
 
-def _row(candidate: tuple[str, str, str], runs: Sequence[Run], primary: str, reported: Beside | None) -> Row:
-    metrics = [metrics_of(record) for _, record in runs]
-    values = [each[primary].value for each in metrics]
-    return Row(
+def _build_row(
+    candidate: tuple[str, str, str],
+    runs: Sequence[StoredRun],
+    primary_metric: str,
+    published_comparison: PublishedComparison | None,
+) -> BoardRow:
+    metrics = [get_metrics(record) for _, record in runs]
+    values = [each[primary_metric].value for each in metrics]
+    return BoardRow(
         *candidate,
         rank=None,
         tied_with=(),
         metrics={name: fmean(each[name].value for each in metrics) for name in metrics[0]},
         interval=None,
         note="",
-        floor=candidate[1] == "random",
+        is_random_baseline=candidate[1] == "random",
         seeds=tuple(record.seed for _, record in runs),
-        spread=(min(values), max(values)) if len(values) > 1 else None,
-        n=metrics[0][primary].n,
-        reported=reported,
-        cost=efficiency_of([record for _, record in runs]),
-        finished=max(record.where.finished or "" for _, record in runs),
+        seed_range=(min(values), max(values)) if len(values) > 1 else None,
+        num_items=metrics[0][primary_metric].n,
+        published_comparison=published_comparison,
+        cost=summarize_costs([record for _, record in runs]),
+        finished_at=max(record.environment.finished or "" for _, record in runs),
         run_ids=tuple(record.run_id for _, record in runs),
         runs=tuple(runs),
     )

@@ -10,32 +10,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from results.published.rows import Published
+from results.published.rows import PublishedResult
 from results.records.record import Record
 
 
-class Beside(NamedTuple):
+class PublishedComparison(NamedTuple):
     """A published number beside one of ours; ``difference`` is ours minus theirs, in the metric's unit."""
 
-    published: Published
+    published: PublishedResult
     difference: float
 
     @property
-    def within(self) -> bool:
+    def is_within_tolerance(self) -> bool:
         """Whether the difference is inside the published row's tolerance."""
         tolerance = self.published.tolerance
         # a row that may stand beside ours has a tolerance; numbers are printed to a tenth or a hundredth
         return tolerance is not None and abs(self.difference) <= tolerance.value + 1e-9
 
 
-class Context(NamedTuple):
+class UnmatchedResult(NamedTuple):
     """A published number that stands beside none of ours, and the reason."""
 
-    published: Published
+    published: PublishedResult
     reason: str
 
 
-def stand_beside(published: Sequence[Published], record: Record, value: float) -> Beside | None:
+def match_published(published: Sequence[PublishedResult], record: Record, value: float) -> PublishedComparison | None:
     """The published number that a row may stand beside, if there is one.
 
     Args:
@@ -46,12 +46,14 @@ def stand_beside(published: Sequence[Published], record: Record, value: float) -
     if record.result is None:
         return None
     for row in published:
-        if row.metric == record.result.primary and mismatch(row, record) is None:
-            return Beside(row, value - row.value)
+        if row.metric == record.result.primary_metric and explain_mismatch(row, record) is None:
+            return PublishedComparison(row, value - row.value)
     return None
 
 
-def find_context(published: Sequence[Published], boards: Mapping[Any, Sequence[Record]]) -> tuple[Context, ...]:
+def find_unmatched_published(
+    published: Sequence[PublishedResult], boards: Mapping[Any, Sequence[Record]]
+) -> tuple[UnmatchedResult, ...]:
     """The published rows that stand beside none of ours, each with the reason of the run that comes nearest.
 
     Args:
@@ -64,26 +66,28 @@ def find_context(published: Sequence[Published], boards: Mapping[Any, Sequence[R
         by_task.setdefault(record.task, []).append(record)
     found = []
     for row in published:
-        reasons = [reason(row, record) for record in by_task.get(row.task, [])]
+        reasons = [find_first_mismatch(row, record) for record in by_task.get(row.task, [])]
         if any(None is each for each in reasons):
             continue
-        nearest = max((each for each in reasons if each is not None), default=own_reason(row) or (0, "no run of ours"))
-        found.append(Context(row, nearest[1]))
+        nearest = max(
+            (each for each in reasons if each is not None), default=find_inherent_mismatch(row) or (0, "no run of ours")
+        )
+        found.append(UnmatchedResult(row, nearest[1]))
     return tuple(found)
 
 
-def mismatch(row: Published, record: Record) -> str | None:
+def explain_mismatch(row: PublishedResult, record: Record) -> str | None:
     """Why a published row may not stand beside a run; ``None`` where it may."""
-    found = reason(row, record)
+    found = find_first_mismatch(row, record)
     return found[1] if found else None
 
 
-def reason(row: Published, record: Record) -> tuple[int, str] | None:
-    """As ``mismatch``, with how near the two come: the number of conditions that hold."""
-    return next(_faults(row, record), None)
+def find_first_mismatch(row: PublishedResult, record: Record) -> tuple[int, str] | None:
+    """As ``explain_mismatch``, with how near the two come: the number of conditions that hold."""
+    return next(_iter_mismatches(row, record), None)
 
 
-def own_reason(row: Published) -> tuple[int, str] | None:
+def find_inherent_mismatch(row: PublishedResult) -> tuple[int, str] | None:
     """Why a published row may stand beside no run whatever."""
     if row.external:
         return 0, "bench has no such backbone"
@@ -96,8 +100,8 @@ def own_reason(row: Published) -> tuple[int, str] | None:
     return None
 
 
-def _faults(row: Published, record: Record) -> Iterator[tuple[int, str]]:
-    if own := own_reason(row):
+def _iter_mismatches(row: PublishedResult, record: Record) -> Iterator[tuple[int, str]]:
+    if own := find_inherent_mismatch(row):
         yield own
     if record.task != row.task:
         yield 1, f"no run of ours on {row.task}"
@@ -107,23 +111,27 @@ def _faults(row: Published, record: Record) -> Iterator[tuple[int, str]]:
         yield 3, f"no run of {row.backbone} by {row.protocol}"
     if record.tier != "full":
         yield 4, f"ours is of tier {record.tier}, not the full schedule"
-    if record.data.departures:
+    if record.data.deviations:
         yield 5, "ours was scored on data that are not the official set"
     if record.backbone.init != row.init or record.backbone.allow_partial:
-        ours = "part of its weights" if record.backbone.allow_partial else _STARTS[record.backbone.init]
+        ours = "part of its weights" if record.backbone.allow_partial else _INIT_DESCRIPTIONS[record.backbone.init]
         yield 6, f"ours starts from {ours}, theirs from {row.start}"
     if "data_scale" in record.config:
         yield 7, "ours was trained on a part of the data"
     recipe = record.config.get("recipe", {})
     for name, theirs in row.settings.items():
-        if (ours := _setting(recipe, name)) != theirs:
+        if (ours := _get_nested_setting(recipe, name)) != theirs:
             yield 8, f"{name} is {theirs} there and {ours} here"
 
 
-_STARTS = {"random": "random weights", "card": "the card's weights", "checkpoint": "a weight file named by hand"}
+_INIT_DESCRIPTIONS = {
+    "random": "random weights",
+    "card": "the card's weights",
+    "checkpoint": "a weight file named by hand",
+}
 
 
-def _setting(recipe: Mapping[str, Any], name: str) -> Any:
+def _get_nested_setting(recipe: Mapping[str, Any], name: str) -> Any:
     value: Any = recipe
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

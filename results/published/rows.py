@@ -11,34 +11,34 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from foundation.errors import RecordError
-from results.records.record import Finite, Strict, sentences
+from results.records.record import FiniteFloat, StrictModel, format_validation_errors
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-FOLDER = Path(__file__).parent
+PUBLISHED_DIR = Path(__file__).parent
 
-Text = Field(min_length=1)
+NON_EMPTY = Field(min_length=1)
 
 
-class Source(Strict):
+class PublishedSource(StrictModel):
     """Who printed the numbers of a file, what kind of text that is, and where it was read."""
 
-    title: str = Text
+    title: str = NON_EMPTY
     kind: Literal["authors' repository", "authors' table", "abstract", "re-run", "list", "claim"]
-    read: str = Text
+    location: str = NON_EMPTY
 
 
-class Tolerance(Strict):
+class Tolerance(StrictModel):
     """How far a reproduction may be off, in the metric's unit, and where that comes from."""
 
-    value: Finite = Field(gt=0)
-    basis: str = Text
+    value: FiniteFloat = Field(gt=0)
+    basis: str = NON_EMPTY
 
 
-class Published(Strict):
+class PublishedResult(StrictModel):
     """One printed number.
 
     Attributes:
@@ -51,19 +51,19 @@ class Published(Strict):
         superseded_by: the source that corrects this number.
     """
 
-    source: str = Text
-    source_text: Source
-    backbone: str = Text
+    source: str = NON_EMPTY
+    source_info: PublishedSource
+    backbone: str = NON_EMPTY
     external: bool = False
-    task: str = Text
+    task: str = NON_EMPTY
     protocol: str | None = None
-    head: str = Text
-    schedule: str = Text
-    start: str = Text
+    head: str = NON_EMPTY
+    schedule: str = NON_EMPTY
+    start: str = NON_EMPTY
     init: Literal["random", "card", "other"] | None = None
-    metric: str = Text
+    metric: str = NON_EMPTY
     unit: str = "%"
-    value: Finite
+    value: FiniteFloat
     tolerance: Tolerance | None = None
     page: str = ""
     remark: str = ""
@@ -71,12 +71,12 @@ class Published(Strict):
     settings: dict[str, bool | int | float | str] = Field(default={})
 
     @property
-    def read(self) -> str:
+    def citation(self) -> str:
         """Where the number was read."""
-        return f"{self.source_text.read}, {self.page}" if self.page else self.source_text.read
+        return f"{self.source_info.location}, {self.page}" if self.page else self.source_info.location
 
     @model_validator(mode="after")
-    def _comparable_or_not(self) -> Published:
+    def _check_comparable_fields(self) -> PublishedResult:
         if self.protocol is not None:
             if self.external:
                 raise ValueError("an external backbone has no protocol of ours")
@@ -86,14 +86,14 @@ class Published(Strict):
         return self
 
 
-class _File(Strict):
-    source: Source
+class _PublishedFile(StrictModel):
+    source: PublishedSource
     tolerance: Tolerance | None = None
     defaults: dict[str, Any] = Field(default={})
     rows: list[dict[str, Any]] = Field(min_length=1)
 
 
-def read_published(folder: Path | None = None) -> tuple[Published, ...]:
+def read_published(folder: Path | None = None) -> tuple[PublishedResult, ...]:
     """All published rows, by source and in the order of each file.
 
     Args:
@@ -102,33 +102,33 @@ def read_published(folder: Path | None = None) -> tuple[Published, ...]:
     Raises:
         RecordError: listing every fault of every file.
     """
-    return _read(folder or FOLDER)
+    return _read_published_files(folder or PUBLISHED_DIR)
 
 
 @lru_cache(maxsize=4)
-def _read(folder: Path) -> tuple[Published, ...]:
-    rows: list[Published] = []
+def _read_published_files(folder: Path) -> tuple[PublishedResult, ...]:
+    rows: list[PublishedResult] = []
     faults: list[str] = []
     for path in sorted(folder.glob("*.toml")):
         try:
-            file = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            file = _PublishedFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:  # pydantic's and tomllib's faults are ValueErrors
-            what = sentences(error) if isinstance(error, ValidationError) else str(error)
+            what = format_validation_errors(error) if isinstance(error, ValidationError) else str(error)
             faults.append(f"{path.name}: {what}")
             continue
         for number, content in enumerate(file.rows, 1):
-            shared = {"source": path.stem, "source_text": file.source, "tolerance": file.tolerance, **file.defaults}
+            shared = {"source": path.stem, "source_info": file.source, "tolerance": file.tolerance, **file.defaults}
             try:
-                rows.append(Published.model_validate({**shared, **content}))
+                rows.append(PublishedResult.model_validate({**shared, **content}))
             except ValidationError as error:
-                faults.append(f"{path.name}, row {number}: {sentences(error)}")
-    faults += _contradictions(rows)
+                faults.append(f"{path.name}, row {number}: {format_validation_errors(error)}")
+    faults += _find_contradictions(rows)
     if faults:
         raise RecordError(f"published rows do not hold: {'; '.join(faults)}")
     return tuple(rows)
 
 
-def _contradictions(rows: Sequence[Published]) -> list[str]:
+def _find_contradictions(rows: Sequence[PublishedResult]) -> list[str]:
     """Two rows for one cell of ours, and corrections that are not there."""
     faults = []
     sources = {row.source for row in rows}
@@ -140,12 +140,20 @@ def _contradictions(rows: Sequence[Published]) -> list[str]:
                     f"{row.source}: {row.backbone} is superseded by {row.superseded_by!r}, which is no source"
                 )
         elif row.protocol is not None:
-            cell = (row.task, row.protocol, row.backbone, row.init, row.start, row.metric, _frozen(row.settings))
+            cell = (
+                row.task,
+                row.protocol,
+                row.backbone,
+                row.init,
+                row.start,
+                row.metric,
+                _freeze_settings(row.settings),
+            )
             if cell in seen:
                 faults.append(f"{row.source}: {row.backbone} on {row.task} stands in {seen[cell]} too")
             seen[cell] = row.source
     return faults
 
 
-def _frozen(settings: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
+def _freeze_settings(settings: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
     return tuple(sorted(settings.items()))

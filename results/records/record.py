@@ -14,98 +14,99 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from foundation.errors import RecordError
+from results.records.schema_upgrade import upgrade_record
 
-SCHEMA_VERSION = 3
-"""Additive only. 1: the first schema. 2: ``data.departures`` (a cut set is no official one) and ``neutral``.
-3: ``cost.efficiency``."""
+SCHEMA_VERSION = 4
+"""1: the first schema. 2: ``data.deviations`` (a cut set is no official one) and ``non_identity_settings``.
+3: ``cost.efficiency``. 4: other names for some fields; older records are read under them (``schema_upgrade``)."""
 
-PRETRAINING = "pretraining"
+PRETRAINING_DOMAIN = "pretraining"
 """The domain whose records are on no board: a pre-training loss compares with nothing (docs/decisions/0006). Their
 per-item table is the curve."""
 
 Tier = Literal["smoke", "short", "full"]
-Status = Literal["running", "complete", "failed", "invalidated"]
+RunStatus = Literal["running", "complete", "failed", "invalidated"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-def _finite(value: float) -> float:
+def _require_finite(value: float) -> float:
     if not math.isfinite(value):
         raise ValueError("must be a finite number; use null for what was not measured")
     return value
 
 
-Finite = Annotated[float, AfterValidator(_finite)]
+FiniteFloat = Annotated[float, AfterValidator(_require_finite)]
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """Base of all parts of a record: frozen, no unknown fields, no silent conversion."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Interval(Strict):
-    """A confidence interval of a metric, in the metric's unit; ``over`` says what was resampled."""
+class ConfidenceInterval(StrictModel):
+    """A confidence interval of a metric, in the metric's unit; ``resampling_unit`` says what was resampled."""
 
-    low: Finite
-    high: Finite
-    level: Finite = 0.95
+    low: FiniteFloat
+    high: FiniteFloat
+    level: FiniteFloat = 0.95
     method: str
-    over: str
+    resampling_unit: str
 
 
-class Metric(Strict):
+class MetricValue(StrictModel):
     """One measured value; ``n`` is the number of items (images, sequences) it was taken over."""
 
-    value: Finite
+    value: FiniteFloat
     unit: str
     higher_is_better: bool
     n: int
-    interval: Interval | None = None
+    interval: ConfidenceInterval | None = None
 
 
-class LoadReport(Strict):
-    """What became of a checkpoint's tensors, by name; ``share`` is of the trunk's elements, 0 to 1."""
+class LoadReportRecord(StrictModel):
+    """What became of a checkpoint's tensors, by name; ``matched_fraction`` is of the trunk's elements, 0 to 1."""
 
     matched: int
     resized: list[str]
     missing: list[str]
     unexpected: list[str]
     dropped: list[str]
-    share: Finite
+    matched_fraction: FiniteFloat
     notes: list[str] = []
 
 
-class Checkpoint(Strict):
+class StartCheckpoint(StrictModel):
     """The weight file a run started from; format and report are known once it was loaded."""
 
     uri: str
     sha256: Sha256
     bytes: int
     format: str | None = None
-    load_report: LoadReport | None = None
+    load_report: LoadReportRecord | None = None
 
 
-class Backbone(Strict):
+class BackboneRecord(StrictModel):
     """What was plugged in: the card as resolved, how it was initialised, and from which file."""
 
     name: str
     card: dict[str, Any]
     arguments: dict[str, Any]
     init: Literal["random", "card", "checkpoint"]
-    checkpoint: Checkpoint | None = None
+    checkpoint: StartCheckpoint | None = None
     allow_partial: bool = False
     parameters: int | None = None
 
 
-class Data(Strict):
+class DatasetRecord(StrictModel):
     """The data as seen: fingerprint over content and split, items of each split, how they differ from the official."""
 
     fingerprint: Sha256
     splits: dict[str, int]
-    departures: list[str] = []
+    deviations: list[str] = []
 
 
-class Items(Strict):
+class ItemsFile(StrictModel):
     """Per-item outcomes: a CSV beside the record and its hash."""
 
     file: str
@@ -113,37 +114,37 @@ class Items(Strict):
     rows: int
 
 
-class Selection(Strict):
+class ModelSelection(StrictModel):
     """How the reported weights were chosen; never on the test split."""
 
     split: Literal["val", "none"]
     metric: str
     candidates: int
     chosen: str
-    value: Finite | None = None
+    value: FiniteFloat | None = None
 
 
-class Result(Strict):
+class RunResult(StrictModel):
     """The outcome of a complete run; ``details``: what else the task measured (cross-checks, values by class)."""
 
-    metrics: dict[str, Metric]
-    primary: str
-    items: Items
-    selection: Selection
+    metrics: dict[str, MetricValue]
+    primary_metric: str
+    items: ItemsFile
+    selection: ModelSelection
     details: dict[str, Any] = {}
 
     @model_validator(mode="after")
-    def _primary_is_measured(self) -> Result:
-        if self.primary not in self.metrics:
-            raise ValueError(f"primary metric {self.primary!r} is not among the metrics")
+    def _check_primary_metric(self) -> RunResult:
+        if self.primary_metric not in self.metrics:
+            raise ValueError(f"primary metric {self.primary_metric!r} is not among the metrics")
         return self
 
 
-class Passes(Strict):
+class TimingSamples(StrictModel):
     """Single forward passes of ``batch`` images, milliseconds, in the order they were timed."""
 
     batch: int
-    raw_ms: list[Finite] = Field(min_length=1)
+    raw_ms: list[FiniteFloat] = Field(min_length=1)
 
     @property
     def median_ms(self) -> float:
@@ -151,7 +152,7 @@ class Passes(Strict):
         return median(self.raw_ms)
 
 
-class Efficiency(Strict):
+class EfficiencyRecord(StrictModel):
     """What the backbone (with the classifier it was trained with, if any) costs at the run's input size.
 
     Counts are per image; MACs include attention products. ``latency`` is at batch 1; ``chip``, ``threads``,
@@ -163,24 +164,24 @@ class Efficiency(Strict):
     macs: int
     macs_without_attention: int
     activations: int
-    latency: Passes | None = None
-    throughput: Passes | None = None
+    latency: TimingSamples | None = None
+    throughput: TimingSamples | None = None
     chip: str | None = None
     threads: int | None = None
     runtime: str | None = None
     precision: str | None = None
 
 
-class Cost(Strict):
+class RunCost(StrictModel):
     """What the run cost. ``phases`` in seconds, over all attempts; memory is this process's peak."""
 
-    phases: dict[str, Finite]
-    peak_memory_mib: Finite | None = None
+    phases: dict[str, FiniteFloat]
+    peak_memory_mib: FiniteFloat | None = None
     attempts: int = 1
-    efficiency: Efficiency | None = None
+    efficiency: EfficiencyRecord | None = None
 
 
-class Where(Strict):
+class RunEnvironment(StrictModel):
     """Where and how the run was made. Times are UTC, ISO 8601."""
 
     started: str
@@ -197,13 +198,16 @@ class Where(Strict):
     command: list[str]
 
 
-class Record(Strict):
-    """One cell of the leaderboard; see the module's rules. ``neutral``: settings that cannot change the number."""
+class Record(StrictModel):
+    """One cell of the leaderboard; see the module's rules.
 
-    schema_version: Literal[1, 2, 3] = 3
+    ``non_identity_settings`` are those that cannot change the number.
+    """
+
+    schema_version: Literal[1, 2, 3, 4] = 4
     run_id: str
     comparability: str
-    status: Status
+    status: RunStatus
     reason: str | None = None
     tier: Tier
     done: int
@@ -213,16 +217,16 @@ class Record(Strict):
     protocol: str
     protocol_version: int
     seed: int
-    backbone: Backbone
+    backbone: BackboneRecord
     config: dict[str, Any]
-    neutral: dict[str, Any] = {}
-    data: Data
-    result: Result | None = None
-    cost: Cost | None = None
-    where: Where
+    non_identity_settings: dict[str, Any] = {}
+    data: DatasetRecord
+    result: RunResult | None = None
+    cost: RunCost | None = None
+    environment: RunEnvironment
 
     @model_validator(mode="after")
-    def _complete_or_without_numbers(self) -> Record:
+    def _check_status_consistency(self) -> Record:
         if self.status == "complete":
             if self.result is None:
                 raise ValueError("a complete record needs its result")
@@ -240,39 +244,39 @@ def dump_record(record: Record) -> str:
     return json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def parse_record(text: str, source: str) -> Record:
+def parse_record(text: str, origin: str) -> Record:
     """Read a record from JSON text.
 
     Args:
         text: the JSON.
-        source: where it came from, for the message.
+        origin: where it came from, for the message.
 
     Raises:
         RecordError: not JSON, a newer schema, an unknown field, or a rule broken; one sentence.
     """
-    if not any(word in text for word in _CONSTANTS):  # the way of nearly all records: parsed once
+    if not any(word in text for word in _NON_JSON_CONSTANTS):  # the way of nearly all records: parsed once
         try:
             return Record.model_validate_json(text)
         except ValidationError:
             pass  # said below, in the order that helps most
     try:
-        content = json.loads(text, parse_constant=_refuse_constant)
+        content = json.loads(text, parse_constant=_reject_constant)
     except ValueError as error:
-        raise RecordError(f"{source} is not a record: {error}") from error
+        raise RecordError(f"{origin} is not a record: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("schema_version"), int):
-        raise RecordError(f"{source} is not a record: it has no schema_version")
+        raise RecordError(f"{origin} is not a record: it has no schema_version")
     version = content["schema_version"]
     if version > SCHEMA_VERSION:
         raise RecordError(
-            f"{source} has schema version {version}, this bench reads up to {SCHEMA_VERSION}; update bench"
+            f"{origin} has schema version {version}, this bench reads up to {SCHEMA_VERSION}; update bench"
         )
     try:
-        return Record.model_validate_json(text)
+        return Record.model_validate_json(json.dumps(upgrade_record(content)) if version < SCHEMA_VERSION else text)
     except ValidationError as error:
-        raise RecordError(f"{source} does not hold as a record: {sentences(error)}") from error
+        raise RecordError(f"{origin} does not hold as a record: {format_validation_errors(error)}") from error
 
 
-def sentences(error: ValidationError) -> str:
+def format_validation_errors(error: ValidationError) -> str:
     """All faults of a validation error in one line: ``field: what is wrong; ...``."""
     faults = []
     for fault in error.errors():
@@ -284,9 +288,9 @@ def sentences(error: ValidationError) -> str:
     return "; ".join(faults)
 
 
-_CONSTANTS = ("NaN", "Infinity")
+_NON_JSON_CONSTANTS = ("NaN", "Infinity")
 """What Python's and pydantic's JSON have and JSON has not."""
 
 
-def _refuse_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number; null means not measured")

@@ -24,11 +24,11 @@ from results.records.record import Record, dump_record, parse_record
 RECORD_FILE = "record.json"
 
 
-class Found(NamedTuple):
+class ScanResult(NamedTuple):
     """What a scan of stores gave: the readable records with their folders, and the faults of the rest."""
 
     records: list[tuple[Path, Record]]
-    faults: list[str]
+    errors: list[str]
 
 
 def read_record(folder: Path) -> Record:
@@ -61,7 +61,7 @@ def write_record(folder: Path, record: Record) -> None:
     write_atomic(folder / RECORD_FILE, dump_record(record))
 
 
-def scan(roots: Iterable[Path]) -> Found:
+def scan_runs(roots: Iterable[Path]) -> ScanResult:
     """Read every record under the roots, in path order; a corrupt one is named, never skipped in silence.
 
     Raises:
@@ -76,28 +76,28 @@ def scan(roots: Iterable[Path]) -> Found:
                 records.append((path.parent, read_record(path.parent)))
             except RecordError as error:
                 faults.append(str(error))
-    return Found(records, faults)
+    return ScanResult(records, faults)
 
 
-def attempts(root: Path, stem: str) -> list[Path]:
+def list_attempts(root: Path, run_stem: str) -> list[Path]:
     """The folders of one run, oldest first: ``stem``, ``stem.2``, ``stem.3`` ..."""
-    pattern = re.compile(re.escape(Path(stem).name) + r"(?:\.([2-9]|[1-9]\d+))?")
-    folder = (root / stem).parent
+    pattern = re.compile(re.escape(Path(run_stem).name) + r"(?:\.([2-9]|[1-9]\d+))?")
+    folder = (root / run_stem).parent
     found = [(m, p) for p in folder.glob("*") if p.is_dir() and (m := pattern.fullmatch(p.name))]
     return [path for _, path in sorted((int(match[1] or 1), path) for match, path in found)]
 
 
-def next_attempt(root: Path, stem: str) -> Path:
+def next_attempt_folder(root: Path, run_stem: str) -> Path:
     """The folder for a fresh attempt at a run; it does not exist yet."""
-    existing = attempts(root, stem)
+    existing = list_attempts(root, run_stem)
     if not existing:
-        return root / stem
-    last = existing[-1].name.removeprefix(Path(stem).name)
-    return (root / stem).with_name(f"{Path(stem).name}.{int(last[1:] or 1) + 1}")
+        return root / run_stem
+    last = existing[-1].name.removeprefix(Path(run_stem).name)
+    return (root / run_stem).with_name(f"{Path(run_stem).name}.{int(last[1:] or 1) + 1}")
 
 
 @contextmanager
-def claim(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Hold a run folder for this process; a killed process lets go by itself.
 
     Raises:

@@ -6,165 +6,188 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from foundation.environment import weights_dir
+from foundation.environment import get_weights_dir
 from foundation.errors import RecordError
 from foundation.files import sha256_file
-from results.records.identity import identity_of
-from results.records.record import PRETRAINING, Interval, Metric, Record
-from results.statistics.estimates import is_share
-from results.statistics.intervals import student_t, wilson_percent
+from results.records.identity import build_run_identity
+from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record
+from results.statistics.estimates import is_proportion
+from results.statistics.intervals import student_t_interval, wilson_interval
 from results.statistics.per_item_outcomes import (
-    NoValueError,
-    Outcomes,
-    item_files,
-    read_checked,
-    read_outcomes,
-    read_table,
-    sample_of,
+    ItemOutcomes,
+    NoItemValueError,
+    build_sample,
+    list_item_files,
+    parse_item_table,
+    read_item_outcomes,
+    read_verified_file,
 )
 
-CLOSE = 1e-6
+INTERVAL_TOLERANCE = 1e-6
 """How far a recomputed end of an interval may be from the record's, in the metric's unit: another scipy."""
 
 
-class Check(NamedTuple):
+class VerificationCheck(NamedTuple):
     """One thing that was looked at: it holds, it fails, or it could not be checked here; a sentence says more."""
 
-    what: str
+    subject: str
     state: Literal["holds", "fails", "unchecked"]
-    text: str
+    message: str
 
 
-def verify_record(folder: Path, record: Record) -> list[Check]:
+def verify_record(folder: Path, record: Record) -> list[VerificationCheck]:
     """Everything about a record that can be checked from its folder alone."""
-    return [*_identity(record), *_start_file(record), *_item_files(folder, record), *_metrics(folder, record)]
+    return [
+        *_check_identity(record),
+        *_check_start_weights(record),
+        *_check_item_files(folder, record),
+        *_check_metrics(folder, record),
+    ]
 
 
-def _identity(record: Record) -> Iterator[Check]:
+def _check_identity(record: Record) -> Iterator[VerificationCheck]:
     """The digests, recomputed from the record's own fields."""
-    found = identity_of(record)
+    found = build_run_identity(record)
     named = record.backbone.card.get("name")
     if named != record.backbone.name:
         text = f"the record names backbone {record.backbone.name}, its card is that of {named}"
-        yield Check("backbone", "fails", text)
+        yield VerificationCheck("backbone", "fails", text)
     for what, stated, again in (
         ("run_id", record.run_id, found.run_id),
         ("comparability", record.comparability, found.comparability),
     ):
         if stated == again:
-            yield Check(what, "holds", f"{stated} follows from the record's own fields")
+            yield VerificationCheck(what, "holds", f"{stated} follows from the record's own fields")
         elif record.schema_version == 1 and what == "run_id":
-            yield Check(what, "unchecked", "records of schema 1 made it of other fields")
+            yield VerificationCheck(what, "unchecked", "records of schema 1 made it of other fields")
         else:
             text = (
                 f"the record says {stated}, its fields give {again}: a field was changed (backbone, seed, config ...)"
             )
-            yield Check(what, "fails", text)
+            yield VerificationCheck(what, "fails", text)
 
 
-def _start_file(record: Record) -> Iterator[Check]:
+def _check_start_weights(record: Record) -> Iterator[VerificationCheck]:
     """The weight file that the run started from, where it is still there."""
     checkpoint = record.backbone.checkpoint
     if checkpoint is None:
-        yield Check("start weights", "holds", f"none: init {record.backbone.init}")
+        yield VerificationCheck("start weights", "holds", f"none: init {record.backbone.init}")
         return
     name = checkpoint.uri.removeprefix("file:")
-    path = next((path for path in (Path(name), weights_dir() / name) if path.is_file()), None)
+    path = next((path for path in (Path(name), get_weights_dir() / name) if path.is_file()), None)
     if path is None:
-        yield Check("start weights", "unchecked", f"{checkpoint.uri} is not on this machine")
+        yield VerificationCheck("start weights", "unchecked", f"{checkpoint.uri} is not on this machine")
     elif sha256_file(path) == checkpoint.sha256:
-        yield Check("start weights", "holds", f"{path} has the SHA-256 of the record")
+        yield VerificationCheck("start weights", "holds", f"{path} has the SHA-256 of the record")
     else:
-        yield Check("start weights", "fails", f"{path} is another file than the one the run started from (its SHA-256)")
+        yield VerificationCheck(
+            "start weights", "fails", f"{path} is another file than the one the run started from (its SHA-256)"
+        )
 
 
-def _item_files(folder: Path, record: Record) -> Iterator[Check]:
+def _check_item_files(folder: Path, record: Record) -> Iterator[VerificationCheck]:
     if record.result is None:
-        yield Check("per-item files", "unchecked", f"the run is {record.status} and has none")
+        yield VerificationCheck("per-item files", "unchecked", f"the run is {record.status} and has none")
         return
     try:
-        files = item_files(folder, record)
+        files = list_item_files(folder, record)
         for path, sha256 in files.items():
-            content = read_checked(path, sha256)
-            yield Check(path.name, "holds", f"it has the SHA-256 of the record, {sha256[:12]}...")
+            content = read_verified_file(path, sha256)
+            yield VerificationCheck(path.name, "holds", f"it has the SHA-256 of the record, {sha256[:12]}...")
             if path.name == record.result.items.file:
-                yield from _table(folder, record, content, path)
+                yield from _check_item_table(folder, record, content, path)
     except RecordError as error:
-        yield Check("per-item files", "fails", str(error))
+        yield VerificationCheck("per-item files", "fails", str(error))
 
 
-def _table(folder: Path, record: Record, content: bytes, path: Path) -> Iterator[Check]:
+def _check_item_table(folder: Path, record: Record, content: bytes, path: Path) -> Iterator[VerificationCheck]:
     """Its number of rows, and the boxes of each sequence that it has hashes of."""
     assert record.result is not None
-    table = read_table(content, path)
+    table = parse_item_table(content, path)
     counts = {"rows": len(next(iter(table.values()), ())), "items.rows": record.result.items.rows, "done": record.done}
     if set(counts.values()) != {record.expected}:
         stated = ", ".join(f"{name} {count}" for name, count in counts.items())
-        yield Check("number of items", "fails", f"{record.expected} are expected, but {stated}")
+        yield VerificationCheck("number of items", "fails", f"{record.expected} are expected, but {stated}")
     if "boxes" in table and "sequence" in table:
         pairs = zip(table["sequence"], table["boxes"], strict=True)
         files = {folder / "tracked" / f"{Path(name).name}.txt": sha256 for name, sha256 in pairs}
         there = [file for file in files if file.is_file()]
         changed = [file.name for file in there if sha256_file(file) != files[file]]
         if changed:
-            yield Check("tracked boxes", "fails", f"{', '.join(changed[:3])}: not the boxes that were scored")
+            yield VerificationCheck(
+                "tracked boxes", "fails", f"{', '.join(changed[:3])}: not the boxes that were scored"
+            )
         else:
             state: Literal["holds", "unchecked"] = "holds" if len(there) == len(files) else "unchecked"
-            yield Check("tracked boxes", state, f"{len(there)} of {len(files)} files are there, with their SHA-256")
+            yield VerificationCheck(
+                "tracked boxes", state, f"{len(there)} of {len(files)} files are there, with their SHA-256"
+            )
 
 
-def _metrics(folder: Path, record: Record) -> Iterator[Check]:
+def _check_metrics(folder: Path, record: Record) -> Iterator[VerificationCheck]:
     """Every metric from the items, and the interval beside it."""
-    if record.domain == PRETRAINING:
-        yield from _end_of_curve(folder, record)
+    if record.domain == PRETRAINING_DOMAIN:
+        yield from _check_curve_end(folder, record)
         return
     for name, metric in (record.result.metrics if record.result else {}).items():
         try:
-            outcomes = read_outcomes(folder, record, name)
+            outcomes = read_item_outcomes(folder, record, name)
         except RecordError as error:
-            yield Check(name, "unchecked" if isinstance(error, NoValueError) else "fails", str(error))
+            yield VerificationCheck(name, "unchecked" if isinstance(error, NoItemValueError) else "fails", str(error))
             continue
-        yield Check(name, "holds", f"{metric.value:g} {metric.unit} follows from {len(outcomes.ids):,} items")
-        if metric.n != len(outcomes.ids):
-            yield Check(name, "fails", f"the record says n = {metric.n}, there are {len(outcomes.ids)} items")
-        yield from _interval(name, metric, outcomes)
+        yield VerificationCheck(
+            name, "holds", f"{metric.value:g} {metric.unit} follows from {len(outcomes.item_ids):,} items"
+        )
+        if metric.n != len(outcomes.item_ids):
+            yield VerificationCheck(
+                name, "fails", f"the record says n = {metric.n}, there are {len(outcomes.item_ids)} items"
+            )
+        yield from _check_interval(name, metric, outcomes)
 
 
-def _end_of_curve(folder: Path, record: Record) -> Iterator[Check]:
+def _check_curve_end(folder: Path, record: Record) -> Iterator[VerificationCheck]:
     """A pre-training's table is its curve, and its metrics are the curve's last values."""
     try:
-        (path, sha256), *_ = item_files(folder, record).items()
-        curve = read_table(read_checked(path, sha256), path)
+        (path, sha256), *_ = list_item_files(folder, record).items()
+        curve = parse_item_table(read_verified_file(path, sha256), path)
     except RecordError as error:
-        yield Check("curve", "fails", str(error))
+        yield VerificationCheck("curve", "fails", str(error))
         return
     for name, metric in (record.result.metrics if record.result else {}).items():
         last = next((cell for cell in reversed(curve.get(name, ())) if cell), "nothing")
         if last == str(metric.value):
-            yield Check(name, "holds", f"{metric.value:g} {metric.unit} ends the curve of {path.name}")
+            yield VerificationCheck(name, "holds", f"{metric.value:g} {metric.unit} ends the curve of {path.name}")
         else:
-            yield Check(name, "fails", f"the record says {metric.value!r}, the curve in {path.name} ends with {last}")
+            yield VerificationCheck(
+                name, "fails", f"the record says {metric.value!r}, the curve in {path.name} ends with {last}"
+            )
 
 
-def _interval(name: str, metric: Metric, outcomes: Outcomes) -> Iterator[Check]:
+def _check_interval(name: str, metric: MetricValue, outcomes: ItemOutcomes) -> Iterator[VerificationCheck]:
     stated = metric.interval
     if stated is None:
         return
-    again = _interval_again(name, stated, outcomes)
+    again = _recompute_interval(name, stated, outcomes)
     if again is None:
-        yield Check(f"interval of {name}", "unchecked", f"no rule is known for its method, {stated.method}")
-    elif max(abs(stated.low - again.low), abs(stated.high - again.high)) <= CLOSE:
-        yield Check(f"interval of {name}", "holds", f"{stated.low:.2f} to {stated.high:.2f}, {stated.method}")
+        yield VerificationCheck(f"interval of {name}", "unchecked", f"no rule is known for its method, {stated.method}")
+    elif max(abs(stated.low - again.low), abs(stated.high - again.high)) <= INTERVAL_TOLERANCE:
+        yield VerificationCheck(
+            f"interval of {name}", "holds", f"{stated.low:.2f} to {stated.high:.2f}, {stated.method}"
+        )
     else:
         text = f"the record says {stated.low:g} to {stated.high:g}, the items give {again.low:g} to {again.high:g}"
-        yield Check(f"interval of {name}", "fails", text)
+        yield VerificationCheck(f"interval of {name}", "fails", text)
 
 
-def _interval_again(name: str, stated: Interval, outcomes: Outcomes) -> Interval | None:
-    sample = sample_of([outcomes], name)
-    if stated.method == "wilson" and is_share(sample):
-        right = round(float(sample.values.sum()) / 100)
-        return wilson_percent(right, sample.values.size, over=stated.over, level=stated.level)
-    if stated.method.startswith("Student's t, n = ") and sample.seeds > 1:
-        return student_t(sample.estimates.tolist(), over=stated.over, level=stated.level)
+def _recompute_interval(name: str, recorded: ConfidenceInterval, outcomes: ItemOutcomes) -> ConfidenceInterval | None:
+    sample = build_sample([outcomes], name)
+    if recorded.method == "wilson" and is_proportion(sample):
+        right = round(float(sample.item_values.sum()) / 100)
+        return wilson_interval(
+            right, sample.item_values.size, resampling_unit=recorded.resampling_unit, level=recorded.level
+        )
+    if recorded.method.startswith("Student's t, n = ") and sample.num_seeds > 1:
+        return student_t_interval(
+            sample.seed_estimates.tolist(), resampling_unit=recorded.resampling_unit, level=recorded.level
+        )
     return None

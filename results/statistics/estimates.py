@@ -23,81 +23,82 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, t
 
-from results.statistics.segmentation_scores import Areas, pseudo_values, score
+from results.statistics.segmentation_scores import AreaArray, compute_area_metric, jackknife_pseudo_values
 
-Floats = NDArray[np.float64]
-Whole = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
-LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
 
 
-class Sample(NamedTuple):
+class MetricSample(NamedTuple):
     """A metric of one backbone, measured with one or more seeds on the same items.
 
     Attributes:
-        estimates: the metric by seed, (S,).
-        values: what each item adds to it, by seed, (S, n), in the metric's unit; the mean over the items is the
+        seed_estimates: the metric by seed, (S,).
+        item_values: what each item adds to it, by seed, (S, n), in the metric's unit; the mean over the items is the
             estimate, or the estimate freed of its bias.
-        deviations: by seed and item, (S, n); products of two seeds' rows are the covariance of their estimates when
-            the items are others and the seeds are held.
+        scaled_deviations: by seed and item, (S, n); products of two seeds' rows are the covariance of their estimates
+            when the items are others and the seeds are held.
     """
 
-    estimates: Floats
-    values: Floats
-    deviations: Floats
+    seed_estimates: FloatArray
+    item_values: FloatArray
+    scaled_deviations: FloatArray
 
     @property
     def mean(self) -> float:
         """Over the seeds."""
-        return float(self.estimates.mean())
+        return float(self.seed_estimates.mean())
 
     @property
-    def seeds(self) -> int:
+    def num_seeds(self) -> int:
         """How many."""
-        return len(self.estimates)
+        return len(self.seed_estimates)
 
 
-class Estimate(NamedTuple):
+class IntervalEstimate(NamedTuple):
     """A value with its confidence interval, and the two-sided p-value of its being 0."""
 
     value: float
     low: float
     high: float
-    p: float
+    p_value: float
 
 
-class Parts(NamedTuple):
+class VarianceComponents(NamedTuple):
     """Parts of a variance and their degrees of freedom; arrays of one shape, the parts first."""
 
-    variance: Floats
-    freedom: Floats
+    variances: FloatArray
+    degrees_of_freedom: FloatArray
 
 
-def of_values(values: Floats, estimates: Floats | None = None) -> Sample:
+def sample_from_values(values: FloatArray, estimates: FloatArray | None = None) -> MetricSample:
     """A metric that is a mean over items.
 
     Args:
         values: by seed and item, (S, n); n is 2 or more.
         estimates: by seed, (S,), where the mean of the values is not the metric itself.
 
-    >>> found = of_values(np.array([[0.0, 100.0, 100.0, 100.0]]))
-    >>> (found.deviations @ found.deviations.T).round(2).tolist()  # the variance of the mean: 2500 / 4
+    >>> found = sample_from_values(np.array([[0.0, 100.0, 100.0, 100.0]]))
+    >>> (found.scaled_deviations @ found.scaled_deviations.T).round(2).tolist()  # the variance of the mean: 2500 / 4
     [[625.0]]
     """
     values = np.asarray(values, np.float64)
     count, means = values.shape[1], values.mean(1)
     deviations = (values - means[:, None]) / math.sqrt(count * (count - 1))
-    return Sample(means if estimates is None else estimates, values, deviations)
+    return MetricSample(means if estimates is None else estimates, values, deviations)
 
 
-def of_classes(values: Floats, labels: Whole) -> Sample:
+def sample_from_classes(values: FloatArray, labels: IntArray) -> MetricSample:
     """A metric that is the mean over classes of the mean over a class's items; how many items a class has is held.
 
     Args:
         values: by seed and item, (S, n).
         labels: each item's class, (n,).
 
-    >>> of_classes(np.array([[100.0, 100.0, 100.0, 0.0]]), np.array([0, 1, 1, 1])).estimates.round(3).tolist()
+    >>> found = sample_from_classes(np.array([[100.0, 100.0, 100.0, 0.0]]), np.array([0, 1, 1, 1]))
+    >>> found.seed_estimates.round(3).tolist()
     [83.333]
     """
     values = np.asarray(values, np.float64)
@@ -108,85 +109,91 @@ def of_classes(values: Floats, labels: Whole) -> Sample:
     centre, alone = means[:, member], size == 1
     centre[:, alone] = values.mean(1, keepdims=True)  # the spread in a class of one is not known: that of all items
     deviations = weights * (values - centre) * np.sqrt(size / np.where(alone, 1.0, size - 1))
-    return Sample(means.mean(1), values * weights * values.shape[1], deviations)
+    return MetricSample(means.mean(1), values * weights * values.shape[1], deviations)
 
 
-def of_areas(areas: Sequence[Areas], name: str) -> Sample:
+def sample_from_areas(areas: Sequence[AreaArray], metric: str) -> MetricSample:
     """A segmentation score, from the areas of every image by seed."""
-    values = np.stack([pseudo_values(each, name) for each in areas])
-    return of_values(values, np.array([score(each, name) for each in areas]))
+    values = np.stack([jackknife_pseudo_values(each, metric) for each in areas])
+    return sample_from_values(values, np.array([compute_area_metric(each, metric) for each in areas]))
 
 
-def interval(sample: Sample, level: float = LEVEL) -> Estimate:
+def compute_interval(sample: MetricSample, confidence_level: float = CONFIDENCE_LEVEL) -> IntervalEstimate:
     """The mean over the seeds; of one seed the claim is conditional on it: items only.
 
     One run's share of right items gets Wilson's interval, which holds near 0 and 100 %, too.
 
-    >>> found = interval(of_values(np.array([[1.0, 2.0, 3.0]])))
+    >>> found = compute_interval(sample_from_values(np.array([[1.0, 2.0, 3.0]])))
     >>> found.low.__round__(4), found.high.__round__(4)
     (-0.4841, 4.4841)
     """
-    found = _estimate(sample.mean, float(sample.values.mean()), parts_of([sample]), level)
-    if is_share(sample):
-        right = round(float(sample.values.sum()) / 100)
-        wilson = binomtest(right, sample.values.size).proportion_ci(level, method="wilson")
+    found = _build_estimate(
+        sample.mean, float(sample.item_values.mean()), estimate_variance_components([sample]), confidence_level
+    )
+    if is_proportion(sample):
+        right = round(float(sample.item_values.sum()) / 100)
+        wilson = binomtest(right, sample.item_values.size).proportion_ci(confidence_level, method="wilson")
         found = found._replace(low=100 * float(wilson.low), high=100 * float(wilson.high))
     return found
 
 
-def is_share(sample: Sample) -> bool:
+def is_proportion(sample: MetricSample) -> bool:
     """Whether it is one run's share of items that are right (100) and not wrong (0)."""
-    return sample.seeds == 1 and bool(np.isin(sample.values, (0.0, 100.0)).all())
+    return sample.num_seeds == 1 and bool(np.isin(sample.item_values, (0.0, 100.0)).all())
 
 
-def difference(first: Sample, second: Sample, level: float = LEVEL) -> Estimate:
+def compute_difference(
+    first: MetricSample, second: MetricSample, confidence_level: float = CONFIDENCE_LEVEL
+) -> IntervalEstimate:
     """First less second, items paired and seeds not; where either has one seed, conditional on the seeds: items only.
 
     The p-value is the one that fits the interval.
     """
-    centre = float(first.values.mean() - second.values.mean())
-    return _estimate(first.mean - second.mean, centre, parts_of([first, second]), level)
+    centre = float(first.item_values.mean() - second.item_values.mean())
+    return _build_estimate(
+        first.mean - second.mean, centre, estimate_variance_components([first, second]), confidence_level
+    )
 
 
-def parts_of(samples: Sequence[Sample]) -> Parts:
+def estimate_variance_components(samples: Sequence[MetricSample]) -> VarianceComponents:
     """Parts of the variance of one sample's mean, or of the difference of two: the seeds' (of both), and the items'."""
-    deviations = samples[0].deviations.mean(0)
+    deviations = samples[0].scaled_deviations.mean(0)
     if len(samples) == 2:
-        deviations = deviations - samples[1].deviations.mean(0)
-    shared, items = float(deviations @ deviations), float(freedom(deviations))
-    if any(sample.seeds == 1 for sample in samples):
-        return Parts(np.array([shared]), np.array([items]))
-    shared = max(shared - sum(residual(sample) for sample in samples), 0.0)
-    variances = np.array([*map(of_seeds, samples)])
-    seeds = welch(variances, np.array([sample.seeds - 1.0 for sample in samples]))
-    return Parts(np.array([variances.sum(), shared]), np.array([float(seeds), items]))
+        deviations = deviations - samples[1].scaled_deviations.mean(0)
+    shared, items = float(deviations @ deviations), float(estimate_degrees_of_freedom(deviations))
+    if any(sample.num_seeds == 1 for sample in samples):
+        return VarianceComponents(np.array([shared]), np.array([items]))
+    shared = max(shared - sum(compute_residual_variance(sample) for sample in samples), 0.0)
+    variances = np.array([*map(compute_seed_variance, samples)])
+    seeds = welch_degrees_of_freedom(variances, np.array([sample.num_seeds - 1.0 for sample in samples]))
+    return VarianceComponents(np.array([variances.sum(), shared]), np.array([float(seeds), items]))
 
 
-def welch(variances: Floats, free: Floats) -> Floats:
+def welch_degrees_of_freedom(variances: FloatArray, degrees_of_freedom: FloatArray) -> FloatArray:
     """Degrees of freedom of a sum of variances, the summands first (Welch 1947, Satterthwaite 1946).
 
-    >>> float(welch(np.array([1.0, 1.0]), np.array([2.0, 2.0])))
+    >>> float(welch_degrees_of_freedom(np.array([1.0, 1.0]), np.array([2.0, 2.0])))
     4.0
     """
     total = variances.sum(0)
-    below = (variances**2 / free).sum(0)
-    return np.asarray(np.divide(total**2, below, out=np.array(free.sum(0)), where=below > 0))
+    below = (variances**2 / degrees_of_freedom).sum(0)
+    return np.asarray(np.divide(total**2, below, out=np.array(degrees_of_freedom.sum(0)), where=below > 0))
 
 
-def of_seeds(sample: Sample) -> float:
+def compute_seed_variance(sample: MetricSample) -> float:
     """The seeds' part of the variance of the mean over two or more seeds; it holds that of the residual."""
-    return float(np.var(sample.estimates, ddof=1)) / sample.seeds
+    return float(np.var(sample.seed_estimates, ddof=1)) / sample.num_seeds
 
 
-def residual(sample: Sample) -> float:
+def compute_residual_variance(sample: MetricSample) -> float:
     """The part of that variance that is of single items with single seeds, which no two of the seeds share."""
-    own = float((sample.deviations**2).sum()) / sample.seeds
-    middle = sample.deviations.mean(0)
-    shared = (float(middle @ middle) * sample.seeds - own) / (sample.seeds - 1)
-    return (own - shared) / sample.seeds
+    own = float((sample.scaled_deviations**2).sum()) / sample.num_seeds
+    middle = sample.scaled_deviations.mean(0)
+    shared = (float(middle @ middle) * sample.num_seeds - own) / (sample.num_seeds - 1)
+    return (own - shared) / sample.num_seeds
 
 
-def freedom(deviations: Floats) -> Floats:
+def estimate_degrees_of_freedom(deviations: FloatArray) -> FloatArray:
     """Degrees of freedom of the sum of squares of deviations (..., n): 2 n / (kurtosis - 1), at most n - 1.
 
     A variance that stands on few items (of rare classes) is not known as well as n says. For values of a normal
@@ -200,29 +207,37 @@ def freedom(deviations: Floats) -> Floats:
     return np.asarray(np.clip(free, 1.0, count - 1.0))
 
 
-def tail(ratio: Floats, parts: Parts) -> Floats:
-    """Two-sided tail beyond ``ratio`` standard errors: Student's by part, weighted with the part's share.
+def compute_tail_probability(standard_errors: FloatArray, components: VarianceComponents) -> FloatArray:
+    """Two-sided tail beyond so many standard errors: Student's by part, weighted with the part's share.
 
     Of one part it is Student's t; of several it lies between theirs. Where there is no variance: 0 beyond 0, else 1.
     """
-    total = parts.variance.sum(0)
-    shares = np.divide(parts.variance, total, out=np.zeros_like(parts.variance), where=total > 0)
-    found = (shares * 2 * t.sf(ratio, parts.freedom)).sum(0)
-    return np.where(total > 0, found, np.where(np.asarray(ratio) > 0, 0.0, 1.0))
+    total = components.variances.sum(0)
+    shares = np.divide(components.variances, total, out=np.zeros_like(components.variances), where=total > 0)
+    found = (shares * 2 * t.sf(standard_errors, components.degrees_of_freedom)).sum(0)
+    return np.where(total > 0, found, np.where(np.asarray(standard_errors) > 0, 0.0, 1.0))
 
 
-def reach(parts: Parts, level: float = LEVEL) -> float:
-    """Half the width of the interval in standard errors: where ``tail`` is 1 - level."""
-    quantiles = t.ppf(0.5 + level / 2, parts.freedom)
+def compute_half_width(components: VarianceComponents, confidence_level: float = CONFIDENCE_LEVEL) -> float:
+    """Half the width of the interval in standard errors: where ``compute_tail_probability`` is 1 - level."""
+    quantiles = t.ppf(0.5 + confidence_level / 2, components.degrees_of_freedom)
     low, high = float(quantiles.min()), float(quantiles.max())
     for _ in range(50):  # bisection: the answer lies between the quantiles of the parts
         middle = (low + high) / 2
-        low, high = (middle, high) if float(tail(np.array(middle), parts)) > 1 - level else (low, middle)
+        low, high = (
+            (middle, high)
+            if float(compute_tail_probability(np.array(middle), components)) > 1 - confidence_level
+            else (low, middle)
+        )
     return high
 
 
-def _estimate(value: float, centre: float, parts: Parts, level: float) -> Estimate:
-    error = math.sqrt(float(parts.variance.sum()))
-    half = reach(parts, level) * error if error > 0 else 0.0
-    ratio = abs(centre) / error if error > 0 else abs(centre)
-    return Estimate(value, centre - half, centre + half, float(tail(np.array(ratio), parts)))
+def _build_estimate(
+    value: float, center: float, components: VarianceComponents, confidence_level: float
+) -> IntervalEstimate:
+    error = math.sqrt(float(components.variances.sum()))
+    half = compute_half_width(components, confidence_level) * error if error > 0 else 0.0
+    ratio = abs(center) / error if error > 0 else abs(center)
+    return IntervalEstimate(
+        value, center - half, center + half, float(compute_tail_probability(np.array(ratio), components))
+    )

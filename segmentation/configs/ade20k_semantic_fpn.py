@@ -28,7 +28,7 @@ recipe = {
     "test": {"mode": "slide", "stride": 341, "scale": [2048, 512]},
     "workers": 4,
     "model": {
-        "neck": {"type": "ScaledPyramid", "share": 0.25},
+        "neck": {"type": "ScaledPyramid", "width_ratio": 0.25},
         "decode_head": {
             "type": "FPNHead",
             "in_index": [0, 1, 2, 3],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def ade20k_names() -> Sequence[str]:
+def get_ade20k_classes() -> Sequence[str]:
     """The 150 classes of ADE20K's benchmark, in order."""
     from segmentation.models.mmseg_imports import ADE20KDataset
 

@@ -11,108 +11,108 @@ from typing import NamedTuple
 
 from foundation.errors import DataError
 from foundation.files import sha256_file
-from segmentation.data.labels import MOST_CLASSES, LabelSpace
+from segmentation.data.labels import MAX_CLASSES, LabelSpace
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-class Pair(NamedTuple):
+class ImageLabelPair(NamedTuple):
     """One image with its label file; ``name`` is what both files are called without ending."""
 
     name: str
-    image: Path
-    label: Path
+    image_path: Path
+    label_path: Path
 
 
 @dataclass(frozen=True)
-class LabelledSet:
+class SegmentationDataset:
     """A data set as found: its splits (``train``, ``test``, and ``val`` where there is one) and its label space."""
 
     name: str
     root: Path
-    splits: Mapping[str, Sequence[Pair]]
-    space: LabelSpace
+    splits: Mapping[str, Sequence[ImageLabelPair]]
+    label_space: LabelSpace
 
-    def fingerprint(self) -> str:
+    def compute_fingerprint(self) -> str:
         """SHA-256 over splits, names and the content of every file."""
         files = [path for pairs in self.splits.values() for pair in pairs for path in pair[1:]]
         with ThreadPoolExecutor(4) as pool:  # hashing lets other threads run
             sums = dict(zip(files, pool.map(sha256_file, files), strict=True))
-        digest = hashlib.sha256(repr(self.space.table()).encode())
+        digest = hashlib.sha256(repr(self.label_space.make_lookup_table()).encode())
         for split, pairs in sorted(self.splits.items()):
             for pair in pairs:
-                digest.update(f"{split} {pair.name} {sums[pair.image]} {sums[pair.label]}\n".encode())
+                digest.update(f"{split} {pair.name} {sums[pair.image_path]} {sums[pair.label_path]}\n".encode())
         return digest.hexdigest()
 
 
-def find_folder(root: Path, places: Sequence[str], what: str) -> Path:
-    """The first of ``places`` below ``root`` that is a folder.
+def find_dataset_folder(root: Path, candidates: Sequence[str], dataset_name: str) -> Path:
+    """The first of ``candidates`` below ``root`` that is a folder.
 
     Raises:
         DataError: none is; says what was looked for and what was found.
     """
-    for place in places:
+    for place in candidates:
         if (root / place).is_dir():
             return root / place
     found = "there is no such folder"
     if root.is_dir():
         inside = sorted(path.name for path in root.iterdir())
         found = f"it holds {', '.join(inside[:6])}{' ...' if len(inside) > 6 else ''}" if inside else "it is empty"
-    looked = " or ".join(dict.fromkeys(place.split("/")[0] for place in places))
-    raise DataError(f"no {what} under {root}: looked for {looked}, but {found}; name the folder above with --data-root")
+    looked = " or ".join(dict.fromkeys(place.split("/")[0] for place in candidates))
+    raise DataError(f"no {dataset_name} under {root}: looked for {looked}, but {found}; name the folder above with --data-root")
 
 
-def pair_up(images: Path, labels: Path) -> list[Pair]:
+def pair_label_files(image_folder: Path, label_folder: Path) -> list[ImageLabelPair]:
     """Every image with the label PNG of its name, in the order of names.
 
     Raises:
         DataError: a folder is missing or empty, or a file has no partner.
     """
     found = {}
-    for folder, endings in ((images, IMAGE_ENDINGS), (labels, (".png",))):
+    for folder, endings in ((image_folder, IMAGE_SUFFIXES), (label_folder, (".png",))):
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder}; fetch the set anew, or name its place with --data-root")
-        found[folder] = _by_stem(folder, endings)
+        found[folder] = _index_by_stem(folder, endings)
         if not found[folder]:
             kinds = ", ".join(endings)
             raise DataError(f"{folder} holds no files ({kinds}), so this split is empty; fetch the set anew")
-    alone = sorted(found[images].keys() ^ found[labels].keys())
+    alone = sorted(found[image_folder].keys() ^ found[label_folder].keys())
     if alone:
         name = alone[0]
         more = f" ({len(alone)} files have no partner)" if len(alone) > 1 else ""
-        if name in found[images]:
+        if name in found[image_folder]:
             raise DataError(
-                f"{found[images][name]} has no annotation {labels / name}.png{more}; fetch it, or take the image away"
+                f"{found[image_folder][name]} has no annotation {label_folder / name}.png{more}; fetch it, or take the image away"
             )
         raise DataError(
-            f"{found[labels][name]} has no image of that name in {images}{more}; fetch it, or take the label away"
+            f"{found[label_folder][name]} has no image of that name in {image_folder}{more}; fetch it, or take the label away"
         )
-    return [Pair(name, found[images][name], found[labels][name]) for name in sorted(found[images])]
+    return [ImageLabelPair(name, found[image_folder][name], found[label_folder][name]) for name in sorted(found[image_folder])]
 
 
-def _by_stem(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
+def _index_by_stem(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in endings and not path.name.startswith("."):
+        if path.suffix.lower() in suffixes and not path.name.startswith("."):
             if path.stem in files:
                 raise DataError(f"{files[path.stem]} and {path} have one name; keep one of them")
             files[path.stem] = path
     return files
 
 
-ADE20K = LabelSpace(classes=150, first=1, ignored=(0,))
+ADE20K_LABEL_SPACE = LabelSpace(num_classes=150, first_label=1, ignored_labels=(0,))
 """ADEChallengeData2016: 0 is "other objects" and never scored, 1..150 are the classes (mmseg's reduce_zero_label)."""
 
 
-def read_ade(root: Path, name: str = "ade20k") -> LabelledSet:
+def read_ade20k(root: Path, dataset_name: str = "ade20k") -> SegmentationDataset:
     """ADEChallengeData2016 below ``root``; its validation split is what is reported, so it stands as ``test``."""
     places = ("ADEChallengeData2016", "ade20k/ADEChallengeData2016", "ade/ADEChallengeData2016")
-    folder = find_folder(root, places, "ADE20K")
+    folder = find_dataset_folder(root, places, "ADE20K")
     splits = {
-        split: pair_up(folder / "images" / theirs, folder / "annotations" / theirs)
+        split: pair_label_files(folder / "images" / theirs, folder / "annotations" / theirs)
         for split, theirs in (("train", "training"), ("test", "validation"))
     }
-    return LabelledSet(name, folder, splits, ADE20K)
+    return SegmentationDataset(dataset_name, folder, splits, ADE20K_LABEL_SPACE)
 
 
 CAMVID_CLASSES = (
@@ -121,14 +121,14 @@ CAMVID_CLASSES = (
 )
 
 
-def read_camvid(root: Path) -> LabelledSet:
+def read_camvid(root: Path) -> SegmentationDataset:
     """CamVid, 11 classes at 480 x 360, in the layout SegNet made usual: ``train`` beside ``trainannot`` ..."""
-    folder = find_folder(root, ("CamVid", "camvid/CamVid", "camvid"), "CamVid")
-    splits = {split: pair_up(folder / split, folder / f"{split}annot") for split in ("train", "val", "test")}
-    return LabelledSet("camvid", folder, splits, LabelSpace(11, 0, (11,), CAMVID_CLASSES))
+    folder = find_dataset_folder(root, ("CamVid", "camvid/CamVid", "camvid"), "CamVid")
+    splits = {split: pair_label_files(folder / split, folder / f"{split}annot") for split in ("train", "val", "test")}
+    return SegmentationDataset("camvid", folder, splits, LabelSpace(11, 0, (11,), CAMVID_CLASSES))
 
 
-def read_own(root: Path) -> LabelledSet:
+def read_segfolder(root: Path) -> SegmentationDataset:
     """A user's folder: ``classes.txt``, ``images/SPLIT`` and ``labels/SPLIT`` for train, test, and val if there is one.
 
     Label k is the class in line k of ``classes.txt``, counted from 0; 255 does not count.
@@ -141,8 +141,8 @@ def read_own(root: Path) -> LabelledSet:
             f"{inside or 'nothing'}; name the folder that holds them with --data-root"
         )
     names = tuple(line.strip() for line in list_file.read_text(encoding="utf-8").splitlines() if line.strip())
-    if not 2 <= len(names) <= MOST_CLASSES:
-        raise DataError(f"{list_file} names {len(names)} classes; give 2 to {MOST_CLASSES}, one a line")
+    if not 2 <= len(names) <= MAX_CLASSES:
+        raise DataError(f"{list_file} names {len(names)} classes; give 2 to {MAX_CLASSES}, one a line")
     wanted = [split for split in ("train", "val", "test") if split != "val" or (root / "images" / "val").is_dir()]
-    splits = {split: pair_up(root / "images" / split, root / "labels" / split) for split in wanted}
-    return LabelledSet("segfolder", root, splits, LabelSpace(len(names), 0, (255,), names))
+    splits = {split: pair_label_files(root / "images" / split, root / "labels" / split) for split in wanted}
+    return SegmentationDataset("segfolder", root, splits, LabelSpace(len(names), 0, (255,), names))

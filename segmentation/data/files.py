@@ -12,28 +12,28 @@ from PIL import Image
 
 from foundation.errors import DataError
 from segmentation.data.labels import LabelSpace
-from segmentation.data.dataset_layout import Pair
+from segmentation.data.dataset_layout import ImageLabelPair
 
-Pixels = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 
-_JPEG_END = b"\xff\xd9"
+_JPEG_END_MARKER = b"\xff\xd9"
 
 
-def read_image(path: Path) -> Pixels:
+def read_bgr_image(path: Path) -> ImageArray:
     """An image as (height, width, 3), BGR, as mmcv reads it (OpenCV, orientation tags heeded).
 
     Raises:
         DataError: no image that can be decoded, or a JPEG that was cut off (decoders fill the rest with grey).
     """
-    data = _read(path)
-    cut = path.suffix.lower() in (".jpg", ".jpeg") and _JPEG_END not in data[-4096:]
+    data = _read_bytes(path)
+    cut = path.suffix.lower() in (".jpg", ".jpeg") and _JPEG_END_MARKER not in data[-4096:]
     image = None if cut or not data else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise DataError(f"the image {path} cannot be decoded ({len(data)} bytes, cut off or damaged); fetch it anew")
     return np.asarray(image, np.uint8)
 
 
-def read_numbers(path: Path) -> NDArray[np.int64]:
+def read_raw_labels(path: Path) -> NDArray[np.int64]:
     """The numbers in a label PNG, (height, width), as they stand in the file.
 
     Raises:
@@ -53,46 +53,46 @@ def read_numbers(path: Path) -> NDArray[np.int64]:
     return numbers.astype(np.int64)
 
 
-def read_labels(path: Path, space: LabelSpace) -> Pixels:
+def read_label_map(path: Path, label_space: LabelSpace) -> ImageArray:
     """The class numbers in a label PNG, (height, width), with 255 where pixels do not count.
 
     Raises:
         DataError: unreadable, a colour image, or with a number that the label space does not have.
     """
-    numbers = read_numbers(path)
-    require_numbers(numbers, path, space)
-    return np.asarray(space.table(), np.int16)[numbers].astype(np.uint8)
+    numbers = read_raw_labels(path)
+    require_valid_labels(numbers, path, label_space)
+    return np.asarray(label_space.make_lookup_table(), np.int16)[numbers].astype(np.uint8)
 
 
-def require_numbers(numbers: NDArray[np.int64], path: Path, space: LabelSpace) -> None:
+def require_valid_labels(raw_labels: NDArray[np.int64], path: Path, label_space: LabelSpace) -> None:
     """Pass only numbers that the label space has.
 
     Raises:
         DataError: naming the file and the first wrong number.
     """
     table = np.full(1 << 16, -1)
-    table[:256] = space.table()
-    seen = np.unique(numbers)
+    table[:256] = label_space.make_lookup_table()
+    seen = np.unique(raw_labels)
     wrong = seen[(seen < 0) | (seen >= len(table)) | (table[np.clip(seen, 0, len(table) - 1)] < 0)]
     if wrong.size:
         hint = ""
-        if space.first == 1 and 255 in wrong:
+        if label_space.first_label == 1 and 255 in wrong:
             hint = " (255 looks like labels that were already shifted by one: take the set's own files)"
-        raise DataError(f"the label file {path} has label {int(wrong[0])}, but {space.meaning()}{hint}")
+        raise DataError(f"the label file {path} has label {int(wrong[0])}, but {label_space.describe_labels()}{hint}")
 
 
-def read_pair(pair: Pair, space: LabelSpace) -> tuple[Pixels, Pixels]:
+def read_image_pair(pair: ImageLabelPair, label_space: LabelSpace) -> tuple[ImageArray, ImageArray]:
     """Image (height, width, 3) and class numbers (height, width) of a pair.
 
     Raises:
-        DataError: see ``read_image`` and ``read_labels``; or the two differ in size.
+        DataError: see ``read_bgr_image`` and ``read_label_map``; or the two differ in size.
     """
-    image, labels = read_image(pair.image), read_labels(pair.label, space)
-    require_one_size(image, labels, pair)
+    image, labels = read_bgr_image(pair.image_path), read_label_map(pair.label_path, label_space)
+    require_same_size(image, labels, pair)
     return image, labels
 
 
-def require_one_size(image: Pixels, labels: NDArray[Any], pair: Pair) -> None:
+def require_same_size(image: ImageArray, labels: NDArray[Any], pair: ImageLabelPair) -> None:
     """Pass only an image and labels of one size.
 
     Raises:
@@ -100,16 +100,16 @@ def require_one_size(image: Pixels, labels: NDArray[Any], pair: Pair) -> None:
     """
     if image.shape[:2] != labels.shape:
         raise DataError(
-            f"{pair.image} is {_size(image)} px but its label file {pair.label} is {_size(labels)}; "
+            f"{pair.image_path} is {_format_size(image)} px but its label file {pair.label_path} is {_format_size(labels)}; "
             "the two must be of one size, so fetch both anew"
         )
 
 
-def _size(array: NDArray[Any]) -> str:
+def _format_size(array: NDArray[Any]) -> str:
     return f"{array.shape[1]} x {array.shape[0]}"
 
 
-def _read(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from backbones.card import BackboneCard
 from backbones.create import create_backbone
-from backbones.features import default_taps, is_plain, pyramid, reductions
-from engine.optimizer import layer_ids
+from backbones.features import default_out_indices, extract_pyramid, get_reductions, is_plain_backbone
+from engine.optimizer import get_layer_ids
 from segmentation.models.mmseg_imports import MODELS
 
 
@@ -26,16 +26,16 @@ class BenchBackbone(nn.Module):
     Args:
         name: registry name, ``timm/<name>``, or a card.
         img_size: side, or height and width, of the training crop, pixels; plain ViTs take others at run time.
-        out_indices: blocks (plain ViT) or stages whose maps are given, shallow to deep; the default taps if ``None``.
+        out_indices: blocks (plain ViT) or stages whose maps are given, shallow to deep; the default depths if ``None``.
         checkpoint: a weight file, ``"random"``, or nothing: then the card decides.
         allow_partial: accept a checkpoint that fills only part of the trunk.
         frozen: no gradients, eval mode throughout.
-        arguments: for timm's ``create_model`` (``drop_path_rate`` ...).
+        timm_kwargs: for timm's ``create_model`` (``drop_path_rate`` ...).
 
     Attributes:
         trunk: the timm model.
         channels, strides: of each map.
-        created: what ``create_backbone`` gave, with the load report.
+        created_backbone: what ``create_backbone`` gave, with the load report.
     """
 
     def __init__(
@@ -46,26 +46,26 @@ class BenchBackbone(nn.Module):
         checkpoint: str | None = None,
         allow_partial: bool = False,
         frozen: bool = False,
-        **arguments: Any,
+        **timm_kwargs: Any,
     ) -> None:
         super().__init__()
-        self.created = create_backbone(
+        self.created_backbone = create_backbone(
             name,
             img_size=img_size,
             checkpoint=checkpoint,
             allow_partial=allow_partial,
-            **{"num_classes": 0, **arguments},
+            **{"num_classes": 0, **timm_kwargs},
         )
-        self.trunk = self.created.model
+        self.trunk = self.created_backbone.model
         self.frozen = frozen
-        self.taps = default_taps(self.trunk) if out_indices is None else list(out_indices)
-        self.plain = is_plain(self.trunk)
-        self.strides = [reductions(self.trunk)[tap] for tap in self.taps]
-        self.channels = self._probe(img_size)
+        self.out_indices = default_out_indices(self.trunk) if out_indices is None else list(out_indices)
+        self.is_plain_vit = is_plain_backbone(self.trunk)
+        self.strides = [get_reductions(self.trunk)[index] for index in self.out_indices]
+        self.channels = self._probe_channels(img_size)
         if frozen:
             self.requires_grad_(False)
 
-    def _probe(self, img_size: int | tuple[int, int]) -> list[int]:
+    def _probe_channels(self, img_size: int | tuple[int, int]) -> list[int]:
         """The maps' channels; parameters that no map depends on (the final norm) are taken out of training.
 
         Distributed training would wait for their gradients. Only shapes and connections matter, so the pass is made
@@ -73,7 +73,7 @@ class BenchBackbone(nn.Module):
         """
         size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
         twin = copy.deepcopy(self.trunk).to("meta").eval()
-        maps = pyramid(twin, torch.zeros(1, 3, *size, device="meta"), self.taps)
+        maps = extract_pyramid(twin, torch.zeros(1, 3, *size, device="meta"), self.out_indices)
         total = torch.stack([each.sum() for each in maps]).sum()
         gradients = torch.autograd.grad(total, list(twin.parameters()), allow_unused=True)
         for parameter, gradient in zip(self.trunk.parameters(), gradients, strict=True):
@@ -81,9 +81,9 @@ class BenchBackbone(nn.Module):
         return [int(each.shape[1]) for each in maps]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """One (N, channels, height / stride, width / stride) a tap, of normalised images (N, 3, height, width)."""
+        """One (N, channels, height / stride, width / stride) a depth, of normalised images (N, 3, height, width)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return tuple(pyramid(self.trunk, images, self.taps))
+            return tuple(extract_pyramid(self.trunk, images, self.out_indices))
 
     def train(self, mode: bool = True) -> BenchBackbone:
         """As any module's, but a frozen backbone stays in eval mode."""
@@ -92,7 +92,7 @@ class BenchBackbone(nn.Module):
 
     def group_matcher(self, coarse: bool = False) -> Callable[[str], int]:
         """The depth of a parameter for layer-wise learning-rate decay: the trunk's own."""
-        ids = layer_ids(self.trunk)
+        ids = get_layer_ids(self.trunk)
         return lambda name: ids[name.removeprefix("trunk.")]
 
     def no_weight_decay(self) -> set[str]:

@@ -20,18 +20,18 @@ class ScaledPyramid(nn.Module):
 
     Args:
         embed_dim: channels of the maps.
-        share: of it that every branch ends with (0.25 in the papers).
+        width_ratio: of it that every branch ends with (0.25 in the papers).
         norm_cfg: as mmcv takes it.
     """
 
-    def __init__(self, embed_dim: int, share: float = 0.25, norm_cfg: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, embed_dim: int, width_ratio: float = 0.25, norm_cfg: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        width = int(embed_dim * share)
+        width = int(embed_dim * width_ratio)
         norm = build_norm_layer(dict(norm_cfg or {"type": "SyncBN"}), width)[1]
         self.branches = nn.ModuleList(
             [
-                nn.Sequential(_double(embed_dim, width), norm, nn.GELU(), _double(width, width)),
-                _double(embed_dim, width),
+                nn.Sequential(_upsample_2x(embed_dim, width), norm, nn.GELU(), _upsample_2x(width, width)),
+                _upsample_2x(embed_dim, width),
                 nn.Conv2d(embed_dim, width, 1),
                 nn.Sequential(nn.Conv2d(embed_dim, width, 1), nn.MaxPool2d(2)),
             ]
@@ -42,13 +42,13 @@ class ScaledPyramid(nn.Module):
         return tuple(branch(each) for branch, each in zip(self.branches, maps, strict=True))
 
 
-def _double(inside: int, outside: int) -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(inside, outside, kernel_size=2, stride=2)
+def _upsample_2x(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=2, stride=2)
 
 
 @MODELS.register_module()  # type: ignore[untyped-decorator,unused-ignore]
 class LinearHead(BaseDecodeHead):
-    """Batch norm and one 1x1 convolution on the taps, resized to the finest and concatenated: the linear protocol."""
+    """Batch norm and one 1x1 convolution on the maps, resized to the finest and concatenated: the linear protocol."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(input_transform="resize_concat", dropout_ratio=0, **kwargs)
@@ -56,6 +56,6 @@ class LinearHead(BaseDecodeHead):
         self.conv_seg = nn.Conv2d(self.in_channels, self.out_channels, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Logits (N, classes, H, W) at the finest tap's resolution."""
+        """Logits (N, classes, H, W) at the finest map's resolution."""
         logits: Tensor = self.conv_seg(self.norm(self._transform_inputs(maps)))
         return logits

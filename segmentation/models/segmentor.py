@@ -13,16 +13,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbones.card import BackboneCard
-from backbones.features import size_multiple
+from backbones.features import get_size_divisor
 from foundation.errors import UserError
-from segmentation.data.labels import IGNORED
-from segmentation.evaluation import Prediction
+from segmentation.data.labels import IGNORE_INDEX
+from segmentation.evaluation import ImagePrediction
 from segmentation.models import (
     backbone,  # registers them with mmseg
     necks,  # registers them with mmseg
 )
 from segmentation.models.mmseg_imports import EncoderDecoder
-from segmentation.models.sliding_window import slide_logits
+from segmentation.models.sliding_window import compute_slide_logits
 from segmentation.recipe import SegmentationRecipe
 
 __all__ = ["Segmentor", "build_segmentor", "necks"]
@@ -33,42 +33,44 @@ class Segmentor(EncoderDecoder):
 
     recipe: SegmentationRecipe
 
-    def val_step(self, data: Mapping[str, Any]) -> list[Prediction]:
+    def val_step(self, data: Mapping[str, Any]) -> list[ImagePrediction]:
         """As ``test_step``."""
         return self.test_step(data)
 
     @torch.no_grad()
-    def test_step(self, data: Mapping[str, Any]) -> list[Prediction]:
+    def test_step(self, data: Mapping[str, Any]) -> list[ImagePrediction]:
         """Class numbers of every image of a batch, at the size of its truth."""
         return [
-            Prediction(int(item), self.segment(image, (int(truth.shape[0]), int(truth.shape[1]))).cpu(), truth)
+            ImagePrediction(
+                int(item), self.segment_image(image, (int(truth.shape[0]), int(truth.shape[1]))).cpu(), truth
+            )
             for image, truth, item in zip(data["inputs"], data["truth"], data["item"], strict=True)
         ]
 
-    def segment(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+    def segment_image(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """Class numbers (height, width) of ``size`` for an image (3, h, w), uint8 BGR."""
-        logits = self.logits(self.data_preprocessor({"inputs": [image]}, False)["inputs"])
+        logits = self.compute_logits(self.data_preprocessor({"inputs": [image]}, False)["inputs"])
         if logits.shape[2:] != size:
             logits = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
         return logits[0].argmax(0).to(torch.uint8)
 
-    def logits(self, image: Tensor) -> Tensor:
+    def compute_logits(self, image: Tensor) -> Tensor:
         """Logits (1, classes, h, w) of a normalised image (1, 3, h, w), by windows or whole."""
         if self.recipe.test.mode == "slide":
-            return slide_logits(
-                self._windows, image, self.recipe.crop, self.recipe.test.stride, self.recipe.window_batch
+            return compute_slide_logits(
+                self._forward_windows, image, self.recipe.crop, self.recipe.test.stride, self.recipe.window_batch
             )
         height, width = int(image.shape[2]), int(image.shape[3])
         down, right = (
-            -(-side // step) * step - side for side, step in zip((height, width), self._multiple, strict=True)
+            -(-side // step) * step - side for side, step in zip((height, width), self._size_multiple, strict=True)
         )
-        return self._windows(functional.pad(image, (0, right, 0, down)))[:, :, :height, :width]
+        return self._forward_windows(functional.pad(image, (0, right, 0, down)))[:, :, :height, :width]
 
     @property
-    def _multiple(self) -> tuple[int, int]:
-        return size_multiple(self.backbone.trunk)
+    def _size_multiple(self) -> tuple[int, int]:
+        return get_size_divisor(self.backbone.trunk)
 
-    def _windows(self, images: Tensor) -> Tensor:
+    def _forward_windows(self, images: Tensor) -> Tensor:
         logits: Tensor = self.encode_decode(images, [{"img_shape": images.shape[2:]}] * len(images))
         return logits
 
@@ -76,26 +78,26 @@ class Segmentor(EncoderDecoder):
 def build_segmentor(
     recipe: SegmentationRecipe,
     card: BackboneCard,
-    classes: int,
-    norm: str,
+    num_classes: int,
+    norm_type: str,
     checkpoint: str | None = None,
     allow_partial: bool = False,
-    arguments: Mapping[str, Any] | None = None,
+    timm_kwargs: Mapping[str, Any] | None = None,
 ) -> Segmentor:
     """The model of a recipe; neck and heads freshly initialised as mmseg does, the backbone from its weights.
 
     Args:
         recipe: its ``model`` gives neck and heads.
         card: the backbone.
-        classes: of the task.
-        norm: ``BN`` or ``SyncBN``, for neck and heads.
+        num_classes: of the task.
+        norm_type: ``BN`` or ``SyncBN``, for neck and heads.
         checkpoint, allow_partial: see ``create_backbone``.
-        arguments: for timm's ``create_model``.
+        timm_kwargs: for timm's ``create_model``.
     """
-    settings = {"img_size": recipe.crop, **(arguments or {})}
+    settings = {"img_size": recipe.crop, **(timm_kwargs or {})}
     trunk = backbone.BenchBackbone(
         card,
-        out_indices=recipe.taps,
+        out_indices=recipe.out_indices,
         checkpoint=checkpoint,
         allow_partial=allow_partial,
         frozen=recipe.frozen,
@@ -105,25 +107,25 @@ def build_segmentor(
         # mmseg averages the loss over ignored pixels too, and says so at every start; the protocols are defined so
         warnings.filterwarnings("ignore", message=".*avg_non_ignore")
         model = Segmentor(
-            backbone={"type": _Given, "module": trunk},
-            **_parts(recipe, trunk, classes, norm),
+            backbone={"type": _prebuilt_module, "module": trunk},
+            **_make_head_configs(recipe, trunk, num_classes, norm_type),
             data_preprocessor={
                 "type": "SegDataPreProcessor",
                 "mean": [255 * value for value in card.mean],
                 "std": [255 * value for value in card.std],
                 "bgr_to_rgb": True,
                 "pad_val": 0,
-                "seg_pad_val": IGNORED,
+                "seg_pad_val": IGNORE_INDEX,
                 "size": (recipe.crop, recipe.crop),
             },
             test_cfg={"mode": recipe.test.mode},
         )
     model.recipe = recipe
-    _initialise(model)
+    _initialize_heads(model)
     return model
 
 
-def _initialise(model: Segmentor) -> None:
+def _initialize_heads(model: Segmentor) -> None:
     """mmseg's initial weights for neck and heads.
 
     Never through the model's own ``init_weights``: it would reach timm's and throw the loaded weights away.
@@ -138,15 +140,17 @@ def _initialise(model: Segmentor) -> None:
         logging.disable(logging.NOTSET)
 
 
-def _parts(recipe: SegmentationRecipe, trunk: backbone.BenchBackbone, classes: int, norm: str) -> dict[str, Any]:
+def _make_head_configs(
+    recipe: SegmentationRecipe, bench_backbone: backbone.BenchBackbone, num_classes: int, norm_type: str
+) -> dict[str, Any]:
     """Neck and heads with what follows from the backbone filled in."""
-    norm_cfg = {"type": norm, "requires_grad": True}
-    channels, parts = list(trunk.channels), {}
+    norm_cfg = {"type": norm_type, "requires_grad": True}
+    channels, parts = list(bench_backbone.channels), {}
     neck = recipe.model.get("neck")
-    if neck is not None and trunk.plain:
+    if neck is not None and bench_backbone.is_plain_vit:
         parts["neck"] = {**neck, "embed_dim": channels[0], "norm_cfg": norm_cfg}
-        if "share" in neck:
-            channels = [int(channels[0] * neck["share"])] * len(channels)
+        if "width_ratio" in neck:
+            channels = [int(channels[0] * neck["width_ratio"])] * len(channels)
     for name in ("decode_head", "auxiliary_head"):
         head = recipe.model.get(name)
         if head is not None:
@@ -154,14 +158,15 @@ def _parts(recipe: SegmentationRecipe, trunk: backbone.BenchBackbone, classes: i
             deepest = max(index) if isinstance(index, list) else index
             if deepest >= len(channels):
                 raise UserError(
-                    f"{type(trunk.trunk).__name__} gives maps at {len(channels)} depths ({trunk.taps}), but the {name} "
-                    f"reads {deepest + 1}; choose a deeper backbone, or set model.{name}.in_index"
+                    f"{type(bench_backbone.trunk).__name__} gives maps at {len(channels)} depths "
+                    f"({bench_backbone.out_indices}), but the {name} reads {deepest + 1}; choose a deeper backbone, or "
+                    f"set model.{name}.in_index"
                 )
             inside = [channels[each] for each in index] if isinstance(index, list) else channels[index]
-            parts[name] = {**head, "in_channels": inside, "num_classes": classes, "norm_cfg": norm_cfg}
+            parts[name] = {**head, "in_channels": inside, "num_classes": num_classes, "norm_cfg": norm_cfg}
     return parts
 
 
-def _Given(module: torch.nn.Module) -> torch.nn.Module:  # noqa: N802 - stands for a class in mmseg's configuration
+def _prebuilt_module(module: torch.nn.Module) -> torch.nn.Module:
     """A module that is there already, where mmseg builds one."""
     return module

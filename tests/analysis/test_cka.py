@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.cka import CkaSums, Grams, gram, stack
+from analysis.cka import CkaAccumulator, LayerGrams, compute_centered_gram, stack_grams
 from foundation.errors import BenchError, IncompleteError, UserError
 
 Array = NDArray[np.float64]
@@ -38,12 +38,15 @@ def names(count: int, start: int = 0) -> tuple[str, ...]:
 
 
 def cka(one: Tensor, other: Tensor, batch: int | None = None) -> float:
-    sums = CkaSums()
+    sums = CkaAccumulator()
     for start in range(0, len(one), batch or len(one)):
         part = slice(start, start + (batch or len(one)))
         images = names(len(one[part]), start)
-        sums.update(stack(images, [("a", gram(one[part]))]), stack(images, [("b", gram(other[part]))]))
-    return float(sums.value()[0, 0])
+        sums.update(
+            stack_grams(images, [("a", compute_centered_gram(one[part]))]),
+            stack_grams(images, [("b", compute_centered_gram(other[part]))]),
+        )
+    return float(sums.compute()[0, 0])
 
 
 @pytest.fixture
@@ -60,16 +63,16 @@ def test_all_pairs_equal_an_independent_implementation(random: torch.Generator) 
         + 0.3 * torch.randn(50, a, b, generator=random)
         for a, b in shapes
     ]  # fmt: skip
-    sums, cuts = CkaSums(), [slice(0, 20), slice(20, 32), slice(32, 50)]
+    sums, cuts = CkaAccumulator(), [slice(0, 20), slice(20, 32), slice(32, 50)]
     for cut in cuts:
         images = names(cut.stop - cut.start, cut.start)
-        grams = [(str(number), gram(layer[cut])) for number, layer in enumerate(layers)]
-        sums.update(stack(images, grams[:3]), stack(images, grams[3:]))
+        grams = [(str(number), compute_centered_gram(layer[cut])) for number, layer in enumerate(layers)]
+        sums.update(stack_grams(images, grams[:3]), stack_grams(images, grams[3:]))
     flat = [layer.flatten(1).double().numpy() for layer in layers]
     expected = [[independent([(one[cut], other[cut]) for cut in cuts]) for other in flat[3:]] for one in flat[:3]]
-    np.testing.assert_allclose(sums.value(), expected, rtol=0, atol=1e-6)
-    assert sums.images == 50
-    assert sums.batches == 3
+    np.testing.assert_allclose(sums.compute(), expected, rtol=0, atol=1e-6)
+    assert sums.num_images == 50
+    assert sums.num_batches == 3
 
 
 def test_one_on_itself_and_invariances(random: torch.Generator) -> None:
@@ -107,29 +110,31 @@ def test_unrelated_features_have_none(random: torch.Generator) -> None:
 
 
 def test_unpaired_images_are_caught(random: torch.Generator) -> None:
-    value = gram(torch.randn(6, 3, generator=random))
-    first = stack(names(6), [("a", value)])
+    value = compute_centered_gram(torch.randn(6, 3, generator=random))
+    first = stack_grams(names(6), [("a", value)])
     with pytest.raises(IncompleteError, match="image 0 is image 0 for one backbone and image 5 for the other"):
-        CkaSums().update(first, stack(names(6)[::-1], [("b", value)]))
+        CkaAccumulator().update(first, stack_grams(names(6)[::-1], [("b", value)]))
     with pytest.raises(IncompleteError, match="one backbone saw 6 images and the other 5"):
-        CkaSums().update(first, stack(names(5), [("b", gram(torch.randn(5, 3, generator=random)))]))
+        CkaAccumulator().update(
+            first, stack_grams(names(5), [("b", compute_centered_gram(torch.randn(5, 3, generator=random)))])
+        )
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_three_images_are_too_few(count: int) -> None:
     with pytest.raises(UserError, match=f"needs batches of 4 images or more, not {count}"):
-        gram(torch.ones(count, 3))
+        compute_centered_gram(torch.ones(count, 3))
 
 
 def test_what_has_no_cka() -> None:
     with pytest.raises(BenchError, match="not finite"):
-        gram(torch.full((5, 2), torch.nan))
-    sums = CkaSums()
+        compute_centered_gram(torch.full((5, 2), torch.nan))
+    sums = CkaAccumulator()
     with pytest.raises(BenchError, match="no images"):
-        sums.value()
-    same = stack(names(5), [("norm1 3", gram(torch.ones(5, 2)))])
+        sums.compute()
+    same = stack_grams(names(5), [("norm1 3", compute_centered_gram(torch.ones(5, 2)))])
     sums.update(same, same)
     with pytest.raises(BenchError, match="layer norm1 3 gives all images the same features"):
-        sums.value()
+        sums.compute()
     with pytest.raises(BenchError, match="layers changed"):
-        sums.update(Grams(names(5), ("x",), same.values), same)
+        sums.update(LayerGrams(names(5), ("x",), same.matrices), same)

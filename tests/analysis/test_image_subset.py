@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from analysis.image_subset import Sample, draw, even
+from analysis.image_subset import ImageSubset, sample_images, split_evenly
 from foundation.errors import IncompleteError, UserError
 
 
@@ -25,39 +25,39 @@ class Items:
         item = index + 1 if index == self.wrong else index
         return {"images": torch.full((3, 2, 2), float(item)), "labels": self.labels[index], "item": item}
 
-    def name(self, index: int) -> str:
+    def get_image_name(self, index: int) -> str:
         return f"n{index}"
 
-    def preprocessing(self) -> dict[str, Any]:
+    def get_preprocessing(self) -> dict[str, Any]:
         return {}
 
 
 def test_a_draw_is_shuffled_nested_and_the_same_for_all() -> None:
-    members = draw(Items(100), 20).members
-    assert members == draw(Items(100), 40).members[:20] == draw(Items(100), None).members[:20]
+    members = sample_images(Items(100), 20).indices
+    assert members == sample_images(Items(100), 40).indices[:20] == sample_images(Items(100), None).indices[:20]
     assert members != sorted(members)
-    assert sorted(draw(Items(100), None).members) == list(range(100))
-    assert len(draw(Items(2000), None)) == 1024
+    assert sorted(sample_images(Items(100), None).indices) == list(range(100))
+    assert len(sample_images(Items(2000), None)) == 1024
 
 
 def test_batches_are_even_and_in_order() -> None:
-    assert even(1024, 128) == [128] * 8
-    assert even(130, 128) == [65, 65], "never a last batch of two"
-    sample = draw(Items(10), 7)
-    batches = list(sample.batches(3))
+    assert split_evenly(1024, 128) == [128] * 8
+    assert split_evenly(130, 128) == [65, 65], "never a last batch of two"
+    sample = sample_images(Items(10), 7)
+    batches = list(sample.iter_batches(3))
     assert [len(batch.names) for batch in batches] == [3, 2, 2]
-    assert [name for batch in batches for name in batch.names] == list(sample.names())
-    assert [int(image[0, 0, 0]) for batch in batches for image in batch.images] == sample.members
-    assert [int(label) for batch in batches for label in batch.labels] == [number % 3 for number in sample.members]
+    assert [name for batch in batches for name in batch.names] == list(sample.image_names())
+    assert [int(image[0, 0, 0]) for batch in batches for image in batch.images] == sample.indices
+    assert [int(label) for batch in batches for label in batch.labels] == [number % 3 for number in sample.indices]
 
 
 def test_another_image_than_asked_for_is_caught() -> None:
     with pytest.raises(IncompleteError, match="image 4 was asked for and image 5 was given"):
-        list(Sample(Items(9, wrong=4), range(9)).batches(3))
+        list(ImageSubset(Items(9, wrong=4), range(9)).iter_batches(3))
 
 
 def test_too_many_and_too_few() -> None:
     with pytest.raises(UserError, match="--images 11 are more than the split has \\(10\\)"):
-        draw(Items(10), 11)
+        sample_images(Items(10), 11)
     with pytest.raises(UserError, match="needs 4 images or more, not 3"):
-        draw(Items(10), 3, least=4)
+        sample_images(Items(10), 3, min_images=4)

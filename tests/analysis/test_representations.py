@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from analysis.cka import CkaSums
-from analysis.image_subset import Batch
-from analysis.representations import AT, At, grams, read_layers
+from analysis.cka import CkaAccumulator
+from analysis.image_subset import ImageBatch
+from analysis.representations import READ_POINTS, ReadPoint, compute_layer_grams, read_layers
 from backbones.create import create_backbone
 from foundation.errors import BenchError, UserError
 
 
-def read(name: str, at: At, size: int | None = None) -> dict[str, Tensor]:
+def read(name: str, at: ReadPoint, size: int | None = None) -> dict[str, Tensor]:
     torch.manual_seed(0)
     model = create_backbone(name, checkpoint="random", img_size=size, num_classes=0).model.eval()
     side = size or 224
@@ -53,9 +53,9 @@ def test_the_final_norm_of_hiera_is_in_its_head() -> None:
     assert float(last.mean(-1).abs().max()) < 1e-4
 
 
-@pytest.mark.parametrize("at", AT)
+@pytest.mark.parametrize("at", READ_POINTS)
 @pytest.mark.parametrize("name", ["vit_nano", "hiera_lite"])
-def test_every_place_of_a_plain_vit_and_of_hiera(name: str, at: At) -> None:
+def test_every_place_of_a_plain_vit_and_of_hiera(name: str, at: ReadPoint) -> None:
     found = read(name, at, 32 if name == "vit_nano" else None)
     assert len(found) == (4 if name == "vit_nano" else 12) + (at == "papers")
     assert all(len(value) == 2 for value in found.values())
@@ -75,12 +75,12 @@ def test_a_network_without_blocks_is_refused() -> None:
 def test_other_token_counts_and_depths_compare() -> None:
     """A Gram matrix is images by images, whatever the tokens are."""
     images = torch.randn(8, 3, 32, 32)
-    batch = Batch(tuple("abcdefgh"), images, torch.zeros(8))
+    batch = ImageBatch(tuple("abcdefgh"), images, torch.zeros(8))
     sides = []
     for name in ("vit_nano", "vit_pico"):
         model = create_backbone(name, checkpoint="random", num_classes=0).model.eval()
-        sides.append(grams(model, batch, "papers", "cpu"))
-    sums = CkaSums()
+        sides.append(compute_layer_grams(model, batch, "papers", "cpu"))
+    sums = CkaAccumulator()
     sums.update(*sides)
-    assert sums.value().shape == (5, 4)
-    assert np.isfinite(sums.value()).all()
+    assert sums.compute().shape == (5, 4)
+    assert np.isfinite(sums.compute()).all()

@@ -51,7 +51,7 @@ WITH_WEIGHTS = [name for name in PAPERS if name not in ("vit_tiny", "vit_small")
 
 
 def test_the_list_is_whole() -> None:
-    assert sorted(NAMES) == [name for name in BACKBONES.names() if BACKBONES.origin(name) == "bench"]
+    assert sorted(NAMES) == [name for name in BACKBONES.list_names() if BACKBONES.get_origin(name) == "bench"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,7 +127,7 @@ def test_two_files_for_one_card_are_not_guessed_between(tmp_path: Path, monkeypa
 def test_cards_import_no_torch() -> None:
     code = (
         "import sys; from backbones.registry import BACKBONES; "
-        "assert not [e for e in BACKBONES.entries() if e.error]; "
+        "assert not [e for e in BACKBONES.list_entries() if e.error]; "
         "sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from backbones.conformance import checks
-from backbones.conformance.backbone_under_test import CLASSES, Subject, subject_of
-from backbones.conformance.checks import CHECKS, compile_check
-from backbones.conformance.suite import Outcome, check_backbone, run_check
+from backbones.conformance.backbone_under_test import NUM_TEST_CLASSES, BackboneUnderTest, make_backbone_under_test
+from backbones.conformance.checks import CONTRACT_CHECKS, check_compile
+from backbones.conformance.suite import CheckResult, check_backbone, run_check
 from backbones.create import create_backbone
 from backbones.registry import BACKBONES
 
@@ -23,7 +23,7 @@ def subjects():
         if name not in made:
             made.clear()
             side = subject_side(name)
-            made[name] = subject_of(name, side)
+            made[name] = make_backbone_under_test(name, side)
         return made[name]
 
     return get
@@ -34,20 +34,20 @@ def subject_side(name):
     return SMALL if height == width and height > SMALL and height % 16 == 0 else None
 
 
-@pytest.mark.parametrize("name", BACKBONES.names())
+@pytest.mark.parametrize("name", BACKBONES.list_names())
 def test_every_registered_backbone(name, subjects):
     subject = subjects(name)
-    outcomes = [run_check(what, check, subject) for what, check in CHECKS.items()]
-    assert [outcome for outcome in outcomes if outcome.state != "passed"] == []
+    outcomes = [run_check(what, check, subject) for what, check in CONTRACT_CHECKS.items()]
+    assert [outcome for outcome in outcomes if outcome.status != "passed"] == []
 
 
 @pytest.mark.parametrize("name", ["timm/test_vit", "timm/resnet10t", "timm/swin_tiny_patch4_window7_224"])
 def test_timms_own(name):
-    assert [outcome for outcome in check_backbone(name, img_size=SMALL) if outcome.state == "failed"] == []
+    assert [outcome for outcome in check_backbone(name, img_size=SMALL) if outcome.status == "failed"] == []
 
 
 def test_torch_compile():
-    assert compile_check(subject_of("vit_pico"), backend="eager").startswith("backend eager")
+    assert check_compile(make_backbone_under_test("vit_pico"), backend="eager").startswith("backend eager")
 
 
 class Wrapped(nn.Module):
@@ -56,7 +56,7 @@ class Wrapped(nn.Module):
     def __init__(self, size, **arguments):
         super().__init__()
         self.vit = create_backbone(
-            "vit_pico", img_size=size, checkpoint="random", num_classes=CLASSES, **arguments
+            "vit_pico", img_size=size, checkpoint="random", num_classes=NUM_TEST_CLASSES, **arguments
         ).model
         self.feature_info = self.vit.feature_info
         self.num_prefix_tokens = 1
@@ -85,18 +85,18 @@ class Wrapped(nn.Module):
 
 
 def outcome(what, model, **changes):
-    return run_check(what, CHECKS[what], Subject(model, **{"size": (32, 32), **changes}))
+    return run_check(what, CONTRACT_CHECKS[what], BackboneUnderTest(model, **{"img_size": (32, 32), **changes}))
 
 
 def red(what, model, **changes):
     found = outcome(what, model, **changes)
-    assert found.state == "failed", found
+    assert found.status == "failed", found
     return found.detail
 
 
-@pytest.mark.parametrize("what", CHECKS)
+@pytest.mark.parametrize("what", CONTRACT_CHECKS)
 def test_the_healthy_one_passes(what):
-    assert outcome(what, Wrapped).state == "passed"
+    assert outcome(what, Wrapped).status == "passed"
 
 
 def test_shapes_go_red():
@@ -141,10 +141,10 @@ def test_a_dead_parameter_goes_red():
 def test_a_gate_that_starts_at_zero_is_no_dead_parameter():
     def gated(size):
         return create_backbone(
-            "vit_pico", img_size=size, checkpoint="random", num_classes=CLASSES, init_values=0.0
+            "vit_pico", img_size=size, checkpoint="random", num_classes=NUM_TEST_CLASSES, init_values=0.0
         ).model
 
-    assert outcome("gradients", gated).state == "passed"
+    assert outcome("gradients", gated).status == "passed"
 
 
 def test_a_leak_across_the_batch_goes_red():
@@ -190,7 +190,7 @@ def test_weights_outside_the_state_dict_go_red():
     class Hides(Wrapped):
         def __init__(self, size):
             super().__init__(size)
-            self.hidden = [torch.randn(CLASSES)]
+            self.hidden = [torch.randn(NUM_TEST_CLASSES)]
 
         def forward(self, x):
             return super().forward(x) + self.hidden[0]
@@ -243,7 +243,7 @@ def test_features_go_red():
 
     assert "feature_info promises (2, 32, 4, 5)" in red("features", Transposed)
     assert "feature_info promises" in red("features", Narrow)
-    assert "two taps are one tensor" in red("features", Repeats)
+    assert "two feature maps are one tensor" in red("features", Repeats)
     assert "num_prefix_tokens or feature_info is wrong" in red("features", Miscounts)
     assert "gives no features at depths" in red("features", Silent)
 
@@ -285,17 +285,17 @@ def test_compile_goes_red_and_gives_up_honestly(monkeypatch):
         def forward(self, x):
             return super().forward(x) * (2 if torch.compiler.is_compiling() else 1)
 
-    subject = Subject(Differs, (32, 32))
-    found = run_check("torch.compile", lambda s: compile_check(s, backend="eager"), subject)
-    assert found.state == "failed"
+    subject = BackboneUnderTest(Differs, (32, 32))
+    found = run_check("torch.compile", lambda s: check_compile(s, backend="eager"), subject)
+    assert found.status == "failed"
     assert "the outputs differ" in found.detail
 
     def never(*_args, **_kwargs):
         raise TimeoutError
 
     monkeypatch.setattr(torch, "compile", never)
-    found = run_check("torch.compile", compile_check, subject)
-    assert found == Outcome("torch.compile", "skipped", "compiling with inductor took longer than 180 s")
+    found = run_check("torch.compile", check_compile, subject)
+    assert found == CheckResult("torch.compile", "skipped", "compiling with inductor took longer than 180 s")
 
 
 def test_the_time_limit_rings():
@@ -310,7 +310,7 @@ def test_a_model_that_crashes_everywhere_gives_a_whole_table():
         def forward(self, x):
             raise ValueError("no way")
 
-    subject = Subject(Crashes, (32, 32))
-    outcomes = [run_check(what, check, subject) for what, check in CHECKS.items()]
-    assert len(outcomes) == len(CHECKS)
-    assert "it raised ValueError: no way" in {found.detail for found in outcomes if found.state == "failed"}
+    subject = BackboneUnderTest(Crashes, (32, 32))
+    outcomes = [run_check(what, check, subject) for what, check in CONTRACT_CHECKS.items()]
+    assert len(outcomes) == len(CONTRACT_CHECKS)
+    assert "it raised ValueError: no way" in {found.detail for found in outcomes if found.status == "failed"}

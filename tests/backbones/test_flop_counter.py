@@ -4,12 +4,12 @@ from torch import nn
 from torch.nn import functional
 
 from backbones.create import create_backbone
-from backbones.flop_counter import count
+from backbones.flop_counter import compute_complexity
 
 
 def counts(name, size, **arguments):
     model = create_backbone(name, checkpoint="random", **arguments).model
-    return count(model, [torch.zeros(1, 3, size, size)])
+    return compute_complexity(model, [torch.zeros(1, 3, size, size)])
 
 
 def test_vit_nano_by_hand():
@@ -46,23 +46,23 @@ def test_fused_and_written_out_attention_count_the_same():
         def forward(self, x):
             return (x @ x.transpose(-2, -1)).softmax(-1) @ x
 
-    assert count(Fused(), [q]) == count(Written(), [q])
-    assert count(Fused(), [q]).macs == 2 * 2 * 7 * 7 * 4
-    assert count(Fused(), [q]).macs_without_attention == 0
+    assert compute_complexity(Fused(), [q]) == compute_complexity(Written(), [q])
+    assert compute_complexity(Fused(), [q]).macs == 2 * 2 * 7 * 7 * 4
+    assert compute_complexity(Fused(), [q]).macs_without_attention == 0
 
 
 def test_batch_precision_and_device_path_do_not_matter():
     model = create_backbone("vit_pico", checkpoint="random").model
-    one = count(model, [torch.zeros(1, 3, 32, 32)])
-    assert count(model.bfloat16(), [torch.zeros(1, 3, 32, 32, dtype=torch.bfloat16)]) == one
-    assert count(model, [torch.zeros(3, 3, 32, 32)]).macs == 3 * one.macs
+    one = compute_complexity(model, [torch.zeros(1, 3, 32, 32)])
+    assert compute_complexity(model.bfloat16(), [torch.zeros(1, 3, 32, 32, dtype=torch.bfloat16)]) == one
+    assert compute_complexity(model, [torch.zeros(3, 3, 32, 32)]).macs == 3 * one.macs
 
 
 def test_the_model_is_left_as_it_was():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5)).half()
     model[1].eval()
     mean = model[1].running_mean.clone()
-    count(model, [torch.ones(2, 3, 8, 8).half()])
+    compute_complexity(model, [torch.ones(2, 3, 8, 8).half()])
     assert [module.training for module in model.modules()] == [True, True, False, True]
     assert all(p.device.type == "cpu" and p.dtype == torch.float16 for p in model.parameters())
     assert torch.equal(model[1].running_mean, mean)
@@ -81,7 +81,7 @@ class Decides(nn.Module):
 
 def test_a_model_that_meta_refuses_is_counted_on_a_copy():
     model = Decides().bfloat16()
-    assert count(model, [torch.zeros(2, 4)]).macs == 32
+    assert compute_complexity(model, [torch.zeros(2, 4)]).macs == 32
     assert model.layer.weight.dtype == torch.bfloat16
 
 
@@ -92,4 +92,4 @@ class Two(nn.Module):
 
 @pytest.mark.parametrize("rows", [1, 5])
 def test_several_inputs(rows):
-    assert count(Two(), [torch.zeros(3, 2), torch.zeros(rows, 2)]).macs == 3 * 2 * rows
+    assert compute_complexity(Two(), [torch.zeros(3, 2), torch.zeros(rows, 2)]).macs == 3 * 2 * rows

@@ -6,18 +6,18 @@ import pytest
 import torch
 
 from backbones.create import create_backbone
-from backbones.flop_counter import count
-from backbones.profile import Repeats, Timings, profile_backbone, profile_model, time_passes
+from backbones.flop_counter import compute_complexity
+from backbones.profile import TimingConfig, TimingSummary, profile_backbone, profile_model, time_passes
 from foundation.errors import UserError
 
-QUICK = Repeats(warmup=1, least=3, most=3, seconds=0.0)
+QUICK = TimingConfig(warmup=1, min_passes=3, max_passes=3, time_budget=0.0)
 
 
 def test_a_profile_is_whole_and_plain_data():
-    found = profile_backbone("vit_pico", batch=4, repeats=QUICK)
+    found = profile_backbone("vit_pico", batch_size=4, timing=QUICK)
     assert found == json.loads(json.dumps(found, allow_nan=False))
     model = create_backbone("vit_pico", checkpoint="random").model
-    assert found["counts"] == count(model, [torch.zeros(1, 3, 32, 32)]).as_dict()
+    assert found["counts"] == compute_complexity(model, [torch.zeros(1, 3, 32, 32)]).as_dict()
     assert found["img_size"] == [32, 32]
     assert found["classes"] == 1000
     assert found["where"]["threads"] == torch.get_num_threads()
@@ -31,15 +31,15 @@ def test_a_profile_is_whole_and_plain_data():
 
 
 def test_counts_do_not_depend_on_precision_and_batch():
-    one = profile_backbone("vit_pico", batch=1, repeats=QUICK)
-    low = profile_backbone("vit_pico", batch=2, dtype="bf16", repeats=QUICK)
+    one = profile_backbone("vit_pico", batch_size=1, timing=QUICK)
+    low = profile_backbone("vit_pico", batch_size=2, dtype="bf16", timing=QUICK)
     assert low["counts"] == one["counts"]
     assert low["where"]["dtype"] == "bf16"
     assert low["memory"]["batch_1"] < one["memory"]["batch_1"]
 
 
 def test_summary_of_timings():
-    found = Timings.of([1.0, 2.0, 3.0, 4.0, 100.0])
+    found = TimingSummary.from_samples([1.0, 2.0, 3.0, 4.0, 100.0])
     assert (found.median, found.minimum, found.maximum, found.mean) == (3.0, 1.0, 100.0, 22.0)
     assert found.p90 == pytest.approx(4 + 0.6 * 96)
     assert found.std == pytest.approx(statistics.stdev(found.raw))
@@ -52,7 +52,7 @@ def test_warm_up_is_dropped_and_passes_are_timed():
         calls.append(torch.is_inference_mode_enabled())
         time.sleep(0.2 if len(calls) <= 2 else 0.01)
 
-    found = time_passes(call, "cpu", Repeats(warmup=2, least=4, most=9, seconds=0.0))
+    found = time_passes(call, "cpu", TimingConfig(warmup=2, min_passes=4, max_passes=9, time_budget=0.0))
     assert len(calls) == 6
     assert all(calls)
     assert len(found.raw) == 4
@@ -87,6 +87,6 @@ def test_what_does_not_run_is_one_sentence(monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_a_gpu():
-    found = profile_backbone("vit_pico", device="cuda", dtype="fp16", repeats=QUICK)
+    found = profile_backbone("vit_pico", device="cuda", dtype="fp16", timing=QUICK)
     assert found["where"]["device"] == "cuda"
     assert found["memory"]["batch_n"] > found["memory"]["batch_1"] > 2 * found["counts"]["parameters"]

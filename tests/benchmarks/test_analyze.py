@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 
 from analysis.record import read_analysis
 from analysis.store import scan_analyses
-from analysis.truncated_backbone import depth, first_blocks
+from analysis.truncated_backbone import count_blocks, select_first_blocks
 from backbones.create import create_backbone
 from benchmarks.cli.main import main
 from foundation.errors import RecordError
-from results.records.store import scan
+from results.records.store import scan_runs
 
 Capture = pytest.CaptureFixture[str]
 
@@ -60,7 +60,7 @@ def test_cka_writes_a_record_and_answers_from_it(capsys: Capture, tmp_path: Path
     assert [[float(cell) for cell in row[1:]] for row in rows[1:]] == analysis["numbers"]["cka"]
     assert [one["init"] for one in analysis["backbones"]] == ["random", "random"]
     assert analysis["numbers"]["batches"] == 2
-    assert scan([tmp_path]).faults == [], "the store's own readers do not stumble over it"
+    assert scan_runs([tmp_path]).errors == [], "the store's own readers do not stumble over it"
     again = asked(capsys, tmp_path, *words)
     assert again["from_record"]
     assert again["analysis"] == analysis
@@ -68,7 +68,9 @@ def test_cka_writes_a_record_and_answers_from_it(capsys: Capture, tmp_path: Path
     assert fresh["folder"] == f"{folder}.2"
     assert fresh["analysis"]["numbers"] == analysis["numbers"], "same seed, same numbers"
     assert fresh["analysis"]["files"] == analysis["files"], "and the same pictures, byte for byte"
-    assert [kept.folder for kept in scan_analyses([tmp_path]).kept] == [Path(fresh["folder"])], "of attempts the newest"
+    assert [kept.folder for kept in scan_analyses([tmp_path]).analyses] == [Path(fresh["folder"])], (
+        "of attempts the newest"
+    )
     (folder / "cka.csv").write_text("")
     assert "cka.csv is missing or not what was written" in scan_analyses([tmp_path]).faults[0]
     other = asked(capsys, tmp_path, *words[:-1], "4")
@@ -94,8 +96,8 @@ def test_what_was_altered_is_not_answered(capsys: Capture, tmp_path: Path) -> No
     (folder / "spectrum.csv").write_text("direction\n")
     assert "spectrum.csv is missing or not what was written" in refused(capsys, *words)
     record = folder / "analysis.json"
-    record.write_text(record.read_text().replace('"method"', '"methods"'))
-    with pytest.raises(RecordError, match="methods: unknown field"):
+    record.write_text(record.read_text().replace('"method_version"', '"method_versions"'))
+    with pytest.raises(RecordError, match="method_versions: unknown field"):
         read_analysis(folder)
     record.write_text(record.read_text().replace('"schema_version": 1', '"schema_version": 7'))
     assert "has schema version 7, this bench reads up to 1" in refused(capsys, *words)
@@ -155,7 +157,7 @@ def test_layers(capsys: Capture, tmp_path: Path, weights: Path) -> None:
     numbers = found["analysis"]["numbers"]
     assert [row[2:4] for row in numbers["probe"]["rows"]] == [[n, d] for d in range(3) for n in ("linear", "knn")]
     assert [row[:2] for row in numbers["finetune"]["points"]] == [["10 % of train", 0], ["10 % of train", 3]]
-    records = {record.run_id: record for _, record in scan([tmp_path]).records}
+    records = {record.run_id: record for _, record in scan_runs([tmp_path]).records}
     assert list(records) != [], "its runs are ordinary runs of the store"
     assert sorted(records) == sorted(found["analysis"]["runs"])
     reports = [records[run].backbone.checkpoint for run in found["analysis"]["runs"]]
@@ -169,15 +171,15 @@ def test_layers(capsys: Capture, tmp_path: Path, weights: Path) -> None:
 
 
 def test_the_last_depth_is_the_ordinary_feature(weights: Path) -> None:
-    from backbones.features import pooled, pooled_depths
+    from backbones.features import extract_pooled, extract_pooled_layers
 
     images = torch.randn(3, 3, 32, 32)
     model = create_backbone("vit_pico", checkpoint=str(weights), num_classes=0).model.eval()
     with torch.inference_mode():
-        torch.testing.assert_close(pooled_depths(model, images)[-1], pooled(model, images))
+        torch.testing.assert_close(extract_pooled_layers(model, images)[-1], extract_pooled(model, images))
     swin = create_backbone("swin_lite", checkpoint="random", num_classes=0).model.eval()
     with torch.inference_mode():
-        assert [each.shape for each in pooled_depths(swin, torch.randn(1, 3, 224, 224))] == [
+        assert [each.shape for each in extract_pooled_layers(swin, torch.randn(1, 3, 224, 224))] == [
             (1, width) for width in (48, 96, 192, 384)
         ]
 
@@ -185,8 +187,8 @@ def test_the_last_depth_is_the_ordinary_feature(weights: Path) -> None:
 @pytest.mark.parametrize(("name", "blocks"), [("vit_pico", 3), ("swin_lite", 12), ("hiera_lite", 12)])
 def test_first_blocks_are_nested_and_end_with_the_whole_trunk(name: str, blocks: int) -> None:
     model = create_backbone(name, checkpoint="random", num_classes=0).model
-    assert depth(model) == blocks
-    kept = [set(first_blocks(model, count)) for count in range(blocks + 1)]
+    assert count_blocks(model) == blocks
+    kept = [set(select_first_blocks(model, count)) for count in range(blocks + 1)]
     assert all(less < more for less, more in pairwise(kept))
     everything = {key for key, _ in model.named_parameters() if not key.startswith("head")}
     assert kept[-1] == everything
@@ -194,11 +196,11 @@ def test_first_blocks_are_nested_and_end_with_the_whole_trunk(name: str, blocks:
 
 
 def test_start_files_hold_what_they_say(capsys: Capture, tmp_path: Path, weights: Path) -> None:
-    from analysis.truncated_backbone import write_start
+    from analysis.truncated_backbone import write_truncated_weights
 
     model = create_backbone("vit_pico", checkpoint=str(weights), num_classes=0).model
-    path = write_start(tmp_path, "vit_pico", model, 2)
-    assert path == write_start(tmp_path, "vit_pico", model, 2)
+    path = write_truncated_weights(tmp_path, "vit_pico", model, 2)
+    assert path == write_truncated_weights(tmp_path, "vit_pico", model, 2)
     kept, whole = load_file(path), load_file(weights)
     assert {key.split(".")[1] for key in kept if key.startswith("blocks.")} == {"0", "1"}
     assert all(torch.equal(value, whole[key]) for key, value in kept.items())
@@ -212,7 +214,7 @@ def test_data_scale(capsys: Capture, tmp_path: Path, weights: Path) -> None:
     assert [row[:2] for row in points] == [
         [line, x] for line in ("vit_pico, random", "vit_pico, pico.safetensors") for x in (5, 100)
     ]
-    records = {record.run_id: record for _, record in scan([tmp_path]).records}
+    records = {record.run_id: record for _, record in scan_runs([tmp_path]).records}
     assert len(records) == len(found["runs"]) == 8
     for line, x, value, low, high, how, seeds, runs in points:
         tops = [records[run].result.metrics["top1"].value for run in runs.split()]  # type: ignore[union-attr]

@@ -20,7 +20,7 @@ def test_real_weights_resized_to_a_small_input_are_reported(deit_file: Path, ben
     assert done.returncode == 0, done.stderr
     checkpoint = json.loads(done.stdout)[0]["record"]["backbone"]["checkpoint"]
     report = checkpoint["load_report"]
-    assert report["share"] == 1.0
+    assert report["matched_fraction"] == 1.0
     assert not report["missing"]
     assert not report["unexpected"]
     assert any("pos_embed" in name and "1x197x192" in name for name in report["resized"])

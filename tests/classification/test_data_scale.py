@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from benchmarks.cli.main import main
-from classification.data.subset_sampling import share
+from classification.data.subset_sampling import sample_class_fraction
 from classification.probes import feature_cache
-from classification.probes.feature_cache import key_of
-from engine.data.digits import DigitItems
-from tests.classification.probes.frozen_features import frozen, request
+from classification.probes.feature_cache import compute_cache_key
+from engine.data.digits import DigitsDataset
+from tests.classification.probes.frozen_features import make_frozen, make_request
 
 WORDS = ("run", "digits", "--backbone", "vit_pico", "--device", "cpu", "--tier", "smoke")
 
@@ -26,38 +26,40 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_only_what_is_drawn_is_computed() -> None:
-    made = frozen(request(data_scale=0.1))
-    features = made.train()
+    made = make_frozen(make_request(data_scale=0.1))
+    features = made.get_train_features()
     labels = made.splits["train"].labels
-    drawn = share(labels, 0.1, 0)
+    drawn = sample_class_fraction(labels, 0.1, 0)
     assert features.labels.tolist() == [labels[item] for item in drawn]
-    assert [entry.rows for entry in feature_cache.entries()] == [len(drawn)] == [119]
-    whole = frozen().train()
-    np.testing.assert_allclose(features.values, whole.values[drawn], rtol=1e-4, atol=1e-5)
-    assert len(made.features("val").values) == 269
-    assert len(made.features("test").values) == 359
+    assert [entry.num_items for entry in feature_cache.list_cache_entries()] == [len(drawn)] == [119]
+    whole = make_frozen().get_train_features()
+    np.testing.assert_allclose(features.features, whole.features[drawn], rtol=1e-4, atol=1e-5)
+    assert len(made.get_features("val").features) == 269
+    assert len(made.get_features("test").features) == 359
 
 
 def test_rows_of_the_whole_split_serve_where_it_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = frozen().train()
+    whole = make_frozen().get_train_features()
     read: list[int] = []
-    inner = DigitItems.__getitem__
-    monkeypatch.setattr(DigitItems, "__getitem__", lambda self, index: read.append(index) or inner(self, index))
-    made = frozen(request(data_scale=0.2))
-    features = made.train()
+    inner = DigitsDataset.__getitem__
+    monkeypatch.setattr(DigitsDataset, "__getitem__", lambda self, index: read.append(index) or inner(self, index))
+    made = make_frozen(make_request(data_scale=0.2))
+    features = made.get_train_features()
     assert sorted(read) == [0, 1168], "only the probe"
-    np.testing.assert_array_equal(features.values, whole.values[share(made.splits["train"].labels, 0.2, 0)])
+    np.testing.assert_array_equal(
+        features.features, whole.features[sample_class_fraction(made.splits["train"].labels, 0.2, 0)]
+    )
 
 
 def test_the_draw_is_in_the_key_of_the_cache() -> None:
-    made = frozen()
-    keys = [key_of(made.ingredients("train", members)) for members in (None, [0, 1], [0, 2])]
+    made = make_frozen()
+    keys = [compute_cache_key(made.get_key_fields("train", members)) for members in (None, [0, 1], [0, 2])]
     assert len(set(keys)) == 3
 
 
 def drawn(scale: float, **changes: Any) -> list[int]:
     """Item numbers of train that a run uses."""
-    found = frozen(request(data_scale=scale, **changes))._used("train")
+    found = make_frozen(make_request(data_scale=scale, **changes))._get_used_indices("train")
     assert found is not None
     return list(found)
 
@@ -66,7 +68,7 @@ def test_the_draw_goes_by_the_seed_alone() -> None:
     first, small = drawn(0.3), drawn(0.1)
     assert first == drawn(0.3) == drawn(0.3, backbone="vit_nano") != drawn(0.3, seed=1)
     assert set(small) < set(first)
-    labels = frozen().splits["train"].labels
+    labels = make_frozen().splits["train"].labels
     assert set(Counter(labels[item] for item in small).values()) <= {11, 12}
 
 

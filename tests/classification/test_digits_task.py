@@ -11,7 +11,7 @@ from mmengine.config import Config
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from backbones.create import create_backbone
-from classification.digits_task import CONFIGS
+from classification.digits_task import CONFIG_DIR
 from foundation.files import sha256_file
 from results.records.store import read_record
 from tests.conftest import Bench
@@ -25,7 +25,7 @@ def folder(digits_run: Path) -> Path:
 
 def expected_top1(backbone: str) -> dict[str, float]:
     """What the protocol's file says."""
-    file = Config.fromfile(CONFIGS / "digits_finetune.py", lazy_import=False)
+    file = Config.fromfile(CONFIG_DIR / "digits_finetune.py", lazy_import=False)
     found: dict[str, float] = file.expected[backbone]
     return found
 
@@ -75,15 +75,15 @@ def test_same_command_again_is_answered_from_the_record(digits_run: Path, bench:
 def test_its_best_weights_start_another_run(folder: Path, bench: Bench, tmp_path: Path) -> None:
     (weights,) = sorted((folder / "checkpoints").glob("best_*.pth"))[-1:]
     created = create_backbone("vit_nano", checkpoint=str(weights), num_classes=10, global_pool="avg")
-    assert created.report is not None
-    assert created.report.share == 1.0
+    assert created.load_report is not None
+    assert created.load_report.matched_fraction == 1.0
     words = ("run", "digits", "--backbone", "vit_nano", "--tier", "smoke", "--out", str(tmp_path), "--json")
     started = bench(*words, "--checkpoint", str(weights))
     assert started.returncode == 0, started.stderr
     record = json.loads(started.stdout)[0]["record"]
     assert record["backbone"]["init"] == "checkpoint"
     assert record["backbone"]["checkpoint"]["sha256"] == sha256_file(weights)
-    assert record["backbone"]["checkpoint"]["load_report"]["share"] == 1.0
+    assert record["backbone"]["checkpoint"]["load_report"]["matched_fraction"] == 1.0
     scratch = json.loads(bench(*words).stdout)[0]["record"]
     top1 = [each["result"]["metrics"]["top1"]["value"] for each in (record, scratch)]
     assert top1[0] > top1[1] + 20, "two epochs from trained weights are far above two from random ones"

@@ -13,27 +13,27 @@ from torch import nn
 from torch.nn import functional
 
 from classification.digits_task import DIGITS
-from classification.finetune import Both, Splits, candidates, finetune
+from classification.finetune import ConcatDataset, SplitDatasets, expand_search, run_finetune
 from classification.model import Classifier
 from classification.recipe import DigitsRecipe
 from engine.data import digits as digits_data
-from engine.task import Outcome
-from tests.classification.probes.frozen_features import request
+from engine.task import TaskOutcome
+from tests.classification.probes.frozen_features import make_request
 
-TINY = ("epochs=2", "schedule.warmup=0", "optimizer.lr=2e-3", "trackers=[]")
+TINY = ("epochs=2", "schedule.warmup=0", "optimizer.lr=2e-3", "loggers=[]")
 
 
-def run(out: Path, *overrides: str, turn: int = 0) -> Outcome:
+def run(out: Path, *overrides: str, turn: int = 0) -> TaskOutcome:
     """Digits with 200 training images; every test label moved on by ``turn`` classes."""
-    asked = request("finetune", overrides=(*TINY, *overrides))
+    asked = make_request("finetune", overrides=(*TINY, *overrides))
     data = DIGITS.check_data(Path())
     plan = DIGITS.plan(asked, data)
-    recipe = DigitsRecipe.model_validate({**plan.config["recipe"], **plan.neutral})
-    digits = digits_data.load()
+    recipe = DigitsRecipe.model_validate({**plan.config["recipe"], **plan.non_identity_settings})
+    digits = digits_data.load_digits_data()
     digits = digits._replace(splits={**digits.splits, "train": digits.splits["train"][::6]})
     turned = digits._replace(labels=(digits.labels + turn) % 10)
     items = {
-        name: digits_data.DigitItems(source, split, 32, asked.card.mean, asked.card.std)
+        name: digits_data.DigitsDataset(source, split, 32, asked.card.mean, asked.card.std)
         for name, source, split in (
             ("train", digits, "train"),
             ("val", digits, "val"),
@@ -41,14 +41,14 @@ def run(out: Path, *overrides: str, turn: int = 0) -> Outcome:
             ("val_augmented", digits, "val"),
         )
     }
-    return finetune(asked, plan, recipe, Splits(**items, fingerprint="f" * 64), out, DIGITS)
+    return run_finetune(asked, plan, recipe, SplitDatasets(**items, fingerprint="f" * 64), out, DIGITS)
 
 
 def test_shuffled_test_labels_change_no_choice_and_no_prediction(tmp_path: Path) -> None:
     search = ("search.lr=[5e-4,2e-3]",)
     first, turned = run(tmp_path / "a", *search), run(tmp_path / "b", *search, turn=3)
     assert turned.selection == first.selection
-    assert [row[2] for row in turned.items] == [row[2] for row in first.items]
+    assert [row[2] for row in turned.item_rows] == [row[2] for row in first.item_rows]
     assert turned.metrics["top1"].value != first.metrics["top1"].value
 
 
@@ -81,13 +81,15 @@ def test_a_search_before_training_on_train_and_val(tmp_path: Path) -> None:
 
 
 def test_both_are_the_items_of_two_splits() -> None:
-    both: Any = Both(["a", "b"], ["c"])
+    both: Any = ConcatDataset(["a", "b"], ["c"])
     assert [both[index] for index in range(len(both))] == ["a", "b", "c"]
 
 
 def test_without_a_search_there_is_one_candidate() -> None:
-    recipe = DigitsRecipe.model_validate(DIGITS.plan(request("finetune"), DIGITS.check_data(Path())).config["recipe"])
-    assert list(candidates(recipe)) == [("", recipe)]
+    recipe = DigitsRecipe.model_validate(
+        DIGITS.plan(make_request("finetune"), DIGITS.check_data(Path())).config["recipe"]
+    )
+    assert list(expand_search(recipe)) == [("", recipe)]
 
 
 class Echo(nn.Module):

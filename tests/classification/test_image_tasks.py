@@ -17,7 +17,7 @@ from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import calculate_md5
 
 from backbones.registry import get_card
-from classification.image_tasks import TASKS, _read
+from classification.image_tasks import IMAGE_TASKS, _load_dataset
 from foundation.errors import DataError, UserError
 from tests.classification.data import make
 from tests.conftest import Bench
@@ -33,8 +33,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, count in (("train", 24), ("test", 8)):
         for number, name in enumerate(("dark", "light")):
             for index in range(count):
-                path = make.picture(root / split / name / f"{index}.png", index)
-                make.tint(path, number)
+                path = make.write_noise_image(root / split / name / f"{index}.png", index)
+                make.set_image_brightness(path, number)
     return root
 
 
@@ -52,7 +52,7 @@ def test_a_users_folder_runs(bench: Bench, photos: Path, tmp_path: Path, protoco
     )
     assert done.returncode == 0, done.stderr
     record = only_record(tmp_path)
-    assert record["data"]["departures"] == []
+    assert record["data"]["deviations"] == []
     assert record["data"]["splits"]["test"] == record["expected"] == record["done"] == 16
     assert set(record["result"]["metrics"]) == {"top1", "mean_per_class"}
     if protocol != "finetune":
@@ -60,7 +60,7 @@ def test_a_users_folder_runs(bench: Bench, photos: Path, tmp_path: Path, protoco
 
 
 def test_a_cut_set_needs_the_word(bench: Bench, tmp_path: Path) -> None:
-    make.flowers(tmp_path / "data", each=1)
+    make.write_flowers(tmp_path / "data", each=1)
     words = ("run", "flowers", "--protocol", "knn", *SMALL, "pool=avg", "--data-root", str(tmp_path / "data"))
     refused = bench(*words, "--out", str(tmp_path / "runs"))
     assert refused.returncode == 2
@@ -71,24 +71,24 @@ def test_a_cut_set_needs_the_word(bench: Bench, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "(not the official data)" in done.stdout
     record = only_record(tmp_path / "runs")
-    assert len(record["data"]["departures"]) == 5
-    assert record["result"]["primary"] == "mean_per_class", "the field's custom for Flowers"
+    assert len(record["data"]["deviations"]) == 5
+    assert record["result"]["primary_metric"] == "mean_per_class", "the field's custom for Flowers"
     table = bench("table", "--runs", str(tmp_path / "runs"))
     assert "not the official data" in table.stdout
 
 
 def test_images_for_a_look_inside_are_those_of_the_probes(photos: Path) -> None:
-    task, card = TASKS["imagefolder"], get_card("vit_nano")
-    items = task.images(photos, "val", card, 48)
-    data = task.data(photos)
-    assert len(items) == len(data.splits["val"].members) == 8
+    task, card = IMAGE_TASKS["imagefolder"], get_card("vit_nano")
+    items = task.load_images(photos, "val", card, 48)
+    data = task.load_data(photos)
+    assert len(items) == len(data.splits["val"].indices) == 8
     assert sorted(items.labels) == [0] * 4 + [1] * 4
-    assert len({items.name(index) for index in range(8)}) == 8
+    assert len({items.get_image_name(index) for index in range(8)}) == 8
     assert items[3]["images"].shape == (3, 48, 48)
     assert items[3]["item"] == 3
-    assert items.preprocessing()["crop_pct"] == 0.9
+    assert items.get_preprocessing()["crop_pct"] == 0.9
     with pytest.raises(UserError, match="no split 'dev'; it has train, val, test"):
-        task.images(photos, "dev", card, 48)
+        task.load_images(photos, "dev", card, 48)
 
 
 def test_check_data_says_what_is_there(bench: Bench, photos: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_check_data_says_what_is_there(bench: Bench, photos: Path, tmp_path: Pat
     bad = tmp_path / "copy" / "train" / "light" / "5.png"
     bad.write_bytes(bad.read_bytes()[:300])
     sampled = bench("check", "data", "imagefolder", "--data-root", str(tmp_path / "copy"), "--json")
-    assert json.loads(sampled.stdout)["histogram"]["train"] == {"dark": 20, "light": 20}
+    assert json.loads(sampled.stdout)["class_counts"]["train"] == {"dark": 20, "light": 20}
     every = bench("check", "data", "imagefolder", "--data-root", str(tmp_path / "copy"), "--all")
     assert every.returncode == 2
     assert f"{bad} cannot be decoded" in every.stderr
@@ -137,7 +137,7 @@ def test_data_by_hand_and_data_without_network(bench: Bench, tmp_path: Path) -> 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """CIFAR-10's archive, from a server of this machine."""
-    make.cifar10(tmp_path / "site")
+    make.write_cifar10(tmp_path / "site")
     archive = tmp_path / "site" / "cifar-10-python.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(tmp_path / "site" / "cifar-10-batches-py", "cifar-10-batches-py")
@@ -152,10 +152,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_download_checks_the_sum(server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CIFAR10, "tgz_md5", "0" * 32)
     with pytest.raises(DataError, match=r"cifar10 could not be downloaded to .*; the same command tries again"):
-        TASKS["cifar10"].get_data(tmp_path / "data")
+        IMAGE_TASKS["cifar10"].download_data(tmp_path / "data")
     monkeypatch.setattr(CIFAR10, "tgz_md5", calculate_md5(server))
     monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: (tmp_path / "data/cifar-10-batches-py").is_dir())
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
-    TASKS["cifar10"].get_data(tmp_path / "data")
-    _read.cache_clear()
-    assert TASKS["cifar10"].check_data(tmp_path / "data", "all").splits == {"train": 40, "val": 10, "test": 20}
+    IMAGE_TASKS["cifar10"].download_data(tmp_path / "data")
+    _load_dataset.cache_clear()
+    assert IMAGE_TASKS["cifar10"].check_data(tmp_path / "data", "all").splits == {"train": 40, "val": 10, "test": 20}

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from benchmarks.run_cell import Asked, run_cell
+from benchmarks.run_cell import CellRequest, run_cell
 from engine.data import digits as digits_data
-from results.records.record import Result
+from results.records.record import RunResult
 
 SETTINGS = {
     "linear": ("grid.count=6",),
@@ -24,14 +24,14 @@ SETTINGS = {
 class Run(NamedTuple):
     """What a cell chose, and the items as its CSV has them without their labels."""
 
-    result: Result
+    result: RunResult
     predictions: list[list[str]]
 
 
 def run(protocol: str, out: Path) -> Run:
     """One cell of digits in this process."""
     cell = run_cell(
-        Asked("digits", "vit_pico", protocol=protocol, out=out, device="auto", overrides=SETTINGS[protocol])
+        CellRequest("digits", "vit_pico", protocol=protocol, out=out, device="auto", overrides=SETTINGS[protocol])
     )
     assert cell.record.result is not None
     with (cell.folder / "items.csv").open() as file:
@@ -40,7 +40,7 @@ def run(protocol: str, out: Path) -> Run:
     return Run(cell.record.result, kept)
 
 
-def shuffled(digits: digits_data.Digits, split: str) -> digits_data.Digits:
+def shuffled(digits: digits_data.DigitsData, split: str) -> digits_data.DigitsData:
     """The data with the labels of one split in another order."""
     labels = digits.labels.copy()
     members = digits.splits[split]
@@ -51,10 +51,10 @@ def shuffled(digits: digits_data.Digits, split: str) -> digits_data.Digits:
 @pytest.mark.parametrize("protocol", SETTINGS)
 def test_the_test_labels_pick_nothing(protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    digits = digits_data.load()
+    digits = digits_data.load_digits_data()
 
-    def with_data(data: digits_data.Digits, name: str) -> Any:
-        monkeypatch.setattr(digits_data, "load", lambda: data)
+    def with_data(data: digits_data.DigitsData, name: str) -> Any:
+        monkeypatch.setattr(digits_data, "load_digits_data", lambda: data)
         return run(protocol, tmp_path / name)
 
     before = run(protocol, tmp_path / "true")

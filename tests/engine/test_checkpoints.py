@@ -8,25 +8,31 @@ import pytest
 import torch
 from torch import nn
 
-from engine.checkpoints import CheckpointHook, CheckpointRunner, Validation, load_safely, newest_whole
+from engine.checkpoints import (
+    CheckpointHook,
+    CheckpointRunner,
+    ValidationResult,
+    find_resume_checkpoint,
+    read_checkpoint,
+)
 from foundation.errors import CheckpointError
 
 
 def hook(tmp_path: Path, values: list[float], higher: bool = True) -> CheckpointHook:
     made = CheckpointHook(tmp_path, "m", higher, by_epoch=True)
-    made.history = [Validation(step, value) for step, value in enumerate(values, 1)]
+    made.validations = [ValidationResult(step, value) for step, value in enumerate(values, 1)]
     return made
 
 
 def test_best_follows_the_direction_and_ties_go_to_the_later(tmp_path: Path) -> None:
-    assert hook(tmp_path, [1, 3, 2]).best.step == 2
-    assert hook(tmp_path, [1, 3, 3, 2]).best.step == 3
-    assert hook(tmp_path, [2, 1, 1, 3], higher=False).best.step == 3
+    assert hook(tmp_path, [1, 3, 2]).best_validation.step == 2
+    assert hook(tmp_path, [1, 3, 3, 2]).best_validation.step == 3
+    assert hook(tmp_path, [2, 1, 1, 3], higher=False).best_validation.step == 3
 
 
 def test_without_a_validation_there_is_no_best(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no epoch can be chosen"):
-        _ = hook(tmp_path, []).best
+        _ = hook(tmp_path, []).best_validation
 
 
 def test_newest_whole_goes_back_over_a_broken_file_and_keeps_it(tmp_path: Path) -> None:
@@ -35,13 +41,13 @@ def test_newest_whole_goes_back_over_a_broken_file_and_keeps_it(tmp_path: Path) 
     (tmp_path / "step_00000002.pth").write_bytes(whole[: len(whole) // 2])
     (tmp_path / ".step_00000003.pth.tmp").write_bytes(b"half")
     said: list[str] = []
-    assert newest_whole(tmp_path, said.append) == tmp_path / "step_00000001.pth"
+    assert find_resume_checkpoint(tmp_path, said.append) == tmp_path / "step_00000001.pth"
     assert "step_00000002.pth cannot be read" in said[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000001.pth", "step_00000002.broken"]
 
 
 def test_newest_whole_of_nothing(tmp_path: Path) -> None:
-    assert newest_whole(tmp_path, lambda _: None) is None
+    assert find_resume_checkpoint(tmp_path, lambda _: None) is None
 
 
 def test_a_pickle_with_code_is_not_run(tmp_path: Path) -> None:
@@ -51,7 +57,7 @@ def test_a_pickle_with_code_is_not_run(tmp_path: Path) -> None:
 
     torch.save({"state_dict": Bomb()}, tmp_path / "bomb.pth")
     with pytest.raises(CheckpointError, match="cannot be read"):
-        load_safely(tmp_path / "bomb.pth")
+        read_checkpoint(tmp_path / "bomb.pth")
     assert not (tmp_path / "ran").exists()
 
 
@@ -67,12 +73,12 @@ def test_state_travels_through_a_checkpoint(tmp_path: Path) -> None:
     checkpoint: dict[str, Any] = {"meta": {"epoch": 2, "iter": 40}}
     first.before_save_checkpoint(None, checkpoint)
     second.after_load_checkpoint(None, checkpoint)
-    assert second.history == first.history
-    assert second.seconds >= checkpoint["bench"]["seconds"]
+    assert second.validations == first.validations
+    assert second.elapsed_seconds >= checkpoint["bench"]["seconds"]
 
 
 def test_where_nothing_is_chosen_the_last_weights_count(tmp_path: Path) -> None:
-    made = CheckpointHook(tmp_path, "m", True, by_epoch=True, choose=False)
-    made.history = [Validation(1, 3.0), Validation(2, 9.0), Validation(3, 1.0)]
-    assert made.best.step == 3
-    assert made.best_file() == tmp_path / "last_00000003.pth"
+    made = CheckpointHook(tmp_path, "m", True, by_epoch=True, select_best=False)
+    made.validations = [ValidationResult(1, 3.0), ValidationResult(2, 9.0), ValidationResult(3, 1.0)]
+    assert made.best_validation.step == 3
+    assert made.get_best_path() == tmp_path / "last_00000003.pth"

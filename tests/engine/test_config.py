@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import load_protocol, parse_value
-from engine.recipe import Recipe
+from engine.recipe import TrainingRecipe
 from foundation.errors import ConfigError
 
 FILE = """
@@ -29,14 +29,14 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_file_tier_and_override_in_that_order(file: Path) -> None:
-    assert load_protocol(file, Recipe, "full").recipe.epochs == 10
-    smoke = load_protocol(file, Recipe, "smoke")
+    assert load_protocol(file, TrainingRecipe, "full").recipe.epochs == 10
+    smoke = load_protocol(file, TrainingRecipe, "smoke")
     assert (smoke.version, smoke.recipe.epochs, smoke.recipe.schedule.warmup) == (3, 3, 1)
-    assert load_protocol(file, Recipe, "smoke", ["epochs=4"]).recipe.epochs == 4
+    assert load_protocol(file, TrainingRecipe, "smoke", ["epochs=4"]).recipe.epochs == 4
 
 
 def test_overrides_reach_nested_keys_and_values_keep_their_type(file: Path) -> None:
-    changed = load_protocol(file, Recipe, "full", ["optimizer.lr=5e-3", "clip_grad=none", "optimizer.name=SGD"])
+    changed = load_protocol(file, TrainingRecipe, "full", ["optimizer.lr=5e-3", "clip_grad=none", "optimizer.name=SGD"])
     assert changed.recipe.optimizer.lr == 0.005
     assert changed.recipe.optimizer.name == "SGD"
     assert changed.recipe.clip_grad is None
@@ -57,7 +57,7 @@ def test_overrides_reach_nested_keys_and_values_keep_their_type(file: Path) -> N
 )
 def test_a_wrong_override_is_one_sentence(file: Path, change: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
-        load_protocol(file, Recipe, "full", [change])
+        load_protocol(file, TrainingRecipe, "full", [change])
     assert "\n" not in str(caught.value)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.device import agree, resolve_device, world
+from engine.device import decide_on_rank0, get_dist_info, resolve_device
 from foundation.errors import UserError
 
 
@@ -25,5 +25,5 @@ def test_unknown_device() -> None:
 
 def test_one_process_agrees_with_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert world() == (0, 1)
-    assert agree(lambda: 3) == 3
+    assert get_dist_info() == (0, 1)
+    assert decide_on_rank0(lambda: 3) == 3

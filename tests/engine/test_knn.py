@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsClassifier
 
-from engine.knn import vote
+from engine.knn import predict_knn
 
 T = 0.07
 
@@ -46,48 +46,51 @@ def test_against_scikit_learn(k: int, offset: float) -> None:
         k, metric="cosine", algorithm="brute", weights=lambda distance: np.exp((1 - distance) / T)
     )
     expected = model.fit(bank.astype(float), labels).predict(queries.astype(float))
-    votes = vote(bank, labels, queries, k, T)
+    votes = predict_knn(bank, labels, queries, k, T)
     assert np.mean(votes.predictions == expected) >= 0.999
     chances = model.predict_proba(queries.astype(float)).max(1)
-    assert np.mean(np.abs(votes.shares - chances) < 1e-6) >= 0.999
+    assert np.mean(np.abs(votes.vote_shares - chances) < 1e-6) >= 0.999
 
 
 @pytest.mark.parametrize(("k", "temperature"), [(1, T), (20, T), (20, 0.5), (500, T)])
 def test_against_a_plain_loop(k: int, temperature: float) -> None:
     bank, labels, queries = clouds(1, 300, 200)
-    votes = vote(bank, labels, queries, k, temperature)
+    votes = predict_knn(bank, labels, queries, k, temperature)
     np.testing.assert_array_equal(votes.predictions, plain(bank, labels, queries, k, temperature))
-    assert ((votes.shares > 1 / 7) & (votes.shares <= 1)).all()
+    assert ((votes.vote_shares > 1 / 7) & (votes.vote_shares <= 1)).all()
 
 
 @pytest.mark.parametrize("blocks", [(1, 7), (33, 64), (1000, 1), (64, 100000)])
 def test_blocks_change_nothing(blocks: tuple[int, int]) -> None:
     bank, labels, queries = clouds(2, 500, 100)
-    whole, parts = vote(bank, labels, queries, 20, T), vote(bank, labels, queries, 20, T, blocks=blocks)
+    whole, parts = (
+        predict_knn(bank, labels, queries, 20, T),
+        predict_knn(bank, labels, queries, 20, T, block_sizes=blocks),
+    )
     np.testing.assert_array_equal(whole.predictions, parts.predictions)
-    np.testing.assert_array_equal(whole.shares, parts.shares)
+    np.testing.assert_array_equal(whole.vote_shares, parts.vote_shares)
 
 
 def test_length_of_features_does_not_matter_and_a_small_temperature_does_not_overflow() -> None:
     bank, labels, queries = clouds(3, 300, 100)
-    scaled = vote(bank * 1000, labels, queries * 1e-3, 20, T)
-    np.testing.assert_array_equal(scaled.predictions, vote(bank, labels, queries, 20, T).predictions)
-    sharp = vote(bank, labels, queries, 20, 1e-5)
-    np.testing.assert_array_equal(sharp.predictions, vote(bank, labels, queries, 1, T).predictions)
-    assert np.isfinite(sharp.shares).all()
+    scaled = predict_knn(bank * 1000, labels, queries * 1e-3, 20, T)
+    np.testing.assert_array_equal(scaled.predictions, predict_knn(bank, labels, queries, 20, T).predictions)
+    sharp = predict_knn(bank, labels, queries, 20, 1e-5)
+    np.testing.assert_array_equal(sharp.predictions, predict_knn(bank, labels, queries, 1, T).predictions)
+    assert np.isfinite(sharp.vote_shares).all()
 
 
 def test_k_and_temperature_do_something() -> None:
     bank, labels, queries = clouds(4, 500, 300, spread=2.0)
-    base = vote(bank, labels, queries, 20, T).predictions
-    assert (base != vote(bank, labels, queries, 1, T).predictions).any()
-    assert (base != vote(bank, labels, queries, 20, 10.0).predictions).any()
+    base = predict_knn(bank, labels, queries, 20, T).predictions
+    assert (base != predict_knn(bank, labels, queries, 1, T).predictions).any()
+    assert (base != predict_knn(bank, labels, queries, 20, 10.0).predictions).any()
 
 
 def test_a_vote_by_hand() -> None:
     """Two of class 0 at cosine 0.8 outvote one of class 1 at 0.9 when temperature is high, and not when it is low."""
     bank = np.array([[0.9, 0.19**0.5], [0.8, 0.6], [0.8, -0.6]], np.float32)
     labels, query = np.array([1, 0, 0]), np.array([[2.0, 0.0]], np.float32)
-    assert vote(bank, labels, query, 3, 1.0).predictions.tolist() == [0]
-    assert vote(bank, labels, query, 3, 0.07).predictions.tolist() == [1], "e^(0.1 / 0.07) = 4.2 against 2"
-    assert vote(bank, labels, query, 1, 1.0).predictions.tolist() == [1]
+    assert predict_knn(bank, labels, query, 3, 1.0).predictions.tolist() == [0]
+    assert predict_knn(bank, labels, query, 3, 0.07).predictions.tolist() == [1], "e^(0.1 / 0.07) = 4.2 against 2"
+    assert predict_knn(bank, labels, query, 1, 1.0).predictions.tolist() == [1]

@@ -10,20 +10,20 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
-from engine.lr_schedule import build_schedule
-from engine.recipe import Recipe
-from tests.engine.make import recipe
+from engine.lr_schedule import build_lr_schedulers
+from engine.recipe import TrainingRecipe
+from tests.engine.make import make_recipe
 
 STEPS = 7  # an epoch
 
 
-def trajectory(chosen: Recipe, scales: tuple[float, ...] = (1.0,)) -> list[list[float]]:
+def trajectory(chosen: TrainingRecipe, scales: tuple[float, ...] = (1.0,)) -> list[list[float]]:
     """Learning rate of each group at each step."""
     lr = chosen.optimizer.lr
     groups: list[dict[str, Any]] = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr * s} for s in scales]
     wrapper = OptimWrapper(torch.optim.SGD(groups, lr=lr))
     schedulers = [
-        PARAM_SCHEDULERS.build({**setting, "optimizer": wrapper}) for setting in build_schedule(chosen, STEPS)
+        PARAM_SCHEDULERS.build({**setting, "optimizer": wrapper}) for setting in build_lr_schedulers(chosen, STEPS)
     ]
     rates = []
     for _ in range(chosen.length * (STEPS if chosen.by_epoch else 1)):
@@ -35,7 +35,7 @@ def trajectory(chosen: Recipe, scales: tuple[float, ...] = (1.0,)) -> list[list[
 
 
 def test_cosine_with_warmup_in_epochs() -> None:
-    rates = trajectory(recipe())
+    rates = trajectory(make_recipe())
     warmup, total = 2 * STEPS, 10 * STEPS
     for step, (rate,) in enumerate(rates):
         if step < warmup:
@@ -49,12 +49,12 @@ def test_cosine_with_warmup_in_epochs() -> None:
 
 
 def test_layer_decay_ratio_holds_to_the_end_of_a_cosine() -> None:
-    for low, high, *_ in trajectory(recipe(), scales=(0.1, 1.0)):  # mmengine appends a group with the base rate
+    for low, high, *_ in trajectory(make_recipe(), scales=(0.1, 1.0)):  # mmengine appends a group with the base rate
         assert low == pytest.approx(0.1 * high, rel=1e-6, abs=1e-12)
 
 
 def test_poly_in_iterations_as_mmseg() -> None:
-    chosen = recipe(
+    chosen = make_recipe(
         epochs=None,
         iterations=100,
         schedule={"name": "poly", "warmup": 10, "warmup_start": 1e-8, "power": 1.0},
@@ -67,7 +67,7 @@ def test_poly_in_iterations_as_mmseg() -> None:
 
 
 def test_steps() -> None:
-    chosen = recipe(schedule={"name": "step", "milestones": [4, 8], "gamma": 0.1})
+    chosen = make_recipe(schedule={"name": "step", "milestones": [4, 8], "gamma": 0.1})
     rates = [rate for (rate,) in trajectory(chosen)]
     assert rates[0] == rates[4 * STEPS - 1] == 1e-2
     assert rates[4 * STEPS] == rates[8 * STEPS - 1] == pytest.approx(1e-3)

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from engine.optimizer import AutocastOptimWrapper, PlainOptimWrapper, build_optimizer, layer_ids, parameter_groups
+from engine.optimizer import Bf16OptimWrapper, Fp32OptimWrapper, build_param_groups, create_optim_wrapper, get_layer_ids
 from foundation.errors import UserError
-from tests.engine.make import recipe
+from tests.engine.make import make_recipe
 
 
 class Model(nn.Module):
@@ -27,7 +27,9 @@ def adamw(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_efficientnet"])
 def test_each_parameter_is_in_exactly_one_group(name: str) -> None:
     model = Model(name)
-    names = [n for group in parameter_groups(model, recipe(optimizer=adamw(layer_decay=0.7))) for n in group["names"]]
+    names = [
+        n for group in build_param_groups(model, make_recipe(optimizer=adamw(layer_decay=0.7))) for n in group["names"]
+    ]
     assert sorted(names) == sorted(name for name, _ in model.named_parameters())
 
 
@@ -35,7 +37,7 @@ def test_vit_scales_are_by_hand() -> None:
     """Stem 0, block i at i + 1, norm with the last block, head on top (MAE-Lite's numbering)."""
     model = Model("test_vit")
     depth = len(model.backbone.blocks)
-    groups = parameter_groups(model, recipe(optimizer=adamw(layer_decay=0.5)))
+    groups = build_param_groups(model, make_recipe(optimizer=adamw(layer_decay=0.5)))
     rate = {name: group["lr"] for group in groups for name in group["names"]}
     top = depth + 1
     assert rate["backbone.pos_embed"] == rate["backbone.patch_embed.proj.weight"] == 0.5**top
@@ -48,7 +50,7 @@ def test_a_head_outside_is_one_layer_above_a_trunk_without_its_own() -> None:
     """As mmseg's layer-wise decay has it: the last block is not at the head's full rate."""
     model = Model("test_vit")
     model.backbone.reset_classifier(0)
-    groups = parameter_groups(model, recipe(optimizer=adamw(layer_decay=0.5)))
+    groups = build_param_groups(model, make_recipe(optimizer=adamw(layer_decay=0.5)))
     rate = {name: group["lr"] for group in groups for name in group["names"]}
     last = len(model.backbone.blocks) - 1
     assert rate["head.weight"] == 1.0
@@ -56,7 +58,7 @@ def test_a_head_outside_is_one_layer_above_a_trunk_without_its_own() -> None:
 
 
 def test_no_decay_on_one_dimensional_and_embeddings() -> None:
-    groups = parameter_groups(Model("test_vit"), recipe(optimizer=adamw()))
+    groups = build_param_groups(Model("test_vit"), make_recipe(optimizer=adamw()))
     decay = {name: group["weight_decay"] for group in groups for name in group["names"]}
     assert decay["backbone.pos_embed"] == decay["backbone.cls_token"] == decay["backbone.head.bias"] == 0
     assert decay["backbone.head.weight"] == decay["backbone.patch_embed.proj.weight"] == 0.05
@@ -65,19 +67,19 @@ def test_no_decay_on_one_dimensional_and_embeddings() -> None:
 def test_frozen_parameters_are_left_out() -> None:
     model = Model("test_vit")
     model.backbone.requires_grad_(False)
-    names = [n for group in parameter_groups(model, recipe(optimizer=adamw())) for n in group["names"]]
+    names = [n for group in build_param_groups(model, make_recipe(optimizer=adamw())) for n in group["names"]]
     assert sorted(names) == ["head.bias", "head.weight"]
 
 
 def test_layer_decay_without_a_matcher_is_refused_with_the_mend() -> None:
     with pytest.raises(UserError, match=r"Linear has no group_matcher.*optimizer\.layer_decay=1"):
-        layer_ids(nn.Linear(1, 1))
+        get_layer_ids(nn.Linear(1, 1))
 
 
 def test_clipping_is_by_the_norm_of_the_gradient() -> None:
     model = Model("test_vit")
-    chosen = recipe(optimizer={"name": "SGD", "lr": 1.0, "momentum": 0.0, "nesterov": False}, clip_grad=0.5)
-    wrapper = build_optimizer(model, chosen, "cpu")
+    chosen = make_recipe(optimizer={"name": "SGD", "lr": 1.0, "momentum": 0.0, "nesterov": False}, clip_grad=0.5)
+    wrapper = create_optim_wrapper(model, chosen, "cpu")
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     loss = 100 * (model.backbone(torch.randn(2, 3, 160, 160)) ** 2).sum() + model.head(torch.ones(1, 3)).sum()
     wrapper.update_params(loss)
@@ -87,17 +89,17 @@ def test_clipping_is_by_the_norm_of_the_gradient() -> None:
 
 def test_precision() -> None:
     model = Model("test_vit")
-    assert type(build_optimizer(model, recipe(), "cpu")) is PlainOptimWrapper
-    wrapper = build_optimizer(model, recipe(precision="bf16"), "cpu")
-    assert isinstance(wrapper, AutocastOptimWrapper)
+    assert type(create_optim_wrapper(model, make_recipe(), "cpu")) is Fp32OptimWrapper
+    wrapper = create_optim_wrapper(model, make_recipe(precision="bf16"), "cpu")
+    assert isinstance(wrapper, Bf16OptimWrapper)
     with wrapper.optim_context(model):
         assert model.backbone(torch.randn(1, 3, 160, 160)).dtype == torch.bfloat16
     with pytest.raises(UserError, match="precision fp16 needs a GPU"):
-        build_optimizer(model, recipe(precision="fp16"), "cpu")
+        create_optim_wrapper(model, make_recipe(precision="fp16"), "cpu")
 
 
 def test_attention_under_bf16_is_fp32s_of_the_rounded_numbers() -> None:
-    wrapper = build_optimizer(Model("test_vit"), recipe(precision="bf16"), "cpu")
+    wrapper = create_optim_wrapper(Model("test_vit"), make_recipe(precision="bf16"), "cpu")
     q, k, v = torch.randn(3, 2, 3, 20, 8, generator=torch.Generator().manual_seed(0)).bfloat16().unbind(0)
     mask = torch.zeros(20, 20, dtype=torch.bfloat16)
     expected = ((q.float() @ k.float().mT / 8**0.5).softmax(-1) @ v.float()).bfloat16()
@@ -116,7 +118,7 @@ def test_the_backbones_rate_is_scaled_and_everything_may_decay() -> None:
     model = nn.Module()
     model.backbone, model.head = nn.Linear(3, 3), nn.Linear(3, 3)
     setting = {"name": "AdamW", "lr": 1e-2, "weight_decay": 0.1, "backbone_scale": 0.1, "decay_all": True}
-    groups = parameter_groups(model, recipe(optimizer=setting))
+    groups = build_param_groups(model, make_recipe(optimizer=setting))
     found = {name: (group["lr"], group["weight_decay"]) for group in groups for name in group["names"]}
     expected = {"backbone.weight": 1e-3, "backbone.bias": 1e-3, "head.weight": 1e-2, "head.bias": 1e-2}
     assert found == {name: (pytest.approx(lr), 0.1) for name, lr in expected.items()}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from engine.seeding import Draw, EndlessSampler, SeededItems, SeededSampler, mix, seed_all
+from engine.seeding import InfiniteSeededSampler, SeededDataset, SeededIndex, SeededSampler, derive_seed, seed_all
 
 
 class Noise:
@@ -24,7 +24,7 @@ class Noise:
 def epoch(workers: int, number: int, seed: int = 0, batch: int = 3) -> dict[int, tuple[float, ...]]:
     sampler = SeededSampler(Noise(), shuffle=True, seed=seed, round_up=True)
     sampler.set_epoch(number)
-    loader = DataLoader(SeededItems(Noise()), batch_size=batch, sampler=sampler, num_workers=workers)
+    loader = DataLoader(SeededDataset(Noise()), batch_size=batch, sampler=sampler, num_workers=workers)
     return {int(row[0]): tuple(row.tolist()) for batch_ in loader for row in batch_}
 
 
@@ -44,14 +44,14 @@ def test_serving_an_item_leaves_the_models_generator_alone() -> None:
     expected = torch.rand(2)
     seed_all(3)
     first = torch.rand(1)
-    SeededItems(Noise())[Draw(1, 99)]
+    SeededDataset(Noise())[SeededIndex(1, 99)]
     assert torch.equal(torch.cat([first, torch.rand(1)]), expected)
 
 
 def test_mix_is_stable_over_versions() -> None:
     """numpy promises SeedSequence's stream; a change here would change every number we ever recorded."""
-    assert mix(0, 1, 2) == 1535930435702422785
-    assert mix(0, 1) != mix(1, 0)
+    assert derive_seed(0, 1, 2) == 1535930435702422785
+    assert derive_seed(0, 1) != derive_seed(1, 0)
 
 
 @pytest.mark.parametrize("processes", [2, 3])
@@ -70,7 +70,7 @@ def test_an_endless_run_sees_every_item_once_a_pass(processes: int, monkeypatch:
     streams = []
     for rank in range(processes):
         monkeypatch.setattr("engine.seeding.get_dist_info", lambda rank=rank: (rank, processes))
-        streams.append(list(itertools.islice(iter(EndlessSampler(Noise(), seed=3)), 30)))
+        streams.append(list(itertools.islice(iter(InfiniteSeededSampler(Noise(), seed=3)), 30)))
     merged = [draw for group in zip(*streams, strict=True) for draw in group][:30]
     passes = [[draw.item for draw in merged[start : start + 10]] for start in (0, 10, 20)]
     assert [sorted(members) for members in passes] == [list(range(10))] * 3
@@ -79,7 +79,7 @@ def test_an_endless_run_sees_every_item_once_a_pass(processes: int, monkeypatch:
 
 
 def test_skipping_goes_on_in_the_same_stream() -> None:
-    whole = list(itertools.islice(iter(EndlessSampler(Noise(), seed=3)), 40))
-    later = EndlessSampler(Noise(), seed=3)
+    whole = list(itertools.islice(iter(InfiniteSeededSampler(Noise(), seed=3)), 40))
+    later = InfiniteSeededSampler(Noise(), seed=3)
     later.skip(17)
     assert list(itertools.islice(iter(later), 23)) == whole[17:]

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from backbones.create import create_backbone
-from classification.metrics import ItemAccuracy
+from classification.metrics import PerItemAccuracy
 from classification.model import Classifier
-from engine.checkpoints import StartGuard
-from engine.training import Job, train
+from engine.checkpoints import InitialWeightsHook
+from engine.training import TrainingJob, train_model
 from foundation.errors import BenchError
-from tests.engine.make import recipe
+from tests.engine.make import make_recipe
 
 
 class Few:
@@ -38,31 +38,31 @@ def test_a_rate_of_nearly_zero_leaves_the_given_weights(tmp_path: Path) -> None:
             parameter.copy_(torch.linspace(-0.05, 0.05, parameter.numel()).reshape(parameter.shape))
     given = {name: value.clone() for name, value in backbone.state_dict().items()}
     still = {"name": "SGD", "lr": 1e-12, "momentum": 0.0, "nesterov": False}
-    chosen = recipe(epochs=1, optimizer=still, schedule={"name": "cosine"}, trackers=[])
-    job = Job(
+    chosen = make_recipe(epochs=1, optimizer=still, schedule={"name": "cosine"}, loggers=[])
+    job = TrainingJob(
         label="test",
         folder=tmp_path,
         model=Classifier(backbone),
-        train=Few(),
-        val=Few(),
-        test=Few(),
-        metric=ItemAccuracy,
-        select="accuracy/top1",
-        unit="%",
+        train_dataset=Few(),
+        val_dataset=Few(),
+        test_dataset=Few(),
+        build_metric=PerItemAccuracy,
+        selection_metric="accuracy/top1",
+        metric_unit="%",
         higher_is_better=True,
         recipe=chosen,
         seed=0,
         device="cpu",
     )
-    trained = train(job)
-    after = torch.load(trained.weights, weights_only=True)["state_dict"]
+    trained = train_model(job)
+    after = torch.load(trained.weights_path, weights_only=True)["state_dict"]
     for name, value in given.items():
         assert torch.allclose(after[f"backbone.{name}"], value, atol=1e-7), name
 
 
 def test_the_guard_stops_a_run_whose_weights_were_changed() -> None:
     model = nn.Linear(2, 2)
-    guard = StartGuard(model)
+    guard = InitialWeightsHook(model)
     runner: Any = SimpleNamespace(model=model)
     guard.before_train(runner)
     nn.init.normal_(model.weight)

@@ -103,7 +103,7 @@ def test_two_gloo_processes_score_every_image_once(undisturbed: Path, tmp_path: 
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("top1") == 1, "only the first process talks"
     record = only_record(tmp_path)
-    assert record["where"]["processes"] == 2
+    assert record["environment"]["processes"] == 2
     assert record["done"] == record["expected"] == 359
     (items,) = tmp_path.rglob("items.csv")
     with items.open() as file:
@@ -149,7 +149,7 @@ def test_a_batch_in_four_pieces_is_the_same_step(bench: Bench, tmp_path: Path) -
         assert done.returncode == 0, done.stderr
     whole, cut = (only_record(tmp_path / name) for name in ("whole", "pieces"))
     assert whole["run_id"] == cut["run_id"]
-    assert (whole["neutral"]["accumulate"], cut["neutral"]["accumulate"]) == (1, 4)
+    assert (whole["non_identity_settings"]["accumulate"], cut["non_identity_settings"]["accumulate"]) == (1, 4)
     assert confidences(tmp_path / "pieces") == pytest.approx(confidences(tmp_path / "whole"), abs=2e-3)
     assert confidences(tmp_path / "pieces") != confidences(tmp_path / "whole"), "it did something"
 
@@ -157,14 +157,14 @@ def test_a_batch_in_four_pieces_is_the_same_step(bench: Bench, tmp_path: Path) -
 def test_bf16_runs_and_is_recorded(bench: Bench, tmp_path: Path) -> None:
     done = bench(*SHORT[:4], "--tier", "smoke", "--set", "precision=bf16", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert only_record(tmp_path)["where"]["precision"] == "bf16"
+    assert only_record(tmp_path)["environment"]["precision"] == "bf16"
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("precision=fp16", "precision fp16 needs a GPU"),
-        ("trackers=['wandb']", "trackers: Value error, wandb is not installed here; pip install wandb"),
+        ("loggers=['wandb']", "loggers: Value error, wandb is not installed here; pip install wandb"),
     ],
 )
 def test_what_cannot_work_here_is_one_sentence(bench: Bench, tmp_path: Path, setting: str, message: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import UserError
-from foundation.files import atomic_writer, files_below, require_writable, sha256_file, write_atomic
+from foundation.files import atomic_writer, ensure_writable_dir, iter_files, sha256_file, write_atomic
 
 
 def test_write_atomic_replaces_whole_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -34,10 +34,10 @@ def test_sha256_file_equals_hashlib(tmp_path: Path) -> None:
 
 
 def test_require_writable_names_the_folder_and_the_mend(tmp_path: Path) -> None:
-    require_writable(tmp_path / "new" / "deep")
+    ensure_writable_dir(tmp_path / "new" / "deep")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write to the output folder .*file.*--out"):
-        require_writable(tmp_path / "file")
+        ensure_writable_dir(tmp_path / "file")
 
 
 def test_files_below_follows_links_and_enters_no_folder_twice(tmp_path: Path) -> None:
@@ -49,4 +49,4 @@ def test_files_below_follows_links_and_enters_no_folder_twice(tmp_path: Path) ->
     (home / "twice").symlink_to(elsewhere)
     (elsewhere / "up").symlink_to(home)
     (home / "1.txt").touch()
-    assert [path.relative_to(home).as_posix() for path in files_below(home)] == ["1.txt", "b/2.txt", "linked/4.txt"]
+    assert [path.relative_to(home).as_posix() for path in iter_files(home)] == ["1.txt", "b/2.txt", "linked/4.txt"]

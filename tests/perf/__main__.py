@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.cli.output import columns, write
+from benchmarks.cli.output import align_columns, write_stdout
 from tests.perf import analysis, deploy, finetune, pretrain, probe, slide, spread, table, tracking
-from tests.perf.line import Line
+from tests.perf.line import SpeedRatio
 
 
-def process_seconds(*words: str, runs: int = 7) -> float:
+def time_process(*words: str, runs: int = 7) -> float:
     """Median wall time of a whole Python process, after one warm-up."""
     times = []
     for _ in range(runs + 1):
@@ -25,36 +25,36 @@ def process_seconds(*words: str, runs: int = 7) -> float:
     return statistics.median(times[1:])
 
 
-def command_line() -> list[Line]:
+def time_command_line() -> list[SpeedRatio]:
     """Listings against importing torch, which they do not."""
-    torch = process_seconds("-c", "import torch", runs=3)
+    torch = time_process("-c", "import torch", runs=3)
     return [
-        Line(f"bench {' '.join(words)} / import torch", process_seconds("-m", "benchmarks", *words), torch, "s")
+        SpeedRatio(f"bench {' '.join(words)} / import torch", time_process("-m", "benchmarks", *words), torch, "s")
         for words in (("--help",), ("list", "tasks"), ("list", "backbones"))
     ]
 
 
-def training() -> Line:
+def time_training() -> SpeedRatio:
     """A training epoch of the engine (validation, checkpoint, seeds included) against a bare PyTorch loop."""
-    pairs = [(_engine_epoch(), _bare_epoch()) for _ in range(3)]
+    pairs = [(_time_engine_epoch(), _time_bare_epoch()) for _ in range(3)]
     ours, other = (statistics.median(times) for times in zip(*pairs, strict=True))
-    return Line("digits epoch, engine / bare loop", ours, other, "s")
+    return SpeedRatio("digits epoch, engine / bare loop", ours, other, "s")
 
 
 EPOCHS = 4
 
 
-def _engine_epoch() -> float:
-    from benchmarks.run_cell import Asked, run_cell
+def _time_engine_epoch() -> float:
+    from benchmarks.run_cell import CellRequest, run_cell
 
     with tempfile.TemporaryDirectory() as out:
         changes = (f"epochs={EPOCHS}", "schedule.warmup=1")
-        cell = run_cell(Asked("digits", "vit_nano", overrides=changes, out=Path(out)))
+        cell = run_cell(CellRequest("digits", "vit_nano", overrides=changes, out=Path(out)))
     assert cell.record.cost is not None
     return cell.record.cost.phases["train_and_validate"] / EPOCHS
 
 
-def _bare_epoch() -> float:
+def _time_bare_epoch() -> float:
     import torch
     from torch.utils.data import DataLoader
 
@@ -62,7 +62,7 @@ def _bare_epoch() -> float:
     from engine.data import digits as digits_data
 
     card_mean = (0.5, 0.5, 0.5)
-    items = digits_data.DigitItems(digits_data.load(), "train", 32, card_mean, card_mean, shift=0.06)
+    items = digits_data.DigitsDataset(digits_data.load_digits_data(), "train", 32, card_mean, card_mean, max_shift=0.06)
     model = create_backbone("vit_nano", num_classes=10, global_pool="avg").model
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
     loader: DataLoader[dict[str, torch.Tensor]] = DataLoader(items, batch_size=64, shuffle=True)  # type: ignore[arg-type]
@@ -77,25 +77,25 @@ def _bare_epoch() -> float:
     return (time.perf_counter() - began) / EPOCHS
 
 
-SUITES: tuple[Callable[[], list[Line]], ...] = (
-    command_line,
-    lambda: [training()],
-    finetune.suite,
-    pretrain.suite,
-    probe.suite,
-    slide.suite,
-    tracking.suite,
-    spread.suite,
-    deploy.suite,
-    table.suite,
-    analysis.suite,
+SUITES: tuple[Callable[[], list[SpeedRatio]], ...] = (
+    time_command_line,
+    lambda: [time_training()],
+    finetune.run_suite,
+    pretrain.run_suite,
+    probe.run_suite,
+    slide.run_suite,
+    tracking.run_suite,
+    spread.run_suite,
+    deploy.run_suite,
+    table.run_suite,
+    analysis.run_suite,
 )
 
 
 def main() -> None:
     """Run every suite and print the table."""
     lines = [line for suite in SUITES for line in suite()]
-    write(columns([("what", "ours", "alternative", "ratio"), *(line.cells() for line in lines)]))
+    write_stdout(align_columns([("what", "ours", "alternative", "ratio"), *(line.to_cells() for line in lines)]))
 
 
 if __name__ == "__main__":

@@ -10,40 +10,46 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from tests.perf.line import Line
+from tests.perf.line import SpeedRatio
 
 IMAGES, BATCH, LAYERS, TOKENS, WIDTH = 1000, 125, 13, 196, 192
 Layers = list[Tensor]
-Pairs = Iterator[tuple[Layers, Layers]]
+FeaturePairs = Iterator[tuple[Layers, Layers]]
 
 
-def suite() -> list[Line]:
+def run_suite() -> list[SpeedRatio]:
     """1,000 images, 13 x 13 representations of two ViT-Tiny: from features, and with the two networks running.
 
     The loop over pairs takes minutes: it is timed on one batch, and counted for all.
     """
     lines = []
-    for what, batches in (("features at hand", random_features), ("networks included", two_networks)):
-        ours, other = (seconds(lambda: compare(batches(1))) for compare in (at_once, by_pairs))  # noqa: B023
+    for what, batches in (("features at hand", iter_random_features), ("networks included", iter_network_features)):
+        ours, other = (time_call(lambda: compare(batches(1))) for compare in (compute_batched, compute_by_pairs))  # noqa: B023
         assert torch.allclose(ours[1], other[1], atol=1e-6), "both must give the same numbers"
-        ours = seconds(lambda: at_once(random_features(IMAGES // BATCH))) if batches is random_features else ours
-        count = 1 if batches is two_networks else IMAGES // BATCH
-        lines.append(
-            Line(f"13 x 13 CKA, {count * BATCH:,} images, {what} / loop over pairs", ours[0], count * other[0], "s")
+        ours = (
+            time_call(lambda: compute_batched(iter_random_features(IMAGES // BATCH)))
+            if batches is iter_random_features
+            else ours
         )
-    few, many = (peak_mib(count) for count in (200, 2000))
-    lines.append(Line("13 x 13 CKA, peak memory, 2,000 images / 200", many, few, "MiB"))
+        count = 1 if batches is iter_network_features else IMAGES // BATCH
+        lines.append(
+            SpeedRatio(
+                f"13 x 13 CKA, {count * BATCH:,} images, {what} / loop over pairs", ours[0], count * other[0], "s"
+            )
+        )
+    few, many = (measure_script_memory(count) for count in (200, 2000))
+    lines.append(SpeedRatio("13 x 13 CKA, peak memory, 2,000 images / 200", many, few, "MiB"))
     return lines
 
 
-def seconds(work: Callable[[], Tensor]) -> tuple[float, Tensor]:
+def time_call(work: Callable[[], Tensor]) -> tuple[float, Tensor]:
     """Wall time, and what was computed."""
     began = time.perf_counter()
     value = work()
     return time.perf_counter() - began, value
 
 
-def random_features(count: int) -> Pairs:
+def iter_random_features(count: int) -> FeaturePairs:
     """Features of two backbones in the shape of ViT-Tiny's, made anew for each batch (they would not fit at once)."""
     generator = torch.Generator().manual_seed(0)
     base = [torch.randn(BATCH, TOKENS, WIDTH, generator=generator) for _ in range(2)]
@@ -55,7 +61,7 @@ def random_features(count: int) -> Pairs:
         base = [one.roll(1, 0).roll(7, 1) for one in base]
 
 
-def two_networks(count: int) -> Pairs:
+def iter_network_features(count: int) -> FeaturePairs:
     """The papers' representations of two random ViT-Tiny; features of a batch are computed once and held."""
     from analysis.representations import read_layers
     from backbones.create import create_backbone
@@ -71,19 +77,22 @@ def two_networks(count: int) -> Pairs:
         yield sides
 
 
-def at_once(batches: Pairs) -> Tensor:
+def compute_batched(batches: FeaturePairs) -> Tensor:
     """As ``bench analyze cka`` does it."""
-    from analysis.cka import CkaSums, gram, stack
+    from analysis.cka import CkaAccumulator, compute_centered_gram, stack_grams
 
-    sums = CkaSums()
+    sums = CkaAccumulator()
     names = tuple(map(str, range(BATCH)))
     for first, second in batches:
-        grams = [stack(names, [(str(at), gram(one)) for at, one in enumerate(side)]) for side in (first, second)]
+        grams = [
+            stack_grams(names, [(str(at), compute_centered_gram(one)) for at, one in enumerate(side)])
+            for side in (first, second)
+        ]
         sums.update(*grams)
-    return torch.from_numpy(sums.value())
+    return torch.from_numpy(sums.compute())
 
 
-def by_pairs(batches: Pairs) -> Tensor:
+def compute_by_pairs(batches: FeaturePairs) -> Tensor:
     """For each batch and each pair of layers the three HSICs, as the formula reads and the papers' code does."""
     sums = torch.zeros(3, LAYERS, LAYERS, dtype=torch.float64)
     for first, second in batches:
@@ -91,11 +100,11 @@ def by_pairs(batches: Pairs) -> Tensor:
             for column, other in enumerate(second):
                 x, y = one.flatten(1).double(), other.flatten(1).double()
                 k, m = x @ x.T, y @ y.T
-                sums[:, row, column] += torch.stack([hsic(k, m), hsic(k, k), hsic(m, m)])
+                sums[:, row, column] += torch.stack([unbiased_hsic(k, m), unbiased_hsic(k, k), unbiased_hsic(m, m)])
     return sums[0] / (sums[1] * sums[2]).sqrt()
 
 
-def hsic(one: Tensor, other: Tensor) -> Tensor:
+def unbiased_hsic(one: Tensor, other: Tensor) -> Tensor:
     """The unbiased estimator by its formula."""
     n = len(one)
     k, m = (value - value.diag().diag() for value in (one, other))
@@ -103,7 +112,7 @@ def hsic(one: Tensor, other: Tensor) -> Tensor:
     return (trace + sums - 2 / (n - 2) * (k @ m).sum()) / (n * (n - 3))
 
 
-_RUN = """
+_MEMORY_SCRIPT = """
 import torch
 from engine.run_environment import peak_memory_mib
 from analysis.cka import CkaSums
@@ -127,8 +136,8 @@ print(peak_memory_mib("cpu"))
 """
 
 
-def peak_mib(count: int) -> float:
+def measure_script_memory(count: int) -> float:
     """Peak memory of a process that compares two ViT-Tiny at 64 px on so many images."""
-    code = _RUN.replace("COUNT", str(count))
+    code = _MEMORY_SCRIPT.replace("COUNT", str(count))
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return float(done.stdout)

@@ -22,58 +22,60 @@ import torch
 from torch import Tensor
 
 from backbones.create import create_backbone
-from benchmarks.cli.output import columns, write
-from foundation.environment import SHARED_DATA
+from benchmarks.cli.output import align_columns, write_stdout
+from foundation.environment import SHARED_DATA_VAR
 from tests.conftest import ROOT
-from tests.perf.line import Line
-from tracking.data.mini_lasot import mini_lasot
+from tests.perf.line import SpeedRatio
+from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.data.pair import CropSizes
-from tracking.data.readers.folder import folder_videos
-from tracking.data.readers.lasot import test_videos
+from tracking.data.readers.folder import read_folder_videos
+from tracking.data.readers.lasot import read_test_videos
 from tracking.data.readers.sequence import Video
 from tracking.deployment import openvino
-from tracking.deployment.export import behind
-from tracking.deployment.manifest import RUNTIMES, Format, Precision
-from tracking.inference.backend import Maps, Network, TorchNetwork
+from tracking.deployment.export import build_runtime_network
+from tracking.deployment.manifest import RUNTIME_BY_FORMAT, ExportFormat, Precision
+from tracking.inference.backend import NumpyHeadMaps, TorchNetwork, TrackerNetwork
 from tracking.inference.tracker import Tracker
 from tracking.models.tracker_model import TrackerModel
-from tracking.scoring.metrics import iou
+from tracking.scoring.metrics import compute_iou
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-FULL, FAST = CropSizes(128, 256, 2.0, 4.0), CropSizes(64, 128, 2.0, 4.0, "exact")
+FULL_CROPS, FAST_CROPS = CropSizes(128, 256, 2.0, 4.0), CropSizes(64, 128, 2.0, 4.0, "exact")
 BLOCKS, ROUNDS, FRAMES, WARM_UP = 4, 15, 90, 5
 
 
-class Explicit(TorchNetwork):
+class ExplicitSoftmaxNetwork(TorchNetwork):
     """The same network with attention written out, as in OSTrack and timm before fused attention."""
 
-    def look(self, memories: Sequence[Any], searches: Sequence[np.ndarray]) -> list[Maps]:
-        with patch("tracking.models.one_stream_vit.product", explicit_product):
-            return super().look(memories, searches)
+    def look(self, memories: Sequence[Any], searches: Sequence[np.ndarray]) -> list[NumpyHeadMaps]:
+        with patch("tracking.models.one_stream_vit.compute_attention", explicit_attention):
+            return super().predict_maps(memories, searches)
 
 
-def explicit_product(attn: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+def explicit_attention(attn: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     logits = (q @ k.transpose(-2, -1)) * attn.scale
     weights = (logits if bias is None else logits + bias).softmax(-1)
     return weights @ v
 
 
-def deit_tracker(sizes: CropSizes, **settings: Any) -> TrackerModel:
+def make_deit_tracker(sizes: CropSizes, **settings: Any) -> TrackerModel:
     """DeiT-Tiny's shape: 192 channels, 12 blocks, 3 heads."""
     torch.manual_seed(0)
     trunk = create_backbone("deit_tiny", checkpoint="random", num_classes=0).model
     return TrackerModel(trunk, sizes.template_size, sizes.search_size, MEAN, STD, **settings).eval()
 
 
-def deployed(model: TrackerModel, sizes: CropSizes, format_: Format, precision: Precision = "f32") -> Network:
+def deploy_network(
+    model: TrackerModel, sizes: CropSizes, format_: ExportFormat, precision: Precision = "f32"
+) -> TrackerNetwork:
     """A model behind a runtime, on as many threads as torch takes."""
-    return behind(model, sizes, RUNTIMES[format_], precision, torch.get_num_threads())
+    return build_runtime_network(model, sizes, RUNTIME_BY_FORMAT[format_], precision, torch.get_num_threads())
 
 
-def variants() -> dict[str, Network]:
+def make_variants() -> dict[str, TrackerNetwork]:
     """What is timed, all at 256 px with ViT-Tiny; the first is the alternative of all others."""
-    joint, fast = deit_tracker(FULL), deit_tracker(FULL, own_template=True, head_channels=64)
-    exports: list[tuple[str, TrackerModel, Format, Precision]] = [
+    joint, fast = make_deit_tracker(FULL_CROPS), make_deit_tracker(FULL_CROPS, own_template=True, head_channels=64)
+    exports: list[tuple[str, TrackerModel, ExportFormat, Precision]] = [
         ("ONNX Runtime f32", joint, "onnx", "f32"),
         ("OpenVINO f32", joint, "openvino", "f32"),
         ("ONNX Runtime f32, cached template, 64-channel head", fast, "onnx", "f32"),
@@ -82,22 +84,22 @@ def variants() -> dict[str, Network]:
         ("ONNX Runtime int8, cached template, 64-channel head", fast, "onnx", "int8"),
         ("OpenVINO int8, cached template, 64-channel head", fast, "openvino", "int8"),
     ]
-    found: dict[str, Network] = {
-        "PyTorch, explicit softmax": Explicit(joint),
+    found: dict[str, TrackerNetwork] = {
+        "PyTorch, explicit softmax": ExplicitSoftmaxNetwork(joint),
         "PyTorch, fused attention": TorchNetwork(joint),
         "PyTorch, cached template, 64-channel head": TorchNetwork(fast),
     }
     for name, model, format_, precision in exports:
         if precision != "bf16" or has_bf16():
-            found[name] = deployed(model, FULL, format_, precision)
+            found[name] = deploy_network(model, FULL_CROPS, format_, precision)
     return found
 
 
 def has_bf16() -> bool:
-    return "BF16" in openvino.core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino.get_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def network_ms(networks: dict[str, Network], sizes: CropSizes, blocks: int = BLOCKS) -> dict[str, float]:
+def time_networks(networks: dict[str, TrackerNetwork], sizes: CropSizes, blocks: int = BLOCKS) -> dict[str, float]:
     """Median milliseconds of one search region, maps in hand.
 
     Networks take turns in blocks, so that noise meets all, after a pause each: the threads of a runtime go on spinning
@@ -105,105 +107,106 @@ def network_ms(networks: dict[str, Network], sizes: CropSizes, blocks: int = BLO
     """
     rng = np.random.default_rng(0)
     template, search = (rng.integers(0, 256, (side, side, 3), np.uint8) for side in sizes[:2])
-    memories = {name: network.remember(template) for name, network in networks.items()}
+    memories = {name: network.encode_template(template) for name, network in networks.items()}
     times: dict[str, list[float]] = {name: [] for name in networks}
     for _ in range(blocks):
         for name, network in networks.items():
             time.sleep(0.3)
             for number in range(WARM_UP + ROUNDS):
                 began = time.perf_counter()
-                network.look([memories[name]], [search])
+                network.predict_maps([memories[name]], [search])
                 if number >= WARM_UP:
                     times[name].append(1000 * (time.perf_counter() - began))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def end_to_end(network: Network, sizes: CropSizes, video: Path) -> float:
+def measure_fps(network: TrackerNetwork, sizes: CropSizes, video: Path) -> float:
     """Frames a second from a video file to boxes: decoding in line, crop, network, box; first frames not counted."""
     reader = cv2.VideoCapture(str(video))
     tracker = Tracker(network, sizes)
-    tracker.init(_next(reader), (290, 150, 60, 60))
+    tracker.init(_read_frame(reader), (290, 150, 60, 60))
     for number in range(1, FRAMES):
         if number == WARM_UP:
             began = time.perf_counter()
-        tracker.update(_next(reader))
+        tracker.update(_read_frame(reader))
     reader.release()
     return (FRAMES - WARM_UP) / (time.perf_counter() - began)
 
 
-def _next(reader: cv2.VideoCapture) -> np.ndarray:
+def _read_frame(reader: cv2.VideoCapture) -> np.ndarray:
     whole, frame = reader.read()
     assert whole, "the video is shorter than it was written"
     return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
 @contextmanager
-def video_360p() -> Iterator[Path]:
+def write_video_360p() -> Iterator[Path]:
     """A 640 x 360 video of real frames, enlarged: the shared real sequence where there is one, else an embedded one."""
-    (video, *_) = [*real_videos(), *test_videos(mini_lasot())]
+    (video, *_) = [*find_real_videos(), *read_test_videos(ensure_mini_lasot())]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
         writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30, (640, 360))
         for number in range(FRAMES):
             turn = number % (2 * len(video.frames) - 2)  # there and back again, without a cut
-            frame = video.read(min(turn, 2 * len(video.frames) - 2 - turn))
+            frame = video.read_frame(min(turn, 2 * len(video.frames) - 2 - turn))
             writer.write(cv2.cvtColor(cv2.resize(frame, (640, 360)), cv2.COLOR_RGB2BGR))
         writer.release()
         yield path
 
 
-def real_videos() -> list[Video]:
+def find_real_videos() -> list[Video]:
     """The two real sequences, where they are."""
-    folder = (SHARED_DATA.path() or ROOT.parent / "shared" / "data") / "sequences"
-    return folder_videos(folder) if folder.is_dir() else []
+    folder = (SHARED_DATA_VAR.read_path() or ROOT.parent / "shared" / "data") / "sequences"
+    return read_folder_videos(folder) if folder.is_dir() else []
 
 
-def differences(model: TrackerModel, sizes: CropSizes) -> list[tuple[str, ...]]:
+def compare_exports(model: TrackerModel, sizes: CropSizes) -> list[tuple[str, ...]]:
     """Boxes of each export against PyTorch's over the real videos, each tracker going its own way."""
-    videos = real_videos()
-    ours = [track(TorchNetwork(model), sizes, video) for video in videos]
+    videos = find_real_videos()
+    ours = [track_video(TorchNetwork(model), sizes, video) for video in videos]
     rows: list[tuple[str, ...]] = [
         ("boxes against PyTorch", "video", "largest px", "mean IoU", "IoU with truth", "torch")
     ]
     for format_, precision in _EXPORTS:
         if precision == "bf16" and not has_bf16():
             continue
-        network = deployed(model, sizes, format_, precision)
+        network = deploy_network(model, sizes, format_, precision)
         for video, expected in zip(videos, ours, strict=True):
-            found = track(network, sizes, video)
-            cells = (np.abs(found - expected).max(), iou(found, expected).mean())
-            truth = [iou(boxes, video.boxes[1:])[video.visible[1:]].mean() for boxes in (found, expected)]
+            found = track_video(network, sizes, video)
+            cells = (np.abs(found - expected).max(), compute_iou(found, expected).mean())
+            truth = [compute_iou(boxes, video.boxes[1:])[video.visible[1:]].mean() for boxes in (found, expected)]
             texts = (f"{value:.4f}" for value in (*cells, *truth))
-            rows.append((f"{RUNTIMES[format_]} {precision}", video.name, *texts))
+            rows.append((f"{RUNTIME_BY_FORMAT[format_]} {precision}", video.name, *texts))
     return rows
 
 
-_EXPORTS: tuple[tuple[Format, Precision], ...] = (
+_EXPORTS: tuple[tuple[ExportFormat, Precision], ...] = (
     *(("onnx", "f32"), ("openvino", "f32"), ("openvino", "bf16")),
     *(("onnx", "int8"), ("openvino", "int8")),
 )
 
 
-def track(network: Network, sizes: CropSizes, video: Video) -> np.ndarray:
+def track_video(network: TrackerNetwork, sizes: CropSizes, video: Video) -> np.ndarray:
     """Boxes of all frames but the first."""
     tracker = Tracker(network, sizes)
-    tracker.init(video.read(0), video.boxes[0])
-    return np.array([tracker.update(video.read(number)) for number in range(1, len(video.frames))])
+    tracker.init(video.read_frame(0), video.boxes[0])
+    return np.array([tracker.update(video.read_frame(number)) for number in range(1, len(video.frames))])
 
 
-def suite() -> list[Line]:
+def run_suite() -> list[SpeedRatio]:
     """One search region in each runtime against the explicit softmax; then a whole 360p frame, in OpenVINO f32."""
-    times = network_ms(variants(), FULL)
+    times = time_networks(make_variants(), FULL_CROPS)
     (base, *rest) = times
-    lines = [Line(f"ViT-Tiny 256 px, {name} / {base}", times[name], times[base], "ms") for name in rest]
-    with video_360p() as video:
-        for name, sizes in (("256 px", FULL), ("fast128", FAST)):
-            model = deit_tracker(sizes)
+    lines = [SpeedRatio(f"ViT-Tiny 256 px, {name} / {base}", times[name], times[base], "ms") for name in rest]
+    with write_video_360p() as video:
+        for name, sizes in (("256 px", FULL_CROPS), ("fast128", FAST_CROPS)):
+            model = make_deit_tracker(sizes)
             rates = [
-                end_to_end(network, sizes, video) for network in (deployed(model, sizes, "openvino"), Explicit(model))
+                measure_fps(network, sizes, video)
+                for network in (deploy_network(model, sizes, "openvino"), ExplicitSoftmaxNetwork(model))
             ]
             what = f"360p video to boxes, {name}, OpenVINO f32 / PyTorch, explicit softmax"
-            lines.append(Line(what, 1000 / rates[0], 1000 / rates[1], "ms"))
+            lines.append(SpeedRatio(what, 1000 / rates[0], 1000 / rates[1], "ms"))
     return lines
 
 
@@ -214,13 +217,20 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    rows = [(*line.cells(), f"{1000 / line.ours:.1f}", f"{line.other / line.ours:.2f}x") for line in suite()]
+    rows = [
+        (*line.to_cells(), f"{1000 / line.ours:.1f}", f"{line.alternative / line.ours:.2f}x") for line in run_suite()
+    ]
     head = ("what", "ours", "alternative", "ratio", "frames/s", "times as fast")
-    write(f"{options.threads} threads\n" + columns([head, *rows]))
+    write_stdout(f"{options.threads} threads\n" + align_columns([head, *rows]))
     if options.run is not None:
-        from tracking.evaluate_run import load_recipe, saved_tracker
+        from tracking.evaluate_run import load_recipe, load_torch_factory
 
-        write("\n" + columns(differences(saved_tracker(options.run).model(), load_recipe(options.run).crop_sizes())))
+        write_stdout(
+            "\n"
+            + align_columns(
+                compare_exports(load_torch_factory(options.run).load_model(), load_recipe(options.run).crop_sizes())
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -10,22 +10,24 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from tests.perf.line import Line
+from tests.perf.line import SpeedRatio
 
 IMAGES, BATCH, SIZE, MODEL = 192, 16, 224, "deit_tiny"
-RATE, DECAY = 0.01, 0.75
+BASE_LR, LAYER_DECAY = 0.01, 0.75
 
 
-def suite() -> list[Line]:
+def run_suite() -> list[SpeedRatio]:
     """The steps of an epoch, decoding and augmentation included; same model, batch, loader settings, rounds in turn."""
     with tempfile.TemporaryDirectory() as folder:
-        data = _photographs(Path(folder) / "data")
-        pairs = [(_ours(data, Path(folder) / f"run{index}"), _timms(Path(folder) / "data")) for index in range(3)]
+        data = _write_photos(Path(folder) / "data")
+        pairs = [
+            (_time_bench(data, Path(folder) / f"run{index}"), _time_timm(Path(folder) / "data")) for index in range(3)
+        ]
     ours, other = (statistics.median(times) / IMAGES * 1000 for times in zip(*pairs, strict=True))
-    return [Line(f"fine-tuning {MODEL} at {SIZE} px, engine / timm's loop", ours, other, "ms/image")]
+    return [SpeedRatio(f"fine-tuning {MODEL} at {SIZE} px, engine / timm's loop", ours, other, "ms/image")]
 
 
-class Clock(Hook):
+class EpochTimerHook(Hook):
     """From the first batch that is asked for to the last step; timm's loop here writes no checkpoint either."""
 
     def before_train_epoch(self, runner: Any) -> None:
@@ -37,59 +39,59 @@ class Clock(Hook):
         self.seconds = time.perf_counter() - self.began
 
 
-def _photographs(root: Path) -> Any:
+def _write_photos(root: Path) -> Any:
     """JPEGs as large as ImageNet's, in class folders."""
-    from classification.data.readers.folders import imagefolder
-    from tests.classification.data.make import folders
+    from classification.data.readers.folders import read_imagefolder
+    from tests.classification.data.make import write_class_folders
 
-    folders(root, ("train", "test"), ("a", "b"), each=IMAGES // 2, size=(500, 375))
-    return imagefolder(root).splits["train"]
+    write_class_folders(root, ("train", "test"), ("a", "b"), each=IMAGES // 2, size=(500, 375))
+    return read_imagefolder(root).splits["train"]
 
 
-def _ours(data: Any, out: Path) -> float:
+def _time_bench(data: Any, out: Path) -> float:
     from backbones.create import create_backbone
-    from classification.data.dataset_splits import Split
-    from classification.data.image_dataset import ImageItems
-    from classification.metrics import ItemAccuracy
+    from classification.data.dataset_splits import ImageSplit
+    from classification.data.image_dataset import ImageDataset
+    from classification.metrics import PerItemAccuracy
     from classification.model import Classifier
     from classification.recipe import ImageRecipe
-    from engine.training import Job, train
+    from engine.training import TrainingJob, train_model
 
     recipe = ImageRecipe.model_validate(
         {
             "epochs": 1,
             "batch_size": BATCH,
-            "optimizer": {"name": "SGD", "lr": RATE, "layer_decay": DECAY},
+            "optimizer": {"name": "SGD", "lr": BASE_LR, "layer_decay": LAYER_DECAY},
             "schedule": {"name": "cosine"},
             "clip_grad": 1.0,
             "img_size": SIZE,
-            "trackers": [],
+            "loggers": [],
         }
     )
     created = create_backbone(MODEL, checkpoint="random", num_classes=2, global_pool="avg")
-    split = Split(data.images, range(len(data.labels)), data.labels)
-    items = ImageItems(split, recipe, (0.5,) * 3, (0.5,) * 3, augment=True)
-    job = Job(
+    split = ImageSplit(data.images, range(len(data.labels)), data.labels)
+    items = ImageDataset(split, recipe, (0.5,) * 3, (0.5,) * 3, augment=True)
+    job = TrainingJob(
         label="perf",
         folder=out,
-        model=Classifier.of(created.model, recipe),
-        train=items,
-        val=None,
-        test=items,
-        metric=ItemAccuracy,
-        select="accuracy/top1",
-        unit="%",
+        model=Classifier.from_recipe(created.model, recipe),
+        train_dataset=items,
+        val_dataset=None,
+        test_dataset=items,
+        build_metric=PerItemAccuracy,
+        selection_metric="accuracy/top1",
+        metric_unit="%",
         higher_is_better=True,
         recipe=recipe,
         seed=0,
         device="cpu",
-        hooks=(clock := Clock(),),
+        hooks=(clock := EpochTimerHook(),),
     )
-    train(job)
+    train_model(job)
     return clock.seconds
 
 
-def _timms(root: Path) -> float:
+def _time_timm(root: Path) -> float:
     import torch
     from timm.data import create_dataset, create_loader
     from timm.optim import create_optimizer_v2
@@ -114,7 +116,7 @@ def _timms(root: Path) -> float:
         num_workers=0,
         persistent_workers=False,
     )
-    optimizer = create_optimizer_v2(model, "sgd", RATE, weight_decay=0.0, momentum=0.9, layer_decay=DECAY)
+    optimizer = create_optimizer_v2(model, "sgd", BASE_LR, weight_decay=0.0, momentum=0.9, layer_decay=LAYER_DECAY)
     scheduler, _ = create_scheduler_v2(optimizer, "cosine", 1, updates_per_epoch=len(loader), step_on_epochs=False)
     loss_function, losses = torch.nn.CrossEntropyLoss(), AverageMeter()
     began = time.perf_counter()

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Line(NamedTuple):
+class SpeedRatio(NamedTuple):
     """One comparison: what, ours, the alternative, and ours / alternative (below 1 is faster)."""
 
-    what: str
+    name: str
     ours: float
-    other: float
+    alternative: float
     unit: str
 
-    def cells(self) -> tuple[str, ...]:
+    def to_cells(self) -> tuple[str, ...]:
         """As text."""
         return (
-            self.what,
+            self.name,
             f"{self.ours:.3f} {self.unit}",
-            f"{self.other:.3f} {self.unit}",
-            f"{self.ours / self.other:.2f}",
+            f"{self.alternative:.3f} {self.unit}",
+            f"{self.ours / self.alternative:.2f}",
         )

@@ -12,43 +12,43 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from backbones.create import create_backbone
-from pretraining.method_registry import get_method
-from pretraining.models.patches import mask
-from tests.perf.line import Line
-from tests.pretraining.make import method, teacher_of
+from pretraining.method_registry import get_method_card
+from pretraining.models.patches import sample_masking
+from tests.perf.line import SpeedRatio
+from tests.pretraining.make import make_method, make_teacher
 
 BATCH, ROUNDS = 32, 5
 VISIBLE, PATCH = 49, 16
 
 
-def suite() -> list[Line]:
+def run_suite() -> list[SpeedRatio]:
     """Milliseconds an image: forward, backward and AdamW, rounds in turn; without equal losses there is no line."""
-    return [*_pair("mae", False), *_pair("mae_distill", True)]
+    return [*_time_method("mae", False), *_time_method("mae_distill", True)]
 
 
-def _pair(name: str, distils: bool) -> list[Line]:
-    teacher, other_teacher = (teacher_of("vit_base", 224) if distils else None for _ in range(2))
-    ours = method(name, "vit_tiny", teacher, size=224)
-    naive = Straightforward(ours, other_teacher.model if other_teacher is not None else None)
+def _time_method(name: str, has_teacher: bool) -> list[SpeedRatio]:
+    teacher, other_teacher = (make_teacher("vit_base", 224) if has_teacher else None for _ in range(2))
+    ours = make_method(name, "vit_tiny", teacher, size=224)
+    naive = ReferenceMae(ours, other_teacher.model if other_teacher is not None else None)
     images, seeds = torch.randn(BATCH, 3, 224, 224), torch.arange(BATCH)
 
     def own() -> Tensor:
         return torch.stack(list(ours(images=images, seeds=seeds).values())).sum()
 
     def other() -> Tensor:
-        return naive(images, mask(seeds, 196, VISIBLE).order)
+        return naive(images, sample_masking(seeds, 196, VISIBLE).permutation)
 
     first, second = float(own().detach()), float(other().detach())
     if abs(first - second) > 1e-3 * abs(second):
         raise AssertionError(f"{name}: the losses differ, {first} and {second}")
-    steps = [_step(own, ours), _step(other, naive)]
-    times = [[_seconds(step) for step in steps] for _ in range(ROUNDS + 1)][1:]
+    steps = [_make_step(own, ours), _make_step(other, naive)]
+    times = [[_time_call(step) for step in steps] for _ in range(ROUNDS + 1)][1:]
     a, b = (1000 * statistics.median(column) / BATCH for column in zip(*times, strict=True))
-    card = get_method(name)
-    return [Line(f"{card.name} step, vit_tiny 224 px / straightforward", a, b, "ms/image")]
+    card = get_method_card(name)
+    return [SpeedRatio(f"{card.name} step, vit_tiny 224 px / straightforward", a, b, "ms/image")]
 
 
-def _step(loss: Callable[[], Tensor], model: nn.Module) -> Callable[[], None]:
+def _make_step(loss: Callable[[], Tensor], model: nn.Module) -> Callable[[], None]:
     optimizer = torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], lr=1e-4)
 
     def step() -> None:
@@ -59,13 +59,13 @@ def _step(loss: Callable[[], Tensor], model: nn.Module) -> Callable[[], None]:
     return step
 
 
-def _seconds(call: Callable[[], None]) -> float:
+def _time_call(call: Callable[[], None]) -> float:
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
 
 
-class Straightforward(nn.Module):
+class ReferenceMae(nn.Module):
     """MAE as one would write it from the paper: all patches embedded, shuffled, un-shuffled, predicted; attention with
     explicit products; a teacher that runs to its end. Same weights as ours, copied."""
 
@@ -100,11 +100,11 @@ def _encode(model: Any, images: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
     tokens = torch.cat([first, tokens.gather(1, places)], dim=1)
     logits = tokens
     for block in model.blocks:
-        tokens, logits = _block(block, tokens)
+        tokens, logits = _run_block(block, tokens)
     return model.norm(tokens), logits
 
 
-def _block(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def _run_block(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
     count, length, width = tokens.shape
     heads = block.attn.num_heads
     parts = block.attn.qkv(block.norm1(tokens)).reshape(count, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
@@ -123,7 +123,7 @@ def _reconstruct(decoder: Any, tokens: Tensor, images: Tensor, order: Tensor) ->
     full = full.gather(1, back[:, :, None].expand(-1, -1, width))
     values = torch.cat([values[:, :1], full], dim=1) + decoder.pos_embed
     for block in decoder.blocks:
-        values, _ = _block(block, values)
+        values, _ = _run_block(block, values)
     predicted = decoder.predict(decoder.norm(values))[:, 1:]
     cells = images.reshape(count, 3, 14, PATCH, 14, PATCH).permute(0, 2, 4, 1, 3, 5).reshape(count, 196, -1)
     target = (cells - cells.mean(-1, keepdim=True)) / (cells.var(-1, keepdim=True) + 1e-6).sqrt()

@@ -9,43 +9,43 @@ import tempfile
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.perf.line import Line
-from tests.results.statistics.synthetic import write_runs
+from tests.perf.line import SpeedRatio
+from tests.results.statistics.synthetic import write_synthetic_runs
 
 RECORDS, BACKBONES, TASKS, ITEMS = 10_000, 60, 12, 200
 
 
-def suite() -> list[Line]:
+def run_suite() -> list[SpeedRatio]:
     """CPU seconds and memory against reading the same files as bare JSON; the page's size against plotly's script."""
     from plotly.offline import get_plotlyjs
 
     with tempfile.TemporaryDirectory() as folder:
         runs, page = Path(folder) / "runs", Path(folder) / "page"
-        write_runs(runs, BACKBONES, TASKS, RECORDS, ITEMS)
+        write_synthetic_runs(runs, BACKBONES, TASKS, RECORDS, ITEMS)
         read = f"[json.loads(p.read_bytes()) for p in pathlib.Path({str(runs)!r}).rglob('record.json')]"
-        bare = measure("-c", f"import json, pathlib; {read}")
+        bare = measure_process("-c", f"import json, pathlib; {read}")
         os.environ["BENCH_CACHE"] = f"{folder}/cache"
-        first = measure("-m", "benchmarks", "table", "--runs", str(runs))
-        text = measure("-m", "benchmarks", "table", "--runs", str(runs))
-        html = measure("-m", "benchmarks", "table", "--runs", str(runs), "--html", str(page))
+        first = measure_process("-m", "benchmarks", "table", "--runs", str(runs))
+        text = measure_process("-m", "benchmarks", "table", "--runs", str(runs))
+        html = measure_process("-m", "benchmarks", "table", "--runs", str(runs), "--html", str(page))
         size = (page / "index.html").stat().st_size / 1e6
     return [
-        Line(f"bench table, {RECORDS:,} records, first time / again", first[0], text[0], "s of CPU"),
-        Line("its memory, first time / again", first[1], text[1], "MiB"),
-        Line("bench table again / bare json.loads", text[0], bare[0], "s of CPU"),
-        Line("its memory / bare json.loads", text[1], bare[1], "MiB"),
-        Line("bench table --html / bench table", html[0], text[0], "s of CPU"),
-        Line("its memory / bench table", html[1], text[1], "MiB"),
-        Line("page / plotly's script alone", size, len(get_plotlyjs()) / 1e6, "MB"),
+        SpeedRatio(f"bench table, {RECORDS:,} records, first time / again", first[0], text[0], "s of CPU"),
+        SpeedRatio("its memory, first time / again", first[1], text[1], "MiB"),
+        SpeedRatio("bench table again / bare json.loads", text[0], bare[0], "s of CPU"),
+        SpeedRatio("its memory / bare json.loads", text[1], bare[1], "MiB"),
+        SpeedRatio("bench table --html / bench table", html[0], text[0], "s of CPU"),
+        SpeedRatio("its memory / bench table", html[1], text[1], "MiB"),
+        SpeedRatio("page / plotly's script alone", size, len(get_plotlyjs()) / 1e6, "MB"),
     ]
 
 
-def measure(*words: str) -> tuple[float, float]:
+def measure_process(*command: str) -> tuple[float, float]:
     """CPU seconds (a busy machine moves them less than wall time) and peak MiB of a whole Python process."""
     done = subprocess.Popen(
-        [sys.executable, *words], stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        [sys.executable, *command], stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     _, status, usage = os.wait4(done.pid, 0)
     if status:
-        raise RuntimeError(f"{' '.join(words[:3])} ended with status {status}")
+        raise RuntimeError(f"{' '.join(command[:3])} ended with status {status}")
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024

@@ -14,32 +14,32 @@ import torch
 
 from backbones.create import create_backbone
 from engine.data import photographs
-from engine.optimizer import AutocastOptimWrapper
-from tests.perf.line import Line
-from tracking.data.crops import cut, window
-from tracking.data.mini_lasot import mini_lasot
-from tracking.data.pair import CropSizes, Jitter
-from tracking.data.readers.lasot import train_videos
-from tracking.data.synthetic_pairs import PhotoPairs
-from tracking.data.video_pairs import Augmentation, VideoPairs
+from engine.optimizer import Bf16OptimWrapper
+from tests.perf.line import SpeedRatio
+from tracking.data.crops import crop_window, make_crop_window
+from tracking.data.mini_lasot import ensure_mini_lasot
+from tracking.data.pair import CropSizes, SearchJitter
+from tracking.data.readers.lasot import read_train_videos
+from tracking.data.synthetic_pairs import PhotoPairSampler
+from tracking.data.video_pairs import PairAugmentation, VideoPairSampler
 from tracking.inference.backend import TorchNetwork
 from tracking.inference.tracker import Tracker
-from tracking.models.candidate_elimination import Elimination
+from tracking.models.candidate_elimination import CandidateElimination
 from tracking.models.tracker_model import TrackerModel
 
 MEAN = STD = (0.5, 0.5, 0.5)
-FAST, FULL = CropSizes(64, 128, 2.0, 4.0, "exact"), CropSizes(128, 256, 2.0, 4.0)
+FAST_CROPS, FULL_CROPS = CropSizes(64, 128, 2.0, 4.0, "exact"), CropSizes(128, 256, 2.0, 4.0)
 
 
-class Part(NamedTuple):
+class StepTime(NamedTuple):
     """A step: its milliseconds, those of what it is compared with, and what both are."""
 
-    what: str
+    name: str
     milliseconds: float
-    other: float
+    reference: float
 
 
-def median_ms(call: Callable[[], object], runs: int = 7) -> float:
+def time_median(call: Callable[[], object], runs: int = 7) -> float:
     """Median of some calls, after one to warm up."""
     times = []
     for _ in range(runs + 1):
@@ -49,41 +49,46 @@ def median_ms(call: Callable[[], object], runs: int = 7) -> float:
     return 1000 * statistics.median(times[1:])
 
 
-def parts(batch: int = 16) -> list[Part]:
+def time_parts(batch: int = 16) -> list[StepTime]:
     """Steps of training (per pair) and tracking (per frame), DeiT-Tiny's shape, each against what it is a part of."""
-    video = train_videos(mini_lasot())[0]
-    photos = PhotoPairs(photographs.load(photographs.TRAIN), FAST, Jitter(3.0, 0.25))
-    videos = VideoPairs([video], FULL, Jitter(3.0, 0.25), 200, Augmentation())
-    frame = video.read(0)
-    made, filmed = (_per_item(maker.make) for maker in (photos, videos))
-    decode = median_ms(lambda: video.read(0), 30)
-    crop = median_ms(lambda: cut(frame, window(video.boxes[0], 4.0), 256), 30)
-    forward, both = _training(FAST, batch)
-    wide, narrow = (_training(FAST, batch, within)[1] for within in (_as_the_engine, _autocast))
+    video = read_train_videos(ensure_mini_lasot())[0]
+    photos = PhotoPairSampler(photographs.load_photos(photographs.TRAIN_PHOTOS), FAST_CROPS, SearchJitter(3.0, 0.25))
+    videos = VideoPairSampler([video], FULL_CROPS, SearchJitter(3.0, 0.25), 200, PairAugmentation())
+    frame = video.read_frame(0)
+    made, filmed = (_time_item(maker.sample_pair) for maker in (photos, videos))
+    decode = time_median(lambda: video.read_frame(0), 30)
+    crop = time_median(lambda: crop_window(frame, make_crop_window(video.boxes[0], 4.0), 256), 30)
+    forward, both = _time_training(FAST_CROPS, batch)
+    wide, narrow = (_time_training(FAST_CROPS, batch, within)[1] for within in (_engine_autocast, _autocast))
     lines = [
-        Part("a photograph pair of fast128 / its share of a training step", made, both),
-        Part("a video pair at 256 px / a photograph pair at 128 px", filmed, made),
-        Part("decoding a 320 x 240 frame / a video pair", decode, filmed),
-        Part("cutting a 256-px crop / a video pair", crop, filmed),
-        Part("forward / forward and backward, fast128, a pair", forward, both),
-        Part("forward and backward in bf16 as the engine does it / in fp32", wide, both),
-        Part("forward and backward in bf16 with torch's bf16 attention / in fp32", narrow, both),
+        StepTime("a photograph pair of fast128 / its share of a training step", made, both),
+        StepTime("a video pair at 256 px / a photograph pair at 128 px", filmed, made),
+        StepTime("decoding a 320 x 240 frame / a video pair", decode, filmed),
+        StepTime("cutting a 256-px crop / a video pair", crop, filmed),
+        StepTime("forward / forward and backward, fast128, a pair", forward, both),
+        StepTime("forward and backward in bf16 as the engine does it / in fp32", wide, both),
+        StepTime("forward and backward in bf16 with torch's bf16 attention / in fp32", narrow, both),
     ]
-    plain = _tracked(TrackerModel(_trunk(), 128, 256, MEAN, STD), FULL, frame)
+    plain = _time_update(TrackerModel(_create_backbone(), 128, 256, MEAN, STD), FULL_CROPS, frame)
     for name, model in (
-        ("candidate elimination", TrackerModel(_trunk(), 128, 256, MEAN, STD, elimination=Elimination())),
-        ("remembered template", TrackerModel(_trunk(), 128, 256, MEAN, STD, own_template=True)),
-        ("64-channel head", TrackerModel(_trunk(), 128, 256, MEAN, STD, head_channels=64)),
+        (
+            "candidate elimination",
+            TrackerModel(_create_backbone(), 128, 256, MEAN, STD, candidate_elimination=CandidateElimination()),
+        ),
+        ("remembered template", TrackerModel(_create_backbone(), 128, 256, MEAN, STD, asymmetric_attention=True)),
+        ("64-channel head", TrackerModel(_create_backbone(), 128, 256, MEAN, STD, head_channels=64)),
     ):
-        lines.append(Part(f"a tracked frame with {name} / without, 256 px", _tracked(model, FULL, frame), plain))
+        lines.append(
+            StepTime(f"a tracked frame with {name} / without, 256 px", _time_update(model, FULL_CROPS, frame), plain)
+        )
     return lines
 
 
-def _trunk() -> torch.nn.Module:
+def _create_backbone() -> torch.nn.Module:
     return create_backbone("deit_tiny", checkpoint="random", num_classes=0).model
 
 
-def _per_item(make: Callable[[np.random.Generator], object], count: int = 60) -> float:
+def _time_item(make: Callable[[np.random.Generator], object], count: int = 60) -> float:
     began = time.perf_counter()
     for number in range(count):
         make(np.random.default_rng(number))
@@ -94,38 +99,40 @@ def _autocast(model: torch.nn.Module) -> AbstractContextManager[Any]:
     return torch.autocast("cpu", torch.bfloat16)
 
 
-def _as_the_engine(model: torch.nn.Module) -> AbstractContextManager[Any]:
+def _engine_autocast(model: torch.nn.Module) -> AbstractContextManager[Any]:
     """As in a run with ``precision=bf16``."""
-    return AutocastOptimWrapper("cpu", optimizer=torch.optim.SGD(model.parameters())).optim_context(model)
+    return Bf16OptimWrapper("cpu", optimizer=torch.optim.SGD(model.parameters())).optim_context(model)
 
 
-def _training(
+def _time_training(
     sizes: CropSizes,
     batch: int,
-    within: Callable[[torch.nn.Module], AbstractContextManager[Any]] = contextlib.nullcontext,
+    context: Callable[[torch.nn.Module], AbstractContextManager[Any]] = contextlib.nullcontext,
 ) -> tuple[float, float]:
     """Milliseconds a pair: forward, and forward with backward."""
-    model = TrackerModel(_trunk(), sizes.template_size, sizes.search_size, MEAN, STD, supervise="centre").train()
+    model = TrackerModel(
+        _create_backbone(), sizes.template_size, sizes.search_size, MEAN, STD, box_loss_cell="center"
+    ).train()
     template, search = (torch.rand(batch, 3, side, side) * 255 for side in sizes[:2])
     box = torch.tensor([[0.375, 0.375, 0.25, 0.25]] * batch)
 
     def loss() -> torch.Tensor:
-        with within(model):
+        with context(model):
             losses = model(template, search, box, mode="loss")
         return torch.stack([value for name, value in losses.items() if "loss" in name]).sum()
 
     def step() -> None:
         loss().backward()
 
-    return median_ms(loss, 3) / batch, median_ms(step, 3) / batch
+    return time_median(loss, 3) / batch, time_median(step, 3) / batch
 
 
-def _tracked(model: TrackerModel, sizes: CropSizes, frame: np.ndarray) -> float:
+def _time_update(model: TrackerModel, sizes: CropSizes, frame: np.ndarray) -> float:
     tracker = Tracker(TorchNetwork(model), sizes)
     tracker.init(frame, (100, 80, 40, 40))
-    return median_ms(lambda: tracker.update(frame))
+    return time_median(lambda: tracker.update(frame))
 
 
-def suite() -> list[Line]:
+def run_suite() -> list[SpeedRatio]:
     """Each step of training and of tracking against what it is a part of, or done without."""
-    return [Line(what, ours, other, "ms") for what, ours, other in parts()]
+    return [SpeedRatio(what, ours, other, "ms") for what, ours, other in time_parts()]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-def sin_cos(width: int, side: int) -> Tensor:
+def reference_pos_embed(width: int, side: int) -> Tensor:
     """MAE's positions, entry by entry."""
     table = torch.zeros(1 + side * side, width, dtype=torch.float64)
     quarter = width // 4
@@ -25,19 +25,19 @@ def sin_cos(width: int, side: int) -> Tensor:
     return table
 
 
-def patch(image: Tensor, number: int, size: int) -> Tensor:
+def extract_patch(image: Tensor, number: int, size: int) -> Tensor:
     """Patch ``number`` of an image (3, H, W), counted row by row, flattened channels first."""
     row, column = divmod(number, image.shape[2] // size)
     return image[:, row * size : (row + 1) * size, column * size : (column + 1) * size].reshape(-1)
 
 
-def normalise(values: Tensor) -> Tensor:
+def normalize_patch(values: Tensor) -> Tensor:
     mean = sum(values.tolist()) / len(values)
     variance = sum((value - mean) ** 2 for value in values.tolist()) / (len(values) - 1)
     return (values - mean) / math.sqrt(variance + 1e-6)
 
 
-def attention(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def compute_attention(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """What attention adds to the tokens, and its logits before the softmax; head by head."""
     layer = block.attn
     normed = block.norm1(tokens)
@@ -55,11 +55,11 @@ def attention(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def run_block(block: Any, tokens: Tensor) -> Tensor:
-    tokens = tokens + attention(block, tokens)[0]
+    tokens = tokens + compute_attention(block, tokens)[0]
     return tokens + block.mlp(block.norm2(tokens))
 
 
-def visible_tokens(model: Any, image: Tensor, seen: list[int]) -> Tensor:
+def embed_visible_patches(model: Any, image: Tensor, seen: list[int]) -> Tensor:
     """Class token and visible patches of one image, with positions, 1 x T x C."""
     size = model.patch_embed.patch_size[0]
     tokens = [model.cls_token[0, 0] + model.pos_embed[0, 0]]
@@ -69,13 +69,13 @@ def visible_tokens(model: Any, image: Tensor, seen: list[int]) -> Tensor:
     return torch.stack(tokens)[None]
 
 
-def mae_loss(method: Any, image: Tensor, order: list[int], visible: int, after: int | None = None) -> Tensor:
+def reference_mae_loss(method: Any, image: Tensor, order: list[int], visible: int, after: int | None = None) -> Tensor:
     """The loss of one image: encode what is visible, un-shuffle, decode, compare on masked patches.
 
     ``after``: the block that is reconstructed from; the last where not given.
     """
     model, decoder = method.backbone, method.decoder
-    tokens = visible_tokens(model, image, order[:visible])
+    tokens = embed_visible_patches(model, image, order[:visible])
     for block in list(model.blocks)[:after]:
         tokens = run_block(block, tokens)
     embedded = decoder.embed(model.norm(tokens))[0]
@@ -85,24 +85,24 @@ def mae_loss(method: Any, image: Tensor, order: list[int], visible: int, after: 
     values = torch.stack([embedded[0], *full])[None] + decoder.pos_embed
     for block in decoder.blocks:
         values = run_block(block, values)
-    predicted = decoder.predict(decoder.norm(values))[0, 1:]
+    predicted = decoder.pred(decoder.norm(values))[0, 1:]
     size = model.patch_embed.patch_size[0]
     losses = []
     for number in order[visible:]:
-        target = normalise(patch(image, number, size).double())
+        target = normalize_patch(extract_patch(image, number, size).double())
         losses.append(((predicted[number].double() - target) ** 2).mean())
     return torch.stack(losses).mean()
 
 
-def logits_at(model: Any, image: Tensor, seen: list[int], layer: int) -> Tensor:
+def attention_logits_at(model: Any, image: Tensor, seen: list[int], layer: int) -> Tensor:
     """Attention logits of block ``layer`` (from 1) on the visible tokens, (heads, T, T)."""
-    tokens = visible_tokens(model, image, seen)
+    tokens = embed_visible_patches(model, image, seen)
     for block in list(model.blocks)[: layer - 1]:
         tokens = run_block(block, tokens)
-    return attention(model.blocks[layer - 1], tokens)[1][0]
+    return compute_attention(model.blocks[layer - 1], tokens)[1][0]
 
 
-def logits_loss(weight: Tensor, student: Tensor, teacher: Tensor) -> Tensor:
+def reference_logits_loss(weight: Tensor, student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared error of mixed heads, entry by entry: ``weight`` (targets, heads)."""
     total = torch.zeros((), dtype=torch.float64)
     for target in range(len(teacher)):

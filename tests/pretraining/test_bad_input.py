@@ -15,7 +15,7 @@ from backbones.create import create_backbone
 from benchmarks.cli.main import main
 from foundation.errors import DataError
 from pretraining.data import readers
-from pretraining.data.dataset import FileItems
+from pretraining.data.dataset import ImageFileDataset
 from tests.pretraining.test_run import run
 
 MAE = ("pretrain", "mae", "--backbone", "vit_pico", "--data", "digits")
@@ -91,7 +91,7 @@ def photographs(tmp_path: Path) -> Path:
     return folder
 
 
-SMALL = ("epochs=2", "batch_size=8", "schedule.warmup=0", "health.every=0", "workers=0")
+SMALL = ("epochs=2", "batch_size=8", "schedule.warmup=0", "knn_monitor.interval=0", "workers=0")
 
 
 def test_a_corrupt_image_stops_the_run_by_name(photographs: Path, tmp_path: Path) -> None:
@@ -110,24 +110,24 @@ def test_corrupt_images_are_left_out_and_counted(photographs: Path, tmp_path: Pa
 
 
 def test_two_views_of_files(photographs: Path) -> None:
-    pool = readers.folder(photographs)
-    item = FileItems(pool, 16, (0.2, 1.0), 2, skip_bad=True)[0]
+    pool = readers.read_image_folder(photographs)
+    item = ImageFileDataset(pool, 16, (0.2, 1.0), 2, skip_bad=True)[0]
     assert item["crops"].shape == (2, 3, 16, 16)
     assert item["crops"].dtype == torch.uint8
     assert bool((item["crops"][0] != item["crops"][1]).any())
     assert item["bad"] == -1
-    assert FileItems(pool, 16, (0.2, 1.0), 2, skip_bad=True)[pool.paths.index("a/07.jpg")]["bad"] >= 0
+    assert ImageFileDataset(pool, 16, (0.2, 1.0), 2, skip_bad=True)[pool.paths.index("a/07.jpg")]["bad"] >= 0
 
 
 def test_a_folder_of_broken_images_is_refused(photographs: Path) -> None:
     for path in photographs.rglob("*.jpg"):
         path.write_bytes(b"broken")
     with pytest.raises(DataError, match="16 images in a row cannot be decoded"):
-        _ = FileItems(readers.folder(photographs), 16, (0.2, 1.0), 1, skip_bad=True)[0]
+        _ = ImageFileDataset(readers.read_image_folder(photographs), 16, (0.2, 1.0), 1, skip_bad=True)[0]
 
 
 def test_an_empty_folder_is_a_sentence(photographs: Path) -> None:
     shutil.rmtree(photographs / "a")
     shutil.rmtree(photographs / "b")
     with pytest.raises(DataError, match="holds no image"):
-        readers.folder(photographs)
+        readers.read_image_folder(photographs)

@@ -9,15 +9,15 @@ import pytest
 
 from engine.config import load_protocol
 from foundation.errors import ConfigError
-from pretraining.method_registry import METHODS
-from pretraining.task import CONFIGS, Pretraining
+from pretraining.method_registry import METHOD_CARDS
+from pretraining.task import CONFIG_DIR, PretrainTask
 
-FILES = sorted(path for path in CONFIGS.glob("*.py") if path.stem != "__init__")
+FILES = sorted(path for path in CONFIG_DIR.glob("*.py") if path.stem != "__init__")
 
 
 def recipe(path: Path, tier: str = "full", *changes: str) -> Any:
-    method = max((name for name in METHODS if path.stem == name or path.stem.startswith(f"{name}_")), key=len)
-    return load_protocol(path, METHODS[method].schema(), tier, changes)
+    method = max((name for name in METHOD_CARDS if path.stem == name or path.stem.startswith(f"{name}_")), key=len)
+    return load_protocol(path, METHOD_CARDS[method].load_recipe_class(), tier, changes)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -29,9 +29,9 @@ def test_every_recipe_holds_at_every_tier(path: Path) -> None:
 
 
 def test_every_method_has_a_recipe_and_a_builder() -> None:
-    for name, card in METHODS.items():
-        assert (CONFIGS / f"{name}.py").is_file()
-        assert callable(card.build())
+    for name, card in METHOD_CARDS.items():
+        assert (CONFIG_DIR / f"{name}.py").is_file()
+        assert callable(card.load_builder())
 
 
 @pytest.mark.parametrize(
@@ -46,19 +46,19 @@ def test_every_method_has_a_recipe_and_a_builder() -> None:
     ],
 )
 def test_recipes_of_the_papers(name: str, epochs: int, batch: int, lr: float, betas: Any, decay: float) -> None:
-    found = recipe(CONFIGS / f"{name}.py").recipe
+    found = recipe(CONFIG_DIR / f"{name}.py").recipe
     assert (found.epochs, found.batch_size, found.optimizer.weight_decay) == (epochs, batch, decay)
     assert found.optimizer.lr == pytest.approx(lr)
     assert found.optimizer.betas == betas
 
 
 def test_masks_of_the_papers() -> None:
-    values = {name: recipe(CONFIGS / f"{name}.py").recipe.mask_ratio for name in ("mae", "mae_hiera_lite", "simmim")}
+    values = {name: recipe(CONFIG_DIR / f"{name}.py").recipe.mask_ratio for name in ("mae", "mae_hiera_lite", "simmim")}
     assert values == {"mae": 0.75, "mae_hiera_lite": 0.4, "simmim": 0.6}
-    moco = recipe(CONFIGS / "mocov3.py").recipe
-    assert (moco.temperature, moco.momentum, moco.hidden, moco.out) == (0.2, 0.99, 4096, 256)
-    assert "accumulate" in moco.identity(), "pieces are other negatives"
-    tan = recipe(CONFIGS / "mae_cifar.py").recipe
+    moco = recipe(CONFIG_DIR / "mocov3.py").recipe
+    assert (moco.temperature, moco.momentum, moco.hidden_dim, moco.out_dim) == (0.2, 0.99, 4096, 256)
+    assert "accumulate" in moco.identity_settings(), "pieces are other negatives"
+    tan = recipe(CONFIG_DIR / "mae_cifar.py").recipe
     assert (tan.positions, tan.visible_loss > 0) == ("learned", True)
 
 
@@ -66,23 +66,25 @@ def test_masks_of_the_papers() -> None:
     ("change", "words"),
     [
         ("distill.attention_targets=[3]", "names 1 layers for 0"),
-        ("health.every=3", "must be a multiple of val_interval"),
+        ("knn_monitor.interval=3", "must be a multiple of val_interval"),
         ("distill.attention=0.0", "nothing is distilled"),
     ],
 )
 def test_settings_that_do_not_hold(change: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        recipe(CONFIGS / "mae_distill_digits.py", "full", change)
+        recipe(CONFIG_DIR / "mae_distill_digits.py", "full", change)
 
 
 def test_the_most_particular_recipe_is_taken(tmp_path: Path) -> None:
     from backbones.registry import get_card
-    from backbones.weights import Start
-    from engine.task import Request
+    from backbones.weights import InitialWeights
+    from engine.task import RunRequest
 
     for backbone, batch in (("vit_nano", 64), ("hiera_lite", 4096)):
-        task = Pretraining("mae", "digits")
-        request = Request(get_card(backbone), Start("random", None, None), "mae", "full", 0, (), tmp_path, "cpu")
+        task = PretrainTask("mae", "digits")
+        request = RunRequest(
+            get_card(backbone), InitialWeights("random", None, None), "mae", "full", 0, (), tmp_path, "cpu"
+        )
         plan = task.plan(request, task.check_data(tmp_path))
         assert plan.config["recipe"]["batch_size"] == batch
-        assert plan.arguments.get("q_pool") == (2 if backbone == "hiera_lite" else None)
+        assert plan.backbone_kwargs.get("q_pool") == (2 if backbone == "hiera_lite" else None)

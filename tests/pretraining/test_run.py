@@ -17,26 +17,26 @@ import torch
 
 from backbones.create import create_backbone
 from benchmarks.cli.main import main
-from benchmarks.run_cell import Asked, Cell, run_cell
+from benchmarks.run_cell import CellRequest, CellResult, run_cell
 from foundation.errors import BenchError, UserError
-from pretraining.task import Pretraining
+from pretraining.task import PretrainTask
 from results.leaderboard.table import build_table
 from results.records.record import Record
-from results.records.store import read_record, scan
+from results.records.store import read_record, scan_runs
 from results.records.verification import verify_record
 from tests.conftest import ROOT
 
-SET = ("epochs=4", "schedule.warmup=1", "val_interval=1", "health.every=2", "trackers=[]")
+SET = ("epochs=4", "schedule.warmup=1", "val_interval=1", "knn_monitor.interval=2", "loggers=[]")
 
 
-def run(out: Path, *changes: str, method: str = "mae", data: str = "digits", **settings: Any) -> Cell:
+def run(out: Path, *changes: str, method: str = "mae", data: str = "digits", **settings: Any) -> CellResult:
     """One run in this process."""
-    words = ("teacher", "teacher_checkpoint", "skip_bad", "health")
+    words = ("teacher", "teacher_checkpoint", "skip_bad", "knn_data")
     of_task = {name: settings.pop(name) for name in words if name in settings}
     backbone = settings.pop("backbone", "vit_pico")
-    task = Pretraining(method, data, **of_task)
+    task = PretrainTask(method, data, **of_task)
     return run_cell(
-        Asked(task, backbone, checkpoint="random", overrides=(*SET, *changes), out=out, device="cpu", **settings)
+        CellRequest(task, backbone, checkpoint="random", overrides=(*SET, *changes), out=out, device="cpu", **settings)
     )
 
 
@@ -46,11 +46,11 @@ def curve(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Cell:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> CellResult:
     return run(tmp_path_factory.mktemp("undisturbed"))
 
 
-def test_record_and_curve(undisturbed: Cell) -> None:
+def test_record_and_curve(undisturbed: CellResult) -> None:
     folder, record, _ = undisturbed
     assert folder.parent.name == "pretrain"
     assert (record.status, record.done, record.expected) == ("complete", 4, 4)
@@ -67,20 +67,20 @@ def test_record_and_curve(undisturbed: Cell) -> None:
     assert record.data.splits == {"train": 1169}, "the training split alone"
 
 
-def test_a_record_is_verified_against_the_end_of_its_curve(undisturbed: Cell) -> None:
+def test_a_record_is_verified_against_the_end_of_its_curve(undisturbed: CellResult) -> None:
     folder, record, _ = undisturbed
-    checks = {check.what: check.state for check in verify_record(folder, record)}
+    checks = {check.subject: check.state for check in verify_record(folder, record)}
     assert (checks["loss"], checks["knn"]) == ("holds", "holds")
     assert "fails" not in checks.values()
     edited = record.model_dump()
     edited["result"]["metrics"]["loss"]["value"] += 1e-9
     (failed,) = [each for each in verify_record(folder, Record.model_validate(edited)) if each.state == "fails"]
-    assert failed.what == "loss"
-    assert "the curve in items.csv ends with" in failed.text
+    assert failed.subject == "loss"
+    assert "the curve in items.csv ends with" in failed.message
 
 
-def test_a_run_is_shown_and_on_no_board(undisturbed: Cell, capsys: pytest.CaptureFixture[str]) -> None:
-    found = scan([undisturbed.folder])
+def test_a_run_is_shown_and_on_no_board(undisturbed: CellResult, capsys: pytest.CaptureFixture[str]) -> None:
+    found = scan_runs([undisturbed.folder])
     assert len(found.records) == 1
     table = build_table(found)
     assert not table.boards
@@ -91,22 +91,24 @@ def test_a_run_is_shown_and_on_no_board(undisturbed: Cell, capsys: pytest.Captur
     assert all(Path(path).read_bytes()[:4] == b"\x89PNG" for path in pictures)
 
 
-def test_encoder_loads_whole_and_trains(undisturbed: Cell, tmp_path: Path) -> None:
+def test_encoder_loads_whole_and_trains(undisturbed: CellResult, tmp_path: Path) -> None:
     """By the run's folder, in a task of another room."""
-    report = create_backbone("vit_pico", checkpoint=str(undisturbed.folder)).report
+    report = create_backbone("vit_pico", checkpoint=str(undisturbed.folder)).load_report
     assert report is not None
-    assert report.share == 1.0
+    assert report.matched_fraction == 1.0
     assert not report.missing + report.unexpected + report.resized
     assert report.notes == ["head count 2 agrees with the checkpoint's own argument num_heads=2"]
-    cell = run_cell(Asked("digits", "vit_pico", "knn", checkpoint=str(undisturbed.folder), out=tmp_path, device="cpu"))
+    cell = run_cell(
+        CellRequest("digits", "vit_pico", "knn", checkpoint=str(undisturbed.folder), out=tmp_path, device="cpu")
+    )
     checkpoint = cell.record.backbone.checkpoint
     assert checkpoint is not None
     assert checkpoint.load_report is not None
-    assert checkpoint.load_report.share == 1.0
+    assert checkpoint.load_report.matched_fraction == 1.0
     assert checkpoint.uri == str(undisturbed.folder / "encoder.pth")
 
 
-def test_kill_9_and_resume_give_the_undisturbed_curve(undisturbed: Cell, tmp_path: Path) -> None:
+def test_kill_9_and_resume_give_the_undisturbed_curve(undisturbed: CellResult, tmp_path: Path) -> None:
     words = ["pretrain", "mae", "--backbone", "vit_pico", "--data", "digits", "--set", *SET, "--out", str(tmp_path)]
     child = subprocess.Popen(
         [sys.executable, "-m", "benchmarks", *words, "--device", "cpu"],
@@ -131,7 +133,7 @@ def test_kill_9_and_resume_give_the_undisturbed_curve(undisturbed: Cell, tmp_pat
     assert again.record.result == undisturbed.record.result, "curve, health check and the encoder's hash"
 
 
-def test_two_gloo_processes_have_the_same_curve(undisturbed: Cell, tmp_path: Path) -> None:
+def test_two_gloo_processes_have_the_same_curve(undisturbed: CellResult, tmp_path: Path) -> None:
     """Same batch, same crops and masks: the losses agree to 1e-3."""
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "benchmarks"]
     command = ["pretrain", "mae", "--backbone", "vit_pico", "--data", "digits", "--set", *SET, "--out", str(tmp_path)]
@@ -147,12 +149,12 @@ def test_two_gloo_processes_have_the_same_curve(undisturbed: Cell, tmp_path: Pat
     (folder,) = (tmp_path / "pretrain").iterdir()
     record = read_record(folder)
     assert record.run_id == undisturbed.record.run_id
-    assert record.where.processes == 2
+    assert record.environment.processes == 2
     for row, alone in zip(curve(folder), curve(undisturbed.folder), strict=True):
         assert float(row["loss"]) == pytest.approx(float(alone["loss"]), rel=1e-3)
 
 
-def test_pieces_and_workers_leave_the_curve(undisturbed: Cell, tmp_path: Path) -> None:
+def test_pieces_and_workers_leave_the_curve(undisturbed: CellResult, tmp_path: Path) -> None:
     """A batch in two pieces has the masks of the whole one (1e-4); they are no part of the identity."""
     cell = run(tmp_path, "accumulate=2", "workers=1")
     assert cell.record.run_id == undisturbed.record.run_id
@@ -160,26 +162,26 @@ def test_pieces_and_workers_leave_the_curve(undisturbed: Cell, tmp_path: Path) -
         assert float(row["loss"]) == pytest.approx(float(whole["loss"]), rel=1e-4)
 
 
-def test_average_and_bf16(undisturbed: Cell, tmp_path: Path) -> None:
+def test_average_and_bf16(undisturbed: CellResult, tmp_path: Path) -> None:
     """The running average is what is exported."""
     cell = run(tmp_path, "ema=0.9", "precision=bf16", "epochs=2")
-    assert cell.record.where.precision == "bf16"
+    assert cell.record.environment.precision == "bf16"
     (last,) = (cell.folder / "checkpoints").glob("last_00000002.pth")
     state = torch.load(last, weights_only=True)["state_dict"]
     exported = torch.load(cell.folder / "encoder.pth", weights_only=True)["state_dict"]
-    assert torch.equal(exported["norm.weight"], state["average.norm.weight"])
+    assert torch.equal(exported["norm.weight"], state["ema_model.norm.weight"])
     assert not torch.equal(exported["norm.weight"], state["backbone.norm.weight"])
-    report = create_backbone("vit_pico", checkpoint=str(last)).report
+    report = create_backbone("vit_pico", checkpoint=str(last)).load_report
     assert report is not None
-    assert report.share == 1.0, "the last checkpoint of a run loads too"
+    assert report.matched_fraction == 1.0, "the last checkpoint of a run loads too"
 
 
 def test_iterations_instead_of_epochs(tmp_path: Path) -> None:
-    cell = run(tmp_path, "epochs=none", "iterations=25", "val_interval=10", "health.every=0")
+    cell = run(tmp_path, "epochs=none", "iterations=25", "val_interval=10", "knn_monitor.interval=0")
     assert [row["step"] for row in curve(cell.folder)] == ["10", "20", "25"]
 
 
-def test_a_teacher_of_ones_own(undisturbed: Cell, tmp_path: Path) -> None:
+def test_a_teacher_of_ones_own(undisturbed: CellResult, tmp_path: Path) -> None:
     """A run is a teacher; its hash is part of the student's identity."""
     cell = run(
         tmp_path, "epochs=2", method="mae_distill", teacher="vit_pico", teacher_checkpoint=str(undisturbed.folder)
@@ -191,12 +193,12 @@ def test_a_teacher_of_ones_own(undisturbed: Cell, tmp_path: Path) -> None:
 
 
 def test_two_crops(tmp_path: Path) -> None:
-    cell = run(tmp_path, "epochs=2", "hidden=32", "out=16", method="mocov3")
+    cell = run(tmp_path, "epochs=2", "hidden_dim=32", "out_dim=16", method="mocov3")
     assert list(curve(cell.folder)[0]) == ["step", "lr", "loss", "loss_contrast", "knn"]
     assert [path.name for path in (cell.folder / "pictures").iterdir()] == ["curves.png"]
 
 
-def test_add_backbone(undisturbed: Cell, tmp_path: Path) -> None:
+def test_add_backbone(undisturbed: CellResult, tmp_path: Path) -> None:
     """A card of its own, that later processes find; its name is taken then."""
     from tests.conftest import run_bench
 
@@ -213,7 +215,7 @@ def test_add_backbone(undisturbed: Cell, tmp_path: Path) -> None:
     assert "my_mae was added before" in done.stderr
 
 
-def test_what_cannot_be_added(undisturbed: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_added(undisturbed: CellResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks.cli.models.add import add_backbone
 
     monkeypatch.setenv("BENCH_CARDS", str(tmp_path / "cards"))

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from results.records.identity import identity_of
+from results.records.identity import build_run_identity
 from results.records.record import Record, parse_record
-from results.records.store import Found, write_record
-from results.statistics.ranking import Run
+from results.records.store import ScanResult, write_record
+from results.statistics.ranking import StoredRun
 
 FIXTURE = Path(__file__).parent / "fixtures" / "record_v1.json"
 
 
-def record(value: float | None = None, **changes: Any) -> Record:
+def make_record(value: float | None = None, **changes: Any) -> Record:
     """The committed record with changes at the top level; ``value`` sets its primary metric."""
     content = parse_record(FIXTURE.read_text(), "fixture").model_dump()
     if value is not None:
@@ -26,41 +26,41 @@ def record(value: float | None = None, **changes: Any) -> Record:
     started = changes.pop("started", None)
     content["backbone"] |= backbone
     if started:
-        content["where"]["started"] = started
+        content["environment"]["started"] = started
     return Record.model_validate(content | changes)
 
 
-def found(*records: Record) -> Found:
+def make_scan(*records: Record) -> ScanResult:
     """What a scan would have given; the folders are made up and hold no per-item files."""
-    return Found([(Path(f"runs/{number}"), each) for number, each in enumerate(records)], [])
+    return ScanResult([(Path(f"runs/{number}"), each) for number, each in enumerate(records)], [])
 
 
-def cell(name: str, value: float, run: str, **changes: Any) -> Record:
+def make_backbone_record(name: str, value: float, run: str, **changes: Any) -> Record:
     """A record of a backbone called ``name``."""
-    return record(value, run_id=run, backbone={"name": name} | changes.pop("backbone", {}), **changes)
+    return make_record(value, run_id=run, backbone={"name": name} | changes.pop("backbone", {}), **changes)
 
 
-def write_run(folder: Path, name: str, right: Sequence[bool], run: str, **changes: Any) -> Record:
-    """As ``run_of``, with an id, a comparability key and a backbone of the caller's choice."""
+def write_run(folder: Path, name: str, correct: Sequence[bool], run: str, **changes: Any) -> Record:
+    """As ``write_digits_run``, with an id, a comparability key and a backbone of the caller's choice."""
     folder.mkdir(parents=True)
-    lines = [f"{number},0,{0 if each else 1},0.5,{0 if each else 1}" for number, each in enumerate(right)]
+    lines = [f"{number},0,{0 if each else 1},0.5,{0 if each else 1}" for number, each in enumerate(correct)]
     items = "\n".join(["item,label,prediction,confidence,place", *lines, ""])
     (folder / "items.csv").write_text(items)
-    made = cell(name, 100 * sum(right) / len(right), run, **changes).model_dump()
+    made = make_backbone_record(name, 100 * sum(correct) / len(correct), run, **changes).model_dump()
     made["result"]["items"] = {
         "file": "items.csv",
         "sha256": hashlib.sha256(items.encode()).hexdigest(),
-        "rows": len(right),
+        "rows": len(correct),
     }
     for metric in made["result"]["metrics"].values():
-        metric["n"] = len(right)
-    made |= {"done": len(right), "expected": len(right)}
+        metric["n"] = len(correct)
+    made |= {"done": len(correct), "expected": len(correct)}
     done = Record.model_validate(made)
     write_record(folder, done)
     return done
 
 
-def efficiency(parameters: int, milliseconds: float, **changes: Any) -> dict[str, Any]:
+def make_cost(parameters: int, milliseconds: float, **changes: Any) -> dict[str, Any]:
     """The cost of a record with these counts and times."""
     measured = {
         "img_size": [32, 32],
@@ -78,9 +78,9 @@ def efficiency(parameters: int, milliseconds: float, **changes: Any) -> dict[str
     return {"phases": {}, "efficiency": measured | changes}
 
 
-def run_of(folder: Path, name: str, right: Iterable[bool], seed: int = 0, **changes: Any) -> Run:
+def write_digits_run(folder: Path, name: str, correct: Iterable[bool], seed: int = 0, **changes: Any) -> StoredRun:
     """A whole run as ``bench run`` leaves it, that had these images right: ten classes in turn, numbered from 0."""
-    outcomes = list(right)
+    outcomes = list(correct)
     rows = [f"{item},{item % 10},{(item + (not ok)) % 10},0.5,{int(not ok)}" for item, ok in enumerate(outcomes)]
     text = "\n".join(["item,label,prediction,confidence,place", *rows]) + "\n"
     by_class = [[ok for item, ok in enumerate(outcomes) if item % 10 == c] for c in range(10)]
@@ -88,7 +88,7 @@ def run_of(folder: Path, name: str, right: Iterable[bool], seed: int = 0, **chan
         "top1": 100 * sum(outcomes) / len(outcomes),
         "mean_per_class": sum(100 * sum(each) / len(each) for each in by_class if each) / sum(map(bool, by_class)),
     }
-    content = record().model_dump()
+    content = make_record().model_dump()
     content["backbone"] |= {"name": name, "card": content["backbone"]["card"] | {"name": name}}
     result = content["result"]
     for metric, value in values.items():
@@ -96,7 +96,7 @@ def run_of(folder: Path, name: str, right: Iterable[bool], seed: int = 0, **chan
     result["items"] |= {"sha256": hashlib.sha256(text.encode()).hexdigest(), "rows": len(outcomes)}
     counts = {"seed": seed, "done": len(outcomes), "expected": len(outcomes), "schema_version": 2}
     made = Record.model_validate(content | counts | changes)
-    identity = identity_of(made)
+    identity = build_run_identity(made)
     made = made.model_copy(update={"run_id": identity.run_id, "comparability": identity.comparability})
     folder.mkdir(parents=True)
     (folder / "items.csv").write_text(text)

@@ -10,12 +10,12 @@ from PIL import Image
 
 from engine.config import load_protocol
 from segmentation.recipe import SegmentationRecipe
-from segmentation.tasks import CONFIGS
+from segmentation.tasks import CONFIG_DIR
 
 
-def recipe(name: str, *changes: str, tier: str = "full") -> SegmentationRecipe:
+def make_recipe(name: str, *changes: str, tier: str = "full") -> SegmentationRecipe:
     """A shipped protocol's recipe with changes."""
-    return load_protocol(CONFIGS / f"{name}.py", SegmentationRecipe, tier, changes).recipe
+    return load_protocol(CONFIG_DIR / f"{name}.py", SegmentationRecipe, tier, changes).recipe
 
 
 def save_pair(folder: Path, split: str, name: str, labels: Any, size: tuple[int, int] | None = None) -> None:
@@ -29,7 +29,7 @@ def save_pair(folder: Path, split: str, name: str, labels: Any, size: tuple[int,
         Image.fromarray(array).save(target / (name + ending))
 
 
-def small_ade(root: Path) -> Path:
+def write_small_ade(root: Path) -> Path:
     """Two training and two validation pairs of 40 x 48 px."""
     for split, stem in (("training", "ADE_train"), ("validation", "ADE_val")):
         for number in (1, 2):

@@ -10,10 +10,10 @@ import torch
 from sklearn.metrics import confusion_matrix
 
 from foundation.errors import BenchError, DataError, IncompleteError
-from segmentation.data.dataset_layout import ADE20K
+from segmentation.data.dataset_layout import ADE20K_LABEL_SPACE
 from segmentation.data.labels import LabelSpace
-from segmentation.evaluation import Prediction, SegmentationMetric, compare, count_twice
-from segmentation.metrics import areas, require_all, row, scores
+from segmentation.evaluation import ImagePrediction, SegmentationMetric, compare_with_mmseg, count_areas_twice
+from segmentation.metrics import compute_segmentation_scores, count_class_areas, require_complete_items, score_image
 
 
 def random_pair(seed: int, classes: int = 7, shape: tuple[int, int] = (40, 50)) -> tuple[torch.Tensor, torch.Tensor]:
@@ -27,11 +27,11 @@ def random_pair(seed: int, classes: int = 7, shape: tuple[int, int] = (40, 50)) 
 def test_by_hand() -> None:
     found = np.array([[0, 0, 1], [1, 2, 2]])
     truth = np.array([[0, 1, 1], [1, 255, 3]])
-    counted = areas(found, truth, 5)
+    counted = count_class_areas(found, truth, 5)
     assert counted.tolist() == [[1, 2, 0, 0, 0], [2, 2, 1, 0, 0], [1, 3, 0, 1, 0]]
-    total = scores(counted)
+    total = compute_segmentation_scores(counted)
     # class 0: 1/2, class 1: 2/3, class 2: 0/1 (only predicted), class 3: 0/1 (missed), class 4 absent
-    assert total.present == 4
+    assert total.num_present == 4
     assert total.mIoU == pytest.approx(100 * (1 / 2 + 2 / 3) / 4)
     assert total.mIoU_all == pytest.approx(100 * (1 / 2 + 2 / 3) / 5)
     assert total.aAcc == pytest.approx(100 * 3 / 5)
@@ -42,9 +42,9 @@ def test_by_hand() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_equals_mmseg_and_scikit_learn(seed: int) -> None:
     found, truth = random_pair(seed)
-    ours, theirs = count_twice(found, truth, 7)
-    check = compare(ours, theirs)
-    total = scores(ours)
+    ours, theirs = count_areas_twice(found, truth, 7)
+    check = compare_with_mmseg(ours, theirs)
+    total = compute_segmentation_scores(ours)
     assert check["mIoU"] == pytest.approx(total.mIoU, abs=1e-4)
     assert float(check["largest_difference"]) < 1e-4
     counts = truth != 255
@@ -55,20 +55,20 @@ def test_equals_mmseg_and_scikit_learn(seed: int) -> None:
 
 
 def test_disagreement_with_mmseg_gives_no_number() -> None:
-    ours, theirs = count_twice(*random_pair(0), 7)
+    ours, theirs = count_areas_twice(*random_pair(0), 7)
     with pytest.raises(BenchError, match="do not agree"):
-        compare(ours, theirs + np.eye(4, 7, dtype=np.float32) * 50)
+        compare_with_mmseg(ours, theirs + np.eye(4, 7, dtype=np.float32) * 50)
 
 
 def test_what_cannot_be_counted() -> None:
     square = np.zeros((2, 2), int)
     with pytest.raises(DataError, match="cannot be scored"):
-        areas(square, np.zeros((2, 3), int), 2)
+        count_class_areas(square, np.zeros((2, 3), int), 2)
     with pytest.raises(DataError, match="prediction has class 2"):
-        areas(square + 2, square, 2)
+        count_class_areas(square + 2, square, 2)
     with pytest.raises(DataError, match="no labelled pixel"):
-        scores(np.zeros((3, 2), np.int64))
-    assert row(0, "empty", np.zeros((3, 2), np.int64)).mIoU is None
+        compute_segmentation_scores(np.zeros((3, 2), np.int64))
+    assert score_image(0, "empty", np.zeros((3, 2), np.int64)).mIoU is None
 
 
 def test_sums_are_exact_where_float32_is_not() -> None:
@@ -82,33 +82,36 @@ def test_sums_are_exact_where_float32_is_not() -> None:
 )
 def test_no_number_unless_each_image_was_scored_once(items: list[int], message: str) -> None:
     with pytest.raises(IncompleteError, match=message):
-        require_all(items, ["a", "b", "c"])
+        require_complete_items(items, ["a", "b", "c"])
 
 
 def test_the_metric_demands_every_image() -> None:
     metric = SegmentationMetric(["a", "b"], LabelSpace(7, 0, (255,)))
-    metric.process(None, [Prediction(0, *random_pair(0))])
+    metric.process(None, [ImagePrediction(0, *random_pair(0))])
     with pytest.raises(IncompleteError, match="b was scored 0 times"):
         metric.compute_metrics(metric.results)
-    metric.process(None, [Prediction(1, *random_pair(1))])
+    metric.process(None, [ImagePrediction(1, *random_pair(1))])
     values = metric.compute_metrics(metric.results)
-    total = scores(areas(*(t.numpy() for t in random_pair(0)), 7) + areas(*(t.numpy() for t in random_pair(1)), 7))
+    total = compute_segmentation_scores(
+        count_class_areas(*(t.numpy() for t in random_pair(0)), 7)
+        + count_class_areas(*(t.numpy() for t in random_pair(1)), 7)
+    )
     assert values["mIoU"] == total.mIoU
-    assert metric.areas.shape == (2, 3, 7)
-    assert [each.name for each in metric.rows] == ["a", "b"]
+    assert metric.image_areas.shape == (2, 3, 7)
+    assert [each.name for each in metric.image_scores] == ["a", "b"]
 
 
 def test_a_real_prediction_of_ade20k(shared_data: Path) -> None:
     """Reference values computed by three programs: see the shared data's notes."""
-    from segmentation.data.files import read_labels, read_numbers
+    from segmentation.data.files import read_label_map, read_raw_labels
 
     folder = shared_data / "ade20k" / "ADEChallengeData2016"
-    truth = read_labels(folder / "annotations" / "validation" / "ADE_val_00000278.png", ADE20K)
-    found = read_numbers(folder / "predictions" / "validation" / "ADE_val_00000278.png") - 1
-    ours, theirs = count_twice(torch.from_numpy(found), torch.from_numpy(truth), 150)
-    total, check = scores(ours), compare(ours, theirs)
+    truth = read_label_map(folder / "annotations" / "validation" / "ADE_val_00000278.png", ADE20K_LABEL_SPACE)
+    found = read_raw_labels(folder / "predictions" / "validation" / "ADE_val_00000278.png") - 1
+    ours, theirs = count_areas_twice(torch.from_numpy(found), torch.from_numpy(truth), 150)
+    total, check = compute_segmentation_scores(ours), compare_with_mmseg(ours, theirs)
     assert (round(total.mIoU, 2), round(total.mIoU_all, 2), round(total.aAcc, 2)) == (50.49, 4.04, 86.70)
-    assert total.present == 12
+    assert total.num_present == 12
     assert float(check["largest_difference"]) < 1e-4
     counts = truth != 255
     matrix = confusion_matrix(truth[counts], found[counts], labels=range(150))

@@ -14,12 +14,12 @@ from PIL import Image
 
 from benchmarks.cli.main import main
 from foundation.files import sha256_file
-from segmentation.data.files import read_labels
-from segmentation.metrics import areas, scores
+from segmentation.data.files import read_label_map
+from segmentation.metrics import compute_segmentation_scores, count_class_areas
 from segmentation.tasks import MINI_ADE
 from tests.conftest import Bench
 from tests.engine.test_training import kill_when, only_record
-from tests.segmentation.make import save_pair, small_ade
+from tests.segmentation.make import save_pair, write_small_ade
 
 RUN = ("run", "mini_ade", "--backbone", "vit_nano", "--protocol", "semantic_fpn", "--tier", "smoke")
 
@@ -48,7 +48,7 @@ def test_the_record(out: Path) -> None:
         "split": "none", "metric": "mIoU", "candidates": 1, "chosen": "iteration 6, the last", "value": None,
     }  # fmt: skip
     assert record["config"]["norm_batch"] == 8
-    assert record["neutral"]["norm"] == "BN"
+    assert record["non_identity_settings"]["norm"] == "BN"
     assert set(record["result"]["metrics"]) == {"mIoU", "mIoU_all", "aAcc", "mAcc"}
     more = details(out)
     assert more["second_implementation"]["largest_difference"] < 1e-4
@@ -58,18 +58,18 @@ def test_the_record(out: Path) -> None:
 
 def test_the_number_follows_from_the_kept_predictions_and_areas(out: Path) -> None:
     (folder,) = out.glob("mini_ade/*")
-    found = MINI_ADE.find(Path("nowhere"))
+    found = MINI_ADE.find_dataset(Path("nowhere"))
     kept = np.load(folder / "areas.npy")
     assert kept.shape == (24, 3, 150)
     assert sha256_file(folder / "areas.npy") == details(out)["areas"]["sha256"]
     with (folder / "items.csv").open() as file:
         rows = list(csv.DictReader(file))
     for item, pair in enumerate(found.splits["test"]):
-        labels = read_labels(folder / "predictions" / f"{pair.name}.png", found.space)
-        counted = areas(labels, read_labels(pair.label, found.space), 150)
+        labels = read_label_map(folder / "predictions" / f"{pair.name}.png", found.label_space)
+        counted = count_class_areas(labels, read_label_map(pair.label_path, found.label_space), 150)
         assert (counted == kept[item]).all()
-        assert float(rows[item]["mIoU"]) == pytest.approx(scores(counted).mIoU)
-    total = scores(kept.sum(0))
+        assert float(rows[item]["mIoU"]) == pytest.approx(compute_segmentation_scores(counted).mIoU)
+    total = compute_segmentation_scores(kept.sum(0))
     metrics = only_record(out)["result"]["metrics"]
     assert metrics["mIoU"]["value"] == pytest.approx(total.mIoU)
     assert metrics["mIoU_all"]["value"] == pytest.approx(total.mIoU_all)
@@ -105,7 +105,7 @@ def test_a_moved_prediction_is_said(out: Path, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_bad_file_stops_the_run_in_a_loader_process(tmp_path: Path, bench: Bench) -> None:
-    small_ade(tmp_path)
+    write_small_ade(tmp_path)
     save_pair(tmp_path, "training", "ADE_train_00000002", np.full((40, 48), 151))
     words = ("run", "ade20k", "--backbone", "vit_nano", "--subset", "--tier", "smoke", "--data-root", str(tmp_path))
     small = ("crop=32", "test.stride=32", "batch_size=2", "test.scale=none", "model.decode_head.channels=8")
@@ -166,6 +166,6 @@ def test_verify_recomputes_and_evaluates_again(out: Path, capsys: pytest.Capture
     (folder,) = out.glob("mini_ade/*")
     assert main(["verify", str(folder), "--rerun-eval", "--device", "cpu", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
-    states = {check["what"]: check["state"] for check in found["checks"]}
+    states = {check["subject"]: check["state"] for check in found["checks"]}
     for name in ("mIoU", "mIoU_all", "aAcc", "mAcc", "areas.npy"):
         assert states[name] == states.get(f"{name} evaluated again", "holds") == "holds"

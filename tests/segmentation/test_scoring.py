@@ -11,7 +11,7 @@ from PIL import Image
 
 from foundation.errors import DataError
 from segmentation.scoring import score_ade20k
-from tests.segmentation.make import small_ade
+from tests.segmentation.make import write_small_ade
 
 NAME = "ADE_val_00000001"
 
@@ -19,7 +19,7 @@ NAME = "ADE_val_00000001"
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A small set, with predictions equal to the truth except for ignored pixels."""
-    ade = small_ade(tmp_path)
+    ade = write_small_ade(tmp_path)
     (tmp_path / "results").mkdir()
     for path in (ade / "annotations" / "validation").iterdir():
         labels = np.array(Image.open(path))

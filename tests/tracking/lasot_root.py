@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tracking.data.mini_lasot import CATEGORIES, mini_lasot
+from tracking.data.mini_lasot import CATEGORIES, ensure_mini_lasot
 from tracking.data.readers import lasot
-from tracking.data.readers.sequence import Numbered, Video
+from tracking.data.readers.sequence import NumberedFiles, Video
 
 
-def short_sequences(root: Path, tests: int, frames: int = 8) -> Path:
+def write_short_sequences(root: Path, tests: int, frames: int = 8) -> Path:
     """Sequences of ``frames`` frames: the first ``tests`` to test, the same number again to train."""
-    videos = [*lasot.test_videos(mini_lasot()), *lasot.train_videos(mini_lasot())]
+    videos = [*lasot.read_test_videos(ensure_mini_lasot()), *lasot.read_train_videos(ensure_mini_lasot())]
     pieces = [
         (video, start)
         for start in range(0, len(videos[0].frames) - frames + 1, frames)
@@ -28,16 +28,16 @@ def short_sequences(root: Path, tests: int, frames: int = 8) -> Path:
         category = video.name.rpartition("-")[0]
         counts[category] += 1
         names.append(f"{category}-{counts[category]}")
-        _write(root / category / names[-1], video, slice(start, start + frames))
+        _write_sequence(root / category / names[-1], video, slice(start, start + frames))
     assert len(names) == 2 * tests
     (root / "testing_set.txt").write_text("\n".join(names[:tests]) + "\n")
     (root / "training_set.txt").write_text("\n".join(names[tests:]) + "\n")
     return root
 
 
-def _write(folder: Path, video: Video, part: slice) -> None:
+def _write_sequence(folder: Path, video: Video, part: slice) -> None:
     (folder / "img").mkdir(parents=True)
-    assert isinstance(video.frames, Numbered)
+    assert isinstance(video.frames, NumberedFiles)
     for number, path in enumerate(video.frames[part], 1):
         shutil.copy(path, folder / "img" / f"{number:08d}.jpg")
     boxes = video.boxes[part].astype(int)

@@ -12,7 +12,9 @@ from tracking.models.tracker_model import TrackerModel
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def tracker_model(backbone: str = "vit_nano", template: int = 64, search: int = 128, **settings: Any) -> TrackerModel:
+def make_tracker_model(
+    backbone: str = "vit_nano", template: int = 64, search: int = 128, **settings: Any
+) -> TrackerModel:
     torch.manual_seed(0)
     size = {"vit_nano": 32, "vit_pico": 32}.get(backbone, 224)
     vit = create_backbone(backbone, img_size=size, checkpoint="random", num_classes=0).model
@@ -27,5 +29,5 @@ def tracker_model(backbone: str = "vit_nano", template: int = 64, search: int = 
     return model.eval()
 
 
-def images(size: int, number: int = 2, seed: int = 3) -> torch.Tensor:
+def make_images(size: int, number: int = 2, seed: int = 3) -> torch.Tensor:
     return torch.randn(number, 3, size, size, generator=torch.Generator().manual_seed(seed))

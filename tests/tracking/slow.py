@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from tracking.data.boxes import Floats
+from tracking.data.boxes import FloatArray
 from tracking.data.readers.sequence import Video
 
 
-def shortened(video: Video, frames: int) -> Video:
+def truncate_video(video: Video, frames: int) -> Video:
     return Video(video.name, video.frames[:frames], video.boxes[:frames], video.visible[:frames])
 
 
 @dataclass(frozen=True)
-class Slow:
+class SlowTrackerFactory:
     """A tracker that never moves and takes its time; it tells its process's number, and dies on a sign."""
 
     folder: Path
@@ -31,21 +31,21 @@ class Slow:
         (self.folder / f"pid_{os.getpid()}").touch()
         return SlowTracker(self)
 
-    def made_by(self) -> dict[str, Any]:
+    def describe_provenance(self) -> dict[str, Any]:
         return {"weights": "slow", "runtime": "none", "precision": "fp32", "device": self.device}
 
 
 class SlowTracker:
-    confidence, seconds = 0.5, 0.001
+    confidence, network_seconds = 0.5, 0.001
 
-    def __init__(self, make: Slow) -> None:
-        self.make = make
+    def __init__(self, factory: SlowTrackerFactory) -> None:
+        self.factory = factory
 
-    def init(self, image: np.ndarray, box: Floats) -> None:
+    def init(self, image: np.ndarray, box: FloatArray) -> None:
         self.box = box
 
-    def update(self, image: np.ndarray) -> Floats:
-        time.sleep(self.make.seconds)
-        if (self.make.folder / "die").exists():
+    def update(self, image: np.ndarray) -> FloatArray:
+        time.sleep(self.factory.seconds)
+        if (self.factory.folder / "die").exists():
             os.kill(os.getpid(), signal.SIGKILL)
         return self.box

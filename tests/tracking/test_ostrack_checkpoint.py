@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backbones.checkpoints.pickle_stubs import STAND_INS
+from backbones.checkpoints.pickle_stubs import PICKLE_STUBS
 from backbones.checkpoints.read_checkpoint import read_weights
 from foundation.errors import CheckpointError, UnknownNameError
-from tests.tracking.make import tracker_model
-from tracking.data.crops import cut, window
-from tracking.ostrack_checkpoint import MEAN, STD, fill, load_ostrack
+from tests.tracking.make import make_tracker_model
+from tracking.data.crops import crop_window, make_crop_window
+from tracking.ostrack_checkpoint import OSTRACK_MEAN, OSTRACK_STD, load_ostrack_tracker, load_ostrack_weights
 
 WIDTH, DEPTH, HEADS, PATCH = 32, 3, 2, 8  # of vit_pico
 EPS = 1e-6
@@ -111,15 +111,18 @@ def test_a_checkpoint_with_the_genuine_names_gives_the_reference_maps(tmp_path: 
     state = made_up(128, 256)
     path = tmp_path / "OSTrack_ep0300.pth.tar"
     torch.save({"epoch": 300, "net_type": "OSTrack", "net": state, "optimizer": {}}, path)
-    tracker, report = load_ostrack(path, "vit_pico", "ostrack256")
+    tracker, report = load_ostrack_tracker(path, "vit_pico", "ostrack256")
     assert (report.matched, report.missing, report.unexpected) == (len(state) - 2, [], [])
     assert [line.split()[0] for line in report.dropped] == ["backbone.cls_token", "backbone.pos_embed"]
     assert report.notes == ["2 attention heads, as vit_pico has; the file's shapes are the same for any number"]
     frame = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
-    crops = [cut(frame, window((60, 40, 30, 20), factor), side) for factor, side in ((2.0, 128), (4.0, 256))]
+    crops = [
+        crop_window(frame, make_crop_window((60, 40, 30, 20), factor), side)
+        for factor, side in ((2.0, 128), (4.0, 256))
+    ]
     tracker.init(frame, (60, 40, 30, 20))
-    (ours,) = tracker.network.look([tracker.memory], [tracker.search(frame)])
-    mean, std = torch.tensor(MEAN).double(), torch.tensor(STD).double()
+    (ours,) = tracker.network.predict_maps([tracker.encoded_template], [tracker.crop_search_region(frame)])
+    mean, std = torch.tensor(OSTRACK_MEAN).double(), torch.tensor(OSTRACK_STD).double()
     template, search = (((torch.from_numpy(c) / 255.0 - mean) / std).permute(2, 0, 1)[None] for c in crops)
     doubles = {name: value.double() for name, value in state.items()}
     for found, expected in zip(ours, forward(doubles, template, search), strict=True):
@@ -128,7 +131,7 @@ def test_a_checkpoint_with_the_genuine_names_gives_the_reference_maps(tmp_path: 
 
 
 def small(**settings: Any) -> Any:
-    return tracker_model("vit_pico", 32, 64, **settings)
+    return make_tracker_model("vit_pico", 32, 64, **settings)
 
 
 def test_wrappers_and_what_tracking_does_not_read() -> None:
@@ -137,7 +140,7 @@ def test_wrappers_and_what_tracking_does_not_read() -> None:
     del wrapped["module.backbone.cls_token"]
     wrapped["module.backbone.head.weight"] = torch.zeros(1000, WIDTH)
     model = small()
-    report = fill(model, wrapped, "x.pth")
+    report = load_ostrack_weights(model, wrapped, "x.pth")
     assert {line.split()[0] for line in report.dropped} == {"backbone.pos_embed", "backbone.head.weight"}
     assert torch.equal(model.head.size[3].weight, state["box_head.conv2_size.0.weight"].half().float())
     assert torch.equal(model.backbone.search_positions.data, state["backbone.pos_embed_x"].half().float())
@@ -151,7 +154,7 @@ def test_a_misfit_is_refused_with_names_and_shapes_and_changes_nothing() -> None
         state = dict(made_up(32, 64))
         change(state)
         with pytest.raises(CheckpointError) as caught:
-            fill(model, state, "x.pth")
+            load_ostrack_weights(model, state, "x.pth")
         assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
         return str(caught.value)
 
@@ -174,16 +177,16 @@ def test_a_misfit_is_refused_with_names_and_shapes_and_changes_nothing() -> None
 def test_other_protocols_and_backbones_are_refused(tmp_path: Path) -> None:
     torch.save(made_up(128, 256), tmp_path / "a.pth")
     with pytest.raises(UnknownNameError, match="did you mean ostrack256"):
-        load_ostrack(tmp_path / "a.pth", "vit_pico", "ostrack_256")
+        load_ostrack_tracker(tmp_path / "a.pth", "vit_pico", "ostrack_256")
     with pytest.raises(CheckpointError, match=r"backbone.pos_embed_z is 1x256x32 and should be 1x576x32"):
-        load_ostrack(tmp_path / "a.pth", "vit_pico", "ostrack384")
-    tracker, _ = load_ostrack(tmp_path / "a.pth", "vit_pico", "ostrack256")
-    assert tracker.sizes == (128, 256, 2.0, 4.0, "ostrack")
+        load_ostrack_tracker(tmp_path / "a.pth", "vit_pico", "ostrack384")
+    tracker, _ = load_ostrack_tracker(tmp_path / "a.pth", "vit_pico", "ostrack256")
+    assert tracker.crop_sizes == (128, 256, 2.0, 4.0, "ostrack")
 
 
 def test_a_trainers_own_objects_are_read_as_inert_ones(tmp_path: Path) -> None:
     """As saved by the training code: its settings and averages beside the weights. Others' classes stay refused."""
-    made = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in STAND_INS}
+    made = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in PICKLE_STUBS}
     settings = made["lib.train.admin.settings.Settings"]()
     settings.env = made["lib.train.admin.local.EnvironmentSettings"]()
     settings.env.workspace_dir = "/somewhere"
@@ -192,14 +195,14 @@ def test_a_trainers_own_objects_are_read_as_inert_ones(tmp_path: Path) -> None:
     state = made_up(128, 256)
     with Importable(made):
         torch.save({"net": state, "settings": settings, "stats": OrderedDict(loss=average)}, tmp_path / "full.pth.tar")
-    tracker, _ = load_ostrack(tmp_path / "full.pth.tar", "vit_pico", "ostrack256_ce")
-    assert tracker.sizes.search_size == 256
+    tracker, _ = load_ostrack_tracker(tmp_path / "full.pth.tar", "vit_pico", "ostrack256_ce")
+    assert tracker.crop_sizes.search_size == 256
     assert read_weights(tmp_path / "full.pth.tar").format == "OSTrack (torch, under net)"
     other = type("Runner", (), {"__module__": "lib.train.run"})
     with Importable({"lib.train.run.Runner": other}):
         torch.save({"net": state, "runner": other()}, tmp_path / "code.pth.tar")
     with pytest.raises(CheckpointError, match=r"lib\.train\.run\.Runner"):
-        load_ostrack(tmp_path / "code.pth.tar", "vit_pico", "ostrack256")
+        load_ostrack_tracker(tmp_path / "code.pth.tar", "vit_pico", "ostrack256")
 
 
 class Importable:

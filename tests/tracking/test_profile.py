@@ -13,18 +13,18 @@ import pytest
 import torch
 
 from foundation.errors import DataError
-from tests.tracking.make import tracker_model
-from tracking.data.crops import Image
-from tracking.data.mini_lasot import mini_lasot
+from tests.tracking.make import make_tracker_model
+from tracking.data.crops import ImageArray
+from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.data.pair import CropSizes
 from tracking.data.readers import lasot
 from tracking.data.readers.sequence import Video
-from tracking.inference.result_files import Tracked, write_tracked
-from tracking.inference.sequential import track
-from tracking.inference.tracker_factory import build_model, digest
+from tracking.inference.result_files import TrackedSequence, write_tracked_sequence
+from tracking.inference.sequential import track_sequence
+from tracking.inference.tracker_factory import build_tracker_model, hash_state_dict
 from tracking.models.tracker_model import TrackerModel
-from tracking.profile import WARM_UP, counts_of, speed_of
-from tracking.protocols import tracker_recipe
+from tracking.profile import WARMUP_FRAMES, count_tracker_cost, summarize_speed
+from tracking.protocols import load_protocol_recipe
 
 
 def test_vit_tiny_s_tracker_is_as_published() -> None:
@@ -32,12 +32,12 @@ def test_vit_tiny_s_tracker_is_as_published() -> None:
     from backbones.create import create_backbone
     from backbones.registry import get_card
 
-    recipe = tracker_recipe("ostrack256")
+    recipe = load_protocol_recipe("ostrack256")
     card = get_card("deit_tiny")
     with torch.device("meta"):
         trunk = create_backbone(card, checkpoint="random", num_classes=0).model
-    model = build_model(trunk.to_empty(device="cpu"), card, recipe)
-    counts = counts_of(model, recipe.crop_sizes())
+    model = build_tracker_model(trunk.to_empty(device="cpu"), card, recipe)
+    counts = count_tracker_cost(model, recipe.crop_sizes())
     assert counts["parameters"] / 1e6 == pytest.approx(8.08, abs=0.005)
     assert counts["macs_without_attention"] / 1e9 == pytest.approx(2.383, abs=0.0005)
 
@@ -45,7 +45,10 @@ def test_vit_tiny_s_tracker_is_as_published() -> None:
 def test_a_remembered_template_is_counted_once() -> None:
     """A frame and the template together are the joint pass: by linearity of everything but attention."""
     sizes = CropSizes(64, 128, 2.0, 4.0)
-    joint, own = (counts_of(tracker_model(own_template=own, head_channels=16), sizes) for own in (False, True))
+    joint, own = (
+        count_tracker_cost(make_tracker_model(asymmetric_attention=own, head_channels=16), sizes)
+        for own in (False, True)
+    )
     assert own["parameters"] == joint["parameters"]
     key = "macs_without_attention"
     assert own[key] + own["template"][key] == joint[key] and own["template"][key] > 0
@@ -53,16 +56,18 @@ def test_a_remembered_template_is_counted_once() -> None:
 
 
 def test_the_summary_of_times_by_hand(tmp_path: Path) -> None:
-    videos = lasot.test_videos(mini_lasot())[:2]
+    videos = lasot.read_test_videos(ensure_mini_lasot())[:2]
     for number, video in enumerate(videos):
         count = len(video.frames)
         times = np.tile([10.0 + 10 * number, 5.0], (count, 1))
-        times[:WARM_UP] = 1000.0
-        write_tracked(tmp_path, video, Tracked(video.boxes, np.ones(count), times), processes=1 + number)
+        times[:WARMUP_FRAMES] = 1000.0
+        write_tracked_sequence(
+            tmp_path, video, TrackedSequence(video.boxes, np.ones(count), times), num_processes=1 + number
+        )
     made_by = {"runtime": "torch", "precision": "fp32", "device": "cpu", "batch": 1}
-    speed = speed_of(tmp_path, videos, made_by)
+    speed = summarize_speed(tmp_path, videos, made_by)
     assert speed["end_to_end"] == {
-        "frames": 2 * (48 - WARM_UP),
+        "frames": 2 * (48 - WARMUP_FRAMES),
         "median_ms": 15.0,
         "p90_ms": 20.0,
         "frames_per_second": round(1000 / 15, 2),
@@ -75,11 +80,11 @@ def test_the_summary_of_times_by_hand(tmp_path: Path) -> None:
 class Film(Video):
     """A sequence whose frames take 20 ms each to decode; the tenth cannot be read."""
 
-    def read(self, number: int) -> Image:
+    def read_frame(self, index: int) -> ImageArray:
         time.sleep(0.02)
-        if number == 9:
+        if index == 9:
             raise DataError("the frame 9 is missing")
-        return np.full((2, 2, 3), number, np.uint8)
+        return np.full((2, 2, 3), index, np.uint8)
 
 
 @pytest.fixture
@@ -91,15 +96,15 @@ def film() -> Film:
 class Watcher:
     """A tracker that takes 20 ms too, and notes what it saw."""
 
-    confidence, seconds = 0.5, 0.02
+    confidence, network_seconds = 0.5, 0.02
 
     def __init__(self) -> None:
         self.seen: list[int] = []
 
-    def init(self, image: Image, box: np.ndarray) -> None:
+    def init(self, image: ImageArray, box: np.ndarray) -> None:
         self.update(image)
 
-    def update(self, image: Image) -> np.ndarray:
+    def update(self, image: ImageArray) -> np.ndarray:
         time.sleep(0.02)
         self.seen.append(int(image[0, 0, 0]))
         return np.ones(4)
@@ -115,7 +120,7 @@ def test_frames_are_decoded_ahead_in_order_and_errors_come_in_their_place(film: 
         tracker: Any = Watcher()
         began = time.perf_counter()
         with pytest.raises(DataError, match="frame 9 is missing"):
-            track(tracker, film, ahead=ahead)
+            track_sequence(tracker, film, prefetch=ahead)
         took.append(time.perf_counter() - began)
         assert tracker.seen == list(range(9))
         assert reader_threads() == 0
@@ -125,11 +130,11 @@ def test_frames_are_decoded_ahead_in_order_and_errors_come_in_their_place(film: 
 def test_no_reader_outlives_its_sequence(film: Film) -> None:
     tracker: Any = Watcher()
     for _ in range(5):
-        track(tracker, replace(film, frames=film.frames[:1], boxes=film.boxes[:1]))
+        track_sequence(tracker, replace(film, frames=film.frames[:1], boxes=film.boxes[:1]))
         assert reader_threads() == 0
     tracker.update = lambda image: _interrupt()
     with pytest.raises(KeyboardInterrupt):
-        track(tracker, film)
+        track_sequence(tracker, film)
     assert reader_threads() == 0
 
 
@@ -141,9 +146,9 @@ def test_the_digest_is_of_names_and_values() -> None:
     def state(model: TrackerModel) -> dict[str, torch.Tensor]:
         return dict(model.state_dict())
 
-    model = tracker_model("vit_pico", 32, 64, head_channels=16)
-    first = digest(state(model))
-    assert first == digest(dict(reversed(state(model).items())))
+    model = make_tracker_model("vit_pico", 32, 64, head_channels=16)
+    first = hash_state_dict(state(model))
+    assert first == hash_state_dict(dict(reversed(state(model).items())))
     with torch.no_grad():
         next(model.parameters()).view(-1)[0] += 1e-6
-    assert digest(state(model)) != first
+    assert hash_state_dict(state(model)) != first

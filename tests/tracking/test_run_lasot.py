@@ -13,12 +13,12 @@ from typing import Any
 
 from benchmarks.cli.main import main
 from tests.conftest import ROOT
-from tests.tracking.lasot_root import short_sequences, zip_categories
+from tests.tracking.lasot_root import write_short_sequences, zip_categories
 
 WORDS = (
     *("run", "lasot", "--subset", "--backbone", "vit_pico", "--protocol", "fast64", "--tier", "smoke", "--device"),
     *("cpu", "--set", "epochs=1", "pairs=16", "val_pairs=4", "batch_size=8", "head_channels=16", "schedule.warmup=0"),
-    *("sources.photos=0", "sources.mini_lasot=1", "trackers=[]"),
+    *("dataset_weights.photos=0", "dataset_weights.mini_lasot=1", "loggers=[]"),
 )
 
 
@@ -35,7 +35,7 @@ def children(number: int) -> list[int]:
 
 def test_kill_9_while_two_processes_track_and_resume_give_the_bytes_of_one(tmp_path: Path) -> None:
     """One process from zips, against two from folders that are killed in the middle and resumed by one."""
-    unpacked = short_sequences(tmp_path / "lasot", 50)
+    unpacked = write_short_sequences(tmp_path / "lasot", 50)
     zipped = zip_categories(unpacked, tmp_path / "zipped")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert main([*WORDS, "track_processes=1", "--data-root", str(zipped), "--out", str(whole)]) == 0
@@ -66,7 +66,7 @@ def test_kill_9_while_two_processes_track_and_resume_give_the_bytes_of_one(tmp_p
     (first, files), (second, cut_files) = result(whole), result(cut)
     assert len(files) == 2 * 50 + 1 and files == cut_files
     assert first["run_id"] == second["run_id"], "zips and folders have one fingerprint, processes are no identity"
-    assert (first["neutral"]["track_processes"], first["data"]["splits"]) == (1, {"test": 50})
+    assert (first["non_identity_settings"]["track_processes"], first["data"]["splits"]) == (1, {"test": 50})
     speeds = [record["result"].pop("details")["speed"] for record in (first, second)]
     assert first["result"] == second["result"]
     assert [speed["processes"] for speed in speeds] == [[1], [1, 2]]

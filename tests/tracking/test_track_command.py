@@ -17,12 +17,12 @@ from benchmarks.cli.main import main
 from engine.config import load_protocol
 from foundation.files import sha256_file
 from results.records.store import read_record, write_record
-from tests.results.make import record
+from tests.results.make import make_record
 from tests.tracking.test_ostrack_checkpoint import made_up
 from tests.tracking.video.test_frame_source import picture, write_folder, write_video
 from tracking.evaluate_run import load_tracker
 from tracking.inference.backend import TorchNetwork
-from tracking.protocols import CONFIGS, build_model
+from tracking.protocols import CONFIGS, build_tracker_model
 from tracking.recipe import TrackingRecipe
 
 Text = pytest.CaptureFixture[str]
@@ -120,7 +120,7 @@ def test_ctrl_c_gives_130_and_a_partial_result(
     weights: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Text
 ) -> None:
     write_folder(Path("walk"))
-    look, seen = TorchNetwork.look, []
+    look, seen = TorchNetwork.predict_maps, []
 
     def interrupted(self: TorchNetwork, *arguments: Any) -> Any:
         seen.append(1)
@@ -128,7 +128,7 @@ def test_ctrl_c_gives_130_and_a_partial_result(
             signal.raise_signal(signal.SIGINT)
         return look(self, *arguments)
 
-    monkeypatch.setattr(TorchNetwork, "look", interrupted)
+    monkeypatch.setattr(TorchNetwork, "predict_maps", interrupted)
     assert track("walk", "--init", "20,15,16,12", *weights) == 130
     assert "4 frames tracked, PARTIAL\nstopped by Ctrl-C after 4 frames" in capsys.readouterr().out
     assert json.loads(Path("runs/track/walk/track.json").read_text())["status"] == "partial"
@@ -139,17 +139,17 @@ def a_run(folder: Path) -> Path:
     recipe = load_protocol(CONFIGS / "fast64.py", TrackingRecipe, "smoke").recipe
     arguments = {"num_classes": 0, "drop_path_rate": 0.0}
     card = get_card("vit_pico")
-    model = build_model(create_backbone(card, checkpoint="random", **arguments).model, card, recipe)
+    model = build_tracker_model(create_backbone(card, checkpoint="random", **arguments).model, card, recipe)
     (folder / "checkpoints").mkdir(parents=True)
     torch.save({"state_dict": model.state_dict(), "step": 2}, folder / "checkpoints" / "last_00000002.pth")
-    made = record(
+    made = make_record(
         1.0,
         task="mini_lasot",
         domain="tracking",
         protocol="fast64",
         backbone={"name": "vit_pico", "card": {}, "arguments": arguments, "init": "random"},
-        config={"recipe": recipe.identity()},
-        neutral=recipe.neutral(),
+        config={"recipe": recipe.identity_settings()},
+        non_identity_settings=recipe.non_identity_settings(),
     )
     write_record(folder, made)
     return folder

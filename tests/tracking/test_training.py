@@ -18,31 +18,37 @@ import torch
 
 from backbones.create import create_backbone
 from benchmarks.cli.main import main
-from engine.optimizer import parameter_groups
-from engine.recipe import Optimizer
+from engine.optimizer import build_param_groups
+from engine.recipe import OptimizerConfig
 from foundation.errors import UserError
 from tests.conftest import ROOT, Bench
-from tests.tracking.make import MEAN, STD, tracker_model
-from tracking.data.mini_lasot import mini_lasot
-from tracking.data.pair import CropSizes, Jitter
-from tracking.data.pair_dataset import PairItems, WeightedSource
-from tracking.data.readers.lasot import train_videos
-from tracking.data.video_pairs import Augmentation, VideoPairs
+from tests.tracking.make import MEAN, STD, make_tracker_model
+from tracking.data.mini_lasot import ensure_mini_lasot
+from tracking.data.pair import CropSizes, SearchJitter
+from tracking.data.pair_dataset import PairDataset, WeightedPairSampler
+from tracking.data.readers.lasot import read_train_videos
+from tracking.data.video_pairs import PairAugmentation, VideoPairSampler
 from tracking.evaluate_run import evaluate_run
-from tracking.models.candidate_elimination import Elimination
+from tracking.models.candidate_elimination import CandidateElimination
 from tracking.models.tracker_model import TrackerModel
 
 TINY = (
     *("run", "mini_lasot", "--backbone", "vit_pico", "--protocol", "fast64", "--tier", "smoke"),
     *("--set", "epochs=3", "pairs=48", "val_pairs=8", "batch_size=16", "head_channels=16"),
-    *("sources.mini_lasot=1", "elimination=true", "eliminate.blocks=[1]", "eliminate.begin=1", "eliminate.end=2"),
+    *("dataset_weights.mini_lasot=1", "use_ce=true", "ce.blocks=[1]", "ce.begin=1", "ce.end=2"),
 )
 
 
 def test_eight_pairs_are_learnt_by_heart() -> None:
     """The whole chain from files to boxes: IoU above 0.9 on what was trained on, with OSTrack's own losses."""
-    maker = VideoPairs(train_videos(mini_lasot()), CropSizes(32, 64, 2.0, 4.0), Jitter(2.0, 0.2), 48, Augmentation())
-    items = PairItems([WeightedSource(maker, 1.0)], 8, seed=5)
+    maker = VideoPairSampler(
+        read_train_videos(ensure_mini_lasot()),
+        CropSizes(32, 64, 2.0, 4.0),
+        SearchJitter(2.0, 0.2),
+        48,
+        PairAugmentation(),
+    )
+    items = PairDataset([WeightedPairSampler(maker, 1.0)], 8, seed=5)
     batch = torch.utils.data.default_collate([items[number] for number in range(8)])
     torch.manual_seed(0)
     trunk = create_backbone("vit_nano", checkpoint="random", num_classes=0).model
@@ -117,14 +123,14 @@ def test_kill_9_and_resume_give_the_same_losses_and_boxes(
     assert first["result"]["metrics"]["AUC"]["value"] == pytest.approx(mean) and len(rows) == 12
     assert not list(whole.rglob("best_*"))
     (run,) = (path.parent for path in whole.rglob("record.json"))
-    (score,) = evaluate_run(run, mini_lasot() / "turn" / "turn-4", tmp_path / "mine")
+    (score,) = evaluate_run(run, ensure_mini_lasot() / "turn" / "turn-4", tmp_path / "mine")
     assert score.boxes == rows[-1]["boxes"], "a finished run's tracker gives the same boxes elsewhere"
     assert main(["verify", str(run), "--rerun-eval", "--device", "cpu", "--json"]) == 0
-    states = {check["what"]: check["state"] for check in json.loads(capsys.readouterr().out)[0]["checks"]}
+    states = {check["subject"]: check["state"] for check in json.loads(capsys.readouterr().out)[0]["checks"]}
     assert states["AUC"] == states["AUC evaluated again"] == states["tracked boxes"] == "holds"
     (run / "record.json").write_text((run / "record.json").read_text().replace('"tracking"', '"classification"'))
     with pytest.raises(UserError, match="is no finished run of a tracking task"):
-        evaluate_run(run, mini_lasot(), tmp_path / "mine")
+        evaluate_run(run, ensure_mini_lasot(), tmp_path / "mine")
 
 
 @pytest.fixture
@@ -132,7 +138,7 @@ def damaged(tmp_path: Path) -> Path:
     """A user's folder whose training frames are half unreadable."""
     root = tmp_path / "mine"
     for split, source in (("train", "drift-1"), ("test", "drift-3")):
-        shutil.copytree(mini_lasot() / "drift" / source, root / split / "ball")
+        shutil.copytree(ensure_mini_lasot() / "drift" / source, root / split / "ball")
     for number in range(2, 49, 2):
         (root / "train" / "ball" / "img" / f"{number:08d}.jpg").write_bytes(b"not an image")
     return root
@@ -141,25 +147,32 @@ def damaged(tmp_path: Path) -> Path:
 def test_unreadable_training_frames_stop_the_run_or_are_counted(
     damaged: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("run", "trackfolder", *TINY[2:], "sources.mini_lasot=0", "sources.photos=0", "sources.trackfolder=1")
-    words = (*words, "epochs=1", "schedule.warmup=0", "eliminate.begin=0", "eliminate.end=1")
+    words = (
+        "run",
+        "trackfolder",
+        *TINY[2:],
+        "dataset_weights.mini_lasot=0",
+        "dataset_weights.photos=0",
+        "dataset_weights.trackfolder=1",
+    )
+    words = (*words, "epochs=1", "schedule.warmup=0", "ce.begin=0", "ce.end=1")
     words = (*words, "--data-root", str(damaged), "--out", str(tmp_path / "out"))
     assert main(words) == 2
     said = capfd.readouterr().err
     assert "cannot be read as an image; fetch it again" in said and ".jpg" in said
     assert "Traceback" not in said
     shutil.rmtree(tmp_path / "out")
-    assert main([*words, "--set", "skip_bad=true"]) == 0
+    assert main([*words, "--set", "skip_unreadable=true"]) == 0
     counted = record_of(tmp_path / "out")["result"]["metrics"]["bad_frames"]
     assert counted["value"] > 10 and counted["unit"] == "frames"
 
 
 def test_the_backbone_learns_more_slowly_and_everything_decays() -> None:
     class Recipe:
-        optimizer = Optimizer(name="AdamW", lr=4e-4, weight_decay=1e-4, backbone_scale=0.1, decay_all=True)
+        optimizer = OptimizerConfig(name="AdamW", lr=4e-4, weight_decay=1e-4, backbone_scale=0.1, decay_all=True)
 
-    model = tracker_model("vit_pico")
-    groups = parameter_groups(model, Recipe())  # type: ignore[arg-type]
+    model = make_tracker_model("vit_pico")
+    groups = build_param_groups(model, Recipe())  # type: ignore[arg-type]
     rates = {name: group["lr"] for group in groups for name in group["names"]}
     assert rates["backbone.vit.blocks.0.attn.qkv.weight"] == rates["backbone.search_positions"] == pytest.approx(4e-5)
     assert rates["head.score.0.weight"] == pytest.approx(4e-4)
@@ -169,11 +182,11 @@ def test_the_backbone_learns_more_slowly_and_everything_decays() -> None:
 
 
 def test_the_elimination_follows_the_epoch() -> None:
-    from tracking.protocols import EliminationHook
+    from tracking.protocols import CandidateEliminationHook
 
     class Runner:
         epoch, iter = 60, 3
 
-    model = tracker_model(elimination=Elimination())
-    EliminationHook(model, Elimination(), by_epoch=True).before_train_iter(Runner(), 0)
-    assert model.training_keep == pytest.approx(0.85)
+    model = make_tracker_model(candidate_elimination=CandidateElimination())
+    CandidateEliminationHook(model, CandidateElimination(), by_epoch=True).before_train_iter(Runner(), 0)
+    assert model.train_keep_ratio == pytest.approx(0.85)

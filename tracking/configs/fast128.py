@@ -16,8 +16,8 @@ recipe = {
     "geometry": "exact",
     "pairs": 2048,
     "val_pairs": 128,
-    "sources": {"photos": 1.0},
-    "supervise": "centre",
+    "dataset_weights": {"photos": 1.0},
+    "box_loss_cell": "center",
 }
 
 tiers = {

@@ -16,12 +16,12 @@ recipe = {
     "template_size": 32,
     "search_size": 64,
     "search_factor": 2.0,
-    "centre_jitter": 1.0,
+    "center_jitter": 1.0,
     "scale_jitter": 0.15,
     "head_channels": 32,
     "optimizer": {"lr": 4e-3, "backbone_scale": 1.0},
     "schedule": {"end_lr": 4e-6},
-    "supervise": "predicted",
+    "box_loss_cell": "predicted",
 }
 
 tiers = {"short": {"epochs": 3}}

@@ -15,11 +15,11 @@ recipe = {
     "search_size": 256,
     "template_factor": 2.0,
     "search_factor": 4.0,
-    "centre_jitter": 3.0,
+    "center_jitter": 3.0,
     "scale_jitter": 0.25,
     "pairs": 60_000,
     "val_pairs": 1_000,
-    "sources": {"lasot": 1.0, "got10k": 1.0, "coco": 1.0, "trackingnet": 1.0},
+    "dataset_weights": {"lasot": 1.0, "got10k": 1.0, "coco": 1.0, "trackingnet": 1.0},
     "drop_path": 0.1,
 }
 

@@ -6,13 +6,13 @@ recipe = {
     "template_size": 192,
     "search_size": 384,
     "search_factor": 5.0,
-    "centre_jitter": 4.5,
+    "center_jitter": 4.5,
     "scale_jitter": 0.5,
-    "elimination": True,
-    "eliminate": {"blocks": [3, 6, 9], "keep": 0.7, "begin": 20, "end": 100},
+    "use_ce": True,
+    "ce": {"blocks": [3, 6, 9], "keep_ratio": 0.7, "begin": 20, "end": 100},
 }
 
 tiers = {
-    "smoke": {"eliminate.begin": 0, "eliminate.end": 1},
-    "short": {"eliminate.begin": 2, "eliminate.end": 10},
+    "smoke": {"ce.begin": 0, "ce.end": 1},
+    "short": {"ce.begin": 2, "ce.end": 10},
 }

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 
-Floats = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 BoxLike = Sequence[float] | NDArray[Any]
 
-MARGIN = 10
+CLIP_MARGIN = 10
 """Pixels of a predicted box that stay inside the image, and its least side (OSTrack)."""
 
 
-def clip_box(box: BoxLike, width: int, height: int, margin: int = MARGIN) -> Floats:
+def clip_box(box: BoxLike, width: int, height: int, margin: int = CLIP_MARGIN) -> FloatArray:
     """A predicted box moved into an image, as OSTrack does after each frame.
 
     x1 goes into [0, width - margin], x2 into [margin, width], y alike; sides are at least ``margin``.
@@ -31,30 +31,34 @@ def clip_box(box: BoxLike, width: int, height: int, margin: int = MARGIN) -> Flo
     return np.array([left, top, max(margin, right - left), max(margin, bottom - top)], np.float64)
 
 
-def require_first_box(box: BoxLike, width: int, height: int, where: str) -> Floats:
+def require_first_box(box: BoxLike, width: int, height: int, context: str) -> FloatArray:
     """The box a tracker starts from, if one can start from it.
 
     Args:
         box: as given.
         width, height: of the first frame, pixels.
-        where: what the box belongs to, for the message.
+        context: what the box belongs to, for the message.
 
     Raises:
         DataError: not four finite numbers, no area, or outside the frame.
     """
     values = np.asarray(box, np.float64)
     if values.shape != (4,) or not np.isfinite(values).all():
-        raise DataError(f"{where}: the first box {_text(box)} is not four finite numbers x, y, w, h; correct it")
+        raise DataError(
+            f"{context}: the first box {_format_box(box)} is not four finite numbers x, y, w, h; correct it"
+        )
     x, y, w, h = values.tolist()
     if w <= 0 or h <= 0:
-        raise DataError(f"{where}: the first box {_text(box)} has no area; give a box x, y, w, h with w and h above 0")
+        raise DataError(
+            f"{context}: the first box {_format_box(box)} has no area; give a box x, y, w, h with w and h above 0"
+        )
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
         raise DataError(
-            f"{where}: the first box {_text(box)} lies outside the frame of {width} x {height} px; boxes are "
+            f"{context}: the first box {_format_box(box)} lies outside the frame of {width} x {height} px; boxes are "
             "x, y, w, h from the top-left corner"
         )
     return values
 
 
-def _text(box: BoxLike) -> str:
+def _format_box(box: BoxLike) -> str:
     return "(" + ", ".join(f"{float(value):g}" for value in np.ravel(np.asarray(box, np.float64))) + ")"

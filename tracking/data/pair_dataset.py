@@ -9,62 +9,62 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
-from tracking.data.crops import Image
+from tracking.data.crops import ImageArray
+from tracking.data.pair import TrainingPair
 from tracking.models.tracker_model import PairOutcome
-from tracking.data.pair import Pair
 
 
-class PairMaker(Protocol):
+class PairSampler(Protocol):
     """Draws pairs of one training set."""
 
-    def make(self, rng: np.random.Generator) -> Pair:
+    def sample_pair(self, rng: np.random.Generator) -> TrainingPair:
         """One pair; the same for the same state of ``rng``."""
 
 
-class WeightedSource(NamedTuple):
+class WeightedPairSampler(NamedTuple):
     """A training set and how often it is drawn from."""
 
-    maker: PairMaker
+    sampler: PairSampler
     weight: float
 
 
-class PairItems:
+class PairDataset:
     """A fixed number of pairs, drawn from several sources by weight.
 
     Args:
-        sources: where pairs come from.
-        count: how many there are.
+        samplers: where pairs come from.
+        num_pairs: how many there are.
         seed: makes every item the same each time (for validation); without it the item's seed in the engine decides.
     """
 
-    def __init__(self, sources: Sequence[WeightedSource], count: int, seed: int | None = None) -> None:
-        self.sources = sources
-        self.count, self.seed = count, seed
-        total = sum(source.weight for source in sources)
-        self.shares = np.cumsum([source.weight / total for source in sources])
+    def __init__(self, samplers: Sequence[WeightedPairSampler], num_pairs: int, seed: int | None = None) -> None:
+        self.samplers = samplers
+        self.num_pairs, self.seed = num_pairs, seed
+        total = sum(source.weight for source in samplers)
+        self.cumulative_weights = np.cumsum([source.weight / total for source in samplers])
 
     def __len__(self) -> int:
-        return self.count
+        return self.num_pairs
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         rng = np.random.default_rng(random.getrandbits(63) if self.seed is None else (self.seed, index))
-        place = min(int(np.searchsorted(self.shares, rng.random(), side="right")), len(self.sources) - 1)
-        maker = self.sources[place].maker
-        pair = maker.make(rng)
+        place = min(int(np.searchsorted(self.cumulative_weights, rng.random(), side="right")), len(self.samplers) - 1)
+        maker = self.samplers[place].sampler
+        pair = maker.sample_pair(rng)
         return {
-            "template": _channels_first(pair.template),
-            "search": _channels_first(pair.search),
+            "template": _to_channels_first(pair.template),
+            "search": _to_channels_first(pair.search),
             "box": pair.box.astype(np.float32),
             "item": index,
             "skipped": int(getattr(maker, "skipped", 0)),
         }
 
 
-def _channels_first(image: Image) -> Image:
+def _to_channels_first(image: ImageArray) -> ImageArray:
     return np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
-class PairIou(BaseMetric):
+class PairIouMetric(BaseMetric):
     """Mean IoU of predicted boxes over validation pairs, in percent."""
 
     default_prefix = "pairs"

@@ -1,1 +1,1 @@
-"""Trackers outside of PyTorch: export, parity, and runtimes behind ``tracking.inference.backend.Network``."""
+"""Trackers outside of PyTorch: export, parity, and runtimes behind ``tracking.inference.backend.TrackerNetwork``."""

@@ -13,133 +13,144 @@ from typing import NamedTuple
 
 import torch
 
-from engine.progress import say
-from engine.run_environment import package_versions, utc_now
+from engine.progress import log_message
+from engine.run_environment import collect_package_versions, utc_now
 from foundation.errors import UserError
-from foundation.files import require_writable, sha256_file, write_atomic
+from foundation.files import ensure_writable_dir, sha256_file, write_atomic
 from results.records.record import Record
 from results.records.store import read_record
 from tracking.data.pair import CropSizes
 from tracking.deployment import int8, openvino
-from tracking.deployment.graphs import graphs, to_onnx
-from tracking.deployment.load import export_folder, graph_network, require_runtime, stale
+from tracking.deployment.graphs import build_export_graphs, export_onnx
+from tracking.deployment.load import build_exported_network, get_export_dir, is_export_outdated, require_runtime
 from tracking.deployment.manifest import (
-    FORMATS,
-    MANIFEST,
-    RUNTIMES,
-    Format,
-    Manifest,
-    Origin,
+    FORMAT_BY_RUNTIME,
+    MANIFEST_FILENAME,
+    RUNTIME_BY_FORMAT,
+    ExportFormat,
+    ExportManifest,
+    ExportOrigin,
+    ManifestCropSizes,
     Precision,
     Runtime,
-    Sizes,
 )
-from tracking.deployment.parity import compare, parity_videos, require_parity
-from tracking.evaluate_run import load_recipe, saved_tracker, weight_files
-from tracking.inference.backend import Network, TorchNetwork
+from tracking.deployment.parity import load_parity_videos, measure_parity, require_parity
+from tracking.evaluate_run import list_weight_files, load_recipe, load_torch_factory
+from tracking.inference.backend import TorchNetwork, TrackerNetwork
 from tracking.models.tracker_model import TrackerModel
 
 
-class Exported(NamedTuple):
+class ExportResult(NamedTuple):
     """An exported model: its folder and what stands in it."""
 
     folder: Path
-    manifest: Manifest
+    manifest: ExportManifest
 
 
-def export_run(run: Path, format_: Format, precision: Precision, out: Path | None = None) -> Exported:
-    """Export a finished run's tracker to ``<format>-<precision>`` below ``out``.
+def export_run(
+    run_dir: Path, export_format: ExportFormat, precision: Precision, out_dir: Path | None = None
+) -> ExportResult:
+    """Export a finished run's tracker to ``<format>-<precision>`` below ``out_dir``.
 
     Args:
-        run: the run's folder.
-        format_: ``onnx`` (ONNX Runtime) or ``openvino``.
+        run_dir: the run's folder.
+        export_format: ``onnx`` (ONNX Runtime) or ``openvino``.
         precision: ``f32``, ``bf16`` (OpenVINO, where the CPU has it) or ``int8``.
-        out: default: the run's own folder ``export``.
+        out_dir: default: the run's own folder ``export``.
 
     Raises:
         UserError: no finished tracking run, a package is missing, or the runtime lacks the precision.
         BenchError: the exported network is not PyTorch's; nothing was written.
     """
-    record = read_record(run)
+    record = read_record(run_dir)
     if record.domain != "tracking":
         raise UserError(
-            f"{run} is a {record.domain} run ({record.task}); only trackers can be exported, that is runs of lasot, "
-            "mini_lasot and trackfolder"
+            f"{run_dir} is a {record.domain} run ({record.task}); only trackers can be exported, that is runs of "
+            "lasot, mini_lasot and trackfolder"
         )
-    require_runtime(RUNTIMES[format_], precision)
-    model, sizes = saved_tracker(run).model(), load_recipe(run).crop_sizes()
-    return export_model(model, sizes, origin_of(run, record), format_, precision, out or run / "export")
+    require_runtime(RUNTIME_BY_FORMAT[export_format], precision)
+    model, sizes = load_torch_factory(run_dir).load_model(), load_recipe(run_dir).crop_sizes()
+    return export_model(
+        model, sizes, get_export_origin(run_dir, record), export_format, precision, out_dir or run_dir / "export"
+    )
 
 
 def export_model(
-    model: TrackerModel, sizes: CropSizes, origin: Origin, format_: Format, precision: Precision, out: Path
-) -> Exported:
+    model: TrackerModel,
+    sizes: CropSizes,
+    origin: ExportOrigin,
+    export_format: ExportFormat,
+    precision: Precision,
+    out_dir: Path,
+) -> ExportResult:
     """Export a network; see ``export_run``."""
-    runtime = RUNTIMES[format_]
+    runtime = RUNTIME_BY_FORMAT[export_format]
     require_runtime(runtime, precision)
-    require_writable(out)
-    name = f"{format_}-{precision}"
-    say(f"exporting {origin.backbone} as {name}")
-    files = files_of(model, sizes, format_, precision)
+    ensure_writable_dir(out_dir)
+    name = f"{export_format}-{precision}"
+    log_message(f"exporting {origin.backbone} as {name}")
+    files = build_export_files(model, sizes, export_format, precision)
     threads = torch.get_num_threads()
-    network = graph_network(files, runtime, precision, threads, model.backbone.search_grid)
+    network = build_exported_network(files, runtime, precision, threads, model.backbone.search_grid)
     reference = TorchNetwork(copy.deepcopy(model).cpu())
-    parity = compare(reference, network, sizes, parity_videos())
+    parity = measure_parity(reference, network, sizes, load_parity_videos())
     require_parity(parity, precision, f"the {name} export of {origin.backbone}")
-    manifest = Manifest(
-        format=format_,
+    manifest = ExportManifest(
+        format=export_format,
         runtime=runtime,
         precision=precision,
         origin=origin,
-        sizes=Sizes(**sizes._asdict()),
+        sizes=ManifestCropSizes(**sizes._asdict()),
         grid=model.backbone.search_grid,
-        own_template=model.backbone.own,
-        elimination=model.elimination is not None,
+        asymmetric_attention=model.backbone.asymmetric_attention,
+        candidate_elimination=model.candidate_elimination is not None,
         files={file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
-        versions=package_versions(),
-        calibration=int8.calibration() if precision == "int8" else None,
+        versions=collect_package_versions(),
+        calibration=int8.describe_calibration() if precision == "int8" else None,
         parity=parity,
         created=utc_now(),
     )
-    _write(out / name, files, manifest)
-    return Exported(out / name, manifest)
+    _write_export(out_dir / name, files, manifest)
+    return ExportResult(out_dir / name, manifest)
 
 
-def behind(
+def build_runtime_network(
     model: TrackerModel, sizes: CropSizes, runtime: Runtime, precision: Precision = "f32", threads: int = 1
-) -> Network:
+) -> TrackerNetwork:
     """A network behind a runtime at once, without a folder or a parity check: for timing."""
     require_runtime(runtime, precision)
     if runtime == "torch":
         return TorchNetwork(model)
-    files = files_of(model, sizes, FORMATS[runtime], precision)
-    return graph_network(files, runtime, precision, threads, model.backbone.search_grid)
+    files = build_export_files(model, sizes, FORMAT_BY_RUNTIME[runtime], precision)
+    return build_exported_network(files, runtime, precision, threads, model.backbone.search_grid)
 
 
-def files_of(model: TrackerModel, sizes: CropSizes, format_: Format, precision: Precision) -> dict[str, bytes]:
+def build_export_files(
+    model: TrackerModel, sizes: CropSizes, export_format: ExportFormat, precision: Precision
+) -> dict[str, bytes]:
     """The files of a network in a format and precision, by name."""
-    models = {graph: to_onnx(parts) for graph, parts in graphs(model).items()}
+    models = {graph: export_onnx(parts) for graph, parts in build_export_graphs(model).items()}
     if precision == "int8":
-        models = int8.quantised(models, sizes)
-    if format_ == "onnx":
+        models = int8.quantize_graphs(models, sizes)
+    if export_format == "onnx":
         return {f"{graph}.onnx": content for graph, content in models.items()}
-    forms = {graph: openvino.to_openvino(content) for graph, content in models.items()}
+    forms = {graph: openvino.convert_to_openvino(content) for graph, content in models.items()}
     return {f"{graph}{suffix}": content for graph, form in forms.items() for suffix, content in form.items()}
 
 
-def origin_of(run: Path, record: Record) -> Origin:
+def get_export_origin(run_dir: Path, record: Record) -> ExportOrigin:
     """Whose weights the last ones of a run are."""
-    return Origin(
+    return ExportOrigin(
         run_id=record.run_id,
         backbone=record.backbone.name,
         task=record.task,
         protocol=record.protocol,
-        checkpoint_sha256=sha256_file(weight_files(run)[-1]),
-        licence=licence_of(record),
+        checkpoint_sha256=sha256_file(list_weight_files(run_dir)[-1]),
+        licence=describe_license(record),
     )
 
 
-def licence_of(record: Record) -> str:
+def describe_license(record: Record) -> str:
     """What the start weights demand of whoever passes the export on, as far as the record knows."""
     backbone = record.backbone
     if backbone.init == "random":
@@ -150,32 +161,32 @@ def licence_of(record: Record) -> str:
     return f"of the start weights: unknown; they came from {Path(source).name}, whose terms hold"
 
 
-def ensure_export(run: Path, model: TrackerModel, sizes: CropSizes, runtime: Runtime, precision: Precision) -> Path:
+def ensure_export(run_dir: Path, model: TrackerModel, sizes: CropSizes, runtime: Runtime, precision: Precision) -> Path:
     """The export of a run's last weights in its own folder, made where it is not there or of other weights."""
-    folder = export_folder(run, runtime, precision)
-    if _usable(run, folder):
+    folder = get_export_dir(run_dir, runtime, precision)
+    if _is_usable(run_dir, folder):
         return folder
-    origin = origin_of(run, read_record(run))
-    return export_model(model, sizes, origin, FORMATS[runtime], precision, folder.parent).folder
+    origin = get_export_origin(run_dir, read_record(run_dir))
+    return export_model(model, sizes, origin, FORMAT_BY_RUNTIME[runtime], precision, folder.parent).folder
 
 
-def _usable(run: Path, folder: Path) -> bool:
-    if not (folder / MANIFEST).is_file():
+def _is_usable(run_dir: Path, folder: Path) -> bool:
+    if not (folder / MANIFEST_FILENAME).is_file():
         return False
     try:
-        return not stale(run, folder)
+        return not is_export_outdated(run_dir, folder)
     except UserError as error:
-        say(f"{error}; this is done now")
+        log_message(f"{error}; this is done now")
         return False
 
 
-def _write(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -> None:
+def _write_export(folder: Path, files: Mapping[str, bytes], manifest: ExportManifest) -> None:
     """A folder that is whole or not there; an older one of its name makes place."""
     half = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         for name, content in files.items():
             write_atomic(half / name, content)
-        write_atomic(half / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+        write_atomic(half / MANIFEST_FILENAME, manifest.model_dump_json(indent=2) + "\n")
         mask = os.umask(0)
         os.umask(mask)
         half.chmod(0o777 & ~mask)

@@ -1,3 +1,3 @@
 """Names of the exported graphs: one of template and search region; or two where the template is computed once."""
 
-JOINT, REMEMBER, RECALL = "tracker", "remember", "recall"
+JOINT_GRAPH, TEMPLATE_GRAPH, SEARCH_GRAPH = "tracker", "remember", "recall"

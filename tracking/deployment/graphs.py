@@ -15,25 +15,25 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tracking.deployment.graph_names import JOINT, RECALL, REMEMBER
-from tracking.deployment.packages import package
-from tracking.models.one_stream_vit import Remembered
+from tracking.deployment.graph_names import JOINT_GRAPH, SEARCH_GRAPH, TEMPLATE_GRAPH
+from tracking.deployment.packages import import_package
+from tracking.models.one_stream_vit import TemplateKV
 from tracking.models.tracker_model import TrackerModel
 
-OPSET = 17
-MAPS = ("score", "size", "offset")
+ONNX_OPSET = 17
+MAP_NAMES = ("score", "size", "offset")
 
 
-class Graph(NamedTuple):
+class ExportGraph(NamedTuple):
     """A graph: its module, examples of its inputs by name, the names of its outputs, and the width of a head."""
 
     module: nn.Module
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
-    head_width: int
+    head_dim: int
 
 
-def graphs(model: TrackerModel) -> dict[str, Graph]:
+def build_export_graphs(model: TrackerModel) -> dict[str, ExportGraph]:
     """The graphs of a model by name, around copies of it: the exporter folds batch norms into what it is given."""
     model = copy.deepcopy(model).eval().cpu()
     width = model.backbone.vit.blocks[0].attn.head_dim
@@ -42,27 +42,29 @@ def graphs(model: TrackerModel) -> dict[str, Graph]:
         torch.zeros(1, side, side, 3, dtype=torch.uint8)
         for side in (model.backbone.template_grid * patch, model.backbone.search_grid * patch)
     )
-    if not model.backbone.own:
-        return {JOINT: Graph(Joint(model), {"template": template, "search": search}, MAPS, width)}
-    first = Remember(model)
-    names = ("keys", "values", "centre") if model.elimination else ("keys", "values")
+    if not model.backbone.asymmetric_attention:
+        return {
+            JOINT_GRAPH: ExportGraph(JointModule(model), {"template": template, "search": search}, MAP_NAMES, width)
+        }
+    first = TemplateModule(model)
+    names = ("keys", "values", "centre") if model.candidate_elimination else ("keys", "values")
     with torch.inference_mode():
         memory = dict(zip(names, first(template), strict=True))
     return {
-        REMEMBER: Graph(first, {"template": template}, names, width),
-        RECALL: Graph(Recall(copy.deepcopy(model)), {**memory, "search": search}, MAPS, width),
+        TEMPLATE_GRAPH: ExportGraph(first, {"template": template}, names, width),
+        SEARCH_GRAPH: ExportGraph(SearchModule(copy.deepcopy(model)), {**memory, "search": search}, MAP_NAMES, width),
     }
 
 
-def to_onnx(graph: Graph) -> bytes:
+def export_onnx(graph: ExportGraph) -> bytes:
     """A graph as a self-contained ONNX file, folded and tidied by ONNX Runtime's basic optimisations.
 
     Raises:
         UserError: onnx or onnxruntime is not installed.
     """
-    package("onnx")
+    import_package("onnx")
     raw: Any = io.BytesIO()  # the exporter takes one, its annotation does not say so
-    with torch.inference_mode(), _own_symbolics(graph.head_width), warnings.catch_warnings():
+    with torch.inference_mode(), _custom_symbolics(graph.head_dim), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's: every shape is meant to become a constant
         torch.onnx.export(
             graph.module,
@@ -70,13 +72,13 @@ def to_onnx(graph: Graph) -> bytes:
             raw,
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),
-            opset_version=OPSET,
+            opset_version=ONNX_OPSET,
             dynamo=False,  # the newer exporter needs one package more and gives no better graph here
         )
-    return _tidied(raw.getvalue())
+    return _optimize_onnx(raw.getvalue())
 
 
-class Joint(nn.Module):
+class JointModule(nn.Module):
     """Template and search region to maps."""
 
     def __init__(self, model: TrackerModel) -> None:
@@ -85,11 +87,11 @@ class Joint(nn.Module):
 
     def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, ...]:
         """Crops (1, side, side, 3), bytes."""
-        return tuple(self.model(_prepared(self.model, template), _prepared(self.model, search)))
+        return tuple(self.model(_normalize_crops(self.model, template), _normalize_crops(self.model, search)))
 
 
-class Remember(nn.Module):
-    """Template to what ``Recall`` takes of it: keys and values (blocks, heads, tokens, d), and centre queries."""
+class TemplateModule(nn.Module):
+    """Template to what ``SearchModule`` takes of it: keys and values (blocks, heads, tokens, d), and centre queries."""
 
     def __init__(self, model: TrackerModel) -> None:
         super().__init__()
@@ -97,12 +99,12 @@ class Remember(nn.Module):
 
     def forward(self, template: Tensor) -> tuple[Tensor, ...]:
         """The crop (1, side, side, 3), bytes."""
-        memory = self.model.remember(_prepared(self.model, template))
-        count = 3 if self.model.elimination else 2
+        memory = self.model.encode_template(_normalize_crops(self.model, template))
+        count = 3 if self.model.candidate_elimination else 2
         return tuple(torch.cat(parts) for parts in list(zip(*memory, strict=True))[:count])
 
 
-class Recall(nn.Module):
+class SearchModule(nn.Module):
     """What is remembered of a template, and a search region, to maps."""
 
     def __init__(self, model: TrackerModel) -> None:
@@ -110,49 +112,49 @@ class Recall(nn.Module):
         self.model = model
 
     def forward(self, keys: Tensor, values: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        """``Remember``'s outputs, then the search crop (1, side, side, 3), bytes."""
-        centre, search = (rest[0], rest[1]) if self.model.elimination else (keys[:, :, :0], rest[0])
+        """``TemplateModule``'s outputs, then the search crop (1, side, side, 3), bytes."""
+        centre, search = (rest[0], rest[1]) if self.model.candidate_elimination else (keys[:, :, :0], rest[0])
         parts = [torch.split(part, 1) for part in (keys, values, centre)]
-        memory = [Remembered(*block) for block in zip(*parts, strict=True)]
-        return tuple(self.model.recall(memory, _prepared(self.model, search)))
+        memory = [TemplateKV(*block) for block in zip(*parts, strict=True)]
+        return tuple(self.model.forward_cached(memory, _normalize_crops(self.model, search)))
 
 
-def _prepared(model: TrackerModel, crops: Tensor) -> Tensor:
-    return model.normalised(crops.permute(0, 3, 1, 2))
+def _normalize_crops(model: TrackerModel, crops: Tensor) -> Tensor:
+    return model.normalize_images(crops.permute(0, 3, 1, 2))
 
 
 @contextlib.contextmanager
-def _own_symbolics(width: int) -> Iterator[None]:
+def _custom_symbolics(head_dim: int) -> Iterator[None]:
     """Our way to write two operators; the exporter's own lack one and wrap the other in computed shapes."""
     ours: dict[str, Callable[..., Any]] = {
-        "aten::scaled_dot_product_attention": partial(_attention, width),
-        "aten::argsort": _argsort,
+        "aten::scaled_dot_product_attention": partial(_attention_symbolic, head_dim),
+        "aten::argsort": _argsort_symbolic,
     }
     for name, function in ours.items():
-        torch.onnx.register_custom_op_symbolic(name, function, OPSET)
+        torch.onnx.register_custom_op_symbolic(name, function, ONNX_OPSET)
     try:
         yield
     finally:
         for name in ours:
-            torch.onnx.unregister_custom_op_symbolic(name, OPSET)
+            torch.onnx.unregister_custom_op_symbolic(name, ONNX_OPSET)
 
 
-def _attention(width: int, g: Any, q: Any, k: Any, v: Any, mask: Any, *rest: Any) -> Any:
-    scaled = g.op("Mul", q, g.op("Constant", value_t=torch.tensor(width**-0.5)))
+def _attention_symbolic(head_dim: int, g: Any, q: Any, k: Any, v: Any, mask: Any, *rest: Any) -> Any:
+    scaled = g.op("Mul", q, g.op("Constant", value_t=torch.tensor(head_dim**-0.5)))
     logits = g.op("MatMul", scaled, g.op("Transpose", k, perm_i=[0, 1, 3, 2]))
     if not mask.node().mustBeNone():
         logits = g.op("Add", logits, mask)
     return g.op("MatMul", g.op("Softmax", logits, axis_i=-1), v)
 
 
-def _argsort(g: Any, values: Any, *rest: Any) -> Any:
+def _argsort_symbolic(g: Any, values: Any, *rest: Any) -> Any:
     """Descending along axis 1, equal values by place: what TopK of everything gives."""
     count = g.op("Shape", values, start_i=1, end_i=2)
     return g.op("TopK", values, count, axis_i=1, largest_i=1, sorted_i=1, outputs=2)[1]
 
 
-def _tidied(model: bytes) -> bytes:
-    runtime = package("onnxruntime")
+def _optimize_onnx(model: bytes) -> bytes:
+    runtime = import_package("onnxruntime")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tidied.onnx"
         options = runtime.SessionOptions()

@@ -10,10 +10,17 @@ from typing import Any
 from foundation.errors import UserError
 from foundation.files import sha256_file
 from tracking.deployment import onnxruntime, openvino
-from tracking.deployment.graph_network import GraphNetwork
-from tracking.deployment.manifest import FORMATS, MANIFEST, Manifest, Precision, Runtime, read_export
-from tracking.deployment.packages import package
-from tracking.inference.backend import Network
+from tracking.deployment.graph_network import ExportedNetwork
+from tracking.deployment.manifest import (
+    FORMAT_BY_RUNTIME,
+    MANIFEST_FILENAME,
+    ExportManifest,
+    Precision,
+    Runtime,
+    read_export,
+)
+from tracking.deployment.packages import import_package
+from tracking.inference.backend import TrackerNetwork
 from tracking.inference.tracker import Tracker
 
 
@@ -28,28 +35,30 @@ def require_runtime(runtime: Runtime, precision: Precision) -> None:
             raise UserError(f"the runtime torch tracks in f32 only, not {precision}; choose another runtime for it")
         return
     for name in ("onnx", "onnxruntime", *(["openvino"] if runtime == "openvino" else [])):
-        package(name)  # both are written through ONNX
+        import_package(name)  # both are written through ONNX
     module = openvino if runtime == "openvino" else onnxruntime
-    module.require_precision(precision)
+    module.require_runtime_precision(precision)
 
 
-def export_folder(run: Path, runtime: Runtime, precision: Precision) -> Path:
+def get_export_dir(run_dir: Path, runtime: Runtime, precision: Precision) -> Path:
     """Where a run's export lies."""
-    return run / "export" / f"{FORMATS[runtime]}-{precision}"
+    return run_dir / "export" / f"{FORMAT_BY_RUNTIME[runtime]}-{precision}"
 
 
-def stale(run: Path, folder: Path) -> bool:
+def is_export_outdated(run_dir: Path, folder: Path) -> bool:
     """Whether an export in a run's folder is of other weights than the run's last."""
-    from tracking.evaluate_run import weight_files
+    from tracking.evaluate_run import list_weight_files
 
-    return read_export(folder)[0].origin.checkpoint_sha256 != sha256_file(weight_files(run)[-1])
+    return read_export(folder)[0].origin.checkpoint_sha256 != sha256_file(list_weight_files(run_dir)[-1])
 
 
-def load_network(place: Path, runtime: Runtime, precision: Precision = "f32", threads: int | None = None) -> Network:
+def load_exported_network(
+    path: Path, runtime: Runtime, precision: Precision = "f32", threads: int | None = None
+) -> TrackerNetwork:
     """An exported network.
 
     Args:
-        place: an export's folder, or a run's folder that has been exported to its own ``export``.
+        path: an export's folder, or a run's folder that has been exported to its own ``export``.
         runtime: ``onnxruntime`` or ``openvino``.
         precision: of the export.
         threads: for one pass; default: as many as torch takes.
@@ -57,11 +66,11 @@ def load_network(place: Path, runtime: Runtime, precision: Precision = "f32", th
     Raises:
         UserError: not exported so, changed files, or a runtime that does not compute as asked.
     """
-    return exported_tracker(place, runtime, precision, threads).network()
+    return find_exported_tracker(path, runtime, precision, threads).load_network()
 
 
 @dataclass(frozen=True)
-class ExportedTracker:
+class ExportedTrackerFactory:
     """A tracker by its export's folder: small, may be pickled, and makes the same tracker in every process.
 
     Attributes:
@@ -72,26 +81,26 @@ class ExportedTracker:
     """
 
     folder: Path
-    manifest: Manifest
+    manifest: ExportManifest
     threads: int
     device: str = "cpu"
 
-    def network(self) -> Network:
+    def load_network(self) -> TrackerNetwork:
         """The network, its files checked once more.
 
         Raises:
-            UserError: see ``load_network``.
+            UserError: see ``load_exported_network``.
         """
         manifest, files = read_export(self.folder)
         if manifest != self.manifest:
             raise UserError(f"{self.folder} was exported anew in the meantime; start again")
-        return graph_network(files, manifest.runtime, manifest.precision, self.threads, manifest.grid)
+        return build_exported_network(files, manifest.runtime, manifest.precision, self.threads, manifest.grid)
 
     def __call__(self) -> Tracker:
         """The tracker, ready to ``init``."""
-        return Tracker(self.network(), self.manifest.sizes.crop_sizes(), self.manifest.origin.backbone)
+        return Tracker(self.load_network(), self.manifest.sizes.to_crop_sizes(), self.manifest.origin.backbone)
 
-    def made_by(self) -> dict[str, Any]:
+    def describe_provenance(self) -> dict[str, Any]:
         """Everything its boxes depend on, as plain data."""
         manifest = self.manifest
         return {
@@ -105,36 +114,36 @@ class ExportedTracker:
         }
 
 
-def exported_tracker(
-    place: Path, runtime: Runtime, precision: Precision = "f32", threads: int | None = None
-) -> ExportedTracker:
-    """An export as something that any process can make a tracker of; arguments and errors of ``load_network``."""
+def find_exported_tracker(
+    path: Path, runtime: Runtime, precision: Precision = "f32", threads: int | None = None
+) -> ExportedTrackerFactory:
+    """An export as what any process can make a tracker of; arguments and errors of ``load_exported_network``."""
     require_runtime(runtime, precision)
     if runtime == "torch":
         raise UserError("an exported model runs in onnxruntime or openvino; torch takes the run itself")
-    folder = place if (place / MANIFEST).is_file() else export_folder(place, runtime, precision)
-    if not (folder / MANIFEST).is_file():
+    folder = path if (path / MANIFEST_FILENAME).is_file() else get_export_dir(path, runtime, precision)
+    if not (folder / MANIFEST_FILENAME).is_file():
         raise UserError(
-            f"{place} is not exported for {runtime} in {precision}; first: bench export {place} "
-            f"--format {FORMATS[runtime]} --precision {precision}"
+            f"{path} is not exported for {runtime} in {precision}; first: bench export {path} "
+            f"--format {FORMAT_BY_RUNTIME[runtime]} --precision {precision}"
         )
     manifest, _ = read_export(folder)
     if (manifest.runtime, manifest.precision) != (runtime, precision):
         raise UserError(
             f"{folder} is an export for {manifest.runtime} in {manifest.precision}, not for {runtime} in {precision}"
         )
-    if folder != place and stale(place, folder):
+    if folder != path and is_export_outdated(path, folder):
         raise UserError(f"{folder} is of other weights than the run's last; export the run again")
     if threads is None:
         import torch
 
         threads = torch.get_num_threads()
-    return ExportedTracker(folder, manifest, threads)
+    return ExportedTrackerFactory(folder, manifest, threads)
 
 
-def graph_network(
+def build_exported_network(
     files: Mapping[str, bytes], runtime: Runtime, precision: Precision, threads: int, grid: int
-) -> GraphNetwork:
+) -> ExportedNetwork:
     """The network of an export's files."""
     module = openvino if runtime == "openvino" else onnxruntime
-    return GraphNetwork(module.calls(files, precision, threads), grid, runtime, precision, threads)
+    return ExportedNetwork(module.load_graphs(files, precision, threads), grid, runtime, precision, threads)

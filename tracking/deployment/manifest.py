@@ -8,24 +8,24 @@ from typing import Literal
 
 from pydantic import ValidationError, model_validator
 
-from engine.recipe import Strict
+from engine.recipe import StrictConfig
 from foundation.errors import UserError
-from results.records.record import sentences
-from tracking.data.crops import Geometry
+from results.records.record import format_validation_errors
+from tracking.data.crops import CropGeometry
 from tracking.data.pair import CropSizes
-from tracking.deployment.graph_names import JOINT, RECALL, REMEMBER
+from tracking.deployment.graph_names import JOINT_GRAPH, SEARCH_GRAPH, TEMPLATE_GRAPH
 
-Format = Literal["onnx", "openvino"]
+ExportFormat = Literal["onnx", "openvino"]
 Runtime = Literal["torch", "onnxruntime", "openvino"]
 Precision = Literal["f32", "bf16", "int8"]
 
-RUNTIMES: dict[Format, Runtime] = {"onnx": "onnxruntime", "openvino": "openvino"}
-FORMATS: dict[Runtime, Format] = {runtime: format_ for format_, runtime in RUNTIMES.items()}
-SUFFIXES: dict[Format, tuple[str, ...]] = {"onnx": (".onnx",), "openvino": (".xml", ".bin")}
-MANIFEST = "manifest.json"
+RUNTIME_BY_FORMAT: dict[ExportFormat, Runtime] = {"onnx": "onnxruntime", "openvino": "openvino"}
+FORMAT_BY_RUNTIME: dict[Runtime, ExportFormat] = {runtime: format_ for format_, runtime in RUNTIME_BY_FORMAT.items()}
+SUFFIXES_BY_FORMAT: dict[ExportFormat, tuple[str, ...]] = {"onnx": (".onnx",), "openvino": (".xml", ".bin")}
+MANIFEST_FILENAME = "manifest.json"
 
 
-class Parity(Strict):
+class Parity(StrictConfig):
     """How far the exported network is from PyTorch's, on frames of the embedded sequences.
 
     Attributes:
@@ -45,32 +45,32 @@ class Parity(Strict):
     offset: float
 
 
-class Calibration(Strict):
-    """Where the ranges of int8 come from; ``kept``: what stays in f32."""
+class Calibration(StrictConfig):
+    """Where the ranges of int8 come from; ``float_parts``: what stays in f32."""
 
     source: str
     fingerprint: str
     pairs: int
     seed: int
     method: str
-    kept: str
+    float_parts: str
 
 
-class Sizes(Strict):
+class ManifestCropSizes(StrictConfig):
     """``CropSizes``, as text."""
 
     template_size: int
     search_size: int
     template_factor: float
     search_factor: float
-    geometry: Geometry
+    geometry: CropGeometry
 
-    def crop_sizes(self) -> CropSizes:
+    def to_crop_sizes(self) -> CropSizes:
         """As the tracker takes them."""
         return CropSizes(**self.model_dump())
 
 
-class Origin(Strict):
+class ExportOrigin(StrictConfig):
     """Whose weights they are; ``licence`` is what the weights the run started from demand, as far as known."""
 
     run_id: str | None
@@ -81,18 +81,18 @@ class Origin(Strict):
     licence: str
 
 
-class Manifest(Strict):
+class ExportManifest(StrictConfig):
     """See the module. ``precision`` is what computes; the runtime takes it or loading fails."""
 
     schema_version: Literal[1] = 1
-    format: Format
+    format: ExportFormat
     runtime: Runtime
     precision: Precision
-    origin: Origin
-    sizes: Sizes
+    origin: ExportOrigin
+    sizes: ManifestCropSizes
     grid: int
-    own_template: bool
-    elimination: bool
+    asymmetric_attention: bool
+    candidate_elimination: bool
     files: dict[str, str]
     versions: dict[str, str]
     calibration: Calibration | None
@@ -100,28 +100,30 @@ class Manifest(Strict):
     created: str
 
     @model_validator(mode="after")
-    def _whole(self) -> Manifest:
-        graphs = (REMEMBER, RECALL) if self.own_template else (JOINT,)
-        if self.runtime != RUNTIMES[self.format]:
+    def _check_consistency(self) -> ExportManifest:
+        graphs = (TEMPLATE_GRAPH, SEARCH_GRAPH) if self.asymmetric_attention else (JOINT_GRAPH,)
+        if self.runtime != RUNTIME_BY_FORMAT[self.format]:
             raise ValueError(f"the format {self.format} is not for {self.runtime}")
-        if set(self.files) != {f"{graph}{suffix}" for graph in graphs for suffix in SUFFIXES[self.format]}:
+        if set(self.files) != {f"{graph}{suffix}" for graph in graphs for suffix in SUFFIXES_BY_FORMAT[self.format]}:
             raise ValueError(f"the files are not those of {' and '.join(graphs)} in the format {self.format}")
         return self
 
 
-def read_export(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
+def read_export(folder: Path) -> tuple[ExportManifest, dict[str, bytes]]:
     """The manifest of an exported model, and its files' content, which is what the manifest's hashes say.
 
     Raises:
         UserError: no export, a manifest that does not hold, or a file that is missing or was changed.
     """
-    path = folder / MANIFEST
+    path = folder / MANIFEST_FILENAME
     if not path.is_file():
-        raise UserError(f"{folder} holds no exported model (no {MANIFEST}); make one with bench export RUN")
+        raise UserError(f"{folder} holds no exported model (no {MANIFEST_FILENAME}); make one with bench export RUN")
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        manifest = ExportManifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise UserError(f"{path} does not hold as a manifest: {sentences(error)}; export the run again") from error
+        raise UserError(
+            f"{path} does not hold as a manifest: {format_validation_errors(error)}; export the run again"
+        ) from error
     contents = {}
     for name, expected in manifest.files.items():
         try:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from foundation.errors import UserError
-from tracking.deployment.graph_network import Call, Feeds
+from tracking.deployment.graph_network import GraphCallable, NamedArrays
 from tracking.deployment.manifest import Precision
-from tracking.deployment.packages import package
+from tracking.deployment.packages import import_package
 
 
-def require_precision(precision: Precision) -> None:
+def require_runtime_precision(precision: Precision) -> None:
     """Pass f32 and int8.
 
     Raises:
@@ -24,7 +24,7 @@ def require_precision(precision: Precision) -> None:
         )
 
 
-def calls(files: Mapping[str, bytes], precision: Precision, threads: int) -> dict[str, Call]:
+def load_graphs(files: Mapping[str, bytes], precision: Precision, threads: int) -> dict[str, GraphCallable]:
     """The graphs of an ONNX export, ready to run.
 
     Args:
@@ -35,12 +35,12 @@ def calls(files: Mapping[str, bytes], precision: Precision, threads: int) -> dic
     Raises:
         UserError: onnxruntime is missing, the precision is not to be had, or a file is no sound model.
     """
-    require_precision(precision)
-    return {name.removesuffix(".onnx"): _call(name, content, threads) for name, content in files.items()}
+    require_runtime_precision(precision)
+    return {name.removesuffix(".onnx"): _load_graph(name, content, threads) for name, content in files.items()}
 
 
-def _call(name: str, content: bytes, threads: int) -> Call:
-    runtime = package("onnxruntime")
+def _load_graph(name: str, content: bytes, threads: int) -> GraphCallable:
+    runtime = import_package("onnxruntime")
     refuse_external_data(name, content)
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -51,7 +51,7 @@ def _call(name: str, content: bytes, threads: int) -> Call:
         raise UserError(f"ONNX Runtime cannot take {name} ({type(error).__name__}); export the run again") from error
     outputs = [output.name for output in session.get_outputs()]
 
-    def call(feeds: Feeds) -> Feeds:
+    def call(feeds: NamedArrays) -> NamedArrays:
         return dict(zip(outputs, session.run(outputs, feeds), strict=True))
 
     return call
@@ -63,20 +63,20 @@ def refuse_external_data(name: str, content: bytes) -> None:
     Raises:
         UserError: it names other files, or cannot be read.
     """
-    onnx = package("onnx")
+    onnx = import_package("onnx")
     try:
         graph = onnx.load_model_from_string(content).graph
     except Exception as error:
         raise UserError(f"{name} is no ONNX model ({type(error).__name__}); export the run again") from error
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(graph)):
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _iter_tensors(graph)):
         raise UserError(f"{name} keeps tensors in other files, which are not followed; export the run again")
 
 
-def _tensors(graph: Any) -> Iterator[Any]:
+def _iter_tensors(graph: Any) -> Iterator[Any]:
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
             yield from (attribute.t, *attribute.tensors)
             for inner in (attribute.g, *attribute.graphs):
                 if inner.node or inner.initializer:
-                    yield from _tensors(inner)
+                    yield from _iter_tensors(inner)

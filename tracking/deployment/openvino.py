@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import UserError
-from tracking.deployment.graph_network import Call, Feeds
+from tracking.deployment.graph_network import GraphCallable, NamedArrays
 from tracking.deployment.manifest import Precision
-from tracking.deployment.packages import package
+from tracking.deployment.packages import import_package
 
-HINTS: dict[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
+PRECISION_HINTS: dict[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 """The type of what is not quantised. Without a hint OpenVINO takes bf16 where the CPU has it, and says nothing."""
 
 
 @functools.cache
-def core() -> Any:
+def get_core() -> Any:
     """OpenVINO's core, one for the life of the process.
 
     The CPU plugin of a core gives the system a stack to handle signals on, and takes it away when it goes. Of two
@@ -30,20 +30,20 @@ def core() -> Any:
     Raises:
         UserError: openvino is missing.
     """
-    return package("openvino").Core()
+    return import_package("openvino").Core()
 
 
-def require_precision(precision: Precision) -> None:
+def require_runtime_precision(precision: Precision) -> None:
     """Pass what this CPU has.
 
     Raises:
         UserError: bf16 where there is none, or OpenVINO is missing.
     """
-    if precision == "bf16" and "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if precision == "bf16" and "BF16" not in get_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UserError("this CPU has no bf16 (AVX512-BF16 or AMX), so OpenVINO would compute in f32; take f32 or int8")
 
 
-def calls(files: Mapping[str, bytes], precision: Precision, threads: int) -> dict[str, Call]:
+def load_graphs(files: Mapping[str, bytes], precision: Precision, threads: int) -> dict[str, GraphCallable]:
     """The graphs of an OpenVINO export, compiled.
 
     Args:
@@ -54,43 +54,43 @@ def calls(files: Mapping[str, bytes], precision: Precision, threads: int) -> dic
     Raises:
         UserError: openvino is missing, the precision is not to be had, or a file is no sound model.
     """
-    require_precision(precision)
+    require_runtime_precision(precision)
     names = [name.removesuffix(".xml") for name in files if name.endswith(".xml")]
-    return {name: _call(name, files, precision, threads) for name in names}
+    return {name: _load_graph(name, files, precision, threads) for name in names}
 
 
-def to_openvino(model: bytes) -> dict[str, bytes]:
+def convert_to_openvino(model: bytes) -> dict[str, bytes]:
     """An ONNX model in OpenVINO's own form, f32 weights as they are: the contents of the .xml and .bin files."""
-    openvino = package("openvino")
+    openvino = import_package("openvino")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.xml"
-        openvino.save_model(core().read_model(model), path, compress_to_fp16=False)
+        openvino.save_model(get_core().read_model(model), path, compress_to_fp16=False)
         return {".xml": path.read_bytes(), ".bin": path.with_suffix(".bin").read_bytes()}
 
 
-def _call(name: str, files: Mapping[str, bytes], precision: Precision, threads: int) -> Call:
-    openvino = package("openvino")
+def _load_graph(name: str, files: Mapping[str, bytes], precision: Precision, threads: int) -> GraphCallable:
+    openvino = import_package("openvino")
     weights = openvino.Tensor(np.frombuffer(files[f"{name}.bin"], np.uint8).copy())
     try:
-        model = core().read_model(files[f"{name}.xml"], weights)
+        model = get_core().read_model(files[f"{name}.xml"], weights)
     except Exception as error:
         raise UserError(f"OpenVINO cannot read {name}.xml ({type(error).__name__}); export the run again") from error
-    compiled = core().compile_model(model, "CPU", settings(precision, threads))
-    require_taken(compiled, precision, threads)
+    compiled = get_core().compile_model(model, "CPU", build_compile_config(precision, threads))
+    require_compiled_settings(compiled, precision, threads)
     request = compiled.create_infer_request()
     outputs = [output.get_any_name() for output in model.outputs]  # compiled ones have further names
 
-    def call(feeds: Feeds) -> Feeds:
+    def call(feeds: NamedArrays) -> NamedArrays:
         request.infer(feeds, share_inputs=True)
         return {output: request.get_tensor(output).data.copy() for output in outputs}
 
     return call
 
 
-def settings(precision: Precision, threads: int) -> dict[str, Any]:
+def build_compile_config(precision: Precision, threads: int) -> dict[str, Any]:
     """One pass at a time, as fast as it goes, on as many threads as were said, wherever the system puts them."""
     return {
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
         "EXECUTION_MODE_HINT": "ACCURACY",
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": threads,
@@ -99,15 +99,17 @@ def settings(precision: Precision, threads: int) -> dict[str, Any]:
     }
 
 
-def require_taken(compiled: Any, precision: Precision, threads: int) -> None:
+def require_compiled_settings(compiled: Any, precision: Precision, threads: int) -> None:
     """Pass a model that was compiled as asked.
 
     Raises:
         UserError: OpenVINO took another type or number of threads.
     """
     taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    if taken != HINTS[precision]:
-        raise UserError(f"OpenVINO was told to compute in {HINTS[precision]} and took {taken}; the model is not used")
+    if taken != PRECISION_HINTS[precision]:
+        raise UserError(
+            f"OpenVINO was told to compute in {PRECISION_HINTS[precision]} and took {taken}; the model is not used"
+        )
     count = compiled.get_property("INFERENCE_NUM_THREADS")
     if count != threads:
         raise UserError(f"OpenVINO was given {threads} threads and took {count}; ask for {count}")

@@ -8,11 +8,11 @@ from typing import Any
 
 from foundation.errors import UserError
 
-INSTALL = "pip install 'litevit-bench[deploy]'"
-TELEMETRY = "openvino_telemetry"
+INSTALL_COMMAND = "pip install 'litevit-bench[deploy]'"
+TELEMETRY_MODULE = "openvino_telemetry"
 
 
-def package(name: str) -> Any:
+def import_package(name: str) -> Any:
     """``onnx``, ``onnxruntime``, ``onnxruntime.quantization`` or ``openvino``, imported.
 
     OpenVINO reports its own import and every conversion to its maker unless a file in the user's home forbids it.
@@ -22,21 +22,21 @@ def package(name: str) -> Any:
         UserError: not installed.
     """
     try:
-        return _openvino() if name == "openvino" else importlib.import_module(name)
+        return _import_openvino() if name == "openvino" else importlib.import_module(name)
     except ImportError as error:
-        raise UserError(f"this needs the package {name.partition('.')[0]} ({error}); {INSTALL}") from error
+        raise UserError(f"this needs the package {name.partition('.')[0]} ({error}); {INSTALL_COMMAND}") from error
 
 
-def _openvino() -> Any:
+def _import_openvino() -> Any:
     if sys.modules.get("openvino") is not None:
         return sys.modules["openvino"]
     absent = object()
-    before: Any = sys.modules.get(TELEMETRY, absent)
-    sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # the import system's own way to say "not there"
+    before: Any = sys.modules.get(TELEMETRY_MODULE, absent)
+    sys.modules[TELEMETRY_MODULE] = None  # type: ignore[assignment]  # the import system's own way to say "not there"
     try:
         return importlib.import_module("openvino")
     finally:
         if before is absent:
-            del sys.modules[TELEMETRY]
+            del sys.modules[TELEMETRY_MODULE]
         else:
-            sys.modules[TELEMETRY] = before
+            sys.modules[TELEMETRY_MODULE] = before

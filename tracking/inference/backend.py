@@ -10,38 +10,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tracking.data.crops import Image
+from tracking.data.crops import ImageArray
 from tracking.models.center_head import HeadMaps
-from tracking.models.one_stream_vit import Remembered
+from tracking.models.one_stream_vit import TemplateKV
 from tracking.models.tracker_model import TrackerModel
 
-Map = NDArray[np.float32]
+FloatMap = NDArray[np.float32]
 
 
-class Maps(NamedTuple):
+class NumpyHeadMaps(NamedTuple):
     """What the head says of one search region: score (G, G) and size (2, G, G) in (0, 1), offset (2, G, G) in cells."""
 
-    score: Map
-    size: Map
-    offset: Map
+    score: FloatMap
+    size: FloatMap
+    offset: FloatMap
 
 
-class Network(Protocol):
+class TrackerNetwork(Protocol):
     """A trained tracker network behind some runtime. Crops are RGB bytes, (side, side, 3).
 
     Attributes:
-        grid: cells of a side of its maps.
+        grid_size: cells of a side of its maps.
         runtime, precision: what computes and in which numbers, for records: ``torch`` and ``fp32``, for example.
     """
 
-    grid: int
+    grid_size: int
     runtime: str
     precision: str
 
-    def remember(self, template: Image) -> Any:
+    def encode_template(self, template: ImageArray) -> Any:
         """What is kept of a template; its form is the network's own."""
 
-    def look(self, memories: Sequence[Any], searches: Sequence[Image]) -> list[Maps]:
+    def predict_maps(self, encoded_templates: Sequence[Any], search_crops: Sequence[ImageArray]) -> list[NumpyHeadMaps]:
         """The maps of search regions, each with its own target's memory; several at once is a batch."""
 
 
@@ -57,39 +57,41 @@ class TorchNetwork:
 
     def __init__(self, model: TrackerModel) -> None:
         self.model = model.eval()
-        self.grid = model.backbone.search_grid
+        self.grid_size = model.backbone.search_grid
         self.device = next(model.parameters()).device
 
     @torch.inference_mode()
-    def remember(self, template: Image) -> Any:
+    def encode_template(self, template: ImageArray) -> Any:
         """Keys and values of every block where the template attends to itself only; else the prepared template."""
-        prepared = self._prepared([template])
-        return self.model.remember(prepared) if self.model.backbone.own else prepared
+        prepared = self._preprocess([template])
+        return self.model.encode_template(prepared) if self.model.backbone.asymmetric_attention else prepared
 
     @torch.inference_mode()
-    def look(self, memories: Sequence[Any], searches: Sequence[Image]) -> list[Maps]:
+    def predict_maps(self, encoded_templates: Sequence[Any], search_crops: Sequence[ImageArray]) -> list[NumpyHeadMaps]:
         """One forward pass for all of them."""
-        prepared = self._prepared(searches)
-        if self.model.backbone.own:
-            maps = self.model.recall(_joined(memories), prepared)
+        prepared = self._preprocess(search_crops)
+        if self.model.backbone.asymmetric_attention:
+            maps = self.model.forward_cached(_concat_template_kv(encoded_templates), prepared)
         else:
-            maps = self.model(memories[0] if len(memories) == 1 else torch.cat(list(memories)), prepared)
-        return separate(HeadMaps(*(values.cpu() for values in maps)))
+            maps = self.model(
+                encoded_templates[0] if len(encoded_templates) == 1 else torch.cat(list(encoded_templates)), prepared
+            )
+        return split_head_maps(HeadMaps(*(values.cpu() for values in maps)))
 
-    def _prepared(self, crops: Sequence[Image]) -> Tensor:
+    def _preprocess(self, crops: Sequence[ImageArray]) -> Tensor:
         pixels = torch.from_numpy(crops[0][None] if len(crops) == 1 else np.stack(crops))
-        prepared: Tensor = self.model.normalised(pixels.to(self.device).permute(0, 3, 1, 2))
+        prepared: Tensor = self.model.normalize_images(pixels.to(self.device).permute(0, 3, 1, 2))
         return prepared
 
 
-def separate(maps: HeadMaps) -> list[Maps]:
+def split_head_maps(batch: HeadMaps) -> list[NumpyHeadMaps]:
     """A batch of maps, one by one."""
-    return [Maps(*(values.numpy() for values in each)) for each in zip(*maps, strict=True)]
+    return [NumpyHeadMaps(*(values.numpy() for values in each)) for each in zip(*batch, strict=True)]
 
 
-def _joined(memories: Sequence[list[Remembered]]) -> list[Remembered]:
-    if len(memories) == 1:
-        return memories[0]
+def _concat_template_kv(templates: Sequence[list[TemplateKV]]) -> list[TemplateKV]:
+    if len(templates) == 1:
+        return templates[0]
     return [
-        Remembered(*(torch.cat(parts) for parts in zip(*block, strict=True))) for block in zip(*memories, strict=True)
+        TemplateKV(*(torch.cat(parts) for parts in zip(*block, strict=True))) for block in zip(*templates, strict=True)
     ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 
-from engine.device import world
-from engine.progress_bar import Counter
+from engine.device import get_dist_info
+from engine.progress_bar import ProgressBar
 from tracking.data.readers.sequence import Video
 
 
-class Meter:
+class TrackingProgress:
     """Counts the frames of several sequences, from the first one on: starting is no part of their rate.
 
     Of several processes under ``torchrun`` the first one speaks.
@@ -21,11 +21,11 @@ class Meter:
     """
 
     def __init__(self, label: str, videos: Sequence[Video]) -> None:
-        self.sequences, self.finished = len(videos), 0
-        self._counter = Counter(label, "frames", sum(len(video.frames) for video in videos))
-        self._speaks = world()[0] == 0
+        self.num_sequences, self.num_finished = len(videos), 0
+        self._counter = ProgressBar(label, "frames", sum(len(video.frames) for video in videos))
+        self._is_main_process = get_dist_info()[0] == 0
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> TrackingProgress:
         return self
 
     def __exit__(
@@ -33,13 +33,13 @@ class Meter:
     ) -> None:
         self._counter.__exit__(kind, error, trace)
 
-    def advance(self, frames: int) -> None:
+    def advance_frames(self, count: int) -> None:
         """So many frames more."""
-        if self._speaks:
-            if self._counter.done == 0:
+        if self._is_main_process:
+            if self._counter.num_done == 0:
                 self._counter.__enter__()
-            self._counter.step(f"{self.finished}/{self.sequences} sequences", frames)
+            self._counter.advance(f"{self.num_finished}/{self.num_sequences} sequences", count)
 
-    def finish(self) -> None:
+    def finish_sequence(self) -> None:
         """One sequence more."""
-        self.finished += 1
+        self.num_finished += 1

@@ -10,52 +10,56 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foundation.files import write_atomic
-from tracking.data.boxes import Floats
+from tracking.data.boxes import FloatArray
 from tracking.data.readers.sequence import Video
 
-MADE_BY = "made_by.json"
+PROVENANCE_FILE = "made_by.json"
 
 
-class Tracked(NamedTuple):
+class TrackedSequence(NamedTuple):
     """A sequence as tracked: boxes (frames, 4), confidences (frames,), and milliseconds (frames, 2).
 
     The milliseconds of a frame: from the box before it to its own (``end_to_end``: what waiting for the decoder,
     cropping and the network took), and of the network alone, maps in hand (``network``).
     """
 
-    boxes: Floats
-    confidences: Floats
-    milliseconds: Floats
+    boxes: FloatArray
+    confidences: FloatArray
+    times_ms: FloatArray
 
 
-def result_file(folder: Path, video: Video) -> Path:
+def boxes_path(folder: Path, video: Video) -> Path:
     """Where a sequence's boxes are."""
     return folder / f"{video.name}.txt"
 
 
-def beside(folder: Path, video: Video, what: str) -> Path:
+def sidecar_path(folder: Path, video: Video, suffix: str) -> Path:
     """Where something else of a sequence is (``confidence``, ``times``)."""
-    return folder / f"{video.name}_{what}.txt"
+    return folder / f"{video.name}_{suffix}.txt"
 
 
-def write_tracked(folder: Path, video: Video, tracked: Tracked, processes: int = 1) -> None:
+def write_tracked_sequence(folder: Path, video: Video, tracked: TrackedSequence, num_processes: int = 1) -> None:
     """Write ``<sequence>_times.txt``, ``<sequence>_confidence.txt``, and last ``<sequence>.txt`` (x,y,w,h a line).
 
     Each is written in one piece, and where the last one is there the others are.
     """
-    head = f"# milliseconds of each frame: end to end, network alone; processes at a time: {processes}\n"
-    write_atomic(beside(folder, video, "times"), head + _lines(tracked.milliseconds, 3))
-    write_atomic(beside(folder, video, "confidence"), _lines(tracked.confidences[:, None], 4))
-    write_atomic(result_file(folder, video), _lines(tracked.boxes, 3))
+    head = f"# milliseconds of each frame: end to end, network alone; processes at a time: {num_processes}\n"
+    write_atomic(sidecar_path(folder, video, "times"), head + _format_rows(tracked.times_ms, 3))
+    write_atomic(sidecar_path(folder, video, "confidence"), _format_rows(tracked.confidences[:, None], 4))
+    write_atomic(boxes_path(folder, video), _format_rows(tracked.boxes, 3))
 
 
-def _lines(values: Floats, decimals: int) -> str:
+def _format_rows(values: FloatArray, decimals: int) -> str:
     return "".join(",".join(f"{value:.{decimals}f}" for value in row) + "\n" for row in values.tolist())
 
 
-def is_whole(folder: Path, video: Video) -> bool:
+def has_complete_files(folder: Path, video: Video) -> bool:
     """Whether a sequence's files are there, with a number for each frame, and begin with its own first box."""
-    shapes = {result_file(folder, video): 4, beside(folder, video, "confidence"): 1, beside(folder, video, "times"): 2}
+    shapes = {
+        boxes_path(folder, video): 4,
+        sidecar_path(folder, video, "confidence"): 1,
+        sidecar_path(folder, video, "times"): 2,
+    }
     for path, columns in shapes.items():
         try:
             values = np.loadtxt(path, delimiter=",", ndmin=2)
@@ -68,23 +72,25 @@ def is_whole(folder: Path, video: Video) -> bool:
     return True
 
 
-def prepare(folder: Path, videos: Sequence[Video], made_by: Mapping[str, Any]) -> None:
+def discard_foreign_results(folder: Path, videos: Sequence[Video], provenance: Mapping[str, Any]) -> None:
     """Leave only result files in ``folder`` that were made by this: weights, crops, runtime, numbers, device, batch.
 
     ``made_by.json`` says what made those that are there. It is replaced after files of another maker are gone, so
     that a kill at any moment leaves no file beside a description that is not its own.
     """
-    path, text = folder / MADE_BY, json.dumps(dict(made_by), indent=2, sort_keys=True) + "\n"
+    path, text = folder / PROVENANCE_FILE, json.dumps(dict(provenance), indent=2, sort_keys=True) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     for half in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
         half.unlink()
     if path.is_file() and path.read_text() == text:
         return
-    others = [video for video in videos if result_file(folder, video).is_file()]
+    others = [video for video in videos if boxes_path(folder, video).is_file()]
     if others:
-        from engine.progress import say  # mmengine comes with it; processes that track have no need of that
+        from engine.progress import log_message  # mmengine comes with it; processes that track have no need of that
 
-        say(f"{len(others)} result files in {folder} were made by other weights or in another way; tracking them anew")
+        log_message(
+            f"{len(others)} result files in {folder} were made by other weights or in another way; tracking them anew"
+        )
     for video in others:
-        result_file(folder, video).unlink()
+        boxes_path(folder, video).unlink()
     write_atomic(path, text)

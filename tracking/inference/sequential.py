@@ -11,19 +11,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.device import world
+from engine.device import get_dist_info
 from foundation.errors import DataError
 from tracking.data.boxes import require_first_box
-from tracking.data.crops import Image
+from tracking.data.crops import ImageArray
 from tracking.data.readers.sequence import Video
-from tracking.inference.prefetch import Ahead
-from tracking.inference.progress import Meter
-from tracking.inference.result_files import Tracked, beside, is_whole, result_file, write_tracked
+from tracking.inference.prefetch import PrefetchIterator
+from tracking.inference.progress import TrackingProgress
+from tracking.inference.result_files import (
+    TrackedSequence,
+    boxes_path,
+    has_complete_files,
+    sidecar_path,
+    write_tracked_sequence,
+)
 from tracking.inference.tracker import Tracker
-from tracking.scoring import OFFICIAL, score_sequence
+from tracking.scoring import LASOT_OFFICIAL, score_sequence
 
 
-class SequenceScore(NamedTuple):
+class SequenceMetrics(NamedTuple):
     """One scored sequence, in percent by LaSOT's official rules; ``boxes`` is the SHA-256 of its result file."""
 
     sequence: str
@@ -37,23 +43,23 @@ class SequenceScore(NamedTuple):
     boxes: str
 
 
-def track(
-    tracker: Tracker, video: Video, after: Callable[[int], object] = lambda frames: None, ahead: bool = True
-) -> Tracked:
+def track_sequence(
+    tracker: Tracker, video: Video, on_frames_done: Callable[[int], object] = lambda frames: None, prefetch: bool = True
+) -> TrackedSequence:
     """Follow the target through a sequence; the first box is given.
 
     Args:
         tracker: any state; it is initialised.
         video: the sequence.
-        after: called with 1 after each frame.
-        ahead: a thread decodes frames while the network looks at those before.
+        on_frames_done: called with 1 after each frame.
+        prefetch: a thread decodes frames while the network looks at those before.
 
     Raises:
         DataError: a frame is missing, unreadable or of another size than the first, or the first box is none.
     """
     count = len(video.frames)
-    tracked = Tracked(np.empty((count, 4)), np.ones(count), np.empty((count, 2)))
-    with Ahead(frames_of(video)) if ahead else closing(frames_of(video)) as frames:
+    tracked = TrackedSequence(np.empty((count, 4)), np.ones(count), np.empty((count, 2)))
+    with PrefetchIterator(iter_frames(video)) if prefetch else closing(iter_frames(video)) as frames:
         before = time.perf_counter()
         for number, frame in enumerate(frames):
             if number == 0:
@@ -63,21 +69,21 @@ def track(
                 box, tracked.confidences[number] = tracker.update(frame), tracker.confidence
             tracked.boxes[number] = box
             now = time.perf_counter()
-            tracked.milliseconds[number] = 1000 * (now - before), 1000 * tracker.seconds
+            tracked.times_ms[number] = 1000 * (now - before), 1000 * tracker.network_seconds
             before = now
-            after(1)
+            on_frames_done(1)
     return tracked
 
 
-def frames_of(video: Video) -> Generator[Image, None, None]:
+def iter_frames(video: Video) -> Generator[ImageArray, None, None]:
     """The frames, all of one size.
 
     Raises:
-        DataError: see ``track``.
+        DataError: see ``track_sequence``.
     """
     size: tuple[int, ...] | None = None
     for number in range(len(video.frames)):
-        frame = video.read(number)
+        frame = video.read_frame(number)
         if size is not None and frame.shape != size:
             raise DataError(
                 f"sequence {video.name}: {video.frames[number].name} is {frame.shape[1]} x {frame.shape[0]} px and the "
@@ -87,23 +93,25 @@ def frames_of(video: Video) -> Generator[Image, None, None]:
         yield frame
 
 
-def track_all(tracker: Tracker, videos: Sequence[Video], folder: Path, label: str) -> None:
-    """Track sequences into ``folder``, in this process; see ``tracked.write_tracked``.
+def track_sequences(tracker: Tracker, videos: Sequence[Video], folder: Path, label: str) -> None:
+    """Track sequences into ``folder``, in this process; see ``result_files.write_tracked_sequence``.
 
     A sequence whose files are there already, whole, is passed over: they are written after their sequence.
 
     Raises:
-        DataError: see ``track``.
+        DataError: see ``track_sequence``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    left = [video for video in videos if not is_whole(folder, video)]
-    with Meter(label, left) as meter:
+    left = [video for video in videos if not has_complete_files(folder, video)]
+    with TrackingProgress(label, left) as meter:
         for video in left:
-            write_tracked(folder, video, track(tracker, video, after=meter.advance), world()[1])
-            meter.finish()
+            write_tracked_sequence(
+                folder, video, track_sequence(tracker, video, on_frames_done=meter.advance_frames), get_dist_info()[1]
+            )
+            meter.finish_sequence()
 
 
-def score_all(videos: Sequence[Video], folder: Path) -> list[SequenceScore]:
+def score_result_files(videos: Sequence[Video], folder: Path) -> list[SequenceMetrics]:
     """Scores of all sequences from their result files.
 
     Raises:
@@ -111,16 +119,16 @@ def score_all(videos: Sequence[Video], folder: Path) -> list[SequenceScore]:
     """
     scores = []
     for video in videos:
-        path = result_file(folder, video)
+        path = boxes_path(folder, video)
         if not path.is_file():
             raise DataError(f"{path} is missing: sequence {video.name} was not tracked")
         content = path.read_bytes()
         boxes = np.array([line.split(",") for line in content.decode().split()], np.float64)
         if boxes.shape != video.boxes.shape:
             raise DataError(f"{path} has {len(boxes)} boxes for {len(video.boxes)} frames; remove it and run again")
-        confidence = np.loadtxt(beside(folder, video, "confidence"), ndmin=1)
-        values = score_sequence(boxes, video.boxes, ~video.visible, OFFICIAL, name=video.name).values()
+        confidence = np.loadtxt(sidecar_path(folder, video, "confidence"), ndmin=1)
+        values = score_sequence(boxes, video.boxes, ~video.visible, LASOT_OFFICIAL, name=video.name).metric_values()
         digest = hashlib.sha256(content).hexdigest()
         sure = round(float(confidence.mean()), 4)
-        scores.append(SequenceScore(video.name, len(boxes), **values, confidence=sure, boxes=digest))
+        scores.append(SequenceMetrics(video.name, len(boxes), **values, confidence=sure, boxes=digest))
     return scores

@@ -7,22 +7,26 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.device import agree, world
+from engine.device import decide_on_rank0, get_dist_info
 from tracking.data.readers.sequence import Video
-from tracking.inference.batched import track_together
-from tracking.inference.multiprocess import cores, one_thread, track_spread
-from tracking.inference.result_files import is_whole, prepare
-from tracking.inference.sequential import track_all
-from tracking.inference.tracker_factory import TrackerMaker
-from tracking.models.candidate_elimination import Ways
-from tracking.profile import speed_of
+from tracking.inference.batched import track_batched
+from tracking.inference.multiprocess import count_cpu_cores, track_multiprocess, use_one_thread
+from tracking.inference.result_files import discard_foreign_results, has_complete_files
+from tracking.inference.sequential import track_sequences
+from tracking.inference.tracker_factory import TrackerFactory
+from tracking.models.candidate_elimination import TrackingOptions
+from tracking.profile import summarize_speed
 
-WORTH = 1000
+FRAMES_PER_PROCESS = 1000
 """Frames that make up for starting one more process (about 5 s), where their number is not given."""
 
 
-def track_set(
-    make: TrackerMaker, videos: Sequence[Video], folder: Path, label: str, ways: Ways | None = None
+def track_test_set(
+    tracker_factory: TrackerFactory,
+    videos: Sequence[Video],
+    folder: Path,
+    label: str,
+    options: TrackingOptions | None = None,
 ) -> dict[str, Any]:
     """Track sequences into ``folder``; those whose files are there, whole and by the same tracker, are passed over.
 
@@ -32,39 +36,39 @@ def track_set(
     ``torchrun`` each process takes its share.
 
     Returns:
-        How it was done and how fast it was: see ``speed.speed_of``.
+        How it was done and how fast it was: see ``profile.summarize_speed``.
 
     Raises:
-        DataError: see ``evaluate.track``.
+        DataError: see ``sequential.track_sequence``.
         BenchError: a process was ended from outside.
     """
-    ways = ways or Ways()
-    batch = ways.batch if make.device == "cuda" else 1
-    made_by = {**make.made_by(), "batch": batch}
-    agree(lambda: prepare(folder, videos, made_by))
-    rank, size = world()
+    options = options or TrackingOptions()
+    batch = options.batch_size if tracker_factory.device == "cuda" else 1
+    made_by = {**tracker_factory.describe_provenance(), "batch": batch}
+    decide_on_rank0(lambda: discard_foreign_results(folder, videos, made_by))
+    rank, size = get_dist_info()
     mine = sorted(videos, key=lambda video: -len(video.frames))[rank::size]
-    left = [video for video in mine if not is_whole(folder, video)]
-    if left and make.device == "cuda":
-        track_together(make(), left, folder, label, batch)
+    left = [video for video in mine if not has_complete_files(folder, video)]
+    if left and tracker_factory.device == "cuda":
+        track_batched(tracker_factory(), left, folder, label, batch)
     elif left:
-        processes = 1 if size > 1 else _processes(ways.processes, left)
+        processes = 1 if size > 1 else _choose_num_processes(options.num_processes, left)
         if processes > 1:
-            track_spread(make, left, folder, label, processes)
+            track_multiprocess(tracker_factory, left, folder, label, processes)
         else:
-            with one_thread():
-                track_all(make(), left, folder, label)
+            with use_one_thread():
+                track_sequences(tracker_factory(), left, folder, label)
     if size > 1:
-        _wait_for_all()
-    return speed_of(folder, videos, made_by)
+        _wait_for_all_ranks()
+    return summarize_speed(folder, videos, made_by)
 
 
-def _processes(asked: int | None, left: Sequence[Video]) -> int:
-    worth = max(1, sum(len(video.frames) for video in left) // WORTH)
-    return min(len(left), asked or min(cores(), worth))
+def _choose_num_processes(requested: int | None, videos: Sequence[Video]) -> int:
+    worth = max(1, sum(len(video.frames) for video in videos) // FRAMES_PER_PROCESS)
+    return min(len(videos), requested or min(count_cpu_cores(), worth))
 
 
-def _wait_for_all() -> None:
+def _wait_for_all_ranks() -> None:
     """A barrier that is patient: shares differ by more than the half hour after which gloo gives up."""
     import torch.distributed as dist
 

@@ -9,45 +9,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.errors import UserError
-from tracking.data.boxes import BoxLike, Floats, clip_box, require_first_box
-from tracking.data.crops import Image, Window, cut, from_crop, hann, window
+from tracking.data.boxes import BoxLike, FloatArray, clip_box, require_first_box
+from tracking.data.crops import (
+    CropWindow,
+    ImageArray,
+    crop_to_image_box,
+    crop_window,
+    make_crop_window,
+    make_hann_window,
+)
 from tracking.data.pair import CropSizes
 
 if TYPE_CHECKING:  # torch; the network may be behind another runtime
-    from tracking.inference.backend import Maps, Network
+    from tracking.inference.backend import NumpyHeadMaps, TrackerNetwork
 
 
 class Tracker:
     """Follows one target: ``init`` with the first frame and its box, then ``update`` with every further frame.
 
     Images are RGB, a (height, width, 3) array of bytes or a PIL image. Boxes are x, y, w, h in pixels, floats.
-    Where several targets are followed side by side, ``search`` and ``settle`` are the two halves of ``update``, so
-    that one call of the network serves all of them.
+    Where several targets are followed side by side, ``crop_search_region`` and ``decode_box`` are the two halves of
+    ``update``, so that one call of the network serves all of them.
 
     Args:
         network: trained, behind some runtime.
-        sizes: of the crops, as in training.
+        crop_sizes: of the crops, as in training.
         name: as got10k's experiments call it.
 
     Attributes:
         confidence: of the newest frame, 0 to 1: the highest score before windowing; 1 for the first frame.
-        seconds: that the network took for the newest frame, its maps in hand; where several targets share a call,
-            whoever calls knows.
-        memory: what the network keeps of the template, once ``init`` was called.
+        network_seconds: that the network took for the newest frame, its maps in hand; where several targets share a
+            call, whoever calls knows.
+        encoded_template: what the network keeps of the template, once ``init`` was called.
     """
 
     is_deterministic = True
 
-    def __init__(self, network: Network, sizes: CropSizes, name: str = "bench") -> None:
+    def __init__(self, network: TrackerNetwork, crop_sizes: CropSizes, name: str = "bench") -> None:
         self.network = network
-        self.sizes = sizes
+        self.crop_sizes = crop_sizes
         self.name = name
         self.confidence = 1.0
-        self.seconds = 0.0
-        self.memory: Any = None
-        self.window = hann(network.grid).astype(np.float32)
-        self._box: Floats | None = None
-        self._seen: tuple[Window, int, int] | None = None
+        self.network_seconds = 0.0
+        self.encoded_template: Any = None
+        self.hann_window = make_hann_window(network.grid_size).astype(np.float32)
+        self._box: FloatArray | None = None
+        self._last_crop: tuple[CropWindow, int, int] | None = None
 
     def init(self, image: Any, box: BoxLike) -> None:
         """Take the target from the first frame.
@@ -55,28 +62,28 @@ class Tracker:
         Raises:
             DataError: the box has no area, is not finite or lies outside the frame.
         """
-        frame = rgb(image)
+        frame = to_rgb_array(image)
         self._box = require_first_box(box, frame.shape[1], frame.shape[0], "tracker")
-        place = window(self._box, self.sizes.template_factor)
-        crop = cut(frame, place, self.sizes.template_size, self.sizes.geometry)
+        place = make_crop_window(self._box, self.crop_sizes.template_factor)
+        crop = crop_window(frame, place, self.crop_sizes.template_size, self.crop_sizes.geometry)
         began = time.perf_counter()
-        self.memory = self.network.remember(crop)
-        self.seconds = time.perf_counter() - began
+        self.encoded_template = self.network.encode_template(crop)
+        self.network_seconds = time.perf_counter() - began
         self.confidence = 1.0
 
-    def update(self, image: Any) -> Floats:
+    def update(self, image: Any) -> FloatArray:
         """The target's box in the next frame.
 
         Raises:
             UserError: ``init`` was not called.
         """
-        crop = self.search(image)
+        crop = self.crop_search_region(image)
         began = time.perf_counter()
-        (maps,) = self.network.look([self.memory], [crop])
-        self.seconds = time.perf_counter() - began
-        return self.settle(maps)
+        (maps,) = self.network.predict_maps([self.encoded_template], [crop])
+        self.network_seconds = time.perf_counter() - began
+        return self.decode_box(maps)
 
-    def search(self, image: Any) -> Image:
+    def crop_search_region(self, image: Any) -> ImageArray:
         """The search region of the next frame.
 
         Raises:
@@ -84,30 +91,30 @@ class Tracker:
         """
         if self._box is None:
             raise UserError("a tracker starts with init(image, box); call it before update(image)")
-        frame = rgb(image)
-        place = window(self._box, self.sizes.search_factor)
-        self._seen = (place, frame.shape[1], frame.shape[0])
-        return cut(frame, place, self.sizes.search_size, self.sizes.geometry)
+        frame = to_rgb_array(image)
+        place = make_crop_window(self._box, self.crop_sizes.search_factor)
+        self._last_crop = (place, frame.shape[1], frame.shape[0])
+        return crop_window(frame, place, self.crop_sizes.search_size, self.crop_sizes.geometry)
 
-    def settle(self, maps: Maps) -> Floats:
-        """The target's box by the maps of the region that ``search`` gave."""
-        assert self._box is not None and self._seen is not None
-        place, width, height = self._seen
+    def decode_box(self, maps: NumpyHeadMaps) -> FloatArray:
+        """The target's box by the maps of the region that ``crop_search_region`` gave."""
+        assert self._box is not None and self._last_crop is not None
+        place, width, height = self._last_crop
         self.confidence = float(maps.score.max())
-        box = from_crop(best_box(maps, self.window), self._box, place, self.sizes.geometry)
+        box = crop_to_image_box(decode_best_box(maps, self.hann_window), self._box, place, self.crop_sizes.geometry)
         self._box = clip_box(box, width, height)
         return self._box.copy()
 
 
-def best_box(maps: Maps, weights: NDArray[np.float32]) -> list[float]:
+def decode_best_box(maps: NumpyHeadMaps, window: NDArray[np.float32]) -> list[float]:
     """Centre x, centre y, w, h as shares of the crop, at the best cell of the weighted score (``head.decode``)."""
     grid = maps.score.shape[-1]
-    row, column = divmod(int((maps.score * weights).argmax()), grid)
+    row, column = divmod(int((maps.score * window).argmax()), grid)
     corner = np.array([column, row], np.float32) + maps.offset[:, row, column]
     return [*(corner / np.float32(grid)).tolist(), *maps.size[:, row, column].tolist()]
 
 
-def rgb(image: Any) -> Image:
+def to_rgb_array(image: Any) -> ImageArray:
     """An image as (height, width, 3) bytes.
 
     Raises:

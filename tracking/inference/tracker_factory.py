@@ -13,15 +13,15 @@ from torch import nn
 from backbones.card import BackboneCard
 from backbones.create import create_backbone
 from backbones.registry import get_card
-from backbones.weights import RANDOM
-from engine.checkpoints import load_safely
+from backbones.weights import RANDOM_INIT
+from engine.checkpoints import read_checkpoint
 from tracking.inference.backend import TorchNetwork
 from tracking.inference.tracker import Tracker
 from tracking.models.tracker_model import LossWeights, TrackerModel
 from tracking.recipe import TrackingRecipe
 
 
-class TrackerMaker(Protocol):
+class TrackerFactory(Protocol):
     """What a test set is tracked with: small, may be pickled, and makes the same tracker in every process.
 
     On a CPU its runtime has to use one thread where torch's thread count does not reach it.
@@ -34,50 +34,50 @@ class TrackerMaker(Protocol):
     def __call__(self) -> Tracker:
         """The tracker, ready to ``init``."""
 
-    def made_by(self) -> dict[str, Any]:
+    def describe_provenance(self) -> dict[str, Any]:
         """Everything that its boxes depend on, as plain data: result files of anything else are not taken for its."""
 
 
 @dataclass(frozen=True)
-class SavedTracker:
+class TorchTrackerFactory:
     """A tracker in PyTorch by its weights file.
 
     Attributes:
-        backbone: registry name or ``timm/<name>``.
-        arguments: what the backbone was created with.
+        backbone_name: registry name or ``timm/<name>``.
+        backbone_arguments: what the backbone was created with.
         recipe: of the training.
-        weights: the file of the whole network.
+        weights_file: the file of the whole network.
         device: ``cpu`` or ``cuda``.
     """
 
-    backbone: str
-    arguments: Mapping[str, Any]
+    backbone_name: str
+    backbone_arguments: Mapping[str, Any]
     recipe: TrackingRecipe
-    weights: Path
+    weights_file: Path
     device: str = "cpu"
 
-    def model(self) -> TrackerModel:
+    def load_model(self) -> TrackerModel:
         """The network on a CPU, in evaluation mode.
 
         Raises:
             CheckpointError: the file cannot be read.
         """
-        card = get_card(self.backbone)
-        trunk = create_backbone(card, checkpoint=RANDOM, **self.arguments).model
-        model = build_model(trunk, card, self.recipe)
-        model.load_state_dict(load_safely(self.weights)["state_dict"], strict=True)
+        card = get_card(self.backbone_name)
+        trunk = create_backbone(card, checkpoint=RANDOM_INIT, **self.backbone_arguments).model
+        model = build_tracker_model(trunk, card, self.recipe)
+        model.load_state_dict(read_checkpoint(self.weights_file)["state_dict"], strict=True)
         model.eval()
         return model
 
     def __call__(self) -> Tracker:
         """The tracker."""
-        return Tracker(TorchNetwork(self.model().to(self.device)), self.recipe.crop_sizes(), self.backbone)
+        return Tracker(TorchNetwork(self.load_model().to(self.device)), self.recipe.crop_sizes(), self.backbone_name)
 
-    def made_by(self) -> dict[str, Any]:
+    def describe_provenance(self) -> dict[str, Any]:
         """Weights (by SHA-256 of names and values), crops, and how they are computed."""
         return {
-            "weights": digest(load_safely(self.weights)["state_dict"]),
-            "network": {key: getattr(self.recipe, key) for key in ("elimination", "own_template", "head_channels")},
+            "weights": hash_state_dict(read_checkpoint(self.weights_file)["state_dict"]),
+            "network": {key: getattr(self.recipe, key) for key in ("use_ce", "asymmetric_attention", "head_channels")},
             "crops": list(self.recipe.crop_sizes()),
             "runtime": TorchNetwork.runtime,
             "precision": TorchNetwork.precision,
@@ -85,23 +85,23 @@ class SavedTracker:
         }
 
 
-def build_model(trunk: nn.Module, card: BackboneCard, recipe: TrackingRecipe) -> TrackerModel:
+def build_tracker_model(backbone: nn.Module, card: BackboneCard, recipe: TrackingRecipe) -> TrackerModel:
     """The network of a recipe around a backbone."""
     return TrackerModel(
-        trunk,
+        backbone,
         recipe.template_size,
         recipe.search_size,
         card.mean,
         card.std,
         head_channels=recipe.head_channels,
-        elimination=recipe.eliminate if recipe.elimination else None,
-        own_template=recipe.own_template,
-        supervise=recipe.supervise,
-        weights=LossWeights(recipe.focal_weight, recipe.giou_weight, recipe.l1_weight),
+        candidate_elimination=recipe.ce if recipe.use_ce else None,
+        asymmetric_attention=recipe.asymmetric_attention,
+        box_loss_cell=recipe.box_loss_cell,
+        loss_weights=LossWeights(recipe.focal_weight, recipe.giou_weight, recipe.l1_weight),
     )
 
 
-def digest(state: Mapping[str, Any]) -> str:
+def hash_state_dict(state: Mapping[str, Any]) -> str:
     """SHA-256 over the names and values of a network's tensors, whatever file they come in."""
     sha = hashlib.sha256()
     for name, tensor in sorted(state.items()):

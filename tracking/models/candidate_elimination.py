@@ -7,58 +7,58 @@ from typing import NamedTuple
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from engine.recipe import Strict
+from engine.recipe import StrictConfig
 
 
-class Elimination(Strict):
+class CandidateElimination(StrictConfig):
     """Candidate elimination: search tokens are dropped inside some blocks, after attention and before the MLP.
 
     Attributes:
         blocks: numbers from 0.
-        keep: share of the search tokens that stays, at each of them.
-        begin, end: training keeps all until ``begin``, then falls as a cosine to ``keep`` at ``end``; in the recipe's
-            unit (epochs or iterations). Evaluation always keeps ``keep``.
+        keep_ratio: share of the search tokens that stays, at each of them.
+        begin, end: training keeps all until ``begin``, then falls as a cosine to ``keep_ratio`` at ``end``; in the
+            recipe's unit (epochs or iterations). Evaluation always keeps ``keep_ratio``.
     """
 
     blocks: list[NonNegativeInt] = Field(default=[3, 6, 9], min_length=1)
-    keep: float = Field(default=0.7, gt=0, le=1)
+    keep_ratio: float = Field(default=0.7, gt=0, le=1)
     begin: NonNegativeInt = 20
     end: PositiveInt = 100
 
 
-def keep_at(setting: Elimination, moment: int) -> float:
+def compute_keep_ratio(settings: CandidateElimination, step: int) -> float:
     """The share that training keeps at an epoch (or iteration).
 
-    >>> [round(keep_at(Elimination(), epoch), 4) for epoch in (20, 30, 60, 100)]
+    >>> [round(compute_keep_ratio(CandidateElimination(), epoch), 4) for epoch in (20, 30, 60, 100)]
     [1.0, 0.9886, 0.85, 0.7]
     """
-    if moment < setting.begin:
+    if step < settings.begin:
         return 1.0
-    if moment >= setting.end:
-        return setting.keep
-    past = (moment - setting.begin) / (setting.end - setting.begin)
-    return setting.keep + (1 - setting.keep) * 0.5 * (1 + cos(pi * past))
+    if step >= settings.end:
+        return settings.keep_ratio
+    past = (step - settings.begin) / (settings.end - settings.begin)
+    return settings.keep_ratio + (1 - settings.keep_ratio) * 0.5 * (1 + cos(pi * past))
 
 
-def tokens_kept(tokens: int, share: float, times: int) -> list[int]:
-    """Tokens left after each of ``times`` eliminations, beginning with all of them.
+def count_kept_tokens(tokens: int, keep_ratio: float, num_eliminations: int) -> list[int]:
+    """Tokens left after each of ``num_eliminations`` eliminations, beginning with all of them.
 
-    >>> tokens_kept(256, 0.7, 3)
+    >>> count_kept_tokens(256, 0.7, 3)
     [256, 180, 126, 89]
     """
     counts = [tokens]
-    for _ in range(times):
-        counts.append(ceil(share * counts[-1]))
+    for _ in range(num_eliminations):
+        counts.append(ceil(keep_ratio * counts[-1]))
     return counts
 
 
-class Ways(NamedTuple):
+class TrackingOptions(NamedTuple):
     """How a test set is tracked.
 
     Attributes:
-        processes: on a CPU, of one thread each; ``None``: as many as cores.
-        batch: on a GPU, sequences side by side.
+        num_processes: on a CPU, of one thread each; ``None``: as many as cores.
+        batch_size: on a GPU, sequences side by side.
     """
 
-    processes: int | None = None
-    batch: int = 16
+    num_processes: int | None = None
+    batch_size: int = 16

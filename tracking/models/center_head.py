@@ -16,17 +16,19 @@ class HeadMaps(NamedTuple):
     offset: Tensor
 
 
-class CentreHead(nn.Module):
+class CenterHead(nn.Module):
     """Three towers of 3x3 convolution, batch norm and ReLU, each halving the channels, then 1x1.
 
     Args:
-        width: channels of the tokens.
-        channels: of the first convolution (256 in OSTrack).
+        in_channels: channels of the tokens.
+        hidden_channels: of the first convolution (256 in OSTrack).
     """
 
-    def __init__(self, width: int, channels: int = 256) -> None:
+    def __init__(self, in_channels: int, hidden_channels: int = 256) -> None:
         super().__init__()
-        self.score, self.offset, self.size = (_tower(width, channels, outputs) for outputs in (1, 2, 2))
+        self.score, self.offset, self.size = (
+            _make_tower(in_channels, hidden_channels, outputs) for outputs in (1, 2, 2)
+        )
         for parameter in self.parameters():
             if parameter.ndim > 1:
                 nn.init.xavier_uniform_(parameter)
@@ -34,38 +36,40 @@ class CentreHead(nn.Module):
     def forward(self, features: Tensor) -> HeadMaps:
         """Maps of (N, width, G, G) features."""
         return HeadMaps(
-            _squash(self.score(features))[:, 0], _squash(self.size(features)), self.offset(features).float()
+            _clamped_sigmoid(self.score(features))[:, 0],
+            _clamped_sigmoid(self.size(features)),
+            self.offset(features).float(),
         )
 
 
-def decode(score: Tensor, maps: HeadMaps) -> Tensor:
-    """Boxes (N, 4) at the best cell of ``score``: centre x, centre y, w, h as shares of the crop.
+def decode_boxes(score_map: Tensor, head_maps: HeadMaps) -> Tensor:
+    """Boxes (N, 4) at the best cell of ``score_map``: centre x, centre y, w, h as shares of the crop.
 
     Args:
-        score: (N, G, G), the head's own or windowed.
-        maps: sizes and offsets.
+        score_map: (N, G, G), the head's own or windowed.
+        head_maps: sizes and offsets.
     """
-    return boxes_at(score.flatten(1).argmax(1), maps)
+    return gather_boxes(score_map.flatten(1).argmax(1), head_maps)
 
 
-def boxes_at(cells: Tensor, maps: HeadMaps) -> Tensor:
+def gather_boxes(cells: Tensor, head_maps: HeadMaps) -> Tensor:
     """Boxes (N, 4) that the head says at given cells (N,), counted row by row."""
-    grid = maps.score.shape[-1]
+    grid = head_maps.score.shape[-1]
     place = cells[:, None, None].expand(-1, 2, 1)
-    size = maps.size.flatten(2).gather(2, place)[..., 0]
-    offset = maps.offset.flatten(2).gather(2, place)[..., 0]
+    size = head_maps.size.flatten(2).gather(2, place)[..., 0]
+    offset = head_maps.offset.flatten(2).gather(2, place)[..., 0]
     corner = torch.stack([cells % grid, cells // grid], 1)
     return torch.cat([(corner + offset) / grid, size], 1)
 
 
-def _squash(values: Tensor) -> Tensor:
+def _clamped_sigmoid(values: Tensor) -> Tensor:
     return values.float().sigmoid().clamp(1e-4, 1 - 1e-4)
 
 
-def _tower(width: int, channels: int, outputs: int) -> nn.Sequential:
+def _make_tower(in_channels: int, hidden_channels: int, out_channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    before = width
-    for after in (channels, channels // 2, channels // 4, channels // 8):
+    before = in_channels
+    for after in (hidden_channels, hidden_channels // 2, hidden_channels // 4, hidden_channels // 8):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
         before = after
-    return nn.Sequential(*layers, nn.Conv2d(before, outputs, 1))
+    return nn.Sequential(*layers, nn.Conv2d(before, out_channels, 1))

@@ -10,7 +10,7 @@ from backbones.architectures.rpe import RelPosAttention
 from foundation.errors import UserError
 
 
-def require_plain(backbone: nn.Module, template: int, search: int) -> int:
+def require_plain_vit(backbone: nn.Module, template_size: int, search_size: int) -> int:
     """The patch side of a backbone whose blocks can run over template and search tokens in one sequence.
 
     Fits: a plain ViT of timm (any head count, depth, patch; LayerScale, register tokens, with or without the relative
@@ -18,7 +18,7 @@ def require_plain(backbone: nn.Module, template: int, search: int) -> int:
 
     Args:
         backbone: as ``create_backbone`` made it.
-        template, search: sides of the two crops, pixels.
+        template_size, search_size: sides of the two crops, pixels.
 
     Raises:
         UserError: it does not fit; the sentence says why.
@@ -41,11 +41,13 @@ def require_plain(backbone: nn.Module, template: int, search: int) -> int:
     if backbone.pos_embed is None:
         raise UserError(f"{kind} has no learned position embeddings, which the two crops' grids are resized from")
     height, width = backbone.patch_embed.patch_size
-    if height != width or template % height or search % height:
+    if height != width or template_size % height or search_size % height:
         raise UserError(
-            f"crops of {template} and {search} px are not whole {height} x {width} patches of {kind}; set "
+            f"crops of {template_size} and {search_size} px are not whole {height} x {width} patches of {kind}; set "
             "template_size and search_size to multiples of the patch"
         )
-    if template > search:
-        raise UserError(f"the template ({template} px) may not be larger than the search region ({search} px)")
+    if template_size > search_size:
+        raise UserError(
+            f"the template ({template_size} px) may not be larger than the search region ({search_size} px)"
+        )
     return int(height)

@@ -11,31 +11,33 @@ from torch import Tensor
 MIN_OVERLAP = 0.7
 
 
-def gaussian_radius(width: Tensor, height: Tensor, overlap: float = MIN_OVERLAP) -> Tensor:
-    """How far a corner may move until the overlap falls below ``overlap``, by CornerNet's formula.
+def gaussian_radius(width: Tensor, height: Tensor, min_overlap: float = MIN_OVERLAP) -> Tensor:
+    """How far a corner may move until the overlap falls below ``min_overlap``, by CornerNet's formula.
 
     The formula divides by 2 where the roots need 2a; published trackers were trained with it.
 
     Args:
         width, height: of the box, in cells.
-        overlap: least IoU.
+        min_overlap: least IoU.
 
     >>> round(float(gaussian_radius(torch.tensor(8.0), torch.tensor(8.0))), 4)
     2.1866
     """
     total, area = width + height, width * height
-    first = (total + (total**2 - 4 * area * (1 - overlap) / (1 + overlap)).sqrt()) / 2
-    second = (2 * total + (4 * total**2 - 16 * (1 - overlap) * area).sqrt()) / 2
-    third = (-2 * overlap * total + (4 * overlap**2 * total**2 + 16 * overlap * (1 - overlap) * area).sqrt()) / 2
+    first = (total + (total**2 - 4 * area * (1 - min_overlap) / (1 + min_overlap)).sqrt()) / 2
+    second = (2 * total + (4 * total**2 - 16 * (1 - min_overlap) * area).sqrt()) / 2
+    third = (
+        -2 * min_overlap * total + (4 * min_overlap**2 * total**2 + 16 * min_overlap * (1 - min_overlap) * area).sqrt()
+    ) / 2
     return torch.minimum(torch.minimum(first, second), third)
 
 
-def centre_cells(boxes: Tensor, grid: int) -> Tensor:
+def find_center_cells(boxes: Tensor, grid_size: int) -> Tensor:
     """The cells of boxes' centres, rounded half to even: (N, 2) as column, row; may lie outside the grid."""
-    return ((boxes[:, :2] + boxes[:, 2:] / 2) * grid).round().long()
+    return ((boxes[:, :2] + boxes[:, 2:] / 2) * grid_size).round().long()
 
 
-def score_maps(boxes: Tensor, grid: int) -> Tensor:
+def make_score_maps(boxes: Tensor, grid_size: int) -> Tensor:
     """The maps the score branch is taught.
 
     Exactly 1 on the centre's cell, a Gaussian of sigma (2 r + 1) / 6 up to r = int(radius) cells around it. A centre
@@ -43,15 +45,15 @@ def score_maps(boxes: Tensor, grid: int) -> Tensor:
 
     Args:
         boxes: (N, 4) x, y, w, h as shares of the crop.
-        grid: cells of a side.
+        grid_size: cells of a side.
 
     Returns:
         (N, grid, grid).
     """
-    sides = (boxes[:, 2:] * grid).clamp_min(0)
+    sides = (boxes[:, 2:] * grid_size).clamp_min(0)
     radius = gaussian_radius(sides[:, 0], sides[:, 1]).clamp_min(0).int()
-    cells = torch.arange(grid, device=boxes.device)
-    centres = centre_cells(boxes, grid)
+    cells = torch.arange(grid_size, device=boxes.device)
+    centres = find_center_cells(boxes, grid_size)
     columns = cells[None] - centres[:, :1]
     rows = cells[None] - centres[:, 1:]
     sigma = (2 * radius + 1)[:, None, None].double() / 6

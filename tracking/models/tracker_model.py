@@ -10,13 +10,13 @@ from mmengine.dist import all_reduce
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from tracking.models.candidate_elimination import Elimination
-from tracking.models.center_head import CentreHead, HeadMaps, boxes_at, decode
-from tracking.models.losses import corners_of, focal_loss, giou_loss
-from tracking.models.one_stream_vit import OneStream, Remembered
-from tracking.models.targets import centre_cells, score_maps
+from tracking.models.candidate_elimination import CandidateElimination
+from tracking.models.center_head import CenterHead, HeadMaps, decode_boxes, gather_boxes
+from tracking.models.losses import cxcywh_to_xyxy, focal_loss, giou_loss
+from tracking.models.one_stream_vit import OneStreamViT, TemplateKV
+from tracking.models.targets import find_center_cells, make_score_maps
 
-Supervise = Literal["predicted", "centre"]
+BoxLossCell = Literal["predicted", "center"]
 
 
 class LossWeights(NamedTuple):
@@ -27,13 +27,13 @@ class LossWeights(NamedTuple):
     l1: float = 5.0
 
 
-OSTRACK_WEIGHTS = LossWeights()
+OSTRACK_LOSS_WEIGHTS = LossWeights()
 
 
 class PairOutcome(NamedTuple):
     """One pair as predicted: its number and the IoU with the truth, in the crop."""
 
-    item: int
+    pair_index: int
     iou: float
 
 
@@ -45,11 +45,11 @@ class TrackerModel(BaseModel):
         template_size, search_size: sides of the crops, pixels.
         mean, std: per channel, of pixels in 0..1.
         head_channels: of the head's first convolution.
-        elimination: candidate elimination, or ``None``.
-        own_template: the template attends to itself only and can be remembered.
-        supervise: where size and offset are taught: at the best cell ``predicted`` (OSTrack) or at that of the true
+        candidate_elimination: candidate elimination, or ``None``.
+        asymmetric_attention: the template attends to itself only and can be remembered.
+        box_loss_cell: where size and offset are taught: at the best cell ``predicted`` (OSTrack) or at that of the true
             ``centre``.
-        weights: of the losses.
+        loss_weights: of the losses.
 
     Raises:
         UserError: the backbone cannot be a one-stream tracker.
@@ -68,25 +68,25 @@ class TrackerModel(BaseModel):
         std: Sequence[float],
         *,
         head_channels: int = 256,
-        elimination: Elimination | None = None,
-        own_template: bool = False,
-        supervise: Supervise = "predicted",
-        weights: LossWeights = OSTRACK_WEIGHTS,
+        candidate_elimination: CandidateElimination | None = None,
+        asymmetric_attention: bool = False,
+        box_loss_cell: BoxLossCell = "predicted",
+        loss_weights: LossWeights = OSTRACK_LOSS_WEIGHTS,
     ) -> None:
         super().__init__()
-        blocks = tuple(elimination.blocks) if elimination else ()
-        self.backbone = OneStream(vit, template_size, search_size, blocks, own_template)
-        self.head = CentreHead(self.backbone.width, head_channels)
-        self.elimination = elimination
-        self.training_keep = 1.0
-        self.supervise = supervise
-        self.weights = weights
+        blocks = tuple(candidate_elimination.blocks) if candidate_elimination else ()
+        self.backbone = OneStreamViT(vit, template_size, search_size, blocks, asymmetric_attention)
+        self.head = CenterHead(self.backbone.embed_dim, head_channels)
+        self.candidate_elimination = candidate_elimination
+        self.train_keep_ratio = 1.0
+        self.box_loss_cell = box_loss_cell
+        self.loss_weights = loss_weights
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         # frames that could not be read, while training: in the weights file, so that a resumed run keeps its count
         self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
 
-    def normalised(self, images: Tensor) -> Tensor:
+    def normalize_images(self, images: Tensor) -> Tensor:
         """Pixels 0..255 of any type as the backbone wants them."""
         return (images.float() / 255 - self.mean) / self.std
 
@@ -109,60 +109,60 @@ class TrackerModel(BaseModel):
             mode: ``tensor`` gives ``HeadMaps``, ``loss`` the losses, ``predict`` a list of ``PairOutcome``.
         """
         if mode == "tensor":
-            return self._maps(template, search)
+            return self._compute_maps(template, search)
         assert box is not None
-        maps = self._maps(self.normalised(template), self.normalised(search))
+        maps = self._compute_maps(self.normalize_images(template), self.normalize_images(search))
         if mode == "loss":
             if skipped is not None:
                 count = skipped.sum()
                 all_reduce(count)  # every process counts all of them
                 self.skipped += count
-            return self._losses(maps, box)
+            return self._compute_losses(maps, box)
         assert item is not None
-        predicted = corners_of(decode(maps.score, maps))
-        overlap = giou_loss(predicted, _truth(box))[1]
+        predicted = cxcywh_to_xyxy(decode_boxes(maps.score, maps))
+        overlap = giou_loss(predicted, _xywh_to_clamped_xyxy(box))[1]
         return [PairOutcome(*row) for row in zip(item.tolist(), overlap.tolist(), strict=True)]
 
-    def remember(self, template: Tensor) -> list[Remembered]:
+    def encode_template(self, template: Tensor) -> list[TemplateKV]:
         """A template's part of the network, normalised template in (where it attends to itself only)."""
-        return self.backbone.remember(template)
+        return self.backbone.encode_template(template)
 
-    def recall(self, memory: list[Remembered], search: Tensor) -> HeadMaps:
+    def forward_cached(self, template_kv: list[TemplateKV], search: Tensor) -> HeadMaps:
         """The maps for a remembered template and a normalised search region."""
-        self._set_keep()
-        return self._head(self.backbone.recall(memory, search))
+        self._set_keep_ratio()
+        return self._apply_head(self.backbone.forward_cached(template_kv, search))
 
-    def _maps(self, template: Tensor, search: Tensor) -> HeadMaps:
-        self._set_keep()
-        return self._head(self.backbone(template, search))
+    def _compute_maps(self, template: Tensor, search: Tensor) -> HeadMaps:
+        self._set_keep_ratio()
+        return self._apply_head(self.backbone(template, search))
 
-    def _set_keep(self) -> None:
-        if self.elimination is not None:
-            self.backbone.keep = self.training_keep if self.training else self.elimination.keep
+    def _set_keep_ratio(self) -> None:
+        if self.candidate_elimination is not None:
+            self.backbone.keep_ratio = self.train_keep_ratio if self.training else self.candidate_elimination.keep_ratio
 
-    def _head(self, tokens: Tensor) -> HeadMaps:
+    def _apply_head(self, tokens: Tensor) -> HeadMaps:
         grid = self.backbone.search_grid
         maps: HeadMaps = self.head(tokens.transpose(1, 2).reshape(len(tokens), -1, grid, grid))
         return maps
 
-    def _losses(self, maps: HeadMaps, box: Tensor) -> dict[str, Tensor]:
+    def _compute_losses(self, maps: HeadMaps, box: Tensor) -> dict[str, Tensor]:
         grid = maps.score.shape[-1]
-        if self.supervise == "centre":
-            cells = centre_cells(box, grid).clamp(0, grid - 1)
-            predicted = boxes_at(cells[:, 1] * grid + cells[:, 0], maps)
+        if self.box_loss_cell == "center":
+            cells = find_center_cells(box, grid).clamp(0, grid - 1)
+            predicted = gather_boxes(cells[:, 1] * grid + cells[:, 0], maps)
         else:
-            predicted = decode(maps.score, maps)
-        corners, truth = corners_of(predicted), _truth(box)
+            predicted = decode_boxes(maps.score, maps)
+        corners, truth = cxcywh_to_xyxy(predicted), _xywh_to_clamped_xyxy(box)
         giou, overlap = giou_loss(corners, truth)
         # mmengine adds up what has "loss" in its name; the IoU is for the eye
         return {
-            "loss_focal": self.weights.focal * focal_loss(maps.score, score_maps(box, grid)),
-            "loss_giou": self.weights.giou * giou,
-            "loss_l1": self.weights.l1 * (corners - truth).abs().mean(),
+            "loss_focal": self.loss_weights.focal * focal_loss(maps.score, make_score_maps(box, grid)),
+            "loss_giou": self.loss_weights.giou * giou,
+            "loss_l1": self.loss_weights.l1 * (corners - truth).abs().mean(),
             "iou": overlap.mean().detach(),
         }
 
 
-def _truth(box: Tensor) -> Tensor:
+def _xywh_to_clamped_xyxy(box: Tensor) -> Tensor:
     """Corners of x, y, w, h boxes, clamped to the crop."""
     return torch.cat([box[:, :2], box[:, :2] + box[:, 2:]], 1).clamp(0, 1)

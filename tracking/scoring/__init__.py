@@ -3,14 +3,14 @@
 In memory: ``score_sequence`` and ``score_tracker``; from files: ``bench score`` (``tracking.scoring.command``).
 """
 
-from tracking.scoring.rules import GOT10K, OFFICIAL, Rules
-from tracking.scoring.score import GroundTruth, SequenceScore, TrackerScore, score_sequence, score_tracker
+from tracking.scoring.rules import LASOT_GOT10K, LASOT_OFFICIAL, ScoringRules
+from tracking.scoring.score import SequenceGroundTruth, SequenceScore, TrackerScore, score_sequence, score_tracker
 
 __all__ = [
-    "GOT10K",
-    "OFFICIAL",
-    "GroundTruth",
-    "Rules",
+    "LASOT_GOT10K",
+    "LASOT_OFFICIAL",
+    "SequenceGroundTruth",
+    "ScoringRules",
     "SequenceScore",
     "TrackerScore",
     "score_sequence",

@@ -8,58 +8,60 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from foundation.environment import data_root
+from foundation.environment import resolve_data_root
 from foundation.errors import ConfigError, UserError
-from foundation.files import require_writable, write_atomic
-from tracking.scoring.report import as_data, as_text
-from tracking.scoring.results import read_results, tracker_names
+from foundation.files import ensure_writable_dir, write_atomic
+from tracking.scoring.report import format_scores, scores_to_dict
+from tracking.scoring.results import derive_tracker_names, read_tracker_results
 from tracking.scoring.score import TrackerScore, score_tracker
-from tracking.scoring.sets import BOX_SETS
-from tracking.scoring.submission import SERVER_SETS, pack
+from tracking.scoring.sets import PUBLIC_TEST_SETS
+from tracking.scoring.submission import SERVER_TEST_SETS, pack_submission
 
 
-class Report(NamedTuple):
+class TrackingScoreReport(NamedTuple):
     """What a scorer gives the command line: plain data for JSON, and the same for people."""
 
     data: dict[str, Any]
     text: str
 
 
-def score(options: Namespace) -> Report:
+def run_score_command(options: Namespace) -> TrackingScoreReport:
     """Score one or several trackers; writes the JSON to ``--out`` and plots to ``--plots`` where asked.
 
     Raises:
         UserError: options, ground truth or results that cannot be used; nothing is written.
         IncompleteError: a tracker lacks sequences, and ``--partial`` is not given.
     """
-    test_set = BOX_SETS[options.set]
-    rules = replace(test_set.choose_rules(options.rules), integers=options.int)
-    names = tracker_names(options.results)
-    loaded = test_set.load(data_root(options.data_root), options.partial)
+    test_set = PUBLIC_TEST_SETS[options.set]
+    rules = replace(test_set.select_rules(options.rules), truncate_to_integers=options.int)
+    names = derive_tracker_names(options.results)
+    loaded = test_set.load_ground_truth(resolve_data_root(options.data_root), options.partial)
     scores: list[TrackerScore] = []
     for name, folder in zip(names, options.results, strict=True):
-        results = read_results(folder, loaded.truths, test_set.cut, test_set.repeated)
+        results = read_tracker_results(
+            folder, loaded.ground_truths, test_set.truncated_sequences, test_set.has_repetitions
+        )
         one = score_tracker(
-            name, results.boxes, loaded.truths, rules,
-            partial=options.partial, names=loaded.names, expected=test_set.expected,
-            departures=loaded.departures, notes=results.notes,
+            name, results.boxes, loaded.ground_truths, rules,
+            partial=options.partial, sequence_names=loaded.sequence_names,
+            expected_sequences=test_set.expected_sequences, deviations=loaded.deviations, notes=results.notes,
         )  # fmt: skip
         scores.append(one)
-    data = as_data(test_set.title, scores)
-    text = as_text(test_set.title, scores, options.by)
+    data = scores_to_dict(test_set.title, scores)
+    text = format_scores(test_set.title, scores, options.by)
     if options.plots:
-        from tracking.scoring.plots import draw
+        from tracking.scoring.plots import draw_score_plots
 
-        require_writable(options.plots)
-        data["plots"] = [str(path) for path in draw(options.plots, test_set.title, scores)]
+        ensure_writable_dir(options.plots)
+        data["plots"] = [str(path) for path in draw_score_plots(options.plots, test_set.title, scores)]
         text += f"\n\nplots in {options.plots}: {', '.join(Path(path).name for path in data['plots'])}"
     if options.out:
-        _require_file(options.out)
+        _require_writable_file(options.out)
         write_atomic(options.out, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    return Report(data, text)
+    return TrackingScoreReport(data, text)
 
 
-def submit(options: Namespace) -> Report:
+def run_submission_command(options: Namespace) -> TrackingScoreReport:
     """Pack one tracker's results for a test server into the archive ``--out``.
 
     Raises:
@@ -73,14 +75,16 @@ def submit(options: Namespace) -> Report:
         raise UserError(f"an archive for {options.set} holds one tracker; name one folder after --results")
     if options.out is None or options.out.suffix != ".zip":
         raise UserError(f"the ground truth of {options.set} is withheld; name the archive to write: --out FILE.zip")
-    tracker_names(options.results)
-    _require_file(options.out)
-    packed = pack(SERVER_SETS[options.set], data_root(options.data_root), options.results[0], options.out)
+    derive_tracker_names(options.results)
+    _require_writable_file(options.out)
+    packed = pack_submission(
+        SERVER_TEST_SETS[options.set], resolve_data_root(options.data_root), options.results[0], options.out
+    )
     text = f"{options.out}: {packed['sequences']} sequences, {packed['frames']:,} boxes; upload it to the server\n"
-    return Report(packed, text)
+    return TrackingScoreReport(packed, text)
 
 
-def _require_file(path: Path) -> None:
+def _require_writable_file(path: Path) -> None:
     if path.is_dir():
         raise UserError(f"--out {path} is a folder; name a file")
-    require_writable(path.parent)
+    ensure_writable_dir(path.parent)

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foundation.errors import DataError, UserError
-from tracking.scoring.boxes import read_predictions
-from tracking.scoring.metrics import Array
-from tracking.scoring.score import GroundTruth
+from tracking.scoring.boxes import read_predicted_boxes
+from tracking.scoring.metrics import FloatArray
+from tracking.scoring.score import SequenceGroundTruth
 
 
-class Results(NamedTuple):
+class TrackerResults(NamedTuple):
     """What a tracker's folder holds: boxes by sequence (a list of repetitions), and what a reader should know."""
 
-    boxes: dict[str, list[Array]]
+    boxes: dict[str, list[FloatArray]]
     notes: tuple[str, ...]
 
 
-def tracker_names(folders: list[Path]) -> list[str]:
+def derive_tracker_names(folders: list[Path]) -> list[str]:
     """A name a folder: its own, with as many parents as tell the trackers apart.
 
     Raises:
@@ -37,40 +37,45 @@ def tracker_names(folders: list[Path]) -> list[str]:
     return ["/".join(folder.parts[-depth:]) for folder in resolved]
 
 
-def result_files(folder: Path, name: str, repeated: bool) -> list[Path]:
+def find_result_files(folder: Path, sequence_name: str, has_repetitions: bool) -> list[Path]:
     """The files of one sequence: ``<name>.txt``; where repetitions are, ``<name>/<name>_001.txt`` and so on.
 
     A second target of one video (``Jogging.1``) may be written ``Jogging-1`` or ``Jogging_1`` too.
     """
-    if repeated and (folder / name).is_dir():
-        return sorted((folder / name).glob(f"{name}_[0-9][0-9][0-9].txt"))
-    stem, dot, number = name.rpartition(".")
-    spellings = [name] + ([f"{stem}-{number}", f"{stem}_{number}"] if dot else [])
+    if has_repetitions and (folder / sequence_name).is_dir():
+        return sorted((folder / sequence_name).glob(f"{sequence_name}_[0-9][0-9][0-9].txt"))
+    stem, dot, number = sequence_name.rpartition(".")
+    spellings = [sequence_name] + ([f"{stem}-{number}", f"{stem}_{number}"] if dot else [])
     return [path for path in (folder / f"{spelling}.txt" for spelling in spellings) if path.is_file()][:1]
 
 
-def read_results(folder: Path, truths: Iterable[GroundTruth], cut: frozenset[str], repeated: bool) -> Results:
+def read_tracker_results(
+    folder: Path,
+    ground_truths: Iterable[SequenceGroundTruth],
+    truncated_sequences: frozenset[str],
+    has_repetitions: bool,
+) -> TrackerResults:
     """Read a tracker's boxes for the sequences of a set.
 
     Args:
         folder: of the tracker.
-        truths: the sequences.
-        cut: sequences whose longer results are cut to the ground truth.
-        repeated: whether repetitions are looked for.
+        ground_truths: the sequences.
+        truncated_sequences: sequences whose longer results are cut to the ground truth.
+        has_repetitions: whether repetitions are looked for.
 
     Raises:
         DataError: a file is no list of boxes, or no file of the folder belongs to the set.
     """
-    boxes: dict[str, list[Array]] = {}
+    boxes: dict[str, list[FloatArray]] = {}
     notes = []
-    for truth in truths:
-        runs = [read_predictions(path) for path in result_files(folder, truth.name, repeated)]
+    for truth in ground_truths:
+        runs = [read_predicted_boxes(path) for path in find_result_files(folder, truth.name, has_repetitions)]
         frames = len(truth.boxes)
-        if truth.name in cut and any(len(run) > frames for run in runs):
+        if truth.name in truncated_sequences and any(len(run) > frames for run in runs):
             notes.append(f"{truth.name}: {len(runs[0])} boxes cut to its {frames} frames, as the official tools do")
             runs = [run[:frames] for run in runs]
         if runs:
             boxes[truth.name] = runs
     if not boxes:
         raise DataError(f"{folder} holds no result of any sequence of the set; it needs <sequence>.txt files")
-    return Results(boxes, tuple(notes))
+    return TrackerResults(boxes, tuple(notes))

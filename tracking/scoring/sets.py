@@ -12,74 +12,74 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from foundation.errors import ConfigError, DataError
 from tracking.scoring import layouts
 from tracking.scoring.rules import (
-    GOT10K,
-    GOT10K_VAL,
-    OFFICIAL,
+    GOT10K_VAL_OFFICIAL,
+    LASOT_GOT10K,
+    LASOT_OFFICIAL,
     OTB_GOT10K,
     OTB_PYTRACKING,
     UAV123_GOT10K,
     UAV123_PYTRACKING,
-    Rules,
+    ScoringRules,
 )
-from tracking.scoring.score import GroundTruth, listed
+from tracking.scoring.score import SequenceGroundTruth, format_name_list
 
 
-class Loaded(NamedTuple):
+class LoadedGroundTruth(NamedTuple):
     """Ground truth as found: the sequences, all names the set has, and how it departs from the official set."""
 
-    truths: list[GroundTruth]
-    names: tuple[str, ...]
-    departures: tuple[str, ...]
+    ground_truths: list[SequenceGroundTruth]
+    sequence_names: tuple[str, ...]
+    deviations: tuple[str, ...]
 
 
-Where = TypeVar("Where")
+LocationT = TypeVar("LocationT")
 
 
 @dataclass(frozen=True)
-class BoxSet(Generic[Where]):
+class PublicTestSet(Generic[LocationT]):
     """A test set with public ground truth.
 
     Attributes:
         title: as plots name it.
-        folders: names its folder may have below the data root.
-        expected: number of sequences.
+        folder_names: names its folder may have below the data root.
+        expected_sequences: number of sequences.
         rules: by ``--rules`` word; the first is the default.
-        names: the official sequences, given the folder; empty where no list is known.
-        find: where each sequence's annotation is, by its name, given the folder and the official names.
-        read: the ground truth of one sequence, given its name and what ``find`` told.
-        frames: frames of the whole set, where known.
-        cut: sequences whose results may be longer than the ground truth and are cut to it.
-        repeated: results lie in a folder a sequence, a file a repetition (GOT-10k).
+        list_sequences: the official sequences, given the folder; empty where no list is known.
+        find_annotations: where each sequence's annotation is, by its name, given the folder and the official names.
+        read_annotation: the ground truth of one sequence, given its name and what ``find_annotations`` told.
+        expected_frames: frames of the whole set, where known.
+        truncated_sequences: sequences whose results may be longer than the ground truth and are cut to it.
+        has_repetitions: results lie in a folder a sequence, a file a repetition (GOT-10k).
     """
 
     title: str
-    folders: tuple[str, ...]
-    expected: int
-    rules: Mapping[str, Rules]
-    names: Callable[[Path], tuple[str, ...]]
-    find: Callable[[Path, tuple[str, ...]], Mapping[str, Where]]
-    read: Callable[[str, Where], GroundTruth]
-    frames: int | None = None
-    cut: frozenset[str] = field(default=frozenset())
-    repeated: bool = False
+    folder_names: tuple[str, ...]
+    expected_sequences: int
+    rules: Mapping[str, ScoringRules]
+    list_sequences: Callable[[Path], tuple[str, ...]]
+    find_annotations: Callable[[Path, tuple[str, ...]], Mapping[str, LocationT]]
+    read_annotation: Callable[[str, LocationT], SequenceGroundTruth]
+    expected_frames: int | None = None
+    truncated_sequences: frozenset[str] = field(default=frozenset())
+    has_repetitions: bool = False
 
-    def choose_rules(self, word: str | None) -> Rules:
+    def select_rules(self, rules_name: str | None) -> ScoringRules:
         """The rules of a ``--rules`` word, or the set's first.
 
         Raises:
             ConfigError: the set has no such rules.
         """
-        if word is not None and word not in self.rules:
-            raise ConfigError(f"{self.title} has no rules {word!r}; there are: {', '.join(self.rules)}")
-        return self.rules[word or next(iter(self.rules))]
+        if rules_name is not None and rules_name not in self.rules:
+            raise ConfigError(f"{self.title} has no rules {rules_name!r}; there are: {', '.join(self.rules)}")
+        return self.rules[rules_name or next(iter(self.rules))]
 
-    def load(self, root: Path, partial: bool) -> Loaded:
+    def load_ground_truth(self, root: Path, partial: bool) -> LoadedGroundTruth:
         """Read the ground truth below the data root ``root``, or in it.
 
         Raises:
             DataError: there is none, a file of it is damaged, or (unless ``partial``) it is not the whole set.
         """
-        folder, names, found = self._find(root)
+        folder, names, found = self._locate_annotations(root)
         chosen = [name for name in names if name in found] or list(found)
         missing = [name for name in names if name not in found]
         departures = []
@@ -87,83 +87,91 @@ class BoxSet(Generic[Where]):
             departures.append(f"none of the {len(chosen)} sequences in {folder} is in the official list")
             names = ()
         elif missing:
-            departures.append(f"ground truth of {len(missing)} sequences is not in {folder}: {listed(missing)}")
-        elif len(chosen) != self.expected:
-            departures.append(f"{folder} has ground truth of {len(chosen)} sequences, {self.title} has {self.expected}")
-        truths = [self.read(name, found[name]) for name in chosen]
+            departures.append(
+                f"ground truth of {len(missing)} sequences is not in {folder}: {format_name_list(missing)}"
+            )
+        elif len(chosen) != self.expected_sequences:
+            departures.append(
+                f"{folder} has ground truth of {len(chosen)} sequences, {self.title} has {self.expected_sequences}"
+            )
+        truths = [self.read_annotation(name, found[name]) for name in chosen]
         frames = sum(len(truth.boxes) for truth in truths)
-        if not departures and self.frames not in (None, frames):
-            departures.append(f"ground truth in {folder} has {frames:,} frames, {self.title} has {self.frames:,}")
+        if not departures and self.expected_frames not in (None, frames):
+            departures.append(
+                f"ground truth in {folder} has {frames:,} frames, {self.title} has {self.expected_frames:,}"
+            )
         if departures and not partial:
             raise DataError(f"{departures[0]}; fetch it whole, or score what is there with --partial")
-        return Loaded(truths, names, tuple(departures))
+        return LoadedGroundTruth(truths, names, tuple(departures))
 
-    def _find(self, root: Path) -> tuple[Path, tuple[str, ...], Mapping[str, Where]]:
+    def _locate_annotations(self, root: Path) -> tuple[Path, tuple[str, ...], Mapping[str, LocationT]]:
         """The folder, the official names, and what of them is there; else whatever lies there in the set's layout."""
         # the data root last: zips in it may be of other sets
-        folders = [folder for folder in (*(root / name for name in self.folders), root) if folder.is_dir()]
+        folders = [folder for folder in (*(root / name for name in self.folder_names), root) if folder.is_dir()]
         for listed_only in (True, False):
             for folder in folders:
-                names = self.names(folder)
-                found = self.find(folder, names if listed_only else ())
+                names = self.list_sequences(folder)
+                found = self.find_annotations(folder, names if listed_only else ())
                 if found:
                     return folder, names, found
-        places = ", ".join(str(root / name) for name in self.folders)
+        places = ", ".join(str(root / name) for name in self.folder_names)
         raise DataError(f"no ground truth of {self.title} in {root} (nor in {places}); name it with --data-root")
 
 
-def _packaged(file: str) -> Any:
+def _read_got10k_list(file_name: str) -> Any:
     """A list of sequences that the got10k package ships; the package itself is not imported."""
     spec = find_spec("got10k")
     assert spec is not None and spec.submodule_search_locations is not None
-    return json.loads((Path(spec.submodule_search_locations[0]) / "datasets" / file).read_text())
+    return json.loads((Path(spec.submodule_search_locations[0]) / "datasets" / file_name).read_text())
 
 
-def _lasot_names(folder: Path) -> tuple[str, ...]:
-    return tuple(_packaged("lasot.json")["test"])
+def _list_lasot_sequences(folder: Path) -> tuple[str, ...]:
+    return tuple(_read_got10k_list("lasot.json")["test"])
 
 
-def _uav123_names(folder: Path) -> tuple[str, ...]:
-    return tuple(_packaged("uav123.json")["UAV123"])
+def _list_uav123_sequences(folder: Path) -> tuple[str, ...]:
+    return tuple(_read_got10k_list("uav123.json")["UAV123"])
 
 
-_EXTENSION = (
+_LASOT_EXT_CATEGORIES = (
     *("atv", "badminton", "cosplay", "dancingshoe", "footbag", "frisbee", "jianzi", "lantern"),
     *("misc", "opossum", "paddle", "raccoon", "rhino", "skatingshoe", "wingsuit"),
 )
 
 
-def _extension_names(folder: Path) -> tuple[str, ...]:
-    return tuple(f"{category}-{number}" for category in _EXTENSION for number in range(1, 11))
+def _list_lasot_ext_sequences(folder: Path) -> tuple[str, ...]:
+    return tuple(f"{category}-{number}" for category in _LASOT_EXT_CATEGORIES for number in range(1, 11))
 
 
-LASOT_RULES = {"official": OFFICIAL, "got10k": GOT10K}
-OTB_RULES = {"official": OTB_PYTRACKING, "got10k": OTB_GOT10K}
+LASOT_RULES_BY_NAME = {"official": LASOT_OFFICIAL, "got10k": LASOT_GOT10K}
+OTB_RULES_BY_NAME = {"official": OTB_PYTRACKING, "got10k": OTB_GOT10K}
 
-BOX_SETS: dict[str, BoxSet[Any]] = {
-    "lasot": BoxSet(
-        "LaSOT testing set", ("lasot", "LaSOT", "LaSOTBenchmark"), 280, LASOT_RULES,
-        _lasot_names, layouts.find_lasot, layouts.read_lasot, frames=685_360, cut=frozenset({"monkey-17"}),
+PUBLIC_TEST_SETS: dict[str, PublicTestSet[Any]] = {
+    "lasot": PublicTestSet(
+        "LaSOT testing set", ("lasot", "LaSOT", "LaSOTBenchmark"), 280, LASOT_RULES_BY_NAME,
+        _list_lasot_sequences, layouts.find_lasot_annotations, layouts.read_lasot_annotation,
+        expected_frames=685_360, truncated_sequences=frozenset({"monkey-17"}),
     ),
-    "lasot_ext": BoxSet(
+    "lasot_ext": PublicTestSet(
         "LaSOT extension subset", ("lasot_ext", "LaSOT_ext", "lasot_extension_subset", "LaSOT_extension_subset"), 150,
-        LASOT_RULES, _extension_names, layouts.find_lasot, layouts.read_lasot,
+        LASOT_RULES_BY_NAME, _list_lasot_ext_sequences, layouts.find_lasot_annotations, layouts.read_lasot_annotation,
     ),
-    "got10k_val": BoxSet(
+    "got10k_val": PublicTestSet(
         "GOT-10k val", ("got10k/val", "GOT-10k/val", "GOT10k/val", "val"), 180,
-        {"official": GOT10K_VAL, "got10k": GOT10K_VAL},
-        layouts.got10k_names, layouts.find_got10k, layouts.read_got10k, repeated=True,
+        {"official": GOT10K_VAL_OFFICIAL, "got10k": GOT10K_VAL_OFFICIAL},
+        layouts.list_got10k_sequences, layouts.find_got10k_annotations, layouts.read_got10k_annotation,
+        has_repetitions=True,
     ),
-    "otb100": BoxSet(
-        "OTB100", ("otb", "OTB", "otb100", "OTB100", "OTB2015"), 100, OTB_RULES,
-        layouts.otb_names, layouts.find_otb, layouts.read_otb,
+    "otb100": PublicTestSet(
+        "OTB100", ("otb", "OTB", "otb100", "OTB100", "OTB2015"), 100, OTB_RULES_BY_NAME,
+        layouts.list_otb_sequences, layouts.find_otb_annotations, layouts.read_otb_annotation,
     ),
-    "uav123": BoxSet(
+    "uav123": PublicTestSet(
         "UAV123", ("uav123", "UAV123"), 123, {"official": UAV123_PYTRACKING, "got10k": UAV123_GOT10K},
-        _uav123_names, layouts.find_uav123, layouts.read_uav123,
+        _list_uav123_sequences, layouts.find_uav123_annotations, layouts.read_uav123_annotation,
     ),
-    "nfs": BoxSet(
-        "NfS (30 fps)", ("nfs", "NfS", "Nfs", "NFS"), 100, OTB_RULES,
-        layouts.no_names, layouts.find_nfs, layouts.read_nfs,
+    "nfs": PublicTestSet(
+        "NfS (30 fps)", ("nfs", "NfS", "Nfs", "NFS"), 100, OTB_RULES_BY_NAME,
+        layouts.list_no_sequences, layouts.find_nfs_annotations, layouts.read_nfs_annotation,
     ),
 }  # fmt: skip

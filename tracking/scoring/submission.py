@@ -13,65 +13,65 @@ import numpy as np
 
 from foundation.errors import DataError, IncompleteError
 from foundation.files import atomic_writer
-from tracking.scoring.boxes import read_labels, read_predictions
-from tracking.scoring.metrics import Array
-from tracking.scoring.results import result_files
-from tracking.scoring.score import listed
+from tracking.scoring.boxes import read_label_file, read_predicted_boxes
+from tracking.scoring.metrics import FloatArray
+from tracking.scoring.results import find_result_files
+from tracking.scoring.score import format_name_list
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)
+_ZIP_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 """A fixed date in the archive: same results, same bytes."""
 
-Frames = Callable[[Path], dict[str, int]]
+FrameCounter = Callable[[Path], dict[str, int]]
 
 
 @dataclass(frozen=True)
-class ServerSet:
+class ServerTestSet:
     """A test set that a server scores.
 
     Attributes:
         title: of the set.
-        folders: names its folder may have below the data root.
-        expected: number of sequences.
-        frames: number of images by sequence, given the folder.
-        repeated: ``<sequence>/<sequence>_001.txt`` and ``_time.txt`` (GOT-10k), or a flat ``<sequence>.txt``.
+        folder_names: names its folder may have below the data root.
+        expected_sequences: number of sequences.
+        count_frames: number of images by sequence, given the folder.
+        has_repetitions: ``<sequence>/<sequence>_001.txt`` and ``_time.txt`` (GOT-10k), or a flat ``<sequence>.txt``.
     """
 
     title: str
-    folders: tuple[str, ...]
-    expected: int
-    frames: Frames
-    repeated: bool
+    folder_names: tuple[str, ...]
+    expected_sequences: int
+    count_frames: FrameCounter
+    has_repetitions: bool
 
 
-def _got10k_frames(folder: Path) -> dict[str, int]:
+def _count_got10k_frames(folder: Path) -> dict[str, int]:
     listing = folder / "list.txt"
     names = listing.read_text().split() if listing.is_file() else []
     return {name: sum(1 for _ in (folder / name).glob("*.jpg")) for name in names}
 
 
-def _trackingnet_frames(folder: Path) -> dict[str, int]:
+def _count_trackingnet_frames(folder: Path) -> dict[str, int]:
     names = sorted(path.stem for path in (folder / "anno").glob("*.txt"))
     return {name: sum(1 for _ in (folder / "frames" / name).glob("*.jpg")) for name in names}
 
 
-SERVER_SETS = {
-    "got10k_test": ServerSet(
-        "GOT-10k test", ("got10k/test", "GOT-10k/test", "GOT10k/test", "test"), 180, _got10k_frames, True
+SERVER_TEST_SETS = {
+    "got10k_test": ServerTestSet(
+        "GOT-10k test", ("got10k/test", "GOT-10k/test", "GOT10k/test", "test"), 180, _count_got10k_frames, True
     ),
-    "trackingnet": ServerSet(
-        "TrackingNet test", ("trackingnet/TEST", "TrackingNet/TEST", "TEST"), 511, _trackingnet_frames, False
+    "trackingnet": ServerTestSet(
+        "TrackingNet test", ("trackingnet/TEST", "TrackingNet/TEST", "TEST"), 511, _count_trackingnet_frames, False
     ),
 }
 
 
-def pack(server: ServerSet, root: Path, results: Path, out: Path) -> dict[str, Any]:
+def pack_submission(test_set: ServerTestSet, root: Path, results: Path, archive_path: Path) -> dict[str, Any]:
     """Write the archive that the server takes, of every sequence with a box for every frame, or nothing.
 
     Args:
-        server: the set.
+        test_set: the set.
         root: data root, where the images lie: they say how many boxes are due.
         results: folder of the tracker.
-        out: the archive.
+        archive_path: the archive.
 
     Returns:
         ``{"set", "archive", "sequences", "frames", "partial": False}``.
@@ -80,8 +80,8 @@ def pack(server: ServerSet, root: Path, results: Path, out: Path) -> dict[str, A
         DataError: the images are not all there, or a file is damaged.
         IncompleteError: a sequence is missing, or has too few or too many boxes.
     """
-    frames = _frames(server, root)
-    found = {name: _runs(server, results, name) for name in frames}
+    frames = _load_frame_counts(test_set, root)
+    found = {name: _read_repetitions(test_set, results, name) for name in frames}
     missing = [name for name, runs in found.items() if not runs]
     wrong = [
         f"{name} ({len(boxes)} of {frames[name]} boxes)"
@@ -90,62 +90,88 @@ def pack(server: ServerSet, root: Path, results: Path, out: Path) -> dict[str, A
         if len(boxes) != frames[name]
     ]
     if missing or wrong:
-        faults = [f"missing: {listed(missing)}"] if missing else []
-        faults += [f"wrong length: {listed(wrong)}"] if wrong else []
+        faults = [f"missing: {format_name_list(missing)}"] if missing else []
+        faults += [f"wrong length: {format_name_list(wrong)}"] if wrong else []
         raise IncompleteError(
-            f"{results} is not whole for {server.title}, so no archive was written ({'; '.join(faults)})"
+            f"{results} is not whole for {test_set.title}, so no archive was written ({'; '.join(faults)})"
         )
     entries = {
-        path: text for name, runs in found.items() for path, text in _entries(server, results, name, runs, frames[name])
+        path: text
+        for name, runs in found.items()
+        for path, text in _make_archive_entries(test_set, results, name, runs, frames[name])
     }
-    with atomic_writer(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic_writer(archive_path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, text in sorted(entries.items()):
-            archive.writestr(zipfile.ZipInfo(path, _EPOCH), text, zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(path, _ZIP_TIMESTAMP), text, zipfile.ZIP_DEFLATED)
     total = sum(frames.values())
-    return {"set": server.title, "archive": str(out), "sequences": len(frames), "frames": total, "partial": False}
+    return {
+        "set": test_set.title,
+        "archive": str(archive_path),
+        "sequences": len(frames),
+        "frames": total,
+        "partial": False,
+    }
 
 
-def _frames(server: ServerSet, root: Path) -> dict[str, int]:
-    for folder in (root, *(root / name for name in server.folders)):
-        frames = server.frames(folder)
+def _load_frame_counts(test_set: ServerTestSet, root: Path) -> dict[str, int]:
+    for folder in (root, *(root / name for name in test_set.folder_names)):
+        frames = test_set.count_frames(folder)
         if frames:
             break
     else:
         raise DataError(
-            f"no {server.title} in {root} (nor in {', '.join(server.folders)} there); name it with --data-root"
+            f"no {test_set.title} in {root} (nor in {', '.join(test_set.folder_names)} there); name it with --data-root"
         )
     empty = [name for name, count in frames.items() if not count]
     if empty:
-        raise DataError(f"{folder} has no images of {listed(empty)}, which say how many boxes are due; fetch them")
-    if len(frames) != server.expected:
-        raise DataError(f"{folder} has {len(frames)} sequences, {server.title} has {server.expected}; fetch it whole")
+        raise DataError(
+            f"{folder} has no images of {format_name_list(empty)}, which say how many boxes are due; fetch them"
+        )
+    if len(frames) != test_set.expected_sequences:
+        raise DataError(
+            f"{folder} has {len(frames)} sequences, {test_set.title} has {test_set.expected_sequences}; fetch it whole"
+        )
     return frames
 
 
-def _runs(server: ServerSet, results: Path, name: str) -> list[Array]:
-    return [read_predictions(path) for path in result_files(results, name, server.repeated)]
+def _read_repetitions(test_set: ServerTestSet, results: Path, sequence_name: str) -> list[FloatArray]:
+    return [read_predicted_boxes(path) for path in find_result_files(results, sequence_name, test_set.has_repetitions)]
 
 
-def _entries(server: ServerSet, results: Path, name: str, runs: list[Array], frames: int) -> list[tuple[str, str]]:
+def _make_archive_entries(
+    test_set: ServerTestSet, results: Path, sequence_name: str, repetitions: list[FloatArray], num_frames: int
+) -> list[tuple[str, str]]:
     """Path in the archive and content of one sequence's files: comma, three decimals, as got10k writes them."""
-    if not server.repeated:
-        return [(f"{name}.txt", _lines(runs[0], "%.3f"))]
-    times = next((p for p in (results / name / f"{name}_time.txt", results / f"{name}_time.txt") if p.is_file()), None)
+    if not test_set.has_repetitions:
+        return [(f"{sequence_name}.txt", _format_csv_rows(repetitions[0], "%.3f"))]
+    times = next(
+        (
+            p
+            for p in (results / sequence_name / f"{sequence_name}_time.txt", results / f"{sequence_name}_time.txt")
+            if p.is_file()
+        ),
+        None,
+    )
     if times is None:
-        raise IncompleteError(f"{results} lacks {name}_time.txt; GOT-10k's server wants the seconds of every frame")
-    columns = _times(times, frames)
-    entries = [(f"{name}/{name}_{number:03d}.txt", _lines(run, "%.3f")) for number, run in enumerate(runs, 1)]
-    return [*entries, (f"{name}/{name}_time.txt", _lines(columns, "%.8f"))]
+        raise IncompleteError(
+            f"{results} lacks {sequence_name}_time.txt; GOT-10k's server wants the seconds of every frame"
+        )
+    columns = _read_frame_times(times, num_frames)
+    entries = [
+        (f"{sequence_name}/{sequence_name}_{number:03d}.txt", _format_csv_rows(run, "%.3f"))
+        for number, run in enumerate(repetitions, 1)
+    ]
+    return [*entries, (f"{sequence_name}/{sequence_name}_time.txt", _format_csv_rows(columns, "%.8f"))]
 
 
-def _times(path: Path, frames: int) -> Array:
+def _read_frame_times(path: Path, num_frames: int) -> FloatArray:
     """Seconds, a line a frame, a column a repetition."""
     first = path.read_text().lstrip().partition("\n")[0]
     width = max(1, len(first.replace(",", " ").split()))
-    return read_labels(path, frames * width).reshape(frames, width)
+    return read_label_file(path, num_frames * width).reshape(num_frames, width)
 
 
-def _lines(values: Array, form: str) -> str:
+def _format_csv_rows(values: FloatArray, number_format: str) -> str:
     stream = io.StringIO()
-    np.savetxt(stream, values, fmt=form, delimiter=",")
+    np.savetxt(stream, values, fmt=number_format, delimiter=",")
     return stream.getvalue()

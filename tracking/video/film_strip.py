@@ -9,20 +9,20 @@ import numpy as np
 
 from foundation.errors import DataError
 from foundation.files import write_atomic
-from tracking.data.boxes import Floats
+from tracking.data.boxes import FloatArray
 from tracking.data.readers.sequence import Video
 
-TRUTH, PREDICTED = (0, 200, 0), (0, 0, 255)  # green and red, BGR
+TRUTH_COLOR, PREDICTED_COLOR = (0, 200, 0), (0, 0, 255)  # green and red, BGR
 
 
-def write_strip(video: Video, boxes: Floats, path: Path, count: int = 8, height: int = 180) -> None:
-    """Write ``count`` evenly spaced frames to a PNG; the truth in green, ``boxes`` in red.
+def write_film_strip(video: Video, boxes: FloatArray, path: Path, num_frames: int = 8, height: int = 180) -> None:
+    """Write ``num_frames`` evenly spaced frames to a PNG; the truth in green, ``boxes`` in red.
 
     Args:
         video: the sequence.
         boxes: (frames, 4), predicted.
         path: the picture.
-        count: frames shown.
+        num_frames: frames shown.
         height: of the picture, pixels.
 
     Raises:
@@ -33,9 +33,9 @@ def write_strip(video: Video, boxes: Floats, path: Path, count: int = 8, height:
             f"sequence {video.name} has {len(video.frames)} frames, but {len(boxes)} boxes were given to draw"
         )
     shown = []
-    for number in np.linspace(0, len(boxes) - 1, count).round().astype(int).tolist():
-        frame = np.ascontiguousarray(video.read(number)[..., ::-1])
-        for box, colour in ((video.boxes[number], TRUTH), (boxes[number], PREDICTED)):
+    for number in np.linspace(0, len(boxes) - 1, num_frames).round().astype(int).tolist():
+        frame = np.ascontiguousarray(video.read_frame(number)[..., ::-1])
+        for box, colour in ((video.boxes[number], TRUTH_COLOR), (boxes[number], PREDICTED_COLOR)):
             if np.isfinite(box).all():
                 x, y, w, h = box.round().astype(int).tolist()
                 cv2.rectangle(frame, (x, y), (x + w, y + h), colour, 2)

@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 
 from foundation.errors import DataError
-from tracking.data.boxes import Floats
-from tracking.data.crops import Image
-from tracking.data.readers.folder import GROUND_TRUTH, image_files
+from tracking.data.boxes import FloatArray
+from tracking.data.crops import ImageArray
+from tracking.data.readers.folder import GROUND_TRUTH_FILE, list_image_files
 from tracking.data.readers.sequence import has_area, read_boxes, read_image
 
-IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"})
-_CONTAINERS = (
+SOURCE_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"})
+_CONTAINER_SIGNATURES = (
     (4, b"ftyp"),
     (0, b"RIFF"),
     (0, b"\x1a\x45\xdf\xa3"),
@@ -30,122 +30,127 @@ _CONTAINERS = (
 )
 """Where and how video containers begin: MP4 and MOV, AVI, Matroska and WebM, FLV, MPEG, Ogg."""
 
-Kind = Literal["video", "folder", "camera"]
+SourceKind = Literal["video", "folder", "camera"]
 
 
 @dataclass(frozen=True)
-class Source:
+class FrameSource:
     """Where frames come from.
 
     Attributes:
         kind: of what it is.
-        place: as the user gave it.
+        location: as the user gave it.
         name: for the folder of the results.
-        start: number of the first frame, from 0, in the file or folder.
+        start_frame: number of the first frame, from 0, in the file or folder.
         fps: frames a second that it says itself, if it does.
-        count: frames that are expected, for the time that remains; what a video file says of itself may be wrong.
-        truth: the first frame's box from a ``groundtruth.txt``, if there is one.
-        limit: frames to take at most.
+        expected_frames: for the time that remains; what a video file says of itself may be wrong.
+        first_box: the first frame's box from a ``groundtruth.txt``, if there is one.
+        max_frames: frames to take at most.
     """
 
-    kind: Kind
-    place: str
+    kind: SourceKind
+    location: str
     name: str
-    start: int = 0
+    start_frame: int = 0
     fps: float | None = None
-    count: int | None = None
-    truth: Floats | None = None
-    limit: int | None = None
+    expected_frames: int | None = None
+    first_box: FloatArray | None = None
+    max_frames: int | None = None
 
-    def frames(self) -> Generator[Image, None, None]:
+    def iter_frames(self) -> Generator[ImageArray, None, None]:
         """The frames, (height, width, 3) RGB each.
 
         Raises:
             DataError: there is none, or one cannot be read; the sentence names it.
         """
         if self.kind == "folder":
-            for path in image_files(Path(self.place), IMAGES)[self.start :][: self.limit]:
+            for path in list_image_files(Path(self.location), SOURCE_IMAGE_SUFFIXES)[self.start_frame :][
+                : self.max_frames
+            ]:
                 yield read_image(path)
             return
-        capture = _opened(self)
+        capture = _open_capture(self)
         try:
-            yield from islice(_decode(capture, self), self.limit)
+            yield from islice(_decode_frames(capture, self), self.max_frames)
         finally:
             capture.release()
 
 
-def open_source(place: str, start: int = 0, limit: int | None = None) -> Source:
+def open_frame_source(location: str, start_frame: int = 0, max_frames: int | None = None) -> FrameSource:
     """A video file, a folder of images (or with such a folder ``img``), or a camera by its number.
 
     Raises:
         DataError: none of them, or one without frames; the sentence says which.
     """
-    path = Path(place)
+    path = Path(location)
     if path.is_dir():
-        return _folder(path, start, limit)
+        return _open_folder(path, start_frame, max_frames)
     if path.is_file():
-        return _video(path, start, limit)
-    if place.isascii() and place.isdecimal():
-        if start:
+        return _open_video(path, start_frame, max_frames)
+    if location.isascii() and location.isdecimal():
+        if start_frame:
             raise DataError("a camera has no earlier frames to pass over; leave --start out")
-        source = Source("camera", place, f"camera{place}", limit=limit, count=limit)
-        _opened(source).release()
+        source = FrameSource("camera", location, f"camera{location}", max_frames=max_frames, expected_frames=max_frames)
+        _open_capture(source).release()
         return source
-    raise DataError(f"there is no video file or folder {place}; name one, or a camera by its number (0, 1, ...)")
+    raise DataError(f"there is no video file or folder {location}; name one, or a camera by its number (0, 1, ...)")
 
 
-def _folder(path: Path, start: int, limit: int | None) -> Source:
-    files = image_files(path, IMAGES)
+def _open_folder(path: Path, start_frame: int, max_frames: int | None) -> FrameSource:
+    files = list_image_files(path, SOURCE_IMAGE_SUFFIXES)
     if not files:
         raise DataError(
-            f"{path} has no images ({', '.join(sorted(IMAGES))}), nor has its folder img; name their folder"
+            f"{path} has no images ({', '.join(sorted(SOURCE_IMAGE_SUFFIXES))}), nor has its folder img; "
+            "name their folder"
         )
-    if start >= len(files):
-        raise DataError(f"{path} has {len(files)} images, none from --start {start} on; start earlier")
+    if start_frame >= len(files):
+        raise DataError(f"{path} has {len(files)} images, none from --start {start_frame} on; start earlier")
     truth = None
-    if (path / GROUND_TRUTH).is_file():
-        boxes = read_boxes(path / GROUND_TRUTH)
-        if len(boxes) > start and has_area(boxes[start : start + 1]).all():
-            truth = boxes[start]
+    if (path / GROUND_TRUTH_FILE).is_file():
+        boxes = read_boxes(path / GROUND_TRUTH_FILE)
+        if len(boxes) > start_frame and has_area(boxes[start_frame : start_frame + 1]).all():
+            truth = boxes[start_frame]
     name = path.resolve().name or "folder"
-    count = len(files) - start
-    return Source("folder", str(path), name, start, None, min(count, limit or count), truth, limit)
+    count = len(files) - start_frame
+    return FrameSource("folder", str(path), name, start_frame, None, min(count, max_frames or count), truth, max_frames)
 
 
-def _video(path: Path, start: int, limit: int | None) -> Source:
-    if path.suffix.lower() in IMAGES:
+def _open_video(path: Path, start_frame: int, max_frames: int | None) -> FrameSource:
+    if path.suffix.lower() in SOURCE_IMAGE_SUFFIXES:
         raise DataError(f"{path} is one image; name a video, or the folder of the images")
-    source = Source("video", str(path), path.stem, start, limit=limit)
-    capture = _opened(source)
+    source = FrameSource("video", str(path), path.stem, start_frame, max_frames=max_frames)
+    capture = _open_capture(source)
     try:
         said, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
     finally:
         capture.release()
-    left = int(said) - start if math.isfinite(said) and 0 < said - start < 1e9 else None
-    count = min(left, limit) if left and limit else left or limit
+    left = int(said) - start_frame if math.isfinite(said) and 0 < said - start_frame < 1e9 else None
+    count = min(left, max_frames) if left and max_frames else left or max_frames
     believable = math.isfinite(fps) and 1 <= fps <= 240  # some files and streams say 0 or 90,000
-    return Source("video", str(path), path.stem, start, fps if believable else None, count, limit=limit)
+    return FrameSource(
+        "video", str(path), path.stem, start_frame, fps if believable else None, count, max_frames=max_frames
+    )
 
 
-def _opened(source: Source) -> Any:
+def _open_capture(source: FrameSource) -> Any:
     """OpenCV's reader of a file or camera.
 
     Raises:
         DataError: it cannot be opened.
     """
-    with _quiet():
+    with _silence_opencv():
         if source.kind == "camera":
-            capture = cv2.VideoCapture(int(source.place))
+            capture = cv2.VideoCapture(int(source.location))
         else:
-            capture = cv2.VideoCapture(source.place, cv2.CAP_FFMPEG)
+            capture = cv2.VideoCapture(source.location, cv2.CAP_FFMPEG)
     if capture.isOpened():
         return capture
     if source.kind == "camera":
-        raise DataError(f"there is no camera {source.place}, or another program holds it; name another number")
-    raise DataError(_why_not(Path(source.place)))
+        raise DataError(f"there is no camera {source.location}, or another program holds it; name another number")
+    raise DataError(_explain_unreadable(Path(source.location)))
 
 
-def _why_not(path: Path) -> str:
+def _explain_unreadable(path: Path) -> str:
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -153,7 +158,7 @@ def _why_not(path: Path) -> str:
         return f"{path} cannot be read ({error.strerror}); mend its rights"
     if not head:
         return f"{path} is empty (0 bytes); fetch it again"
-    if any(head[at : at + len(mark)] == mark for at, mark in _CONTAINERS):
+    if any(head[at : at + len(mark)] == mark for at, mark in _CONTAINER_SIGNATURES):
         return (
             f"{path} is a video file that cannot be opened: it is cut short, or OpenCV has no decoder for its codec; "
             "fetch it again, or convert it (ffmpeg -i IN -c:v libx264 OUT.mp4)"
@@ -161,38 +166,40 @@ def _why_not(path: Path) -> str:
     return f"{path} is no video that OpenCV can read; name a video, a folder of images, or a camera by its number"
 
 
-def _decode(capture: Any, source: Source) -> Iterator[Image]:
+def _decode_frames(capture: Any, source: FrameSource) -> Iterator[ImageArray]:
     """Frames of an opened file or camera.
 
     Raises:
         DataError: none can be decoded, or one in the middle.
     """
     passed = 0
-    while passed < source.start and capture.grab():
+    while passed < source.start_frame and capture.grab():
         passed += 1
-    number = source.start
-    while passed == source.start:
-        with _quiet():
+    number = source.start_frame
+    while passed == source.start_frame:
+        with _silence_opencv():
             there, frame = capture.read()
         if not there:
             break
         yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
         number += 1
     if source.kind == "camera":
-        raise DataError(f"camera {source.place} gives no more frames after {number}; is it still connected?")
-    if number == source.start > 0:
-        raise DataError(f"{source.place} has {passed} frames, none from --start {source.start} on; start earlier")
-    if number == source.start:
-        raise DataError(f"{source.place} has no frame that can be decoded; fetch it again, or convert it")
-    with _quiet():
+        raise DataError(f"camera {source.location} gives no more frames after {number}; is it still connected?")
+    if number == source.start_frame > 0:
+        raise DataError(
+            f"{source.location} has {passed} frames, none from --start {source.start_frame} on; start earlier"
+        )
+    if number == source.start_frame:
+        raise DataError(f"{source.location} has no frame that can be decoded; fetch it again, or convert it")
+    with _silence_opencv():
         goes_on = capture.read()[0]
     if goes_on:
         raise DataError(
-            f"frame {number} (from 0) of {source.place} cannot be decoded; convert the video, or cut it there"
+            f"frame {number} (from 0) of {source.location} cannot be decoded; convert the video, or cut it there"
         )
 
 
-class _quiet:  # noqa: N801 - used as a function
+class _silence_opencv:  # noqa: N801 - used as a function
     """Keep OpenCV's own words about what it cannot open off the terminal; we say it in a sentence."""
 
     def __enter__(self) -> None:

@@ -10,7 +10,7 @@ from types import FrameType
 
 
 @contextmanager
-def ctrl_c() -> Iterator[threading.Event]:
+def catch_sigint() -> Iterator[threading.Event]:
     """Yield an event that the first Ctrl-C sets; the second one raises KeyboardInterrupt as usual.
 
     Outside the main thread, where Python lets nobody listen to signals, the event is never set.

@@ -10,59 +10,67 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from engine.progress_bar import Counter
+from engine.progress_bar import ProgressBar
 from foundation.errors import BenchError, DataError
 from foundation.files import write_atomic
-from tracking.data.boxes import BoxLike, Floats, require_first_box
-from tracking.data.crops import Image
-from tracking.inference.prefetch import DEPTH, Ahead
+from tracking.data.boxes import BoxLike, FloatArray, require_first_box
+from tracking.data.crops import ImageArray
+from tracking.inference.prefetch import PREFETCH_DEPTH, PrefetchIterator
 from tracking.inference.tracker import Tracker
-from tracking.video.annotate import AnnotatedVideo, draw
-from tracking.video.frame_source import Source
-from tracking.video.lost_target import LOW, PATIENCE, Watch, low_spans
-from tracking.video.sigint import ctrl_c
+from tracking.video.annotate import AnnotatedVideoWriter, draw_prediction
+from tracking.video.frame_source import FrameSource
+from tracking.video.lost_target import LOST_PATIENCE, LOST_THRESHOLD, LostTargetDetector, find_low_spans
+from tracking.video.sigint import catch_sigint
 
-BOXES, CONFIDENCES, SUMMARY = "boxes.txt", "confidence.txt", "track.json"
-USUAL_FPS = 30.0
+BOXES_FILE, CONFIDENCES_FILE, SUMMARY_FILE = "boxes.txt", "confidence.txt", "track.json"
+DEFAULT_FPS = 30.0
 """Of the annotated video where the source says nothing of itself, as LaSOT's sequences."""
-WARM_UP = 3
+VIDEO_WARMUP_FRAMES = 3
 
 
 @dataclass
-class Followed:
+class VideoTrackResult:
     """What was tracked, frame by frame.
 
     Attributes:
         boxes: x, y, w, h of each frame, pixels; the first as given.
         confidences: 0 to 1; 1 for the first.
-        looks: seconds in the network, of every frame but the first.
-        seconds: of the whole loop: reading, crop, network, drawing, encoding.
-        stopped: why it ended before the source did; "" if it did not.
+        network_seconds: seconds in the network, of every frame but the first.
+        total_seconds: of the whole loop: reading, crop, network, drawing, encoding.
+        stop_reason: why it ended before the source did; "" if it did not.
         failure: what could not be read or written, where that is why.
-        video: the annotated video, once it is whole.
+        video_path: the annotated video, once it is whole.
     """
 
-    boxes: list[Floats] = field(default_factory=list)
+    boxes: list[FloatArray] = field(default_factory=list)
     confidences: list[float] = field(default_factory=list)
-    looks: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-    stopped: str = ""
+    network_seconds: list[float] = field(default_factory=list)
+    total_seconds: float = 0.0
+    stop_reason: str = ""
     failure: BenchError | None = None
-    video: Path | None = None
+    video_path: Path | None = None
 
-    def speed(self) -> dict[str, float | None]:
+    def compute_speed(self) -> dict[str, float | None]:
         """Frames/s of the whole loop, and of the network alone (median, the first three dropped)."""
-        kept = self.looks[WARM_UP:] or self.looks
+        kept = self.network_seconds[VIDEO_WARMUP_FRAMES:] or self.network_seconds
         return {
-            "end_to_end_frames_per_second": round(len(self.boxes) / self.seconds, 2) if self.seconds else None,
+            "end_to_end_frames_per_second": round(len(self.boxes) / self.total_seconds, 2)
+            if self.total_seconds
+            else None,
             "network_frames_per_second": round(1 / median(kept), 2) if kept else None,
         }
 
 
-def follow(
-    tracker: Tracker, source: Source, box: BoxLike, out: Path, *, low: float = LOW, video: bool = True
-) -> Followed:
-    """Track through ``source`` and write the boxes, the confidences and the annotated video into ``out``.
+def track_video(
+    tracker: Tracker,
+    source: FrameSource,
+    box: BoxLike,
+    out_dir: Path,
+    *,
+    lost_threshold: float = LOST_THRESHOLD,
+    write_video: bool = True,
+) -> VideoTrackResult:
+    """Track through ``source`` and write the boxes, the confidences and the annotated video into ``out_dir``.
 
     Files take their names at the end, whole. Ctrl-C ends the loop after the frame in hand and keeps what there is; so
     does a frame that cannot be read, or a video that cannot be written (``failure``).
@@ -71,27 +79,29 @@ def follow(
         tracker: of a trained network.
         source: the frames.
         box: x, y, w, h in the first of them, pixels.
-        out: a folder that exists.
-        low: confidence below which the target may be lost.
-        video: whether to make the annotated video.
+        out_dir: a folder that exists.
+        lost_threshold: confidence below which the target may be lost.
+        write_video: whether to make the annotated video.
 
     Raises:
         DataError: the first box does not fit, or the first frame cannot be read.
         BenchError: no video can be written at all.
     """
-    found = Followed()
-    canvas: list[AnnotatedVideo] = []  # made with the first frame, whose size it has
+    found = VideoTrackResult()
+    canvas: list[AnnotatedVideoWriter] = []  # made with the first frame, whose size it has
     try:
         try:
-            _loop(tracker, source, box, found, low, canvas, out if video else None)
+            _track_frames(tracker, source, box, found, lost_threshold, canvas, out_dir if write_video else None)
         except BenchError as error:
             if not found.boxes:
                 raise
             found.failure = error
-        write_atomic(out / CONFIDENCES, "".join(f"{value:.4f}\n" for value in found.confidences))
-        write_atomic(out / BOXES, "".join(",".join(f"{value:.3f}" for value in row) + "\n" for row in found.boxes))
+        write_atomic(out_dir / CONFIDENCES_FILE, "".join(f"{value:.4f}\n" for value in found.confidences))
+        write_atomic(
+            out_dir / BOXES_FILE, "".join(",".join(f"{value:.3f}" for value in row) + "\n" for row in found.boxes)
+        )
         try:
-            found.video = canvas[0].finish() if canvas else None
+            found.video_path = canvas[0].finalize() if canvas else None
         except BenchError as error:
             found.failure = found.failure or error
     except BaseException:
@@ -99,114 +109,128 @@ def follow(
             each.discard()
         raise
     if found.failure is not None:
-        found.stopped = str(found.failure)
+        found.stop_reason = str(found.failure)
     return found
 
 
-def _loop(
+def _track_frames(
     tracker: Tracker,
-    source: Source,
+    source: FrameSource,
     box: BoxLike,
-    found: Followed,
-    low: float,
-    canvas: list[AnnotatedVideo],
-    out: Path | None,
+    result: VideoTrackResult,
+    lost_threshold: float,
+    writers: list[AnnotatedVideoWriter],
+    video_dir: Path | None,
 ) -> None:
-    watch = Watch(low)
-    depth = 1 if source.kind == "camera" else DEPTH  # a camera's frames should be new, not many
+    watch = LostTargetDetector(lost_threshold)
+    depth = 1 if source.kind == "camera" else PREFETCH_DEPTH  # a camera's frames should be new, not many
     began = time.perf_counter()
     with (
-        ctrl_c() as pressed,
-        Ahead(source.frames(), depth) as frames,
-        Counter(source.name, "frames", source.count) as counter,
+        catch_sigint() as pressed,
+        PrefetchIterator(source.iter_frames(), depth) as frames,
+        ProgressBar(source.name, "frames", source.expected_frames) as counter,
     ):
         size: tuple[int, ...] | None = None
-        for number, frame in enumerate(frames, source.start):
+        for number, frame in enumerate(frames, source.start_frame):
             if size is None:
-                first = require_first_box(box, frame.shape[1], frame.shape[0], source.place)
-                if out is not None:
-                    canvas.append(AnnotatedVideo(out, (frame.shape[1], frame.shape[0]), source.fps or USUAL_FPS))
+                first = require_first_box(box, frame.shape[1], frame.shape[0], source.location)
+                if video_dir is not None:
+                    writers.append(
+                        AnnotatedVideoWriter(video_dir, (frame.shape[1], frame.shape[0]), source.fps or DEFAULT_FPS)
+                    )
                 tracker.init(frame, first)
                 where, sure = first, 1.0
             else:
                 _require_size(frame, size, number, source)
-                where, sure = _update(tracker, frame, found), tracker.confidence
+                where, sure = _update_timed(tracker, frame, result), tracker.confidence
             size = frame.shape
-            if message := watch.see(number, sure):
-                counter.say(message)
-            if canvas:
-                canvas[0].write(draw(frame, number, where, sure, low, watch.lost))
-            found.boxes.append(where)
-            found.confidences.append(sure)
-            found.seconds = time.perf_counter() - began
-            counter.step(f"confidence {sure:.2f}")
+            if message := watch.observe_frame(number, sure):
+                counter.log_message(message)
+            if writers:
+                writers[0].write_frame(draw_prediction(frame, number, where, sure, lost_threshold, watch.is_lost))
+            result.boxes.append(where)
+            result.confidences.append(sure)
+            result.total_seconds = time.perf_counter() - began
+            counter.advance(f"confidence {sure:.2f}")
             if pressed.is_set():
-                found.stopped = f"stopped by Ctrl-C after {len(found.boxes)} frames"
+                result.stop_reason = f"stopped by Ctrl-C after {len(result.boxes)} frames"
                 break
 
 
-def _update(tracker: Tracker, frame: Image, found: Followed) -> Floats:
+def _update_timed(tracker: Tracker, frame: ImageArray, result: VideoTrackResult) -> FloatArray:
     """``tracker.update`` with the network timed (its maps are on the CPU when it returns, so nothing is pending)."""
-    crop = tracker.search(frame)
+    crop = tracker.crop_search_region(frame)
     began = time.perf_counter()
-    maps = tracker.network.look([tracker.memory], [crop])
-    found.looks.append(time.perf_counter() - began)
-    return tracker.settle(*maps)
+    maps = tracker.network.predict_maps([tracker.encoded_template], [crop])
+    result.network_seconds.append(time.perf_counter() - began)
+    return tracker.decode_box(*maps)
 
 
-def _require_size(frame: Image, size: tuple[int, ...], number: int, source: Source) -> None:
+def _require_size(frame: ImageArray, size: tuple[int, ...], frame_number: int, source: FrameSource) -> None:
     if frame.shape != size:
         raise DataError(
-            f"frame {number} (from 0) of {source.place} is {frame.shape[1]} x {frame.shape[0]} px and the first "
-            f"{size[1]} x {size[0]}; all frames have one size"
+            f"frame {frame_number} (from 0) of {source.location} is {frame.shape[1]} x {frame.shape[0]} px and the "
+            f"first {size[1]} x {size[0]}; all frames have one size"
         )
 
 
-def summary(found: Followed, source: Source, box: BoxLike, low: float, more: dict[str, Any]) -> dict[str, Any]:
-    """What ``track.json`` says; ``more`` tells of the weights and the machine."""
-    spans = low_spans(found.confidences, low, start=source.start)
-    later = found.confidences[1:]
-    partial = bool(found.stopped) and source.kind != "camera"  # which only Ctrl-C ends
+def make_track_summary(
+    result: VideoTrackResult, source: FrameSource, box: BoxLike, lost_threshold: float, extra: dict[str, Any]
+) -> dict[str, Any]:
+    """What ``track.json`` says; ``extra`` tells of the weights and the machine."""
+    spans = find_low_spans(result.confidences, lost_threshold, first_frame=source.start_frame)
+    later = result.confidences[1:]
+    partial = bool(result.stop_reason) and source.kind != "camera"  # which only Ctrl-C ends
     return {
         "schema_version": 1,
         "status": "partial" if partial else "complete",
-        "stopped": found.stopped or None,
-        "source": {"kind": source.kind, "place": source.place, "start": source.start, "said_frames": source.count},
-        "frames": len(found.boxes),
+        "stopped": result.stop_reason or None,
+        "source": {
+            "kind": source.kind,
+            "place": source.location,
+            "start": source.start_frame,
+            "said_frames": source.expected_frames,
+        },
+        "frames": len(result.boxes),
         "first_box": [float(value) for value in box],
         "confidence": {
-            "low": low,
-            "patience": PATIENCE,
+            "low": lost_threshold,
+            "patience": LOST_PATIENCE,
             "mean": round(sum(later) / len(later), 4) if later else None,
             "lowest": round(min(later), 4) if later else None,
             "low_spans": [span._asdict() | {"lowest": round(span.lowest, 4)} for span in spans],
         },
-        "speed": found.speed(),
-        "video": _video(found, source),
-        "files": {"boxes": BOXES, "confidences": CONFIDENCES},
-        "notes": _notes(found, source),
-        **more,
+        "speed": result.compute_speed(),
+        "video": _describe_video(result, source),
+        "files": {"boxes": BOXES_FILE, "confidences": CONFIDENCES_FILE},
+        "notes": _collect_notes(result, source),
+        **extra,
     }
 
 
-def write_summary(out: Path, data: dict[str, Any]) -> None:
+def write_track_summary(out_dir: Path, summary: dict[str, Any]) -> None:
     """``track.json``, the last file: where it is, the others are whole."""
-    write_atomic(out / SUMMARY, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomic(out_dir / SUMMARY_FILE, json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _video(found: Followed, source: Source) -> dict[str, Any] | None:
-    if found.video is None:
+def _describe_video(result: VideoTrackResult, source: FrameSource) -> dict[str, Any] | None:
+    if result.video_path is None:
         return None
-    return {"file": found.video.name, "fps": source.fps or USUAL_FPS, "fps_of_source": source.fps is not None}
+    return {"file": result.video_path.name, "fps": source.fps or DEFAULT_FPS, "fps_of_source": source.fps is not None}
 
 
-def _notes(found: Followed, source: Source) -> Sequence[str]:
+def _collect_notes(result: VideoTrackResult, source: FrameSource) -> Sequence[str]:
     notes = []
-    if found.video is not None and found.video.suffix != ".mp4":
-        notes.append(f"this OpenCV cannot write MP4, so the annotated video is {found.video.name} (Motion JPEG)")
-    if source.kind == "video" and not found.stopped and source.count and len(found.boxes) < source.count:
+    if result.video_path is not None and result.video_path.suffix != ".mp4":
+        notes.append(f"this OpenCV cannot write MP4, so the annotated video is {result.video_path.name} (Motion JPEG)")
+    if (
+        source.kind == "video"
+        and not result.stop_reason
+        and source.expected_frames
+        and len(result.boxes) < source.expected_frames
+    ):
         notes.append(
-            f"{source.place} says it has {source.count} frames from there on, and {len(found.boxes)} could be decoded; "
-            "it is cut short, or its count is an estimate"
+            f"{source.location} says it has {source.expected_frames} frames from there on, and "
+            f"{len(result.boxes)} could be decoded; it is cut short, or its count is an estimate"
         )
     return notes

@@ -4,53 +4,53 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from benchmarks.cli.experiments.run import as_data
-from benchmarks.cli.output import write, write_json
-from benchmarks.run_cell import Asked, Cell, run_cell
-from engine.device import end_processes, world
-from foundation.environment import data_root
-from pretraining.task import Pretraining
+from benchmarks.cli.experiments.run import cell_to_dict
+from benchmarks.cli.output import write_json, write_stdout
+from benchmarks.run_cell import CellRequest, CellResult, run_cell
+from engine.device import get_dist_info, shutdown_distributed
+from foundation.environment import resolve_data_root
+from pretraining.task import PretrainTask
 
 
 def main(options: Namespace) -> int:
     """Pre-train once a seed; the first failure ends it."""
-    task = Pretraining(
+    task = PretrainTask(
         options.method,
         options.data,
         teacher=options.teacher,
         teacher_checkpoint=options.teacher_checkpoint,
         skip_bad=options.skip_bad,
-        health=options.health,
+        knn_data=options.health,
     )
     cells = []
     for seed in options.seeds:
         cell = run_cell(
-            Asked(
+            CellRequest(
                 task=task,
                 backbone=options.backbone,
                 checkpoint=options.checkpoint,
                 tier=options.tier,
                 seed=seed,
                 overrides=tuple(options.overrides),
-                data_root=data_root(options.data_root),
+                data_root=resolve_data_root(options.data_root),
                 out=options.out,
                 device=options.device,
                 allow_partial=options.allow_partial,
-                subset=options.subset,
-                fresh=options.fresh,
-                command=tuple(options.command_line),
+                allow_subset=options.subset,
+                force_new=options.fresh,
+                command_line=tuple(options.command_line),
             )
         )
         cells.append(cell)
-        if not options.json and world()[0] == 0:
-            write(summary(cell))
-    if options.json and world()[0] == 0:
-        write_json([as_data(cell) for cell in cells])
-    end_processes()
+        if not options.json and get_dist_info()[0] == 0:
+            write_stdout(format_pretraining(cell))
+    if options.json and get_dist_info()[0] == 0:
+        write_json([cell_to_dict(cell) for cell in cells])
+    shutdown_distributed()
     return 0
 
 
-def summary(cell: Cell) -> str:
+def format_pretraining(cell: CellResult) -> str:
     """What came out, and how it is used."""
     record = cell.record
     head = f"{record.protocol} {record.tier} {record.backbone.name} on {record.config['data']} seed {record.seed}"

@@ -5,20 +5,20 @@ from __future__ import annotations
 from argparse import Namespace
 from itertools import product
 
-from benchmarks.cli.output import write, write_json
-from benchmarks.run_cell import Asked, Cell, run_cell
-from engine.device import end_processes, world
-from foundation.environment import data_root
+from benchmarks.cli.output import write_json, write_stdout
+from benchmarks.run_cell import CellRequest, CellResult, run_cell
+from engine.device import get_dist_info, shutdown_distributed
+from foundation.environment import resolve_data_root
 from foundation.errors import UserError
 
 
 def main(options: Namespace) -> int:
     """Do one cell a data scale, number of shots (or percentage) and seed; the first failure ends it."""
     cells = []
-    runtime = runtime_change(options)
-    for scale, amount, seed in product(options.data_scale, amounts(options), options.seeds):
+    runtime = make_runtime_override(options)
+    for scale, amount, seed in product(options.data_scale, make_lowshot_overrides(options), options.seeds):
         cell = run_cell(
-            Asked(
+            CellRequest(
                 task=options.task,
                 backbone=options.backbone,
                 protocol=options.protocol,
@@ -26,26 +26,26 @@ def main(options: Namespace) -> int:
                 tier=options.tier,
                 seed=seed,
                 overrides=(*options.overrides, *amount, *runtime),
-                data_root=data_root(options.data_root),
+                data_root=resolve_data_root(options.data_root),
                 out=options.out,
                 device=options.device,
                 allow_partial=options.allow_partial,
-                subset=options.subset,
+                allow_subset=options.subset,
                 data_scale=scale,
-                fresh=options.fresh,
-                command=tuple(options.command_line),
+                force_new=options.fresh,
+                command_line=tuple(options.command_line),
             )
         )
         cells.append(cell)
-        if not options.json and _speaks():
-            write(line(cell))
-    if options.json and _speaks():
-        write_json([as_data(cell) for cell in cells])
-    end_processes()
+        if not options.json and _is_main_process():
+            write_stdout(format_cell(cell))
+    if options.json and _is_main_process():
+        write_json([cell_to_dict(cell) for cell in cells])
+    shutdown_distributed()
     return 0
 
 
-def amounts(options: Namespace) -> list[tuple[str, ...]]:
+def make_lowshot_overrides(options: Namespace) -> list[tuple[str, ...]]:
     """The overrides that ``--shots`` and ``--percent`` stand for, one entry a value; an empty one without them.
 
     Raises:
@@ -58,7 +58,7 @@ def amounts(options: Namespace) -> list[tuple[str, ...]]:
     return found or [()]
 
 
-def runtime_change(options: Namespace) -> tuple[str, ...]:
+def make_runtime_override(options: Namespace) -> tuple[str, ...]:
     """The override that ``--runtime`` stands for.
 
     Raises:
@@ -73,7 +73,7 @@ def runtime_change(options: Namespace) -> tuple[str, ...]:
     return (f"runtime={options.runtime}",)
 
 
-def line(cell: Cell) -> str:
+def format_cell(cell: CellResult) -> str:
     """One line for the terminal."""
     record = cell.record
     head = f"{record.task} {record.protocol} {record.tier} {record.backbone.name} seed {record.seed}"
@@ -84,21 +84,23 @@ def line(cell: Cell) -> str:
         head += f" {recipe['shots']} shots"
     if recipe.get("percent") is not None:
         head += f" {recipe['percent']:g} %"
-    if record.data.departures:
+    if record.data.deviations:
         head += " (not the official data)"
     if record.result is None:
         return f"{head}: {record.status}"
-    metric = record.result.metrics[record.result.primary]
-    text = f"{head}: {record.result.primary} {metric.value:.2f} {metric.unit}"
+    metric = record.result.metrics[record.result.primary_metric]
+    text = f"{head}: {record.result.primary_metric} {metric.value:.2f} {metric.unit}"
     if metric.interval:
         low, high = metric.interval.low, metric.interval.high
-        text += f" ({low:.2f} to {high:.2f}, {100 * metric.interval.level:.0f} % over {metric.interval.over})"
+        text += (
+            f" ({low:.2f} to {high:.2f}, {100 * metric.interval.level:.0f} % over {metric.interval.resampling_unit})"
+        )
     if cell.from_record:
         text += "; answered from the record, --fresh runs anew"
     return f"{text}\n  {cell.folder / 'record.json'}"
 
 
-def as_data(cell: Cell) -> dict[str, object]:
+def cell_to_dict(cell: CellResult) -> dict[str, object]:
     """The cell as plain data."""
     return {
         "folder": str(cell.folder),
@@ -107,6 +109,6 @@ def as_data(cell: Cell) -> dict[str, object]:
     }
 
 
-def _speaks() -> bool:
+def _is_main_process() -> bool:
     """Of several processes only the first talks."""
-    return world()[0] == 0
+    return get_dist_info()[0] == 0

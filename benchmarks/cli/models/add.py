@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cli.output import write, write_json
+from benchmarks.cli.output import write_json, write_stdout
 from foundation.errors import UserError
 
 
@@ -17,7 +17,7 @@ def main(options: Namespace) -> int:
     if options.json:
         write_json(added)
     else:
-        write(
+        write_stdout(
             f"{added['name']}: card {added['card']}, weights {added['weights']}\n"
             f"use it: bench run TASK --backbone {added['name']}"
         )
@@ -37,34 +37,34 @@ def add_backbone(name: str, run: Path, *, replace: bool = False) -> dict[str, An
     """
     import dataclasses
 
-    from backbones.card import BackboneCard, Weights
+    from backbones.card import BackboneCard, PretrainedWeights
     from backbones.registry import BACKBONES
-    from backbones.user_cards import card_path, names, write_card
-    from backbones.weights import EXPORT
-    from foundation.environment import weights_dir
+    from backbones.user_cards import get_card_path, list_user_cards, write_card
+    from backbones.weights import ENCODER_FILENAME
+    from foundation.environment import get_weights_dir
     from foundation.files import atomic_writer, sha256_file
-    from results.records.record import PRETRAINING
+    from results.records.record import PRETRAINING_DOMAIN
     from results.records.store import read_record
 
-    path = card_path(name)
-    if name in BACKBONES.names() and name not in names():
-        raise UserError(f"{name} is a backbone of {BACKBONES.origin(name)} already; choose another name")
+    path = get_card_path(name)
+    if name in BACKBONES.list_names() and name not in list_user_cards():
+        raise UserError(f"{name} is a backbone of {BACKBONES.get_origin(name)} already; choose another name")
     if path.is_file() and not replace:
         raise UserError(
             f"{name} was added before ({path}); choose another name, or put this one over it with --replace"
         )
     record = read_record(run)
-    if record.domain != PRETRAINING or record.status != "complete" or record.result is None:
+    if record.domain != PRETRAINING_DOMAIN or record.status != "complete" or record.result is None:
         raise UserError(
             f"{run} is no complete pre-training run ({record.task}, {record.status}); name the folder of one "
             "(bench list runs)"
         )
-    source, digest = run / EXPORT, record.result.details["encoder"]["sha256"]
+    source, digest = run / ENCODER_FILENAME, record.result.details["encoder"]["sha256"]
     if not source.is_file() or sha256_file(source) != digest:
         raise UserError(f"{source} is not the encoder that the run wrote; run it again with --fresh")
-    card = _card(BackboneCard, record.backbone.card)
+    card = _restore_card(BackboneCard, record.backbone.card)
     recipe = f"{record.protocol} on {record.config['data']}, {record.tier}, seed {record.seed}"
-    weights = Weights(f"file:{name}.pth", recipe, f"bench pretrain, run {record.run_id}", "yours", digest)
+    weights = PretrainedWeights(f"file:{name}.pth", recipe, f"bench pretrain, run {record.run_id}", "yours", digest)
     size = record.backbone.arguments["img_size"]
     card = dataclasses.replace(
         card,
@@ -74,13 +74,13 @@ def add_backbone(name: str, run: Path, *, replace: bool = False) -> dict[str, An
         weights=weights,
         facts={},
     )
-    target = weights_dir() / f"{name}.pth"
+    target = get_weights_dir() / f"{name}.pth"
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as old, atomic_writer(target) as new:
         shutil.copyfileobj(old, new)
     return {"name": name, "card": str(write_card(card)), "weights": str(target), "sha256": digest}
 
 
-def _card(kind: Any, content: dict[str, Any]) -> Any:
+def _restore_card(card_class: Any, content: dict[str, Any]) -> Any:
     """The backbone's card as a record has it."""
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
+    return card_class(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})

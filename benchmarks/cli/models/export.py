@@ -5,10 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli.output import write, write_json
+from benchmarks.cli.output import write_json, write_stdout
 
 if TYPE_CHECKING:
-    from tracking.deployment.export import Exported
+    from tracking.deployment.export import ExportResult
 
 
 def main(options: Namespace) -> int:
@@ -19,18 +19,18 @@ def main(options: Namespace) -> int:
     run, _ = find_run(options.run, options.runs)
     exported = export_run(run, options.format, options.precision, options.out)
     if options.json:
-        write_json(as_data(exported))
+        write_json(export_to_dict(exported))
     else:
-        write(lines(exported))
+        write_stdout(format_export(exported))
     return 0
 
 
-def as_data(exported: Exported) -> dict[str, Any]:
+def export_to_dict(exported: ExportResult) -> dict[str, Any]:
     """The export as plain data."""
     return {"folder": str(exported.folder), "manifest": exported.manifest.model_dump(mode="json")}
 
 
-def lines(exported: Exported) -> str:
+def format_export(exported: ExportResult) -> str:
     """What was made, and its distance from PyTorch."""
     manifest, parity = exported.manifest, exported.manifest.parity
     return "\n".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from benchmarks.cli.output import columns, write, write_json
+from benchmarks.cli.output import align_columns, write_json, write_stdout
 from foundation.errors import UserError
 
 
@@ -14,19 +14,19 @@ def main(options: Namespace) -> int:
     from backbones.registry import get_card
     from engine.device import resolve_device
 
-    _require_meaning(options)
+    _reject_unused_options(options)
     device = resolve_device(options.device)
     for name in options.names:
         get_card(name)
-    profiles = _trackers(options, device) if options.task else _backbones(options, device)
+    profiles = _profile_trackers(options, device) if options.task else _profile_backbones(options, device)
     if options.json:
         write_json(profiles)
     else:
-        write(tracker_table(profiles) if options.task else table(profiles))
+        write_stdout(format_tracker_table(profiles) if options.task else format_backbone_table(profiles))
     return 0
 
 
-def _require_meaning(options: Namespace) -> None:
+def _reject_unused_options(options: Namespace) -> None:
     """Pass only options that say something about what is profiled.
 
     Raises:
@@ -42,27 +42,27 @@ def _require_meaning(options: Namespace) -> None:
         raise UserError(f"--{idle[0].replace('overrides', 'set').replace('_', '-')} {hint}")
 
 
-def _trackers(options: Namespace, device: str) -> list[dict[str, Any]]:
+def _profile_trackers(options: Namespace, device: str) -> list[dict[str, Any]]:
     from tracking.profile import profile_tracker
-    from tracking.protocols import tracker_recipe
+    from tracking.protocols import load_protocol_recipe
 
     protocol = options.protocol or "ostrack256"
     runtime = [f"runtime={options.runtime}"] if options.runtime else []
-    recipe = tracker_recipe(protocol, [*options.overrides, *runtime])
+    recipe = load_protocol_recipe(protocol, [*options.overrides, *runtime])
     return [{"protocol": protocol, **profile_tracker(name, recipe, device)} for name in options.names]
 
 
-def _backbones(options: Namespace, device: str) -> list[dict[str, Any]]:
+def _profile_backbones(options: Namespace, device: str) -> list[dict[str, Any]]:
     from backbones.profile import profile_backbone
 
     batch, dtype = options.batch or 16, options.dtype or "fp32"
     return [
-        profile_backbone(name, img_size=options.img_size, batch=batch, device=device, dtype=dtype)
+        profile_backbone(name, img_size=options.img_size, batch_size=batch, device=device, dtype=dtype)
         for name in options.names
     ]
 
 
-def tracker_table(profiles: list[dict[str, Any]]) -> str:
+def format_tracker_table(profiles: list[dict[str, Any]]) -> str:
     """Trackers as an aligned table, and below it what the numbers are."""
     head = [
         "backbone", "protocol", "template / search", "params M", "GMACs", "without attention",
@@ -70,7 +70,7 @@ def tracker_table(profiles: list[dict[str, Any]]) -> str:
     ]  # fmt: skip
     where = profiles[0]["where"]
     below = [
-        f"{where['device']} ({where['chip']}), {_plural(where['threads'], 'thread')}, {where['runtime']}, "
+        f"{where['device']} ({where['chip']}), {_format_plural(where['threads'], 'thread')}, {where['runtime']}, "
         f"{where['precision']}, torch {where['torch']}; batch 1, random weights, head included.",
         "MACs: multiply-accumulates of convolutions and linear layers for a frame, with attention products and "
         "without; a template that attends to itself only is not among them.",
@@ -78,10 +78,10 @@ def tracker_table(profiles: list[dict[str, Any]]) -> str:
         f"ms: median; {where['warm_up']['network']} calls and {where['warm_up']['end_to_end']} frames dropped first; "
         "raw timings: --json.",
     ]
-    return columns([head, *map(_tracker_row, profiles)]) + "\n\n" + "\n".join(below)
+    return align_columns([head, *map(_format_tracker_row, profiles)]) + "\n\n" + "\n".join(below)
 
 
-def _tracker_row(profile: dict[str, Any]) -> list[str]:
+def _format_tracker_row(profile: dict[str, Any]) -> list[str]:
     counts, crops = profile["counts"], profile["crops"]
     row = [
         profile["name"],
@@ -97,7 +97,7 @@ def _tracker_row(profile: dict[str, Any]) -> list[str]:
     return row
 
 
-def table(profiles: list[dict[str, Any]]) -> str:
+def format_backbone_table(profiles: list[dict[str, Any]]) -> str:
     """Profiles as an aligned table, and below it what the numbers are."""
     batch = profiles[0]["throughput"]["batch"]
     head = [
@@ -106,17 +106,17 @@ def table(profiles: list[dict[str, Any]]) -> str:
     ]  # fmt: skip
     where = profiles[0]["where"]
     below = [
-        f"{where['device']} ({where['chip']}), {_plural(where['threads'], 'thread')}, {where['dtype']}, "
+        f"{where['device']} ({where['chip']}), {_format_plural(where['threads'], 'thread')}, {where['dtype']}, "
         f"torch {where['torch']}; random weights, classifier included.",
         "MACs: multiply-accumulates per image, with attention products and without; activations: outputs of "
         "convolutions and matrix products.",
         f"MiB: {profiles[0]['memory']['method']}.",
         f"ms: median after {where['repeats']['warmup']} dropped passes; raw timings: --json.",
     ]
-    return columns([head, *map(_row, profiles)]) + "\n\n" + "\n".join(below)
+    return align_columns([head, *map(_format_backbone_row, profiles)]) + "\n\n" + "\n".join(below)
 
 
-def _row(profile: dict[str, Any]) -> list[str]:
+def _format_backbone_row(profile: dict[str, Any]) -> list[str]:
     counts, memory, latency = profile["counts"], profile["memory"], profile["latency"]
     return [
         profile["name"],
@@ -133,5 +133,5 @@ def _row(profile: dict[str, Any]) -> list[str]:
     ]
 
 
-def _plural(number: int, word: str) -> str:
+def _format_plural(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"

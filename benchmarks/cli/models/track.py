@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from benchmarks.cli.output import write, write_json
+from benchmarks.cli.output import write_json, write_stdout
 
-INTERRUPTED = 130
+INTERRUPTED_EXIT_CODE = 130
 
 
 def main(options: Namespace) -> int:
     """Track, and write to stdout what was found; 130 if Ctrl-C ended it early (what was tracked is kept)."""
-    from tracking.track_command import track
+    from tracking.track_command import run_track_command
 
-    report = track(options)
+    report = run_track_command(options)
     if options.json:
         write_json(report.data | {"folder": str(report.folder)})
     else:
-        write(report.text)
-    return INTERRUPTED if report.interrupted else 0
+        write_stdout(report.text)
+    return INTERRUPTED_EXIT_CODE if report.interrupted else 0

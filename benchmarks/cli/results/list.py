@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from benchmarks import listing
-from benchmarks.cli.output import columns, write, write_json
+from benchmarks.cli.output import align_columns, write_json, write_stdout
 
 
 def main(options: Namespace) -> int:
@@ -17,7 +17,7 @@ def main(options: Namespace) -> int:
             "tasks": listing.list_tasks,
             "backbones": listing.list_backbones,
             "protocols": listing.list_protocols,
-            "pretraining": listing.list_pretraining,
+            "pretraining": listing.list_pretraining_methods,
         }[options.noun]()
     if options.json:
         write_json(rows)
@@ -25,18 +25,18 @@ def main(options: Namespace) -> int:
     whole = [row for row in rows if row.get("error") is None]
     if whole:
         keys = [key for key in whole[0] if key not in ("error", "origin")]
-        write(columns([keys, *([_cell(row[key]) for key in keys] for row in whole)]))
+        write_stdout(align_columns([keys, *([_format_value(row[key]) for key in keys] for row in whole)]))
     elif len(rows) == 0:
-        write(f"no {options.noun}")
+        write_stdout(f"no {options.noun}")
     for row in rows:
         if row.get("error") is not None:
-            write(f"BROKEN: {row['error']}")
+            write_stdout(f"BROKEN: {row['error']}")
     if options.noun == "backbones":
-        write("and timm/<name> for every model of timm")
+        write_stdout("and timm/<name> for every model of timm")
     return 0
 
 
-def _cell(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, bool):

@@ -5,23 +5,23 @@ from __future__ import annotations
 import importlib
 from argparse import Namespace
 
-from benchmarks.cli.output import write, write_json
+from benchmarks.cli.output import write_json, write_stdout
 from foundation.errors import UnknownNameError
 from foundation.suggest import did_you_mean
 
-_TRACKING = "tracking.scoring.command:score"
-_SERVER = "tracking.scoring.command:submit"
+_TRACKING_SCORER = "tracking.scoring.command:run_score_command"
+_SUBMISSION_PACKER = "tracking.scoring.command:run_submission_command"
 
 SCORERS = {
-    "lasot": _TRACKING,
-    "lasot_ext": _TRACKING,
-    "got10k_val": _TRACKING,
-    "otb100": _TRACKING,
-    "uav123": _TRACKING,
-    "nfs": _TRACKING,
-    "got10k_test": _SERVER,
-    "trackingnet": _SERVER,
-    "ade20k": "segmentation.scoring:score",
+    "lasot": _TRACKING_SCORER,
+    "lasot_ext": _TRACKING_SCORER,
+    "got10k_val": _TRACKING_SCORER,
+    "otb100": _TRACKING_SCORER,
+    "uav123": _TRACKING_SCORER,
+    "nfs": _TRACKING_SCORER,
+    "got10k_test": _SUBMISSION_PACKER,
+    "trackingnet": _SUBMISSION_PACKER,
+    "ade20k": "segmentation.scoring:run_score_command",
 }
 """A set's name and its scorer "module:function": takes the options, returns what has ``data`` and ``text``."""
 
@@ -35,5 +35,5 @@ def main(options: Namespace) -> int:
     if options.json:
         write_json(report.data)
     else:
-        write(report.text)
+        write_stdout(report.text)
     return 0

@@ -9,20 +9,20 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.cli.output import write
-from results.leaderboard.filter_sort import Choice
-from results.leaderboard.report import Report, make_report
-from results.records.store import scan
+from benchmarks.cli.output import write_stdout
+from results.leaderboard.filter_sort import TableFilter
+from results.leaderboard.report import LeaderboardReport, build_report
+from results.records.store import scan_runs
 
 
 def main(options: Namespace) -> int:
     """Write the boards to stdout, or the page into a folder, and every warning to stderr."""
-    with _collector_off():
-        return _write(options)
+    with _disable_gc():
+        return _write_report(options)
 
 
 @contextmanager
-def _collector_off() -> Iterator[None]:
+def _disable_gc() -> Iterator[None]:
     """The garbage collector rests: ten thousand records are a million objects that all stay, and walking them over and
     over takes longer than reading them.
     """
@@ -33,17 +33,19 @@ def _collector_off() -> Iterator[None]:
         gc.enable()
 
 
-def _write(options: Namespace) -> int:
-    choice = Choice(tuple(options.task), tuple(options.backbone), tuple(options.tier), options.sort, options.pareto)
-    report = make_report(scan(options.runs), choice)
+def _write_report(options: Namespace) -> int:
+    choice = TableFilter(
+        tuple(options.task), tuple(options.backbone), tuple(options.tier), options.sort, options.pareto
+    )
+    report = build_report(scan_runs(options.runs), choice)
     if options.html is None:
-        write(render(report, "json" if options.json else options.format))
+        write_stdout(render_report(report, "json" if options.json else options.format))
     else:
-        from benchmarks.page_analyses import looks
+        from benchmarks.page_analyses import collect_page_analyses
         from results.leaderboard.page.write import write_page
 
-        shown, faults = looks(options.runs)
-        write(str(write_page(report, options.html, shown)))
+        shown, faults = collect_page_analyses(options.runs)
+        write_stdout(str(write_page(report, options.html, shown)))
         for fault in faults:
             sys.stderr.write(f"bench: warning: left out of the page: {fault}\n")
     for warning in report.table.warnings:
@@ -51,20 +53,20 @@ def _write(options: Namespace) -> int:
     return 0
 
 
-def render(report: Report, form: str) -> str:
+def render_report(report: LeaderboardReport, output_format: str) -> str:
     """The report as ``markdown``, ``csv``, ``latex`` or ``json``."""
-    if form == "csv":
+    if output_format == "csv":
         from results.leaderboard.render.csv import to_csv
 
         return to_csv(report)
-    if form == "latex":
+    if output_format == "latex":
         from results.leaderboard.render.latex import to_latex
 
         return to_latex(report)
-    if form == "json":
-        from results.leaderboard.render.json import to_data
+    if output_format == "json":
+        from results.leaderboard.render.json import to_json_data
 
-        return json.dumps(to_data(report), indent=2, ensure_ascii=False, allow_nan=False)
+        return json.dumps(to_json_data(report), indent=2, ensure_ascii=False, allow_nan=False)
     from results.leaderboard.render.markdown import to_markdown
 
     return to_markdown(report)

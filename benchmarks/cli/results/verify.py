@@ -6,19 +6,19 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.output import write, write_json
-from foundation.environment import data_root
+from benchmarks.cli.output import write_json, write_stdout
+from foundation.environment import resolve_data_root
 from foundation.errors import UserError
 
 if TYPE_CHECKING:
-    from results.records.verification import Check
+    from results.records.verification import VerificationCheck
 
-SIGNS = {"holds": "ok  ", "fails": "FAIL", "unchecked": "?   "}
+STATE_LABELS = {"holds": "ok  ", "fails": "FAIL", "unchecked": "?   "}
 
 
 def main(options: Namespace) -> int:
     """Check every record at a place; 1 if anything fails."""
-    found = verify(options.place, options.data_root, options.rerun_eval, options.device)
+    found = verify_records(options.place, options.data_root, options.rerun_eval, options.device)
     failed = sum(check.state == "fails" for _, checks in found for check in checks)
     if options.json:
         write_json(
@@ -26,40 +26,42 @@ def main(options: Namespace) -> int:
         )
         return 1 if failed else 0
     for folder, checks in found:
-        write(str(folder))
-        write("\n".join(f"  {SIGNS[check.state]} {check.what}: {check.text}" for check in checks))
+        write_stdout(str(folder))
+        write_stdout("\n".join(f"  {STATE_LABELS[check.state]} {check.subject}: {check.message}" for check in checks))
     unchecked = sum(check.state == "unchecked" for _, checks in found for check in checks)
     records = f"{len(found)} record{'' if len(found) == 1 else 's'}"
-    write(f"{records}: {failed or 'nothing'} failed; {unchecked or 'nothing'} could not be checked here")
+    write_stdout(f"{records}: {failed or 'nothing'} failed; {unchecked or 'nothing'} could not be checked here")
     return 1 if failed else 0
 
 
-def verify(place: Path, root: Path | None, rerun: bool, device: str) -> list[tuple[Path, list[Check]]]:
+def verify_records(
+    path: Path, data_dir: Path | None, rerun_evaluation: bool, device: str
+) -> list[tuple[Path, list[VerificationCheck]]]:
     """Every record at a place with its checks; a file that is no record fails.
 
     Args:
-        place: a record, a run's folder, or a folder with runs below it.
-        root: of the data; ``None``: where the run had them, else the usual place.
-        rerun: whether to evaluate again from the kept checkpoints.
+        path: a record, a run's folder, or a folder with runs below it.
+        data_dir: of the data; ``None``: where the run had them, else the usual place.
+        rerun_evaluation: whether to evaluate again from the kept checkpoints.
         device: for that.
 
     Raises:
         UserError: there is no record.
     """
-    from benchmarks.verify_evaluation import check_against_task, check_data, check_evaluation
-    from results.records.store import RECORD_FILE, scan
-    from results.records.verification import Check, verify_record
+    from benchmarks.verify_evaluation import check_data_fingerprint, check_metric_specs, reproduce_evaluation
+    from results.records.store import RECORD_FILE, scan_runs
+    from results.records.verification import VerificationCheck, verify_record
 
-    folder = place.parent if place.name == RECORD_FILE else place
-    found = scan([folder])
+    folder = path.parent if path.name == RECORD_FILE else path
+    found = scan_runs([folder])
     checked = []
     for run, record in found.records:
-        where = data_root(root)
-        checks = [*verify_record(run, record), *check_against_task(record), *check_data(record, where)]
-        if rerun:
-            checks += check_evaluation(run, record, where, device)
+        where = resolve_data_root(data_dir)
+        checks = [*verify_record(run, record), *check_metric_specs(record), *check_data_fingerprint(record, where)]
+        if rerun_evaluation:
+            checks += reproduce_evaluation(run, record, where, device)
         checked.append((run, checks))
-    checked += [(folder, [Check("record", "fails", fault)]) for fault in found.faults]
+    checked += [(folder, [VerificationCheck("record", "fails", fault)]) for fault in found.errors]
     if not checked:
-        raise UserError(f"there is no record at {place}; name a record.json, a run's folder or a folder with runs")
+        raise UserError(f"there is no record at {path}; name a record.json, a run's folder or a folder with runs")
     return checked

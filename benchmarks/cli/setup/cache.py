@@ -7,66 +7,71 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from benchmarks.cli.output import columns, write, write_json
-from classification.probes.feature_cache import Entry, entries, folder, prune
+from benchmarks.cli.output import align_columns, write_json, write_stdout
+from classification.probes.feature_cache import CacheEntry, feature_cache_dir, list_cache_entries, prune_features
 from results.statistics import statistics_cache
-from results.statistics.statistics_cache import Size
+from results.statistics.statistics_cache import CacheSize
 
-HEAD = ("backbone", "split", "images", "MiB", "pool", "last used (UTC)", "key", "state")
+CACHE_COLUMNS = ("backbone", "split", "images", "MiB", "pool", "last used (UTC)", "key", "state")
 
 
 def main(options: Namespace) -> int:
     """List the entries, or remove leftovers and what was not used for so many days."""
-    removed = None if options.prune is None else (prune(options.prune), statistics_cache.prune(options.prune))
-    found, statistics = entries(), statistics_cache.size()
+    removed = (
+        None
+        if options.prune is None
+        else (prune_features(options.prune), statistics_cache.prune_statistics(options.prune))
+    )
+    found, statistics = list_cache_entries(), statistics_cache.measure_statistics_cache()
     if options.json:
         content: dict[str, Any] = {
-            "folder": str(folder()),
-            "entries": [as_data(entry) for entry in found],
-            "statistics": {"folder": str(statistics_cache.folder()), **statistics._asdict()},
+            "folder": str(feature_cache_dir()),
+            "entries": [entry_to_dict(entry) for entry in found],
+            "statistics": {"folder": str(statistics_cache.statistics_cache_dir()), **statistics._asdict()},
         }
         if removed is not None:
-            content["removed"] = [as_data(entry) for entry in removed[0]]
+            content["removed"] = [entry_to_dict(entry) for entry in removed[0]]
             content["removed_statistics"] = removed[1]._asdict()
         write_json(content)
         return 0
     if removed is not None:
-        write(f"removed {_sum(removed[0])} of features, {_boards(removed[1])}")
+        write_stdout(f"removed {_format_features_size(removed[0])} of features, {_format_statistics_size(removed[1])}")
     if found:
-        write(columns([HEAD, *(_row(entry) for entry in found)]))
-    write(f"{_sum(found)} of features in {folder()}")
-    write(f"{_boards(statistics)} in {statistics_cache.folder()}")
+        write_stdout(align_columns([CACHE_COLUMNS, *(_format_entry(entry) for entry in found)]))
+    write_stdout(f"{_format_features_size(found)} of features in {feature_cache_dir()}")
+    write_stdout(f"{_format_statistics_size(statistics)} in {statistics_cache.statistics_cache_dir()}")
     return 0
 
 
-def as_data(entry: Entry) -> dict[str, Any]:
-    """An entry as plain data; ``used`` is UTC, ISO 8601."""
-    return {**entry._asdict(), "used": _time(entry)}
+def entry_to_dict(entry: CacheEntry) -> dict[str, Any]:
+    """An entry as plain data; ``last_used`` is UTC, ISO 8601."""
+    return {**entry._asdict(), "last_used": _format_last_used(entry)}
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
-    made_of = entry.ingredients
+def _format_entry(entry: CacheEntry) -> tuple[str, ...]:
+    made_of = entry.key_fields
     card = made_of.get("card", {})
     return (
         str(card.get("name", "-")),
         str(made_of.get("split", "-")),
-        "-" if entry.rows is None else f"{entry.rows:,}",
-        f"{entry.bytes / 2**20:.1f}",
+        "-" if entry.num_items is None else f"{entry.num_items:,}",
+        f"{entry.num_bytes / 2**20:.1f}",
         str(made_of.get("pool", "-")),
-        _time(entry)[:16],
+        _format_last_used(entry)[:16],
         entry.key[:16],
-        entry.fault or "whole",
+        entry.defect or "whole",
     )
 
 
-def _time(entry: Entry) -> str:
-    return datetime.fromtimestamp(entry.used, timezone.utc).isoformat(timespec="seconds")
+def _format_last_used(entry: CacheEntry) -> str:
+    return datetime.fromtimestamp(entry.last_used, timezone.utc).isoformat(timespec="seconds")
 
 
-def _boards(size: Size) -> str:
-    return f"{size.files} {'file' if size.files == 1 else 'files'}, {size.bytes / 2**20:.1f} MiB of boards' statistics"
+def _format_statistics_size(size: CacheSize) -> str:
+    files = "file" if size.num_files == 1 else "files"
+    return f"{size.num_files} {files}, {size.num_bytes / 2**20:.1f} MiB of boards' statistics"
 
 
-def _sum(found: Sequence[Entry]) -> str:
-    size = sum(entry.bytes for entry in found) / 2**20
-    return f"{len(found)} {'entry' if len(found) == 1 else 'entries'}, {size:.1f} MiB"
+def _format_features_size(entries: Sequence[CacheEntry]) -> str:
+    size = sum(entry.num_bytes for entry in entries) / 2**20
+    return f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}, {size:.1f} MiB"

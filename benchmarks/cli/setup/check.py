@@ -5,58 +5,61 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from benchmarks.cli.output import columns, write, write_json
-from foundation.environment import data_root
+from benchmarks.cli.output import align_columns, write_json, write_stdout
+from foundation.environment import resolve_data_root
 
-_WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
-_BARS = 12
+_STATE_LABELS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
+_MAX_LISTED_CLASSES = 12
 """Classes of a histogram that are listed one by one at most."""
 
 
 def main(options: Namespace) -> int:
     """Check, and say what was seen; exit code 1 if a backbone broke the contract, 2 if data cannot be used."""
-    return _backbone(options) if options.noun == "backbone" else _data(options)
+    return _check_backbone(options) if options.noun == "backbone" else _check_data(options)
 
 
-def _backbone(options: Namespace) -> int:
+def _check_backbone(options: Namespace) -> int:
     from backbones.conformance.suite import check_backbone
 
-    outcomes = check_backbone(options.name, img_size=options.img_size, compiled=options.compile)
+    outcomes = check_backbone(options.name, img_size=options.img_size, with_compile=options.compile)
     if options.json:
         write_json([outcome._asdict() for outcome in outcomes])
     else:
-        write(columns([(_WORDS[outcome.state], outcome.what, outcome.detail) for outcome in outcomes]))
-        failed = sum(outcome.state == "failed" for outcome in outcomes)
+        write_stdout(
+            align_columns([(_STATE_LABELS[outcome.status], outcome.check_name, outcome.detail) for outcome in outcomes])
+        )
+        failed = sum(outcome.status == "failed" for outcome in outcomes)
         verdict = f"{failed} of {len(outcomes)} checks failed" if failed else "keeps the contract"
-        write(f"\n{options.name}: {verdict}")
-    return 1 if any(outcome.state == "failed" for outcome in outcomes) else 0
+        write_stdout(f"\n{options.name}: {verdict}")
+    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 
-def _data(options: Namespace) -> int:
+def _check_data(options: Namespace) -> int:
     from benchmarks.task_registry import TASKS
 
-    root = data_root(options.data_root)
+    root = resolve_data_root(options.data_root)
     report = TASKS.get(options.name).check_data(root, "all" if options.all else "sample")
     if options.json:
         write_json({"task": options.name, "root": str(root), **report.as_dict()})
         return 0
     lines = [
-        f"{split}: {count:,} items{_spread(report.histogram.get(split, {}))}" for split, count in report.splits.items()
+        f"{split}: {count:,} items{_format_histogram(report.class_counts.get(split, {}))}"
+        for split, count in report.splits.items()
     ]
     lines += [f"note: {note}" for note in report.notes]
-    lines += [f"NOT THE OFFICIAL SET: {departure}" for departure in report.departures]
+    lines += [f"NOT THE OFFICIAL SET: {departure}" for departure in report.deviations]
     lines.append("every file was opened" if options.all else "a sample of the files was opened; --all opens every one")
-    verdict = "sound, but not the official set: runs need --subset" if report.departures else "whole"
-    write("\n".join([*lines, f"fingerprint {report.fingerprint[:16]}", f"{options.name}: {verdict}"]))
+    verdict = "sound, but not the official set: runs need --subset" if report.deviations else "whole"
+    write_stdout("\n".join([*lines, f"fingerprint {report.fingerprint[:16]}", f"{options.name}: {verdict}"]))
     return 0
 
 
-def _spread(histogram: Any) -> str:
+def _format_histogram(histogram: Any) -> str:
     """The label histogram of a split in words."""
     if not histogram:
         return ""
     counts = sorted(histogram.values())
     text = f" in {len(counts)} classes, {counts[0]} to {counts[-1]} each"
-    if len(counts) <= _BARS:
+    if len(counts) <= _MAX_LISTED_CLASSES:
         text += " (" + ", ".join(f"{name} {count}" for name, count in histogram.items()) + ")"
     return text

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from benchmarks.cli.output import columns, write, write_json
-from benchmarks.doctor import examine
-from foundation.environment import data_root
+from benchmarks.cli.output import align_columns, write_json, write_stdout
+from benchmarks.doctor import diagnose_environment
+from foundation.environment import resolve_data_root
 
 
 def main(options: Namespace) -> int:
     """Write every finding; exit code 1 if something is bad."""
-    findings = examine(data_root(options.data_root), options.out, options.device)
+    findings = diagnose_environment(resolve_data_root(options.data_root), options.out, options.device)
     if options.json:
         write_json([finding._asdict() for finding in findings])
     else:
-        write(columns([(f.state, f.what, f.found) for f in findings]))
-        mends = [f"{f.what}: {f.mend}" for f in findings if f.mend]
+        write_stdout(align_columns([(f.state, f.name, f.detail) for f in findings]))
+        mends = [f"{f.name}: {f.fix}" for f in findings if f.fix]
         if mends:
-            write("\n" + "\n".join(mends))
+            write_stdout("\n" + "\n".join(mends))
     return 1 if any(finding.state == "bad" for finding in findings) else 0

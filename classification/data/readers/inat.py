@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from classification.data.dataset_splits import Files, Found, Listing, require_folder
+from classification.data.dataset_splits import ImageFiles, RawDataset, RawSplit, require_folder
 from foundation.errors import DataError
 
 
-def inat18(root: Path) -> Found:
+def read_inat18(root: Path) -> RawDataset:
     """``inat2018`` with ``train_val2018/``, ``train2018.json`` and ``val2018.json``; val is the test split.
 
     Classes are the 8,142 species by the competition's category id; ``categories.json`` gives their names if it is
@@ -20,7 +20,7 @@ def inat18(root: Path) -> Found:
     names: dict[int, str] = {}
     splits = {}
     for split, file in (("train", "train2018.json"), ("test", "val2018.json")):
-        content = _load(folder / file)
+        content = _load_json(folder / file)
         try:
             for category in content["categories"]:
                 names[category["id"]] = str(category["name"])
@@ -31,13 +31,13 @@ def inat18(root: Path) -> Found:
         for path, _ in pairs:
             if Path(path).is_absolute() or ".." in Path(path).parts:
                 raise DataError(f"{folder / file} names {path}, outside the data set; fetch it again")
-        splits[split] = Listing(Files(folder, [path for path, _ in pairs]), [label for _, label in pairs])
+        splits[split] = RawSplit(ImageFiles(folder, [path for path, _ in pairs]), [label for _, label in pairs])
     if (folder / "categories.json").is_file():
-        names |= {category["id"]: str(category["name"]) for category in _load(folder / "categories.json")}
-    return Found(names, splits)
+        names |= {category["id"]: str(category["name"]) for category in _load_json(folder / "categories.json")}
+    return RawDataset(names, splits)
 
 
-def _load(path: Path) -> Any:
+def _load_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -7,117 +7,125 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from results.leaderboard.page.curves import curves
-from results.leaderboard.page.pictures import pictures
-from results.leaderboard.pareto import COSTS, cost_of
-from results.leaderboard.render.cells import front_line
-from results.leaderboard.report import Report, place_of
-from results.leaderboard.table import Board, Row
+from results.leaderboard.page.curves import read_training_curves
+from results.leaderboard.page.pictures import encode_run_pictures
+from results.leaderboard.pareto import COST_LABELS, get_row_cost
+from results.leaderboard.render.cells import format_front
+from results.leaderboard.report import LeaderboardReport, get_board_key
+from results.leaderboard.table import Board, BoardRow
 from results.records.record import Record
 
-PICTURE_BYTES = 2_500_000
-CURVE_RUNS = 60
-DETAIL_BYTES = 1_500_000
+PICTURE_BUDGET_BYTES = 2_500_000
+MAX_RUNS_WITH_CURVES = 60
+DETAIL_BUDGET_BYTES = 1_500_000
 """What a page takes in at most of all runs together, newest first; the rest stays beside the records."""
 
 
-class Pool:
+class SharedValues:
     """Parts that many runs share (configuration, machine, data), kept once and named by their place."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
-        self._places: dict[str, int] = {}
+        self._indices: dict[str, int] = {}
 
-    def place(self, value: Any) -> int:
+    def index_of(self, value: Any) -> int:
         """The place of a value, which is added if it is new."""
         text = json.dumps(value, sort_keys=True)
-        if text not in self._places:
-            self._places[text] = len(self.values)
+        if text not in self._indices:
+            self._indices[text] = len(self.values)
             self.values.append(value)
-        return self._places[text]
+        return self._indices[text]
 
 
-def page_data(report: Report) -> dict[str, Any]:
+def build_page_data(report: LeaderboardReport) -> dict[str, Any]:
     """Boards with their points and fronts, runs, and the shared parts.
 
     A row's ``runs`` and a run's shared parts are places in the lists ``runs`` and ``pool``.
     """
-    pool, runs, boards = Pool(), _Runs(), []
+    pool, runs, boards = SharedValues(), _RunEntries(), []
     for board in report.table.boards:
         rows = []
         for row in board.rows:
-            rows.append({**_point(board, row), "runs": [runs.add(folder, record, pool) for folder, record in row.runs]})
-        boards.append({**_plot(board, report), "rows": rows})
-    runs.add_extras()
-    return {"boards": boards, "runs": runs.plain, "pool": pool.values, "costs": COSTS}
+            rows.append(
+                {
+                    **_build_point(board, row),
+                    "runs": [runs.add_run(folder, record, pool) for folder, record in row.runs],
+                }
+            )
+        boards.append({**_build_plot_data(board, report), "rows": rows})
+    runs.add_curves_and_pictures()
+    return {"boards": boards, "runs": runs.entries, "pool": pool.values, "costs": COST_LABELS}
 
 
-def _plot(board: Board, report: Report) -> dict[str, Any]:
+def _build_plot_data(board: Board, report: LeaderboardReport) -> dict[str, Any]:
     shown = {row.run_ids: number for number, row in enumerate(board.rows)}
     return {
         "title": board.title,
-        "metric": board.primary,
-        "unit": board.units[board.primary],
+        "metric": board.primary_metric,
+        "unit": board.units[board.primary_metric],
         "fronts": [
             {
                 "cost": front.cost,
-                "where": front.where,
+                "where": front.timing_setup,
                 "rows": [shown[row.run_ids] for row in front.rows if row.run_ids in shown],
-                "text": front_line(board, front),
+                "text": format_front(board, front),
             }
-            for front in report.fronts[place_of(board)]
+            for front in report.fronts[get_board_key(board)]
         ],
     }
 
 
-def _point(board: Board, row: Row) -> dict[str, Any]:
+def _build_point(board: Board, row: BoardRow) -> dict[str, Any]:
     return {
         "label": row.label,
-        "score": row.metrics[board.primary],
+        "score": row.metrics[board.primary_metric],
         "interval": [row.interval.low, row.interval.high] if row.interval else None,
-        "floor": row.floor,
-        "where": row.cost.where,
-        **{cost: cost_of(row, cost) for cost in COSTS},
+        "floor": row.is_random_baseline,
+        "where": row.cost.timing_setup,
+        **{cost: get_row_cost(row, cost) for cost in COST_LABELS},
     }
 
 
-class _Runs:
+class _RunEntries:
     """The runs of a page as plain data."""
 
     def __init__(self) -> None:
-        self.plain: list[dict[str, Any]] = []
+        self.entries: list[dict[str, Any]] = []
         self._sources: list[tuple[Path, Record]] = []
 
-    def add(self, folder: Path, record: Record, pool: Pool) -> int:
+    def add_run(self, folder: Path, record: Record, shared_values: SharedValues) -> int:
         """Describe a run; returns its place."""
-        self.plain.append(_describe(folder, record, pool))
+        self.entries.append(_build_run_entry(folder, record, shared_values))
         self._sources.append((folder, record))
-        return len(self.plain) - 1
+        return len(self.entries) - 1
 
-    def add_extras(self) -> None:
+    def add_curves_and_pictures(self) -> None:
         """Curves, pictures and measured details, newest runs first while the page's budgets last."""
-        order = sorted(range(len(self.plain)), key=lambda i: self._sources[i][1].where.started, reverse=True)
-        room, with_curves, details_room = PICTURE_BYTES, 0, DETAIL_BYTES
+        order = sorted(range(len(self.entries)), key=lambda i: self._sources[i][1].environment.started, reverse=True)
+        room, with_curves, details_room = PICTURE_BUDGET_BYTES, 0, DETAIL_BUDGET_BYTES
         for number in order:
             folder, record = self._sources[number]
-            if with_curves < CURVE_RUNS and (found := curves(folder)):
-                self.plain[number]["curves"] = [curve._asdict() for curve in found]
+            if with_curves < MAX_RUNS_WITH_CURVES and (found := read_training_curves(folder)):
+                self.entries[number]["curves"] = [curve._asdict() for curve in found]
                 with_curves += 1
-            if drawn := pictures(folder, room):
-                self.plain[number]["pictures"] = drawn
+            if drawn := encode_run_pictures(folder, room):
+                self.entries[number]["pictures"] = drawn
                 room -= sum(len(address) for _, address in drawn)
             details = dict(record.result.details) if record.result else {}
             size = len(json.dumps(details))
             if details and size <= details_room:
-                self.plain[number]["details"] = details
+                self.entries[number]["details"] = details
                 details_room -= size
 
 
-def _describe(folder: Path, record: Record, pool: Pool) -> dict[str, Any]:
-    backbone, where = record.backbone, record.where
+def _build_run_entry(folder: Path, record: Record, shared_values: SharedValues) -> dict[str, Any]:
+    backbone, where = record.backbone, record.environment
     checkpoint = backbone.checkpoint.model_dump(mode="json") if backbone.checkpoint else None
     shared = {
-        "configuration": {**record.config, **({"neutral": record.neutral} if record.neutral else {})},
+        "configuration": {
+            **record.config,
+            **({"non_identity_settings": record.non_identity_settings} if record.non_identity_settings else {}),
+        },
         "backbone": {"card": backbone.card, "arguments": backbone.arguments, "init": backbone.init},
         "load report": checkpoint,
         "data": record.data.model_dump(mode="json"),
@@ -133,16 +141,16 @@ def _describe(folder: Path, record: Record, pool: Pool) -> dict[str, Any]:
         "seed": record.seed,
         "metrics": {name: round(metric.value, 4) for name, metric in result.metrics.items()} if result else {},
         "items": result.items.rows if result else 0,
-        "selection": pool.place(result.selection.model_dump(mode="json")) if result else None,
+        "selection": shared_values.index_of(result.selection.model_dump(mode="json")) if result else None,
         "seconds": {name: round(value, 1) for name, value in cost.phases.items()} if cost else {},
         "memory": round(cost.peak_memory_mib) if cost and cost.peak_memory_mib is not None else None,
         "started": where.started[:19],
         "finished": (where.finished or "")[:19],
-        "source": pool.place([where.git_commit, where.git_dirty]),
-        "command": pool.place(where.command),
-        "shared": {name: pool.place(value) for name, value in _present(shared).items()},
+        "source": shared_values.index_of([where.git_commit, where.git_dirty]),
+        "command": shared_values.index_of(where.command),
+        "shared": {name: shared_values.index_of(value) for name, value in _drop_missing(shared).items()},
     }
 
 
-def _present(parts: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_missing(parts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in parts.items() if value is not None}

@@ -179,11 +179,11 @@
         const home = element("div");
         home.className = "curve";
         home.setAttribute("role", "img");
-        home.setAttribute("aria-label", `${curve.name} by ${curve.over}, ends at ${curve.y[curve.y.length - 1]}`);
+        home.setAttribute("aria-label", `${curve.name} by ${curve.x_unit}, ends at ${curve.y[curve.y.length - 1]}`);
         holder.append(home);
         const line = { x: curve.x, y: curve.y, mode: curve.x.length > 1 ? "lines" : "markers", line: { color: css("--accent") } };
-        const frame = layout(curve.over, escape(curve.name), false);
-        if (curve.over === "validation") frame.xaxis.dtick = Math.max(1, Math.ceil(curve.x.length / 10));
+        const frame = layout(curve.x_unit, escape(curve.name), false);
+        if (curve.x_unit === "validation") frame.xaxis.dtick = Math.max(1, Math.ceil(curve.x.length / 10));
         Plotly.newPlot(home, [line], frame, { displayModeBar: false, responsive: true });
       }
     });

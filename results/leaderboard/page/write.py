@@ -9,33 +9,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from foundation.files import require_writable, write_atomic
-from results.leaderboard.page.data import page_data
-from results.leaderboard.page.pictures import Look
-from results.leaderboard.page.view import context_view, overview_view, sections
-from results.leaderboard.report import Report
+from foundation.files import ensure_writable_dir, write_atomic
+from results.leaderboard.page.data import build_page_data
+from results.leaderboard.page.pictures import AnalysisPanel
+from results.leaderboard.page.view import build_board_sections, build_summary_view, build_unmatched_view
+from results.leaderboard.report import LeaderboardReport
 
-HERE = Path(__file__).parent
+PAGE_ASSETS_DIR = Path(__file__).parent
 PAGE_FILE = "index.html"
 
 
-def write_page(report: Report, folder: Path, looks: Sequence[Look] = ()) -> Path:
+def write_page(report: LeaderboardReport, folder: Path, analysis_panels: Sequence[AnalysisPanel] = ()) -> Path:
     """Write ``index.html`` into a folder, in one piece; the same report gives the same bytes.
 
     Args:
         report: boards and what belongs to them.
         folder: made where it is not there.
-        looks: analyses, shown after the boards.
+        analysis_panels: analyses, shown after the boards.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    require_writable(folder)
-    write_atomic(folder / PAGE_FILE, render_page(report, looks))
+    ensure_writable_dir(folder)
+    write_atomic(folder / PAGE_FILE, render_page(report, analysis_panels))
     return folder / PAGE_FILE
 
 
-def render_page(report: Report, looks: Sequence[Look] = ()) -> str:
+def render_page(report: LeaderboardReport, analysis_panels: Sequence[AnalysisPanel] = ()) -> str:
     """The page as text.
 
     What stands in records is foreign: the template escapes all of it, data for the script is JSON without ``<``,
@@ -45,20 +45,24 @@ def render_page(report: Report, looks: Sequence[Look] = ()) -> str:
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
-    scripts = [get_plotlyjs(), (HERE / "page.js").read_text(encoding="utf-8")]
+    scripts = [get_plotlyjs(), (PAGE_ASSETS_DIR / "page.js").read_text(encoding="utf-8")]
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(PAGE_ASSETS_DIR),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    data = page_data(report)
+    data = build_page_data(report)
     return environment.get_template("page.html.j2").render(
-        policy=_policy(scripts),
-        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        policy=_build_security_policy(scripts),
+        style=Markup((PAGE_ASSETS_DIR / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         scripts=[Markup(script) for script in scripts],  # noqa: S704 - plotly's and our own
-        data=Markup(_json(data)),  # noqa: S704 - no < is left in it
-        boards=sections(report),
-        overviews=[overview_view(view) for view in report.overviews],
-        context=context_view(report.table.context) if report.table.context else None,
-        looks=list(looks),
+        data=Markup(_encode_script_json(data)),  # noqa: S704 - no < is left in it
+        boards=build_board_sections(report),
+        overviews=[build_summary_view(view) for view in report.summaries],
+        context=build_unmatched_view(report.table.unmatched) if report.table.unmatched else None,
+        looks=list(analysis_panels),
         unranked=[str(each) for each in report.table.unranked],
         warnings=list(report.table.warnings),
         runs=len(data["runs"]),
@@ -68,7 +72,7 @@ def render_page(report: Report, looks: Sequence[Look] = ()) -> str:
     )
 
 
-def _policy(scripts: list[str]) -> str:
+def _build_security_policy(scripts: list[str]) -> str:
     """Only these scripts run, by their hash; nothing is fetched from anywhere."""
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{each}'" for each in hashes)
@@ -78,7 +82,7 @@ def _policy(scripts: list[str]) -> str:
     )
 
 
-def _json(value: Any) -> str:
+def _encode_script_json(value: Any) -> str:
     """JSON that may stand inside a script element."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     for letter in "<>&\u2028\u2029":

@@ -5,107 +5,111 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from results.leaderboard.cross_board_summary import Cell, Overview
-from results.leaderboard.pareto import COSTS, Front, cost_of
-from results.leaderboard.table import Board, Row
-from results.published.match import Context
+from results.leaderboard.cross_board_summary import CrossBoardSummary, SummaryCell
+from results.leaderboard.pareto import COST_LABELS, ParetoFront, get_row_cost
+from results.leaderboard.table import Board, BoardRow
+from results.published.match import UnmatchedResult
 
 NOT_MEASURED = "not measured"
 
-MOST_NOTES = 6
+MAX_NOTES = 6
 """Notes on rows that a board shows; JSON has them all."""
 
 
-class Grid(NamedTuple):
-    """A table: its head and its lines; ``numeric``: columns that are set flush right."""
+class TextTable(NamedTuple):
+    """A table: its head and its lines; ``numeric_columns``: those that are set flush right."""
 
-    head: tuple[str, ...]
-    lines: tuple[tuple[str, ...], ...]
-    numeric: frozenset[int] = frozenset()
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric_columns: frozenset[int] = frozenset()
 
 
-def board_grid(board: Board) -> Grid:
+def tabulate_board(board: Board) -> TextTable:
     """A board; columns of published numbers and of throughput only where a row has them."""
-    others = [name for name in board.units if name != board.primary]
-    reported = any(row.reported for row in board.rows)
-    head = ["rank", "backbone", "init", f"{board.primary} ({board.units[board.primary]})"]
+    others = [name for name in board.units if name != board.primary_metric]
+    reported = any(row.published_comparison for row in board.rows)
+    head = ["rank", "backbone", "init", f"{board.primary_metric} ({board.units[board.primary_metric]})"]
     head += ["reported", "difference"] if reported else []
     head += [f"{name} ({board.units[name]})" for name in others]
     head += ["seeds", "parameters", "MACs", "ms", "images/s", "date (UTC)"]
     lines = []
     for row in board.rows:
-        line = [rank(row), row.backbone, start(row), score(row, board.primary)]
-        line += [reported_value(row), difference(row)] if reported else []
+        line = [format_rank(row), row.backbone, format_start(row), format_score(row, board.primary_metric)]
+        line += [format_reported_value(row), format_difference(row)] if reported else []
         line += [f"{row.metrics[name]:.2f}" if name in row.metrics else NOT_MEASURED for name in others]
-        line += [seeds(row), *costs(row), row.finished[:10] or NOT_MEASURED]
+        line += [format_seeds(row), *format_costs(row), row.finished_at[:10] or NOT_MEASURED]
         lines.append(tuple(line))
     left = {"backbone", "init", "difference", "seeds"}
-    return Grid(tuple(head), tuple(lines), frozenset(i for i, name in enumerate(head) if name not in left))
+    return TextTable(tuple(head), tuple(lines), frozenset(i for i, name in enumerate(head) if name not in left))
 
 
-def rank(row: Row) -> str:
+def format_rank(row: BoardRow) -> str:
     """The rank, ``=`` behind it where it is shared."""
     if row.rank is None:
         return "not ranked"
     return f"{row.rank}=" if row.tied_with else str(row.rank)
 
 
-def start(row: Row) -> str:
+def format_start(row: BoardRow) -> str:
     """How the row started; random weights are the floor."""
-    return f"{row.start} (floor)" if row.floor else row.start
+    return f"{row.start_label} (floor)" if row.is_random_baseline else row.start_label
 
 
-def score(row: Row, metric: str) -> str:
+def format_score(row: BoardRow, metric: str) -> str:
     """The primary metric with its interval."""
     value = f"{row.metrics[metric]:.2f}"
     return f"{value} ({row.interval.low:.2f} to {row.interval.high:.2f})" if row.interval else value
 
 
-def seeds(row: Row) -> str:
+def format_seeds(row: BoardRow) -> str:
     """How many seeds, and how far apart their scores are."""
-    if row.spread is None:
+    if row.seed_range is None:
         return "1"
-    return f"{len(row.seeds)} ({row.spread[0]:.2f} to {row.spread[1]:.2f})"
+    return f"{len(row.seeds)} ({row.seed_range[0]:.2f} to {row.seed_range[1]:.2f})"
 
 
-def reported_value(row: Row) -> str:
+def format_reported_value(row: BoardRow) -> str:
     """The published number that this row may stand beside."""
-    return printed(row.reported.published.value) if row.reported else "none"
+    return format_published_value(row.published_comparison.published.value) if row.published_comparison else "none"
 
 
-def printed(value: float) -> str:
+def format_published_value(value: float) -> str:
     """A published number with the digits it was printed with, at least one behind the point.
 
-    >>> printed(78.0), printed(42.84)
+    >>> format_published_value(78.0), format_published_value(42.84)
     ('78.0', '42.84')
     """
     return str(float(value))
 
 
-def difference(row: Row) -> str:
+def format_difference(row: BoardRow) -> str:
     """Ours minus the published number, and whether that is within its tolerance."""
-    if row.reported is None or row.reported.published.tolerance is None:
+    if row.published_comparison is None or row.published_comparison.published.tolerance is None:
         return "none"
-    inside = "within" if row.reported.within else "outside"
-    return f"{row.reported.difference:+.2f}, {inside} {row.reported.published.tolerance.value:g}"
+    inside = "within" if row.published_comparison.is_within_tolerance else "outside"
+    return (
+        f"{row.published_comparison.difference:+.2f}, {inside} {row.published_comparison.published.tolerance.value:g}"
+    )
 
 
-def costs(row: Row) -> tuple[str, str, str, str]:
+def format_costs(row: BoardRow) -> tuple[str, str, str, str]:
     """Parameters, MACs, milliseconds an image, images a second."""
     cost = row.cost
-    speed = NOT_MEASURED if cost.images_per_second is None else f"{cost.images_per_second:.0f} (batch {cost.batch})"
+    speed = (
+        NOT_MEASURED if cost.images_per_second is None else f"{cost.images_per_second:.0f} (batch {cost.batch_size})"
+    )
     return (
-        quantity(cost.parameters),
-        quantity(cost.macs),
+        format_quantity(cost.parameters),
+        format_quantity(cost.macs),
         NOT_MEASURED if cost.latency_ms is None else f"{cost.latency_ms:.2f}",
         speed,
     )
 
 
-def quantity(value: float | None) -> str:
+def format_quantity(value: float | None) -> str:
     """A count for people: ``5.72 M``.
 
-    >>> quantity(5_717_416), quantity(44_928), quantity(None)
+    >>> format_quantity(5_717_416), format_quantity(44_928), format_quantity(None)
     ('5.72 M', '44.9 k', 'not measured')
     """
     if value is None:
@@ -116,34 +120,40 @@ def quantity(value: float | None) -> str:
     return f"{value:g}"
 
 
-def below(board: Board) -> list[str]:
+def build_board_notes(board: Board) -> list[str]:
     """What a reader of a board has to know, a sentence a line."""
     direction = "higher" if board.higher_is_better else "lower"
-    lines = [f"{board.primary}: {direction} is better; {board.rows[0].n} items. Key {board.key}."]
-    kinds = sorted({f"{100 * row.interval.level:g} %, {row.interval.over}" for row in board.rows if row.interval})
+    lines = [
+        f"{board.primary_metric}: {direction} is better; {board.rows[0].num_items} items. Key {board.comparability}."
+    ]
+    kinds = sorted(
+        {f"{100 * row.interval.level:g} %, {row.interval.resampling_unit}" for row in board.rows if row.interval}
+    )
     if kinds:
         lines.append(f"Intervals: {'; '.join(kinds)}.")
     if any(row.tied_with for row in board.rows):
         lines.append("Rows that share a rank (=) are not told apart by the items and seeds measured.")
-    if not board.has_floor:
+    if not board.has_random_baseline:
         lines.append("No floor: no run from random weights is on this board.")
-    places = sorted({row.cost.where for row in board.rows if row.cost.where})
+    places = sorted({row.cost.timing_setup for row in board.rows if row.cost.timing_setup})
     if places:
         lines.append(f"Times of the backbone: {'; '.join(places)}.")
-    notes = _by_text((row.note, row.label) for row in board.rows if row.note)
-    lines += notes[:MOST_NOTES]
-    if len(notes) > MOST_NOTES:
-        lines.append(f"{len(notes) - MOST_NOTES} more notes on rows: bench table --format json.")
+    notes = _group_by_text((row.note, row.label) for row in board.rows if row.note)
+    lines += notes[:MAX_NOTES]
+    if len(notes) > MAX_NOTES:
+        lines.append(f"{len(notes) - MAX_NOTES} more notes on rows: bench table --format json.")
     for row in board.rows:
-        if row.reported:
-            source = row.reported.published
+        if row.published_comparison:
+            source = row.published_comparison.published
             remark = f"; {source.remark}" if source.remark else ""
-            lines.append(f"Reported {row.label}: {source.read}, {source.schedule}{remark}.")
-    tolerances = [row.reported.published.tolerance for row in board.rows if row.reported]
-    return lines + _by_text((each.basis, f"tolerance {each.value:g}") for each in dict.fromkeys(tolerances) if each)
+            lines.append(f"Reported {row.label}: {source.citation}, {source.schedule}{remark}.")
+    tolerances = [row.published_comparison.published.tolerance for row in board.rows if row.published_comparison]
+    return lines + _group_by_text(
+        (each.basis, f"tolerance {each.value:g}") for each in dict.fromkeys(tolerances) if each
+    )
 
 
-def _by_text(pairs: Iterable[tuple[str, str]]) -> list[str]:
+def _group_by_text(pairs: Iterable[tuple[str, str]]) -> list[str]:
     """What is said of several rows, once: ``a, b: text.``"""
     by_text: dict[str, list[str]] = {}
     for text, name in pairs:
@@ -151,40 +161,61 @@ def _by_text(pairs: Iterable[tuple[str, str]]) -> list[str]:
     return [f"{', '.join(names)}: {text}." for text, names in by_text.items()]
 
 
-def front_line(board: Board, found: Front) -> str:
+def format_front(board: Board, front: ParetoFront) -> str:
     """A front in one line, cheapest first."""
-    where = f" on {found.where}" if found.where else ""
-    unit = board.units[board.primary]
-    steps = [f"{row.label} ({_cost(row, found)}, {row.metrics[board.primary]:.2f} {unit})" for row in found.rows]
-    return f"against {COSTS[found.cost]}{where}, of {found.measured} rows: {'; '.join(steps)}"
+    where = f" on {front.timing_setup}" if front.timing_setup else ""
+    unit = board.units[board.primary_metric]
+    steps = [
+        f"{row.label} ({_format_cost(row, front)}, {row.metrics[board.primary_metric]:.2f} {unit})"
+        for row in front.rows
+    ]
+    return f"against {COST_LABELS[front.cost]}{where}, of {front.num_measured} rows: {'; '.join(steps)}"
 
 
-def _cost(row: Row, found: Front) -> str:
-    value = cost_of(row, found.cost)
-    return f"{value:.2f} ms" if found.cost == "latency" else quantity(value)
+def _format_cost(row: BoardRow, front: ParetoFront) -> str:
+    value = get_row_cost(row, front.cost)
+    return f"{value:.2f} ms" if front.cost == "latency" else format_quantity(value)
 
 
-def overview_grid(view: Overview) -> Grid:
-    """A line a backbone; boards are numbered, in the order of ``view.boards``."""
-    head = ("backbone", "mean rank", "wins", "normalised", "boards", *(str(i) for i in range(1, len(view.boards) + 1)))
+def tabulate_summary(summary: CrossBoardSummary) -> TextTable:
+    """A line a backbone; boards are numbered, in the order of ``summary.board_titles``."""
+    head = (
+        "backbone",
+        "mean rank",
+        "wins",
+        "normalised",
+        "boards",
+        *(str(i) for i in range(1, len(summary.board_titles) + 1)),
+    )
     lines = []
-    for line in view.lines:
+    for line in summary.rows:
         mean_rank = "not ranked" if line.mean_rank is None else f"{line.mean_rank:.2f}"
-        normalised = NOT_MEASURED if line.normalised is None else f"{line.normalised:.1f}"
-        there = f"{len(line.cells) - line.missing} of {len(line.cells)}"
-        lines.append((line.label, mean_rank, str(line.wins), normalised, there, *map(_overview_cell, line.cells)))
-    return Grid(head, tuple(lines), frozenset(range(1, len(head))))
+        normalised = NOT_MEASURED if line.mean_normalized_score is None else f"{line.mean_normalized_score:.1f}"
+        there = f"{len(line.cells) - line.num_missing} of {len(line.cells)}"
+        lines.append(
+            (line.label, mean_rank, str(line.num_wins), normalised, there, *map(_format_summary_cell, line.cells))
+        )
+    return TextTable(head, tuple(lines), frozenset(range(1, len(head))))
 
 
-def _overview_cell(cell: Cell | None) -> str:
+def _format_summary_cell(cell: SummaryCell | None) -> str:
     return "missing" if cell is None else f"{cell.score:.2f}"
 
 
-def context_grid(context: tuple[Context, ...]) -> Grid:
+def tabulate_unmatched(unmatched: tuple[UnmatchedResult, ...]) -> TextTable:
     """Published numbers that stand beside none of ours."""
     head = ("task", "backbone", "metric", "reported", "start", "schedule", "why apart", "source")
     lines = [
-        (p.task, p.backbone, f"{p.metric} ({p.unit})", printed(p.value), p.start, p.schedule, why, p.read)
-        for p, why in context
+        (
+            p.task,
+            p.backbone,
+            f"{p.metric} ({p.unit})",
+            format_published_value(p.value),
+            p.start,
+            p.schedule,
+            why,
+            p.citation,
+        )
+        for p, why in unmatched
     ]
-    return Grid(head, tuple(lines), frozenset({3}))
+    return TextTable(head, tuple(lines), frozenset({3}))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 
-from results.leaderboard.report import Report
-from results.leaderboard.table import Board, Row
+from results.leaderboard.report import LeaderboardReport
+from results.leaderboard.table import Board, BoardRow
 
-COLUMNS = (
+CSV_COLUMNS = (
     *("task", "protocol", "tier", "settings", "key", "rank", "tied_with", "backbone", "init", "weights"),
     *("made_by", "floor"),
     *("metric", "unit", "value", "primary", "ci_low", "ci_high", "ci_over", "reported", "difference", "tolerance"),
@@ -17,59 +17,59 @@ COLUMNS = (
 )
 
 
-def to_csv(report: Report) -> str:
+def to_csv(report: LeaderboardReport) -> str:
     """The boards of a report."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(out, CSV_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for board in report.table.boards:
         for row in board.rows:
-            writer.writerows(_line(board, row, name) for name in row.metrics)
+            writer.writerows(_build_csv_row(board, row, name) for name in row.metrics)
     return out.getvalue()
 
 
-def _line(board: Board, row: Row, metric: str) -> dict[str, object]:
+def _build_csv_row(board: Board, row: BoardRow, metric: str) -> dict[str, object]:
     """The csv module writes ``None`` as an empty cell."""
     line: dict[str, object] = {
         "task": board.task,
         "protocol": board.protocol,
         "tier": board.tier,
         "settings": board.settings,
-        "key": board.key,
+        "key": board.comparability,
         "backbone": row.backbone,
         "init": row.init,
-        "weights": row.weights,
-        "made_by": row.made_by,
-        "floor": int(row.floor),
+        "weights": row.weights_digest,
+        "made_by": row.pretrain_method,
+        "floor": int(row.is_random_baseline),
         "metric": metric,
         "unit": board.units[metric],
         "value": row.metrics[metric],
-        "primary": int(metric == board.primary),
+        "primary": int(metric == board.primary_metric),
         "seeds": " ".join(map(str, row.seeds)),
-        "n": row.n,
+        "n": row.num_items,
         "parameters": row.cost.parameters,
         "macs": row.cost.macs,
         "latency_ms": row.cost.latency_ms,
         "images_per_second": row.cost.images_per_second,
-        "batch": row.cost.batch,
-        "measured_on": row.cost.where,
-        "finished": row.finished,
+        "batch": row.cost.batch_size,
+        "measured_on": row.cost.timing_setup,
+        "finished": row.finished_at,
         "run_ids": " ".join(row.run_ids),
     }
-    if metric != board.primary:
+    if metric != board.primary_metric:
         return line
     line |= {"rank": row.rank, "tied_with": "; ".join(row.tied_with)}
     if row.interval:
-        line |= {"ci_low": row.interval.low, "ci_high": row.interval.high, "ci_over": row.interval.over}
-    if row.spread:
-        line |= {"seed_min": row.spread[0], "seed_max": row.spread[1]}
-    if row.reported and row.reported.published.tolerance:
-        printed = row.reported.published
+        line |= {"ci_low": row.interval.low, "ci_high": row.interval.high, "ci_over": row.interval.resampling_unit}
+    if row.seed_range:
+        line |= {"seed_min": row.seed_range[0], "seed_max": row.seed_range[1]}
+    if row.published_comparison and row.published_comparison.published.tolerance:
+        printed = row.published_comparison.published
         line |= {
             "reported": printed.value,
-            "difference": row.reported.difference,
-            "tolerance": row.reported.published.tolerance.value,
-            "within": int(row.reported.within),
-            "source": printed.read,
+            "difference": row.published_comparison.difference,
+            "tolerance": row.published_comparison.published.tolerance.value,
+            "within": int(row.published_comparison.is_within_tolerance),
+            "source": printed.citation,
         }
     return line

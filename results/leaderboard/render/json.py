@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from results.leaderboard.cross_board_summary import Overview
-from results.leaderboard.pareto import Front
-from results.leaderboard.report import Report, place_of
-from results.leaderboard.table import Board, Row
-from results.published.match import Context
+from results.leaderboard.cross_board_summary import CrossBoardSummary
+from results.leaderboard.pareto import ParetoFront
+from results.leaderboard.report import LeaderboardReport, get_board_key
+from results.leaderboard.table import Board, BoardRow
+from results.published.match import UnmatchedResult
 
 
-def to_data(report: Report) -> dict[str, Any]:
+def to_json_data(report: LeaderboardReport) -> dict[str, Any]:
     """Boards with rows and fronts, views over all boards, published numbers apart, unranked runs, warnings."""
     table = report.table
     return {
-        "boards": [_board(board, report) for board in table.boards],
-        "overviews": [_overview(view) for view in report.overviews],
-        "context": [_context(each) for each in table.context],
+        "boards": [_board_to_dict(board, report) for board in table.boards],
+        "overviews": [_summary_to_dict(view) for view in report.summaries],
+        "context": [_unmatched_to_dict(each) for each in table.unmatched],
         "unranked": [
             {"folder": str(each.folder), "run_id": each.record.run_id, "reason": each.reason} for each in table.unranked
         ],
@@ -25,20 +25,31 @@ def to_data(report: Report) -> dict[str, Any]:
     }
 
 
-def _board(board: Board, report: Report) -> dict[str, Any]:
+def _board_to_dict(board: Board, report: LeaderboardReport) -> dict[str, Any]:
     plain = {name: value for name, value in board._asdict().items() if name != "rows"}
-    fronts = [_front(each) for each in report.fronts[place_of(board)]]
-    return {**plain, "has_floor": board.has_floor, "rows": [_row(row) for row in board.rows], "fronts": fronts}
+    fronts = [_front_to_dict(each) for each in report.fronts[get_board_key(board)]]
+    return {
+        **plain,
+        "has_floor": board.has_random_baseline,
+        "rows": [_row_to_dict(row) for row in board.rows],
+        "fronts": fronts,
+    }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row_to_dict(row: BoardRow) -> dict[str, Any]:
     plain = {
-        name: value for name, value in row._asdict().items() if name not in ("interval", "reported", "cost", "runs")
+        name: value
+        for name, value in row._asdict().items()
+        if name not in ("interval", "published_comparison", "cost", "runs")
     }
     reported = None
-    if row.reported:
-        printed = row.reported.published.model_dump(mode="json")
-        reported = {"published": printed, "difference": row.reported.difference, "within": row.reported.within}
+    if row.published_comparison:
+        printed = row.published_comparison.published.model_dump(mode="json")
+        reported = {
+            "published": printed,
+            "difference": row.published_comparison.difference,
+            "within": row.published_comparison.is_within_tolerance,
+        }
     return {
         **plain,
         "label": row.label,
@@ -49,17 +60,15 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def _front(front: Front) -> dict[str, Any]:
+def _front_to_dict(front: ParetoFront) -> dict[str, Any]:
     rows = [{"label": row.label, "run_ids": row.run_ids} for row in front.rows]
     return {**front._asdict(), "rows": rows}
 
 
-def _overview(view: Overview) -> dict[str, Any]:
-    lines = [
-        line._asdict() | {"cells": [cell._asdict() if cell else None for cell in line.cells]} for line in view.lines
-    ]
-    return {**view._asdict(), "lines": lines}
+def _summary_to_dict(summary: CrossBoardSummary) -> dict[str, Any]:
+    rows = [row._asdict() | {"cells": [cell._asdict() if cell else None for cell in row.cells]} for row in summary.rows]
+    return {**summary._asdict(), "rows": rows}
 
 
-def _context(each: Context) -> dict[str, Any]:
+def _unmatched_to_dict(each: UnmatchedResult) -> dict[str, Any]:
     return {"published": each.published.model_dump(mode="json"), "reason": each.reason}

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from results.leaderboard.cross_board_summary import FORMULA
-from results.leaderboard.render.cells import Grid, below, board_grid, context_grid, overview_grid
-from results.leaderboard.report import Report
+from results.leaderboard.cross_board_summary import NORMALIZED_SCORE_FORMULA
+from results.leaderboard.render.cells import (
+    TextTable,
+    build_board_notes,
+    tabulate_board,
+    tabulate_summary,
+    tabulate_unmatched,
+)
+from results.leaderboard.report import LeaderboardReport
 
 _ESCAPES = str.maketrans(
     {
@@ -21,32 +27,42 @@ _ESCAPES = str.maketrans(
 )
 
 
-def to_latex(report: Report) -> str:
+def to_latex(report: LeaderboardReport) -> str:
     """One ``table`` environment a board, one a view over all boards, one for published numbers apart."""
     parts = ["% needs \\usepackage{booktabs}"]
-    parts += [_table(board_grid(board), board.title, below(board)) for board in report.table.boards]
-    for view in report.overviews:
-        notes = [f"Normalised: {FORMULA}.", *(f"{i}: {title}." for i, title in enumerate(view.boards, 1))]
-        parts.append(_table(overview_grid(view), f"All boards, {view.tier}", notes))
-    if report.table.context:
-        parts.append(_table(context_grid(report.table.context), "Published numbers that stand beside none of ours", []))
+    parts += [
+        _build_latex_table(tabulate_board(board), board.title, build_board_notes(board))
+        for board in report.table.boards
+    ]
+    for view in report.summaries:
+        notes = [
+            f"Normalised: {NORMALIZED_SCORE_FORMULA}.",
+            *(f"{i}: {title}." for i, title in enumerate(view.board_titles, 1)),
+        ]
+        parts.append(_build_latex_table(tabulate_summary(view), f"All boards, {view.tier}", notes))
+    if report.table.unmatched:
+        parts.append(
+            _build_latex_table(
+                tabulate_unmatched(report.table.unmatched), "Published numbers that stand beside none of ours", []
+            )
+        )
     parts += [f"% not on a board: {str(each).translate({10: ' ', 13: ' '})}" for each in report.table.unranked]
     return "\n\n".join(parts) + "\n"
 
 
-def escape(text: str) -> str:
+def escape_latex(text: str) -> str:
     """Text that LaTeX sets as it is: names come from records, which anyone may have written."""
     return text.translate(_ESCAPES)
 
 
-def _table(grid: Grid, caption: str, notes: list[str]) -> str:
-    columns = "".join("r" if i in grid.numeric else "l" for i in range(len(grid.head)))
-    lines = [" & ".join(map(escape, line)) + r" \\" for line in (grid.head, *grid.lines)]
+def _build_latex_table(text_table: TextTable, caption: str, notes: list[str]) -> str:
+    columns = "".join("r" if i in text_table.numeric_columns else "l" for i in range(len(text_table.header)))
+    lines = [" & ".join(map(escape_latex, line)) + r" \\" for line in (text_table.header, *text_table.rows)]
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{escape(caption)}. {escape(' '.join(notes))}}}",
+            rf"\caption{{{escape_latex(caption)}. {escape_latex(' '.join(notes))}}}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
             lines[0],

@@ -4,34 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from results.leaderboard.cross_board_summary import FORMULA, Overview
-from results.leaderboard.render.cells import Grid, below, board_grid, context_grid, front_line, overview_grid
-from results.leaderboard.report import Report, place_of
+from results.leaderboard.cross_board_summary import NORMALIZED_SCORE_FORMULA, CrossBoardSummary
+from results.leaderboard.render.cells import (
+    TextTable,
+    build_board_notes,
+    format_front,
+    tabulate_board,
+    tabulate_summary,
+    tabulate_unmatched,
+)
+from results.leaderboard.report import LeaderboardReport, get_board_key
 from results.leaderboard.table import Board
 
 
-def to_markdown(report: Report) -> str:
+def to_markdown(report: LeaderboardReport) -> str:
     """The boards, the view over all of them, fronts, published numbers apart, and what is on no board."""
     table = report.table
     lines: list[str] = []
     for board in table.boards:
-        lines += _board(board, report)
-    for view in report.overviews:
-        lines += _overview(view)
-    if table.context:
-        lines += ["## Published numbers that stand beside none of ours", "", *grid(context_grid(table.context)), ""]
+        lines += _build_board_lines(board, report)
+    for view in report.summaries:
+        lines += _build_summary_lines(view)
+    if table.unmatched:
+        lines += [
+            "## Published numbers that stand beside none of ours",
+            "",
+            *format_markdown_table(tabulate_unmatched(table.unmatched)),
+            "",
+        ]
     if table.unranked:
-        lines += ["Not on a board:", "", *(f"- {escape(str(each))}" for each in table.unranked), ""]
-    if not table.boards and not table.unranked and not table.context:
+        lines += ["Not on a board:", "", *(f"- {escape_markdown(str(each))}" for each in table.unranked), ""]
+    if not table.boards and not table.unranked and not table.unmatched:
         lines += ["No runs found.", ""]
     return "\n".join(lines)
 
 
-def grid(content: Grid) -> list[str]:
+def format_markdown_table(text_table: TextTable) -> list[str]:
     """A grid as lines of a Markdown table."""
-    cells = [[escape(cell) for cell in line] for line in (content.head, *content.lines)]
+    cells = [[escape_markdown(cell) for cell in line] for line in (text_table.header, *text_table.rows)]
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
-    flush = [i in content.numeric for i in range(len(widths))]
+    flush = [i in text_table.numeric_columns for i in range(len(widths))]
     padded = [
         [
             cell.rjust(width) if right else cell.ljust(width)
@@ -46,28 +58,36 @@ def grid(content: Grid) -> list[str]:
 _ESCAPES = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "&": "&amp;", "`": r"\`", "\n": " ", "\r": " "})
 
 
-def escape(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text as one Markdown cell: names come from records, which anyone may have written."""
     return text.translate(_ESCAPES)
 
 
-def _board(board: Board, report: Report) -> list[str]:
+def _build_board_lines(board: Board, report: LeaderboardReport) -> list[str]:
     fronts = [
-        f"Pareto front {front_line(board, each)}." for each in report.fronts[place_of(board)] if each.measured > 1
+        f"Pareto front {format_front(board, each)}."
+        for each in report.fronts[get_board_key(board)]
+        if each.num_measured > 1
     ]
-    return [f"## {escape(board.title)}", "", *grid(board_grid(board)), "", *_paragraph([*below(board), *fronts])]
-
-
-def _overview(view: Overview) -> list[str]:
-    legend = [f"{number}: {title}." for number, title in enumerate(view.boards, 1)]
     return [
-        f"## All boards · {view.tier}",
+        f"## {escape_markdown(board.title)}",
         "",
-        *grid(overview_grid(view)),
+        *format_markdown_table(tabulate_board(board)),
         "",
-        *_paragraph([f"Normalised: {FORMULA}, mean over the boards that compare.", *legend]),
+        *_join_paragraph([*build_board_notes(board), *fronts]),
     ]
 
 
-def _paragraph(lines: Iterable[str]) -> list[str]:
-    return ["  \n".join(escape(line) for line in lines), ""]
+def _build_summary_lines(summary: CrossBoardSummary) -> list[str]:
+    legend = [f"{number}: {title}." for number, title in enumerate(summary.board_titles, 1)]
+    return [
+        f"## All boards · {summary.tier}",
+        "",
+        *format_markdown_table(tabulate_summary(summary)),
+        "",
+        *_join_paragraph([f"Normalised: {NORMALIZED_SCORE_FORMULA}, mean over the boards that compare.", *legend]),
+    ]
+
+
+def _join_paragraph(lines: Iterable[str]) -> list[str]:
+    return ["  \n".join(escape_markdown(line) for line in lines), ""]

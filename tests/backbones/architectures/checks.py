@@ -10,17 +10,17 @@ from torch.utils.flop_counter import FlopCounterMode
 import backbones.architectures  # noqa: F401  (registers the models with timm)
 
 
-def on_meta(name: str, **arguments: object) -> nn.Module:
+def create_on_meta(name: str, **arguments: object) -> nn.Module:
     """The model without memory for its weights: enough to count."""
     with torch.device("meta"):
         return timm.create_model(name, **arguments).eval()
 
 
-def parameters(model: nn.Module) -> int:
+def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def gmacs(model: nn.Module, side: int) -> tuple[float, float]:
+def count_gmacs(model: nn.Module, side: int) -> tuple[float, float]:
     """GMACs with and without the attention products (on meta tensors attention is two batched products)."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.empty(1, 3, side, side, device="meta"))

@@ -5,30 +5,35 @@ import timm
 import torch
 
 from backbones.architectures.cifar import DummyPatchViT
-from tests.backbones.architectures.checks import assert_gradients_everywhere, gmacs, on_meta, parameters
+from tests.backbones.architectures.checks import (
+    assert_gradients_everywhere,
+    count_gmacs,
+    count_parameters,
+    create_on_meta,
+)
 
 
 # 192 fewer than arithmetic with a learned class token gives (3,600,010 and 3,617,380): there is none.
 @pytest.mark.parametrize(("classes", "count"), [(10, 3_599_818), (100, 3_617_188)])
 def test_counts(classes: int, count: int) -> None:
-    model = on_meta("vit_cifar", num_classes=classes)
-    assert parameters(model) == count < 3_650_000
+    model = create_on_meta("vit_cifar", num_classes=classes)
+    assert count_parameters(model) == count < 3_650_000
 
 
 def test_macs_with_and_without_attention_products() -> None:
-    model = on_meta("vit_cifar", num_classes=10)
-    assert gmacs(model, 36) == pytest.approx((0.611, 0.514), abs=6e-4)
+    model = create_on_meta("vit_cifar", num_classes=10)
+    assert count_gmacs(model, 36) == pytest.approx((0.611, 0.514), abs=6e-4)
     # the paper's "less than 0.27 G" fits a counter that sees neither attention products nor its projections
     feed_forward = sum(block.mlp.fc1.weight.numel() + block.mlp.fc2.weight.numel() for block in model.blocks) * 145
     assert (feed_forward + 144 * model.patch_embed.proj.weight.numel()) / 1e9 == pytest.approx(0.257, abs=1e-3)
 
 
 def test_there_is_no_learned_class_token() -> None:
-    model = on_meta("vit_cifar")
+    model = create_on_meta("vit_cifar")
     assert "cls_token" not in dict(model.named_parameters())
     assert model.pos_embed.shape == (1, 145, 192)
     with pytest.raises(ValueError, match="dummy patch"):
-        on_meta("vit_cifar", class_token=False)
+        create_on_meta("vit_cifar", class_token=False)
 
 
 def make(**arguments: object) -> DummyPatchViT:
@@ -53,7 +58,7 @@ def test_the_class_feature_is_the_output_of_an_embedded_patch_of_zeros() -> None
 
 def test_the_dummy_patch_is_the_projections_bias() -> None:
     model = make()
-    torch.testing.assert_close(model.dummy_token()[0, 0], model.patch_embed.proj.bias)
+    torch.testing.assert_close(model.embed_dummy_token()[0, 0], model.patch_embed.proj.bias)
 
 
 def test_intermediates_at_another_and_not_square_size() -> None:

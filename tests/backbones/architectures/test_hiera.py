@@ -5,19 +5,24 @@ import timm
 import torch
 from timm.models.hiera import Hiera
 
-from tests.backbones.architectures.checks import assert_gradients_everywhere, gmacs, on_meta, parameters
+from tests.backbones.architectures.checks import (
+    assert_gradients_everywhere,
+    count_gmacs,
+    count_parameters,
+    create_on_meta,
+)
 
 
 def test_counts() -> None:
-    model = on_meta("hiera_lite")
+    model = create_on_meta("hiera_lite")
     assert type(model) is Hiera
-    assert parameters(model) == 6_694_966
-    assert parameters(model) - model.pos_embed.numel() == 6_550_710
-    assert gmacs(model, 224)[0] == pytest.approx(1.20, abs=2e-3)
+    assert count_parameters(model) == 6_694_966
+    assert count_parameters(model) - model.pos_embed.numel() == 6_550_710
+    assert count_gmacs(model, 224)[0] == pytest.approx(1.20, abs=2e-3)
 
 
 def test_what_the_paper_fixes() -> None:
-    model = on_meta("hiera_lite")
+    model = create_on_meta("hiera_lite")
     assert model.pos_embed.shape == (1, 3136, 46)
     assert model.patch_embed.proj.kernel_size == (7, 7)
     assert [block.attn.heads for block in model.blocks] == [1] + [2] * 2 + [4] * 7 + [8] * 2

@@ -6,7 +6,12 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from foundation.errors import UserError
-from tests.backbones.architectures.checks import assert_gradients_everywhere, gmacs, on_meta, parameters
+from tests.backbones.architectures.checks import (
+    assert_gradients_everywhere,
+    count_gmacs,
+    count_parameters,
+    create_on_meta,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,9 +23,9 @@ from tests.backbones.architectures.checks import assert_gradients_everywhere, gm
     ],
 )
 def test_counts(name: str, count: int, total: float, without_products: float) -> None:
-    model = on_meta(name)
-    assert parameters(model) == count
-    assert gmacs(model, 224) == pytest.approx((total, without_products), abs=6e-4)
+    model = create_on_meta(name)
+    assert count_parameters(model) == count
+    assert count_gmacs(model, 224) == pytest.approx((total, without_products), abs=6e-4)
 
 
 @pytest.mark.parametrize(
@@ -28,12 +33,12 @@ def test_counts(name: str, count: int, total: float, without_products: float) ->
     [("vit_nano_patch8_32", 214_218), ("vit_pico_patch8_32", 45_258), ("vit_micro_patch4_32", 683_242)],
 )
 def test_counts_of_the_small_ones(name: str, count: int) -> None:
-    assert parameters(on_meta(name, num_classes=10)) == count
+    assert count_parameters(create_on_meta(name, num_classes=10)) == count
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_12h", "vit_small_12h", "vit_base"])
 def test_what_the_papers_fix(name: str) -> None:
-    model = on_meta(name)
+    model = create_on_meta(name)
     assert type(model) is VisionTransformer
     assert {block.attn.num_heads for block in model.blocks} == {12}
     assert {module.eps for module in model.modules() if isinstance(module, torch.nn.LayerNorm)} == {1e-6}
@@ -43,10 +48,10 @@ def test_what_the_papers_fix(name: str) -> None:
 
 
 def test_average_pooling_moves_the_norm_behind_it() -> None:
-    model = on_meta("vit_tiny_12h", global_pool="avg")
+    model = create_on_meta("vit_tiny_12h", global_pool="avg")
     assert isinstance(model.norm, torch.nn.Identity)
     assert model.fc_norm.weight.shape == (192,)
-    assert parameters(model) == 5_717_416
+    assert count_parameters(model) == 5_717_416
 
 
 def test_intermediates_at_another_and_not_square_size() -> None:

@@ -5,9 +5,14 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from backbones.architectures.rpe import resample_table
+from backbones.architectures.rpe import resample_rel_pos_table
 from foundation.errors import UserError
-from tests.backbones.architectures.checks import assert_gradients_everywhere, gmacs, on_meta, parameters
+from tests.backbones.architectures.checks import (
+    assert_gradients_everywhere,
+    count_gmacs,
+    count_parameters,
+    create_on_meta,
+)
 
 
 def make(plain: bool = False, **arguments: object) -> nn.Module:
@@ -42,15 +47,15 @@ def expected_bias(table: Tensor, grid: tuple[int, int]) -> Tensor:
     [("vit_tiny_12h_rpe", 5_822_824), ("vit_small_12h_rpe", 22_156_072), ("vit_base_rpe", 86_673_064)],
 )
 def test_counts(name: str, count: int) -> None:
-    model = on_meta(name)
-    assert parameters(model) == count
+    model = create_on_meta(name)
+    assert count_parameters(model) == count
     table = model.blocks[0].attn.relative_position_bias_table
     assert table.shape == (27 * 27 + 3, 12)
     assert model.pos_embed is not None
 
 
 def test_macs_are_those_of_the_plain_vit() -> None:
-    assert gmacs(on_meta("vit_tiny_12h_rpe"), 224) == pytest.approx((1.254, 1.075), abs=6e-4)
+    assert count_gmacs(create_on_meta("vit_tiny_12h_rpe"), 224) == pytest.approx((1.254, 1.075), abs=6e-4)
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
@@ -71,7 +76,7 @@ def test_the_bias_is_beits(grid: tuple[int, int]) -> None:
     fill_tables(model)
     attention = model.blocks[1].attn
     table = attention.relative_position_bias_table.detach()
-    assert torch.equal(attention.bias().detach(), expected_bias(table, grid))
+    assert torch.equal(attention.compute_bias().detach(), expected_bias(table, grid))
 
 
 def test_the_bias_is_added_to_the_logits() -> None:
@@ -94,17 +99,17 @@ def test_tables_are_not_shared() -> None:
 
 def test_resize_is_identity_at_the_same_grid() -> None:
     table = torch.randn(27 * 27 + 3, 12)
-    assert resample_table(table, (14, 14), (14, 14)) is table
+    assert resample_rel_pos_table(table, (14, 14), (14, 14)) is table
 
 
 @pytest.mark.parametrize(("old", "new"), [((14, 14), (32, 32)), ((14, 14), (4, 6)), ((3, 5), (6, 2))])
 def test_resize_keeps_class_rows_and_the_shape_of_the_field(old: tuple[int, int], new: tuple[int, int]) -> None:
     table = torch.randn((2 * old[0] - 1) * (2 * old[1] - 1) + 3, 12)
-    resized = resample_table(table, old, new)
+    resized = resample_rel_pos_table(table, old, new)
     assert resized.shape == ((2 * new[0] - 1) * (2 * new[1] - 1) + 3, 12)
     assert torch.equal(resized[-3:], table[-3:])
     rows = torch.arange(2 * old[0] - 1.0)[:, None].expand(-1, 2 * old[1] - 1).reshape(-1, 1)
-    ramp = resample_table(torch.cat([rows, torch.zeros(3, 1)]), old, new)[:-3].view(2 * new[0] - 1, -1)
+    ramp = resample_rel_pos_table(torch.cat([rows, torch.zeros(3, 1)]), old, new)[:-3].view(2 * new[0] - 1, -1)
     assert ramp.std(1).max() < 1e-4  # a field of rows stays one
     assert ramp[new[0] - 1, 0] == pytest.approx(old[0] - 1, abs=1e-4)  # and offset zero stays in the middle
 

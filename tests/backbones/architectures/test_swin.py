@@ -6,17 +6,17 @@ import torch
 from timm.layers import DropPath
 from timm.models.swin_transformer import SwinTransformer
 
-from tests.backbones.architectures.checks import assert_gradients_everywhere, on_meta, parameters
+from tests.backbones.architectures.checks import assert_gradients_everywhere, count_parameters, create_on_meta
 
 
 def test_counts() -> None:
-    model = on_meta("swin_lite")
+    model = create_on_meta("swin_lite")
     assert type(model) is SwinTransformer
-    assert parameters(model) == 7_299_634
+    assert count_parameters(model) == 7_299_634
 
 
 def test_what_the_paper_fixes() -> None:
-    model = on_meta("swin_lite")
+    model = create_on_meta("swin_lite")
     attentions = [[block.attn for block in stage.blocks] for stage in model.layers]
     assert [len(stage) for stage in attentions] == [2, 2, 6, 2]
     assert [stage[0].num_heads for stage in attentions] == [3, 6, 12, 24]
@@ -24,8 +24,8 @@ def test_what_the_paper_fixes() -> None:
 
 
 def test_drop_path_is_the_protocols_choice() -> None:
-    assert not any(isinstance(module, DropPath) for module in on_meta("swin_lite").modules())
-    assert any(isinstance(module, DropPath) for module in on_meta("swin_lite", drop_path_rate=0.1).modules())
+    assert not any(isinstance(module, DropPath) for module in create_on_meta("swin_lite").modules())
+    assert any(isinstance(module, DropPath) for module in create_on_meta("swin_lite", drop_path_rate=0.1).modules())
 
 
 def test_stages_are_a_pyramid_at_a_size_set_later() -> None:

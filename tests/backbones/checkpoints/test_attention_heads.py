@@ -11,11 +11,18 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from backbones.checkpoints.attention_heads import check_heads
-from backbones.checkpoints.load_weights import load_file, load_into
+from backbones.checkpoints.attention_heads import check_head_count
+from backbones.checkpoints.load_weights import load_tensors, load_weight_file
 from backbones.checkpoints.read_checkpoint import read_weights
 from foundation.errors import CheckpointError
-from tests.backbones.checkpoints.weights import beit, filled, mae, trunk, vit, write
+from tests.backbones.checkpoints.weights import (
+    backbone_state,
+    mae_checkpoint,
+    make_beit,
+    make_vit,
+    random_state,
+    write_checkpoint,
+)
 
 
 @pytest.mark.shared_data
@@ -24,13 +31,13 @@ def test_deit_tiny_with_a_wrong_count_is_caught(deit_file: Path, heads: int) -> 
     file = read_weights(deit_file)
     model = timm.create_model("vit_tiny_patch16_224", num_heads=heads)
     with pytest.raises(CheckpointError, match=rf"has 3 attention heads .* the backbone has {heads}"):
-        load_file(model, file, allow_partial=False)
+        load_weight_file(model, file, allow_partial=False)
 
 
 @pytest.mark.shared_data
 def test_deit_tiny_with_its_own_count_is_confirmed(deit_file: Path) -> None:
     file = read_weights(deit_file)
-    report = load_file(timm.create_model("deit_tiny_patch16_224"), file, allow_partial=False)
+    report = load_weight_file(timm.create_model("deit_tiny_patch16_224"), file, allow_partial=False)
     assert any("head count 3 agrees with the structure" in note for note in report.notes)
 
 
@@ -38,7 +45,7 @@ def test_deit_tiny_with_its_own_count_is_confirmed(deit_file: Path) -> None:
 def test_a_contradiction_can_be_accepted_and_is_said(deit_file: Path) -> None:
     file = read_weights(deit_file)
     model = timm.create_model("vit_tiny_patch16_224", num_heads=12)
-    report = load_file(model, file, allow_partial=True)
+    report = load_weight_file(model, file, allow_partial=True)
     assert any(
         note.startswith("accepted with --allow-partial") and "3 attention heads" in note for note in report.notes
     )
@@ -60,7 +67,7 @@ def structured(heads: int, width: int = 64, layers: int = 4, seed: int = 0) -> t
 
 def judge(state: Mapping[str, Tensor], heads: int, width: int = 64, layers: int = 4) -> list[str]:
     model, _ = structured(heads, width, layers)
-    return check_heads(model, state, {}, "file")
+    return check_head_count(model, state, {}, "file")
 
 
 @pytest.mark.parametrize("true", [2, 4, 8])
@@ -99,7 +106,7 @@ def test_random_weights_are_undecidable(width: int, layers: int, heads: int) -> 
         model = timm.create_model(
             "vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=width, depth=layers, num_heads=heads
         )
-        (note,) = check_heads(model, model.state_dict(), {}, "file")
+        (note,) = check_head_count(model, model.state_dict(), {}, "file")
         assert note == f"head count cannot be decided from the file; the card's {heads} is assumed"
 
 
@@ -114,32 +121,34 @@ def test_random_weights_are_undecidable(width: int, layers: int, heads: int) -> 
     ],
 )
 def test_the_files_own_words_count(arguments: dict[str, Any]) -> None:
-    state = filled(vit())
+    state = random_state(make_vit())
     with pytest.raises(CheckpointError, match=r"has 12 attention heads by its own argument .* has 3"):
-        load_into(vit(), state, allow_partial=False, source="file", arguments=arguments)
-    report = load_into(vit(num_heads=12), state, allow_partial=False, source="file", arguments=arguments)
+        load_tensors(make_vit(), state, allow_partial=False, source="file", arguments=arguments)
+    report = load_tensors(make_vit(num_heads=12), state, allow_partial=False, source="file", arguments=arguments)
     assert any("head count 12 agrees with the checkpoint's own" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("arguments", [{"num_heads": None}, {"num_heads": True}, {"model": "resnet50"}, {"model": 3}])
 def test_words_that_say_nothing(arguments: dict[str, Any]) -> None:
-    report = load_into(vit(), filled(vit()), allow_partial=False, source="file", arguments=arguments)
+    report = load_tensors(make_vit(), random_state(make_vit()), allow_partial=False, source="file", arguments=arguments)
     assert any("cannot be decided" in note for note in report.notes)
 
 
 def test_namespace_in_a_file_is_read(tmp_path: Path) -> None:
-    file = read_weights(write(mae(), tmp_path / "w.pth"))
+    file = read_weights(write_checkpoint(mae_checkpoint(), tmp_path / "w.pth"))
     assert file.arguments["num_heads"] == 3
     with pytest.raises(CheckpointError, match="num_heads=3"):
-        load_file(vit(num_heads=12), file, allow_partial=False)
+        load_weight_file(make_vit(num_heads=12), file, allow_partial=False)
 
 
 def test_tables_fix_the_count_by_shape() -> None:
-    report = load_into(beit(), trunk(beit()), allow_partial=False, source="file")
+    report = load_tensors(make_beit(), backbone_state(make_beit()), allow_partial=False, source="file")
     assert any("fixed by the shape of the relative-position tables" in note for note in report.notes)
 
 
 def test_the_card_counts() -> None:
     with pytest.raises(CheckpointError, match="has 12 attention heads by its card"):
-        load_into(vit(), filled(vit()), allow_partial=False, source="file", card_heads=12)
-    assert load_into(vit(), filled(vit()), allow_partial=False, source="file", card_heads=3).whole
+        load_tensors(make_vit(), random_state(make_vit()), allow_partial=False, source="file", card_heads=12)
+    assert load_tensors(
+        make_vit(), random_state(make_vit()), allow_partial=False, source="file", card_heads=3
+    ).is_complete

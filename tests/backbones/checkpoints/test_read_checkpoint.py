@@ -19,10 +19,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save, save_file
 
-from backbones.checkpoints.load_weights import load_file
+from backbones.checkpoints.load_weights import load_weight_file
 from backbones.checkpoints.read_checkpoint import read_weights
 from foundation.errors import CheckpointError
-from tests.backbones.checkpoints.weights import filled, trunk, vit
+from tests.backbones.checkpoints.weights import backbone_state, make_vit, random_state
 
 Make = Callable[[Path], "Path | None"]
 BAD: dict[str, tuple[Make, str]] = {}
@@ -65,19 +65,19 @@ def with_header(header: dict[str, Any], body: bytes = b"") -> bytes:
 
 @bad("broken archive")
 def truncated_zip(path: Path) -> None:
-    whole = torch_bytes(filled(vit()))
+    whole = torch_bytes(random_state(make_vit()))
     path.write_bytes(whole[: len(whole) // 2])
 
 
 @bad("no checkpoint")
 def truncated_old_pickle(path: Path) -> None:
-    whole = torch_bytes(filled(vit()), _use_new_zipfile_serialization=False)
+    whole = torch_bytes(random_state(make_vit()), _use_new_zipfile_serialization=False)
     path.write_bytes(whole[: len(whole) // 2])
 
 
 @bad("broken safetensors")
 def truncated_safetensors(path: Path) -> None:
-    path.write_bytes(save(filled(vit()))[:-1000])
+    path.write_bytes(save(random_state(make_vit()))[:-1000])
 
 
 @bad("broken safetensors")
@@ -111,27 +111,27 @@ def tensor_of_petabytes_in_four_bytes(path: Path) -> None:
 
 @bad("as int64")
 def integers(path: Path) -> None:
-    torch.save({k: (v * 100).long() for k, v in filled(vit()).items()}, path)
+    torch.save({k: (v * 100).long() for k, v in random_state(make_vit()).items()}, path)
 
 
 @bad("as bool")
 def booleans(path: Path) -> None:
-    torch.save({k: v > 0 for k, v in filled(vit()).items()}, path)
+    torch.save({k: v > 0 for k, v in random_state(make_vit()).items()}, path)
 
 
 @bad("as complex64")
 def complex_numbers(path: Path) -> None:
-    torch.save({k: v.to(torch.complex64) for k, v in filled(vit()).items()}, path)
+    torch.save({k: v.to(torch.complex64) for k, v in random_state(make_vit()).items()}, path)
 
 
 @bad("NaN or infinity in blocks.2.norm2.bias")
 def nan(path: Path) -> None:
-    torch.save(filled(vit()) | {"blocks.2.norm2.bias": torch.full((48,), float("nan"))}, path)
+    torch.save(random_state(make_vit()) | {"blocks.2.norm2.bias": torch.full((48,), float("nan"))}, path)
 
 
 @bad("NaN or infinity in cls_token")
 def infinity(path: Path) -> None:
-    save_file(filled(vit()) | {"cls_token": torch.full((1, 1, 48), float("inf"))}, path)
+    save_file(random_state(make_vit()) | {"cls_token": torch.full((1, 1, 48), float("inf"))}, path)
 
 
 @bad("sparse")
@@ -141,7 +141,7 @@ def sparse(path: Path) -> None:
 
 @bad("its entries are epoch, optimizer")
 def optimizer_only(path: Path) -> None:
-    model = vit()
+    model = make_vit()
     optimizer = torch.optim.AdamW(model.parameters())
     model(torch.randn(1, 3, 64, 64)).sum().backward()
     optimizer.step()
@@ -170,23 +170,23 @@ def pickle_with_code(path: Path) -> None:
 
 @bad("which bench refuses")
 def archive_with_code(path: Path) -> None:
-    torch.save({"model": filled(vit()), "args": Evil(path.parent / "sentinel")}, path)
+    torch.save({"model": random_state(make_vit()), "args": Evil(path.parent / "sentinel")}, path)
 
 
 @bad("which bench refuses")
 def old_pickle_with_code(path: Path) -> None:
-    content = {"model": filled(vit()), "args": Evil(path.parent / "sentinel")}
+    content = {"model": random_state(make_vit()), "args": Evil(path.parent / "sentinel")}
     torch.save(content, path, _use_new_zipfile_serialization=False)
 
 
 @bad("Harmless")
 def class_of_its_own(path: Path) -> None:
-    torch.save({"net": filled(vit()), "settings": Harmless()}, path)
+    torch.save({"net": random_state(make_vit()), "settings": Harmless()}, path)
 
 
 @bad("which bench refuses")
 def whole_model(path: Path) -> None:
-    torch.save(vit(), path)
+    torch.save(make_vit(), path)
 
 
 @bad("tar archive")
@@ -242,7 +242,7 @@ def missing(path: Path) -> None:
 def forbidden(path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may read everything")
-    torch.save(filled(vit()), path)
+    torch.save(random_state(make_vit()), path)
     path.chmod(0)
 
 
@@ -266,12 +266,12 @@ def ordinary_zip(path: Path) -> None:
 
 @bad("does not fit")
 def other_width(path: Path) -> None:
-    torch.save(filled(vit(embed_dim=96)), path)
+    torch.save(random_state(make_vit(embed_dim=96)), path)
 
 
 @bad("unexpected: blocks.3")
 def other_depth(path: Path) -> None:
-    torch.save(filled(vit(depth=5)), path)
+    torch.save(random_state(make_vit(depth=5)), path)
 
 
 @bad("cannot be looked at")
@@ -296,7 +296,7 @@ def pipe(path: Path) -> None:
 
 @bad("template and search region only")
 def tracker_embeddings_only(path: Path) -> None:
-    state = {f"backbone.{k}": v for k, v in trunk(vit()).items() if k != "pos_embed"}
+    state = {f"backbone.{k}": v for k, v in backbone_state(make_vit()).items() if k != "pos_embed"}
     extra = {"backbone.pos_embed_z": torch.zeros(1, 64, 48), "backbone.pos_embed_x": torch.zeros(1, 256, 48)}
     torch.save({"net": state | extra}, path)
 
@@ -305,9 +305,9 @@ def tracker_embeddings_only(path: Path) -> None:
 def test_bad_input_gives_one_sentence(name: str, tmp_path: Path) -> None:
     make, says = BAD[name]
     path = make(tmp_path / "w.pth") or tmp_path / "w.pth"
-    model = vit()
+    model = make_vit()
     with pytest.raises(CheckpointError) as caught:
-        load_file(model, read_weights(path), allow_partial=False)
+        load_weight_file(model, read_weights(path), allow_partial=False)
     message = str(caught.value)
     assert says in message
     assert "\n" not in message
@@ -329,12 +329,12 @@ def test_the_sentinel_works(tmp_path: Path) -> None:
 @pytest.mark.parametrize("old", [False, True])
 def test_both_of_torchs_file_formats_are_read(tmp_path: Path, old: bool) -> None:
     path = tmp_path / "w.pth"
-    torch.save(filled(vit()), path, _use_new_zipfile_serialization=not old)
-    assert load_file(vit(), read_weights(path), allow_partial=False).share == 1
+    torch.save(random_state(make_vit()), path, _use_new_zipfile_serialization=not old)
+    assert load_weight_file(make_vit(), read_weights(path), allow_partial=False).matched_fraction == 1
 
 
 def test_safe_globals_do_not_stay(tmp_path: Path) -> None:
     before = torch.serialization.get_safe_globals()
-    torch.save(filled(vit()), tmp_path / "w.pth")
+    torch.save(random_state(make_vit()), tmp_path / "w.pth")
     read_weights(tmp_path / "w.pth")
     assert set(torch.serialization.get_safe_globals()) == set(before)

@@ -1,6 +1,6 @@
 import json
 
-from backbones.conformance.suite import Outcome
+from backbones.conformance.suite import CheckResult
 from benchmarks.cli.main import main
 
 
@@ -13,7 +13,10 @@ def test_a_sound_backbone(capsys):
 
 
 def test_a_failure_gives_exit_code_1_and_stands_in_the_table(capsys, monkeypatch):
-    outcomes = [Outcome("determinism", "passed", "fine"), Outcome("gradients", "failed", "no gradient reaches x")]
+    outcomes = [
+        CheckResult("determinism", "passed", "fine"),
+        CheckResult("gradients", "failed", "no gradient reaches x"),
+    ]
     monkeypatch.setattr("backbones.conformance.suite.check_backbone", lambda *_args, **_kwargs: outcomes)
     assert main(["check", "backbone", "vit_pico"]) == 1
     out = capsys.readouterr().out

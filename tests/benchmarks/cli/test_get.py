@@ -30,9 +30,9 @@ def test_a_file_in_its_place_is_found_and_loads(weights: Path, capsys: pytest.Ca
     assert found["file"] == str(weights)
     assert found["sha256"] == sha256_file(weights)
     created = create_backbone("mae_tiny", num_classes=0)
-    assert created.start.init == "card"
-    assert created.report is not None
-    assert created.report.share == 1.0
+    assert created.initial_weights.init == "card"
+    assert created.load_report is not None
+    assert created.load_report.matched_fraction == 1.0
 
 
 def test_another_file_under_the_name_is_refused_where_the_card_knows_its_hash(weights: Path) -> None:

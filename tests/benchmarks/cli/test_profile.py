@@ -2,13 +2,15 @@ import json
 
 import pytest
 
-from backbones.profile import Repeats
+from backbones.profile import TimingConfig
 from benchmarks.cli.main import main
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr("backbones.profile.Repeats", lambda: Repeats(warmup=1, least=2, most=2, seconds=0.0))
+    monkeypatch.setattr(
+        "backbones.profile.TimingConfig", lambda: TimingConfig(warmup=1, min_passes=2, max_passes=2, time_budget=0.0)
+    )
 
 
 def test_several_names_give_one_table(capsys):
@@ -47,8 +49,10 @@ def test_bad_input_is_one_sentence(words, sentence, capsys):
 
 
 def test_a_whole_tracker_is_profiled(capsys, monkeypatch):
-    monkeypatch.setattr("tracking.profile.Repeats", lambda: Repeats(warmup=1, least=2, most=2, seconds=0.0))
-    monkeypatch.setattr("tracking.profile.FRAMES", 12)
+    monkeypatch.setattr(
+        "tracking.profile.TimingConfig", lambda: TimingConfig(warmup=1, min_passes=2, max_passes=2, time_budget=0.0)
+    )
+    monkeypatch.setattr("tracking.profile.BENCHMARK_FRAMES", 12)
     words = ["profile", "vit_pico", "--task", "tracking", "--protocol", "fast64", "--device", "cpu"]
     assert main([*words, "--json", "--set", "head_channels=16"]) == 0
     (found,) = json.loads(capsys.readouterr().out)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli.main import main
-from benchmarks.run_cell import Asked, run_cell
+from benchmarks.run_cell import CellRequest, run_cell
 from tests.results.make import write_run
 
 
@@ -63,7 +63,7 @@ def test_the_page_is_written_and_named(runs: str, tmp_path: Path, capsys: pytest
 def test_the_demo_ends_by_naming_the_page(
     runs: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("benchmarks.cli.experiments.demo.CELLS", ())
+    monkeypatch.setattr("benchmarks.cli.experiments.demo.DEMO_CELLS", ())
     assert main(["demo", "--out", runs]) == 0
     page = Path(runs) / "index.html"
     assert capsys.readouterr().out.splitlines()[-1] == f"Page: {page}"
@@ -71,7 +71,7 @@ def test_the_demo_ends_by_naming_the_page(
 
 
 def test_a_run_records_what_its_backbone_costs(tmp_path: Path) -> None:
-    asked = Asked("digits", "vit_pico", protocol="knn", out=tmp_path, device="cpu")
+    asked = CellRequest("digits", "vit_pico", protocol="knn", out=tmp_path, device="cpu")
     full, smoke = (run_cell(replace(asked, tier=tier)).record.cost for tier in ("full", "smoke"))
     assert full is not None
     assert smoke is not None
@@ -91,8 +91,8 @@ def test_a_cost_that_cannot_be_measured_does_not_cost_the_score(
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("backbones.measure_cost.measure", refuse)
-    record = run_cell(Asked("digits", "vit_pico", protocol="knn", out=tmp_path, device="cpu")).record
+    monkeypatch.setattr("backbones.measure_cost.measure_efficiency", refuse)
+    record = run_cell(CellRequest("digits", "vit_pico", protocol="knn", out=tmp_path, device="cpu")).record
     assert record.status == "complete"
     assert record.cost is not None
     assert record.cost.efficiency is None

@@ -39,7 +39,7 @@ def verified(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict
     capsys.readouterr()
     code = main(["verify", *words, "--json"])
     (found,) = json.loads(capsys.readouterr().out)
-    return code, {check["what"]: check["state"] for check in found["checks"]}
+    return code, {check["subject"]: check["state"] for check in found["checks"]}
 
 
 def test_whole_runs_hold(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

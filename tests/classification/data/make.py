@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.io import savemat
 
 
-def picture(path: Path, seed: int, mode: str = "RGB", size: tuple[int, int] = (40, 32)) -> Path:
+def write_noise_image(path: Path, seed: int, mode: str = "RGB", size: tuple[int, int] = (40, 32)) -> Path:
     """An image file of random pixels (width, height)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
@@ -21,14 +21,14 @@ def picture(path: Path, seed: int, mode: str = "RGB", size: tuple[int, int] = (4
     return path
 
 
-def tint(path: Path, number: int) -> None:
+def set_image_brightness(path: Path, number: int) -> None:
     """Make an image dark (0) or light (1)."""
     with Image.open(path) as image:
         pixels = np.asarray(image) // 4
     Image.fromarray((pixels + 190 * number).astype(np.uint8)).save(path)
 
 
-def cifar10(root: Path, train: int = 50, test: int = 20, shift: int = 0) -> Path:
+def write_cifar10(root: Path, train: int = 50, test: int = 20, shift: int = 0) -> Path:
     """Batches of ``train`` and ``test`` images; labels rise in turn, ``shift`` added to them."""
     folder = root / "cifar-10-batches-py"
     folder.mkdir(parents=True)
@@ -43,7 +43,7 @@ def cifar10(root: Path, train: int = 50, test: int = 20, shift: int = 0) -> Path
     return folder
 
 
-def flowers(root: Path, classes: int = 102, each: int = 1) -> Path:
+def write_flowers(root: Path, classes: int = 102, each: int = 1) -> Path:
     """``each`` images of every class in each of train, val and test."""
     folder = root / "flowers-102"
     labels, ids = [], {"trnid": [], "valid": [], "tstid": []}
@@ -52,13 +52,13 @@ def flowers(root: Path, classes: int = 102, each: int = 1) -> Path:
             for _ in range(each):
                 labels.append(label)
                 ids[split].append(len(labels))
-                picture(folder / "jpg" / f"image_{len(labels):05d}.jpg", len(labels))
+                write_noise_image(folder / "jpg" / f"image_{len(labels):05d}.jpg", len(labels))
     savemat(folder / "imagelabels.mat", {"labels": np.array(labels)})
     savemat(folder / "setid.mat", {name: np.array(numbers) for name, numbers in ids.items()})
     return folder
 
 
-def pets(root: Path, ids: Iterable[int] = (1, 2, 6), each: int = 5) -> Path:
+def write_pets(root: Path, ids: Iterable[int] = (1, 2, 6), each: int = 5) -> Path:
     """Breeds of these ids, ``each`` images in trainval and in test."""
     folder = root / "oxford-iiit-pet"
     (folder / "annotations").mkdir(parents=True)
@@ -67,13 +67,13 @@ def pets(root: Path, ids: Iterable[int] = (1, 2, 6), each: int = 5) -> Path:
         for label in ids:
             for index in range(each):
                 name = f"Big_breed_{chr(64 + label)}_{number * each + index}"
-                picture(folder / "images" / f"{name}.jpg", label * 100 + number * each + index)
+                write_noise_image(folder / "images" / f"{name}.jpg", label * 100 + number * each + index)
                 lines.append(f"{name} {label} 1 1")
         (folder / "annotations" / f"{split}.txt").write_text("\n".join(lines) + "\n")
     return folder
 
 
-def aircraft(root: Path, classes: int = 3, each: int = 2) -> Path:
+def write_aircraft(root: Path, classes: int = 3, each: int = 2) -> Path:
     """Variants, ``each`` images in train, val and test."""
     folder = root / "fgvc-aircraft-2013b" / "data"
     names = [f"A {number}-10" for number in range(classes)]
@@ -83,14 +83,14 @@ def aircraft(root: Path, classes: int = 3, each: int = 2) -> Path:
         for name in names:
             for _ in range(each):
                 count += 1
-                picture(folder / "images" / f"{count:07d}.jpg", count)
+                write_noise_image(folder / "images" / f"{count:07d}.jpg", count)
                 lines.append(f"{count:07d} {name}")
         (folder / f"images_variant_{split}.txt").write_text("\n".join(lines) + "\n")
     (folder / "variants.txt").write_text("\n".join(names) + "\n")
     return folder
 
 
-def cars(root: Path, classes: int = 3, each: int = 4) -> Path:
+def write_cars(root: Path, classes: int = 3, each: int = 4) -> Path:
     """Models, ``each`` images in train and test."""
     folder = root / "stanford_cars"
     (folder / "devkit").mkdir(parents=True)
@@ -98,7 +98,7 @@ def cars(root: Path, classes: int = 3, each: int = 4) -> Path:
         rows = []
         for number in range(classes * each):
             name = f"{number:05d}.jpg"
-            picture(folder / f"cars_{split}" / name, number)
+            write_noise_image(folder / f"cars_{split}" / name, number)
             rows.append((number % classes + 1, name))
         kind = np.dtype([("class", "O"), ("fname", "O")])
         savemat(folder / file, {"annotations": np.array(rows, kind)})
@@ -107,7 +107,7 @@ def cars(root: Path, classes: int = 3, each: int = 4) -> Path:
     return folder
 
 
-def inat(root: Path, ids: Iterable[int] = (3, 17, 40), each: int = 4) -> Path:
+def write_inat(root: Path, ids: Iterable[int] = (3, 17, 40), each: int = 4) -> Path:
     """Species of these ids, ``each`` images in train and two in val."""
     folder = root / "inat2018"
     for split, count in (("train", each), ("val", 2)):
@@ -115,7 +115,7 @@ def inat(root: Path, ids: Iterable[int] = (3, 17, 40), each: int = 4) -> Path:
         for label in ids:
             for index in range(count):
                 name = f"train_val2018/Insecta/{label}/{split}{index}.jpg"
-                picture(folder / name, label * 10 + index)
+                write_noise_image(folder / name, label * 10 + index)
                 images.append({"id": len(images), "file_name": name})
                 annotations.append({"id": len(annotations), "image_id": images[-1]["id"], "category_id": label})
         categories = [{"id": label, "name": str(label)} for label in ids]
@@ -124,7 +124,7 @@ def inat(root: Path, ids: Iterable[int] = (3, 17, 40), each: int = 4) -> Path:
     return folder
 
 
-def folders(
+def write_class_folders(
     root: Path, splits: Iterable[str], classes: Iterable[str], each: int = 10, size: tuple[int, int] = (40, 32)
 ) -> Path:
     """``split/class/n.jpg``; an empty split name leaves that level out."""
@@ -133,11 +133,11 @@ def folders(
         for name in classes:
             for index in range(each):
                 seed += 1
-                picture(root / split / name / f"{split}{index}.jpg", seed, size=size)
+                write_noise_image(root / split / name / f"{split}{index}.jpg", seed, size=size)
     return root
 
 
-def real_cifar10(root: Path, source: Path, train: int, test: int) -> Path:
+def write_cifar10_subset(root: Path, source: Path, train: int, test: int) -> Path:
     """The first images of the real CIFAR-10 (kept as JPEG in ``source``), in the layout of the set."""
     folder = root / "cifar-10-batches-py"
     folder.mkdir(parents=True)

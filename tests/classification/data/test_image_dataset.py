@@ -10,17 +10,17 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 
-from classification.data.dataset_splits import Arrays, Split
-from classification.data.image_dataset import ImageItems
+from classification.data.dataset_splits import ImageArrays, ImageSplit
+from classification.data.image_dataset import ImageDataset
 from classification.recipe import ImageRecipe, KnnRecipe
-from engine.seeding import Draw, SeededItems
+from engine.seeding import SeededIndex, SeededDataset
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
 
-def split(count: int = 3, side: int = 48) -> Split:
+def split(count: int = 3, side: int = 48) -> ImageSplit:
     pixels = np.random.default_rng(0).integers(0, 256, (count, side, side + 16, 3), np.uint8)
-    return Split(Arrays(pixels, "x"), range(count), [0, 1, 0])
+    return ImageSplit(ImageArrays(pixels, "x"), range(count), [0, 1, 0])
 
 
 def recipe(**changes: Any) -> ImageRecipe:
@@ -37,7 +37,7 @@ def recipe(**changes: Any) -> ImageRecipe:
 def test_evaluation_is_resize_crop_normalise_written_out() -> None:
     """Against PIL alone: the shorter side to 32 / 0.8 = 40, bicubic, the centre 32 x 32."""
     images = split()
-    item = ImageItems(images, KnnRecipe(img_size=32, crop_pct=0.8), MEAN, STD)[1]
+    item = ImageDataset(images, KnnRecipe(img_size=32, crop_pct=0.8), MEAN, STD)[1]
     whole = Image.fromarray(images.images.pixels[1])  # type: ignore[attr-defined]
     width = int(40 * 64 / 48)
     small = np.asarray(whole.resize((width, 40), Image.Resampling.BICUBIC))
@@ -50,7 +50,7 @@ def test_evaluation_is_resize_crop_normalise_written_out() -> None:
 
 def test_training_is_timms_own_pipeline() -> None:
     settings = {"scale": [0.2, 0.9], "flip": 0.3, "rand_augment": "rand-m9-mstd0.5-inc1", "erase": 0.25}
-    items = SeededItems(ImageItems(split(), recipe(**settings), MEAN, STD, augment=True))
+    items = SeededDataset(ImageDataset(split(), recipe(**settings), MEAN, STD, augment=True))
     theirs = create_transform(
         32,
         is_training=True,
@@ -70,10 +70,10 @@ def test_training_is_timms_own_pipeline() -> None:
             return 3
 
         def __getitem__(self, index: int) -> Any:
-            return theirs(split().images.load(index))
+            return theirs(split().images.load_image(index))
 
     for seed in range(8):
-        assert torch.equal(items[Draw(2, seed)]["images"], SeededItems(Plain())[Draw(2, seed)])
+        assert torch.equal(items[SeededIndex(2, seed)]["images"], SeededDataset(Plain())[SeededIndex(2, seed)])
 
 
 @pytest.mark.parametrize(
@@ -81,17 +81,17 @@ def test_training_is_timms_own_pipeline() -> None:
     [{"scale": [0.5, 0.6]}, {"flip": 1.0}, {"rand_augment": "rand-m9-mstd0.5-inc1"}, {"erase": 1.0}, {"img_size": 40}],
 )
 def test_each_setting_changes_the_pixels(changed: dict[str, Any]) -> None:
-    plain, other = (SeededItems(ImageItems(split(), recipe(**c), MEAN, STD, augment=True)) for c in ({}, changed))
-    assert any(not torch.equal(plain[Draw(0, s)]["images"], other[Draw(0, s)]["images"]) for s in range(8))
+    plain, other = (SeededDataset(ImageDataset(split(), recipe(**c), MEAN, STD, augment=True)) for c in ({}, changed))
+    assert any(not torch.equal(plain[SeededIndex(0, s)]["images"], other[SeededIndex(0, s)]["images"]) for s in range(8))
 
 
 def test_evaluation_draws_nothing_and_says_all_it_does() -> None:
-    items = ImageItems(split(), recipe(rand_augment="rand-m9-mstd0.5-inc1"), MEAN, STD)
+    items = ImageDataset(split(), recipe(rand_augment="rand-m9-mstd0.5-inc1"), MEAN, STD)
     assert torch.equal(items[0]["images"], items[0]["images"])
     for change in ({"crop_pct": 1.0}, {"img_size": 40}):
-        assert ImageItems(split(), recipe(**change), MEAN, STD).preprocessing() != items.preprocessing()
-    assert ImageItems(split(), recipe(), STD, STD).preprocessing() != items.preprocessing()
-    assert ImageItems(split(), recipe(), MEAN, MEAN).preprocessing() != items.preprocessing()
+        assert ImageDataset(split(), recipe(**change), MEAN, STD).get_preprocessing() != items.get_preprocessing()
+    assert ImageDataset(split(), recipe(), STD, STD).get_preprocessing() != items.get_preprocessing()
+    assert ImageDataset(split(), recipe(), MEAN, MEAN).get_preprocessing() != items.get_preprocessing()
 
 
 @pytest.mark.parametrize(

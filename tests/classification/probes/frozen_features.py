@@ -9,16 +9,16 @@ from typing import Any
 from backbones.registry import get_card
 from backbones.weights import locate_weights
 from classification.digits_task import DIGITS
-from classification.probes.feature_extraction import Frozen, freeze
+from classification.probes.feature_extraction import FrozenBackbone, make_frozen_backbone
 from classification.recipe import FrozenRecipe
 from engine.data import digits as digits_data
-from engine.task import Plan, Request
+from engine.task import RunPlan, RunRequest
 
 
-def request(protocol: str = "knn", **changes: Any) -> Request:
+def make_request(protocol: str = "knn", **changes: Any) -> RunRequest:
     """A cell of digits on the CPU; ``backbone`` and ``checkpoint`` by name, the rest as in ``Request``."""
     card = get_card(changes.pop("backbone", "vit_pico"))
-    base = Request(
+    base = RunRequest(
         card=card,
         start=locate_weights(card, changes.pop("checkpoint", None)),
         protocol=protocol,
@@ -31,15 +31,15 @@ def request(protocol: str = "knn", **changes: Any) -> Request:
     return replace(base, **changes)
 
 
-def frozen(asked: Request | None = None, fingerprint: str = "f" * 64, **settings: Any) -> Frozen:
+def make_frozen(task_request: RunRequest | None = None, fingerprint: str = "f" * 64, **settings: Any) -> FrozenBackbone:
     """A frozen backbone; ``settings`` are the recipe's."""
-    asked = asked or request()
+    task_request = task_request or make_request()
     recipe = FrozenRecipe(**{"img_size": 32, **settings})
     arguments = {"img_size": recipe.img_size, "num_classes": 0, "global_pool": recipe.pool}
-    plan = Plan(1, {}, {}, arguments, 359, ())
-    digits = digits_data.load()
+    plan = RunPlan(1, {}, {}, arguments, 359, ())
+    digits = digits_data.load_digits_data()
     splits = {
-        split: digits_data.DigitItems(digits, split, recipe.img_size, asked.card.mean, asked.card.std)
+        split: digits_data.DigitsDataset(digits, split, recipe.img_size, task_request.card.mean, task_request.card.std)
         for split in ("train", "val", "test")
     }
-    return freeze(asked, plan, recipe, splits, fingerprint, DIGITS)
+    return make_frozen_backbone(task_request, plan, recipe, splits, fingerprint, DIGITS)

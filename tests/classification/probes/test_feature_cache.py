@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from benchmarks.cli.main import main
 from classification.probes import feature_cache
-from classification.probes.feature_cache import LEFTOVER_SECONDS, entries, key_of, load, prune, store
+from classification.probes.feature_cache import (
+    ORPHAN_AGE_SECONDS,
+    compute_cache_key,
+    list_cache_entries,
+    load_features,
+    prune_features,
+    store_features,
+)
 from foundation.errors import IncompleteError
 from tests.conftest import ROOT
 
@@ -42,7 +49,7 @@ def counted(self, target):
     renamed[0] += 1
     return replace(self, target)
 files.Path.replace = counted
-cache.store({"split": "train"}, 40, batches())
+feature_cache.store_features({"split": "train"}, 40, batches())
 """
 
 
@@ -58,14 +65,14 @@ def batches(rows: int = 25) -> Iterator[tuple[NDArray[np.float32], NDArray[np.in
 
 
 def test_what_was_stored_is_loaded_from_disk() -> None:
-    assert load(MADE_OF) is None
-    stored = store(MADE_OF, 25, batches())
-    found = load(MADE_OF)
+    assert load_features(MADE_OF) is None
+    stored = store_features(MADE_OF, 25, batches())
+    found = load_features(MADE_OF)
     assert found is not None
-    assert isinstance(found.values, np.memmap)
+    assert isinstance(found.features, np.memmap)
     expected = [np.concatenate(column) for column in zip(*batches(), strict=True)]
     for features in (stored, found):
-        np.testing.assert_array_equal(features.values, expected[0])
+        np.testing.assert_array_equal(features.features, expected[0])
         np.testing.assert_array_equal(features.labels, expected[1])
 
 
@@ -75,38 +82,38 @@ def test_what_was_stored_is_loaded_from_disk() -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_other_ingredients_miss(change: dict[str, Any]) -> None:
-    store(MADE_OF, 25, batches())
-    assert load(MADE_OF | change) is None
+    store_features(MADE_OF, 25, batches())
+    assert load_features(MADE_OF | change) is None
 
 
 def test_another_format_misses(monkeypatch: pytest.MonkeyPatch) -> None:
-    store(MADE_OF, 25, batches())
-    monkeypatch.setattr(feature_cache, "FORMAT", feature_cache.FORMAT + 1)
-    assert load(MADE_OF) is None
-    (entry,) = entries()
-    assert "format" in str(entry.fault)
+    store_features(MADE_OF, 25, batches())
+    monkeypatch.setattr(feature_cache, "CACHE_FORMAT", feature_cache.CACHE_FORMAT + 1)
+    assert load_features(MADE_OF) is None
+    (entry,) = list_cache_entries()
+    assert "format" in str(entry.defect)
 
 
 def test_too_few_images_leave_nothing() -> None:
     with pytest.raises(IncompleteError, match="25 of 26 images"):
-        store(MADE_OF, 26, batches())
-    assert load(MADE_OF) is None
-    assert list(feature_cache.folder().iterdir()) == []
+        store_features(MADE_OF, 26, batches())
+    assert load_features(MADE_OF) is None
+    assert list(feature_cache.feature_cache_dir().iterdir()) == []
 
 
 @pytest.mark.parametrize("part", ["features.npy", "labels.npy", "json"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "gone"])
 def test_a_damaged_entry_is_never_used_and_is_mended_by_storing(part: str, damage: str) -> None:
-    store(MADE_OF, 25, batches())
-    path = feature_cache.folder() / f"{key_of(MADE_OF)}.{part}"
+    store_features(MADE_OF, 25, batches())
+    path = feature_cache.feature_cache_dir() / f"{compute_cache_key(MADE_OF)}.{part}"
     content = path.read_bytes()
     if damage == "gone":
         path.unlink()
     else:
         path.write_bytes(content[:-7] if damage == "cut" else content[:-9] + b"\xf3" + content[-8:])
-    assert load(MADE_OF) is None
-    store(MADE_OF, 25, batches())
-    assert load(MADE_OF) is not None
+    assert load_features(MADE_OF) is None
+    store_features(MADE_OF, 25, batches())
+    assert load_features(MADE_OF) is not None
 
 
 @pytest.mark.parametrize("when", ["batch 0", "batch 30", "rename 0", "rename 1", "rename 2"])
@@ -114,30 +121,30 @@ def test_a_kill_leaves_no_usable_half(when: str) -> None:
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", KILLED, when], env=env, check=False)
     assert done.returncode == -9
-    assert load({"split": "train"}) is None
-    left = entries()
+    assert load_features({"split": "train"}) is None
+    left = list_cache_entries()
     assert left
-    assert all(entry.fault for entry in left)
-    assert prune(0) == [], "a fresh half may be of a run at work"
-    assert len(prune(0, now=left[0].used + LEFTOVER_SECONDS + 1)) == len(left)
-    assert list(feature_cache.folder().iterdir()) == []
+    assert all(entry.defect for entry in left)
+    assert prune_features(0) == [], "a fresh half may be of a run at work"
+    assert len(prune_features(0, now=left[0].last_used + ORPHAN_AGE_SECONDS + 1)) == len(left)
+    assert list(feature_cache.feature_cache_dir().iterdir()) == []
 
 
 def test_prune_goes_by_the_last_use() -> None:
     for split in ("train", "val"):
-        store({"split": split}, 25, batches())
+        store_features({"split": split}, 25, batches())
     day = 86400.0
-    used = entries()[0].used
-    os.utime(feature_cache.folder() / f"{key_of({'split': 'val'})}.json", (used, used + 5 * day))
-    assert [entry.ingredients["split"] for entry in prune(3, now=used + 4 * day)] == ["train"]
-    assert load({"split": "train"}) is None
-    assert load({"split": "val"}) is not None
-    assert len(prune(0)) == 1
-    assert entries() == []
+    used = list_cache_entries()[0].last_used
+    os.utime(feature_cache.feature_cache_dir() / f"{compute_cache_key({'split': 'val'})}.json", (used, used + 5 * day))
+    assert [entry.key_fields["split"] for entry in prune_features(3, now=used + 4 * day)] == ["train"]
+    assert load_features({"split": "train"}) is None
+    assert load_features({"split": "val"}) is not None
+    assert len(prune_features(0)) == 1
+    assert list_cache_entries() == []
 
 
 def test_the_command_lists_and_prunes(capsys: pytest.CaptureFixture[str]) -> None:
-    store(MADE_OF | {"card": {"name": "vit_nano"}, "pool": "avg"}, 25, batches())
+    store_features(MADE_OF | {"card": {"name": "vit_nano"}, "pool": "avg"}, 25, batches())
     assert main(["cache"]) == 0
     shown = capsys.readouterr().out
     assert "vit_nano" in shown
@@ -147,6 +154,6 @@ def test_the_command_lists_and_prunes(capsys: pytest.CaptureFixture[str]) -> Non
     assert '"removed": []' in capsys.readouterr().out
     assert main(["cache", "--prune", "0"]) == 0
     assert "removed 1 entry" in capsys.readouterr().out
-    assert entries() == []
+    assert list_cache_entries() == []
     assert main(["cache", "--prune", "-1"]) == 2
     assert "must be a number of days" in capsys.readouterr().err

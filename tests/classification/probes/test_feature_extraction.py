@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from backbones.features import pooled
+from backbones.features import extract_pooled
 from classification.probes import feature_cache
-from classification.probes.feature_cache import key_of
-from classification.probes.feature_extraction import Frozen
-from engine.data.digits import DigitItems
+from classification.probes.feature_cache import compute_cache_key
+from classification.probes.feature_extraction import FrozenBackbone
+from engine.data.digits import DigitsDataset
 from foundation.errors import BenchError, IncompleteError, UserError
-from tests.classification.probes.frozen_features import frozen, request
+from tests.classification.probes.frozen_features import make_frozen, make_request
 from tests.conftest import Bench
 
 
@@ -29,118 +29,124 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_one_row_an_item_in_item_order() -> None:
-    made = frozen(batch_size=100)
-    features = made.features("test")
+    made = make_frozen(batch_size=100)
+    features = made.get_features("test")
     items = made.splits["test"]
-    assert features.values.shape == (359, made.created.model.num_features)
+    assert features.features.shape == (359, made.created.model.num_features)
     for index in (0, 99, 100, 358):
         with torch.inference_mode():
-            alone = pooled(made.created.model, torch.from_numpy(items[index]["images"])[None])[0].numpy()
-        np.testing.assert_allclose(features.values[index], alone, rtol=1e-4, atol=1e-5)
+            alone = extract_pooled(made.created.model, torch.from_numpy(items[index]["images"])[None])[0].numpy()
+        np.testing.assert_allclose(features.features[index], alone, rtol=1e-4, atol=1e-5)
         assert features.labels[index] == items[index]["labels"]
 
 
 def test_a_finished_split_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = frozen().features("val")
+    first = make_frozen().get_features("val")
     read: list[int] = []
-    inner = DigitItems.__getitem__
-    monkeypatch.setattr(DigitItems, "__getitem__", lambda self, index: read.append(index) or inner(self, index))
-    again = frozen().features("val")
+    inner = DigitsDataset.__getitem__
+    monkeypatch.setattr(DigitsDataset, "__getitem__", lambda self, index: read.append(index) or inner(self, index))
+    again = make_frozen().get_features("val")
     assert sorted(read) == [0, 268], "only the probe: the first item and the last"
-    np.testing.assert_array_equal(first.values, again.values)
+    np.testing.assert_array_equal(first.features, again.features)
 
 
-def other_mean() -> Frozen:
-    asked = request()
-    return frozen(replace(asked, card=replace(asked.card, mean=(0.4, 0.4, 0.4))))
+def other_mean() -> FrozenBackbone:
+    asked = make_request()
+    return make_frozen(replace(asked, card=replace(asked.card, mean=(0.4, 0.4, 0.4))))
 
 
-def other_architecture() -> Frozen:
-    asked = request()
-    return frozen(replace(asked, card=replace(asked.card, arguments={**asked.card.arguments, "depth": 2})))
+def other_architecture() -> FrozenBackbone:
+    asked = make_request()
+    return make_frozen(replace(asked, card=replace(asked.card, arguments={**asked.card.arguments, "depth": 2})))
 
 
-OTHERS: dict[str, Callable[[], Frozen]] = {
-    "seed of random weights": lambda: frozen(request(seed=1)),
-    "backbone": lambda: frozen(request(backbone="vit_nano")),
+OTHERS: dict[str, Callable[[], FrozenBackbone]] = {
+    "seed of random weights": lambda: make_frozen(make_request(seed=1)),
+    "backbone": lambda: make_frozen(make_request(backbone="vit_nano")),
     "architecture's arguments": other_architecture,
     "mean": other_mean,
-    "img_size": lambda: frozen(img_size=40),
-    "pool": lambda: frozen(pool="token"),
-    "data": lambda: frozen(fingerprint="e" * 64),
-    "device": lambda: replace(frozen(), device="cuda"),
+    "img_size": lambda: make_frozen(img_size=40),
+    "pool": lambda: make_frozen(pool="token"),
+    "data": lambda: make_frozen(fingerprint="e" * 64),
+    "device": lambda: replace(make_frozen(), device="cuda"),
 }
 
 
 @pytest.mark.parametrize("what", OTHERS)
 def test_a_change_misses_the_cache(what: str) -> None:
-    base = frozen()
-    base.features("val")
+    base = make_frozen()
+    base.get_features("val")
     other = OTHERS[what]()
-    assert feature_cache.load(base.ingredients("val")) is not None
-    assert feature_cache.load(other.ingredients("val")) is None
-    assert feature_cache.load(base.ingredients("train")) is None
+    assert feature_cache.load_features(base.get_key_fields("val")) is not None
+    assert feature_cache.load_features(other.get_key_fields("val")) is None
+    assert feature_cache.load_features(base.get_key_fields("train")) is None
 
 
 @pytest.mark.parametrize("part", ["dtype", "software", "preprocessing", "layer", "start", "weights", "items"])
 def test_every_ingredient_is_in_the_key(part: str) -> None:
-    made_of = frozen().ingredients("val")
-    assert key_of(made_of) != key_of(made_of | {part: "other"})
+    made_of = make_frozen().get_key_fields("val")
+    assert compute_cache_key(made_of) != compute_cache_key(made_of | {part: "other"})
 
 
 def test_weights_count_by_content_and_not_by_name_or_seed(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("a.pth", "b.pth", "c.pth")]
     for file, seed in ((files[0], 1), (files[2], 2)):
-        torch.save(frozen(request(seed=seed)).created.model.state_dict(), file)
+        torch.save(make_frozen(make_request(seed=seed)).created.model.state_dict(), file)
     shutil.copy(files[0], files[1])
-    keys = [key_of(frozen(request(checkpoint=str(file))).ingredients("val")) for file in files]
+    keys = [compute_cache_key(make_frozen(make_request(checkpoint=str(file))).get_key_fields("val")) for file in files]
     assert keys[0] == keys[1] != keys[2]
-    assert keys[0] == key_of(frozen(request(checkpoint=str(files[0]), seed=5)).ingredients("val"))
-    partial = [request(checkpoint=str(files[0]), seed=seed, allow_partial=True) for seed in (0, 5)]
-    assert key_of(frozen(partial[0]).ingredients("val")) != key_of(frozen(partial[1]).ingredients("val"))
+    assert keys[0] == compute_cache_key(
+        make_frozen(make_request(checkpoint=str(files[0]), seed=5)).get_key_fields("val")
+    )
+    partial = [make_request(checkpoint=str(files[0]), seed=seed, allow_partial=True) for seed in (0, 5)]
+    assert compute_cache_key(make_frozen(partial[0]).get_key_fields("val")) != compute_cache_key(
+        make_frozen(partial[1]).get_key_fields("val")
+    )
 
 
 def test_batch_size_is_neutral() -> None:
-    assert key_of(frozen(batch_size=7).ingredients("val")) == key_of(frozen().ingredients("val"))
+    assert compute_cache_key(make_frozen(batch_size=7).get_key_fields("val")) == compute_cache_key(
+        make_frozen().get_key_fields("val")
+    )
 
 
 def test_edited_model_code_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
     """No key knows the code of a plug-in; the probe does."""
-    first = frozen().features("val")
-    edited = frozen()
+    first = make_frozen().get_features("val")
+    edited = make_frozen()
     edited.created.model.blocks[0].register_forward_hook(lambda _model, _input, output: output * 1.5)
-    second = edited.features("val")
+    second = edited.get_features("val")
     assert "computed anew" in capsys.readouterr().err
-    assert np.abs(second.values - first.values).max() > 1e-4
+    assert np.abs(second.features - first.features).max() > 1e-4
 
 
 def test_features_that_are_not_finite_give_no_number() -> None:
-    made = frozen()
+    made = make_frozen()
     with torch.no_grad():
         made.created.model.pos_embed[:] = float("nan")
     with pytest.raises(BenchError, match="features of test image 0 are not finite"):
-        made.features("test")
-    assert feature_cache.entries() == []
+        made.get_features("test")
+    assert feature_cache.list_cache_entries() == []
 
 
 def test_items_out_of_order_are_refused() -> None:
-    made = frozen()
+    made = make_frozen()
 
-    class Shuffled(DigitItems):
+    class Shuffled(DigitsDataset):
         def __getitem__(self, index: int) -> dict[str, Any]:
             return super().__getitem__(index) | {"item": 5}
 
     base = made.splits["test"]
-    assert isinstance(base, DigitItems)
+    assert isinstance(base, DigitsDataset)
     made = replace(made, splits={"test": Shuffled(base.digits, "test", 32, (0.5,) * 3, (0.5,) * 3)})
     with pytest.raises(IncompleteError, match="where image 0 was due"):
-        made.features("test")
+        made.get_features("test")
 
 
 def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="protocol knn runs in one process, not 2; start it without torchrun"):
-        frozen()
+        make_frozen()
 
 
 @pytest.mark.parametrize("protocol", ["knn", "linear"])
@@ -150,7 +156,7 @@ def test_the_command_and_its_record(protocol: str, bench: Bench, tmp_path: Path)
     assert first.returncode == 0, first.stderr
     record = json.loads(first.stdout)[0]["record"]
     assert record["status"] == "complete"
-    assert (record["done"], record["protocol"], record["where"]["precision"]) == (359, protocol, "fp32")
+    assert (record["done"], record["protocol"], record["environment"]["precision"]) == (359, protocol, "fp32")
     selection = record["result"]["selection"]
     if protocol == "knn":
         assert selection == {
@@ -179,5 +185,5 @@ def test_real_weights_are_far_above_random_ones(deit_file: Path, bench: Bench, t
         tops.append(record["result"]["metrics"]["top1"]["value"])
         checkpoint_ = record["backbone"]["checkpoint"]
         assert (checkpoint_ is None) == (checkpoint == "random")
-        assert checkpoint_ is None or checkpoint_["load_report"]["share"] == 1.0
+        assert checkpoint_ is None or checkpoint_["load_report"]["matched_fraction"] == 1.0
     assert tops[0] > tops[1] + 10, tops

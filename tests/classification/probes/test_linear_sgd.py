@@ -13,18 +13,25 @@ from timm.optim import Lars
 from torch import nn
 
 from classification.probes import linear_sgd as module
-from classification.probes.linear_sgd import Heads, choose_head, fit_heads, gradients, schedule, update
-from classification.recipe import Grid, HeadOptimizer, LinearSgdRecipe
+from classification.probes.linear_sgd import (
+    LinearHeads,
+    compute_head_gradients,
+    get_lr_factor,
+    select_head,
+    train_heads,
+    update_heads,
+)
+from classification.recipe import HeadOptimizerConfig, LinearSgdRecipe, LogGrid
 from engine.config import load_protocol
-from engine.seeding import mix
+from engine.seeding import derive_seed
 from foundation.errors import BenchError, ConfigError
 
 CONFIG = Path(__file__).parents[3] / "classification" / "configs" / "digits_linear_sgd.py"
 
 
-def settings(**changes: Any) -> HeadOptimizer:
-    base = {"name": "LARS", "lr": Grid(low=1.0, high=1.0, count=1), "batch_size": 64, "epochs": 12, "warmup": 2}
-    return HeadOptimizer(**(base | changes))
+def settings(**changes: Any) -> HeadOptimizerConfig:
+    base = {"name": "LARS", "lr": LogGrid(low=1.0, high=1.0, count=1), "batch_size": 64, "epochs": 12, "warmup": 2}
+    return HeadOptimizerConfig(**(base | changes))
 
 
 def clouds(n: int = 230, width: int = 12, classes: int = 5) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -66,8 +73,8 @@ def test_lars_against_the_formulas(decay: float) -> None:
     for step in range(10):
         slope, slope_bias = random.normal(size=weights.shape), random.normal(size=biases.shape)
         rates = np.array([0.1, 1.0, 3.0]) * (step + 1) / 10
-        update(ours[0], moments[0], torch.tensor(slope), torch.tensor(rates), optimizer, adapt=True)
-        update(ours[1], moments[1], torch.tensor(slope_bias), torch.tensor(rates), optimizer, adapt=False)
+        update_heads(ours[0], moments[0], torch.tensor(slope), torch.tensor(rates), optimizer, use_lars=True)
+        update_heads(ours[1], moments[1], torch.tensor(slope_bias), torch.tensor(rates), optimizer, use_lars=False)
         for head, each in enumerate(theirs):
             each.step(rates[head], slope[head], slope_bias[head])
     for head, each in enumerate(theirs):
@@ -75,10 +82,10 @@ def test_lars_against_the_formulas(decay: float) -> None:
         np.testing.assert_allclose(ours[1][head], each.bias, rtol=1e-6, atol=1e-9)
 
 
-def one_by_one(values: Any, labels: Any, optimizer: HeadOptimizer, rate: float, seed: int) -> tuple[Any, Any]:
+def one_by_one(values: Any, labels: Any, optimizer: HeadOptimizerConfig, rate: float, seed: int) -> tuple[Any, Any]:
     """The same training with autograd, nn.Linear and a library's optimiser, a head alone."""
-    batch = optimizer.batch_for(len(values))
-    random = torch.Generator().manual_seed(mix(seed, 1))
+    batch = optimizer.get_batch_size_for(len(values))
+    random = torch.Generator().manual_seed(derive_seed(seed, 1))
     head = nn.Linear(values.shape[1], int(labels.max()) + 1)
     nn.init.trunc_normal_(head.weight, std=0.01, generator=random)
     nn.init.zeros_(head.bias)
@@ -95,7 +102,9 @@ def one_by_one(values: Any, labels: Any, optimizer: HeadOptimizer, rate: float, 
             truth = torch.from_numpy(labels)[order[step * batch : (step + 1) * batch]]
             inputs = (rows - rows.mean(0)) / (rows.var(0, unbiased=False) + 1e-6).sqrt()
             for group in theirs.param_groups:
-                group["lr"] = rate * batch / 256 * schedule(epoch + step / steps, optimizer.epochs, optimizer.warmup)
+                group["lr"] = (
+                    rate * batch / 256 * get_lr_factor(epoch + step / steps, optimizer.epochs, optimizer.warmup)
+                )
             theirs.zero_grad()
             nn.functional.cross_entropy(head(inputs), truth).backward()  # type: ignore[no-untyped-call]
             theirs.step()
@@ -106,14 +115,16 @@ def one_by_one(values: Any, labels: Any, optimizer: HeadOptimizer, rate: float, 
 def test_heads_together_equal_each_alone_by_other_libraries(name: str, rates: list[float]) -> None:
     values, labels = clouds()
     optimizer = settings(name=name)
-    heads = fit_heads(values, labels, optimizer, rates, seed=3)
+    heads = train_heads(values, labels, optimizer, rates, seed=3)
     for head, rate in enumerate(rates):
         weight, bias = one_by_one(values, labels, optimizer, rate, 3)
         torch.testing.assert_close(heads.weights[head], weight, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(heads.biases[head], bias, rtol=1e-4, atol=1e-5)
-        alone = fit_heads(values, labels, optimizer, [rate], seed=3)
+        alone = train_heads(values, labels, optimizer, [rate], seed=3)
         torch.testing.assert_close(heads.weights[head], alone.weights[0], rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(heads.logits(head, values), alone.logits(0, values), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            heads.compute_logits(head, values), alone.compute_logits(0, values), rtol=1e-5, atol=1e-5
+        )
     assert not torch.allclose(heads.weights[0], heads.weights[1])
 
 
@@ -126,54 +137,54 @@ def test_gradients_in_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> Non
     logits = torch.einsum("nc,hkc->nhk", inputs, weights) + biases
     for head in range(3):
         nn.functional.cross_entropy(logits[:, head], labels).backward(retain_graph=True)  # type: ignore[no-untyped-call]
-    monkeypatch.setattr(module, "CELLS", block * 12)
-    found = gradients(weights.detach(), biases.detach(), inputs, labels)
+    monkeypatch.setattr(module, "MAX_LOGITS", block * 12)
+    found = compute_head_gradients(weights.detach(), biases.detach(), inputs, labels)
     torch.testing.assert_close(found[0], weights.grad)
     torch.testing.assert_close(found[1], biases.grad)
 
 
 def test_evaluation_uses_the_statistics_of_train() -> None:
     values, labels = clouds(256)
-    norm = fit_heads(values, labels, settings(batch_size=64), [1.0], seed=0).norm
+    norm = train_heads(values, labels, settings(batch_size=64), [1.0], seed=0).norm
     np.testing.assert_allclose(norm.running_mean, values.mean(0), rtol=1e-5)
     np.testing.assert_allclose(norm.running_var, values.var(0), rtol=0.05)
-    whole = fit_heads(values, labels, settings(batch_size=9999), [1.0], seed=0).norm
+    whole = train_heads(values, labels, settings(batch_size=9999), [1.0], seed=0).norm
     np.testing.assert_allclose(whole.running_var, values.var(0, ddof=1), rtol=1e-5)
 
 
 def test_the_seed_decides() -> None:
     values, labels = clouds()
-    first, again, other = (fit_heads(values, labels, settings(), [1.0], seed) for seed in (0, 0, 1))
+    first, again, other = (train_heads(values, labels, settings(), [1.0], seed) for seed in (0, 0, 1))
     assert torch.equal(first.weights, again.weights)
     assert not torch.allclose(first.weights, other.weights)
 
 
 def test_rule_of_the_rate_goes_by_the_batch_that_there_is() -> None:
     values, labels = clouds(128)
-    capped, exact = (fit_heads(values, labels, settings(batch_size=size), [1.0], 0) for size in (16384, 128))
+    capped, exact = (train_heads(values, labels, settings(batch_size=size), [1.0], 0) for size in (16384, 128))
     assert torch.equal(capped.weights, exact.weights)
-    assert settings(batch_size=16384).batch_for(128) == 128
+    assert settings(batch_size=16384).get_batch_size_for(128) == 128
 
 
 def test_a_head_that_diverged_is_never_chosen(capsys: pytest.CaptureFixture[str]) -> None:
     values, labels = clouds()
-    heads = fit_heads(values, labels, settings(name="SGD"), [0.1, 1e39], seed=0)
-    assert choose_head(heads, values, labels)[0] == 0
+    heads = train_heads(values, labels, settings(name="SGD"), [0.1, 1e39], seed=0)
+    assert select_head(heads, values, labels)[0] == 0
     assert "1 of 2 rates diverged" in capsys.readouterr().err
-    lost = Heads(heads.weights[1:] * float("nan"), heads.biases[1:], heads.norm)
+    lost = LinearHeads(heads.weights[1:] * float("nan"), heads.biases[1:], heads.norm)
     with pytest.raises(BenchError, match=r"diverged at every rate; lower optimizer\.lr\.low"):
-        choose_head(lost, values, labels)
+        select_head(lost, values, labels)
 
 
 def test_ties_go_to_the_lower_rate() -> None:
     values, labels = clouds()
-    heads = fit_heads(values, labels, settings(name="SGD"), [0.1, 0.1, 0.1], seed=0)
-    assert choose_head(heads, values, labels)[0] == 0
+    heads = train_heads(values, labels, settings(name="SGD"), [0.1, 0.1, 0.1], seed=0)
+    assert select_head(heads, values, labels)[0] == 0
 
 
 def test_recipe() -> None:
     recipe = load_protocol(CONFIG, LinearSgdRecipe, "full").recipe
     assert len(recipe.optimizer.lr.values()) == 40
-    assert set(recipe.neutral()) == {"batch_size", "workers"}
+    assert set(recipe.non_identity_settings()) == {"batch_size", "workers"}
     with pytest.raises(ConfigError, match="warmup 90 must be below epochs 90"):
         load_protocol(CONFIG, LinearSgdRecipe, "full", ["optimizer.warmup=90"])

@@ -17,14 +17,14 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.cli.main import main
-from classification.digits_task import CONFIGS, DIGITS
-from classification.metrics import Scored
+from classification.digits_task import CONFIG_DIR, DIGITS
+from classification.metrics import ScoredItem
 from classification.probes import feature_cache
-from classification.probes.lowshot import draw_items, lowshot, over_draws
+from classification.probes.lowshot import average_over_draws, run_lowshot, sample_few_shot_subset
 from classification.recipe import LowShotRecipe
 from engine.config import load_protocol
 from foundation.errors import ConfigError, IncompleteError, UserError
-from tests.classification.probes.frozen_features import frozen
+from tests.classification.probes.frozen_features import make_frozen
 
 GRID = {"low": 0.01, "high": 1.0, "count": 3}
 WORDS = ("run", "digits", "--backbone", "vit_pico", "--protocol", "lowshot", "--device", "cpu", "--tier", "smoke")
@@ -60,45 +60,49 @@ def test_the_number_follows_from_the_items(shots4: tuple[dict[str, Any], Path]) 
         assert metric["value"] == pytest.approx(np.mean(each), abs=1e-9)
         low, high = stats.t.interval(0.95, 2, loc=np.mean(each), scale=stats.sem(each))
         assert (metric["interval"]["low"], metric["interval"]["high"]) == pytest.approx((low, high), abs=1e-9)
-        assert (metric["interval"]["method"], metric["interval"]["over"]) == ("Student's t, n = 3", "draws")
+        assert (metric["interval"]["method"], metric["interval"]["resampling_unit"]) == ("Student's t, n = 3", "draws")
     assert len(record["result"]["selection"]["chosen"].split(", ")) == 3
 
 
 @pytest.mark.parametrize("amount", [{"shots": 1}, {"shots": 8}, {"percent": 5.0}])
 def test_each_draw_agrees_with_scikit_learn(amount: dict[str, Any]) -> None:
-    made = frozen()
+    made = make_frozen()
     recipe = LowShotRecipe(img_size=32, draws=2, grid=GRID, tolerance=1e-7, **amount)
-    outcome = lowshot(made, recipe, DIGITS)
-    (train, labels), (val, truth), (test, _) = (made.features(split) for split in ("train", "val", "test"))
+    outcome = run_lowshot(made, recipe, DIGITS)
+    (train, labels), (val, truth), (test, _) = (made.get_features(split) for split in ("train", "val", "test"))
     for draw in range(2):
-        drawn = draw_items(made, recipe, draw)
-        scaler = StandardScaler().fit(train[drawn.train].astype(float))
+        drawn = sample_few_shot_subset(made, recipe, draw)
+        scaler = StandardScaler().fit(train[drawn.train_indices].astype(float))
         best: tuple[float, Any] = (-1.0, None)
         for strength in recipe.grid.values():
             model = LogisticRegression(C=strength, tol=1e-8, max_iter=10000)
-            model.fit(scaler.transform(train[drawn.train].astype(float)), labels[drawn.train])
-            score = model.score(scaler.transform(val[drawn.val].astype(float)), truth[drawn.val])
+            model.fit(scaler.transform(train[drawn.train_indices].astype(float)), labels[drawn.train_indices])
+            score = model.score(scaler.transform(val[drawn.val_indices].astype(float)), truth[drawn.val_indices])
             best = max(best, (score, model), key=lambda pair: pair[0])
         expected = best[1].predict(scaler.transform(test.astype(float)))
-        found = np.array([row[3] for row in outcome.items if row[0] == draw])
+        found = np.array([row[3] for row in outcome.item_rows if row[0] == draw])
         assert np.mean(found == expected) >= 0.999
 
 
 def test_draws_are_balanced_nested_and_seeded() -> None:
-    made = frozen()
+    made = make_frozen()
     labels = made.splits["train"].labels
     one, two, wide = (LowShotRecipe(img_size=32, grid=GRID, shots=count) for count in (1, 2, 16))
-    drawn = draw_items(made, two, 0)
-    assert set(Counter(labels[item] for item in drawn.train).values()) == {2}
-    assert set(draw_items(made, one, 0).train) < set(drawn.train)
-    assert draw_items(made, two, 1).train != drawn.train == draw_items(made, two, 0).train
+    drawn = sample_few_shot_subset(made, two, 0)
+    assert set(Counter(labels[item] for item in drawn.train_indices).values()) == {2}
+    assert set(sample_few_shot_subset(made, one, 0).train_indices) < set(drawn.train_indices)
+    assert (
+        sample_few_shot_subset(made, two, 1).train_indices
+        != drawn.train_indices
+        == sample_few_shot_subset(made, two, 0).train_indices
+    )
     val = made.splits["val"].labels
-    assert set(Counter(val[item] for item in draw_items(made, wide, 0).val).values()) == {4}
+    assert set(Counter(val[item] for item in sample_few_shot_subset(made, wide, 0).val_indices).values()) == {4}
 
 
 def test_few_shots_compute_few_features() -> None:
-    lowshot(frozen(), LowShotRecipe(img_size=32, grid=GRID, shots=1, draws=2), DIGITS)
-    rows = {entry.ingredients["split"]: entry.rows for entry in feature_cache.entries()}
+    run_lowshot(make_frozen(), LowShotRecipe(img_size=32, grid=GRID, shots=1, draws=2), DIGITS)
+    rows = {entry.key_fields["split"]: entry.num_items for entry in feature_cache.list_cache_entries()}
     assert rows["test"] == 359
     assert rows["train"] is not None
     assert 10 < rows["train"] <= 20
@@ -130,31 +134,31 @@ def test_what_does_not_hold_is_a_sentence(tmp_path: Path, capsys: pytest.Capture
     assert main(["run", "digits", "--backbone", "vit_pico", "--protocol", "linear", "--shots", "1", *out]) == 2
     assert "--shots and --percent are for --protocol lowshot" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="percent"):
-        load_protocol(CONFIGS / "digits_lowshot.py", LowShotRecipe, "full", ["shots=none", "percent=101"])
+        load_protocol(CONFIG_DIR / "digits_lowshot.py", LowShotRecipe, "full", ["shots=none", "percent=101"])
 
 
 def test_a_draw_with_a_missing_item_has_no_number() -> None:
-    whole = [Scored(item, 0, 0, 1.0, 0) for item in range(3)]
-    assert over_draws([whole, whole], 3, DIGITS)["top1"].value == 100
-    assert over_draws([whole], 3, DIGITS)["top1"].interval is None
+    whole = [ScoredItem(item, 0, 0, 1.0, 0) for item in range(3)]
+    assert average_over_draws([whole, whole], 3, DIGITS)["top1"].value == 100
+    assert average_over_draws([whole], 3, DIGITS)["top1"].interval is None
     with pytest.raises(IncompleteError, match="image 2 was scored 0 times"):
-        over_draws([whole, whole[:2]], 3, DIGITS)
+        average_over_draws([whole, whole[:2]], 3, DIGITS)
 
 
 def test_constant_features_of_single_shots_give_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every feature of a draw equal: the classifier knows nothing, and nothing divides by zero."""
-    made = frozen()
+    made = make_frozen()
     for split in ("train", "val", "test"):
         items = made.splits[split]
         kept = np.ones((len(items), 4), np.float32)
         rows = [(kept, np.array(items.labels))]
-        feature_cache.store(made.ingredients(split), len(items), rows)
-    monkeypatch.setattr(type(made), "_still_holds", lambda *_: True)
-    outcome = lowshot(made, LowShotRecipe(img_size=32, grid=GRID, shots=1, draws=2), DIGITS)
+        feature_cache.store_features(made.get_key_fields(split), len(items), rows)
+    monkeypatch.setattr(type(made), "_matches_backbone", lambda *_: True)
+    outcome = run_lowshot(made, LowShotRecipe(img_size=32, grid=GRID, shots=1, draws=2), DIGITS)
     assert 0 < outcome.metrics["top1"].value < 20
 
 
 def test_shots_of_a_class_are_refused_before_anything_is_computed() -> None:
     with pytest.raises(UserError, match="cannot give 500 shots"):
-        lowshot(frozen(), LowShotRecipe(img_size=32, grid=GRID, shots=500), DIGITS)
-    assert feature_cache.entries() == []
+        run_lowshot(make_frozen(), LowShotRecipe(img_size=32, grid=GRID, shots=500), DIGITS)
+    assert feature_cache.list_cache_entries() == []

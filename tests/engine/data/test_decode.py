@@ -10,7 +10,7 @@ from PIL import Image
 
 from engine.data.decode import open_rgb
 from foundation.errors import DataError
-from tests.classification.data.make import picture
+from tests.classification.data.make import write_noise_image
 
 
 def save(path: Path, mode: str, colour: object, suffix: str) -> Path:
@@ -50,7 +50,7 @@ def test_a_palette_with_transparency(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
-    whole = picture(tmp_path / "whole.jpg", 0, size=(200, 200)).read_bytes()
+    whole = write_noise_image(tmp_path / "whole.jpg", 0, size=(200, 200)).read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "page.jpg").write_text("<html>404</html>")
     Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tiff")

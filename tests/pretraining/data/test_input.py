@@ -11,9 +11,9 @@ from PIL import Image, ImageFilter
 from torchvision.transforms import functional as tv
 
 from pretraining.data import color_jitter
-from pretraining.data.crops import boxes, cut, flips
-from pretraining.data.counter_rng import BLUR, CROP, MASK, numbers, order, uniform
-from pretraining.recipe import Colours
+from pretraining.data.crops import sample_crop_boxes, crop_and_resize, sample_flips
+from pretraining.data.counter_rng import BLUR_STREAM, CROP_STREAM, MASK_STREAM, sample_integers, sample_permutation, sample_uniform
+from pretraining.recipe import ColorAugmentation
 
 
 def splitmix(seed: int, count: int, stream: int) -> list[int]:
@@ -32,19 +32,19 @@ def splitmix(seed: int, count: int, stream: int) -> list[int]:
 
 def test_numbers_are_splitmix() -> None:
     seeds = [0, 1, 2**62 + 12345, 2**63 - 1]
-    found = numbers(torch.tensor(seeds), 5, MASK)
-    assert found.tolist() == [splitmix(seed, 5, MASK) for seed in seeds]
-    assert not set(numbers(torch.tensor(seeds), 5, BLUR).flatten().tolist()) & set(found.flatten().tolist())
+    found = sample_integers(torch.tensor(seeds), 5, MASK_STREAM)
+    assert found.tolist() == [splitmix(seed, 5, MASK_STREAM) for seed in seeds]
+    assert not set(sample_integers(torch.tensor(seeds), 5, BLUR_STREAM).flatten().tolist()) & set(found.flatten().tolist())
 
 
 def test_uniform_is_uniform() -> None:
     """Mean, variance and no tie between columns; 40,000 draws, five standard errors."""
-    found = uniform(torch.arange(10_000), 4, CROP)
+    found = sample_uniform(torch.arange(10_000), 4, CROP_STREAM)
     assert bool(((found >= 0) & (found < 1)).all())
     assert float(found.mean()) == pytest.approx(0.5, abs=5 * math.sqrt(1 / 12 / 40_000))
     assert float(found.var()) == pytest.approx(1 / 12, abs=0.002)
     assert abs(float(torch.corrcoef(found.T)[0, 1])) < 0.05
-    assert torch.equal(order(torch.arange(9), 7, MASK).sort(1).values, torch.arange(7).expand(9, -1))
+    assert torch.equal(sample_permutation(torch.arange(9), 7, MASK_STREAM).sort(1).values, torch.arange(7).expand(9, -1))
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_uniform_is_uniform() -> None:
 def test_boxes_are_those_of_torchvision(height: int, width: int, scale: tuple[float, float]) -> None:
     """Its rule, written out for each seed; long images come to the fallback."""
     seeds = torch.arange(50)
-    drawn = uniform(seeds, 40, CROP).double().reshape(50, 10, 4).tolist()
-    found = boxes(seeds, height, width, scale).tolist()
+    drawn = sample_uniform(seeds, 40, CROP_STREAM).double().reshape(50, 10, 4).tolist()
+    found = sample_crop_boxes(seeds, height, width, scale).tolist()
     fallbacks = 0
     for tries, box in zip(drawn, found, strict=True):
         for share, place, up, along in tries:
@@ -79,18 +79,18 @@ def test_cut_is_a_bicubic_crop() -> None:
     whole = torch.tensor([[0, 0, 24, 24]] * 2)
     never = torch.zeros(2, dtype=torch.bool)
     expected = F.interpolate(images.float(), 36, mode="bicubic").clamp(0, 255)
-    torch.testing.assert_close(cut(images, whole, never, 36), expected, rtol=0, atol=1e-2)
-    torch.testing.assert_close(cut(images, whole, ~never, 36), expected.flip(3), rtol=0, atol=1e-2)
-    inner = cut(images, torch.tensor([[4, 6, 12, 16]] * 2), never, 32)
+    torch.testing.assert_close(crop_and_resize(images, whole, never, 36), expected, rtol=0, atol=1e-2)
+    torch.testing.assert_close(crop_and_resize(images, whole, ~never, 36), expected.flip(3), rtol=0, atol=1e-2)
+    inner = crop_and_resize(images, torch.tensor([[4, 6, 12, 16]] * 2), never, 32)
     part = F.interpolate(images[:, :, 4:16, 6:22].float(), 32, mode="bicubic").clamp(0, 255)
     torch.testing.assert_close(inner[:, :, 6:-6, 6:-6], part[:, :, 6:-6, 6:-6], rtol=0, atol=1e-2)
 
 
 def test_flips_are_as_frequent_as_asked() -> None:
     seeds = torch.arange(10_000)
-    assert not flips(seeds, 0.0).any()
-    assert flips(seeds, 1.0).all()
-    assert float(flips(seeds, 0.3).float().mean()) == pytest.approx(0.3, abs=0.025)
+    assert not sample_flips(seeds, 0.0).any()
+    assert sample_flips(seeds, 1.0).all()
+    assert float(sample_flips(seeds, 0.3).float().mean()) == pytest.approx(0.3, abs=0.025)
 
 
 FACTORS = torch.tensor([0.6, 1.0, 1.4])
@@ -103,7 +103,7 @@ def test_colours_are_those_of_torchvision(name: str) -> None:
     images = torch.rand(3, 3, 8, 9)
     images[0, :, 0, 0] = 0.5  # grey has no hue
     factors = FACTORS - 1 if name == "hue" else FACTORS
-    found = getattr(color_jitter, name)(images, factors[:, None, None, None])
+    found = getattr(color_jitter, f"adjust_{name}")(images, factors[:, None, None, None])
     change = getattr(tv, f"adjust_{name}")
     for image, factor, changed in zip(images, factors.tolist(), found, strict=True):
         torch.testing.assert_close(changed, change(image, factor), rtol=0, atol=2e-3)
@@ -111,21 +111,21 @@ def test_colours_are_those_of_torchvision(name: str) -> None:
 
 def test_grey_and_solarise() -> None:
     images = torch.rand(2, 3, 4, 4)
-    torch.testing.assert_close(color_jitter.grey(images), tv.rgb_to_grayscale(images), rtol=0, atol=1e-4)
-    torch.testing.assert_close(color_jitter.solarise(images), tv.solarize(images, 0.5))
+    torch.testing.assert_close(color_jitter.rgb_to_grayscale(images), tv.rgb_to_grayscale(images), rtol=0, atol=1e-4)
+    torch.testing.assert_close(color_jitter.solarize_images(images), tv.solarize(images, 0.5))
 
 
 def test_blur_is_gaussian() -> None:
     """Against torchvision's for each sigma (1e-5), and near PIL's, which the authors use (2 of 255)."""
     torch.manual_seed(0)
     images = torch.rand(2, 3, 20, 20)
-    found = color_jitter.blur(images, torch.tensor([0.4, 2.0]), 6)
+    found = color_jitter.gaussian_blur(images, torch.tensor([0.4, 2.0]), 6)
     for image, sigma, blurred in zip(images, (0.4, 2.0), found, strict=True):
         torch.testing.assert_close(blurred, tv.gaussian_blur(image, [13, 13], [sigma] * 2), rtol=0, atol=1e-5)
     smooth = F.interpolate(torch.rand(1, 3, 5, 5), 40, mode="bicubic").clamp(0, 1)
     pil = Image.fromarray((smooth[0].permute(1, 2, 0).numpy() * 255).round().astype("uint8"))
     expected = tv.pil_to_tensor(pil.filter(ImageFilter.GaussianBlur(2.0))).float() / 255
-    ours = color_jitter.blur(smooth, torch.tensor([2.0]), 6)[0]
+    ours = color_jitter.gaussian_blur(smooth, torch.tensor([2.0]), 6)[0]
     assert float((ours - expected)[:, 6:-6, 6:-6].abs().max()) < 4 / 255
 
 
@@ -134,7 +134,7 @@ def test_jitter_keeps_the_order_and_each_image_its_own() -> None:
     torch.manual_seed(0)
     images, drawn = torch.rand(2, 3, 6, 6), torch.tensor([[0.9, 0.1, 0.5, 0.5]] * 2)
     turns = torch.tensor([[0, 1, 2, 3], [1, 0, 2, 3]])
-    found = color_jitter.jitter(images, drawn, turns, [0.4, 0.4, 0.0, 0.0])
+    found = color_jitter.jitter_colors(images, drawn, turns, [0.4, 0.4, 0.0, 0.0])
     for row, changes in enumerate((("brightness", "contrast"), ("contrast", "brightness"))):
         expected = images[row]
         for name in changes:
@@ -143,20 +143,20 @@ def test_jitter_keeps_the_order_and_each_image_its_own() -> None:
         torch.testing.assert_close(found[row], expected, rtol=0, atol=1e-4)
     seeds = torch.arange(40)
     images = torch.rand(40, 3, 16, 16)
-    whole = color_jitter.colour(images, seeds, Colours(), 1)
-    assert torch.equal(whole[7:9], color_jitter.colour(images[7:9], seeds[7:9], Colours(), 1))
+    whole = color_jitter.augment_colors(images, seeds, ColorAugmentation(), 1)
+    assert torch.equal(whole[7:9], color_jitter.augment_colors(images[7:9], seeds[7:9], ColorAugmentation(), 1))
     assert bool((whole != images).any())
 
 
 def test_probabilities_of_the_two_views(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blur always and never solarised in the first view, a tenth and a fifth in the second."""
-    monkeypatch.setattr(color_jitter, "SIGMA", (28.0, 56.0))  # 1 to 2 pixels at this size
+    monkeypatch.setattr(color_jitter, "BLUR_SIGMA_RANGE", (28.0, 56.0))  # 1 to 2 pixels at this size
     images, seeds = torch.rand(1, 3, 8, 8).expand(4000, -1, -1, -1), torch.arange(4000)
-    quiet = {"jitter_p": 0.0, "grey": 0.0}
+    quiet = {"jitter_p": 0.0, "grayscale_p": 0.0}
     for recipe, shares in (
-        (Colours(**quiet, blur=[0.0, 0.0]), (0.0, 0.2)),
-        (Colours(**quiet, solarise=[0.0, 0.0]), (1.0, 0.1)),
+        (ColorAugmentation(**quiet, blur_p=[0.0, 0.0]), (0.0, 0.2)),
+        (ColorAugmentation(**quiet, solarize_p=[0.0, 0.0]), (1.0, 0.1)),
     ):
         for view, share in enumerate(shares):
-            changed = (color_jitter.colour(images, seeds, recipe, view) != images).flatten(1).any(1)
+            changed = (color_jitter.augment_colors(images, seeds, recipe, view) != images).flatten(1).any(1)
             assert float(changed.float().mean()) == pytest.approx(share, abs=0.025)

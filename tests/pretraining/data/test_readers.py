@@ -14,21 +14,21 @@ from engine.data import digits as digit_reader
 from foundation.errors import DataError
 from pretraining import knn_monitor
 from pretraining.data import readers
-from pretraining.data.gpu_augmentation import Feed
-from pretraining.knn_monitor import HealthCheck
-from pretraining.recipe import Health, PretrainRecipe
-from pretraining.task import Pretraining
-from segmentation.data.mini_ade import SOURCES
-from tests.pretraining.make import HALF, PLAIN, pool
+from pretraining.data.gpu_augmentation import BatchPreprocessor
+from pretraining.knn_monitor import KnnMonitor
+from pretraining.recipe import KnnMonitorSettings, PretrainRecipe
+from pretraining.task import PretrainTask
+from segmentation.data.mini_ade import PHOTO_SOURCES
+from tests.pretraining.make import HALF_MEAN, MINIMAL_RECIPE, make_pool
 from engine.data import photographs
 
 
 def test_digits_are_the_training_split() -> None:
     """As fine-tuning sees them: the very pixels (rounded to a byte), and none of val or test."""
-    found, source = readers.digits(Path()), digit_reader.load()
+    found, source = readers.read_digits(Path()), digit_reader.load_digits_data()
     assert len(found) == 1169
     assert found.pixels is not None
-    items = digit_reader.DigitItems(source, "train", 32, HALF, HALF)
+    items = digit_reader.DigitsDataset(source, "train", 32, HALF_MEAN, HALF_MEAN)
     for place in (0, 500, 1168):
         ours = (found.pixels[place] / 255 - 0.5) / 0.5
         assert np.abs(ours.transpose(2, 0, 1) - np.clip(items[place]["images"], -1, 1)).max() < 1.1 / 127
@@ -36,9 +36,9 @@ def test_digits_are_the_training_split() -> None:
 
 
 def test_no_photograph_that_an_embedded_task_is_tested_on() -> None:
-    tested = set(photographs.TEST) | {source.file for source in SOURCES}
-    assert not set(readers.PHOTOS) & tested
-    found = readers.photos(Path())
+    tested = set(photographs.TEST_PHOTOS) | {source.file_name for source in PHOTO_SOURCES}
+    assert not set(readers.PHOTO_FILES) & tested
+    found = readers.read_photos(Path())
     assert found.pixels is not None
     assert found.pixels.shape[1:] == (96, 96, 3)
     assert len(found) > 500
@@ -49,10 +49,10 @@ def test_imagenet_has_labels_by_folder(tmp_path: Path) -> None:
     for name in ("n01", "n02"):
         (tmp_path / "imagenet" / "train" / name).mkdir(parents=True)
         Image.new("RGB", (8, 8), "red").save(tmp_path / "imagenet" / "train" / name / "a.JPEG")
-    found = readers.imagenet(tmp_path)
+    found = readers.read_imagenet(tmp_path)
     assert (list(found.paths), found.labels) == (["n01/a.JPEG", "n02/a.JPEG"], [0, 1])
-    report = Pretraining("mae", "imagenet").check_data(tmp_path, "all")
-    assert report.departures == ("2 images where the official training split has 1,281,167",)
+    report = PretrainTask("mae", "imagenet").check_data(tmp_path, "all")
+    assert report.deviations == ("2 images where the official training split has 1,281,167",)
 
 
 def test_cifar_reads_train_only(tmp_path: Path) -> None:
@@ -63,38 +63,38 @@ def test_cifar_reads_train_only(tmp_path: Path) -> None:
     for number in range(1, 6):
         table = {"data": np.full((2, 3072), number, np.uint8), "labels": [number, 0]}
         (folder / f"data_batch_{number}").write_bytes(pickle.dumps(table))
-    found = readers.cifar10(tmp_path)
+    found = readers.read_cifar10(tmp_path)
     assert found.pixels is not None
     assert found.pixels[:, 0, 0, 0].tolist() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
-    assert "by their MD5: data_batch_1" in found.departures[0]
+    assert "by their MD5: data_batch_1" in found.deviations[0]
     with pytest.raises(DataError, match="there is no folder"):
-        readers.cifar100(tmp_path)
+        readers.read_cifar100(tmp_path)
 
 
 def test_fingerprint_follows_the_images(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
-    first = readers.folder(tmp_path).fingerprint
-    assert readers.folder(tmp_path).fingerprint == first
+    first = readers.read_image_folder(tmp_path).fingerprint
+    assert readers.read_image_folder(tmp_path).fingerprint == first
     Image.new("RGB", (9, 8), "red").save(tmp_path / "b.png")
-    assert readers.folder(tmp_path).fingerprint != first
+    assert readers.read_image_folder(tmp_path).fingerprint != first
 
 
 def test_health_check_has_its_own_members(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bank and queries are apart, and features that tell classes apart give 100 %."""
-    many = pool(60)
+    many = make_pool(60)
     assert many.pixels is not None
     many.pixels[1::2] //= 4  # class 1 is dark
-    recipe = PretrainRecipe.model_validate(PLAIN)
-    check = HealthCheck(many, Health(bank=40, queries=20, k=5), Feed(many, recipe, 32, HALF, HALF))
-    assert len(set(check.members)) == 60
+    recipe = PretrainRecipe.model_validate(MINIMAL_RECIPE)
+    check = KnnMonitor(many, KnnMonitorSettings(bank_size=40, num_queries=20, k=5), BatchPreprocessor(many, recipe, 32, HALF_MEAN, HALF_MEAN))
+    assert len(set(check.item_indices)) == 60
 
     def features(model: Any, images: Any) -> Any:
         level = images.mean((1, 2, 3)) > -0.4
         return torch.stack([level.float(), 1 - level.float()], 1)
 
-    monkeypatch.setattr(knn_monitor, "pooled", features)
+    monkeypatch.setattr(knn_monitor, "extract_pooled", features)
     encoder = torch.nn.Identity().train()
     assert check(encoder) == 100.0
     assert encoder.training, "it is left as it was"
     with pytest.raises(DataError, match="too few for 500 queries"):
-        HealthCheck(many, Health(), Feed(many, recipe, 32, HALF, HALF))
+        KnnMonitor(many, KnnMonitorSettings(), BatchPreprocessor(many, recipe, 32, HALF_MEAN, HALF_MEAN))

@@ -13,16 +13,16 @@ import torch
 from torch import nn
 
 from foundation.errors import UserError
-from pretraining.methods.infonce_loss import contrast, momentum
+from pretraining.methods.infonce_loss import cosine_momentum, infonce_loss
 from tests.conftest import ROOT
-from tests.pretraining.make import batch, method
+from tests.pretraining.make import make_batch, make_method
 
-SMALL = {"hidden": 32, "out": 16}
+SMALL = {"hidden_dim": 32, "out_dim": 16}
 
 
 @pytest.fixture
 def moco() -> Any:
-    return method("mocov3", **SMALL)
+    return make_method("mocov3", **SMALL)
 
 
 def written_out(queries: torch.Tensor, keys: torch.Tensor, temperature: float) -> float:
@@ -38,20 +38,20 @@ def test_contrast_is_written_out() -> None:
     torch.manual_seed(0)
     queries, keys = torch.randn(5, 8), torch.randn(5, 8)
     for temperature in (0.2, 1.0):
-        assert float(contrast(queries, keys, temperature)) == pytest.approx(
+        assert float(infonce_loss(queries, keys, temperature)) == pytest.approx(
             written_out(queries, keys, temperature), rel=1e-5
         )
 
 
 def test_loss_is_symmetric(moco: Any) -> None:
     """Queries of each crop against the momentum branch's keys of the other."""
-    first, seeds = batch(4)
+    first, seeds = make_batch(4)
     second = torch.randn(4, 3, 32, 32)
     moco.eval()  # batch norms with fixed statistics, so that both ways see the same
     q = [moco.predictor(moco.projector(moco.backbone.forward_features(view)[:, 0])) for view in (first, second)]
     k = [moco.momentum_projector(moco.momentum_encoder.forward_features(view)[:, 0]) for view in (first, second)]
     expected = written_out(q[0], k[1], 0.2) + written_out(q[1], k[0], 0.2)
-    found = moco(images=first, others=second, seeds=seeds)
+    found = moco(images=first, second_images=second, seeds=seeds)
     assert float(found["loss_contrast"].detach()) == pytest.approx(expected, rel=1e-5)
     found["loss_contrast"].backward()
     assert not [name for name, value in moco.named_parameters() if value.requires_grad and value.grad is None]
@@ -60,7 +60,7 @@ def test_loss_is_symmetric(moco: Any) -> None:
 
 @pytest.mark.parametrize(("progress", "value"), [(0.0, 0.99), (0.5, 0.995), (1.0, 1.0)])
 def test_momentum_at_start_half_and_end(moco: Any, progress: float, value: float) -> None:
-    assert momentum(0.99, progress) == pytest.approx(value, abs=1e-12)
+    assert cosine_momentum(0.99, progress) == pytest.approx(value, abs=1e-12)
     with torch.no_grad():
         for parameter in (*moco.backbone.parameters(), *moco.projector.parameters()):
             parameter.add_(1.0)
@@ -84,20 +84,20 @@ def test_heads_are_the_papers(moco: Any) -> None:
 
 def test_what_cannot_be_is_a_sentence() -> None:
     with pytest.raises(UserError, match="cannot be taken in pieces"):
-        method("mocov3", accumulate=2, **SMALL)
+        make_method("mocov3", accumulate=2, **SMALL)
     with pytest.raises(UserError, match="has no class token"):
-        method("mocov3", arguments={"class_token": False, "global_pool": "avg"}, **SMALL)
-    assert not method("mocov3", freeze_patch_embed=True, **SMALL).backbone.patch_embed.proj.weight.requires_grad
+        make_method("mocov3", arguments={"class_token": False, "global_pool": "avg"}, **SMALL)
+    assert not make_method("mocov3", freeze_patch_embed=True, **SMALL).backbone.patch_embed.proj.weight.requires_grad
 
 
 GATHER = """
 import torch, torch.distributed as dist
-from pretraining.methods.infonce_loss import contrast
+from pretraining.methods.infonce_loss import infonce_loss
 dist.init_process_group("gloo")
 torch.manual_seed(0)
 queries, keys = torch.randn(6, 8), torch.randn(6, 8)
 own = slice(3 * dist.get_rank(), 3 * dist.get_rank() + 3)
-loss = contrast(queries[own], keys[own], 0.2)
+loss = infonce_loss(queries[own], keys[own], 0.2)
 dist.all_reduce(loss)
 if dist.get_rank() == 0:
     print("mean", float(loss) / 2)

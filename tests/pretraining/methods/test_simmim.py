@@ -9,47 +9,53 @@ import pytest
 import torch
 
 from foundation.errors import UserError
-from pretraining.methods.simmim import masked_l1, pixels, teacher_logits, unit_masks, window_logits
+from pretraining.methods.simmim import (
+    compute_teacher_logits,
+    compute_window_logits,
+    expand_unit_masks,
+    masked_l1_loss,
+    sample_unit_masks,
+)
 from tests.pretraining import naive
-from tests.pretraining.make import batch, losses, method, teacher_of
+from tests.pretraining.make import compute_losses, make_batch, make_method, make_teacher
 
 
 @pytest.fixture(scope="module")
 def simmim() -> Any:
-    return method("simmim", "swin_lite", size=224)
+    return make_method("simmim", "swin_lite", size=224)
 
 
 @pytest.fixture(scope="module")
 def student() -> Any:
-    return method("simmim_d2", "swin_lite", teacher_of("swin_lite", 224, depths=(2, 2, 4, 2)), size=224)
+    return make_method("simmim_d2", "swin_lite", make_teacher("swin_lite", 224, depths=(2, 2, 4, 2)), size=224)
 
 
 def test_units_of_32_pixels() -> None:
     """30 of 49 (0.6 rounded up), as masks of pixels in blocks."""
-    masks = unit_masks(torch.arange(200), (7, 7), 0.6)
+    masks = sample_unit_masks(torch.arange(200), (7, 7), 0.6)
     assert masks.flatten(1).sum(1).tolist() == [30] * 200
     assert float(masks.float().mean(0).std()) < 0.06, "no place is preferred"
-    hidden = pixels(masks[:1], 32)
+    hidden = expand_unit_masks(masks[:1], 32)
     assert hidden.shape == (1, 1, 224, 224)
     for y in range(7):
         for x in range(7):
             assert bool((hidden[0, 0, 32 * y : 32 * y + 32, 32 * x : 32 * x + 32] == masks[0, y, x]).all())
     with pytest.raises(UserError, match="masks all 49 units"):
-        unit_masks(torch.arange(1), (7, 7), 0.99)
+        sample_unit_masks(torch.arange(1), (7, 7), 0.99)
 
 
 def test_loss_by_hand() -> None:
     """Two of four pixels are masked, errors 1, 2, 3 and 4, 5, 6 over three channels."""
     predicted = torch.tensor([[1.0, 9, 4, 9], [2, 9, 5, 9], [3, 9, 6, 9]]).reshape(1, 3, 1, 4)
     hidden = torch.tensor([1, 0, 1, 0], dtype=torch.bool).reshape(1, 1, 1, 4)
-    assert float(masked_l1(predicted, torch.zeros(1, 3, 1, 4), hidden)) == pytest.approx(21 / 6, rel=1e-5)
+    assert float(masked_l1_loss(predicted, torch.zeros(1, 3, 1, 4), hidden)) == pytest.approx(21 / 6, rel=1e-5)
 
 
 def test_loss_is_written_out(simmim: Any) -> None:
     """Mask tokens in the masked units, a 1x1 convolution, pixels put in their places (1e-5)."""
-    images, seeds = batch(1, 224)
+    images, seeds = make_batch(1, 224)
     model = simmim.backbone
-    masks = unit_masks(seeds, (7, 7), 0.6)
+    masks = sample_unit_masks(seeds, (7, 7), 0.6)
     tokens = model.patch_embed(images)
     for y in range(56):
         for x in range(56):
@@ -64,12 +70,12 @@ def test_loss_is_written_out(simmim: Any) -> None:
                 predicted = (layer.weight[:, :, 0, 0] @ features[y, x] + layer.bias).reshape(3, 32, 32)
                 truth = images[0, :, 32 * y : 32 * y + 32, 32 * x : 32 * x + 32]
                 total += float((predicted - truth).abs().sum().detach())
-    assert losses(simmim, images, seeds)["loss_masked"] == pytest.approx(total / (30 * 32 * 32 * 3), rel=1e-5)
+    assert compute_losses(simmim, images, seeds)["loss_masked"] == pytest.approx(total / (30 * 32 * 32 * 3), rel=1e-5)
 
 
 def test_all_weights_are_trained(simmim: Any, student: Any) -> None:
     """The decoupled one has a final norm that is never used, and so is frozen."""
-    images, seeds = batch(1, 224)
+    images, seeds = make_batch(1, 224)
     for method_ in (simmim, student):
         sum(method_(images=images, seeds=seeds).values()).backward()
         missing = [name for name, value in method_.named_parameters() if value.requires_grad and value.grad is None]
@@ -81,7 +87,7 @@ def test_all_weights_are_trained(simmim: Any, student: Any) -> None:
 
 def test_gradient_paths(student: Any) -> None:
     """Reconstruction ends with the merging after stage 2; the distillation reaches stage 1."""
-    images, seeds = batch(1, 224)
+    images, seeds = make_batch(1, 224)
 
     def stages(loss: torch.Tensor) -> list[bool]:
         student.zero_grad()
@@ -99,7 +105,7 @@ def test_logits_are_those_of_timm(student: Any) -> None:
     """With the position bias, before the softmax: what timm's attention multiplies the values with (1e-5)."""
     block = student.backbone.layers[-1].blocks[-1]
     tokens = torch.randn(2, 7, 7, 384)
-    logits = window_logits(block, tokens)
+    logits = compute_window_logits(block, tokens)
     assert logits.shape == (2, 24, 49, 49)
     normed = block.norm1(tokens).flatten(1, 2)
     value = block.attn.qkv(normed)[..., 768:].reshape(2, 49, 24, 16).transpose(1, 2)
@@ -111,27 +117,29 @@ def test_logits_are_those_of_timm(student: Any) -> None:
 
 
 def test_distillation_loss(student: Any) -> None:
-    images, seeds = batch(1, 224)
-    found = losses(student, images, seeds)
+    images, seeds = make_batch(1, 224)
+    found = compute_losses(student, images, seeds)
     (teacher,) = student.teacher
-    goal = teacher_logits(teacher.model, images)[0]
+    goal = compute_teacher_logits(teacher.model, images)[0]
     whole = teacher.model.patch_embed(images)
     whole = teacher.model.layers[:3](whole)
     last = teacher.model.layers[3]
-    expected_goal = window_logits(last.blocks[1], last.blocks[0](last.downsample(whole)))[0]
+    expected_goal = compute_window_logits(last.blocks[1], last.blocks[0](last.downsample(whole)))[0]
     torch.testing.assert_close(goal, expected_goal)
-    masks = unit_masks(seeds, (7, 7), 0.6)
-    own = window_logits(student.extra_block, student.backbone.layers(student.embed(images, masks)))[0]
-    weight = student.attn_adapter.mix.weight.flatten(1)
+    masks = sample_unit_masks(seeds, (7, 7), 0.6)
+    own = compute_window_logits(
+        student.extra_block, student.backbone.layers(student.embed_masked_patches(images, masks))
+    )[0]
+    weight = student.attn_adapter.proj.weight.flatten(1)
     assert weight.shape == (24, 24)
-    expected = float(naive.logits_loss(weight, own, goal).detach())
+    expected = float(naive.reference_logits_loss(weight, own, goal).detach())
     assert found["loss_attention"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_what_does_not_fit_is_a_sentence() -> None:
     with pytest.raises(UserError, match="simmim is for Swin"):
-        method("simmim", "vit_nano")
+        make_method("simmim", "vit_nano")
     with pytest.raises(UserError, match="units of 48 px"):
-        method("simmim", "swin_lite", size=224, unit=48)
+        make_method("simmim", "swin_lite", size=224, mask_patch_size=48)
     with pytest.raises(UserError, match="a Swin learns from a Swin"):
-        method("simmim_d2", "swin_lite", teacher_of(), size=224)
+        make_method("simmim_d2", "swin_lite", make_teacher(), size=224)

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from foundation.errors import UserError
-from pretraining.models.hiera import run_units
-from pretraining.models.patches import mask
+from pretraining.models.hiera import run_mask_units
+from pretraining.models.patches import sample_masking
 from tests.pretraining import naive
-from tests.pretraining.make import batch, losses, method, teacher_of
+from tests.pretraining.make import compute_losses, make_batch, make_method, make_teacher
 
 HIERA = {
     "backbone": "hiera_lite",
@@ -26,29 +26,29 @@ POOLED = {"q_pool": 2}
 
 @pytest.fixture(scope="module")
 def hiera() -> Any:
-    return method("mae", arguments=POOLED, **HIERA)
+    return make_method("mae", arguments=POOLED, **HIERA)
 
 
 def test_visible_units(hiera: Any) -> None:
     """29 of 49 units, 4 tokens of 16 pixels each."""
-    images, seeds = batch(2, 224)
-    patches, masking = hiera.divide(images, seeds)
-    assert (hiera.visible, hiera.units, masking.visible) == (29, 49, 116)
+    images, seeds = make_batch(2, 224)
+    patches, masking = hiera.patchify_and_mask(images, seeds)
+    assert (hiera.num_visible, hiera.num_units, masking.num_visible) == (29, 49, 116)
     assert patches.shape == (2, 196, 768)
-    units = {(token // 14 // 2, token % 14 // 2) for token in masking.seen[0].tolist()}
+    units = {(token // 14 // 2, token % 14 // 2) for token in masking.visible_indices[0].tolist()}
     assert len(units) == 29, "whole units"
-    assert hiera.encode(images, patches, masking).shape == (2, 116, 368)
+    assert hiera.encode_visible(images, patches, masking).shape == (2, 116, 368)
 
 
 def test_blocks_are_timms(hiera: Any) -> None:
     """Outputs of stages 1, 2 and 4 are those of timm's ``forward_features`` with a mask (1e-5)."""
-    images, seeds = batch(2, 224)
-    seen = mask(seeds, 49, 29).seen
+    images, seeds = make_batch(2, 224)
+    seen = sample_masking(seeds, 49, 29).visible_indices
     keep = torch.zeros(2, 49, dtype=torch.bool).scatter_(1, seen, True)
     _, stages = hiera.backbone.forward_features(images, mask=keep, return_intermediates=True)
-    assert hiera.taken == [1, 3, 12]
-    found = run_units(hiera.backbone, images, seen, hiera.taken).stages
-    for block, stage in zip(hiera.taken, (stages[0], stages[1], stages[3]), strict=True):
+    assert hiera.fused_blocks == [1, 3, 12]
+    found = run_mask_units(hiera.backbone, images, seen, hiera.fused_blocks).features
+    for block, stage in zip(hiera.fused_blocks, (stages[0], stages[1], stages[3]), strict=True):
         for image in range(2):
             rank = {unit: place for place, unit in enumerate(sorted(seen[image].tolist()))}
             expected = stage[image][[rank[unit] for unit in seen[image].tolist()]]
@@ -57,10 +57,10 @@ def test_blocks_are_timms(hiera: Any) -> None:
 
 def test_loss_is_written_out(hiera: Any) -> None:
     """Fusion, decoding in the order of the image, targets of the dropped 16-pixel cells (1e-4)."""
-    images, seeds = batch(1, 224)
-    order = mask(seeds, 49, 29).order[0].tolist()
+    images, seeds = make_batch(1, 224)
+    order = sample_masking(seeds, 49, 29).permutation[0].tolist()
     seen = order[:29]
-    stages = run_units(hiera.backbone, images, torch.tensor([seen]), hiera.taken).stages
+    stages = run_mask_units(hiera.backbone, images, torch.tensor([seen]), hiera.fused_blocks).features
     full: list[Any] = [hiera.decoder.mask_token[0, 0]] * 196
     for place, unit in enumerate(seen):
         fused = stages[12][0, place].clone()
@@ -77,19 +77,21 @@ def test_loss_is_written_out(hiera: Any) -> None:
     values = torch.stack(full)[None] + hiera.decoder.pos_embed
     for block in hiera.decoder.blocks:
         values = naive.run_block(block, values)
-    predicted = hiera.decoder.predict(hiera.decoder.norm(values))[0]
+    predicted = hiera.decoder.pred(hiera.decoder.norm(values))[0]
     errors = []
     for unit in order[29:]:
         for y in range(2):
             for x in range(2):
                 cell = (unit // 7 * 2 + y) * 14 + unit % 7 * 2 + x
-                errors.append(((predicted[cell] - naive.normalise(naive.patch(images[0], cell, 16))) ** 2).mean())
+                errors.append(
+                    ((predicted[cell] - naive.normalize_patch(naive.extract_patch(images[0], cell, 16))) ** 2).mean()
+                )
     expected = float(torch.stack(errors).mean().detach())
-    assert losses(hiera, images, seeds)["loss_masked"] == pytest.approx(expected, rel=1e-4)
+    assert compute_losses(hiera, images, seeds)["loss_masked"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_all_weights_are_trained(hiera: Any) -> None:
-    images, seeds = batch(2, 224)
+    images, seeds = make_batch(2, 224)
     hiera.zero_grad()
     hiera(images=images, seeds=seeds)["loss_masked"].backward()
     assert not [name for name, value in hiera.named_parameters() if value.grad is None]
@@ -97,15 +99,15 @@ def test_all_weights_are_trained(hiera: Any) -> None:
 
 def test_distillation_is_written_out() -> None:
     """Last block with last block, over all visible tokens; the teacher's last block gives logits only."""
-    teacher = teacher_of("hiera_lite", 224, stages=(1, 1, 3, 1), **POOLED)
-    student = method("mae_distill", arguments=POOLED, teacher=teacher, **HIERA)
-    assert student.pairs == [(12, 6)]
+    teacher = make_teacher("hiera_lite", 224, stages=(1, 1, 3, 1), **POOLED)
+    student = make_method("mae_distill", arguments=POOLED, teacher=teacher, **HIERA)
+    assert student.layer_pairs == [(12, 6)]
     ran: list[str] = []
     teacher.model.blocks[-1].mlp.register_forward_hook(lambda *_: ran.append("mlp"))
-    images, seeds = batch(1, 224)
-    found = losses(student, images, seeds)
+    images, seeds = make_batch(1, 224)
+    found = compute_losses(student, images, seeds)
     assert not ran
-    seen = mask(seeds, 49, 29).seen
+    seen = sample_masking(seeds, 49, 29).visible_indices
     logits = []
     for model in (student.backbone, teacher.model):
         block = model.blocks[-1]
@@ -117,15 +119,15 @@ def test_distillation_is_written_out() -> None:
         q, k, _ = (part.reshape(116, 8, 46) for part in block.attn.qkv(caught[0])[0].chunk(3, dim=-1))
         logits.append(torch.einsum("qhc,khc->hqk", q, k) / math.sqrt(46))
     # timm keeps units in rising order: the mean over pairs of tokens does not mind
-    expected = naive.logits_loss(student.attn_adapter[0].mix.weight.flatten(1), *logits)
+    expected = naive.reference_logits_loss(student.attn_adapter[0].proj.weight.flatten(1), *logits)
     assert found["loss_attention"] == pytest.approx(float(expected.detach()), rel=1e-4)
 
 
 def test_what_cannot_be_matched_is_a_sentence() -> None:
-    teacher = teacher_of("hiera_lite", 224, **POOLED)
+    teacher = make_teacher("hiera_lite", 224, **POOLED)
     with pytest.raises(UserError, match="does not attend to all units"):
-        method("mae_distill", arguments=POOLED, teacher=teacher, distill={"attention_layers": [1]}, **HIERA)
+        make_method("mae_distill", arguments=POOLED, teacher=teacher, distill={"attention_layers": [1]}, **HIERA)
     with pytest.raises(UserError, match="a Hiera learns from a Hiera"):
-        method("mae_distill", arguments=POOLED, teacher=teacher_of(), **HIERA)
+        make_method("mae_distill", arguments=POOLED, teacher=make_teacher(), **HIERA)
     with pytest.raises(UserError, match="positions=learned"):
-        method("mae", arguments=POOLED, **(HIERA | {"positions": "fixed"}))
+        make_method("mae", arguments=POOLED, **(HIERA | {"positions": "fixed"}))

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from results.leaderboard.pareto import front, fronts
+from results.leaderboard.pareto import compute_pareto_fronts, find_pareto_indices
 from results.leaderboard.table import Board, build_table
 from results.records.record import Record
-from tests.results.make import cell, efficiency, found
+from tests.results.make import make_backbone_record, make_cost, make_scan
 
 
 def dominated(points: list[tuple[float, float]], place: int, higher: bool) -> bool:
@@ -25,25 +25,25 @@ def test_the_front_is_what_nothing_dominates(higher: bool) -> None:
     rng = random.Random(0)
     for _ in range(200):
         points = [(float(rng.randint(1, 6)), float(rng.randint(1, 6))) for _ in range(rng.randint(1, 12))]
-        kept = front(points, higher)
+        kept = find_pareto_indices(points, higher)
         assert set(kept) == {i for i in range(len(points)) if not dominated(points, i, higher)}
         assert [points[i][0] for i in kept] == sorted(points[i][0] for i in kept)
 
 
 def board(*records: Record) -> Board:
-    (only,) = build_table(found(*records), published=()).boards
+    (only,) = build_table(make_scan(*records), published=()).boards
     return only
 
 
 def test_unmeasured_rows_take_no_part_and_times_of_two_places_never_meet() -> None:
     made = board(
-        cell("small", 80.0, "1", cost=efficiency(100, 1.0)),
-        cell("large", 90.0, "2", cost=efficiency(1000, 9.0)),
-        cell("worse", 70.0, "3", cost=efficiency(500, 0.5, chip="another chip")),
-        cell("unmeasured", 99.0, "4", domain="tracking"),
+        make_backbone_record("small", 80.0, "1", cost=make_cost(100, 1.0)),
+        make_backbone_record("large", 90.0, "2", cost=make_cost(1000, 9.0)),
+        make_backbone_record("worse", 70.0, "3", cost=make_cost(500, 0.5, chip="another chip")),
+        make_backbone_record("unmeasured", 99.0, "4", domain="tracking"),
     )
-    by_cost = {(each.cost, each.where): each for each in fronts(made)}
+    by_cost = {(each.cost, each.timing_setup): each for each in compute_pareto_fronts(made)}
     assert [row.backbone for row in by_cost["parameters", ""].rows] == ["small", "large"]
-    assert by_cost["parameters", ""].measured == 3
+    assert by_cost["parameters", ""].num_measured == 3
     assert [row.backbone for row in by_cost["latency", "a chip, 1 thread, torch 2, fp32"].rows] == ["small", "large"]
     assert [row.backbone for row in by_cost["latency", "another chip, 1 thread, torch 2, fp32"].rows] == ["worse"]

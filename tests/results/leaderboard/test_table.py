@@ -4,18 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from results.leaderboard.table import Table, build_table
+from results.leaderboard.table import LeaderboardTable, build_table
 from results.records.record import Record
-from results.records.store import Found, scan
-from tests.results.make import cell, found, record, write_run
+from results.records.store import ScanResult, scan_runs
+from tests.results.make import make_backbone_record, make_record, make_scan, write_run
 
 
-def table(*records: Record) -> Table:
-    return build_table(found(*records))
+def table(*records: Record) -> LeaderboardTable:
+    return build_table(make_scan(*records))
 
 
 def test_only_one_comparability_key_shares_a_board() -> None:
-    boards = table(cell("a", 90.0, "1"), cell("b", 95.0, "2"), cell("c", 99.0, "3", comparability="other")).boards
+    boards = table(
+        make_backbone_record("a", 90.0, "1"),
+        make_backbone_record("b", 95.0, "2"),
+        make_backbone_record("c", 99.0, "3", comparability="other"),
+    ).boards
     assert [[row.backbone for row in board.rows] for board in sorted(boards, key=lambda b: -len(b.rows))] == [
         ["b", "a"],
         ["c"],
@@ -23,17 +27,21 @@ def test_only_one_comparability_key_shares_a_board() -> None:
 
 
 def test_tiers_never_mix() -> None:
-    assert len(table(cell("a", 90.0, "1"), cell("b", 95.0, "2", tier="smoke")).boards) == 2
+    assert (
+        len(table(make_backbone_record("a", 90.0, "1"), make_backbone_record("b", 95.0, "2", tier="smoke")).boards) == 2
+    )
 
 
 def test_a_pre_training_is_on_no_board() -> None:
-    found = table(cell("a", 90.0, "1"), cell("b", 0.5, "2", domain="pretraining", task="pretrain"))
+    found = table(
+        make_backbone_record("a", 90.0, "1"), make_backbone_record("b", 0.5, "2", domain="pretraining", task="pretrain")
+    )
     assert [board.task for board in found.boards] == ["digits"]
     assert not found.unranked
 
 
 def test_direction_is_the_metrics_own() -> None:
-    lower = record().model_dump()
+    lower = make_record().model_dump()
     lower["result"]["metrics"]["top1"]["higher_is_better"] = False
     first, second = (lower | {"run_id": run} for run in ("1", "2"))
     low = Record.model_validate(first | {"backbone": first["backbone"] | {"name": "low"}})
@@ -43,79 +51,83 @@ def test_direction_is_the_metrics_own() -> None:
 
 
 def test_seeds_are_one_row_with_mean_and_range() -> None:
-    (board,) = table(cell("a", 90.0, "1", seed=1), cell("a", 94.0, "2", seed=0)).boards
+    (board,) = table(make_backbone_record("a", 90.0, "1", seed=1), make_backbone_record("a", 94.0, "2", seed=0)).boards
     (row,) = board.rows
     assert row.metrics["top1"] == 92.0
     assert row.seeds == (0, 1)
-    assert row.spread == (90.0, 94.0)
+    assert row.seed_range == (90.0, 94.0)
     assert row.interval is not None
-    assert row.interval.over == "seeds only", "the interval of one seed is not that of the mean"
+    assert row.interval.resampling_unit == "seeds only", "the interval of one seed is not that of the mean"
 
 
 def test_a_card_that_was_changed_is_never_averaged_with_the_old_one() -> None:
-    changed = record().backbone.card | {"mean": [0.4, 0.4, 0.4]}
-    (board,) = table(record(90.0, run_id="1"), record(94.0, run_id="2", backbone={"card": changed})).boards
+    changed = make_record().backbone.card | {"mean": [0.4, 0.4, 0.4]}
+    (board,) = table(make_record(90.0, run_id="1"), make_record(94.0, run_id="2", backbone={"card": changed})).boards
     assert sorted(row.metrics["top1"] for row in board.rows) == [90.0, 94.0]
-    retold = record().backbone.card | {"summary": "another text"}
-    (board,) = table(record(90.0, run_id="1"), record(94.0, run_id="2", seed=1, backbone={"card": retold})).boards
+    retold = make_record().backbone.card | {"summary": "another text"}
+    (board,) = table(
+        make_record(90.0, run_id="1"), make_record(94.0, run_id="2", seed=1, backbone={"card": retold})
+    ).boards
     assert [row.seeds for row in board.rows] == [(0, 1)]
 
 
 def test_partial_weights_are_a_row_of_their_own() -> None:
-    partial = record(99.0, run_id="2", backbone={"allow_partial": True})
-    (board,) = table(record(), partial).boards
+    partial = make_record(99.0, run_id="2", backbone={"allow_partial": True})
+    (board,) = table(make_record(), partial).boards
     assert [row.init for row in board.rows] == ["partial random", "random"]
 
 
 def test_weights_of_a_pre_training_are_named_by_its_method() -> None:
     weights = {"init": "checkpoint", "checkpoint": {"uri": "encoder.pth", "sha256": "4f" * 32, "bytes": 1}}
-    run = cell("a", 90, "1", backbone=weights)
-    made = record(0.8, task="pretrain", protocol="mae", domain="pretraining", run_id="2").model_dump()
+    run = make_backbone_record("a", 90, "1", backbone=weights)
+    made = make_record(0.8, task="pretrain", protocol="mae", domain="pretraining", run_id="2").model_dump()
     made["result"]["details"] = {"encoder": {"file": "encoder.pth", "sha256": "4f" * 32}}
-    alone, beside = (build_table(found(*records)) for records in ([run], [run, Record.model_validate(made)]))
+    alone, beside = (build_table(make_scan(*records)) for records in ([run], [run, Record.model_validate(made)]))
     assert [row.label for row in alone.boards[0].rows] == ["a (checkpoint 4f4f4f4f)"]
     assert [row.label for row in beside.boards[0].rows] == ["a (mae 4f4f4f4f)"]
     made["result"]["details"]["encoder"]["sha256"] = "5f" * 32
-    other = build_table(found(run, Record.model_validate(made)))
-    assert [row.start for row in other.boards[0].rows] == ["checkpoint 4f4f4f4f"]
+    other = build_table(make_scan(run, Record.model_validate(made)))
+    assert [row.start_label for row in other.boards[0].rows] == ["checkpoint 4f4f4f4f"]
 
 
 def test_unfinished_and_failed_are_listed_never_ranked() -> None:
-    result = table(cell("a", 90.0, "1"), record(run_id="2", status="failed", reason="disk full"))
+    result = table(make_backbone_record("a", 90.0, "1"), make_record(run_id="2", status="failed", reason="disk full"))
     assert len(result.boards[0].rows) == 1
     assert str(result.unranked[0]) == "runs/1: failed, 0 of 359 items scored: disk full"
 
 
 def test_attempts_at_one_run_that_disagree_are_named() -> None:
     result = table(
-        cell("a", 90.0, "1", started="2026-01-01T00:00:00+00:00"),
-        cell("a", 91.0, "1", started="2026-01-02T00:00:00+00:00"),
+        make_backbone_record("a", 90.0, "1", started="2026-01-01T00:00:00+00:00"),
+        make_backbone_record("a", 91.0, "1", started="2026-01-02T00:00:00+00:00"),
     )
     assert result.boards[0].rows[0].metrics["top1"] == 91.0
     assert "disagree (90, 91)" in result.warnings[0]
-    same = table(cell("a", 90.0, "1"), cell("a", 90.0, "1"))
+    same = table(make_backbone_record("a", 90.0, "1"), make_backbone_record("a", 90.0, "1"))
     assert len(same.boards[0].rows) == 1
     assert not same.warnings
 
 
 def test_faults_of_the_scan_become_warnings() -> None:
-    assert build_table(Found([], ["x.json is not a record"])).warnings == ("x.json is not a record",)
+    assert build_table(ScanResult([], ["x.json is not a record"])).warnings == ("x.json is not a record",)
 
 
 def test_a_row_of_one_seed_carries_its_interval() -> None:
-    (row,) = table(record()).boards[0].rows
+    (row,) = table(make_record()).boards[0].rows
     assert row.interval is not None
     assert (row.interval.low, row.interval.high) == pytest.approx((95.66504798232398, 98.86659708238754))
-    assert row.spread is None
+    assert row.seed_range is None
 
 
 def test_the_heading_says_where_boards_of_one_protocol_differ() -> None:
-    base = record().config["recipe"] | {"shots": 1, "percent": None}
+    base = make_record().config["recipe"] | {"shots": 1, "percent": None}
     cells = [
-        cell("a", 10.0 * number, str(number), comparability=str(number), config={"recipe": base | change})
+        make_backbone_record(
+            "a", 10.0 * number, str(number), comparability=str(number), config={"recipe": base | change}
+        )
         for number, change in enumerate([{}, {"shots": 4}, {"shots": None, "percent": 10}])
     ]
-    scaled = cell("a", 60.0, "5", comparability="5", config={"recipe": base, "data_scale": 0.1})
+    scaled = make_backbone_record("a", 60.0, "5", comparability="5", config={"recipe": base, "data_scale": 0.1})
     boards = table(*cells, scaled).boards
     assert [board.settings for board in boards] == ["shots=1", "shots=4", "percent=10", "data_scale=0.1, shots=1"]
     assert table(cells[0]).boards[0].settings == "", "alone it has nothing to differ from"
@@ -124,7 +136,7 @@ def test_the_heading_says_where_boards_of_one_protocol_differ() -> None:
 def test_rows_that_the_items_do_not_tell_apart_share_a_rank(tmp_path: Path) -> None:
     for number, (name, wrong) in enumerate((("a", 100), ("b", 101), ("c", 160))):
         write_run(tmp_path / name, name, [i >= wrong for i in range(1000)], str(number))
-    (board,) = build_table(scan([tmp_path])).boards
+    (board,) = build_table(scan_runs([tmp_path])).boards
     assert [(row.backbone, row.rank, row.tied_with) for row in board.rows] == [
         ("a", 1, ("b (random)",)),
         ("b", 1, ("a (random)",)),
@@ -133,7 +145,9 @@ def test_rows_that_the_items_do_not_tell_apart_share_a_rank(tmp_path: Path) -> N
 
 
 def test_the_floor_is_a_row_from_random_weights() -> None:
-    (board,) = table(cell("a", 90.0, "1"), cell("b", 95.0, "2", backbone={"init": "card"})).boards
-    assert [(row.label, row.floor) for row in board.rows] == [("b", False), ("a (random)", True)]
-    assert board.has_floor
-    assert not table(cell("b", 95.0, "2", backbone={"init": "card"})).boards[0].has_floor
+    (board,) = table(
+        make_backbone_record("a", 90.0, "1"), make_backbone_record("b", 95.0, "2", backbone={"init": "card"})
+    ).boards
+    assert [(row.label, row.is_random_baseline) for row in board.rows] == [("b", False), ("a (random)", True)]
+    assert board.has_random_baseline
+    assert not table(make_backbone_record("b", 95.0, "2", backbone={"init": "card"})).boards[0].has_random_baseline

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from results.published.match import find_context, mismatch, stand_beside
-from results.published.rows import Published, read_published
+from results.published.match import explain_mismatch, find_unmatched_published, match_published
+from results.published.rows import PublishedResult, read_published
 from results.records.record import Record
-from tests.results.make import record
+from tests.results.make import make_record
 
 SETTINGS = {"epochs": 300, "batch_size": 1024, "img_size": 224, "optimizer": {"lr": 4e-3, "layer_decay": 0.85}}
 
@@ -16,10 +16,10 @@ def ours(value: float = 77.8, recipe: dict[str, Any] | None = None, **changes: A
     """MAE-Tiny fine-tuned on ImageNet as the paper's improved recipe has it."""
     backbone = {"name": "mae_tiny", "init": "card"} | changes.pop("backbone", {})
     same = {"task": "imagenet", "protocol": "finetune_improved", "config": {"recipe": SETTINGS | (recipe or {})}}
-    return record(value, backbone=backbone, **(same | changes))
+    return make_record(value, backbone=backbone, **(same | changes))
 
 
-def headline() -> Published:
+def headline() -> PublishedResult:
     (row,) = [
         r for r in read_published() if r.source == "mae_lite_icml" and r.backbone == "mae_tiny" and r.task == "imagenet"
     ]
@@ -27,14 +27,14 @@ def headline() -> Published:
 
 
 def test_the_very_same_cell_stands_beside_with_its_difference() -> None:
-    beside = stand_beside(read_published(), ours(), 77.8)
+    beside = match_published(read_published(), ours(), 77.8)
     assert beside is not None
     assert beside.published == headline()
     assert beside.difference == pytest.approx(-0.2)
-    assert beside.within
-    outside = stand_beside(read_published(), ours(), 77.6)
+    assert beside.is_within_tolerance
+    outside = match_published(read_published(), ours(), 77.6)
     assert outside is not None
-    assert not outside.within
+    assert not outside.is_within_tolerance
 
 
 @pytest.mark.parametrize(
@@ -50,24 +50,27 @@ def test_the_very_same_cell_stands_beside_with_its_difference() -> None:
         ({"recipe": {"epochs": 100}}, "epochs is 300 there and 100 here"),
         ({"recipe": {"optimizer": {"lr": 4e-3}}}, "optimizer.layer_decay is 0.85 there and None here"),
         ({"config": {"recipe": SETTINGS, "data_scale": 0.1}}, "on a part of the data"),
-        ({"data": record().data.model_copy(update={"departures": ["a cut"]}).model_dump()}, "not the official set"),
+        (
+            {"data": make_record().data.model_copy(update={"deviations": ["a cut"]}).model_dump()},
+            "not the official set",
+        ),
     ],
 )
 def test_whatever_differs_keeps_it_apart_and_is_named(changes: dict[str, Any], why: str) -> None:
     run = ours(**changes)
-    reason = mismatch(headline(), run)
+    reason = explain_mismatch(headline(), run)
     assert reason is not None
     assert why in reason
-    assert stand_beside([headline()], run, 77.8) is None
-    (context,) = find_context([headline()], {"board": [run]})
+    assert match_published([headline()], run, 77.8) is None
+    (context,) = find_unmatched_published([headline()], {"board": [run]})
     assert context.reason == ("no run of ours" if changes.get("task") else reason)
 
 
 def test_the_nearest_run_gives_the_reason() -> None:
     far, near = ours(protocol="finetune"), ours(recipe={"epochs": 100})
-    (context,) = find_context([headline()], {1: [far], 2: [near]})
+    (context,) = find_unmatched_published([headline()], {1: [far], 2: [near]})
     assert context.reason == "epochs is 300 there and 100 here"
-    assert find_context([headline()], {1: [far], 2: [ours()]}) == ()
+    assert find_unmatched_published([headline()], {1: [far], 2: [ours()]}) == ()
 
 
 @pytest.mark.parametrize(
@@ -82,5 +85,5 @@ def test_the_nearest_run_gives_the_reason() -> None:
 def test_what_stands_beside_no_run_whatever(find: Any, why: str) -> None:
     rows = [row for row in read_published() if find(row)]
     assert rows
-    for context in find_context(rows, {}):
+    for context in find_unmatched_published(rows, {}):
         assert why in context.reason

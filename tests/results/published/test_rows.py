@@ -8,7 +8,7 @@ from backbones.registry import BACKBONES
 from benchmarks.task_registry import TASKS
 from engine.config import load_protocol
 from foundation.errors import RecordError
-from results.published.rows import FOLDER, Published, read_published
+from results.published.rows import PUBLISHED_DIR, PublishedResult, read_published
 from tests.conftest import ROOT
 
 ROWS = read_published()
@@ -16,7 +16,7 @@ HERE = """
 [source]
 title = "A paper"
 kind = "abstract"
-read = "its abstract"
+location = "its abstract"
 
 [[rows]]
 backbone = "x"
@@ -30,20 +30,20 @@ value = 60.0
 
 
 def test_every_file_is_read_and_gives_rows() -> None:
-    assert {row.source for row in ROWS} == {path.stem for path in FOLDER.glob("*.toml")}
+    assert {row.source for row in ROWS} == {path.stem for path in PUBLISHED_DIR.glob("*.toml")}
     assert len(ROWS) > 80
 
 
 @pytest.mark.parametrize(
     "row", ROWS, ids=lambda row: f"{row.source}-{row.task}-{row.backbone}-{row.metric}-{row.value}"
 )
-def test_every_row_has_its_source_and_a_sane_value(row: Published) -> None:
-    assert len(row.source_text.read) > 8
-    assert row.source_text.title
+def test_every_row_has_its_source_and_a_sane_value(row: PublishedResult) -> None:
+    assert len(row.source_info.location) > 8
+    assert row.source_info.title
     assert 10 < row.value < 99
-    assert "UNV" not in f"{row.remark}{row.read}"
-    assert "[mem" not in f"{row.remark}{row.read}"
-    assert row.external != (row.backbone in BACKBONES.names()), "a card of ours, or marked external"
+    assert "UNV" not in f"{row.remark}{row.citation}"
+    assert "[mem" not in f"{row.remark}{row.citation}"
+    assert row.external != (row.backbone in BACKBONES.list_names()), "a card of ours, or marked external"
     if row.protocol is not None:
         task = TASKS.get(row.task)
         assert row.protocol in task.protocols
@@ -52,7 +52,7 @@ def test_every_row_has_its_source_and_a_sane_value(row: Published) -> None:
         assert row.tolerance.value <= 1
 
 
-def recipe_file(row: Published) -> Path:
+def recipe_file(row: PublishedResult) -> Path:
     names = {
         "imagenet": f"classification/configs/imagenet_{row.protocol}.py",
         "ade20k": f"segmentation/configs/ade20k_{row.protocol}.py",
@@ -64,13 +64,13 @@ def recipe_file(row: Published) -> Path:
 @pytest.mark.parametrize(
     "row", [r for r in ROWS if r.protocol], ids=lambda r: f"{r.source}-{r.task}-{r.backbone}-{r.schedule}"
 )
-def test_settings_of_a_comparable_row_are_those_of_the_protocols_file(row: Published) -> None:
+def test_settings_of_a_comparable_row_are_those_of_the_protocols_file(row: PublishedResult) -> None:
     from classification.recipe import ImageRecipe
     from segmentation.recipe import SegmentationRecipe
     from tracking.recipe import TrackingRecipe
 
     schemas = {"imagenet": ImageRecipe, "ade20k": SegmentationRecipe, "lasot": TrackingRecipe}
-    recipe = load_protocol(recipe_file(row), schemas[row.task], "full").recipe.identity()
+    recipe = load_protocol(recipe_file(row), schemas[row.task], "full").recipe.identity_settings()
     for name, value in row.settings.items():
         ours = recipe
         for part in name.split("."):
@@ -83,7 +83,7 @@ def test_settings_of_a_comparable_row_are_those_of_the_protocols_file(row: Publi
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(HERE.replace("value = 60.0", 'value = "60"').replace('start = "w"', 'strat = "w"'))
     (tmp_path / "b.toml").write_text("[source\n")
-    (tmp_path / "c.toml").write_text(HERE.replace('read = "its abstract"', 'read = ""'))
+    (tmp_path / "c.toml").write_text(HERE.replace('location = "its abstract"', 'location = ""'))
     with pytest.raises(RecordError) as caught:
         read_published(tmp_path)
     for part in (
@@ -91,7 +91,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         "value: Input should be",
         "strat: unknown field",
         "b.toml: ",
-        "c.toml: source.read",
+        "c.toml: source.location",
     ):
         assert part in str(caught.value)
 

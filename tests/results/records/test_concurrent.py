@@ -6,8 +6,8 @@ import multiprocessing
 from pathlib import Path
 
 from results.records.record import Record
-from results.records.store import scan, write_record
-from tests.results.make import record
+from results.records.store import scan_runs, write_record
+from tests.results.make import make_record
 
 WRITERS, PROCESSES, RECORDS = 2, 8, 12
 """Two commands of eight processes each; with 200 records each, by hand, it is 3,200."""
@@ -19,14 +19,14 @@ def write_some(job: tuple[Path, int, int]) -> None:
         folder = root / "digits" / f"{process}-{number}"
         folder.mkdir(parents=True)
         same = {"run_id": f"{process:08x}{number:08x}", "seed": number}
-        write_record(folder, record(status="running", **same))
-        write_record(folder, record(float(number), **same))
+        write_record(folder, make_record(status="running", **same))
+        write_record(folder, make_record(float(number), **same))
 
 
 def look(job: tuple[Path, int]) -> list[str]:
     """A reader meanwhile."""
     root, times = job
-    return [fault for _ in range(times) for fault in scan([root]).faults]
+    return [fault for _ in range(times) for fault in scan_runs([root]).errors]
 
 
 def test_no_record_is_lost_or_torn(tmp_path: Path) -> None:
@@ -35,8 +35,8 @@ def test_no_record_is_lost_or_torn(tmp_path: Path) -> None:
         reading = pool.map_async(look, [(tmp_path, 5)])
         pool.map(write_some, jobs, chunksize=1)
         assert reading.get() == [[]]
-    found = scan([tmp_path])
-    assert not found.faults
+    found = scan_runs([tmp_path])
+    assert not found.errors
     assert len(found.records) == WRITERS * PROCESSES * RECORDS
     assert all(value(each) == each.seed for _, each in found.records)
     assert not list(tmp_path.rglob("*.tmp"))

@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from foundation.errors import RecordError
-from results.records.identity import identity_of
-from results.records.record import SCHEMA_VERSION, Cost, Metric, dump_record, parse_record
-from tests.results.make import FIXTURE, record
+from results.records.identity import build_run_identity
+from results.records.record import SCHEMA_VERSION, MetricValue, RunCost, dump_record, parse_record
+from tests.results.make import FIXTURE, make_record
 
 
 def content() -> dict[str, Any]:
@@ -27,9 +27,9 @@ def test_fixture_of_schema_1_always_loads() -> None:
 def test_fixture_of_schema_2_always_loads_and_is_its_own_run() -> None:
     loaded = parse_record((FIXTURE.parent / "record_v2.json").read_text(), "fixture")
     assert loaded.schema_version == 2
-    assert loaded.data.departures == []
-    assert "workers" in loaded.neutral
-    identity = identity_of(loaded)
+    assert loaded.data.deviations == []
+    assert "workers" in loaded.non_identity_settings
+    identity = build_run_identity(loaded)
     assert (identity.run_id, identity.comparability) == (loaded.run_id, loaded.comparability)
 
 
@@ -41,7 +41,7 @@ def test_a_metric_without_direction_is_refused() -> None:
 
 
 def test_dump_and_parse_are_inverse() -> None:
-    first = record()
+    first = make_record()
     assert parse_record(dump_record(first), "again") == first
 
 
@@ -54,7 +54,7 @@ def test_unknown_field_is_refused_and_named() -> None:
 
 def test_newer_schema_is_refused_with_a_sentence() -> None:
     newer = json.dumps(content() | {"schema_version": SCHEMA_VERSION + 1, "new_field": 1})
-    with pytest.raises(RecordError, match=r"^x\.json has schema version 4, this bench reads up to 3; update bench$"):
+    with pytest.raises(RecordError, match=r"^x\.json has schema version 5, this bench reads up to 4; update bench$"):
         parse_record(newer, "x.json")
 
 
@@ -78,7 +78,7 @@ def test_null_is_not_measured_and_never_zero() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "97.0"])
 def test_a_metric_is_a_finite_number(value: Any) -> None:
     with pytest.raises(ValidationError):
-        Metric(value=value, unit="%", higher_is_better=True, n=1)
+        MetricValue(value=value, unit="%", higher_is_better=True, n=1)
 
 
 def test_complete_needs_every_item() -> None:
@@ -98,11 +98,11 @@ def test_failed_needs_its_reason() -> None:
 
 def test_records_are_frozen() -> None:
     with pytest.raises(ValidationError):
-        record().seed = 3  # type: ignore[misc]
+        make_record().seed = 3  # type: ignore[misc]
 
 
 def test_not_measured_is_the_default_of_optional_costs() -> None:
-    assert Cost(phases={}).peak_memory_mib is None
+    assert RunCost(phases={}).peak_memory_mib is None
 
 
 def test_what_json_has_not_is_refused_wherever_it_stands() -> None:

@@ -7,63 +7,68 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import RecordError, UserError
-from results.records.store import attempts, claim, next_attempt, read_record, scan, write_record
-from tests.results.make import record
+from results.records.store import list_attempts, lock_folder, next_attempt_folder, read_record, scan_runs, write_record
+from tests.results.make import make_record
 
 
 def test_a_complete_record_is_never_rewritten(tmp_path: Path) -> None:
-    write_record(tmp_path, record(status="running"))
-    write_record(tmp_path, record(status="failed"))
-    write_record(tmp_path, record(status="running"))
-    write_record(tmp_path, record())
+    write_record(tmp_path, make_record(status="running"))
+    write_record(tmp_path, make_record(status="failed"))
+    write_record(tmp_path, make_record(status="running"))
+    write_record(tmp_path, make_record())
     with pytest.raises(RecordError, match="a finished record is never rewritten"):
-        write_record(tmp_path, record(value=99.0))
-    assert read_record(tmp_path) == record()
+        write_record(tmp_path, make_record(value=99.0))
+    assert read_record(tmp_path) == make_record()
 
 
 def test_a_complete_record_can_be_invalidated_once(tmp_path: Path) -> None:
-    write_record(tmp_path, record())
-    invalid = record(status="invalidated", reason="wrong labels")
+    write_record(tmp_path, make_record())
+    invalid = make_record(status="invalidated", reason="wrong labels")
     write_record(tmp_path, invalid)
     with pytest.raises(RecordError, match="never rewritten"):
-        write_record(tmp_path, record())
+        write_record(tmp_path, make_record())
 
 
 def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
-    write_record(tmp_path, record(status="running"))
+    write_record(tmp_path, make_record(status="running"))
     with pytest.raises(RecordError, match="belongs to run"):
-        write_record(tmp_path, record(status="running", run_id="0" * 16))
+        write_record(tmp_path, make_record(status="running", run_id="0" * 16))
 
 
 def test_scan_names_a_corrupt_record_and_reads_the_rest(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        write_record(tmp_path / name, record())
+        write_record(tmp_path / name, make_record())
     (tmp_path / "b" / "record.json").write_text('{"schema_version": 1, "run')
-    found = scan([tmp_path])
+    found = scan_runs([tmp_path])
     assert [folder.name for folder, _ in found.records] == ["a"]
-    assert len(found.faults) == 1
-    assert str(tmp_path / "b" / "record.json") in found.faults[0]
+    assert len(found.errors) == 1
+    assert str(tmp_path / "b" / "record.json") in found.errors[0]
     assert (tmp_path / "b" / "record.json").exists()
 
 
 def test_scan_of_a_missing_root_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no folder of runs at"):
-        scan([tmp_path / "none"])
+        scan_runs([tmp_path / "none"])
 
 
 def test_attempts_are_numbered_and_sorted(tmp_path: Path) -> None:
     stem = "task/name-abc"
-    assert next_attempt(tmp_path, stem) == tmp_path / "task" / "name-abc"
+    assert next_attempt_folder(tmp_path, stem) == tmp_path / "task" / "name-abc"
     for suffix in ("", ".2", ".10", ".9"):
         (tmp_path / "task" / f"name-abc{suffix}").mkdir(parents=True)
     (tmp_path / "task" / "name-abcd").mkdir()
-    assert [path.name for path in attempts(tmp_path, stem)] == ["name-abc", "name-abc.2", "name-abc.9", "name-abc.10"]
-    assert next_attempt(tmp_path, stem).name == "name-abc.11"
+    assert [path.name for path in list_attempts(tmp_path, stem)] == [
+        "name-abc",
+        "name-abc.2",
+        "name-abc.9",
+        "name-abc.10",
+    ]
+    assert next_attempt_folder(tmp_path, stem).name == "name-abc.11"
 
 
 def hold(folder: Path, ready: Event, done: Event) -> None:
-    with claim(folder):
+    with lock_folder(folder):
         ready.set()
         done.wait(20)
 
@@ -74,9 +79,9 @@ def test_a_folder_is_claimed_by_one_process_and_freed_by_its_death(tmp_path: Pat
     other = context.Process(target=hold, args=(tmp_path, ready, done))
     other.start()
     assert ready.wait(20)
-    with pytest.raises(UserError, match="another process is working on"), claim(tmp_path):
+    with pytest.raises(UserError, match="another process is working on"), lock_folder(tmp_path):
         pass
     other.kill()
     other.join()
-    with claim(tmp_path):
+    with lock_folder(tmp_path):
         pass

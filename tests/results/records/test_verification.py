@@ -6,27 +6,27 @@ from typing import Any
 
 import pytest
 
-from results.records.record import Checkpoint, Record
-from results.records.verification import Check, verify_record
-from results.statistics.ranking import Run
-from tests.results.make import record, run_of
+from results.records.record import Record, StartCheckpoint
+from results.records.verification import VerificationCheck, verify_record
+from results.statistics.ranking import StoredRun
+from tests.results.make import make_record, write_digits_run
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return run_of(tmp_path / "run", "vit_nano", [place % 3 > 0 for place in range(40)])
+def run(tmp_path: Path) -> StoredRun:
+    return write_digits_run(tmp_path / "run", "vit_nano", [place % 3 > 0 for place in range(40)])
 
 
-def states(checks: list[Check]) -> dict[str, str]:
+def states(checks: list[VerificationCheck]) -> dict[str, str]:
     """The worst that was said of each thing."""
     order = ("holds", "unchecked", "fails")
     found: dict[str, str] = {}
     for check in checks:
-        found[check.what] = max(found.get(check.what, "holds"), check.state, key=order.index)
+        found[check.subject] = max(found.get(check.subject, "holds"), check.state, key=order.index)
     return found
 
 
-def test_a_whole_run_holds(run: Run) -> None:
+def test_a_whole_run_holds(run: StoredRun) -> None:
     found = states(verify_record(*run))
     assert set(found.values()) == {"holds"}
     assert {"run_id", "comparability", "start weights", "items.csv", "top1", "mean_per_class"} <= found.keys()
@@ -58,14 +58,14 @@ def edited(content: dict[str, Any], path: str, value: Any) -> Record:
         ("result/items/rows", 41, "number of items"),
     ],
 )
-def test_a_record_edited_by_hand_is_found(run: Run, path: str, value: Any, what: str) -> None:
+def test_a_record_edited_by_hand_is_found(run: StoredRun, path: str, value: Any, what: str) -> None:
     folder, whole = run
     assert states(verify_record(folder, edited(whole.model_dump(), path, value)))[what] == "fails"
 
 
-def test_an_interval_that_was_edited_is_found(run: Run) -> None:
+def test_an_interval_that_was_edited_is_found(run: StoredRun) -> None:
     folder, whole = run
-    interval = {"low": 52.0989, "high": 78.5, "level": 0.95, "method": "wilson", "over": "images"}
+    interval = {"low": 52.0989, "high": 78.5, "level": 0.95, "method": "wilson", "resampling_unit": "images"}
     assert states(verify_record(folder, edited(whole.model_dump(), "result/metrics/top1/interval", interval)))[
         "interval of top1"
     ] == "fails"  # fmt: skip
@@ -75,11 +75,11 @@ def test_an_interval_that_was_edited_is_found(run: Run) -> None:
     ] == "unchecked"  # fmt: skip
 
 
-def test_the_start_weights_are_hashed_where_they_are(run: Run, tmp_path: Path) -> None:
+def test_the_start_weights_are_hashed_where_they_are(run: StoredRun, tmp_path: Path) -> None:
     folder, whole = run
     file = tmp_path / "start.pth"
     file.write_bytes(b"weights")
-    checkpoint = Checkpoint(uri=str(file), sha256=hashlib.sha256(b"weights").hexdigest(), bytes=7)
+    checkpoint = StartCheckpoint(uri=str(file), sha256=hashlib.sha256(b"weights").hexdigest(), bytes=7)
     with_start = whole.model_copy(update={"backbone": whole.backbone.model_copy(update={"checkpoint": checkpoint})})
     assert states(verify_record(folder, with_start))["start weights"] == "holds"
     file.write_bytes(b"others!")
@@ -88,7 +88,7 @@ def test_the_start_weights_are_hashed_where_they_are(run: Run, tmp_path: Path) -
     assert states(verify_record(folder, with_start))["start weights"] == "unchecked"
 
 
-def test_tracked_boxes_are_hashed(run: Run) -> None:
+def test_tracked_boxes_are_hashed(run: StoredRun) -> None:
     folder, whole = run
     (folder / "tracked").mkdir()
     sums = {}
@@ -108,6 +108,6 @@ def test_tracked_boxes_are_hashed(run: Run) -> None:
 
 
 def test_a_run_without_numbers_and_an_old_record(tmp_path: Path) -> None:
-    assert states(verify_record(tmp_path, record(status="failed")))["per-item files"] == "unchecked"
-    old = states(verify_record(tmp_path, record()))
+    assert states(verify_record(tmp_path, make_record(status="failed")))["per-item files"] == "unchecked"
+    old = states(verify_record(tmp_path, make_record()))
     assert (old["run_id"], old["comparability"]) == ("unchecked", "holds"), "schema 1 made run_id of other fields"

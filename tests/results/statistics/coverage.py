@@ -18,59 +18,59 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from results.statistics import segmentation_scores as scores
-from results.statistics.estimates import Sample, interval, of_areas, of_values
+from results.statistics.estimates import MetricSample, compute_interval, sample_from_areas, sample_from_values
 
 Floats = NDArray[np.float64]
 Outcomes = NDArray[Any]
 
 
-class World(NamedTuple):
+class Population(NamedTuple):
     """A population: outcomes by seed and item, how many items are drawn, and the truth by seed.
 
     Attributes:
         name: of the case.
         outcomes: (K, M) values, or (K, M, 3, classes) areas.
-        items: of a test set drawn from it.
+        num_items: of a test set drawn from it.
         truth: the metric over all items, (K,).
-        sample: what the product makes of the outcomes drawn.
-        draws: the metric by seed on resampled items, (S, B), for the plain bootstrap.
+        make_sample: what the product makes of the outcomes drawn.
+        resample: the metric by seed on resampled items, (S, B), for the plain bootstrap.
     """
 
     name: str
     outcomes: Outcomes
-    items: int
+    num_items: int
     truth: Floats
-    sample: Callable[[Outcomes], Sample]
-    draws: Callable[[Outcomes, Outcomes], Floats]
+    make_sample: Callable[[Outcomes], MetricSample]
+    resample: Callable[[Outcomes, Outcomes], Floats]
 
 
-def top1(
-    rng: np.random.Generator, mean: float = 0.75, items: int = 1000, seeds_part: float = 0.6, kinds: int = 200
-) -> World:
+def simulate_top1(
+    rng: np.random.Generator, mean: float = 0.75, items: int = 1000, seed_std: float = 0.6, num_seeds: int = 200
+) -> Population:
     """Right or wrong: each item has a difficulty, each seed a level, each pair its own luck.
 
-    ``seeds_part``: standard deviation of the seeds' accuracy in percentage points.
+    ``seed_std``: standard deviation of the seeds' accuracy in percentage points.
     """
     count = 20_000
     level, scale = float(norm.ppf(mean)), float(np.hypot(2, 1))
-    shift = seeds_part / 100 / float(norm.pdf(level)) * scale * rng.standard_normal((kinds, 1))
-    hard, luck = 2 * rng.standard_normal(count), rng.standard_normal((kinds, count))
+    shift = seed_std / 100 / float(norm.pdf(level)) * scale * rng.standard_normal((num_seeds, 1))
+    hard, luck = 2 * rng.standard_normal(count), rng.standard_normal((num_seeds, count))
     right = level * scale + shift + hard + luck > 0
     outcomes = (100 * right).astype(np.float32)
-    return _of_values(f"top-1 {100 * mean:.0f} %, {items:,} images, seeds +-{seeds_part}", outcomes, items)
+    return _make_population(f"top-1 {100 * mean:.0f} %, {items:,} images, seeds +-{seed_std}", outcomes, items)
 
 
-def auc(rng: np.random.Generator, items: int = 280, kinds: int = 200) -> World:
+def simulate_auc(rng: np.random.Generator, items: int = 280, num_seeds: int = 200) -> Population:
     """Sequences between lost at once and followed to the end; seeds differ by half a point."""
     count = 20_000
-    each = 0.5 + 1.3 * rng.standard_normal(count) + 0.45 * rng.standard_normal((kinds, count))
-    outcomes = 100 * expit(each + 0.03 * rng.standard_normal((kinds, 1)))
-    return _of_values(f"AUC, {items} sequences", outcomes.astype(np.float32), items)
+    each = 0.5 + 1.3 * rng.standard_normal(count) + 0.45 * rng.standard_normal((num_seeds, count))
+    outcomes = 100 * expit(each + 0.03 * rng.standard_normal((num_seeds, 1)))
+    return _make_population(f"AUC, {items} sequences", outcomes.astype(np.float32), items)
 
 
-def miou(
+def simulate_miou(
     rng: np.random.Generator, items: int = 233, classes: int = 11, rare: float = 0.6, images: int = 4_000
-) -> World:
+) -> Population:
     """Images hold some of the classes in very unequal shares; pixels are missed and go to the classes around."""
     count, kinds, pixels = images, 12, 10_000
     share = np.exp(-rare * np.arange(classes) * 8 / classes)
@@ -92,28 +92,28 @@ def miou(
         found[seed] = np.stack([hit, hit + stray, truth], 1)
     totals = found.sum(1, dtype=np.float64)
     name = f"mIoU, {classes} classes, {items:,} images"
-    return World(name, found, items, scores.SCORES["mIoU"](totals), _miou, _miou_draws)
+    return Population(name, found, items, scores.AREA_METRICS["mIoU"](totals), _make_miou_sample, _resample_miou)
 
 
-def _of_values(name: str, outcomes: Outcomes, items: int) -> World:
+def _make_population(name: str, outcomes: Outcomes, items: int) -> Population:
     truth = np.asarray(outcomes.mean(1, dtype=np.float64))
-    return World(name, outcomes, items, truth, of_values, _value_draws)
+    return Population(name, outcomes, items, truth, sample_from_values, _resample_mean)
 
 
-def _value_draws(drawn: Outcomes, counts: Outcomes) -> Floats:
+def _resample_mean(drawn: Outcomes, counts: Outcomes) -> Floats:
     return np.asarray(drawn.astype(np.float64) @ counts.T / drawn.shape[1])
 
 
-def _miou(drawn: Outcomes) -> Sample:
-    return of_areas(list(drawn.astype(np.int64)), "mIoU")
+def _make_miou_sample(drawn: Outcomes) -> MetricSample:
+    return sample_from_areas(list(drawn.astype(np.int64)), "mIoU")
 
 
-def _miou_draws(drawn: Outcomes, counts: Outcomes) -> Floats:
+def _resample_miou(drawn: Outcomes, counts: Outcomes) -> Floats:
     totals = [counts.astype(np.float64) @ each.reshape(len(each), -1).astype(np.float64) for each in drawn]
-    return np.stack([scores.SCORES["mIoU"](each.reshape(len(counts), *drawn.shape[2:])) for each in totals])
+    return np.stack([scores.AREA_METRICS["mIoU"](each.reshape(len(counts), *drawn.shape[2:])) for each in totals])
 
 
-class Covered(NamedTuple):
+class CoverageRates(NamedTuple):
     """Shares of repetitions whose interval held the truth, in percent, and the mean width of ours."""
 
     ours: float
@@ -121,45 +121,47 @@ class Covered(NamedTuple):
     width: float
 
 
-def cover(world: World, seeds: int, repetitions: int, rng: np.random.Generator, resamples: int = 300) -> Covered:
+def measure_coverage(
+    population: Population, seeds: int, repetitions: int, rng: np.random.Generator, resamples: int = 300
+) -> CoverageRates:
     """Draw, and count; without resamples the plain bootstrap is left out."""
-    places = rng.integers(world.items, size=(resamples, world.items))
-    counts = np.array([np.bincount(row, minlength=world.items) for row in places])
+    places = rng.integers(population.num_items, size=(resamples, population.num_items))
+    counts = np.array([np.bincount(row, minlength=population.num_items) for row in places])
     ours = plain = 0
     width = 0.0
     for _ in range(repetitions):
-        chosen = rng.integers(len(world.outcomes), size=seeds)
-        items = rng.integers(world.outcomes.shape[1], size=world.items)
-        drawn = world.outcomes[chosen[:, None], items]
-        truth = float(world.truth[chosen[0]] if seeds == 1 else world.truth.mean())
-        found = interval(world.sample(drawn))
+        chosen = rng.integers(len(population.outcomes), size=seeds)
+        items = rng.integers(population.outcomes.shape[1], size=population.num_items)
+        drawn = population.outcomes[chosen[:, None], items]
+        truth = float(population.truth[chosen[0]] if seeds == 1 else population.truth.mean())
+        found = compute_interval(population.make_sample(drawn))
         ours += found.low <= truth <= found.high
         width += found.high - found.low
         if resamples:
-            draws = world.draws(drawn, counts)
+            draws = population.resample(drawn, counts)
             picked = rng.integers(seeds, size=(resamples, seeds))
             low, high = np.percentile(draws[picked, np.arange(resamples)[:, None]].mean(1), (2.5, 97.5))
             plain += low <= truth <= high
-    return Covered(100 * ours / repetitions, 100 * plain / repetitions, width / repetitions)
+    return CoverageRates(100 * ours / repetitions, 100 * plain / repetitions, width / repetitions)
 
 
-def worlds(rng: np.random.Generator) -> Iterator[World]:
+def iter_populations(rng: np.random.Generator) -> Iterator[Population]:
     """The cases of the table."""
-    yield top1(rng)
-    yield top1(rng, 0.75, 1000, 2.0)
-    yield top1(rng, 0.97, 359, 0.3)
-    yield auc(rng)
-    yield miou(rng)
-    yield miou(rng, 2000, 30)
+    yield simulate_top1(rng)
+    yield simulate_top1(rng, 0.75, 1000, 2.0)
+    yield simulate_top1(rng, 0.97, 359, 0.3)
+    yield simulate_auc(rng)
+    yield simulate_miou(rng)
+    yield simulate_miou(rng, 2000, 30)
 
 
 def main(repetitions: int) -> None:
     """Write the table, one line a case and number of seeds."""
     rng = np.random.default_rng(0)
     sys.stdout.write("| case | seeds | covered | plain percentile bootstrap | mean width |\n|---|--:|--:|--:|--:|\n")
-    for world in worlds(rng):
+    for world in iter_populations(rng):
         for seeds in (1, 2, 3, 5):
-            found = cover(world, seeds, repetitions, rng)
+            found = measure_coverage(world, seeds, repetitions, rng)
             line = f"| {world.name} | {seeds} | {found.ours:.1f} % | {found.percentile:.1f} % | {found.width:.2f} |\n"
             sys.stdout.write(line)
             sys.stdout.flush()

@@ -14,7 +14,9 @@ from tests.results.make import FIXTURE
 MACHINE = {"chip": "made-up CPU", "threads": 2, "runtime": "torch 2", "precision": "fp32"}
 
 
-def contents(backbones: int, tasks: int, records: int, seed: int = 0, items: int = 1000) -> Iterator[dict[str, Any]]:
+def iter_record_contents(
+    backbones: int, tasks: int, records: int, seed: int = 0, items: int = 1000
+) -> Iterator[dict[str, Any]]:
     """The content of ``records`` records, spread evenly over backbones and tasks; every sixth backbone is random."""
     base, rng = json.loads(FIXTURE.read_text()), random.Random(seed)
     base["schema_version"] = 3
@@ -24,7 +26,13 @@ def contents(backbones: int, tasks: int, records: int, seed: int = 0, items: int
         b, t = number % backbones, number // backbones % tasks
         n, value = items, min(99.0, max(1.0, strength[b] + rng.gauss(0, 4) - t))
         right = round(value / 100 * n)
-        interval = {"low": value - 2.5, "high": value + 2.5, "level": 0.95, "method": "wilson", "over": "images"}
+        interval = {
+            "low": value - 2.5,
+            "high": value + 2.5,
+            "level": 0.95,
+            "method": "wilson",
+            "resampling_unit": "images",
+        }
         top1 = {"value": 100 * right / n, "unit": "%", "higher_is_better": True, "n": n, "interval": interval}
         name = f"backbone_{b:02d}"
         milliseconds = [round(sizes[b] / 1e6 * rng.uniform(0.9, 1.2), 3) for _ in range(10)]
@@ -62,10 +70,10 @@ def contents(backbones: int, tasks: int, records: int, seed: int = 0, items: int
         }
 
 
-def write_runs(root: Path, backbones: int, tasks: int, records: int, items: int = 0) -> None:
+def write_synthetic_runs(root: Path, backbones: int, tasks: int, records: int, items: int = 0) -> None:
     """Write the records as a store; with ``items``, each with a per-item file of so many rows that bears it out."""
     rng = random.Random(1)
-    for content in contents(backbones, tasks, records, items=items or 1000):
+    for content in iter_record_contents(backbones, tasks, records, items=items or 1000):
         folder = root / content["task"] / f"{content['backbone']['name']}-{content['run_id']}"
         folder.mkdir(parents=True)
         if items:

@@ -7,76 +7,84 @@ from scipy.stats import binomtest
 
 from foundation.errors import UserError
 from results.records.record import Record
-from results.statistics.comparison import by_board, compare
-from results.statistics.ranking import row_sample
-from results.statistics.significance_tests import paired_p
-from tests.results.make import record, run_of
+from results.statistics.comparison import compare_backbones, group_runs_by_board
+from results.statistics.ranking import build_row_sample
+from results.statistics.significance_tests import compute_pairwise_p_values
+from tests.results.make import make_record, write_digits_run
 
 FIRST = [place >= 10 for place in range(60)]  # wrong: 0 to 9
 SECOND = [place >= 30 or place in (2, 5) for place in range(60)]  # wrong: 0 to 29 but 2 and 5
 
 
 def test_a_pair_of_runs(tmp_path: Path) -> None:
-    found = compare([run_of(tmp_path / "a", "a", FIRST)], [run_of(tmp_path / "b", "b", SECOND)])
+    found = compare_backbones(
+        [write_digits_run(tmp_path / "a", "a", FIRST)], [write_digits_run(tmp_path / "b", "b", SECOND)]
+    )
     assert found.difference == pytest.approx(100 * 18 / 60)
     assert found.low < found.difference < found.high
-    assert found.p == pytest.approx(binomtest(2, 22).pvalue)
-    assert (found.test, found.over, found.items) == ("McNemar, exact", "items only", 60)
+    assert found.p_value == pytest.approx(binomtest(2, 22).pvalue)
+    assert (found.test_name, found.resampling_unit, found.num_items) == ("McNemar, exact", "items only", 60)
     assert [flip.item for flip in found.better] == [str(place) for place in range(10, 30)]
     assert [flip.item for flip in found.worse] == ["2", "5"]
     assert (found.better[0].first, found.better[0].second) == (100.0, 0.0)
-    turned = compare([run_of(tmp_path / "c", "b", SECOND)], [run_of(tmp_path / "d", "a", FIRST)])
-    assert (turned.difference, turned.p) == (pytest.approx(-found.difference), found.p)
+    turned = compare_backbones(
+        [write_digits_run(tmp_path / "c", "b", SECOND)], [write_digits_run(tmp_path / "d", "a", FIRST)]
+    )
+    assert (turned.difference, turned.p_value) == (pytest.approx(-found.difference), found.p_value)
     assert (len(turned.better), len(turned.worse)) == (2, 20)
 
 
 def test_several_seeds_are_averaged_and_the_p_is_the_boards(tmp_path: Path) -> None:
-    first = [run_of(tmp_path / f"a{seed}", "a", FIRST[seed:] + FIRST[:seed], seed) for seed in range(3)]
-    second = [run_of(tmp_path / f"b{seed}", "b", SECOND[2 * seed :] + SECOND[: 2 * seed], seed) for seed in range(3)]
-    found = compare(first, second)
-    assert found.over == "seeds x items"
+    first = [write_digits_run(tmp_path / f"a{seed}", "a", FIRST[seed:] + FIRST[:seed], seed) for seed in range(3)]
+    second = [
+        write_digits_run(tmp_path / f"b{seed}", "b", SECOND[2 * seed :] + SECOND[: 2 * seed], seed) for seed in range(3)
+    ]
+    found = compare_backbones(first, second)
+    assert found.resampling_unit == "seeds x items"
     assert found.first.seeds == (0, 1, 2)
-    samples = [row_sample(runs, "top1")[1] for runs in (first, second)]
-    assert found.p == paired_p(samples)[0, 1]
+    samples = [build_row_sample(runs, "top1")[1] for runs in (first, second)]
+    assert found.p_value == compute_pairwise_p_values(samples)[0, 1]
 
 
 def test_what_is_not_comparable_is_refused_with_the_reason(tmp_path: Path) -> None:
-    first = run_of(tmp_path / "a", "a", FIRST)
+    first = write_digits_run(tmp_path / "a", "a", FIRST)
     config = {"recipe": first[1].config["recipe"] | {"epochs": 80}}
     with pytest.raises(UserError, match=r"not comparable: config\.recipe\.epochs 40 and 80"):
-        compare([first], [run_of(tmp_path / "b", "b", SECOND, config=config)])
+        compare_backbones([first], [write_digits_run(tmp_path / "b", "b", SECOND, config=config)])
     with pytest.raises(UserError, match=r"not comparable: task digits and pets$"):
-        compare([first], [run_of(tmp_path / "c", "b", SECOND, task="pets", config=config)])
+        compare_backbones([first], [write_digits_run(tmp_path / "c", "b", SECOND, task="pets", config=config)])
     with pytest.raises(UserError, match="both are run"):
-        compare([first], [first])
+        compare_backbones([first], [first])
     with pytest.raises(UserError, match="is failed and has no number"):
-        compare([first], [(tmp_path, record(status="failed"))])
+        compare_backbones([first], [(tmp_path, make_record(status="failed"))])
 
 
 def test_a_backbones_runs_by_board(tmp_path: Path) -> None:
-    runs = [run_of(tmp_path / f"a{seed}", "a", FIRST, seed) for seed in (0, 1)]
+    runs = [write_digits_run(tmp_path / f"a{seed}", "a", FIRST, seed) for seed in (0, 1)]
     again = runs[0][1].model_copy(
-        update={"where": runs[0][1].where.model_copy(update={"started": "2027-01-01T00:00:00+00:00"})}
+        update={"environment": runs[0][1].environment.model_copy(update={"started": "2027-01-01T00:00:00+00:00"})}
     )
-    (same,) = by_board([*runs, (tmp_path / "newer", again), run_of(tmp_path / "b", "b", SECOND)], "a").values()
+    (same,) = group_runs_by_board(
+        [*runs, (tmp_path / "newer", again), write_digits_run(tmp_path / "b", "b", SECOND)], "a"
+    ).values()
     assert sorted(folder.name for folder, _ in same) == ["a1", "newer"]
     other = Record.model_validate(runs[1][1].model_dump() | {"run_id": "0" * 16})
     changed = other.model_copy(update={"backbone": other.backbone.model_copy(update={"allow_partial": True})})
     with pytest.raises(UserError, match="2 different starts"):
-        by_board([*runs, (tmp_path, changed)], "a")
+        group_runs_by_board([*runs, (tmp_path, changed)], "a")
 
 
 def test_one_start_of_a_backbone_by_board(tmp_path: Path) -> None:
-    scratch = [run_of(tmp_path / f"a{seed}", "a", FIRST, seed) for seed in (0, 1)]
-    content = run_of(tmp_path / "b", "a", SECOND)[1].model_dump() | {"run_id": "0" * 16}
+    scratch = [write_digits_run(tmp_path / f"a{seed}", "a", FIRST, seed) for seed in (0, 1)]
+    content = write_digits_run(tmp_path / "b", "a", SECOND)[1].model_dump() | {"run_id": "0" * 16}
     content["backbone"] |= {"init": "checkpoint", "checkpoint": {"uri": "f", "sha256": "4f" * 32, "bytes": 1}}
     loaded = (tmp_path / "b", Record.model_validate(content))
     content = content | {"run_id": "1" * 16, "domain": "pretraining", "protocol": "mae"}
     content["result"]["details"] = {"encoder": {"sha256": "4f" * 32}}
     runs = [*scratch, loaded, (tmp_path / "c", Record.model_validate(content))]
     with pytest.raises(UserError, match=r"2 different starts \(mae 4f4f4f4f, random\); name one of them, as in a@"):
-        by_board(runs, "a")
+        group_runs_by_board(runs, "a")
     for name in ("a@mae", "a@4f4f", "a@checkpoint"):
-        assert by_board(runs, name) == {loaded[1].comparability: [loaded]}
-    assert by_board(runs, "a@random") == {loaded[1].comparability: scratch}
-    assert by_board(runs, "a@card") == {}
+        assert group_runs_by_board(runs, name) == {loaded[1].comparability: [loaded]}
+    assert group_runs_by_board(runs, "a@random") == {loaded[1].comparability: scratch}
+    assert group_runs_by_board(runs, "a@card") == {}

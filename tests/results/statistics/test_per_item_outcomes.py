@@ -10,19 +10,19 @@ import pytest
 from foundation.errors import RecordError
 from results.records.record import Record
 from results.records.store import RECORD_FILE
-from results.statistics.per_item_outcomes import NoValueError, read_outcomes, recompute, sample_of
-from results.statistics.ranking import Run
-from tests.results.make import run_of
+from results.statistics.per_item_outcomes import NoItemValueError, build_sample, read_item_outcomes, recompute_metric
+from results.statistics.ranking import StoredRun
+from tests.results.make import write_digits_run
 
 RIGHT = [place % 3 > 0 for place in range(40)]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return run_of(tmp_path / "run", "vit_nano", RIGHT)
+def run(tmp_path: Path) -> StoredRun:
+    return write_digits_run(tmp_path / "run", "vit_nano", RIGHT)
 
 
-def changed(run: Run, table: str, metrics: dict[str, float] | None = None, **areas: Any) -> Run:
+def changed(run: StoredRun, table: str, metrics: dict[str, float] | None = None, **areas: Any) -> StoredRun:
     """The run with another per-item table, whose hash its record states."""
     folder, record = run
     (folder / "items.csv").write_text(table)
@@ -35,50 +35,50 @@ def changed(run: Run, table: str, metrics: dict[str, float] | None = None, **are
     return folder, Record.model_validate(content | {"done": rows, "expected": rows})
 
 
-def test_metrics_follow_from_the_items(run: Run) -> None:
+def test_metrics_follow_from_the_items(run: StoredRun) -> None:
     folder, record = run
     assert record.result is not None
     for name in ("top1", "mean_per_class"):
-        outcomes = read_outcomes(folder, record, name)
-        assert recompute(outcomes, name) == pytest.approx(record.result.metrics[name].value, abs=1e-9)
-        assert outcomes.ids[:2] == ("0", "1")
+        outcomes = read_item_outcomes(folder, record, name)
+        assert recompute_metric(outcomes, name) == pytest.approx(record.result.metrics[name].value, abs=1e-9)
+        assert outcomes.item_ids[:2] == ("0", "1")
 
 
-def test_a_file_that_was_changed_is_refused(run: Run) -> None:
+def test_a_file_that_was_changed_is_refused(run: StoredRun) -> None:
     folder, record = run
     path = folder / "items.csv"
     path.write_text(path.read_text().replace("0,0,1", "0,0,0", 1))
     with pytest.raises(RecordError, match="another SHA-256"):
-        read_outcomes(folder, record, "top1")
+        read_item_outcomes(folder, record, "top1")
     path.unlink()
     with pytest.raises(RecordError, match=r"cannot read the per-item file .*items\.csv"):
-        read_outcomes(folder, record, "top1")
+        read_item_outcomes(folder, record, "top1")
 
 
-def test_a_value_that_was_changed_is_refused(run: Run) -> None:
+def test_a_value_that_was_changed_is_refused(run: StoredRun) -> None:
     folder, record = run
     content = record.model_dump()
     content["result"]["metrics"]["top1"]["value"] += 0.01
     with pytest.raises(RecordError, match=r"the record says top1 .* its items give"):
-        read_outcomes(folder, Record.model_validate(content), "top1")
+        read_item_outcomes(folder, Record.model_validate(content), "top1")
 
 
-def test_a_file_outside_the_folder_is_not_opened(run: Run) -> None:
+def test_a_file_outside_the_folder_is_not_opened(run: StoredRun) -> None:
     folder, record = run
     content = record.model_dump()
     content["result"]["items"]["file"] = "../items.csv"
     with pytest.raises(RecordError, match="not in its folder"):
-        read_outcomes(folder, Record.model_validate(content), "top1")
+        read_item_outcomes(folder, Record.model_validate(content), "top1")
 
 
-def test_a_column_of_the_metrics_name_is_averaged(run: Run) -> None:
+def test_a_column_of_the_metrics_name_is_averaged(run: StoredRun) -> None:
     table = "sequence,AUC\nb,10.0\na,40.0\nc,70.0\n"
     folder, record = changed(run, table, {"AUC": 40.0, "frames": 3.0})
-    outcomes = read_outcomes(folder, record, "AUC")
-    assert outcomes.ids == ("b", "a", "c")
-    assert sample_of([outcomes], "AUC", ("a", "b", "c")).values.tolist() == [[40.0, 10.0, 70.0]]
-    with pytest.raises(NoValueError, match="frames has no value an item"):
-        read_outcomes(folder, record, "frames")
+    outcomes = read_item_outcomes(folder, record, "AUC")
+    assert outcomes.item_ids == ("b", "a", "c")
+    assert build_sample([outcomes], "AUC", ("a", "b", "c")).item_values.tolist() == [[40.0, 10.0, 70.0]]
+    with pytest.raises(NoItemValueError, match="frames has no value an item"):
+        read_item_outcomes(folder, record, "frames")
 
 
 @pytest.mark.parametrize(
@@ -91,20 +91,20 @@ def test_a_column_of_the_metrics_name_is_averaged(run: Run) -> None:
         ("draw,item,AUC\n0,a,1.0\n0,b,1.0\n1,a,1.0\n1,c,1.0\n", "the draws do not hold the same items"),
     ],
 )
-def test_a_table_that_does_not_hold_is_named(run: Run, table: str, what: str) -> None:
+def test_a_table_that_does_not_hold_is_named(run: StoredRun, table: str, what: str) -> None:
     folder, record = changed(run, table, {"AUC": 1.0})
     with pytest.raises(RecordError, match=what):
-        read_outcomes(folder, record, "AUC")
+        read_item_outcomes(folder, record, "AUC")
 
 
-def test_draws_are_replicates_of_one_run_and_averaged_over_several(run: Run) -> None:
+def test_draws_are_replicates_of_one_run_and_averaged_over_several(run: StoredRun) -> None:
     table = "draw,item,AUC\n0,a,1.0\n0,b,2.0\n1,a,3.0\n1,b,6.0\n"
-    outcomes = read_outcomes(*changed(run, table, {"AUC": 3.0}), "AUC")
-    assert sample_of([outcomes], "AUC").values.tolist() == [[1.0, 2.0], [3.0, 6.0]]
-    assert sample_of([outcomes, outcomes], "AUC").values.tolist() == [[2.0, 4.0]] * 2
+    outcomes = read_item_outcomes(*changed(run, table, {"AUC": 3.0}), "AUC")
+    assert build_sample([outcomes], "AUC").item_values.tolist() == [[1.0, 2.0], [3.0, 6.0]]
+    assert build_sample([outcomes, outcomes], "AUC").item_values.tolist() == [[2.0, 4.0]] * 2
 
 
-def test_areas_are_read_by_their_own_hash(run: Run) -> None:
+def test_areas_are_read_by_their_own_hash(run: StoredRun) -> None:
     areas = np.array([[[1, 1], [1, 2], [2, 1]], [[0, 3], [1, 3], [0, 4]]], np.int64)
     np.save(run[0] / "areas.npy", areas)
     sha256 = hashlib.sha256((run[0] / "areas.npy").read_bytes()).hexdigest()
@@ -112,18 +112,18 @@ def test_areas_are_read_by_their_own_hash(run: Run) -> None:
     stated = {"file": "areas.npy", "sha256": sha256}
     iou = 100 * (1 / 3 + 4 / 6) / 2
     folder, record = changed(run, table, {"mIoU": iou}, areas=stated)
-    outcomes = read_outcomes(folder, record, "mIoU")
-    assert outcomes.ids == ("x", "y")
-    assert recompute(outcomes, "mIoU") == pytest.approx(iou)
+    outcomes = read_item_outcomes(folder, record, "mIoU")
+    assert outcomes.item_ids == ("x", "y")
+    assert recompute_metric(outcomes, "mIoU") == pytest.approx(iou)
     (folder / "areas.npy").write_bytes(b"another")
     with pytest.raises(RecordError, match=r"areas\.npy is not the file"):
-        read_outcomes(folder, record, "mIoU")
+        read_item_outcomes(folder, record, "mIoU")
 
 
-def test_runs_on_other_items_are_not_paired(run: Run) -> None:
+def test_runs_on_other_items_are_not_paired(run: StoredRun) -> None:
     first, second = (
-        read_outcomes(*changed(run, f"item,AUC\n{a},1.0\n{b},3.0\n", {"AUC": 2.0}), "AUC") for a, b in ("xy", "xz")
+        read_item_outcomes(*changed(run, f"item,AUC\n{a},1.0\n{b},3.0\n", {"AUC": 2.0}), "AUC") for a, b in ("xy", "xz")
     )
     with pytest.raises(RecordError, match="not scored on the same items"):
-        sample_of([first, second], "AUC")
+        build_sample([first, second], "AUC")
     assert (run[0] / RECORD_FILE).exists()

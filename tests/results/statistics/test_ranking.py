@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foundation.environment import cache_dir
+from foundation.environment import get_cache_dir
 from foundation.errors import RecordError
 from foundation.files import write_atomic
 from results.records.record import Record
 from results.statistics import ranking
-from results.statistics.ranking import Run, stand
-from tests.results.make import run_of
+from results.statistics.ranking import StoredRun, rank_rows
+from tests.results.make import write_digits_run
 
 ITEMS = 1000
 
@@ -31,10 +31,10 @@ def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
 
 
-def rows(tmp_path: Path, shares: dict[str, float], seeds: int = 1) -> list[list[Run]]:
+def rows(tmp_path: Path, shares: dict[str, float], seeds: int = 1) -> list[list[StoredRun]]:
     return [
         [
-            run_of(
+            write_digits_run(
                 tmp_path / f"{name}{seed}", name, right(share + 0.004 * (seed - seeds // 2), 10 * place + seed), seed
             )
             for seed in range(seeds)
@@ -45,12 +45,12 @@ def rows(tmp_path: Path, shares: dict[str, float], seeds: int = 1) -> list[list[
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_tenth_of_a_point_is_a_tie_and_five_points_are_not(tmp_path: Path, seeds: int) -> None:
-    low, high, best = stand(rows(tmp_path, {"a": 0.70, "b": 0.75, "c": 0.751}, seeds), "top1", True)
+    low, high, best = rank_rows(rows(tmp_path, {"a": 0.70, "b": 0.75, "c": 0.751}, seeds), "top1", True)
     assert (low.rank, high.rank, best.rank) == (3, 1, 1)
     assert (low.tied_with, high.tied_with, best.tied_with) == ((), (2,), (1,))
     assert best.interval is not None
     assert best.interval.low < 75.1 < best.interval.high
-    assert best.interval.over == ("items only" if seeds == 1 else "seeds x items")
+    assert best.interval.resampling_unit == ("items only" if seeds == 1 else "seeds x items")
 
 
 def test_lower_can_be_better(tmp_path: Path) -> None:
@@ -59,15 +59,15 @@ def test_lower_can_be_better(tmp_path: Path) -> None:
         content = record.model_dump()
         content["result"]["metrics"]["top1"]["higher_is_better"] = False
         turned.append([(folder, Record.model_validate(content))])
-    assert [standing.rank for standing in stand(turned, "top1", False)] == [1, 2]
+    assert [standing.rank for standing in rank_rows(turned, "top1", False)] == [1, 2]
     with pytest.raises(RecordError, match="another direction"):
-        stand(turned, "top1", True)
+        rank_rows(turned, "top1", True)
 
 
 def test_a_row_without_its_file_is_not_ranked_and_keeps_its_interval(tmp_path: Path) -> None:
     board = rows(tmp_path, {"a": 0.5, "b": 0.8, "c": 0.82})
     (board[1][0][0] / "items.csv").unlink()
-    first, second, third = stand(board, "top1", True)
+    first, second, third = rank_rows(board, "top1", True)
     assert (first.rank, second.rank, third.rank) == (2, None, 1)
     assert "cannot read the per-item file" in second.note
     result = board[1][0][1].result
@@ -75,9 +75,9 @@ def test_a_row_without_its_file_is_not_ranked_and_keeps_its_interval(tmp_path: P
     assert second.interval == result.metrics["top1"].interval
     alone = rows(tmp_path / "more", {"a": 0.5}, 3)
     (alone[0][1][0] / "items.csv").unlink()
-    (only,) = stand(alone, "top1", True)
+    (only,) = rank_rows(alone, "top1", True)
     assert only.interval is not None
-    assert only.interval.over == "seeds only"
+    assert only.interval.resampling_unit == "seeds only"
 
 
 def test_a_changed_value_takes_the_row_off_the_ranks(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_changed_value_takes_the_row_off_the_ranks(tmp_path: Path) -> None:
     content = board[0][0][1].model_dump()
     content["result"]["metrics"]["top1"]["value"] = 99.0
     board[0][0] = (board[0][0][0], Record.model_validate(content))
-    first, second = stand(board, "top1", True)
+    first, second = rank_rows(board, "top1", True)
     assert first.rank is None
     assert "its items give 50" in first.note
     assert second.rank == 1
@@ -93,51 +93,51 @@ def test_a_changed_value_takes_the_row_off_the_ranks(tmp_path: Path) -> None:
 
 def test_what_was_found_is_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     board = rows(tmp_path, {"a": 0.5, "b": 0.8})
-    found = stand(board, "top1", True)
+    found = rank_rows(board, "top1", True)
 
     def not_again(*_: object) -> None:
         raise AssertionError("read again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ranking, "read_outcomes", not_again)
-        assert stand(board, "top1", True) == found
+        patch.setattr(ranking, "read_item_outcomes", not_again)
+        assert rank_rows(board, "top1", True) == found
         write_atomic(board[0][0][0] / "items.csv", "another")
         with pytest.raises(AssertionError, match="read again"):
-            stand(board, "top1", True)
-    assert stand(board, "top1", True)[0].rank is None
+            rank_rows(board, "top1", True)
+    assert rank_rows(board, "top1", True)[0].rank is None
 
 
 @pytest.mark.parametrize("text", ["", "[", "[]", '[{"rank": 1}, 2]', "{}"])
 def test_a_damaged_entry_is_made_anew(tmp_path: Path, text: str) -> None:
     board = rows(tmp_path, {"a": 0.5, "b": 0.8})
-    found = stand(board, "top1", True)
-    (entry,) = (cache_dir() / "statistics").iterdir()
+    found = rank_rows(board, "top1", True)
+    (entry,) = (get_cache_dir() / "statistics").iterdir()
     entry.write_text(text)
-    assert stand(board, "top1", True) == found
+    assert rank_rows(board, "top1", True) == found
 
 
-def ranks(board: list[list[Run]]) -> list[int | None]:
-    return [standing.rank for standing in stand(board, "top1", True)]
+def ranks(board: list[list[StoredRun]]) -> list[int | None]:
+    return [standing.rank for standing in rank_rows(board, "top1", True)]
 
 
 def test_several_processes_may_rank_at_once(tmp_path: Path) -> None:
     board = rows(tmp_path, {"a": 0.5, "b": 0.8})
     with multiprocessing.get_context("fork").Pool(4) as pool:
         assert pool.map(ranks, [board] * 16) == [[2, 1]] * 16
-    assert len(list((cache_dir() / "statistics").iterdir())) == 1, "nothing half-written is left"
+    assert len(list((get_cache_dir() / "statistics").iterdir())) == 1, "nothing half-written is left"
 
 
 def test_other_items_are_not_paired(tmp_path: Path) -> None:
     board = rows(tmp_path, {"a": 0.5, "b": 0.8})
-    board.append([run_of(tmp_path / "short", "c", right(0.9)[:500])])
-    assert [standing.rank for standing in stand(board, "top1", True)] == [2, 1, None]
-    assert stand(board, "top1", True)[2].note == "it was scored on other items than the rest of the board"
+    board.append([write_digits_run(tmp_path / "short", "c", right(0.9)[:500])])
+    assert [standing.rank for standing in rank_rows(board, "top1", True)] == [2, 1, None]
+    assert rank_rows(board, "top1", True)[2].note == "it was scored on other items than the rest of the board"
 
 
 def test_a_row_of_one_seed_among_others_says_so(tmp_path: Path) -> None:
     board = [*rows(tmp_path, {"a": 0.5, "b": 0.8}, 3), *rows(tmp_path / "one", {"c": 0.7})]
-    assert [bool(standing.note) for standing in stand(board, "top1", True)] == [False, False, True]
-    assert stand(board[2:], "top1", True)[0].note == ""
+    assert [bool(standing.note) for standing in rank_rows(board, "top1", True)] == [False, False, True]
+    assert rank_rows(board[2:], "top1", True)[0].note == ""
 
 
 def test_a_noisy_row_names_the_better_rank_it_is_not_resolved_from(
@@ -145,11 +145,11 @@ def test_a_noisy_row_names_the_better_rank_it_is_not_resolved_from(
 ) -> None:
     board = rows(tmp_path, {"a": 0.9, "b": 0.8, "c": 0.79})
     p = np.array([[1.0, 0.001, 0.5], [0.001, 1.0, 0.9], [0.5, 0.9, 1.0]])
-    monkeypatch.setattr(ranking, "paired_p", lambda _: p)
-    first, second, third = stand(board, "top1", True)
+    monkeypatch.setattr(ranking, "compute_pairwise_p_values", lambda _: p)
+    first, second, third = rank_rows(board, "top1", True)
     assert (first.rank, second.rank, third.rank) == (1, 2, 2)
     assert (second.note, third.note) == ("", "not resolved from the best of rank 1 either")
 
 
 def test_no_rows() -> None:
-    assert stand([], "top1", True) == ()
+    assert rank_rows([], "top1", True) == ()

@@ -12,13 +12,13 @@ from PIL import Image
 
 from benchmarks.cli.main import main
 from foundation.errors import DataError
-from segmentation.data.checks import require_unshifted
-from segmentation.data.files import read_labels
+from segmentation.data.checks import require_unshifted_labels
+from segmentation.data.files import read_label_map
 from segmentation.data.labels import LabelSpace
-from segmentation.data.dataset_layout import ADE20K, read_ade, read_camvid
+from segmentation.data.dataset_layout import ADE20K_LABEL_SPACE, read_ade20k, read_camvid
 from segmentation.tasks import ADE20K as TASK
 from segmentation.tasks import CAMVID
-from tests.segmentation.make import save_pair, small_ade
+from tests.segmentation.make import save_pair, write_small_ade
 
 NAME = "ADE_val_00000001"
 
@@ -97,7 +97,7 @@ WRONG = (
 def test_wrong_data_is_one_sentence(
     break_it: Callable[[Path], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    message = break_it(small_ade(tmp_path))
+    message = break_it(write_small_ade(tmp_path))
     assert main(["check", "data", "ade20k", "--data-root", str(tmp_path)]) == 2
     said = capsys.readouterr()
     assert message in said.err
@@ -108,7 +108,7 @@ def test_wrong_data_is_one_sentence(
 def test_a_run_on_wrong_data_writes_nothing(
     break_it: Callable[[Path], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    message = break_it(small_ade(tmp_path / "data"))
+    message = break_it(write_small_ade(tmp_path / "data"))
     out = tmp_path / "runs"
     words = ["run", "ade20k", "--backbone", "vit_nano", "--subset", "--data-root", str(tmp_path / "data")]
     assert main([*words, "--out", str(out)]) == 2
@@ -117,14 +117,14 @@ def test_a_run_on_wrong_data_writes_nothing(
 
 
 def test_a_cut_set_needs_subset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small_ade(tmp_path)
+    write_small_ade(tmp_path)
     words = ["run", "ade20k", "--backbone", "vit_nano", "--data-root", str(tmp_path), "--out", str(tmp_path / "o")]
     assert main(words) == 2
     assert "train has 2 of 20,210 pairs; test has 2 of 2,000 pairs" in capsys.readouterr().err
 
 
 def test_what_check_says_of_a_sound_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small_ade(tmp_path)
+    write_small_ade(tmp_path)
     assert main(["check", "data", "ade20k", "--data-root", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert "train: 2 pairs opened, 150 of 150 classes seen, 0." in said
@@ -134,24 +134,24 @@ def test_what_check_says_of_a_sound_set(tmp_path: Path, capsys: pytest.CaptureFi
 def test_label_numbers_become_classes(tmp_path: Path) -> None:
     path = tmp_path / "label.png"
     Image.fromarray(np.array([[0, 1, 150]], np.uint8)).save(path)
-    assert read_labels(path, ADE20K).tolist() == [[255, 0, 149]]
+    assert read_label_map(path, ADE20K_LABEL_SPACE).tolist() == [[255, 0, 149]]
     with pytest.raises(DataError, match="has label 150, but labels are 0 to 10, and 11"):
-        read_labels(path, LabelSpace(11, 0, (11,)))
+        read_label_map(path, LabelSpace(11, 0, (11,)))
 
 
 def test_the_fingerprint_sees_every_byte(tmp_path: Path) -> None:
-    ade = small_ade(tmp_path)
-    first = read_ade(tmp_path).fingerprint()
-    assert read_ade(tmp_path).fingerprint() == first
+    ade = write_small_ade(tmp_path)
+    first = read_ade20k(tmp_path).compute_fingerprint()
+    assert read_ade20k(tmp_path).compute_fingerprint() == first
     with (ade / f"images/validation/{NAME}.jpg").open("ab") as file:
         file.write(b"\0")
-    assert read_ade(tmp_path).fingerprint() != first
+    assert read_ade20k(tmp_path).compute_fingerprint() != first
 
 
 def test_real_ade20k(shared_data: Path) -> None:
     report = TASK.check_data(shared_data / "ade20k", "all")
     assert report.splits == {"train": 5, "test": 5}
-    assert report.departures == ("train has 5 of 20,210 pairs", "test has 5 of 2,000 pairs")
+    assert report.deviations == ("train has 5 of 20,210 pairs", "test has 5 of 2,000 pairs")
     assert any("classes were not seen anywhere" in note for note in report.notes)
 
 
@@ -161,9 +161,9 @@ def test_labels_shifted_by_one_are_found_by_their_shares(shared_data: Path) -> N
     shares = np.array([float(line.split("\t")[1]) for line in lines])
     total = np.zeros(256, np.int64)
     total[1:151] = (shares * 1e6).astype(int)
-    require_unshifted(total, folder)
+    require_unshifted_labels(total, folder)
     with pytest.raises(DataError, match="look shifted by one"):
-        require_unshifted(np.roll(total, -1), folder)
+        require_unshifted_labels(np.roll(total, -1), folder)
 
 
 def test_real_camvid(shared_data: Path, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_real_camvid(shared_data: Path, tmp_path: Path) -> None:
         tar.extractall(tmp_path, filter="data")
     report = CAMVID.check_data(tmp_path, "sample")
     assert report.splits == CAMVID.expected
-    assert not report.departures
+    assert not report.deviations
     assert "every class was seen in the sample" in report.notes
     assert len(read_camvid(tmp_path).splits["val"]) == 101
 

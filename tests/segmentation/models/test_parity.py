@@ -17,11 +17,11 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from backbones.registry import get_card
-from engine.lr_schedule import build_schedule
-from engine.optimizer import build_optimizer
+from engine.lr_schedule import build_lr_schedulers
+from engine.optimizer import create_optim_wrapper
 from segmentation.models.segmentor import Segmentor, build_segmentor
 from segmentation.recipe import SegmentationRecipe
-from tests.segmentation.make import recipe
+from tests.segmentation.make import make_recipe
 
 STEPS = 20
 CHANGES = (
@@ -98,8 +98,8 @@ def plain_mmseg(ours: Segmentor, setting: SegmentationRecipe) -> EncoderDecoder:
 
 
 def losses_of_ours(model: Segmentor, setting: SegmentationRecipe) -> list[float]:
-    optimizer = build_optimizer(model, setting, "cpu")
-    schedulers = [_scheduler(optimizer, content) for content in build_schedule(setting, 0)]
+    optimizer = create_optim_wrapper(model, setting, "cpu")
+    schedulers = [_scheduler(optimizer, content) for content in build_lr_schedulers(setting, 0)]
     return _train(model, optimizer, schedulers)
 
 
@@ -141,7 +141,7 @@ def _train(model: Any, optimizer: Any, schedulers: list[Any]) -> list[float]:
 
 
 def test_loss_at_step_0_and_after_20_steps_equals_plain_mmseg() -> None:
-    setting = recipe("ade20k_upernet", *CHANGES, "schedule.warmup_start=1e-9")
+    setting = make_recipe("ade20k_upernet", *CHANGES, "schedule.warmup_start=1e-9")
     torch.manual_seed(0)
     ours = build_segmentor(setting, get_card("vit_tiny"), 150, "BN").double()  # so that only real differences grow
     theirs = plain_mmseg(ours, setting).double()

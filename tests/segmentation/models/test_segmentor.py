@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from backbones.create import create_backbone
-from backbones.flop_counter import count
+from backbones.flop_counter import compute_complexity
 from backbones.registry import get_card
-from engine.optimizer import parameter_groups
+from engine.optimizer import build_param_groups
 from foundation.errors import UserError
 from segmentation.models.necks import ScaledPyramid
 from segmentation.models.segmentor import build_segmentor
-from segmentation.tasks import CONFIGS
-from tests.segmentation.make import recipe
+from segmentation.tasks import CONFIG_DIR
+from tests.segmentation.make import make_recipe
 
-PROTOCOLS = sorted(path.stem for path in CONFIGS.glob("[!_]*.py"))
+PROTOCOLS = sorted(path.stem for path in CONFIG_DIR.glob("[!_]*.py"))
 
 
 def test_every_task_has_its_three_protocols() -> None:
@@ -28,7 +28,7 @@ def test_every_task_has_its_three_protocols() -> None:
 @pytest.mark.parametrize("name", PROTOCOLS)
 @pytest.mark.parametrize("tier", ["smoke", "short", "full"])
 def test_every_protocol_and_tier_holds(name: str, tier: str) -> None:
-    setting = recipe(name, tier=tier)
+    setting = make_recipe(name, tier=tier)
     assert setting.schedule.warmup < setting.length
     assert setting.crop % 16 == 0
 
@@ -38,13 +38,13 @@ def test_every_protocol_and_tier_holds(name: str, tier: str) -> None:
 )
 def test_sizes_at_512_px(protocol: str, millions: float, giga: float) -> None:
     """With tables; mmseg's own models measure 11.0 M / 42 G and 7.05 M (LayerScale adds 4,608) / 13.5 G."""
-    setting = recipe(f"ade20k_{protocol}")
+    setting = make_recipe(f"ade20k_{protocol}")
     sizes = {}
     for card in ("vit_tiny_rpe", "vit_tiny"):
         model = build_segmentor(setting, get_card(card), 150, "BN")
         if model.with_auxiliary_head:
             del model.auxiliary_head  # for training only
-        sizes[card] = count(model, [torch.zeros(1, 3, 512, 512)])
+        sizes[card] = compute_complexity(model, [torch.zeros(1, 3, 512, 512)])
     assert sizes["vit_tiny_rpe"].parameters / 1e6 == pytest.approx(millions, abs=0.005)
     assert sizes["vit_tiny_rpe"].macs / 1e9 == pytest.approx(giga, abs=0.1)
     tables = 12 * 12 * (63**2 + 3)
@@ -61,13 +61,13 @@ def test_scaled_pyramid() -> None:
 @pytest.mark.parametrize("protocol", ["upernet", "semantic_fpn", "linear"])
 def test_plain_and_hierarchical_backbones(card: str, protocol: str) -> None:
     crop = 224 if card in ("hiera_lite", "swin_lite") else 64
-    setting = recipe(f"mini_ade_{protocol}", f"crop={crop}")
+    setting = make_recipe(f"mini_ade_{protocol}", f"crop={crop}")
     model = build_segmentor(setting, get_card(card), 150, "BN", checkpoint="random").eval()
     assert model.with_neck == (card == "vit_nano" and protocol != "linear")
     with torch.no_grad():
-        labels = model.segment(torch.randint(0, 255, (3, 50, 70), dtype=torch.uint8), (100, 140))
+        labels = model.segment_image(torch.randint(0, 255, (3, 50, 70), dtype=torch.uint8), (100, 140))
     assert labels.shape == (100, 140)
-    groups = parameter_groups(model, setting)
+    groups = build_param_groups(model, setting)
     trained = {name for group in groups for name in group["names"]}
     if protocol == "linear":
         assert not any(name.startswith("backbone.") for name in trained)
@@ -81,11 +81,11 @@ def test_plain_and_hierarchical_backbones(card: str, protocol: str) -> None:
 
 
 def test_loaded_weights_are_the_ones_that_train(deit_file: Path) -> None:
-    setting = recipe("ade20k_semantic_fpn", "crop=224", "test.stride=149")
+    setting = make_recipe("ade20k_semantic_fpn", "crop=224", "test.stride=149")
     card = get_card("deit_tiny")
     model = build_segmentor(setting, card, 150, "BN", checkpoint=str(deit_file))
-    assert model.backbone.created.report is not None
-    assert model.backbone.created.report.share == 1.0
+    assert model.backbone.created_backbone.load_report is not None
+    assert model.backbone.created_backbone.load_report.matched_fraction == 1.0
     plain = create_backbone(card, checkpoint=str(deit_file), num_classes=0).model.state_dict()
     ours = model.backbone.trunk.state_dict()
     assert all(torch.equal(ours[name], value) for name, value in plain.items())
@@ -95,12 +95,12 @@ def test_loaded_weights_are_the_ones_that_train(deit_file: Path) -> None:
 
 
 def test_position_embeddings_fit_the_crop(deit_file: Path) -> None:
-    setting = recipe("ade20k_linear", "crop=64", "test.stride=43")
+    setting = make_recipe("ade20k_linear", "crop=64", "test.stride=43")
     model = build_segmentor(setting, get_card("deit_tiny"), 150, "BN", checkpoint=str(deit_file))
     assert model.backbone.trunk.pos_embed.shape[1] == 1 + 16
-    assert model.backbone.created.report.resized
+    assert model.backbone.created_backbone.load_report.resized
 
 
 def test_a_backbone_with_too_few_depths_is_refused() -> None:
     with pytest.raises(UserError, match=r"gives maps at 3 depths .* the decode_head reads 4"):
-        build_segmentor(recipe("mini_ade_semantic_fpn"), get_card("vit_pico"), 150, "BN")
+        build_segmentor(make_recipe("mini_ade_semantic_fpn"), get_card("vit_pico"), 150, "BN")

@@ -9,14 +9,14 @@ from mmseg.models.segmentors import EncoderDecoder
 
 from backbones.registry import get_card
 from segmentation.models.segmentor import Segmentor, build_segmentor
-from segmentation.models.sliding_window import slide_logits, windows
-from tests.segmentation.make import recipe
+from segmentation.models.sliding_window import compute_slide_logits, list_window_corners
+from tests.segmentation.make import make_recipe
 
 
 @pytest.fixture(scope="module")
 def model() -> Segmentor:
     torch.manual_seed(0)
-    made = build_segmentor(recipe("mini_ade_semantic_fpn"), get_card("vit_nano"), 150, "BN").eval()
+    made = build_segmentor(make_recipe("mini_ade_semantic_fpn"), get_card("vit_nano"), 150, "BN").eval()
     made.decode_head.conv_seg.weight.data.normal_()  # at its start values every logit is nearly equal
     return made
 
@@ -28,17 +28,17 @@ def test_equals_mmsegs_slide_inference(model: Segmentor, size: tuple[int, int], 
     model.test_cfg = ConfigDict(mode="slide", crop_size=(64, 64), stride=(43, 43))
     with torch.no_grad():
         theirs = EncoderDecoder.slide_inference(model, image, [{"ori_shape": size}])
-        ours = slide_logits(model._windows, image, 64, 43, batch)
+        ours = compute_slide_logits(model._forward_windows, image, 64, 43, batch)
     assert ours.shape == theirs.shape == (1, 150, *size)
     assert torch.allclose(ours, theirs, atol=1e-4)
     assert (ours.argmax(1) == theirs.argmax(1)).double().mean() >= 0.9999
 
 
 def test_windows_cover_everything_and_stay_inside() -> None:
-    assert windows(512, 2048, 512, 341)[-1] == (0, 2048 - 512)
+    assert list_window_corners(512, 2048, 512, 341)[-1] == (0, 2048 - 512)
     for height, width in ((512, 512), (512, 683), (700, 513)):
         seen = torch.zeros(height, width)
-        for place in windows(height, width, 512, 341):
+        for place in list_window_corners(height, width, 512, 341):
             assert 0 <= place.top <= height - 512
             assert 0 <= place.left <= width - 512
             seen[place.top : place.top + 512, place.left : place.left + 512] += 1
@@ -49,13 +49,17 @@ def test_an_image_below_the_window_is_filled_up(model: Segmentor) -> None:
     image = torch.randn(1, 3, 40, 50, generator=torch.Generator().manual_seed(2))
     whole = torch.nn.functional.pad(image, (0, 14, 0, 24))
     with torch.no_grad():
-        assert torch.equal(slide_logits(model._windows, image, 64, 43), model._windows(whole)[:, :, :40, :50])
+        assert torch.equal(
+            compute_slide_logits(model._forward_windows, image, 64, 43), model._forward_windows(whole)[:, :, :40, :50]
+        )
 
 
 def test_whole_mode_takes_any_size(model: Segmentor) -> None:
-    whole = build_segmentor(recipe("mini_ade_semantic_fpn", "test.mode=whole"), get_card("vit_nano"), 150, "BN").eval()
+    whole = build_segmentor(
+        make_recipe("mini_ade_semantic_fpn", "test.mode=whole"), get_card("vit_nano"), 150, "BN"
+    ).eval()
     whole.load_state_dict(model.state_dict())
     image = torch.randint(0, 255, (3, 99, 131), dtype=torch.uint8)
-    labels = whole.segment(image, (45, 60))
+    labels = whole.segment_image(image, (45, 60))
     assert labels.shape == (45, 60)
     assert labels.dtype == torch.uint8

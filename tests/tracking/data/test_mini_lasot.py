@@ -12,25 +12,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foundation.environment import cache_dir
-from tests.conftest import ROOT
 from engine.data import photographs
-from tracking.data.mini_lasot import CATEGORIES, FRAMES, TEST_NUMBERS, TRAIN_NUMBERS, mini_lasot, moments, write_sequence
+from foundation.environment import get_cache_dir
+from tests.conftest import ROOT
+from tracking.data.mini_lasot import (
+    CATEGORIES,
+    FRAMES_PER_SEQUENCE,
+    TEST_SEQUENCE_NUMBERS,
+    TRAIN_SEQUENCE_NUMBERS,
+    ensure_mini_lasot,
+    render_sequence,
+    write_lasot_sequence,
+)
 from tracking.data.readers import lasot
 
 
 def test_the_same_frames_each_time(tmp_path: Path) -> None:
-    frames = moments("turn", 3, photographs.load(photographs.TEST))
-    write_sequence(tmp_path / "turn-3", frames, "turn")
-    made = mini_lasot() / "turn" / "turn-3"
+    frames = render_sequence("turn", 3, photographs.load_photos(photographs.TEST_PHOTOS))
+    write_lasot_sequence(tmp_path / "turn-3", frames, "turn")
+    made = ensure_mini_lasot() / "turn" / "turn-3"
     for path in sorted((tmp_path / "turn-3").rglob("*.*")):
         assert path.read_bytes() == (made / path.relative_to(tmp_path / "turn-3")).read_bytes()
 
 
 def test_difficulties_are_what_they_are_called() -> None:
-    for video in [*lasot.test_videos(mini_lasot()), *lasot.train_videos(mini_lasot())]:
+    for video in [*lasot.read_test_videos(ensure_mini_lasot()), *lasot.read_train_videos(ensure_mini_lasot())]:
         hidden, category = int((~video.visible).sum()), video.name.rpartition("-")[0]
-        assert video.visible[0] and len(video.frames) == FRAMES
+        assert video.visible[0] and len(video.frames) == FRAMES_PER_SEQUENCE
         sides = np.sqrt(video.boxes[video.visible, 2:].prod(1))
         if category in ("occlusion", "outofview"):
             assert 3 <= hidden <= 30, video.name
@@ -38,22 +46,25 @@ def test_difficulties_are_what_they_are_called() -> None:
             assert hidden == 0, video.name
         if category == "scale":
             assert sides.max() > 1.5 * sides.min(), video.name
-    assert len(CATEGORIES) * len(TRAIN_NUMBERS + TEST_NUMBERS) == 24
+    assert len(CATEGORIES) * len(TRAIN_SEQUENCE_NUMBERS + TEST_SEQUENCE_NUMBERS) == 24
 
 
 def test_a_static_box_is_far_from_enough() -> None:
     from tracking.scoring import score_sequence
 
-    videos = lasot.test_videos(mini_lasot())
+    videos = lasot.read_test_videos(ensure_mini_lasot())
     floor = np.mean(
-        [score_sequence(np.repeat(v.boxes[:1], FRAMES, 0), v.boxes, ~v.visible).value("AUC") for v in videos]
+        [
+            score_sequence(np.repeat(v.boxes[:1], FRAMES_PER_SEQUENCE, 0), v.boxes, ~v.visible).metric_value("AUC")
+            for v in videos
+        ]
     )
     assert floor < 30
 
 
 def test_half_written_data_are_never_used(tmp_path: Path) -> None:
     child = subprocess.Popen(
-        [sys.executable, "-c", "from tracking.data.mini_lasot import mini_lasot; mini_lasot()"],
+        [sys.executable, "-c", "from tracking.data.mini_lasot import ensure_mini_lasot; ensure_mini_lasot()"],
         env=os.environ | {"PYTHONPATH": str(ROOT), "BENCH_CACHE": str(tmp_path)},
     )
     deadline = time.monotonic() + 120
@@ -66,24 +77,24 @@ def test_half_written_data_are_never_used(tmp_path: Path) -> None:
 
 
 def test_it_is_in_the_cache_under_its_version() -> None:
-    assert mini_lasot() == cache_dir() / "mini_lasot-1"
-    assert not list(cache_dir().glob(".mini_lasot*"))
+    assert ensure_mini_lasot() == get_cache_dir() / "mini_lasot-1"
+    assert not list(get_cache_dir().glob(".mini_lasot*"))
 
 
 def test_labels_cover_what_cannot_be_seen() -> None:
     """In an occlusion sequence the target's colours are gone from its box exactly in the frames so labelled."""
-    photos = photographs.load(photographs.TEST)
-    frames = moments("outofview", 3, photos)
+    photos = photographs.load_photos(photographs.TEST_PHOTOS)
+    frames = render_sequence("outofview", 3, photos)
     for frame in frames:
-        assert frame.outside == (frame.box == (0, 0, 0, 0))
+        assert frame.out_of_view == (frame.box == (0, 0, 0, 0))
         x, y, w, h = frame.box
         assert x >= 0 and y >= 0 and x + w <= 320 and y + h <= 240
-    assert any(frame.outside for frame in frames)
-    assert any(frame.occluded for frame in moments("occlusion", 3, photos))
+    assert any(frame.out_of_view for frame in frames)
+    assert any(frame.fully_occluded for frame in render_sequence("occlusion", 3, photos))
 
 
 def test_a_missing_photograph_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     from foundation.errors import DataError
 
     with pytest.raises(DataError, match=r"this scikit-image has no nothing\.png"):
-        photographs.load({"nothing.png": ("skimage", "data")})
+        photographs.load_photos({"nothing.png": ("skimage", "data")})

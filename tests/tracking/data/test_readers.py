@@ -13,11 +13,11 @@ import pytest
 
 from benchmarks.cli.main import main
 from foundation.errors import DataError
-from tracking.data.mini_lasot import mini_lasot
+from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.data.readers import lasot
-from tracking.data.readers.folder import folder_videos
-from tracking.data.readers.others import coco_stills, got10k_videos, trackingnet_videos
-from tracking.data.readers.sequence import Numbered, fingerprint, read_boxes
+from tracking.data.readers.folder import read_folder_videos
+from tracking.data.readers.others import read_coco_stills, read_got10k_videos, read_trackingnet_videos
+from tracking.data.readers.sequence import NumberedFiles, fingerprint_videos, read_boxes
 
 
 def image(path: Path, width: int = 64, height: int = 48) -> None:
@@ -37,15 +37,15 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_a_users_folder_needs_images_and_boxes_only(mine: Path) -> None:
-    cat, dog = folder_videos(mine)
+    cat, dog = read_folder_videos(mine)
     assert (cat.name, dog.name) == ("cat", "dog")
     assert [path.name for path in cat.frames][:3] == ["frame1.png", "frame2.png", "frame3.png"]
     assert cat.frames[9].name == "frame10.png"
     assert cat.boxes[2].tolist() == [12, 8, 20.5, 16] and cat.visible.all()
-    (alone,) = folder_videos(mine / "cat")
+    (alone,) = read_folder_videos(mine / "cat")
     assert alone.name == "cat"
     (mine / "cat" / "full_occlusion.txt").write_text(",".join("1" + "0" * 11))
-    assert folder_videos(mine)[0].visible.tolist() == [False] + [True] * 11
+    assert read_folder_videos(mine)[0].visible.tolist() == [False] + [True] * 11
 
 
 def cut_truth(root: Path) -> None:
@@ -123,47 +123,47 @@ def test_a_wrong_root_is_one_sentence(task: str, tmp_path: Path, capfd: pytest.C
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """``mini_lasot`` to spoil."""
-    return Path(shutil.copytree(mini_lasot(), tmp_path / "lasot"))
+    return Path(shutil.copytree(ensure_mini_lasot(), tmp_path / "lasot"))
 
 
 def test_lasots_layout(copy: Path) -> None:
-    tests, trains = lasot.test_videos(copy), lasot.train_videos(copy)
+    tests, trains = lasot.read_test_videos(copy), lasot.read_train_videos(copy)
     assert [video.name for video in tests][:2] == ["distractor-3", "distractor-4"]
     assert len(tests) == len(trains) == 12
     assert not {video.name for video in tests} & {video.name for video in trains}
-    (copy / lasot.TRAIN_LIST).unlink()
-    assert [video.name for video in lasot.train_videos(copy)] == sorted(video.name for video in trains)
-    assert tests[0].frames[0].name == "00000001.jpg" and tests[0].read(0).shape == (240, 320, 3)
+    (copy / lasot.TRAIN_LIST_FILE).unlink()
+    assert [video.name for video in lasot.read_train_videos(copy)] == sorted(video.name for video in trains)
+    assert tests[0].frames[0].name == "00000001.jpg" and tests[0].read_frame(0).shape == (240, 320, 3)
 
 
 def test_a_missing_frame_or_sequence_of_lasot_is_named(copy: Path) -> None:
     (copy / "drift" / "drift-3" / "img" / "00000020.jpg").unlink()
     with pytest.raises(DataError, match=r"00000020\.jpg is missing"):
-        lasot.test_videos(copy)
+        lasot.read_test_videos(copy)
     shutil.rmtree(copy / "drift" / "drift-3")
     with pytest.raises(DataError, match="sequence drift-3 is missing"):
-        lasot.test_videos(copy)
+        lasot.read_test_videos(copy)
 
 
 def test_labels_of_another_length_are_refused(copy: Path) -> None:
     (copy / "turn" / "turn-4" / "out_of_view.txt").write_text("0,0,0")
     with pytest.raises(DataError, match="3 labels for 48 frames"):
-        lasot.test_videos(copy)
+        lasot.read_test_videos(copy)
 
 
 def test_279_of_280_is_a_departure(copy: Path) -> None:
     from tracking.tasks import LASOT
 
     report = LASOT.check_data(copy)
-    assert report.departures == ("12 test sequences with 576 frames, LaSOT has 280 with 685,360",)
+    assert report.deviations == ("12 test sequences with 576 frames, LaSOT has 280 with 685,360",)
     assert LASOT.check_data(copy.parent).fingerprint == report.fingerprint
 
 
 def test_the_fingerprint_sees_a_box_and_a_label(copy: Path) -> None:
-    before = fingerprint(lasot.test_videos(copy))
+    before = fingerprint_videos(lasot.read_test_videos(copy))
     path = copy / "turn" / "turn-4" / "groundtruth.txt"
     path.write_text(path.read_text().replace("1", "2", 1))
-    changed = fingerprint(lasot.test_videos(copy))
+    changed = fingerprint_videos(lasot.read_test_videos(copy))
     assert changed != before
 
 
@@ -177,23 +177,23 @@ def test_got10k_with_exclusions(tmp_path: Path) -> None:
         (folder / "groundtruth.txt").write_text("1.0,2.0,3.0,4.0\n" * 3)
         (folder / "absence.label").write_text("0\n1\n0\n")
         (folder / "cover.label").write_text("8\n8\n0\n")
-    first, _ = got10k_videos(tmp_path)
+    first, _ = read_got10k_videos(tmp_path)
     assert first.visible.tolist() == [True, False, False] and first.frames[0].name == "00000001.jpg"
     (tmp_path / "vot.txt").write_text(names[0])
-    assert [video.name for video in got10k_videos(tmp_path, tmp_path / "vot.txt")] == names[1:]
+    assert [video.name for video in read_got10k_videos(tmp_path, tmp_path / "vot.txt")] == names[1:]
     (tmp_path / "vot.txt").write_text("someone")
     with pytest.raises(DataError, match="excludes someone, which GOT-10k's list has not"):
-        got10k_videos(tmp_path, tmp_path / "vot.txt")
+        read_got10k_videos(tmp_path, tmp_path / "vot.txt")
 
 
 def test_trackingnet(tmp_path: Path) -> None:
     (tmp_path / "TRAIN_3" / "anno").mkdir(parents=True)
     (tmp_path / "TRAIN_3" / "anno" / "abc_0.txt").write_text("1.0,2.0,3.0,4.0\n1,2,0,4\n")
-    (video,) = trackingnet_videos(tmp_path)
+    (video,) = read_trackingnet_videos(tmp_path)
     assert video.frames[1] == tmp_path / "TRAIN_3" / "frames" / "abc_0" / "1.jpg"
     assert video.visible.tolist() == [True, False]
     with pytest.raises(DataError, match="TRAIN_0 to TRAIN_11"):
-        trackingnet_videos(tmp_path / "TRAIN_3")
+        read_trackingnet_videos(tmp_path / "TRAIN_3")
 
 
 def test_coco_objects_are_stills(tmp_path: Path) -> None:
@@ -207,11 +207,11 @@ def test_coco_objects_are_stills(tmp_path: Path) -> None:
     }
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
-    stills = coco_stills(tmp_path)
+    stills = read_coco_stills(tmp_path)
     assert len(stills) == 1
     assert stills[0].frames == [tmp_path / "train2017" / "b.jpg"] and stills[0].boxes.tolist() == [[1, 2, 60, 70]]
     with pytest.raises(DataError, match=r"instances_train2017\.json cannot be read"):
-        coco_stills(tmp_path / "nowhere")
+        read_coco_stills(tmp_path / "nowhere")
 
 
 def test_boxes_with_any_delimiter(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_boxes_with_any_delimiter(tmp_path: Path) -> None:
 
 
 def test_numbered_files() -> None:
-    files = Numbered(Path("x"), "{:03d}.jpg", 3, first=0)
+    files = NumberedFiles(Path("x"), "{:03d}.jpg", 3, first=0)
     assert (
         len(files) == 3 and files[-1] == Path("x/002.jpg") and list(files[1:]) == [Path("x/001.jpg"), Path("x/002.jpg")]
     )

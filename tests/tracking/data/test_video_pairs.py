@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 
 import tracking.data.synthetic_pairs as photo_pairs_module
-from foundation.errors import DataError
 from engine.data import photographs
-from tracking.data.pair_dataset import PairItems, WeightedSource
-from tracking.data.cutouts import box_of, cutout, paint, pose
-from tracking.data.pair import CropSizes, Jitter, brighter, flipped, grey, jittered
-from tracking.data.video_pairs import Augmentation, VideoPairs, draw_frames, usable
-from tracking.data.synthetic_pairs import PhotoPairs
+from foundation.errors import DataError
+from tracking.data.cutouts import make_pose_matrix, outline_to_box, paint_cutout, sample_cutout
+from tracking.data.pair import CropSizes, SearchJitter, adjust_brightness, flip_horizontal, jitter_box, to_grayscale
+from tracking.data.pair_dataset import PairDataset, WeightedPairSampler
 from tracking.data.readers.sequence import Video
+from tracking.data.synthetic_pairs import PhotoPairSampler
+from tracking.data.video_pairs import PairAugmentation, VideoPairSampler, is_usable_video, sample_frame_pair
 
 SIZES = CropSizes(64, 128, 2.0, 4.0, "exact")
-FAR = pose((90.0, 90.0), (1.0, 1.0))
-STILL = Augmentation(grey=0, flip=0, frame_flip=0, brightness=0)
+FAR = make_pose_matrix((90.0, 90.0), (1.0, 1.0))
+STILL = PairAugmentation(grayscale=0, flip=0, frame_flip=0, brightness=0)
 
 
 def test_search_frames_follow_the_template_within_the_gap() -> None:
     visible = np.zeros(1000, bool)
     visible[[3, 10, 150, 400, 401, 999]] = True
-    drawn = {draw_frames(np.random.default_rng(seed), visible, 200) for seed in range(600)}
+    drawn = {sample_frame_pair(np.random.default_rng(seed), visible, 200) for seed in range(600)}
     after = {3: {10, 150}, 10: {150}, 150: {400, 401}, 400: {401}, 401: {999}}  # 150 and 401: the window grew
     assert {template for template, _ in drawn} == set(after)
     for template, search in drawn:
@@ -35,7 +35,7 @@ def test_search_frames_follow_the_template_within_the_gap() -> None:
 
 def test_every_frame_of_the_window_is_as_likely() -> None:
     visible = np.ones(300, bool)
-    gaps = [b - a for a, b in (draw_frames(np.random.default_rng(s), visible, 5) for s in range(4000)) if a < 290]
+    gaps = [b - a for a, b in (sample_frame_pair(np.random.default_rng(s), visible, 5) for s in range(4000)) if a < 290]
     counts = np.bincount(gaps)[1:]
     assert len(counts) == 4 and counts.min() > 0.2 * len(gaps), "t+1 .. t+4, a quarter each"
 
@@ -59,18 +59,18 @@ def red_box(crop: np.ndarray) -> np.ndarray:
     return np.array([columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]) / len(crop)
 
 
-@pytest.mark.parametrize("augmentation", [STILL, Augmentation(0, 0.5, 0.5, 0)], ids=["still", "mirrored"])
-def test_the_box_is_where_the_target_is(tmp_path: Path, augmentation: Augmentation) -> None:
-    maker = VideoPairs([video(tmp_path)], SIZES, Jitter(1.5, 0.25), 20, augmentation)
+@pytest.mark.parametrize("augmentation", [STILL, PairAugmentation(0, 0.5, 0.5, 0)], ids=["still", "mirrored"])
+def test_the_box_is_where_the_target_is(tmp_path: Path, augmentation: PairAugmentation) -> None:
+    maker = VideoPairSampler([video(tmp_path)], SIZES, SearchJitter(1.5, 0.25), 20, augmentation)
     for seed in range(12):
-        pair = maker.make(np.random.default_rng(seed))
+        pair = maker.sample_pair(np.random.default_rng(seed))
         assert red_box(pair.search) == pytest.approx(pair.box, abs=1.5 / 128 + 0.008)
         assert red_box(pair.template) == pytest.approx([0.25, 0.25, 0.5, 0.5], abs=0.03)
 
 
 def test_jitter_has_the_stated_spread() -> None:
     box = np.array([50.0, 60.0, 20.0, 30.0])
-    many = np.array([jittered(np.random.default_rng(s), box, Jitter(3.0, 0.25)) for s in range(4000)])
+    many = np.array([jitter_box(np.random.default_rng(s), box, SearchJitter(3.0, 0.25)) for s in range(4000)])
     logs = np.log(many[:, 2:] / box[2:])
     assert logs.mean(0) == pytest.approx([0, 0], abs=0.02) and logs.std(0) == pytest.approx([0.25, 0.25], abs=0.02)
     away = (many[:, :2] + many[:, 2:] / 2 - [60, 75]) / np.sqrt(many[:, 2:].prod(1))[:, None]
@@ -80,49 +80,49 @@ def test_jitter_has_the_stated_spread() -> None:
 def test_small_changes_by_hand() -> None:
     image = np.zeros((4, 4, 3), np.uint8)
     image[1, 0] = (100, 200, 50)
-    mirrored, box = flipped(image, np.array([0.0, 0.25, 0.25, 0.25]))
+    mirrored, box = flip_horizontal(image, np.array([0.0, 0.25, 0.25, 0.25]))
     assert tuple(mirrored[1, 3]) == (100, 200, 50) and box.tolist() == [0.75, 0.25, 0.25, 0.25]
-    assert tuple(grey(image)[1, 0]) == (153, 153, 153)  # 29.9 + 117.4 + 5.7
-    assert tuple(brighter(image, 1.5)[1, 0]) == (150, 255, 75)
+    assert tuple(to_grayscale(image)[1, 0]) == (153, 153, 153)  # 29.9 + 117.4 + 5.7
+    assert tuple(adjust_brightness(image, 1.5)[1, 0]) == (150, 255, 75)
 
 
 def test_which_videos_are_usable(tmp_path: Path) -> None:
-    assert usable(video(tmp_path, 20, 5))
-    assert not usable(video(tmp_path, 20, 4)) and not usable(video(tmp_path, 19, 19))
+    assert is_usable_video(video(tmp_path, 20, 5))
+    assert not is_usable_video(video(tmp_path, 20, 4)) and not is_usable_video(video(tmp_path, 19, 19))
     still = video(tmp_path, 1, 1)
-    assert usable(still)
-    maker = VideoPairs([still], SIZES, Jitter(0, 0), 20, STILL)
-    assert maker.make(np.random.default_rng(0)).box == pytest.approx([0.375, 0.375, 0.25, 0.25])
+    assert is_usable_video(still)
+    maker = VideoPairSampler([still], SIZES, SearchJitter(0, 0), 20, STILL)
+    assert maker.sample_pair(np.random.default_rng(0)).box == pytest.approx([0.375, 0.375, 0.25, 0.25])
     with pytest.raises(DataError, match="none of 1 training sequences"):
-        VideoPairs([video(tmp_path, 19, 19)], SIZES, Jitter(0, 0), 20, STILL)
+        VideoPairSampler([video(tmp_path, 19, 19)], SIZES, SearchJitter(0, 0), 20, STILL)
 
 
 def test_an_unreadable_frame_is_named_or_counted(tmp_path: Path) -> None:
     films = video(tmp_path)
     for path in films.frames[::2]:
         path.write_bytes(b"")
-    strict, lenient = (VideoPairs([films], SIZES, Jitter(0, 0), 20, STILL, skip) for skip in (False, True))
+    strict, lenient = (VideoPairSampler([films], SIZES, SearchJitter(0, 0), 20, STILL, skip) for skip in (False, True))
     with pytest.raises(DataError, match=r"the frame .*\d+\.png cannot be read as an image"):
         for seed in range(20):
-            strict.make(np.random.default_rng(seed))
+            strict.sample_pair(np.random.default_rng(seed))
     counts = []
     for seed in range(20):
-        lenient.make(np.random.default_rng(seed))
+        lenient.sample_pair(np.random.default_rng(seed))
         counts.append(lenient.skipped)
     assert sum(counts) > 0
     for path in films.frames:
         path.unlink(missing_ok=True)
     with pytest.raises(DataError, match="100 draws in a row"):
-        lenient.make(np.random.default_rng(0))
+        lenient.sample_pair(np.random.default_rng(0))
 
 
 @pytest.fixture(scope="module")
-def photo_pairs() -> PhotoPairs:
-    return PhotoPairs(photographs.load(photographs.TRAIN), SIZES, Jitter(3.0, 0.25))
+def photo_pairs() -> PhotoPairSampler:
+    return PhotoPairSampler(photographs.load_photos(photographs.TRAIN_PHOTOS), SIZES, SearchJitter(3.0, 0.25))
 
 
-def test_photo_pairs_depend_on_the_seed_alone(photo_pairs: PhotoPairs) -> None:
-    first, again, other = (photo_pairs.make(np.random.default_rng(seed)) for seed in (1, 1, 2))
+def test_photo_pairs_depend_on_the_seed_alone(photo_pairs: PhotoPairSampler) -> None:
+    first, again, other = (photo_pairs.sample_pair(np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert (first.search == again.search).all() and (first.template == again.template).all()
     assert first.box.tolist() == again.box.tolist() != other.box.tolist()
     assert not (first.search == other.search).all()
@@ -138,26 +138,30 @@ def extent(picture: np.ndarray) -> tuple[int, int, int, int]:
 @pytest.mark.parametrize("seed", range(20))
 def test_a_layer_is_painted_where_its_box_says(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    layer = cutout(rng, np.full((300, 300, 3), 255, np.uint8), 1.3)
-    place = pose((150, 140), (120, 70), rng.normal(0, 0.3), rng.normal(0, 0.1))
+    layer = sample_cutout(rng, np.full((300, 300, 3), 255, np.uint8), 1.3)
+    place = make_pose_matrix((150, 140), (120, 70), rng.normal(0, 0.3), rng.normal(0, 0.1))
     canvas = np.zeros((300, 300, 3), np.uint8)
-    paint(canvas, layer, place)
-    x, y, w, h = box_of(layer.outline, place)
+    paint_cutout(canvas, layer, place)
+    x, y, w, h = outline_to_box(layer.outline, place)
     assert extent(canvas) == pytest.approx((x, y, x + w, y + h), abs=2.5)
 
 
 def test_photo_pairs_have_the_target_where_the_box_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """White targets over black, nothing else in the picture: what is bright in both crops is the box."""
     white, black = np.full((300, 300, 3), 255, np.uint8), np.zeros((300, 300, 3), np.uint8)
-    monkeypatch.setattr(photo_pairs_module, "cutout", lambda rng, _, aspect, softness=0.0: cutout(rng, white, aspect))
-    monkeypatch.setattr(photo_pairs_module, "develop", lambda _, picture: picture)
-    monkeypatch.setattr(photo_pairs_module, "_edge", lambda _: None)
-    monkeypatch.setattr(PhotoPairs, "_before", lambda *_: [])
-    monkeypatch.setattr(PhotoPairs, "_distractor", lambda _, rng, target, *__: target._replace(places=(FAR, FAR)))
+    monkeypatch.setattr(
+        photo_pairs_module, "sample_cutout", lambda rng, _, aspect, edge_blur=0.0: sample_cutout(rng, white, aspect)
+    )
+    monkeypatch.setattr(photo_pairs_module, "distort_photometric", lambda _, picture: picture)
+    monkeypatch.setattr(photo_pairs_module, "_sample_image_border", lambda _: None)
+    monkeypatch.setattr(PhotoPairSampler, "_sample_occluders", lambda *_: [])
+    monkeypatch.setattr(
+        PhotoPairSampler, "_sample_distractor", lambda _, rng, target, *__: target._replace(poses=(FAR, FAR))
+    )
     sizes = SIZES._replace(template_size=256, search_size=256)
-    maker = PhotoPairs([black], sizes, Jitter(1.5, 0.2), natural=0.0)
+    maker = PhotoPairSampler([black], sizes, SearchJitter(1.5, 0.2), natural_fraction=0.0)
     for seed in range(20):
-        template, search, box = maker.make(np.random.default_rng(seed))
+        template, search, box = maker.sample_pair(np.random.default_rng(seed))
         corners = 256 * np.array([*box[:2], *(box[:2] + box[2:])])
         assert extent(search) == pytest.approx(corners, abs=3)
         left, top, right, bottom = extent(template)
@@ -165,8 +169,8 @@ def test_photo_pairs_have_the_target_where_the_box_says(monkeypatch: pytest.Monk
         assert np.sqrt((right - left) * (bottom - top)) == pytest.approx(128, abs=3)
 
 
-def test_most_targets_of_photo_pairs_are_in_the_search_region(photo_pairs: PhotoPairs) -> None:
-    boxes = np.array([photo_pairs.make(np.random.default_rng(seed)).box for seed in range(200)])
+def test_most_targets_of_photo_pairs_are_in_the_search_region(photo_pairs: PhotoPairSampler) -> None:
+    boxes = np.array([photo_pairs.sample_pair(np.random.default_rng(seed)).box for seed in range(200)])
     centres = boxes[:, :2] + boxes[:, 2:] / 2
     assert ((centres > 0) & (centres < 1)).all(1).mean() > 0.95
     areas = np.sqrt(boxes[:, 2:].prod(1))
@@ -174,8 +178,8 @@ def test_most_targets_of_photo_pairs_are_in_the_search_region(photo_pairs: Photo
 
 
 def test_test_photographs_are_in_no_training_pair() -> None:
-    assert not set(photographs.TRAIN) & set(photographs.TEST)
-    train, test = photographs.load(photographs.TRAIN), photographs.load(photographs.TEST)
+    assert not set(photographs.TRAIN_PHOTOS) & set(photographs.TEST_PHOTOS)
+    train, test = photographs.load_photos(photographs.TRAIN_PHOTOS), photographs.load_photos(photographs.TEST_PHOTOS)
     assert all(image.ndim == 3 and image.dtype == np.uint8 and min(image.shape[:2]) > 150 for image in train + test)
 
 
@@ -184,11 +188,11 @@ def test_items_are_drawn_by_weight() -> None:
         def __init__(self, shade: int) -> None:
             self.shade = shade
 
-        def make(self, rng: np.random.Generator):  # type: ignore[no-untyped-def]
-            from tracking.data.pair import Pair
+        def sample_pair(self, rng: np.random.Generator):  # type: ignore[no-untyped-def]
+            from tracking.data.pair import TrainingPair
 
-            return Pair(np.full((4, 4, 3), self.shade, np.uint8), np.zeros((8, 8, 3), np.uint8), np.zeros(4))
+            return TrainingPair(np.full((4, 4, 3), self.shade, np.uint8), np.zeros((8, 8, 3), np.uint8), np.zeros(4))
 
-    items = PairItems([WeightedSource(Maker(1), 3.0), WeightedSource(Maker(2), 1.0)], 2000, seed=0)
+    items = PairDataset([WeightedPairSampler(Maker(1), 3.0), WeightedPairSampler(Maker(2), 1.0)], 2000, seed=0)
     shades = [int(items[number]["template"][0, 0, 0]) for number in range(2000)]
     assert shades.count(1) / 2000 == pytest.approx(0.75, abs=0.03)

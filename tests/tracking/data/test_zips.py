@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 
 from foundation.errors import DataError
-from tests.tracking.lasot_root import short_sequences, zip_categories, zip_folders
-from tracking.data.pair import CropSizes, Jitter
-from tracking.data.video_pairs import Augmentation, VideoPairs
+from tests.tracking.lasot_root import write_short_sequences, zip_categories, zip_folders
+from tracking.data.pair import CropSizes, SearchJitter
 from tracking.data.readers import lasot
-from tracking.data.readers.sequence import Video, fingerprint
-from tracking.data.readers.zips import Member, contents
+from tracking.data.readers.sequence import Video, fingerprint_videos
+from tracking.data.readers.zips import ZipMember, read_zip_contents
+from tracking.data.video_pairs import PairAugmentation, VideoPairSampler
 
 
 @pytest.fixture
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight short sequences to test and eight to train, unpacked; made once."""
     folder = tmp_path_factory.getbasetemp() / "lasot_of_24_frames"
-    return folder if folder.is_dir() else short_sequences(folder, 8, frames=24)
+    return folder if folder.is_dir() else write_short_sequences(folder, 8, frames=24)
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def zipped(root: Path, tmp_path: Path) -> Path:
 
 def same(videos: list[Video], others: list[Video]) -> bool:
     """Names, boxes, labels and every pixel."""
-    return fingerprint(videos) == fingerprint(others) and all(
-        np.array_equal(one.read(number), other.read(number))
+    return fingerprint_videos(videos) == fingerprint_videos(others) and all(
+        np.array_equal(one.read_frame(number), other.read_frame(number))
         for one, other in zip(videos, others, strict=True)
         for number in range(len(one.frames))
     )
@@ -47,38 +47,38 @@ def same(videos: list[Video], others: list[Video]) -> bool:
 def test_zips_of_categories_are_the_unpacked_set(root: Path, tmp_path: Path, method: int) -> None:
     zipped = zip_categories(root, tmp_path / "zipped", method)
     assert not [path for path in zipped.iterdir() if path.is_dir()]
-    for read in (lasot.test_videos, lasot.train_videos):
+    for read in (lasot.read_test_videos, lasot.read_train_videos):
         assert same(read(root), read(zipped))
-    video = lasot.test_videos(zipped)[0]
-    assert isinstance(video.frames[0], Member) and video.frames[-1].name == "00000024.jpg"
+    video = lasot.read_test_videos(zipped)[0]
+    assert isinstance(video.frames[0], ZipMember) and video.frames[-1].name == "00000024.jpg"
     assert [file.name for file in video.frames[:2]] == ["00000001.jpg", "00000002.jpg"]
     (zipped / "training_set.txt").unlink()
-    names = {video.name for video in lasot.train_videos(zipped)}
-    assert names == {video.name for video in lasot.train_videos(root)}
+    names = {video.name for video in lasot.read_train_videos(zipped)}
+    assert names == {video.name for video in lasot.read_train_videos(root)}
 
 
 def test_one_zip_with_everything_lists_included(root: Path, tmp_path: Path) -> None:
     zip_folders(tmp_path / "LaSOT.zip", root.parent, [root])
-    assert same(lasot.test_videos(root), lasot.test_videos(tmp_path))
-    assert same(lasot.train_videos(root), lasot.train_videos(tmp_path))
+    assert same(lasot.read_test_videos(root), lasot.read_test_videos(tmp_path))
+    assert same(lasot.read_train_videos(root), lasot.read_train_videos(tmp_path))
 
 
 def test_some_zipped_and_some_not(root: Path, zipped: Path) -> None:
-    first = lasot.test_videos(root)[0]
+    first = lasot.read_test_videos(root)[0]
     category = first.name.rpartition("-")[0]
     shutil.copytree(root / category, zipped / category)
     (zipped / f"{category}.zip").unlink()
-    mixed = lasot.test_videos(zipped)
-    assert same(lasot.test_videos(root), mixed)
-    assert {isinstance(video.frames[0], Member) for video in mixed} == {True, False}
+    mixed = lasot.read_test_videos(zipped)
+    assert same(lasot.read_test_videos(root), mixed)
+    assert {isinstance(video.frames[0], ZipMember) for video in mixed} == {True, False}
 
 
 def read(root: Path, name: str) -> Video:
-    return lasot.read_video(root, name, contents(root))
+    return lasot.read_lasot_video(root, name, read_zip_contents(root))
 
 
 def test_of_two_the_folder_counts_then_the_category_s_zip(root: Path, zipped: Path) -> None:
-    name = lasot.test_videos(root)[0].name
+    name = lasot.read_test_videos(root)[0].name
     category = name.rpartition("-")[0]
     other = zipped / category / name
     shutil.copytree(root / category / name, other)
@@ -96,19 +96,21 @@ def test_of_two_the_folder_counts_then_the_category_s_zip(root: Path, zipped: Pa
 
 def test_pairs_are_drawn_from_zips(root: Path, zipped: Path) -> None:
     def pair(place: Path) -> list[np.ndarray]:
-        maker = VideoPairs(lasot.train_videos(place), CropSizes(32, 64, 2.0, 4.0), Jitter(2.0, 0.2), 20, Augmentation())
-        return list(maker.make(np.random.default_rng(0)))
+        maker = VideoPairSampler(
+            lasot.read_train_videos(place), CropSizes(32, 64, 2.0, 4.0), SearchJitter(2.0, 0.2), 20, PairAugmentation()
+        )
+        return list(maker.sample_pair(np.random.default_rng(0)))
 
     assert all(np.array_equal(one, other) for one, other in zip(pair(root), pair(zipped), strict=True))
 
 
 def read_all(video: Video) -> int:
-    return int(sum(video.read(number).sum(dtype=np.int64) for number in range(len(video.frames))))
+    return int(sum(video.read_frame(number).sum(dtype=np.int64) for number in range(len(video.frames))))
 
 
 def test_processes_read_one_zip_at_once(zipped: Path) -> None:
     """Forked ones too: no handle is shared, whose position they would fight for."""
-    video = lasot.test_videos(zipped)[0]
+    video = lasot.read_test_videos(zipped)[0]
     expected = read_all(video)
     with get_context("fork").Pool(3) as pool:
         assert pool.map(read_all, [video] * 30, chunksize=1) == [expected] * 30
@@ -185,19 +187,19 @@ def test_a_bad_zip_is_one_sentence(name: str, zipped: Path) -> None:
 
 
 def test_a_zip_that_vanishes_is_named(zipped: Path) -> None:
-    video = lasot.test_videos(zipped)[0]
-    assert isinstance(video.frames[0], Member)
+    video = lasot.read_test_videos(zipped)[0]
+    assert isinstance(video.frames[0], ZipMember)
     video.frames[0].archive.unlink()
     with pytest.raises(DataError, match=r"\.zip cannot be read \(No such file or directory\)"):
-        video.read(0)
+        video.read_frame(0)
 
 
 def test_only_as_much_is_unpacked_as_the_directory_says(tmp_path: Path) -> None:
     """64 MB of zeros in 64 kB, said to be ten bytes."""
     with zipfile.ZipFile(tmp_path / "drift.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("drift/drift-1/img/00000001.jpg", bytes(64 << 20))
-    member = contents(tmp_path).sequences["drift-1"].frames(1)[0]
-    lying = Member(member.archive, member.path, member.place._replace(size=10))
+    member = read_zip_contents(tmp_path).sequences["drift-1"].first_frames(1)[0]
+    lying = ZipMember(member.archive, member.path, member.entry._replace(size=10))
     tracemalloc.start()
     with pytest.raises(DataError, match=r"00000001\.jpg in .*drift\.zip is damaged; fetch that zip again"):
         lying.read_bytes()

@@ -7,40 +7,48 @@ from typing import Any
 
 import pytest
 
-from tests.tracking.make import tracker_model
+from tests.tracking.make import make_tracker_model
 from tracking.data.pair import CropSizes
-from tracking.deployment.export import files_of
-from tracking.deployment.graph_network import GraphNetwork
-from tracking.deployment.load import graph_network
-from tracking.deployment.manifest import RUNTIMES, Format, Origin, Precision
-from tracking.models.candidate_elimination import Elimination
+from tracking.deployment.export import build_export_files
+from tracking.deployment.graph_network import ExportedNetwork
+from tracking.deployment.load import build_exported_network
+from tracking.deployment.manifest import RUNTIME_BY_FORMAT, ExportFormat, ExportOrigin, Precision
+from tracking.models.candidate_elimination import CandidateElimination
 from tracking.models.tracker_model import TrackerModel
 
 SIZES = CropSizes(32, 64, 2.0, 4.0, "exact")
-ORIGIN = Origin(
+ORIGIN = ExportOrigin(
     run_id=None, backbone="vit_pico", task="mini_lasot", protocol="fast64", checkpoint_sha256="0" * 64, licence="none"
 )
-SOME = Elimination(blocks=[1], keep=0.6)
+SOME_ELIMINATION = CandidateElimination(blocks=[1], keep_ratio=0.6)
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {"backbone": "vit_pico"},
-    "own_template": {"backbone": "vit_pico", "own_template": True},
-    "elimination": {"backbone": "vit_pico", "elimination": SOME},
-    "own_template and elimination": {"backbone": "vit_pico", "own_template": True, "elimination": SOME},
-    "relative positions": {"backbone": "vit_tiny_rpe", "own_template": True, "elimination": SOME},
+    "asymmetric attention": {"backbone": "vit_pico", "asymmetric_attention": True},
+    "elimination": {"backbone": "vit_pico", "candidate_elimination": SOME_ELIMINATION},
+    "asymmetric attention and elimination": {
+        "backbone": "vit_pico",
+        "asymmetric_attention": True,
+        "candidate_elimination": SOME_ELIMINATION,
+    },
+    "relative positions": {
+        "backbone": "vit_tiny_rpe",
+        "asymmetric_attention": True,
+        "candidate_elimination": SOME_ELIMINATION,
+    },
 }
-NEEDED: dict[Format, tuple[str, ...]] = {
+REQUIRED_PACKAGES: dict[ExportFormat, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime"),
     "openvino": ("onnx", "onnxruntime", "openvino"),
 }
 
 
-def require(format_: Format) -> None:
+def skip_without_runtime(format_: ExportFormat) -> None:
     """Skip by name where a package of the extra is missing."""
-    for name in NEEDED[format_]:
-        pytest.importorskip(name) if name != "openvino" else _openvino()
+    for name in REQUIRED_PACKAGES[format_]:
+        pytest.importorskip(name) if name != "openvino" else _skip_without_openvino()
 
 
-def _openvino() -> None:
+def _skip_without_openvino() -> None:
     from importlib.util import find_spec  # not imported: that reports to its maker
 
     if find_spec("openvino") is None:
@@ -48,19 +56,21 @@ def _openvino() -> None:
 
 
 @functools.cache
-def model_of(variant: str) -> TrackerModel:
-    return tracker_model(template=32, search=64, head_channels=16, **VARIANTS[variant])
+def make_variant(variant: str) -> TrackerModel:
+    return make_tracker_model(template=32, search=64, head_channels=16, **VARIANTS[variant])
 
 
 @functools.cache
-def files_of_variant(variant: str, format_: Format) -> dict[str, bytes]:
-    return files_of(model_of(variant), SIZES, format_, "f32")
+def export_variant(variant: str, format_: ExportFormat) -> dict[str, bytes]:
+    return build_export_files(make_variant(variant), SIZES, format_, "f32")
 
 
-def onnx_of(variant: str) -> dict[str, bytes]:
-    return {name.removesuffix(".onnx"): content for name, content in files_of_variant(variant, "onnx").items()}
+def export_onnx_variant(variant: str) -> dict[str, bytes]:
+    return {name.removesuffix(".onnx"): content for name, content in export_variant(variant, "onnx").items()}
 
 
-def network_of(variant: str, format_: Format, precision: Precision = "f32", threads: int = 1) -> GraphNetwork:
-    files, grid = files_of_variant(variant, format_), model_of(variant).backbone.search_grid
-    return graph_network(files, RUNTIMES[format_], precision, threads, grid)
+def load_variant_network(
+    variant: str, format_: ExportFormat, precision: Precision = "f32", threads: int = 1
+) -> ExportedNetwork:
+    files, grid = export_variant(variant, format_), make_variant(variant).backbone.search_grid
+    return build_exported_network(files, RUNTIME_BY_FORMAT[format_], precision, threads, grid)

@@ -15,16 +15,23 @@ import pytest
 from benchmarks.cli.main import main
 from engine.data import photographs
 from foundation.errors import BenchError, UserError
-from tests.tracking.deployment.make import ORIGIN, SIZES, VARIANTS, model_of, onnx_of, require
-from tests.tracking.make import tracker_model
-from tracking.data.mini_lasot import mini_lasot
+from tests.tracking.deployment.make import (
+    ORIGIN,
+    SIZES,
+    VARIANTS,
+    export_onnx_variant,
+    make_variant,
+    skip_without_runtime,
+)
+from tests.tracking.make import make_tracker_model
+from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.deployment import export, int8
 from tracking.deployment.export import ensure_export, export_model, export_run
-from tracking.deployment.load import exported_tracker, load_network, require_runtime
-from tracking.deployment.manifest import MANIFEST, Parity, read_export
-from tracking.deployment.packages import package
+from tracking.deployment.load import find_exported_tracker, load_exported_network, require_runtime
+from tracking.deployment.manifest import MANIFEST_FILENAME, Parity, read_export
+from tracking.deployment.packages import import_package
 from tracking.deployment.parity import require_parity
-from tracking.evaluate_run import evaluate_run, load_tracker, saved_tracker
+from tracking.evaluate_run import evaluate_run, load_torch_factory, load_tracker
 from tracking.protocols import CONFIGS
 from tracking.recipe import TrackingRecipe
 
@@ -40,11 +47,11 @@ TINY = (
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A run tracked by OpenVINO, with its export."""
-    require("openvino")
+    skip_without_runtime("openvino")
     out = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        assert main(["run", *TINY, "own_template=true", "--runtime", "openvino", "--out", str(out)]) == 0
+        assert main(["run", *TINY, "asymmetric_attention=true", "--runtime", "openvino", "--out", str(out)]) == 0
     (record,) = out.rglob("record.json")
     yield record.parent
 
@@ -52,8 +59,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def exported(tmp_path: Path) -> Path:
     """An ONNX export of a network that was never trained."""
-    require("onnx")
-    return export_model(model_of("own_template"), SIZES, ORIGIN, "onnx", "f32", tmp_path).folder
+    skip_without_runtime("onnx")
+    return export_model(make_variant("asymmetric attention"), SIZES, ORIGIN, "onnx", "f32", tmp_path).folder
 
 
 def test_a_run_may_be_tracked_by_another_runtime(run: Path, tmp_path: Path) -> None:
@@ -61,19 +68,19 @@ def test_a_run_may_be_tracked_by_another_runtime(run: Path, tmp_path: Path) -> N
     record = json.loads((run / "record.json").read_text())
     assert record["config"]["recipe"]["runtime"] == "openvino"
     assert record["config"]["recipe"]["runtime_precision"] == "f32"
-    assert "openvino" in record["where"]["packages"]
+    assert "openvino" in record["environment"]["packages"]
     name = "turn-4"
-    (score,) = evaluate_run(run, mini_lasot() / "turn" / name, tmp_path / "mine")
+    (score,) = evaluate_run(run, ensure_mini_lasot() / "turn" / name, tmp_path / "mine")
     lines = (run / "items.csv").read_text().splitlines()
     assert lines[-1].split(",")[-1] == score.boxes
     tracker = load_tracker(run, runtime="torch")
     assert (tracker.network.runtime, load_tracker(run).network.runtime) == ("torch", "openvino")
     boxes = np.loadtxt(run / "tracked" / f"{name}.txt", delimiter=",")
-    from tracking.data.readers.lasot import test_videos
+    from tracking.data.readers.lasot import read_test_videos
 
-    (video,) = (each for each in test_videos(mini_lasot()) if each.name == name)
-    tracker.init(video.read(0), video.boxes[0])
-    ours = [tracker.update(video.read(number)) for number in range(1, 12)]
+    (video,) = (each for each in read_test_videos(ensure_mini_lasot()) if each.name == name)
+    tracker.init(video.read_frame(0), video.boxes[0])
+    ours = [tracker.update(video.read_frame(number)) for number in range(1, 12)]
     assert np.abs(np.array(ours) - boxes[1:12]).max() <= 0.05
 
 
@@ -81,7 +88,7 @@ def test_the_default_runtime_changes_no_runs_identity() -> None:
     from engine.config import load_protocol
 
     recipes = [
-        load_protocol(CONFIGS / "fast64.py", TrackingRecipe, "full", changes).recipe.identity()
+        load_protocol(CONFIGS / "fast64.py", TrackingRecipe, "full", changes).recipe.identity_settings()
         for changes in ((), ("runtime=onnxruntime",), ("runtime=openvino", "runtime_precision=int8"))
     ]
     assert not {"runtime", "runtime_precision"} & set(recipes[0])
@@ -94,7 +101,7 @@ def test_the_command_writes_an_export_and_says_how_far_it_is(run: Path, capsys: 
     said = json.loads(capsys.readouterr().out)
     folder = run / "export" / "onnx-f32"
     assert Path(said["folder"]) == folder
-    assert sorted(path.name for path in folder.iterdir()) == [MANIFEST, "recall.onnx", "remember.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == [MANIFEST_FILENAME, "recall.onnx", "remember.onnx"]
     manifest = said["manifest"]
     assert (manifest["runtime"], manifest["precision"], manifest["grid"]) == ("onnxruntime", "f32", 8)
     assert manifest["parity"]["frames"] == 54 and manifest["parity"]["box_px"] <= 0.05
@@ -109,26 +116,26 @@ def test_int8_keeps_the_tracker_and_is_calibrated_on_training_photographs(
 ) -> None:
     """Nothing but the training photographs is opened while ranges are found."""
     asked: list[dict[str, Any]] = []
-    load, inside = photographs.load, int8.quantised
-    names_of_test = set(photographs.TEST)
+    load, inside = photographs.load_photos, int8.quantize_graphs
+    names_of_test = set(photographs.TEST_PHOTOS)
 
     def noting(names: dict[str, Any]) -> Any:
         asked.append(names)
         return load(names)
 
-    def quantised(*arguments: Any) -> Any:
-        monkeypatch.setattr(photographs, "load", noting)
+    def quantized(*arguments: Any) -> Any:
+        monkeypatch.setattr(photographs, "load_photos", noting)
         monkeypatch.setattr("tracking.data.readers.sequence.read_image", None)  # no sequence either
         try:
             return inside(*arguments)
         finally:
             monkeypatch.undo()
 
-    monkeypatch.setattr(int8, "quantised", quantised)
+    monkeypatch.setattr(int8, "quantize_graphs", quantized)
     manifest = export_run(run, "onnx", "int8").manifest
-    assert asked == [photographs.TRAIN] and not names_of_test & set(asked[0])
+    assert asked == [photographs.TRAIN_PHOTOS] and not names_of_test & set(asked[0])
     assert manifest.calibration is not None
-    assert manifest.calibration.fingerprint == photographs.fingerprint(photographs.TRAIN)
+    assert manifest.calibration.fingerprint == photographs.fingerprint_photos(photographs.TRAIN_PHOTOS)
     assert manifest.parity.same_crop_iou > 0.5 and manifest.parity.score > 1e-4
     sizes = [sum(len(content) for content in read_export(run / "export" / name)[1].values()) for name in _EXPORTS]
     assert sizes[1] < 0.6 * sizes[0]
@@ -138,12 +145,12 @@ _EXPORTS = ("onnx-f32", "onnx-int8")
 
 
 def test_int8_is_for_linear_layers_and_the_heads_convolutions() -> None:
-    require("onnx")
-    onnx = package("onnx")
-    f32 = onnx.load_model_from_string(onnx_of("plain")["tracker"]).graph
-    kept = set(int8.kept(f32))
+    skip_without_runtime("onnx")
+    onnx = import_package("onnx")
+    f32 = onnx.load_model_from_string(export_onnx_variant("plain")["tracker"]).graph
+    kept = set(int8.find_float_nodes(f32))
     taken = [node for node in f32.node if node.op_type in ("MatMul", "Conv") and node.name not in kept]
-    blocks, towers = len(model_of("plain").backbone.vit.blocks), 3
+    blocks, towers = len(make_variant("plain").backbone.vit.blocks), 3
     assert len([node for node in taken if node.op_type == "MatMul"]) == 4 * blocks
     assert len([node for node in taken if node.op_type == "Conv"]) == 4 * towers
     embeddings = 2
@@ -151,18 +158,18 @@ def test_int8_is_for_linear_layers_and_the_heads_convolutions() -> None:
 
 
 def test_changed_files_are_refused(exported: Path) -> None:
-    model, path = exported / "recall.onnx", exported / MANIFEST
+    model, path = exported / "recall.onnx", exported / MANIFEST_FILENAME
     content, text = model.read_bytes(), path.read_text()
     model.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(UserError, match=r"recall\.onnx is not the file that was exported"):
-        load_network(exported, "onnxruntime")
+        load_exported_network(exported, "onnxruntime")
     model.unlink()
     with pytest.raises(UserError, match=r"recall\.onnx cannot be read"):
-        load_network(exported, "onnxruntime")
+        load_exported_network(exported, "onnxruntime")
     model.write_bytes(content)
     for before, after, said in (
         ('"recall.onnx"', '"../recall.onnx"', "the files are not those of remember and recall in the format onnx"),
-        ('"own_template": true', '"own_template": false', "the files are not those of tracker"),
+        ('"asymmetric_attention": true', '"asymmetric_attention": false', "the files are not those of tracker"),
         ('"runtime": "onnxruntime"', '"runtime": "openvino"', "the format onnx is not for openvino"),
         ('"grid"', '"gird"', "gird: unknown field"),
         ('"schema_version": 1', '"schema_version": 2', "schema_version"),
@@ -170,22 +177,22 @@ def test_changed_files_are_refused(exported: Path) -> None:
     ):
         path.write_text(text.replace(before, after, 1))
         with pytest.raises(UserError, match=said):
-            load_network(exported, "onnxruntime")
+            load_exported_network(exported, "onnxruntime")
     path.write_text(text)
-    assert load_network(exported, "onnxruntime").runtime == "onnxruntime"
+    assert load_exported_network(exported, "onnxruntime").runtime == "onnxruntime"
 
 
 def test_what_was_not_exported_so_is_refused_with_the_command(exported: Path, run: Path) -> None:
     with pytest.raises(UserError, match="is an export for onnxruntime in f32, not for openvino in f32"):
-        load_network(exported, "openvino")
+        load_exported_network(exported, "openvino")
     with pytest.raises(UserError, match="is an export for onnxruntime in f32, not for onnxruntime in int8"):
-        load_network(exported, "onnxruntime", "int8")
+        load_exported_network(exported, "onnxruntime", "int8")
     with pytest.raises(UserError, match=r"first: bench export .* --format openvino --precision int8"):
         load_tracker(run, runtime="openvino", precision="int8")
     with pytest.raises(UserError, match="torch tracks in f32 only, not int8"):
         load_tracker(run, runtime="torch", precision="int8")
     with pytest.raises(UserError, match="torch takes the run itself"):
-        load_network(exported, "torch")
+        load_exported_network(exported, "torch")
     with pytest.raises(UserError, match="ONNX Runtime has no bf16"):
         require_runtime("onnxruntime", "bf16")
 
@@ -196,13 +203,13 @@ def test_a_run_goes_on_with_its_export_unless_that_is_damaged(
     """A run that was killed while it tracked finds its export; one that does not hold is made again."""
     other = tmp_path / "run"
     shutil.copytree(run, other)
-    model, folder = saved_tracker(other).model(), other / "export" / "openvino-f32"
-    before = (folder / MANIFEST).read_bytes()
+    model, folder = load_torch_factory(other).load_model(), other / "export" / "openvino-f32"
+    before = (folder / MANIFEST_FILENAME).read_bytes()
     assert ensure_export(other, model, SIZES, "openvino", "f32") == folder
-    assert (folder / MANIFEST).read_bytes() == before
+    assert (folder / MANIFEST_FILENAME).read_bytes() == before
     (folder / "recall.bin").write_bytes(b"damaged")
     assert ensure_export(other, model, SIZES, "openvino", "f32") == folder
-    assert (folder / MANIFEST).read_bytes() != before and len((folder / "recall.bin").read_bytes()) > 100
+    assert (folder / MANIFEST_FILENAME).read_bytes() != before and len((folder / "recall.bin").read_bytes()) > 100
     assert "recall.bin is not the file that was exported" in capsys.readouterr().err
 
 
@@ -212,20 +219,20 @@ def test_an_export_of_other_weights_is_refused(run: Path, tmp_path: Path) -> Non
     (weights,) = (other / "checkpoints").glob("last_*.pth")
     weights.write_bytes(weights.read_bytes() + b"\0")
     with pytest.raises(UserError, match="is of other weights than the run's last"):
-        load_network(other, "openvino")
+        load_exported_network(other, "openvino")
 
 
 def test_a_tracker_can_be_made_in_another_process(exported: Path) -> None:
     """By pickle, as worker processes get it; an export made anew in the meantime is not taken for it."""
-    maker = exported_tracker(exported, "onnxruntime", threads=1)
+    maker = find_exported_tracker(exported, "onnxruntime", threads=1)
     again = pickle.loads(pickle.dumps(maker))
     tracker = again()
     tracker.init(np.zeros((90, 120, 3), np.uint8), (30, 30, 20, 20))
     assert tracker.update(np.zeros((90, 120, 3), np.uint8)).shape == (4,)
-    said = again.made_by()
+    said = again.describe_provenance()
     assert (said["runtime"], said["precision"], said["device"]) == ("onnxruntime", "f32", "cpu")
     assert json.loads(json.dumps(said)) == said
-    export_model(model_of("own_template"), SIZES, ORIGIN, "onnx", "f32", exported.parent)
+    export_model(make_variant("asymmetric attention"), SIZES, ORIGIN, "onnx", "f32", exported.parent)
     with pytest.raises(UserError, match="was exported anew"):
         again()
 
@@ -250,15 +257,15 @@ def test_too_far_from_pytorch_is_refused(precision: Any, change: dict[str, float
 
 def test_a_refused_export_leaves_what_was_there(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The graphs of other weights are exported under the model's name: the parity check sees it."""
-    other = tracker_model(template=32, search=64, head_channels=16, **VARIANTS["own_template"])
+    other = make_tracker_model(template=32, search=64, head_channels=16, **VARIANTS["asymmetric attention"])
     for parameter in other.head.parameters():
         parameter.data += 0.01
     before = {path.name: path.read_bytes() for path in exported.iterdir()}
-    ours = export.graphs
-    monkeypatch.setattr(export, "graphs", lambda model: ours(other))
+    ours = export.build_export_graphs
+    monkeypatch.setattr(export, "build_export_graphs", lambda model: ours(other))
     for out in (exported.parent, exported.parent / "new"):
         with pytest.raises(BenchError, match="is not PyTorch's network"):
-            export_model(model_of("own_template"), SIZES, ORIGIN, "onnx", "f32", out)
+            export_model(make_variant("asymmetric attention"), SIZES, ORIGIN, "onnx", "f32", out)
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
     assert not list((exported.parent / "new").iterdir())
     assert sorted(path.name for path in exported.parent.iterdir()) == ["new", "onnx-f32"]

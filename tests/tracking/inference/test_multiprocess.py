@@ -20,20 +20,20 @@ import torch
 
 from foundation.errors import BenchError, DataError
 from tests.conftest import ROOT
-from tests.tracking.lasot_root import short_sequences
-from tests.tracking.make import tracker_model
-from tests.tracking.slow import Slow, shortened
+from tests.tracking.lasot_root import write_short_sequences
+from tests.tracking.make import make_tracker_model
+from tests.tracking.slow import SlowTrackerFactory, truncate_video
 from tracking.data.pair import CropSizes
 from tracking.data.readers import lasot
 from tracking.data.readers.sequence import Video
 from tracking.inference.backend import TorchNetwork
-from tracking.inference.batched import track_together
-from tracking.inference.multiprocess import track_spread
-from tracking.inference.result_files import prepare, result_file
-from tracking.inference.sequential import track, track_all
-from tracking.inference.test_set import track_set
+from tracking.inference.batched import track_batched
+from tracking.inference.multiprocess import track_multiprocess
+from tracking.inference.result_files import boxes_path, discard_foreign_results
+from tracking.inference.sequential import track_sequence, track_sequences
+from tracking.inference.test_set import track_test_set
 from tracking.inference.tracker import Tracker
-from tracking.models.candidate_elimination import Ways
+from tracking.models.candidate_elimination import TrackingOptions
 
 SIZES = CropSizes(64, 128, 2.0, 4.0)
 
@@ -42,8 +42,8 @@ SIZES = CropSizes(64, 128, 2.0, 4.0)
 def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Video]:
     """Six sequences, of 8, 7 .. 3 frames."""
     folder = tmp_path_factory.getbasetemp() / "lasot_of_8_frames"
-    found = lasot.test_videos(folder if folder.is_dir() else short_sequences(folder, 6))
-    return [shortened(video, 8 - number) for number, video in enumerate(found)]
+    found = lasot.read_test_videos(folder if folder.is_dir() else write_short_sequences(folder, 6))
+    return [truncate_video(video, 8 - number) for number, video in enumerate(found)]
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Nano:
     weights: int = 0
 
     def __call__(self) -> Tracker:
-        return Tracker(TorchNetwork(tracker_model(head_channels=16)), SIZES)
+        return Tracker(TorchNetwork(make_tracker_model(head_channels=16)), SIZES)
 
-    def made_by(self) -> dict[str, Any]:
+    def describe_provenance(self) -> dict[str, Any]:
         return {"weights": self.weights, "runtime": "torch", "precision": "fp32", "device": self.device}
 
 
@@ -66,7 +66,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def alive(folder: Path) -> list[int]:
-    """Processes of ``Slow`` that still run."""
+    """Processes of ``SlowTrackerFactory`` that still run."""
     numbers = [int(path.name.removeprefix("pid_")) for path in folder.glob("pid_*")]
     return [number for number in numbers if _runs(number)]
 
@@ -87,7 +87,7 @@ def gone(folder: Path, seconds: float = 10) -> bool:
 
 def test_one_process_tracks_with_one_thread_and_says_how_fast(videos: list[Video], tmp_path: Path) -> None:
     threads = torch.get_num_threads()
-    speed = track_set(Nano(), videos, tmp_path, "one", Ways(processes=1))
+    speed = track_test_set(Nano(), videos, tmp_path, "one", TrackingOptions(num_processes=1))
     assert torch.get_num_threads() == threads
     assert (speed["processes"], speed["threads"], speed["batch"]) == ([1], 1, 1)
     assert speed["end_to_end"]["frames"] == sum(max(0, len(video.frames) - 5) for video in videos)
@@ -99,8 +99,10 @@ def test_one_process_tracks_with_one_thread_and_says_how_fast(videos: list[Video
 def test_processes_share_the_work_and_report_it(
     videos: list[Video], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.progress_bar.PLAIN_EVERY_SECONDS", 0.0)
-    speed = track_set(Slow(tmp_path, 0.05), videos, tmp_path / "out", "slow", Ways(processes=2))
+    monkeypatch.setattr("engine.progress_bar.LOG_INTERVAL_SECONDS", 0.0)
+    speed = track_test_set(
+        SlowTrackerFactory(tmp_path, 0.05), videos, tmp_path / "out", "slow", TrackingOptions(num_processes=2)
+    )
     assert speed["processes"] == [2] and len(list(tmp_path.glob("pid_*"))) == 2
     assert len(files(tmp_path / "out")) == 12 and not list((tmp_path / "out").glob(".*"))
     last = capsys.readouterr().err.splitlines()[-1]
@@ -111,32 +113,32 @@ def test_processes_share_the_work_and_report_it(
 @pytest.mark.parametrize("own", [False, True])
 def test_side_by_side_is_one_by_one_to_rounding(own: bool, videos: list[Video], tmp_path: Path) -> None:
     """Sequences of different length leave and enter; boxes differ by float rounding only."""
-    tracker = Tracker(TorchNetwork(tracker_model(own_template=own, head_channels=16)), SIZES)
-    videos = [*videos, shortened(videos[0], 1)]
+    tracker = Tracker(TorchNetwork(make_tracker_model(asymmetric_attention=own, head_channels=16)), SIZES)
+    videos = [*videos, truncate_video(videos[0], 1)]
     videos[-1] = replace(videos[-1], name="a-1")
-    track_together(tracker, videos, tmp_path, "together", batch=3)
+    track_batched(tracker, videos, tmp_path, "together", batch_size=3)
     for video in videos:
-        saved = np.loadtxt(result_file(tmp_path, video), delimiter=",", ndmin=2)
-        assert np.abs(saved - track(tracker, video).boxes).max() < 0.002, video.name
+        saved = np.loadtxt(boxes_path(tmp_path, video), delimiter=",", ndmin=2)
+        assert np.abs(saved - track_sequence(tracker, video).boxes).max() < 0.002, video.name
 
 
 def test_side_by_side_does_not_depend_on_what_is_left(videos: list[Video], tmp_path: Path) -> None:
     """The network always sees a full batch, so a resumed run rounds as one that was never stopped."""
-    tracker = Tracker(TorchNetwork(tracker_model(head_channels=16)), SIZES)
+    tracker = Tracker(TorchNetwork(make_tracker_model(head_channels=16)), SIZES)
     sizes = set()
-    look = tracker.network.look
+    look = tracker.network.predict_maps
 
     def watched(memories: Any, crops: Any) -> Any:
         sizes.add((len(memories), len(crops)))
         return look(memories, crops)
 
-    tracker.network.look = watched  # type: ignore[method-assign]
-    track_together(tracker, videos, tmp_path, "together", batch=4)
+    tracker.network.predict_maps = watched  # type: ignore[method-assign]
+    track_batched(tracker, videos, tmp_path, "together", batch_size=4)
     assert sizes == {(4, 4)}
 
 
 def test_a_killed_process_ends_the_run_with_one_sentence(videos: list[Video], tmp_path: Path) -> None:
-    make, out = Slow(tmp_path), tmp_path / "out"
+    make, out = SlowTrackerFactory(tmp_path), tmp_path / "out"
     out.mkdir()
 
     def kill() -> None:
@@ -149,13 +151,13 @@ def test_a_killed_process_ends_the_run_with_one_sentence(videos: list[Video], tm
     with pytest.raises(
         BenchError, match=r"was ended by SIGKILL in sequence .*track_processes lower.*is kept"
     ) as caught:
-        track_spread(make, videos, out, "slow", 2)
+        track_multiprocess(make, videos, out, "slow", 2)
     thread.join()
     assert "\n" not in str(caught.value) and gone(tmp_path)
     kept = {path: path.stat().st_mtime_ns for path in out.glob("*-*[0-9].txt")}
     assert kept
     (tmp_path / "die").unlink()
-    track_all(make(), videos, out, "slow")
+    track_sequences(make(), videos, out, "slow")
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
@@ -164,7 +166,7 @@ def test_bad_data_in_a_process_is_the_sentence_it_was(videos: list[Video], tmp_p
     image.write_bytes(b"none")
     bad = replace(videos[1], frames=[*videos[1].frames[:2], image, *videos[1].frames[3:]])  # type: ignore[list-item]
     with pytest.raises(DataError, match=r"00000003\.jpg cannot be read as an image"):
-        track_spread(Slow(tmp_path), [bad], tmp_path, "slow", 2)
+        track_multiprocess(SlowTrackerFactory(tmp_path), [bad], tmp_path, "slow", 2)
     assert gone(tmp_path)
 
 
@@ -172,14 +174,15 @@ SCRIPT = """
 import signal
 import sys
 from pathlib import Path
-from tests.tracking.slow import Slow
+from tests.tracking.slow import SlowTrackerFactory
 from tracking.data.readers import lasot
-from tracking.inference.multiprocess import track_spread
+from tracking.inference.multiprocess import track_multiprocess
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
     folder = Path(sys.argv[2])
-    track_spread(Slow(folder, 0.5), lasot.test_videos(Path(sys.argv[1])), folder, "slow", 2)
+    videos = lasot.read_test_videos(Path(sys.argv[1]))
+    track_multiprocess(SlowTrackerFactory(folder, 0.5), videos, folder, "slow", 2)
 """
 
 
@@ -210,21 +213,21 @@ def test_files_of_other_weights_or_another_length_are_not_taken(
     def again(weights: int) -> set[str]:
         """Which sequences are tracked anew."""
         before = {video.name: changed(video) for video in videos}
-        track_set(Nano(weights=weights), videos, tmp_path, "nano", Ways(processes=1))
+        track_test_set(Nano(weights=weights), videos, tmp_path, "nano", TrackingOptions(num_processes=1))
         return {video.name for video in videos if changed(video) != before[video.name]}
 
     def changed(video: Video) -> int:
-        path = result_file(tmp_path, video)
+        path = boxes_path(tmp_path, video)
         return path.stat().st_mtime_ns if path.is_file() else 0
 
     names = {video.name for video in videos}
     assert again(0) == names and again(0) == set()
-    path = result_file(tmp_path, videos[1])
+    path = boxes_path(tmp_path, videos[1])
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
     assert again(0) == {videos[1].name}
     (tmp_path / f"{videos[2].name}_confidence.txt").write_text("1\n")
     assert again(0) == {videos[2].name}
-    path = result_file(tmp_path, videos[3])
+    path = boxes_path(tmp_path, videos[3])
     path.write_text("\n".join(["1,2,30,40", *path.read_text().splitlines()[1:]]) + "\n")
     assert again(0) == {videos[3].name}, "another first box"
     assert "by other weights" not in capsys.readouterr().err
@@ -235,7 +238,7 @@ def test_files_of_other_weights_or_another_length_are_not_taken(
 
 def test_files_that_nothing_describes_are_not_taken(videos: list[Video], tmp_path: Path) -> None:
     for video in videos:
-        result_file(tmp_path, video).write_text("1,2,3,4\n")
+        boxes_path(tmp_path, video).write_text("1,2,3,4\n")
     (tmp_path / ".half.tmp").touch()
-    prepare(tmp_path, videos, {"weights": 2})
+    discard_foreign_results(tmp_path, videos, {"weights": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["made_by.json"]

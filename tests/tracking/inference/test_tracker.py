@@ -11,20 +11,20 @@ import pytest
 import torch
 
 from foundation.errors import DataError, UserError
-from tests.tracking.make import tracker_model
+from tests.tracking.make import make_tracker_model
 from tracking.data.boxes import clip_box
-from tracking.data.crops import cut, hann, window
-from tracking.data.mini_lasot import mini_lasot
+from tracking.data.crops import crop_window, make_crop_window, make_hann_window
+from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.data.pair import CropSizes
 from tracking.data.readers import lasot
-from tracking.data.readers.folder import folder_videos
-from tracking.inference.backend import Maps, TorchNetwork, separate
-from tracking.inference.result_files import result_file
-from tracking.inference.sequential import score_all, track, track_all
-from tracking.inference.tracker import Tracker, best_box
-from tracking.models.center_head import HeadMaps, decode
+from tracking.data.readers.folder import read_folder_videos
+from tracking.inference.backend import NumpyHeadMaps, TorchNetwork, split_head_maps
+from tracking.inference.result_files import boxes_path
+from tracking.inference.sequential import score_result_files, track_sequence, track_sequences
+from tracking.inference.tracker import Tracker, decode_best_box
+from tracking.models.center_head import HeadMaps, decode_boxes
 from tracking.scoring import score_sequence
-from tracking.video.film_strip import write_strip
+from tracking.video.film_strip import write_film_strip
 
 SIZES = CropSizes(64, 128, 2.0, 4.0)
 FRAME = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
@@ -34,7 +34,7 @@ def test_got10ks_own_loop_runs_it(tmp_path: Path) -> None:
     """got10k's ``Tracker.track`` (its loop, PIL images) against ours, on the same frames."""
     from got10k.trackers import Tracker as Got10k
 
-    inner = Tracker(TorchNetwork(tracker_model()), SIZES)
+    inner = Tracker(TorchNetwork(make_tracker_model()), SIZES)
 
     class Ours(Got10k):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -46,7 +46,7 @@ def test_got10ks_own_loop_runs_it(tmp_path: Path) -> None:
         def update(self, image: PIL.Image.Image) -> Any:
             return inner.update(image)
 
-    video = lasot.test_videos(mini_lasot())[2]
+    video = lasot.read_test_videos(ensure_mini_lasot())[2]
     names = [str(path) for path in video.frames[:6]]
     boxes, _ = Ours().track(names, video.boxes[0])
     frames = [np.asarray(PIL.Image.open(name)) for name in names]
@@ -57,7 +57,7 @@ def test_got10ks_own_loop_runs_it(tmp_path: Path) -> None:
 
 def test_an_update_is_the_steps_of_the_reference() -> None:
     """Written out once more: crop at 4x, network, Hann, argmax, back through the previous centre, clip."""
-    model = tracker_model()
+    model = make_tracker_model()
     tracker = Tracker(TorchNetwork(model), SIZES)
     first = np.array([60.0, 40.0, 30.0, 20.0])
     tracker.init(FRAME, first)
@@ -67,11 +67,11 @@ def test_an_update_is_the_steps_of_the_reference() -> None:
         mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
         return torch.from_numpy(((crop / 255 - mean) / std).transpose(2, 0, 1)[None]).float()
 
-    template = tensor(cut(FRAME, window(first, 2.0), 64))
-    place = window(first, 4.0)
+    template = tensor(crop_window(FRAME, make_crop_window(first, 2.0), 64))
+    place = make_crop_window(first, 4.0)
     with torch.no_grad():
-        maps = model(template, tensor(cut(FRAME, place, 128)))
-    scores = maps.score[0].numpy() * hann(16)
+        maps = model(template, tensor(crop_window(FRAME, place, 128)))
+    scores = maps.score[0].numpy() * make_hann_window(16)
     row, column = np.unravel_index(scores.argmax(), scores.shape)
     centre = (np.array([column, row]) + maps.offset[0, :, row, column].numpy()) / 16 * place.side
     size = maps.size[0, :, row, column].numpy() * place.side
@@ -83,16 +83,16 @@ def test_an_update_is_the_steps_of_the_reference() -> None:
 class Uncached(TorchNetwork):
     """The same network, the template computed anew with every frame."""
 
-    def remember(self, template: np.ndarray) -> Any:
-        return self._prepared([template])
+    def encode_template(self, template: np.ndarray) -> Any:
+        return self._preprocess([template])
 
     @torch.inference_mode()
-    def look(self, memories: Any, searches: Any) -> list[Maps]:
-        return separate(self.model(memories[0], self._prepared(searches)))
+    def predict_maps(self, encoded_templates: Any, search_crops: Any) -> list[NumpyHeadMaps]:
+        return split_head_maps(self.model(encoded_templates[0], self._preprocess(search_crops)))
 
 
 def test_a_remembered_template_tracks_the_same() -> None:
-    model = tracker_model(own_template=True)
+    model = make_tracker_model(asymmetric_attention=True)
     boxes = []
     for tracker in (Tracker(TorchNetwork(model), SIZES), Tracker(Uncached(model), SIZES)):
         tracker.init(FRAME, (60, 40, 30, 20))
@@ -101,7 +101,7 @@ def test_a_remembered_template_tracks_the_same() -> None:
 
 
 def test_the_tracker_refuses_what_it_cannot_use() -> None:
-    tracker = Tracker(TorchNetwork(tracker_model()), SIZES)
+    tracker = Tracker(TorchNetwork(make_tracker_model()), SIZES)
     with pytest.raises(UserError, match="starts with init"):
         tracker.update(FRAME)
     with pytest.raises(DataError, match="has no area"):
@@ -115,7 +115,7 @@ def test_the_tracker_refuses_what_it_cannot_use() -> None:
 class Still:
     """A tracker that never moves, with the interface of ours."""
 
-    confidence, seconds = 0.5, 0.0
+    confidence, network_seconds = 0.5, 0.0
 
     def init(self, image: np.ndarray, box: np.ndarray) -> None:
         self.box = box
@@ -126,10 +126,10 @@ class Still:
 
 def test_static_boxes_on_two_real_videos(shared_data: Path, tmp_path: Path) -> None:
     """AUC 4.048 and 6.924. Where IoU is not clipped, round-off lets bag-1's first frame pass "> 1": 6.948."""
-    videos = folder_videos(shared_data / "sequences")
+    videos = read_folder_videos(shared_data / "sequences")
     tracker: Any = Still()
-    track_all(tracker, videos, tmp_path, "still")
-    scores = {score.sequence.rpartition("_")[2]: score.AUC for score in score_all(videos, tmp_path)}
+    track_sequences(tracker, videos, tmp_path, "still")
+    scores = {score.sequence.rpartition("_")[2]: score.AUC for score in score_result_files(videos, tmp_path)}
     assert scores == pytest.approx({"bag-1": 6.948 - 100 / 21 / 196, "pedestrian-1": 4.048}, abs=5e-4)
 
 
@@ -140,33 +140,35 @@ def test_success_by_hand() -> None:
     )
     visible = np.array([True, True, True, False])
     # the first counts as the truth: 20 of 21; the second too; IoU 0.5: 10 of 21; not visible: 0
-    assert score_sequence(predicted, truth, ~visible).value("AUC") == pytest.approx(100 * (20 + 20 + 10) / 21 / 4)
+    assert score_sequence(predicted, truth, ~visible).metric_value("AUC") == pytest.approx(
+        100 * (20 + 20 + 10) / 21 / 4
+    )
 
 
 def test_finished_sequences_are_not_tracked_again(tmp_path: Path) -> None:
-    videos = lasot.test_videos(mini_lasot())[:2]
+    videos = lasot.read_test_videos(ensure_mini_lasot())[:2]
     tracker: Any = Still()
-    track_all(tracker, videos, tmp_path, "still")
-    mark = result_file(tmp_path, videos[0]).read_text().replace("\n", "\r\n")
-    result_file(tmp_path, videos[0]).write_bytes(mark.encode())
-    result_file(tmp_path, videos[1]).unlink()
-    track_all(tracker, videos, tmp_path, "still")
-    assert result_file(tmp_path, videos[0]).read_bytes() == mark.encode()
-    assert len(result_file(tmp_path, videos[1]).read_text().splitlines()) == 48
+    track_sequences(tracker, videos, tmp_path, "still")
+    mark = boxes_path(tmp_path, videos[0]).read_text().replace("\n", "\r\n")
+    boxes_path(tmp_path, videos[0]).write_bytes(mark.encode())
+    boxes_path(tmp_path, videos[1]).unlink()
+    track_sequences(tracker, videos, tmp_path, "still")
+    assert boxes_path(tmp_path, videos[0]).read_bytes() == mark.encode()
+    assert len(boxes_path(tmp_path, videos[1]).read_text().splitlines()) == 48
     with pytest.raises(DataError, match="boxes for 48 frames"):
-        result_file(tmp_path, videos[0]).write_text("1,2,3,4\n")
-        score_all(videos, tmp_path)
-    result_file(tmp_path, videos[1]).unlink()
+        boxes_path(tmp_path, videos[0]).write_text("1,2,3,4\n")
+        score_result_files(videos, tmp_path)
+    boxes_path(tmp_path, videos[1]).unlink()
     with pytest.raises(DataError, match="was not tracked"):
-        score_all(videos[1:], tmp_path)
+        score_result_files(videos[1:], tmp_path)
 
 
 def test_result_files_hold_three_decimals_and_confidences(tmp_path: Path) -> None:
-    (video,) = lasot.test_videos(mini_lasot())[:1]
-    tracker = Tracker(TorchNetwork(tracker_model("vit_pico")), SIZES)
-    track_all(tracker, [video], tmp_path, "ours")
-    boxes, confidences, _ = track(tracker, video)
-    saved = np.loadtxt(result_file(tmp_path, video), delimiter=",")
+    (video,) = lasot.read_test_videos(ensure_mini_lasot())[:1]
+    tracker = Tracker(TorchNetwork(make_tracker_model("vit_pico")), SIZES)
+    track_sequences(tracker, [video], tmp_path, "ours")
+    boxes, confidences, _ = track_sequence(tracker, video)
+    saved = np.loadtxt(boxes_path(tmp_path, video), delimiter=",")
     assert np.abs(saved - boxes).max() <= 0.0005 + 1e-9 and (saved[0] == video.boxes[0]).all()
     assert np.abs(np.loadtxt(tmp_path / f"{video.name}_confidence.txt") - confidences).max() < 1e-4
     assert confidences[0] == 1.0 and (confidences[1:] < 1).all()
@@ -176,11 +178,11 @@ def test_the_window_pulls_to_the_middle() -> None:
     """Two equal peaks: the one nearer to the previous centre wins."""
     score = np.full((16, 16), 0.1, np.float32)
     score[7, 8] = score[1, 1] = 0.8
-    maps = Maps(score, np.full((2, 16, 16), 0.25, np.float32), np.zeros((2, 16, 16), np.float32))
-    tracker = Tracker(TorchNetwork(tracker_model()), SIZES)
+    maps = NumpyHeadMaps(score, np.full((2, 16, 16), 0.25, np.float32), np.zeros((2, 16, 16), np.float32))
+    tracker = Tracker(TorchNetwork(make_tracker_model()), SIZES)
     tracker.init(FRAME, (60, 40, 30, 30))
-    tracker.search(FRAME)
-    x, y, w, h = tracker.settle(maps)
+    tracker.crop_search_region(FRAME)
+    x, y, w, h = tracker.decode_box(maps)
     assert (x + w / 2, y + h / 2) == pytest.approx((75, 47.5)), "half a crop: 60 px; cells (8, 7) of 16: 60 and 52.5"
     assert tracker.confidence == pytest.approx(0.8)
 
@@ -188,15 +190,15 @@ def test_the_window_pulls_to_the_middle() -> None:
 def test_the_best_box_is_the_heads_own_decoding() -> None:
     rng = np.random.default_rng(0)
     maps = HeadMaps(*(torch.from_numpy(rng.random(s, np.float32)) for s in ((5, 8, 8), (5, 2, 8, 8), (5, 2, 8, 8))))
-    weights = hann(8).astype(np.float32)
-    expected = decode(maps.score * torch.from_numpy(weights), maps).tolist()
-    assert [best_box(each, weights) for each in separate(maps)] == expected
+    weights = make_hann_window(8).astype(np.float32)
+    expected = decode_boxes(maps.score * torch.from_numpy(weights), maps).tolist()
+    assert [decode_best_box(each, weights) for each in split_head_maps(maps)] == expected
 
 
 @pytest.mark.parametrize("own", [False, True])
 def test_targets_side_by_side_are_followed_as_one_by_one(own: bool) -> None:
     """One call of the network for three targets gives each what it would have got alone, to float rounding."""
-    network = TorchNetwork(tracker_model(own_template=own))
+    network = TorchNetwork(make_tracker_model(asymmetric_attention=own))
     boxes = [(60, 40, 30, 20), (20, 20, 40, 40), (90, 50, 25, 35)]
     together, alone = ([Tracker(network, SIZES) for _ in boxes] for _ in range(2))
     for trackers in (together, alone):
@@ -204,21 +206,21 @@ def test_targets_side_by_side_are_followed_as_one_by_one(own: bool) -> None:
             tracker.init(FRAME, box)
     for step in range(3):
         frame = np.roll(FRAME, 2 * step, 1)
-        crops = [tracker.search(frame) for tracker in together]
-        found = network.look([tracker.memory for tracker in together], crops)
+        crops = [tracker.crop_search_region(frame) for tracker in together]
+        found = network.predict_maps([tracker.encoded_template for tracker in together], crops)
         pairs = [
-            (tracker.settle(maps), other.update(frame))
+            (tracker.decode_box(maps), other.update(frame))
             for tracker, maps, other in zip(together, found, alone, strict=True)
         ]
         assert max(np.abs(one - other).max() for one, other in pairs) < 1e-3
 
 
 def test_a_strip_shows_both_boxes(tmp_path: Path) -> None:
-    (video,) = lasot.test_videos(mini_lasot())[:1]
-    write_strip(video, video.boxes + np.array([0.0, 20.0, 0.0, 0.0]), tmp_path / "strip.png", count=4)
+    (video,) = lasot.read_test_videos(ensure_mini_lasot())[:1]
+    write_film_strip(video, video.boxes + np.array([0.0, 20.0, 0.0, 0.0]), tmp_path / "strip.png", num_frames=4)
     picture = np.asarray(PIL.Image.open(tmp_path / "strip.png")).astype(int)
     assert picture.shape == (180, 4 * 240, 3)
     for part in np.split(picture, 4, axis=1):
         assert (np.abs(part - [0, 200, 0]).sum(2) < 120).any() and (np.abs(part - [255, 0, 0]).sum(2) < 120).any()
     with pytest.raises(DataError, match="3 boxes were given to draw"):
-        write_strip(video, video.boxes[:3], tmp_path / "x.png")
+        write_film_strip(video, video.boxes[:3], tmp_path / "x.png")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tracking.models.losses import corners_of, focal_loss, giou_loss
-from tracking.models.targets import centre_cells, gaussian_radius, score_maps
+from tracking.models.losses import cxcywh_to_xyxy, focal_loss, giou_loss
+from tracking.models.targets import find_center_cells, gaussian_radius, make_score_maps
 
 CASES = [
     ((0.25, 0.25, 0.5, 0.5), 2.1866, (8, 8), 25, 4.35045),
@@ -23,7 +23,7 @@ CASES = [
 def test_score_maps(box: tuple[float, ...], radius: float, peak: tuple[int, int], cells: int, total: float) -> None:
     boxes = torch.tensor([box])
     assert float(gaussian_radius(boxes[0, 2] * 16, boxes[0, 3] * 16)) == pytest.approx(radius, abs=1e-4)
-    (found,) = score_maps(boxes, 16)
+    (found,) = make_score_maps(boxes, 16)
     assert divmod(int(found.argmax()), 16) == peak
     assert float(found.max()) == 1.0
     assert int((found > 0).sum()) == cells
@@ -31,23 +31,23 @@ def test_score_maps(box: tuple[float, ...], radius: float, peak: tuple[int, int]
 
 
 def test_rows_of_the_first_two_maps() -> None:
-    maps = score_maps(torch.tensor([CASES[0][0], CASES[1][0]]), 16)
+    maps = make_score_maps(torch.tensor([CASES[0][0], CASES[1][0]]), 16)
     assert maps[0, 8, 6:11].tolist() == pytest.approx([0.056135, 0.486752, 1, 0.486752, 0.056135], abs=1e-6)
     assert maps[1, 8, 7:10].tolist() == pytest.approx([0.135335, 1, 0.135335], abs=1e-6)
 
 
 def test_a_centre_outside_leaves_no_peak() -> None:
     box = torch.tensor([[0.9, 0.9, 0.2, 0.2]])
-    assert centre_cells(box, 16).tolist() == [[16, 16]]
+    assert find_center_cells(box, 16).tolist() == [[16, 16]]
     assert float(gaussian_radius(box[0, 2] * 16, box[0, 3] * 16)) == pytest.approx(0.8746, abs=1e-4)
-    assert float(score_maps(box, 16).sum()) == 0.0
+    assert float(make_score_maps(box, 16).sum()) == 0.0
 
 
 def test_maps_equal_a_plain_loop() -> None:
     """Cell by cell with math.exp, over boxes in and half out of the crop."""
     rng = np.random.default_rng(0)
     boxes = np.column_stack([rng.uniform(-0.2, 0.9, (40, 2)), rng.uniform(0.02, 0.9, (40, 2))]).astype(np.float32)
-    maps = score_maps(torch.from_numpy(boxes), 16).numpy()
+    maps = make_score_maps(torch.from_numpy(boxes), 16).numpy()
     for box, found in zip(boxes, maps, strict=True):
         width, height = torch.tensor(box[2] * 16), torch.tensor(box[3] * 16)
         radius = int(gaussian_radius(width, height))
@@ -61,7 +61,7 @@ def test_maps_equal_a_plain_loop() -> None:
 
 
 def test_focal() -> None:
-    target = score_maps(torch.tensor([CASES[0][0]]), 16)
+    target = make_score_maps(torch.tensor([CASES[0][0]]), 16)
     scores = torch.full((1, 16, 16), 0.1)
     scores[0, 8, 8] = 0.9
     assert float(focal_loss(scores, target)) == pytest.approx(0.261209, abs=1e-6)
@@ -86,7 +86,7 @@ def test_giou_equals_torchvision() -> None:
     from torchvision.ops import generalized_box_iou_loss
 
     boxes = torch.rand(2, 50, 4, generator=torch.Generator().manual_seed(0))
-    first, second = (corners_of(part) for part in boxes)
+    first, second = (cxcywh_to_xyxy(part) for part in boxes)
     expected = generalized_box_iou_loss(first, second, reduction="mean", eps=0.0)
     assert float(giou_loss(first, second)[0]) == pytest.approx(float(expected), rel=1e-5)
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from backbones.create import create_backbone
-from backbones.flop_counter import count
+from backbones.flop_counter import compute_complexity
 from foundation.errors import UserError
-from tests.tracking.make import MEAN, STD, images, tracker_model
-from tracking.models.candidate_elimination import Elimination, keep_at, tokens_kept
-from tracking.models.center_head import HeadMaps, boxes_at, decode
+from tests.tracking.make import MEAN, STD, make_images, make_tracker_model
+from tracking.models.candidate_elimination import CandidateElimination, compute_keep_ratio, count_kept_tokens
+from tracking.models.center_head import HeadMaps, decode_boxes, gather_boxes
 from tracking.models.tracker_model import TrackerModel
 
-CE = Elimination(blocks=[1, 2], keep=0.7, begin=0, end=1)
+CE = CandidateElimination(blocks=[1, 2], keep_ratio=0.7, begin=0, end=1)
 
 
 def norm(x: Tensor, layer: Any) -> Tensor:
@@ -47,12 +47,12 @@ def plain(model: TrackerModel, template: Tensor, search: Tensor, keep: float = 1
             part = slice(head * width // heads, (head + 1) * width // heads)
             logits = q[..., part] @ k[..., part].transpose(1, 2) / math.sqrt(width // heads)
             logits = logits.masked_fill(~alive[:, None, :], -math.inf)
-            rows.append(torch.softmax(logits, -1)[:, stream.centre])
-            if stream.own:
+            rows.append(torch.softmax(logits, -1)[:, stream.center_index])
+            if stream.asymmetric_attention:
                 logits[:, :count, count:] = -math.inf
             outputs.append(torch.softmax(logits, -1) @ v[..., part])
         x = x + torch.cat(outputs, 2) @ block.attn.proj.weight.T + block.attn.proj.bias
-        if number in stream.eliminate:
+        if number in stream.ce_blocks:
             row = (sum(rows) / heads)[:, count:]
             assert isinstance(row, Tensor)
             for each in range(len(x)):
@@ -68,9 +68,9 @@ def plain(model: TrackerModel, template: Tensor, search: Tensor, keep: float = 1
 
 @pytest.mark.parametrize("own", [False, True], ids=["joint", "own"])
 @pytest.mark.parametrize("elimination", [None, CE], ids=["all", "ce"])
-def test_forward_equals_a_plain_implementation(own: bool, elimination: Elimination | None) -> None:
-    model = tracker_model(elimination=elimination, own_template=own)
-    template, search = images(64), images(128, seed=4)
+def test_forward_equals_a_plain_implementation(own: bool, elimination: CandidateElimination | None) -> None:
+    model = make_tracker_model(candidate_elimination=elimination, asymmetric_attention=own)
+    template, search = make_images(64), make_images(128, seed=4)
     with torch.no_grad():
         maps = model(template, search)
         found = model.backbone(template, search)
@@ -84,8 +84,8 @@ def test_forward_equals_a_plain_implementation(own: bool, elimination: Eliminati
 
 def test_real_weights_equal_a_plain_implementation(deit_file: Any) -> None:
     vit = create_backbone("deit_tiny", checkpoint=str(deit_file), num_classes=0).model
-    model = TrackerModel(vit, 64, 128, MEAN, STD, elimination=Elimination(begin=0, end=1)).eval()
-    template, search = images(64), images(128, seed=4)
+    model = TrackerModel(vit, 64, 128, MEAN, STD, candidate_elimination=CandidateElimination(begin=0, end=1)).eval()
+    template, search = make_images(64), make_images(128, seed=4)
     with torch.no_grad():
         model(template, search)
         found, expected = model.backbone(template, search), plain(model, template, search, 0.7)
@@ -94,26 +94,28 @@ def test_real_weights_equal_a_plain_implementation(deit_file: Any) -> None:
 
 @pytest.mark.parametrize("backbone", ["vit_nano", "vit_tiny_rpe"])
 @pytest.mark.parametrize("elimination", [None, CE], ids=["all", "ce"])
-def test_a_remembered_template_is_exact(backbone: str, elimination: Elimination | None) -> None:
-    model = tracker_model(backbone, elimination=elimination, own_template=True)
-    template, search = images(64, 1), images(128, 1, seed=4)
+def test_a_remembered_template_is_exact(backbone: str, elimination: CandidateElimination | None) -> None:
+    model = make_tracker_model(backbone, candidate_elimination=elimination, asymmetric_attention=True)
+    template, search = make_images(64, 1), make_images(128, 1, seed=4)
     with torch.no_grad():
-        whole, cached = model(template, search), model.recall(model.remember(template), search)
+        whole, cached = model(template, search), model.forward_cached(model.encode_template(template), search)
     assert max(float((a - b).abs().max()) for a, b in zip(whole, cached, strict=True)) < 1e-5
 
 
 def test_without_options_the_blocks_are_timms() -> None:
-    model = tracker_model()
+    model = make_tracker_model()
     stream = model.backbone
     with torch.no_grad():
-        tokens = torch.cat([stream._embed(images(64), True), stream._embed(images(128), False)], 1)
+        tokens = torch.cat(
+            [stream._embed_patches(make_images(64), True), stream._embed_patches(make_images(128), False)], 1
+        )
         expected = stream.vit.norm(stream.vit.blocks(tokens))[:, 64:]
-        assert (stream(images(64), images(128)) - expected).abs().max() < 1e-5
+        assert (stream(make_images(64), make_images(128)) - expected).abs().max() < 1e-5
 
 
 def test_relative_bias_works_within_each_image_and_not_between() -> None:
     """Against timm's own block under the joint mask made by hand from the table; with and without elimination."""
-    model = tracker_model("vit_tiny_rpe", own_template=False)
+    model = make_tracker_model("vit_tiny_rpe", asymmetric_attention=False)
     stream = model.backbone
     attn = stream.vit.blocks[0].attn
     table, heads = attn.relative_position_bias_table.detach(), attn.num_heads
@@ -124,19 +126,19 @@ def test_relative_bias_works_within_each_image_and_not_between() -> None:
                 down, right = a // side - b // side + 7, a % side - b % side + 7
                 mask[0, :, start + a, start + b] = table[down * 15 + right]
     with torch.no_grad():
-        places = stream._all_places(images(128))
+        places = stream._all_token_indices(make_images(128))
         bias = stream._joint_bias(attn, stream._search_bias(attn, places, 16), 16)
     assert bias is not None and torch.allclose(bias[:1], mask, atol=1e-7)
     assert mask.abs().max() > 0
 
 
 def test_elimination_keeps_the_bias_of_the_tokens_that_stay() -> None:
-    model = tracker_model("vit_tiny_rpe", elimination=CE)
+    model = make_tracker_model("vit_tiny_rpe", candidate_elimination=CE)
     with torch.no_grad():
         places = torch.tensor([[5, 60, 3], [9, 2, 63]])
         attn = model.backbone.vit.blocks[0].attn
         picked = model.backbone._search_bias(attn, places, 2)
-        whole = model.backbone._search_bias(attn, model.backbone._all_places(images(128)), 0)
+        whole = model.backbone._search_bias(attn, model.backbone._all_token_indices(make_images(128)), 0)
     assert picked is not None and whole is not None
     assert torch.equal(picked[1, :, 0, 2:], whole[0, :, 9][:, places[1]])
     assert (picked[..., :2] == 0).all()
@@ -165,40 +167,42 @@ def test_sizes(backbone: str, parameters: float, macs: float, with_elimination: 
     """Convolutions and linear layers alone are a little less: 2.383 and 1.913 for ViT-Tiny, 29.024 and 21.505 for B."""
     vit = create_backbone(backbone, checkpoint="random", num_classes=0).model
     inputs = [torch.zeros(1, 3, 128, 128), torch.zeros(1, 3, 256, 256)]
-    for elimination, expected in ((None, macs), (Elimination(), with_elimination)):
-        model = TrackerModel(vit, 128, 256, MEAN, STD, elimination=elimination).eval()
-        counts = count(model, inputs)
+    for elimination, expected in ((None, macs), (CandidateElimination(), with_elimination)):
+        model = TrackerModel(vit, 128, 256, MEAN, STD, candidate_elimination=elimination).eval()
+        counts = compute_complexity(model, inputs)
         total = counts.macs_without_attention + norm_operations(model, inputs)
         assert round(counts.parameters / 1e6, 2) == parameters
         assert round(total / 1e9, 2) == expected
 
 
 def test_token_counts() -> None:
-    assert tokens_kept(256, 0.7, 3) == [256, 180, 126, 89]
-    assert tokens_kept(576, 0.7, 3) == [576, 404, 283, 199]
-    assert tokens_kept(196, 0.7, 3) == [196, 138, 97, 68]
+    assert count_kept_tokens(256, 0.7, 3) == [256, 180, 126, 89]
+    assert count_kept_tokens(576, 0.7, 3) == [576, 404, 283, 199]
+    assert count_kept_tokens(196, 0.7, 3) == [196, 138, 97, 68]
 
 
 def test_schedule_of_the_elimination() -> None:
-    shares = [round(keep_at(Elimination(), epoch), 4) for epoch in (0, 20, 30, 40, 60, 80, 99, 100, 300)]
+    shares = [
+        round(compute_keep_ratio(CandidateElimination(), epoch), 4) for epoch in (0, 20, 30, 40, 60, 80, 99, 100, 300)
+    ]
     assert shares == [1.0, 1.0, 0.9886, 0.9561, 0.85, 0.7439, 0.7001, 0.7, 0.7]
 
 
 @pytest.mark.parametrize(("template", "grid_index"), [(128, 3 * 8 + 3), (192, 5 * 12 + 5)])
 def test_centre_token(template: int, grid_index: int) -> None:
-    assert tracker_model("vit_tiny", template, 2 * template).backbone.centre == grid_index
+    assert make_tracker_model("vit_tiny", template, 2 * template).backbone.center_index == grid_index
 
 
 def test_training_keeps_what_the_schedule_says_and_evaluation_the_end() -> None:
-    model = tracker_model(elimination=CE)
+    model = make_tracker_model(candidate_elimination=CE)
     model.train()
-    model.training_keep = 1.0
+    model.train_keep_ratio = 1.0
     with torch.no_grad():
-        assert not (model.backbone(images(64), images(128)) == 0).all(-1).any()
-        model(images(64), images(128))
-        assert model.backbone.keep == 1.0
-        model.eval()(images(64), images(128))
-    assert model.backbone.keep == 0.7
+        assert not (model.backbone(make_images(64), make_images(128)) == 0).all(-1).any()
+        model(make_images(64), make_images(128))
+        assert model.backbone.keep_ratio == 1.0
+        model.eval()(make_images(64), make_images(128))
+    assert model.backbone.keep_ratio == 0.7
 
 
 def test_decoding_by_hand() -> None:
@@ -208,34 +212,34 @@ def test_decoding_by_hand() -> None:
     size[0, :, 2, 1] = torch.tensor([0.3, 0.2])
     offset[0, :, 2, 1] = torch.tensor([0.25, -0.5])
     maps = HeadMaps(score, size, offset)
-    assert decode(score, maps)[0].tolist() == pytest.approx([1.25 / 4, 1.5 / 4, 0.3, 0.2])
-    assert boxes_at(torch.tensor([3]), maps)[0].tolist() == pytest.approx([3 / 4, 0, 0.5, 0.5])
+    assert decode_boxes(score, maps)[0].tolist() == pytest.approx([1.25 / 4, 1.5 / 4, 0.3, 0.2])
+    assert gather_boxes(torch.tensor([3]), maps)[0].tolist() == pytest.approx([3 / 4, 0, 0.5, 0.5])
 
 
 def test_losses_are_put_together_as_stated() -> None:
-    model = tracker_model()
+    model = make_tracker_model()
     pixels = torch.randint(0, 256, (2, 3, 128, 128), generator=torch.Generator().manual_seed(5), dtype=torch.uint8)
     box = torch.tensor([[0.25, 0.25, 0.5, 0.5], [0.375, 0.375, 0.25, 0.25]])
     with torch.no_grad():
         losses = model(pixels[..., :64, :64], pixels, box, mode="loss")
-        maps = model(*(model.normalised(part) for part in (pixels[..., :64, :64], pixels)))
-        predicted = decode(maps.score, maps)
+        maps = model(*(model.normalize_images(part) for part in (pixels[..., :64, :64], pixels)))
+        predicted = decode_boxes(maps.score, maps)
         x1, y1, x2, y2 = (predicted[:, i] + sign * predicted[:, i + 2] / 2 for sign in (-1, 1) for i in (0, 1))
     corners = torch.stack([x1, y1, x2, y2], 1)
     truth = torch.tensor([[0.25, 0.25, 0.75, 0.75], [0.375, 0.375, 0.625, 0.625]])
     assert float(losses["loss_l1"]) == pytest.approx(5 * float((corners - truth).abs().mean()), rel=1e-5)
     outcomes = model(pixels[..., :64, :64], pixels, box, torch.tensor([7, 8]), mode="predict")
-    assert [outcome.item for outcome in outcomes] == [7, 8]
+    assert [outcome.pair_index for outcome in outcomes] == [7, 8]
     assert sum(outcome.iou for outcome in outcomes) / 2 == pytest.approx(float(losses["iou"]), abs=1e-6)
 
 
 def test_size_and_offset_can_be_taught_at_the_true_cell() -> None:
-    model = tracker_model(supervise="centre")
+    model = make_tracker_model(box_loss_cell="center")
     pixels = torch.zeros(1, 3, 128, 128)
     box = torch.tensor([[0.25, 0.25, 0.5, 0.5]])
-    maps = model(*(model.normalised(part) for part in (pixels[..., :64, :64], pixels)))
+    maps = model(*(model.normalize_images(part) for part in (pixels[..., :64, :64], pixels)))
     maps.size.retain_grad()
-    model._losses(maps, box)["loss_giou"].backward()
+    model._compute_losses(maps, box)["loss_giou"].backward()
     assert maps.size.grad is not None
     assert [int(i) for i in torch.nonzero(maps.size.grad[0].abs().sum(0)).flatten()] == [8, 8]
 

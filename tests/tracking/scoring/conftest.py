@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foundation.environment import SHARED_DATA
+from foundation.environment import SHARED_DATA_VAR
 from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="session")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``lasot/`` (ground truth), ``ATOM/`` and ``SiamRPNpp/``; skipped by name where it is missing."""
-    source = (SHARED_DATA.path() or ROOT.parent / "shared" / "data") / "lasot"
+    source = (SHARED_DATA_VAR.read_path() or ROOT.parent / "shared" / "data") / "lasot"
     if not source.is_dir():
         pytest.skip(f"no real LaSOT results at {source} (set $BENCH_SHARED_DATA)")
     folder = tmp_path_factory.mktemp("lasot")

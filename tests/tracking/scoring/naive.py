@@ -8,11 +8,11 @@ from fractions import Fraction
 Box = tuple[Fraction, ...]
 
 
-def exact(row: object) -> Box:
+def to_fractions(row: object) -> Box:
     return tuple(Fraction(str(float(value))) for value in row)  # type: ignore[attr-defined]
 
 
-def overlap(a: Box, b: Box) -> Fraction:
+def exact_iou(a: Box, b: Box) -> Fraction:
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
@@ -21,7 +21,7 @@ def overlap(a: Box, b: Box) -> Fraction:
     return shared / (a[2] * a[3] + b[2] * b[3] - shared)
 
 
-def naive_score(predicted: list[Box], truth: list[Box], absent: list[bool]) -> dict[str, float]:
+def reference_score(predicted: list[Box], truth: list[Box], absent: list[bool]) -> dict[str, float]:
     """AUC, P, P_norm, OP50, OP75 in percent by facts 2.1 of the LaSOT protocol."""
     boxes = list(predicted)
     for i in range(1, len(boxes)):
@@ -33,7 +33,7 @@ def naive_score(predicted: list[Box], truth: list[Box], absent: list[bool]) -> d
     for box, true, gone in zip(boxes, truth, absent, strict=True):
         if gone or true[2] <= 0 or true[3] <= 0:
             continue
-        value = overlap(box, true)
+        value = exact_iou(box, true)
         for k in range(21):
             succeeded[k] += value > Fraction(k, 20)
         dx = (box[0] + (box[2] - 1) / 2) - (true[0] + (true[2] - 1) / 2)

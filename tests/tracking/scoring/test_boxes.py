@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from foundation.errors import DataError
-from tracking.scoring.boxes import read_boxes, read_flags, read_labels, read_predictions
+from tracking.scoring.boxes import read_box_file, read_flag_file, read_label_file, read_predicted_boxes
 
 BOXES = [[1, 2, 3, 4], [5.5, -6, 7, 0]]
 
@@ -29,7 +29,7 @@ BOXES = [[1, 2, 3, 4], [5.5, -6, 7, 0]]
 def test_delimiters_and_line_ends(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(content)
-    assert read_predictions(path).tolist() == BOXES
+    assert read_predicted_boxes(path).tolist() == BOXES
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_is_no_box_is_refused_with_file_and_line(content: str, says: str, t
     path = tmp_path / "bus-2.txt"
     path.write_bytes(content.encode())
     with pytest.raises(DataError) as caught:
-        read_predictions(path)
+        read_predicted_boxes(path)
     assert "bus-2.txt" in str(caught.value)
     assert says in str(caught.value)
 
@@ -69,24 +69,24 @@ def test_what_is_no_box_is_refused_with_file_and_line(content: str, says: str, t
 def test_nan_rows_only_where_the_target_may_be_absent(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("1,2,3,4\nNaN,NaN,NaN,NaN\n")
-    assert np.isnan(read_boxes(path, allow_nan=True)).tolist() == [[False] * 4, [True] * 4]
+    assert np.isnan(read_box_file(path, allow_nan=True)).tolist() == [[False] * 4, [True] * 4]
     path.write_text("1,2,3,4\n1,NaN,3,4\n")
     with pytest.raises(DataError, match="line 2"):
-        read_boxes(path, allow_nan=True)
+        read_box_file(path, allow_nan=True)
 
 
 def test_labels(tmp_path: Path) -> None:
     path = tmp_path / "full_occlusion.txt"
     path.write_text("0,1,0\n")
-    assert read_flags(path, 3).tolist() == [False, True, False]
+    assert read_flag_file(path, 3).tolist() == [False, True, False]
     path.write_text("0\n8\n3\n")
-    assert read_labels(path, 3).tolist() == [0, 8, 3]
+    assert read_label_file(path, 3).tolist() == [0, 8, 3]
     for frames, content in ((2, "0,1,0"), (3, "0,1,2"), (3, "0,x,1"), (3, "0,1")):
         path.write_text(content)
         with pytest.raises(DataError, match="full_occlusion"):
-            read_flags(path, frames)
+            read_flag_file(path, frames)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot read"):
-        read_boxes(tmp_path / "nothing.txt")
+        read_box_file(tmp_path / "nothing.txt")

@@ -13,8 +13,8 @@ from benchmarks.cli.main import main
 from benchmarks.cli.results.score import SCORERS
 from tests.tracking.scoring.conftest import random_boxes, write_sequence
 from tests.tracking.scoring.test_sets import save
-from tracking.scoring.sets import BOX_SETS
-from tracking.scoring.submission import SERVER_SETS
+from tracking.scoring.sets import PUBLIC_TEST_SETS
+from tracking.scoring.submission import SERVER_TEST_SETS
 
 Text = pytest.CaptureFixture[str]
 
@@ -35,7 +35,7 @@ def run(*words: object) -> int:
 
 
 def test_every_set_has_a_scorer() -> None:
-    assert set(SCORERS) >= {*BOX_SETS, *SERVER_SETS}
+    assert set(SCORERS) >= {*PUBLIC_TEST_SETS, *SERVER_TEST_SETS}
 
 
 def test_real_results_in_a_table_with_plots_and_json(real: Path, tmp_path: Path, capsys: Text) -> None:
@@ -55,7 +55,7 @@ def test_real_results_in_a_table_with_plots_and_json(real: Path, tmp_path: Path,
     kept = json.loads((tmp_path / "score.json").read_text())
     assert kept["trackers"][0]["metrics"]["AUC"] == pytest.approx(51.434, abs=0.005)
     assert len(kept["trackers"][0]["sequences"]) == len(kept["difference"]["sequences"]) == 280
-    assert kept["rules"]["absent"] == "failure"
+    assert kept["rules"]["absent_frames"] == "failure"
     plots = {path.name for path in (tmp_path / "plots").iterdir()}
     kinds = ("success", "precision", "normalised_precision", "difference")
     assert plots == {f"{kind}.{form}" for kind in kinds for form in ("png", "pdf")}
@@ -90,7 +90,7 @@ def test_partial_is_marked_in_text_json_and_plots(three: Path, capsys: Text, mon
     assert data["partial"]
     assert data["trackers"][0]["metrics"] is None
     assert data["trackers"][0]["partial_metrics"]["P"] > 0
-    assert data["rules"]["integers"] is True
+    assert data["rules"]["truncate_to_integers"] is True
 
 
 def test_got10k_val_needs_no_precision_plots(tmp_path: Path, capsys: Text) -> None:

@@ -9,11 +9,13 @@ import pytest
 
 from foundation.errors import DataError, IncompleteError
 from tests.tracking.scoring.conftest import random_boxes
-from tracking.scoring import OFFICIAL, GroundTruth, score_sequence, score_tracker
-from tracking.scoring.report import as_data, as_text, difference, ranked
+from tracking.scoring import LASOT_OFFICIAL, SequenceGroundTruth, score_sequence, score_tracker
+from tracking.scoring.report import compute_score_differences, format_scores, rank_trackers, scores_to_dict
 
 TRUTHS = [
-    GroundTruth(f"cat-{i}" if i < 3 else f"dog-{i}", random_boxes(i, 20 + 10 * i), np.zeros(20 + 10 * i, dtype=bool))
+    SequenceGroundTruth(
+        f"cat-{i}" if i < 3 else f"dog-{i}", random_boxes(i, 20 + 10 * i), np.zeros(20 + 10 * i, dtype=bool)
+    )
     for i in range(1, 6)
 ]
 TRUTHS = [
@@ -30,12 +32,12 @@ def test_the_score_is_the_mean_over_sequences_or_over_frames() -> None:
     each = [score_sequence(boxes[t.name], t.boxes) for t in TRUTHS]
     whole = score_tracker("a", boxes, TRUTHS)
     frames = [len(t.boxes) for t in TRUTHS]
-    for name in OFFICIAL.metrics:
-        values = [one.value(name) for one in each]
-        assert whole.values()[name] == pytest.approx(np.mean(values))
-        pooled = score_tracker("a", boxes, TRUTHS, replace(OFFICIAL, pooling="frames")).values()[name]
+    for name in LASOT_OFFICIAL.metrics:
+        values = [one.metric_value(name) for one in each]
+        assert whole.metric_values()[name] == pytest.approx(np.mean(values))
+        pooled = score_tracker("a", boxes, TRUTHS, replace(LASOT_OFFICIAL, average_over="frames")).metric_values()[name]
         assert pooled == pytest.approx(np.average(values, weights=frames))
-    assert not whole.partial
+    assert not whole.is_partial
     assert [one.name for one in whole.sequences] == [t.name for t in TRUTHS]
 
 
@@ -51,18 +53,18 @@ def test_a_missing_sequence_or_a_wrong_length_gives_no_number() -> None:
     for part in ("missing: cat-2", "dog-3 (49 of 50 boxes)", "dog-4 (62 of 60 boxes)", "--partial"):
         assert part in message
     partial = score_tracker("mine", boxes, TRUTHS, partial=True)
-    assert partial.partial
+    assert partial.is_partial
     assert [one.name for one in partial.sequences] == ["cat-1", "dog-5"]
     assert partial.missing == ("cat-2",)
 
 
 def test_a_set_that_is_short_of_ground_truth_is_partial() -> None:
     boxes = tracker(50)
-    for more in ({"names": ["cat-9"]}, {"expected": 280}, {"departures": ("cut",)}):
+    for more in ({"sequence_names": ["cat-9"]}, {"expected_sequences": 280}, {"deviations": ("cut",)}):
         with pytest.raises(IncompleteError):
             score_tracker("a", boxes, TRUTHS, **more)
-        assert score_tracker("a", boxes, TRUTHS, partial=True, **more).partial
-    assert not score_tracker("a", boxes, TRUTHS, partial=True).partial  # whole all the same
+        assert score_tracker("a", boxes, TRUTHS, partial=True, **more).is_partial
+    assert not score_tracker("a", boxes, TRUTHS, partial=True).is_partial  # whole all the same
     with pytest.raises(IncompleteError, match="no number"):
         score_tracker("a", {}, TRUTHS, partial=True)
 
@@ -71,49 +73,51 @@ def test_a_partial_score_is_marked_everywhere_and_never_ranked() -> None:
     worse, better = tracker(50), {t.name: t.boxes for t in TRUTHS}
     del better["cat-2"]
     scores = [score_tracker("a", worse, TRUTHS), score_tracker("b", better, TRUTHS, partial=True)]
-    assert [score.tracker for score in ranked(scores)] == ["a", "b"]
-    data = as_data("a set", scores)
+    assert [score.tracker_name for score in rank_trackers(scores)] == ["a", "b"]
+    data = scores_to_dict("a set", scores)
     assert data["partial"]
     assert data["trackers"][1]["metrics"] is None
     assert data["trackers"][1]["partial_metrics"]["AUC"] > 95
     assert data["trackers"][0]["metrics"]["AUC"] < 95
-    text = as_text("a set", scores, "category")
+    text = format_scores("a set", scores, "category")
     assert "PARTIAL, not comparable with any published number, not ranked" in text
     assert "PARTIAL 4 of 5" in text
     assert "AUC by category (PARTIAL)" in text
     assert "b: missing: cat-2" in text
     better["cat-2"] = TRUTHS[1].boxes
     scores[1] = score_tracker("b", better, TRUTHS)
-    assert [score.tracker for score in ranked(scores)] == ["b", "a"]
-    assert "PARTIAL" not in as_text("a set", scores, "category")
+    assert [score.tracker_name for score in rank_trackers(scores)] == ["b", "a"]
+    assert "PARTIAL" not in format_scores("a set", scores, "category")
 
 
 def test_every_convention_is_in_text_and_data() -> None:
-    rules = replace(OFFICIAL, integers=True, strict=False, pooling="frames", iou_clipped=False)
+    rules = replace(
+        LASOT_OFFICIAL, truncate_to_integers=True, strict_threshold=False, average_over="frames", clip_iou=False
+    )
     score = score_tracker("a", tracker(50), TRUTHS, rules)
-    text, data = as_text("a set", [score]), as_data("a set", [score])
+    text, data = format_scores("a set", [score]), scores_to_dict("a set", [score])
     for part in ("at or above", "not clipped", "mean over frames", "TRUNCATED TO INTEGERS"):
         assert part in text
         assert any(part in line for line in data["conventions"])
     assert data["rules"] == rules.as_dict()
-    assert data["rules"]["integers"] is True
+    assert data["rules"]["truncate_to_integers"] is True
 
 
 def test_breakdowns_and_the_difference_of_two() -> None:
     boxes = tracker(50)
     first, second = score_tracker("a", boxes, TRUTHS), score_tracker("b", {t.name: t.boxes for t in TRUTHS}, TRUTHS)
-    own = {one.name: one.value("AUC") for one in first.sequences}
-    pairs = dict(difference(first, second))
+    own = {one.name: one.metric_value("AUC") for one in first.sequences}
+    pairs = dict(compute_score_differences(first, second))
     assert pairs == pytest.approx({name: value - 2000 / 21 for name, value in own.items()})
     assert list(pairs.values()) == sorted(pairs.values(), reverse=True)
-    data = as_data("a set", [first, second])
+    data = scores_to_dict("a set", [first, second])
     assert data["difference"]["sequences"] == pairs
     groups = next(row for row in data["trackers"] if row["tracker"] == "a")
     assert groups["categories"]["cat"]["AUC"] == pytest.approx((own["cat-1"] + own["cat-2"]) / 2)
     assert groups["attributes"] == {"OV": groups["categories"]["cat"]}
-    assert "dog-5" in as_text("a set", [first, second], "sequence")
+    assert "dog-5" in format_scores("a set", [first, second], "sequence")
     bare = score_tracker("a", boxes, [t._replace(attributes=()) for t in TRUTHS])
-    assert "no attribute is known" in as_text("a set", [bare], "attribute")
+    assert "no attribute is known" in format_scores("a set", [bare], "attribute")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(DataError, match="not finite"):
         score_sequence(truth, hole)
     absent = np.arange(len(truth)) == 3
-    assert score_sequence(truth, hole, absent).value("OP50") == pytest.approx(100 - 100 / len(truth))
+    assert score_sequence(truth, hole, absent).metric_value("OP50") == pytest.approx(100 - 100 / len(truth))
 
 
 def test_corner_coordinates_are_refused() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.guards import Copy, Guard, copy
+from tests.guards import Guard, SourceCopy, copy
 
 __all__ = ["copy"]
 
@@ -13,7 +13,7 @@ TESTS = "tests/tracking/scoring/"
 
 GUARDS = {
     "zero-size boxes repeat the previous": Guard(
-        METRICS, "boxes = fill_empty(boxes)", "pass", TESTS + "test_metrics.py -k zero_size_box"
+        METRICS, "boxes = fill_empty_boxes(boxes)", "pass", TESTS + "test_metrics.py -k zero_size_box"
     ),
     "the first frame is replaced": Guard(
         METRICS, "boxes[0] = truth[0]", "pass", TESTS + "test_metrics.py -k first_frame"
@@ -29,14 +29,14 @@ GUARDS = {
         TESTS + "test_metrics.py -k strict",
     ),
     "IoU is clipped": Guard(
-        METRICS, "np.clip(overlap, 0, 1) if clipped", "overlap if clipped", TESTS + "test_metrics.py -k itself"
+        METRICS, "np.clip(overlap, 0, 1) if clip", "overlap if clip", TESTS + "test_metrics.py -k itself"
     ),
     "no number unless the set is whole": Guard(
         SCORE, "if not fitting or not (whole or partial):", "if not fitting:",
         TESTS + "test_score.py -k gives_no_number"
     ),
     "a cut set is partial": Guard(
-        SCORE, "or self.departures) or len(self.sequences) != self.expected", ")",
+        SCORE, "or self.deviations) or len(self.sequences) != self.expected_sequences", ")",
         TESTS + "test_score.py -k short_of_ground_truth",
     ),
     "corner coordinates are refused": Guard(
@@ -54,16 +54,16 @@ GUARDS = {
         "tracking/scoring/boxes.py", "    if negative.any():", "    if False:", TESTS + "test_boxes.py -k refused"
     ),
     "a partial score is never ranked": Guard(
-        REPORT, "if any(score.partial for score in scores):\n        return", "if False:\n        return",
+        REPORT, "if any(score.is_partial for score in scores):\n        return", "if False:\n        return",
         TESTS + "test_score.py -k marked_everywhere",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", GUARDS)
-def test_without_the_rule_its_test_goes_red(name: str, copy: Copy) -> None:
+def test_without_the_rule_its_test_goes_red(name: str, copy: SourceCopy) -> None:
     assert not copy.passes_without(GUARDS[name])
 
 
-def test_the_copy_with_all_rules_passes(copy: Copy) -> None:
+def test_the_copy_with_all_rules_passes(copy: SourceCopy) -> None:
     assert copy.passes(TESTS + "test_metrics.py")

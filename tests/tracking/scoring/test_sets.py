@@ -21,16 +21,18 @@ from foundation.errors import ConfigError, DataError
 from tests.tracking.lasot_root import zip_categories
 from tests.tracking.scoring.conftest import random_boxes, write_sequence
 from tracking.scoring import TrackerScore, score_tracker
-from tracking.scoring.results import read_results
-from tracking.scoring.sets import BOX_SETS
+from tracking.scoring.results import read_tracker_results
+from tracking.scoring.sets import PUBLIC_TEST_SETS
 
 
 def scored(name: str, root: Path, results: Path, rules: str, expected: int) -> TrackerScore:
     """A small set scored by the real path, as if it had ``expected`` sequences and no official list."""
-    test_set = replace(BOX_SETS[name], expected=expected)
-    loaded = test_set.load(root, partial=True)
-    boxes = read_results(results, loaded.truths, test_set.cut, test_set.repeated).boxes
-    return score_tracker("a", boxes, loaded.truths, test_set.choose_rules(rules), partial=True)
+    test_set = replace(PUBLIC_TEST_SETS[name], expected_sequences=expected)
+    loaded = test_set.load_ground_truth(root, partial=True)
+    boxes = read_tracker_results(
+        results, loaded.ground_truths, test_set.truncated_sequences, test_set.has_repetitions
+    ).boxes
+    return score_tracker("a", boxes, loaded.ground_truths, test_set.select_rules(rules), partial=True)
 
 
 def save(path: Path, boxes: np.ndarray, delimiter: str = ",", form: str = "%.3f") -> None:
@@ -49,14 +51,14 @@ def by_got10k(experiment: type, dataset: Any, root: Path, results: Path, folder:
 
 
 def same(score: TrackerScore, report: dict[str, Any]) -> None:
-    whole, values = report["overall"], score.values()
+    whole, values = report["overall"], score.metric_values()
     assert score.curves.success == pytest.approx(np.array(whole["success_curve"]), abs=1e-12)
     assert score.curves.precision == pytest.approx(np.array(whole["precision_curve"]), abs=1e-12)
     assert values["AUC"] == pytest.approx(100 * whole["success_score"])
     assert values["P"] == pytest.approx(100 * whole["precision_score"])
     assert values["OP50"] == pytest.approx(100 * whole["success_rate"])
     for one in score.sequences:
-        assert one.value("AUC") == pytest.approx(100 * report["seq_wise"][one.name]["success_score"])
+        assert one.metric_value("AUC") == pytest.approx(100 * report["seq_wise"][one.name]["success_score"])
 
 
 def test_got10k_val(tmp_path: Path) -> None:
@@ -81,18 +83,20 @@ def test_got10k_val(tmp_path: Path) -> None:
     experiment.plot_curves = lambda *names: None
     report = experiment.report(["a"])["a"]
     score = scored("got10k_val", root, results, "official", 4)
-    assert score.values()["AO"] == pytest.approx(100 * report["overall"]["ao"])
-    assert score.values()["SR50"] == pytest.approx(100 * report["overall"]["sr"])
-    assert score.values()["SR75"] == pytest.approx(100 * report["overall"]["succ_curve"][75])
+    assert score.metric_values()["AO"] == pytest.approx(100 * report["overall"]["ao"])
+    assert score.metric_values()["SR50"] == pytest.approx(100 * report["overall"]["sr"])
+    assert score.metric_values()["SR75"] == pytest.approx(100 * report["overall"]["succ_curve"][75])
     assert score.curves.success == pytest.approx(np.array(report["overall"]["succ_curve"]), abs=1e-12)
     for one in score.sequences:
-        assert one.value("AO") == pytest.approx(100 * report["seq_wise"][one.name]["ao"])
-    assert score.values()["AO"] != pytest.approx(np.mean([one.value("AO") for one in score.sequences]), abs=0.01)
+        assert one.metric_value("AO") == pytest.approx(100 * report["seq_wise"][one.name]["ao"])
+    assert score.metric_values()["AO"] != pytest.approx(
+        np.mean([one.metric_value("AO") for one in score.sequences]), abs=0.01
+    )
     with pytest.raises(DataError, match="has ground truth of 4 sequences, GOT-10k val has 180"):
-        BOX_SETS["got10k_val"].load(root, partial=False)
+        PUBLIC_TEST_SETS["got10k_val"].load_ground_truth(root, partial=False)
     (root / "val" / names[0] / "meta_info.ini").unlink()
     with pytest.raises(DataError, match="names no resolution"):
-        BOX_SETS["got10k_val"].load(root, partial=True)
+        PUBLIC_TEST_SETS["got10k_val"].load_ground_truth(root, partial=True)
 
 
 def test_frames_are_pooled_as_a_mean_of_frames(tmp_path: Path) -> None:
@@ -103,7 +107,7 @@ def test_frames_are_pooled_as_a_mean_of_frames(tmp_path: Path) -> None:
         (tmp_path / "val" / name / "cover.label").write_text("8\n" * frames)
         (tmp_path / "val" / name / "meta_info.ini").write_text("resolution: (640, 480)\n")
     (tmp_path / "val" / "list.txt").write_text("a\nb\n")
-    assert scored("got10k_val", tmp_path, tmp_path / "r", "official", 2).values()["AO"] == pytest.approx(
+    assert scored("got10k_val", tmp_path, tmp_path / "r", "official", 2).metric_values()["AO"] == pytest.approx(
         100 * (4 * 0.512 + 9 * 0.294) / 13
     )
 
@@ -129,10 +133,10 @@ def test_otb100(tmp_path: Path) -> None:
     score = scored("otb100", root, results / "a", "got10k", 6)
     same(score, report)
     assert {one.name for one in score.sequences} == {*filled, "Human4", "Jogging.1", "Jogging.2"}
-    assert "P_norm" in scored("otb100", root, results / "a", "official", 6).values()
+    assert "P_norm" in scored("otb100", root, results / "a", "official", 6).metric_values()
     (results / "a" / "Jogging.1.txt").rename(results / "a" / "Jogging-1.txt")
-    assert scored("otb100", root, results / "a", "got10k", 6).values() == score.values()
-    assert len(BOX_SETS["otb100"].names(root)) == 100
+    assert scored("otb100", root, results / "a", "got10k", 6).metric_values() == score.metric_values()
+    assert len(PUBLIC_TEST_SETS["otb100"].list_sequences(root)) == 100
 
 
 def test_uav123_by_both_rules(tmp_path: Path) -> None:
@@ -154,9 +158,9 @@ def test_uav123_by_both_rules(tmp_path: Path) -> None:
     for one, other in zip(counted.sequences, dropped.sequences, strict=True):
         total, absent = one.frames, one.frames - other.frames
         assert absent in (100, 200)
-        assert one.value("AUC") == pytest.approx(other.value("AUC") * other.frames / total)
-        assert one.value("P") == pytest.approx((other.value("P") * other.frames + 100 * absent) / total)
-    assert len(BOX_SETS["uav123"].names(root)) == 123
+        assert one.metric_value("AUC") == pytest.approx(other.metric_value("AUC") * other.frames / total)
+        assert one.metric_value("P") == pytest.approx((other.metric_value("P") * other.frames + 100 * absent) / total)
+    assert len(PUBLIC_TEST_SETS["uav123"].list_sequences(root)) == 123
 
 
 def test_nfs_at_30_fps(tmp_path: Path) -> None:
@@ -180,19 +184,21 @@ def test_nfs_at_30_fps(tmp_path: Path) -> None:
     for frame in range(5):
         (root / "dog" / "30" / "dog" / f"{frame:05d}.jpg").unlink()
     with pytest.raises(DataError, match="25 boxes at 30 fps for 20 images"):
-        BOX_SETS["nfs"].load(root, partial=True)
+        PUBLIC_TEST_SETS["nfs"].load_ground_truth(root, partial=True)
 
 
 def test_the_lasot_extension(tmp_path: Path) -> None:
-    names = BOX_SETS["lasot_ext"].names(tmp_path)
-    assert len(set(names)) == BOX_SETS["lasot_ext"].expected == 150
+    names = PUBLIC_TEST_SETS["lasot_ext"].list_sequences(tmp_path)
+    assert len(set(names)) == PUBLIC_TEST_SETS["lasot_ext"].expected_sequences == 150
     for i, name in enumerate(names):
         truth = random_boxes(i, 12)
         write_sequence(tmp_path / "LaSOT_ext", name, truth, np.arange(12) == 5)
         save(tmp_path / "r" / f"{name}.txt", truth)
-    whole = BOX_SETS["lasot_ext"].load(tmp_path, partial=False)
-    boxes = read_results(tmp_path / "r", whole.truths, frozenset(), repeated=False).boxes
-    values = score_tracker("itself", boxes, whole.truths, expected=150, names=whole.names).values()
+    whole = PUBLIC_TEST_SETS["lasot_ext"].load_ground_truth(tmp_path, partial=False)
+    boxes = read_tracker_results(tmp_path / "r", whole.ground_truths, frozenset(), has_repetitions=False).boxes
+    values = score_tracker(
+        "itself", boxes, whole.ground_truths, expected_sequences=150, sequence_names=whole.sequence_names
+    ).metric_values()
     assert values["AUC"] == pytest.approx(100 * 20 / 21 * 11 / 12)
     assert values["P"] == pytest.approx(100 * 11 / 12)
 
@@ -201,26 +207,26 @@ def test_official_sequences_are_found_before_any_others(tmp_path: Path) -> None:
     """A folder of another set in the same layout is never taken for LaSOT where LaSOT is there."""
     write_sequence(tmp_path, "mine-1", random_boxes(0, 12))
     write_sequence(tmp_path / "lasot", "bird-2", random_boxes(1, 12))
-    loaded = BOX_SETS["lasot"].load(tmp_path, partial=True)
-    assert [truth.name for truth in loaded.truths] == ["bird-2"]
-    assert len(loaded.names) == 280
+    loaded = PUBLIC_TEST_SETS["lasot"].load_ground_truth(tmp_path, partial=True)
+    assert [truth.name for truth in loaded.ground_truths] == ["bird-2"]
+    assert len(loaded.sequence_names) == 280
 
 
 def test_ground_truth_in_zips_is_that_of_the_folders(tmp_path: Path) -> None:
-    names = BOX_SETS["lasot"].names(tmp_path)[:12]
+    names = PUBLIC_TEST_SETS["lasot"].list_sequences(tmp_path)[:12]
     plain = tmp_path / "plain" / "lasot"
     for i, name in enumerate(names):
         write_sequence(plain, name, random_boxes(i, 12 + i), np.arange(12 + i) == 5)
-    expected = BOX_SETS["lasot"].load(plain.parent, partial=True)
+    expected = PUBLIC_TEST_SETS["lasot"].load_ground_truth(plain.parent, partial=True)
     zipped = zip_categories(plain, tmp_path / "zipped" / "lasot")
     assert len({name.rpartition("-")[0] for name in names}) > 1 and not list(zipped.glob("*/"))
     (zipped / "att").mkdir()
     (zipped / "att" / f"{names[0]}.txt").write_text("1" + ",0" * 13)
     for state in ("zips alone", "one category unpacked"):
-        found = BOX_SETS["lasot"].load(zipped.parent, partial=True)
-        assert found.truths[0].attributes == ("IV",)
-        assert [truth.name for truth in found.truths] == list(names), state
-        for ours, theirs in zip(found.truths, expected.truths, strict=True):
+        found = PUBLIC_TEST_SETS["lasot"].load_ground_truth(zipped.parent, partial=True)
+        assert found.ground_truths[0].attributes == ("IV",)
+        assert [truth.name for truth in found.ground_truths] == list(names), state
+        for ours, theirs in zip(found.ground_truths, expected.ground_truths, strict=True):
             assert np.array_equal(ours.boxes, theirs.boxes) and np.array_equal(ours.absent, theirs.absent)
             assert ours.category == theirs.category
         category = names[0].rpartition("-")[0]
@@ -228,7 +234,7 @@ def test_ground_truth_in_zips_is_that_of_the_folders(tmp_path: Path) -> None:
     damaged = zipped / f"{names[-1].rpartition('-')[0]}.zip"
     damaged.write_bytes(damaged.read_bytes()[:-40])
     with pytest.raises(DataError, match=f"{damaged.name} cannot be read as a zip"):
-        BOX_SETS["lasot"].load(zipped.parent, partial=True)
+        PUBLIC_TEST_SETS["lasot"].load_ground_truth(zipped.parent, partial=True)
 
 
 def test_other_zips_are_left_alone(tmp_path: Path) -> None:
@@ -236,11 +242,11 @@ def test_other_zips_are_left_alone(tmp_path: Path) -> None:
     write_sequence(tmp_path / "lasot", "bird-2", random_boxes(1, 12))
     with zipfile.ZipFile(tmp_path / "lasot" / "notes.zip", "w") as archive:
         archive.writestr("bird-3/readme.txt", "not a sequence: it has no boxes")
-    assert len(BOX_SETS["lasot"].load(tmp_path, partial=True).truths) == 1
+    assert len(PUBLIC_TEST_SETS["lasot"].load_ground_truth(tmp_path, partial=True).ground_truths) == 1
 
 
 def test_unknown_rules_and_no_ground_truth(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there are: official, got10k"):
-        BOX_SETS["lasot"].choose_rules("vot")
+        PUBLIC_TEST_SETS["lasot"].select_rules("vot")
     with pytest.raises(DataError, match="no ground truth of UAV123"):
-        BOX_SETS["uav123"].load(tmp_path, partial=True)
+        PUBLIC_TEST_SETS["uav123"].load_ground_truth(tmp_path, partial=True)

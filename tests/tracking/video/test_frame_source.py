@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from foundation.errors import DataError
-from tracking.inference.prefetch import Ahead
+from tracking.inference.prefetch import PrefetchIterator
 from tracking.video import frame_source as frames_module
-from tracking.video.frame_source import open_source
+from tracking.video.frame_source import open_frame_source
 
 COUNT = 12
 
@@ -42,31 +42,31 @@ def write_video(path: Path, count: int = COUNT, code: str = "FFV1", fps: float =
 
 def test_a_lossless_video_and_a_folder_give_the_same_rgb(tmp_path: Path) -> None:
     """Natural order: shot2 before shot10."""
-    video = open_source(str(write_video(tmp_path / "walk.avi")))
-    folder = open_source(str(write_folder(tmp_path / "walk")))
-    assert (video.name, video.kind, video.fps, video.count) == ("walk", "video", 25.0, COUNT)
-    assert (folder.name, folder.kind, folder.fps, folder.count) == ("walk", "folder", None, COUNT)
+    video = open_frame_source(str(write_video(tmp_path / "walk.avi")))
+    folder = open_frame_source(str(write_folder(tmp_path / "walk")))
+    assert (video.name, video.kind, video.fps, video.expected_frames) == ("walk", "video", 25.0, COUNT)
+    assert (folder.name, folder.kind, folder.fps, folder.expected_frames) == ("walk", "folder", None, COUNT)
     for source in (video, folder):
-        found = list(source.frames())
+        found = list(source.iter_frames())
         assert [(frame == picture(number)).all() for number, frame in enumerate(found)] == [True] * COUNT
 
 
 def test_start_and_limit(tmp_path: Path) -> None:
     for place in (write_video(tmp_path / "a.avi"), write_folder(tmp_path / "b", suffix=".TIF")):
-        source = open_source(str(place), start=3, limit=4)
-        assert source.count == 4
-        assert [(frame == picture(3 + i)).all() for i, frame in enumerate(source.frames())] == [True] * 4
-        assert open_source(str(place), start=10, limit=4).count == 2
+        source = open_frame_source(str(place), start_frame=3, max_frames=4)
+        assert source.expected_frames == 4
+        assert [(frame == picture(3 + i)).all() for i, frame in enumerate(source.iter_frames())] == [True] * 4
+        assert open_frame_source(str(place), start_frame=10, max_frames=4).expected_frames == 2
         with pytest.raises(DataError, match="none from --start 12 on"):
-            list(open_source(str(place), start=12).frames())
+            list(open_frame_source(str(place), start_frame=12).iter_frames())
 
 
 def test_the_first_box_of_a_lasot_like_folder(tmp_path: Path) -> None:
     write_folder(tmp_path / "bag-1" / "img")
     (tmp_path / "bag-1" / "groundtruth.txt").write_text("1,2,3,4\n5,6,7,8\nNaN,NaN,NaN,NaN\n")
-    truths = [open_source(str(tmp_path / "bag-1"), start=start).truth for start in (0, 1, 2, 5)]
+    truths = [open_frame_source(str(tmp_path / "bag-1"), start_frame=start).first_box for start in (0, 1, 2, 5)]
     assert [None if box is None else box.tolist() for box in truths] == [[1, 2, 3, 4], [5, 6, 7, 8], None, None]
-    assert open_source(str(tmp_path / "bag-1" / "img")).truth is None
+    assert open_frame_source(str(tmp_path / "bag-1" / "img")).first_box is None
 
 
 def test_what_is_no_source_is_said_in_a_sentence(tmp_path: Path) -> None:
@@ -85,11 +85,11 @@ def test_what_is_no_source_is_said_in_a_sentence(tmp_path: Path) -> None:
         ("one.png", "is one image"),
     ):
         with pytest.raises(DataError, match=words):
-            open_source(str(tmp_path / name))
+            open_frame_source(str(tmp_path / name))
     with pytest.raises(DataError, match="there is no camera 77"):
-        open_source("77")
+        open_frame_source("77")
     with pytest.raises(DataError, match="no earlier frames"):
-        open_source("0", start=3)
+        open_frame_source("0", start_frame=3)
 
 
 def test_a_bad_image_in_the_middle_is_named(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_bad_image_in_the_middle_is_named(tmp_path: Path) -> None:
     (tmp_path / "walk" / "shot5.png").write_bytes(b"no image")
     found = []
     with pytest.raises(DataError, match=r"shot5\.png cannot be read as an image"):
-        for frame in open_source(str(tmp_path / "walk")).frames():
+        for frame in open_frame_source(str(tmp_path / "walk")).iter_frames():
             found.append(frame)
     assert len(found) == 4
 
@@ -130,17 +130,17 @@ def test_undecodable_frames_of_a_video(
 ) -> None:
     (tmp_path / "a.mp4").write_bytes(b"something")
     monkeypatch.setattr(frames_module.cv2, "VideoCapture", lambda *_: Gappy(count, bad))
-    source = open_source(str(tmp_path / "a.mp4"))
-    assert (source.fps, source.count) == (None, None), "what is no number is not believed"
+    source = open_frame_source(str(tmp_path / "a.mp4"))
+    assert (source.fps, source.expected_frames) == (None, None), "what is no number is not believed"
     with pytest.raises(DataError, match=words):
-        list(source.frames())
+        list(source.iter_frames())
 
 
 def test_a_camera_that_falls_silent_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames_module.cv2, "VideoCapture", lambda *_: Gappy(3, None))
-    assert len(list(open_source("0", limit=3).frames())) == 3
+    assert len(list(open_frame_source("0", max_frames=3).iter_frames())) == 3
     with pytest.raises(DataError, match="gives no more frames after 3"):
-        list(open_source("0").frames())
+        list(open_frame_source("0").iter_frames())
 
 
 def test_frames_are_made_ahead_in_bounds_and_in_order() -> None:
@@ -151,7 +151,7 @@ def test_frames_are_made_ahead_in_bounds_and_in_order() -> None:
             made.append(number)
             yield number
 
-    with Ahead(items(), depth=3) as ahead:
+    with PrefetchIterator(items(), max_prefetched=3) as ahead:
         deadline = time.monotonic() + 5
         while len(made) < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -170,7 +170,7 @@ def test_an_early_end_closes_the_source_and_an_error_keeps_its_place() -> None:
         finally:
             closed.set()
 
-    with Ahead(endless(), depth=2) as ahead:
+    with PrefetchIterator(endless(), max_prefetched=2) as ahead:
         assert next(ahead) == 1
     assert closed.is_set()
     assert next(ahead, None) is None
@@ -180,7 +180,7 @@ def test_an_early_end_closes_the_source_and_an_error_keeps_its_place() -> None:
         raise DataError("the third")
 
     found = []
-    with Ahead(failing()) as ahead, pytest.raises(DataError, match="the third"):
+    with PrefetchIterator(failing()) as ahead, pytest.raises(DataError, match="the third"):
         for number in ahead:
             found.append(number)
     assert found == [1, 2]

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from foundation.errors import DataError
-from foundation.files import files_below
-from tracking.data.readers.sequence import Video, has_area, read_boxes, read_flags, require_equal
+from foundation.files import iter_files
+from tracking.data.readers.sequence import Video, has_area, read_boxes, read_flags, require_equal_counts
 
-GROUND_TRUTH = "groundtruth.txt"
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-LABELS = ("full_occlusion.txt", "out_of_view.txt", "absence.label")
+GROUND_TRUTH_FILE = "groundtruth.txt"
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+HIDDEN_LABEL_FILES = ("full_occlusion.txt", "out_of_view.txt", "absence.label")
 """Optional: 1 where the target cannot be seen."""
 
 
-def folder_videos(root: Path) -> list[Video]:
+def read_folder_videos(root: Path) -> list[Video]:
     """Every folder at or below ``root`` with a ``groundtruth.txt``, sorted by path.
 
     Images lie beside that file or in ``img``; their order is by the numbers in their names.
@@ -28,45 +28,45 @@ def folder_videos(root: Path) -> list[Video]:
     """
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; name one with sequences with --data-root")
-    folders = sorted(path.parent for path in files_below(root) if path.name == GROUND_TRUTH)
+    folders = sorted(path.parent for path in iter_files(root) if path.name == GROUND_TRUTH_FILE)
     if not folders:
         raise DataError(
-            f"no sequence at or below {root}: a sequence is a folder of images with a {GROUND_TRUTH} "
+            f"no sequence at or below {root}: a sequence is a folder of images with a {GROUND_TRUTH_FILE} "
             "(x, y, w, h a line)"
         )
-    return [read_video(folder, root) for folder in folders]
+    return [read_folder_video(folder, root) for folder in folders]
 
 
-def read_video(folder: Path, root: Path | None = None) -> Video:
+def read_folder_video(folder: Path, root: Path | None = None) -> Video:
     """One folder as a sequence; its name is its path below ``root``.
 
     Raises:
         DataError: naming the file and the mend.
     """
     name = folder.name if root is None or folder == root else folder.relative_to(root).as_posix().replace("/", "_")
-    frames = image_files(folder)
-    boxes = read_boxes(folder / GROUND_TRUTH)
-    require_equal(name, len(frames), len(boxes), _gap(frames))
+    frames = list_image_files(folder)
+    boxes = read_boxes(folder / GROUND_TRUTH_FILE)
+    require_equal_counts(name, len(frames), len(boxes), _describe_missing_frame(frames))
     visible = has_area(boxes)
-    for label in LABELS:
+    for label in HIDDEN_LABEL_FILES:
         if (folder / label).is_file():
             visible &= read_flags(folder / label, len(frames)) == 0
     return Video(name, frames, boxes, visible)
 
 
-def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
+def list_image_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Path]:
     """The images in a folder, or in its ``img``, by the numbers in their names."""
     place = folder / "img" if (folder / "img").is_dir() else folder
-    return sorted((path for path in place.iterdir() if path.suffix.lower() in suffixes), key=_natural)
+    return sorted((path for path in place.iterdir() if path.suffix.lower() in suffixes), key=_natural_sort_key)
 
 
-def _natural(path: Path) -> tuple[tuple[int, str], ...]:
+def _natural_sort_key(path: Path) -> tuple[tuple[int, str], ...]:
     """Names in the order of the numbers in them: 2.jpg before 10.jpg."""
     parts = re.split(r"(\d+)", path.stem)
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
 
 
-def _gap(frames: list[Path]) -> str:
+def _describe_missing_frame(frames: list[Path]) -> str:
     """Which number is missing, where all names end in one."""
     ends = [re.search(r"(\d+)$", path.stem) for path in frames]
     numbers = [int(end.group(1)) for end in ends if end]

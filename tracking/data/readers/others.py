@@ -10,14 +10,22 @@ from typing import overload
 import numpy as np
 
 from foundation.errors import DataError
-from tracking.data.boxes import Floats
-from tracking.data.readers.sequence import Numbered, Video, has_area, read_boxes, read_flags, read_text, require_equal
+from tracking.data.boxes import FloatArray
+from tracking.data.readers.sequence import (
+    NumberedFiles,
+    Video,
+    has_area,
+    read_boxes,
+    read_flags,
+    read_text,
+    require_equal_counts,
+)
 
-COCO_SIDE = 50
+MIN_COCO_SIDE = 50
 """A COCO box must be wider and higher than this many pixels, as in the code that OSTrack took its reader from."""
 
 
-def got10k_videos(root: Path, excluded: Path | None = None) -> list[Video]:
+def read_got10k_videos(root: Path, excluded: Path | None = None) -> list[Video]:
     """GOT-10k's training split: ``train/list.txt`` and a folder a sequence.
 
     Args:
@@ -40,11 +48,11 @@ def got10k_videos(root: Path, excluded: Path | None = None) -> list[Video]:
         boxes = read_boxes(folder / "groundtruth.txt")
         seen = read_flags(folder / "absence.label", len(boxes)) == 0
         seen &= read_flags(folder / "cover.label", len(boxes)) > 0
-        videos.append(Video(name, Numbered(folder, "{:08d}.jpg", len(boxes)), boxes, seen & has_area(boxes)))
+        videos.append(Video(name, NumberedFiles(folder, "{:08d}.jpg", len(boxes)), boxes, seen & has_area(boxes)))
     return videos
 
 
-def trackingnet_videos(root: Path) -> list[Video]:
+def read_trackingnet_videos(root: Path) -> list[Video]:
     """TrackingNet's training split: ``TRAIN_n/anno/*.txt`` and ``TRAIN_n/frames/<sequence>/0.jpg ...``.
 
     Raises:
@@ -56,19 +64,24 @@ def trackingnet_videos(root: Path) -> list[Video]:
     videos = []
     for path in files:
         boxes = read_boxes(path)
-        frames = Numbered(path.parent.parent / "frames" / path.stem, "{}.jpg", len(boxes), first=0)
+        frames = NumberedFiles(path.parent.parent / "frames" / path.stem, "{}.jpg", len(boxes), first=0)
         videos.append(Video(path.stem, frames, boxes, has_area(boxes)))
     return videos
 
 
-class Stills(Sequence[Video]):
+class StillImages(Sequence[Video]):
     """Boxes in single images, each a sequence of one frame, made when asked for."""
 
-    def __init__(self, folder: Path, names: list[str], which: list[int], boxes: Floats) -> None:
-        self.folder, self.names, self.which, self.boxes = folder, names, np.array(which, np.int64), boxes
+    def __init__(self, folder: Path, file_names: list[str], image_indices: list[int], boxes: FloatArray) -> None:
+        self.folder, self.file_names, self.image_indices, self.boxes = (
+            folder,
+            file_names,
+            np.array(image_indices, np.int64),
+            boxes,
+        )
 
     def __len__(self) -> int:
-        return len(self.which)
+        return len(self.image_indices)
 
     @overload
     def __getitem__(self, index: int) -> Video: ...
@@ -79,11 +92,11 @@ class Stills(Sequence[Video]):
     def __getitem__(self, index: int | slice) -> Video | Sequence[Video]:
         if isinstance(index, slice):
             return [self[number] for number in range(len(self))[index]]
-        name = self.names[self.which[index]]
+        name = self.file_names[self.image_indices[index]]
         return Video(name, [self.folder / name], self.boxes[index : index + 1], np.ones(1, np.bool_))
 
 
-def coco_stills(root: Path) -> Stills:
+def read_coco_stills(root: Path) -> StillImages:
     """COCO's training objects of 2017 that are no crowd and larger than 50 px both ways.
 
     Raises:
@@ -96,11 +109,11 @@ def coco_stills(root: Path) -> Stills:
         chosen = [
             (each["image_id"], each["bbox"])
             for each in content["annotations"]
-            if not each["iscrowd"] and min(each["bbox"][2:]) > COCO_SIDE
+            if not each["iscrowd"] and min(each["bbox"][2:]) > MIN_COCO_SIDE
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not COCO's file of instances ({type(error).__name__}: {error})") from error
-    require_equal("COCO", len(chosen), len(chosen))
+    require_equal_counts("COCO", len(chosen), len(chosen))
     places = {number: place for place, number in enumerate(names)}
     boxes = np.array([box for _, box in chosen], np.float64)
-    return Stills(root / "train2017", list(names.values()), [places[number] for number, _ in chosen], boxes)
+    return StillImages(root / "train2017", list(names.values()), [places[number] for number, _ in chosen], boxes)

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
-from tracking.data.boxes import Floats
-from tracking.data.crops import Image
-from tracking.data.readers.zips import File, Member
+from tracking.data.boxes import FloatArray
+from tracking.data.crops import ImageArray
+from tracking.data.readers.zips import FileLike, ZipMember
 
-Flags = NDArray[np.bool_]
-Files = Sequence[Path] | Sequence[Member]
+BoolArray = NDArray[np.bool_]
+FrameFiles = Sequence[Path] | Sequence[ZipMember]
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ class Video:
     """
 
     name: str
-    frames: Files
-    boxes: Floats
-    visible: Flags
+    frames: FrameFiles
+    boxes: FloatArray
+    visible: BoolArray
 
-    def read(self, number: int) -> Image:
-        """Frame ``number`` (from 0), (height, width, 3) RGB.
+    def read_frame(self, index: int) -> ImageArray:
+        """Frame ``index`` (from 0), (height, width, 3) RGB.
 
         Raises:
             DataError: it is missing or no image.
         """
-        return read_image(self.frames[number])
+        return read_image(self.frames[index])
 
 
-class Numbered(Sequence[Path]):
+class NumberedFiles(Sequence[Path]):
     """Files of one folder by number, their paths made when asked for (a data set has millions).
 
     Args:
@@ -75,7 +75,7 @@ class Numbered(Sequence[Path]):
         return self.folder / self.pattern.format(numbers)
 
 
-def read_image(file: File) -> Image:
+def read_image(file: FileLike) -> ImageArray:
     """An image file as (height, width, 3) RGB.
 
     Raises:
@@ -93,62 +93,62 @@ def read_image(file: File) -> Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def read_boxes(path: File) -> Floats:
+def read_boxes(file: FileLike) -> FloatArray:
     """Boxes, one a line, with commas, tabs or spaces between the four numbers: (n, 4).
 
     Raises:
         DataError: missing, empty, or not four numbers a line.
     """
-    lines = [line for line in read_text(path).splitlines() if line.strip()]
+    lines = [line for line in read_text(file).splitlines() if line.strip()]
     if not lines:
-        raise DataError(f"{path} is empty; a sequence has one box x, y, w, h a line, one line a frame")
+        raise DataError(f"{file} is empty; a sequence has one box x, y, w, h a line, one line a frame")
     words = [line.replace(",", " ").split() for line in lines]
     wrong = next((number for number, parts in enumerate(words, 1) if len(parts) != 4), None)
     if wrong is not None:
-        raise DataError(f"{path}, line {wrong} has {len(words[wrong - 1])} values; a box is four: x, y, w, h")
+        raise DataError(f"{file}, line {wrong} has {len(words[wrong - 1])} values; a box is four: x, y, w, h")
     try:
         return np.array(words, np.float64)
     except ValueError as error:
-        raise DataError(f"{path} holds something that is no number ({error}); a box is four: x, y, w, h") from error
+        raise DataError(f"{file} holds something that is no number ({error}); a box is four: x, y, w, h") from error
 
 
-def read_flags(path: File, count: int) -> NDArray[np.float64]:
+def read_flags(file: FileLike, count: int) -> NDArray[np.float64]:
     """Labels of all frames, on one line or one a line.
 
     Raises:
         DataError: missing, no numbers, or not one a frame.
     """
-    words = read_text(path).replace(",", " ").split()
+    words = read_text(file).replace(",", " ").split()
     try:
         flags = np.array(words, np.float64)
     except ValueError as error:
-        raise DataError(f"{path} holds something that is no number ({error}); a label is 0 or 1") from error
+        raise DataError(f"{file} holds something that is no number ({error}); a label is 0 or 1") from error
     if len(flags) != count:
-        raise DataError(f"{path} has {len(flags)} labels for {count} frames; there must be one a frame")
+        raise DataError(f"{file} has {len(flags)} labels for {count} frames; there must be one a frame")
     return flags
 
 
-def read_text(path: File) -> str:
+def read_text(file: FileLike) -> str:
     """A text file.
 
     Raises:
         DataError: missing or not text.
     """
     try:
-        return path.read_text()
+        return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise DataError(
-            f"{path} cannot be read ({reason}); fetch the sequence again, or see the layout in docs"
+            f"{file} cannot be read ({reason}); fetch the sequence again, or see the layout in docs"
         ) from error
 
 
-def has_area(boxes: Floats) -> Flags:
+def has_area(boxes: FloatArray) -> BoolArray:
     """Which boxes have a width and a height above 0 (NaN has none)."""
     return np.asarray((boxes[:, 2:] > 0).all(1), np.bool_)
 
 
-def require_equal(name: str, frames: int, boxes: int, missing: str = "") -> None:
+def require_equal_counts(name: str, frames: int, boxes: int, missing: str = "") -> None:
     """Pass only as many boxes as frames.
 
     Raises:
@@ -163,7 +163,7 @@ def require_equal(name: str, frames: int, boxes: int, missing: str = "") -> None
         )
 
 
-def fingerprint(videos: Iterable[Video]) -> str:
+def fingerprint_videos(videos: Iterable[Video]) -> str:
     """SHA-256 over names, lengths, boxes and visibility; pixels are not read."""
     digest = hashlib.sha256()
     for video in videos:

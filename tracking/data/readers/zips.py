@@ -17,24 +17,24 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 
-_SEQUENCE = re.compile(r"(?:.*/)?(?P<name>[^/]+-\d+)/(?:img/(?P<number>\d{8})\.jpg|(?P<text>[a-z_]+\.txt))")
-_LIST = re.compile(r"(?:[^/]+/)?(?P<name>(?:testing|training)_set\.txt)")
+_SEQUENCE_PATTERN = re.compile(r"(?:.*/)?(?P<name>[^/]+-\d+)/(?:img/(?P<number>\d{8})\.jpg|(?P<text>[a-z_]+\.txt))")
+_LIST_PATTERN = re.compile(r"(?:[^/]+/)?(?P<name>(?:testing|training)_set\.txt)")
 _STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
-_HEADER, _ENCRYPTED, _LARGEST = 30, 1, 1 << 28
+_HEADER_SIZE, _ENCRYPTED_FLAG, _MAX_FILE_SIZE = 30, 1, 1 << 28
 
 
-class Place(NamedTuple):
+class ZipEntry(NamedTuple):
     """Where a file lies in a zip: offset of its header, bytes packed and unpacked, CRC-32, method."""
 
     offset: int
-    packed: int
+    compressed_size: int
     size: int
-    crc: int
-    method: int
+    crc32: int
+    compression: int
 
 
 @dataclass(frozen=True)
-class Member:
+class ZipMember:
     """One file in a zip, read as a ``Path`` is.
 
     The zip is opened for each read, as a plain file is, at the place its directory told: a data set has millions of
@@ -44,7 +44,7 @@ class Member:
 
     archive: Path
     path: str
-    place: Place
+    entry: ZipEntry
 
     def __str__(self) -> str:
         return f"{self.archive}/{self.path}"
@@ -61,16 +61,16 @@ class Member:
             DataError: the zip is damaged, or no longer there.
         """
         try:
-            packed = self._packed()
+            packed = self._read_compressed()
             content = packed
-            if self.place.method == _DEFLATED:
-                content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, self.place.size or 1)
+            if self.entry.compression == _DEFLATED:
+                content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, self.entry.size or 1)
         except OSError as error:
             raise DataError(f"{self.archive} cannot be read ({error.strerror}); is it still there?") from error
         except (zlib.error, ValueError) as error:
-            raise self._damaged() from error
-        if len(content) != self.place.size or zlib.crc32(content) != self.place.crc:
-            raise self._damaged()
+            raise self._damaged_error() from error
+        if len(content) != self.entry.size or zlib.crc32(content) != self.entry.crc32:
+            raise self._damaged_error()
         return content
 
     def read_text(self) -> str:
@@ -82,50 +82,50 @@ class Member:
         """
         return self.read_bytes().decode()
 
-    def _packed(self) -> bytes:
+    def _read_compressed(self) -> bytes:
         with self.archive.open("rb") as file:
-            file.seek(self.place.offset)
-            header = file.read(_HEADER)
-            if len(header) < _HEADER or not header.startswith(b"PK\3\4"):
+            file.seek(self.entry.offset)
+            header = file.read(_HEADER_SIZE)
+            if len(header) < _HEADER_SIZE or not header.startswith(b"PK\3\4"):
                 raise ValueError("no file begins here")
             file.seek(sum(struct.unpack("<HH", header[-4:])), 1)  # the name and an extra field, of any length
-            return file.read(self.place.packed)
+            return file.read(self.entry.compressed_size)
 
-    def _damaged(self) -> DataError:
+    def _damaged_error(self) -> DataError:
         return DataError(f"{self.path} in {self.archive} is damaged; fetch that zip again")
 
 
-File = Path | Member
+FileLike = Path | ZipMember
 """A file of its own, or one in a zip: both have ``name``, ``read_bytes`` and ``read_text``."""
 
 
-class ZippedFrames(Sequence[Member]):
+class ZippedFrames(Sequence[ZipMember]):
     """The frames 1, 2 .. of a sequence in a zip, made when asked for.
 
     Args:
         archive: the zip.
         folder: their folder in it.
-        places: (frames, 5) a ``Place`` a row.
+        entries: (frames, 5) a ``ZipEntry`` a row.
     """
 
-    def __init__(self, archive: Path, folder: str, places: NDArray[np.int64]) -> None:
-        self.archive, self.folder, self.places = archive, folder, places
+    def __init__(self, archive: Path, folder: str, entries: NDArray[np.int64]) -> None:
+        self.archive, self.folder, self.entries = archive, folder, entries
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.entries)
 
     @overload
-    def __getitem__(self, index: int) -> Member: ...
+    def __getitem__(self, index: int) -> ZipMember: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Member]: ...
+    def __getitem__(self, index: slice) -> Sequence[ZipMember]: ...
 
-    def __getitem__(self, index: int | slice) -> Member | Sequence[Member]:
-        numbers = range(len(self.places))[index]
+    def __getitem__(self, index: int | slice) -> ZipMember | Sequence[ZipMember]:
+        numbers = range(len(self.entries))[index]
         if isinstance(numbers, range):
             return [self[number] for number in numbers]
-        place = Place(*self.places[numbers].tolist())
-        return Member(self.archive, f"{self.folder}/img/{numbers + 1:08d}.jpg", place)
+        place = ZipEntry(*self.entries[numbers].tolist())
+        return ZipMember(self.archive, f"{self.folder}/img/{numbers + 1:08d}.jpg", place)
 
 
 @dataclass
@@ -134,82 +134,82 @@ class ZippedSequence:
 
     archive: Path
     folder: str
-    texts: dict[str, Member] = field(default_factory=dict)
-    numbers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    places: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 5), np.int64))
+    text_files: dict[str, ZipMember] = field(default_factory=dict)
+    frame_numbers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    frame_entries: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 5), np.int64))
 
-    def text(self, name: str) -> Member:
+    def text_file(self, name: str) -> ZipMember:
         """A text file.
 
         Raises:
             DataError: it is not there.
         """
-        if name not in self.texts:
+        if name not in self.text_files:
             raise DataError(f"{self.archive} has no {self.folder}/{name}; fetch that zip again")
-        return self.texts[name]
+        return self.text_files[name]
 
-    def frames(self, count: int) -> ZippedFrames:
+    def first_frames(self, count: int) -> ZippedFrames:
         """The first ``count`` frames."""
-        return ZippedFrames(self.archive, self.folder, self.places[:count])
+        return ZippedFrames(self.archive, self.folder, self.frame_entries[:count])
 
 
-class Contents(NamedTuple):
+class ZipContents(NamedTuple):
     """What the zips of a folder hold: sequences by name, and lists of names."""
 
     sequences: dict[str, ZippedSequence]
-    lists: dict[str, Member]
+    list_files: dict[str, ZipMember]
 
 
-def contents(root: Path, frameless: bool = False) -> Contents:
+def read_zip_contents(root: Path, include_frameless: bool = False) -> ZipContents:
     """The sequences in all zips of a folder. Of one that is in several, ``<category>.zip`` has it, else the first.
 
     Args:
         root: the folder.
-        frameless: also sequences of which a zip has no frame, as where annotation alone is zipped.
+        include_frameless: also sequences of which a zip has no frame, as where annotation alone is zipped.
 
     Raises:
         DataError: a file is no zip, or not as LaSOT's are.
     """
     sequences: dict[str, ZippedSequence] = {}
-    lists: dict[str, Member] = {}
+    lists: dict[str, ZipMember] = {}
     for path in sorted(root.glob("*.zip")):
         state = path.stat()
-        found = _contents_of(path, state.st_size, state.st_mtime_ns)
+        found = _read_one_zip(path, state.st_size, state.st_mtime_ns)
         for name, sequence in found.sequences.items():
-            if not frameless and not len(sequence.numbers):
+            if not include_frameless and not len(sequence.frame_numbers):
                 continue
             if name not in sequences or path.stem == name.rpartition("-")[0]:
                 sequences[name] = sequence
-        lists = {**found.lists, **lists}
-    return Contents(sequences, lists)
+        lists = {**found.list_files, **lists}
+    return ZipContents(sequences, lists)
 
 
 @cache
-def _contents_of(path: Path, size: int, changed: int) -> Contents:
+def _read_one_zip(path: Path, size: int, mtime_ns: int) -> ZipContents:
     """One zip's; read once while it stays as it is (a category's directory takes a second)."""
     sequences: dict[str, ZippedSequence] = {}
-    lists: dict[str, Member] = {}
-    frames: dict[str, dict[int, Place]] = {}
-    for member in _members(path):
-        if match := _LIST.fullmatch(member.path):
+    lists: dict[str, ZipMember] = {}
+    frames: dict[str, dict[int, ZipEntry]] = {}
+    for member in _iter_members(path):
+        if match := _LIST_PATTERN.fullmatch(member.path):
             lists[match["name"]] = member
-        elif match := _SEQUENCE.fullmatch(member.path):
+        elif match := _SEQUENCE_PATTERN.fullmatch(member.path):
             name, folder = match["name"], member.path[: match.end("name")]
             sequence = sequences.setdefault(name, ZippedSequence(path, folder))
             if sequence.folder != folder:
                 raise DataError(f"{path} holds sequence {name} twice, in {sequence.folder} and {folder}; remove one")
             if match["text"]:
-                sequence.texts[match["text"]] = member
+                sequence.text_files[match["text"]] = member
             else:
-                frames.setdefault(name, {})[int(match["number"])] = member.place
+                frames.setdefault(name, {})[int(match["number"])] = member.entry
     for name, places in frames.items():
         numbers = sorted(places)
-        sequences[name].numbers = np.array(numbers, np.int64)
-        sequences[name].places = np.array([places[number] for number in numbers], np.int64)
-    return Contents(sequences, lists)
+        sequences[name].frame_numbers = np.array(numbers, np.int64)
+        sequences[name].frame_entries = np.array([places[number] for number in numbers], np.int64)
+    return ZipContents(sequences, lists)
 
 
-def _members(path: Path) -> Iterator[Member]:
+def _iter_members(path: Path) -> Iterator[ZipMember]:
     """The files of a zip that can be of use, each sound by its entry in the directory."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -222,9 +222,9 @@ def _members(path: Path) -> Iterator[Member]:
             raise DataError(f"{path} holds the unsafe path {name}; that is no zip of LaSOT, move it away")
         if not name.endswith((".jpg", ".txt")):
             continue
-        if entry.flag_bits & _ENCRYPTED or entry.compress_type not in (_STORED, _DEFLATED):
+        if entry.flag_bits & _ENCRYPTED_FLAG or entry.compress_type not in (_STORED, _DEFLATED):
             raise DataError(f"{name} in {path} is encrypted or packed in a rare way; unpack that zip here")
-        if entry.file_size > _LARGEST:
+        if entry.file_size > _MAX_FILE_SIZE:
             raise DataError(f"{name} in {path} would be {entry.file_size:,} bytes; that is no frame of LaSOT")
-        place = Place(entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type)
-        yield Member(path, name, place)
+        place = ZipEntry(entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type)
+        yield ZipMember(path, name, place)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from results.leaderboard.page.write import write_page
-from results.leaderboard.report import make_report
-from results.records.store import scan
-from tests.results.make import efficiency, write_run
+from results.leaderboard.report import build_report
+from results.records.store import scan_runs
+from tests.results.make import make_cost, write_run
 
 NASTY = "<script>document.title='taken'</script>"
 FLAGS = (
@@ -28,11 +28,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, (name, right, parameters) in enumerate(
         ((NASTY, 500, 300), ("small", 700, 100), ("big", 900, 900), ("none", 600, 0))
     ):
-        cost = efficiency(parameters, parameters / 100) if parameters else {"phases": {}}
+        cost = make_cost(parameters, parameters / 100) if parameters else {"phases": {}}
         more: dict[str, Any] = {"backbone": {"init": "card", "parameters": None}, "cost": cost}
         write_run(root / "runs" / name[:5].strip("<"), name, [i < right for i in range(1000)], f"{number}", **more)
     write_run(root / "runs" / "other", "small", [True, False], "9", task="lasot", comparability="o", tier="short")
-    return write_page(make_report(scan([root / "runs"])), root / "page")
+    return write_page(build_report(scan_runs([root / "runs"])), root / "page")
 
 
 @pytest.fixture(scope="module")

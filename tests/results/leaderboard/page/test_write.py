@@ -12,9 +12,9 @@ import pytest
 
 from foundation.errors import UserError
 from results.leaderboard.page.write import render_page, write_page
-from results.leaderboard.report import make_report
-from results.records.store import scan
-from tests.results.make import cell, efficiency, found, record, write_run
+from results.leaderboard.report import build_report
+from results.records.store import scan_runs
+from tests.results.make import make_backbone_record, make_cost, make_record, make_scan, write_run
 from tests.results.published.test_match import ours
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
@@ -49,7 +49,7 @@ class Scripts(HTMLParser):
 
 
 def page_of(*records: Any) -> str:
-    return render_page(make_report(found(*records)))
+    return render_page(build_report(make_scan(*records)))
 
 
 def data_of(page: str) -> dict[str, Any]:
@@ -60,7 +60,8 @@ def data_of(page: str) -> dict[str, Any]:
 
 def test_foreign_text_makes_no_markup_and_no_script() -> None:
     page = page_of(
-        cell(NASTY, 90.0, "1", config={"recipe": {"name": NASTY}}), record(run_id="2", status="failed", reason=NASTY)
+        make_backbone_record(NASTY, 90.0, "1", config={"recipe": {"name": NASTY}}),
+        make_record(run_id="2", status="failed", reason=NASTY),
     )
     seen = Scripts(page)
     assert [dict(attributes).get("type") for attributes, _ in seen.scripts] == ["application/json", None, None]
@@ -80,13 +81,13 @@ def test_nothing_is_fetched_from_outside() -> None:
 
 def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "a", "a", [True, False], "1")
-    pages = [write_page(make_report(scan([tmp_path / "runs"])), tmp_path / name).read_bytes() for name in "xy"]
+    pages = [write_page(build_report(scan_runs([tmp_path / "runs"])), tmp_path / name).read_bytes() for name in "xy"]
     assert pages[0] == pages[1]
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["index.html"]
 
 
 def test_shared_parts_of_runs_stand_once() -> None:
-    data = data_of(page_of(*(cell("a", 90.0 + i, str(i), seed=i) for i in range(5))))
+    data = data_of(page_of(*(make_backbone_record("a", 90.0 + i, str(i), seed=i) for i in range(5))))
     assert len(data["runs"]) == 5
     assert len({run["shared"]["configuration"] for run in data["runs"]}) == 1
     assert sum("recipe" in part for part in data["pool"] if isinstance(part, dict)) == 1
@@ -94,7 +95,12 @@ def test_shared_parts_of_runs_stand_once() -> None:
 
 
 def test_points_carry_null_for_what_was_not_measured() -> None:
-    data = data_of(page_of(cell("a", 90.0, "1", cost=efficiency(5, 2.0)), cell("b", 80.0, "2", domain="tracking")))
+    data = data_of(
+        page_of(
+            make_backbone_record("a", 90.0, "1", cost=make_cost(5, 2.0)),
+            make_backbone_record("b", 80.0, "2", domain="tracking"),
+        )
+    )
     first, second = data["boards"][0]["rows"]
     assert (first["parameters"], first["macs"], first["latency"]) == (5, 50, 2.0)
     assert (second["parameters"], second["macs"], second["latency"]) == (None, None, None)
@@ -107,4 +113,4 @@ def test_an_empty_report_is_a_page_too() -> None:
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write to the output folder"):
-        write_page(make_report(found()), tmp_path / "file")
+        write_page(build_report(make_scan()), tmp_path / "file")

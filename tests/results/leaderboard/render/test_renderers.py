@@ -10,19 +10,19 @@ import re
 import pytest
 
 from results.leaderboard.render.csv import to_csv
-from results.leaderboard.render.json import to_data
+from results.leaderboard.render.json import to_json_data
 from results.leaderboard.render.latex import to_latex
 from results.leaderboard.render.markdown import to_markdown
-from results.leaderboard.report import Report, make_report
+from results.leaderboard.report import LeaderboardReport, build_report
 from results.records.record import Record
-from tests.results.make import cell, efficiency, found, record
+from tests.results.make import make_backbone_record, make_cost, make_record, make_scan
 from tests.results.published.test_match import ours
 
 NASTY = r"<script>|a_b&c%$#{}\^~`"
 
 
-def report(*records: Record) -> Report:
-    return make_report(found(*records))
+def report(*records: Record) -> LeaderboardReport:
+    return build_report(make_scan(*records))
 
 
 def lines_of(text: str) -> list[str]:
@@ -30,7 +30,7 @@ def lines_of(text: str) -> list[str]:
 
 
 def test_markdown_is_aligned_and_says_what_is_not_measured() -> None:
-    text = to_markdown(report(record(domain="tracking"), cell("b", 50.0, "2")))
+    text = to_markdown(report(make_record(domain="tracking"), make_backbone_record("b", 50.0, "2")))
     assert len({len(line) for line in lines_of(text)}) == 1
     assert "not measured" in text
     assert " 0 |" not in text, "what was not measured is never 0"
@@ -39,8 +39,8 @@ def test_markdown_is_aligned_and_says_what_is_not_measured() -> None:
 
 
 def test_a_board_without_a_floor_says_so() -> None:
-    assert "No floor" in to_markdown(report(cell("a", 90.0, "1", backbone={"init": "card"})))
-    assert "No floor" not in to_markdown(report(cell("a", 90.0, "1")))
+    assert "No floor" in to_markdown(report(make_backbone_record("a", 90.0, "1", backbone={"init": "card"})))
+    assert "No floor" not in to_markdown(report(make_backbone_record("a", 90.0, "1")))
 
 
 def test_no_runs() -> None:
@@ -48,14 +48,14 @@ def test_no_runs() -> None:
 
 
 def test_unfinished_runs_are_listed_with_their_reason() -> None:
-    failed = report(cell("a", 90.0, "1"), record(run_id="2", status="failed", reason="disk full"))
+    failed = report(make_backbone_record("a", 90.0, "1"), make_record(run_id="2", status="failed", reason="disk full"))
     assert "- runs/1: failed, 0 of 359 items scored: disk full" in to_markdown(failed)
     assert "disk full" in to_latex(failed)
-    assert to_data(failed)["unranked"][0]["reason"] == "failed, 0 of 359 items scored: disk full"
+    assert to_json_data(failed)["unranked"][0]["reason"] == "failed, 0 of 359 items scored: disk full"
 
 
 def test_reported_reproduced_and_difference_stand_side_by_side() -> None:
-    text = to_markdown(report(ours(77.8, cost=efficiency(5_717_416, 12.345))))
+    text = to_markdown(report(ours(77.8, cost=make_cost(5_717_416, 12.345))))
     head, _, row = lines_of(text)[:3]
     by_name = dict(zip((c.strip() for c in head.split("|")), (c.strip() for c in row.split("|")), strict=True))
     assert by_name["top1 (%)"].startswith("77.80 (")
@@ -69,7 +69,7 @@ def test_reported_reproduced_and_difference_stand_side_by_side() -> None:
 
 
 def test_csv_has_full_precision_and_empty_for_not_measured() -> None:
-    rows = list(csv.DictReader(io.StringIO(to_csv(report(record(backbone={"parameters": None}))))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(report(make_record(backbone={"parameters": None}))))))
     primary = next(row for row in rows if row["metric"] == "top1")
     assert float(primary["value"]) == 97.7715877437326
     assert primary["parameters"] == primary["macs"] == primary["latency_ms"] == primary["reported"] == ""
@@ -82,7 +82,9 @@ def test_csv_has_full_precision_and_empty_for_not_measured() -> None:
 
 
 def test_json_is_strict_and_complete() -> None:
-    data = json.loads(json.dumps(to_data(report(ours(77.8), cell(NASTY, 1.0, "2"))), allow_nan=False))
+    data = json.loads(
+        json.dumps(to_json_data(report(ours(77.8), make_backbone_record(NASTY, 1.0, "2"))), allow_nan=False)
+    )
     row = next(r for board in data["boards"] for r in board["rows"] if r["backbone"] == "mae_tiny")
     assert row["reported"]["published"]["value"] == 78.0
     assert row["cost"]["macs"] is None
@@ -90,7 +92,7 @@ def test_json_is_strict_and_complete() -> None:
 
 
 def test_names_from_records_are_escaped() -> None:
-    made = report(cell(NASTY, 90.0, "1"), cell("b", 80.0, "2"))
+    made = report(make_backbone_record(NASTY, 90.0, "1"), make_backbone_record("b", 80.0, "2"))
     text = to_markdown(made)
     assert "<script>" not in text
     assert len({len(re.sub(r"\\\|", "", line).split("|")) for line in lines_of(text)}) == 1, (
@@ -104,7 +106,7 @@ def test_names_from_records_are_escaped() -> None:
 
 
 def test_latex_is_booktabs_with_balanced_groups() -> None:
-    text = to_latex(report(ours(77.8), cell("b", 80.0, "2")))
+    text = to_latex(report(ours(77.8), make_backbone_record("b", 80.0, "2")))
     for name in ("toprule", "midrule", "bottomrule"):
         assert text.count(f"\\{name}") == text.count(r"\begin{table}")
     bare = text.replace(r"\{", "").replace(r"\}", "")
@@ -115,8 +117,11 @@ def test_latex_is_booktabs_with_balanced_groups() -> None:
 
 
 def test_the_heading_says_where_boards_of_one_protocol_differ() -> None:
-    base = record().config["recipe"] | {"shots": 1}
-    cells = [cell("a", 10.0, str(n), comparability=str(n), config={"recipe": base | {"shots": n}}) for n in (1, 4)]
+    base = make_record().config["recipe"] | {"shots": 1}
+    cells = [
+        make_backbone_record("a", 10.0, str(n), comparability=str(n), config={"recipe": base | {"shots": n}})
+        for n in (1, 4)
+    ]
     assert "## digits · finetune · full · shots=4\n" in to_markdown(report(*cells))
     rows = csv.DictReader(io.StringIO(to_csv(report(*cells))))
     assert {row["settings"] for row in rows} == {"shots=1", "shots=4"}
