@@ -12,9 +12,9 @@ sentence what, where, and how to fix it.
 
 from __future__ import annotations
 
-from litevit_bench._rooms import HiddenRoomError, check_rooms
+from litevit_bench._rooms import HiddenRoomError, require_own_rooms
 
-check_rooms()
+require_own_rooms()
 
 from foundation.errors import BenchError, UserError
 from litevit_bench._models import (

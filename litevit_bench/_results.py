@@ -132,7 +132,14 @@ def score(
 
 
 def list_runs(runs: PathLike | Sequence[PathLike] = "runs") -> list[dict[str, Any]]:
-    """The runs found: id, task, protocol, backbone, seed, status, value, folder; an unreadable one has ``error``."""
+    """The runs found.
+
+    Args:
+        runs: a folder of runs, or several.
+
+    Returns:
+        One row for each: id, task, protocol, backbone, seed, status, value, folder; an unreadable one has ``error``.
+    """
     from benchmarks import listing
 
     return listing.list_runs(_list_folders(runs))

@@ -168,8 +168,8 @@ def list_protocols() -> list[dict[str, Any]]:
 
 
 def _format_overrides(overrides: Overrides | None) -> tuple[str, ...]:
-    """Settings as ``--set`` takes them: ``repr`` gives back the same value when it is read as a literal."""
-    return tuple(f"{key}={value if isinstance(value, str) else repr(value)}" for key, value in (overrides or {}).items())
+    """Settings as ``--set`` takes them; what ``repr`` writes is read back as the same value."""
+    return tuple(f"{key}={value!r}" for key, value in (overrides or {}).items())
 
 
 def _resolve_places(data_root: PathLike | None, out: PathLike, device: str) -> dict[str, Any]:
