@@ -164,6 +164,8 @@ def test_bf16_runs_and_is_recorded(bench: Bench, tmp_path: Path) -> None:
     ("setting", "message"),
     [
         ("precision=fp16", "precision fp16 needs a GPU"),
+        ("loggers=[wandb]", "loggers: Value error, wandb is not installed here; pip install wandb"),
+        ("trackers=[wandb]", "--set trackers is called loggers now; write --set loggers=[wandb]"),
         ("loggers=['wandb']", "loggers: Value error, wandb is not installed here; pip install wandb"),
     ],
 )
