@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := foundation backbones pretraining classification segmentation tracking analysis engine results benchmarks
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test static check perf clean
+.PHONY: demo test static check perf docs-cli clean
 
 demo: $(STAMP)
 	$(BIN)/bench demo
@@ -23,6 +23,9 @@ check: static test
 
 perf: $(STAMP)
 	$(BIN)/python -m tests.perf
+
+docs-cli: $(STAMP)
+	$(BIN)/python -m benchmarks.cli.reference docs/reference/cli.md
 
 # requirements.lock holds the versions that were tested (on Python 3.11); numpy's newest there has no build for
 # Python 3.10, so an older interpreter installs from the ranges of pyproject.toml instead, and says so.

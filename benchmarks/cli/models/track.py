@@ -6,7 +6,13 @@ import argparse
 from argparse import Namespace
 from pathlib import Path
 
-from benchmarks.cli.common_options import RUNTIME_PRECISIONS, RUNTIMES, parse_nonnegative_int, parse_positive_int
+from benchmarks.cli.common_options import (
+    RUNTIME_PRECISIONS,
+    RUNTIMES,
+    add_device_option,
+    parse_nonnegative_int,
+    parse_positive_int,
+)
 from benchmarks.cli.output import write_json, write_stdout
 
 INTERRUPTED_EXIT_CODE = 130
@@ -34,8 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="confidence, 0 to 1, below which the target may be lost (docs/track.md)",
     )  # fmt: skip
     parser.add_argument("--no-video", dest="video", action="store_false", help="make no annotated video")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/track/NAME, numbered if it is there")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the results; default: runs/track/NAME, numbered if it is there",
+    )
+    add_device_option(parser)
 
 
 def main(options: Namespace) -> int:
