@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=parse_positive_int, metavar="N", help="stop after N frames")
     parser.add_argument(
         "--low", type=float, metavar="C",
-        help="confidence, 0 to 1, below which the target may be lost (docs/track.md)",
+        help="confidence, 0 to 1, below which the target may be lost (docs/guides/track-your-video.md)",
     )  # fmt: skip
     parser.add_argument("--no-video", dest="video", action="store_false", help="make no annotated video")
     parser.add_argument(
