@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.analyze import arguments as analyze
+from benchmarks.cli.experiments import analyze
 
 RUNTIMES = ("torch", "onnxruntime", "openvino")
 RUNTIME_PRECISIONS = ("f32", "bf16", "int8")
@@ -294,7 +294,7 @@ ARGUMENT_BUILDERS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "track": _track_arguments,
     "export": _export_arguments,
     "profile": _profile_arguments,
-    "analyze": analyze.add_analyze_arguments,
+    "analyze": analyze.add_arguments,
     "get": _get_arguments,
     "check": _check_arguments,
     "cache": _cache_arguments,

@@ -1,4 +1,4 @@
-"""Start weights of the first k blocks alone: what fine-tuning makes of them tells what the other blocks are worth."""
+"""Start weights of the first k blocks alone. Fine-tuned from them, a backbone tells what the other blocks are worth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def count_blocks(model: nn.Module) -> int:
     """Blocks of a backbone made without classifier; 0 is its stem.
 
     Raises:
-        UserError: the model does not say which parameters are how deep.
+        UserError: the model does not say at which depth its parameters are.
     """
     return max(_backbone_layer_ids(model).values())
 
