@@ -1,4 +1,4 @@
-"""Figures as PNG and SVG bytes: heat map, depth scatter, curves. Settings of matplotlib change only while a file is written."""
+"""Figures as PNG and SVG bytes: heat map, depth scatter, curves. No setting of matplotlib is changed for good."""
 
 from __future__ import annotations
 
