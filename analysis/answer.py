@@ -70,6 +70,7 @@ def answer_question(
     start_time = time.monotonic()
 
     def make() -> NewAnalysis:
+        # Taken first: its time stamp is that of the beginning
         environment = collect_run_environment(resolve_device(request.device), "fp32", list(request.command_line))
         output = compute()
         analysis = Analysis(

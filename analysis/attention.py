@@ -79,6 +79,7 @@ def compute_attention_logits(module: Attention, tokens: Tensor) -> Tensor:
 
 def _project_qkv(module: Attention, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     count, length, _ = tokens.shape
+    # One linear layer gives q, k and v of all heads: (n, T, 3 C) -> (3, n, heads, T, C / heads)
     heads = module.qkv(tokens).reshape(count, length, 3, module.num_heads, -1).permute(2, 0, 3, 1, 4)
     return module.q_norm(heads[0]), module.k_norm(heads[1]), heads[2]
 
@@ -86,7 +87,7 @@ def _project_qkv(module: Attention, tokens: Tensor) -> tuple[Tensor, Tensor, Ten
 def _attend_with_logits(module: Attention, tokens: Tensor, logits: Tensor) -> Tensor:
     """The module's output as it would follow from these logits: softmax over keys, values, projection."""
     mixed = logits.softmax(-1) @ _project_qkv(module, tokens)[2]
-    mixed = mixed.transpose(1, 2).flatten(2)
+    mixed = mixed.transpose(1, 2).flatten(2)  # heads side by side again: (n, T, C)
     return module.proj(getattr(module, "norm", nn.Identity())(mixed))  # type: ignore[no-any-return]
 
 
@@ -131,6 +132,7 @@ def read_attention(
 
 
 def _require_same_output(recomputed: Tensor, output: Tensor, block_index: int, model_name: str) -> None:
+    # Relative to the largest output: layers differ in scale by orders of magnitude
     worst = float((recomputed - output).abs().max() / output.abs().max().clamp_min(1e-12))
     if not worst <= 1e-2:  # TF32 on a GPU moves the third digit
         raise BenchError(
@@ -141,6 +143,8 @@ def _require_same_output(recomputed: Tensor, output: Tensor, block_index: int, m
 
 def softmax_over_patches(logits: Tensor, num_prefix_tokens: int) -> Tensor:
     """Attention among patches, (n, heads, N, N): prefix rows and columns are dropped, then softmax."""
+    # Cut before the softmax: a class token draws much attention, and cutting after it would leave rows that do not
+    # sum to 1, whose distances would all be too short
     return logits[:, :, num_prefix_tokens:, num_prefix_tokens:].softmax(-1)
 
 
@@ -171,6 +175,7 @@ def compute_grid_distances(grid_size: tuple[int, int], spacing: tuple[float, flo
     """
     rows, columns = torch.meshgrid(torch.arange(grid_size[0]), torch.arange(grid_size[1]), indexing="ij")
     places = torch.stack([rows.flatten() * spacing[0], columns.flatten() * spacing[1]], 1)
+    # The matrix-product form of cdist cancels digits: the distance of a place from itself might not be 0
     return torch.cdist(places, places, compute_mode="donot_use_mm_for_euclid_dist")
 
 
@@ -211,6 +216,7 @@ class AttentionAccumulator:
             )
         attention = softmax_over_patches(logits.float(), self.num_prefix_tokens)
         both = torch.stack([mean_attention_distance(attention, self.distances), mean_attention_entropy(attention)])
+        # Summed in float64, so that the number of batches moves nothing but last digits
         self._sums[block_index] = self._sums.get(block_index, 0) + both.double().sum(1).cpu()
         self._num_images[block_index] = self._num_images.get(block_index, 0) + len(logits)
 
@@ -258,6 +264,7 @@ def _compute_attention(request: AttentionRequest, inputs: AnalysisInputs) -> Ana
         read_attention(model, batch.images.to(inputs.device), sums.update, check)
         check = False  # once is enough: the module does not change
     distance, entropy = sums.compute()
+    # What a head that attends everywhere alike would have, the dashed line: untrained networks are close to it
     uniform = {"distance": float(distances.mean()), "entropy": math.log(math.prod(grid))}
     numbers = {
         "distance": distance,
@@ -308,6 +315,7 @@ def _render_attention_maps(
         image = torch.as_tensor(subset.dataset[index]["images"])
         maps: list[NDArray[np.float32]] = []
 
+        # Here the softmax is over all tokens, prefix included: a picture shows what the model computes
         def add_map(_block: int, logits: Tensor, maps: list[NDArray[np.float32]] = maps) -> None:
             weights = logits[0].float().softmax(-1)
             row = weights[:, 0, num_prefix_tokens:] if has_class_token else weights[:, :, num_prefix_tokens:].mean(1)

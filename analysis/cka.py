@@ -57,11 +57,16 @@ def compute_centered_gram(features: Tensor) -> Tensor:
             f"the unbiased estimator of CKA needs batches of {MIN_BATCH_SIZE} images or more, not {count}; "
             "raise --images or --batch"
         )
+    # float64: features of nearly constant layers differ in late digits only, and all pairs share this one product
     flat = features.reshape(count, -1).double()
     flat = flat - flat.mean(0)  # changes the rounding only: the centring below removes a common vector anyway
     kernel = flat @ flat.T
     if not bool(kernel.isfinite().all()):
         raise BenchError("the features of a layer are not finite; check the start weights")
+    # Song et al. 2012, equation 5, for kernels K and L with zeroed diagonals:
+    #   HSIC_1 = [ tr(K L) + sum(K) sum(L) / ((n-1)(n-2)) - 2/(n-2) 1'K L 1 ] / (n (n-3)).
+    # With the centred matrices K~ and L~ made below it is sum_ij K~_ij L~_ij / (n (n-3)), a plain inner product:
+    # each layer is centred once, instead of one such formula for each pair of layers.
     kernel.fill_diagonal_(0)
     rows = kernel.sum(0)
     centred = kernel - (rows[:, None] + rows) / (count - 2) + rows.sum() / ((count - 1) * (count - 2))
@@ -104,8 +109,10 @@ class CkaAccumulator:
             raise BenchError("the layers changed between two batches; compare the same layers throughout")
         self.row_layers, self.column_layers = first.layer_names, second.layer_names
         count = len(first.image_names)
+        # One matrix product holds the inner products of all pairs; the ratio's denominator needs each layer with itself
         left, right = (grams.matrices.flatten(1) for grams in (first, second))
         found = (left @ right.T, (left * left).sum(1), (right * right).sum(1))
+        # HSICs are averaged over batches before the ratio is taken: each is unbiased, a ratio of one batch is not
         hsic = [part.cpu() / (count * (count - 3)) for part in found]
         old = self._hsic_sums or tuple(torch.zeros_like(part) for part in hsic)
         self._hsic_sums = (old[0] + hsic[0], old[1] + hsic[1], old[2] + hsic[2])
@@ -122,7 +129,7 @@ class CkaAccumulator:
             raise BenchError("CKA of no images at all")
         cross, first, second = (np.asarray(part.numpy()) for part in self._hsic_sums)
         for names, own in ((self.row_layers, first), (self.column_layers, second)):
-            if (own <= 0).any():
+            if (own <= 0).any():  # a sum of squares: 0 only where the images do not differ
                 name = names[int(np.flatnonzero(own <= 0)[0])]
                 raise BenchError(
                     f"layer {name} gives all images the same features as far as can be told from {self.num_images} "
@@ -213,6 +220,7 @@ def accumulate_cka(inputs: AnalysisInputs, read_point: ReadPoint, batch_size: in
     alike = inputs.backbones[0].identity() == inputs.backbones[1].identity()
     one, other = (each.build_model(inputs.device) for each in inputs.backbones)
     sums = CkaAccumulator()
+    # Both read their own subset: the same images, but prepared with each card's mean, std and size
     for left, right in zip(first.iter_batches(batch_size, "cka"), second.iter_batches(batch_size), strict=True):
         rows = compute_layer_grams(one, left, read_point, inputs.device)
         sums.update(rows, rows if alike else compute_layer_grams(other, right, read_point, inputs.device))

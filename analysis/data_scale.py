@@ -53,6 +53,7 @@ def run_data_scale(request: DataScaleRequest) -> StoredAnalysis:
         "lines": curve_names,
     }
     run_ids = [record.run_id for record in records]
+    # The id goes by the ids of the runs, which hold everything else: backbones, weights, data, protocol
     question = AnalysisQuestion(
         METHOD_VERSION,
         settings,
@@ -98,6 +99,7 @@ def draw_data_scale(first_record: Record, points: Sequence[TransferPoint]) -> An
         f"share of the {first_record.data.splits['train']:,} training images, %",
         f"{numbers['metric']}, {numbers['unit']}",
     )
+    # Shares are usually powers of ten; a single one has no logarithmic axis
     log_scale = (len({each.x for each in points}) > 1, False)
     figure = draw_curves(group_into_curves(points), title, axis_labels, log_scale)
     return AnalysisOutput(numbers, {"data_scale.csv": table, **render_figure(figure, "data_scale")})

@@ -75,6 +75,8 @@ def run_layers(request: LayersRequest) -> StoredAnalysis:
     points, records = _finetune_first_blocks(request, backbone, model) if "finetune" in request.parts else ([], [])
     probes = PROBES if "probe" in request.parts else ()
     recipes = {name: _resolve_probe_recipe(request, backbone, data, name) for name in probes}
+    # Protocol and overrides belong to the runs; without runs they must not change the id. What a probe takes of them
+    # (the input size) is in its recipe
     settings: dict[str, Any] = {
         "task": task.name,
         "parts": sorted(set(request.parts)),
@@ -124,6 +126,8 @@ def _finetune_first_blocks(
     for scale in request.data_scales:
         for count in counts:
             file = write_truncated_weights(request.out / ANALYSIS_FOLDER / "starts", backbone.card.name, model, count)
+            # A weight file of the first blocks alone: to the run it is a partial checkpoint like any other, so the run
+            # stands in the store with a load report that names what was left to chance
             choice = BackboneChoice(request.backbone.name, str(file))
             found = run_all_seeds(request, choice, scale, allow_partial=True)
             points.append(average_runs(f"{100 * scale:g} % of train", float(count), found))
@@ -147,6 +151,7 @@ def _resolve_probe_recipe(
     probe = _make_run_request(request, backbone, protocol, 1.0, request.seeds[0])
     finetuning = replace(probe, protocol=request.protocol, overrides=request.overrides)
     img_size = task.plan(finetuning, data).config["recipe"]["img_size"]  # both halves look at the same input
+    # Features of every depth are pooled alike, and val stays unseen in training: the probes are judged on it
     recipe = task.plan(probe, data).config["recipe"]
     return {**recipe, "img_size": img_size, "pool": "avg", "train_on": "train"}
 
@@ -231,7 +236,7 @@ def _make_probe_curve(rows: Sequence[ProbeRow]) -> PlotCurve:
     depths = [row.depth for row in first_seed]
     num_seeds = len(rows) / len(first_seed)
     values = [sum(row.val_top1 for row in rows if row.depth == depth) / num_seeds for depth in depths]
-    if num_seeds > 1:
+    if num_seeds > 1:  # an interval over images says nothing about the spread over seeds
         return PlotCurve(depths, values)
     return PlotCurve(depths, values, [row.low for row in rows], [row.high for row in rows])
 

@@ -57,9 +57,10 @@ class NeighborSearch:
         """Add a batch (n, C) of the images, in order."""
         values = torch.nn.functional.normalize(features.double().cpu(), dim=1)
         numbers = torch.arange(self.num_seen, self.num_seen + len(values))
-        cosines = self.queries @ values.T
+        cosines = self.queries @ values.T  # of unit vectors
         for row, own in enumerate(self.query_indices):
             cosines[row, numbers == own] = -torch.inf
+        # Keep the best k of those kept so far and of the new batch: memory does not grow with the images
         cosines = torch.cat([self._cosines, cosines], 1)
         found = torch.cat([self._indices, numbers.expand(len(self.query_indices), -1)], 1)
         # stable: of equal cosines the lower index comes first

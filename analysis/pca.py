@@ -44,6 +44,7 @@ def compute_principal_components(patches: NDArray[np.float32], num_components: i
         raise UserError(f"features of {channels} channels have no {num_components} principal components")
     flat = patches.reshape(-1, channels).astype(np.float64)
     flat = flat - flat.mean(0)
+    # The axes are the eigenvectors of the covariance (C, C), which is far smaller than all patches (n N, C)
     _, _, axes = np.linalg.svd(flat.T @ flat)
     axes = axes[:num_components]
     signs = np.sign(axes[np.arange(num_components), np.abs(axes).argmax(1)])
@@ -52,6 +53,7 @@ def compute_principal_components(patches: NDArray[np.float32], num_components: i
 
 def components_to_rgb(components: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Components (..., 3) as RGB: the 1st to 99th percentile of each over all images becomes 0 to 255."""
+    # Percentiles instead of extremes: a single outlying patch would leave all others the same color
     low, high = np.percentile(components.reshape(-1, components.shape[-1]), (1, 99), axis=0)
     scaled = (components - low) / np.maximum(high - low, 1e-12)
     return np.asarray((scaled.clip(0, 1) * 255).round(), np.uint8)
@@ -74,6 +76,7 @@ def _compute_pca(inputs: AnalysisInputs) -> AnalysisOutput:
             tokens = extract_tokens(model, batch.images.to(inputs.device))
         features.append(tokens.patches.float().cpu().numpy())
         images += list(batch.images)
+    # Over all images together, so that a color means the same in each of them
     components = compute_principal_components(np.concatenate(features))
     colors = components_to_rgb(components).reshape(len(images), *tokens.grid_size, 3)
     names = [Path(name).name for name in subset.image_names()]

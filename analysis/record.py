@@ -150,6 +150,7 @@ def read_analysis(folder: Path) -> Analysis:
         raise RecordError(
             f"{path} has schema version {version}, this bench reads up to {ANALYSIS_SCHEMA_VERSION}; update bench"
         )
+    # As JSON text again: strict validation has other rules for Python objects than for JSON
     if version == 1:
         text = json.dumps(upgrade_analysis(content))
     try:

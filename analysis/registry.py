@@ -59,6 +59,7 @@ def run_analysis(request: AnalysisRequest) -> StoredAnalysis:
         UserError: started by ``torchrun``, or something else the user can fix; nothing was written.
         DataError: data that are not whole.
     """
+    # Several processes would each compute all of it and write to one folder
     num_processes = get_dist_info()[1]
     if num_processes > 1:
         raise UserError(

@@ -40,6 +40,7 @@ class CovarianceAccumulator:
         Raises:
             BenchError: features that are not finite.
         """
+        # Only a sum and a sum of outer products are kept: (C) and (C, C), however many images there are
         values = features.double().cpu()
         if not bool(values.isfinite().all()):
             raise BenchError("the features are not finite; check the start weights")
@@ -61,6 +62,7 @@ class CovarianceAccumulator:
         """
         if self.num_images < 2 or self._sum is None or self._outer_sum is None:
             raise UserError(f"a spectrum needs two images or more, not {self.num_images}; raise --images")
+        # sum (x - m)(x - m)' = sum x x' - n m m', with x and m both relative to the shift
         mean = self._sum / self.num_images
         covariance = (self._outer_sum - self.num_images * torch.outer(mean, mean)) / (self.num_images - 1)
         return np.asarray(torch.linalg.eigvalsh(covariance).flip(0).clamp_min(0).numpy())
@@ -77,6 +79,7 @@ def compute_effective_rank(eigenvalues: NDArray[np.float64]) -> float:
     >>> round(compute_effective_rank(np.array([2.0, 2.0, 2.0, 0.0])), 6)
     3.0
     """
+    # exp(H(p)), p_i = eigenvalue_i / sum: k equal eigenvalues give k, one dominant one gives 1
     total = float(eigenvalues.sum())
     if total <= 0:
         raise BenchError("all images have the same features, so there is no rank")

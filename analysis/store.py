@@ -59,6 +59,7 @@ def load_or_compute(
     with lock_folder(folder):
         if (folder / ANALYSIS_FILE).exists():  # another process computed the same and was faster
             return StoredAnalysis(folder, _read_verified(folder, analysis_id), True)
+        # The record comes last: a folder that has one is complete, whenever the process was killed
         for file, content in made.files.items():
             write_atomic(folder / file, content)
         hashes = {file: hashlib.sha256(content).hexdigest() for file, content in made.files.items()}
@@ -108,6 +109,7 @@ def scan_analyses(stores: Iterable[Path]) -> AnalysisScan:
                 faults.append(str(error))
                 continue
             stem = str(path.parent.relative_to(root)).partition(analysis.analysis_id)[0] + analysis.analysis_id
+            # Of several attempts at one analysis (--fresh) only the newest that was finished is shown
             done = [folder for folder in list_attempts(root, stem) if (folder / ANALYSIS_FILE).exists()]
             if done[-1:] == [path.parent]:
                 newest[root, analysis.analysis_id] = StoredAnalysis(path.parent, analysis, True)

@@ -78,7 +78,7 @@ def group_into_curves(points: Iterable[TransferPoint]) -> dict[str, PlotCurve]:
     for name, members in named.items():
         members.sort(key=lambda member: member.x)
         ends = [(member.interval.low, member.interval.high) for member in members if member.interval]
-        whole = len(ends) == len(members)
+        whole = len(ends) == len(members)  # bars at some points only would look like certainty at the others
         found[name] = PlotCurve(
             [member.x for member in members],
             [member.value for member in members],

@@ -68,6 +68,7 @@ def resolve_image_inputs(request: ImageRequest, min_images: int = 1) -> Analysis
         for each in request.backbones
     ]
     data = check_task_data(request.task, request.data_root, request.allow_subset)
+    # One data set for each backbone: cards differ in input size, mean and std
     datasets = [
         request.task.load_images(request.data_root, request.split, each.card, each.img_size) for each in backbones
     ]
@@ -80,7 +81,7 @@ def resolve_image_inputs(request: ImageRequest, min_images: int = 1) -> Analysis
         preprocessing=[each.get_preprocessing() for each in datasets],
     )
     device = resolve_device(request.device)
-    make_deterministic()
+    make_deterministic()  # a GPU would otherwise add up in another order each time
     return AnalysisInputs(backbones, subsets, image_source, device)
 
 

@@ -76,13 +76,14 @@ def read_layers(
         BenchError: a part that mixes images, as attention in windows does.
     """
     prefix = count_prefix_tokens(model)
+    # The papers' code reads the input of each attention (after its norm), and after the last block the final norm
     part = "norm1" if read_point == "papers" else read_point
 
     def make_hook(place: int) -> Callable[[nn.Module, Any, Tensor], None]:
         name = f"{part} {place}"
 
         def read(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            if len(output) != len(images):
+            if len(output) != len(images):  # windowed attention folds windows into the batch
                 raise BenchError(
                     f"{part} of {name} gives {len(output)} rows for {len(images)} images (windows?); "
                     "choose --at blocks or norm1"
@@ -103,6 +104,7 @@ def read_layers(
 
 def _final_tokens(model: nn.Module, output: Tensor) -> tuple[str, Tensor]:
     """The last tokens after a final norm; where that belongs to the head, the head's norm of each token."""
+    # timm puts the final norm in one of three places: before pooling (norm), after pooling (fc_norm), in the head
     if not isinstance(getattr(model, "norm", None), nn.Identity | None):
         return "final norm", output
     for norm in (getattr(model, "fc_norm", None), getattr(getattr(model, "head", None), "norm", None)):

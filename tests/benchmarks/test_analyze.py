@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from analysis.inputs.truncated_backbone import count_blocks, select_first_blocks
 from analysis.record import read_analysis
 from analysis.store import scan_analyses
-from analysis.inputs.truncated_backbone import count_blocks, select_first_blocks
 from backbones.create import create_backbone
 from benchmarks.cli.main import main
 from foundation.errors import RecordError
