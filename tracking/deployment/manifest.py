@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError, model_validator
 
@@ -23,6 +24,8 @@ RUNTIME_BY_FORMAT: dict[ExportFormat, Runtime] = {"onnx": "onnxruntime", "openvi
 FORMAT_BY_RUNTIME: dict[Runtime, ExportFormat] = {runtime: format_ for format_, runtime in RUNTIME_BY_FORMAT.items()}
 SUFFIXES_BY_FORMAT: dict[ExportFormat, tuple[str, ...]] = {"onnx": (".onnx",), "openvino": (".xml", ".bin")}
 MANIFEST_FILENAME = "manifest.json"
+_VERSION_1_NAMES = {"own_template": "asymmetric_attention", "elimination": "candidate_elimination"}
+_VERSION_1_CALIBRATION_NAMES = {"kept": "float_parts"}
 
 
 class Parity(StrictConfig):
@@ -82,9 +85,12 @@ class ExportOrigin(StrictConfig):
 
 
 class ExportManifest(StrictConfig):
-    """See the module. ``precision`` is what computes; the runtime takes it or loading fails."""
+    """See the module. ``precision`` is what computes; the runtime takes it or loading fails.
 
-    schema_version: Literal[1] = 1
+    Version 1 had three fields under other names; it is read on.
+    """
+
+    schema_version: Literal[2] = 2
     format: ExportFormat
     runtime: Runtime
     precision: Precision
@@ -98,6 +104,18 @@ class ExportManifest(StrictConfig):
     calibration: Calibration | None
     parity: Parity
     created: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade_version_1(cls, content: Any) -> Any:
+        if not isinstance(content, Mapping) or content.get("schema_version") != 1:
+            return content
+        upgraded = {_VERSION_1_NAMES.get(key, key): value for key, value in content.items()} | {"schema_version": 2}
+        if isinstance(calibration := upgraded.get("calibration"), Mapping):
+            upgraded["calibration"] = {
+                _VERSION_1_CALIBRATION_NAMES.get(key, key): value for key, value in calibration.items()
+            }
+        return upgraded
 
     @model_validator(mode="after")
     def _check_consistency(self) -> ExportManifest:

@@ -172,13 +172,32 @@ def test_changed_files_are_refused(exported: Path) -> None:
         ('"asymmetric_attention": true', '"asymmetric_attention": false', "the files are not those of tracker"),
         ('"runtime": "onnxruntime"', '"runtime": "openvino"', "the format onnx is not for openvino"),
         ('"grid"', '"gird"', "gird: unknown field"),
-        ('"schema_version": 1', '"schema_version": 2', "schema_version"),
+        ('"schema_version": 2', '"schema_version": 3', "schema_version"),
         ("{", "", "does not hold as a manifest"),
     ):
         path.write_text(text.replace(before, after, 1))
         with pytest.raises(UserError, match=said):
             load_exported_network(exported, "onnxruntime")
     path.write_text(text)
+    assert load_exported_network(exported, "onnxruntime").runtime == "onnxruntime"
+
+
+def test_an_export_of_the_first_schema_version_is_read_on(exported: Path) -> None:
+    """Its manifest says the same under three other names."""
+    path = exported / MANIFEST_FILENAME
+    content = json.loads(path.read_text())
+    calibration = {"source": "s", "fingerprint": "f", "pairs": 1, "seed": 0, "method": "m", "float_parts": "head"}
+    path.write_text(json.dumps({**content, "calibration": calibration}))
+    now, _ = read_export(exported)
+    for before, after in (
+        ('"schema_version": 2', '"schema_version": 1'),
+        ('"asymmetric_attention"', '"own_template"'),
+        ('"candidate_elimination"', '"elimination"'),
+        ('"float_parts"', '"kept"'),
+    ):
+        assert path.read_text().count(before) == 1
+        path.write_text(path.read_text().replace(before, after))
+    assert read_export(exported)[0] == now
     assert load_exported_network(exported, "onnxruntime").runtime == "onnxruntime"
 
 

@@ -9,8 +9,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from benchmarks.cli.common_options import RUNTIME_PRECISIONS, RUNTIMES
 
-from benchmarks.cli.options import RUNTIME_PRECISIONS, RUNTIMES
 from foundation.errors import UserError
 from tests.conftest import ROOT
 from tests.tracking.deployment.make import (
