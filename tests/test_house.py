@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 
 ROOMS = (
-    *("foundation", "backbones", "pretraining", "classification", "segmentation"),
+    *("foundation", "backbones", "deployment", "pretraining", "classification", "segmentation"),
     *("tracking", "analysis", "engine", "results", "benchmarks"),
 )
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]

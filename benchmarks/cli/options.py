@@ -7,10 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.analyze import arguments as analyze
-
-RUNTIMES = ("torch", "onnxruntime", "openvino")
-RUNTIME_PRECISIONS = ("f32", "bf16", "int8")
-"""Of ``tracking.deployment.manifest``, which is heavy."""
+from tracking.inference.options import RUNTIME_PRECISIONS, RUNTIMES
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:

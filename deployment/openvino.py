@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from deployment.formats import Precision
+from deployment.graph_io import GraphCallable, NamedArrays
+from deployment.packages import import_package
 from foundation.errors import UserError
-from tracking.deployment.graph_network import GraphCallable, NamedArrays
-from tracking.deployment.manifest import Precision
-from tracking.deployment.packages import import_package
 
 PRECISION_HINTS: dict[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 """The type of what is not quantised. Without a hint OpenVINO takes bf16 where the CPU has it, and says nothing."""
@@ -52,7 +52,7 @@ def load_graphs(files: Mapping[str, bytes], precision: Precision, threads: int) 
         threads: for one pass.
 
     Raises:
-        UserError: openvino is missing, the precision is not to be had, or a file is no sound model.
+        UserError: openvino is missing, the precision is not available, or a file is not a sound model.
     """
     require_runtime_precision(precision)
     names = [name.removesuffix(".xml") for name in files if name.endswith(".xml")]
