@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from benchmarks.cli.options import ARGUMENT_BUILDERS
+from benchmarks.cli.options import ARGUMENT_BUILDERS, RENAMED_OPTIONS
 from foundation.environment import ENVIRONMENT_VARIABLES
 from foundation.errors import BenchError, UnknownNameError
 from foundation.suggest import did_you_mean
@@ -58,6 +58,11 @@ class _OneLineErrorParser(argparse.ArgumentParser):
     """Says what is wrong in one sentence."""
 
     def error(self, message: str) -> NoReturn:
+        """Write the sentence to stderr and exit with code 2."""
+        if message.startswith("unrecognized arguments"):
+            words = {word.partition("=")[0] for word in message.split()}
+            for old in RENAMED_OPTIONS.keys() & words:
+                message = f"{old} is called {RENAMED_OPTIONS[old]} now"
         sys.stderr.write(f"{self.prog}: {message} (see: {self.prog} --help)\n")
         raise SystemExit(2)
 

@@ -9,6 +9,9 @@ from pathlib import Path
 from benchmarks.analyze import arguments as analyze
 from tracking.inference.options import RUNTIME_PRECISIONS, RUNTIMES
 
+RENAMED_OPTIONS = {"--low": "--lost-threshold", "--health": "--knn-data"}
+"""Options of earlier versions, and what they are called now."""
+
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help="see: bench list tasks")
@@ -61,7 +64,7 @@ def _pretrain_arguments(parser: argparse.ArgumentParser) -> None:
         help="change the method's configuration, e.g. mask_ratio=0.6",
     )  # fmt: skip
     parser.add_argument(
-        "--health", metavar="NAME", help="labelled set for the k-NN check; default: the data's own labels"
+        "--knn-data", metavar="NAME", help="labelled set for the k-NN check; default: the data's own labels"
     )
     parser.add_argument("--skip-bad", action="store_true", help="leave out and count images that cannot be decoded")
     _add_data_root_option(parser)
@@ -163,7 +166,7 @@ def _track_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--frames", type=_parse_positive_int, metavar="N", help="stop after N frames")
     parser.add_argument(
-        "--low", type=float, metavar="C",
+        "--lost-threshold", type=float, metavar="C",
         help="confidence, 0 to 1, below which the target may be lost (docs/track.md)",
     )  # fmt: skip
     parser.add_argument("--no-video", dest="video", action="store_false", help="make no annotated video")

@@ -20,7 +20,7 @@ def main(options: Namespace) -> int:
         teacher=options.teacher,
         teacher_checkpoint=options.teacher_checkpoint,
         skip_bad=options.skip_bad,
-        knn_data=options.health,
+        knn_data=options.knn_data,
     )
     cells = []
     for seed in options.seeds:
