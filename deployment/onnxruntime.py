@@ -14,10 +14,10 @@ PROVIDERS = ["CPUExecutionProvider"]
 
 
 def require_runtime_precision(precision: Precision) -> None:
-    """Pass f32 and int8.
+    """Pass what ONNX Runtime computes on a CPU: f32 and int8.
 
     Raises:
-        UserError: bf16.
+        UserError: the precision is bf16.
     """
     if precision == "bf16":
         raise UserError(
