@@ -188,8 +188,8 @@ def extract_pooled(model: nn.Module, images: Tensor, pool: PoolingType = "avg") 
 def extract_pooled_layers(model: nn.Module, images: Tensor) -> list[Tensor]:
     """The mean of the patch tokens (cells) after each block of a plain ViT, or each stage of a hierarchy.
 
-    A plain ViT's final norm is applied at every depth, so that the last is ``extract_pooled`` without ``fc_norm``; stages have
-    widths of their own and are taken as they are.
+    A plain ViT's final norm is applied at every depth, so that the last is ``extract_pooled`` without
+    ``fc_norm``; stages have widths of their own and are taken as they are.
 
     Args:
         model: a timm model.

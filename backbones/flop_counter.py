@@ -55,7 +55,7 @@ def compute_complexity(model: nn.Module, inputs: Sequence[Tensor]) -> ModelCompl
 
     Example:
         >>> compute_complexity(nn.Linear(3, 5), [torch.zeros(1, 3)])
-        Counts(parameters=20, macs=15, macs_without_attention=15, activations=5)
+        ModelComplexity(parameters=20, macs=15, macs_without_attention=15, activations=5)
     """
     parameters = sum(parameter.numel() for parameter in model.parameters())
     with _eval_mode(model):

@@ -14,7 +14,7 @@ class ScoreRequest:
     """Score result files against a set's ground truth. A scorer refuses the options that have no meaning for its set.
 
     Attributes:
-        set_name: the set, for example ``lasot`` or ``ade20k``.
+        test_set: the set, for example ``lasot`` or ``ade20k``.
         results: folders of result files, one for each network or tracker.
         data_root: where the ground truth is; ``None``: ``$BENCH_DATA``, else ``data``.
         rules: the scoring conventions by name; ``None``: the official ones.
@@ -25,7 +25,7 @@ class ScoreRequest:
         out_file: where to write the scores as JSON, or the archive for a server.
     """
 
-    set_name: str
+    test_set: str
     results: tuple[Path, ...]
     data_root: Path | None = None
     rules: str | None = None

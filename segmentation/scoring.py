@@ -44,9 +44,9 @@ def score_segmentation_set(request: ScoreRequest) -> SegmentationScoreReport:
         UserError: options that only trackers have, or several folders.
     """
     if idle := [option for option in request.list_given_options() if option != "--partial"]:
-        raise UserError(f"bench score {request.set_name} has no {idle[0]}")
+        raise UserError(f"bench score {request.test_set} has no {idle[0]}")
     if len(request.results) != 1:
-        raise UserError(f"bench score {request.set_name} takes one folder of predictions, not {len(request.results)}")
+        raise UserError(f"bench score {request.test_set} takes one folder of predictions, not {len(request.results)}")
     report = score_ade20k(request.results[0], resolve_data_root(request.data_root), request.partial)
     if request.out_file is not None:
         write_atomic(request.out_file, json.dumps(report.data, indent=2, allow_nan=False) + "\n")

@@ -22,6 +22,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts its back
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
+BENCH = str(Path(sys.executable).with_name("bench"))
+"""The command, as it is installed beside this Python; ``PYTHONPATH`` says from which tree its rooms come."""
 
 Bench = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -55,7 +57,7 @@ def deit_file(shared_data: Path) -> Path:
 def run_bench(*words: str, cwd: Path | None = None, timeout: float = 300, **env: str) -> Any:
     """``bench`` as a process of its own, from this source tree."""
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *words],
+        [BENCH, *words],
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
         capture_output=True,

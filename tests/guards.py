@@ -58,9 +58,11 @@ class SourceCopy:
         assert whole.count(guard.code) == 1, "the guard has moved; mend this test"
         path.write_text(whole.replace(guard.code, guard.replacement))
         try:
-            return self.passes(guard.test)
+            passed = self.passes(guard.test)
         finally:
             path.write_text(whole)
+        assert "NameError" not in self._output.read_text(), "red for a name that is not there; mend this test"
+        return passed
 
     def close(self) -> None:
         """Ends the server with whatever still runs in its process group."""

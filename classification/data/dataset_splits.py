@@ -139,7 +139,9 @@ class PreparedDataset:
         return {name: counts.get(number, 0) for number, name in enumerate(self.class_names)}
 
 
-def prepare_dataset(raw: RawDataset, official_counts: Mapping[str, int], num_classes: int | None, val_fraction: float, location: str) -> PreparedDataset:
+def prepare_dataset(
+    raw: RawDataset, official_counts: Mapping[str, int], num_classes: int | None, val_fraction: float, location: str
+) -> PreparedDataset:
     """Check what was found, number the classes from 0 without gaps, and cut a val split from train where there is none.
 
     Args:
@@ -184,7 +186,9 @@ def _number_classes(raw: RawDataset, location: str) -> dict[int, int]:
     if strange:
         known = sorted(raw.class_names)
         hint = f" (labels {min(everywhere)} to {max(everywhere)}, classes {known[0]} to {known[-1]}: off by one?)"
-        raise DataError(f"label {strange[0]} in {location} is no class{hint}; the label file does not fit the class list")
+        raise DataError(
+            f"label {strange[0]} in {location} is no class{hint}; the label file does not fit the class list"
+        )
     for name, labels in used.items():
         unseen = sorted(labels - used["train"])
         if unseen:
@@ -265,5 +269,6 @@ def require_folder(path: Path, description: str) -> Path:
     parent = path.parent
     there = ", ".join(sorted(child.name for child in parent.iterdir())[:8]) if parent.is_dir() else "no such folder"
     raise DataError(
-        f"{description} should be in {path}; found in {parent}: {there or 'nothing'}. Name the folder above with --data-root"
+        f"{description} should be in {path}; found in {parent}: {there or 'nothing'}. Name the folder "
+        "above with --data-root"
     )

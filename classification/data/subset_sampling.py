@@ -85,7 +85,9 @@ def sample_k_shot(labels: Sequence[int], num_shots: int, seed: int, allow_fewer:
 
     def take(label: int, found: int) -> int:
         if found < num_shots and not allow_fewer:
-            raise UserError(f"class {label} has {found} items and cannot give {num_shots} shots; ask for {found} or fewer")
+            raise UserError(
+                f"class {label} has {found} items and cannot give {num_shots} shots; ask for {found} or fewer"
+            )
         return min(found, num_shots)
 
     return _take_per_class(labels, seed, take)

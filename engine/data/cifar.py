@@ -51,7 +51,9 @@ def read_cifar_batches(folder: Path, file_names: Sequence[str], label_key: str) 
         DataError: a file that is missing, is no CIFAR batch, or names code.
     """
     parts = [_parse_batch(read_cifar_file(folder / name), label_key, folder / name) for name in file_names]
-    return CifarBatch(np.concatenate([images for images, _ in parts]), [label for _, labels in parts for label in labels])
+    return CifarBatch(
+        np.concatenate([images for images, _ in parts]), [label for _, labels in parts for label in labels]
+    )
 
 
 def read_cifar_file(path: Path) -> dict[str, Any]:

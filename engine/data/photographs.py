@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-
 from numpy.typing import NDArray
 
 from foundation.errors import DataError

@@ -29,7 +29,11 @@ def augment_colors(images: Tensor, seeds: Tensor, recipe: ColorAugmentation, vie
     chance = sample_uniform(seeds, 2, BLUR_STREAM)
     some = (chance[:, 0] < recipe.blur_p[view_index]).nonzero()[:, 0]
     if len(some):
-        sigma = (BLUR_SIGMA_RANGE[0] + (BLUR_SIGMA_RANGE[1] - BLUR_SIGMA_RANGE[0]) * chance[some, 1]) * images.shape[-1] / 224
+        sigma = (
+            (BLUR_SIGMA_RANGE[0] + (BLUR_SIGMA_RANGE[1] - BLUR_SIGMA_RANGE[0]) * chance[some, 1])
+            * images.shape[-1]
+            / 224
+        )
         reach = round(3 * BLUR_SIGMA_RANGE[1] * images.shape[-1] / 224)
         images = images.index_copy(0, some, gaussian_blur(images[some], sigma, reach))
     return _select_images(drawn[:, 10] < recipe.solarize_p[view_index], solarize_images(images), images)

@@ -26,7 +26,9 @@ def sample_crop_boxes(seeds: Tensor, height: int, width: int, area_range: tuple[
         height, width: of the images, pixels.
         area_range: smallest and largest share of the area.
     """
-    drawn = sample_uniform(seeds, 4 * MAX_CROP_ATTEMPTS, CROP_STREAM).double().reshape(-1, MAX_CROP_ATTEMPTS, 4).unbind(2)
+    drawn = (
+        sample_uniform(seeds, 4 * MAX_CROP_ATTEMPTS, CROP_STREAM).double().reshape(-1, MAX_CROP_ATTEMPTS, 4).unbind(2)
+    )
     area = height * width * (area_range[0] + (area_range[1] - area_range[0]) * drawn[0])
     low, high = (math.log(value) for value in ASPECT_RATIO_RANGE)
     ratio = (low + (high - low) * drawn[1]).exp()
@@ -63,7 +65,10 @@ def crop_and_resize(images: Tensor, crop_boxes: Tensor, flipped: Tensor, size: i
     height, width = images.shape[-2:]
     crop_boxes = crop_boxes.to(torch.float32)
     tall, wide = crop_boxes[:, 2] / height, crop_boxes[:, 3] / width
-    down, along = (2 * crop_boxes[:, 0] + crop_boxes[:, 2]) / height - 1, (2 * crop_boxes[:, 1] + crop_boxes[:, 3]) / width - 1
+    down, along = (
+        (2 * crop_boxes[:, 0] + crop_boxes[:, 2]) / height - 1,
+        (2 * crop_boxes[:, 1] + crop_boxes[:, 3]) / width - 1,
+    )
     nothing = torch.zeros_like(tall)
     sign = torch.where(flipped, -1.0, 1.0)
     rows = torch.stack([sign * wide, nothing, along, nothing, tall, down], dim=1).reshape(-1, 2, 3)

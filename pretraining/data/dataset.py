@@ -44,7 +44,9 @@ class ImageFileDataset:
             -1 for none); off, the error stops the run.
     """
 
-    def __init__(self, pool: ImagePool, img_size: int, area_range: tuple[float, float], num_views: int, skip_bad: bool) -> None:
+    def __init__(
+        self, pool: ImagePool, img_size: int, area_range: tuple[float, float], num_views: int, skip_bad: bool
+    ) -> None:
         self.pool = pool
         self.img_size = img_size
         self.area_range = area_range
@@ -60,7 +62,11 @@ class ImageFileDataset:
         crops = []
         for _ in range(self.num_views):
             box = RandomResizedCrop.get_params(image, list(self.area_range), [3 / 4, 4 / 3])
-            crops.append(_image_to_tensor(resized_crop(image, *box, [self.img_size] * 2, InterpolationMode.BICUBIC, antialias=True)))
+            crops.append(
+                _image_to_tensor(
+                    resized_crop(image, *box, [self.img_size] * 2, InterpolationMode.BICUBIC, antialias=True)
+                )
+            )
         return {"crops": torch.stack(crops), "seeds": seed, "bad": bad}
 
     def _decode_with_fallback(self, index: int) -> tuple[Any, int]:
@@ -71,7 +77,8 @@ class ImageFileDataset:
                 if not self.skip_bad:
                     raise DataError(f"{error}; or have such images left out and counted with --skip-bad") from error
         raise DataError(
-            f"{MAX_DECODE_ATTEMPTS} images in a row cannot be decoded, the first is {self.pool.root / self.pool.paths[index]}; "
+            f"{MAX_DECODE_ATTEMPTS} images in a row cannot be decoded, the first is "
+            f"{self.pool.root / self.pool.paths[index]}; "
             "--skip-bad is for a few among thousands: fetch the set again"
         )
 

@@ -28,11 +28,15 @@ class PretrainDatasetCard:
 
 
 _DATASET_CARDS = (
-    PretrainDatasetCard("digits", "training images of scikit-learn's digits (embedded)", "read_digits", 1_169, has_labels=True),
+    PretrainDatasetCard(
+        "digits", "training images of scikit-learn's digits (embedded)", "read_digits", 1_169, has_labels=True
+    ),
     PretrainDatasetCard("photos", "tiles of photographs that scikit-image ships (embedded)", "read_photos"),
     PretrainDatasetCard("cifar10", "CIFAR-10's training images", "read_cifar10", 50_000, has_labels=True),
     PretrainDatasetCard("cifar100", "CIFAR-100's training images", "read_cifar100", 50_000, has_labels=True),
-    PretrainDatasetCard("imagenet", "ImageNet-1k's: imagenet/train, a folder a class", "read_imagenet", 1_281_167, has_labels=True),
+    PretrainDatasetCard(
+        "imagenet", "ImageNet-1k's: imagenet/train, a folder a class", "read_imagenet", 1_281_167, has_labels=True
+    ),
     PretrainDatasetCard("folder", "all images below --data-root; labels are not needed", "read_image_folder"),
 )
 DATASET_CARDS = {each.name: each for each in _DATASET_CARDS}
@@ -45,5 +49,7 @@ def get_dataset_card(name: str) -> PretrainDatasetCard:
         UnknownNameError: with the nearest names.
     """
     if name not in DATASET_CARDS:
-        raise UnknownNameError(f"unknown pre-training data {name!r}{did_you_mean(name, DATASET_CARDS, hint=', '.join(DATASET_CARDS))}")
+        raise UnknownNameError(
+            f"unknown pre-training data {name!r}{did_you_mean(name, DATASET_CARDS, hint=', '.join(DATASET_CARDS))}"
+        )
     return DATASET_CARDS[name]

@@ -10,7 +10,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from pretraining.data.color_jitter import augment_colors
-from pretraining.data.crops import sample_crop_boxes, crop_and_resize, sample_flips
+from pretraining.data.crops import crop_and_resize, sample_crop_boxes, sample_flips
 from pretraining.data.readers import ImagePool
 from pretraining.recipe import ColorAugmentation, PretrainRecipe
 
@@ -19,7 +19,7 @@ VIEW_SEED_OFFSET = 1 << 32
 
 
 class BatchPreprocessor(BaseDataPreprocessor):
-    """Makes ``images`` (N, 3, S, S), normalised, and ``seeds`` of a loader's batch; with two views ``second_images`` too.
+    """Make ``images`` (N, 3, S, S), normalized, and ``seeds`` of a loader's batch; of two views ``second_images`` too.
 
     Args:
         pool: its images are moved to the device once, where they are in memory.
@@ -53,7 +53,9 @@ class BatchPreprocessor(BaseDataPreprocessor):
         device = self.mean.device
         seeds = data["seeds"].to(device, non_blocking=True)
         with torch.autocast(device.type, enabled=False):
-            views = [self._make_view(data, seeds, number) for number in range(1 if self.color_augmentation is None else 2)]
+            views = [
+                self._make_view(data, seeds, number) for number in range(1 if self.color_augmentation is None else 2)
+            ]
         return {"images": views[0], "seeds": seeds} | ({"second_images": views[1]} if len(views) > 1 else {})
 
     def _make_view(self, data: Mapping[str, Any], seeds: Tensor, view_index: int) -> Tensor:
@@ -68,7 +70,9 @@ class BatchPreprocessor(BaseDataPreprocessor):
                 self.pixels = self.pixels.to(device)
             images = self.pixels[data["item"].to(device)]
             low, high = self.recipe.scale
-            images = crop_and_resize(images, sample_crop_boxes(own, images.shape[2], images.shape[3], (low, high)), mirrored, self.img_size)
+            images = crop_and_resize(
+                images, sample_crop_boxes(own, images.shape[2], images.shape[3], (low, high)), mirrored, self.img_size
+            )
         if self.color_augmentation is not None:
             images = 255 * augment_colors(images / 255, own, self.color_augmentation, view_index)
         return self.normalize_images(images)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from engine.progress import log_message
 from engine.task import DataReport, DecodeLevel
 from foundation.errors import DataError
-from segmentation.data.files import read_bgr_image, read_raw_labels, require_valid_labels, require_same_size
+from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
+from segmentation.data.files import read_bgr_image, read_raw_labels, require_same_size, require_valid_labels
 from segmentation.data.labels import LabelSpace
-from segmentation.data.dataset_layout import SegmentationDataset, ImageLabelPair
 
 SAMPLED_PAIRS = 50
 """Pairs of each split that a sample opens."""
@@ -29,7 +29,12 @@ class SplitScan(NamedTuple):
     num_files: int
 
 
-def check_dataset(dataset: SegmentationDataset, decode: DecodeLevel, official_counts: Mapping[str, int] | None, get_class_names: ClassNamesGetter) -> DataReport:
+def check_dataset(
+    dataset: SegmentationDataset,
+    decode: DecodeLevel,
+    official_counts: Mapping[str, int] | None,
+    get_class_names: ClassNamesGetter,
+) -> DataReport:
     """The report of a set.
 
     Args:
@@ -77,7 +82,9 @@ def _scan_split(split: str, pairs: Sequence[ImageLabelPair], label_space: LabelS
 
 def _format_split_scan(split: str, scan: SplitScan, label_space: LabelSpace) -> str:
     ignored = sum(int(scan.label_histogram[number]) for number in label_space.ignored_labels)
-    seen = int((scan.label_histogram[label_space.first_label : label_space.first_label + label_space.num_classes] > 0).sum())
+    seen = int(
+        (scan.label_histogram[label_space.first_label : label_space.first_label + label_space.num_classes] > 0).sum()
+    )
     share = 100 * ignored / max(int(scan.label_histogram.sum()), 1)
     return (
         f"{split}: {scan.num_files:,} pairs opened, {seen} of {label_space.num_classes} classes seen, "
@@ -85,7 +92,9 @@ def _format_split_scan(split: str, scan: SplitScan, label_space: LabelSpace) -> 
     )
 
 
-def _format_unseen_classes(label_histogram: NDArray[np.int64], label_space: LabelSpace, class_names: Sequence[str], decode: DecodeLevel) -> str:
+def _format_unseen_classes(
+    label_histogram: NDArray[np.int64], label_space: LabelSpace, class_names: Sequence[str], decode: DecodeLevel
+) -> str:
     missing = [name for number, name in enumerate(class_names) if not label_histogram[label_space.first_label + number]]
     where = "anywhere" if decode == "all" else "in the sample"
     if not missing:

@@ -11,11 +11,11 @@ from mmcv.transforms import Compose, RandomFlip, RandomResize
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
+from segmentation.data.dataset_layout import ImageLabelPair
 from segmentation.data.files import read_image_pair
 from segmentation.data.labels import LabelSpace
-from segmentation.data.dataset_layout import ImageLabelPair
 from segmentation.models.mmseg_imports import PackSegInputs, PhotoMetricDistortion, RandomCrop
-from segmentation.recipe import SegmentationAugmentation, InferenceSettings
+from segmentation.recipe import InferenceSettings, SegmentationAugmentation
 
 
 def build_train_transforms(augmentation: SegmentationAugmentation, crop_size: int) -> Compose:
@@ -37,7 +37,13 @@ def build_train_transforms(augmentation: SegmentationAugmentation, crop_size: in
 class SegmentationTrainDataset:
     """Augmented crops: ``inputs`` (3, <= crop, <= crop) uint8 BGR, ``data_samples`` with ``gt_sem_seg``."""
 
-    def __init__(self, pairs: Sequence[ImageLabelPair], label_space: LabelSpace, augmentation: SegmentationAugmentation, crop_size: int) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[ImageLabelPair],
+        label_space: LabelSpace,
+        augmentation: SegmentationAugmentation,
+        crop_size: int,
+    ) -> None:
         self.pairs = pairs
         self.label_space = label_space
         self.transforms = build_train_transforms(augmentation, crop_size)

@@ -59,7 +59,9 @@ def find_dataset_folder(root: Path, candidates: Sequence[str], dataset_name: str
         inside = sorted(path.name for path in root.iterdir())
         found = f"it holds {', '.join(inside[:6])}{' ...' if len(inside) > 6 else ''}" if inside else "it is empty"
     looked = " or ".join(dict.fromkeys(place.split("/")[0] for place in candidates))
-    raise DataError(f"no {dataset_name} under {root}: looked for {looked}, but {found}; name the folder above with --data-root")
+    raise DataError(
+        f"no {dataset_name} under {root}: looked for {looked}, but {found}; name the folder above with --data-root"
+    )
 
 
 def pair_label_files(image_folder: Path, label_folder: Path) -> list[ImageLabelPair]:
@@ -82,12 +84,17 @@ def pair_label_files(image_folder: Path, label_folder: Path) -> list[ImageLabelP
         more = f" ({len(alone)} files have no partner)" if len(alone) > 1 else ""
         if name in found[image_folder]:
             raise DataError(
-                f"{found[image_folder][name]} has no annotation {label_folder / name}.png{more}; fetch it, or take the image away"
+                f"{found[image_folder][name]} has no annotation {label_folder / name}.png{more}; fetch it, "
+                "or take the image away"
             )
         raise DataError(
-            f"{found[label_folder][name]} has no image of that name in {image_folder}{more}; fetch it, or take the label away"
+            f"{found[label_folder][name]} has no image of that name in {image_folder}{more}; fetch it, "
+            "or take the label away"
         )
-    return [ImageLabelPair(name, found[image_folder][name], found[label_folder][name]) for name in sorted(found[image_folder])]
+    return [
+        ImageLabelPair(name, found[image_folder][name], found[label_folder][name])
+        for name in sorted(found[image_folder])
+    ]
 
 
 def _index_by_stem(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from foundation.errors import DataError
-from segmentation.data.labels import LabelSpace
 from segmentation.data.dataset_layout import ImageLabelPair
+from segmentation.data.labels import LabelSpace
 
 ImageArray = NDArray[np.uint8]
 
@@ -100,7 +100,8 @@ def require_same_size(image: ImageArray, labels: NDArray[Any], pair: ImageLabelP
     """
     if image.shape[:2] != labels.shape:
         raise DataError(
-            f"{pair.image_path} is {_format_size(image)} px but its label file {pair.label_path} is {_format_size(labels)}; "
+            f"{pair.image_path} is {_format_size(image)} px but its label file "
+            f"{pair.label_path} is {_format_size(labels)}; "
             "the two must be of one size, so fetch both anew"
         )
 

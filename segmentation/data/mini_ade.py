@@ -90,7 +90,9 @@ def _write_dataset(folder: Path) -> None:
 def _load_photograph(source: PhotoSource) -> NDArray[np.uint8]:
     data = resources.files(source.package).joinpath(source.file_name)
     if not data.is_file():
-        raise DataError(f"{source.package} here lacks {source.file_name}, which mini_ade is made of; reinstall that package")
+        raise DataError(
+            f"{source.package} here lacks {source.file_name}, which mini_ade is made of; reinstall that package"
+        )
     left, top, right, bottom = source.box
     image = cv2.imdecode(np.frombuffer(data.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     return np.asarray(image, np.uint8)[top:bottom, left:right]

@@ -81,7 +81,7 @@ def test_a_package_installed_by_pip_in_an_environment_of_its_own(bench: Bench, t
 
     def theirs(*words: str) -> str:
         done = subprocess.run(
-            [str(python), "-m", "benchmarks", *words], capture_output=True, text=True, timeout=120, cwd=tmp_path
+            [str(python), "-m", "litevit_bench", *words], capture_output=True, text=True, timeout=120, cwd=tmp_path
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

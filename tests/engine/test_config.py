@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.config import load_protocol, parse_value
-from engine.recipe import TrainingRecipe
+from engine.recipe import StrictConfig, TrainingRecipe
 from foundation.errors import ConfigError
+from results.records.renamed_settings import RENAMED_SETTINGS, find_new_name
 
 FILE = """
 version = 3
@@ -53,6 +56,7 @@ def test_overrides_reach_nested_keys_and_values_keep_their_type(file: Path) -> N
         ("=3", r"--set takes key=value"),
         ("optimizer=3", r"--set optimizer is a group; set one of optimizer\.name, optimizer\.lr"),
         ("precision=fp8", r"precision: Input should be 'fp32', 'fp16' or 'bf16', not 'fp8'"),
+        ("loggers=[tensorbord]", r"loggers\.0: Input should be 'tensorboard', 'wandb' or 'mlflow', not 'tensorbord'"),
     ],
 )
 def test_a_wrong_override_is_one_sentence(file: Path, change: str, message: str) -> None:
@@ -64,3 +68,85 @@ def test_a_wrong_override_is_one_sentence(file: Path, change: str, message: str)
 def test_literals() -> None:
     texts = ("1e-3", "1", "True", "null", "[1, 2]", "cosine", "'1'")
     assert [parse_value(text) for text in texts] == [0.001, 1, True, None, [1, 2], "cosine", "1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[]", []),
+        ("[wandb]", ["wandb"]),
+        ("['wandb']", ["wandb"]),
+        ("[wandb, tensorboard]", ["wandb", "tensorboard"]),
+        ("[wandb,tensorboard]", ["wandb", "tensorboard"]),
+        ("[cosine, 1e-3, none, '1']", ["cosine", 0.001, None, "1"]),
+        ("[wandb", "[wandb"),
+        ("wandb]", "wandb]"),
+        ("wandb, tensorboard", "wandb, tensorboard"),
+    ],
+)
+def test_a_list_needs_no_quotes_around_its_words(text: str, value: Any) -> None:
+    assert parse_value(text) == value
+
+
+def test_words_without_quotes_reach_the_recipe(file: Path) -> None:
+    loaded = load_protocol(file, TrainingRecipe, "full", ["loggers=[tensorboard]"])
+    assert loaded.recipe.loggers == ["tensorboard"]
+    assert load_protocol(file, TrainingRecipe, "full", ["loggers=[]"]).recipe.loggers == []
+
+
+class Elimination(StrictConfig):
+    """A group that had another name, with a setting that had one and a setting that had none."""
+
+    keep_ratio: float
+    begin: int
+
+
+class TrackingLike(TrainingRecipe):
+    """Renamed settings at every level."""
+
+    ce: Elimination
+    out_indices: list[int] | None = None
+
+
+@pytest.fixture
+def nested(file: Path) -> Path:
+    file.write_text(FILE.replace('"epochs": 10,', '"epochs": 10, "ce": {"keep_ratio": 0.7, "begin": 20},'))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("trackers=[wandb]", "--set trackers is called loggers now; write --set loggers=[wandb]"),
+        ("trackers = ['wandb'] ", "--set trackers is called loggers now; write --set loggers=['wandb']"),
+        ("taps=[3, 5]", "--set taps is called out_indices now; write --set out_indices=[3, 5]"),
+        ("eliminate.keep=0.5", "--set eliminate.keep is called ce.keep_ratio now; write --set ce.keep_ratio=0.5"),
+        ("eliminate.begin=3", "--set eliminate.begin is called ce.begin now; write --set ce.begin=3"),
+        ("eliminate=none", "--set eliminate is called ce now; write --set ce=none"),
+    ],
+)
+def test_an_old_name_is_refused_with_the_new_one(nested: Path, change: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_protocol(nested, TrackingLike, "full", [change])
+    assert str(caught.value) == message
+
+
+def test_every_advised_name_is_taken(nested: Path) -> None:
+    advised = ["loggers=[]", "out_indices=[3, 5]", "ce.keep_ratio=0.5", "ce.begin=3"]
+    recipe = load_protocol(nested, TrackingLike, "full", advised).recipe
+    assert (recipe.loggers, recipe.out_indices, recipe.ce) == ([], [3, 5], Elimination(keep_ratio=0.5, begin=3))
+
+
+@pytest.mark.parametrize("change", ["taps=[3]", "eliminate.keep=0.5", "health.every=2"])
+def test_an_old_name_of_another_domain_is_just_unknown(file: Path, change: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"unknown configuration key {change.partition('=')[0]!r}")):
+        load_protocol(file, TrainingRecipe, "full", [change])
+
+
+@pytest.mark.parametrize("renamed", RENAMED_SETTINGS.values(), ids=RENAMED_SETTINGS)
+def test_no_old_name_is_a_new_one_too(renamed: dict[str, str]) -> None:
+    """Else a setting of today would be taken for one of an earlier version."""
+    assert not renamed.keys() & set(renamed.values())
+    for old, new in renamed.items():
+        assert find_new_name(old) == new
+        assert find_new_name(new) is None

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Bench
+from tests.conftest import BENCH, ROOT, Bench
 
 SHORT = ("run", "digits", "--backbone", "vit_pico", "--set", "epochs=6", "schedule.warmup=1")
 
@@ -36,7 +36,7 @@ def undisturbed(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kill_when(out: Path, pattern: str, sig: signal.Signals, words: tuple[str, ...] = SHORT) -> None:
     """Start the run and end it with a signal as soon as a file of that pattern is there."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", *words, "--out", str(out)],
+        [BENCH, *words, "--out", str(out)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -92,7 +92,7 @@ def test_workers_do_not_change_the_number(bench: Bench, undisturbed: Path, tmp_p
 
 def test_two_gloo_processes_score_every_image_once(undisturbed: Path, tmp_path: Path) -> None:
     """Data-parallel training on the same total batch: the same run, and nearly the same number."""
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "benchmarks"]
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python", BENCH]
     done = subprocess.run(
         [*words, *SHORT, "--out", str(tmp_path)],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -164,6 +164,8 @@ def test_bf16_runs_and_is_recorded(bench: Bench, tmp_path: Path) -> None:
     ("setting", "message"),
     [
         ("precision=fp16", "precision fp16 needs a GPU"),
+        ("loggers=[wandb]", "loggers: Value error, wandb is not installed here; pip install wandb"),
+        ("trackers=[wandb]", "--set trackers is called loggers now; write --set loggers=[wandb]"),
         ("loggers=['wandb']", "loggers: Value error, wandb is not installed here; pip install wandb"),
     ],
 )

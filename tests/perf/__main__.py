@@ -29,7 +29,7 @@ def time_command_line() -> list[SpeedRatio]:
     """Listings against importing torch, which they do not."""
     torch = time_process("-c", "import torch", runs=3)
     return [
-        SpeedRatio(f"bench {' '.join(words)} / import torch", time_process("-m", "benchmarks", *words), torch, "s")
+        SpeedRatio(f"bench {' '.join(words)} / import torch", time_process("-m", "litevit_bench", *words), torch, "s")
         for words in (("--help",), ("list", "tasks"), ("list", "backbones"))
     ]
 

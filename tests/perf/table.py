@@ -25,9 +25,9 @@ def run_suite() -> list[SpeedRatio]:
         read = f"[json.loads(p.read_bytes()) for p in pathlib.Path({str(runs)!r}).rglob('record.json')]"
         bare = measure_process("-c", f"import json, pathlib; {read}")
         os.environ["BENCH_CACHE"] = f"{folder}/cache"
-        first = measure_process("-m", "benchmarks", "table", "--runs", str(runs))
-        text = measure_process("-m", "benchmarks", "table", "--runs", str(runs))
-        html = measure_process("-m", "benchmarks", "table", "--runs", str(runs), "--html", str(page))
+        first = measure_process("-m", "litevit_bench", "table", "--runs", str(runs))
+        text = measure_process("-m", "litevit_bench", "table", "--runs", str(runs))
+        html = measure_process("-m", "litevit_bench", "table", "--runs", str(runs), "--html", str(page))
         size = (page / "index.html").stat().st_size / 1e6
     return [
         SpeedRatio(f"bench table, {RECORDS:,} records, first time / again", first[0], text[0], "s of CPU"),

@@ -24,7 +24,7 @@ from results.leaderboard.table import build_table
 from results.records.record import Record
 from results.records.store import read_record, scan_runs
 from results.records.verification import verify_record
-from tests.conftest import ROOT
+from tests.conftest import BENCH, ROOT
 
 SET = ("epochs=4", "schedule.warmup=1", "val_interval=1", "knn_monitor.interval=2", "loggers=[]")
 
@@ -111,7 +111,7 @@ def test_encoder_loads_whole_and_trains(undisturbed: CellResult, tmp_path: Path)
 def test_kill_9_and_resume_give_the_undisturbed_curve(undisturbed: CellResult, tmp_path: Path) -> None:
     words = ["pretrain", "mae", "--backbone", "vit_pico", "--data", "digits", "--set", *SET, "--out", str(tmp_path)]
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", *words, "--device", "cpu"],
+        [BENCH, *words, "--device", "cpu"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -135,7 +135,7 @@ def test_kill_9_and_resume_give_the_undisturbed_curve(undisturbed: CellResult, t
 
 def test_two_gloo_processes_have_the_same_curve(undisturbed: CellResult, tmp_path: Path) -> None:
     """Same batch, same crops and masks: the losses agree to 1e-3."""
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "benchmarks"]
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python", BENCH]
     command = ["pretrain", "mae", "--backbone", "vit_pico", "--data", "digits", "--set", *SET, "--out", str(tmp_path)]
     done = subprocess.run(
         [*words, *command, "--device", "cpu"],
@@ -216,7 +216,7 @@ def test_add_backbone(undisturbed: CellResult, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_added(undisturbed: CellResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks.cli.models.add import add_backbone
+    from benchmarks.add_backbone import add_backbone
 
     monkeypatch.setenv("BENCH_CARDS", str(tmp_path / "cards"))
     monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path / "weights"))

@@ -6,13 +6,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cli.main import main
-from tests.conftest import ROOT
+from tests.conftest import BENCH, ROOT
 from tests.tracking.lasot_root import write_short_sequences, zip_categories
 
 WORDS = (
@@ -42,7 +41,7 @@ def test_kill_9_while_two_processes_track_and_resume_give_the_bytes_of_one(tmp_p
 
     again = [*WORDS, "--data-root", str(unpacked), "--out", str(cut)]
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", *again, "--set", "track_processes=2"],
+        [BENCH, *again, "--set", "track_processes=2"],
         env=os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

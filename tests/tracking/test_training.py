@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from benchmarks.cli.main import main
 from engine.optimizer import build_param_groups
 from engine.recipe import OptimizerConfig
 from foundation.errors import UserError
-from tests.conftest import ROOT, Bench
+from tests.conftest import BENCH, ROOT, Bench
 from tests.tracking.make import MEAN, STD, make_tracker_model
 from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.data.pair import CropSizes, SearchJitter
@@ -81,7 +80,7 @@ def last(out: Path) -> tuple[dict[str, torch.Tensor], list[list[float]]]:
 
 def kill_when(out: Path, pattern: str) -> None:
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", *TINY, "--out", str(out)],
+        [BENCH, *TINY, "--out", str(out)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-from deployment.formats import Precision
-
 Runtime = Literal["torch", "onnxruntime", "openvino"]
 """What computes the network: PyTorch, or a runtime of ``deployment.formats`` after an export."""
 
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
-RUNTIME_PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 class TrackingOptions(NamedTuple):

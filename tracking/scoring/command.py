@@ -32,7 +32,7 @@ def score_tracking_set(request: ScoreRequest) -> TrackingScoreReport:
         UserError: options, ground truth or results that cannot be used; nothing is written.
         IncompleteError: a tracker lacks sequences, and ``--partial`` is not given.
     """
-    test_set = PUBLIC_TEST_SETS[request.set_name]
+    test_set = PUBLIC_TEST_SETS[request.test_set]
     rules = replace(test_set.select_rules(request.rules), truncate_to_integers=request.truncate_to_integers)
     names = derive_tracker_names(request.results)
     loaded = test_set.load_ground_truth(resolve_data_root(request.data_root), request.partial)
@@ -70,18 +70,18 @@ def pack_tracking_submission(request: ScoreRequest) -> TrackingScoreReport:
     """
     if idle := request.list_given_options():
         raise ConfigError(
-            f"{idle[0]} has no meaning for {request.set_name}: its server scores, bench packs the archive"
+            f"{idle[0]} has no meaning for {request.test_set}: its server scores, bench packs the archive"
         )
     if len(request.results) != 1:
-        raise UserError(f"an archive for {request.set_name} holds one tracker; name one folder after --results")
+        raise UserError(f"an archive for {request.test_set} holds one tracker; name one folder after --results")
     if request.out_file is None or request.out_file.suffix != ".zip":
         raise UserError(
-            f"the ground truth of {request.set_name} is withheld; name the archive to write: --out FILE.zip"
+            f"the ground truth of {request.test_set} is withheld; name the archive to write: --out FILE.zip"
         )
     derive_tracker_names(request.results)
     _require_writable_file(request.out_file)
     packed = pack_submission(
-        SERVER_TEST_SETS[request.set_name], resolve_data_root(request.data_root), request.results[0], request.out_file
+        SERVER_TEST_SETS[request.test_set], resolve_data_root(request.data_root), request.results[0], request.out_file
     )
     text = f"{request.out_file}: {packed['sequences']} sequences, {packed['frames']:,} boxes; upload it to the server\n"
     return TrackingScoreReport(packed, text)

@@ -1,49 +1,52 @@
-"""``bench demo``: the main job on embedded real data, ending in a table and a page."""
+"""``bench demo``: real runs on embedded data, ending in a table and a page."""
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from benchmarks.cli.experiments.run import cell_to_dict, format_cell
+from benchmarks.cli.common_options import add_output_options
+from benchmarks.cli.format_cell import cell_to_dict, format_cell
 from benchmarks.cli.output import write_json, write_stdout
-from benchmarks.run_cell import CellRequest, CellResult, run_cell
-from engine.task import Task
-from foundation.environment import resolve_data_root
-from foundation.files import write_atomic
-from pretraining.task import PretrainTask
-from results.leaderboard.page.write import write_page
-from results.leaderboard.render.csv import to_csv
-from results.leaderboard.render.markdown import to_markdown
-from results.leaderboard.report import build_report
-from results.records.store import scan_runs
 
-DEMO_CELLS = (
-    *(
-        ("digits", backbone, protocol)
-        for protocol in ("finetune", "linear", "knn")
-        for backbone in ("vit_nano", "vit_pico")
-    ),
-    ("mini_ade", "vit_nano", "semantic_fpn"),
-    ("mini_lasot", "vit_pico", "fast64"),
-)
+if TYPE_CHECKING:
+    from benchmarks.run_cell import CellResult
 
 
-FEW_LABELS_FRACTION = 0.1
-"""Share of the digits' training labels that the two of the pre-training's line fine-tune on."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("--fresh", action="store_true", help="run again although records exist")
+    add_output_options(parser, Path("runs") / "demo")
 
 
 def main(options: Namespace) -> int:
-    """Run the cells, write table and page beside them, and the table on the screen."""
-    cells = [run_demo_cell(*cell, options) for cell in DEMO_CELLS]
-    few = run_pretraining_cells(options)
+    """Run the cells, write a table and a page beside them, and the table to the screen."""
+    from benchmarks.demo import run_demo_cells
+    from foundation.environment import resolve_data_root
+    from foundation.files import write_atomic
+    from results.leaderboard.page.write import write_page
+    from results.leaderboard.render.csv import to_csv
+    from results.leaderboard.render.markdown import to_markdown
+    from results.leaderboard.report import build_report
+    from results.records.store import scan_runs
+
+    done = run_demo_cells(
+        {
+            "data_root": resolve_data_root(),
+            "out": options.out,
+            "device": options.device,
+            "force_new": options.fresh,
+            "command_line": tuple(options.command_line),
+        }
+    )
     if options.json:
-        write_json([cell_to_dict(cell) for cell in (*cells, *few)])
+        write_json([cell_to_dict(cell) for cell in (*done.cells, done.from_scratch, done.pretrained)])
         return 0
-    for cell in cells:
+    for cell in done.cells:
         write_stdout(format_cell(cell))
-    write_stdout(format_few_labels(*few))
+    write_stdout(format_few_labels(done.from_scratch, done.pretrained))
     report = build_report(scan_runs([options.out]))
     text = to_markdown(report)
     files: list[Path] = []
@@ -56,45 +59,15 @@ def main(options: Namespace) -> int:
     return 0
 
 
-def run_pretraining_cells(options: Namespace) -> list[CellResult]:
-    """``vit_nano`` fine-tuned on a tenth of the digits' labels: from scratch, and pre-trained on the training images.
+def format_few_labels(from_scratch: CellResult, pretrained: CellResult) -> str:
+    """The two fine-tunings on few labels in one line."""
+    from benchmarks.demo import FEW_LABELS_FRACTION
 
-    The pre-training sees no label, and neither val nor test images; fine-tuning is the same for both.
-    """
-    made = run_demo_cell(PretrainTask("mae", "digits"), "vit_nano", None, options, tier="short")
-    starts = (None, str(made.folder))
-    return [
-        run_demo_cell("digits", "vit_nano", "finetune", options, checkpoint=start, data_scale=FEW_LABELS_FRACTION)
-        for start in starts
-    ]
-
-
-def format_few_labels(scratch: CellResult, pretrained: CellResult) -> str:
-    """The two in one line."""
     values = []
-    for cell in (scratch, pretrained):
+    for cell in (from_scratch, pretrained):
         assert cell.record.result is not None, "a cell that was run is complete"
         values.append(cell.record.result.metrics[cell.record.result.primary_metric].value)
     return (
         f"digits finetune on {100 * FEW_LABELS_FRACTION:g} % of the labels, vit_nano seed 0: top1 {values[0]:.2f} % "
         f"from scratch, {values[1]:.2f} % after MAE on the training images"
-    )
-
-
-def run_demo_cell(
-    task: str | Task, backbone: str, protocol: str | None, options: Namespace, **settings: Any
-) -> CellResult:
-    """One cell of the demo; ``settings`` are those of ``CellRequest``."""
-    return run_cell(
-        CellRequest(
-            task=task,
-            backbone=backbone,
-            protocol=protocol,
-            data_root=resolve_data_root(),
-            out=options.out,
-            device=options.device,
-            force_new=options.fresh,
-            command_line=tuple(options.command_line),
-            **settings,
-        )
     )

@@ -1,19 +1,38 @@
-"""``bench pretrain METHOD``."""
+"""``bench pretrain METHOD``: make a backbone without labels, one run a seed."""
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 
-from benchmarks.cli.experiments.run import cell_to_dict
-from benchmarks.cli.output import write_json, write_stdout
-from benchmarks.run_cell import CellRequest, CellResult, run_cell
-from engine.device import get_dist_info, shutdown_distributed
-from foundation.environment import resolve_data_root
-from pretraining.task import PretrainTask
+from benchmarks.cli.common_options import add_overrides_option, add_training_options
+from benchmarks.cli.format_cell import format_pretraining
+from benchmarks.cli.run_cells import get_request_settings, run_cells
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("method", metavar="METHOD", help="see: bench list pretraining")
+    parser.add_argument("--backbone", required=True, help="registry name or timm/<name>; starts from random weights")
+    parser.add_argument(
+        "--data", required=True, metavar="NAME", help="digits, photos, cifar10, cifar100, imagenet, folder"
+    )
+    parser.add_argument("--teacher", metavar="NAME", help="for methods that distill: registry name or timm/<name>")
+    parser.add_argument("--teacher-checkpoint", metavar="PATH", help="its weights, or a pre-training run")
+    parser.add_argument("--checkpoint", default="random", help="weights to go on from; default: random")
+    add_overrides_option(parser, "change the method's configuration, e.g. mask_ratio=0.6")
+    parser.add_argument(
+        "--knn-data", metavar="NAME", help="labeled set for the k-NN health check; default: the data's own labels"
+    )
+    parser.add_argument("--skip-bad", action="store_true", help="leave out and count images that cannot be decoded")
+    add_training_options(parser)
 
 
 def main(options: Namespace) -> int:
-    """Pre-train once a seed; the first failure ends it."""
+    """Pre-train once for each seed; the first failure ends it."""
+    from benchmarks.run_cell import CellRequest
+    from pretraining.task import PretrainTask
+
     task = PretrainTask(
         options.method,
         options.data,
@@ -22,47 +41,8 @@ def main(options: Namespace) -> int:
         skip_bad=options.skip_bad,
         knn_data=options.knn_data,
     )
-    cells = []
-    for seed in options.seeds:
-        cell = run_cell(
-            CellRequest(
-                task=task,
-                backbone=options.backbone,
-                checkpoint=options.checkpoint,
-                tier=options.tier,
-                seed=seed,
-                overrides=tuple(options.overrides),
-                data_root=resolve_data_root(options.data_root),
-                out=options.out,
-                device=options.device,
-                allow_partial=options.allow_partial,
-                allow_subset=options.subset,
-                force_new=options.fresh,
-                command_line=tuple(options.command_line),
-            )
-        )
-        cells.append(cell)
-        if not options.json and get_dist_info()[0] == 0:
-            write_stdout(format_pretraining(cell))
-    if options.json and get_dist_info()[0] == 0:
-        write_json([cell_to_dict(cell) for cell in cells])
-    shutdown_distributed()
-    return 0
-
-
-def format_pretraining(cell: CellResult) -> str:
-    """What came out, and how it is used."""
-    record = cell.record
-    head = f"{record.protocol} {record.tier} {record.backbone.name} on {record.config['data']} seed {record.seed}"
-    result = record.result
-    if result is None:
-        return f"{head}: {record.status}"
-    knn, skipped = result.metrics.get("knn"), result.details["skipped"]
-    again = "; answered from the record, --fresh runs anew" if cell.from_record else ""
-    lines = [f"{head}: loss {result.metrics['loss'].value:.4f}{again}"]
-    if knn is not None:
-        lines.append(f"  k-NN on training images: {knn.value:.1f} % (a health check, no score)")
-    if skipped:
-        lines.append(f"  {len(skipped)} images could not be decoded and were left out: {', '.join(skipped[:3])} ...")
-    lines.append(f"  use it: bench run TASK --backbone {record.backbone.name} --checkpoint {cell.folder}")
-    return "\n".join(lines)
+    settings = get_request_settings(options)
+    requests = [
+        CellRequest(task=task, seed=seed, overrides=tuple(options.overrides), **settings) for seed in options.seeds
+    ]
+    return run_cells(requests, options.json, format_pretraining)

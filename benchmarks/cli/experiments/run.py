@@ -1,51 +1,76 @@
-"""``bench run TASK``."""
+"""``bench run TASK``: train and evaluate a backbone, one record a cell."""
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
+from collections.abc import Iterator
 from itertools import product
+from typing import TYPE_CHECKING
 
-from benchmarks.cli.output import write_json, write_stdout
-from benchmarks.run_cell import CellRequest, CellResult, run_cell
-from engine.device import get_dist_info, shutdown_distributed
-from foundation.environment import resolve_data_root
+from benchmarks.cli.common_options import (
+    add_overrides_option,
+    add_training_options,
+    parse_positive_int,
+)
+from benchmarks.cli.format_cell import format_cell
+from benchmarks.cli.run_cells import get_request_settings, run_cells
 from foundation.errors import UserError
+from tracking.inference.options import RUNTIMES
+
+if TYPE_CHECKING:
+    from benchmarks.run_cell import CellRequest
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("task", metavar="TASK", help="see: bench list tasks")
+    parser.add_argument("--backbone", required=True, help="registry name or timm/<name>")
+    parser.add_argument("--checkpoint", help="weight file to start from, or the word 'random'")
+    parser.add_argument("--protocol", help="default: the task's first (bench list protocols)")
+    add_overrides_option(parser, "change the protocol's configuration, e.g. optimizer.lr=1e-3")
+    parser.add_argument(
+        "--data-scale", type=float, nargs="+", default=[1.0], metavar="SHARE",
+        help="share of the training items, e.g. 0.01 0.1 1.0; one record each",
+    )  # fmt: skip
+    parser.add_argument(
+        "--shots", type=parse_positive_int, nargs="+", default=[], metavar="N",
+        help="protocol lowshot: training images per class, e.g. 1 2 4 8 16; one record each (as --set shots=N)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--percent", type=float, nargs="+", default=[], metavar="P",
+        help="protocol lowshot: share of the training images, e.g. 1 10; one record each (as --set percent=P)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--runtime", choices=RUNTIMES,
+        help="tracking tasks: what runs the tracker on the test sequences (as --set runtime=...; its precision: "
+        "--set runtime_precision=f32, bf16 or int8)",
+    )  # fmt: skip
+    add_training_options(parser)
 
 
 def main(options: Namespace) -> int:
-    """Do one cell a data scale, number of shots (or percentage) and seed; the first failure ends it."""
-    cells = []
-    runtime = make_runtime_override(options)
-    for scale, amount, seed in product(options.data_scale, make_lowshot_overrides(options), options.seeds):
-        cell = run_cell(
-            CellRequest(
-                task=options.task,
-                backbone=options.backbone,
-                protocol=options.protocol,
-                checkpoint=options.checkpoint,
-                tier=options.tier,
-                seed=seed,
-                overrides=(*options.overrides, *amount, *runtime),
-                data_root=resolve_data_root(options.data_root),
-                out=options.out,
-                device=options.device,
-                allow_partial=options.allow_partial,
-                allow_subset=options.subset,
-                data_scale=scale,
-                force_new=options.fresh,
-                command_line=tuple(options.command_line),
-            )
+    """Run one cell for each data scale, number of shots (or percentage) and seed; the first failure ends it."""
+    return run_cells(list(_make_requests(options)), options.json, format_cell)
+
+
+def _make_requests(options: Namespace) -> Iterator[CellRequest]:
+    from benchmarks.run_cell import CellRequest
+
+    runtime = _make_runtime_override(options)
+    settings = get_request_settings(options)
+    for scale, lowshot, seed in product(options.data_scale, _make_lowshot_overrides(options), options.seeds):
+        yield CellRequest(
+            task=options.task,
+            protocol=options.protocol,
+            seed=seed,
+            overrides=(*options.overrides, *lowshot, *runtime),
+            data_scale=scale,
+            **settings,
         )
-        cells.append(cell)
-        if not options.json and _is_main_process():
-            write_stdout(format_cell(cell))
-    if options.json and _is_main_process():
-        write_json([cell_to_dict(cell) for cell in cells])
-    shutdown_distributed()
-    return 0
 
 
-def make_lowshot_overrides(options: Namespace) -> list[tuple[str, ...]]:
+def _make_lowshot_overrides(options: Namespace) -> list[tuple[str, ...]]:
     """The overrides that ``--shots`` and ``--percent`` stand for, one entry a value; an empty one without them.
 
     Raises:
@@ -58,11 +83,11 @@ def make_lowshot_overrides(options: Namespace) -> list[tuple[str, ...]]:
     return found or [()]
 
 
-def make_runtime_override(options: Namespace) -> tuple[str, ...]:
+def _make_runtime_override(options: Namespace) -> tuple[str, ...]:
     """The override that ``--runtime`` stands for.
 
     Raises:
-        UserError: for a task that tracks nothing.
+        UserError: for a task that does not track.
     """
     if options.runtime is None:
         return ()
@@ -71,44 +96,3 @@ def make_runtime_override(options: Namespace) -> tuple[str, ...]:
     if TASKS.get(options.task).domain != "tracking":
         raise UserError(f"--runtime is for tracking tasks, and {options.task} is none; leave it out")
     return (f"runtime={options.runtime}",)
-
-
-def format_cell(cell: CellResult) -> str:
-    """One line for the terminal."""
-    record = cell.record
-    head = f"{record.task} {record.protocol} {record.tier} {record.backbone.name} seed {record.seed}"
-    if "data_scale" in record.config:
-        head += f" {100 * record.config['data_scale']:g} % of train"
-    recipe = record.config["recipe"]
-    if recipe.get("shots") is not None:
-        head += f" {recipe['shots']} shots"
-    if recipe.get("percent") is not None:
-        head += f" {recipe['percent']:g} %"
-    if record.data.deviations:
-        head += " (not the official data)"
-    if record.result is None:
-        return f"{head}: {record.status}"
-    metric = record.result.metrics[record.result.primary_metric]
-    text = f"{head}: {record.result.primary_metric} {metric.value:.2f} {metric.unit}"
-    if metric.interval:
-        low, high = metric.interval.low, metric.interval.high
-        text += (
-            f" ({low:.2f} to {high:.2f}, {100 * metric.interval.level:.0f} % over {metric.interval.resampling_unit})"
-        )
-    if cell.from_record:
-        text += "; answered from the record, --fresh runs anew"
-    return f"{text}\n  {cell.folder / 'record.json'}"
-
-
-def cell_to_dict(cell: CellResult) -> dict[str, object]:
-    """The cell as plain data."""
-    return {
-        "folder": str(cell.folder),
-        "from_record": cell.from_record,
-        "record": cell.record.model_dump(mode="json"),
-    }
-
-
-def _is_main_process() -> bool:
-    """Of several processes only the first talks."""
-    return get_dist_info()[0] == 0

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_stdout
+from deployment.formats import EXPORT_FORMATS, PRECISIONS
 
 if TYPE_CHECKING:
     from tracking.deployment.export import ExportResult
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("run", metavar="RUN", help="a finished tracking run: its folder or the start of its id")
+    parser.add_argument("--format", choices=EXPORT_FORMATS, required=True)
+    parser.add_argument("--precision", choices=PRECISIONS, default="f32", help="default: f32")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's own folder export")
+    add_runs_option(parser)
+
+
 def main(options: Namespace) -> int:
     """Export one run and say how far it is from PyTorch."""
-    from benchmarks.cli.results.show import find_run
+    from benchmarks.find_run import find_run
     from tracking.deployment.export import export_run
 
     run, _ = find_run(options.run, options.runs)

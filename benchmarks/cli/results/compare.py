@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_stdout
-from foundation.errors import UnknownNameError, UserError
-from foundation.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from results.statistics.comparison import BackboneComparison, ItemDifference
-    from results.statistics.ranking import StoredRun
 
 MAX_LISTED_ITEMS = 10
 """Items that are named without ``--all``."""
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    for name, place in (("first", "A"), ("second", "B")):
+        parser.add_argument(
+            name, metavar=place, help="a run's folder, the start of a run id, a backbone, or BACKBONE@START"
+        )
+    parser.add_argument("--task", help="only boards of this task")
+    parser.add_argument("--all", action="store_true", help="name every item on which the two part, not ten")
+    add_runs_option(parser)
+
+
 def main(options: Namespace) -> int:
     """Write one comparison a board that both are on."""
+    from benchmarks.compare_runs import make_comparisons
+
     found = make_comparisons(options.first, options.second, options.runs, options.task)
     if options.json:
         write_json([comparison_to_dict(comparison) for comparison in found])
@@ -32,43 +43,6 @@ def main(options: Namespace) -> int:
             )
         )
     return 0
-
-
-def make_comparisons(first: str, second: str, stores: Sequence[Path], task: str | None) -> list[BackboneComparison]:
-    """Compare two runs (folders or starts of ids), or two backbones on every board that both are on.
-
-    Raises:
-        UnknownNameError: neither a run nor a backbone with complete runs.
-        UserError: not comparable; the sentence says why.
-    """
-    from benchmarks.cli.results.show import find_run
-    from results.leaderboard.table import map_pretrain_methods
-    from results.records.store import scan_runs
-    from results.statistics.comparison import compare_backbones, group_runs_by_board
-
-    runs = [] if all((Path(name) / "record.json").is_file() for name in (first, second)) else scan_runs(stores).records
-    names = {record.backbone.name for _, record in runs}
-    if all(name.partition("@")[0] in names for name in (first, second)):
-        boards, others = group_runs_by_board(runs, first), group_runs_by_board(runs, second)
-        shared = [key for key in boards if key in others and task in (None, boards[key][0][1].task)]
-        if not shared:
-            where = f" of task {task}" if task else ""
-            raise UserError(f"{first} and {second} have no complete runs on one board{where}; see: bench table")
-        made = map_pretrain_methods(runs)
-        return [compare_backbones(boards[key], others[key], made) for key in shared]
-    sides: list[list[StoredRun]] = []
-    for name in (first, second):
-        if name.partition("@")[0] in names:
-            raise UserError(f"{name} is a backbone and the other a run; name two backbones or two runs")
-        try:
-            sides.append([find_run(name, stores)])
-        except UnknownNameError as error:
-            close = did_you_mean(name, names, hint="see: bench list runs")
-            raise UnknownNameError(f"{name!r} is no run and no backbone with runs{close}") from error
-    found = compare_backbones(sides[0], sides[1])
-    if task not in (None, found.task):
-        raise UserError(f"the two runs are of task {found.task}, not {task}")
-    return [found]
 
 
 def format_comparison(comparison: BackboneComparison, max_items: int | None) -> list[str]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 
 from benchmarks import listing
+from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import align_columns, write_json, write_stdout
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("noun", choices=("tasks", "backbones", "protocols", "pretraining", "runs"))
+    add_runs_option(parser)
 
 
 def main(options: Namespace) -> int:

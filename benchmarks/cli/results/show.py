@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_stdout
-from foundation.errors import UnknownNameError, UserError
-from foundation.suggest import did_you_mean
+from foundation.errors import UserError
 
 if TYPE_CHECKING:
     from results.records.record import Record
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("noun", choices=("task", "backbone", "run"))
+    parser.add_argument("name", metavar="NAME", help="a name; for a run its folder or the start of its id")
+    add_runs_option(parser)
 
 
 def main(options: Namespace) -> int:
@@ -22,6 +29,8 @@ def main(options: Namespace) -> int:
     elif options.noun == "task":
         data = describe_task(options.name)
     else:
+        from benchmarks.find_run import find_run
+
         folder, record = find_run(options.name, options.runs)
         data = record.model_dump(mode="json") | _draw_pictures(folder, record)
     if options.json:
@@ -54,27 +63,6 @@ def describe_task(name: str) -> dict[str, Any]:
         ],
         "expected": dict(task.expected),
     }
-
-
-def find_run(name: str, stores: Sequence[Path]) -> tuple[Path, Record]:
-    """A run's folder and record, by its folder or the start of its run id.
-
-    Raises:
-        UnknownNameError: no such run, or several.
-    """
-    from results.records.store import RECORD_FILE, read_record, scan_runs
-
-    folder = Path(name)
-    if (folder / RECORD_FILE).is_file():
-        return folder, read_record(folder)
-    records = scan_runs(stores).records
-    found = [(folder, record) for folder, record in records if record.run_id.startswith(name)]
-    if not found:
-        known = {record.run_id for _, record in records}
-        raise UnknownNameError(f"no run {name!r}{did_you_mean(name, known, hint='see: bench list runs')}")
-    if len({record.run_id for _, record in found}) > 1:
-        raise UnknownNameError(f"{name!r} is the start of {len(found)} run ids; give more of it")
-    return max(found, key=lambda item: item[1].environment.started)
 
 
 def _draw_pictures(folder: Path, record: Record) -> dict[str, Any]:

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_stdout
 from results.leaderboard.filter_sort import TableFilter
 from results.leaderboard.report import LeaderboardReport, build_report
 from results.records.store import scan_runs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    add_runs_option(parser)
+    parser.add_argument("--task", nargs="+", default=[], metavar="NAME", help="only boards of these tasks")
+    parser.add_argument("--tier", nargs="+", choices=("smoke", "short", "full"), default=[], help="only these tiers")
+    parser.add_argument(
+        "--backbone", nargs="+", default=[], metavar="NAME", help="only these rows; ranks stay those among all"
+    )
+    parser.add_argument(
+        "--pareto", nargs="?", choices=("parameters", "macs", "latency"), const="parameters",
+        help="only rows that no other beats in score and in this cost at once (default: parameters)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sort", default="rank",
+        choices=("rank", "score", "backbone", "parameters", "macs", "latency", "throughput", "date"),
+    )  # fmt: skip
+    parser.add_argument("--format", choices=("markdown", "csv", "latex", "json"), default="markdown")
+    parser.add_argument("--html", type=Path, metavar="DIR", help="write DIR/index.html, a page that needs nothing else")
 
 
 def main(options: Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -13,6 +14,14 @@ from results.statistics import statistics_cache
 from results.statistics.statistics_cache import CacheSize
 
 CACHE_COLUMNS = ("backbone", "split", "images", "MiB", "pool", "last used (UTC)", "key", "state")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument(
+        "--prune", type=_parse_days, nargs="?", const=30.0, default=None, metavar="DAYS",
+        help="remove leftovers, damaged entries, and what was not used for DAYS days (default: 30; 0 removes all)",
+    )  # fmt: skip
 
 
 def main(options: Namespace) -> int:
@@ -75,3 +84,13 @@ def _format_statistics_size(size: CacheSize) -> str:
 def _format_features_size(entries: Sequence[CacheEntry]) -> str:
     size = sum(entry.num_bytes for entry in entries) / 2**20
     return f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}, {size:.1f} MiB"
+
+
+def _parse_days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of days, 0 or above, not {text!r}")
+    return days

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 from typing import Any
 
+from benchmarks.cli.common_options import add_data_root_option, parse_positive_int
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from foundation.environment import resolve_data_root
 
 _STATE_LABELS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 _MAX_LISTED_CLASSES = 12
 """Classes of a histogram that are listed one by one at most."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("noun", choices=("backbone", "data"))
+    parser.add_argument("name", metavar="NAME", help="a backbone (registry name or timm/<name>), or a task")
+    parser.add_argument(
+        "--img-size", type=parse_positive_int, metavar="PIXELS", help="backbone: input side; default: the card's"
+    )
+    parser.add_argument("--compile", action="store_true", help="backbone: try torch.compile too (may take a minute)")
+    parser.add_argument("--all", action="store_true", help="data: open every file, not a sample")
+    add_data_root_option(parser)
 
 
 def main(options: Namespace) -> int:

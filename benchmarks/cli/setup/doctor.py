@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 
+from benchmarks.cli.common_options import add_data_root_option, add_output_options
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from benchmarks.doctor import diagnose_environment
 from foundation.environment import resolve_data_root
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    add_data_root_option(parser)
+    add_output_options(parser)
 
 
 def main(options: Namespace) -> int:

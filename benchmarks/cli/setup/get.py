@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 
+from benchmarks.cli.common_options import add_data_root_option
 from benchmarks.cli.output import write_json, write_stdout
 from foundation.environment import resolve_data_root
-from foundation.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("noun", choices=("weights", "data"))
+    parser.add_argument("name", metavar="NAME", help="a backbone (bench list backbones) or a task (bench list tasks)")
+    add_data_root_option(parser)
 
 
 def main(options: Namespace) -> int:
     """Fetch (or find) a card's weights; for those that are fetched by hand say what, from where and where to."""
     if options.noun == "data":
         return _get_data(options)
+    from benchmarks.get_weights import locate_card_weights
+
     data = locate_card_weights(options.name)
     if options.json:
         write_json(data)
@@ -35,29 +45,3 @@ def _get_data(options: Namespace) -> int:
         )
         write_stdout("\n".join([*report.notes, *report.deviations]))
     return 0
-
-
-def locate_card_weights(name: str) -> dict[str, str]:
-    """Where a card's weights are on this machine, with their hash and what they demand.
-
-    Raises:
-        UserError: the card has none, or its file is not here (the sentence says how to fetch it).
-    """
-    from backbones.registry import get_card
-    from backbones.weights import locate_weights, require_matching_sha256
-    from foundation.files import sha256_file
-
-    card = get_card(name)
-    start = locate_weights(card, None)
-    if card.weights is None or start.file is None:
-        raise UserError(f"{name} has no weights to get: it starts from random ones")
-    digest = sha256_file(start.file)
-    require_matching_sha256(card, start.file, digest)
-    return {
-        "name": name,
-        "file": str(start.file),
-        "sha256": digest,
-        "recipe": card.weights.recipe,
-        "source": card.weights.source,
-        "licence": card.weights.licence,
-    }

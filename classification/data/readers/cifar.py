@@ -8,7 +8,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.utils import check_integrity
 
 from classification.data.dataset_splits import ImageArrays, RawDataset, RawSplit, require_folder
-from engine.data.cifar import read_cifar_file, read_cifar_batches
+from engine.data.cifar import read_cifar_batches, read_cifar_file
 from foundation.errors import DataError
 
 

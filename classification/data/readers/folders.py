@@ -75,7 +75,10 @@ def _read_unsplit(root: Path) -> RawDataset:
     for split, inside in (("train", False), ("test", True)):
         chosen = [(p, c) for p, c in zip(whole.images.paths, whole.labels, strict=True) if (p in tests) == inside]
         splits[split] = RawSplit(ImageFiles(root, [p for p, _ in chosen]), [c for _, c in chosen])
-    notes = (f"classes in the order {_abbreviate_names(list(classes))}", "no test split found: a fixed fifth of each class is it")
+    notes = (
+        f"classes in the order {_abbreviate_names(list(classes))}",
+        "no test split found: a fixed fifth of each class is it",
+    )
     return RawDataset({number: name for name, number in classes.items()}, splits, notes=notes)
 
 
@@ -101,7 +104,9 @@ def _list_class_folders(folder: Path) -> list[str]:
 def _read_split(root: Path, split_folder: Path, class_numbers: dict[str, int]) -> RawSplit:
     unknown = [name for name in _list_class_folders(split_folder) if name not in class_numbers]
     if unknown:
-        raise DataError(f"{split_folder / unknown[0]} is a class that train does not have; the class folders must agree")
+        raise DataError(
+            f"{split_folder / unknown[0]} is a class that train does not have; the class folders must agree"
+        )
     present = {name: number for name, number in class_numbers.items() if (split_folder / name).is_dir()}
     samples = make_dataset(str(split_folder), present, extensions=IMG_EXTENSIONS, allow_empty=True)
     empty = sorted(set(present.values()) - {label for _, label in samples})
@@ -120,7 +125,9 @@ def _number_classes(root: Path, class_names: list[str]) -> dict[str, int]:
     listed = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     if sorted(listed) != class_names:
         odd = sorted(set(listed) ^ set(class_names)) or ["a name that is listed twice"]
-        raise DataError(f"{file} and the class folders differ: {_abbreviate_names(odd)}; list each folder once, one a line")
+        raise DataError(
+            f"{file} and the class folders differ: {_abbreviate_names(odd)}; list each folder once, one a line"
+        )
     return {name: number for number, name in enumerate(listed)}
 
 

@@ -63,7 +63,7 @@ def test_the_page_is_written_and_named(runs: str, tmp_path: Path, capsys: pytest
 def test_the_demo_ends_by_naming_the_page(
     runs: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("benchmarks.cli.experiments.demo.DEMO_CELLS", ())
+    monkeypatch.setattr("benchmarks.demo.DEMO_CELLS", ())
     assert main(["demo", "--out", runs]) == 0
     page = Path(runs) / "index.html"
     assert capsys.readouterr().out.splitlines()[-1] == f"Page: {page}"

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classification.data.dataset_splits import ImageArrays, ImageFiles, RawDataset, PreparedDataset, RawSplit, prepare_dataset
+from classification.data.dataset_splits import (
+    ImageArrays,
+    ImageFiles,
+    PreparedDataset,
+    RawDataset,
+    RawSplit,
+    prepare_dataset,
+)
 from foundation.errors import DataError
 from tests.classification.data.make import write_noise_image
 

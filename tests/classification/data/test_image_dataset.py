@@ -13,7 +13,7 @@ from timm.data import create_transform
 from classification.data.dataset_splits import ImageArrays, ImageSplit
 from classification.data.image_dataset import ImageDataset
 from classification.recipe import ImageRecipe, KnnRecipe
-from engine.seeding import SeededIndex, SeededDataset
+from engine.seeding import SeededDataset, SeededIndex
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
@@ -82,7 +82,9 @@ def test_training_is_timms_own_pipeline() -> None:
 )
 def test_each_setting_changes_the_pixels(changed: dict[str, Any]) -> None:
     plain, other = (SeededDataset(ImageDataset(split(), recipe(**c), MEAN, STD, augment=True)) for c in ({}, changed))
-    assert any(not torch.equal(plain[SeededIndex(0, s)]["images"], other[SeededIndex(0, s)]["images"]) for s in range(8))
+    assert any(
+        not torch.equal(plain[SeededIndex(0, s)]["images"], other[SeededIndex(0, s)]["images"]) for s in range(8)
+    )
 
 
 def test_evaluation_draws_nothing_and_says_all_it_does() -> None:

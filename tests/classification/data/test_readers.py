@@ -203,7 +203,9 @@ def test_imagefolder_class_order(tmp_path: Path) -> None:
     ordered = read("imagefolder", tmp_path)
     assert ordered.class_names == ("2", "10", "1")
     split = ordered.splits["test"]
-    numbers = {Path(split.images.get_image_name(m)).parent.name: c for m, c in zip(split.indices, split.labels, strict=True)}
+    numbers = {
+        Path(split.images.get_image_name(m)).parent.name: c for m, c in zip(split.indices, split.labels, strict=True)
+    }
     assert numbers == {"2": 0, "10": 1, "1": 2}
     assert ordered.fingerprint != data.fingerprint
     (tmp_path / "classes.txt").write_text("2\n11\n1\n")
@@ -217,11 +219,17 @@ FOLDER_TRAPS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "one class": (lambda root: make.write_class_folders(root, ("",), ("a",)), "one class only"),
     "no test": (lambda root: make.write_class_folders(root, ("train",), ("a", "b")), "neither test/ nor val/"),
     "a class train lacks": (
-        lambda root: (make.write_class_folders(root, ("train",), ("a", "b")), make.write_class_folders(root, ("test",), ("a", "c"))),
+        lambda root: (
+            make.write_class_folders(root, ("train",), ("a", "b")),
+            make.write_class_folders(root, ("test",), ("a", "c")),
+        ),
         r"c is a class that train does not have",
     ),
     "an empty file": (
-        lambda root: (make.write_class_folders(root, ("train", "test"), ("a", "b")), (root / "test/a/test1.jpg").write_bytes(b"")),
+        lambda root: (
+            make.write_class_folders(root, ("train", "test"), ("a", "b")),
+            (root / "test/a/test1.jpg").write_bytes(b""),
+        ),
         r"test1\.jpg is empty",
     ),
 }

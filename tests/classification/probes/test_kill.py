@@ -7,13 +7,12 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import ROOT, Bench
+from tests.conftest import BENCH, ROOT, Bench
 
 # slow enough to be hit: few images at once, many strengths
 WORDS = (
@@ -35,7 +34,7 @@ def fitting(cache: Path) -> bool:
 def kill_when(there: Callable[[Path], bool], attempt: int, delay: float, out: Path, cache: Path) -> None:
     """Start the run, and kill it so many seconds after its attempt has got there."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", *WORDS, "--out", str(out)],
+        [BENCH, *WORDS, "--out", str(out)],
         env=os.environ | {"PYTHONPATH": str(ROOT), "BENCH_CACHE": str(cache)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

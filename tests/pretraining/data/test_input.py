@@ -11,8 +11,15 @@ from PIL import Image, ImageFilter
 from torchvision.transforms import functional as tv
 
 from pretraining.data import color_jitter
-from pretraining.data.crops import sample_crop_boxes, crop_and_resize, sample_flips
-from pretraining.data.counter_rng import BLUR_STREAM, CROP_STREAM, MASK_STREAM, sample_integers, sample_permutation, sample_uniform
+from pretraining.data.counter_rng import (
+    BLUR_STREAM,
+    CROP_STREAM,
+    MASK_STREAM,
+    sample_integers,
+    sample_permutation,
+    sample_uniform,
+)
+from pretraining.data.crops import crop_and_resize, sample_crop_boxes, sample_flips
 from pretraining.recipe import ColorAugmentation
 
 
@@ -34,7 +41,9 @@ def test_numbers_are_splitmix() -> None:
     seeds = [0, 1, 2**62 + 12345, 2**63 - 1]
     found = sample_integers(torch.tensor(seeds), 5, MASK_STREAM)
     assert found.tolist() == [splitmix(seed, 5, MASK_STREAM) for seed in seeds]
-    assert not set(sample_integers(torch.tensor(seeds), 5, BLUR_STREAM).flatten().tolist()) & set(found.flatten().tolist())
+    assert not set(sample_integers(torch.tensor(seeds), 5, BLUR_STREAM).flatten().tolist()) & set(
+        found.flatten().tolist()
+    )
 
 
 def test_uniform_is_uniform() -> None:
@@ -44,7 +53,9 @@ def test_uniform_is_uniform() -> None:
     assert float(found.mean()) == pytest.approx(0.5, abs=5 * math.sqrt(1 / 12 / 40_000))
     assert float(found.var()) == pytest.approx(1 / 12, abs=0.002)
     assert abs(float(torch.corrcoef(found.T)[0, 1])) < 0.05
-    assert torch.equal(sample_permutation(torch.arange(9), 7, MASK_STREAM).sort(1).values, torch.arange(7).expand(9, -1))
+    assert torch.equal(
+        sample_permutation(torch.arange(9), 7, MASK_STREAM).sort(1).values, torch.arange(7).expand(9, -1)
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from engine.data import digits as digit_reader
+from engine.data import photographs
 from foundation.errors import DataError
 from pretraining import knn_monitor
 from pretraining.data import readers
@@ -20,7 +21,6 @@ from pretraining.recipe import KnnMonitorSettings, PretrainRecipe
 from pretraining.task import PretrainTask
 from segmentation.data.mini_ade import PHOTO_SOURCES
 from tests.pretraining.make import HALF_MEAN, MINIMAL_RECIPE, make_pool
-from engine.data import photographs
 
 
 def test_digits_are_the_training_split() -> None:
@@ -85,7 +85,11 @@ def test_health_check_has_its_own_members(monkeypatch: pytest.MonkeyPatch) -> No
     assert many.pixels is not None
     many.pixels[1::2] //= 4  # class 1 is dark
     recipe = PretrainRecipe.model_validate(MINIMAL_RECIPE)
-    check = KnnMonitor(many, KnnMonitorSettings(bank_size=40, num_queries=20, k=5), BatchPreprocessor(many, recipe, 32, HALF_MEAN, HALF_MEAN))
+    check = KnnMonitor(
+        many,
+        KnnMonitorSettings(bank_size=40, num_queries=20, k=5),
+        BatchPreprocessor(many, recipe, 32, HALF_MEAN, HALF_MEAN),
+    )
     assert len(set(check.item_indices)) == 60
 
     def features(model: Any, images: Any) -> Any:

@@ -91,11 +91,12 @@ def test_published_numbers_are_shown_for_the_tasks_at_hand() -> None:
 def test_the_command_line_offers_what_there_is() -> None:
     import argparse
 
-    from benchmarks.cli.options import ARGUMENT_BUILDERS
+    from benchmarks.cli.results.table import add_arguments
+
     from results.leaderboard.pareto import COST_LABELS
 
     parser = argparse.ArgumentParser()
-    ARGUMENT_BUILDERS["table"](parser)
+    add_arguments(parser)
     choices = {action.dest: action.choices for action in parser._actions}
     assert choices["sort"] == SORT_KEYS
     assert choices["pareto"] == tuple(COST_LABELS)

@@ -13,9 +13,9 @@ from PIL import Image
 from benchmarks.cli.main import main
 from foundation.errors import DataError
 from segmentation.data.checks import require_unshifted_labels
+from segmentation.data.dataset_layout import ADE20K_LABEL_SPACE, read_ade20k, read_camvid
 from segmentation.data.files import read_label_map
 from segmentation.data.labels import LabelSpace
-from segmentation.data.dataset_layout import ADE20K_LABEL_SPACE, read_ade20k, read_camvid
 from segmentation.tasks import ADE20K as TASK
 from segmentation.tasks import CAMVID
 from tests.segmentation.make import save_pair, write_small_ade

@@ -7,9 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from foundation.files import sha256_file
-from segmentation.data.files import read_raw_labels
 from segmentation.data.dataset_layout import read_ade20k
-from segmentation.data.mini_ade import SPLIT_SIZES, SCENE_SIZE, PHOTO_SOURCES, make_mini_ade, split_quarters, compose_scene
+from segmentation.data.files import read_raw_labels
+from segmentation.data.mini_ade import (
+    PHOTO_SOURCES,
+    SCENE_SIZE,
+    SPLIT_SIZES,
+    compose_scene,
+    make_mini_ade,
+    split_quarters,
+)
 from segmentation.tasks import MINI_ADE
 
 

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from foundation.errors import DataError
-from tracking.data.box_files import parse_predicted_boxes, read_box_file, read_flag_file, read_label_file, read_predicted_boxes
+from tracking.data.box_files import (
+    parse_predicted_boxes,
+    read_box_file,
+    read_flag_file,
+    read_label_file,
+    read_predicted_boxes,
+)
 
 BOXES = [[1, 2, 3, 4], [5.5, -6, 7, 0]]
 

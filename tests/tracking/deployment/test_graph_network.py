@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.cli import options
+from benchmarks.cli.models import export, track
 from deployment import openvino
 from deployment.formats import ExportFormat, Precision
 from deployment.onnx_export import export_onnx
@@ -25,7 +26,7 @@ from tests.tracking.deployment.make import (
 from tracking.deployment.graphs import build_export_graphs
 from tracking.deployment.parity import load_parity_videos, measure_parity
 from tracking.inference.backend import TorchNetwork
-from tracking.inference.options import RUNTIME_PRECISIONS, RUNTIMES, Runtime
+from tracking.inference.options import Runtime
 
 CROPS = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
 TEMPLATE = np.ascontiguousarray(CROPS[0, :32, :32])
@@ -97,5 +98,10 @@ def test_graphs_take_bytes_and_hold_standard_operators_only() -> None:
 
 
 def test_the_commands_offer_the_runtimes_there_are() -> None:
-    assert get_args(Runtime) == RUNTIMES == options.RUNTIMES
-    assert get_args(Precision) == RUNTIME_PRECISIONS == options.RUNTIME_PRECISIONS
+    parsers = {verb: argparse.ArgumentParser() for verb in (track, export)}
+    for verb, parser in parsers.items():
+        verb.add_arguments(parser)
+    choices = {verb: {action.dest: action.choices for action in parser._actions} for verb, parser in parsers.items()}
+    assert choices[track]["runtime"] == get_args(Runtime)
+    assert choices[track]["precision"] == choices[export]["precision"] == get_args(Precision)
+    assert choices[export]["format"] == get_args(ExportFormat)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.cli.main import main
-from benchmarks.cli.results.score import SCORERS
+from benchmarks.score_results import SCORERS
 from foundation.errors import ConfigError
 from results.score_request import ScoreRequest
 from tests.tracking.scoring.conftest import random_boxes, write_sequence
@@ -104,7 +104,7 @@ def test_a_request_needs_no_command_line(three: Path, capsys: Text) -> None:
     assert capsys.readouterr().out.rstrip() == report.text.rstrip()
     assert request.list_given_options() == ("--partial", "--by")
     with pytest.raises(ConfigError, match="--partial has no meaning for trackingnet"):
-        pack_tracking_submission(replace(request, set_name="trackingnet"))
+        pack_tracking_submission(replace(request, test_set="trackingnet"))
 
 
 def test_got10k_val_needs_no_precision_plots(tmp_path: Path, capsys: Text) -> None:

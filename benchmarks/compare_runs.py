@@ -1,0 +1,46 @@
+"""Compare two runs, or two backbones on every board that both are on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.find_run import find_run
+from foundation.errors import UnknownNameError, UserError
+from foundation.suggest import did_you_mean
+from results.leaderboard.table import map_pretrain_methods
+from results.records.store import RECORD_FILE, scan_runs
+from results.statistics.comparison import BackboneComparison, compare_backbones, group_runs_by_board
+from results.statistics.ranking import StoredRun
+
+
+def make_comparisons(first: str, second: str, stores: Sequence[Path], task: str | None) -> list[BackboneComparison]:
+    """Compare two runs (folders or starts of ids), or two backbones on every board that both are on.
+
+    Raises:
+        UnknownNameError: neither a run nor a backbone with complete runs.
+        UserError: not comparable; the sentence says why.
+    """
+    runs = [] if all((Path(name) / RECORD_FILE).is_file() for name in (first, second)) else scan_runs(stores).records
+    names = {record.backbone.name for _, record in runs}
+    if all(name.partition("@")[0] in names for name in (first, second)):
+        boards, others = group_runs_by_board(runs, first), group_runs_by_board(runs, second)
+        shared = [key for key in boards if key in others and task in (None, boards[key][0][1].task)]
+        if not shared:
+            where = f" of task {task}" if task else ""
+            raise UserError(f"{first} and {second} have no complete runs on one board{where}; see: bench table")
+        made = map_pretrain_methods(runs)
+        return [compare_backbones(boards[key], others[key], made) for key in shared]
+    sides: list[list[StoredRun]] = []
+    for name in (first, second):
+        if name.partition("@")[0] in names:
+            raise UserError(f"{name} is a backbone and the other a run; name two backbones or two runs")
+        try:
+            sides.append([find_run(name, stores)])
+        except UnknownNameError as error:
+            close = did_you_mean(name, names, hint="see: bench list runs")
+            raise UnknownNameError(f"{name!r} is no run and no backbone with runs{close}") from error
+    found = compare_backbones(sides[0], sides[1])
+    if task not in (None, found.task):
+        raise UserError(f"the two runs are of task {found.task}, not {task}")
+    return [found]

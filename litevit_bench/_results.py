@@ -1,0 +1,149 @@
+"""Results: leaderboards, comparisons, verification, scores of result files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from results.leaderboard.report import LeaderboardReport
+    from results.records.verification import VerificationCheck
+    from results.statistics.comparison import BackboneComparison
+
+PathLike = str | Path
+
+
+def table(
+    runs: PathLike | Sequence[PathLike] = "runs",
+    *,
+    tasks: Sequence[str] = (),
+    backbones: Sequence[str] = (),
+    tiers: Sequence[str] = (),
+    sort: str = "rank",
+    pareto: str | None = None,
+) -> LeaderboardReport:
+    """The leaderboards of the runs found; only rows that are comparable share a board.
+
+    Args:
+        runs: a folder of runs, or several.
+        tasks, backbones, tiers: only these; all where empty. Ranks stay those among all rows.
+        sort: ``rank``, ``score``, ``backbone``, ``parameters``, ``macs``, ``latency``, ``throughput`` or ``date``.
+        pareto: keep only rows that no other row beats in score and in this cost (``parameters``, ``macs``,
+            ``latency``) at once.
+
+    Returns:
+        The report: ``report.table.boards`` holds the boards with their rows, ``report.table.warnings`` what was left
+        out and why. ``results.leaderboard.render`` turns it into Markdown, CSV, LaTeX or JSON.
+
+    Raises:
+        UserError: there is no folder of runs.
+    """
+    from results.leaderboard.filter_sort import TableFilter
+    from results.leaderboard.report import build_report
+    from results.records.store import scan_runs
+
+    choice = TableFilter(tuple(tasks), tuple(backbones), tuple(tiers), sort, pareto)
+    return build_report(scan_runs(_list_folders(runs)), choice)
+
+
+def compare(
+    first: str, second: str, runs: PathLike | Sequence[PathLike] = "runs", *, task: str | None = None
+) -> list[BackboneComparison]:
+    """Compare two backbones on every board that both are on, or two runs.
+
+    Args:
+        first, second: both a backbone (``NAME``, or ``NAME@START`` for one start of several), or both a run (its
+            folder, or the start of its id).
+        runs: a folder of runs, or several.
+        task: only boards of this task.
+
+    Returns:
+        One comparison for each board: difference (first - second, in the metric's unit), interval, p-value, and the
+        items on which the two differ.
+
+    Raises:
+        UnknownNameError: neither a run nor a backbone with complete runs.
+        UserError: the two are not comparable; the sentence says why.
+    """
+    from benchmarks.compare_runs import make_comparisons
+
+    return make_comparisons(first, second, _list_folders(runs), task)
+
+
+def verify(
+    path: PathLike, *, data_root: PathLike | None = None, rerun_evaluation: bool = False, device: str = "auto"
+) -> list[tuple[Path, list[VerificationCheck]]]:
+    """Check that every record at a place still follows from its own fields and files.
+
+    Args:
+        path: a record, a run's folder, or a folder with runs below it.
+        data_root: folder of the data sets; ``$BENCH_DATA`` or ``data`` where not given.
+        rerun_evaluation: evaluate again from the stored checkpoints.
+        device: for that.
+
+    Returns:
+        The folder of every record and its checks; the state of a check is ``holds``, ``fails`` or ``unchecked``.
+
+    Raises:
+        UserError: there is no record.
+    """
+    from benchmarks.verify_records import verify_records
+
+    root = None if data_root is None else Path(data_root)
+    return verify_records(Path(path), root, rerun_evaluation, device)
+
+
+def score(
+    test_set: str,
+    results: PathLike | Sequence[PathLike],
+    *,
+    data_root: PathLike | None = None,
+    rules: str | None = None,
+    partial: bool = False,
+) -> dict[str, Any]:
+    """Score result files of any tracker or segmentation network by the rules of a public data set.
+
+    Args:
+        test_set: ``lasot``, ``lasot_ext``, ``got10k_val``, ``otb100``, ``uav123``, ``nfs`` or ``ade20k``.
+        results: one folder for each tracker, with one file for each sequence; of ``ade20k`` a folder of label PNGs.
+        data_root: folder of the data sets, for the ground truth.
+        rules: ``official`` or ``got10k``; the official ones where not given.
+        partial: score what is there although files are missing; the number is marked partial.
+
+    Returns:
+        The scores as plain data, in percent; the keys are those of ``bench score --json``.
+
+    Raises:
+        IncompleteError: files are missing and ``partial`` is not set.
+        DataError: the ground truth or a result file cannot be read.
+    """
+    from benchmarks.score_results import ScoreRequest, score_results
+    from foundation.environment import resolve_data_root
+
+    request = ScoreRequest(
+        test_set=test_set,
+        results=tuple(_list_folders(results)),
+        data_root=resolve_data_root(None if data_root is None else Path(data_root)),
+        rules=rules,
+        partial=partial,
+    )
+    return score_results(request).data
+
+
+def list_runs(runs: PathLike | Sequence[PathLike] = "runs") -> list[dict[str, Any]]:
+    """The runs found.
+
+    Args:
+        runs: a folder of runs, or several.
+
+    Returns:
+        One row for each: id, task, protocol, backbone, seed, status, value, folder; an unreadable one has ``error``.
+    """
+    from benchmarks import listing
+
+    return listing.list_runs(_list_folders(runs))
+
+
+def _list_folders(places: PathLike | Sequence[PathLike]) -> list[Path]:
+    return [Path(place) for place in ([places] if isinstance(places, str | Path) else places)]

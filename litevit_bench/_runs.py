@@ -1,0 +1,182 @@
+"""Runs: train and evaluate, and pre-train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from engine.task import Task
+    from results.records.record import Record
+    from torch import nn
+
+TierName = Literal["smoke", "short", "full"]
+Overrides = Mapping[str, Any]
+PathLike = str | Path
+
+
+def run(
+    task: str | Task,
+    backbone: str | nn.Module,
+    *,
+    protocol: str | None = None,
+    checkpoint: PathLike | None = None,
+    tier: TierName = "full",
+    seed: int = 0,
+    overrides: Overrides | None = None,
+    data_scale: float = 1.0,
+    data_root: PathLike | None = None,
+    out: PathLike = "runs",
+    device: str = "auto",
+    allow_partial: bool = False,
+    allow_subset: bool = False,
+    force_new: bool = False,
+) -> Record:
+    """Train and evaluate one backbone on one task; a cell that was run before is answered from its record.
+
+    Args:
+        task: name of a task (``list_tasks``), or a ``Task`` of your own.
+        backbone: name of the registry, ``timm/<name>``, or a module: one that behaves as a timm model does
+            (``forward_features``, ``forward_head``, ``num_features``, ``reset_classifier``). Of a module, ``name``,
+            ``mean``, ``std`` (of pixels in 0 to 1) and ``input_size`` (channels, height, width) are taken from its
+            attributes of these names, else from timm's ``pretrained_cfg``. It is copied and never changed; the record
+            says that it came from memory and holds a SHA-256 of its weights.
+        protocol: how the backbone is used; the task's first where not given.
+        checkpoint: a weight file, the folder of a pre-training run, or ``"random"``; where not given, the weights
+            that the backbone's card names. Not for a module: it brings its own.
+        tier: length of the schedule: ``smoke`` (a few steps), ``short`` or ``full``.
+        seed: 0 or above.
+        overrides: settings of the protocol that differ from its file, by dotted key: ``{"optimizer.lr": 1e-3}``.
+        data_scale: share of the training items, above 0 to 1.
+        data_root: folder of the data sets; ``$BENCH_DATA`` or ``data`` where not given.
+        out: folder of the runs.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        allow_partial: accept weights that fill only a part of the backbone; the record keeps it.
+        allow_subset: accept data that are not the whole official set; such numbers have boards of their own.
+        force_new: run again although a record exists.
+
+    Returns:
+        The complete record. Its numbers are in ``record.result.metrics``, by name.
+
+    Raises:
+        UserError: something in the request does not fit; nothing was written.
+        BenchError: the run failed; the same call goes on from its last checkpoint.
+
+    Example:
+        >>> record = run("digits", "vit_nano", protocol="knn", tier="smoke")  # doctest: +SKIP
+        >>> record.result.metrics["top1"].value  # doctest: +SKIP
+        46.796657381615596
+    """
+    from benchmarks.run_cell import CellRequest, run_cell
+
+    request = CellRequest(
+        task=task,
+        backbone=backbone,
+        protocol=protocol,
+        checkpoint=None if checkpoint is None else str(checkpoint),
+        tier=tier,
+        seed=seed,
+        overrides=_format_overrides(overrides),
+        data_scale=data_scale,
+        command_line=("litevit_bench.run",),
+        **_resolve_places(data_root, out, device),
+        allow_partial=allow_partial,
+        allow_subset=allow_subset,
+        force_new=force_new,
+    )
+    return run_cell(request).record
+
+
+def pretrain(
+    method: str,
+    backbone: str,
+    data: str,
+    *,
+    teacher: str | None = None,
+    teacher_checkpoint: PathLike | None = None,
+    checkpoint: PathLike = "random",
+    knn_data: str | None = None,
+    skip_bad: bool = False,
+    tier: TierName = "full",
+    seed: int = 0,
+    overrides: Overrides | None = None,
+    data_root: PathLike | None = None,
+    out: PathLike = "runs",
+    device: str = "auto",
+    allow_subset: bool = False,
+    force_new: bool = False,
+) -> Path:
+    """Pre-train a backbone without labels.
+
+    Args:
+        method: ``mae``, ``mae_distill`` ... (``list_pretraining_methods``).
+        backbone: name of the registry, or ``timm/<name>``.
+        data: ``digits``, ``photos``, ``cifar10``, ``cifar100``, ``imagenet`` or ``folder``.
+        teacher: backbone of the teacher, for methods that distill.
+        teacher_checkpoint: its weights; those of its card where not given.
+        checkpoint: weights to go on from; ``"random"`` where not given.
+        knn_data: labeled set for the k-NN health check; the data's own labels where not given.
+        skip_bad: leave out and count images that cannot be decoded, instead of stopping.
+        tier, seed, overrides, data_root, out, device, allow_subset, force_new: as of ``run``.
+
+    Returns:
+        The run's folder; ``run(task, backbone, checkpoint=folder)`` starts from it.
+
+    Raises:
+        UserError: something in the request does not fit; nothing was written.
+        BenchError: the training failed; the same call goes on from its last checkpoint.
+    """
+    from benchmarks.run_cell import CellRequest, run_cell
+    from pretraining.task import PretrainTask
+
+    task = PretrainTask(
+        method,
+        data,
+        teacher=teacher,
+        teacher_checkpoint=None if teacher_checkpoint is None else str(teacher_checkpoint),
+        skip_bad=skip_bad,
+        knn_data=knn_data,
+    )
+    request = CellRequest(
+        task=task,
+        backbone=backbone,
+        checkpoint=str(checkpoint),
+        tier=tier,
+        seed=seed,
+        overrides=_format_overrides(overrides),
+        command_line=("litevit_bench.pretrain",),
+        **_resolve_places(data_root, out, device),
+        allow_subset=allow_subset,
+        force_new=force_new,
+    )
+    return run_cell(request).folder
+
+
+def list_tasks() -> list[dict[str, Any]]:
+    """The tasks there are: name, domain, protocols, metrics, summary; a broken plug-in carries its ``error``."""
+    from benchmarks import listing
+
+    return listing.list_tasks()
+
+
+def list_protocols() -> list[dict[str, Any]]:
+    """Every task and protocol; ``default`` marks the one that is taken where none is named."""
+    from benchmarks import listing
+
+    return listing.list_protocols()
+
+
+def _format_overrides(overrides: Overrides | None) -> tuple[str, ...]:
+    """Settings as ``--set`` takes them; what ``repr`` writes is read back as the same value."""
+    return tuple(f"{key}={value!r}" for key, value in (overrides or {}).items())
+
+
+def _resolve_places(data_root: PathLike | None, out: PathLike, device: str) -> dict[str, Any]:
+    from foundation.environment import resolve_data_root
+
+    return {
+        "data_root": resolve_data_root(None if data_root is None else Path(data_root)),
+        "out": Path(out),
+        "device": device,
+    }

@@ -1,0 +1,1 @@
+"""Tracking data: sequences, boxes, crops, training pairs."""
