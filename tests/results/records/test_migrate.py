@@ -60,5 +60,5 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     assert OLD_ID in capsys.readouterr().out
     (tmp_path / "mini_lasot" / "torn").mkdir()
     (tmp_path / "mini_lasot" / "torn" / "record.json").write_text("{")
-    assert main([str(tmp_path)]) == 1
+    assert main([str(tmp_path)]) == 2
     assert "torn" in capsys.readouterr().err
