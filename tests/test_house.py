@@ -45,7 +45,8 @@ def test_the_measure_finds_what_it_looks_for(tmp_path: Path) -> None:
     room.mkdir()
     (room / "__init__.py").write_text('"""A room."""\n')
     (room / "one.py").write_text(
-        '"""One."""\nfrom engine.two import build_model  # why\n\n\ndef settle():\n    """Not counted."""\n    # noqa: X\n'
+        '"""One."""\nfrom engine.two import build_model  # why\n\n\n'
+        'def settle():\n    """Not counted."""\n    # noqa: X\n'
     )
     (room / "two.py").write_text(
         '"""Two."""\n\n\ndef build_model():\n    from engine import one\n    return one\n\n\nclass Same:\n    pass\n'
