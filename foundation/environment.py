@@ -12,7 +12,7 @@ class EnvironmentVariable(NamedTuple):
 
     Attributes:
         name: the variable's name, for example ``BENCH_DATA``.
-        purpose: what it is for, as ``bench doctor`` displays it.
+        purpose: what it is for, as ``bench --help`` displays it.
     """
 
     name: str
