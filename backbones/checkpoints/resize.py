@@ -42,7 +42,7 @@ def resize_to_model(
         if name not in model_state:
             continue  # unexpected; the load report says so
         if name.endswith("patch_embed.proj.weight") and _has_other_patch_size(value, model_state[name]):
-            # timm's resize from big_vision's FlexiViT: an image that is resized along with the patches keeps its features
+            # timm's resize from big_vision's FlexiViT: an image resized along with the patches keeps its features
             result[name] = resample_patch_embed(value.float(), list(model_state[name].shape[-2:]))
         elif name.endswith(REL_POS_TABLE) and value.dim() == 2 == model_state[name].dim():
             # without a window (plain attention) nothing is resized here, and a difference is reported as missing
