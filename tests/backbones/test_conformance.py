@@ -245,7 +245,7 @@ def test_features_go_red():
     assert "feature_info promises" in red("features", Narrow)
     assert "two feature maps are one tensor" in red("features", Repeats)
     assert "num_prefix_tokens or feature_info is wrong" in red("features", Miscounts)
-    assert "gives no features at depths" in red("features", Silent)
+    assert "gives no intermediate features" in red("features", Silent)
 
 
 def matcher(**spec):

@@ -274,7 +274,7 @@ def other_depth(path: Path) -> None:
     torch.save(random_state(make_vit(depth=5)), path)
 
 
-@bad("cannot be looked at")
+@bad("cannot be accessed")
 def name_too_long(path: Path) -> Path:
     return path.with_name("w" * 300)
 
