@@ -105,7 +105,7 @@ BAD: list[tuple[tuple[str, ...], Files | None, str]] = [
     ((*RUN, "--checkpoint", "nowhere/model.pth"), None, "there is no checkpoint at nowhere/model.pth"),
     ((*RUN, "--checkpoint", "."), None, "the checkpoint . is a folder"),
     (RUN, a_text_file, "is not a checkpoint that torch or safetensors can read"),
-    (RUN, a_pickle_with_code, "which bench refuses since that can run code"),
+    (RUN, a_pickle_with_code, "which bench refuses because it can run code"),
     (RUN, a_model_of_another_width, "does not fit the backbone"),
     (RUN, a_file_as_out, "cannot write to the output folder"),
     (("rum",), None, "unknown command 'rum'; did you mean run?"),
