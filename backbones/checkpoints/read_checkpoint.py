@@ -1,6 +1,6 @@
 """Read a weight file into plain tensors without running code from it.
 
-Files are read as safetensors or with ``torch.load(weights_only=True)``, which unpickles tensors and plain containers
+Files are read as safetensors or by ``torch.load`` with ``weights_only``, which unpickles tensors and plain containers
 only. Every kind of broken or unsuitable file gives one sentence that says what it is.
 """
 
