@@ -33,7 +33,7 @@ def test_sha256_file_equals_hashlib(tmp_path: Path) -> None:
     assert sha256_file(tmp_path / "x") == hashlib.sha256(content).hexdigest()
 
 
-def test_ensure_writable_dir_names_the_folder_and_the_fix(tmp_path: Path) -> None:
+def test_require_writable_names_the_folder_and_the_mend(tmp_path: Path) -> None:
     ensure_writable_dir(tmp_path / "new" / "deep")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write to the output folder .*file.*--out"):
