@@ -153,6 +153,11 @@ def extract_pyramid(model: nn.Module, images: Tensor, out_indices: Sequence[int]
     return maps
 
 
+def count_prefix_tokens(model: nn.Module) -> int:
+    """Return the number of class and register tokens before the patch tokens; 0 for a hierarchical backbone."""
+    return int(getattr(model, "num_prefix_tokens", 0) or 0)
+
+
 def extract_tokens(model: nn.Module, images: Tensor) -> TokenFeatures:
     """Extract the tokens of the last layer, for a tracker or an analysis.
 
@@ -175,7 +180,7 @@ def extract_tokens(model: nn.Module, images: Tensor) -> TokenFeatures:
         forward: Any = model.forward_features
         values: Tensor = _call_at_size(model, images, lambda: forward(images))
         if values.ndim == 3:  # a CNN of constant resolution returns (batch, channels, rows, columns)
-            prefix = int(getattr(model, "num_prefix_tokens", 0))
+            prefix = count_prefix_tokens(model)
             # rounded up, since a model with dynamic_img_pad pads the last row and column of patches
             height, width = (-(-int(side) // reduction) for side in images.shape[-2:])
             if values.shape[1] != prefix + height * width:
@@ -207,7 +212,7 @@ def extract_pooled(model: nn.Module, images: Tensor, pool: PoolingType = "avg") 
     if pool not in ("avg", "token"):
         raise UserError(f"unknown pooling {pool!r}; choose avg or token")
     # timm counts register tokens among the prefix tokens; what remains are class tokens
-    classes = int(getattr(model, "num_prefix_tokens", 0) or 0) - int(getattr(model, "num_reg_tokens", 0) or 0)
+    classes = count_prefix_tokens(model) - int(getattr(model, "num_reg_tokens", 0) or 0)
     if pool == "token" and classes < 1:
         raise UserError(f"{type(model).__name__} has no class token; pool with avg")
     if not is_plain_backbone(model):

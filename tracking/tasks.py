@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.task import DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
+from results.statistics.metric_statistics import MetricStatistic
 
 if TYPE_CHECKING:
     from tracking.data.readers.sequence import Video
@@ -21,7 +22,9 @@ class TrackingTask(Task):
     """Train a one-stream tracker by a protocol, then track the task's test sequences."""
 
     domain = "tracking"
-    metrics = tuple(MetricSpec(name, "%", True) for name in ("AUC", "P", "P_norm", "OP50", "OP75"))
+    metrics = tuple(
+        MetricSpec(name, "%", True, MetricStatistic("mean", (name,))) for name in ("AUC", "P", "P_norm", "OP50", "OP75")
+    )
 
     @abstractmethod
     def read_test_videos(self, root: Path) -> list[Video]:

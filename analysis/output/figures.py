@@ -1,4 +1,4 @@
-"""Figures as PNG and SVG bytes: heat map, depth scatter, curves. No global state of matplotlib is touched for long."""
+"""Figures as PNG and SVG bytes: heat map, depth scatter, curves. No setting of matplotlib is changed for good."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MARKERS = "osD^vP"
 
 
 class PlotCurve(NamedTuple):
-    """A line of a figure: places, values, and where there are any the ends of their intervals."""
+    """A line of a figure: places, values, and the ends of their intervals where there are any."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -35,7 +35,7 @@ def render_figure(figure: Figure, stem: str, formats: Sequence[str] = ("png", "s
     Args:
         figure: drawn.
         stem: of the file names.
-        formats: a sheet of photographs is better as PNG alone.
+        formats: ``png`` and ``svg``; a sheet of photographs is smaller as PNG alone.
     """
     files = {}
     with mpl.rc_context({"svg.hashsalt": "bench"}):
@@ -60,7 +60,7 @@ def draw_heatmap(
     title: str,
     axis_labels: tuple[str, str],
 ) -> Figure:
-    """A matrix with its first row at the bottom, 0 to 1, each cell's value in it where there is room.
+    """A heat map of values from 0 to 1, the first row at the bottom, with the values written in where there is room.
 
     Args:
         values: (rows, columns).
@@ -82,8 +82,8 @@ def draw_heatmap(
             for column in range(wide):
                 dark = values[row, column] < 0.6
                 text = f"{values[row, column]:.2f}".replace("0.", ".").replace("-.00", ".00")
-                colour = "white" if dark else "black"
-                axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=colour)
+                color = "white" if dark else "black"
+                axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=color)
     figure.colorbar(image, ax=axes, shrink=0.8, label="CKA")
     return figure
 
@@ -96,7 +96,7 @@ def _shorten_names(names: Sequence[str]) -> list[str]:
 def draw_depth_scatter(
     panels: Mapping[str, list[list[float]]], title: str, reference_lines: Mapping[str, tuple[float, str]]
 ) -> Figure:
-    """One dot a head and a line through the means, over depth; a panel for each quantity.
+    """One dot for each head and a line through their means, over depth; one panel for each quantity.
 
     Args:
         panels: by the label of the vertical axis: values by block and head.
@@ -132,7 +132,7 @@ def draw_curves(
     log_scale: tuple[bool, bool] = (False, False),
     integer_ticks: bool = False,
 ) -> Figure:
-    """Lines with a mark at each value, and bars where there are intervals.
+    """Lines with a marker at each value, and error bars where there are intervals.
 
     Args:
         curves: by name.

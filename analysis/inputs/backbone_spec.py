@@ -56,6 +56,7 @@ class BackboneSpec:
 
     def identity(self) -> dict[str, Any]:
         """All of it that can change a number."""
+        # Fully loaded weights leave nothing to the seed: without it the same analysis is found whatever --seed says
         by_seed = self.start.file is None or self.allow_partial
         return {
             "card": self.card.identity_dict(),
@@ -73,6 +74,7 @@ class BackboneSpec:
             CheckpointError: the weights do not fit.
             UserError: a size the architecture refuses.
         """
+        # As a run with this seed makes it: an analysis of random weights is of the network that the run starts from
         seed_all(derive_seed(self.seed, 0))
         created = create_backbone(
             self.card,

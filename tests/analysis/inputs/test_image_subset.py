@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from analysis.image_subset import ImageSubset, sample_images, split_evenly
+from analysis.inputs.image_subset import ImageSubset, sample_images, split_evenly
 from foundation.errors import IncompleteError, UserError
 
 

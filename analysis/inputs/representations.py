@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from analysis.cka import LayerGrams, compute_centered_gram, stack_grams
-from analysis.image_subset import ImageBatch
+from analysis.request import ReadPoint
+from backbones.features import count_prefix_tokens
 from foundation.errors import BenchError, UserError
 
-ReadPoint = Literal["papers", "norm1", "attn", "mlp", "blocks"]
-"""Where a backbone is read: ``papers`` is the first norm's output in each block and the final normed output."""
-
-READ_POINTS: tuple[ReadPoint, ...] = get_args(ReadPoint)
 _BLOCK_PARTS = ("norm1", "attn", "mlp")
 
 
@@ -46,6 +42,20 @@ def find_blocks(model: nn.Module) -> list[TransformerBlock]:
     return found
 
 
+@contextmanager
+def hook_outputs(modules: Iterable[nn.Module], make_hook: Callable[[int], Callable[..., None]]) -> Iterator[None]:
+    """Within the context, hand what each module computes to a hook of its own; afterwards no hook is left.
+
+    Args:
+        modules: shallow to deep.
+        make_hook: gives the hook (module, inputs, output) of the module at a place, counted from 0.
+    """
+    with ExitStack() as stack:
+        for place, module in enumerate(modules):
+            stack.callback(module.register_forward_hook(make_hook(place)).remove)
+        yield
+
+
 def read_layers(
     model: nn.Module, images: Tensor, read_point: ReadPoint, on_features: Callable[[str, Tensor], None]
 ) -> None:
@@ -65,12 +75,15 @@ def read_layers(
         UserError: no transformer blocks.
         BenchError: a part that mixes images, as attention in windows does.
     """
-    prefix = int(getattr(model, "num_prefix_tokens", 0) or 0)
+    prefix = count_prefix_tokens(model)
+    # The papers' code reads the input of each attention (after its norm), and after the last block the final norm
     part = "norm1" if read_point == "papers" else read_point
 
-    def hook(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+    def make_hook(place: int) -> Callable[[nn.Module, Any, Tensor], None]:
+        name = f"{part} {place}"
+
         def read(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            if len(output) != len(images):
+            if len(output) != len(images):  # windowed attention folds windows into the batch
                 raise BenchError(
                     f"{part} of {name} gives {len(output)} rows for {len(images)} images (windows?); "
                     "choose --at blocks or norm1"
@@ -80,10 +93,9 @@ def read_layers(
         return read
 
     forward: Any = model.forward_features
-    with ExitStack() as hooks, torch.inference_mode():
-        for place, block in enumerate(find_blocks(model)):
-            module = block.module if part == "blocks" else getattr(block.module, part)
-            hooks.callback(module.register_forward_hook(hook(f"{part} {place}")).remove)
+    blocks = [block.module for block in find_blocks(model)]
+    modules = blocks if part == "blocks" else [getattr(block, part) for block in blocks]
+    with hook_outputs(modules, make_hook), torch.inference_mode():
         output: Tensor = forward(images)
         if read_point == "papers":
             name, final = _final_tokens(model, output)
@@ -92,30 +104,10 @@ def read_layers(
 
 def _final_tokens(model: nn.Module, output: Tensor) -> tuple[str, Tensor]:
     """The last tokens after a final norm; where that belongs to the head, the head's norm of each token."""
+    # timm puts the final norm in one of three places: before pooling (norm), after pooling (fc_norm), in the head
     if not isinstance(getattr(model, "norm", None), nn.Identity | None):
         return "final norm", output
     for norm in (getattr(model, "fc_norm", None), getattr(getattr(model, "head", None), "norm", None)):
         if isinstance(norm, nn.LayerNorm):
             return "final norm", norm(output)
     return "output", output
-
-
-def compute_layer_grams(model: nn.Module, batch: ImageBatch, read_point: ReadPoint, device: str) -> LayerGrams:
-    """The Gram matrix of every representation of a batch; features live no longer than their layer.
-
-    Raises:
-        UserError: no transformer blocks, or fewer than 4 images.
-        BenchError: features that are not finite; names the layer.
-    """
-    found: list[tuple[str, Tensor]] = []
-
-    def see(name: str, features: Tensor) -> None:
-        try:
-            found.append((name, compute_centered_gram(features)))
-        except UserError:
-            raise
-        except BenchError as error:
-            raise BenchError(f"{name}: {error}") from error
-
-    read_layers(model, batch.images.to(device), read_point, see)
-    return stack_grams(batch.names, found)

@@ -1,4 +1,4 @@
-"""Start weights of the first k blocks alone: what fine-tuning makes of them tells what the other blocks are worth."""
+"""Start weights of the first k blocks alone. Fine-tuned from them, a backbone tells what the other blocks are worth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def count_blocks(model: nn.Module) -> int:
     """Blocks of a backbone made without classifier; 0 is its stem.
 
     Raises:
-        UserError: the model does not say which parameters are how deep.
+        UserError: the model does not say at which depth its parameters are.
     """
     return max(_backbone_layer_ids(model).values())
 
@@ -54,6 +54,7 @@ def write_truncated_weights(folder: Path, name: str, model: nn.Module, num_block
         num_blocks: blocks kept.
     """
     content = save(select_first_blocks(model, num_blocks))
+    # Named by content: the same weights are the same start file, and a run's identity hashes the file anyway
     digest = hashlib.sha256(content).hexdigest()
     path = folder / f"{name.replace('/', '_')}-first{num_blocks}of{count_blocks(model)}-{digest[:16]}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,4 +64,5 @@ def write_truncated_weights(folder: Path, name: str, model: nn.Module, num_block
 
 
 def _backbone_layer_ids(model: nn.Module) -> dict[str, int]:
+    # Layer ids are those of layer-wise learning-rate decay: 0 is the stem, then a block each
     return {name: place for name, place in get_layer_ids(model).items() if not name.startswith(_HEAD_PREFIXES)}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from analysis.cka import CkaAccumulator
-from analysis.image_subset import ImageBatch
-from analysis.representations import READ_POINTS, ReadPoint, compute_layer_grams, read_layers
+from analysis.inputs.representations import hook_outputs, read_layers
+from analysis.request import READ_POINTS, ReadPoint
 from backbones.create import create_backbone
 from foundation.errors import BenchError, UserError
 
@@ -72,15 +70,11 @@ def test_a_network_without_blocks_is_refused() -> None:
         read("timm/resnet18", "papers", 32)
 
 
-def test_other_token_counts_and_depths_compare() -> None:
-    """A Gram matrix is images by images, whatever the tokens are."""
-    images = torch.randn(8, 3, 32, 32)
-    batch = ImageBatch(tuple("abcdefgh"), images, torch.zeros(8))
-    sides = []
-    for name in ("vit_nano", "vit_pico"):
-        model = create_backbone(name, checkpoint="random", num_classes=0).model.eval()
-        sides.append(compute_layer_grams(model, batch, "papers", "cpu"))
-    sums = CkaAccumulator()
-    sums.update(*sides)
-    assert sums.compute().shape == (5, 4)
-    assert np.isfinite(sums.compute()).all()
+def test_no_hook_is_left_after_an_error() -> None:
+    model = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Identity())
+    seen: list[int] = []
+    with pytest.raises(ZeroDivisionError), hook_outputs(model, lambda place: lambda *_: seen.append(place)):
+        model(torch.ones(1))
+        raise ZeroDivisionError
+    model(torch.ones(1))
+    assert seen == [0, 1]

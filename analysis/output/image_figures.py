@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from analysis.figures import wrap_title
+from analysis.output.figures import wrap_title
 
 RgbImage = NDArray[np.uint8]
 
@@ -28,7 +28,7 @@ def resize_to_square(pixels: RgbImage, side: int) -> RgbImage:
 
 
 def draw_attention_maps(image: RgbImage, maps: NDArray[np.float32], title: str) -> Figure:
-    """The image, and beside it a map a head (row) and block (column), each as bright as its own largest value.
+    """The image, and beside it one map for each head (row) and block (column), each scaled to its own largest value.
 
     Args:
         image: (S, S, 3).
@@ -41,9 +41,9 @@ def draw_attention_maps(image: RgbImage, maps: NDArray[np.float32], title: str) 
     for block in range(blocks):
         for head in range(heads):
             values = maps[block, head] / max(float(maps[block, head].max()), 1e-12)
-            grey = resize_to_square(np.asarray((values * 255).round(), np.uint8), cell) / 255
+            gray = resize_to_square(np.asarray((values * 255).round(), np.uint8), cell) / 255
             top, left = head * (cell + gap), block * (cell + gap)
-            sheet[top : top + cell, left : left + cell] = grey
+            sheet[top : top + cell, left : left + cell] = gray
     width, height = (max(side / 85, 1.2) for side in sheet.shape[::-1])
     figure = Figure(figsize=(2.7 + width, max(2.6, 1.0 + height)), layout="constrained")
     figure.suptitle(wrap_title(title, 2.7 + width, 9), fontsize=9)
@@ -63,12 +63,12 @@ def draw_attention_maps(image: RgbImage, maps: NDArray[np.float32], title: str) 
 
 
 def draw_image_rows(rows: Sequence[Sequence[tuple[RgbImage, str, str]]], title: str, image_size: int = 160) -> Figure:
-    """Rows of pictures, each with a caption above and a frame colour ("" for none).
+    """Rows of pictures, each with a caption above and a colored frame where one is given.
 
     Args:
-        rows: picture, caption and frame colour.
+        rows: picture, caption and the frame's color ("" for no frame).
         title: above.
-        image_size: of a picture, pixels.
+        image_size: side of a picture, pixels.
     """
     high, wide = len(rows), max(map(len, rows))
     figure = Figure(figsize=(1.25 * wide + 0.3, 1.42 * high + 0.5), layout="constrained")

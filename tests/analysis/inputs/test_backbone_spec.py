@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from analysis.backbone_spec import resolve_backbone
+from analysis.inputs.backbone_spec import resolve_backbone
 from backbones.create import create_backbone
 from foundation.errors import CheckpointError
 from foundation.files import sha256_file
