@@ -43,7 +43,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file's content, as 64 hexadecimal digits."""
+    """The SHA-256 of a file's content, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
