@@ -7,14 +7,18 @@ Numbers and per-item files are not touched.
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from foundation.errors import BenchError, RecordError
 from foundation.files import write_atomic
-from results.records.record import SCHEMA_VERSION, dump_record
+from results.records.record import SCHEMA_VERSION, Record, StatisticRecord, dump_record
 from results.records.store import RECORD_FILE, read_record
+from results.statistics.item_files import DEFAULT_AREAS_ENTRY
+from results.statistics.legacy_statistics import infer_legacy_statistic
 
 
 def migrate_store(root: Path) -> list[tuple[Path, Path]]:
@@ -39,10 +43,26 @@ def migrate_store(root: Path) -> list[tuple[Path, Path]]:
         target = folder.with_name(folder.name.replace(old_id, record.run_id))
         if target != folder and target.exists():
             raise RecordError(f"{folder} would become {target}, which is there already; move one of the two away")
-        write_atomic(path, dump_record(record.model_copy(update={"schema_version": SCHEMA_VERSION})))
+        write_atomic(path, dump_record(_complete_record(folder, record)))
         folder.rename(target)
         migrated.append((folder, target))
     return migrated
+
+
+def _complete_record(folder: Path, record: Record) -> Record:
+    """The record as version 4, with the statistic of each metric, which version 3 left to a fixed list of names."""
+    changes: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+    if record.result is not None:
+        with (folder / record.result.items.file).open(newline="") as table:
+            columns = next(csv.reader(table))
+        has_areas = isinstance(record.result.details.get(DEFAULT_AREAS_ENTRY), dict)
+        metrics = {}
+        for name, metric in record.result.metrics.items():
+            statistic = infer_legacy_statistic(name, columns, has_areas)
+            stored = StatisticRecord.from_statistic(statistic) if statistic else None
+            metrics[name] = metric.model_copy(update={"statistic": stored})
+        changes["result"] = record.result.model_copy(update={"metrics": metrics})
+    return record.model_copy(update=changes)
 
 
 def main(words: list[str]) -> int:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from deployment.formats import Precision
+from deployment.graph_io import GraphCallable, NamedArrays
+from deployment.packages import import_package
 from foundation.errors import UserError
-from tracking.deployment.graph_network import GraphCallable, NamedArrays
-from tracking.deployment.manifest import Precision
-from tracking.deployment.packages import import_package
+
+PROVIDERS = ["CPUExecutionProvider"]
 
 
 def require_runtime_precision(precision: Precision) -> None:
-    """Pass f32 and int8.
+    """Pass what ONNX Runtime computes on a CPU: f32 and int8.
 
     Raises:
-        UserError: bf16.
+        UserError: the precision is bf16.
     """
     if precision == "bf16":
         raise UserError(
@@ -33,7 +35,7 @@ def load_graphs(files: Mapping[str, bytes], precision: Precision, threads: int) 
         threads: for one pass.
 
     Raises:
-        UserError: onnxruntime is missing, the precision is not to be had, or a file is no sound model.
+        UserError: onnxruntime is missing, the precision is not available, or a file is not a sound model.
     """
     require_runtime_precision(precision)
     return {name.removesuffix(".onnx"): _load_graph(name, content, threads) for name, content in files.items()}
@@ -46,7 +48,7 @@ def _load_graph(name: str, content: bytes, threads: int) -> GraphCallable:
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     try:
-        session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(content, options, providers=PROVIDERS)
     except Exception as error:
         raise UserError(f"ONNX Runtime cannot take {name} ({type(error).__name__}); export the run again") from error
     outputs = [output.name for output in session.get_outputs()]
@@ -55,6 +57,18 @@ def _load_graph(name: str, content: bytes, threads: int) -> GraphCallable:
         return dict(zip(outputs, session.run(outputs, feeds), strict=True))
 
     return call
+
+
+def compute_outputs(model: bytes, feeds: Iterable[NamedArrays]) -> list[NamedArrays]:
+    """The outputs of an ONNX model for each of several inputs, on as many threads as ONNX Runtime takes by itself.
+
+    Args:
+        model: in f32, just exported.
+        feeds: inputs by name.
+    """
+    session = import_package("onnxruntime").InferenceSession(model, providers=PROVIDERS)
+    names = [output.name for output in session.get_outputs()]
+    return [dict(zip(names, session.run(names, feed), strict=True)) for feed in feeds]
 
 
 def refuse_external_data(name: str, content: bytes) -> None:

@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from deployment.formats import Precision
+from deployment.graph_io import GraphCallable, NamedArrays
+from deployment.packages import import_package
 from foundation.errors import UserError
-from tracking.deployment.graph_network import GraphCallable, NamedArrays
-from tracking.deployment.manifest import Precision
-from tracking.deployment.packages import import_package
 
 PRECISION_HINTS: dict[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
-"""The type of what is not quantised. Without a hint OpenVINO takes bf16 where the CPU has it, and says nothing."""
+"""The type of what is not quantized. Without a hint OpenVINO takes bf16 where the CPU has it, and says nothing."""
 
 
 @functools.cache
 def get_core() -> Any:
     """OpenVINO's core, one for the life of the process.
 
-    The CPU plugin of a core gives the system a stack to handle signals on, and takes it away when it goes. Of two
-    cores, or in another thread, that goes wrong, and the next signal (Ctrl-C, a data loader's process that ends) kills
-    the process with a segmentation fault; so none ever goes.
+    The CPU plugin of a core gives the system a stack on which signals are handled, and takes it away when the core is
+    destroyed. With two cores, or in another thread, this goes wrong: the next signal (Ctrl-C, or the end of a data
+    loader's process) ends the process with a segmentation fault. So no core is ever destroyed.
 
     Raises:
         UserError: openvino is missing.
@@ -52,7 +52,7 @@ def load_graphs(files: Mapping[str, bytes], precision: Precision, threads: int) 
         threads: for one pass.
 
     Raises:
-        UserError: openvino is missing, the precision is not to be had, or a file is no sound model.
+        UserError: openvino is missing, the precision is not available, or a file is not a sound model.
     """
     require_runtime_precision(precision)
     names = [name.removesuffix(".xml") for name in files if name.endswith(".xml")]
@@ -60,7 +60,7 @@ def load_graphs(files: Mapping[str, bytes], precision: Precision, threads: int) 
 
 
 def convert_to_openvino(model: bytes) -> dict[str, bytes]:
-    """An ONNX model in OpenVINO's own form, f32 weights as they are: the contents of the .xml and .bin files."""
+    """An ONNX model in OpenVINO's own format with f32 weights: the content of the ``.xml`` and the ``.bin`` file."""
     openvino = import_package("openvino")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.xml"
@@ -88,7 +88,7 @@ def _load_graph(name: str, files: Mapping[str, bytes], precision: Precision, thr
 
 
 def build_compile_config(precision: Precision, threads: int) -> dict[str, Any]:
-    """One pass at a time, as fast as it goes, on as many threads as were said, wherever the system puts them."""
+    """One pass at a time, with the least latency, on the threads that were asked for, wherever the system puts them."""
     return {
         "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
         "EXECUTION_MODE_HINT": "ACCURACY",
