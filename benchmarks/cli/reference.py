@@ -158,10 +158,7 @@ def _render_arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
 def _list_arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     """The arguments of a verb but for those that every verb has, and for the choice of a sub-command."""
     for action in parser._actions:
-        is_common = bool(set(action.option_strings) & set(COMMON_OPTIONS))
-        if isinstance(action, argparse._SubParsersAction):
-            yield action
-        elif not is_common:
+        if isinstance(action, argparse._SubParsersAction) or not set(action.option_strings) & set(COMMON_OPTIONS):
             yield action
 
 
