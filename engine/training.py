@@ -17,6 +17,7 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch.utils.data import DataLoader, Sampler, default_collate
 
+from engine import mlflow_backend  # noqa: F401 - registers it with mmengine
 from engine.checkpoints import (
     CheckpointHook,
     CheckpointRunner,

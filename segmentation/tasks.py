@@ -148,7 +148,7 @@ class SegfolderTask(SegmentationTask):
     """A user's own images and labels."""
 
     name = "segfolder"
-    summary = "your own folder: classes.txt, images/SPLIT, labels/SPLIT (docs/segmentation.md)"
+    summary = "your own folder: classes.txt, images/SPLIT, labels/SPLIT (docs/guides/your-images.md)"
     expected: Mapping[str, int] = MappingProxyType({})
     has_official_counts = False
 

@@ -2,7 +2,7 @@
 
 version = 1
 
-source = "ours: no paper has it; chosen on the validation split (docs/protocols.md)"
+source = "ours: no paper has it; chosen on the validation split (docs/reference/protocols.md)"
 
 # test top-1 in %: mean and range over seeds 0 to 4, measured on two CPU threads; "reproduced" is within the tolerance
 expected = {

@@ -22,7 +22,7 @@ recipe = {
 tiers = {
     "_delete_": True,
     "smoke": {"iterations": 20, "schedule.warmup": 5, "val_interval": 10},
-    # 53.0 mIoU on test, DeiT-Tiny (docs/segmentation.md); 13 to 20 minutes on one core
+    # 53.0 mIoU on test, DeiT-Tiny (docs/explanation/measurements.md); 13 to 20 minutes on one core
     "short": {
         "iterations": 1_200,
         "schedule.warmup": 60,
