@@ -1,4 +1,4 @@
-"""A short look at what a backbone costs, for the record of each run; ``bench profile`` looks longer."""
+"""Measure briefly what a backbone costs, for the record of each run. ``bench profile`` measures longer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backbones.profile import TimingConfig, describe_machine, time_passes
 from backbones.weights import RANDOM_INIT
 
 TIMED_SECONDS = 1.0
-"""Timed seconds of each of the two measurements; a pass that takes longer is still timed ``MIN_PASSES`` times."""
+"""Time budget of each of the two measurements, in seconds; at least ``MIN_PASSES`` passes are timed in any case."""
 
 MIN_PASSES = 3
 MAX_PASSES = 50
@@ -24,42 +24,49 @@ MAX_BATCH_SIZE = 16
 def measure_efficiency(
     card: BackboneCard, model_kwargs: Mapping[str, Any], device: str, *, with_timing: bool
 ) -> dict[str, Any]:
-    """Count a backbone as a run made it, and time it, in fp32 and with random weights (they change no cost).
+    """Count the cost of a backbone as a run created it, and optionally time it in fp32.
+
+    The weights are random, which does not change the cost.
 
     Args:
         card: the backbone's card.
-        model_kwargs: what the run created it with; ``img_size`` in pixels, else the card's own.
+        model_kwargs: the arguments that the run created the backbone with; ``img_size`` is a side, or height and width,
+            in pixels, and the card's when not given.
         device: ``cpu`` or ``cuda``.
-        with_timing: whether to take times too: about two seconds for a light backbone; ``MIN_PASSES`` passes, and one
-            before them, for a slow one.
+        with_timing: also measure latency and throughput. This takes about two seconds for a light backbone; for a slow
+            one, it takes ``MIN_PASSES`` passes and one to warm up.
 
     Returns:
-        The fields of a record's ``cost.efficiency``. The throughput is taken at the largest batch, a power of two up
-        to ``MAX_BATCH_SIZE``, of which three passes fit into ``TIMED_SECONDS``.
+        The fields of a record's ``cost.efficiency``. Throughput is measured at the largest power of two up to
+        ``MAX_BATCH_SIZE`` for which ``MIN_PASSES`` batches fit into ``TIMED_SECONDS``.
     """
     channels, *own = card.input_size
-    asked = model_kwargs.get("img_size", own)
-    size = [asked, asked] if isinstance(asked, int) else list(asked)
-    state = torch.get_rng_state()  # whoever draws after this draws what they would have drawn
+    requested = model_kwargs.get("img_size", own)
+    size = [requested, requested] if isinstance(requested, int) else list(requested)
+    state = torch.get_rng_state()  # restored below, so that the run draws the same random numbers with and without this
     try:
         model = create_backbone(card, checkpoint=RANDOM_INIT, **model_kwargs).model
     finally:
         torch.set_rng_state(state)
+    # a generator of its own, for the same reason
     image = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(0))
     found: dict[str, Any] = {"img_size": size, **compute_complexity(model, [image]).as_dict()}
     return {**found, **_time_model(model, image, device)} if with_timing else found
 
 
 def _time_model(model: torch.nn.Module, image: torch.Tensor, device: str) -> dict[str, Any]:
+    """Measure latency at batch 1 and throughput; return them with the machine that they were measured on."""
     model = model.to(device, torch.float32).eval()
     one = image.to(device)
     repeats = TimingConfig(warmup=1, min_passes=MIN_PASSES, max_passes=MAX_PASSES, time_budget=TIMED_SECONDS)
     latency = time_passes(lambda: model(one), device, repeats)
+    # latency is in ms; assume that a batch takes at most its size times as long as one image
     batch = 1
     while batch < MAX_BATCH_SIZE and 2 * batch * latency.median * MIN_PASSES <= 1000 * TIMED_SECONDS:
         batch *= 2
+    # contiguous() copies: a batch of views of one image would have better cache behavior than real images
     many = one.expand(batch, *one.shape[1:]).contiguous()
-    # a backbone too slow for a batch of two within the time has been timed already
+    # too slow for a batch of two: batch 1 has just been timed
     throughput = latency if batch == 1 else time_passes(lambda: model(many), device, repeats)
     machine = describe_machine(device)
     return {

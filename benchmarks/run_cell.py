@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,10 +23,12 @@ from results.records.record import (
     DatasetRecord,
     EfficiencyRecord,
     ItemsFile,
+    MetricValue,
     Record,
     RunCost,
     RunResult,
     StartCheckpoint,
+    StatisticRecord,
     Tier,
 )
 from results.records.store import list_attempts, lock_folder, next_attempt_folder, read_record, write_record
@@ -307,7 +310,7 @@ def _make_complete_record(
         )
     backbone = record.backbone.model_copy(update={"checkpoint": checkpoint, "parameters": outcome.parameters})
     result = RunResult(
-        metrics=dict(outcome.metrics),
+        metrics=_add_statistics(outcome.metrics, resolved.task),
         primary_metric=resolved.task.metrics[0].name,
         items=items,
         selection=outcome.selection,
@@ -328,6 +331,14 @@ def _make_complete_record(
         "environment": record.environment.model_dump() | {"finished": utc_now()},
     }
     return Record.model_validate(content)
+
+
+def _add_statistics(metrics: Mapping[str, MetricValue], task: Task) -> dict[str, MetricValue]:
+    """The metrics, each with how it follows from the items, as the task declares it."""
+    declared = {
+        spec.name: StatisticRecord.from_statistic(spec.statistic) for spec in task.metrics if spec.statistic is not None
+    }
+    return {name: value.model_copy(update={"statistic": declared.get(name)}) for name, value in metrics.items()}
 
 
 def _measure_efficiency(resolved: _ResolvedCell) -> EfficiencyRecord | None:

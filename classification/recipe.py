@@ -89,7 +89,7 @@ class ImageRecipe(ClassificationRecipe):
             )
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(
-                f"scale {self.scale} is not a range of fractions of the area; give two values above 0 and up to 1, rising"
+                f"scale {self.scale} is not a range of fractions of the area; give two rising values up to 1"
             )
         return self
 
