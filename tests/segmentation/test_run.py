@@ -1,4 +1,4 @@
-"""The way of a segmentation run, through the real command, on the miniature."""
+"""The steps of a segmentation run on the miniature, through the real command."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_out_of_memory_says_what_to_lower(tmp_path: Path, bench: Bench) -> None:
     ("change", "message"),
     [
         ("accumulate=8", "leaves batch norm 1 image to average over"),
-        ("test.stride=100", "test.stride 100 is above the crop 64: windows would leave gaps"),
+        ("test.stride=100", "test.stride 100 is larger than crop 64, so windows would leave gaps"),
         ("model.decode_head.chanels=8", "did you mean model.decode_head.channels"),
         ("crop=60", "multiples of 8 px, not 60 x 60"),
     ],
