@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -14,7 +13,9 @@ from engine.progress import log_message
 from engine.progress_bar import LOG_INTERVAL_SECONDS
 from engine.task import TaskImages
 from foundation.errors import IncompleteError, UserError
+from foundation.hash_order import order_by_hash
 
+IMAGE_ORDER_SALT = "bench-analysis-1"
 DEFAULT_NUM_IMAGES = 1024
 """As many as the papers' analyses take of ImageNet's validation images."""
 
@@ -99,7 +100,7 @@ def sample_images(dataset: TaskImages, num_images: int | None, min_images: int =
         raise UserError(
             f"this analysis needs {min_images} images or more, not {wanted}; raise --images or choose more data"
         )
-    return ImageSubset(dataset, sorted(range(total), key=_hash_order)[:wanted])
+    return ImageSubset(dataset, order_by_hash(range(total), IMAGE_ORDER_SALT)[:wanted])
 
 
 def split_evenly(count: int, max_size: int) -> list[int]:
@@ -128,7 +129,3 @@ def require_same_images(first: Sequence[str], second: Sequence[str]) -> None:
                 f"image {place} is {one} for one backbone and {other} for the other; give both the same images in the "
                 "same order"
             )
-
-
-def _hash_order(index: int) -> bytes:
-    return hashlib.sha256(f"bench-analysis-1:{index}".encode()).digest()

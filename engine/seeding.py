@@ -56,7 +56,7 @@ def seed_all(seed: int) -> None:
 
 
 class SeededSampler(DefaultSampler):
-    """mmengine's ``DefaultSampler`` (shuffled, split over processes, ``set_epoch``), yielding ``SeededIndex`` values."""
+    """mmengine's ``DefaultSampler`` (shuffled, split over processes, ``set_epoch``), giving ``SeededIndex`` values."""
 
     def __init__(self, dataset: Sized, shuffle: bool, seed: int, round_up: bool) -> None:
         super().__init__(dataset, shuffle=shuffle, seed=seed, round_up=round_up)
