@@ -20,7 +20,7 @@ from backbones.checkpoints.formats import find_tensors, unwrap_checkpoint
 from backbones.checkpoints.pickle_stubs import PICKLE_STUBS
 from backbones.weights import require_weight_file
 from foundation.errors import CheckpointError
-from foundation.files import sha256_file
+from foundation.files import sha256_unchanged_file
 
 MAX_UNPACK_RATIO = 3
 """An archive that declares more than this many times its own size is refused: torch stores, it does not squeeze."""
@@ -72,7 +72,7 @@ def read_weights(path: Path) -> WeightFile:
     where = f"{raw.kind}, under {raw.container}" if raw.container else raw.kind
     return WeightFile(
         path,
-        sha256_file(path),
+        sha256_unchanged_file(path),
         path.stat().st_size,
         f"{unwrapped.family} ({where})",
         unwrapped.tensors,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ import torch
 from engine.progress import log_message
 from engine.run_environment import collect_package_versions, utc_now
 from foundation.errors import UserError
-from foundation.files import ensure_writable_dir, sha256_file, write_atomic
+from foundation.files import ensure_writable_dir, grant_default_mode, sha256_file, write_atomic
 from results.records.record import Record
 from results.records.store import read_record
 from tracking.data.pair import CropSizes
@@ -187,9 +186,7 @@ def _write_export(folder: Path, files: Mapping[str, bytes], manifest: ExportMani
         for name, content in files.items():
             write_atomic(half / name, content)
         write_atomic(half / MANIFEST_FILENAME, manifest.model_dump_json(indent=2) + "\n")
-        mask = os.umask(0)
-        os.umask(mask)
-        half.chmod(0o777 & ~mask)
+        grant_default_mode(half)
         if folder.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent)) / "old"
             folder.rename(old)
