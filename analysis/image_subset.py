@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from engine.progress import log_message
-from engine.progress_bar import LOG_INTERVAL_SECONDS
+from engine.progress_bar import ProgressBar
 from engine.task import TaskImages
 from foundation.errors import IncompleteError, UserError
 from foundation.hash_order import order_by_hash
@@ -57,19 +56,20 @@ class ImageSubset:
         Raises:
             IncompleteError: the task gave another image than the one asked for.
         """
-        done, began = 0, time.monotonic()
-        spoke = began
-        for count in split_evenly(len(self), batch_size):
-            rows = [self._load_item(member) for member in self.indices[done : done + count]]
-            names = tuple(self.dataset.get_image_name(member) for member in self.indices[done : done + count])
-            done += count
-            yield ImageBatch(
-                names, torch.stack([image for image, _ in rows]), torch.tensor([label for _, label in rows])
-            )
-            if progress_label and time.monotonic() - spoke > LOG_INTERVAL_SECONDS:
-                spoke = time.monotonic()
-                left = (spoke - began) / done * (len(self) - done)
-                log_message(f"{progress_label}: {done}/{len(self)} images, {left:.0f} s left")
+        done = 0
+        with ExitStack() as stack:
+            progress = None
+            if progress_label:
+                progress = stack.enter_context(ProgressBar(progress_label, "images", len(self), with_rate=False))
+            for count in split_evenly(len(self), batch_size):
+                rows = [self._load_item(member) for member in self.indices[done : done + count]]
+                names = tuple(self.dataset.get_image_name(member) for member in self.indices[done : done + count])
+                done += count
+                yield ImageBatch(
+                    names, torch.stack([image for image, _ in rows]), torch.tensor([label for _, label in rows])
+                )
+                if progress is not None:
+                    progress.advance(num_items=count)
 
     def _load_item(self, index: int) -> tuple[Tensor, int]:
         row = self.dataset[index]

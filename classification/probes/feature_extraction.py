@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -24,7 +23,7 @@ from classification.probes.feature_cache import LabeledFeatures
 from classification.recipe import FrozenRecipe
 from engine.device import get_dist_info
 from engine.progress import log_message
-from engine.progress_bar import LOG_INTERVAL_SECONDS
+from engine.progress_bar import ProgressBar
 from engine.seeding import derive_seed, seed_all
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import make_deterministic
@@ -167,21 +166,19 @@ class FrozenBackbone:
             num_workers=self.recipe.workers,
             pin_memory=self.device == "cuda",
         )
-        began = spoke = time.monotonic()
-        for batch in loader:
-            numbers = batch["item"].tolist()
-            if numbers != list(range(done, done + len(numbers))):
-                raise IncompleteError(f"{split} gave images {numbers[:3]}... where image {done} was due")
-            values = self._extract_batch(batch["images"])
-            if not np.isfinite(values).all():
-                first = done + int(np.flatnonzero(~np.isfinite(values).all(1))[0])
-                raise BenchError(f"the features of {split} image {first} are not finite; check the start weights")
-            done += len(numbers)
-            if time.monotonic() - spoke > LOG_INTERVAL_SECONDS:
-                spoke = time.monotonic()
-                left = (spoke - began) / done * (len(dataset) - done)
-                log_message(f"{self.label}: features of {split}, {done}/{len(dataset)} images, {left:.0f} s left")
-            yield values, batch["labels"].numpy()
+        what = f"features of {split},"
+        with ProgressBar(self.label, "images", len(dataset), count_prefix=what, with_rate=False) as progress:
+            for batch in loader:
+                numbers = batch["item"].tolist()
+                if numbers != list(range(done, done + len(numbers))):
+                    raise IncompleteError(f"{split} gave images {numbers[:3]}... where image {done} was due")
+                values = self._extract_batch(batch["images"])
+                if not np.isfinite(values).all():
+                    first = done + int(np.flatnonzero(~np.isfinite(values).all(1))[0])
+                    raise BenchError(f"the features of {split} image {first} are not finite; check the start weights")
+                done += len(numbers)
+                progress.advance(num_items=len(numbers))
+                yield values, batch["labels"].numpy()
 
 
 def require_one_process(protocol: str) -> None:
