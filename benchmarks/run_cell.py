@@ -7,14 +7,15 @@ import io
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from backbones.card import BackboneCard
 from backbones.registry import get_card
-from backbones.weights import locate_weights
+from backbones.weights import InitialWeights, locate_weights
 from benchmarks.task_registry import TASKS
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, DataError, IncompleteError, RecordError, UserError
-from foundation.files import ensure_writable_dir, sha256_file, write_atomic
+from foundation.files import ensure_writable_dir, sha256_file, sha256_unchanged_file, write_atomic
 from foundation.suggest import did_you_mean
 from results.records.identity import RunIdentity
 from results.records.record import (
@@ -22,6 +23,7 @@ from results.records.record import (
     DatasetRecord,
     EfficiencyRecord,
     ItemsFile,
+    LoadReportRecord,
     Record,
     RunCost,
     RunResult,
@@ -30,15 +32,24 @@ from results.records.record import (
 )
 from results.records.store import list_attempts, lock_folder, next_attempt_folder, read_record, write_record
 
+if TYPE_CHECKING:
+    from torch import nn
+
 ITEMS_FILE = "items.csv"
 
 
 @dataclass(frozen=True)
 class CellRequest:
-    """One cell as the user asked for it; ``task``: a name of the registry, or a task that is in none."""
+    """One cell as the user asked for it.
+
+    Attributes:
+        task: a name of the registry, or a task that is in none.
+        backbone: a name of the registry, ``timm/<name>``, or a module (see ``backbones.memory_module``).
+        checkpoint: a weight file, the folder of a pre-training run, or ``random``; not for a module.
+    """
 
     task: str | Task
-    backbone: str
+    backbone: str | nn.Module
     protocol: str | None = None
     checkpoint: str | None = None
     tier: Tier = "full"
@@ -84,13 +95,13 @@ def run_cell(cell_request: CellRequest) -> CellResult:
     ensure_writable_dir(cell_request.out)
     init_distributed()
     cell = f"{resolved.request.protocol}-{cell_request.tier}-seed{cell_request.seed}"
-    name = f"{cell_request.backbone.replace('/', '_')}-{cell}"
+    name = f"{resolved.request.card.name.replace('/', '_')}-{cell}"
     stem = f"{resolved.task.name}/{name}-{resolved.identity.run_id}"
     folder, done = decide_on_rank0(lambda: _choose_run_folder(cell_request, stem))
     if done is not None:
         return CellResult(folder, done, True)
     _warn_input_size(resolved)
-    resolved = _check_start_weights(resolved)
+    resolved = _prepare_backbone(resolved)
     if get_dist_info()[0] > 0:  # only the first process keeps the record
         _run_task(resolved, folder)
         return CellResult(folder, decide_on_rank0(lambda: read_record(folder)), False)
@@ -118,7 +129,6 @@ def _warn_input_size(resolved: _ResolvedCell) -> None:
 def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
     """Everything that can be wrong with the request is found here, before anything is written."""
     task = cell_request.task if isinstance(cell_request.task, Task) else TASKS.get(cell_request.task)
-    card = get_card(cell_request.backbone)
     protocol = cell_request.protocol or task.protocols[0]
     if protocol not in task.protocols:
         close = did_you_mean(protocol, task.protocols, hint=f"it has {', '.join(task.protocols)}")
@@ -129,7 +139,7 @@ def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
         raise UserError(f"task {task.name} has no --data-scale: it always trains on all of its data")
     if not 0 < cell_request.data_scale <= 1:
         raise UserError(f"data scale {cell_request.data_scale:g} is not a share of the training data, above 0 to 1")
-    start = locate_weights(card, cell_request.checkpoint)
+    card, start = _resolve_backbone(cell_request)
     request = RunRequest(
         card=card,
         start=start,
@@ -171,15 +181,29 @@ def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
     return _ResolvedCell(task, request, data, plan, backbone, identity)
 
 
+def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialWeights]:
+    backbone = cell_request.backbone
+    if isinstance(backbone, str):
+        card = get_card(backbone)
+        return card, locate_weights(card, cell_request.checkpoint)
+    if cell_request.checkpoint is not None:
+        raise UserError("a module brings its own weights, so checkpoint cannot be given; load the file into it first")
+    from backbones.memory_module import make_memory_card
+
+    return make_memory_card(backbone)
+
+
 def _describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
-    """The backbone as the record has it, with the start file's hash; torch is not needed for it."""
+    """The backbone as the record has it, with the hash of what it starts from; torch is not needed for it."""
     start, checkpoint = request.start, None
     if start.file is not None:
         checkpoint = StartCheckpoint(
             uri=start.uri or str(start.file),
-            sha256=sha256_file(start.file),
+            sha256=sha256_unchanged_file(start.file),
             bytes=start.file.stat().st_size,
         )
+    elif start.sha256 is not None:
+        checkpoint = StartCheckpoint(uri=start.uri or "", sha256=start.sha256, bytes=start.num_bytes or 0)
     return BackboneRecord(
         name=request.card.name,
         card=request.card.as_dict(),
@@ -190,21 +214,14 @@ def _describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
     )
 
 
-def _check_start_weights(resolved: _ResolvedCell) -> _ResolvedCell:
-    """Settle the device, and make the backbone once: weights that do not fit are refused before the run begins."""
-    from backbones.create import create_backbone
-    from backbones.weights import RANDOM_INIT
+def _prepare_backbone(resolved: _ResolvedCell) -> _ResolvedCell:
+    """Settle the device, and make the backbone: weights that do not fit are refused before the run begins."""
     from engine.device import require_training_precision, resolve_device
 
-    request, device = resolved.request, resolve_device(resolved.request.device)
-    require_training_precision(_get_precision(resolved.plan), device)
-    create_backbone(
-        request.card,
-        checkpoint=str(request.start.file) if request.start.file else RANDOM_INIT,
-        allow_partial=request.allow_partial,
-        **resolved.plan.backbone_kwargs,
-    )
-    return resolved._replace(request=replace(request, device=device))
+    request = replace(resolved.request, device=resolve_device(resolved.request.device))
+    require_training_precision(_get_precision(resolved.plan), request.device)
+    request.prepare_backbone(resolved.plan.backbone_kwargs)
+    return resolved._replace(request=request)
 
 
 def _choose_run_folder(cell_request: CellRequest, stem: str) -> tuple[Path, Record | None]:
@@ -235,10 +252,11 @@ def _run_and_record(resolved: _ResolvedCell, folder: Path, cell_request: CellReq
     """Run with the record beside it: running, then complete or failed."""
     record = _make_running_record(resolved, folder, cell_request)
     write_record(folder, record)
-    began = time.monotonic()
     try:
+        efficiency = _measure_efficiency(resolved)  # before the run, which goes on to train this very backbone
+        began = time.monotonic()
         outcome = _run_task(resolved, folder)
-        finished = _make_complete_record(record, resolved, outcome, folder, time.monotonic() - began)
+        finished = _make_complete_record(record, resolved, outcome, folder, time.monotonic() - began, efficiency)
     except BaseException as error:
         write_record(folder, record.model_copy(update={"status": "failed", "reason": _describe_failure(error)}))
         raise
@@ -285,7 +303,12 @@ def _get_precision(plan: RunPlan) -> str:
 
 
 def _make_complete_record(
-    record: Record, resolved: _ResolvedCell, outcome: TaskOutcome, folder: Path, seconds: float
+    record: Record,
+    resolved: _ResolvedCell,
+    outcome: TaskOutcome,
+    folder: Path,
+    seconds: float,
+    efficiency: EfficiencyRecord | None,
 ) -> Record:
     """The complete record; the gate: no number unless every expected item was scored."""
     from engine.run_environment import get_peak_memory_mib, utc_now
@@ -300,12 +323,7 @@ def _make_complete_record(
     writer.writerows(outcome.item_rows)
     write_atomic(folder / ITEMS_FILE, text.getvalue())
     items = ItemsFile(file=ITEMS_FILE, sha256=sha256_file(folder / ITEMS_FILE), rows=len(outcome.item_rows))
-    checkpoint = record.backbone.checkpoint
-    if checkpoint is not None:
-        checkpoint = checkpoint.model_copy(
-            update={"load_report": outcome.load_report, "format": outcome.checkpoint_format}
-        )
-    backbone = record.backbone.model_copy(update={"checkpoint": checkpoint, "parameters": outcome.parameters})
+    backbone = _complete_backbone(record.backbone, outcome)
     result = RunResult(
         metrics=dict(outcome.metrics),
         primary_metric=resolved.task.metrics[0].name,
@@ -317,7 +335,7 @@ def _make_complete_record(
         phases={**outcome.phase_seconds, "this_attempt": seconds},
         peak_memory_mib=get_peak_memory_mib(resolved.request.device),
         attempts=record.cost.attempts if record.cost else 1,
-        efficiency=_measure_efficiency(resolved),
+        efficiency=efficiency,
     )
     content = record.model_dump() | {
         "status": "complete",
@@ -330,6 +348,15 @@ def _make_complete_record(
     return Record.model_validate(content)
 
 
+def _complete_backbone(backbone: BackboneRecord, outcome: TaskOutcome) -> BackboneRecord:
+    """With what is known once the weights were loaded."""
+    checkpoint, report = backbone.checkpoint, outcome.load_report
+    if checkpoint is not None:
+        recorded = LoadReportRecord.from_report(report) if report else None
+        checkpoint = checkpoint.model_copy(update={"load_report": recorded, "format": outcome.checkpoint_format})
+    return backbone.model_copy(update={"checkpoint": checkpoint, "parameters": outcome.parameters})
+
+
 def _measure_efficiency(resolved: _ResolvedCell) -> EfficiencyRecord | None:
     """What the backbone costs at this run's input size; a smoke run is a look at the way and is not timed.
 
@@ -339,11 +366,15 @@ def _measure_efficiency(resolved: _ResolvedCell) -> EfficiencyRecord | None:
     from backbones.measure_cost import measure_efficiency
     from engine.progress import log_message
 
-    request = resolved.request
+    request, model_kwargs = resolved.request, resolved.plan.backbone_kwargs
+    channels, *own = request.card.input_size
+    asked = model_kwargs.get("img_size", own)
+    height, width = (asked, asked) if isinstance(asked, int) else asked
     timed = request.tier != "smoke"
     try:
+        model = request.prepare_backbone(model_kwargs).model
         return EfficiencyRecord.model_validate(
-            measure_efficiency(request.card, resolved.plan.backbone_kwargs, request.device, with_timing=timed)
+            measure_efficiency(model, (channels, height, width), request.device, with_timing=timed)
         )
     except (RuntimeError, NotImplementedError, UserError) as error:  # out of memory is a RuntimeError too
         log_message(f"the cost of {request.card.name} was not measured: {_describe_failure(error)}")

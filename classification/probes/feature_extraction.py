@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, default_collate
 
-from backbones.create import CreatedBackbone, create_backbone
+from backbones.create import CreatedBackbone
 from backbones.features import extract_pooled
 from backbones.weights import RANDOM_INIT
 from classification.data.subset_sampling import LabeledDataset, LabeledSubset, sample_class_fraction
@@ -24,13 +24,11 @@ from classification.recipe import FrozenRecipe
 from engine.device import get_dist_info
 from engine.progress import log_message
 from engine.progress_bar import ProgressBar
-from engine.seeding import derive_seed, seed_all
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import make_deterministic
 from foundation.errors import BenchError, IncompleteError, UserError
-from foundation.files import sha256_file
 from results.records.identity import compute_digest
-from results.records.record import LoadReportRecord, MetricValue, ModelSelection
+from results.records.record import MetricValue, ModelSelection
 
 CACHE_KEY_PACKAGES = ("torch", "timm", "numpy", "opencv-python")
 """Packages whose version may move a feature; part of the cache's key."""
@@ -211,19 +209,12 @@ def make_frozen_backbone(
     """
     require_one_process(request.protocol)
     make_deterministic()
-    seed_all(derive_seed(request.seed, 0))
-    file = request.start.file
-    created = create_backbone(
-        request.card,
-        checkpoint=str(file) if file else RANDOM_INIT,
-        allow_partial=request.allow_partial,
-        **plan.backbone_kwargs,
-    )
+    created = request.build_backbone(plan.backbone_kwargs)
     created.model.eval().requires_grad_(False).to(request.device)
     # where a part stays as initialised, the seed is among the ingredients
-    by_seed = file is None or request.allow_partial
+    by_seed = request.start.init == "random" or request.allow_partial
     identity = {
-        "weights": sha256_file(file) if file else RANDOM_INIT,
+        "weights": created.weight_file.sha256 if created.weight_file else request.start.sha256 or RANDOM_INIT,
         "start": request.start.init,
         "seed": request.seed if by_seed else None,
         "card": request.card.identity_dict(),
@@ -274,7 +265,7 @@ def build_outcome(
         item_columns=item_columns,
         item_rows=item_rows,
         selection=selection,
-        load_report=LoadReportRecord(**asdict(report)) if report else None,
+        load_report=report,
         checkpoint_format=file.format if file else None,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         phase_seconds=dict(phase_seconds),

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
-from backbones.create import create_backbone
+from backbones.create import CreatedBackbone, create_backbone
 from backbones.features import default_out_indices, extract_pyramid, get_reductions, is_plain_backbone
+from backbones.weights import InitialWeights
 from engine.optimizer import get_layer_ids
 from segmentation.models.mmseg_imports import MODELS
 
@@ -24,10 +25,11 @@ class BenchBackbone(nn.Module):
     here the weights decide, and position embeddings are resized at run time.
 
     Args:
-        name: registry name, ``timm/<name>``, or a card.
+        name: registry name, ``timm/<name>``, a card, or a backbone that ``create_backbone`` made: then it is taken as
+            it is, and what follows of weights and arguments is not used.
         img_size: side, or height and width, of the training crop, pixels; plain ViTs take others at run time.
         out_indices: blocks (plain ViT) or stages whose maps are given, shallow to deep; the default depths if ``None``.
-        checkpoint: a weight file, ``"random"``, or nothing: then the card decides.
+        checkpoint: a weight file, ``"random"``, weights as located, or nothing: then the card decides.
         allow_partial: accept a checkpoint that fills only part of the trunk.
         frozen: no gradients, eval mode throughout.
         timm_kwargs: for timm's ``create_model`` (``drop_path_rate`` ...).
@@ -40,22 +42,25 @@ class BenchBackbone(nn.Module):
 
     def __init__(
         self,
-        name: str | BackboneCard,
+        name: str | BackboneCard | CreatedBackbone,
         img_size: int | tuple[int, int],
         out_indices: Sequence[int] | None = None,
-        checkpoint: str | None = None,
+        checkpoint: str | InitialWeights | None = None,
         allow_partial: bool = False,
         frozen: bool = False,
         **timm_kwargs: Any,
     ) -> None:
         super().__init__()
-        self.created_backbone = create_backbone(
-            name,
-            img_size=img_size,
-            checkpoint=checkpoint,
-            allow_partial=allow_partial,
-            **{"num_classes": 0, **timm_kwargs},
-        )
+        if isinstance(name, CreatedBackbone):
+            self.created_backbone = name
+        else:
+            self.created_backbone = create_backbone(
+                name,
+                img_size=img_size,
+                checkpoint=checkpoint,
+                allow_partial=allow_partial,
+                **{"num_classes": 0, **timm_kwargs},
+            )
         self.trunk = self.created_backbone.model
         self.frozen = frozen
         self.out_indices = default_out_indices(self.trunk) if out_indices is None else list(out_indices)

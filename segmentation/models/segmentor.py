@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbones.card import BackboneCard
+from backbones.create import CreatedBackbone
 from backbones.features import get_size_divisor
 from foundation.errors import UserError
 from segmentation.data.labels import IGNORE_INDEX
@@ -83,6 +84,7 @@ def build_segmentor(
     checkpoint: str | None = None,
     allow_partial: bool = False,
     timm_kwargs: Mapping[str, Any] | None = None,
+    created: CreatedBackbone | None = None,
 ) -> Segmentor:
     """The model of a recipe; neck and heads freshly initialised as mmseg does, the backbone from its weights.
 
@@ -93,10 +95,11 @@ def build_segmentor(
         norm_type: ``BN`` or ``SyncBN``, for neck and heads.
         checkpoint, allow_partial: see ``create_backbone``.
         timm_kwargs: for timm's ``create_model``.
+        created: the backbone itself, where it is there already; the three arguments before it are then not used.
     """
     settings = {"img_size": recipe.crop, **(timm_kwargs or {})}
     trunk = backbone.BenchBackbone(
-        card,
+        created or card,
         out_indices=recipe.out_indices,
         checkpoint=checkpoint,
         allow_partial=allow_partial,
