@@ -2,10 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := foundation backbones pretraining classification segmentation tracking analysis engine results benchmarks
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test static check perf clean
+.PHONY: demo test static check perf house clean
 
 demo: $(STAMP)
 	$(BIN)/bench demo
@@ -20,6 +19,10 @@ static: $(STAMP)
 	$(BIN)/lint-imports
 
 check: static test
+
+# readability in numbers: names, comments, import circles, sizes (tests/test_house.py holds the limits)
+house: $(STAMP)
+	$(BIN)/python -m tests.house_metrics
 
 perf: $(STAMP)
 	$(BIN)/python -m tests.perf

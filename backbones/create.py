@@ -1,4 +1,4 @@
-"""Make a backbone from its card: a timm model, and a report of what was loaded into it."""
+"""Create a backbone from its card: a timm model, and a report of what was loaded into it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from foundation.errors import UserError
 
 
 class CreatedBackbone(NamedTuple):
-    """A backbone as made: the model, its start, and for loaded weights the file and the load report."""
+    """A created backbone: the model, its initial weights, and for loaded weights the file and the load report."""
 
     model: nn.Module
     initial_weights: InitialWeights
@@ -35,12 +35,12 @@ def create_backbone(
     allow_partial: bool = False,
     **model_kwargs: Any,
 ) -> CreatedBackbone:
-    """Make a backbone of the registry (or any ``timm/<name>``) as a timm model.
+    """Create a backbone of the registry (or any ``timm/<name>``) as a timm model.
 
     Args:
         name: registry name, ``timm/<name>``, or a card; for a module from memory the card that
             ``backbones.memory_module.make_memory_card`` gives.
-        img_size: input side, or height and width, in pixels; the card's own when not given. Plain ViTs and others
+        img_size: input side, or height and width, in pixels; the card's when not given. Plain ViTs and others
             that can (timm's ``dynamic_img_size``) also take other sizes at run time: see ``backbones.features``.
         checkpoint: a weight file, ``"random"``, or nothing: then the card's weights, else random ones; or weights as
             ``locate_weights`` or ``make_memory_card`` gives them.
@@ -73,7 +73,7 @@ def create_backbone(
     file = read_weights(start.file)
     if start.init == "card":
         require_matching_sha256(card, file.path, file.sha256)
-    heads = card.heads if start.init == "card" else None  # another file's weights may be of another count
+    heads = card.heads if start.init == "card" else None  # weights of another file may have another head count
     report = load_weight_file(model, file, allow_partial=allow_partial, card_heads=heads)
     return CreatedBackbone(model, start, file, report)
 

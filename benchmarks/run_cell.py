@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,10 +25,12 @@ from results.records.record import (
     EfficiencyRecord,
     ItemsFile,
     LoadReportRecord,
+    MetricValue,
     Record,
     RunCost,
     RunResult,
     StartCheckpoint,
+    StatisticRecord,
     Tier,
 )
 from results.records.store import list_attempts, lock_folder, next_attempt_folder, read_record, write_record
@@ -325,7 +328,7 @@ def _make_complete_record(
     items = ItemsFile(file=ITEMS_FILE, sha256=sha256_file(folder / ITEMS_FILE), rows=len(outcome.item_rows))
     backbone = _complete_backbone(record.backbone, outcome)
     result = RunResult(
-        metrics=dict(outcome.metrics),
+        metrics=_add_statistics(outcome.metrics, resolved.task),
         primary_metric=resolved.task.metrics[0].name,
         items=items,
         selection=outcome.selection,
@@ -355,6 +358,14 @@ def _complete_backbone(backbone: BackboneRecord, outcome: TaskOutcome) -> Backbo
         recorded = LoadReportRecord.from_report(report) if report else None
         checkpoint = checkpoint.model_copy(update={"load_report": recorded, "format": outcome.checkpoint_format})
     return backbone.model_copy(update={"checkpoint": checkpoint, "parameters": outcome.parameters})
+
+
+def _add_statistics(metrics: Mapping[str, MetricValue], task: Task) -> dict[str, MetricValue]:
+    """The metrics, each with how it follows from the items, as the task declares it."""
+    declared = {
+        spec.name: StatisticRecord.from_statistic(spec.statistic) for spec in task.metrics if spec.statistic is not None
+    }
+    return {name: value.model_copy(update={"statistic": declared.get(name)}) for name, value in metrics.items()}
 
 
 def _measure_efficiency(resolved: _ResolvedCell) -> EfficiencyRecord | None:

@@ -23,7 +23,7 @@ CHECKPOINT_PATTERNS = ("step_*.pth", "best_*.pth", "last_*.pth")
 
 
 def check_metric_specs(record: Record) -> Iterator[VerificationCheck]:
-    """Whether the record's metrics have the unit and direction that the task declares."""
+    """Whether the record's metrics have the unit, the direction and the statistic that the task declares."""
     if record.domain == PRETRAINING_DOMAIN:
         return
     try:
@@ -33,8 +33,14 @@ def check_metric_specs(record: Record) -> Iterator[VerificationCheck]:
         return
     for spec in task.metrics:
         metric = record.result.metrics.get(spec.name) if record.result else None
-        if metric is not None and (metric.unit, metric.higher_is_better) != (spec.unit, spec.higher_is_better):
+        if metric is None:
+            continue
+        if (metric.unit, metric.higher_is_better) != (spec.unit, spec.higher_is_better):
             yield VerificationCheck(spec.name, "fails", f"the task declares {spec}, the record says otherwise")
+        # a record that says nothing is older, or made before the task declared it; that is no contradiction
+        if metric.statistic is not None and metric.statistic.to_statistic() != spec.statistic:
+            text = f"the task declares {spec.statistic}, the record says {metric.statistic.to_statistic()}"
+            yield VerificationCheck(spec.name, "fails", text)
     if record.result and record.result.primary_metric != task.metrics[0].name:
         text = f"the record calls {record.result.primary_metric} primary, the task {task.metrics[0].name}"
         yield VerificationCheck("primary metric", "fails", text)

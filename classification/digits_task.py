@@ -7,10 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from backbones.card import BackboneCard
+from classification.data.dataset_specs import MEAN_PER_CLASS, TOP1
 from engine.task import (
     DataReport,
     DecodeLevel,
-    MetricSpec,
     RunPlan,
     RunRequest,
     Task,
@@ -30,7 +30,7 @@ class DigitsTask(Task):
     domain = "classification"
     summary = "scikit-learn's handwritten digits: 1,797 real 8x8 images, 10 classes"
     protocols = ("finetune", "linear", "linear_sgd", "lowshot", "knn")
-    metrics = (MetricSpec("top1", "%", True), MetricSpec("mean_per_class", "%", True))
+    metrics = (TOP1, MEAN_PER_CLASS)
     supports_data_scale = True
     expected = MappingProxyType({"train": 1169, "val": 269, "test": 359})
 

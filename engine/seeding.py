@@ -76,7 +76,7 @@ def set_generator_state(state: GeneratorState) -> None:
 
 
 class SeededSampler(DefaultSampler):
-    """mmengine's ``DefaultSampler`` (shuffled, split over processes, ``set_epoch``), giving ``SeededIndex`` values."""
+    """mmengine's ``DefaultSampler`` (shuffled, split over processes, ``set_epoch``) that yields ``SeededIndex``."""
 
     def __init__(self, dataset: Sized, shuffle: bool, seed: int, round_up: bool) -> None:
         super().__init__(dataset, shuffle=shuffle, seed=seed, round_up=round_up)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from backbones.card import BackboneCard
 from backbones.weights import InitialWeights
 from foundation.errors import UserError
+from results.statistics.metric_statistics import MetricStatistic
 
 if TYPE_CHECKING:  # pydantic and torch are slow to import, and listings do without
     from backbones.checkpoints.load_weights import LoadReport
@@ -24,11 +25,18 @@ DecodeLevel = Literal["none", "sample", "all"]
 
 
 class MetricSpec(NamedTuple):
-    """A metric that a task reports; the first of a task is its primary one."""
+    """A metric that a task reports; the first of a task is its primary one.
+
+    Attributes:
+        unit: ``%`` where the values lie from 0 to 100; then intervals end there, too.
+        statistic: how the number follows from the per-item table. From it come the interval, the rank and what ``bench
+            verify`` recomputes; without it the number is shown and never ranked.
+    """
 
     name: str
     unit: str
     higher_is_better: bool
+    statistic: MetricStatistic | None = None
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and their fingerprints."""
+"""Files that are either complete or not there, and their SHA-256 digests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -18,8 +18,8 @@ from foundation.errors import UserError
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     """Yield a binary file that becomes ``path`` when the block ends well, and leaves no trace otherwise.
 
-    Written beside the target, flushed to disk and renamed, so a reader (or a kill at any moment) sees the
-    old file or the new one, never a half.
+    Written next to the target, flushed to disk and renamed, so a reader (or a kill at any moment) sees the
+    old file or the new one, never part of one.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
@@ -51,13 +51,24 @@ def grant_default_mode(path: Path) -> None:
     path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
+def sha256_chunks(chunks: Iterable[bytes]) -> str:
+    """The SHA-256 of bytes that come in pieces (names and values, for example), as 64 hexadecimal digits.
+
+    Where the pieces end does not count, so each needs its own length or a separator in it.
+
+    >>> sha256_chunks([b"a", b"bc"]) == sha256_chunks([b"abc"])
+    True
+    """
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
 def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's content, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return sha256_chunks(iter(lambda: file.read(1 << 20), b""))
 
 
 _FileState = tuple[str, int, int, int, int]
@@ -93,10 +104,10 @@ def _get_file_state(path: Path) -> _FileState:
 
 
 def iter_files(root: Path) -> Iterator[Path]:
-    """Files at or below a folder, sorted within each; hidden files and folders are left out.
+    """Yield the files at or below a folder, sorted within each folder; hidden files and folders are left out.
 
-    Links are followed, as data sets are often linked into place, but no folder is entered twice: an item that was met
-    on two ways would be counted twice.
+    Links are followed, as data sets are often linked into place, but no folder is entered twice: an item that is
+    reached on two paths would be counted twice.
     """
     seen: set[str] = set()
     for place, folders, names in os.walk(root, followlinks=True):
@@ -109,10 +120,10 @@ def iter_files(root: Path) -> Iterator[Path]:
 
 
 def ensure_writable_dir(folder: Path) -> None:
-    """Make ``folder`` (and its parents) and prove that a file can be written there.
+    """Create ``folder`` (and its parents) and check that a file can be written there.
 
     Raises:
-        UserError: if it is a file, or cannot be made or written.
+        UserError: if it is a file, or cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +137,7 @@ def ensure_writable_dir(folder: Path) -> None:
 
 
 def _fsync_dir(folder: Path) -> None:
-    """Make a rename last through a power cut, where the system can (POSIX)."""
+    """Make a rename survive a power cut, on systems that can (POSIX)."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -68,7 +68,7 @@ def compute_segmentation_scores(class_areas: ClassAreas) -> SegmentationScores:
     """Scores of areas summed over images.
 
     >>> compute_segmentation_scores(np.array([[1, 1, 0], [1, 2, 0], [2, 1, 0]]))[:5]
-    (50.0, 33.33333333333333, 66.66666666666667, 75.0, 2)
+    (50.0, 33.333333333333336, 66.66666666666667, 75.0, 2)
     """
     hit, found, real = class_areas
     union = found + real - hit

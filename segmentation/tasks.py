@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from engine.task import DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.environment import get_cache_dir
 from foundation.errors import UserError
+from results.statistics.metric_statistics import MetricStatistic
 
 if TYPE_CHECKING:  # listings do without numpy and OpenCV
     from results.records.record import Record
@@ -24,11 +25,9 @@ class SegmentationTask(Task):
 
     domain = "segmentation"
     protocols = ("upernet", "semantic_fpn", "linear")
-    metrics = (
-        MetricSpec("mIoU", "%", True),
-        MetricSpec("mIoU_all", "%", True),
-        MetricSpec("aAcc", "%", True),
-        MetricSpec("mAcc", "%", True),
+    metrics = tuple(
+        MetricSpec(name, "%", True, MetricStatistic("area_ratio", ("areas",), name))
+        for name in ("mIoU", "mIoU_all", "aAcc", "mAcc")
     )
     has_official_counts = True  # whether ``expected`` are the official numbers of items
 

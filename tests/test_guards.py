@@ -119,7 +119,7 @@ GUARDS = {
         "tests/results/leaderboard/test_pareto.py::test_unmeasured_rows_take_no_part_and_times_of_two_places_never_meet",
     ),
     "a per-item file is the one that its record was made with": Guard(
-        "results/statistics/per_item_outcomes.py",
+        "results/statistics/item_files.py",
         "    if hashlib.sha256(content).hexdigest() != sha256:\n",
         "    if False:\n",
         "tests/results/statistics/test_per_item_outcomes.py::test_a_file_that_was_changed_is_refused",
@@ -135,6 +135,26 @@ GUARDS = {
         "        if _get_metric(record, metric).higher_is_better != higher_is_better:\n",
         "        if False:\n",
         "tests/results/statistics/test_ranking.py::test_lower_can_be_better",
+    ),
+    "rows whose metric follows from items in different ways are not paired": Guard(
+        "results/statistics/ranking.py",
+        "            elif row.statistic != usual_statistic:\n",
+        "            elif False:\n",
+        "tests/results/statistics/test_statistic_functions.py::"
+        "test_rows_whose_metric_follows_in_another_way_are_not_paired",
+    ),
+    "ranks of a function that is gone are not kept": Guard(
+        "results/statistics/ranking.py",
+        "    if functions:",
+        "    if False:",
+        "tests/results/statistics/test_statistic_functions.py::test_absent_it_is_shown_and_not_ranked",
+    ),
+    "values of another version of a function are not kept": Guard(
+        "results/statistics/group_jackknife.py",
+        '        "function": describe_statistic_function(statistic.function),\n',
+        '        "function": statistic.function,\n',
+        "tests/results/statistics/test_statistic_functions.py::"
+        "test_what_was_left_out_is_kept_until_the_function_changes",
     ),
     "only comparable runs are compared": Guard(
         "results/statistics/comparison.py",

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 
 from engine.task import DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
+from results.statistics.metric_statistics import MetricStatistic
+from tracking.configs import TRACKING_PROTOCOLS
 
 if TYPE_CHECKING:
     from tracking.data.readers.sequence import Video
-
-TRACKING_PROTOCOLS = ("ostrack256_ce", "ostrack256", "ostrack384", "fast128", "fast64")
 
 
 class TrackingTask(Task):
     """Train a one-stream tracker by a protocol, then track the task's test sequences."""
 
     domain = "tracking"
-    metrics = tuple(MetricSpec(name, "%", True) for name in ("AUC", "P", "P_norm", "OP50", "OP75"))
+    metrics = tuple(
+        MetricSpec(name, "%", True, MetricStatistic("mean", (name,))) for name in ("AUC", "P", "P_norm", "OP50", "OP75")
+    )
 
     @abstractmethod
     def read_test_videos(self, root: Path) -> list[Video]:

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine.task import MetricSpec
+from results.statistics.metric_statistics import MetricStatistic
 
-TOP1, MEAN_PER_CLASS, TOP5 = (MetricSpec(name, "%", True) for name in ("top1", "mean_per_class", "top5"))
-
+TOP1 = MetricSpec("top1", "%", True, MetricStatistic("mean", ("label == prediction",)))
+TOP5 = MetricSpec("top5", "%", True, MetricStatistic("mean", ("place < 5",)))
+MEAN_PER_CLASS = MetricSpec(
+    "mean_per_class", "%", True, MetricStatistic("class_mean", ("label == prediction", "label"))
+)
 
 _COMMON_PROTOCOLS = ("finetune", "linear", "linear_sgd", "lowshot", "knn")
 

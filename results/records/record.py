@@ -16,10 +16,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from foundation.errors import RecordError
 from results.records.schema_upgrade import upgrade_record
+from results.statistics.metric_statistics import MetricStatistic, StatisticKind
 
 SCHEMA_VERSION = 4
 """1: the first schema. 2: ``data.deviations`` (a cut set is no official one) and ``non_identity_settings``.
-3: ``cost.efficiency``. 4: other names for some fields; older records are read under them (``schema_upgrade``)."""
+3: ``cost.efficiency``. 4: other names for some fields, under which older records are read (``schema_upgrade``), and
+``statistic`` of a metric; that of older records is in ``legacy_statistics``."""
 
 PRETRAINING_DOMAIN = "pretraining"
 """The domain whose records are on no board: a pre-training loss compares with nothing (docs/decisions/0006). Their
@@ -55,14 +57,49 @@ class ConfidenceInterval(StrictModel):
     resampling_unit: str
 
 
+class StatisticRecord(StrictModel):
+    """How a metric follows from the per-item table; ``MetricStatistic`` explains the fields."""
+
+    kind: StatisticKind
+    columns: list[str]
+    function: str | None = None
+    text_columns: list[str] = []
+
+    @classmethod
+    def from_statistic(cls, statistic: MetricStatistic) -> StatisticRecord:
+        """What a record keeps of a task's declaration."""
+        return cls(
+            kind=statistic.kind,
+            columns=list(statistic.columns),
+            function=statistic.function,
+            text_columns=list(statistic.text_columns),
+        )
+
+    def to_statistic(self) -> MetricStatistic:
+        """The declaration again."""
+        return MetricStatistic(self.kind, tuple(self.columns), self.function, tuple(self.text_columns))
+
+    @model_validator(mode="after")
+    def _check_fields_fit(self) -> StatisticRecord:
+        self.to_statistic()  # it refuses fields that do not fit the kind
+        return self
+
+
 class MetricValue(StrictModel):
-    """One measured value; ``n`` is the number of items (images, sequences) it was taken over."""
+    """One measured value.
+
+    Attributes:
+        n: items (images, sequences) it was taken over.
+        statistic: how the value follows from the per-item table; ``None``: it does not, and is never ranked, or the
+            record is of a schema before 4.
+    """
 
     value: FiniteFloat
     unit: str
     higher_is_better: bool
     n: int
     interval: ConfidenceInterval | None = None
+    statistic: StatisticRecord | None = None
 
 
 class LoadReportRecord(StrictModel):

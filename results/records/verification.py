@@ -13,15 +13,9 @@ from results.records.identity import build_run_identity
 from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record
 from results.statistics.estimates import is_proportion
 from results.statistics.intervals import student_t_interval, wilson_interval
-from results.statistics.per_item_outcomes import (
-    ItemOutcomes,
-    NoItemValueError,
-    build_sample,
-    list_item_files,
-    parse_item_table,
-    read_item_outcomes,
-    read_verified_file,
-)
+from results.statistics.item_files import ItemTable, list_item_files, read_item_table, read_verified_file
+from results.statistics.per_item_outcomes import ItemOutcomes, NoItemValueError, build_sample, read_item_outcomes
+from results.statistics.statistic_functions import MissingFunctionError
 
 INTERVAL_TOLERANCE = 1e-6
 """How far a recomputed end of an interval may be from the record's, in the metric's unit: another scipy."""
@@ -95,20 +89,19 @@ def _check_item_files(folder: Path, record: Record) -> Iterator[VerificationChec
         yield VerificationCheck("per-item files", "unchecked", f"the run is {record.status} and has none")
         return
     try:
-        files = list_item_files(folder, record)
-        for path, sha256 in files.items():
-            content = read_verified_file(path, sha256)
+        for path, sha256 in list_item_files(folder, record).items():
+            is_table = path.name == record.result.items.file
+            table = read_item_table(folder, record) if is_table else read_verified_file(path, sha256)
             yield VerificationCheck(path.name, "holds", f"it has the SHA-256 of the record, {sha256[:12]}...")
-            if path.name == record.result.items.file:
-                yield from _check_item_table(folder, record, content, path)
+            if isinstance(table, ItemTable):
+                yield from _check_item_table(folder, record, table.columns)
     except RecordError as error:
         yield VerificationCheck("per-item files", "fails", str(error))
 
 
-def _check_item_table(folder: Path, record: Record, content: bytes, path: Path) -> Iterator[VerificationCheck]:
+def _check_item_table(folder: Path, record: Record, table: dict[str, tuple[str, ...]]) -> Iterator[VerificationCheck]:
     """Its number of rows, and the boxes of each sequence that it has hashes of."""
     assert record.result is not None
-    table = parse_item_table(content, path)
     counts = {"rows": len(next(iter(table.values()), ())), "items.rows": record.result.items.rows, "done": record.done}
     if set(counts.values()) != {record.expected}:
         stated = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -137,11 +130,16 @@ def _check_metrics(folder: Path, record: Record) -> Iterator[VerificationCheck]:
     for name, metric in (record.result.metrics if record.result else {}).items():
         try:
             outcomes = read_item_outcomes(folder, record, name)
+        except (NoItemValueError, MissingFunctionError) as error:
+            yield VerificationCheck(name, "unchecked", str(error))
+            continue
         except RecordError as error:
-            yield VerificationCheck(name, "unchecked" if isinstance(error, NoItemValueError) else "fails", str(error))
+            yield VerificationCheck(name, "fails", str(error))
             continue
         yield VerificationCheck(
-            name, "holds", f"{metric.value:g} {metric.unit} follows from {len(outcomes.item_ids):,} items"
+            name,
+            "holds",
+            f"{f'{metric.value:g} {metric.unit}'.strip()} follows from {len(outcomes.item_ids):,} items",
         )
         if metric.n != len(outcomes.item_ids):
             yield VerificationCheck(
@@ -153,18 +151,19 @@ def _check_metrics(folder: Path, record: Record) -> Iterator[VerificationCheck]:
 def _check_curve_end(folder: Path, record: Record) -> Iterator[VerificationCheck]:
     """A pre-training's table is its curve, and its metrics are the curve's last values."""
     try:
-        (path, sha256), *_ = list_item_files(folder, record).items()
-        curve = parse_item_table(read_verified_file(path, sha256), path)
+        table = read_item_table(folder, record)
     except RecordError as error:
         yield VerificationCheck("curve", "fails", str(error))
         return
     for name, metric in (record.result.metrics if record.result else {}).items():
-        last = next((cell for cell in reversed(curve.get(name, ())) if cell), "nothing")
+        last = next((cell for cell in reversed(table.columns.get(name, ())) if cell), "nothing")
         if last == str(metric.value):
-            yield VerificationCheck(name, "holds", f"{metric.value:g} {metric.unit} ends the curve of {path.name}")
+            yield VerificationCheck(
+                name, "holds", f"{metric.value:g} {metric.unit} ends the curve of {table.path.name}"
+            )
         else:
             yield VerificationCheck(
-                name, "fails", f"the record says {metric.value!r}, the curve in {path.name} ends with {last}"
+                name, "fails", f"the record says {metric.value!r}, the curve in {table.path.name} ends with {last}"
             )
 
 
@@ -172,7 +171,7 @@ def _check_interval(name: str, metric: MetricValue, outcomes: ItemOutcomes) -> I
     stated = metric.interval
     if stated is None:
         return
-    again = _recompute_interval(name, stated, outcomes)
+    again = _recompute_interval(stated, outcomes)
     if again is None:
         yield VerificationCheck(f"interval of {name}", "unchecked", f"no rule is known for its method, {stated.method}")
     elif max(abs(stated.low - again.low), abs(stated.high - again.high)) <= INTERVAL_TOLERANCE:
@@ -184,8 +183,8 @@ def _check_interval(name: str, metric: MetricValue, outcomes: ItemOutcomes) -> I
         yield VerificationCheck(f"interval of {name}", "fails", text)
 
 
-def _recompute_interval(name: str, recorded: ConfidenceInterval, outcomes: ItemOutcomes) -> ConfidenceInterval | None:
-    sample = build_sample([outcomes], name)
+def _recompute_interval(recorded: ConfidenceInterval, outcomes: ItemOutcomes) -> ConfidenceInterval | None:
+    sample = build_sample([outcomes])
     if recorded.method == "wilson" and is_proportion(sample):
         right = round(float(sample.item_values.sum()) / 100)
         return wilson_interval(

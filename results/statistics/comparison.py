@@ -52,6 +52,8 @@ class BackboneComparison(NamedTuple):
         num_items: on which both were scored.
         uses_pseudo_values: an item's number is its pseudo-value: what the score over all owes it, below 0 or above
             100 % where it holds classes that few items hold.
+        num_groups: groups of items that were left out in turn, of a metric that is a function of all items; then no
+            item has a number of its own. ``None`` otherwise.
     """
 
     task: str
@@ -74,6 +76,7 @@ class BackboneComparison(NamedTuple):
     worse: tuple[ItemDifference, ...]
     num_items: int
     uses_pseudo_values: bool
+    num_groups: int | None
 
 
 def compare_backbones(
@@ -96,13 +99,18 @@ def compare_backbones(
         raise UserError(f"both are run {one.run_id}; name two runs that differ in backbone, weights or seed")
     assert one.result is not None
     metric = one.result.metrics[one.result.primary_metric]
-    (ids, ours), (others, theirs) = (
-        build_row_sample(runs, one.result.primary_metric) for runs in (first_runs, second_runs)
-    )
-    if ids != others:
+    first_row, second_row = (build_row_sample(runs, one.result.primary_metric) for runs in (first_runs, second_runs))
+    if first_row.item_ids != second_row.item_ids:
         raise UserError("the two were not scored on the same items, so they cannot be compared")
+    if first_row.statistic != second_row.statistic:
+        raise UserError(
+            f"{one.result.primary_metric} follows from the items in another way in each of the two, so they cannot be "
+            "compared; run both with one version of the task"
+        )
+    ids, ours, theirs = first_row.item_ids, first_row.sample, second_row.sample
     found, p = compute_difference(ours, theirs), float(compute_pairwise_p_values([ours, theirs])[0, 1])
-    better, worse = _compute_item_differences(ids, ours, theirs, metric.higher_is_better)
+    groups = first_row.num_groups
+    better, worse = ((), ()) if groups else _compute_item_differences(ids, ours, theirs, metric.higher_is_better)
     several = ours.num_seeds > 1 and theirs.num_seeds > 1
     return BackboneComparison(
         *(one.task, one.protocol, one.tier, one.comparability, one.result.primary_metric),
@@ -112,12 +120,13 @@ def compare_backbones(
             _summarize_runs(second_runs, theirs, pretrain_methods or {}),
         ),
         *(found.value, found.low, found.high, CONFIDENCE_LEVEL, p),
-        test_name=_describe_test(ours, theirs),
+        test_name=_describe_test(ours, theirs, "group of items" if groups else "item"),
         resampling_unit="seeds x items" if several else "items only",
         better=better,
         worse=worse,
         num_items=len(ids),
         uses_pseudo_values=abs(ours.mean - float(ours.item_values.mean())) > 1e-9,
+        num_groups=groups,
     )
 
 
@@ -212,12 +221,12 @@ def _compute_item_differences(
     return better, tuple(flips[place] for place in order if gain[place] < -tolerance)
 
 
-def _describe_test(first: MetricSample, second: MetricSample) -> str:
+def _describe_test(first: MetricSample, second: MetricSample, unit: str) -> str:
     if first.num_seeds > 1 and second.num_seeds > 1:
         return "mixture of Student's tails over seeds and items"
     sizes = np.abs(first.item_values.mean(0) - second.item_values.mean(0))
     apart = sizes[sizes > 1e-9 * max(1.0, float(sizes.max()))]
-    return "McNemar, exact" if len(apart) == 0 or np.ptp(apart) < 1e-9 * apart.max() else "sign flips by item"
+    return "McNemar, exact" if len(apart) == 0 or np.ptp(apart) < 1e-9 * apart.max() else f"sign flips by {unit}"
 
 
 def _describe_setting_differences(first: Record, second: Record) -> Iterator[str]:

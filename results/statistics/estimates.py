@@ -40,11 +40,13 @@ class MetricSample(NamedTuple):
             estimate, or the estimate freed of its bias.
         scaled_deviations: by seed and item, (S, n); products of two seeds' rows are the covariance of their estimates
             when the items are others and the seeds are held.
+        may_be_proportion: whether item values of 0 and 100 mean wrong and right, so that their mean is a share.
     """
 
     seed_estimates: FloatArray
     item_values: FloatArray
     scaled_deviations: FloatArray
+    may_be_proportion: bool = True
 
     @property
     def mean(self) -> float:
@@ -139,7 +141,8 @@ def compute_interval(sample: MetricSample, confidence_level: float = CONFIDENCE_
 
 def is_proportion(sample: MetricSample) -> bool:
     """Whether it is one run's share of items that are right (100) and not wrong (0)."""
-    return sample.num_seeds == 1 and bool(np.isin(sample.item_values, (0.0, 100.0)).all())
+    alone = sample.may_be_proportion and sample.num_seeds == 1
+    return alone and bool(np.isin(sample.item_values, (0.0, 100.0)).all())
 
 
 def compute_difference(

@@ -1,19 +1,17 @@
-"""A run's outcomes by item, read from the files beside its record; only what has the record's hash is used."""
+"""A run's outcomes by item, as one metric needs them, and the sample of a backbone that they make."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foundation.errors import RecordError
-from results.records.record import Record
+from results.records.record import MetricValue, Record
 from results.statistics.estimates import (
     FloatArray,
     IntArray,
@@ -22,20 +20,36 @@ from results.statistics.estimates import (
     sample_from_classes,
     sample_from_values,
 )
-from results.statistics.segmentation_scores import AREA_METRICS, AreaArray
+from results.statistics.group_jackknife import assign_groups, load_or_evaluate_without_groups, sample_from_groups
+from results.statistics.item_files import DEFAULT_AREAS_ENTRY, ItemTable, read_areas, read_item_table
+from results.statistics.legacy_statistics import LAST_LEGACY_VERSION, infer_legacy_statistic
+from results.statistics.metric_statistics import MetricStatistic, parse_comparison
+from results.statistics.segmentation_scores import AreaArray
+from results.statistics.statistic_functions import evaluate_statistic
 
 ITEM_ID_COLUMNS = ("name", "sequence", "item")
 """Columns that name an item; the first that a file has counts."""
-
-ACCURACY_METRICS = ("top1", "top5", "mean_per_class")
-"""Metrics of right and wrong images; the last weighs classes alike."""
 
 METRIC_TOLERANCE = 1e-9
 """How far a recomputed metric may be from the record's, as a share of it: rounding in another order of summing."""
 
 
 class NoItemValueError(RecordError):
-    """A metric that is no mean over items and no score of areas: nothing can be resampled."""
+    """A metric that does not follow from items: nothing can be resampled."""
+
+
+class FunctionRows(NamedTuple):
+    """The rows of a run as a metric's function takes them.
+
+    Attributes:
+        columns: by name, by draw and item, (D, n).
+        estimates: the metric by draw, (D,).
+        table_sha256: of the table they are from.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    estimates: FloatArray
+    table_sha256: str
 
 
 class ItemOutcomes(NamedTuple):
@@ -43,146 +57,156 @@ class ItemOutcomes(NamedTuple):
 
     Attributes:
         item_ids: of the items, (n,).
-        values: by draw and item, (D, n); D is 1 but for low-shot protocols. ``None`` where the metric is of areas.
+        statistic: how the metric follows from what is below.
+        values: by draw and item, (D, n), of a mean; D is 1 but for low-shot protocols.
         labels: each item's class where classes weigh alike, (n,).
-        areas: pixels by image, kind and class, (n, 3, classes).
+        areas: pixels by image, kind and class, (n, 3, classes), of a ratio of areas.
+        rows: of a function.
+        in_percent: whether the metric's unit is percent.
     """
 
     item_ids: tuple[str, ...]
-    values: FloatArray | None
+    statistic: MetricStatistic
+    values: FloatArray | None = None
     labels: IntArray | None = None
     areas: AreaArray | None = None
+    rows: FunctionRows | None = None
+    in_percent: bool = True
 
 
 def read_item_outcomes(folder: Path, record: Record, metric: str) -> ItemOutcomes:
     """A run's outcomes by item for one metric; recomputed from them the metric is the record's.
 
     Raises:
-        NoItemValueError: the metric has no value an item.
+        NoItemValueError: the metric does not follow from the items.
+        MissingFunctionError: it follows from them by a function that is not installed.
         RecordError: a file is missing or has another hash, or the record's value is not what the items give.
     """
-    outcomes = _parse_outcomes(folder, record, metric)
     assert record.result is not None
-    stated, found = record.result.metrics[metric].value, recompute_metric(outcomes, metric)
-    if not abs(stated - found) <= METRIC_TOLERANCE * max(1.0, abs(stated)):
+    stated = record.result.metrics[metric]
+    outcomes = _parse_outcomes(folder, record, metric)._replace(in_percent=stated.unit == "%")
+    found = recompute_metric(outcomes)
+    if not abs(stated.value - found) <= METRIC_TOLERANCE * max(1.0, abs(stated.value)):
         raise RecordError(
-            f"{folder}: the record says {metric} {stated:g}, its items give {found:g}; the record was changed, or the "
-            "metric has no value an item"
+            f"{folder}: the record says {metric} {stated.value:g}, its items give {found:g}; the record was changed, "
+            "or the metric has no value an item"
         )
     return outcomes
 
 
-def recompute_metric(outcomes: ItemOutcomes, metric: str) -> float:
+def recompute_metric(outcomes: ItemOutcomes) -> float:
     """The metric from the items: the mean over the draws."""
-    return build_sample([outcomes], metric).mean
+    if outcomes.rows is not None:
+        return float(outcomes.rows.estimates.mean())
+    return build_sample([outcomes]).mean
 
 
-def build_sample(
-    run_outcomes: Sequence[ItemOutcomes], metric: str, item_order: tuple[str, ...] | None = None
-) -> MetricSample:
+def build_sample(run_outcomes: Sequence[ItemOutcomes], item_order: tuple[str, ...] | None = None) -> MetricSample:
     """One backbone's sample from its runs, a seed each, all on the same items.
 
     A single run with several draws counts each draw as a seed; of several runs each is averaged over its draws.
 
     Args:
-        run_outcomes: one or more.
-        metric: what they are outcomes of.
+        run_outcomes: one or more, of one metric.
         item_order: the items' order; default: the first run's.
 
     Raises:
-        RecordError: the runs were scored on different items.
+        RecordError: the runs were scored on different items, or their metric follows from the items in different ways.
     """
-    orders = [_align_items(run.item_ids, item_order or run_outcomes[0].item_ids) for run in run_outcomes]
+    first = run_outcomes[0]
+    if any(run.statistic != first.statistic for run in run_outcomes):
+        raise RecordError("the metric follows from the items in another way in some of the runs")
+    orders = [_align_items(run.item_ids, item_order or first.item_ids) for run in run_outcomes]
     ordered = list(zip(run_outcomes, orders, strict=True))
     areas = [run.areas[order] for run, order in ordered if run.areas is not None]
     if areas:
-        return sample_from_areas(areas, metric)
-    each = [run.values[:, order] for run, order in ordered if run.values is not None]
-    values = each[0] if len(each) == 1 else np.stack([draws.mean(0) for draws in each])
-    labels = run_outcomes[0].labels
-    return sample_from_values(values) if labels is None else sample_from_classes(values, labels[orders[0]])
+        assert first.statistic.function is not None
+        return sample_from_areas(areas, first.statistic.function)
+    if first.rows is not None:
+        return _build_function_sample(run_outcomes, orders)
+    values = _average_draws([run.values[:, order] for run, order in ordered if run.values is not None])
+    labels = first.labels
+    sample = sample_from_values(values) if labels is None else sample_from_classes(values, labels[orders[0]])
+    return sample._replace(may_be_proportion=first.in_percent)
 
 
-def list_item_files(folder: Path, record: Record) -> dict[Path, str]:
-    """The per-item files of a complete record with their SHA-256: the table, and the areas where there are some.
-
-    Raises:
-        RecordError: the record has none, or names one outside its folder.
-    """
-    if record.result is None:
-        raise RecordError(f"{folder} is {record.status} and has no per-item file")
-    files = {record.result.items.file: record.result.items.sha256}
-    areas = record.result.details.get("areas")
-    if isinstance(areas, dict):
-        files[str(areas.get("file"))] = str(areas.get("sha256"))
-    for name in files:
-        if Path(name).name != name:
-            raise RecordError(f"{folder}: the record names the per-item file {name!r}, which is not in its folder")
-    return {folder / name: sha256 for name, sha256 in files.items()}
+def _build_function_sample(
+    run_outcomes: Sequence[ItemOutcomes], orders: Sequence[NDArray[np.intp] | slice]
+) -> MetricSample:
+    estimates, without = [], []
+    for run, order in zip(run_outcomes, orders, strict=True):
+        assert run.rows is not None
+        found = load_or_evaluate_without_groups(run.statistic, run.rows.columns, run.item_ids, run.rows.table_sha256)
+        # groups of one item each follow the order of the items; larger ones are the same in any order
+        without.append(found[:, order] if found.shape[1] == len(run.item_ids) else found)
+        estimates.append(run.rows.estimates[:, None])
+    sizes = np.bincount(assign_groups(run_outcomes[0].item_ids))
+    return sample_from_groups(_average_draws(estimates)[:, 0], _average_draws(without), sizes)
 
 
-def read_verified_file(path: Path, sha256: str) -> bytes:
-    """A file's content, if it has the hash.
-
-    Raises:
-        RecordError: missing or another content.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RecordError(
-            f"cannot read the per-item file {path} ({error.strerror}); fetch it from where the run was made"
-        ) from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise RecordError(f"{path} is not the file that its record was made with (another SHA-256); fetch it again")
-    return content
-
-
-def parse_item_table(content: bytes, path: Path) -> dict[str, tuple[str, ...]]:
-    """The columns of a per-item table by name.
-
-    Raises:
-        RecordError: no table, or rows of another length.
-    """
-    try:
-        head, *rows = csv.reader(io.StringIO(content.decode()))
-        return dict(zip(head, zip(*rows, strict=True), strict=True))
-    except (ValueError, csv.Error) as error:
-        raise RecordError(f"{path} is not a table whose rows all have the cells of its head: {error}") from error
+def _average_draws(by_run: Sequence[FloatArray]) -> FloatArray:
+    """Of one run its draws, of several runs each run's mean over its draws, (S, n)."""
+    return by_run[0] if len(by_run) == 1 else np.stack([draws.mean(0) for draws in by_run])
 
 
 def _parse_outcomes(folder: Path, record: Record, metric: str) -> ItemOutcomes:
-    (path, sha256), *others = list_item_files(folder, record).items()
-    table = parse_item_table(read_verified_file(path, sha256), path)
-    ids = next((table[name] for name in ITEM_ID_COLUMNS if name in table), next(iter(table.values())))
+    assert record.result is not None
+    table = read_item_table(folder, record)
+    ids = next((table.columns[name] for name in ITEM_ID_COLUMNS if name in table.columns), None)
+    ids = ids or next(iter(table.columns.values()))
     if len(ids) != record.expected:
-        raise RecordError(f"{path} has {len(ids)} rows, the record says {record.expected}")
-    if metric in AREA_METRICS and others:
-        return ItemOutcomes(_require_unique_ids(ids, path), None, areas=_read_areas(*others[0], len(ids)))
-    label = None
-    if metric in ACCURACY_METRICS and {"label", "prediction", "place"} <= table.keys():
-        label, prediction, place = (_parse_numbers(table, name, path) for name in ("label", "prediction", "place"))
-        values = np.where(place < 5 if metric == "top5" else label == prediction, 100.0, 0.0)
-    elif metric in table:
-        values = _parse_numbers(table, metric, path)
-    else:
-        raise NoItemValueError(f"{metric} has no value an item in {path}, so nothing can be said of its uncertainty")
-    draws = _parse_numbers(table, "draw", path) if "draw" in table else np.zeros(len(ids))
-    by_draw, names = _split_by_draw(values, draws, ids, path)
-    labels = label[: len(names)].astype(np.int64) if metric == "mean_per_class" and label is not None else None
-    return ItemOutcomes(names, by_draw, labels)
+        raise RecordError(f"{table.path} has {len(ids)} rows, the record says {record.expected}")
+    statistic = _find_statistic(record, metric, table)
+    if statistic.kind == "area_ratio":
+        areas = read_areas(folder, record, statistic.columns[0], len(ids))
+        return ItemOutcomes(_require_unique_ids(ids, table.path), statistic, areas=areas)
+    draws = _parse_numbers(table, "draw") if "draw" in table.columns else np.zeros(len(ids))
+    num_draws, names = _check_draws(draws, ids, table.path)
+    if statistic.kind == "function":
+        rows = _parse_function_rows(table, statistic, (num_draws, len(names)))
+        return ItemOutcomes(names, statistic, rows=rows)
+    values = _parse_values(table, statistic.columns[0]).reshape(num_draws, len(names))
+    labels = _parse_classes(table, statistic.columns[1])[: len(names)] if statistic.kind == "class_mean" else None
+    return ItemOutcomes(names, statistic, values, labels)
 
 
-def _split_by_draw(
-    values: FloatArray, draws: FloatArray, ids: tuple[str, ...], path: Path
-) -> tuple[FloatArray, tuple[str, ...]]:
-    """Values by draw and item, and the items' names; every draw has the same items in the same order."""
+def _find_statistic(record: Record, metric: str, table: ItemTable) -> MetricStatistic:
+    """How the metric follows from the items: as the record says, or for an old one as it always was."""
+    assert record.result is not None
+    stated: MetricValue = record.result.metrics[metric]
+    found = stated.statistic.to_statistic() if stated.statistic else None
+    if found is None and record.schema_version <= LAST_LEGACY_VERSION:
+        has_areas = isinstance(record.result.details.get(DEFAULT_AREAS_ENTRY), dict)
+        found = infer_legacy_statistic(metric, table.columns, has_areas)
+    if found is None:
+        raise NoItemValueError(
+            f"{metric} has no value an item in {table.path}, so nothing can be said of its uncertainty"
+        )
+    return found
+
+
+def _parse_function_rows(table: ItemTable, statistic: MetricStatistic, shape: tuple[int, int]) -> FunctionRows:
+    """The columns of a function, and what it gives for each draw."""
+    assert statistic.function is not None
+    columns: dict[str, NDArray[Any]] = {name: _parse_values(table, name) for name in statistic.columns}
+    columns |= {name: np.array(_get_column(table, name)) for name in statistic.text_columns}
+    by_draw = {name: cells.reshape(shape) for name, cells in columns.items()}
+    # a function gets copies, so that one that sorts in place does not change what is left out later
+    each = [
+        evaluate_statistic(statistic.function, {name: cells[draw].copy() for name, cells in by_draw.items()})
+        for draw in range(shape[0])
+    ]
+    return FunctionRows(by_draw, np.array(each), table.sha256)
+
+
+def _check_draws(draws: FloatArray, ids: tuple[str, ...], path: Path) -> tuple[int, tuple[str, ...]]:
+    """The number of draws, and the items' names; every draw has the same items in the same order."""
     kinds, counts = np.unique(draws, return_counts=True)
     items = int(counts[0])
     names = _require_unique_ids(ids[:items], path)
     if (counts != items).any() or (np.repeat(kinds, items) != draws).any() or ids != names * len(kinds):
         raise RecordError(f"{path}: the draws do not hold the same items in the same order")
-    return values.reshape(len(kinds), items), names
+    return len(kinds), names
 
 
 def _require_unique_ids(ids: tuple[str, ...], path: Path) -> tuple[str, ...]:
@@ -191,24 +215,40 @@ def _require_unique_ids(ids: tuple[str, ...], path: Path) -> tuple[str, ...]:
     return ids
 
 
-def _parse_numbers(table: Mapping[str, tuple[str, ...]], column: str, path: Path) -> FloatArray:
+def _parse_values(table: ItemTable, column: str) -> FloatArray:
+    """A column's numbers, or 100 and 0 of a comparison, (rows,)."""
+    comparison = parse_comparison(column)
+    if comparison is None:
+        return _parse_numbers(table, column)
+    left = _parse_numbers(table, comparison.left)
+    right = comparison.right if isinstance(comparison.right, float) else _parse_numbers(table, comparison.right)
+    return np.where(left == right if comparison.operator == "==" else left < right, 100.0, 0.0)
+
+
+def _parse_classes(table: ItemTable, column: str) -> IntArray:
+    """Each row's class as a number, (rows,); classes are numbers or names, in ascending order either way."""
+    cells: NDArray[Any] = np.array(_get_column(table, column))
+    with contextlib.suppress(ValueError):  # names stay text
+        cells = cells.astype(np.float64)
+    return np.asarray(np.unique(cells, return_inverse=True)[1], np.int64)
+
+
+def _parse_numbers(table: ItemTable, column: str) -> FloatArray:
     try:
-        values = np.array(list(map(float, table[column])))
+        values = np.array(list(map(float, _get_column(table, column))))
     except ValueError as error:
-        raise RecordError(f"{path}: column {column} has a cell that is no number ({error})") from error
+        raise RecordError(f"{table.path}: column {column} has a cell that is no number ({error})") from error
     if not np.isfinite(values).all():
-        raise RecordError(f"{path}: column {column} has a number that is not finite")
+        raise RecordError(f"{table.path}: column {column} has a number that is not finite")
     return values
 
 
-def _read_areas(path: Path, sha256: str, num_items: int) -> AreaArray:
-    try:
-        areas: NDArray[np.generic] = np.load(io.BytesIO(read_verified_file(path, sha256)), allow_pickle=False)
-    except ValueError as error:
-        raise RecordError(f"{path} holds no areas: {error}") from error
-    if areas.dtype != np.int64 or areas.ndim != 3 or areas.shape[:2] != (num_items, 3):
-        raise RecordError(f"{path} holds {areas.dtype} {areas.shape}, not int64 ({num_items}, 3, classes)")
-    return np.asarray(areas, np.int64)
+def _get_column(table: ItemTable, column: str) -> tuple[str, ...]:
+    if column not in table.columns:
+        raise RecordError(
+            f"{table.path} has no column {column!r}, which a metric follows from; it has {', '.join(table.columns)}"
+        )
+    return table.columns[column]
 
 
 def _align_items(ids: tuple[str, ...], wanted: tuple[str, ...]) -> NDArray[np.intp] | slice:

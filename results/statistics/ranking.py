@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +17,11 @@ from results.records.record import ConfidenceInterval, MetricValue, Record
 from results.statistics import statistics_cache
 from results.statistics.estimates import CONFIDENCE_LEVEL, MetricSample, compute_interval, is_proportion
 from results.statistics.intervals import student_t_interval
-from results.statistics.per_item_outcomes import build_sample, list_item_files, read_item_outcomes
+from results.statistics.item_files import list_item_files
+from results.statistics.metric_statistics import MetricStatistic
+from results.statistics.per_item_outcomes import build_sample, read_item_outcomes
 from results.statistics.significance_tests import compute_pairwise_p_values, group_tied_rows
+from results.statistics.statistic_functions import describe_statistic_function
 
 StoredRun = tuple[Path, Record]
 """A run's folder and its complete record."""
@@ -43,6 +46,26 @@ class RankResult(NamedTuple):
     rank: int | None
     tied_with: tuple[int, ...]
     note: str
+
+
+class RowSample(NamedTuple):
+    """A row's measurements of one metric.
+
+    Attributes:
+        item_ids: of the items, in the order of their names.
+        sample: in that order; of a function of all rows, by group of items where there are 100 items or more.
+        statistic: how the metric follows from the items.
+    """
+
+    item_ids: tuple[str, ...]
+    sample: MetricSample
+    statistic: MetricStatistic
+
+    @property
+    def num_groups(self) -> int | None:
+        """Groups of items that were left out in turn; ``None`` where the sample has a value an item."""
+        count = self.sample.item_values.shape[1]
+        return count if count < len(self.item_ids) else None
 
 
 def rank_rows(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_better: bool) -> tuple[RankResult, ...]:
@@ -73,19 +96,20 @@ def rank_rows(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_better
     return found
 
 
-def build_row_sample(runs: Sequence[StoredRun], metric: str) -> tuple[tuple[str, ...], MetricSample]:
-    """A row's items in the order of their names, and its sample in that order.
+def build_row_sample(runs: Sequence[StoredRun], metric: str) -> RowSample:
+    """A row's sample, its items in the order of their names.
 
     Raises:
         RecordError: a per-item file cannot be used, or the seeds were scored on different items.
     """
     outcomes = [read_item_outcomes(folder, record, metric) for folder, record in runs]
     ids = tuple(sorted(outcomes[0].item_ids, key=lambda name: (len(name), name)))
-    return ids, build_sample(outcomes, metric, ids)
+    return RowSample(ids, build_sample(outcomes, ids), outcomes[0].statistic)
 
 
-def compute_row_interval(sample: MetricSample, runs: Sequence[StoredRun], metric: str) -> ConfidenceInterval:
+def compute_row_interval(row_sample: RowSample, runs: Sequence[StoredRun], metric: str) -> ConfidenceInterval:
     """A sample's interval as it stands on a board: within 0 to 100 where the unit is percent."""
+    sample = row_sample.sample
     found = compute_interval(sample)
     low, high = found.low, found.high
     if _get_metric(runs[0][1], metric).unit == "%":
@@ -95,24 +119,24 @@ def compute_row_interval(sample: MetricSample, runs: Sequence[StoredRun], metric
     elif sample.num_seeds > 1:
         method, over = f"draws and items, {sample.num_seeds} draws", "draws x items"
     else:
-        method, over = "wilson" if is_proportion(sample) else "Student's t, items left out in turn", "items only"
+        groups = f"{row_sample.num_groups} groups of items" if row_sample.num_groups else "items"
+        method, over = "wilson" if is_proportion(sample) else f"Student's t, {groups} left out in turn", "items only"
     return ConfidenceInterval(low=low, high=high, level=CONFIDENCE_LEVEL, method=method, resampling_unit=over)
 
 
 def _compute_ranks(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_better: bool) -> tuple[RankResult, ...]:
-    samples: dict[int, MetricSample] = {}
-    ids: dict[int, tuple[str, ...]] = {}
+    found: dict[int, RowSample] = {}
     standings: dict[int, RankResult] = {}
     for place, runs in enumerate(rows):
         try:
-            ids[place], samples[place] = build_row_sample(runs, metric)
+            found[place] = build_row_sample(runs, metric)
         except RecordError as error:
             standings[place] = RankResult(_interval_from_records(runs, metric), None, (), str(error))
-    usual = Counter(ids.values()).most_common(1)[0][0] if ids else ()
-    for place in [place for place in samples if ids[place] != usual]:
-        alone = compute_row_interval(samples.pop(place), rows[place], metric)
-        standings[place] = RankResult(alone, None, (), "it was scored on other items than the rest of the board")
-    ranked = sorted(samples)
+    for place, reason in _find_outliers(found).items():
+        alone = compute_row_interval(found.pop(place), rows[place], metric)
+        standings[place] = RankResult(alone, None, (), reason)
+    ranked = sorted(found)
+    samples = {place: found[place].sample for place in ranked}
     rank = 1
     means = np.array([samples[place].mean for place in ranked])
     groups = (
@@ -127,12 +151,27 @@ def _compute_ranks(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_b
         members = [ranked[row] for row in group.rows]
         for place in members:
             tied = tuple(other for other in members if other != place)
-            own = compute_row_interval(samples[place], rows[place], metric)
+            own = compute_row_interval(found[place], rows[place], metric)
             standings[place] = RankResult(own, rank, tied, "; ".join(notes[place]))
         for row in group.unresolved:
             notes[ranked[row]].append(f"not resolved from the best of rank {rank} either")
         rank += len(members)
     return tuple(standings[place] for place in range(len(rows)))
+
+
+def _find_outliers(samples: Mapping[int, RowSample]) -> dict[int, str]:
+    """The rows that cannot be paired with most of their board, each with the reason."""
+    outliers = {}
+    if samples:
+        usual_items = Counter(row.item_ids for row in samples.values()).most_common(1)[0][0]
+        same = {place: row for place, row in samples.items() if row.item_ids == usual_items}
+        usual_statistic = Counter(row.statistic for row in same.values()).most_common(1)[0][0]
+        for place, row in samples.items():
+            if row.item_ids != usual_items:
+                outliers[place] = "it was scored on other items than the rest of the board"
+            elif row.statistic != usual_statistic:
+                outliers[place] = "its metric follows from the items in another way than on the rest of the board"
+    return outliers
 
 
 def _get_metric(record: Record, metric: str) -> MetricValue:
@@ -151,20 +190,25 @@ def _interval_from_records(runs: Sequence[StoredRun], metric: str) -> Confidence
 
 
 def _compute_cache_key(rows: Sequence[Sequence[StoredRun]], metric: str) -> str:
-    """Of everything that the standings follow from: what the records say, and the state of the files."""
-    made_of = []
+    """Of everything that the standings follow from: records, state of the files, and functions that are not ours."""
+    made_of: list[list[Any]] = []
+    functions = set()
     for folder, record in (run for runs in rows for run in runs):
         stated = _get_metric(record, metric)
         made_of.append(
             [record.run_id, record.expected, stated.value, stated.unit, stated.higher_is_better, str(folder)]
         )
+        if stated.statistic is not None:
+            made_of[-1].append(stated.statistic.model_dump())
+            functions |= {stated.statistic.function} if stated.statistic.kind == "function" else set()
         with contextlib.suppress(RecordError):  # it is told when the files are read
             made_of[-1] += [
                 [sha256, _read_file_state(path)] for path, sha256 in list_item_files(folder, record).items()
             ]
-    return compute_digest(
-        {"version": RANKING_VERSION, "metric": metric, "rows": [len(runs) for runs in rows], "runs": made_of}
-    )
+    content = {"version": RANKING_VERSION, "metric": metric, "rows": [len(runs) for runs in rows], "runs": made_of}
+    if functions:  # what is not installed, or of another version, gives other standings
+        content["functions"] = [describe_statistic_function(str(name)) for name in sorted(map(str, functions))]
+    return compute_digest(content)
 
 
 def _read_file_state(path: Path) -> list[int] | None:

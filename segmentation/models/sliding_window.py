@@ -25,7 +25,7 @@ def list_window_corners(height: int, width: int, crop_size: int, stride: int) ->
     """The windows that cover an image, row by row.
 
     >>> list_window_corners(512, 683, 512, 341)
-    [Window(top=0, left=0), Window(top=0, left=171)]
+    [WindowCorner(top=0, left=0), WindowCorner(top=0, left=171)]
     """
     rows, columns = (_compute_window_starts(side, crop_size, stride) for side in (height, width))
     return [WindowCorner(top, left) for top in rows for left in columns]

@@ -101,7 +101,7 @@ def test_require_writable_names_the_folder_and_the_mend(tmp_path: Path) -> None:
         ensure_writable_dir(tmp_path / "file")
 
 
-def test_files_below_follows_links_and_enters_no_folder_twice(tmp_path: Path) -> None:
+def test_iter_files_follows_links_and_enters_no_folder_twice(tmp_path: Path) -> None:
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     for path in (home / "b" / "2.txt", home / "b" / ".hidden", home / ".git" / "3.txt", elsewhere / "4.txt"):
         path.parent.mkdir(parents=True, exist_ok=True)

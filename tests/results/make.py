@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from results.records.identity import build_run_identity
-from results.records.record import Record, parse_record
+from results.records.record import Record, StatisticRecord, parse_record
 from results.records.store import ScanResult, write_record
+from results.statistics.metric_statistics import MetricStatistic
 from results.statistics.ranking import StoredRun
 
 FIXTURE = Path(__file__).parent / "fixtures" / "record_v1.json"
@@ -96,6 +97,41 @@ def write_digits_run(folder: Path, name: str, correct: Iterable[bool], seed: int
     result["items"] |= {"sha256": hashlib.sha256(text.encode()).hexdigest(), "rows": len(outcomes)}
     counts = {"seed": seed, "done": len(outcomes), "expected": len(outcomes), "schema_version": 2}
     made = Record.model_validate(content | counts | changes)
+    identity = build_run_identity(made)
+    made = made.model_copy(update={"run_id": identity.run_id, "comparability": identity.comparability})
+    folder.mkdir(parents=True)
+    (folder / "items.csv").write_text(text)
+    write_record(folder, made)
+    return folder, made
+
+
+def write_table_run(
+    folder: Path,
+    name: str,
+    columns: Mapping[str, Sequence[object]],
+    metrics: Mapping[str, tuple[float, MetricStatistic | None]],
+    unit: str = "",
+    **changes: Any,
+) -> StoredRun:
+    """A run of schema 4 with a table and metrics of the caller's choice; the first metric is the primary one."""
+    rows = list(zip(*columns.values(), strict=True))
+    text = "\n".join([",".join(columns), *(",".join(map(str, row)) for row in rows)]) + "\n"
+    content = make_record().model_dump() | {"schema_version": 4, "done": len(rows), "expected": len(rows)}
+    content["backbone"] |= {"name": name, "card": content["backbone"]["card"] | {"name": name}}
+    result = content["result"]
+    result["primary_metric"] = next(iter(metrics))
+    result["metrics"] = {
+        metric: {
+            "value": value,
+            "unit": unit,
+            "higher_is_better": True,
+            "n": len(rows),
+            "statistic": StatisticRecord.from_statistic(statistic).model_dump() if statistic else None,
+        }
+        for metric, (value, statistic) in metrics.items()
+    }
+    result["items"] |= {"sha256": hashlib.sha256(text.encode()).hexdigest(), "rows": len(rows)}
+    made = Record.model_validate(content | changes)
     identity = build_run_identity(made)
     made = made.model_copy(update={"run_id": identity.run_id, "comparability": identity.comparability})
     folder.mkdir(parents=True)

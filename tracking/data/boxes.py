@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from foundation.errors import DataError
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 BoxLike = Sequence[float] | NDArray[Any]
 
 CLIP_MARGIN = 10

@@ -64,10 +64,17 @@ def format_comparison(comparison: BackboneComparison, max_items: int | None) -> 
         f"{comparison.resampling_unit})",
         f"  p = {comparison.p_value:.2g} ({comparison.test_name}), {verdict}",
         f"  of {comparison.num_items:,} items {len(comparison.better):,} are better with {first}, "
-        f"{len(comparison.worse):,} with {second}, {alike:,} alike",
+        f"{len(comparison.worse):,} with {second}, {alike:,} alike"
+        if comparison.num_groups is None
+        else f"  {comparison.metric} is of all {comparison.num_items:,} items together; {comparison.num_groups} groups "
+        "of them were left out in turn, and no item has a number of its own",
         *_format_flips(f"better with {first}", comparison.better, max_items),
         *_format_flips(f"better with {second}", comparison.worse, max_items),
-        *(["  (an item's number is its pseudo-value: docs/statistics.md)"] if comparison.uses_pseudo_values else []),
+        *(
+            ["  (an item's number is its pseudo-value: docs/statistics.md)"]
+            if comparison.uses_pseudo_values and comparison.num_groups is None
+            else []
+        ),
     ]
 
 

@@ -40,7 +40,7 @@ def test_metrics_follow_from_the_items(run: StoredRun) -> None:
     assert record.result is not None
     for name in ("top1", "mean_per_class"):
         outcomes = read_item_outcomes(folder, record, name)
-        assert recompute_metric(outcomes, name) == pytest.approx(record.result.metrics[name].value, abs=1e-9)
+        assert recompute_metric(outcomes) == pytest.approx(record.result.metrics[name].value, abs=1e-9)
         assert outcomes.item_ids[:2] == ("0", "1")
 
 
@@ -76,7 +76,7 @@ def test_a_column_of_the_metrics_name_is_averaged(run: StoredRun) -> None:
     folder, record = changed(run, table, {"AUC": 40.0, "frames": 3.0})
     outcomes = read_item_outcomes(folder, record, "AUC")
     assert outcomes.item_ids == ("b", "a", "c")
-    assert build_sample([outcomes], "AUC", ("a", "b", "c")).item_values.tolist() == [[40.0, 10.0, 70.0]]
+    assert build_sample([outcomes], ("a", "b", "c")).item_values.tolist() == [[40.0, 10.0, 70.0]]
     with pytest.raises(NoItemValueError, match="frames has no value an item"):
         read_item_outcomes(folder, record, "frames")
 
@@ -100,8 +100,8 @@ def test_a_table_that_does_not_hold_is_named(run: StoredRun, table: str, what: s
 def test_draws_are_replicates_of_one_run_and_averaged_over_several(run: StoredRun) -> None:
     table = "draw,item,AUC\n0,a,1.0\n0,b,2.0\n1,a,3.0\n1,b,6.0\n"
     outcomes = read_item_outcomes(*changed(run, table, {"AUC": 3.0}), "AUC")
-    assert build_sample([outcomes], "AUC").item_values.tolist() == [[1.0, 2.0], [3.0, 6.0]]
-    assert build_sample([outcomes, outcomes], "AUC").item_values.tolist() == [[2.0, 4.0]] * 2
+    assert build_sample([outcomes]).item_values.tolist() == [[1.0, 2.0], [3.0, 6.0]]
+    assert build_sample([outcomes, outcomes]).item_values.tolist() == [[2.0, 4.0]] * 2
 
 
 def test_areas_are_read_by_their_own_hash(run: StoredRun) -> None:
@@ -114,7 +114,7 @@ def test_areas_are_read_by_their_own_hash(run: StoredRun) -> None:
     folder, record = changed(run, table, {"mIoU": iou}, areas=stated)
     outcomes = read_item_outcomes(folder, record, "mIoU")
     assert outcomes.item_ids == ("x", "y")
-    assert recompute_metric(outcomes, "mIoU") == pytest.approx(iou)
+    assert recompute_metric(outcomes) == pytest.approx(iou)
     (folder / "areas.npy").write_bytes(b"another")
     with pytest.raises(RecordError, match=r"areas\.npy is not the file"):
         read_item_outcomes(folder, record, "mIoU")
@@ -125,5 +125,5 @@ def test_runs_on_other_items_are_not_paired(run: StoredRun) -> None:
         read_item_outcomes(*changed(run, f"item,AUC\n{a},1.0\n{b},3.0\n", {"AUC": 2.0}), "AUC") for a, b in ("xy", "xz")
     )
     with pytest.raises(RecordError, match="not scored on the same items"):
-        build_sample([first, second], "AUC")
+        build_sample([first, second])
     assert (run[0] / RECORD_FILE).exists()
