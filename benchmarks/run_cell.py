@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,32 +10,29 @@ from typing import TYPE_CHECKING, NamedTuple
 from backbones.card import BackboneCard
 from backbones.registry import get_card
 from backbones.weights import InitialWeights, locate_weights
+from benchmarks.cell_record import (
+    describe_backbone,
+    describe_failure,
+    make_complete_record,
+    measure_cell_efficiency,
+)
 from benchmarks.task_registry import TASKS
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
-from foundation.errors import BenchError, DataError, IncompleteError, RecordError, UserError
-from foundation.files import ensure_writable_dir, sha256_file, sha256_unchanged_file, write_atomic
+from foundation.errors import DataError, RecordError, UserError
+from foundation.files import ensure_writable_dir
 from foundation.suggest import did_you_mean
 from results.records.identity import RunIdentity
 from results.records.record import (
     BackboneRecord,
     DatasetRecord,
-    EfficiencyRecord,
-    ItemsFile,
-    LoadReportRecord,
-    MetricValue,
     Record,
     RunCost,
-    RunResult,
-    StartCheckpoint,
-    StatisticRecord,
     Tier,
 )
 from results.records.store import list_attempts, lock_folder, next_attempt_folder, read_record, write_record
 
 if TYPE_CHECKING:
     from torch import nn
-
-ITEMS_FILE = "items.csv"
 
 
 @dataclass(frozen=True)
@@ -162,7 +156,7 @@ def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
             f"{task.name}: {'; '.join(data.deviations)}. A number on such data stands on a board of its own: "
             "add --subset to run on it"
         )
-    backbone = _describe_backbone(request, plan)
+    backbone = describe_backbone(request, plan)
     identity = RunIdentity(
         protocol_fields={
             "task": task.name,
@@ -194,27 +188,6 @@ def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialW
     from backbones.memory_module import make_memory_card
 
     return make_memory_card(backbone)
-
-
-def _describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
-    """The backbone as the record has it, with the hash of what it starts from; torch is not needed for it."""
-    start, checkpoint = request.start, None
-    if start.file is not None:
-        checkpoint = StartCheckpoint(
-            uri=start.uri or str(start.file),
-            sha256=sha256_unchanged_file(start.file),
-            bytes=start.file.stat().st_size,
-        )
-    elif start.sha256 is not None:
-        checkpoint = StartCheckpoint(uri=start.uri or "", sha256=start.sha256, bytes=start.num_bytes or 0)
-    return BackboneRecord(
-        name=request.card.name,
-        card=request.card.as_dict(),
-        arguments=dict(plan.backbone_kwargs),
-        init=start.init,
-        checkpoint=checkpoint,
-        allow_partial=request.allow_partial,
-    )
 
 
 def _prepare_backbone(resolved: _ResolvedCell) -> _ResolvedCell:
@@ -256,12 +229,16 @@ def _run_and_record(resolved: _ResolvedCell, folder: Path, cell_request: CellReq
     record = _make_running_record(resolved, folder, cell_request)
     write_record(folder, record)
     try:
-        efficiency = _measure_efficiency(resolved)  # before the run, which goes on to train this very backbone
+        # before the run, which goes on to train this very backbone
+        efficiency = measure_cell_efficiency(resolved.request, resolved.plan)
         began = time.monotonic()
         outcome = _run_task(resolved, folder)
-        finished = _make_complete_record(record, resolved, outcome, folder, time.monotonic() - began, efficiency)
+        seconds = time.monotonic() - began
+        finished = make_complete_record(
+            record, resolved.task, outcome, folder, resolved.request.device, seconds, efficiency
+        )
     except BaseException as error:
-        write_record(folder, record.model_copy(update={"status": "failed", "reason": _describe_failure(error)}))
+        write_record(folder, record.model_copy(update={"status": "failed", "reason": describe_failure(error)}))
         raise
     write_record(folder, finished)
     return finished
@@ -305,96 +282,3 @@ def _get_precision(plan: RunPlan) -> str:
     return str(plan.config["recipe"].get("precision", "fp32"))
 
 
-def _make_complete_record(
-    record: Record,
-    resolved: _ResolvedCell,
-    outcome: TaskOutcome,
-    folder: Path,
-    seconds: float,
-    efficiency: EfficiencyRecord | None,
-) -> Record:
-    """The complete record; the gate: no number unless every expected item was scored."""
-    from engine.run_environment import get_peak_memory_mib, utc_now
-
-    if len(outcome.item_rows) != record.expected:
-        raise IncompleteError(
-            f"{len(outcome.item_rows)} of {record.expected} items were scored; an incomplete run has no number"
-        )
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(outcome.item_columns)
-    writer.writerows(outcome.item_rows)
-    write_atomic(folder / ITEMS_FILE, text.getvalue())
-    items = ItemsFile(file=ITEMS_FILE, sha256=sha256_file(folder / ITEMS_FILE), rows=len(outcome.item_rows))
-    backbone = _complete_backbone(record.backbone, outcome)
-    result = RunResult(
-        metrics=_add_statistics(outcome.metrics, resolved.task),
-        primary_metric=resolved.task.metrics[0].name,
-        items=items,
-        selection=outcome.selection,
-        details=dict(outcome.details),
-    )
-    cost = RunCost(
-        phases={**outcome.phase_seconds, "this_attempt": seconds},
-        peak_memory_mib=get_peak_memory_mib(resolved.request.device),
-        attempts=record.cost.attempts if record.cost else 1,
-        efficiency=efficiency,
-    )
-    content = record.model_dump() | {
-        "status": "complete",
-        "done": len(outcome.item_rows),
-        "backbone": backbone.model_dump(),
-        "result": result.model_dump(),
-        "cost": cost.model_dump(),
-        "environment": record.environment.model_dump() | {"finished": utc_now()},
-    }
-    return Record.model_validate(content)
-
-
-def _complete_backbone(backbone: BackboneRecord, outcome: TaskOutcome) -> BackboneRecord:
-    """With what is known once the weights were loaded."""
-    checkpoint, report = backbone.checkpoint, outcome.load_report
-    if checkpoint is not None:
-        recorded = LoadReportRecord.from_report(report) if report else None
-        checkpoint = checkpoint.model_copy(update={"load_report": recorded, "format": outcome.checkpoint_format})
-    return backbone.model_copy(update={"checkpoint": checkpoint, "parameters": outcome.parameters})
-
-
-def _add_statistics(metrics: Mapping[str, MetricValue], task: Task) -> dict[str, MetricValue]:
-    """The metrics, each with how it follows from the items, as the task declares it."""
-    declared = {
-        spec.name: StatisticRecord.from_statistic(spec.statistic) for spec in task.metrics if spec.statistic is not None
-    }
-    return {name: value.model_copy(update={"statistic": declared.get(name)}) for name, value in metrics.items()}
-
-
-def _measure_efficiency(resolved: _ResolvedCell) -> EfficiencyRecord | None:
-    """What the backbone costs at this run's input size; a smoke run is a look at the way and is not timed.
-
-    A backbone that cannot be counted or timed does not cost the run its score: the cost stays unmeasured, and that
-    is said.
-    """
-    from backbones.measure_cost import measure_efficiency
-    from engine.progress import log_message
-
-    request, model_kwargs = resolved.request, resolved.plan.backbone_kwargs
-    channels, *own = request.card.input_size
-    asked = model_kwargs.get("img_size", own)
-    height, width = (asked, asked) if isinstance(asked, int) else asked
-    timed = request.tier != "smoke"
-    try:
-        model = request.prepare_backbone(model_kwargs).model
-        return EfficiencyRecord.model_validate(
-            measure_efficiency(model, (channels, height, width), request.device, with_timing=timed)
-        )
-    except (RuntimeError, NotImplementedError, UserError) as error:  # out of memory is a RuntimeError too
-        log_message(f"the cost of {request.card.name} was not measured: {_describe_failure(error)}")
-        return None
-
-
-def _describe_failure(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted by the user; the same command goes on from the last checkpoint"
-    if isinstance(error, BenchError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
