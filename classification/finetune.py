@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from backbones.create import CreatedBackbone, create_backbone
-from backbones.weights import RANDOM_INIT
+from torch.utils.data import ConcatDataset
+
+from backbones.create import CreatedBackbone
 from classification.data.subset_sampling import LabeledSubset, sample_class_fraction
 from classification.metrics import PerItemAccuracy, ScoredItem, to_record_metrics
 from classification.model import Classifier
 from classification.recipe import ClassificationRecipe
-from engine.seeding import MapDataset, derive_seed, seed_all
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import TrainingJob, TrainingResult, evaluate_test_split, train_model
-from results.records.record import LoadReportRecord, ModelSelection
+from results.records.record import ModelSelection
 
 
 class SplitDatasets(NamedTuple):
@@ -36,26 +35,6 @@ class SplitDatasets(NamedTuple):
     test: Any
     val_augmented: Any
     fingerprint: str
-
-
-class ConcatDataset:
-    """The items of two data sets, one after the other.
-
-    Args:
-        first: the data set whose items come first.
-        second: the other data set.
-    """
-
-    def __init__(self, first: MapDataset[Any], second: MapDataset[Any]) -> None:
-        self.locations = [(items, index) for items in (first, second) for index in range(len(items))]
-
-    def __len__(self) -> int:
-        return len(self.locations)
-
-    def __getitem__(self, index: int) -> Any:
-        # the item keeps its index within its own split; training does not use that index
-        items, inner = self.locations[index]
-        return items[inner]
 
 
 class SearchTrial(NamedTuple):
@@ -122,7 +101,7 @@ def run_finetune(
         item_columns=ScoredItem._fields,
         item_rows=tested.metric.rows,
         selection=_describe_selection(best, chosen, sum(candidate.result.num_validations for candidate in done)),
-        load_report=LoadReportRecord(**asdict(created.load_report)) if created.load_report else None,
+        load_report=created.load_report,
         checkpoint_format=created.weight_file.format if created.weight_file else None,
         parameters=sum(parameter.numel() for parameter in created.model.parameters()),
         phase_seconds={
@@ -155,12 +134,8 @@ def _train_trial(
     folder: Path,
     task: Task,
 ) -> SearchTrial:
-    # for the initial weights of the classifier (and of a random backbone); they are the same in every trial of a search
-    seed_all(derive_seed(request.seed, 0))
-    checkpoint = str(request.start.file) if request.start.file else RANDOM_INIT
-    created = create_backbone(
-        request.card, checkpoint=checkpoint, allow_partial=request.allow_partial, **plan.backbone_kwargs
-    )
+    # seeds the initial weights of the classifier (and of a random backbone): the same in every trial of a search
+    created = request.build_backbone(plan.backbone_kwargs)
     both, first, second = recipe.train_on == "train+val", splits.train, splits.val_augmented
     if request.data_scale != 1:
         # the same fraction of val where val is trained on; the val that is chosen on stays complete
@@ -172,7 +147,7 @@ def _train_trial(
         label=" ".join(filter(None, (task.name, request.card.name, name, f"seed {request.seed}"))),
         folder=folder,
         model=Classifier.from_recipe(created.model, recipe),
-        train_dataset=ConcatDataset(first, second) if both else first,
+        train_dataset=ConcatDataset([first, second]) if both else first,
         val_dataset=None if both else splits.val,  # a split that is trained on cannot choose anything
         test_dataset=splits.test,
         build_metric=PerItemAccuracy,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,14 @@ import numpy as np
 import torch
 
 from backbones.flop_counter import compute_complexity
-from backbones.weights import RANDOM_INIT
 from engine.config import load_protocol
 from engine.device import get_dist_info
 from engine.oom_message import translate_oom_error
-from engine.seeding import derive_seed, seed_all
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import EvaluationResult, TrainingJob, TrainingResult, evaluate_test_split, train_model
 from foundation.errors import ConfigError
 from foundation.files import atomic_writer, sha256_file
-from results.records.record import LoadReportRecord, MetricValue, ModelSelection
+from results.records.record import MetricValue, ModelSelection
 from segmentation.data.dataset import SegmentationTestDataset, SegmentationTrainDataset, collate_as_lists
 from segmentation.data.dataset_layout import SegmentationDataset
 from segmentation.evaluation import SegmentationMetric
@@ -109,16 +107,13 @@ def run_protocol(cell: SegmentationCell, run_folder: Path) -> TaskOutcome:
         run_folder: checkpoints, predictions and pixel counts are written here.
     """
     request, recipe, found = cell.request, cell.recipe, cell.dataset
-    seed_all(derive_seed(request.seed, 0))  # the heads' (and a random backbone's) initial weights
     with translate_oom_error():
         model = build_segmentor(
             recipe,
             request.card,
             found.label_space.num_classes,
             norm_type=cell.plan.non_identity_settings["norm"],
-            checkpoint=str(request.start.file) if request.start.file else RANDOM_INIT,
-            allow_partial=request.allow_partial,
-            timm_kwargs=cell.plan.backbone_kwargs,
+            created=request.build_backbone(cell.plan.backbone_kwargs),
         )
         # MACs of one window through backbone, neck and decode head; the parameters include the auxiliary head
         counts = compute_complexity(model, [torch.zeros(1, 3, recipe.crop, recipe.crop)])
@@ -183,7 +178,7 @@ def _make_outcome(
             chosen=f"iteration {chosen.step}" if chosen else f"iteration {cell.recipe.length}, the last",
             value=chosen.value if chosen else None,
         ),
-        load_report=LoadReportRecord(**asdict(created.load_report)) if created.load_report else None,
+        load_report=created.load_report,
         checkpoint_format=created.weight_file.format if created.weight_file else None,
         parameters=counts["parameters"],
         phase_seconds={"train_and_validate": trained.seconds, "test": tested.seconds},

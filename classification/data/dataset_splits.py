@@ -19,6 +19,7 @@ from PIL import Image
 
 from engine.data.decode import open_rgb
 from foundation.errors import DataError
+from foundation.hash_order import order_by_hash
 
 SPLIT_SALT = "bench-split-1"
 """Part of every hash that decides which items become val or test; another salt gives other splits."""
@@ -278,16 +279,12 @@ def _split_off_val(train: ImageSplit, val_fraction: float) -> tuple[ImageSplit, 
     for members in by_class.values():
         # a class with a single image keeps it in train, where it can be learned
         count = max(1, round(val_fraction * len(members))) if len(members) > 1 else 0
-        val.update(sorted(members, key=_hash_item)[:count])
+        val.update(order_by_hash(members, SPLIT_SALT)[:count])
     parts = []
     for inside in (False, True):
         chosen = [(m, c) for m, c in zip(train.indices, train.labels, strict=True) if (m in val) == inside]
         parts.append(ImageSplit(train.images, [m for m, _ in chosen], [c for _, c in chosen]))
     return parts[0], parts[1]
-
-
-def _hash_item(item: int) -> str:
-    return hashlib.sha256(f"{SPLIT_SALT}:{item}".encode()).hexdigest()
 
 
 def _compute_fingerprint(class_names: Sequence[str], splits: Mapping[str, ImageSplit]) -> str:

@@ -7,12 +7,14 @@ nested: a smaller draw is part of a larger one.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from foundation.errors import UserError
+from foundation.hash_order import order_by_hash
+
+DRAW_SALT = "bench-draw-1"
 
 
 class LabeledDataset(Protocol):
@@ -113,10 +115,6 @@ def _take_per_class(labels: Sequence[int], seed: int, count_to_take: Callable[[i
         members[int(label)].append(item)
     drawn: list[int] = []
     for label, items in sorted(members.items()):
-        drawn += sorted(items, key=lambda item: _hash_item(seed, item))[: count_to_take(label, len(items))]
+        drawn += order_by_hash(items, f"{DRAW_SALT}:{seed}")[: count_to_take(label, len(items))]
     # ascending, so that the order of a draw, and with it the order of a training, does not depend on the hashes
     return sorted(drawn)
-
-
-def _hash_item(seed: int, item: int) -> bytes:
-    return hashlib.sha256(f"bench-draw-1:{seed}:{item}".encode()).digest()

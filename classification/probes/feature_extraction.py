@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, default_collate
 
-from backbones.create import CreatedBackbone, create_backbone
+from backbones.create import CreatedBackbone
 from backbones.features import extract_pooled
 from backbones.weights import RANDOM_INIT
 from classification.data.subset_sampling import LabeledDataset, LabeledSubset, sample_class_fraction
@@ -24,14 +23,12 @@ from classification.probes.feature_cache import LabeledFeatures
 from classification.recipe import FrozenRecipe
 from engine.device import get_dist_info
 from engine.progress import log_message
-from engine.progress_bar import LOG_INTERVAL_SECONDS
-from engine.seeding import derive_seed, seed_all
+from engine.progress_bar import ProgressBar
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import make_deterministic
 from foundation.errors import BenchError, IncompleteError, UserError
-from foundation.files import sha256_file
 from results.records.identity import compute_digest
-from results.records.record import LoadReportRecord, MetricValue, ModelSelection
+from results.records.record import MetricValue, ModelSelection
 
 CACHE_KEY_PACKAGES = ("torch", "timm", "numpy", "opencv-python")
 """Packages whose version may change a feature; their versions are part of the cache key."""
@@ -189,22 +186,20 @@ class FrozenBackbone:
             num_workers=self.recipe.workers,
             pin_memory=self.device == "cuda",
         )
-        began = spoke = time.monotonic()
-        for batch in loader:
-            # labels and features must stay in item order; a loader that reorders or repeats items would mix them up
-            numbers = batch["item"].tolist()
-            if numbers != list(range(done, done + len(numbers))):
-                raise IncompleteError(f"{split} gave images {numbers[:3]}... where image {done} was due")
-            values = self._extract_batch(batch["images"])
-            if not np.isfinite(values).all():
-                first = done + int(np.flatnonzero(~np.isfinite(values).all(1))[0])
-                raise BenchError(f"the features of {split} image {first} are not finite; check the start weights")
-            done += len(numbers)
-            if time.monotonic() - spoke > LOG_INTERVAL_SECONDS:
-                spoke = time.monotonic()
-                left = (spoke - began) / done * (len(dataset) - done)
-                log_message(f"{self.label}: features of {split}, {done}/{len(dataset)} images, {left:.0f} s left")
-            yield values, batch["labels"].numpy()
+        what = f"features of {split},"
+        with ProgressBar(self.label, "images", len(dataset), count_prefix=what, with_rate=False) as progress:
+            for batch in loader:
+                # labels and features must stay in item order; a loader that reorders or repeats items would mix them up
+                numbers = batch["item"].tolist()
+                if numbers != list(range(done, done + len(numbers))):
+                    raise IncompleteError(f"{split} gave images {numbers[:3]}... where image {done} was due")
+                values = self._extract_batch(batch["images"])
+                if not np.isfinite(values).all():
+                    first = done + int(np.flatnonzero(~np.isfinite(values).all(1))[0])
+                    raise BenchError(f"the features of {split} image {first} are not finite; check the start weights")
+                done += len(numbers)
+                progress.advance(num_items=len(numbers))
+                yield values, batch["labels"].numpy()
 
 
 def require_one_process(protocol: str) -> None:
@@ -240,20 +235,13 @@ def make_frozen_backbone(
     """
     require_one_process(request.protocol)
     make_deterministic()
-    seed_all(derive_seed(request.seed, 0))
-    file = request.start.file
-    created = create_backbone(
-        request.card,
-        checkpoint=str(file) if file else RANDOM_INIT,
-        allow_partial=request.allow_partial,
-        **plan.backbone_kwargs,
-    )
+    created = request.build_backbone(plan.backbone_kwargs)
     created.model.eval().requires_grad_(False).to(request.device)
     # random parts of the backbone depend on the seed, so the seed is part of the key; loaded weights do not depend on
     # it, so all seeds share one entry
-    by_seed = file is None or request.allow_partial
+    by_seed = request.start.init == "random" or request.allow_partial
     identity = {
-        "weights": sha256_file(file) if file else RANDOM_INIT,
+        "weights": created.weight_file.sha256 if created.weight_file else request.start.sha256 or RANDOM_INIT,
         "start": request.start.init,
         "seed": request.seed if by_seed else None,
         "card": request.card.identity_dict(),
@@ -326,7 +314,7 @@ def build_outcome(
         item_columns=item_columns,
         item_rows=item_rows,
         selection=selection,
-        load_report=LoadReportRecord(**asdict(report)) if report else None,
+        load_report=report,
         checkpoint_format=file.format if file else None,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         phase_seconds=dict(phase_seconds),

@@ -21,7 +21,7 @@ from classification.metrics import compute_top1
 from classification.probes.feature_extraction import FrozenBackbone, build_accuracy_outcome, score_rows
 from classification.recipe import LinearRecipe
 from engine.progress import log_message
-from engine.progress_bar import LOG_INTERVAL_SECONDS
+from engine.progress_bar import ProgressBar
 from engine.task import Task, TaskOutcome
 from results.records.record import ModelSelection
 
@@ -166,22 +166,19 @@ def fit_logistic_path(
     rotated = torch.from_numpy(_project_on_axes(features, axes)).to(device)
     objective = _LogisticObjective(rotated, torch.from_numpy(np.array(labels)).to(device), classes)
     points: list[NDArray[np.float64]] = []
-    began = spoke = time.monotonic()
-    for number, strength in enumerate(c_grid, 1):
-        # the objective is divided by C n: mean cross-entropy + penalty * |weights|^2 / 2
-        penalty = 1 / (strength * len(features))
-        # curvature of the mean cross-entropy along an axis, while all K classes are equally likely: mean(z^2) / K times
-        # (1 - 1 / K), which is left out; the intercept's (mean square 1, no penalty) comes last. Weights divided by
-        # 1 / sqrt(curvature) all have a curvature of about 1, the best case for L-BFGS
-        scale = 1 / np.sqrt(np.append(variances / classes + penalty, 1 / classes))
-        start = _extrapolate_solution(points, c_grid[:number]) if points else np.zeros((classes, width + 1))
-        point, worst = _minimize_objective(objective, start, penalty, scale, axes, tolerance, max_iterations)
-        points = [*points[-1:], point]  # the extrapolation needs the last two only
-        if time.monotonic() - spoke > LOG_INTERVAL_SECONDS:
-            spoke = time.monotonic()
-            left = (spoke - began) / number * (len(c_grid) - number)
-            log_message(f"{label}: {number}/{len(c_grid)} strengths fitted, {left:.0f} s left")
-        yield LogisticFit(strength, point[:, :width] @ axes.T, point[:, width].copy(), worst <= tolerance)
+    with ProgressBar(label, "strengths fitted", len(c_grid), with_rate=False) as progress:
+        for number, strength in enumerate(c_grid, 1):
+            # the objective is divided by C n: mean cross-entropy + penalty * |weights|^2 / 2
+            penalty = 1 / (strength * len(features))
+            # curvature of the mean cross-entropy along an axis, while all K classes are equally likely: mean(z^2) / K
+            # times (1 - 1 / K), which is left out; the intercept's (mean square 1, no penalty) comes last. Weights
+            # divided by 1 / sqrt(curvature) all have a curvature of about 1, the best case for L-BFGS
+            scale = 1 / np.sqrt(np.append(variances / classes + penalty, 1 / classes))
+            start = _extrapolate_solution(points, c_grid[:number]) if points else np.zeros((classes, width + 1))
+            point, worst = _minimize_objective(objective, start, penalty, scale, axes, tolerance, max_iterations)
+            points = [*points[-1:], point]  # the extrapolation needs the last two only
+            progress.advance()
+            yield LogisticFit(strength, point[:, :width] @ axes.T, point[:, width].copy(), worst <= tolerance)
 
 
 def _compute_principal_axes(features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -24,7 +24,7 @@ from classification.probes.feature_extraction import FrozenBackbone, build_accur
 from classification.probes.linear import MAX_LOGITS
 from classification.recipe import HeadOptimizerConfig, LinearSgdRecipe
 from engine.progress import log_message
-from engine.progress_bar import LOG_INTERVAL_SECONDS
+from engine.progress_bar import ProgressBar
 from engine.seeding import derive_seed
 from engine.task import Task, TaskOutcome
 from foundation.errors import BenchError
@@ -134,25 +134,23 @@ def train_heads(
     full = torch.tensor([rate * batch / 256 for rate in base_lrs], device=device)
     moments = torch.zeros_like(weights), torch.zeros_like(biases)
     steps = len(features) // batch
-    began = spoke = time.monotonic()
-    for epoch in range(optimizer.epochs):
-        order = torch.randperm(len(features), generator=random).numpy()
-        for step in range(steps):
-            members = order[step * batch : (step + 1) * batch]
-            with torch.no_grad():
-                inputs = norm(torch.from_numpy(np.array(features[members])).to(device))
-            truth = torch.from_numpy(np.array(labels[members])).to(device)
-            # all heads see the same inputs (b, C); the norm has no parameters, so no gradient goes through it
-            slopes = compute_head_gradients(weights, biases, inputs, truth)
-            # the schedule moves every step and not every epoch, as in MAE's code
-            lrs = full * get_lr_factor(epoch + step / steps, optimizer.epochs, optimizer.warmup)
-            update_heads(weights, moments[0], slopes[0], lrs, optimizer, use_lars=optimizer.name == "LARS")
-            # LARS adapts the weights only, as in MAE's code
-            update_heads(biases, moments[1], slopes[1], lrs, optimizer, use_lars=False)
-        if time.monotonic() - spoke > LOG_INTERVAL_SECONDS:
-            spoke = time.monotonic()
-            left = (spoke - began) / (epoch + 1) * (optimizer.epochs - epoch - 1)
-            log_message(f"{label}: epoch {epoch + 1}/{optimizer.epochs} of {len(base_lrs)} heads, {left:.0f} s left")
+    unit = f"of {len(base_lrs)} heads"
+    with ProgressBar(label, unit, optimizer.epochs, count_prefix="epoch", with_rate=False) as progress:
+        for epoch in range(optimizer.epochs):
+            order = torch.randperm(len(features), generator=random).numpy()
+            for step in range(steps):
+                members = order[step * batch : (step + 1) * batch]
+                with torch.no_grad():
+                    inputs = norm(torch.from_numpy(np.array(features[members])).to(device))
+                truth = torch.from_numpy(np.array(labels[members])).to(device)
+                # all heads see the same inputs (b, C); the norm has no parameters, so no gradient goes through it
+                slopes = compute_head_gradients(weights, biases, inputs, truth)
+                # the schedule moves every step and not every epoch, as in MAE's code
+                lrs = full * get_lr_factor(epoch + step / steps, optimizer.epochs, optimizer.warmup)
+                update_heads(weights, moments[0], slopes[0], lrs, optimizer, use_lars=optimizer.name == "LARS")
+                # LARS adapts the weights only, as in MAE's code
+                update_heads(biases, moments[1], slopes[1], lrs, optimizer, use_lars=False)
+            progress.advance()
     return LinearHeads(weights, biases, norm)
 
 

@@ -22,7 +22,8 @@ recipe = {
 tiers = {
     "_delete_": True,
     "smoke": {"iterations": 20, "schedule.warmup": 5, "val_interval": 10},
-    # DeiT-Tiny reaches 58.6 % mIoU on test, 32.4 % from scratch (docs/explanation/measurements.md); 13 to 20 minutes on one core
+    # DeiT-Tiny reaches 58.6 % mIoU on test, 32.4 % from scratch (docs/explanation/measurements.md);
+    # 13 to 20 minutes on one core
     "short": {
         "iterations": 1_200,
         "schedule.warmup": 60,

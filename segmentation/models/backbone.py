@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
-from backbones.create import create_backbone
+from backbones.create import CreatedBackbone, create_backbone
 from backbones.features import default_out_indices, extract_pyramid, get_reductions, is_plain_backbone
+from backbones.weights import InitialWeights
 from engine.optimizer import get_layer_ids
 from segmentation.models.mmseg_imports import MODELS
 
@@ -28,11 +29,12 @@ class BenchBackbone(nn.Module):
     LayerScale. Here a model has these parts only if its weights have them. Position embeddings are resized at run time.
 
     Args:
-        name: registry name, ``timm/<name>``, or a card.
+        name: registry name, ``timm/<name>``, a card, or a backbone that ``create_backbone`` made: it is used as it is,
+            and the arguments about weights and model that follow are not used.
         img_size: side, or height and width, of the training crop, pixels; plain ViTs take other sizes at run time.
         out_indices: indices of the blocks (plain ViT) or stages whose maps are returned, shallow to deep; ``None``
             takes the default depths.
-        checkpoint: path of a weight file, or ``"random"``; with ``None`` the card decides.
+        checkpoint: path of a weight file, ``"random"``, weights as located; with ``None`` the card decides.
         allow_partial: accept a checkpoint that fills only part of the trunk.
         frozen: compute no gradients and stay in eval mode.
         timm_kwargs: arguments of timm's ``create_model``, such as ``drop_path_rate``.
@@ -47,22 +49,25 @@ class BenchBackbone(nn.Module):
 
     def __init__(
         self,
-        name: str | BackboneCard,
+        name: str | BackboneCard | CreatedBackbone,
         img_size: int | tuple[int, int],
         out_indices: Sequence[int] | None = None,
-        checkpoint: str | None = None,
+        checkpoint: str | InitialWeights | None = None,
         allow_partial: bool = False,
         frozen: bool = False,
         **timm_kwargs: Any,
     ) -> None:
         super().__init__()
-        self.created_backbone = create_backbone(
-            name,
-            img_size=img_size,
-            checkpoint=checkpoint,
-            allow_partial=allow_partial,
-            **{"num_classes": 0, **timm_kwargs},
-        )
+        if isinstance(name, CreatedBackbone):
+            self.created_backbone = name
+        else:
+            self.created_backbone = create_backbone(
+                name,
+                img_size=img_size,
+                checkpoint=checkpoint,
+                allow_partial=allow_partial,
+                **{"num_classes": 0, **timm_kwargs},
+            )
         self.trunk = self.created_backbone.model
         self.frozen = frozen
         self.out_indices = default_out_indices(self.trunk) if out_indices is None else list(out_indices)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbones.card import BackboneCard
+from backbones.create import CreatedBackbone
 from backbones.features import get_size_divisor
 from foundation.errors import UserError
 from foundation.library_logs import silence_logging
@@ -110,6 +111,7 @@ def build_segmentor(
     checkpoint: str | None = None,
     allow_partial: bool = False,
     timm_kwargs: Mapping[str, Any] | None = None,
+    created: CreatedBackbone | None = None,
 ) -> Segmentor:
     """Build the model of a recipe: the backbone with its weights, neck and heads with mmseg's random initialization.
 
@@ -121,13 +123,14 @@ def build_segmentor(
         checkpoint: path of a weight file, ``"random"``, or ``None`` (the card decides); see ``create_backbone``.
         allow_partial: accept a checkpoint that fills only part of the trunk; see ``create_backbone``.
         timm_kwargs: arguments of timm's ``create_model``.
+        created: the backbone itself, where it was made before; the three arguments above are then not used.
 
     Raises:
         UserError: the backbone has fewer maps than a head reads.
     """
     settings = {"img_size": recipe.crop, **(timm_kwargs or {})}
     trunk = backbone.BenchBackbone(
-        card,
+        created or card,
         out_indices=recipe.out_indices,
         checkpoint=checkpoint,
         allow_partial=allow_partial,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_datas
 
 from classification.data.dataset_splits import SPLIT_SALT, ImageFiles, RawDataset, RawSplit, require_folder
 from foundation.errors import DataError
+from foundation.hash_order import order_by_hash
 
 TEST_FRACTION = 0.2
 """Fraction of each class that becomes the test split if a user's folder has none."""
@@ -86,7 +86,8 @@ def _read_unsplit(root: Path) -> RawDataset:
     for members in by_class.values():
         # a class with one or two images gives none to test: train and val need one each
         count = max(1, round(TEST_FRACTION * len(members))) if len(members) > 2 else 0
-        tests.update(sorted(members, key=_hash_path)[:count])
+        ordered = order_by_hash(members, f"{SPLIT_SALT}:test", to_text=lambda path: Path(path).as_posix())
+        tests.update(ordered[:count])
     splits = {}
     for split, inside in (("train", False), ("test", True)):
         chosen = [(p, c) for p, c in zip(whole.images.paths, whole.labels, strict=True) if (p in tests) == inside]
@@ -160,10 +161,6 @@ def _number_classes(root: Path, class_names: list[str]) -> dict[str, int]:
             f"{file} and the class folders differ: {_abbreviate_names(odd)}; list each folder once, one per line"
         )
     return {name: number for number, name in enumerate(listed)}
-
-
-def _hash_path(path: str) -> str:
-    return hashlib.sha256(f"{SPLIT_SALT}:test:{Path(path).as_posix()}".encode()).hexdigest()
 
 
 def _abbreviate_names(names: list[str]) -> str:
