@@ -13,8 +13,10 @@ from pathlib import Path
 
 from foundation.errors import BenchError, RecordError
 from foundation.files import write_atomic
-from results.records.record import SCHEMA_VERSION, dump_record
+from results.records.record import PRETRAINING_DOMAIN, SCHEMA_VERSION, Record, StatisticRecord, dump_record
 from results.records.store import RECORD_FILE, read_record
+from results.statistics.item_files import DEFAULT_AREAS_ENTRY, read_item_table
+from results.statistics.legacy_statistics import CLASSIFICATION_COLUMNS, infer_legacy_statistic
 
 
 def migrate_store(root: Path) -> list[tuple[Path, Path]]:
@@ -39,10 +41,29 @@ def migrate_store(root: Path) -> list[tuple[Path, Path]]:
         target = folder.with_name(folder.name.replace(old_id, record.run_id))
         if target != folder and target.exists():
             raise RecordError(f"{folder} would become {target}, which is there already; move one of the two away")
-        write_atomic(path, dump_record(record.model_copy(update={"schema_version": SCHEMA_VERSION})))
+        migrated_record = add_legacy_statistics(folder, record)
+        write_atomic(path, dump_record(migrated_record.model_copy(update={"schema_version": SCHEMA_VERSION})))
         folder.rename(target)
         migrated.append((folder, target))
     return migrated
+
+
+def add_legacy_statistics(folder: Path, record: Record) -> Record:
+    """A record of schema 1 to 3 whose metrics say how they follow from items; from schema 4 on nothing is inferred."""
+    if record.result is None or record.domain == PRETRAINING_DOMAIN:
+        return record
+    metrics = record.result.metrics
+    try:
+        columns = {*read_item_table(folder, record).columns}
+    except RecordError:  # the table may be fetched later: then shares were means of the column of their name
+        columns = {*CLASSIFICATION_COLUMNS, *(name for name, metric in metrics.items() if metric.unit == "%")}
+    has_areas = isinstance(record.result.details.get(DEFAULT_AREAS_ENTRY), dict)
+    stated = {}
+    for name, metric in metrics.items():
+        found = infer_legacy_statistic(name, columns, has_areas)
+        statistic = StatisticRecord.from_statistic(found) if found else None
+        stated[name] = metric.model_copy(update={"statistic": metric.statistic or statistic})
+    return record.model_copy(update={"result": record.result.model_copy(update={"metrics": stated})})
 
 
 def main(words: list[str]) -> int:
