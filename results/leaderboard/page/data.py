@@ -11,7 +11,7 @@ from results.leaderboard.page.curves import read_training_curves
 from results.leaderboard.page.pictures import encode_run_pictures
 from results.leaderboard.pareto import COST_LABELS, get_row_cost
 from results.leaderboard.render.cells import format_front
-from results.leaderboard.report import LeaderboardReport, get_board_key
+from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
 from results.records.record import Record
 
@@ -70,7 +70,7 @@ def _build_plot_data(board: Board, report: LeaderboardReport) -> dict[str, Any]:
                 "rows": [shown[row.run_ids] for row in front.rows if row.run_ids in shown],
                 "text": format_front(board, front),
             }
-            for front in report.fronts[get_board_key(board)]
+            for front in report.fronts[board.board_key]
         ],
     }
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from results.leaderboard.cross_board_summary import NORMALIZED_SCORE_FORMULA, CrossBoardSummary
 from results.leaderboard.pareto import COST_LABELS
 from results.leaderboard.render import cells as text
-from results.leaderboard.report import LeaderboardReport, get_board_key
+from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
 from results.published.match import UnmatchedResult
 
@@ -43,7 +43,7 @@ def build_board_sections(report: LeaderboardReport) -> list[dict[str, Any]]:
 
 
 def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict[str, Any]:
-    fronts = report.fronts[get_board_key(board)]
+    fronts = report.fronts[board.board_key]
     on_front = {
         cost: {row.run_ids for front in fronts if front.cost == cost for row in front.rows} for cost in COST_LABELS
     }

@@ -13,7 +13,7 @@ from results.leaderboard.render.cells import (
     tabulate_summary,
     tabulate_unmatched,
 )
-from results.leaderboard.report import LeaderboardReport, get_board_key
+from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board
 
 
@@ -65,9 +65,7 @@ def escape_markdown(text: str) -> str:
 
 def _build_board_lines(board: Board, report: LeaderboardReport) -> list[str]:
     fronts = [
-        f"Pareto front {format_front(board, each)}."
-        for each in report.fronts[get_board_key(board)]
-        if each.num_measured > 1
+        f"Pareto front {format_front(board, each)}." for each in report.fronts[board.board_key] if each.num_measured > 1
     ]
     return [
         f"## {escape_markdown(board.title)}",
