@@ -99,6 +99,16 @@ class Board(NamedTuple):
         return " · ".join(filter(None, (self.task, self.protocol, self.tier, self.settings)))
 
     @property
+    def other_metrics(self) -> tuple[str, ...]:
+        """All but the primary one."""
+        return tuple(name for name in self.units if name != self.primary_metric)
+
+    @property
+    def has_published(self) -> bool:
+        """Whether a row stands beside a published number."""
+        return any(row.published_comparison for row in self.rows)
+
+    @property
     def has_random_baseline(self) -> bool:
         """Whether a row from random weights is on it."""
         return any(row.is_random_baseline for row in self.rows)

@@ -13,6 +13,7 @@ from results.leaderboard.render.cells import (
     tabulate_summary,
     tabulate_unmatched,
 )
+from results.leaderboard.render.columns import SUMMARY_TITLE, UNMATCHED_TITLE
 from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board
 
@@ -27,7 +28,7 @@ def to_markdown(report: LeaderboardReport) -> str:
         lines += _build_summary_lines(view)
     if table.unmatched:
         lines += [
-            "## Published numbers that stand beside none of ours",
+            f"## {UNMATCHED_TITLE}",
             "",
             *format_markdown_table(tabulate_unmatched(table.unmatched)),
             "",
@@ -79,7 +80,7 @@ def _build_board_lines(board: Board, report: LeaderboardReport) -> list[str]:
 def _build_summary_lines(summary: CrossBoardSummary) -> list[str]:
     legend = [f"{number}: {title}." for number, title in enumerate(summary.board_titles, 1)]
     return [
-        f"## All boards · {summary.tier}",
+        f"## {SUMMARY_TITLE} · {summary.tier}",
         "",
         *format_markdown_table(tabulate_summary(summary)),
         "",
