@@ -1,1 +1,1 @@
-"""A look inside a backbone: CKA, attention distance and entropy."""
+"""A look inside backbones: one file for each analysis (what it computes, draws and records)."""

@@ -12,11 +12,20 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from analysis.image_subset import require_same_images
+from analysis.answer import AnalysisOutput, answer_question
+from analysis.inputs.image_inputs import AnalysisInputs, resolve_image_inputs
+from analysis.inputs.image_subset import ImageBatch, require_same_images
+from analysis.inputs.representations import read_layers
+from analysis.output.csv_tables import encode_csv
+from analysis.output.figures import draw_heatmap, render_figure
+from analysis.record import Analysis
+from analysis.request import CkaRequest, ReadPoint
+from analysis.store import StoredAnalysis
 from foundation.errors import BenchError, UserError
 
+METHOD_VERSION = 1
 MIN_BATCH_SIZE = 4
 """Images a batch: the unbiased estimator divides by n (n - 3)."""
 
@@ -48,11 +57,16 @@ def compute_centered_gram(features: Tensor) -> Tensor:
             f"the unbiased estimator of CKA needs batches of {MIN_BATCH_SIZE} images or more, not {count}; "
             "raise --images or --batch"
         )
+    # float64: features of nearly constant layers differ in late digits only, and all pairs share this one product
     flat = features.reshape(count, -1).double()
-    flat = flat - flat.mean(0)  # changes nothing but the rounding: centring takes a common vector out anyway
+    flat = flat - flat.mean(0)  # changes the rounding only: the centring below removes a common vector anyway
     kernel = flat @ flat.T
     if not bool(kernel.isfinite().all()):
         raise BenchError("the features of a layer are not finite; check the start weights")
+    # Song et al. 2012, equation 5, for kernels K and L with zeroed diagonals:
+    #   HSIC_1 = [ tr(K L) + sum(K) sum(L) / ((n-1)(n-2)) - 2/(n-2) 1'K L 1 ] / (n (n-3)).
+    # With the centred matrices K~ and L~ made below it is sum_ij K~_ij L~_ij / (n (n-3)), a plain inner product:
+    # each layer is centred once, instead of one such formula for each pair of layers.
     kernel.fill_diagonal_(0)
     rows = kernel.sum(0)
     centred = kernel - (rows[:, None] + rows) / (count - 2) + rows.sum() / ((count - 1) * (count - 2))
@@ -60,7 +74,7 @@ def compute_centered_gram(features: Tensor) -> Tensor:
 
 
 class CkaAccumulator:
-    """Sums of HSIC over batches: all that is kept, however many images there are.
+    """Sums of HSIC over batches; nothing else is kept, so memory does not grow with the number of images.
 
     Example:
         >>> import torch
@@ -95,8 +109,10 @@ class CkaAccumulator:
             raise BenchError("the layers changed between two batches; compare the same layers throughout")
         self.row_layers, self.column_layers = first.layer_names, second.layer_names
         count = len(first.image_names)
+        # One matrix product holds the inner products of all pairs; the ratio's denominator needs each layer with itself
         left, right = (grams.matrices.flatten(1) for grams in (first, second))
         found = (left @ right.T, (left * left).sum(1), (right * right).sum(1))
+        # HSICs are averaged over batches before the ratio is taken: each is unbiased, a ratio of one batch is not
         hsic = [part.cpu() / (count * (count - 3)) for part in found]
         old = self._hsic_sums or tuple(torch.zeros_like(part) for part in hsic)
         self._hsic_sums = (old[0] + hsic[0], old[1] + hsic[1], old[2] + hsic[2])
@@ -113,7 +129,7 @@ class CkaAccumulator:
             raise BenchError("CKA of no images at all")
         cross, first, second = (np.asarray(part.numpy()) for part in self._hsic_sums)
         for names, own in ((self.row_layers, first), (self.column_layers, second)):
-            if (own <= 0).any():
+            if (own <= 0).any():  # a sum of squares: 0 only where the images do not differ
                 name = names[int(np.flatnonzero(own <= 0)[0])]
                 raise BenchError(
                     f"layer {name} gives all images the same features as far as can be told from {self.num_images} "
@@ -125,3 +141,98 @@ class CkaAccumulator:
 def stack_grams(image_names: tuple[str, ...], layers: Sequence[tuple[str, Tensor]]) -> LayerGrams:
     """The Gram matrices of a batch's layers, in their order."""
     return LayerGrams(image_names, tuple(name for name, _ in layers), torch.stack([value for _, value in layers]))
+
+
+def compute_layer_grams(model: nn.Module, batch: ImageBatch, read_point: ReadPoint, device: str) -> LayerGrams:
+    """The Gram matrix of every representation of a batch; features live no longer than their layer.
+
+    Args:
+        model: a timm model in eval mode, on ``device``.
+        batch: four images or more.
+        read_point: which representations.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        UserError: no transformer blocks, or fewer than 4 images.
+        BenchError: features that are not finite; names the layer.
+    """
+    layers: list[tuple[str, Tensor]] = []
+
+    def add_gram(name: str, features: Tensor) -> None:
+        try:
+            layers.append((name, compute_centered_gram(features)))
+        except UserError:
+            raise
+        except BenchError as error:
+            raise BenchError(f"{name}: {error}") from error
+
+    read_layers(model, batch.images.to(device), read_point, add_gram)
+    return stack_grams(batch.names, layers)
+
+
+def run_cka(request: CkaRequest) -> StoredAnalysis:
+    """Compare every layer of the first backbone with every layer of the second on the same images.
+
+    Raises:
+        UserError: not two backbones, or something else that is wrong with the request.
+    """
+    if len(request.backbones) != 2:
+        raise UserError(f"CKA compares two backbones, not {len(request.backbones)}; name two, or one twice")
+    inputs = resolve_image_inputs(request, MIN_BATCH_SIZE)
+    settings = {"at": request.read_point, "batch": request.batch_size}
+    return answer_question(
+        request, inputs.make_question(METHOD_VERSION, settings), lambda: _compute_cka(request, inputs)
+    )
+
+
+def _compute_cka(request: CkaRequest, inputs: AnalysisInputs) -> AnalysisOutput:
+    sums = accumulate_cka(inputs, request.read_point, request.batch_size)
+    values = sums.compute()
+    first, second = (each.label for each in inputs.backbones)
+    title = f"CKA, {inputs.caption}\nread at: {request.read_point}"
+    figure = draw_heatmap(values, sums.row_layers, sums.column_layers, title, (first, second))
+    rows = [(row, *line) for row, line in zip(sums.row_layers, values.tolist(), strict=True)]
+    numbers = {
+        "rows": list(sums.row_layers),
+        "columns": list(sums.column_layers),
+        "cka": values.tolist(),
+        "images": sums.num_images,
+        "batches": sums.num_batches,
+    }
+    return AnalysisOutput(
+        numbers, {"cka.csv": encode_csv(("layer", *sums.column_layers), rows), **render_figure(figure, "cka")}
+    )
+
+
+def accumulate_cka(inputs: AnalysisInputs, read_point: ReadPoint, batch_size: int) -> CkaAccumulator:
+    """Both backbones over the images, a batch at a time; a backbone compared with itself runs only once.
+
+    Args:
+        inputs: two backbones, each with its subset of the images.
+        read_point: which representations.
+        batch_size: images a batch.
+
+    Raises:
+        IncompleteError: the two would see other images, or in another order.
+    """
+    first, second = inputs.subsets
+    require_same_images(first.image_names(), second.image_names())
+    alike = inputs.backbones[0].identity() == inputs.backbones[1].identity()
+    one, other = (each.build_model(inputs.device) for each in inputs.backbones)
+    sums = CkaAccumulator()
+    # Both read their own subset: the same images, but prepared with each card's mean, std and size
+    for left, right in zip(first.iter_batches(batch_size, "cka"), second.iter_batches(batch_size), strict=True):
+        rows = compute_layer_grams(one, left, read_point, inputs.device)
+        sums.update(rows, rows if alike else compute_layer_grams(other, right, read_point, inputs.device))
+    return sums
+
+
+def summarize_analysis(analysis: Analysis) -> list[str]:
+    """What came out, in lines."""
+    numbers = analysis.numbers
+    values = np.array(numbers["cka"])
+    lines = [f"{len(values)} x {len(values[0])} layers, {numbers['images']} images in {numbers['batches']} batches"]
+    best = [(numbers["columns"][place], line[place]) for line, place in zip(values, values.argmax(1), strict=True)]
+    for row, (column, value) in zip(numbers["rows"], best, strict=True):
+        lines.append(f"  {row}: most like {column} ({value:.3f})")
+    return lines

@@ -36,18 +36,18 @@ def load_or_compute(
     """Find an analysis done, or do it.
 
     Files are written whole when everything has been computed, the record last; a folder without a record is of an
-    analysis that was broken off, and is filled.
+    analysis that was interrupted, and is filled.
 
     Args:
         store: the store.
         name: what the folder is called, before the id.
-        analysis_id: of what is asked.
-        compute: does it.
-        force_new: do it anew, into a folder of its own.
+        analysis_id: digest of what is asked.
+        compute: does the analysis.
+        force_new: do it again, into a folder of its own.
 
     Raises:
-        UserError: the store cannot be written, or another process is at the same analysis.
-        RecordError: the record there does not hold, or a file beside it is not what was written.
+        UserError: the store cannot be written, or another process is working on the same analysis.
+        RecordError: the record there is not valid, or a file beside it is not what was written.
     """
     stem = f"{ANALYSIS_FOLDER}/{name}-{analysis_id}"
     if not force_new and (found := _load_existing(store, stem, analysis_id)):
@@ -57,8 +57,9 @@ def load_or_compute(
     existing = list_attempts(store, stem)
     folder = next_attempt_folder(store, stem) if force_new or not existing else existing[-1]
     with lock_folder(folder):
-        if (folder / ANALYSIS_FILE).exists():  # another process was at it too, and was faster
+        if (folder / ANALYSIS_FILE).exists():  # another process computed the same and was faster
             return StoredAnalysis(folder, _read_verified(folder, analysis_id), True)
+        # The record comes last: a folder that has one is complete, whenever the process was killed
         for file, content in made.files.items():
             write_atomic(folder / file, content)
         hashes = {file: hashlib.sha256(content).hexdigest() for file, content in made.files.items()}
@@ -81,7 +82,7 @@ def _read_verified(folder: Path, analysis_id: str | None = None) -> Analysis:
     for name, expected in analysis.files.items():
         path = folder / name
         if not path.is_file() or sha256_file(path) != expected:
-            raise RecordError(f"{path} is missing or not what was written; run the analysis anew with --fresh")
+            raise RecordError(f"{path} is missing or not what was written; run the analysis again with --fresh")
     return analysis
 
 
@@ -108,6 +109,7 @@ def scan_analyses(stores: Iterable[Path]) -> AnalysisScan:
                 faults.append(str(error))
                 continue
             stem = str(path.parent.relative_to(root)).partition(analysis.analysis_id)[0] + analysis.analysis_id
+            # Of several attempts at one analysis (--fresh) only the newest that was finished is shown
             done = [folder for folder in list_attempts(root, stem) if (folder / ANALYSIS_FILE).exists()]
             if done[-1:] == [path.parent]:
                 newest[root, analysis.analysis_id] = StoredAnalysis(path.parent, analysis, True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from analysis.figures import PlotCurve
+from analysis.output.csv_tables import encode_csv
+from analysis.output.figures import PlotCurve
 from foundation.errors import BenchError
 from results.records.record import ConfidenceInterval, MetricValue, Record
 from results.statistics.intervals import student_t_interval
@@ -77,7 +78,7 @@ def group_into_curves(points: Iterable[TransferPoint]) -> dict[str, PlotCurve]:
     for name, members in named.items():
         members.sort(key=lambda member: member.x)
         ends = [(member.interval.low, member.interval.high) for member in members if member.interval]
-        whole = len(ends) == len(members)
+        whole = len(ends) == len(members)  # bars at some points only would look like certainty at the others
         found[name] = PlotCurve(
             [member.x for member in members],
             [member.value for member in members],
@@ -85,6 +86,44 @@ def group_into_curves(points: Iterable[TransferPoint]) -> dict[str, PlotCurve]:
             [high for _, high in ends] if whole else None,
         )
     return found
+
+
+def tabulate_points(points: Sequence[TransferPoint], record: Record) -> tuple[dict[str, Any], bytes]:
+    """Points as an analysis keeps them: the numbers of its record, and the CSV file.
+
+    Args:
+        points: of all curves.
+        record: of one of the runs; metric and unit are its own.
+
+    Raises:
+        BenchError: the run is not complete.
+    """
+    unit = get_primary_metric(record).unit
+    assert record.result is not None  # or there were no primary metric
+    rows = [each.to_row() for each in points]
+    numbers = {
+        "metric": record.result.primary_metric,
+        "unit": unit,
+        "columns": list(POINT_COLUMNS),
+        "points": [list(row) for row in rows],
+    }
+    return numbers, encode_csv(POINT_COLUMNS, rows)
+
+
+def format_point(row: Sequence[Any], unit: str) -> str:
+    """A point in words.
+
+    Args:
+        row: in the order of ``POINT_COLUMNS``.
+        unit: of its value.
+    """
+    point = dict(zip(POINT_COLUMNS, row, strict=True))
+    text = f"{point['line']} at {point['x']:g}: {point['value']:.2f} {unit}"
+    if point["low"] is None:
+        text += " (no interval)"
+    else:
+        text += f" ({point['low']:.2f} to {point['high']:.2f}, {point['interval']})"
+    return text + (f", {point['seeds']} seeds" if point["seeds"] != 1 else "")
 
 
 def describe_error_bars(points: Iterable[TransferPoint]) -> str:

@@ -125,6 +125,11 @@ def extract_pyramid(model: nn.Module, images: Tensor, out_indices: Sequence[int]
     return maps
 
 
+def count_prefix_tokens(model: nn.Module) -> int:
+    """Tokens before the patches (class token, registers) in a timm model's sequence; 0 of a hierarchy."""
+    return int(getattr(model, "num_prefix_tokens", 0) or 0)
+
+
 def extract_tokens(model: nn.Module, images: Tensor) -> TokenFeatures:
     """The last tokens, for a tracker or an analysis.
 
@@ -143,7 +148,7 @@ def extract_tokens(model: nn.Module, images: Tensor) -> TokenFeatures:
         forward: Any = model.forward_features
         values: Tensor = _call_at_size(model, images, lambda: forward(images))
         if values.ndim == 3:
-            prefix = int(getattr(model, "num_prefix_tokens", 0))
+            prefix = count_prefix_tokens(model)
             height, width = (-(-int(side) // reduction) for side in images.shape[-2:])
             if values.shape[1] != prefix + height * width:
                 raise UserError(
@@ -172,7 +177,7 @@ def extract_pooled(model: nn.Module, images: Tensor, pool: PoolingType = "avg") 
     """
     if pool not in ("avg", "token"):
         raise UserError(f"unknown pooling {pool!r}; choose avg or token")
-    classes = int(getattr(model, "num_prefix_tokens", 0) or 0) - int(getattr(model, "num_reg_tokens", 0) or 0)
+    classes = count_prefix_tokens(model) - int(getattr(model, "num_reg_tokens", 0) or 0)
     if pool == "token" and classes < 1:
         raise UserError(f"{type(model).__name__} has no class token; pool with avg")
     if not is_plain_backbone(model):

@@ -19,19 +19,14 @@ def collect_page_analyses(roots: Iterable[Path]) -> tuple[list[AnalysisPanel], l
     for kept in scanned.analyses:
         figures = encode_pictures(kept.folder, budget)
         budget -= sum(len(address) * 3 // 4 for _, address in figures)
-        shown.append(AnalysisPanel(_format_title(kept), _format_note(kept, len(figures)), figures))
+        shown.append(AnalysisPanel(kept.analysis.title, _format_note(kept, len(figures)), figures))
     return shown, scanned.faults
 
 
-def _format_title(kept: StoredAnalysis) -> str:
-    names = " and ".join(f"{each.name} ({each.init})" for each in kept.analysis.backbones)
-    data = kept.analysis.data
-    return f"{kept.analysis.kind}: {names}" + (f" on {data.images} images of {data.task} {data.split}" if data else "")
-
-
 def _format_note(kept: StoredAnalysis, figures: int) -> str:
-    data, where = kept.analysis.data, kept.analysis.where
-    parts = [f"{kept.folder}, {where.device}, {(where.finished or where.started)[:16].replace('T', ' ')} UTC"]
+    data, environment = kept.analysis.data, kept.analysis.environment
+    finished = (environment.finished or environment.started)[:16].replace("T", " ")
+    parts = [f"{kept.folder}, {environment.device}, {finished} UTC"]
     if data and data.dataset.deviations:
         parts.append("not the official data")
     whole = sum(name.endswith(".png") for name in kept.analysis.files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -42,13 +42,24 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def sha256_chunks(chunks: Iterable[bytes]) -> str:
+    """The SHA-256 of bytes that come in pieces (names and values, for example), as 64 hexadecimal digits.
+
+    Where the pieces end does not count, so each needs its own length or a separator in it.
+
+    >>> sha256_chunks([b"a", b"bc"]) == sha256_chunks([b"abc"])
+    True
+    """
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
 def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's content, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return sha256_chunks(iter(lambda: file.read(1 << 20), b""))
 
 
 def iter_files(root: Path) -> Iterator[Path]:

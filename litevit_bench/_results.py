@@ -118,8 +118,9 @@ def score(
         IncompleteError: files are missing and ``partial`` is not set.
         DataError: the ground truth or a result file cannot be read.
     """
-    from benchmarks.score_results import ScoreRequest, score_results
+    from benchmarks.score_results import score_results
     from foundation.environment import resolve_data_root
+    from results.score_request import ScoreRequest
 
     request = ScoreRequest(
         test_set=test_set,

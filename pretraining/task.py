@@ -51,7 +51,7 @@ class PretrainTask(Task):
         self.data: PretrainDatasetCard = get_dataset_card(data)
         self.knn_dataset = get_dataset_card(knn_data) if knn_data else self.data
         if knn_data and not self.knn_dataset.has_labels:
-            raise UserError(f"--health {knn_data} has no labels for a k-NN check; choose a labelled set")
+            raise UserError(f"--knn-data {knn_data} has no labels for a k-NN check; choose a labelled set")
         if self.method.needs_teacher and teacher is None:
             raise UserError(f"method {method} needs a teacher: --teacher NAME, e.g. --teacher mae_base")
         if not self.method.needs_teacher and (teacher or teacher_checkpoint):

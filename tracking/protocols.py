@@ -23,9 +23,11 @@ from engine.training import TrainingJob, train_model
 from foundation.errors import UnknownNameError
 from foundation.suggest import did_you_mean
 from results.records.record import LoadReportRecord, MetricValue, ModelSelection
+from tracking.configs import TRACKING_PROTOCOLS
 from tracking.data.pair_dataset import PairDataset, PairIouMetric
 from tracking.data.readers.sequence import Video
-from tracking.deployment.load import find_exported_tracker, require_runtime
+from tracking.deployment.export import ensure_export
+from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
 from tracking.inference.sequential import SequenceMetrics, score_result_files
 from tracking.inference.test_set import track_test_set
 from tracking.inference.tracker_factory import TorchTrackerFactory, TrackerFactory, build_tracker_model
@@ -33,7 +35,6 @@ from tracking.models.candidate_elimination import CandidateElimination, compute_
 from tracking.models.compatibility import require_plain_vit
 from tracking.models.tracker_model import TrackerModel
 from tracking.recipe import TrackingRecipe
-from tracking.tasks import TRACKING_PROTOCOLS
 from tracking.training_sets import fingerprint_training_sets, make_pair_samplers
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -52,7 +53,7 @@ def resolve_protocol(request: RunRequest, data: DataReport) -> RunPlan:
     """
     protocol = load_protocol(CONFIGS / f"{request.protocol}.py", TrackingRecipe, request.tier, request.overrides)
     recipe = protocol.recipe
-    require_runtime(recipe.runtime, recipe.runtime_precision)
+    require_tracker_runtime(recipe.runtime, recipe.runtime_precision)
     arguments: dict[str, Any] = {"num_classes": 0, "drop_path_rate": recipe.drop_path}
     trunk = create_backbone(request.card, checkpoint=RANDOM_INIT, **arguments).model
     require_plain_vit(trunk, recipe.template_size, recipe.search_size)
@@ -148,8 +149,6 @@ def _make_tracker_factory(
     """The trained tracker behind the recipe's runtime; where it needs an export, the first process makes it."""
     if recipe.runtime == "torch":
         return TorchTrackerFactory(request.card.name, plan.backbone_kwargs, recipe, weights, request.device)
-    from tracking.deployment.export import ensure_export  # it reads finished runs, and so imports this module
-
     sizes, runtime, precision = recipe.crop_sizes(), recipe.runtime, recipe.runtime_precision
     folder = decide_on_rank0(lambda: ensure_export(out, model, sizes, runtime, precision))
     return find_exported_tracker(folder, runtime, precision, threads=1)

@@ -5,10 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-RUNTIMES = ("torch", "onnxruntime", "openvino")
-RUNTIME_PRECISIONS = ("f32", "bf16", "int8")
-"""Of ``tracking.deployment.manifest``, which is heavy."""
-
 RENAMED_OPTIONS = {"--low": "--lost-threshold", "--health": "--knn-data"}
 """Options of earlier versions, and what they are called now."""
 

@@ -36,29 +36,35 @@ def upgrade_record(content: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         content: the record's JSON as plain data.
     """
-    upgraded: dict[str, Any] = _rename(content, {"neutral": "non_identity_settings", "where": "environment"})
+    upgraded: dict[str, Any] = rename_keys(content, {"neutral": "non_identity_settings", "where": "environment"})
     domain = str(upgraded.get("domain"))
     identities = _identify(content), _identify(upgraded | {"config": upgrade_config(content.get("config"), domain)})
     for name in ("run_id", "comparability"):
         before, after = (getattr(identity, name, None) for identity in identities)
         if before is not None and content.get(name) == before:
             upgraded[name] = after
-    upgraded["data"] = _rename(upgraded.get("data"), {"departures": "deviations"})
+    upgraded["data"] = rename_keys(upgraded.get("data"), {"departures": "deviations"})
     if isinstance(upgraded.get("non_identity_settings"), Mapping):
         upgraded["non_identity_settings"] = upgrade_settings(upgraded["non_identity_settings"], domain)
     upgraded["config"] = upgrade_config(upgraded.get("config"), domain)
     if isinstance(upgraded.get("result"), Mapping):
         upgraded["result"] = _upgrade_result(upgraded["result"])
-    backbone = upgraded.get("backbone")
-    if isinstance(backbone, Mapping) and isinstance(backbone.get("checkpoint"), Mapping):
-        report = _rename(backbone["checkpoint"].get("load_report"), {"share": "matched_fraction"})
-        upgraded["backbone"] = {**backbone, "checkpoint": {**backbone["checkpoint"], "load_report": report}}
+    if "backbone" in upgraded:
+        upgraded["backbone"] = upgrade_backbone(upgraded["backbone"])
     return upgraded
+
+
+def upgrade_backbone(backbone: Any) -> Any:
+    """The ``backbone`` of a record, with its load report under the names of today; anything else as it is."""
+    if not isinstance(backbone, Mapping) or not isinstance(backbone.get("checkpoint"), Mapping):
+        return backbone
+    report = rename_keys(backbone["checkpoint"].get("load_report"), {"share": "matched_fraction"})
+    return {**backbone, "checkpoint": {**backbone["checkpoint"], "load_report": report}}
 
 
 def upgrade_config(config: Any, domain: str) -> Any:
     """The ``config`` of a record (recipe and what the task added) under the names of today."""
-    renamed = _rename(config, {"health": "knn_data"} if domain == "pretraining" else {})
+    renamed = rename_keys(config, {"health": "knn_data"} if domain == "pretraining" else {})
     if isinstance(renamed, Mapping) and isinstance(renamed.get("recipe"), Mapping):
         return {**renamed, "recipe": upgrade_settings(renamed["recipe"], domain)}
     return renamed
@@ -73,11 +79,11 @@ def _identify(content: Mapping[str, Any]) -> RunIdentity | None:
 
 
 def _upgrade_result(result: Mapping[str, Any]) -> dict[str, Any]:
-    upgraded: dict[str, Any] = _rename(result, {"primary": "primary_metric"})
+    upgraded: dict[str, Any] = rename_keys(result, {"primary": "primary_metric"})
     metrics = upgraded.get("metrics")
     if isinstance(metrics, Mapping):
         upgraded["metrics"] = {
-            name: {**metric, "interval": _rename(metric.get("interval"), {"over": "resampling_unit"})}
+            name: {**metric, "interval": rename_keys(metric.get("interval"), {"over": "resampling_unit"})}
             if isinstance(metric, Mapping)
             else metric
             for name, metric in metrics.items()
@@ -85,7 +91,7 @@ def _upgrade_result(result: Mapping[str, Any]) -> dict[str, Any]:
     return upgraded
 
 
-def _rename(group: Any, names: Mapping[str, str]) -> Any:
+def rename_keys(group: Any, names: Mapping[str, str]) -> Any:
     """A group with some of its keys renamed, in the same order; anything else than a group as it is.
 
     An old name beside its new one stays, so that validation refuses it: neither value is dropped in silence.

@@ -15,6 +15,7 @@ from torch.nn import functional
 from backbones.card import BackboneCard
 from backbones.features import get_size_divisor
 from foundation.errors import UserError
+from foundation.library_logs import silence_logging
 from segmentation.data.labels import IGNORE_INDEX
 from segmentation.evaluation import ImagePrediction
 from segmentation.models import (
@@ -130,14 +131,11 @@ def _initialize_heads(model: Segmentor) -> None:
 
     Never through the model's own ``init_weights``: it would reach timm's and throw the loaded weights away.
     """
-    logging.disable(logging.INFO)  # mmengine lists every tensor
-    try:
+    with silence_logging(logging.INFO):  # mmengine lists every tensor
         for part in ("neck", "decode_head", "auxiliary_head"):
             init = getattr(getattr(model, part, None), "init_weights", None)
             if init is not None:
                 init()
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def _make_head_configs(

@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.cka import CkaAccumulator, LayerGrams, compute_centered_gram, stack_grams
+from analysis.cka import CkaAccumulator, LayerGrams, compute_centered_gram, compute_layer_grams, stack_grams
+from analysis.inputs.image_subset import ImageBatch
+from backbones.create import create_backbone
 from foundation.errors import BenchError, IncompleteError, UserError
 
 Array = NDArray[np.float64]
@@ -138,3 +140,17 @@ def test_what_has_no_cka() -> None:
         sums.compute()
     with pytest.raises(BenchError, match="layers changed"):
         sums.update(LayerGrams(names(5), ("x",), same.matrices), same)
+
+
+def test_other_token_counts_and_depths_compare() -> None:
+    """A Gram matrix is images by images, whatever the tokens are."""
+    images = torch.randn(8, 3, 32, 32)
+    batch = ImageBatch(tuple("abcdefgh"), images, torch.zeros(8))
+    sides = []
+    for name in ("vit_nano", "vit_pico"):
+        model = create_backbone(name, checkpoint="random", num_classes=0).model.eval()
+        sides.append(compute_layer_grams(model, batch, "papers", "cpu"))
+    sums = CkaAccumulator()
+    sums.update(*sides)
+    assert sums.compute().shape == (5, 4)
+    assert np.isfinite(sums.compute()).all()

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from analysis.inputs.truncated_backbone import count_blocks, select_first_blocks
 from analysis.record import read_analysis
 from analysis.store import scan_analyses
-from analysis.truncated_backbone import count_blocks, select_first_blocks
 from backbones.create import create_backbone
 from benchmarks.cli.main import main
 from foundation.errors import RecordError
@@ -99,8 +99,8 @@ def test_what_was_altered_is_not_answered(capsys: Capture, tmp_path: Path) -> No
     record.write_text(record.read_text().replace('"method_version"', '"method_versions"'))
     with pytest.raises(RecordError, match="method_versions: unknown field"):
         read_analysis(folder)
-    record.write_text(record.read_text().replace('"schema_version": 1', '"schema_version": 7'))
-    assert "has schema version 7, this bench reads up to 1" in refused(capsys, *words)
+    record.write_text(record.read_text().replace('"schema_version": 2', '"schema_version": 7'))
+    assert "has schema version 7, this bench reads up to 2" in refused(capsys, *words)
     record.unlink()
     assert not asked(capsys, tmp_path, *words[:4])["from_record"], "a folder that was broken off is filled"
 
@@ -196,7 +196,7 @@ def test_first_blocks_are_nested_and_end_with_the_whole_trunk(name: str, blocks:
 
 
 def test_start_files_hold_what_they_say(capsys: Capture, tmp_path: Path, weights: Path) -> None:
-    from analysis.truncated_backbone import write_truncated_weights
+    from analysis.inputs.truncated_backbone import write_truncated_weights
 
     model = create_backbone("vit_pico", checkpoint=str(weights), num_classes=0).model
     path = write_truncated_weights(tmp_path, "vit_pico", model, 2)

@@ -63,7 +63,7 @@ def iter_random_features(count: int) -> FeaturePairs:
 
 def iter_network_features(count: int) -> FeaturePairs:
     """The papers' representations of two random ViT-Tiny; features of a batch are computed once and held."""
-    from analysis.representations import read_layers
+    from analysis.inputs.representations import read_layers
     from backbones.create import create_backbone
 
     torch.manual_seed(0)
@@ -114,25 +114,24 @@ def unbiased_hsic(one: Tensor, other: Tensor) -> Tensor:
 
 _MEMORY_SCRIPT = """
 import torch
-from engine.run_environment import peak_memory_mib
-from analysis.cka import CkaSums
-from analysis.representations import grams
-from analysis.image_subset import draw
+from analysis.cka import CkaAccumulator, compute_layer_grams
+from analysis.inputs.image_subset import sample_images
 from backbones.create import create_backbone
+from engine.run_environment import get_peak_memory_mib
 class Items:
     labels = [0] * 2000
     def __len__(self): return 2000
     def __getitem__(self, index):
         seeded = torch.Generator().manual_seed(index)
         return {"images": torch.randn(3, 64, 64, generator=seeded), "labels": 0, "item": index}
-    def name(self, index): return str(index)
-    def preprocessing(self): return {}
+    def get_image_name(self, index): return str(index)
+    def get_preprocessing(self): return {}
 models = [create_backbone("vit_tiny", checkpoint="random", num_classes=0, img_size=64).model.eval() for _ in range(2)]
-sums = CkaSums()
-for batch in draw(Items(), COUNT).batches(100):
-    sums.update(*(grams(model, batch, "papers", "cpu") for model in models))
-assert sums.value().shape == (13, 13)
-print(peak_memory_mib("cpu"))
+sums = CkaAccumulator()
+for batch in sample_images(Items(), COUNT).iter_batches(100):
+    sums.update(*(compute_layer_grams(model, batch, "papers", "cpu") for model in models))
+assert sums.compute().shape == (13, 13)
+print(get_peak_memory_mib("cpu"))
 """
 
 

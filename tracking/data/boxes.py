@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from foundation.array_types import FloatArray as FloatArray  # the readers and trackers take it from here
 from foundation.errors import DataError
 
+BoolArray = NDArray[np.bool_]
 BoxLike = Sequence[float] | NDArray[Any]
 
 CLIP_MARGIN = 10

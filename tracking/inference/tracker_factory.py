@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from backbones.create import create_backbone
 from backbones.registry import get_card
 from backbones.weights import RANDOM_INIT
 from engine.checkpoints import read_checkpoint
+from foundation.files import sha256_chunks
 from tracking.inference.backend import TorchNetwork
 from tracking.inference.tracker import Tracker
 from tracking.models.tracker_model import LossWeights, TrackerModel
@@ -103,7 +103,7 @@ def build_tracker_model(backbone: nn.Module, card: BackboneCard, recipe: Trackin
 
 def hash_state_dict(state: Mapping[str, Any]) -> str:
     """SHA-256 over the names and values of a network's tensors, whatever file they come in."""
-    sha = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode() + tensor.cpu().numpy().tobytes())
-    return sha.hexdigest()
+    return sha256_chunks(
+        f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode() + tensor.cpu().numpy().tobytes()
+        for name, tensor in sorted(state.items())
+    )

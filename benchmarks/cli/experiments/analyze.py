@@ -1,55 +1,369 @@
-"""``bench analyze WHAT ...``."""
+"""``bench analyze WHAT ...``: the options, the request they make, and what is printed.
+
+Nothing heavy is imported before ``main`` is called: ``bench --help`` reads this file.
+"""
 
 from __future__ import annotations
 
-import importlib
-from argparse import Namespace
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from analysis.request import (
+    DISTANCE_UNITS,
+    LAYERS_PARTS,
+    READ_POINTS,
+    AnalysisCell,
+    AnalysisKind,
+    AnalysisRequest,
+    AttentionRequest,
+    BackboneChoice,
+    CkaRequest,
+    DataScaleRequest,
+    LayersRequest,
+    NeighboursRequest,
+    PcaRequest,
+    RunCell,
+    SpectrumRequest,
+)
+from benchmarks.cli.common_options import (
+    add_data_root_option,
+    add_device_option,
+    add_overrides_option,
+    parse_nonnegative_int,
+    parse_positive_int,
+)
 from benchmarks.cli.output import write_json, write_stdout
+from foundation.environment import resolve_data_root
+from foundation.errors import UserError
 
 if TYPE_CHECKING:
-    from analysis.record import Analysis
     from analysis.store import StoredAnalysis
+    from benchmarks.run_cell import CellResult
 
-_HANDLERS = {
-    "cka": ("cka", "run"),
-    "attention": ("attention", "run"),
-    "layers": ("layers", "run"),
-    "data-scale": ("data_scale", "run"),
-    "spectrum": ("extras", "spectrum"),
-    "pca": ("extras", "pca"),
-    "neighbours": ("extras", "neighbours"),
-}
+CARD_WEIGHTS = "card"
+"""What ``--checkpoint`` of data-scale says for a card's own weights."""
+
+
+class _AnalysisCommand(NamedTuple):
+    """An analysis on the command line: what it is, an example, its own options, and the request they make."""
+
+    summary: str
+    example: str
+    add_arguments: Callable[[ArgumentParser], None]
+    make_request: Callable[[Namespace], AnalysisRequest]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Give the verb a parser for each analysis."""
+    kinds = parser.add_subparsers(prog="bench analyze", dest="what", required=True, metavar="WHAT")
+    for name, command in ANALYSES.items():
+        one = kinds.add_parser(
+            name, help=command.summary, description=command.summary, epilog=f"example: {command.example}"
+        )
+        command.add_arguments(one)
+        add_data_root_option(one)
+        one.add_argument("--subset", action="store_true", help="look at data that are not the official set whole")
+        one.add_argument("--allow-partial", action="store_true", help="accept a checkpoint that fills only part")
+        one.add_argument("--fresh", action="store_true", help="do it again although a record exists")
+        text = "the store; analyses go to DIR/analysis (default: runs/)"
+        one.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help=text)
+        add_device_option(one)
+        one.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+        one.add_argument("--debug", action="store_true", help="show the full trace of an error")
 
 
 def main(options: Namespace) -> int:
     """Do one analysis, or answer it from its record."""
-    module, function = _HANDLERS[options.what]
-    room = importlib.import_module(f"benchmarks.analyze.{module}")
-    run: Callable[[Namespace], StoredAnalysis] = getattr(room, function)
-    kept = run(options)
+    from analysis.registry import load_method, run_analysis
+
+    stored = run_analysis(ANALYSES[options.what].make_request(options))
+    analysis = stored.analysis
     if options.json:
-        analysis = kept.analysis.model_dump(mode="json")
-        write_json({"folder": str(kept.folder), "from_record": kept.from_record, "analysis": analysis})
+        content = analysis.model_dump(mode="json")
+        write_json({"folder": str(stored.folder), "from_record": stored.from_record, "analysis": content})
         return 0
-    summary: Callable[[Analysis], list[str]] = room.summary
-    write_stdout("\n".join([_format_header(kept), *summary(kept.analysis), *_list_files(kept)]))
+    summary = load_method(analysis.kind).summarize(analysis)
+    write_stdout("\n".join([_format_header(stored), *summary, *_list_files(stored)]))
     return 0
 
 
 def _format_header(stored: StoredAnalysis) -> str:
-    analysis = stored.analysis
-    names = ", ".join(
-        f"{one.name} ({'random weights' if one.init == 'random' else one.init})" for one in analysis.backbones
-    )
-    text = f"{analysis.kind}: {names}"
-    if analysis.data is not None:
-        text += f"; {analysis.data.images} images of {analysis.data.task} {analysis.data.split}"
-        text += " (not the official data)" if analysis.data.dataset.deviations else ""
-    return text + ("; answered from the record, --fresh does it anew" if stored.from_record else "")
+    data = stored.analysis.data
+    text = stored.analysis.title + (" (not the official data)" if data and data.dataset.deviations else "")
+    return text + ("; answered from the record, --fresh does it again" if stored.from_record else "")
 
 
 def _list_files(stored: StoredAnalysis) -> list[str]:
     return [f"  {stored.folder / name}" for name in ("analysis.json", *sorted(stored.analysis.files))]
+
+
+def _add_cka_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("first", metavar="A", help="registry name or timm/<name>")
+    parser.add_argument("second", metavar="B", help="the same, or A again")
+    parser.add_argument("--checkpoint-a", metavar="FILE", help="weight file of A, or the word 'random'")
+    parser.add_argument("--checkpoint-b", metavar="FILE", help="weight file of B, or the word 'random'")
+    text = "papers: first norm of each block and the final norm (default); or one part of each block"
+    parser.add_argument("--at", choices=READ_POINTS, default="papers", help=text)
+    text = "images a batch; default: 128"
+    parser.add_argument("--batch", type=parse_positive_int, default=128, metavar="N", help=text)
+    _add_image_options(parser)
+
+
+def _make_cka_request(options: Namespace) -> CkaRequest:
+    choices = ((options.first, options.checkpoint_a), (options.second, options.checkpoint_b))
+    return CkaRequest(
+        backbones=tuple(BackboneChoice(*choice) for choice in choices),
+        read_point=options.at,
+        batch_size=options.batch,
+        num_images=options.images,
+        **_get_image_fields(options),
+    )
+
+
+def _add_attention_arguments(parser: ArgumentParser) -> None:
+    _add_backbone_options(parser)
+    text = "pixels a grid step: the patch (default), or the papers' 14 whatever the patch"
+    parser.add_argument("--distance", choices=DISTANCE_UNITS, default="patch", help=text)
+    text = "images whose attention maps are drawn; default: 4"
+    parser.add_argument("--pictures", type=parse_nonnegative_int, default=4, metavar="N", help=text)
+    _add_image_options(parser)
+
+
+def _make_attention_request(options: Namespace) -> AttentionRequest:
+    return AttentionRequest(
+        backbones=(BackboneChoice(options.name, options.checkpoint),),
+        distance_unit=options.distance,
+        num_pictures=options.pictures,
+        num_images=options.images,
+        **_get_image_fields(options),
+    )
+
+
+def _add_layers_arguments(parser: ArgumentParser) -> None:
+    _add_backbone_options(parser)
+    _add_runs_options(parser, protocol="finetune")
+    text = "which half: linear and k-NN probes after each block, fine-tuning from the first k blocks; default: both"
+    parser.add_argument("--parts", choices=LAYERS_PARTS, nargs="+", default=list(LAYERS_PARTS), help=text)
+    text = "values of k; default: quarters of the depth"
+    parser.add_argument("--first", type=parse_nonnegative_int, nargs="+", metavar="K", help=text)
+
+
+def _make_layers_request(options: Namespace) -> LayersRequest:
+    return LayersRequest(
+        backbone=BackboneChoice(options.name, options.checkpoint),
+        protocol=options.protocol,
+        parts=tuple(options.parts),
+        first_blocks=None if options.first is None else tuple(options.first),
+        **_get_runs_fields(options),
+    )
+
+
+def _add_data_scale_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("names", metavar="A", nargs="+", help="registry names or timm/<name>")
+    text = "start weights, one each in the order of the backbones: a file, 'random', or 'card' for the card's own"
+    parser.add_argument("--checkpoint", nargs="+", metavar="FILE", help=text)
+    _add_runs_options(parser, protocol=None)
+
+
+def _make_data_scale_request(options: Namespace) -> DataScaleRequest:
+    return DataScaleRequest(
+        backbones=_pair_checkpoints(options.names, options.checkpoint),
+        protocol=options.protocol,
+        **_get_runs_fields(options),
+    )
+
+
+def _pair_checkpoints(names: Sequence[str], checkpoints: Sequence[str] | None) -> tuple[BackboneChoice, ...]:
+    """Backbones with their start weights.
+
+    Raises:
+        UserError: not one for each.
+    """
+    if checkpoints is not None and len(checkpoints) != len(names):
+        raise UserError(
+            f"--checkpoint takes one file a backbone: {len(names)}, not {len(checkpoints)}; 'card' is the card's"
+        )
+    return tuple(
+        BackboneChoice(name, None if file == CARD_WEIGHTS else file)
+        for name, file in zip(names, checkpoints or [CARD_WEIGHTS] * len(names), strict=True)
+    )
+
+
+def _add_spectrum_arguments(parser: ArgumentParser) -> None:
+    _add_backbone_options(parser)
+    _add_image_options(parser)
+
+
+def _make_spectrum_request(options: Namespace) -> SpectrumRequest:
+    return SpectrumRequest(
+        backbones=(BackboneChoice(options.name, options.checkpoint),),
+        num_images=options.images,
+        **_get_image_fields(options),
+    )
+
+
+def _add_pca_arguments(parser: ArgumentParser) -> None:
+    _add_backbone_options(parser)
+    text = "images that are drawn, and whose patches the components are of; default: 8"
+    parser.add_argument("--pictures", type=parse_positive_int, default=8, metavar="N", help=text)
+    _add_image_options(parser, with_count=False)
+
+
+def _make_pca_request(options: Namespace) -> PcaRequest:
+    return PcaRequest(
+        backbones=(BackboneChoice(options.name, options.checkpoint),),
+        num_images=options.pictures,
+        **_get_image_fields(options),
+    )
+
+
+def _add_neighbours_arguments(parser: ArgumentParser) -> None:
+    _add_backbone_options(parser)
+    parser.add_argument("--queries", type=parse_positive_int, default=6, metavar="N", help="query images; default: 6")
+    parser.add_argument("--neighbours", type=parse_positive_int, default=7, metavar="K", help="for each; default: 7")
+    _add_image_options(parser)
+
+
+def _make_neighbours_request(options: Namespace) -> NeighboursRequest:
+    return NeighboursRequest(
+        backbones=(BackboneChoice(options.name, options.checkpoint),),
+        num_queries=options.queries,
+        num_neighbours=options.neighbours,
+        num_images=options.images,
+        **_get_image_fields(options),
+    )
+
+
+def _add_backbone_options(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="A", help="registry name or timm/<name>")
+    parser.add_argument("--checkpoint", metavar="FILE", help="weight file, or the word 'random'")
+
+
+def _add_image_options(parser: ArgumentParser, with_count: bool = True) -> None:
+    parser.add_argument("--data", default="digits", metavar="TASK", help="whose images; default: digits (embedded)")
+    parser.add_argument("--split", default="val", help="of the data; default: val")
+    if with_count:
+        text = "how many images; default: 1,024, or all where there are fewer"
+        parser.add_argument("--images", type=parse_positive_int, metavar="N", help=text)
+    parser.add_argument("--img-size", type=parse_positive_int, metavar="PIXELS", help="input side; default: the card's")
+    text = "of random weights; default: 0"
+    parser.add_argument("--seed", type=parse_nonnegative_int, default=0, metavar="N", help=text)
+
+
+def _get_image_fields(options: Namespace) -> dict[str, Any]:
+    """The fields that every ``ImageRequest`` takes from the options alike."""
+    fields = {"split": options.split, "img_size": options.img_size, "seed": options.seed}
+    return {**_get_common_fields(options, options.data), **fields}
+
+
+def _add_runs_options(parser: ArgumentParser, protocol: str | None) -> None:
+    parser.add_argument("--task", required=True, metavar="TASK", help="see: bench list tasks")
+    parser.add_argument("--protocol", default=protocol, help=f"default: {protocol or 'the first of the task'}")
+    parser.add_argument("--tier", choices=("smoke", "short", "full"), default="full")
+    parser.add_argument("--seeds", type=parse_nonnegative_int, nargs="+", default=[0], metavar="N", help="one run each")
+    text = "share of the training items, e.g. 0.01 0.1 1.0; one run each"
+    parser.add_argument("--data-scale", type=float, nargs="+", default=[1.0], metavar="SHARE", help=text)
+    add_overrides_option(parser, "change the protocol's configuration, e.g. epochs=5")
+
+
+def _get_runs_fields(options: Namespace) -> dict[str, Any]:
+    """The fields that every ``RunsRequest`` takes from the options alike."""
+    return {
+        **_get_common_fields(options, options.task),
+        "run_cell": _make_run_cell(options),
+        "tier": options.tier,
+        "seeds": tuple(options.seeds),
+        "data_scales": tuple(options.data_scale),
+        "overrides": tuple(options.overrides),
+    }
+
+
+def _make_run_cell(options: Namespace) -> RunCell:
+    """How an analysis gets a run: as ``bench run`` does it, with the options of this command line."""
+    from benchmarks.run_cell import CellRequest, run_cell
+
+    def run_analysis_cell(cell: AnalysisCell) -> CellResult:
+        return run_cell(
+            CellRequest(
+                task=options.task,
+                backbone=cell.choice.name,
+                protocol=options.protocol,
+                checkpoint=cell.choice.checkpoint,
+                tier=options.tier,
+                seed=cell.seed,
+                overrides=tuple(options.overrides),
+                data_root=resolve_data_root(options.data_root),
+                out=options.out,
+                device=options.device,
+                allow_partial=cell.allow_partial,
+                allow_subset=options.subset,
+                data_scale=cell.data_scale,
+                command_line=tuple(options.command_line),
+            )
+        )
+
+    return run_analysis_cell
+
+
+def _get_common_fields(options: Namespace, task_name: str) -> dict[str, Any]:
+    """The fields that every request takes from the options alike."""
+    from benchmarks.task_registry import TASKS
+
+    return {
+        "task": TASKS.get(task_name),
+        "data_root": resolve_data_root(options.data_root),
+        "out": options.out,
+        "device": options.device,
+        "allow_partial": options.allow_partial,
+        "allow_subset": options.subset,
+        "force_new": options.fresh,
+        "command_line": tuple(options.command_line),
+    }
+
+
+ANALYSES: dict[AnalysisKind, _AnalysisCommand] = {
+    "cka": _AnalysisCommand(
+        "how alike the layers of two backbones are (CKA heat map)",
+        "bench analyze cka vit_nano vit_pico",
+        _add_cka_arguments,
+        _make_cka_request,
+    ),
+    "attention": _AnalysisCommand(
+        "how far and how widely each head looks, and maps of single images",
+        "bench analyze attention vit_nano",
+        _add_attention_arguments,
+        _make_attention_request,
+    ),
+    "layers": _AnalysisCommand(
+        "which layers matter: probes after each block, fine-tuning from the first k",
+        "bench analyze layers vit_nano --task digits --parts probe",
+        _add_layers_arguments,
+        _make_layers_request,
+    ),
+    "data-scale": _AnalysisCommand(
+        "transfer against the amount of data, several backbones in one figure",
+        "bench analyze data-scale vit_nano vit_pico --task digits --protocol linear --data-scale 0.1 1.0",
+        _add_data_scale_arguments,
+        _make_data_scale_request,
+    ),
+    "spectrum": _AnalysisCommand(
+        "spectrum and effective rank of pooled features",
+        "bench analyze spectrum vit_nano",
+        _add_spectrum_arguments,
+        _make_spectrum_request,
+    ),
+    "pca": _AnalysisCommand(
+        "principal components of patch features as colors",
+        "bench analyze pca vit_nano",
+        _add_pca_arguments,
+        _make_pca_request,
+    ),
+    "neighbours": _AnalysisCommand(
+        "nearest images by pooled features",
+        "bench analyze neighbours vit_nano",
+        _add_neighbours_arguments,
+        _make_neighbours_request,
+    ),
+}

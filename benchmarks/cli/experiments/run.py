@@ -9,7 +9,6 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from benchmarks.cli.common_options import (
-    RUNTIMES,
     add_overrides_option,
     add_training_options,
     parse_positive_int,
@@ -17,6 +16,7 @@ from benchmarks.cli.common_options import (
 from benchmarks.cli.format_cell import format_cell
 from benchmarks.cli.run_cells import get_request_settings, run_cells
 from foundation.errors import UserError
+from tracking.inference.options import RUNTIMES
 
 if TYPE_CHECKING:
     from benchmarks.run_cell import CellRequest

@@ -18,6 +18,7 @@ from results.statistics.ranking import rank_rows
 from tests.results.make import write_digits_run
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "record_v3_tracking.json"
+ITEMS = "sequence,AUC,P\n"
 OLD_ID = json.loads(FIXTURE.read_text())["run_id"]
 
 
@@ -26,7 +27,7 @@ def make_run(root: Path, suffix: str = "") -> Path:
     folder = root / "mini_lasot" / f"vit_pico-fast64-smoke-seed0-{OLD_ID}{suffix}"
     folder.mkdir(parents=True)
     shutil.copy(FIXTURE, folder / "record.json")
-    (folder / "items.csv").write_text("item\n")
+    (folder / "items.csv").write_text(ITEMS)
     return folder
 
 
@@ -39,12 +40,15 @@ def test_record_and_folder_have_todays_id(suffix: str, tmp_path: Path) -> None:
     assert record.schema_version == SCHEMA_VERSION and record.run_id != OLD_ID
     assert new.name == f"vit_pico-fast64-smoke-seed0-{record.run_id}{suffix}"
     assert build_run_identity(record).run_id == record.run_id
-    assert (new / "items.csv").read_text() == "item\n"
+    assert (new / "items.csv").read_text() == ITEMS
     old_metrics = json.loads(FIXTURE.read_text())["result"]["metrics"]
     assert record.result is not None
     assert {name: metric.value for name, metric in record.result.metrics.items()} == {
         name: metric["value"] for name, metric in old_metrics.items()
     }
+    statistics = {name: metric.statistic for name, metric in record.result.metrics.items()}
+    assert statistics["AUC"] is not None and statistics["AUC"].columns == ["AUC"]
+    assert statistics["OP50"] is None, "no such column here"
     assert migrate_store(tmp_path) == [], "a second time there is nothing to do"
 
 
@@ -63,7 +67,7 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     assert OLD_ID in capsys.readouterr().out
     (tmp_path / "mini_lasot" / "torn").mkdir()
     (tmp_path / "mini_lasot" / "torn" / "record.json").write_text("{")
-    assert main([str(tmp_path)]) == 1
+    assert main([str(tmp_path)]) == 2
     assert "torn" in capsys.readouterr().err
 
 

@@ -1,0 +1,149 @@
+"""A backbone to be looked into: which one, from which weights, at which size; described first, made later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from backbones.card import BackboneCard
+from backbones.checkpoints.read_checkpoint import read_weights
+from backbones.create import create_backbone
+from backbones.registry import get_card
+from backbones.weights import RANDOM_INIT, InitialWeights, locate_weights
+from engine.seeding import derive_seed, seed_all
+from results.records.record import BackboneRecord, LoadReportRecord, StartCheckpoint
+
+_POOLED_NORM_KEY = "fc_norm.weight"
+
+
+@dataclass
+class BackboneSpec:
+    """A backbone as asked for.
+
+    Attributes:
+        card: what it is.
+        start: its start weights.
+        img_size: side of its input, pixels.
+        seed: of random weights.
+        allow_partial: accept a checkpoint that fills only part of the trunk.
+        weights_sha256: of the weight file.
+        load_report: of the loading, once the backbone was made.
+        num_parameters: number of them, once it was made; no classifier is.
+    """
+
+    card: BackboneCard
+    start: InitialWeights
+    img_size: int
+    seed: int = 0
+    allow_partial: bool = False
+    weights_sha256: str | None = None
+    weights_format: str | None = None
+    load_report: LoadReportRecord | None = None
+    num_parameters: int | None = None
+    model_arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Its name and where its weights come from, for figures."""
+        if self.start.init == "random":
+            return f"{self.card.name}, random weights"
+        file = Path(self.start.uri or "").name if self.start.init == "checkpoint" else ""
+        return f"{self.card.name}, {file}" if file else self.card.name
+
+    def identity(self) -> dict[str, Any]:
+        """All of it that can change a number."""
+        # Fully loaded weights leave nothing to the seed: without it the same analysis is found whatever --seed says
+        by_seed = self.start.file is None or self.allow_partial
+        return {
+            "card": self.card.identity_dict(),
+            "arguments": self.model_arguments,
+            "init": self.start.init,
+            "checkpoint": self.weights_sha256,
+            "allow_partial": self.allow_partial,
+            "seed": self.seed if by_seed else None,
+        }
+
+    def build_model(self, device: str) -> nn.Module:
+        """The backbone in eval mode on its device; random weights as a run with this seed has them.
+
+        Raises:
+            CheckpointError: the weights do not fit.
+            UserError: a size the architecture refuses.
+        """
+        # As a run with this seed makes it: an analysis of random weights is of the network that the run starts from
+        seed_all(derive_seed(self.seed, 0))
+        created = create_backbone(
+            self.card,
+            checkpoint=str(self.start.file) if self.start.file else RANDOM_INIT,
+            allow_partial=self.allow_partial,
+            **self.model_arguments,
+        )
+        if created.weight_file is not None:
+            _load_pooled_norm(created.model, created.weight_file.tensors)
+        self.weights_format = created.weight_file.format if created.weight_file else None
+        self.load_report = LoadReportRecord(**asdict(created.load_report)) if created.load_report else None
+        self.num_parameters = sum(parameter.numel() for parameter in created.model.parameters())
+        return created.model.eval().requires_grad_(False).to(device)
+
+    def to_record(self) -> BackboneRecord:
+        """The backbone as records have it."""
+        checkpoint = None
+        if self.start.file is not None and self.weights_sha256 is not None:
+            checkpoint = StartCheckpoint(
+                uri=self.start.uri or str(self.start.file),
+                sha256=self.weights_sha256,
+                bytes=self.start.file.stat().st_size,
+                format=self.weights_format,
+                load_report=self.load_report,
+            )
+        return BackboneRecord(
+            name=self.card.name,
+            card=self.card.as_dict(),
+            arguments=self.model_arguments,
+            init=self.start.init,
+            checkpoint=checkpoint,
+            allow_partial=self.allow_partial,
+            parameters=self.num_parameters,
+        )
+
+
+def resolve_backbone(
+    name: str, checkpoint: str | None = None, img_size: int | None = None, seed: int = 0, allow_partial: bool = False
+) -> BackboneSpec:
+    """Find a backbone and its start weights.
+
+    Weights that were fine-tuned on pooled patch tokens have no final ``norm`` but an ``fc_norm`` after pooling; the
+    backbone is then made as they have it.
+
+    Args:
+        name: registry name or ``timm/<name>``.
+        checkpoint: weight file, ``"random"``, or nothing: then the card decides.
+        img_size: side of the input; the card's own when not given.
+        seed: of random weights.
+        allow_partial: accept a checkpoint that fills only part of the trunk.
+
+    Raises:
+        UnknownNameError: no such backbone.
+        CheckpointError: weights that cannot be had or read.
+    """
+    card = get_card(name)
+    start = locate_weights(card, checkpoint)
+    size = img_size or card.input_size[1]
+    arguments: dict[str, Any] = {"img_size": size, "num_classes": 0}
+    if start.file is None:
+        return BackboneSpec(card, start, size, seed, allow_partial, model_arguments=arguments)
+    file = read_weights(start.file)
+    if _POOLED_NORM_KEY in file.tensors and "norm.weight" not in file.tensors:
+        arguments["global_pool"] = "avg"
+    return BackboneSpec(card, start, size, seed, allow_partial, file.sha256, model_arguments=arguments)
+
+
+def _load_pooled_norm(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Fill ``fc_norm``, which the loader leaves out as part of a head: here it is the norm of the features."""
+    norm = getattr(model, "fc_norm", None)
+    if isinstance(norm, nn.LayerNorm) and _POOLED_NORM_KEY in tensors:
+        norm.load_state_dict({name: tensors[f"fc_norm.{name}"] for name, _ in norm.named_parameters()})

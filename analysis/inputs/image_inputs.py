@@ -1,0 +1,107 @@
+"""Backbones and images of an analysis, found and checked before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from analysis.answer import AnalysisQuestion
+from analysis.inputs.backbone_spec import BackboneSpec, resolve_backbone
+from analysis.inputs.image_subset import ImageSubset, sample_images
+from analysis.record import ImageSource
+from analysis.request import ImageRequest
+from engine.device import resolve_device
+from engine.task import DataReport, Task
+from engine.training import make_deterministic
+from foundation.errors import DataError
+from results.records.record import DatasetRecord
+
+
+class AnalysisInputs(NamedTuple):
+    """Backbones, each with its subset of the same images, and the device."""
+
+    backbones: list[BackboneSpec]
+    subsets: list[ImageSubset]
+    image_source: ImageSource
+    device: str
+
+    @property
+    def caption(self) -> str:
+        """What was looked at, for titles."""
+        short = " (not the official set whole)" if self.image_source.dataset.deviations else ""
+        return f"{self.image_source.images} images of {self.image_source.task} {self.image_source.split}{short}"
+
+    def make_question(self, method_version: int, settings: Mapping[str, Any]) -> AnalysisQuestion:
+        """What is asked of these backbones and images.
+
+        Args:
+            method_version: version of the analysis's method.
+            settings: everything else that can change what comes out.
+        """
+        return AnalysisQuestion(
+            method_version,
+            settings,
+            identity_fields={
+                "backbones": [each.identity() for each in self.backbones],
+                "data": self.image_source.to_identity(),
+            },
+            backbone_names=tuple(each.card.name for each in self.backbones),
+            describe_backbones=lambda: [each.to_record() for each in self.backbones],
+            image_source=self.image_source,
+        )
+
+
+def resolve_image_inputs(request: ImageRequest, min_images: int = 1) -> AnalysisInputs:
+    """Find backbones, weights and images; everything that can be wrong with the request is said here.
+
+    Args:
+        request: what is asked.
+        min_images: images the analysis needs.
+
+    Raises:
+        UserError: a name, weights, images or a device that are not there.
+        DataError: data that are not whole, or not the official set without ``--subset``.
+    """
+    backbones = [
+        resolve_backbone(each.name, each.checkpoint, request.img_size, request.seed, request.allow_partial)
+        for each in request.backbones
+    ]
+    data = check_task_data(request.task, request.data_root, request.allow_subset)
+    # One data set for each backbone: cards differ in input size, mean and std
+    datasets = [
+        request.task.load_images(request.data_root, request.split, each.card, each.img_size) for each in backbones
+    ]
+    subsets = [sample_images(each, request.num_images, min_images) for each in datasets]
+    image_source = ImageSource(
+        task=request.task.name,
+        split=request.split,
+        images=len(subsets[0]),
+        dataset=to_dataset_record(data),
+        preprocessing=[each.get_preprocessing() for each in datasets],
+    )
+    device = resolve_device(request.device)
+    make_deterministic()  # a GPU would otherwise add up in another order each time
+    return AnalysisInputs(backbones, subsets, image_source, device)
+
+
+def check_task_data(task: Task, data_root: Path, allow_subset: bool) -> DataReport:
+    """What a task's data are, if they may be looked at.
+
+    Args:
+        task: whose data.
+        data_root: folder of the data sets.
+        allow_subset: accept data that are not the whole official set.
+
+    Raises:
+        DataError: data that are damaged, or not the official set whole without ``allow_subset``.
+    """
+    data = task.check_data(data_root)
+    if data.deviations and not allow_subset:
+        raise DataError(f"{task.name}: {'; '.join(data.deviations)}; add --subset to look at such data")
+    return data
+
+
+def to_dataset_record(data: DataReport) -> DatasetRecord:
+    """The data as records have them."""
+    return DatasetRecord(fingerprint=data.fingerprint, splits=dict(data.splits), deviations=list(data.deviations))

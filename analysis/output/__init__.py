@@ -1,0 +1,1 @@
+"""What an analysis writes beside its record: figures, sheets of pictures and CSV tables."""

@@ -1,0 +1,178 @@
+"""Figures as PNG and SVG bytes: heat map, depth scatter, curves. No setting of matplotlib is changed for good."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+COLORS = ("#1f5fa8", "#d1641a", "#3a8a3f", "#8a4fa8", "#a83a3a", "#4d4d4d")
+MARKERS = "osD^vP"
+
+
+class PlotCurve(NamedTuple):
+    """A line of a figure: places, values, and the ends of their intervals where there are any."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+
+
+_METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+
+
+def render_figure(figure: Figure, stem: str, formats: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:
+    """The figure as ``stem.png`` (150 dpi) and ``stem.svg``; the same figure gives the same bytes.
+
+    Args:
+        figure: drawn.
+        stem: of the file names.
+        formats: ``png`` and ``svg``; a sheet of photographs is smaller as PNG alone.
+    """
+    files = {}
+    with mpl.rc_context({"svg.hashsalt": "bench"}):
+        for kind in formats:
+            metadata = _METADATA[kind]
+            stream = io.BytesIO()
+            figure.savefig(stream, format=kind, dpi=150, metadata=metadata)
+            files[f"{stem}.{kind}"] = stream.getvalue()
+    return files
+
+
+def wrap_title(title: str, width_inches: float, font_size: float = 10) -> str:
+    """A title in lines that fit a figure of this width."""
+    room = max(20, int(width_inches * 118 / font_size))
+    return "\n".join(line for part in title.splitlines() for line in textwrap.wrap(part, room))
+
+
+def draw_heatmap(
+    values: NDArray[np.float64],
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    title: str,
+    axis_labels: tuple[str, str],
+) -> Figure:
+    """A heat map of values from 0 to 1, the first row at the bottom, with the values written in where there is room.
+
+    Args:
+        values: (rows, columns).
+        row_names, column_names: names of the two sides' layers.
+        title: above it.
+        axis_labels: of the two sides, rows first.
+    """
+    high, wide = values.shape
+    figure = Figure(figsize=(2.6 + 0.42 * wide, 2.0 + 0.42 * high), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(values, origin="lower", cmap="magma", vmin=0, vmax=1, aspect="equal")
+    axes.set_xticks(range(wide), _shorten_names(column_names), fontsize=8)
+    axes.set_yticks(range(high), _shorten_names(row_names), fontsize=8)
+    axes.set_xlabel(wrap_title(axis_labels[1], 0.42 * wide + 1, 9), fontsize=9)
+    axes.set_ylabel(wrap_title(axis_labels[0], 0.42 * high + 1, 9), fontsize=9)
+    axes.set_title(wrap_title(title, 0.42 * wide + 1), fontsize=10)
+    if max(high, wide) <= 16:
+        for row in range(high):
+            for column in range(wide):
+                dark = values[row, column] < 0.6
+                text = f"{values[row, column]:.2f}".replace("0.", ".").replace("-.00", ".00")
+                color = "white" if dark else "black"
+                axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=color)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="CKA")
+    return figure
+
+
+def _shorten_names(names: Sequence[str]) -> list[str]:
+    """Layer names for ticks: the number of a block alone, or the first word."""
+    return [name.rpartition(" ")[2] if name.rpartition(" ")[2].isdecimal() else name.split()[0] for name in names]
+
+
+def draw_depth_scatter(
+    panels: Mapping[str, list[list[float]]], title: str, reference_lines: Mapping[str, tuple[float, str]]
+) -> Figure:
+    """One dot for each head and a line through their means, over depth; one panel for each quantity.
+
+    Args:
+        panels: by the label of the vertical axis: values by block and head.
+        title: above.
+        reference_lines: by the same labels: a level to compare with, and what it is.
+    """
+    figure = Figure(figsize=(1.2 + 4.3 * len(panels), 3.7), layout="constrained")
+    figure.suptitle(wrap_title(title, 1.2 + 4.3 * len(panels)), fontsize=10)
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (label, blocks) in zip(grid, panels.items(), strict=True):
+        for place, heads in enumerate(blocks):
+            axes.scatter(
+                [place] * len(heads), heads, s=16, color=COLORS[0], alpha=0.55, linewidths=0,
+                label="a head" if place == 0 else None,
+            )  # fmt: skip
+        means = [sum(heads) / len(heads) for heads in blocks]
+        axes.plot(range(len(blocks)), means, color=COLORS[1], linewidth=1.8, marker="_", label="mean of heads")
+        if label in reference_lines:
+            level, name = reference_lines[label]
+            axes.axhline(level, color="0.45", linewidth=0.9, linestyle="--", label=name)
+        top = max([*(value for heads in blocks for value in heads), reference_lines.get(label, (0.0, ""))[0]])
+        axes.set(xlabel="block", ylabel=label, ylim=(0, 1.08 * top))
+        axes.set_xticks(range(len(blocks)))
+        _style_axes(axes)
+        axes.legend(fontsize=7.5, frameon=False, loc="lower right")
+    return figure
+
+
+def draw_curves(
+    curves: Mapping[str, PlotCurve],
+    title: str,
+    axis_labels: tuple[str, str],
+    log_scale: tuple[bool, bool] = (False, False),
+    integer_ticks: bool = False,
+) -> Figure:
+    """Lines with a marker at each value, and error bars where there are intervals.
+
+    Args:
+        curves: by name.
+        title: above.
+        axis_labels: of the axes, horizontal first.
+        log_scale: whether the axes are logarithmic.
+        integer_ticks: whether places are whole numbers, each with a tick.
+    """
+    figure = Figure(figsize=(6.4, 4.4 + 0.1 * len(curves)), layout="constrained")
+    axes = figure.add_subplot()
+    places = sorted({x for line in curves.values() for x in line.x})
+    marked = len(places) <= 40
+    for place, (name, line) in enumerate(curves.items()):
+        style: dict[str, Any] = {"color": COLORS[place % len(COLORS)], "linewidth": 1.6, "label": name}
+        if marked:
+            style |= {"marker": MARKERS[place % len(MARKERS)], "markersize": 5}
+        if line.low is not None and line.high is not None:
+            reach = [np.subtract(line.y, line.low), np.subtract(line.high, line.y)]
+            axes.errorbar(line.x, line.y, reach, capsize=3, elinewidth=1, **style)
+        else:
+            axes.plot(line.x, line.y, **style)
+    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
+    if log_scale[0]:
+        axes.set_xscale("log")
+        if len(places) <= 12:
+            axes.set_xticks(places, [f"{x:g}" for x in places])
+            axes.minorticks_off()
+    if integer_ticks:
+        axes.set_xticks(places, [f"{x:.0f}" for x in places])
+    if log_scale[1]:
+        axes.set_yscale("log")
+    axes.set_title(wrap_title(title, 5.6), fontsize=10)
+    _style_axes(axes)
+    if len(curves) > 1:
+        figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=2)
+    return figure
+
+
+def _style_axes(axes: Axes) -> None:
+    axes.grid(True, linestyle=":", color="0.8")
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)

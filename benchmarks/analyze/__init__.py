@@ -1,1 +1,0 @@
-"""``bench analyze WHAT``: backbones, images and runs brought to the analyses."""
