@@ -7,6 +7,7 @@ Numbers and per-item files are not touched.
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from foundation.errors import BenchError, RecordError
 from foundation.files import write_atomic
 from results.records.record import PRETRAINING_DOMAIN, SCHEMA_VERSION, Record, StatisticRecord, dump_record
 from results.records.store import RECORD_FILE, read_record
-from results.statistics.item_files import DEFAULT_AREAS_ENTRY, read_item_table
+from results.statistics.item_files import DEFAULT_AREAS_ENTRY, list_item_files
 from results.statistics.legacy_statistics import CLASSIFICATION_COLUMNS, infer_legacy_statistic
 
 
@@ -53,9 +54,11 @@ def add_legacy_statistics(folder: Path, record: Record) -> Record:
     if record.result is None or record.domain == PRETRAINING_DOMAIN:
         return record
     metrics = record.result.metrics
-    try:
-        columns = {*read_item_table(folder, record).columns}
-    except RecordError:  # the table may be fetched later: then shares were means of the column of their name
+    path = next(iter(list_item_files(folder, record)))
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as table:
+            columns = {*next(csv.reader(table), ())}
+    else:  # it may be fetched later: until then a metric in percent counts as the mean of the column of its name
         columns = {*CLASSIFICATION_COLUMNS, *(name for name, metric in metrics.items() if metric.unit == "%")}
     has_areas = isinstance(record.result.details.get(DEFAULT_AREAS_ENTRY), dict)
     stated = {}

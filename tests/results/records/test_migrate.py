@@ -88,6 +88,7 @@ def test_metrics_say_how_they_follow_from_items_and_rank_as_before(tmp_path: Pat
 
 def test_a_table_that_is_not_there_leaves_what_can_be_said(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
+    (folder / "items.csv").unlink()
     result = add_legacy_statistics(folder, read_record(folder)).result
     assert result is not None
     stated = {name: metric.statistic.columns for name, metric in result.metrics.items() if metric.statistic}
