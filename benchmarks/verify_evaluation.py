@@ -17,7 +17,7 @@ from engine.task import DataReport, RunPlan, RunRequest
 from foundation.errors import BenchError, UnknownNameError
 from results.records.record import PRETRAINING_DOMAIN, Record
 from results.records.verification import VerificationCheck
-from results.statistics.per_item_outcomes import METRIC_TOLERANCE
+from results.statistics.rounding import is_same_up_to_rounding
 
 CHECKPOINT_PATTERNS = ("step_*.pth", "best_*.pth", "last_*.pth")
 
@@ -118,7 +118,7 @@ def _compare_reevaluation(
     same = (here.device, here.packages) == (record.environment.device, record.environment.packages)
     for name, metric in record.result.metrics.items():
         value = outcome.metrics[name].value if name in outcome.metrics else None
-        if value is not None and abs(value - metric.value) <= METRIC_TOLERANCE * max(1.0, abs(metric.value)):
+        if value is not None and is_same_up_to_rounding(metric.value, value):
             yield VerificationCheck(f"{name} evaluated again", "holds", f"{value:g} {metric.unit}")
         else:
             apart = "it is missing" if value is None else f"{value:g} {metric.unit}, the record says {metric.value:g}"
