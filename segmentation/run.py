@@ -12,8 +12,7 @@ import torch
 
 from backbones.flop_counter import compute_complexity
 from engine.config import load_protocol
-from engine.device import get_dist_info
-from engine.oom_message import translate_oom_error
+from engine.device import get_dist_info, translate_oom_error
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import EvaluationResult, TrainingJob, TrainingResult, evaluate_test_split, train_model
 from foundation.errors import ConfigError

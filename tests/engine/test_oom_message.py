@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.oom_message import translate_oom_error
+from engine.device import translate_oom_error
 from foundation.errors import UserError
 
 
