@@ -26,10 +26,9 @@ from engine.checkpoints import (
     find_resume_checkpoint,
     read_checkpoint,
 )
-from engine.device import get_dist_info
+from engine.device import get_dist_info, translate_oom_error
 from engine.grad_accumulation import MicroBatchEpochLoop, MicroBatchIterLoop
 from engine.lr_schedule import build_lr_schedulers
-from engine.oom_message import translate_oom_error
 from engine.optimizer import create_optim_wrapper
 from engine.progress import ProgressHook, log_message
 from engine.recipe import LOGGER_BACKENDS, TrainingRecipe

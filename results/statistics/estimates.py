@@ -20,15 +20,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import binomtest, t
+from scipy.stats import t
 
+from foundation.array_types import FloatArray, IntArray
+from results.records.record import CONFIDENCE_LEVEL
+from results.statistics.intervals import wilson_interval
 from results.statistics.segmentation_scores import AreaArray, compute_area_metric, jackknife_pseudo_values
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-
-CONFIDENCE_LEVEL = 0.95
 
 
 class MetricSample(NamedTuple):
@@ -133,9 +130,8 @@ def compute_interval(sample: MetricSample, confidence_level: float = CONFIDENCE_
         sample.mean, float(sample.item_values.mean()), estimate_variance_components([sample]), confidence_level
     )
     if is_proportion(sample):
-        right = round(float(sample.item_values.sum()) / 100)
-        wilson = binomtest(right, sample.item_values.size).proportion_ci(confidence_level, method="wilson")
-        found = found._replace(low=100 * float(wilson.low), high=100 * float(wilson.high))
+        wilson = wilson_interval(*count_right_items(sample), resampling_unit="items", level=confidence_level)
+        found = found._replace(low=wilson.low, high=wilson.high)
     return found
 
 
@@ -143,6 +139,11 @@ def is_proportion(sample: MetricSample) -> bool:
     """Whether it is one run's share of items that are right (100) and not wrong (0)."""
     alone = sample.may_be_proportion and sample.num_seeds == 1
     return alone and bool(np.isin(sample.item_values, (0.0, 100.0)).all())
+
+
+def count_right_items(sample: MetricSample) -> tuple[int, int]:
+    """Of a sample that is a proportion: items that are right, and items in all."""
+    return round(float(sample.item_values.sum()) / 100), sample.item_values.size
 
 
 def compute_difference(
