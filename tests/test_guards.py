@@ -126,7 +126,7 @@ GUARDS = {
     ),
     "a value that its items do not give is never ranked": Guard(
         "results/statistics/per_item_outcomes.py",
-        "    if not abs(stated - found) <= METRIC_TOLERANCE * max(1.0, abs(stated)):\n",
+        "    if not abs(stated.value - found) <= METRIC_TOLERANCE * max(1.0, abs(stated.value)):\n",
         "    if False:\n",
         "tests/results/statistics/test_ranking.py::test_a_changed_value_takes_the_row_off_the_ranks",
     ),
