@@ -1,7 +1,7 @@
-"""The table: complete records grouped by what may be compared, ranked, beside the published numbers.
+"""Build the boards: complete records grouped by comparability, ranked, and compared with published numbers.
 
-Only rows with one comparability key share a board. Several seeds of one backbone are one row (their mean).
-Rows whose difference is not resolved share a rank; a run that is not complete is listed with its reason.
+Only rows with the same comparability key share a board. Several seeds of one backbone are one row with their mean.
+Rows whose difference is not significant share a rank. Runs that are not complete are listed with the reason.
 """
 
 from __future__ import annotations
@@ -21,20 +21,33 @@ from results.records.store import ScanResult
 from results.statistics.ranking import StoredRun, rank_rows
 
 BoardKey = tuple[str, str, str, str, str]
-"""Task, protocol, tier, comparability key and primary metric: what rows of one board have in common."""
+"""What the rows of one board have in common: task, protocol, tier, comparability key and primary metric."""
 
 
 class BoardRow(NamedTuple):
     """One backbone (with one set of start weights) on a board.
 
     Attributes:
-        rank: from 1, shared by rows that are tied; ``None``: see ``note``.
+        backbone: name of the backbone.
+        init: how the run started: ``random``, ``card`` or ``checkpoint``, with ``partial`` in front if the weights were
+            loaded only in part.
+        weights_digest: first 12 digits of the SHA-256 of the start weights; empty for random weights.
+        rank: from 1; tied rows share it. ``None`` if the row is not ranked, for the reason in ``note``.
         tied_with: labels of the other rows that share the rank.
-        interval: of the primary metric's mean over the seeds.
-        seed_range: lowest and highest seed; ``None`` for one seed.
-        is_random_baseline: from random weights: what any pre-training has to beat.
-        pretrain_method: method of the pre-training that made the weights, where its record was found too; else empty.
-        published_comparison: the published number of the primary metric, and how far this row is from it.
+        metrics: mean of each metric over the seeds.
+        interval: confidence interval of the mean of the primary metric over the seeds.
+        note: why the row has no rank, or what else a reader should know; otherwise empty.
+        is_random_baseline: whether the row started from random weights; any pre-training has to beat such a row.
+        seeds: the seeds, in ascending order.
+        seed_range: lowest and highest score among the seeds; ``None`` for one seed.
+        num_items: number of items over which the primary metric was measured.
+        published_comparison: the comparable published number of the primary metric, and this row's difference from it.
+        cost: parameters, MACs and timings of the backbone.
+        finished_at: when the newest run of the row ended, UTC in ISO 8601.
+        run_ids: ids of the row's runs.
+        runs: folders and records of the row's runs.
+        pretrain_method: the pre-training method that produced the start weights, if its record was found as well;
+            otherwise empty.
     """
 
     backbone: str
@@ -58,17 +71,22 @@ class BoardRow(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The row's name on its board: the backbone, and the start where the name does not say it."""
+        """Return the row's name on its board: the backbone, and how it started unless the name implies it."""
         return format_row_label(self.backbone, self.init, self.weights_digest, self.pretrain_method)
 
     @property
     def start_label(self) -> str:
-        """How it started: ``random``, ``card 0a1b2c3d``, ``mae 0a1b2c3d``."""
+        """Return how the row started, for example ``random``, ``card 0a1b2c3d`` or ``mae 0a1b2c3d``."""
         return format_start_label(self.init, self.weights_digest, self.pretrain_method)
 
 
 class Board(NamedTuple):
-    """Rows that may be compared, best first; ``settings``: where it differs from its protocol's other boards."""
+    """Rows that may be compared, best first.
+
+    Attributes:
+        settings: the settings in which this board differs from other boards of the same task, protocol and tier.
+        units: unit of each metric.
+    """
 
     task: str
     protocol: str
@@ -82,17 +100,17 @@ class Board(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Task, protocol, tier and settings in one line."""
+        """Return task, protocol, tier and settings in one line."""
         return " · ".join(filter(None, (self.task, self.protocol, self.tier, self.settings)))
 
     @property
     def has_random_baseline(self) -> bool:
-        """Whether a row from random weights is on it."""
+        """Return whether a row of the board started from random weights."""
         return any(row.is_random_baseline for row in self.rows)
 
 
 class UnrankedRun(NamedTuple):
-    """A run that is on no board, and why."""
+    """A run that is not on any board, and the reason."""
 
     folder: Path
     record: Record
@@ -103,7 +121,14 @@ class UnrankedRun(NamedTuple):
 
 
 class LeaderboardTable(NamedTuple):
-    """All boards, the runs on none, published numbers that stand beside none of ours, and faults met in reading."""
+    """All boards and everything that is not on them.
+
+    Attributes:
+        boards: the boards, sorted by their keys.
+        unranked: runs that are not complete.
+        unmatched: published numbers without a comparable run.
+        warnings: records that cannot be read, and attempts at one run that disagree.
+    """
 
     boards: tuple[Board, ...]
     unranked: tuple[UnrankedRun, ...]
@@ -116,20 +141,21 @@ def build_table(
     record_filter: Callable[[Record], bool] = lambda record: True,
     published: Sequence[PublishedResult] | None = None,
 ) -> LeaderboardTable:
-    """Group what a scan found into boards, rank their rows, and put published numbers beside them.
+    """Group the records of a scan into boards, rank the rows, and compare them with published numbers.
 
     Args:
         scan_result: the records.
-        record_filter: which records are looked at; it should choose whole boards (by task, protocol, tier), since a
-            rank is one among all rows of a board.
-        published: the published rows; bench's own when not given.
+        record_filter: returns whether a record is used. It should select entire boards (by task, protocol or tier),
+            because a rank is a rank among all rows of a board.
+        published: the published rows; by default the ones that come with bench.
 
     Raises:
-        RecordError: records of one board disagree about a metric's direction, or published rows do not hold.
+        RecordError: the records of one board disagree about a metric's direction, or published rows are not valid.
     """
     groups: dict[BoardKey, list[StoredRun]] = defaultdict(list)
     unranked, warnings = [], list(scan_result.errors)
     for folder, record in _newest_attempts([run for run in scan_result.records if record_filter(run[1])], warnings):
+        # a pre-training has no score that can be compared; it only names the start weights of other runs
         if record.domain == PRETRAINING_DOMAIN:
             continue
         if record.result is None or record.status != "complete":
@@ -141,6 +167,7 @@ def build_table(
         groups[key].append((folder, record))
     settings = _distinguishing_settings({key: runs[0][1] for key, runs in groups.items()})
     printed = read_published() if published is None else published
+    # from all records: the filter drops pre-trainings, but their methods name the start weights of the other runs
     made = map_pretrain_methods(scan_result.records)
     boards = [_build_board(key, settings[key], runs, printed, made) for key, runs in sorted(groups.items())]
     context = find_unmatched_published(printed, {key: _distinct_starts(runs) for key, runs in groups.items()})
@@ -148,7 +175,7 @@ def build_table(
 
 
 def get_metrics(record: Record) -> dict[str, MetricValue]:
-    """The metrics of a complete record.
+    """Return the metrics of a complete record.
 
     Raises:
         ValueError: the record is not complete.
@@ -159,20 +186,31 @@ def get_metrics(record: Record) -> dict[str, MetricValue]:
 
 
 def format_row_label(backbone: str, init: str, weights_digest: str, pretrain_method: str = "") -> str:
-    """A backbone and how it started, for people: ``mae_tiny``, ``vit_nano (random)``, ``x (mae 0a1b2c3d)``."""
+    """Return a readable name of a backbone with its start: ``mae_tiny``, ``vit_nano (random)``, ``x (mae 0a1b2c3d)``.
+
+    A start from the card's own weights is implied by the name.
+    """
     return backbone if init == "card" else f"{backbone} ({format_start_label(init, weights_digest, pretrain_method)})"
 
 
 def format_start_label(init: str, weights_digest: str, pretrain_method: str) -> str:
-    """A start for people: the method that made a checkpoint stands for the word, its SHA-256 tells it from others."""
+    """Return a readable name of a start.
+
+    If the pre-training method of a checkpoint is known, it replaces the word ``checkpoint``. The first 8 digits of the
+    SHA-256 distinguish checkpoints of the same method.
+
+    >>> format_start_label("checkpoint", "0a1b2c3d4e5f", "mae"), format_start_label("random", "", "")
+    ('mae 0a1b2c3d', 'random')
+    """
     return f"{init.replace('checkpoint', pretrain_method) if pretrain_method else init} {weights_digest[:8]}".strip()
 
 
 def map_pretrain_methods(runs: Sequence[StoredRun]) -> dict[str, str]:
-    """The method of each pre-training among the runs, by the SHA-256 of the encoder it gave."""
+    """Return the method of each complete pre-training among the runs, by the SHA-256 of the encoder it exported."""
     made = {}
     for _, record in runs:
         if record.domain == PRETRAINING_DOMAIN and record.status == "complete" and record.result:
+            # the protocol of a pre-training is its method; "details" is free-form, so its types are checked
             encoder = record.result.details.get("encoder")
             if isinstance(encoder, Mapping) and isinstance(sha256 := encoder.get("sha256"), str):
                 made[sha256] = record.protocol
@@ -180,22 +218,26 @@ def map_pretrain_methods(runs: Sequence[StoredRun]) -> dict[str, str]:
 
 
 def _distinct_starts(runs: Sequence[StoredRun]) -> list[Record]:
-    """One record a way of starting: all that matching a published row asks about."""
+    """Return one record for each backbone and start, which is all that matching a published row depends on."""
     return list({(r.backbone.name, get_start_kind(r)): r for _, r in runs}.values())
 
 
 def get_start_kind(record: Record) -> str:
-    """How the run started, as rows say it."""
+    """Return how the run started: ``random``, ``card`` or ``checkpoint``, with ``partial`` in front if it applies."""
     return "partial " + record.backbone.init if record.backbone.allow_partial else record.backbone.init
 
 
 def _newest_attempts(records: Sequence[StoredRun], warnings: list[str]) -> list[StoredRun]:
-    """One record a run_id: the newest complete one, else the newest; attempts that disagree are named."""
+    """Return one record per run_id: the newest complete attempt, or else the newest one.
+
+    A warning is added for attempts at one run whose numbers disagree.
+    """
     by_run: dict[str, list[StoredRun]] = defaultdict(list)
     for folder, record in records:
         by_run[record.run_id].append((folder, record))
     kept = []
     for run_id, same in sorted(by_run.items()):
+        # False sorts before True, so the last entry is a complete attempt if there is any
         same.sort(key=lambda item: (item[1].status == "complete", item[1].environment.started))
         kept.append(same[-1])
         values = {
@@ -204,19 +246,24 @@ def _newest_attempts(records: Sequence[StoredRun], warnings: list[str]) -> list[
         if len(values) > 1:
             warnings.append(
                 f"attempts at run {run_id} disagree ({', '.join(f'{v:g}' for v in sorted(values))}); "
-                f"the newest, {same[-1][0]}, is shown"
+                f"the newest one, {same[-1][0]}, is displayed"
             )
     return kept
 
 
 def _distinguishing_settings(firsts: Mapping[BoardKey, Record]) -> dict[BoardKey, str]:
-    """For each board the settings in which boards of one task, protocol and tier differ, as ``shots=4``.
+    """Return for each board the settings in which boards of the same task, protocol and tier differ, as ``shots=4``.
 
-    A board of data that are not the official set whole says so whatever else there is.
+    A board whose data are not the complete official set always says so.
+
+    Args:
+        firsts: one record of each board.
     """
     alike: dict[tuple[str, ...], dict[BoardKey, dict[str, str]]] = defaultdict(dict)
     for key, record in firsts.items():
+        # data and protocol version are part of the comparability key as well, so boards may differ in them alone
         data = {"data": record.data.fingerprint[:8], "version": record.protocol_version}
+        # key[:3] is task, protocol and tier
         alike[key[:3]][key] = dict(_flatten_settings({**record.config, **data}))
     found = {}
     for boards in alike.values():
@@ -231,11 +278,13 @@ def _distinguishing_settings(firsts: Mapping[BoardKey, Record]) -> dict[BoardKey
 
 
 def _flatten_settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Settings by dotted key, as ``--set`` names them."""
+    """Yield settings as (dotted name, text), with the names that ``--set`` uses."""
     for name, value in config.items():
         if isinstance(value, Mapping):
+            # --set names the settings of the recipe without a prefix
             yield from _flatten_settings(value, "" if name == "recipe" else f"{prefix}{name}.")
         else:
+            # a whole number may be stored as 4 or as 4.0; both are displayed as 4
             yield f"{prefix}{name}", "none" if value is None else str(value).removesuffix(".0")
 
 
@@ -246,10 +295,12 @@ def _build_board(
     published: Sequence[PublishedResult],
     pretrain_methods: Mapping[str, str],
 ) -> Board:
+    """Build one board from its runs: group the seeds into rows, rank the rows, and match published numbers."""
     task, protocol, tier, comparability, primary = key
     first = get_metrics(runs[0][1])
     higher = first[primary].higher_is_better
-    # a card or creation argument that was changed makes another backbone under the same name: never averaged with it
+    # A changed card or creation argument makes another backbone under the same name. The digest keeps the two in
+    # separate rows, so that they are never averaged.
     by_candidate: dict[tuple[str, str, str, str], list[StoredRun]] = defaultdict(list)
     for run in runs:
         backbone = run[1].backbone
@@ -258,8 +309,10 @@ def _build_board(
     grouped = [
         (candidate, sorted(same, key=lambda run: run[1].seed)) for candidate, same in sorted(by_candidate.items())
     ]
+    # stable: rows with equal scores stay in the order of their names, so the table does not depend on the scan
     grouped.sort(key=lambda pair: _mean_metric(pair[1], primary), reverse=higher)
     standings = rank_rows([same for _, same in grouped], primary, higher)
+    # from here on, candidates, standings, makers and labels are in the same order as ``grouped``
     makers = [get_pretrain_method(same[0][1], pretrain_methods) for _, same in grouped]
     labels = [format_row_label(*candidate[:3], maker) for (candidate, _), maker in zip(grouped, makers, strict=True)]
     rows = [
@@ -279,7 +332,12 @@ def _build_board(
 
 
 def get_pretrain_method(record: Record, pretrain_methods: Mapping[str, str]) -> str:
-    """The method that made a run's start weights, by ``map_pretrain_methods``; empty where it is not known."""
+    """Return the pre-training method that produced a run's start weights, or "" if it is not known.
+
+    Args:
+        record: record of the run.
+        pretrain_methods: the result of ``map_pretrain_methods``.
+    """
     return pretrain_methods.get(record.backbone.checkpoint.sha256, "") if record.backbone.checkpoint else ""
 
 
@@ -288,7 +346,7 @@ def _mean_metric(runs: Sequence[StoredRun], metric: str) -> float:
 
 
 def _backbone_digest(record: Record) -> str:
-    """A digest of what the backbone was made of, its card's texts left out."""
+    """Return a digest of everything that defines the backbone as a network, without the descriptions on its card."""
     shape = ("architecture", "arguments", "input_size", "mean", "std", "prefix_tokens")
     card = {key: record.backbone.card.get(key) for key in shape}
     return compute_digest({"card": card, "arguments": record.backbone.arguments})
@@ -300,6 +358,7 @@ def _build_row(
     primary_metric: str,
     published_comparison: PublishedComparison | None,
 ) -> BoardRow:
+    """Build a row without its rank, interval and note, which depend on the other rows of the board."""
     metrics = [get_metrics(record) for _, record in runs]
     values = [each[primary_metric].value for each in metrics]
     return BoardRow(

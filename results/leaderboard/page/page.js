@@ -1,13 +1,16 @@
 "use strict";
-// Everything foreign reaches the document as text (textContent); nothing here makes markup from data.
+// The page's script: sorting, filtering, plots and the dialog of a run. Its data are the JSON in the element "data",
+// which page/data.py builds. Values from records are not trusted: they enter the document as text (textContent) only,
+// and nothing here builds markup from data.
 (() => {
   const $ = (id) => document.getElementById(id);
   const data = JSON.parse($("data").textContent);
   const boards = data.boards;
 
   // ---- sorting -------------------------------------------------------------------------------------------------
+  // The server writes the sort value of every cell into data-sort; it is empty if the cell has no value.
   const key = (row, column) => row.children[column].dataset.sort;
-  function compare(a, b) {
+  function compare(a, b) { // as numbers if both are numbers, else as text in which "b10" comes after "b9"
     const x = Number(a), y = Number(b);
     return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b, "en", { numeric: true }) : x - y;
   }
@@ -19,13 +22,15 @@
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
     const rows = [...body.rows].map((row) => [key(row, column), row]);
     rows.sort(([a], [b]) => {
-      if (a === "" || b === "") return (a === "") - (b === ""); // not measured: last, either way
+      if (a === "" || b === "") return (a === "") - (b === ""); // rows without a value come last in both directions
       return up ? compare(a, b) : compare(b, a);
     });
+    // appending a row that is already in the table moves it; sort() is stable, so equal rows keep their order
     body.append(...rows.map(([, row]) => row));
   }
 
   // ---- filtering -----------------------------------------------------------------------------------------------
+  // Hides rows only, so that ranks, ties and notes stay those of the entire board.
   function filter() {
     const word = $("search").value.trim().toLowerCase(), task = $("task").value, tier = $("tier").value;
     const front = $("rows").value;
@@ -51,12 +56,12 @@
 
   // ---- plots ---------------------------------------------------------------------------------------------------
   const css = (name) => {
-    const probe = document.createElement("span"); // resolves light-dark() to a colour
+    const probe = document.createElement("span"); // the browser resolves light-dark() to one color; Plotly cannot
     probe.style.color = `var(${name})`;
     document.body.append(probe);
-    const colour = getComputedStyle(probe).color;
+    const color = getComputedStyle(probe).color;
     probe.remove();
-    return colour;
+    return color;
   };
   const settings = {
     displaylogo: false, responsive: true, displayModeBar: true,
@@ -73,7 +78,7 @@
       yaxis: { ...axis, title: { text: y } },
     };
   }
-  const escape = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); // plotly reads some tags
+  const escape = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); // Plotly interprets some HTML tags in texts
   const hover = (row, name, unit, value) =>
     `${escape(row.label)}<br>${row.score.toFixed(2)} ${escape(unit)}<br>${name}: ${format(value)}`;
   function format(value) {
@@ -82,23 +87,25 @@
     }
     return value < 100 ? value.toPrecision(3) : value.toFixed(0);
   }
+  // Offers the costs that were measured on the chosen board, and keeps the choice if the new board has it as well.
   function fillCosts() {
     const fronts = boards[$("plot-board").value].fronts, select = $("plot-cost"), before = select.value;
     select.replaceChildren(...fronts.map((front) => {
       const option = document.createElement("option");
       option.textContent = data.costs[front.cost] + (front.where ? ` on ${front.where}` : "");
-      option.value = front.cost + "\n" + front.where;
+      option.value = front.cost + "\n" + front.where; // plot() splits it at the line break
       return option;
     }));
     if (fronts.some((front) => front.cost + "\n" + front.where === before)) select.value = before;
     select.disabled = fronts.length === 0;
   }
-  function trace(name, numbers, board, front, colour, symbol) {
+  // Builds a Plotly trace of the rows with these indices; customdata leads from a clicked point back to its row.
+  function trace(name, numbers, board, front, color, symbol) {
     const rows = numbers.map((number) => board.rows[number]);
     return {
       name, mode: "markers", type: "scatter", customdata: numbers,
       x: rows.map((row) => row[front.cost]), y: rows.map((row) => row.score),
-      marker: { color: colour, symbol, size: 10, line: { width: 1, color: css("--back") } },
+      marker: { color, symbol, size: 10, line: { width: 1, color: css("--back") } },
       text: rows.map((row) => hover(row, escape(data.costs[front.cost]), board.unit, row[front.cost])), hoverinfo: "text",
     };
   }
@@ -109,20 +116,22 @@
     if (!front) {
       Plotly.purge($("plot"));
       $("plot").hidden = true;
-      $("plot-text").textContent = "No cost of this board's rows was measured.";
+      $("plot-text").textContent = "No cost was measured for the rows of this board.";
       return;
     }
     $("plot").hidden = false;
+    // indices of the rows with this cost; latencies of another timing setup are not comparable and are left out
     const there = board.rows.map((row, i) => i)
       .filter((i) => board.rows[i][cost] !== null && (cost !== "latency" || board.rows[i].where === where));
     const best = new Set(front.rows), floor = there.filter((i) => board.rows[i].floor && !best.has(i));
     const rest = there.filter((i) => !best.has(i) && !board.rows[i].floor);
     const values = there.map((i) => board.rows[i][cost]);
+    // The front is a staircase: between two of its rows, the cheaper one is the best that a budget can buy.
     const steps = {
       name: "front", mode: "lines", x: front.rows.map((i) => board.rows[i][cost]), y: front.rows.map((i) => board.rows[i].score),
       line: { shape: "hv", color: css("--accent"), width: 2, dash: "dot" }, hoverinfo: "skip", showlegend: false,
     };
-    const ranges = there.filter((i) => board.rows[i].interval); // drawn by themselves: not all lie around their score
+    const ranges = there.filter((i) => board.rows[i].interval); // a trace of its own instead of error bars: an interval need not contain its score
     const intervals = {
       name: "interval", mode: "lines", line: { color: css("--quiet"), width: 1 }, hoverinfo: "skip", showlegend: false,
       x: ranges.flatMap((i) => [board.rows[i][cost], board.rows[i][cost], null]),
@@ -133,7 +142,9 @@
       trace("others", rest, board, front, css("--quiet"), "circle"), trace("floor", floor, board, front, css("--outside"), "x"),
     ].filter((each) => each.x.length);
     const apart = Math.max(...values) / Math.min(...values) > 20;
+    // logarithmic axis if the costs span more than a factor of 20
     const frame = layout(escape($("plot-cost").selectedOptions[0].textContent), escape(`${board.metric} (${board.unit})`), apart);
+    // with a single cost value, Plotly's automatic range would not be centered on it
     if (new Set(values).size === 1) frame.xaxis.range = [0.9 * values[0], 1.1 * values[0]];
     Plotly.react($("plot"), traces, frame, settings).then(() => {
       $("plot").removeAllListeners("plotly_click");
@@ -160,7 +171,7 @@
       "items": String(run.items), "started": run.started.replace("T", " ") + " UTC", "finished": run.finished.replace("T", " ") + " UTC",
       "time": Object.entries(run.seconds).map(([name, value]) => `${name} ${seconds(value)}`).join(", ") || "not measured",
       "peak memory": run.memory === null ? "not measured" : `${run.memory} MiB`,
-      "source": commit ? commit.slice(0, 12) + (dirty ? ", with changes" : "") : "no git",
+      "source": commit ? commit.slice(0, 12) + (dirty ? ", with uncommitted changes" : "") : "not in a git checkout",
       "command": data.pool[run.command].join(" "),
     };
     for (const [name, value] of Object.entries(lines)) list.append(element("dt", name), element("dd", value));
@@ -173,6 +184,7 @@
   }
   function drawCurves(run) {
     const holder = element("details", "", element("summary", "curves"));
+    // drawn only when it is opened for the first time: dozens of plots would make the dialog slow
     holder.addEventListener("toggle", () => {
       if (!holder.open || holder.querySelector(".curve")) return;
       for (const curve of run.curves) {
@@ -227,7 +239,9 @@
     $("theme").textContent = `Theme: ${next}`;
     if (boards.length) plot();
   });
+  // plots have their colors as values, so they are drawn again when the theme changes
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => boards.length && plot());
+  // one listener for all tables: rows move when a table is sorted
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
@@ -235,11 +249,13 @@
     if (button.classList.contains("open")) openRun(Number(button.dataset.board), Number(button.dataset.row));
   });
   $("close").addEventListener("click", () => $("run").close());
+  // a click on the backdrop has the dialog itself as its target
   $("run").addEventListener("click", (event) => event.target === $("run") && $("run").close());
   $("filters").addEventListener("input", filter);
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   filter();
   if (boards.length) {
+    // start with the board that has the most rows among those with a front
     const most = Math.max(...boards.map((board) => board.fronts.length && board.rows.length));
     $("plot-board").value = String(Math.max(0, boards.findIndex((board) => board.fronts.length && board.rows.length === most)));
     $("plot-board").addEventListener("input", () => { fillCosts(); plot(); });

@@ -1,4 +1,4 @@
-"""What the page's tables show: cells with their text, what they are sorted by, and how they look."""
+"""Build the tables of the page: cells with their text, the value they are sorted by, and their style."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from results.published.match import UnmatchedResult
 
 
 class ColumnHeader(NamedTuple):
-    """A column's head; ``tooltip`` explains it."""
+    """The header of a column, with an explanation as its tooltip."""
 
     name: str
     numeric: bool = True
@@ -21,7 +21,14 @@ class ColumnHeader(NamedTuple):
 
 
 class TableCell(NamedTuple):
-    """A cell: its text, the value it is sorted by (``None``: last), and small print below it."""
+    """A cell of a table.
+
+    Attributes:
+        text: the text.
+        sort_value: the value by which the column is sorted; rows with ``None`` always come last.
+        subtext: text in small print below the text.
+        css_class: CSS class of the cell.
+    """
 
     text: str
     sort_value: float | str | None
@@ -30,7 +37,7 @@ class TableCell(NamedTuple):
 
 
 class IntervalBar(NamedTuple):
-    """A score and its interval on the board's scale, in percent of it."""
+    """A score and its interval, as percentages of the range that the bars of a board cover."""
 
     low: float
     high: float
@@ -38,12 +45,13 @@ class IntervalBar(NamedTuple):
 
 
 def build_board_sections(report: LeaderboardReport) -> list[dict[str, Any]]:
-    """One section a board: head, rows, notes, fronts."""
+    """Return one section per board, with its header, rows, notes and fronts, for the template."""
     return [_build_section(number, board, report) for number, board in enumerate(report.table.boards)]
 
 
 def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict[str, Any]:
     fronts = report.fronts[get_board_key(board)]
+    # ids of the rows on a front, by cost; a row is marked with these costs so that the page can filter by them
     on_front = {
         cost: {row.run_ids for front in fronts if front.cost == cost for row in front.rows} for cost in COST_LABELS
     }
@@ -56,7 +64,7 @@ def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict
         "head": _build_column_headers(board, others, reported),
         "rows": [
             {
-                "number": place,
+                "number": place,  # with the board's number, this leads the script to the data of the row
                 "row": row,
                 "rank": TableCell(text.format_rank(row), row.rank),
                 "bar": _build_interval_bar(row, board.primary_metric, scale),
@@ -64,6 +72,7 @@ def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict
                     f"{row.metrics[board.primary_metric]:.2f}", row.metrics[board.primary_metric], _format_interval(row)
                 ),
                 "cells": _build_row_cells(row, others, reported),
+                # costs on whose front the row is, separated by blanks: the script filters by them
                 "fronts": " ".join(cost for cost in COST_LABELS if row.run_ids in on_front[cost]),
             }
             for place, row in enumerate(board.rows)
@@ -76,20 +85,20 @@ def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict
 def _build_column_headers(board: Board, other_metrics: list[str], has_published: bool) -> list[ColumnHeader]:
     printed = [
         ColumnHeader("reported", tooltip="the published number"),
-        ColumnHeader("difference", tooltip="ours minus the published"),
+        ColumnHeader("difference", tooltip="our number minus the published one"),
     ]
     return [
-        ColumnHeader("rank", tooltip="= shared: not told apart by the items and seeds measured"),
+        ColumnHeader("rank", tooltip="=: shared, no significant difference on the measured items and seeds"),
         ColumnHeader("backbone", numeric=False),
         ColumnHeader(
             f"{board.primary_metric} ({board.units[board.primary_metric]})",
-            tooltip="mean over the seeds, with its interval",
+            tooltip="mean over the seeds, with its confidence interval",
         ),
         *(printed if has_published else []),
         *(ColumnHeader(f"{name} ({board.units[name]})") for name in other_metrics),
         ColumnHeader("parameters", tooltip="of the backbone, with its classifier if it was trained with one"),
         ColumnHeader("MACs", tooltip="multiply-accumulates of the backbone per image, attention products included"),
-        ColumnHeader("ms", tooltip="the backbone on one image, median"),
+        ColumnHeader("ms", tooltip="median milliseconds of the backbone for one image"),
         ColumnHeader("images/s"),
         ColumnHeader("seeds"),
         ColumnHeader("date (UTC)", numeric=False),
@@ -109,6 +118,7 @@ def _build_row_cells(row: BoardRow, other_metrics: list[str], has_published: boo
         )
         value = row.published_comparison.published.value if row.published_comparison else None
         gap = row.published_comparison.difference if row.published_comparison else None
+        # "-0.20, within 0.3": the difference is the text of the cell, the verdict its small print
         words, _, limit = text.format_difference(row).partition(", ")
         cells = [TableCell(text.format_reported_value(row), value), TableCell(words, gap, limit, mark)]
     cells += [TableCell(f"{row.metrics[name]:.2f}", row.metrics[name]) for name in other_metrics]
@@ -119,6 +129,7 @@ def _build_row_cells(row: BoardRow, other_metrics: list[str], has_published: boo
         TableCell(parameters, row.cost.parameters),
         TableCell(macs, row.cost.macs),
         TableCell(latency, row.cost.latency_ms),
+        # "7315 (batch 16)": the batch size moves to the small print
         TableCell(speed.partition(" (")[0], row.cost.images_per_second, batch),
         TableCell(str(len(row.seeds)), len(row.seeds), low_high),
         TableCell(row.finished_at[:10] or text.NOT_MEASURED, row.finished_at or None),
@@ -130,10 +141,11 @@ def _format_interval(row: BoardRow) -> str:
 
 
 def _compute_bar_range(board: Board) -> tuple[float, float]:
-    """Lowest and highest value that a bar of the board has to show."""
+    """Return the lowest and the highest value that the bars of a board have to show, in the metric's unit."""
     values = [row.metrics[board.primary_metric] for row in board.rows]
     values += [end for row in board.rows if row.interval for end in (row.interval.low, row.interval.high)]
     low, high = min(values), max(values)
+    # a single score without an interval would give a range of width 0, and a division by it
     return (low, high) if high > low else (low - 1, high + 1)
 
 
@@ -141,12 +153,13 @@ def _build_interval_bar(row: BoardRow, primary_metric: str, bar_range: tuple[flo
     low, high = bar_range
     at = row.metrics[primary_metric]
     ends = (row.interval.low, row.interval.high) if row.interval else (at, at)
+    # one decimal of a percent is finer than a pixel and keeps the page small
     first, last, middle = (round(100 * (value - low) / (high - low), 1) for value in (*ends, at))
     return IntervalBar(first, last, middle)
 
 
 def build_summary_view(summary: CrossBoardSummary) -> dict[str, Any]:
-    """The table over all boards of a tier."""
+    """Return the summary over all boards of a tier as a table for the template."""
     rows = []
     for line in summary.rows:
         cells = [
@@ -176,22 +189,23 @@ def build_summary_view(summary: CrossBoardSummary) -> dict[str, Any]:
         )
     head = [
         ColumnHeader("backbone", numeric=False),
-        ColumnHeader("mean rank", tooltip="over the boards that compare and rank it"),
-        ColumnHeader("wins", tooltip="boards where it has rank 1, shared or not"),
-        ColumnHeader("normalised", tooltip=f"{NORMALIZED_SCORE_FORMULA}, mean"),
-        ColumnHeader("boards", tooltip="boards it is on"),
+        ColumnHeader("mean rank", tooltip="mean over the boards on which it is ranked"),
+        ColumnHeader("wins", tooltip="number of boards on which it has rank 1, shared or not"),
+        ColumnHeader("normalized", tooltip=f"{NORMALIZED_SCORE_FORMULA}, mean over the boards"),
+        ColumnHeader("boards", tooltip="number of boards it is on"),
         *(ColumnHeader(name) for name in summary.board_titles),
     ]
     return {"tier": summary.tier, "head": head, "rows": rows, "formula": NORMALIZED_SCORE_FORMULA}
 
 
 def build_unmatched_view(unmatched: tuple[UnmatchedResult, ...]) -> dict[str, Any]:
-    """The table of published numbers that stand beside none of ours."""
+    """Return the published numbers without a comparable run as a table for the template."""
     grid = text.tabulate_unmatched(unmatched)
     lines = []
     for line, each in zip(grid.rows, unmatched, strict=True):
         lines.append(
             [
+                # numbers are sorted by value, not by their text
                 TableCell(cell, each.published.value if i in grid.numeric_columns else cell)
                 for i, cell in enumerate(line)
             ]

@@ -92,7 +92,6 @@ def test_the_command_line_offers_what_there_is() -> None:
     import argparse
 
     from benchmarks.cli.results.table import add_arguments
-
     from results.leaderboard.pareto import COST_LABELS
 
     parser = argparse.ArgumentParser()
