@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from backbones.create import CreatedBackbone
     from torch import nn
+
+    from backbones.create import CreatedBackbone
     from tracking.inference.tracker import Tracker
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from engine.task import Task
     from results.records.record import Record
-    from torch import nn
 
 TierName = Literal["smoke", "short", "full"]
 Overrides = Mapping[str, Any]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from engine.progress import log_message
 from foundation.environment import resolve_data_root
 from foundation.errors import DataError, UserError
 from foundation.files import write_atomic
+from results.score_request import ScoreRequest
 from segmentation.data.ade20k_classes import get_ade20k_classes
 from segmentation.data.dataset_layout import ImageLabelPair, read_ade20k
 from segmentation.data.files import read_label_map, read_raw_labels
@@ -37,20 +37,19 @@ class SegmentationScoreReport(NamedTuple):
         return "\n".join(self.lines)
 
 
-def run_score_command(options: Namespace) -> SegmentationScoreReport:
-    """``bench score ade20k``, from the command line's options.
+def score_segmentation_set(request: ScoreRequest) -> SegmentationScoreReport:
+    """``bench score ade20k``; writes the JSON to ``out_file`` where asked.
 
     Raises:
         UserError: options that only trackers have, or several folders.
     """
-    for name in ("rules", "int", "plots", "by"):
-        if getattr(options, name, None):
-            raise UserError(f"bench score ade20k has no --{name}")
-    if len(options.results) != 1:
-        raise UserError(f"bench score ade20k takes one folder of predictions, not {len(options.results)}")
-    report = score_ade20k(options.results[0], resolve_data_root(options.data_root), options.partial)
-    if options.out is not None:
-        write_atomic(options.out, json.dumps(report.data, indent=2, allow_nan=False) + "\n")
+    if idle := [option for option in request.list_given_options() if option != "--partial"]:
+        raise UserError(f"bench score {request.test_set} has no {idle[0]}")
+    if len(request.results) != 1:
+        raise UserError(f"bench score {request.test_set} takes one folder of predictions, not {len(request.results)}")
+    report = score_ade20k(request.results[0], resolve_data_root(request.data_root), request.partial)
+    if request.out_file is not None:
+        write_atomic(request.out_file, json.dumps(report.data, indent=2, allow_nan=False) + "\n")
     return report
 
 

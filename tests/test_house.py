@@ -45,7 +45,8 @@ def test_the_measure_finds_what_it_looks_for(tmp_path: Path) -> None:
     room.mkdir()
     (room / "__init__.py").write_text('"""A room."""\n')
     (room / "one.py").write_text(
-        '"""One."""\nfrom engine.two import build_model  # why\n\n\ndef settle():\n    """Not counted."""\n    # noqa: X\n'
+        '"""One."""\nfrom engine.two import build_model  # why\n\n\n'
+        'def settle():\n    """Not counted."""\n    # noqa: X\n'
     )
     (room / "two.py").write_text(
         '"""Two."""\n\n\ndef build_model():\n    from engine import one\n    return one\n\n\nclass Same:\n    pass\n'
@@ -92,3 +93,17 @@ def test_no_data_or_weights_in_the_project() -> None:
     # per-item outcomes of our own runs, from which a committed table follows, may be somewhat larger
     most = {name: 400_000 if name.startswith("results/reference_runs/") else 300_000 for name in files}
     assert not [name for name in files if (ROOT / name).stat().st_size > most[name]]
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "benchmarks"])
+def test_only_the_front_desk_reads_options(room: str) -> None:
+    """Below it, what a command was asked travels in typed requests. A checkpoint may hold a pickled Namespace."""
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if path.name != "read_checkpoint.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Import) and "argparse" in [alias.name for alias in node.names])
+        or (isinstance(node, ast.ImportFrom) and node.module == "argparse")
+    ]
+    assert not found

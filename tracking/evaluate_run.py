@@ -6,17 +6,15 @@ from pathlib import Path
 
 import torch
 
-from foundation.errors import UserError
-from results.records.store import read_record
+from deployment.formats import Precision
 from tracking.data.readers.folder import read_folder_videos
-from tracking.deployment.load import find_exported_tracker, require_runtime
-from tracking.deployment.manifest import Precision, Runtime
+from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
+from tracking.inference.options import Runtime, TrackingOptions
+from tracking.inference.run_files import load_recipe, load_torch_factory
 from tracking.inference.sequential import SequenceMetrics, score_result_files
 from tracking.inference.test_set import track_test_set
 from tracking.inference.tracker import Tracker
 from tracking.inference.tracker_factory import TorchTrackerFactory, TrackerFactory
-from tracking.models.candidate_elimination import TrackingOptions
-from tracking.recipe import TrackingRecipe
 
 
 def load_tracker(
@@ -61,36 +59,8 @@ def load_tracker_factory(
     runtime = runtime or recipe.runtime
     if runtime != "torch":
         return find_exported_tracker(run_dir, runtime, precision, threads)
-    require_runtime(runtime, precision)
+    require_tracker_runtime(runtime, precision)
     return load_torch_factory(run_dir, device)
-
-
-def load_torch_factory(run_dir: Path, device: str = "cpu") -> TorchTrackerFactory:
-    """The tracker that a run trained, in PyTorch; errors as ``load_recipe``."""
-    recipe, record = load_recipe(run_dir), read_record(run_dir)
-    return TorchTrackerFactory(
-        record.backbone.name, record.backbone.arguments, recipe, list_weight_files(run_dir)[-1], device
-    )
-
-
-def load_recipe(run_dir: Path) -> TrackingRecipe:
-    """The recipe of a run.
-
-    Raises:
-        UserError: no finished run of a tracking task.
-    """
-    record, files = read_record(run_dir), list_weight_files(run_dir)
-    if record.domain != "tracking" or record.status != "complete" or not files:
-        raise UserError(
-            f"{run_dir} is no finished run of a tracking task ({record.task}, {record.status}, {len(files)} weight "
-            "files); finish it with the command it was started with"
-        )
-    return TrackingRecipe.model_validate({**record.config["recipe"], **record.non_identity_settings})
-
-
-def list_weight_files(run_dir: Path) -> list[Path]:
-    """The weights that a run has kept, the last ones last."""
-    return sorted((run_dir / "checkpoints").glob("last_*.pth"))
 
 
 def evaluate_run(

@@ -1,10 +1,9 @@
-"""How fast tracking is: the summary of a run's own times, and a tracker's cost on this machine."""
+"""What a whole tracker costs on this machine: operations, the network's time, and frames a second of a video."""
 
 from __future__ import annotations
 
-import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,64 +20,19 @@ from backbones.profile import TimingConfig, TimingSummary, describe_machine, tim
 from backbones.registry import get_card
 from backbones.weights import RANDOM_INIT
 from engine.data import photographs
-from tracking.data.boxes import FloatArray
 from tracking.data.crops import crop_window, make_crop_window
 from tracking.data.pair import CropSizes
 from tracking.data.readers.sequence import NumberedFiles, Video
-from tracking.inference.result_files import sidecar_path
+from tracking.deployment.export import build_runtime_network
 from tracking.inference.sequential import track_sequence
+from tracking.inference.timing import WARMUP_FRAMES
 from tracking.inference.tracker import Tracker
 from tracking.inference.tracker_factory import build_tracker_model
 from tracking.models.one_stream_vit import TemplateKV
 from tracking.models.tracker_model import TrackerModel
 from tracking.recipe import TrackingRecipe
 
-WARMUP_FRAMES = 5
-"""Frames at the beginning of each sequence that no summary counts; the first has no search region at all."""
-
 BENCHMARK_WIDTH, BENCHMARK_HEIGHT, BENCHMARK_FRAMES = 640, 360, 90
-
-
-def summarize_speed(folder: Path, videos: Sequence[Video], provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The times of tracked sequences, summarised over frames; every single one is in ``<sequence>_times.txt``.
-
-    Returns:
-        Runtime, precision, device, batch, threads and processes; ``end_to_end`` (decoding, as far as it was waited
-        for, crop, network, box) and ``network`` (its maps in hand) with median and p90 in ms, and frames a second of
-        one process by the mean.
-    """
-    times, processes = [np.empty((0, 2))], set()
-    for video in videos:
-        path = sidecar_path(folder, video, "times")
-        times.append(np.loadtxt(path, delimiter=",", ndmin=2)[WARMUP_FRAMES:])
-        with path.open() as file:
-            processes |= {int(number) for number in re.findall(r"processes at a time: (\d+)", file.readline())}
-    values = np.concatenate(times)
-    keys = ("runtime", "precision", "device", "batch")
-    machine = describe_machine(provenance["device"])
-    return {
-        **{key: provenance[key] for key in keys},
-        "chip": machine["chip"],
-        "threads": 1 if provenance["device"] == "cpu" else torch.get_num_threads(),
-        "processes": sorted(processes),
-        "synchronised": True,
-        "warm_up": f"the first {WARMUP_FRAMES} frames of each sequence are not counted",
-        "end_to_end": _summarize_times(values[:, 0]),
-        "network": _summarize_times(values[:, 1]),
-        "raw": f"{folder.name}/<sequence>_times.txt",
-    }
-
-
-def _summarize_times(milliseconds: FloatArray) -> dict[str, Any] | None:
-    """Median, p90 and rate; ``None`` where nothing was measured."""
-    if not len(milliseconds):
-        return None
-    return {
-        "frames": len(milliseconds),
-        "median_ms": round(float(np.median(milliseconds)), 3),
-        "p90_ms": round(float(np.percentile(milliseconds, 90)), 3),
-        "frames_per_second": round(1000 / float(milliseconds.mean()), 2),
-    }
 
 
 def profile_tracker(
@@ -103,8 +57,6 @@ def profile_tracker(
     Raises:
         UserError: unknown name, a backbone that cannot be a one-stream tracker, or a runtime that is not here.
     """
-    from tracking.deployment.export import build_runtime_network  # it reads finished runs, and so imports this module
-
     repeats = repeats or TimingConfig()
     card = get_card(backbone_name)
     torch.manual_seed(0)

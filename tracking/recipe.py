@@ -6,11 +6,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
+from deployment.formats import Precision
 from engine.recipe import StrictConfig, TrainingRecipe
+from tracking.data.crops import CropGeometry
 from tracking.data.pair import CropSizes, SearchJitter
 from tracking.data.video_pairs import PairAugmentation
-from tracking.deployment.manifest import Precision, Runtime
-from tracking.models.candidate_elimination import CandidateElimination, TrackingOptions
+from tracking.inference.options import Runtime, TrackingOptions
+from tracking.models.candidate_elimination import CandidateElimination
 
 
 class DatasetWeights(StrictConfig):
@@ -78,7 +80,7 @@ class TrackingRecipe(TrainingRecipe):
     search_size: PositiveInt
     template_factor: PositiveFloat = 2.0
     search_factor: PositiveFloat = 4.0
-    geometry: Literal["ostrack", "exact"] = "ostrack"
+    geometry: CropGeometry = "ostrack"
     center_jitter: NonNegativeFloat = 3.0
     scale_jitter: NonNegativeFloat = 0.25
     pairs: PositiveInt

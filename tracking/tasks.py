@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from engine.task import DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
 from results.statistics.metric_statistics import MetricStatistic
+from tracking.configs import TRACKING_PROTOCOLS
 
 if TYPE_CHECKING:
     from tracking.data.readers.sequence import Video
-
-TRACKING_PROTOCOLS = ("ostrack256_ce", "ostrack256", "ostrack384", "fast128", "fast64")
 
 
 class TrackingTask(Task):

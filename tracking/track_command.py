@@ -1,8 +1,7 @@
-"""``bench track``: from the options to a folder of results."""
+"""``bench track``: from a request to a folder of results."""
 
 from __future__ import annotations
 
-from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from engine.progress import log_message
 from engine.run_environment import collect_package_versions, utc_now
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir, sha256_file
+from foundation.plural import format_count
 from results.records.store import next_attempt_folder, read_record
 from tracking.data.boxes import BoxLike
 from tracking.data.readers.folder import GROUND_TRUTH_FILE
@@ -22,9 +22,10 @@ from tracking.inference.tracker import Tracker
 from tracking.ostrack_checkpoint import OSTRACK_PROTOCOLS, load_ostrack_tracker
 from tracking.video.frame_source import FrameSource, open_frame_source
 from tracking.video.lost_target import LOST_THRESHOLD
+from tracking.video.request import TrackVideoRequest
 from tracking.video.track_video import (
     SUMMARY_FILE,
-    VideoTrackResult,
+    is_partial_result,
     make_track_summary,
     track_video,
     write_track_summary,
@@ -53,7 +54,7 @@ class TrackReport:
         data = self.data
         speed, sure = data["speed"], data["confidence"]
         lines = [
-            f"{_pluralize(data['frames'], 'frame')} tracked" + (", PARTIAL" if data["status"] == "partial" else "")
+            f"{format_count(data['frames'], 'frame')} tracked" + (", PARTIAL" if data["status"] == "partial" else "")
         ]
         if data["stopped"]:
             lines.append(data["stopped"])
@@ -61,7 +62,7 @@ class TrackReport:
             lines.append(
                 f"{speed['end_to_end_frames_per_second']:.1f} frames/s end to end, "
                 f"{speed['network_frames_per_second']:.1f} in the network alone ({data['runtime']}, "
-                f"{data['precision']}, {data['device']}, {_pluralize(data['threads'], 'thread')})"
+                f"{data['precision']}, {data['device']}, {format_count(data['threads'], 'thread')})"
             )
             lines.append(
                 f"confidence: mean {sure['mean']:.2f}, lowest {sure['lowest']:.2f}; {_describe_low_spans(sure)}"
@@ -70,25 +71,27 @@ class TrackReport:
         return "\n".join([*lines, *data["notes"], f"{self.folder}: {', '.join(files)}"])
 
 
-def run_track_command(options: Namespace) -> TrackReport:
+def run_track_command(request: TrackVideoRequest) -> TrackReport:
     """Follow one target and write what was found.
 
     Raises:
-        UserError: options that do not go together, a source, a box or weights that cannot be used.
+        UserError: settings that do not go together, a source, a box or weights that cannot be used.
         DataError: a frame cannot be read; what was tracked before it is kept, marked partial.
         BenchError: the annotated video cannot be written.
     """
-    low = LOST_THRESHOLD if options.low is None else options.low
-    if not 0 <= low < 1:
-        raise UserError(f"--low {low:g} is no confidence to compare with; give 0 (never low) to below 1")
-    device = resolve_device(options.device)
-    source = open_frame_source(options.source, options.start, options.frames)
-    box, box_from = resolve_first_box(options.init, source)
-    tracker, weights = load_tracker_from_options(options, device)
-    folder = choose_result_folder(options.out, source.name)
+    threshold = LOST_THRESHOLD if request.lost_threshold is None else request.lost_threshold
+    if not 0 <= threshold < 1:
+        raise UserError(
+            f"--lost-threshold {threshold:g} cannot be compared with a confidence; give 0 (never lost) to below 1"
+        )
+    device = resolve_device(request.device)
+    source = open_frame_source(request.source, request.start_frame, request.max_frames)
+    box, box_from = resolve_first_box(request.init_box, source)
+    tracker, weights = load_requested_tracker(request, device)
+    folder = choose_result_folder(request.out_dir, source.name)
     started = utc_now()
     try:
-        found = track_video(tracker, source, box, folder, lost_threshold=low, write_video=options.video)
+        found = track_video(tracker, source, box, folder, lost_threshold=threshold, write_video=request.write_video)
     except BaseException:
         if not any(folder.iterdir()):
             folder.rmdir()  # an empty folder says nothing
@@ -103,55 +106,58 @@ def run_track_command(options: Namespace) -> TrackReport:
         "started": started,
         "finished": utc_now(),
         "packages": collect_package_versions(),
-        "command": options.command_line,
+        "command": list(request.command_line),
     }
-    data = make_track_summary(found, source, box, low, more)
+    data = make_track_summary(found, source, box, threshold, more)
     write_track_summary(folder, data)
     if found.failure is not None:
-        log_message(f"{_pluralize(len(found.boxes), 'frame')} tracked before that are kept in {folder}, marked partial")
+        log_message(
+            f"{format_count(len(found.boxes), 'frame')} tracked before that are kept in {folder}, marked partial"
+        )
         raise found.failure
-    return TrackReport(folder, data, _was_interrupted(found, source))
+    return TrackReport(folder, data, is_partial_result(found, source))
 
 
-def load_tracker_from_options(options: Namespace, device: str) -> tuple[Tracker, dict[str, Any]]:
-    """The tracker that the options name, and what the record says of its weights.
+def load_requested_tracker(request: TrackVideoRequest, device: str) -> tuple[Tracker, dict[str, Any]]:
+    """The tracker that a request names, and what the record says of its weights.
 
     Raises:
         UserError: neither or both of ``--run`` and ``--checkpoint``, or weights that cannot be used.
     """
-    if (options.run is None) == (options.checkpoint is None):
+    if (request.run_dir is None) == (request.checkpoint is None):
         raise UserError(
             "give a trained tracker: --run FOLDER of a finished bench run, or --checkpoint FILE of OSTrack's code with "
             "--backbone NAME"
         )
-    if options.run is not None:
-        if options.backbone or options.protocol:
+    if request.run_dir is not None:
+        if request.backbone or request.protocol:
             raise UserError("--run knows its backbone and protocol; leave --backbone and --protocol out")
-        record = read_record(options.run)
-        tracker = load_tracker(options.run, device, runtime=options.runtime, precision=options.precision)
+        record = read_record(request.run_dir)
+        tracker = load_tracker(request.run_dir, device, runtime=request.runtime, precision=request.precision)
         return tracker, {
-            "weights": {"run": str(options.run), "run_id": record.run_id},
+            "weights": {"run": str(request.run_dir), "run_id": record.run_id},
             "backbone": record.backbone.name,
             "protocol": record.protocol,
         }
-    if options.runtime not in (None, "torch") or options.precision not in (None, "f32"):
+    if request.runtime not in (None, "torch") or request.precision not in (None, "f32"):
         raise UserError("a --checkpoint is tracked in torch, in f32; only runs can be exported for other runtimes")
-    if not options.backbone:
+    if not request.backbone:
         raise UserError("--checkpoint needs --backbone NAME, the plain ViT it was trained with (OSTrack's: vit_base)")
-    protocol = options.protocol or OSTRACK_PROTOCOLS[0]
-    tracker, report = load_ostrack_tracker(options.checkpoint, options.backbone, protocol, device)
+    assert request.checkpoint is not None  # the first check
+    protocol = request.protocol or OSTRACK_PROTOCOLS[0]
+    tracker, report = load_ostrack_tracker(request.checkpoint, request.backbone, protocol, device)
     log_message(
-        f"{options.checkpoint}: {report.matched} tensors in place, {len(report.dropped)} not used; {report.notes[0]}"
+        f"{request.checkpoint}: {report.matched} tensors in place, {len(report.dropped)} not used; {report.notes[0]}"
     )
     return tracker, {
         "weights": {
-            "checkpoint": str(options.checkpoint),
-            "sha256": sha256_file(options.checkpoint),
+            "checkpoint": str(request.checkpoint),
+            "sha256": sha256_file(request.checkpoint),
             "matched": report.matched,
             "dropped": report.dropped,
             "notes": report.notes,
         },
-        "backbone": options.backbone,
+        "backbone": request.backbone,
         "protocol": protocol,
     }
 
@@ -190,14 +196,6 @@ def choose_result_folder(requested: Path | None, source_name: str) -> Path:
             raise UserError(f"{folder} has files in it already; name another folder with --out, or remove it")
     ensure_writable_dir(folder)
     return folder
-
-
-def _was_interrupted(found: VideoTrackResult, source: FrameSource) -> bool:
-    return bool(found.stop_reason) and source.kind != "camera"
-
-
-def _pluralize(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _describe_low_spans(confidence: dict[str, Any]) -> str:

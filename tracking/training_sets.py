@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from engine.data import photographs
 from foundation.errors import DataError
-from foundation.files import sha256_file
+from foundation.files import sha256_chunks, sha256_file
 from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.data.pair_dataset import WeightedPairSampler
 from tracking.data.readers import lasot, others
@@ -73,11 +72,11 @@ def fingerprint_training_sets(recipe: TrackingRecipe, root: Path) -> dict[str, s
 
 def fingerprint_folder(folder: Path) -> str:
     """SHA-256 over names and content of all files below a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    return sha256_chunks(
+        path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    )
 
 
 def make_pair_samplers(recipe: TrackingRecipe, root: Path) -> list[WeightedPairSampler]:

@@ -26,9 +26,10 @@ class OneLineErrorParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Write the sentence to stderr and exit with code 2."""
-        for old, new in RENAMED_OPTIONS.items():
-            if "unrecognized arguments" in message and f" {old}" in message:
-                message = f"{old} is called {new} now"
+        if message.startswith("unrecognized arguments"):
+            words = {word.partition("=")[0] for word in message.split()}
+            for old in RENAMED_OPTIONS.keys() & words:
+                message = f"{old} is called {RENAMED_OPTIONS[old]} now"
         sys.stderr.write(f"{self.prog}: {message} (see: {self.prog} --help)\n")
         raise SystemExit(2)
 

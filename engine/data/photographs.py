@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
+from foundation.files import sha256_chunks
 
 Image = NDArray[np.uint8]
 
@@ -50,10 +50,10 @@ def load_photos(names: dict[str, tuple[str, ...]]) -> list[Image]:
 
 def fingerprint_photos(names: dict[str, tuple[str, ...]]) -> str:
     """SHA-256 over names and pixels."""
-    digest = hashlib.sha256()
-    for name, image in zip(sorted(names), load_photos(names), strict=True):
-        digest.update(f"{name} {image.shape}".encode() + image.tobytes())
-    return digest.hexdigest()
+    return sha256_chunks(
+        f"{name} {image.shape}".encode() + image.tobytes()
+        for name, image in zip(sorted(names), load_photos(names), strict=True)
+    )
 
 
 def _find_photo(name: str, package_path: tuple[str, ...]) -> Path:

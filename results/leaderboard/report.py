@@ -7,7 +7,7 @@ from typing import NamedTuple
 from results.leaderboard.cross_board_summary import CrossBoardSummary, summarize_boards
 from results.leaderboard.filter_sort import TableFilter, filter_table, require_known_names
 from results.leaderboard.pareto import ParetoFront, compute_pareto_fronts
-from results.leaderboard.table import Board, LeaderboardTable, build_table
+from results.leaderboard.table import BoardKey, LeaderboardTable, build_table
 from results.published.rows import read_published
 from results.records.store import ScanResult
 
@@ -17,18 +17,13 @@ class LeaderboardReport(NamedTuple):
 
     Attributes:
         table: the boards and rows that are displayed.
-        fronts: Pareto fronts of each board by ``get_board_key``, computed from all of its rows, hidden ones included.
+        fronts: Pareto fronts by a board's ``board_key``, computed from all of its rows, hidden ones included.
         summaries: one per tier, over all boards of the chosen tasks, without the rows of hidden backbones.
     """
 
     table: LeaderboardTable
-    fronts: dict[tuple[str, ...], tuple[ParetoFront, ...]]
+    fronts: dict[BoardKey, tuple[ParetoFront, ...]]
     summaries: tuple[CrossBoardSummary, ...]
-
-
-def get_board_key(board: Board) -> tuple[str, ...]:
-    """Return the fields that together identify a board."""
-    return (board.task, board.protocol, board.tier, board.comparability, board.primary_metric)
 
 
 def build_report(scan_result: ScanResult, table_filter: TableFilter | None = None) -> LeaderboardReport:
@@ -55,5 +50,5 @@ def build_report(scan_result: ScanResult, table_filter: TableFilter | None = Non
         for view in summarize_boards(whole.boards)
     ]
     return LeaderboardReport(
-        shown, {get_board_key(board): compute_pareto_fronts(board) for board in whole.boards}, tuple(views)
+        shown, {board.board_key: compute_pareto_fronts(board) for board in whole.boards}, tuple(views)
     )

@@ -7,21 +7,37 @@ Rows whose difference is not significant share a rank. Runs that are not complet
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from results.leaderboard.cost_columns import CostSummary, summarize_costs
+from results.leaderboard.row_labels import (
+    format_record_label,
+    format_row_label,
+    format_start_label,
+    get_pretrain_method,
+    get_start_kind,
+    map_pretrain_methods,
+)
 from results.published.match import PublishedComparison, UnmatchedResult, find_unmatched_published, match_published
 from results.published.rows import PublishedResult, read_published
+from results.records.flat_settings import flatten_settings
 from results.records.identity import compute_digest
 from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record
 from results.records.store import ScanResult
 from results.statistics.ranking import StoredRun, rank_rows
 
-BoardKey = tuple[str, str, str, str, str]
-"""What the rows of one board have in common: task, protocol, tier, comparability key and primary metric."""
+
+class BoardKey(NamedTuple):
+    """What the rows of one board have in common, and what distinguishes the board from all others."""
+
+    task: str
+    protocol: str
+    tier: str
+    comparability: str
+    primary_metric: str
 
 
 class BoardRow(NamedTuple):
@@ -29,8 +45,8 @@ class BoardRow(NamedTuple):
 
     Attributes:
         backbone: name of the backbone.
-        init: how the run started: ``random``, ``card`` or ``checkpoint``, with ``partial`` in front if the weights were
-            loaded only in part.
+        init: how the run started: ``random``, ``card``, ``checkpoint`` or ``memory``, with ``partial`` in front if the
+            weights were loaded only in part.
         weights_digest: first 12 digits of the SHA-256 of the start weights; empty for random weights.
         rank: from 1; tied rows share it. ``None`` if the row is not ranked, for the reason in ``note``.
         tied_with: labels of the other rows that share the rank.
@@ -76,7 +92,7 @@ class BoardRow(NamedTuple):
 
     @property
     def start_label(self) -> str:
-        """Return how the row started, for example ``random``, ``card 0a1b2c3d`` or ``mae 0a1b2c3d``."""
+        """Return how the row started, as ``random``, ``card 0a1b2c3d``, ``mae 0a1b2c3d`` or ``memory 0a1b2c3d4e5f``."""
         return format_start_label(self.init, self.weights_digest, self.pretrain_method)
 
 
@@ -99,9 +115,24 @@ class Board(NamedTuple):
     rows: tuple[BoardRow, ...]
 
     @property
+    def board_key(self) -> BoardKey:
+        """Return what distinguishes the board from all others."""
+        return BoardKey(self.task, self.protocol, self.tier, self.comparability, self.primary_metric)
+
+    @property
     def title(self) -> str:
         """Return task, protocol, tier and settings in one line."""
         return " · ".join(filter(None, (self.task, self.protocol, self.tier, self.settings)))
+
+    @property
+    def other_metrics(self) -> tuple[str, ...]:
+        """Return the names of all metrics except the primary one."""
+        return tuple(name for name in self.units if name != self.primary_metric)
+
+    @property
+    def has_published(self) -> bool:
+        """Return whether a row has a comparable published number."""
+        return any(row.published_comparison for row in self.rows)
 
     @property
     def has_random_baseline(self) -> bool:
@@ -163,7 +194,8 @@ def build_table(
             what = f"{record.status}, {record.done} of {record.expected} items scored{reason}"
             unranked.append(UnrankedRun(folder, record, what))
             continue
-        key = (record.task, record.protocol, record.tier, record.comparability, record.result.primary_metric)
+        primary = record.result.primary_metric
+        key = BoardKey(record.task, record.protocol, record.tier, record.comparability, primary)
         groups[key].append((folder, record))
     settings = _distinguishing_settings({key: runs[0][1] for key, runs in groups.items()})
     printed = read_published() if published is None else published
@@ -185,46 +217,9 @@ def get_metrics(record: Record) -> dict[str, MetricValue]:
     return record.result.metrics
 
 
-def format_row_label(backbone: str, init: str, weights_digest: str, pretrain_method: str = "") -> str:
-    """Return a readable name of a backbone with its start: ``mae_tiny``, ``vit_nano (random)``, ``x (mae 0a1b2c3d)``.
-
-    A start from the card's own weights is implied by the name.
-    """
-    return backbone if init == "card" else f"{backbone} ({format_start_label(init, weights_digest, pretrain_method)})"
-
-
-def format_start_label(init: str, weights_digest: str, pretrain_method: str) -> str:
-    """Return a readable name of a start.
-
-    If the pre-training method of a checkpoint is known, it replaces the word ``checkpoint``. The first 8 digits of the
-    SHA-256 distinguish checkpoints of the same method.
-
-    >>> format_start_label("checkpoint", "0a1b2c3d4e5f", "mae"), format_start_label("random", "", "")
-    ('mae 0a1b2c3d', 'random')
-    """
-    return f"{init.replace('checkpoint', pretrain_method) if pretrain_method else init} {weights_digest[:8]}".strip()
-
-
-def map_pretrain_methods(runs: Sequence[StoredRun]) -> dict[str, str]:
-    """Return the method of each complete pre-training among the runs, by the SHA-256 of the encoder it exported."""
-    made = {}
-    for _, record in runs:
-        if record.domain == PRETRAINING_DOMAIN and record.status == "complete" and record.result:
-            # the protocol of a pre-training is its method; "details" is free-form, so its types are checked
-            encoder = record.result.details.get("encoder")
-            if isinstance(encoder, Mapping) and isinstance(sha256 := encoder.get("sha256"), str):
-                made[sha256] = record.protocol
-    return made
-
-
 def _distinct_starts(runs: Sequence[StoredRun]) -> list[Record]:
     """Return one record for each backbone and start, which is all that matching a published row depends on."""
     return list({(r.backbone.name, get_start_kind(r)): r for _, r in runs}.values())
-
-
-def get_start_kind(record: Record) -> str:
-    """Return how the run started: ``random``, ``card`` or ``checkpoint``, with ``partial`` in front if it applies."""
-    return "partial " + record.backbone.init if record.backbone.allow_partial else record.backbone.init
 
 
 def _newest_attempts(records: Sequence[StoredRun], warnings: list[str]) -> list[StoredRun]:
@@ -263,8 +258,13 @@ def _distinguishing_settings(firsts: Mapping[BoardKey, Record]) -> dict[BoardKey
     for key, record in firsts.items():
         # data and protocol version are part of the comparability key as well, so boards may differ in them alone
         data = {"data": record.data.fingerprint[:8], "version": record.protocol_version}
-        # key[:3] is task, protocol and tier
-        alike[key[:3]][key] = dict(_flatten_settings({**record.config, **data}))
+        leaves = flatten_settings({**record.config, **data})
+        # --set names the settings of the recipe without a prefix. A whole number may be stored as 4 or as 4.0; both are
+        # displayed as 4. key[:3] is task, protocol and tier.
+        alike[key[:3]][key] = {
+            name.removeprefix("recipe."): "none" if value is None else str(value).removesuffix(".0")
+            for name, value in leaves
+        }
     found = {}
     for boards in alike.values():
         names = sorted(set().union(*boards.values()))
@@ -277,17 +277,6 @@ def _distinguishing_settings(firsts: Mapping[BoardKey, Record]) -> dict[BoardKey
     return found
 
 
-def _flatten_settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield settings as (dotted name, text), with the names that ``--set`` uses."""
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            # --set names the settings of the recipe without a prefix
-            yield from _flatten_settings(value, "" if name == "recipe" else f"{prefix}{name}.")
-        else:
-            # a whole number may be stored as 4 or as 4.0; both are displayed as 4
-            yield f"{prefix}{name}", "none" if value is None else str(value).removesuffix(".0")
-
-
 def _build_board(
     key: BoardKey,
     settings: str,
@@ -296,49 +285,37 @@ def _build_board(
     pretrain_methods: Mapping[str, str],
 ) -> Board:
     """Build one board from its runs: group the seeds into rows, rank the rows, and match published numbers."""
-    task, protocol, tier, comparability, primary = key
+    primary = key.primary_metric
     first = get_metrics(runs[0][1])
     higher = first[primary].higher_is_better
     # A changed card or creation argument makes another backbone under the same name. The digest keeps the two in
     # separate rows, so that they are never averaged.
     by_candidate: dict[tuple[str, str, str, str], list[StoredRun]] = defaultdict(list)
     for run in runs:
-        backbone = run[1].backbone
-        weights = backbone.checkpoint.sha256[:12] if backbone.checkpoint else ""
-        by_candidate[backbone.name, get_start_kind(run[1]), weights, _backbone_digest(run[1])].append(run)
+        candidate = (run[1].backbone.name, get_start_kind(run[1]), run[1].start_sha256[:12], _backbone_digest(run[1]))
+        by_candidate[candidate].append(run)
     grouped = [
         (candidate, sorted(same, key=lambda run: run[1].seed)) for candidate, same in sorted(by_candidate.items())
     ]
     # stable: rows with equal scores stay in the order of their names, so the table does not depend on the scan
     grouped.sort(key=lambda pair: _mean_metric(pair[1], primary), reverse=higher)
     standings = rank_rows([same for _, same in grouped], primary, higher)
-    # from here on, candidates, standings, makers and labels are in the same order as ``grouped``
-    makers = [get_pretrain_method(same[0][1], pretrain_methods) for _, same in grouped]
-    labels = [format_row_label(*candidate[:3], maker) for (candidate, _), maker in zip(grouped, makers, strict=True)]
+    # from here on, candidates, standings and labels are in the same order as ``grouped``
+    labels = [format_record_label(same[0][1], pretrain_methods) for _, same in grouped]
     rows = [
         _build_row(
             candidate[:3], same, primary, match_published(published, same[0][1], _mean_metric(same, primary))
         )._replace(
-            pretrain_method=maker,
+            pretrain_method=get_pretrain_method(same[0][1], pretrain_methods),
             rank=standing.rank,
             tied_with=tuple(labels[place] for place in standing.tied_with),
             interval=standing.interval,
             note=standing.note,
         )
-        for (candidate, same), standing, maker in zip(grouped, standings, makers, strict=True)
+        for (candidate, same), standing in zip(grouped, standings, strict=True)
     ]
     units = {name: metric.unit for name, metric in first.items()}
-    return Board(task, protocol, tier, settings, comparability, primary, units, higher, tuple(rows))
-
-
-def get_pretrain_method(record: Record, pretrain_methods: Mapping[str, str]) -> str:
-    """Return the pre-training method that produced a run's start weights, or "" if it is not known.
-
-    Args:
-        record: record of the run.
-        pretrain_methods: the result of ``map_pretrain_methods``.
-    """
-    return pretrain_methods.get(record.backbone.checkpoint.sha256, "") if record.backbone.checkpoint else ""
+    return Board(*(key.task, key.protocol, key.tier, settings, key.comparability, primary), units, higher, tuple(rows))
 
 
 def _mean_metric(runs: Sequence[StoredRun], metric: str) -> float:

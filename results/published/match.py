@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from results.published.rows import PublishedResult
 from results.records.record import Record
+from results.statistics.rounding import ROUNDING_TOLERANCE
 
 
 class PublishedComparison(NamedTuple):
@@ -29,9 +30,9 @@ class PublishedComparison(NamedTuple):
     def is_within_tolerance(self) -> bool:
         """Return whether the difference is within the tolerance of the published row."""
         tolerance = self.published.tolerance
-        # Comparable rows always have a tolerance. The 1e-9 absorbs rounding: published numbers have one or two
-        # decimals, and a difference of exactly the tolerance counts as within.
-        return tolerance is not None and abs(self.difference) <= tolerance.value + 1e-9
+        # Comparable rows always have a tolerance. Published numbers have one or two decimals, so a difference may be
+        # exactly the tolerance, which has to count as within in spite of rounding.
+        return tolerance is not None and abs(self.difference) <= tolerance.value + ROUNDING_TOLERANCE
 
 
 class UnmatchedResult(NamedTuple):
@@ -138,6 +139,7 @@ _INIT_DESCRIPTIONS = {
     "random": "random weights",
     "card": "the card's weights",
     "checkpoint": "a weight file given with --checkpoint",
+    "memory": "a module from memory",
 }
 
 

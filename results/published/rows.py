@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from foundation.errors import RecordError
-from results.records.record import FiniteFloat, StrictModel, format_validation_errors
+from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors
 
 if sys.version_info >= (3, 11):
     import tomllib

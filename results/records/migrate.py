@@ -7,14 +7,17 @@ Numbers and per-item files are not changed.
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from pathlib import Path
 
 from foundation.errors import BenchError, RecordError
 from foundation.files import write_atomic
-from results.records.record import SCHEMA_VERSION, dump_record
+from results.records.record import PRETRAINING_DOMAIN, SCHEMA_VERSION, Record, StatisticRecord, dump_record
 from results.records.store import RECORD_FILE, read_record
+from results.statistics.item_files import DEFAULT_AREAS_ENTRY, list_item_files
+from results.statistics.legacy_statistics import CLASSIFICATION_COLUMNS, infer_legacy_statistic
 
 
 def migrate_store(root: Path) -> list[tuple[Path, Path]]:
@@ -40,11 +43,37 @@ def migrate_store(root: Path) -> list[tuple[Path, Path]]:
         target = folder.with_name(folder.name.replace(old_id, record.run_id))
         if target != folder and target.exists():
             raise RecordError(f"{folder} would be renamed to {target}, which already exists; move one of the two away")
+        migrated_record = add_legacy_statistics(folder, record)
         # write before renaming: a process killed in between leaves a valid record that is found by its content
-        write_atomic(path, dump_record(record.model_copy(update={"schema_version": SCHEMA_VERSION})))
+        write_atomic(path, dump_record(migrated_record.model_copy(update={"schema_version": SCHEMA_VERSION})))
         folder.rename(target)
         migrated.append((folder, target))
     return migrated
+
+
+def add_legacy_statistics(folder: Path, record: Record) -> Record:
+    """Return a record of schema 1 to 3 with the statistic of each metric, as ``infer_legacy_statistic`` gives it.
+
+    From schema 4 on, nothing is inferred any more, so a migrated record has to state its statistics.
+    """
+    # the metrics of a pre-training are the last values of its curve, not statistics of items
+    if record.result is None or record.domain == PRETRAINING_DOMAIN:
+        return record
+    metrics = record.result.metrics
+    path = next(iter(list_item_files(folder, record)))
+    if path.is_file():
+        # the header is enough: only the names of the columns decide
+        with path.open(newline="", encoding="utf-8") as table:
+            columns = {*next(csv.reader(table), ())}
+    else:  # the table may be copied here later; until then, a metric in percent is taken for the mean of its own column
+        columns = {*CLASSIFICATION_COLUMNS, *(name for name, metric in metrics.items() if metric.unit == "%")}
+    has_areas = isinstance(record.result.details.get(DEFAULT_AREAS_ENTRY), dict)
+    stated = {}
+    for name, metric in metrics.items():
+        found = infer_legacy_statistic(name, columns, has_areas)
+        statistic = StatisticRecord.from_statistic(found) if found else None
+        stated[name] = metric.model_copy(update={"statistic": metric.statistic or statistic})
+    return record.model_copy(update={"result": record.result.model_copy(update={"metrics": stated})})
 
 
 def main(words: list[str]) -> int:

@@ -10,14 +10,15 @@ Rules:
 from __future__ import annotations
 
 import json
-import math
+from dataclasses import asdict
 from statistics import median
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from foundation.errors import RecordError
 from results.records.schema_upgrade import upgrade_record
+from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors
 from results.statistics.metric_statistics import MetricStatistic, StatisticKind
 
 SCHEMA_VERSION = 4
@@ -35,25 +36,15 @@ PRETRAINING_DOMAIN = "pretraining"
 """The domain whose records are not on any board, because pre-training losses of different methods cannot be compared
 (docs/decisions/0006). The per-item table of such a record is the training curve."""
 
+CONFIDENCE_LEVEL = 0.95
+"""The confidence level of every interval, and of every claim that two numbers differ."""
+
 Tier = Literal["smoke", "short", "full"]
+TIER_ORDER: tuple[Tier, ...] = ("full", "short", "smoke")
+"""The order in which tiers are displayed."""
+
 RunStatus = Literal["running", "complete", "failed", "invalidated"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-def _require_finite(value: float) -> float:
-    # NaN and infinity are not JSON, and a NaN would compare as neither better nor worse on every board
-    if not math.isfinite(value):
-        raise ValueError("must be a finite number; use null for what was not measured")
-    return value
-
-
-FiniteFloat = Annotated[float, AfterValidator(_require_finite)]
-
-
-class StrictModel(BaseModel):
-    """Base class of all parts of a record: frozen, without unknown fields, without silent conversion of types."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ConfidenceInterval(StrictModel):
@@ -67,7 +58,7 @@ class ConfidenceInterval(StrictModel):
 
     low: FiniteFloat
     high: FiniteFloat
-    level: FiniteFloat = 0.95
+    level: FiniteFloat = CONFIDENCE_LEVEL
     method: str
     resampling_unit: str
 
@@ -78,7 +69,7 @@ class StatisticRecord(StrictModel):
     kind: StatisticKind
     columns: list[str]
     function: str | None = None
-    text_columns: list[str] = []
+    text_columns: list[str] = Field(default=[])
 
     @classmethod
     def from_statistic(cls, statistic: MetricStatistic) -> StatisticRecord:
@@ -137,11 +128,22 @@ class LoadReportRecord(StrictModel):
     unexpected: list[str]
     dropped: list[str]
     matched_fraction: FiniteFloat
-    notes: list[str] = []
+    notes: list[str] = Field(default=[])
+
+    @classmethod
+    def from_report(cls, report: Any) -> LoadReportRecord:
+        """Convert the report of the checkpoint loader, a dataclass with the same fields.
+
+        Its type is ``Any`` because this package does not import ``backbones``.
+        """
+        return cls(**asdict(report))
 
 
 class StartCheckpoint(StrictModel):
-    """The weight file from which a run started; ``format`` and ``load_report`` are set once the file was loaded."""
+    """The weight file from which a run started; ``format`` and ``load_report`` are set once the file was loaded.
+
+    For a module from memory, ``uri`` is ``memory:NAME`` and the other fields describe the module's tensors.
+    """
 
     uri: str
     sha256: Sha256  # the content identifies the weights; the uri only says where they were
@@ -156,7 +158,8 @@ class BackboneRecord(StrictModel):
     name: str
     card: dict[str, Any]
     arguments: dict[str, Any]
-    init: Literal["random", "card", "checkpoint"]  # random weights, the card's weights, or a file named by the user
+    # random weights, the card's weights, a file named by the user, or a module that the user passed in memory
+    init: Literal["random", "card", "checkpoint", "memory"]
     checkpoint: StartCheckpoint | None = None
     allow_partial: bool = False  # whether --allow-partial accepted a checkpoint without all tensors of the trunk
     parameters: int | None = None
@@ -173,7 +176,7 @@ class DatasetRecord(StrictModel):
 
     fingerprint: Sha256
     splits: dict[str, int]
-    deviations: list[str] = []
+    deviations: list[str] = Field(default=[])
 
 
 class ItemsFile(StrictModel):
@@ -207,7 +210,7 @@ class RunResult(StrictModel):
     primary_metric: str
     items: ItemsFile
     selection: ModelSelection
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = Field(default={})
 
     @model_validator(mode="after")
     def _check_primary_metric(self) -> RunResult:
@@ -299,7 +302,7 @@ class Record(StrictModel):
         non_identity_settings: settings that cannot change the number, for example the number of workers.
     """
 
-    schema_version: Literal[1, 2, 3, 4] = 4
+    schema_version: Literal[1, 2, 3, 4] = 4  # an upgraded record keeps the version that it was written with
     run_id: str
     comparability: str
     status: RunStatus
@@ -314,11 +317,16 @@ class Record(StrictModel):
     seed: int
     backbone: BackboneRecord
     config: dict[str, Any]
-    non_identity_settings: dict[str, Any] = {}
+    non_identity_settings: dict[str, Any] = Field(default={})
     data: DatasetRecord
     result: RunResult | None = None
     cost: RunCost | None = None
     environment: RunEnvironment
+
+    @property
+    def start_sha256(self) -> str:
+        """Return the SHA-256 of the weights from which the run started, or "" for random weights."""
+        return self.backbone.checkpoint.sha256 if self.backbone.checkpoint else ""
 
     @model_validator(mode="after")
     def _check_status_consistency(self) -> Record:
@@ -375,19 +383,6 @@ def parse_record(text: str, origin: str) -> Record:
         return Record.model_validate_json(json.dumps(upgrade_record(content)) if version < SCHEMA_VERSION else text)
     except ValidationError as error:
         raise RecordError(f"{origin} is not a valid record: {format_validation_errors(error)}") from error
-
-
-def format_validation_errors(error: ValidationError) -> str:
-    """Return all faults of a validation error in one line: ``field: what is wrong; ...``."""
-    faults = []
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"])
-        what = "unknown field" if fault["type"] == "extra_forbidden" else fault["msg"]
-        # quote short values only: a nested input would flood the message
-        if isinstance(fault.get("input"), str | int | float | None) and fault["type"] != "extra_forbidden":
-            what += f", not {fault['input']!r}"
-        faults.append(f"{place}: {what}" if place else what)
-    return "; ".join(faults)
 
 
 _NON_JSON_CONSTANTS = ("NaN", "Infinity")

@@ -11,7 +11,7 @@ from foundation.errors import RecordError
 from foundation.files import sha256_file
 from results.records.identity import build_run_identity
 from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record
-from results.statistics.estimates import is_proportion
+from results.statistics.estimates import count_right_items, is_proportion
 from results.statistics.intervals import student_t_interval, wilson_interval
 from results.statistics.item_files import ItemTable, list_item_files, read_item_table, read_verified_file
 from results.statistics.per_item_outcomes import ItemOutcomes, NoItemValueError, build_sample, read_item_outcomes
@@ -81,6 +81,12 @@ def _check_start_weights(record: Record) -> Iterator[VerificationCheck]:
     checkpoint = record.backbone.checkpoint
     if checkpoint is None:
         yield VerificationCheck("start weights", "holds", f"none: init {record.backbone.init}")
+        return
+    # a module from memory has a digest of its tensors, but there is no file to compare it with
+    if record.backbone.init == "memory":
+        yield VerificationCheck(
+            "start weights", "unchecked", f"{checkpoint.uri} was a module in memory, which ended with its process"
+        )
         return
     name = checkpoint.uri.removeprefix("file:")
     # a uri is a path, or the name of a downloaded file in the folder of weights
@@ -206,11 +212,8 @@ def _recompute_interval(recorded: ConfidenceInterval, outcomes: ItemOutcomes) ->
     """Return the interval that the recorded method gives for the items, or ``None`` for an unknown method."""
     sample = build_sample([outcomes])
     if recorded.method == "wilson" and is_proportion(sample):
-        # item values are 0 or 100, so their sum over 100 is the number of correct items
-        right = round(float(sample.item_values.sum()) / 100)
-        return wilson_interval(
-            right, sample.item_values.size, resampling_unit=recorded.resampling_unit, level=recorded.level
-        )
+        right, total = count_right_items(sample)
+        return wilson_interval(right, total, resampling_unit=recorded.resampling_unit, level=recorded.level)
     # a single run has several "seeds" only if it has draws (low-shot); its interval is over them
     if recorded.method.startswith("Student's t, n = ") and sample.num_seeds > 1:
         return student_t_interval(

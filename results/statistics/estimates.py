@@ -1,8 +1,8 @@
 """Confidence intervals and p-values of metrics measured on items (images, sequences) with one or more seeds.
 
-All functions are pure. The page on statistics in ``docs`` has the formulas. The model has two crossed
-random factors: the outcome of item i with seed s is mean + seed effect + item effect + residual. A claim about a
-backbone has to hold for other seeds and other items, so the variance of a mean over S seeds has two components:
+All functions are pure. ``docs/explanation/statistics.md`` has the formulas. The model has two crossed random factors:
+the outcome of item i with seed s is mean + seed effect + item effect + residual. A claim about a backbone has to hold
+for other seeds and other items, so the variance of a mean over S seeds has two components:
 
 - seeds: the sample variance of the S estimates, divided by S. It has S - 1 degrees of freedom.
 - items: the covariance between the estimates of two seeds when the items are resampled, that is, the part of the
@@ -13,8 +13,8 @@ is added to it. The p-value is a mixture of the Student tails of the components,
 fraction of the variance.
 
 Why not a percentile bootstrap over seeds x items? With 3 seeds, it resamples seeds whose variance is 2/3 of the right
-one, it does not account for the degrees of freedom, and it does not correct the bias of mIoU. The page on statistics
-has the measured coverage of both methods.
+one, it does not account for the degrees of freedom, and it does not correct the bias of mIoU.
+``docs/explanation/statistics.md`` has the measured coverage of both methods.
 """
 
 from __future__ import annotations
@@ -24,15 +24,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import binomtest, t
+from scipy.stats import t
 
+from foundation.array_types import FloatArray, IntArray
+from results.records.record import CONFIDENCE_LEVEL
+from results.statistics.intervals import wilson_interval
 from results.statistics.segmentation_scores import AreaArray, compute_area_metric, jackknife_pseudo_values
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-
-CONFIDENCE_LEVEL = 0.95
 
 
 class MetricSample(NamedTuple):
@@ -151,9 +148,8 @@ def compute_interval(sample: MetricSample, confidence_level: float = CONFIDENCE_
         sample.mean, float(sample.item_values.mean()), estimate_variance_components([sample]), confidence_level
     )
     if is_proportion(sample):
-        right = round(float(sample.item_values.sum()) / 100)
-        wilson = binomtest(right, sample.item_values.size).proportion_ci(confidence_level, method="wilson")
-        found = found._replace(low=100 * float(wilson.low), high=100 * float(wilson.high))
+        wilson = wilson_interval(*count_right_items(sample), resampling_unit="items", level=confidence_level)
+        found = found._replace(low=wilson.low, high=wilson.high)
     return found
 
 
@@ -161,6 +157,12 @@ def is_proportion(sample: MetricSample) -> bool:
     """Return whether the sample is the proportion of correct items of a single run: every item value is 0 or 100."""
     alone = sample.may_be_proportion and sample.num_seeds == 1
     return alone and bool(np.isin(sample.item_values, (0.0, 100.0)).all())
+
+
+def count_right_items(sample: MetricSample) -> tuple[int, int]:
+    """Return the number of correct items and of all items, for a sample for which ``is_proportion`` is true."""
+    # item values are 0 or 100, so their sum divided by 100 is the number of correct items
+    return round(float(sample.item_values.sum()) / 100), sample.item_values.size
 
 
 def compute_difference(

@@ -8,10 +8,12 @@ from statistics import fmean, stdev
 
 from scipy.stats import binomtest, t
 
-from results.records.record import ConfidenceInterval
+from results.records.record import CONFIDENCE_LEVEL, ConfidenceInterval
 
 
-def wilson_interval(successes: int, total: int, *, resampling_unit: str, level: float = 0.95) -> ConfidenceInterval:
+def wilson_interval(
+    successes: int, total: int, *, resampling_unit: str, level: float = CONFIDENCE_LEVEL
+) -> ConfidenceInterval:
     """Return Wilson's score interval of a proportion, in percent.
 
     Unlike the normal approximation, it stays within 0 to 100 % and has a positive width at 0 and 100 %.
@@ -35,7 +37,9 @@ def wilson_interval(successes: int, total: int, *, resampling_unit: str, level: 
     )
 
 
-def student_t_interval(values: Sequence[float], *, resampling_unit: str, level: float = 0.95) -> ConfidenceInterval:
+def student_t_interval(
+    values: Sequence[float], *, resampling_unit: str, level: float = CONFIDENCE_LEVEL
+) -> ConfidenceInterval:
     """Return Student's t interval of the mean of independent values, in the unit of the values.
 
     Args:

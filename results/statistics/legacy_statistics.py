@@ -17,7 +17,8 @@ LEGACY_STATISTICS: dict[str, MetricStatistic] = {
 }
 """Statistic by metric. Every other metric was the mean of the column with the metric's name."""
 
-_CLASSIFICATION_COLUMNS = {"label", "prediction", "place"}
+CLASSIFICATION_COLUMNS = {"label", "prediction", "place"}
+"""The columns that the per-item table of every classification task had."""
 
 
 def infer_legacy_statistic(metric: str, item_columns: Collection[str], has_areas: bool) -> MetricStatistic | None:
@@ -30,6 +31,6 @@ def infer_legacy_statistic(metric: str, item_columns: Collection[str], has_areas
     """
     # a task of another domain may use the same metric name, so the columns have to be those of classification, too
     named = LEGACY_STATISTICS.get(metric)
-    if named is not None and (has_areas if named.kind == "area_ratio" else {*item_columns} >= _CLASSIFICATION_COLUMNS):
+    if named is not None and (has_areas if named.kind == "area_ratio" else {*item_columns} >= CLASSIFICATION_COLUMNS):
         return named
     return MetricStatistic("mean", (metric,)) if metric in item_columns else None

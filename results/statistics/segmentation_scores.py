@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from foundation.array_types import FloatArray
+
 AreaArray = NDArray[np.int64]
 """Pixel counts (n, 3, classes). The three kinds are intersection, prediction and ground truth, in this order."""
 

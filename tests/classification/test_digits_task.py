@@ -66,7 +66,7 @@ def test_same_command_again_is_answered_from_the_record(digits_run: Path, bench:
     words = ("run", "digits", "--backbone", "vit_nano", "--out", str(digits_run))
     again = bench(*words)
     assert again.returncode == 0
-    assert "answered from the record, --fresh runs anew" in again.stdout
+    assert "answered from the record, --fresh runs it again" in again.stdout
     (cell,) = json.loads(bench(*words, "--json").stdout)
     assert cell["from_record"] is True
     assert len(list(digits_run.rglob("record.json"))) == 1

@@ -53,7 +53,7 @@ def test_overrides_keep_their_type(tmp_path: Path) -> None:
     changed = bench.run("digits", "vit_pico", protocol="knn", overrides={"k": 5}, device="cpu", out=tmp_path)
     plain = bench.run("digits", "vit_pico", protocol="knn", device="cpu", out=tmp_path)
     assert changed.config["recipe"]["k"] == 5 and changed.comparability != plain.comparability
-    with pytest.raises(bench.UserError, match="not comparable|differ"):
+    with pytest.raises(bench.UserError, match=r"not comparable|differ"):
         bench.compare(changed.run_id, plain.run_id, tmp_path)
     other = bench.run("digits", "vit_nano", protocol="knn", device="cpu", out=tmp_path)
     (comparison,) = bench.compare("vit_pico", "vit_nano", tmp_path, task="digits")

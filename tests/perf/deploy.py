@@ -23,6 +23,8 @@ from torch import Tensor
 
 from backbones.create import create_backbone
 from benchmarks.cli.output import align_columns, write_stdout
+from deployment import openvino
+from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat, Precision
 from foundation.environment import SHARED_DATA_VAR
 from tests.conftest import ROOT
 from tests.perf.line import SpeedRatio
@@ -31,9 +33,7 @@ from tracking.data.pair import CropSizes
 from tracking.data.readers.folder import read_folder_videos
 from tracking.data.readers.lasot import read_test_videos
 from tracking.data.readers.sequence import Video
-from tracking.deployment import openvino
 from tracking.deployment.export import build_runtime_network
-from tracking.deployment.manifest import RUNTIME_BY_FORMAT, ExportFormat, Precision
 from tracking.inference.backend import NumpyHeadMaps, TorchNetwork, TrackerNetwork
 from tracking.inference.tracker import Tracker
 from tracking.models.tracker_model import TrackerModel
@@ -47,9 +47,9 @@ BLOCKS, ROUNDS, FRAMES, WARM_UP = 4, 15, 90, 5
 class ExplicitSoftmaxNetwork(TorchNetwork):
     """The same network with attention written out, as in OSTrack and timm before fused attention."""
 
-    def look(self, memories: Sequence[Any], searches: Sequence[np.ndarray]) -> list[NumpyHeadMaps]:
+    def predict_maps(self, encoded_templates: Sequence[Any], search_crops: Sequence[np.ndarray]) -> list[NumpyHeadMaps]:
         with patch("tracking.models.one_stream_vit.compute_attention", explicit_attention):
-            return super().predict_maps(memories, searches)
+            return super().predict_maps(encoded_templates, search_crops)
 
 
 def explicit_attention(attn: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
@@ -74,7 +74,10 @@ def deploy_network(
 
 def make_variants() -> dict[str, TrackerNetwork]:
     """What is timed, all at 256 px with ViT-Tiny; the first is the alternative of all others."""
-    joint, fast = make_deit_tracker(FULL_CROPS), make_deit_tracker(FULL_CROPS, own_template=True, head_channels=64)
+    joint, fast = (
+        make_deit_tracker(FULL_CROPS),
+        make_deit_tracker(FULL_CROPS, asymmetric_attention=True, head_channels=64),
+    )
     exports: list[tuple[str, TrackerModel, ExportFormat, Precision]] = [
         ("ONNX Runtime f32", joint, "onnx", "f32"),
         ("OpenVINO f32", joint, "openvino", "f32"),
@@ -223,7 +226,7 @@ def main() -> None:
     head = ("what", "ours", "alternative", "ratio", "frames/s", "times as fast")
     write_stdout(f"{options.threads} threads\n" + align_columns([head, *rows]))
     if options.run is not None:
-        from tracking.evaluate_run import load_recipe, load_torch_factory
+        from tracking.inference.run_files import load_recipe, load_torch_factory
 
         write_stdout(
             "\n"

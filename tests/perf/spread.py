@@ -24,11 +24,12 @@ from tracking.data.pair_dataset import PairDataset, PairIouMetric
 from tracking.data.readers import lasot
 from tracking.data.readers.sequence import Video
 from tracking.inference.multiprocess import use_one_thread
+from tracking.inference.options import TrackingOptions
 from tracking.inference.sequential import track_sequence
 from tracking.inference.test_set import track_test_set
+from tracking.inference.timing import WARMUP_FRAMES
 from tracking.inference.tracker_factory import TorchTrackerFactory, build_tracker_model
-from tracking.models.candidate_elimination import TrackingOptions
-from tracking.profile import WARMUP_FRAMES, make_synthetic_video
+from tracking.profile import make_synthetic_video
 from tracking.protocols import load_protocol_recipe
 from tracking.recipe import TrackingRecipe
 from tracking.training_sets import make_pair_samplers

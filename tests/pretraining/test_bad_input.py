@@ -30,7 +30,7 @@ BAD = [
     ((*MAE, "--set", "img_size=33"), "multiples of 8 px, not 33 x 33"),
     ((*MAE, "--set", "scale=[0.5,0.1]"), "is no range of shares of the area"),
     ((*MAE, "--teacher", "mae_base"), "method mae has no teacher"),
-    ((*MAE, "--health", "photos"), "--health photos has no labels"),
+    ((*MAE, "--knn-data", "photos"), "--knn-data photos has no labels"),
     (DISTILL, "method mae_distill needs a teacher: --teacher NAME"),
     ((*DISTILL, "--teacher", "vit_base"), "the teacher vit_base has no weights"),
     ((*DISTILL, "--teacher", "mae_small"), "the weights of mae_small are fetched by hand"),

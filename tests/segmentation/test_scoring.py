@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from foundation.errors import DataError
-from segmentation.scoring import score_ade20k
+from foundation.errors import DataError, UserError
+from results.score_request import ScoreRequest
+from segmentation.scoring import score_ade20k, score_segmentation_set
 from tests.segmentation.make import write_small_ade
 
 NAME = "ADE_val_00000001"
@@ -50,7 +53,7 @@ def test_not_all_images_give_no_number(root: Path) -> None:
         (np.zeros((40, 48)), "has label 0; predictions are 1 to 150; if the network writes 0 to 149, add 1"),
         (np.full((40, 48), 151), "has label 151"),
         (np.ones((20, 24)), "is 24 x 20 px but its label file is 48 x 40; predictions are scored at the label's own"),
-        (np.ones((40, 48, 3)), "is a colour image"),
+        (np.ones((40, 48, 3)), "is a color image"),
     ],
 )
 def test_a_wrong_prediction_is_named(
@@ -82,3 +85,18 @@ def test_a_real_networks_prediction(shared_data: Path) -> None:
     assert (rounded["mIoU"], rounded["mIoU_all"], rounded["aAcc"]) == (50.49, 4.04, 86.70)
     assert report.data["classes_present"] == 12
     assert "mIoU 50.49 % over the 12 classes present, 4.04 % over all 150" in report.lines[0]
+
+
+def test_a_request_is_scored_and_kept(root: Path) -> None:
+    request = ScoreRequest("ade20k", (root / "results",), root, partial=True, out_file=root / "score.json")
+    report = score_segmentation_set(request)
+    assert json.loads((root / "score.json").read_text())["metrics"] == report.data["metrics"]
+    for change, message in (
+        ({"rules": "got10k"}, "bench score ade20k has no --rules"),
+        ({"truncate_to_integers": True}, "has no --int"),
+        ({"group_by": "sequence"}, "has no --by"),
+        ({"plots_dir": root}, "has no --plots"),
+        ({"results": (root, root)}, "takes one folder of predictions, not 2"),
+    ):
+        with pytest.raises(UserError, match=message):
+            score_segmentation_set(replace(request, **change))

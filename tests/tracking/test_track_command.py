@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from backbones.create import create_backbone
 from backbones.registry import get_card
 from benchmarks.cli.main import main
 from engine.config import load_protocol
+from foundation.errors import UserError
 from foundation.files import sha256_file
 from results.records.store import read_record, write_record
 from tests.results.make import make_record
@@ -24,6 +26,8 @@ from tracking.evaluate_run import load_tracker
 from tracking.inference.backend import TorchNetwork
 from tracking.protocols import CONFIGS, build_tracker_model
 from tracking.recipe import TrackingRecipe
+from tracking.track_command import run_track_command
+from tracking.video.request import TrackVideoRequest
 
 Text = pytest.CaptureFixture[str]
 
@@ -96,7 +100,7 @@ def test_what_is_wrong_is_one_sentence(weights: list[str], capsys: Text) -> None
         (("walk", *box, *weights[:2]), "--checkpoint needs --backbone"),
         (("walk", *box, "--run", "x", *weights[2:]), "leave --backbone and --protocol out"),
         (("walk", *box, "--run", "x"), "cannot read x/record.json"),
-        (("walk", *box, *weights, "--low", "1.5"), "--low 1.5"),
+        (("walk", *box, *weights, "--lost-threshold", "1.5"), "--lost-threshold 1.5"),
         (("walk", *box, *weights, "--start", "-1"), "0 or above"),
         (("nothing", *box, *weights), "there is no video file or folder"),
     ):
@@ -104,6 +108,21 @@ def test_what_is_wrong_is_one_sentence(weights: list[str], capsys: Text) -> None
         said = capsys.readouterr().err
         assert message in said and "Traceback" not in said, said
     assert not Path("runs/track/walk").exists(), "nothing half-made is left"
+
+
+def test_a_request_needs_no_command_line(weights: list[str]) -> None:
+    """From Python: what is not said is as the command has it."""
+    write_folder(Path("walk"))
+    checkpoint, backbone = Path(weights[1]), weights[3]
+    request = TrackVideoRequest("walk", (20, 15, 16, 12), checkpoint=checkpoint, backbone=backbone, device="cpu")
+    report = run_track_command(request)
+    assert (report.folder, report.interrupted) == (Path("runs/track/walk"), False)
+    assert track("walk", "--init", "20,15,16,12", *weights) == 0
+    texts = [Path(f"runs/track/{name}/boxes.txt").read_text() for name in ("walk", "walk.2")]
+    assert texts[0] == texts[1]
+    assert report.data["protocol"] == "ostrack256" and report.data["command"] == []
+    with pytest.raises(UserError, match="--lost-threshold 1 cannot be compared"):
+        run_track_command(replace(request, lost_threshold=1.0))
 
 
 def test_a_bad_frame_is_named_and_the_rest_kept(weights: list[str], capsys: Text) -> None:

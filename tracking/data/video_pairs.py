@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foundation.errors import DataError
-from tracking.data.boxes import FloatArray
+from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.crops import ImageArray, crop_window, has_image_overlap, image_to_crop_box, make_crop_window
 from tracking.data.pair import (
     CropSizes,
@@ -19,7 +19,7 @@ from tracking.data.pair import (
     jitter_box,
     to_grayscale,
 )
-from tracking.data.readers.sequence import BoolArray, Video
+from tracking.data.readers.sequence import Video
 
 MIN_VISIBLE_FRAMES, MIN_FRAMES = 5, 20
 """A video needs more than 4 visible frames and 20 frames altogether (OSTrack's sampler)."""

@@ -1,1 +1,1 @@
-"""Trackers outside of PyTorch: export, parity, and runtimes behind ``tracking.inference.backend.TrackerNetwork``."""
+"""Trackers outside of PyTorch: their graphs, calibration, parity, and networks for ``tracking.inference.backend``."""

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from deployment.export_folder import hash_files, is_export_outdated, write_export
+from deployment.formats import FORMAT_BY_RUNTIME, RUNTIME_BY_FORMAT, ExportFormat, ExportRuntime, Precision
+from deployment.manifest import MANIFEST_FILENAME, ExportOrigin, make_export_origin
+from deployment.onnx_export import export_onnx
+from deployment.runtimes import make_export_files, require_runtime
 from engine.progress import log_message
 from engine.run_environment import collect_package_versions, utc_now
 from foundation.errors import UserError
-from foundation.files import ensure_writable_dir, sha256_file, write_atomic
-from results.records.record import Record
+from foundation.files import ensure_writable_dir
 from results.records.store import read_record
 from tracking.data.pair import CropSizes
-from tracking.deployment import int8, openvino
-from tracking.deployment.graphs import build_export_graphs, export_onnx
-from tracking.deployment.load import build_exported_network, get_export_dir, is_export_outdated, require_runtime
-from tracking.deployment.manifest import (
-    FORMAT_BY_RUNTIME,
-    MANIFEST_FILENAME,
-    RUNTIME_BY_FORMAT,
-    ExportFormat,
-    ExportManifest,
-    ExportOrigin,
-    ManifestCropSizes,
-    Precision,
-    Runtime,
-)
+from tracking.deployment import calibration
+from tracking.deployment.graph_network import build_exported_network
+from tracking.deployment.graphs import build_export_graphs
+from tracking.deployment.load import get_export_dir, require_tracker_runtime
+from tracking.deployment.manifest import ManifestCropSizes, TrackerManifest, read_tracker_export
 from tracking.deployment.parity import load_parity_videos, measure_parity, require_parity
-from tracking.evaluate_run import list_weight_files, load_recipe, load_torch_factory
 from tracking.inference.backend import TorchNetwork, TrackerNetwork
+from tracking.inference.options import Runtime
+from tracking.inference.run_files import list_weight_files, load_recipe, load_torch_factory
 from tracking.models.tracker_model import TrackerModel
 
 
@@ -44,7 +35,7 @@ class ExportResult(NamedTuple):
     """An exported model: its folder and what stands in it."""
 
     folder: Path
-    manifest: ExportManifest
+    manifest: TrackerManifest
 
 
 def export_run(
@@ -70,9 +61,8 @@ def export_run(
         )
     require_runtime(RUNTIME_BY_FORMAT[export_format], precision)
     model, sizes = load_torch_factory(run_dir).load_model(), load_recipe(run_dir).crop_sizes()
-    return export_model(
-        model, sizes, get_export_origin(run_dir, record), export_format, precision, out_dir or run_dir / "export"
-    )
+    origin = make_export_origin(record, list_weight_files(run_dir)[-1])
+    return export_model(model, sizes, origin, export_format, precision, out_dir or run_dir / "export")
 
 
 def export_model(
@@ -95,7 +85,7 @@ def export_model(
     reference = TorchNetwork(copy.deepcopy(model).cpu())
     parity = measure_parity(reference, network, sizes, load_parity_videos())
     require_parity(parity, precision, f"the {name} export of {origin.backbone}")
-    manifest = ExportManifest(
+    manifest = TrackerManifest(
         format=export_format,
         runtime=runtime,
         precision=precision,
@@ -103,14 +93,14 @@ def export_model(
         sizes=ManifestCropSizes(**sizes._asdict()),
         grid=model.backbone.search_grid,
         asymmetric_attention=model.backbone.asymmetric_attention,
-        candidate_elimination=model.candidate_elimination is not None,
-        files={file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
+        use_ce=model.candidate_elimination is not None,
+        files=hash_files(files),
         versions=collect_package_versions(),
-        calibration=int8.describe_calibration() if precision == "int8" else None,
+        calibration=calibration.describe_calibration() if precision == "int8" else None,
         parity=parity,
         created=utc_now(),
     )
-    _write_export(out_dir / name, files, manifest)
+    write_export(out_dir / name, files, manifest)
     return ExportResult(out_dir / name, manifest)
 
 
@@ -118,7 +108,7 @@ def build_runtime_network(
     model: TrackerModel, sizes: CropSizes, runtime: Runtime, precision: Precision = "f32", threads: int = 1
 ) -> TrackerNetwork:
     """A network behind a runtime at once, without a folder or a parity check: for timing."""
-    require_runtime(runtime, precision)
+    require_tracker_runtime(runtime, precision)
     if runtime == "torch":
         return TorchNetwork(model)
     files = build_export_files(model, sizes, FORMAT_BY_RUNTIME[runtime], precision)
@@ -129,44 +119,20 @@ def build_export_files(
     model: TrackerModel, sizes: CropSizes, export_format: ExportFormat, precision: Precision
 ) -> dict[str, bytes]:
     """The files of a network in a format and precision, by name."""
-    models = {graph: export_onnx(parts) for graph, parts in build_export_graphs(model).items()}
+    models = {name: export_onnx(graph) for name, graph in build_export_graphs(model).items()}
     if precision == "int8":
-        models = int8.quantize_graphs(models, sizes)
-    if export_format == "onnx":
-        return {f"{graph}.onnx": content for graph, content in models.items()}
-    forms = {graph: openvino.convert_to_openvino(content) for graph, content in models.items()}
-    return {f"{graph}{suffix}": content for graph, form in forms.items() for suffix, content in form.items()}
+        models = calibration.quantize_graphs(models, sizes)
+    return make_export_files(models, export_format)
 
 
-def get_export_origin(run_dir: Path, record: Record) -> ExportOrigin:
-    """Whose weights the last ones of a run are."""
-    return ExportOrigin(
-        run_id=record.run_id,
-        backbone=record.backbone.name,
-        task=record.task,
-        protocol=record.protocol,
-        checkpoint_sha256=sha256_file(list_weight_files(run_dir)[-1]),
-        licence=describe_license(record),
-    )
-
-
-def describe_license(record: Record) -> str:
-    """What the start weights demand of whoever passes the export on, as far as the record knows."""
-    backbone = record.backbone
-    if backbone.init == "random":
-        return "of the start weights: none, the run started at random"
-    if backbone.init == "card":
-        return f"of the start weights: {(backbone.card['weights'] or {}).get('licence', 'unknown')}"
-    source = backbone.checkpoint.uri if backbone.checkpoint else "a file"
-    return f"of the start weights: unknown; they came from {Path(source).name}, whose terms hold"
-
-
-def ensure_export(run_dir: Path, model: TrackerModel, sizes: CropSizes, runtime: Runtime, precision: Precision) -> Path:
+def ensure_export(
+    run_dir: Path, model: TrackerModel, sizes: CropSizes, runtime: ExportRuntime, precision: Precision
+) -> Path:
     """The export of a run's last weights in its own folder, made where it is not there or of other weights."""
     folder = get_export_dir(run_dir, runtime, precision)
     if _is_usable(run_dir, folder):
         return folder
-    origin = get_export_origin(run_dir, read_record(run_dir))
+    origin = make_export_origin(read_record(run_dir), list_weight_files(run_dir)[-1])
     return export_model(model, sizes, origin, FORMAT_BY_RUNTIME[runtime], precision, folder.parent).folder
 
 
@@ -174,29 +140,7 @@ def _is_usable(run_dir: Path, folder: Path) -> bool:
     if not (folder / MANIFEST_FILENAME).is_file():
         return False
     try:
-        return not is_export_outdated(run_dir, folder)
+        return not is_export_outdated(read_tracker_export(folder)[0], list_weight_files(run_dir)[-1])
     except UserError as error:
         log_message(f"{error}; this is done now")
         return False
-
-
-def _write_export(folder: Path, files: Mapping[str, bytes], manifest: ExportManifest) -> None:
-    """A folder that is whole or not there; an older one of its name makes place."""
-    half = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        for name, content in files.items():
-            write_atomic(half / name, content)
-        write_atomic(half / MANIFEST_FILENAME, manifest.model_dump_json(indent=2) + "\n")
-        mask = os.umask(0)
-        os.umask(mask)
-        half.chmod(0o777 & ~mask)
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent)) / "old"
-            folder.rename(old)
-            half.rename(folder)
-            shutil.rmtree(old.parent)
-        else:
-            half.rename(folder)
-    except BaseException:
-        shutil.rmtree(half, ignore_errors=True)
-        raise

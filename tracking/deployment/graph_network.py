@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deployment.formats import ExportRuntime, Precision
+from deployment.graph_io import GraphCallable, NamedArrays
+from deployment.runtimes import load_runtime_graphs
 from tracking.data.crops import ImageArray
 from tracking.deployment.graph_names import JOINT_GRAPH, SEARCH_GRAPH, TEMPLATE_GRAPH
-from tracking.deployment.manifest import Precision, Runtime
 from tracking.inference.backend import NumpyHeadMaps
-
-NamedArrays = dict[str, NDArray[Any]]
-GraphCallable = Callable[[NamedArrays], NamedArrays]
-"""One pass of a graph: its inputs by name to its outputs by name, which the caller may keep."""
 
 
 class ExportedNetwork:
     """A network behind a runtime; a batch is one pass after another.
 
     Args:
-        graphs: the graphs by name, ``tracker`` or ``remember`` and ``recall``.
+        graphs: the graphs by name, one of both crops or one for each (``graph_names``).
         grid_size: cells of a side of the maps.
         runtime, precision: of the computation.
         threads: that it was given.
     """
 
     def __init__(
-        self, graphs: Mapping[str, GraphCallable], grid: int, runtime: Runtime, precision: Precision, threads: int
+        self,
+        graphs: Mapping[str, GraphCallable],
+        grid_size: int,
+        runtime: ExportRuntime,
+        precision: Precision,
+        threads: int,
     ) -> None:
-        self.grid_size = grid
+        self.grid_size = grid_size
         self.runtime: str = runtime
         self.precision: str = "fp32" if precision == "f32" else precision
         self.threads = threads
-        self._template_graph, self._search_graph = (
-            graphs.get(TEMPLATE_GRAPH),
-            graphs[SEARCH_GRAPH if TEMPLATE_GRAPH in graphs else JOINT_GRAPH],
-        )
+        self._template_graph = graphs.get(TEMPLATE_GRAPH)
+        self._search_graph = graphs[SEARCH_GRAPH if TEMPLATE_GRAPH in graphs else JOINT_GRAPH]
 
     def encode_template(self, template: ImageArray) -> NamedArrays:
         """Keys and values of every block where the template attends to itself only; else the template itself."""
@@ -53,6 +52,14 @@ class ExportedNetwork:
             _to_maps(self._search_graph({**memory, "search": np.ascontiguousarray(search[None])}))
             for memory, search in zip(encoded_templates, search_crops, strict=True)
         ]
+
+
+def build_exported_network(
+    files: Mapping[str, bytes], runtime: ExportRuntime, precision: Precision, threads: int, grid_size: int
+) -> ExportedNetwork:
+    """The network of an export's files, by name."""
+    graphs = load_runtime_graphs(files, runtime, precision, threads)
+    return ExportedNetwork(graphs, grid_size, runtime, precision, threads)
 
 
 def _to_maps(outputs: NamedArrays) -> NumpyHeadMaps:

@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deployment.export_folder import is_export_outdated
+from deployment.formats import FORMAT_BY_RUNTIME, ExportRuntime, Precision
+from deployment.manifest import MANIFEST_FILENAME
+from deployment.runtimes import require_runtime
 from foundation.errors import UserError
-from foundation.files import sha256_file
-from tracking.deployment import onnxruntime, openvino
-from tracking.deployment.graph_network import ExportedNetwork
-from tracking.deployment.manifest import (
-    FORMAT_BY_RUNTIME,
-    MANIFEST_FILENAME,
-    ExportManifest,
-    Precision,
-    Runtime,
-    read_export,
-)
-from tracking.deployment.packages import import_package
+from tracking.deployment.graph_network import build_exported_network
+from tracking.deployment.manifest import TrackerManifest, read_tracker_export
 from tracking.inference.backend import TrackerNetwork
+from tracking.inference.options import Runtime
 from tracking.inference.tracker import Tracker
 
 
-def require_runtime(runtime: Runtime, precision: Precision) -> None:
-    """Pass what is installed here and can compute so.
+def require_tracker_runtime(runtime: Runtime, precision: Precision) -> None:
+    """Pass what is installed here and can track in a precision.
 
     Raises:
         UserError: a package is missing, or the runtime has no such precision.
     """
-    if runtime == "torch":
-        if precision != "f32":
-            raise UserError(f"the runtime torch tracks in f32 only, not {precision}; choose another runtime for it")
-        return
-    for name in ("onnx", "onnxruntime", *(["openvino"] if runtime == "openvino" else [])):
-        import_package(name)  # both are written through ONNX
-    module = openvino if runtime == "openvino" else onnxruntime
-    module.require_runtime_precision(precision)
+    if runtime != "torch":
+        require_runtime(runtime, precision)
+    elif precision != "f32":
+        raise UserError(f"the runtime torch tracks in f32 only, not {precision}; choose another runtime for it")
 
 
-def get_export_dir(run_dir: Path, runtime: Runtime, precision: Precision) -> Path:
+def get_export_dir(run_dir: Path, runtime: ExportRuntime, precision: Precision) -> Path:
     """Where a run's export lies."""
     return run_dir / "export" / f"{FORMAT_BY_RUNTIME[runtime]}-{precision}"
-
-
-def is_export_outdated(run_dir: Path, folder: Path) -> bool:
-    """Whether an export in a run's folder is of other weights than the run's last."""
-    from tracking.evaluate_run import list_weight_files
-
-    return read_export(folder)[0].origin.checkpoint_sha256 != sha256_file(list_weight_files(run_dir)[-1])
 
 
 def load_exported_network(
@@ -81,7 +64,7 @@ class ExportedTrackerFactory:
     """
 
     folder: Path
-    manifest: ExportManifest
+    manifest: TrackerManifest
     threads: int
     device: str = "cpu"
 
@@ -91,7 +74,7 @@ class ExportedTrackerFactory:
         Raises:
             UserError: see ``load_exported_network``.
         """
-        manifest, files = read_export(self.folder)
+        manifest, files = read_tracker_export(self.folder)
         if manifest != self.manifest:
             raise UserError(f"{self.folder} was exported anew in the meantime; start again")
         return build_exported_network(files, manifest.runtime, manifest.precision, self.threads, manifest.grid)
@@ -118,7 +101,10 @@ def find_exported_tracker(
     path: Path, runtime: Runtime, precision: Precision = "f32", threads: int | None = None
 ) -> ExportedTrackerFactory:
     """An export as what any process can make a tracker of; arguments and errors of ``load_exported_network``."""
-    require_runtime(runtime, precision)
+    # not at the top: processes that track import this module for the factory alone, and need no training code
+    from tracking.inference.run_files import list_weight_files
+
+    require_tracker_runtime(runtime, precision)
     if runtime == "torch":
         raise UserError("an exported model runs in onnxruntime or openvino; torch takes the run itself")
     folder = path if (path / MANIFEST_FILENAME).is_file() else get_export_dir(path, runtime, precision)
@@ -127,23 +113,15 @@ def find_exported_tracker(
             f"{path} is not exported for {runtime} in {precision}; first: bench export {path} "
             f"--format {FORMAT_BY_RUNTIME[runtime]} --precision {precision}"
         )
-    manifest, _ = read_export(folder)
+    manifest, _ = read_tracker_export(folder)
     if (manifest.runtime, manifest.precision) != (runtime, precision):
         raise UserError(
             f"{folder} is an export for {manifest.runtime} in {manifest.precision}, not for {runtime} in {precision}"
         )
-    if folder != path and is_export_outdated(path, folder):
+    if folder != path and is_export_outdated(manifest, list_weight_files(path)[-1]):
         raise UserError(f"{folder} is of other weights than the run's last; export the run again")
     if threads is None:
         import torch
 
         threads = torch.get_num_threads()
     return ExportedTrackerFactory(folder, manifest, threads)
-
-
-def build_exported_network(
-    files: Mapping[str, bytes], runtime: Runtime, precision: Precision, threads: int, grid: int
-) -> ExportedNetwork:
-    """The network of an export's files."""
-    module = openvino if runtime == "openvino" else onnxruntime
-    return ExportedNetwork(module.load_graphs(files, precision, threads), grid, runtime, precision, threads)

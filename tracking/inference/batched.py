@@ -27,8 +27,7 @@ class SequenceState:
 
     def __init__(self, tracker: Tracker, video: Video) -> None:
         self.tracker, self.video, self.frame_index = tracker, video, 0
-        count = len(video.frames)
-        self.results = TrackedSequence(np.empty((count, 4)), np.ones(count), np.empty((count, 2)))
+        self.results = TrackedSequence.allocate(len(video.frames))
         self._frames = PrefetchIterator(iter_frames(video), PREFETCH_PER_SEQUENCE)
 
     def init_target(self) -> None:

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from foundation.errors import DataError
 from foundation.files import write_atomic
+from tracking.data.box_files import read_predicted_boxes
 from tracking.data.boxes import FloatArray
 from tracking.data.readers.sequence import Video
 
@@ -26,6 +28,11 @@ class TrackedSequence(NamedTuple):
     boxes: FloatArray
     confidences: FloatArray
     times_ms: FloatArray
+
+    @classmethod
+    def allocate(cls, num_frames: int) -> TrackedSequence:
+        """Arrays to fill frame by frame; the confidence of a frame is 1 until it is known."""
+        return cls(np.empty((num_frames, 4)), np.ones(num_frames), np.empty((num_frames, 2)))
 
 
 def boxes_path(folder: Path, video: Video) -> Path:
@@ -55,21 +62,18 @@ def _format_rows(values: FloatArray, decimals: int) -> str:
 
 def has_complete_files(folder: Path, video: Video) -> bool:
     """Whether a sequence's files are there, with a number for each frame, and begin with its own first box."""
-    shapes = {
-        boxes_path(folder, video): 4,
-        sidecar_path(folder, video, "confidence"): 1,
-        sidecar_path(folder, video, "times"): 2,
-    }
-    for path, columns in shapes.items():
-        try:
-            values = np.loadtxt(path, delimiter=",", ndmin=2)
-        except (OSError, ValueError):
-            return False
-        if values.shape != (len(video.frames), columns) or not np.isfinite(values).all():
-            return False
-        if columns == 4 and not np.abs(values[0] - video.boxes[0]).max() < 1e-3:
-            return False
-    return True
+    try:
+        boxes = read_predicted_boxes(boxes_path(folder, video))
+        columns = {
+            number: np.loadtxt(sidecar_path(folder, video, suffix), delimiter=",", ndmin=2)
+            for suffix, number in (("confidence", 1), ("times", 2))
+        }
+    except (OSError, ValueError, DataError):
+        return False
+    count = len(video.frames)
+    if len(boxes) != count or not np.abs(boxes[0] - video.boxes[0]).max() < 1e-3:
+        return False
+    return all(values.shape == (count, n) and np.isfinite(values).all() for n, values in columns.items())
 
 
 def discard_foreign_results(folder: Path, videos: Sequence[Video], provenance: Mapping[str, Any]) -> None:

@@ -13,9 +13,10 @@ import numpy as np
 
 from engine.device import get_dist_info
 from foundation.errors import DataError
+from tracking.data.box_files import parse_predicted_boxes
 from tracking.data.boxes import require_first_box
 from tracking.data.crops import ImageArray
-from tracking.data.readers.sequence import Video
+from tracking.data.readers.sequence import Video, require_frame_size
 from tracking.inference.prefetch import PrefetchIterator
 from tracking.inference.progress import TrackingProgress
 from tracking.inference.result_files import (
@@ -57,8 +58,7 @@ def track_sequence(
     Raises:
         DataError: a frame is missing, unreadable or of another size than the first, or the first box is none.
     """
-    count = len(video.frames)
-    tracked = TrackedSequence(np.empty((count, 4)), np.ones(count), np.empty((count, 2)))
+    tracked = TrackedSequence.allocate(len(video.frames))
     with PrefetchIterator(iter_frames(video)) if prefetch else closing(iter_frames(video)) as frames:
         before = time.perf_counter()
         for number, frame in enumerate(frames):
@@ -81,15 +81,11 @@ def iter_frames(video: Video) -> Generator[ImageArray, None, None]:
     Raises:
         DataError: see ``track_sequence``.
     """
-    size: tuple[int, ...] | None = None
+    first_shape: tuple[int, ...] | None = None
     for number in range(len(video.frames)):
         frame = video.read_frame(number)
-        if size is not None and frame.shape != size:
-            raise DataError(
-                f"sequence {video.name}: {video.frames[number].name} is {frame.shape[1]} x {frame.shape[0]} px and the "
-                f"first frame {size[1]} x {size[0]}; all frames of a sequence have one size"
-            )
-        size = frame.shape
+        require_frame_size(frame, first_shape, f"sequence {video.name}: {video.frames[number].name}")
+        first_shape = frame.shape
         yield frame
 
 
@@ -115,7 +111,7 @@ def score_result_files(videos: Sequence[Video], folder: Path) -> list[SequenceMe
     """Scores of all sequences from their result files.
 
     Raises:
-        DataError: a file is missing or of another length than its sequence.
+        DataError: a file is missing, damaged, or of another length than its sequence.
     """
     scores = []
     for video in videos:
@@ -123,7 +119,7 @@ def score_result_files(videos: Sequence[Video], folder: Path) -> list[SequenceMe
         if not path.is_file():
             raise DataError(f"{path} is missing: sequence {video.name} was not tracked")
         content = path.read_bytes()
-        boxes = np.array([line.split(",") for line in content.decode().split()], np.float64)
+        boxes = parse_predicted_boxes(content, path)
         if boxes.shape != video.boxes.shape:
             raise DataError(f"{path} has {len(boxes)} boxes for {len(video.boxes)} frames; remove it and run again")
         confidence = np.loadtxt(sidecar_path(folder, video, "confidence"), ndmin=1)

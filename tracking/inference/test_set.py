@@ -11,11 +11,11 @@ from engine.device import decide_on_rank0, get_dist_info
 from tracking.data.readers.sequence import Video
 from tracking.inference.batched import track_batched
 from tracking.inference.multiprocess import count_cpu_cores, track_multiprocess, use_one_thread
+from tracking.inference.options import TrackingOptions
 from tracking.inference.result_files import discard_foreign_results, has_complete_files
 from tracking.inference.sequential import track_sequences
+from tracking.inference.timing import summarize_speed
 from tracking.inference.tracker_factory import TrackerFactory
-from tracking.models.candidate_elimination import TrackingOptions
-from tracking.profile import summarize_speed
 
 FRAMES_PER_PROCESS = 1000
 """Frames that make up for starting one more process (about 5 s), where their number is not given."""
@@ -36,7 +36,7 @@ def track_test_set(
     ``torchrun`` each process takes its share.
 
     Returns:
-        How it was done and how fast it was: see ``profile.summarize_speed``.
+        How it was done and how fast it was: see ``timing.summarize_speed``.
 
     Raises:
         DataError: see ``sequential.track_sequence``.

@@ -1,9 +1,8 @@
-"""Settings of the tracker's network and of tracking. Imports no torch."""
+"""Candidate elimination: its settings, and how many search tokens it keeps. Imports no torch."""
 
 from __future__ import annotations
 
 from math import ceil, cos, pi
-from typing import NamedTuple
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -50,15 +49,3 @@ def count_kept_tokens(tokens: int, keep_ratio: float, num_eliminations: int) -> 
     for _ in range(num_eliminations):
         counts.append(ceil(keep_ratio * counts[-1]))
     return counts
-
-
-class TrackingOptions(NamedTuple):
-    """How a test set is tracked.
-
-    Attributes:
-        num_processes: on a CPU, of one thread each; ``None``: as many as cores.
-        batch_size: on a GPU, sequences side by side.
-    """
-
-    num_processes: int | None = None
-    batch_size: int = 16

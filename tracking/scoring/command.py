@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from foundation.environment import resolve_data_root
 from foundation.errors import ConfigError, UserError
 from foundation.files import ensure_writable_dir, write_atomic
+from results.score_request import ScoreRequest
 from tracking.scoring.report import format_scores, scores_to_dict
 from tracking.scoring.results import derive_tracker_names, read_tracker_results
 from tracking.scoring.score import TrackerScore, score_tracker
@@ -25,62 +25,65 @@ class TrackingScoreReport(NamedTuple):
     text: str
 
 
-def run_score_command(options: Namespace) -> TrackingScoreReport:
+def score_tracking_set(request: ScoreRequest) -> TrackingScoreReport:
     """Score one or several trackers; writes the JSON to ``--out`` and plots to ``--plots`` where asked.
 
     Raises:
         UserError: options, ground truth or results that cannot be used; nothing is written.
         IncompleteError: a tracker lacks sequences, and ``--partial`` is not given.
     """
-    test_set = PUBLIC_TEST_SETS[options.set]
-    rules = replace(test_set.select_rules(options.rules), truncate_to_integers=options.int)
-    names = derive_tracker_names(options.results)
-    loaded = test_set.load_ground_truth(resolve_data_root(options.data_root), options.partial)
+    test_set = PUBLIC_TEST_SETS[request.test_set]
+    rules = replace(test_set.select_rules(request.rules), truncate_to_integers=request.truncate_to_integers)
+    names = derive_tracker_names(request.results)
+    loaded = test_set.load_ground_truth(resolve_data_root(request.data_root), request.partial)
     scores: list[TrackerScore] = []
-    for name, folder in zip(names, options.results, strict=True):
+    for name, folder in zip(names, request.results, strict=True):
         results = read_tracker_results(
             folder, loaded.ground_truths, test_set.truncated_sequences, test_set.has_repetitions
         )
         one = score_tracker(
             name, results.boxes, loaded.ground_truths, rules,
-            partial=options.partial, sequence_names=loaded.sequence_names,
+            partial=request.partial, sequence_names=loaded.sequence_names,
             expected_sequences=test_set.expected_sequences, deviations=loaded.deviations, notes=results.notes,
         )  # fmt: skip
         scores.append(one)
     data = scores_to_dict(test_set.title, scores)
-    text = format_scores(test_set.title, scores, options.by)
-    if options.plots:
+    text = format_scores(test_set.title, scores, request.group_by)
+    if request.plots_dir:
         from tracking.scoring.plots import draw_score_plots
 
-        ensure_writable_dir(options.plots)
-        data["plots"] = [str(path) for path in draw_score_plots(options.plots, test_set.title, scores)]
-        text += f"\n\nplots in {options.plots}: {', '.join(Path(path).name for path in data['plots'])}"
-    if options.out:
-        _require_writable_file(options.out)
-        write_atomic(options.out, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        ensure_writable_dir(request.plots_dir)
+        data["plots"] = [str(path) for path in draw_score_plots(request.plots_dir, test_set.title, scores)]
+        text += f"\n\nplots in {request.plots_dir}: {', '.join(Path(path).name for path in data['plots'])}"
+    if request.out_file:
+        _require_writable_file(request.out_file)
+        write_atomic(request.out_file, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return TrackingScoreReport(data, text)
 
 
-def run_submission_command(options: Namespace) -> TrackingScoreReport:
+def pack_tracking_submission(request: ScoreRequest) -> TrackingScoreReport:
     """Pack one tracker's results for a test server into the archive ``--out``.
 
     Raises:
         UserError: an option that has no meaning here, no ``--out``, or results that are damaged.
         IncompleteError: results that are not whole; a server set has no ``--partial``.
     """
-    idle = [name for name in ("partial", "int", "plots", "rules", "by") if getattr(options, name)]
-    if idle:
-        raise ConfigError(f"--{idle[0]} has no meaning for {options.set}: its server scores, bench packs the archive")
-    if len(options.results) != 1:
-        raise UserError(f"an archive for {options.set} holds one tracker; name one folder after --results")
-    if options.out is None or options.out.suffix != ".zip":
-        raise UserError(f"the ground truth of {options.set} is withheld; name the archive to write: --out FILE.zip")
-    derive_tracker_names(options.results)
-    _require_writable_file(options.out)
+    if idle := request.list_given_options():
+        raise ConfigError(
+            f"{idle[0]} has no meaning for {request.test_set}: its server scores, bench packs the archive"
+        )
+    if len(request.results) != 1:
+        raise UserError(f"an archive for {request.test_set} holds one tracker; name one folder after --results")
+    if request.out_file is None or request.out_file.suffix != ".zip":
+        raise UserError(
+            f"the ground truth of {request.test_set} is withheld; name the archive to write: --out FILE.zip"
+        )
+    derive_tracker_names(request.results)
+    _require_writable_file(request.out_file)
     packed = pack_submission(
-        SERVER_TEST_SETS[options.set], resolve_data_root(options.data_root), options.results[0], options.out
+        SERVER_TEST_SETS[request.test_set], resolve_data_root(request.data_root), request.results[0], request.out_file
     )
-    text = f"{options.out}: {packed['sequences']} sequences, {packed['frames']:,} boxes; upload it to the server\n"
+    text = f"{request.out_file}: {packed['sequences']} sequences, {packed['frames']:,} boxes; upload it to the server\n"
     return TrackingScoreReport(packed, text)
 
 

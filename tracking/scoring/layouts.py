@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from foundation.errors import DataError
+from tracking.data.box_files import read_box_file, read_flag_file, read_label_file
+from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.readers.zips import FileLike, ZippedSequence, read_zip_contents
-from tracking.scoring.boxes import read_box_file, read_flag_file, read_label_file
-from tracking.scoring.metrics import BoolArray, FloatArray
 from tracking.scoring.score import SequenceGroundTruth
 
 AnnotationPaths = dict[str, Path]
@@ -143,11 +143,7 @@ def read_nfs_annotation(name: str, path: Path) -> SequenceGroundTruth:
 
     Where the images are there, a row too many (by rounding) is left off, as got10k does.
     """
-    rows = [line.split()[1:5] for line in path.read_text().splitlines() if line.strip()]
-    try:
-        corners = np.array(rows, dtype=np.float64).reshape(len(rows), 4)[::8]
-    except ValueError as error:
-        raise DataError(f"{path} should hold lines of id x1 y1 x2 y2 frame ... ({error})") from error
+    corners = read_box_file(path, first_field=1)[::8]
     images = sum(1 for _ in path.with_suffix("").glob("*.jpg")) if path.with_suffix("").is_dir() else 0
     if images and abs(images - len(corners)) > 1:
         raise DataError(f"{path} has {len(corners)} boxes at 30 fps for {images} images")

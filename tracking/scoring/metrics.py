@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tracking.data.boxes import BoolArray, FloatArray
 from tracking.scoring.rules import ScoringRules
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 
 PRECISION_THRESHOLDS_PX = np.arange(51.0)
 """Thresholds of the precision curve, pixels."""

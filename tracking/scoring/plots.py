@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from foundation.files import write_atomic
-from tracking.scoring.metrics import NORM_PRECISION_THRESHOLDS, PRECISION_THRESHOLDS_PX, FloatArray
+from tracking.data.boxes import FloatArray
+from tracking.scoring.metrics import NORM_PRECISION_THRESHOLDS, PRECISION_THRESHOLDS_PX
 from tracking.scoring.report import compute_score_differences, rank_trackers
 from tracking.scoring.score import TrackerScore
 

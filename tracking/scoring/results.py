@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from foundation.errors import DataError, UserError
-from tracking.scoring.boxes import read_predicted_boxes
-from tracking.scoring.metrics import FloatArray
+from tracking.data.box_files import read_predicted_boxes
+from tracking.data.boxes import FloatArray
 from tracking.scoring.score import SequenceGroundTruth
 
 
@@ -19,7 +19,7 @@ class TrackerResults(NamedTuple):
     notes: tuple[str, ...]
 
 
-def derive_tracker_names(folders: list[Path]) -> list[str]:
+def derive_tracker_names(folders: Sequence[Path]) -> list[str]:
     """A name a folder: its own, with as many parents as tell the trackers apart.
 
     Raises:

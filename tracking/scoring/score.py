@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from foundation.errors import DataError, IncompleteError
+from tracking.data.boxes import BoolArray, FloatArray
 from tracking.scoring.metrics import (
-    BoolArray,
-    FloatArray,
     MetricCurves,
     average_curves,
     compute_curve_metric,

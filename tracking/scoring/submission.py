@@ -13,8 +13,8 @@ import numpy as np
 
 from foundation.errors import DataError, IncompleteError
 from foundation.files import atomic_writer
-from tracking.scoring.boxes import read_label_file, read_predicted_boxes
-from tracking.scoring.metrics import FloatArray
+from tracking.data.box_files import read_label_file, read_predicted_boxes
+from tracking.data.boxes import FloatArray
 from tracking.scoring.results import find_result_files
 from tracking.scoring.score import format_name_list
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,12 +15,13 @@ import cv2
 import numpy as np
 
 from foundation.errors import DataError
+from tracking.data.box_files import read_box_file
 from tracking.data.boxes import FloatArray
 from tracking.data.crops import ImageArray
-from tracking.data.readers.folder import GROUND_TRUTH_FILE, list_image_files
-from tracking.data.readers.sequence import has_area, read_boxes, read_image
+from tracking.data.readers.folder import GROUND_TRUTH_FILE, IMAGE_SUFFIXES, list_image_files
+from tracking.data.readers.sequence import has_area, read_image
 
-SOURCE_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"})
+SOURCE_IMAGE_SUFFIXES = IMAGE_SUFFIXES | {".tif", ".tiff", ".ppm", ".pgm", ".jp2"}
 _CONTAINER_SIGNATURES = (
     (4, b"ftyp"),
     (0, b"RIFF"),
@@ -107,7 +109,7 @@ def _open_folder(path: Path, start_frame: int, max_frames: int | None) -> FrameS
         raise DataError(f"{path} has {len(files)} images, none from --start {start_frame} on; start earlier")
     truth = None
     if (path / GROUND_TRUTH_FILE).is_file():
-        boxes = read_boxes(path / GROUND_TRUTH_FILE)
+        boxes = read_box_file(path / GROUND_TRUTH_FILE, allow_nan=True)
         if len(boxes) > start_frame and has_area(boxes[start_frame : start_frame + 1]).all():
             truth = boxes[start_frame]
     name = path.resolve().name or "folder"
@@ -199,13 +201,13 @@ def _decode_frames(capture: Any, source: FrameSource) -> Iterator[ImageArray]:
         )
 
 
-class _silence_opencv:  # noqa: N801 - used as a function
+@contextmanager
+def _silence_opencv() -> Iterator[None]:
     """Keep OpenCV's own words about what it cannot open off the terminal; we say it in a sentence."""
-
-    def __enter__(self) -> None:
-        self._level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
-
-    def __exit__(self, *_: object) -> None:
-        cv2.utils.logging.setLogLevel(self._level)
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)

@@ -11,10 +11,10 @@ from statistics import median
 from typing import Any
 
 from engine.progress_bar import ProgressBar
-from foundation.errors import BenchError, DataError
+from foundation.errors import BenchError
 from foundation.files import write_atomic
 from tracking.data.boxes import BoxLike, FloatArray, require_first_box
-from tracking.data.crops import ImageArray
+from tracking.data.readers.sequence import require_frame_size
 from tracking.inference.prefetch import PREFETCH_DEPTH, PrefetchIterator
 from tracking.inference.tracker import Tracker
 from tracking.video.annotate import AnnotatedVideoWriter, draw_prediction
@@ -141,8 +141,9 @@ def _track_frames(
                 tracker.init(frame, first)
                 where, sure = first, 1.0
             else:
-                _require_size(frame, size, number, source)
-                where, sure = _update_timed(tracker, frame, result), tracker.confidence
+                require_frame_size(frame, size, f"frame {number} (from 0) of {source.location}")
+                where, sure = tracker.update(frame), tracker.confidence
+                result.network_seconds.append(tracker.network_seconds)
             size = frame.shape
             if message := watch.observe_frame(number, sure):
                 counter.log_message(message)
@@ -157,21 +158,9 @@ def _track_frames(
                 break
 
 
-def _update_timed(tracker: Tracker, frame: ImageArray, result: VideoTrackResult) -> FloatArray:
-    """``tracker.update`` with the network timed (its maps are on the CPU when it returns, so nothing is pending)."""
-    crop = tracker.crop_search_region(frame)
-    began = time.perf_counter()
-    maps = tracker.network.predict_maps([tracker.encoded_template], [crop])
-    result.network_seconds.append(time.perf_counter() - began)
-    return tracker.decode_box(*maps)
-
-
-def _require_size(frame: ImageArray, size: tuple[int, ...], frame_number: int, source: FrameSource) -> None:
-    if frame.shape != size:
-        raise DataError(
-            f"frame {frame_number} (from 0) of {source.location} is {frame.shape[1]} x {frame.shape[0]} px and the "
-            f"first {size[1]} x {size[0]}; all frames have one size"
-        )
+def is_partial_result(result: VideoTrackResult, source: FrameSource) -> bool:
+    """Whether tracking ended before its source did; a camera ends by Ctrl-C only, so its result is complete."""
+    return bool(result.stop_reason) and source.kind != "camera"
 
 
 def make_track_summary(
@@ -180,10 +169,9 @@ def make_track_summary(
     """What ``track.json`` says; ``extra`` tells of the weights and the machine."""
     spans = find_low_spans(result.confidences, lost_threshold, first_frame=source.start_frame)
     later = result.confidences[1:]
-    partial = bool(result.stop_reason) and source.kind != "camera"  # which only Ctrl-C ends
     return {
         "schema_version": 1,
-        "status": "partial" if partial else "complete",
+        "status": "partial" if is_partial_result(result, source) else "complete",
         "stopped": result.stop_reason or None,
         "source": {
             "kind": source.kind,

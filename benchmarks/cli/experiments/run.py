@@ -9,7 +9,6 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from benchmarks.cli.common_options import (
-    RUNTIMES,
     add_overrides_option,
     add_training_options,
     parse_positive_int,
@@ -17,6 +16,7 @@ from benchmarks.cli.common_options import (
 from benchmarks.cli.format_cell import format_cell
 from benchmarks.cli.run_cells import get_request_settings, run_cells
 from foundation.errors import UserError
+from tracking.inference.options import RUNTIMES
 
 if TYPE_CHECKING:
     from benchmarks.run_cell import CellRequest
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help="see: bench list tasks")
     parser.add_argument("--backbone", required=True, help="registry name or timm/<name>")
     parser.add_argument("--checkpoint", help="weight file to start from, or the word 'random'")
-    parser.add_argument("--protocol", help="default: the task's first (bench list protocols)")
+    parser.add_argument("--protocol", help="how the backbone is used (bench list protocols); default: the task's first")
     add_overrides_option(parser, "change the protocol's configuration, e.g. optimizer.lr=1e-3")
     parser.add_argument(
         "--data-scale", type=float, nargs="+", default=[1.0], metavar="SHARE",

@@ -6,9 +6,11 @@ import argparse
 from argparse import Namespace
 from typing import Any
 
-from benchmarks.cli.common_options import RUNTIMES, parse_positive_int
+from benchmarks.cli.common_options import add_device_option, parse_positive_int
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from foundation.errors import UserError
+from foundation.plural import format_count
+from tracking.inference.options import RUNTIMES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="+", help="registry name or timm/<name>")
     parser.add_argument("--img-size", type=parse_positive_int, metavar="PIXELS", help="input side; default: the card's")
     parser.add_argument("--batch", type=parse_positive_int, metavar="N", help="for the throughput; default: 16")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="default: fp32")
+    add_device_option(parser)
+    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="of weights and activations; default: fp32")
     parser.add_argument("--task", choices=("tracking",), help="profile the whole tracker around the backbone")
     parser.add_argument("--protocol", help="of the task; default: ostrack256")
     parser.add_argument(
@@ -91,7 +93,7 @@ def format_tracker_table(profiles: list[dict[str, Any]]) -> str:
     ]  # fmt: skip
     where = profiles[0]["where"]
     below = [
-        f"{where['device']} ({where['chip']}), {_format_plural(where['threads'], 'thread')}, {where['runtime']}, "
+        f"{where['device']} ({where['chip']}), {format_count(where['threads'], 'thread')}, {where['runtime']}, "
         f"{where['precision']}, torch {where['torch']}; batch 1, random weights, head included.",
         "MACs: multiply-accumulates of convolutions and linear layers for a frame, with attention products and "
         "without; a template that attends to itself only is not among them.",
@@ -127,7 +129,7 @@ def format_backbone_table(profiles: list[dict[str, Any]]) -> str:
     ]  # fmt: skip
     where = profiles[0]["where"]
     below = [
-        f"{where['device']} ({where['chip']}), {_format_plural(where['threads'], 'thread')}, {where['dtype']}, "
+        f"{where['device']} ({where['chip']}), {format_count(where['threads'], 'thread')}, {where['dtype']}, "
         f"torch {where['torch']}; random weights, classifier included.",
         "MACs: multiply-accumulates per image, with attention products and without; activations: outputs of "
         "convolutions and matrix products.",
@@ -152,7 +154,3 @@ def _format_backbone_row(profile: dict[str, Any]) -> list[str]:
         f"{latency['p90']:.2f}",
         f"{profile['throughput']['images_per_second']:.1f}",
     ]
-
-
-def _format_plural(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from argparse import Namespace
 from pathlib import Path
 
 from benchmarks.cli.common_options import add_data_root_option
 from benchmarks.cli.output import write_json, write_stdout
-from foundation.errors import UnknownNameError
-from foundation.suggest import did_you_mean
-
-_TRACKING_SCORER = "tracking.scoring.command:run_score_command"
-_SUBMISSION_PACKER = "tracking.scoring.command:run_submission_command"
-
-SCORERS = {
-    "lasot": _TRACKING_SCORER,
-    "lasot_ext": _TRACKING_SCORER,
-    "got10k_val": _TRACKING_SCORER,
-    "otb100": _TRACKING_SCORER,
-    "uav123": _TRACKING_SCORER,
-    "nfs": _TRACKING_SCORER,
-    "got10k_test": _SUBMISSION_PACKER,
-    "trackingnet": _SUBMISSION_PACKER,
-    "ade20k": "segmentation.scoring:run_score_command",
-}
-"""A set's name and its scorer "module:function": takes the options, returns what has ``data`` and ``text``."""
+from results.score_request import ScoreRequest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.add_argument("set", metavar="SET", help="lasot, got10k_val, otb100 ..., ade20k (docs/scoring.md)")
+    parser.add_argument("set", metavar="SET", help="lasot, got10k_val, otb100 ..., ade20k (docs/reference/scoring.md)")
     parser.add_argument(
         "--results",
         type=Path,
@@ -40,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="one folder a tracker, one file a sequence; ade20k: a folder of label PNGs",
     )
-    parser.add_argument("--rules", choices=("official", "got10k"), default=None, help="default: official")
+    parser.add_argument(
+        "--rules", choices=("official", "got10k"), default=None, help="whose definitions; default: official"
+    )
     parser.add_argument("--partial", action="store_true", help="score what is there; the number is marked partial")
     parser.add_argument("--int", action="store_true", help="truncate predictions to integers first")
     parser.add_argument("--by", choices=("sequence", "category", "attribute"), help="print a break-down too")
@@ -51,12 +35,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: Namespace) -> int:
     """Score, and write the outcome to stdout."""
-    if options.set not in SCORERS:
-        raise UnknownNameError(f"unknown set {options.set!r}{did_you_mean(options.set, SCORERS)}")
-    module, _, function = SCORERS[options.set].partition(":")
-    report = getattr(importlib.import_module(module), function)(options)
+    from benchmarks.score_results import score_results
+
+    report = score_results(make_score_request(options))
     if options.json:
         write_json(report.data)
     else:
         write_stdout(report.text)
     return 0
+
+
+def make_score_request(options: Namespace) -> ScoreRequest:
+    """The request that the options make."""
+    return ScoreRequest(
+        test_set=options.set,
+        results=tuple(options.results),
+        data_root=options.data_root,
+        rules=options.rules,
+        partial=options.partial,
+        truncate_to_integers=options.int,
+        group_by=options.by,
+        plots_dir=options.plots,
+        out_file=options.out,
+    )

@@ -13,11 +13,12 @@ import pytest
 
 from benchmarks.cli.main import main
 from foundation.errors import DataError
+from tracking.data.box_files import read_box_file
 from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.data.readers import lasot
 from tracking.data.readers.folder import read_folder_videos
 from tracking.data.readers.others import read_coco_stills, read_got10k_videos, read_trackingnet_videos
-from tracking.data.readers.sequence import NumberedFiles, fingerprint_videos, read_boxes
+from tracking.data.readers.sequence import NumberedFiles, fingerprint_videos
 
 
 def image(path: Path, width: int = 64, height: int = 48) -> None:
@@ -65,6 +66,10 @@ def remove(root: Path, *numbers: int) -> None:
         (root / "cat" / f"frame{number}.png").unlink()
 
 
+def label(root: Path, text: str) -> None:
+    (root / "cat" / "full_occlusion.txt").write_text(text)
+
+
 NUMBERS = "frames and 12 boxes in its ground truth"
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "first box of zero size": (lambda r: change(r, 0, "5,5,0,10"), "cat: the first box (5, 5, 0, 10) has no area"),
@@ -83,8 +88,14 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "empty sequence": (lambda r: remove(r, *range(1, 13)), "sequence cat has no frames"),
     "empty truth": (lambda r: (r / "cat" / "groundtruth.txt").write_text(""), "groundtruth.txt is empty"),
-    "three values": (lambda r: change(r, 4, "1,2,3"), "line 5 has 3 values; a box is four"),
-    "no number": (lambda r: change(r, 4, "1,2,3,x"), "holds something that is no number"),
+    "three values": (lambda r: change(r, 4, "1,2,3"), "groundtruth.txt, line 5, has 3 numbers"),
+    "no number": (lambda r: change(r, 4, "1,2,3,x"), "groundtruth.txt, line 5, is not x,y,w,h"),
+    "blank line in the middle": (lambda r: change(r, 4, ""), "groundtruth.txt, line 5, is empty"),
+    "infinity": (lambda r: change(r, 4, "1,2,inf,4"), "groundtruth.txt, line 5, is not four finite numbers"),
+    "NaN in a part of a box": (lambda r: change(r, 4, "1,2,nan,4"), "groundtruth.txt, line 5, is not four finite"),
+    "label of another kind": (lambda r: label(r, "0,2" + ",0" * 10), "full_occlusion.txt must hold 0 and 1 only"),
+    "label that is text": (lambda r: label(r, "0\n" * 11 + "x"), "full_occlusion.txt, line 12, holds a label"),
+    "label that is infinite": (lambda r: label(r, "0\ninf" + "\n0" * 10), "full_occlusion.txt, line 2, holds a label"),
 }
 
 
@@ -216,7 +227,7 @@ def test_coco_objects_are_stills(tmp_path: Path) -> None:
 
 def test_boxes_with_any_delimiter(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("1,2,3,4\n1\t2\t3\t4\n1 2, 3 4.5\nnan,nan,nan,nan\n")
-    boxes = read_boxes(tmp_path / "a.txt")
+    boxes = read_box_file(tmp_path / "a.txt", allow_nan=True)
     assert boxes[:3].tolist() == [[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4.5]] and np.isnan(boxes[3]).all()
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import pytest
-
+from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat, Precision
+from deployment.manifest import ExportOrigin
 from tests.tracking.make import make_tracker_model
 from tracking.data.pair import CropSizes
 from tracking.deployment.export import build_export_files
-from tracking.deployment.graph_network import ExportedNetwork
-from tracking.deployment.load import build_exported_network
-from tracking.deployment.manifest import RUNTIME_BY_FORMAT, ExportFormat, ExportOrigin, Precision
+from tracking.deployment.graph_network import ExportedNetwork, build_exported_network
 from tracking.models.candidate_elimination import CandidateElimination
 from tracking.models.tracker_model import TrackerModel
 
@@ -36,23 +34,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "candidate_elimination": SOME_ELIMINATION,
     },
 }
-REQUIRED_PACKAGES: dict[ExportFormat, tuple[str, ...]] = {
-    "onnx": ("onnx", "onnxruntime"),
-    "openvino": ("onnx", "onnxruntime", "openvino"),
-}
-
-
-def skip_without_runtime(format_: ExportFormat) -> None:
-    """Skip by name where a package of the extra is missing."""
-    for name in REQUIRED_PACKAGES[format_]:
-        pytest.importorskip(name) if name != "openvino" else _skip_without_openvino()
-
-
-def _skip_without_openvino() -> None:
-    from importlib.util import find_spec  # not imported: that reports to its maker
-
-    if find_spec("openvino") is None:
-        pytest.skip("no openvino (pip install 'litevit-bench[deploy]')")
 
 
 @functools.cache

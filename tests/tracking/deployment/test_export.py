@@ -13,29 +13,32 @@ import numpy as np
 import pytest
 
 from benchmarks.cli.main import main
+from deployment.int8 import find_float_nodes
+from deployment.manifest import MANIFEST_FILENAME
+from deployment.packages import import_package
 from engine.data import photographs
 from foundation.errors import BenchError, UserError
+from tests.deployment.make import skip_without_runtime
 from tests.tracking.deployment.make import (
     ORIGIN,
     SIZES,
     VARIANTS,
     export_onnx_variant,
     make_variant,
-    skip_without_runtime,
 )
 from tests.tracking.make import make_tracker_model
 from tracking.data.mini_lasot import ensure_mini_lasot
-from tracking.deployment import export, int8
+from tracking.deployment import calibration, export
 from tracking.deployment.export import ensure_export, export_model, export_run
-from tracking.deployment.load import find_exported_tracker, load_exported_network, require_runtime
-from tracking.deployment.manifest import MANIFEST_FILENAME, Parity, read_export
-from tracking.deployment.packages import import_package
+from tracking.deployment.load import find_exported_tracker, load_exported_network, require_tracker_runtime
+from tracking.deployment.manifest import TrackerParity, read_tracker_export
 from tracking.deployment.parity import require_parity
-from tracking.evaluate_run import evaluate_run, load_torch_factory, load_tracker
+from tracking.evaluate_run import evaluate_run, load_tracker
+from tracking.inference.run_files import load_torch_factory
 from tracking.protocols import CONFIGS
 from tracking.recipe import TrackingRecipe
 
-SAME = Parity(
+SAME = TrackerParity(
     sequences=1, frames=9, box_px=1e-4, same_crop_box_px=1e-4, same_crop_iou=1.0, score=1e-6, size=1e-6, offset=1e-6
 )
 TINY = (
@@ -116,7 +119,7 @@ def test_int8_keeps_the_tracker_and_is_calibrated_on_training_photographs(
 ) -> None:
     """Nothing but the training photographs is opened while ranges are found."""
     asked: list[dict[str, Any]] = []
-    load, inside = photographs.load_photos, int8.quantize_graphs
+    load, inside = photographs.load_photos, calibration.quantize_graphs
     names_of_test = set(photographs.TEST_PHOTOS)
 
     def noting(names: dict[str, Any]) -> Any:
@@ -131,13 +134,15 @@ def test_int8_keeps_the_tracker_and_is_calibrated_on_training_photographs(
         finally:
             monkeypatch.undo()
 
-    monkeypatch.setattr(int8, "quantize_graphs", quantized)
+    monkeypatch.setattr(calibration, "quantize_graphs", quantized)
     manifest = export_run(run, "onnx", "int8").manifest
     assert asked == [photographs.TRAIN_PHOTOS] and not names_of_test & set(asked[0])
     assert manifest.calibration is not None
     assert manifest.calibration.fingerprint == photographs.fingerprint_photos(photographs.TRAIN_PHOTOS)
     assert manifest.parity.same_crop_iou > 0.5 and manifest.parity.score > 1e-4
-    sizes = [sum(len(content) for content in read_export(run / "export" / name)[1].values()) for name in _EXPORTS]
+    sizes = [
+        sum(len(content) for content in read_tracker_export(run / "export" / name)[1].values()) for name in _EXPORTS
+    ]
     assert sizes[1] < 0.6 * sizes[0]
 
 
@@ -148,7 +153,7 @@ def test_int8_is_for_linear_layers_and_the_heads_convolutions() -> None:
     skip_without_runtime("onnx")
     onnx = import_package("onnx")
     f32 = onnx.load_model_from_string(export_onnx_variant("plain")["tracker"]).graph
-    kept = set(int8.find_float_nodes(f32))
+    kept = set(find_float_nodes(f32, calibration.TRACKER_FLOAT_RULES))
     taken = [node for node in f32.node if node.op_type in ("MatMul", "Conv") and node.name not in kept]
     blocks, towers = len(make_variant("plain").backbone.vit.blocks), 3
     assert len([node for node in taken if node.op_type == "MatMul"]) == 4 * blocks
@@ -183,21 +188,22 @@ def test_changed_files_are_refused(exported: Path) -> None:
 
 
 def test_an_export_of_the_first_schema_version_is_read_on(exported: Path) -> None:
-    """Its manifest says the same under three other names."""
+    """Its manifest says the same under other names."""
     path = exported / MANIFEST_FILENAME
     content = json.loads(path.read_text())
-    calibration = {"source": "s", "fingerprint": "f", "pairs": 1, "seed": 0, "method": "m", "float_parts": "head"}
+    calibration = {"source": "s", "fingerprint": "f", "samples": 1, "seed": 0, "method": "m", "float_parts": "head"}
     path.write_text(json.dumps({**content, "calibration": calibration}))
-    now, _ = read_export(exported)
+    now, _ = read_tracker_export(exported)
     for before, after in (
         ('"schema_version": 2', '"schema_version": 1'),
         ('"asymmetric_attention"', '"own_template"'),
-        ('"candidate_elimination"', '"elimination"'),
+        ('"use_ce"', '"elimination"'),
         ('"float_parts"', '"kept"'),
+        ('"samples"', '"pairs"'),
     ):
         assert path.read_text().count(before) == 1
         path.write_text(path.read_text().replace(before, after))
-    assert read_export(exported)[0] == now
+    assert read_tracker_export(exported)[0] == now
     assert load_exported_network(exported, "onnxruntime").runtime == "onnxruntime"
 
 
@@ -213,7 +219,7 @@ def test_what_was_not_exported_so_is_refused_with_the_command(exported: Path, ru
     with pytest.raises(UserError, match="torch takes the run itself"):
         load_exported_network(exported, "torch")
     with pytest.raises(UserError, match="ONNX Runtime has no bf16"):
-        require_runtime("onnxruntime", "bf16")
+        require_tracker_runtime("onnxruntime", "bf16")
 
 
 def test_a_run_goes_on_with_its_export_unless_that_is_damaged(

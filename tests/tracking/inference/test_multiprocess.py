@@ -29,11 +29,11 @@ from tracking.data.readers.sequence import Video
 from tracking.inference.backend import TorchNetwork
 from tracking.inference.batched import track_batched
 from tracking.inference.multiprocess import track_multiprocess
+from tracking.inference.options import TrackingOptions
 from tracking.inference.result_files import boxes_path, discard_foreign_results
 from tracking.inference.sequential import track_sequence, track_sequences
 from tracking.inference.test_set import track_test_set
 from tracking.inference.tracker import Tracker
-from tracking.models.candidate_elimination import TrackingOptions
 
 SIZES = CropSizes(64, 128, 2.0, 4.0)
 

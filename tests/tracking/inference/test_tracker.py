@@ -19,7 +19,7 @@ from tracking.data.pair import CropSizes
 from tracking.data.readers import lasot
 from tracking.data.readers.folder import read_folder_videos
 from tracking.inference.backend import NumpyHeadMaps, TorchNetwork, split_head_maps
-from tracking.inference.result_files import boxes_path
+from tracking.inference.result_files import boxes_path, has_complete_files
 from tracking.inference.sequential import score_result_files, track_sequence, track_sequences
 from tracking.inference.tracker import Tracker, decode_best_box
 from tracking.models.center_head import HeadMaps, decode_boxes
@@ -161,6 +161,25 @@ def test_finished_sequences_are_not_tracked_again(tmp_path: Path) -> None:
     boxes_path(tmp_path, videos[1]).unlink()
     with pytest.raises(DataError, match="was not tracked"):
         score_result_files(videos[1:], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("", "line 5, is empty"), ("1,2,inf,4", "line 5, is not four finite numbers"), ("1,2,3", "line 5, has 3 numbers")],
+)
+def test_a_damaged_result_file_is_neither_scored_nor_taken_for_whole(line: str, says: str, tmp_path: Path) -> None:
+    """An empty line between two boxes too: a reader that passes over it scores every later box a frame too early."""
+    (video,) = lasot.read_test_videos(ensure_mini_lasot())[:1]
+    tracker: Any = Still()
+    track_sequences(tracker, [video], tmp_path, "still")
+    assert has_complete_files(tmp_path, video)
+    path = boxes_path(tmp_path, video)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:4], line, *lines[4:]]) + "\n")
+    assert not has_complete_files(tmp_path, video)
+    with pytest.raises(DataError, match=says) as caught:
+        score_result_files([video], tmp_path)
+    assert path.name in str(caught.value)
 
 
 def test_result_files_hold_three_decimals_and_confidences(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 
 from benchmarks.cli.main import main
-from benchmarks.cli.results.score import SCORERS
+from benchmarks.score_results import SCORERS
+from foundation.errors import ConfigError
+from results.score_request import ScoreRequest
 from tests.tracking.scoring.conftest import random_boxes, write_sequence
 from tests.tracking.scoring.test_sets import save
+from tracking.scoring.command import pack_tracking_submission, score_tracking_set
 from tracking.scoring.sets import PUBLIC_TEST_SETS
 from tracking.scoring.submission import SERVER_TEST_SETS
 
@@ -91,6 +95,16 @@ def test_partial_is_marked_in_text_json_and_plots(three: Path, capsys: Text, mon
     assert data["trackers"][0]["metrics"] is None
     assert data["trackers"][0]["partial_metrics"]["P"] > 0
     assert data["rules"]["truncate_to_integers"] is True
+
+
+def test_a_request_needs_no_command_line(three: Path, capsys: Text) -> None:
+    request = ScoreRequest("lasot", (three / "good",), data_root=three, partial=True, group_by="sequence")
+    report = score_tracking_set(request)
+    assert run("lasot", "--results", three / "good", "--data-root", three, "--partial", "--by", "sequence") == 0
+    assert capsys.readouterr().out.rstrip() == report.text.rstrip()
+    assert request.list_given_options() == ("--partial", "--by")
+    with pytest.raises(ConfigError, match="--partial has no meaning for trackingnet"):
+        pack_tracking_submission(replace(request, test_set="trackingnet"))
 
 
 def test_got10k_val_needs_no_precision_plots(tmp_path: Path, capsys: Text) -> None:

@@ -10,6 +10,7 @@ __all__ = ["copy"]
 
 METRICS, SCORE, REPORT = (f"tracking/scoring/{name}.py" for name in ("metrics", "score", "report"))
 TESTS = "tests/tracking/scoring/"
+BOX_FILES, BOX_TESTS = "tracking/data/box_files.py", "tests/tracking/data/test_box_files.py"
 
 GUARDS = {
     "zero-size boxes repeat the previous": Guard(
@@ -47,11 +48,13 @@ GUARDS = {
         TESTS + "test_score.py -k refused_by_frame"
     ),
     "empty lines are not skipped": Guard(
-        "tracking/scoring/boxes.py", 'if boxes.shape == (text.count("\\n") + 1, 4):', "if boxes.shape[1] == 4:",
-        TESTS + "test_boxes.py -k refused",
+        BOX_FILES, "if boxes.shape == (len(lines), 4):", "if boxes.shape[1] == 4:", BOX_TESTS + " -k refused"
     ),
     "a negative size is refused": Guard(
-        "tracking/scoring/boxes.py", "    if negative.any():", "    if False:", TESTS + "test_boxes.py -k refused"
+        BOX_FILES, "    if negative.any():", "    if False:", BOX_TESTS + " -k refused"
+    ),
+    "infinity is refused": Guard(
+        BOX_FILES, "~np.isfinite(boxes).all(axis=1)", "np.zeros(len(boxes), bool)", BOX_TESTS + " -k refused"
     ),
     "a partial score is never ranked": Guard(
         REPORT, "if any(score.is_partial for score in scores):\n        return", "if False:\n        return",

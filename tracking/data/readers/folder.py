@@ -10,7 +10,8 @@ import numpy as np
 
 from foundation.errors import DataError
 from foundation.files import iter_files
-from tracking.data.readers.sequence import Video, has_area, read_boxes, read_flags, require_equal_counts
+from tracking.data.box_files import read_box_file, read_flag_file
+from tracking.data.readers.sequence import Video, has_area, require_equal_counts
 
 GROUND_TRUTH_FILE = "groundtruth.txt"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
@@ -45,12 +46,12 @@ def read_folder_video(folder: Path, root: Path | None = None) -> Video:
     """
     name = folder.name if root is None or folder == root else folder.relative_to(root).as_posix().replace("/", "_")
     frames = list_image_files(folder)
-    boxes = read_boxes(folder / GROUND_TRUTH_FILE)
+    boxes = read_box_file(folder / GROUND_TRUTH_FILE, allow_nan=True)
     require_equal_counts(name, len(frames), len(boxes), _describe_missing_frame(frames))
     visible = has_area(boxes)
     for label in HIDDEN_LABEL_FILES:
         if (folder / label).is_file():
-            visible &= read_flags(folder / label, len(frames)) == 0
+            visible &= ~read_flag_file(folder / label, len(frames))
     return Video(name, frames, boxes, visible)
 
 

@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
+from tracking.data.box_files import read_box_file, read_flag_file
 from tracking.data.readers.sequence import (
     FrameFiles,
     NumberedFiles,
     Video,
     has_area,
-    read_boxes,
-    read_flags,
     read_text,
     require_equal_counts,
 )
@@ -74,15 +73,15 @@ def read_lasot_video(root: Path, name: str, zip_contents: ZipContents) -> Video:
         DataError: naming the file and the mend.
     """
     parts = _find_sequence(root, name, zip_contents)
-    boxes = read_boxes(parts.text_file("groundtruth.txt"))
+    boxes = read_box_file(parts.text_file("groundtruth.txt"), allow_nan=True)
     count = _count_frames(parts, name)
     if SHORT_GROUND_TRUTHS.get(name) == len(boxes):
         count = min(count, len(boxes))
     require_equal_counts(name, count, len(boxes))
-    hidden = read_flags(parts.text_file("full_occlusion.txt"), count) + read_flags(
-        parts.text_file("out_of_view.txt"), count
+    occluded, out_of_view = (
+        read_flag_file(parts.text_file(label), count) for label in ("full_occlusion.txt", "out_of_view.txt")
     )
-    return Video(name, parts.first_frames(count), boxes, has_area(boxes) & (hidden == 0))
+    return Video(name, parts.first_frames(count), boxes, has_area(boxes) & ~(occluded | out_of_view))
 
 
 def _find_sequence(root: Path, name: str, zip_contents: ZipContents) -> SequenceFiles:

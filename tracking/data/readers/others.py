@@ -10,15 +10,13 @@ from typing import overload
 import numpy as np
 
 from foundation.errors import DataError
+from tracking.data.box_files import read_box_file, read_flag_file, read_label_file
 from tracking.data.boxes import FloatArray
 from tracking.data.readers.sequence import (
     NumberedFiles,
     Video,
     has_area,
-    read_boxes,
-    read_flags,
     read_text,
-    require_equal_counts,
 )
 
 MIN_COCO_SIDE = 50
@@ -45,9 +43,9 @@ def read_got10k_videos(root: Path, excluded: Path | None = None) -> list[Video]:
         if name in left_out:
             continue
         folder = root / "train" / name
-        boxes = read_boxes(folder / "groundtruth.txt")
-        seen = read_flags(folder / "absence.label", len(boxes)) == 0
-        seen &= read_flags(folder / "cover.label", len(boxes)) > 0
+        boxes = read_box_file(folder / "groundtruth.txt", allow_nan=True)
+        seen = ~read_flag_file(folder / "absence.label", len(boxes))
+        seen &= read_label_file(folder / "cover.label", len(boxes)) > 0
         videos.append(Video(name, NumberedFiles(folder, "{:08d}.jpg", len(boxes)), boxes, seen & has_area(boxes)))
     return videos
 
@@ -63,7 +61,7 @@ def read_trackingnet_videos(root: Path) -> list[Video]:
         raise DataError(f"{root} has no TRAIN_0/anno/*.txt; it should hold TrackingNet's folders TRAIN_0 to TRAIN_11")
     videos = []
     for path in files:
-        boxes = read_boxes(path)
+        boxes = read_box_file(path, allow_nan=True)
         frames = NumberedFiles(path.parent.parent / "frames" / path.stem, "{}.jpg", len(boxes), first=0)
         videos.append(Video(path.stem, frames, boxes, has_area(boxes)))
     return videos
@@ -113,7 +111,8 @@ def read_coco_stills(root: Path) -> StillImages:
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not COCO's file of instances ({type(error).__name__}: {error})") from error
-    require_equal_counts("COCO", len(chosen), len(chosen))
+    if not chosen:
+        raise DataError(f"{path} has no object larger than {MIN_COCO_SIDE} px both ways; is it the whole file?")
     places = {number: place for place, number in enumerate(names)}
     boxes = np.array([box for _, box in chosen], np.float64)
     return StillImages(root / "train2017", list(names.values()), [places[number] for number, _ in chosen], boxes)

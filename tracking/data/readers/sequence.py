@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,13 @@ from typing import overload
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from foundation.errors import DataError
-from tracking.data.boxes import FloatArray
+from foundation.files import sha256_chunks
+from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.crops import ImageArray
 from tracking.data.readers.zips import FileLike, ZipMember
 
-BoolArray = NDArray[np.bool_]
 FrameFiles = Sequence[Path] | Sequence[ZipMember]
 
 
@@ -93,39 +91,22 @@ def read_image(file: FileLike) -> ImageArray:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def read_boxes(file: FileLike) -> FloatArray:
-    """Boxes, one a line, with commas, tabs or spaces between the four numbers: (n, 4).
+def require_frame_size(frame: ImageArray, first_shape: tuple[int, ...] | None, frame_name: str) -> None:
+    """Pass a frame of the same size as the first one of its sequence.
+
+    Args:
+        frame: (height, width, 3).
+        first_shape: of the first frame; ``None`` where this is the first.
+        frame_name: for the message.
 
     Raises:
-        DataError: missing, empty, or not four numbers a line.
+        DataError: it is of another size.
     """
-    lines = [line for line in read_text(file).splitlines() if line.strip()]
-    if not lines:
-        raise DataError(f"{file} is empty; a sequence has one box x, y, w, h a line, one line a frame")
-    words = [line.replace(",", " ").split() for line in lines]
-    wrong = next((number for number, parts in enumerate(words, 1) if len(parts) != 4), None)
-    if wrong is not None:
-        raise DataError(f"{file}, line {wrong} has {len(words[wrong - 1])} values; a box is four: x, y, w, h")
-    try:
-        return np.array(words, np.float64)
-    except ValueError as error:
-        raise DataError(f"{file} holds something that is no number ({error}); a box is four: x, y, w, h") from error
-
-
-def read_flags(file: FileLike, count: int) -> NDArray[np.float64]:
-    """Labels of all frames, on one line or one a line.
-
-    Raises:
-        DataError: missing, no numbers, or not one a frame.
-    """
-    words = read_text(file).replace(",", " ").split()
-    try:
-        flags = np.array(words, np.float64)
-    except ValueError as error:
-        raise DataError(f"{file} holds something that is no number ({error}); a label is 0 or 1") from error
-    if len(flags) != count:
-        raise DataError(f"{file} has {len(flags)} labels for {count} frames; there must be one a frame")
-    return flags
+    if first_shape is not None and frame.shape != first_shape:
+        raise DataError(
+            f"{frame_name} is {frame.shape[1]} x {frame.shape[0]} px and the first frame {first_shape[1]} x "
+            f"{first_shape[0]}; all frames of a sequence have one size, so convert it"
+        )
 
 
 def read_text(file: FileLike) -> str:
@@ -165,8 +146,7 @@ def require_equal_counts(name: str, frames: int, boxes: int, missing: str = "") 
 
 def fingerprint_videos(videos: Iterable[Video]) -> str:
     """SHA-256 over names, lengths, boxes and visibility; pixels are not read."""
-    digest = hashlib.sha256()
-    for video in videos:
-        digest.update(f"{video.name} {len(video.frames)}\n".encode())
-        digest.update(video.boxes.tobytes() + video.visible.tobytes())
-    return digest.hexdigest()
+    return sha256_chunks(
+        f"{video.name} {len(video.frames)}\n".encode() + video.boxes.tobytes() + video.visible.tobytes()
+        for video in videos
+    )

@@ -1,0 +1,55 @@
+"""Score result files of any tracker or network by the rules of their data set."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Protocol
+
+from foundation.errors import UnknownNameError
+from foundation.suggest import did_you_mean
+from results.score_request import ScoreRequest
+
+__all__ = ["SCORERS", "ScoreReport", "ScoreRequest", "score_results"]
+
+_TRACKING_SCORER = "tracking.scoring.command:score_tracking_set"
+_SUBMISSION_PACKER = "tracking.scoring.command:pack_tracking_submission"
+
+SCORERS = {
+    "lasot": _TRACKING_SCORER,
+    "lasot_ext": _TRACKING_SCORER,
+    "got10k_val": _TRACKING_SCORER,
+    "otb100": _TRACKING_SCORER,
+    "uav123": _TRACKING_SCORER,
+    "nfs": _TRACKING_SCORER,
+    "got10k_test": _SUBMISSION_PACKER,
+    "trackingnet": _SUBMISSION_PACKER,
+    "ade20k": "segmentation.scoring:score_segmentation_set",
+}
+"""A set's name and its scorer "module:function", which takes a ``ScoreRequest`` and returns a ``ScoreReport``."""
+
+
+class ScoreReport(Protocol):
+    """What a scorer returns: plain data for JSON, and the same as text."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """For JSON."""
+
+    @property
+    def text(self) -> str:
+        """For the terminal."""
+
+
+def score_results(request: ScoreRequest) -> ScoreReport:
+    """Score the result files of a request; only the code of its data set is imported.
+
+    Raises:
+        UnknownNameError: no such set.
+        UserError: options, ground truth or results that cannot be used; nothing is written.
+        IncompleteError: results are missing, and the request does not allow a partial number.
+    """
+    if request.test_set not in SCORERS:
+        raise UnknownNameError(f"unknown set {request.test_set!r}{did_you_mean(request.test_set, SCORERS)}")
+    module, _, function = SCORERS[request.test_set].partition(":")
+    report: ScoreReport = getattr(importlib.import_module(module), function)(request)
+    return report

@@ -1,0 +1,28 @@
+"""What a model can be exported to, what runs it, and in which numbers. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+ExportFormat = Literal["onnx", "openvino"]
+ExportRuntime = Literal["onnxruntime", "openvino"]
+Precision = Literal["f32", "bf16", "int8"]
+
+EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+RUNTIME_BY_FORMAT: dict[ExportFormat, ExportRuntime] = {"onnx": "onnxruntime", "openvino": "openvino"}
+FORMAT_BY_RUNTIME: dict[ExportRuntime, ExportFormat] = {
+    runtime: export_format for export_format, runtime in RUNTIME_BY_FORMAT.items()
+}
+SUFFIXES_BY_FORMAT: dict[ExportFormat, tuple[str, ...]] = {"onnx": (".onnx",), "openvino": (".xml", ".bin")}
+
+
+def list_graph_files(graph_names: Iterable[str], export_format: ExportFormat) -> list[str]:
+    """Names of the files that a set of graphs has in a format.
+
+    >>> list_graph_files(["classifier"], "openvino")
+    ['classifier.xml', 'classifier.bin']
+    """
+    return [f"{name}{suffix}" for name in graph_names for suffix in SUFFIXES_BY_FORMAT[export_format]]

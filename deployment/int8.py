@@ -1,0 +1,89 @@
+"""Post-training int8: ranges from given inputs, kept in the ONNX graph as quantize-dequantize pairs."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deployment.graph_io import NamedArrays
+from deployment.packages import import_package
+from foundation.library_logs import silence_logging
+
+INT8_OPERATORS = ("Conv", "MatMul")
+"""Linear layers and convolutions hold nearly all weights and products of a network; the rest stays in f32."""
+QUANTIZATION_METHOD = "min-max; weights int8 by channel, activations uint8"
+
+WeightShape = tuple[int, ...]
+
+
+class FloatRule(NamedTuple):
+    """Nodes that stay in f32 although their operator has an int8 form.
+
+    Attributes:
+        operator: ONNX operator of the nodes.
+        matches: whether a node stays, by the shape of its weight; ``None`` where its second input is computed.
+        reason: why.
+    """
+
+    operator: str
+    matches: Callable[[WeightShape | None], bool]
+    reason: str
+
+
+ACTIVATION_PRODUCTS = FloatRule(
+    "MatMul", lambda shape: shape is None, "both factors of an attention product change with the input"
+)
+FIRST_CONVOLUTION = FloatRule(
+    "Conv", lambda shape: shape is not None and shape[1] == 3, "it reads pixels, and every later layer reads its error"
+)
+
+
+def quantize_model(model: bytes, feeds: Sequence[NamedArrays], float_rules: Sequence[FloatRule]) -> bytes:
+    """An ONNX model in int8.
+
+    Args:
+        model: in f32.
+        feeds: inputs by name, from which the range of each activation is taken; never of a test set.
+        float_rules: what stays in f32.
+    """
+    quantization, onnx = import_package("onnxruntime.quantization"), import_package("onnx")
+    proto = onnx.load_model_from_string(model)
+    # the quantizer advises a preparation of the model through the root logger; ``onnx_export`` has done it already
+    with tempfile.TemporaryDirectory() as folder, silence_logging(logging.WARNING):
+        path = Path(folder) / "int8.onnx"
+        quantization.quantize_static(
+            proto,
+            path,
+            _CalibrationReader(feeds),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=list(INT8_OPERATORS),
+            nodes_to_exclude=find_float_nodes(proto.graph, float_rules),
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=quantization.CalibrationMethod.MinMax,
+        )
+        return path.read_bytes()
+
+
+def find_float_nodes(graph: Any, float_rules: Sequence[FloatRule]) -> list[str]:
+    """Names of the nodes of an ONNX graph that stay in f32."""
+    weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    return [
+        node.name
+        for node in graph.node
+        if any(rule.operator == node.op_type and rule.matches(weights.get(node.input[1])) for rule in float_rules)
+    ]
+
+
+class _CalibrationReader:
+    """Inputs one by one, as ONNX Runtime's quantizer asks for them."""
+
+    def __init__(self, feeds: Sequence[NamedArrays]) -> None:
+        self.feeds: Iterator[NamedArrays] = iter(feeds)
+
+    def get_next(self) -> NamedArrays | None:
+        return next(self.feeds, None)

@@ -1,0 +1,53 @@
+"""The request that ``bench score`` passes to a scorer.
+
+It imports nothing heavy, because the command line builds it before it knows which scorer is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+ScoreGrouping = Literal["sequence", "category", "attribute"]
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """Score result files against the ground truth of a test set.
+
+    A scorer refuses options that have no meaning for its test set.
+
+    Attributes:
+        test_set: name of the test set, for example ``lasot`` or ``ade20k``.
+        results: folders of result files, one for each network or tracker.
+        data_root: folder of the data sets; ``None`` means ``$BENCH_DATA``, or ``data`` if it is not set.
+        rules: name of the scoring conventions; ``None`` means the official ones.
+        partial: whether to score an incomplete set of results; the number is then marked as partial.
+        truncate_to_integers: whether to truncate predicted boxes to integers before scoring.
+        group_by: property by which the scores are also listed separately.
+        plots_dir: folder for plots; ``None`` means no plots.
+        out_file: file for the scores as JSON, or for the archive that an evaluation server takes.
+    """
+
+    test_set: str
+    results: tuple[Path, ...]
+    data_root: Path | None = None
+    rules: str | None = None
+    partial: bool = False
+    truncate_to_integers: bool = False
+    group_by: ScoreGrouping | None = None
+    plots_dir: Path | None = None
+    out_file: Path | None = None
+
+    def list_given_options(self) -> tuple[str, ...]:
+        """Return the names of the given command-line options other than those for results, data and output."""
+        # the names are those of the command line, because scorers quote them in error messages
+        given = {
+            "--partial": self.partial,
+            "--int": self.truncate_to_integers,
+            "--plots": self.plots_dir is not None,
+            "--rules": self.rules is not None,
+            "--by": self.group_by is not None,
+        }
+        return tuple(option for option, is_given in given.items() if is_given)

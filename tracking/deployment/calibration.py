@@ -1,0 +1,70 @@
+"""Int8 of a tracker: its ranges come from crops of training photographs, and what gives the maps stays in f32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from deployment.graph_io import NamedArrays
+from deployment.int8 import (
+    ACTIVATION_PRODUCTS,
+    FIRST_CONVOLUTION,
+    QUANTIZATION_METHOD,
+    FloatRule,
+    quantize_model,
+)
+from deployment.manifest import Calibration
+from deployment.onnxruntime import compute_outputs
+from engine.data import photographs
+from tracking.data.pair import CropSizes, SearchJitter
+from tracking.data.synthetic_pairs import PhotoPairSampler
+from tracking.deployment.graph_names import JOINT_GRAPH, SEARCH_GRAPH, TEMPLATE_GRAPH
+
+CALIBRATION_PAIRS, CALIBRATION_SEED = 64, 20_002
+MAP_CONVOLUTIONS = FloatRule(
+    "Conv",
+    lambda shape: shape is not None and shape[-1] == 1,
+    "the 1x1 convolutions at the end of each tower give the maps, of which single cells become a box",
+)
+TRACKER_FLOAT_RULES = (ACTIVATION_PRODUCTS, FIRST_CONVOLUTION, MAP_CONVOLUTIONS)
+FLOAT_PARTS = "attention products, softmax, norms, the patch embedding and the last convolution of each tower"
+
+
+def make_calibration_crops(sizes: CropSizes, num_pairs: int = CALIBRATION_PAIRS) -> list[NamedArrays]:
+    """Template and search crops of the embedded training photographs, as training makes them; never of a test set."""
+    maker = PhotoPairSampler(photographs.load_photos(photographs.TRAIN_PHOTOS), sizes, SearchJitter(3.0, 0.25))
+    made = (maker.sample_pair(np.random.default_rng((CALIBRATION_SEED, number))) for number in range(num_pairs))
+    return [{"template": pair.template[None], "search": pair.search[None]} for pair in made]
+
+
+def describe_calibration() -> Calibration:
+    """What ``quantize_graphs`` does, for the manifest."""
+    return Calibration(
+        source="pairs of the embedded training photographs",
+        fingerprint=photographs.fingerprint_photos(photographs.TRAIN_PHOTOS),
+        samples=CALIBRATION_PAIRS,
+        seed=CALIBRATION_SEED,
+        method=QUANTIZATION_METHOD,
+        float_parts=FLOAT_PARTS,
+    )
+
+
+def quantize_graphs(models: Mapping[str, bytes], sizes: CropSizes) -> dict[str, bytes]:
+    """A tracker's graphs in int8.
+
+    Args:
+        models: f32 ONNX models by the name of their graph: both of them where the template is computed once.
+        sizes: of the crops.
+    """
+    feeds = make_calibration_crops(sizes)
+    if TEMPLATE_GRAPH not in models:
+        return {JOINT_GRAPH: quantize_model(models[JOINT_GRAPH], feeds, TRACKER_FLOAT_RULES)}
+    # the search graph is shown what the template graph gives in f32: ranges of int8 outputs would hold their rounding
+    templates = [{"template": feed["template"]} for feed in feeds]
+    encoded = compute_outputs(models[TEMPLATE_GRAPH], templates)
+    searches = [{**memory, "search": feed["search"]} for memory, feed in zip(encoded, feeds, strict=True)]
+    return {
+        TEMPLATE_GRAPH: quantize_model(models[TEMPLATE_GRAPH], templates, TRACKER_FLOAT_RULES),
+        SEARCH_GRAPH: quantize_model(models[SEARCH_GRAPH], searches, TRACKER_FLOAT_RULES),
+    }
