@@ -27,7 +27,13 @@ PRETRAINING_DOMAIN = "pretraining"
 """The domain whose records are on no board: a pre-training loss compares with nothing (docs/decisions/0006). Their
 per-item table is the curve."""
 
+CONFIDENCE_LEVEL = 0.95
+"""Of every interval and of every claim that two numbers differ."""
+
 Tier = Literal["smoke", "short", "full"]
+TIER_ORDER: tuple[Tier, ...] = ("full", "short", "smoke")
+"""The order in which tiers are shown."""
+
 RunStatus = Literal["running", "complete", "failed", "invalidated"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -52,7 +58,7 @@ class ConfidenceInterval(StrictModel):
 
     low: FiniteFloat
     high: FiniteFloat
-    level: FiniteFloat = 0.95
+    level: FiniteFloat = CONFIDENCE_LEVEL
     method: str
     resampling_unit: str
 
@@ -270,6 +276,11 @@ class Record(StrictModel):
     result: RunResult | None = None
     cost: RunCost | None = None
     environment: RunEnvironment
+
+    @property
+    def start_sha256(self) -> str:
+        """Of the weight file that the run started from; empty where it started from random weights."""
+        return self.backbone.checkpoint.sha256 if self.backbone.checkpoint else ""
 
     @model_validator(mode="after")
     def _check_status_consistency(self) -> Record:

@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from analysis.image_subset import sample_images
 from PIL import Image
 
+from analysis.inputs.image_subset import sample_images
 from classification.data.dataset_splits import ImageSplit, _split_off_val
 from classification.data.readers.folders import read_imagefolder
 from classification.data.subset_sampling import sample_k_shot

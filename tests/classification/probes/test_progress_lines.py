@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 import pytest
-from analysis.image_subset import sample_images
 
+from analysis.inputs.image_subset import sample_images
 from classification.probes.linear import fit_logistic_path
 from classification.probes.linear_sgd import train_heads
 from classification.recipe import HeadOptimizerConfig, LogGrid
