@@ -52,7 +52,7 @@ def copy_module_for_task(
     if asked:
         raise UserError(
             f"the module {card.name} comes from memory and cannot be given {', '.join(sorted(asked))}, which only a "
-            "constructor takes; build it so, or register its architecture as a plug-in (docs/add-a-backbone.md)"
+            "constructor takes; build it so, or register its architecture as a plug-in (docs/guides/add-a-backbone.md)"
         )
     require_input_size(model, *img_size)
     return model
