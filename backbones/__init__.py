@@ -1,1 +1,1 @@
-"""What a backbone is: cards, architectures, checkpoint loading, cost profile."""
+"""Backbones: cards, architectures, checkpoint loading, features, conformance checks, and cost."""

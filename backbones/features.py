@@ -1,6 +1,7 @@
-"""What a use of a backbone asks of it: pyramid features, tokens, pooled features, at any size that fits.
+"""Extract features from a backbone: pyramids, tokens and pooled features, at any input size that it accepts.
 
-Pure functions over a timm model as ``create_backbone`` makes it; timm's own methods stay what they call.
+The functions take a timm model as ``create_backbone`` returns it and call timm's own methods. A plain ViT has feature
+maps of one resolution; a hierarchical backbone (Swin, Hiera, a CNN) has stages of falling resolution.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ PoolingType = Literal["avg", "token"]
 
 
 class TokenFeatures(NamedTuple):
-    """A backbone's last tokens, after its final norm.
+    """The tokens of a backbone's last layer.
 
     Attributes:
-        prefix: class and register tokens, (N, P, C); P may be 0.
-        patches: patch tokens, row by row, (N, height * width of the grid, C).
+        prefix: class and register tokens, shape (batch, prefix tokens, channels); there may be none.
+        patches: patch tokens, row by row, shape (batch, rows * columns, channels).
         grid_size: rows and columns of the patch grid.
     """
 
@@ -33,39 +34,57 @@ class TokenFeatures(NamedTuple):
 
 
 def get_reductions(model: nn.Module) -> list[int]:
-    """Pixels a cell of each feature map is wide: one number a block of a plain ViT, one a stage of a hierarchy.
+    """Return the reduction of each feature map: the width of one cell in pixels of the input.
+
+    Args:
+        model: a timm model.
+
+    Returns:
+        One number per block of a plain ViT, or per stage of a hierarchical backbone.
 
     Raises:
-        UserError: the model does not say (no ``feature_info``).
+        UserError: the model has no ``feature_info``.
     """
     info: Any = getattr(model, "feature_info", None)
     if info is None or not hasattr(model, "forward_intermediates"):
         raise UserError(
-            f"{type(model).__name__} gives no features at depths; a backbone for dense tasks needs timm's "
+            f"{type(model).__name__} gives no intermediate features; a backbone for dense tasks needs timm's "
             "feature_info and forward_intermediates"
         )
+    # timm has two forms of feature_info: a list of dicts, and an object that returns one
     return [int(item["reduction"]) for item in (info if isinstance(info, list) else info.get_dicts())]
 
 
 def is_plain_backbone(model: nn.Module) -> bool:
-    """Whether every feature map has one resolution, as in a plain ViT."""
+    """Return whether all feature maps have the same resolution, as in a plain ViT."""
     return len(set(get_reductions(model))) == 1
 
 
 def default_out_indices(model: nn.Module) -> list[int]:
-    """The depths a dense head reads when none are named.
+    """Return the blocks or stages whose features a dense head uses by default.
 
-    A plain ViT of 12 blocks: 3, 5, 7, 11 (as in the ADE20K configurations of BEiT and MAE); of another depth: the
-    end of each quarter. A hierarchy: its last four stages.
+    For a plain ViT with 12 blocks these are 3, 5, 7 and 11, as in the ADE20K configurations of BEiT and MAE. With
+    another number of blocks, it is the last block of each quarter. For a hierarchical backbone, it is the last four
+    stages.
+
+    Args:
+        model: a timm model.
+
+    Returns:
+        Indices from 0, ascending; fewer than four if the model has fewer.
     """
     depth = len(get_reductions(model))
     if not is_plain_backbone(model):
         return list(range(max(depth - 4, 0), depth))
+    # -(-a // b) is ceil(a / b); a set, because with fewer than four blocks some quarters end at the same block
     return [3, 5, 7, 11] if depth == 12 else sorted({-(-depth * quarter // 4) - 1 for quarter in (1, 2, 3, 4)})
 
 
 def get_size_divisor(model: nn.Module) -> tuple[int, int]:
-    """Height and width must be multiples of these pixels: the patch, or 1 where the model pads by itself."""
+    """Return the numbers of pixels that height and width must be multiples of.
+
+    This is the patch size, or 1 if the model pads by itself or has no patch embedding of timm's.
+    """
     embed = getattr(model, "patch_embed", None)
     if not isinstance(embed, PatchEmbed) or embed.dynamic_img_pad:
         return 1, 1
@@ -74,10 +93,17 @@ def get_size_divisor(model: nn.Module) -> tuple[int, int]:
 
 
 def require_input_size(model: nn.Module, height: int, width: int) -> None:
-    """Refuse a size whose border timm would cut off in silence (``grid = size // patch``) or that is not the model's.
+    """Refuse an input size that the model cannot process completely.
+
+    timm computes the grid as ``size // patch`` and would silently cut off the rest of the image.
+
+    Args:
+        model: a timm model.
+        height: height of the images in pixels.
+        width: width of the images in pixels.
 
     Raises:
-        UserError: not a multiple of the patch, or the model is made for another size.
+        UserError: the size is not a multiple of the patch size, or the model only accepts another size.
     """
     patch = get_size_divisor(model)
     kind = type(model).__name__
@@ -85,9 +111,10 @@ def require_input_size(model: nn.Module, height: int, width: int) -> None:
         near = [max(round(size / step), 1) * step for size, step in zip((height, width), patch, strict=True)]
         steps = f"{patch[0]}" if patch[0] == patch[1] else f"{patch[0]} (height) and {patch[1]} (width)"
         raise UserError(
-            f"{kind} takes images whose height and width are multiples of {steps} px, not {height} x {width}; "
+            f"{kind} accepts images whose height and width are multiples of {steps} px, not {height} x {width}; "
             f"the nearest is {near[0]} x {near[1]}, or give the card the argument dynamic_img_pad=True"
         )
+    # a model with strict_img_size has positions for one grid only; with dynamic_img_size they are resampled
     embed = getattr(model, "patch_embed", None)
     made = embed.img_size if isinstance(embed, PatchEmbed) and embed.strict_img_size else None
     if made is not None and tuple(made) != (height, width):
@@ -98,25 +125,26 @@ def require_input_size(model: nn.Module, height: int, width: int) -> None:
 
 
 def extract_pyramid(model: nn.Module, images: Tensor, out_indices: Sequence[int] | None = None) -> list[Tensor]:
-    """Feature maps at some depths, shallow to deep; none of them normalised.
+    """Extract feature maps after several blocks or stages, without the final norm.
 
     Args:
         model: a timm model.
-        images: (N, channels, height, width), normalised; height and width may differ from each other.
-        out_indices: block (plain ViT) or stage numbers from 0, rising; ``default_out_indices`` when not given.
+        images: normalized images, shape (batch, channels, height, width); height and width may differ.
+        out_indices: indices of blocks (plain ViT) or stages, from 0 and ascending; ``default_out_indices`` when not
+            given.
 
     Returns:
-        One (N, C, height / reduction, width / reduction) for each of ``out_indices``.
+        One feature map per index, shape (batch, channels, height / reduction, width / reduction).
 
     Raises:
-        UserError: depths that are not there, or a size the model cannot take.
+        UserError: the model has no such index, or it does not accept the size.
     """
     depth = len(get_reductions(model))
     wanted = default_out_indices(model) if out_indices is None else list(out_indices)
-    # timm gives block order and drops repeats, so an unsorted list would come back under the wrong names
+    # timm returns the maps in block order and without duplicates, so an unsorted list would come back in another order
     if not wanted or any(not 0 <= index < depth for index in wanted) or wanted != sorted(set(wanted)):
         raise UserError(
-            f"out_indices {wanted} are not rising numbers from 0 to {depth - 1}, the depths this backbone has"
+            f"out_indices {wanted} are not valid; give ascending numbers from 0 to {depth - 1}, without duplicates"
         )
     call: Any = model.forward_intermediates
     maps: list[Tensor] = _call_at_size(
@@ -126,29 +154,34 @@ def extract_pyramid(model: nn.Module, images: Tensor, out_indices: Sequence[int]
 
 
 def count_prefix_tokens(model: nn.Module) -> int:
-    """Tokens before the patches (class token, registers) in a timm model's sequence; 0 of a hierarchy."""
+    """Return the number of class and register tokens before the patch tokens; 0 for a hierarchical backbone."""
     return int(getattr(model, "num_prefix_tokens", 0) or 0)
 
 
 def extract_tokens(model: nn.Module, images: Tensor) -> TokenFeatures:
-    """The last tokens, for a tracker or an analysis.
+    """Extract the tokens of the last layer, for a tracker or an analysis.
 
-    Of a plain ViT after the final norm; of a hierarchy the cells of its last stage, before the final norm (whose
-    token order is the model's own in some, such as Hiera), with no prefix.
+    For a plain ViT these are the tokens after the final norm. For a hierarchical backbone they are the cells of the
+    last stage before the final norm, without prefix tokens. (After the norm, some models such as Hiera have their own
+    order of tokens.)
 
     Args:
         model: a timm model.
-        images: (N, channels, height, width), normalised.
+        images: normalized images, shape (batch, channels, height, width).
+
+    Returns:
+        The prefix and patch tokens with the size of the patch grid.
 
     Raises:
-        UserError: a size the model cannot take.
+        UserError: the model does not accept the size.
     """
     reduction = get_reductions(model)[-1]
     if is_plain_backbone(model):
         forward: Any = model.forward_features
         values: Tensor = _call_at_size(model, images, lambda: forward(images))
-        if values.ndim == 3:
+        if values.ndim == 3:  # a CNN of constant resolution returns (batch, channels, rows, columns)
             prefix = count_prefix_tokens(model)
+            # rounded up, since a model with dynamic_img_pad pads the last row and column of patches
             height, width = (-(-int(side) // reduction) for side in images.shape[-2:])
             if values.shape[1] != prefix + height * width:
                 raise UserError(
@@ -162,27 +195,30 @@ def extract_tokens(model: nn.Module, images: Tensor) -> TokenFeatures:
 
 
 def extract_pooled(model: nn.Module, images: Tensor, pool: PoolingType = "avg") -> Tensor:
-    """One vector an image, as a classifier on top sees it (``fc_norm`` applied where the model has one).
+    """Extract one vector per image, as the model's classifier gets it, with ``fc_norm`` if the model has one.
 
     Args:
         model: a timm model.
-        images: (N, channels, height, width), normalised.
-        pool: ``avg``, the mean of the patch tokens (of a hierarchy: its own pooling), or ``token``, the class token.
+        images: normalized images, shape (batch, channels, height, width).
+        pool: ``avg`` for the mean of the patch tokens (for a hierarchical backbone, the model's own pooling), or
+            ``token`` for the class token.
 
     Returns:
-        (N, C).
+        Shape (batch, channels).
 
     Raises:
-        UserError: no class token, an unknown pool, or a size the model cannot take.
+        UserError: the model has no class token, the pooling is unknown, or the model does not accept the size.
     """
     if pool not in ("avg", "token"):
         raise UserError(f"unknown pooling {pool!r}; choose avg or token")
+    # timm counts register tokens among the prefix tokens; what remains are class tokens
     classes = count_prefix_tokens(model) - int(getattr(model, "num_reg_tokens", 0) or 0)
     if pool == "token" and classes < 1:
         raise UserError(f"{type(model).__name__} has no class token; pool with avg")
     if not is_plain_backbone(model):
         head: Any = model.forward_head
         forward: Any = model.forward_features
+        # pre_logits=True stops in front of the classification layer, after pooling and norm
         return _call_at_size(model, images, lambda: _require_tensor(head(forward(images), pre_logits=True)))
     last = extract_tokens(model, images)
     vector = last.prefix[:, 0] if pool == "token" else last.patches.mean(1)
@@ -191,20 +227,20 @@ def extract_pooled(model: nn.Module, images: Tensor, pool: PoolingType = "avg") 
 
 
 def extract_pooled_layers(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """The mean of the patch tokens (cells) after each block of a plain ViT, or each stage of a hierarchy.
+    """Extract the mean of the patch tokens (or cells) after each block of a plain ViT or each stage.
 
-    A plain ViT's final norm is applied at every depth, so that the last is ``extract_pooled`` without
-    ``fc_norm``; stages have widths of their own and are taken as they are.
+    For a plain ViT, the final norm is applied after every block, so that the last vector equals ``extract_pooled``
+    without ``fc_norm``. Stages of a hierarchical backbone differ in their number of channels and are not normalized.
 
     Args:
         model: a timm model.
-        images: (N, channels, height, width), normalised.
+        images: normalized images, shape (batch, channels, height, width).
 
     Returns:
-        One (N, C) a depth, shallow to deep.
+        One tensor per block or stage, from first to last, shape (batch, channels).
 
     Raises:
-        UserError: a size the model cannot take.
+        UserError: the model does not accept the size.
     """
     call: Any = model.forward_intermediates
     depths = list(range(len(get_reductions(model))))
@@ -216,18 +252,23 @@ def extract_pooled_layers(model: nn.Module, images: Tensor) -> list[Tensor]:
 
 
 def _require_tensor(value: Any) -> Tensor:
+    """Narrow the type of what a timm method returns."""
     assert isinstance(value, Tensor)
     return value
 
 
 def _call_at_size(model: nn.Module, images: Tensor, call: Callable[[], ResultT]) -> ResultT:
-    """Call the model; where it stumbles over images it cannot take, say so in a sentence."""
+    """Check the images' size, then call the model.
+
+    Raises:
+        UserError: the size is refused, or the model fails on the images; the message has the first line of its error.
+    """
     height, width = (int(side) for side in images.shape[-2:])
     require_input_size(model, height, width)
     try:
         return call()
     except torch.OutOfMemoryError:
-        raise
+        raise  # it is a RuntimeError too, but has nothing to do with the size; callers handle it
     except (AssertionError, RuntimeError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(

@@ -1,4 +1,4 @@
-"""What a model costs by its shapes alone: parameters, MACs, activations. No clock, no device."""
+"""Count the parameters, MACs and activations of a model. The counts depend on shapes only, not on device or time."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 _ATEN = torch.ops.aten
+# the operators that convolutions and all matrix products reach below autograd (a linear layer becomes addmm or mm)
 _MAC_OPS = {_ATEN.convolution, _ATEN.mm, _ATEN.addmm, _ATEN.bmm, _ATEN.baddbmm}
+# products of two activations: in vision transformers only attention has them
 _BATCHED_MATMUL_OPS = {_ATEN.bmm, _ATEN.baddbmm}
 
 
 @dataclass(frozen=True)
 class ModelComplexity:
-    """What one forward pass costs.
+    """The cost of one forward pass, by counting.
 
     Attributes:
-        parameters: elements of all parameters (buffers, such as running statistics, are none).
-        macs: multiply-accumulates of all convolutions and matrix products, attention products included.
-        macs_without_attention: the same without batched products of two activations (q k^T and its product with v),
-            as many papers and timm's tables state it.
-        activations: elements of the outputs of all convolutions and matrix products, with attention written out
-            (the T x T matrix counts), as fvcore counts them.
+        parameters: number of elements of all parameters; buffers such as running statistics do not count.
+        macs: multiply-accumulate operations of all convolutions and matrix products, including those of attention.
+        macs_without_attention: the same without the products of two activations (q k^T, and its product with v), as
+            many papers and timm's tables state it.
+        activations: number of output elements of all convolutions and matrix products, as fvcore counts them;
+            attention counts with its tokens x tokens matrix even where a fused kernel never stores it.
     """
 
     parameters: int
@@ -38,20 +40,23 @@ class ModelComplexity:
     activations: int
 
     def as_dict(self) -> dict[str, int]:
-        """The counts as plain data, for a record."""
+        """Return the counts as plain data, for a record."""
         return asdict(self)
 
 
 def compute_complexity(model: nn.Module, inputs: Sequence[Tensor]) -> ModelComplexity:
-    """Count a model, heads and all, on example inputs; of a batch of one, the counts are per image.
+    """Count the cost of one forward pass of a model, including its heads.
 
-    Shapes decide, not data: the pass runs in fp32 on the meta device (where that is refused, on a CPU copy), in eval
-    mode, with attention on the path that shows its products. So the outcome never depends on device or precision.
-    The model is left as it was.
+    The pass runs in eval mode and fp32 on the meta device, which computes shapes without data; a model that does not
+    work there runs as a copy on the CPU. Attention takes the path whose matrix products are visible. So the counts do
+    not depend on the device or the precision of the model, and the model is left unchanged.
 
     Args:
         model: any module, on any device.
-        inputs: its positional arguments.
+        inputs: the positional arguments of its ``forward``; with a batch of one image, the counts are per image.
+
+    Returns:
+        The counts.
 
     Example:
         >>> compute_complexity(nn.Linear(3, 5), [torch.zeros(1, 3)])
@@ -61,12 +66,15 @@ def compute_complexity(model: nn.Module, inputs: Sequence[Tensor]) -> ModelCompl
     with _eval_mode(model):
         try:
             macs, attention, activations = _count_on_meta(model, inputs)
-        except (RuntimeError, NotImplementedError):  # a tensor that is no buffer, or a decision that needs values
+        except (RuntimeError, NotImplementedError):
+            # a tensor that is not a buffer stays on its device, and a branch on values cannot be decided without data
             macs, attention, activations = _count_on_cpu(model, inputs)
     return ModelComplexity(parameters, macs, macs - attention, activations)
 
 
 def _count_on_meta(model: nn.Module, inputs: Sequence[Tensor]) -> tuple[int, int, int]:
+    """Count on the meta device; return MACs, those of attention among them, and activations."""
+    # functional_call swaps in the meta tensors for one call, so the model itself keeps its weights and device
     own: Mapping[str, Tensor] = dict([*model.named_parameters(), *model.named_buffers()])
     state = {name: _as_float(tensor).to("meta") for name, tensor in own.items()}
     images = tuple(_as_float(tensor).to("meta") for tensor in inputs)
@@ -74,27 +82,30 @@ def _count_on_meta(model: nn.Module, inputs: Sequence[Tensor]) -> tuple[int, int
 
 
 def _count_on_cpu(model: nn.Module, inputs: Sequence[Tensor]) -> tuple[int, int, int]:
+    """Count on a CPU copy in fp32; return MACs, those of attention among them, and activations."""
     twin = copy.deepcopy(model).to("cpu", torch.float32).eval()
     return _count_operations(lambda: twin(*(_as_float(tensor).cpu() for tensor in inputs)))
 
 
 def _as_float(tensor: Tensor) -> Tensor:
+    """Return a floating-point tensor in fp32; integers (token or position indices) keep their type."""
     return tensor.detach().float() if tensor.is_floating_point() else tensor.detach()
 
 
 def _count_operations(forward: Any) -> tuple[int, int, int]:
-    """MACs, those of attention among them, and activations of one call."""
-    # The maths path: fused kernels differ by device and version, and the counter may not know one (counting it as 0).
+    """Count one call; return MACs, those of attention among them, and activations."""
+    # SDPBackend.MATH computes attention with two visible products. Fused kernels differ by device and version, and the
+    # counter counts an unknown one as 0.
     outputs, flops = _ActivationCounter(), FlopCounterMode(display=False)
     with torch.no_grad(), sdpa_kernel([SDPBackend.MATH]), outputs, flops:
         forward()
     by_operator = flops.get_flop_counts().get("Global", {})
     attention = sum(value for operator, value in by_operator.items() if operator in _BATCHED_MATMUL_OPS)
-    return sum(by_operator.values()) // 2, attention // 2, outputs.num_elements  # the counter's FLOPs are 2 a MAC
+    return sum(by_operator.values()) // 2, attention // 2, outputs.num_elements  # it counts 2 FLOPs per MAC
 
 
 class _ActivationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the output elements of convolutions and matrix products."""
+    """Add up the output elements of convolutions and matrix products while it is active."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -109,7 +120,10 @@ class _ActivationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @contextmanager
 def _eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode for a while; every module gets its own mode back (parts may be frozen in eval)."""
+    """Put a model into eval mode for the block, then restore the mode of every single module.
+
+    ``model.train(mode)`` would not do: parts of a model may be kept in eval mode on purpose, such as frozen norms.
+    """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -1,20 +1,18 @@
-"""A short look at what a backbone costs, for the record of each run; ``bench profile`` looks longer."""
+"""Measure briefly what a backbone costs, for the record of each run. ``bench profile`` measures longer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
 from typing import Any
 
 import torch
+from torch import nn
 
-from backbones.card import BackboneCard
-from backbones.create import create_backbone
 from backbones.flop_counter import compute_complexity
 from backbones.profile import TimingConfig, describe_machine, time_passes
-from backbones.weights import RANDOM_INIT
 
 TIMED_SECONDS = 1.0
-"""Timed seconds of each of the two measurements; a pass that takes longer is still timed ``MIN_PASSES`` times."""
+"""Time budget of each of the two measurements, in seconds; at least ``MIN_PASSES`` passes are timed in any case."""
 
 MIN_PASSES = 3
 MAX_PASSES = 50
@@ -22,44 +20,45 @@ MAX_BATCH_SIZE = 16
 
 
 def measure_efficiency(
-    card: BackboneCard, model_kwargs: Mapping[str, Any], device: str, *, with_timing: bool
+    model: nn.Module, input_size: tuple[int, int, int], device: str, *, with_timing: bool
 ) -> dict[str, Any]:
-    """Count a backbone as a run made it, and time it, in fp32 and with random weights (they change no cost).
+    """Count the cost of a backbone as a run created it, and optionally time it in fp32.
+
+    A copy is measured: moving a model to a device, running it, and what some models keep from a pass would change the
+    one that the run goes on to train. No random number is drawn that the run would have drawn.
 
     Args:
-        card: the backbone's card.
-        model_kwargs: what the run created it with; ``img_size`` in pixels, else the card's own.
+        model: the backbone, with the run's weights (which do not change the cost).
+        input_size: channels, height and width of its input, in pixels.
         device: ``cpu`` or ``cuda``.
-        with_timing: whether to take times too: about two seconds for a light backbone; ``MIN_PASSES`` passes, and one
-            before them, for a slow one.
+        with_timing: also measure latency and throughput. This takes about two seconds for a light backbone; for a slow
+            one, it takes ``MIN_PASSES`` passes and one to warm up.
 
     Returns:
-        The fields of a record's ``cost.efficiency``. The throughput is taken at the largest batch, a power of two up
-        to ``MAX_BATCH_SIZE``, of which three passes fit into ``TIMED_SECONDS``.
+        The fields of a record's ``cost.efficiency``. Throughput is measured at the largest power of two up to
+        ``MAX_BATCH_SIZE`` for which ``MIN_PASSES`` batches fit into ``TIMED_SECONDS``.
     """
-    channels, *own = card.input_size
-    asked = model_kwargs.get("img_size", own)
-    size = [asked, asked] if isinstance(asked, int) else list(asked)
-    state = torch.get_rng_state()  # whoever draws after this draws what they would have drawn
-    try:
-        model = create_backbone(card, checkpoint=RANDOM_INIT, **model_kwargs).model
-    finally:
-        torch.set_rng_state(state)
-    image = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(0))
-    found: dict[str, Any] = {"img_size": size, **compute_complexity(model, [image]).as_dict()}
-    return {**found, **_time_model(model, image, device)} if with_timing else found
+    # A generator of its own, and the others put back: the run draws the same random numbers with and without this.
+    image = torch.randn(1, *input_size, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
+        twin = copy.deepcopy(model)
+        found: dict[str, Any] = {"img_size": list(input_size[1:]), **compute_complexity(twin, [image]).as_dict()}
+        return {**found, **_time_model(twin, image, device)} if with_timing else found
 
 
 def _time_model(model: torch.nn.Module, image: torch.Tensor, device: str) -> dict[str, Any]:
+    """Measure latency at batch 1 and throughput; return them with the machine that they were measured on."""
     model = model.to(device, torch.float32).eval()
     one = image.to(device)
     repeats = TimingConfig(warmup=1, min_passes=MIN_PASSES, max_passes=MAX_PASSES, time_budget=TIMED_SECONDS)
     latency = time_passes(lambda: model(one), device, repeats)
+    # latency is in ms; assume that a batch takes at most its size times as long as one image
     batch = 1
     while batch < MAX_BATCH_SIZE and 2 * batch * latency.median * MIN_PASSES <= 1000 * TIMED_SECONDS:
         batch *= 2
+    # contiguous() copies: a batch of views of one image would have better cache behavior than real images
     many = one.expand(batch, *one.shape[1:]).contiguous()
-    # a backbone too slow for a batch of two within the time has been timed already
+    # too slow for a batch of two: batch 1 has just been timed
     throughput = latency if batch == 1 else time_passes(lambda: model(many), device, repeats)
     machine = describe_machine(device)
     return {

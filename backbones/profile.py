@@ -1,4 +1,4 @@
-"""What a backbone costs on this machine: counts, peak memory, latency at batch 1, throughput at batch N."""
+"""Profile a backbone on this machine: counts, peak memory, latency at batch 1, throughput at batch N."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class TimingConfig:
-    """How often a pass is timed.
+    """How often a forward pass is timed.
 
-    ``warmup`` dropped ones, ``min_passes`` times, then until ``time_budget`` (seconds) or ``max_passes``.
+    Attributes:
+        warmup: passes before the first timed one.
+        min_passes: passes that are timed in any case; at least 2.
+        max_passes: passes that are timed at most.
+        time_budget: seconds after which no further pass is started.
     """
 
     warmup: int = 5
@@ -37,7 +41,17 @@ class TimingConfig:
 
 @dataclass(frozen=True)
 class TimingSummary:
-    """Times of single passes, milliseconds, in the order they were taken; the spread is the sample's."""
+    """Times of single passes, in milliseconds.
+
+    Attributes:
+        median: median of the times.
+        minimum: shortest time.
+        maximum: longest time.
+        mean: arithmetic mean.
+        std: standard deviation of the sample (divided by n - 1).
+        p90: 90th percentile.
+        raw: all times, in the order in which they were measured.
+    """
 
     median: float
     minimum: float
@@ -49,7 +63,12 @@ class TimingSummary:
 
     @classmethod
     def from_samples(cls, samples: list[float]) -> TimingSummary:
-        """Summarise at least two timings."""
+        """Summarize at least two times.
+
+        Args:
+            samples: times in milliseconds.
+        """
+        # "inclusive" interpolates between the samples and never goes beyond the largest
         p90 = statistics.quantiles(samples, n=10, method="inclusive")[-1]
         spread = statistics.stdev(samples)
         return cls(
@@ -66,31 +85,32 @@ def profile_backbone(
     dtype: str = "fp32",
     timing: TimingConfig | None = None,
 ) -> dict[str, Any]:
-    """Profile a backbone with its classifier, randomly initialised (weights do not change the cost).
+    """Profile a backbone with its classifier and random weights, which do not change the cost.
 
     Args:
         name: registry name or ``timm/<name>``.
-        img_size: input side in pixels; the card's own when not given.
-        batch_size: images at once for the throughput.
+        img_size: input side in pixels; the card's when not given.
+        batch_size: images per batch for the throughput.
         device: ``cpu`` or ``cuda``.
-        dtype: ``fp32``, ``bf16`` or ``fp16``, of weights and images; MACs and activations are counted under fp32.
+        dtype: ``fp32``, ``bf16`` or ``fp16``, for weights and images. MACs and activations are always counted in fp32.
         timing: how often passes are timed.
 
     Returns:
-        Plain data: see ``profile_model``; with ``name``, ``architecture`` and ``classes``.
+        Plain data: that of ``profile_model``, with ``name``, ``architecture``, ``img_size`` and ``classes``.
 
     Raises:
-        UserError: unknown name, a size, device or precision that does not work.
+        UserError: the name is unknown, or the size, device or precision does not work.
     """
     card = get_card(name)
     size = (img_size, img_size) if img_size else card.input_size[1:]
-    held = torch.cuda.memory_allocated() if device == "cuda" else 0
+    # measured before the model exists, so that other tensors on the GPU are not counted as its memory
+    allocated = torch.cuda.memory_allocated() if device == "cuda" else 0
     model = create_backbone(card, img_size=size, checkpoint="random").model
     image = torch.randn(1, card.input_size[0], *size, generator=torch.Generator().manual_seed(0))
     head = {"name": name, "architecture": card.architecture, "img_size": list(size)}
     classes = getattr(model, "num_classes", None)
     try:
-        cost = profile_model(model, image, batch_size, device, dtype, timing or TimingConfig(), held)
+        cost = profile_model(model, image, batch_size, device, dtype, timing or TimingConfig(), allocated)
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"{name} at {size[0]} px and batch {batch_size} does not fit into memory; lower --batch"
@@ -113,27 +133,32 @@ def profile_model(
     timing: TimingConfig,
     baseline_bytes: int = 0,
 ) -> dict[str, Any]:
-    """Profile any module that takes one batch of images; it is moved to the device and put into eval mode.
+    """Profile any module that takes one batch of images.
+
+    The module is moved to the device and put into eval mode.
 
     Args:
         model: the module.
-        image: one image, (1, channels, height, width), any values.
-        batch_size: images at once for the throughput.
+        image: one image with any values, shape (1, channels, height, width).
+        batch_size: images per batch for the throughput.
         device: ``cpu`` or ``cuda``.
         dtype: a key of ``DTYPES``.
         timing: how often passes are timed.
-        baseline_bytes: bytes of the CUDA allocator before the model was made.
+        baseline_bytes: bytes that the CUDA allocator held before the model was created.
 
     Returns:
-        ``counts`` (per image), ``memory`` (bytes at batch 1 and N, and how measured), ``latency`` (batch 1, ms),
-        ``throughput`` (images per second, with the ms of each batch) and ``where``. Raw timings included.
+        ``counts`` (per image), ``memory`` (bytes at batch 1 and N, and how they were measured), ``latency`` (ms at
+        batch 1), ``throughput`` (images per second, and ms per batch) and ``where`` (the machine and the settings). All
+        single times are included.
     """
+    # counted before the model changes its precision
     counts = compute_complexity(model, [image])
     model = model.to(device, DTYPES[dtype]).eval()
     one = image.to(device, DTYPES[dtype])
     many = one.expand(batch_size, *one.shape[1:]).contiguous()
     latency = time_passes(lambda: model(one), device, timing)
     throughput = time_passes(lambda: model(many), device, timing)
+    # after the timing, so that the libraries have allocated their workspaces
     memory = {
         "batch_1": measure_peak_memory(model, [one], baseline_bytes),
         "batch_n": measure_peak_memory(model, [many], baseline_bytes),
@@ -144,7 +169,9 @@ def profile_model(
         "latency": {"batch": 1, "unit": "ms", **asdict(latency)},
         "throughput": {
             "batch": batch_size,
-            "images_per_second": 1000 * batch_size / throughput.median,  # one slow pass does not move the median
+            "images_per_second": 1000
+            * batch_size
+            / throughput.median,  # from the median, which one slow pass does not change
             "unit": "ms",
             **asdict(throughput),
         },
@@ -153,10 +180,19 @@ def profile_model(
 
 
 def time_passes(call: Callable[[], object], device: str, timing: TimingConfig) -> TimingSummary:
-    """Time single calls in inference mode; on a GPU each waits for the device to finish."""
+    """Time single calls in inference mode.
+
+    Args:
+        call: what is timed, usually one forward pass.
+        device: ``cpu`` or ``cuda``; on a GPU, each call is timed until the device has finished.
+        timing: how often it is timed.
+
+    Returns:
+        The times in milliseconds.
+    """
 
     def once() -> float:
-        _synchronize(device)
+        _synchronize(device)  # a CUDA call returns before its kernels have run
         start = time.perf_counter()
         call()
         _synchronize(device)
@@ -173,7 +209,7 @@ def time_passes(call: Callable[[], object], device: str, timing: TimingConfig) -
 
 
 def describe_machine(device: str) -> dict[str, Any]:
-    """What else decides a timing: the chip, threads, versions, and the precision of fp32 products."""
+    """Return what a timing depends on besides the model: chip, threads, version, precision of fp32 products."""
     chip = torch.cuda.get_device_name() if device == "cuda" else _cpu_model_name()
     return {
         "device": device,
@@ -186,12 +222,15 @@ def describe_machine(device: str) -> dict[str, Any]:
 
 
 def _synchronize(device: str) -> None:
+    """Wait until the GPU has finished all queued work."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def _cpu_model_name() -> str:
+    """Return the name of the processor."""
     info = Path("/proc/cpuinfo")
+    # on Linux, platform.processor() is empty or only names the instruction set
     if info.is_file():
         for line in info.read_text().splitlines():
             if line.startswith("model name"):

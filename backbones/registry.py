@@ -1,4 +1,7 @@
-"""The backbone registry: our cards, the user's own, plug-ins, any ``timm/<name>``. Imports torch only for timm's."""
+"""The backbone registry: built-in cards, cards added by the user, plug-ins, and any ``timm/<name>``.
+
+Torch is imported only to look up a timm model.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,20 @@ TIMM_PREFIX = "timm/"
 
 
 def _to_card(name: str, value: object) -> BackboneCard:
-    """A plug-in gives a card, or a factory that timm's ``register_model`` decorated."""
+    """Convert a registered object to a card: a card, or a factory decorated with timm's ``register_model``.
+
+    Raises:
+        TypeError: the object is neither of them.
+    """
     if isinstance(value, BackboneCard):
         return value
     if callable(value):
         return _card_from_timm(name, getattr(value, "__name__", ""), module=value.__module__)
-    raise TypeError(f"a backbone is a BackboneCard or a timm-registered factory, not {type(value).__name__}")
+    raise TypeError(f"a backbone must be a BackboneCard or a factory registered with timm, not {type(value).__name__}")
 
 
 BACKBONES: Registry[BackboneCard] = Registry("backbone", "bench.backbones", _to_card)
+# names only, so that listing them imports no card module; the card of NAME is the module's attribute in upper case
 _CARD_NAMES_BY_MODULE = {
     "small_images": "vit_nano vit_pico vit_micro vit_cifar mae_vit_cifar",
     "scratch": "vit_tiny vit_small vit_base vit_tiny_rpe vit_small_rpe hiera_lite swin_lite",
@@ -37,11 +45,14 @@ for _name in user_cards.list_user_cards():
 
 
 def get_card(name: str) -> BackboneCard:
-    """The card of a registered backbone, or one made up for ``timm/<name>``.
+    """Return the card of a registered backbone, or create one for ``timm/<name>``.
+
+    Args:
+        name: registry name or ``timm/<name>``.
 
     Raises:
-        UnknownNameError: with the nearest names.
-        BrokenPluginError: the plug-in's own error.
+        UnknownNameError: there is no such backbone; the message suggests similar names.
+        BrokenPluginError: the plug-in or the user's card cannot be loaded; the message has the original error.
     """
     if not name.startswith(TIMM_PREFIX):
         return BACKBONES.get(name)
@@ -49,17 +60,23 @@ def get_card(name: str) -> BackboneCard:
 
     model = name.removeprefix(TIMM_PREFIX)
     if not timm.is_model(model):
+        # without the tag of the weights ("vit_base_patch16_224.mae"), which timm.list_models does not have either
         close = did_you_mean(model.split(".")[0], timm.list_models(), hint="see timm.list_models()")
         raise UnknownNameError(f"timm has no model {model!r}{close}")
     return _card_from_timm(name, model)
 
 
 def _card_from_timm(name: str, model_name: str, module: str = "") -> BackboneCard:
-    """A card from what timm knows of a model; weights are named where timm knows a hub repository."""
+    """Create a card from timm's own configuration of a model, with weights if timm knows a hub repository.
+
+    Raises:
+        TypeError: timm does not know the model.
+    """
     import timm
 
     if not timm.is_model(model_name):
         raise TypeError(f"{model_name!r} is not registered with timm; decorate the factory with register_model")
+    # a name without a tag gets the configuration of timm's default weights
     config = timm.get_pretrained_cfg(model_name, allow_unregistered=True)
     if config is None:
         return BackboneCard(name, model_name, f"timm model {model_name}", module=module)

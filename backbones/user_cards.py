@@ -1,4 +1,7 @@
-"""Cards a user has added: one JSON file each in ``$BENCH_CARDS``, weights in ``$BENCH_WEIGHTS``. Imports no torch."""
+"""Cards that the user has added with ``bench add``. Imports no torch.
+
+Each card is a JSON file in ``$BENCH_CARDS``; the weights are in ``$BENCH_WEIGHTS``.
+"""
 
 from __future__ import annotations
 
@@ -19,27 +22,32 @@ _TUPLE_FIELDS = ("input_size", "mean", "std")
 
 
 def list_user_cards() -> Iterator[str]:
-    """Names of the cards that are there."""
+    """Yield the names of the user's cards, sorted."""
     folder = get_cards_dir()
     if folder.is_dir():
         for path in sorted(folder.glob("*.json")):
-            if CARD_NAME_PATTERN.fullmatch(path.stem):
+            if CARD_NAME_PATTERN.fullmatch(path.stem):  # other files are not ours
                 yield path.stem
 
 
 def get_card_path(name: str) -> Path:
-    """Where a card of that name belongs.
+    """Return the file of a card; it need not exist.
+
+    Args:
+        name: the card's name.
 
     Raises:
-        UserError: no name for a card.
+        UserError: the name is not valid for a card.
     """
     if not CARD_NAME_PATTERN.fullmatch(name):
-        raise UserError(f"{name!r} is no name for a backbone; use small letters, digits and _, a letter first")
+        raise UserError(
+            f"{name!r} is not a valid name for a backbone; use lowercase letters, digits and _, starting with a letter"
+        )
     return get_cards_dir() / f"{name}.json"
 
 
 def write_card(card: BackboneCard) -> Path:
-    """Keep a card; one of that name is replaced."""
+    """Write a card to its file and return the path. An existing card of the same name is replaced."""
     path = get_card_path(card.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps(card.as_dict(), indent=2, ensure_ascii=False) + "\n")
@@ -47,23 +55,33 @@ def write_card(card: BackboneCard) -> Path:
 
 
 def read_card(name: str) -> BackboneCard:
-    """A card as it was kept.
+    """Read a card from its file.
+
+    Args:
+        name: the card's name.
 
     Raises:
-        ValueError: the file is no card; the registry then lists it as broken.
+        ValueError: the file does not hold this card; the registry then lists it as broken.
     """
     path = get_card_path(name)
     content = json.loads(path.read_text(encoding="utf-8"))
+    # an unknown field may come from a newer bench: refused, since ignoring it could change what the backbone is
     known = {each.name for each in fields(BackboneCard)}
     if not isinstance(content, dict) or set(content) - known or content.get("name") != name:
-        raise ValueError(f"{path} is no card of {name}; remove it, or add the backbone again")
+        raise ValueError(f"{path} is not a card of {name}; remove it, or add the backbone again")
     weights = content.pop("weights", None)
+    # JSON has no tuples, and a card must equal itself after writing and reading
     values: dict[str, Any] = {key: tuple(value) if key in _TUPLE_FIELDS else value for key, value in content.items()}
     return replace(BackboneCard(**values), weights=PretrainedWeights(**weights) if weights else None)
 
 
 def __getattr__(name: str) -> BackboneCard:
-    """A card by its name, as the registry asks for it."""
+    """Return a card as an attribute of this module, because a registry target is "module:attribute".
+
+    Raises:
+        AttributeError: there is no such card.
+    """
+    # Python also looks up names such as __path__ here, which are not card names
     if not CARD_NAME_PATTERN.fullmatch(name) or not get_card_path(name).is_file():
         raise AttributeError(name)
     return read_card(name)

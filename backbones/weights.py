@@ -1,10 +1,10 @@
-"""Find the weight file a run shall start from, before anything heavy is done. Imports no torch."""
+"""Find the weight file that a run starts from, before anything expensive is done. Imports no torch."""
 
 from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -13,34 +13,54 @@ from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError
 
 RANDOM_INIT = "random"
-"""What ``--checkpoint`` says when random initialisation is meant although the card has weights."""
+"""The value of ``--checkpoint`` that requests random initialization although the card has weights."""
 
 ENCODER_FILENAME = "encoder.pth"
-"""The encoder in a pre-training run's folder; it is there when the run is complete."""
+"""The encoder in the folder of a pre-training run; it exists once the run is complete."""
 
 WEIGHT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors", ".bin")
-"""Endings that a weight file in ``$BENCH_WEIGHTS`` may have when it is called by its card's name."""
+"""Suffixes that a weight file in ``$BENCH_WEIGHTS`` may have when it is named after its card."""
+
+
+MEMORY_ARCHITECTURE = "memory"
+"""The architecture of a card that describes a module from memory: nothing but the module itself can be made of it."""
+
+InitKind = Literal["random", "card", "checkpoint", "memory"]
 
 
 class InitialWeights(NamedTuple):
-    """What a run starts from: how it is initialised, and the file (``None`` for random)."""
+    """What a run starts from.
 
-    init: Literal["random", "card", "checkpoint"]
+    Attributes:
+        init: random numbers, the file that the card names, a file that the user names, or a module from memory.
+        file: the weight file; ``None`` for random weights and for a module.
+        uri: where the weights come from, as the record says it.
+        module: the module that the user handed over, a ``torch.nn.Module``; it is copied and never changed.
+        sha256: of the module's tensors (``backbones.module_hash``); a file is hashed when it is read.
+        num_bytes: of the module's tensors.
+    """
+
+    init: InitKind
     file: Path | None
     uri: str | None
+    module: Any = None
+    sha256: str | None = None
+    num_bytes: int | None = None
 
 
-def locate_weights(card: BackboneCard, checkpoint: str | None) -> InitialWeights:
-    """Where a run's start weights are.
+def locate_weights(card: BackboneCard, checkpoint: str | InitialWeights | None) -> InitialWeights:
+    """Find the weights that a run starts from.
 
     Args:
         card: the backbone's card.
         checkpoint: what the user gave: a file, the folder of a complete pre-training run, ``"random"``, or nothing
-            (then the card decides).
+            (then the card decides). Weights that were located before are given back as they are.
 
     Raises:
         CheckpointError: the file is missing, or the card's weights cannot be had; never random instead.
     """
+    if isinstance(checkpoint, InitialWeights):
+        return checkpoint
     if checkpoint == RANDOM_INIT:
         return InitialWeights("random", None, None)
     if checkpoint is not None:
@@ -59,37 +79,37 @@ def locate_weights(card: BackboneCard, checkpoint: str | None) -> InitialWeights
 
 
 def require_weight_file(path: Path) -> Path:
-    """The path, if a file is there.
+    """Return the path of a weight file, if there is one.
 
     A run never goes on without the weights it was told to start from: see ``mae-lite``, where a wrong path
     logs "training from scratch" and the table gets a plausible wrong number.
 
     Raises:
-        CheckpointError: nothing there, a folder, a device or pipe, or a place that may not be looked into.
+        CheckpointError: nothing there, a folder, a device or pipe, or a folder that may not be read.
     """
     try:
         if (path / ENCODER_FILENAME).is_file():
             return path / ENCODER_FILENAME
         folder, file, there = path.is_dir(), path.is_file(), path.exists()
     except (OSError, RuntimeError) as error:  # no right to the folder, a name too long, a loop of links
-        raise CheckpointError(f"the checkpoint {path} cannot be looked at ({error}); mend the path") from error
+        raise CheckpointError(f"the checkpoint {path} cannot be accessed ({error}); fix the path") from error
     if folder:
         raise CheckpointError(
             f"the checkpoint {path} is a folder; name the weight file in it (of a pre-training run the folder does, "
             f"once it is complete and has its {ENCODER_FILENAME})"
         )
     if there and not file:
-        raise CheckpointError(f"{path} is no file but a device or pipe; name a weight file")
+        raise CheckpointError(f"{path} is not a file but a device or pipe; name a weight file")
     if not file:
         raise CheckpointError(
-            f"there is no checkpoint at {path}; mend the path (bench never trains from scratch in its stead; "
-            "random weights are asked for with --checkpoint random)"
+            f"there is no checkpoint at {path}; fix the path (bench never trains from scratch instead; "
+            "random weights are requested with --checkpoint random)"
         )
     return path
 
 
 def require_matching_sha256(card: BackboneCard, path: Path, sha256: str) -> None:
-    """Pass the file that a card means, where the card knows its hash.
+    """Accept only the file that a card means, if the card has its hash.
 
     Raises:
         CheckpointError: another file under its name.
@@ -138,7 +158,7 @@ def _find_in_weights_dir(name: str, filename: str, source: str) -> Path:
     found = [
         path for path in (folder / filename, *(folder / f"{name}{end}" for end in WEIGHT_SUFFIXES)) if path.is_file()
     ]
-    found = list(dict.fromkeys(found))  # a file may bear the card's name to begin with
+    found = list(dict.fromkeys(found))  # the authors' name may be the card's name
     if not found:
         raise CheckpointError(
             f"the weights of {name} are fetched by hand ({source}): put {filename} into {folder}, "

@@ -33,10 +33,7 @@ REQUIRED_PACKAGES = (
     "numpy",
     "scipy",
 )
-EXTRA_PACKAGES = {
-    "deploy": ("onnx", "onnxruntime", "openvino"),
-    "ray": ("ray",),
-}
+EXTRA_PACKAGES = {"deploy": ("onnx", "onnxruntime", "openvino")}
 LOGGERS = ("tensorboard", "wandb", "mlflow")
 MIN_FREE_DISK_GIB = 5
 

@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from backbones.card import BackboneCard
 from backbones.registry import get_card
-from backbones.weights import locate_weights
+from backbones.weights import InitialWeights, locate_weights
+from benchmarks.cell_record import (
+    describe_backbone,
+    describe_failure,
+    make_complete_record,
+    measure_cell_efficiency,
+)
 from benchmarks.task_registry import TASKS
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
-from foundation.errors import BenchError, DataError, IncompleteError, RecordError, UserError
-from foundation.files import ensure_writable_dir, sha256_file, write_atomic
+from foundation.errors import DataError, RecordError, UserError
+from foundation.files import ensure_writable_dir
 from foundation.suggest import did_you_mean
 from results.records.identity import RunIdentity
 from results.records.record import (
     BackboneRecord,
     DatasetRecord,
-    EfficiencyRecord,
-    ItemsFile,
-    MetricValue,
     Record,
     RunCost,
-    RunResult,
-    StartCheckpoint,
-    StatisticRecord,
     Tier,
 )
 from results.records.store import list_attempts, lock_folder, next_attempt_folder, read_record, write_record
 
-ITEMS_FILE = "items.csv"
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
 class CellRequest:
-    """One cell as the user asked for it; ``task``: a name of the registry, or a task that is in none."""
+    """One cell as the user asked for it.
+
+    Attributes:
+        task: a name of the registry, or a task that is in none.
+        backbone: a name of the registry, ``timm/<name>``, or a module (see ``backbones.memory_module``).
+        checkpoint: a weight file, the folder of a pre-training run, or ``random``; not for a module.
+    """
 
     task: str | Task
-    backbone: str
+    backbone: str | nn.Module
     protocol: str | None = None
     checkpoint: str | None = None
     tier: Tier = "full"
@@ -87,13 +92,13 @@ def run_cell(cell_request: CellRequest) -> CellResult:
     ensure_writable_dir(cell_request.out)
     init_distributed()
     cell = f"{resolved.request.protocol}-{cell_request.tier}-seed{cell_request.seed}"
-    name = f"{cell_request.backbone.replace('/', '_')}-{cell}"
+    name = f"{resolved.request.card.name.replace('/', '_')}-{cell}"
     stem = f"{resolved.task.name}/{name}-{resolved.identity.run_id}"
     folder, done = decide_on_rank0(lambda: _choose_run_folder(cell_request, stem))
     if done is not None:
         return CellResult(folder, done, True)
     _warn_input_size(resolved)
-    resolved = _check_start_weights(resolved)
+    resolved = _prepare_backbone(resolved)
     if get_dist_info()[0] > 0:  # only the first process keeps the record
         _run_task(resolved, folder)
         return CellResult(folder, decide_on_rank0(lambda: read_record(folder)), False)
@@ -121,7 +126,6 @@ def _warn_input_size(resolved: _ResolvedCell) -> None:
 def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
     """Everything that can be wrong with the request is found here, before anything is written."""
     task = cell_request.task if isinstance(cell_request.task, Task) else TASKS.get(cell_request.task)
-    card = get_card(cell_request.backbone)
     protocol = cell_request.protocol or task.protocols[0]
     if protocol not in task.protocols:
         close = did_you_mean(protocol, task.protocols, hint=f"it has {', '.join(task.protocols)}")
@@ -132,7 +136,7 @@ def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
         raise UserError(f"task {task.name} has no --data-scale: it always trains on all of its data")
     if not 0 < cell_request.data_scale <= 1:
         raise UserError(f"data scale {cell_request.data_scale:g} is not a share of the training data, above 0 to 1")
-    start = locate_weights(card, cell_request.checkpoint)
+    card, start = _resolve_backbone(cell_request)
     request = RunRequest(
         card=card,
         start=start,
@@ -152,7 +156,7 @@ def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
             f"{task.name}: {'; '.join(data.deviations)}. A number on such data stands on a board of its own: "
             "add --subset to run on it"
         )
-    backbone = _describe_backbone(request, plan)
+    backbone = describe_backbone(request, plan)
     identity = RunIdentity(
         protocol_fields={
             "task": task.name,
@@ -174,40 +178,26 @@ def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
     return _ResolvedCell(task, request, data, plan, backbone, identity)
 
 
-def _describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
-    """The backbone as the record has it, with the start file's hash; torch is not needed for it."""
-    start, checkpoint = request.start, None
-    if start.file is not None:
-        checkpoint = StartCheckpoint(
-            uri=start.uri or str(start.file),
-            sha256=sha256_file(start.file),
-            bytes=start.file.stat().st_size,
-        )
-    return BackboneRecord(
-        name=request.card.name,
-        card=request.card.as_dict(),
-        arguments=dict(plan.backbone_kwargs),
-        init=start.init,
-        checkpoint=checkpoint,
-        allow_partial=request.allow_partial,
-    )
+def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialWeights]:
+    backbone = cell_request.backbone
+    if isinstance(backbone, str):
+        card = get_card(backbone)
+        return card, locate_weights(card, cell_request.checkpoint)
+    if cell_request.checkpoint is not None:
+        raise UserError("a module brings its own weights, so checkpoint cannot be given; load the file into it first")
+    from backbones.memory_module import make_memory_card
+
+    return make_memory_card(backbone)
 
 
-def _check_start_weights(resolved: _ResolvedCell) -> _ResolvedCell:
-    """Settle the device, and make the backbone once: weights that do not fit are refused before the run begins."""
-    from backbones.create import create_backbone
-    from backbones.weights import RANDOM_INIT
+def _prepare_backbone(resolved: _ResolvedCell) -> _ResolvedCell:
+    """Settle the device, and make the backbone: weights that do not fit are refused before the run begins."""
     from engine.device import require_training_precision, resolve_device
 
-    request, device = resolved.request, resolve_device(resolved.request.device)
-    require_training_precision(_get_precision(resolved.plan), device)
-    create_backbone(
-        request.card,
-        checkpoint=str(request.start.file) if request.start.file else RANDOM_INIT,
-        allow_partial=request.allow_partial,
-        **resolved.plan.backbone_kwargs,
-    )
-    return resolved._replace(request=replace(request, device=device))
+    request = replace(resolved.request, device=resolve_device(resolved.request.device))
+    require_training_precision(_get_precision(resolved.plan), request.device)
+    request.prepare_backbone(resolved.plan.backbone_kwargs)
+    return resolved._replace(request=request)
 
 
 def _choose_run_folder(cell_request: CellRequest, stem: str) -> tuple[Path, Record | None]:
@@ -238,12 +228,17 @@ def _run_and_record(resolved: _ResolvedCell, folder: Path, cell_request: CellReq
     """Run with the record beside it: running, then complete or failed."""
     record = _make_running_record(resolved, folder, cell_request)
     write_record(folder, record)
-    began = time.monotonic()
     try:
+        # before the run, which goes on to train this very backbone
+        efficiency = measure_cell_efficiency(resolved.request, resolved.plan)
+        began = time.monotonic()
         outcome = _run_task(resolved, folder)
-        finished = _make_complete_record(record, resolved, outcome, folder, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        finished = make_complete_record(
+            record, resolved.task, outcome, folder, resolved.request.device, seconds, efficiency
+        )
     except BaseException as error:
-        write_record(folder, record.model_copy(update={"status": "failed", "reason": _describe_failure(error)}))
+        write_record(folder, record.model_copy(update={"status": "failed", "reason": describe_failure(error)}))
         raise
     write_record(folder, finished)
     return finished
@@ -285,85 +280,3 @@ def _make_running_record(resolved: _ResolvedCell, folder: Path, cell_request: Ce
 
 def _get_precision(plan: RunPlan) -> str:
     return str(plan.config["recipe"].get("precision", "fp32"))
-
-
-def _make_complete_record(
-    record: Record, resolved: _ResolvedCell, outcome: TaskOutcome, folder: Path, seconds: float
-) -> Record:
-    """The complete record; the gate: no number unless every expected item was scored."""
-    from engine.run_environment import get_peak_memory_mib, utc_now
-
-    if len(outcome.item_rows) != record.expected:
-        raise IncompleteError(
-            f"{len(outcome.item_rows)} of {record.expected} items were scored; an incomplete run has no number"
-        )
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(outcome.item_columns)
-    writer.writerows(outcome.item_rows)
-    write_atomic(folder / ITEMS_FILE, text.getvalue())
-    items = ItemsFile(file=ITEMS_FILE, sha256=sha256_file(folder / ITEMS_FILE), rows=len(outcome.item_rows))
-    checkpoint = record.backbone.checkpoint
-    if checkpoint is not None:
-        checkpoint = checkpoint.model_copy(
-            update={"load_report": outcome.load_report, "format": outcome.checkpoint_format}
-        )
-    backbone = record.backbone.model_copy(update={"checkpoint": checkpoint, "parameters": outcome.parameters})
-    result = RunResult(
-        metrics=_add_statistics(outcome.metrics, resolved.task),
-        primary_metric=resolved.task.metrics[0].name,
-        items=items,
-        selection=outcome.selection,
-        details=dict(outcome.details),
-    )
-    cost = RunCost(
-        phases={**outcome.phase_seconds, "this_attempt": seconds},
-        peak_memory_mib=get_peak_memory_mib(resolved.request.device),
-        attempts=record.cost.attempts if record.cost else 1,
-        efficiency=_measure_efficiency(resolved),
-    )
-    content = record.model_dump() | {
-        "status": "complete",
-        "done": len(outcome.item_rows),
-        "backbone": backbone.model_dump(),
-        "result": result.model_dump(),
-        "cost": cost.model_dump(),
-        "environment": record.environment.model_dump() | {"finished": utc_now()},
-    }
-    return Record.model_validate(content)
-
-
-def _add_statistics(metrics: Mapping[str, MetricValue], task: Task) -> dict[str, MetricValue]:
-    """The metrics, each with how it follows from the items, as the task declares it."""
-    declared = {
-        spec.name: StatisticRecord.from_statistic(spec.statistic) for spec in task.metrics if spec.statistic is not None
-    }
-    return {name: value.model_copy(update={"statistic": declared.get(name)}) for name, value in metrics.items()}
-
-
-def _measure_efficiency(resolved: _ResolvedCell) -> EfficiencyRecord | None:
-    """What the backbone costs at this run's input size; a smoke run is a look at the way and is not timed.
-
-    A backbone that cannot be counted or timed does not cost the run its score: the cost stays unmeasured, and that
-    is said.
-    """
-    from backbones.measure_cost import measure_efficiency
-    from engine.progress import log_message
-
-    request = resolved.request
-    timed = request.tier != "smoke"
-    try:
-        return EfficiencyRecord.model_validate(
-            measure_efficiency(request.card, resolved.plan.backbone_kwargs, request.device, with_timing=timed)
-        )
-    except (RuntimeError, NotImplementedError, UserError) as error:  # out of memory is a RuntimeError too
-        log_message(f"the cost of {request.card.name} was not measured: {_describe_failure(error)}")
-        return None
-
-
-def _describe_failure(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted by the user; the same command goes on from the last checkpoint"
-    if isinstance(error, BenchError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"

@@ -1,1 +1,4 @@
-"""What every room stands on: errors, the registry class, environment variables, atomic files. Imports no torch."""
+"""The base that every other package imports: errors, registries, environment variables, atomic files.
+
+Nothing here imports torch, so that listing names or reading records stays fast.
+"""

@@ -1,57 +1,66 @@
-"""The exceptions a user may meet. Each message is one sentence: what, where, how to mend."""
+"""The exceptions that a user may see.
+
+Each message is one sentence that says what is wrong, where, and how to fix it.
+"""
 
 from __future__ import annotations
 
 
 class BenchError(Exception):
-    """A failure of the run itself: the command line prints its message and exits with 1."""
+    """The run itself failed. The command line prints the message and exits with code 1."""
 
     exit_code = 1
 
     def __init__(self, message: str) -> None:
+        # stripped here, since the loader builds the exception again from its wrapped text
         super().__init__(_strip_worker_traceback(message))
 
 
 def _strip_worker_traceback(message: str) -> str:
-    """The sentence itself: torch's loader hands a worker's error on as a text around the worker's whole trace."""
+    """Return the message without the traceback that torch's ``DataLoader`` wraps around it.
+
+    When a worker process fails, the loader raises the worker's exception type again, with "Caught DataError in
+    DataLoader worker ..." and the worker's complete traceback as its message.
+    """
     if not (message.startswith("Caught ") and "\nOriginal Traceback" in message):
         return message
+    # the traceback's last line is "foundation.errors.DataError: the sentence"
     return message.rstrip().rpartition("\n")[2].partition(": ")[2]
 
 
 class UserError(BenchError):
-    """Something the user can mend (a name, an option, a file): exit code 2."""
+    """Something that the user can fix: a name, an option, a file. Exit code 2."""
 
     exit_code = 2
 
 
 class UnknownNameError(UserError):
-    """A name that is in no registry, configuration or choice."""
+    """A name is not in the registry, the configuration or the list of choices."""
 
 
 class NameConflictError(UserError):
-    """Two origins claim one name."""
+    """Two packages register the same name."""
 
 
 class BrokenPluginError(UserError):
-    """A plug-in that is registered but cannot be used."""
+    """A plug-in is registered but cannot be used."""
 
 
 class ConfigError(UserError):
-    """A configuration that does not hold; the message lists every fault found."""
+    """A configuration is invalid; the message lists every fault that was found."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is missing, unreadable, unsafe or does not fit."""
+    """A checkpoint is missing, unreadable or unsafe, or it does not fit the model."""
 
 
 class DataError(UserError):
-    """Data that is missing or not what it should be."""
+    """Data are missing or are not what they should be."""
 
 
 class RecordError(UserError):
-    """A record that cannot be read or may not be written."""
+    """A record cannot be read or must not be written."""
 
 
 class IncompleteError(BenchError):
-    """Fewer (or other) items were scored than the task demands, so there is no number."""
+    """The scored items are not exactly those that the task requires, so no metric is computed."""

@@ -1,10 +1,11 @@
-"""Files that are either whole or not there, and their fingerprints."""
+"""Files that are either complete or not there, and their SHA-256 digests."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,8 @@ from foundation.errors import UserError
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     """Yield a binary file that becomes ``path`` when the block ends well, and leaves no trace otherwise.
 
-    Written beside the target, flushed to disk and renamed, so a reader (or a kill at any moment) sees the
-    old file or the new one, never a half.
+    Written next to the target, flushed to disk and renamed, so a reader (or a kill at any moment) sees the
+    old file or the new one, never part of one.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
@@ -26,9 +27,7 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)  # mkstemp makes files private; give them the mode an ordinary open() would
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
+        grant_default_mode(Path(name))
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -40,6 +39,16 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """Write ``content`` to ``path`` in one piece (text as UTF-8)."""
     with atomic_writer(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def grant_default_mode(path: Path) -> None:
+    """Give a temporary file or folder the mode that an ordinary ``open`` or ``mkdir`` would have given it.
+
+    ``tempfile`` makes both private; what is renamed into place would then be closed to other users.
+    """
+    mask = os.umask(0)  # the only way to read the mask is to set another one
+    os.umask(mask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
 def sha256_chunks(chunks: Iterable[bytes]) -> str:
@@ -62,11 +71,43 @@ def sha256_file(path: Path) -> str:
         return sha256_chunks(iter(lambda: file.read(1 << 20), b""))
 
 
-def iter_files(root: Path) -> Iterator[Path]:
-    """Files at or below a folder, sorted within each; hidden files and folders are left out.
+_FileState = tuple[str, int, int, int, int]
+_HASHES: dict[_FileState, str] = {}
+"""Of files that ``sha256_unchanged_file`` has read in this process."""
 
-    Links are followed, as data sets are often linked into place, but no folder is entered twice: an item that was met
-    on two ways would be counted twice.
+SETTLED_SECONDS = 2.0
+"""A file that was written less long ago may change again without its times showing it: file systems count in steps,
+FAT's of two seconds."""
+
+
+def sha256_unchanged_file(path: Path) -> str:
+    """As ``sha256_file``, but a file that this process has hashed before, and that has not changed since, is not read.
+
+    For weight files, which are large and asked for in several places of one run. Unchanged means: the same inode,
+    size, and times of change; a file that was written just now is read each time. Where a file's content itself is in
+    question, as in ``bench verify``, call ``sha256_file``.
+    """
+    before = _get_file_state(path)
+    if before in _HASHES:
+        return _HASHES[before]
+    settled = time.time() - max(before[3:]) / 1e9 > SETTLED_SECONDS
+    digest = sha256_file(path)
+    if settled and _get_file_state(path) == before:
+        _HASHES[before] = digest
+    return digest
+
+
+def _get_file_state(path: Path) -> _FileState:
+    """What changes when a file is written or replaced."""
+    stat = path.stat()
+    return os.path.realpath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def iter_files(root: Path) -> Iterator[Path]:
+    """Yield the files at or below a folder, sorted within each folder; hidden files and folders are left out.
+
+    Links are followed, as data sets are often linked into place, but no folder is entered twice: an item that is
+    reached on two paths would be counted twice.
     """
     seen: set[str] = set()
     for place, folders, names in os.walk(root, followlinks=True):
@@ -79,10 +120,10 @@ def iter_files(root: Path) -> Iterator[Path]:
 
 
 def ensure_writable_dir(folder: Path) -> None:
-    """Make ``folder`` (and its parents) and prove that a file can be written there.
+    """Create ``folder`` (and its parents) and check that a file can be written there.
 
     Raises:
-        UserError: if it is a file, or cannot be made or written.
+        UserError: if it is a file, or cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +137,7 @@ def ensure_writable_dir(folder: Path) -> None:
 
 
 def _fsync_dir(folder: Path) -> None:
-    """Make a rename last through a power cut, where the system can (POSIX)."""
+    """Make a rename survive a power cut, on systems that can (POSIX)."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,4 +1,8 @@
-"""A registry of named things: lazy, frozen once loaded, open to plug-ins, never silent about a broken one."""
+"""A registry maps names to objects that are imported on first use.
+
+Installed packages add entries through entry points. A broken plug-in is reported with its error and does not affect
+the other entries.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,13 @@ T = TypeVar("T")
 
 
 class RegistryEntry(NamedTuple):
-    """One line of a listing: a name, where it comes from, and the error if it is broken."""
+    """One line of a listing.
+
+    Attributes:
+        name: the registered name.
+        origin: ``bench``, or the package and version that registered the name.
+        error: why the entry cannot be used, or ``None`` when it works.
+    """
 
     name: str
     origin: str
@@ -22,20 +32,29 @@ class RegistryEntry(NamedTuple):
 
 
 class _RegisteredTarget(NamedTuple):
+    """Where an entry is imported from ("module:attribute"), and which package registered it."""
+
     target_path: str
     origin: str
 
 
 class Registry(Generic[T]):
-    """Names mapped to lazy ``module:attribute`` targets of one kind.
+    """A mapping of names to ``module:attribute`` targets of one kind, imported on first use.
 
-    Built-in targets are given with ``register``; those of installed packages are found in the entry-point
-    group, once, at the first look-up. From then on the registry is frozen.
+    Built-in targets are added with ``register``. Targets of installed packages are read from the entry-point group
+    once, at the first look-up. After that the registry is frozen.
 
     Args:
         kind: what an entry is, for messages ("backbone", "task").
         entry_point_group: entry-point group of plug-ins, for example ``bench.backbones``.
-        convert: turns the object a target names into an entry; raises ``TypeError`` on anything else.
+        convert: takes the name and the imported object and returns the entry; raises ``TypeError`` when the object
+            is not of this kind.
+
+    Example:
+        >>> constants = Registry("constant", "bench.constants", lambda name, value: value)
+        >>> constants.register("pi", "math:pi")
+        >>> round(constants.get("pi"), 2)
+        3.14
     """
 
     def __init__(self, kind: str, entry_point_group: str, convert: Callable[[str, object], T]) -> None:
@@ -47,27 +66,32 @@ class Registry(Generic[T]):
         self._frozen = False
 
     def register(self, name: str, target_path: str, origin: str = "bench") -> None:
-        """Register ``target_path`` ("module:attribute") under ``name``.
+        """Register a target under a name, without importing it.
+
+        Args:
+            name: the name that users give.
+            target_path: "module:attribute"; the attribute may have dots.
+            origin: who registers it, for messages.
 
         Raises:
-            ClashError: if the name is taken; both origins are named.
-            BenchError: if the registry is already frozen.
+            NameConflictError: the name is taken by another target; the message names both origins.
+            BenchError: the registry is already frozen.
         """
         if self._frozen:
             raise BenchError(f"the {self.kind} registry is frozen; register {name!r} before the first look-up")
         self._store_target(name, _RegisteredTarget(target_path, origin))
 
     def list_names(self) -> list[str]:
-        """All names, sorted; nothing is imported but the entry points' metadata."""
+        """Return all names, sorted. Only the metadata of entry points is read; no target is imported."""
         self._load_plugins()
         return sorted(self._targets)
 
     def get(self, name: str) -> T:
-        """The entry called ``name``, imported on first use.
+        """Return the entry called ``name``, importing it on first use.
 
         Raises:
-            UnknownNameError: with the nearest names.
-            BrokenPluginError: with the error that importing it gave.
+            UnknownNameError: there is no such name; the message suggests the most similar ones.
+            BrokenPluginError: the target cannot be imported or converted; the message has the original error.
         """
         self._load_plugins()
         if name in self._loaded:
@@ -78,7 +102,7 @@ class Registry(Generic[T]):
         source = self._targets[name]
         try:
             entry = self._convert(name, _import_target(source.target_path))
-        except Exception as error:
+        except Exception as error:  # importing a plug-in runs foreign code, which may raise anything
             reason = f"{type(error).__name__}: {error}"
             raise BrokenPluginError(
                 f"{self.kind} {name!r} ({source.target_path} of {source.origin}) is broken: {reason}"
@@ -87,32 +111,35 @@ class Registry(Generic[T]):
         return entry
 
     def get_origin(self, name: str) -> str:
-        """Where a registered name comes from: ``bench`` or "package version"."""
+        """Return where a registered name comes from: ``bench``, or the package and its version."""
         self._load_plugins()
         return self._targets[name].origin
 
     def list_entries(self) -> list[RegistryEntry]:
-        """One ``RegistryEntry`` a name; a broken one carries its error and hides none of the rest."""
+        """Return one ``RegistryEntry`` per name; a broken entry carries its error and the others are still listed."""
         listing = []
         for name in self.list_names():
             try:
                 self.get(name)
                 error = None
-            except UserError as broken:
+            except UserError as broken:  # ``get`` turns every failure of a plug-in into a BrokenPluginError
                 error = str(broken)
             listing.append(RegistryEntry(name, self.get_origin(name), error))
         return listing
 
     def _load_plugins(self) -> None:
+        """Add the entry points of installed packages, once."""
         if self._frozen:
             return
+        # frozen only after all are stored: a name conflict is raised again at the next look-up, not forgotten
         for point in entry_points(group=self.entry_point_group):
             self._store_target(point.name, _RegisteredTarget(point.value, _describe_distribution(point)))
         self._frozen = True
 
     def _store_target(self, name: str, target: _RegisteredTarget) -> None:
+        """Store a target; refuse to replace a different one."""
         taken = self._targets.get(name)
-        if taken == target:  # the same distribution found twice on the path
+        if taken == target:  # one package can be found twice on sys.path
             return
         if taken is not None:
             raise NameConflictError(
@@ -123,12 +150,15 @@ class Registry(Generic[T]):
 
 
 def _import_target(target_path: str) -> object:
+    """Import "module:attribute.attribute" and return the object."""
     module, _, attribute = target_path.partition(":")
     value: object = importlib.import_module(module)
+    # ``filter`` drops the one empty part that a target without an attribute splits into: the module itself is meant
     for part in filter(None, attribute.split(".")):
         value = getattr(value, part)
     return value
 
 
 def _describe_distribution(entry_point: EntryPoint) -> str:
+    """Return "package version" of the distribution that declares an entry point."""
     return f"{entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else "an unnamed package"

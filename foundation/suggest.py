@@ -1,4 +1,4 @@
-"""The nearest known names to one that is not known."""
+"""Suggest known names that are similar to an unknown one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ from difflib import SequenceMatcher
 
 
 def did_you_mean(name: str, known: Iterable[str], *, hint: str = "") -> str:
-    """The end of a sentence about an unknown ``name``: the nearest names, else ``hint``.
+    """Return the end of a sentence about an unknown name.
 
-    >>> did_you_mean("vit_nan", ["vit_nano", "resnet50"])
-    '; did you mean vit_nano?'
+    Args:
+        name: the unknown name.
+        known: the names that exist.
+        hint: what to say when no known name is similar; without a hint a short list of known names is given.
+
+    Returns:
+        Up to three similar names as a question, else the hint, else the known names if there are at most 12.
+
+    Example:
+        >>> did_you_mean("vit_nan", ["vit_nano", "resnet50"])
+        '; did you mean vit_nano?'
     """
     known = sorted(known)
+    # sorting is stable, so equally similar names stay in alphabetical order
     scored = sorted(((_name_similarity(name.lower(), item.lower()), item) for item in known), key=lambda pair: -pair[0])
+    # difflib's own cutoff for close matches is 0.6; slightly lower also catches two typos in a short name
     close = [item for score, item in scored[:3] if score > 0.55]
     if close:
         return f"; did you mean {' or '.join(close)}?"
@@ -21,7 +32,8 @@ def did_you_mean(name: str, known: Iterable[str], *, hint: str = "") -> str:
 
 
 def _name_similarity(name: str, other: str) -> float:
-    """How near two names are, 0 to 1; the start of a long name counts nearly as much as the whole."""
+    """Return the similarity of two names, 0 to 1; a matching start of a long name counts almost as a full match."""
     whole = SequenceMatcher(None, name, other).ratio()
+    # "vit_tinyy" should find "vit_tiny_patch16_224"; minus 0.02, so that a full match still comes first
     start = SequenceMatcher(None, name, other[: len(name)]).ratio() - 0.02
     return max(whole, start)

@@ -1,6 +1,7 @@
-"""Our architectures: timm's own classes under names of ours, registered with timm.
+"""The architectures that bench adds: timm's classes with other sizes, registered with timm under new names.
 
-Importing this package is what registers them; a card names it in its ``module``.
+Importing this package registers them. A card names the package in its ``module`` field, so that the import happens
+when the backbone is created.
 """
 
 from __future__ import annotations

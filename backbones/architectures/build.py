@@ -1,4 +1,4 @@
-"""The one way a model of ours is built: timm's builder, no weights, arguments of the caller over the variant's."""
+"""Build the models of this package with timm's own builder."""
 
 from __future__ import annotations
 
@@ -23,19 +23,25 @@ def build_timm_model(
     feature_cfg: Mapping[str, Any],
     filter_fn: Callable[..., Any] | None = None,
 ) -> ModelT:
-    """Build ``variant`` through timm's builder, so that ``features_only`` and the rest of timm work on it.
+    """Build a variant with timm's builder, so that ``features_only`` and other features of timm work on it.
+
+    The weights are random; ``backbones.create.create_backbone`` loads pre-trained ones afterwards.
 
     Args:
-        model_class: a timm model class, or a subclass.
-        variant: the name it is registered under.
-        defaults: the variant's arguments.
-        overrides: what ``timm.create_model`` was called with; wins over ``defaults``.
-        classifier: name of the classifying layer.
-        feature_cfg: timm's ``feature_cfg``: which features ``features_only`` takes, and how.
-        filter_fn: timm's own translation of foreign checkpoints of this class.
+        model_class: a timm model class, or a subclass of one.
+        variant: the name that the variant is registered under.
+        defaults: the variant's arguments for ``model_class``; ``img_size`` is required.
+        overrides: the arguments that ``timm.create_model`` was called with; they take precedence over ``defaults``.
+        classifier: name of the classification layer.
+        feature_cfg: timm's ``feature_cfg``: which feature maps ``features_only`` returns, and how it extracts them.
+        filter_fn: timm's function that converts other projects' checkpoints to this class.
+
+    Returns:
+        The model, with random weights.
 
     Raises:
-        UserError: ``pretrained=True``: timm would answer with random weights, since it knows none for our names.
+        UserError: the caller passed ``pretrained=True``. timm knows no weights for our names and would silently return
+            random ones.
     """
     if overrides.pop("pretrained", False):
         raise UserError(
@@ -43,12 +49,15 @@ def build_timm_model(
         )
     settings = {**defaults, **overrides}
     side = defaults["img_size"]
+    # the entries of timm's pretrained_cfg that timm and our loader read: the classifier's name tells which tensors are
+    # not part of the trunk
     config = settings.pop("pretrained_cfg", None) or {
         "architecture": variant,
         "classifier": classifier,
         "first_conv": "patch_embed.proj",
         "input_size": (3, side, side),
     }
+    # timm's builder writes into feature_cfg, so it gets a copy
     built: ModelT = build_model_with_cfg(
         model_class,
         variant,

@@ -1,1 +1,4 @@
-"""The cards bench brings along, one module a family; the registry names them. Nothing here imports torch."""
+"""The built-in backbone cards, one module per family. Nothing here imports torch.
+
+``backbones.registry`` lists their names. The published numbers in ``facts`` carry their source.
+"""

@@ -1,4 +1,4 @@
-"""MAE with a teacher's attention to match: D-MAE (arXiv 2205.14443) and the decoupled D2-MAE (arXiv 2404.12210)."""
+"""MAE that also matches a teacher's attention: D-MAE (arXiv 2205.14443) and decoupled D2-MAE (arXiv 2404.12210)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from backbones.cards.common import (
     mae_lite_weights,
 )
 
+# the student's last block learns the attention logits of the teacher's last block
 MAE_DISTILL_TINY = BackboneCard(
     name="mae_distill_tiny",
     architecture="vit_tiny_12h",
@@ -50,6 +51,7 @@ MAE_DISTILL_SMALL = BackboneCard(
     facts={"ImageNet-1K top-1, improved recipe, 300 epochs": f"82.5 ({SOURCE_ICML})"},
 )
 
+# "decoupled": distillation and reconstruction act on different blocks
 MAE_D2_TINY = BackboneCard(
     name="mae_d2_tiny",
     architecture="vit_tiny_12h",

@@ -1,4 +1,4 @@
-"""Hierarchical backbones of arXiv 2404.12210: Hiera with MAE, Swin with SimMIM, each alone and with a teacher."""
+"""Hierarchical backbones of arXiv 2404.12210: Hiera with MAE and Swin with SimMIM, each with and without a teacher."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ _HIERA_PAGE = "projects/mae_lite/HIERA.md"
 _SWIN_PAGE = "projects/simmim/SIMMIM.md"
 _UNNAMED_FILE = "the page names no file; this is its experiment's name"
 
+# no ``heads`` in this module: the stages differ in their number of heads
 MAE_HIERA = BackboneCard(
     name="mae_hiera",
     architecture="hiera_lite",

@@ -1,4 +1,4 @@
-"""Self-supervised plain ViTs without a teacher, and the teacher itself."""
+"""Self-supervised plain ViTs that were trained without a teacher, and the teacher of the distilled ones."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ MAE_SMALL = BackboneCard(
 MAE_BASE = BackboneCard(
     name="mae_base",
     architecture="vit_base",
-    summary="ViT-Base pre-trained with MAE: the teacher of the distilled ones",
+    summary="ViT-Base pre-trained with MAE: the teacher of the distilled backbones",
     heads=12,
     weights=PretrainedWeights(
         uri="hf-hub:timm/vit_base_patch16_224.mae",
@@ -63,7 +63,7 @@ BEIT_TINY = BackboneCard(
     name="beit_tiny",
     architecture="vit_tiny_12h",
     summary="ViT-Tiny pre-trained with BEiT (LayerScale)",
-    arguments={"init_values": 0.1},
+    arguments={"init_values": 0.1},  # any value gives the model LayerScale; the checkpoint overwrites it
     heads=12,
     weights=mae_lite_weights(
         file="beit_tiny_400e.pth.tar",

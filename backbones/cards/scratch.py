@@ -1,4 +1,4 @@
-"""The papers' architectures without weights: training starts from random initialisation."""
+"""The papers' architectures without weights: training starts from random initialization."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VIT_BASE = BackboneCard(
 VIT_TINY_RPE = BackboneCard(
     name="vit_tiny_rpe",
     architecture="vit_tiny_12h_rpe",
-    summary="ViT-Tiny with relative position bias beside the absolute positions, random init",
+    summary="ViT-Tiny with relative position bias in addition to absolute positions, random init",
     heads=12,
     module=ARCHITECTURES_MODULE,
 )
@@ -45,11 +45,12 @@ VIT_TINY_RPE = BackboneCard(
 VIT_SMALL_RPE = BackboneCard(
     name="vit_small_rpe",
     architecture="vit_small_12h_rpe",
-    summary="ViT-Small with relative position bias beside the absolute positions, random init",
+    summary="ViT-Small with relative position bias in addition to absolute positions, random init",
     heads=12,
     module=ARCHITECTURES_MODULE,
 )
 
+# hierarchical backbones have no class token, and their stages differ in the number of heads
 HIERA_LITE = BackboneCard(
     name="hiera_lite",
     architecture="hiera_lite",

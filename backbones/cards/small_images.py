@@ -1,14 +1,15 @@
-"""ViTs for small images: ours for digits and quick looks, and Tan's for CIFAR (arXiv 2402.03752)."""
+"""ViTs for small images: our own for digits, CIFAR and quick tests, and Tan's for CIFAR (arXiv 2402.03752)."""
 
 from __future__ import annotations
 
 from backbones.card import BackboneCard, PretrainedWeights
 from backbones.cards.common import ARCHITECTURES_MODULE, HALF_MEAN_STD
 
+# mean and std of 0.5 in all of them are our choice: the images are not ImageNet's
 VIT_NANO = BackboneCard(
     name="vit_nano",
     architecture="vit_nano_patch8_32",
-    summary="ViT for small images, 0.2 M parameters, random init (ours, for digits and quick looks)",
+    summary="ViT for small images, 0.2 M parameters, random init (ours, for digits and quick tests)",
     input_size=(3, 32, 32),
     mean=HALF_MEAN_STD,
     std=HALF_MEAN_STD,
@@ -19,7 +20,7 @@ VIT_NANO = BackboneCard(
 VIT_PICO = BackboneCard(
     name="vit_pico",
     architecture="vit_pico_patch8_32",
-    summary="ViT for small images, 0.05 M parameters, random init (ours, the smaller sister of vit_nano)",
+    summary="ViT for small images, 0.05 M parameters, random init (ours, a smaller vit_nano)",
     input_size=(3, 32, 32),
     mean=HALF_MEAN_STD,
     std=HALF_MEAN_STD,
@@ -41,7 +42,7 @@ VIT_MICRO = BackboneCard(
 VIT_CIFAR = BackboneCard(
     name="vit_cifar",
     architecture="vit_cifar",
-    summary="Tan's ViT for CIFAR at 36 px, dummy patch for a class token, random init (heads and mean/std are ours)",
+    summary="Tan's ViT for CIFAR at 36 px, dummy patch as class token, random init (heads and mean/std are ours)",
     input_size=(3, 36, 36),
     mean=HALF_MEAN_STD,
     std=HALF_MEAN_STD,
@@ -49,6 +50,7 @@ VIT_CIFAR = BackboneCard(
     module=ARCHITECTURES_MODULE,
 )
 
+# no public file exists: the card names the file that the user's own pre-training is expected to give
 MAE_VIT_CIFAR = BackboneCard(
     name="mae_vit_cifar",
     architecture="vit_cifar",

@@ -1,4 +1,7 @@
-"""Weights that saw ImageNet-1K labels; keep their scores apart from those of self-supervised weights."""
+"""Weights that were trained with ImageNet-1K labels.
+
+Compare their results only with each other, not with those of self-supervised weights.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,10 @@ from backbones.cards.common import (
     mae_lite_weights,
 )
 
-# Fine-tuned weights have no final norm: they average the patch tokens and normalise after.
+# Fine-tuned weights average the patch tokens and normalize the mean (fc_norm), so they have no norm before the pooling.
 _AVG_POOL_ARGS = {"global_pool": "avg"}
 
+# with 3 heads it is another model than the papers' "DeiT-Tiny", although every shape is the same
 DEIT_TINY = BackboneCard(
     name="deit_tiny",
     architecture="deit_tiny_patch16_224",
@@ -28,6 +32,7 @@ DEIT_TINY = BackboneCard(
     ),
 )
 
+# the papers' supervised reference, with the architecture and the head count of their MAE models
 DEIT_TINY_12H = BackboneCard(
     name="deit_tiny_12h",
     architecture="vit_tiny_12h",

@@ -1,1 +1,5 @@
-"""A weight file on its way into a model: read safely, recognised, renamed, resized, accounted for."""
+"""Load a weight file into a model: read it safely, detect its format, rename and resize its tensors, report on each.
+
+The steps in order: ``read_checkpoint`` and ``formats``, then ``conversion``, ``beit``, ``resize`` and
+``attention_heads``, all called by ``load_weights``.
+"""

@@ -1,11 +1,15 @@
-"""Does a checkpoint have as many attention heads as the model? Shapes cannot tell: its own words and structure can.
+"""Check that a checkpoint has as many attention heads as the model.
 
-DeiT-Tiny (3 heads) loads strictly into 12 heads and falls from 79.6 to 43.1 % top-1. The probe needs no images.
-A transformer is made and trained without regard to the order of its heads, nor (within a head) of its channels,
-so under the true head count the channels of an attention layer may be permuted within heads, and heads among
-themselves, with nothing to be noticed. A wrong count is noticed: channels of one true head are alike (in the norms
-of their q, k, v rows and proj columns, and in the angles between those rows), and stay together. This is an exact
-permutation test: a right count is refused with the probability of its level, whatever the training was.
+The shapes of the weights do not depend on the head count, so a wrong count loads without an error: DeiT-Tiny, which has
+3 heads, loads strictly into a model with 12 heads and falls from 79.6 to 43.1 % top-1. The check uses the card, the
+arguments stored in the file, and finally the structure of the weights. It needs no images.
+
+The test of the structure rests on a symmetry. Initialization and training do not depend on the order of the heads, nor
+on the order of the channels within a head. So if a head count is the true one, permuting the channels within its heads,
+and the heads among themselves, gives weights that are just as likely as the original. If the count is wrong, such
+permutations destroy structure: the channels of one true head are similar to each other (in the norms of their q, k and
+v rows and proj columns, and in the angles between these), and the permutations separate them. This is an exact
+permutation test: however the model was trained, the probability of rejecting a correct count is the level of the test.
 """
 
 from __future__ import annotations
@@ -21,12 +25,13 @@ from backbones.checkpoints.head_count_check import compute_head_z
 from foundation.errors import CheckpointError
 
 REJECT_Z = 6.0
-"""z above which a head count is refused; 1,690 random-init models of nine shapes reached 4.6 at most."""
+"""A z-score from here on rejects a head count. 1,690 randomly initialized models of nine shapes reached 4.6 at most."""
 ACCEPT_Z = 4.5
-"""z below which a head count is in accord with the weights."""
+"""A head count with a z-score below this agrees with the weights."""
 HEAD_DIMS = (8, 12, 16, 24, 32, 46, 48, 64, 80, 96, 128)
-"""Channels a head that are tried."""
+"""The numbers of channels per head that are tried."""
 
+# the first match counts; matched at the start of the name, since mae_vit_tiny (12 heads) contains vit_tiny (3 heads)
 _HEADS_BY_MODEL_NAME = (
     (re.compile(r"deit_tiny|vit_tiny_patch16_224"), 3),
     (re.compile(r"mae_vit_(tiny|small|base)"), 12),
@@ -35,11 +40,17 @@ _HEADS_BY_MODEL_NAME = (
     (re.compile(r"(deit|beit|vit)_base"), 12),
     (re.compile(r"(deit|beit|vit)_large"), 16),
 )
-"""Head counts behind model names that checkpoints' arguments give (DeiT, facebook MAE, MAE-Lite, BEiT, timm)."""
+"""Head counts of model names found in the arguments of checkpoints (DeiT, facebook MAE, MAE-Lite, BEiT, timm)."""
 
 
 class AttentionGroup(NamedTuple):
-    """The attention layers of a model that have one width and head count: their names, width, and heads."""
+    """The attention layers of a model that have the same width and head count.
+
+    Attributes:
+        layer_names: names of the attention modules.
+        width: channels over all heads.
+        num_heads: heads of the model's layers, which may not be those of the file.
+    """
 
     layer_names: list[str]
     width: int
@@ -53,48 +64,55 @@ def check_head_count(
     source: str,
     card_heads: int | None = None,
 ) -> list[str]:
-    """Compare the model's head counts with what the checkpoint tells.
+    """Compare the model's head counts with those of the checkpoint.
 
     Args:
         model: the timm model.
-        tensors: what is loaded into it, by its names.
-        arguments: what the file says of the run that made it.
-        source: the file, for the message.
-        card_heads: what the card says of these weights, where it says it.
+        tensors: the tensors that are about to be loaded, under the model's names.
+        arguments: the arguments of the training run, as stored in the file.
+        source: the file, for messages.
+        card_heads: the head count that the card states for these weights, if it states one.
 
     Returns:
-        Sentences for the load report: what decided, or that the file cannot decide.
+        One sentence per group of layers for the load report: what decided, or that the file cannot decide.
 
     Raises:
-        CheckpointError: the file's words or structure contradict the model; both counts are named.
+        CheckpointError: the card, the file's arguments or its structure contradict the model; the message names both
+            counts.
     """
     groups = group_attention_layers(model, tensors)
+    # a single stated count can only be compared where all layers have the same count (not in Swin or Hiera)
     if len(groups) == 1 and card_heads is not None and card_heads != groups[0].num_heads:
         raise _head_count_error(source, groups[0].num_heads, card_heads, "by its card")
-    if len(groups) == 1 and (said := _stated_head_count(arguments)):
-        count, where = said
+    if len(groups) == 1 and (stated := _stated_head_count(arguments)):
+        count, where = stated
         if count != groups[0].num_heads:
             raise _head_count_error(source, groups[0].num_heads, count, f"by its own {where}")
         return [f"head count {count} agrees with the checkpoint's own {where}"]
+    # nothing is stated: each group of layers is decided by its shapes or by its structure
     notes = []
     for group in groups:
-        place = f" (width {group.width})" if len(groups) > 1 else ""
+        suffix = f" (width {group.width})" if len(groups) > 1 else ""
         if all(_is_informative(tensors.get(f"{name}.relative_position_bias_table")) for name in group.layer_names):
-            notes.append(f"head count {group.num_heads}{place} is fixed by the shape of the relative-position tables")
+            notes.append(f"head count {group.num_heads}{suffix} is fixed by the shape of the relative-position tables")
             continue
-        notes.append(_test_head_count(group, tensors, source) + place)
+        notes.append(_test_head_count(group, tensors, source) + suffix)
     return notes
 
 
 def _is_informative(table: Tensor | None) -> bool:
-    """Whether a table's columns are the file's word on heads; a table of zeros may be our own filling."""
+    """Return whether a relative-position table, which has one column per head, comes from the file.
+
+    A table of zeros may have been added by ``adapt_beit_tensors``, and its shape is then the model's.
+    """
     return table is not None and bool(table.any())
 
 
 def group_attention_layers(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[AttentionGroup]:
-    """The model's attention layers whose ``qkv`` and ``proj`` weights are in ``tensors``, by width and head count."""
+    """Group the model's attention layers whose ``qkv`` and ``proj`` weights are in ``tensors`` by width and heads."""
     groups: dict[tuple[int, int], list[str]] = defaultdict(list)
     for name, module in model.named_modules():
+        # timm's Hiera calls it ``heads``; all other classes call it ``num_heads``
         heads = getattr(module, "num_heads", None) or getattr(module, "heads", None)
         qkv, proj = tensors.get(f"{name}.qkv.weight"), tensors.get(f"{name}.proj.weight")
         if isinstance(heads, int) and qkv is not None and proj is not None and len(qkv) == 3 * proj.shape[1]:
@@ -103,22 +121,32 @@ def group_attention_layers(model: nn.Module, tensors: Mapping[str, Tensor]) -> l
 
 
 def candidate_head_counts(width: int) -> list[int]:
-    """Head counts that a width may have: those that leave a usual number of channels a head."""
-    sizes = (
-        HEAD_DIMS[2:] if width > 256 else HEAD_DIMS
-    )  # with very small heads the test is slow, and no wide model has them
+    """Return the head counts that a width may have: those with a usual number of channels per head."""
+    # heads of 8 or 12 channels are skipped for wide models: none has them, and the test is slow with many heads
+    sizes = HEAD_DIMS[2:] if width > 256 else HEAD_DIMS
     return [width // size for size in sizes if width % size == 0 and width > size]
 
 
 def _test_head_count(group: AttentionGroup, tensors: Mapping[str, Tensor], source: str) -> str:
+    """Test the model's head count against the structure of a group's weights; see the module's docstring.
+
+    Returns:
+        A sentence for the load report.
+
+    Raises:
+        CheckpointError: the model's count is rejected and another count agrees with the weights.
+    """
     undecided = f"head count cannot be decided from the file; the card's {group.num_heads} is assumed"
     layers = [
         (tensors[f"{name}.qkv.weight"].float(), tensors[f"{name}.proj.weight"].float()) for name in group.layer_names
     ]
     counts = [group.num_heads, *(count for count in candidate_head_counts(group.width) if count != group.num_heads)]
+    # compute_head_z draws from a seeded generator, so the decision about a file is the same at every load
     own = compute_head_z(layers, group.num_heads, counts[1:])
     if len(counts) == 1 or ACCEPT_Z <= own < REJECT_Z:
         return undecided
+    # The model's count is confirmed only if every other count is rejected, and rejected only if another one agrees.
+    # Everything in between is left undecided: a wrong confirmation or rejection is worse than none.
     scores: dict[int, float] = {}
     for count in counts[1:]:
         scores[count] = compute_head_z(layers, count, [other for other in counts if other != count])
@@ -130,20 +158,23 @@ def _test_head_count(group: AttentionGroup, tensors: Mapping[str, Tensor], sourc
     fitting = sorted(count for count, score in scores.items() if score < ACCEPT_Z)
     if not fitting:
         return undecided
-    # A multiple of the true count fits too where there are few heads to permute; a part of it never does.
+    # With few heads to permute, a multiple of the true count can agree as well; a divisor of it never does. The list is
+    # sorted, so the first is the true count.
     also = f", {' and '.join(map(str, fitting[1:]))} not excluded" if len(fitting) > 1 else ""
     why = f"by the structure of its weights (z {own:.0f} against {scores[fitting[0]]:.1f}{also})"
     raise _head_count_error(source, group.num_heads, fitting[0], why)
 
 
 def _stated_head_count(arguments: Mapping[str, Any]) -> tuple[int, str] | None:
-    inner = arguments.get("model_kwargs")  # timm's way to override what the model's name says
-    if isinstance(inner, Mapping) and (said := _stated_head_count(inner)):
-        return said
+    """Return the head count that the file's arguments state, and which argument states it; ``None`` if none does."""
+    inner = arguments.get("model_kwargs")  # timm's training script overrides the named model's arguments with these
+    if isinstance(inner, Mapping) and (stated := _stated_head_count(inner)):
+        return stated
     for key in ("num_heads", "heads", "n_heads"):
         value = arguments.get(key)
-        if isinstance(value, str) and value.isdecimal():  # safetensors metadata is text
+        if isinstance(value, str) and value.isdecimal():  # the values of safetensors metadata are strings
             value = int(value)
+        # bool is a subclass of int in Python, and True is not a count
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value, f"argument {key}={value}"
     for key in ("model", "arch", "encoder_arch"):
@@ -157,7 +188,7 @@ def _stated_head_count(arguments: Mapping[str, Any]) -> tuple[int, str] | None:
 
 def _head_count_error(source: str, model_heads: int, file_heads: int, why: str) -> CheckpointError:
     return CheckpointError(
-        f"the checkpoint {source} has {file_heads} attention heads {why}, and the backbone has {model_heads}: "
-        f"the shapes fit and the features would be wrong; choose the backbone with {file_heads} heads, "
+        f"the checkpoint {source} has {file_heads} attention heads {why}, but the backbone has {model_heads}: "
+        f"the shapes fit, but the features would be wrong; choose the backbone with {file_heads} heads, "
         "or accept it with --allow-partial"
     )

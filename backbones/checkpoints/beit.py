@@ -1,4 +1,7 @@
-"""BEiT-style parts of a checkpoint: q/v biases, LayerScale, relative-position tables; every step here is exact."""
+"""Convert the BEiT-style parts of a checkpoint: q and v biases, LayerScale, relative-position tables.
+
+Every step leaves the function that the network computes unchanged.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +22,28 @@ _LAYER_SCALES = (("gamma_1", "ls1.gamma", "attn.proj"), ("gamma_2", "ls2.gamma",
 def adapt_beit_tensors(
     tensors: Mapping[str, Tensor], model_state: Mapping[str, Tensor], dropped: list[str], notes: list[str]
 ) -> dict[str, Tensor]:
-    """Bring biases, LayerScale and shared tables to the form the model has them in.
+    """Convert biases, LayerScale and shared tables to the form that the model has.
 
-    Each step leaves the function that the file describes as it is; what cannot be brought over exactly stays
-    in place under its name, and the load report calls it unexpected.
+    A tensor that cannot be converted exactly keeps its name, so that the load report lists it as unexpected.
 
     Args:
-        tensors: a trunk by timm's names.
-        model_state: the model's state.
-        dropped: gets a line for each tensor that went nowhere.
-        notes: gets a sentence for each step taken.
+        tensors: the tensors of a trunk, under timm's names.
+        model_state: the model's state dict.
+        dropped: a line is appended for each tensor that is left out.
+        notes: a sentence is appended for each kind of step that was taken.
+
+    Returns:
+        The converted tensors.
     """
     result = dict(tensors)
+    # from both sides: a part may exist only in the file (to be folded) or only in the model (to be added)
     blocks = sorted({found[1] for name in (*model_state, *tensors) if (found := _BLOCK_PREFIX.match(name))})
     done: dict[str, int] = {}
     for block in blocks:
         for step in (_merge_qkv_bias, _split_qkv_bias, _fold_layer_scale):
             for what in step(block, result, model_state, dropped):
                 done[what] = done.get(what, 0) + 1
-    notes += [f"{what} (in {count} places)" for what, count in done.items()]
+    notes += [f"{what} (in {count} places)" for what, count in done.items()]  # one line per kind, not per block
     _copy_shared_table(blocks, result, model_state, notes)
     _add_neutral_parameters(tensors, result, model_state, notes)
     return result
@@ -46,10 +52,12 @@ def adapt_beit_tensors(
 def _merge_qkv_bias(
     block: str, result: dict[str, Tensor], model_state: Mapping[str, Tensor], _: list[str]
 ) -> list[str]:
+    """Merge q and v bias into the one bias of a plain ViT's ``qkv`` layer."""
     q, v, full = (f"{block}.attn.{part}" for part in ("q_bias", "v_bias", "qkv.bias"))
     if not (q in result and v in result and full in model_state and full not in result) or q in model_state:
         return []
     bias_q, bias_v = result.pop(q), result.pop(v)
+    # BEiT has no key bias, which is the same as a key bias of zero; the layer's rows are q, k, v
     result[full] = torch.cat([bias_q, torch.zeros_like(bias_q), bias_v])
     return ["q and v bias became one qkv bias with a key bias of 0"]
 
@@ -57,11 +65,13 @@ def _merge_qkv_bias(
 def _split_qkv_bias(
     block: str, result: dict[str, Tensor], model_state: Mapping[str, Tensor], dropped: list[str]
 ) -> list[str]:
+    """Split a plain ViT's ``qkv`` bias into BEiT's q and v bias."""
     q, v, full = (f"{block}.attn.{part}" for part in ("q_bias", "v_bias", "qkv.bias"))
     if not (q in model_state and full in result and full not in model_state) or q in result or result[full].numel() % 3:
         return []
     result[q], key, result[v] = result.pop(full).chunk(3)
-    # A key bias adds the same number to all logits of a query, which softmax does not see.
+    # q . (k + b) = q . k + q . b, where q . b is the same for all keys of a query: softmax ignores a constant, so the
+    # key bias can be dropped.
     dropped.append(format_dropped(f"{full} (key part)", key, "without effect on softmax"))
     return ["the qkv bias was split into q and v bias"]
 
@@ -69,6 +79,11 @@ def _split_qkv_bias(
 def _fold_layer_scale(
     block: str, result: dict[str, Tensor], model_state: Mapping[str, Tensor], _: list[str]
 ) -> list[str]:
+    """Rename LayerScale to the model's name for it, or fold it into the layer before it if the model has none.
+
+    LayerScale multiplies the output of a residual branch: gamma * (W x + b) = (gamma * W) x + gamma * b, so scaling the
+    rows of the branch's last layer has the same effect.
+    """
     done = []
     for gamma, timm_name, layer in _LAYER_SCALES:
         theirs = next((f"{block}.{name}" for name in (gamma, timm_name) if f"{block}.{name}" in result), None)
@@ -79,7 +94,7 @@ def _fold_layer_scale(
         if ours is not None:
             result[ours] = result.pop(theirs)
         elif weight in result and result[theirs].shape == result[weight].shape[:1]:
-            scale = result.pop(theirs).double()  # in double, so that folding costs one rounding only
+            scale = result.pop(theirs).double()  # float64, so that the product is rounded only once, to float32
             result[weight] = (result[weight].double() * scale[:, None]).float()
             if bias in result:
                 result[bias] = (result[bias].double() * scale).float()
@@ -90,25 +105,28 @@ def _fold_layer_scale(
 def _copy_shared_table(
     blocks: list[str], result: dict[str, Tensor], model_state: Mapping[str, Tensor], notes: list[str]
 ) -> None:
-    places = [f"{block}.{_BLOCK_TABLE}" for block in blocks if f"{block}.{_BLOCK_TABLE}" in model_state]
+    """Give each block its own copy of a table that all blocks of the file share."""
+    tables = [f"{block}.{_BLOCK_TABLE}" for block in blocks if f"{block}.{_BLOCK_TABLE}" in model_state]
     if (
         _SHARED_TABLE in result
         and _SHARED_TABLE not in model_state
-        and places
-        and not any(name in result for name in places)
+        and tables
+        and not any(name in result for name in tables)
     ):
         table = result.pop(_SHARED_TABLE)
-        result.update({name: table.clone() for name in places})
-        notes.append("the relative-position table that all blocks shared was given to each of them")
+        # clones, so that training one block's table does not change another's
+        result.update({name: table.clone() for name in tables})
+        notes.append("the relative-position table that all blocks shared was copied to each block")
 
 
 def _add_neutral_parameters(
     tensors: Mapping[str, Tensor], result: dict[str, Tensor], model_state: Mapping[str, Tensor], notes: list[str]
 ) -> None:
-    """Tables of 0 and LayerScales of 1 where the model has them and the file, as a whole, has none.
+    """Add tables of zeros and LayerScales of ones if the model has them and the file has none at all.
 
-    That is how a relative-position variant starts from plain pre-training (MAE-Lite adds the tables in fine-tuning
-    only, set to zero). Only beside an absolute embedding: without one, a file without tables has lost them.
+    This is how a variant with relative positions starts from plain pre-training: MAE-Lite adds the tables only for
+    fine-tuning, filled with zeros. It is done only if both sides have an absolute position embedding. A file with
+    neither embedding nor tables must have lost its tables, and then the load has to fail.
     """
     if "pos_embed" not in model_state or "pos_embed" not in tensors:
         return
@@ -117,7 +135,8 @@ def _add_neutral_parameters(
         (re.compile(r".*(gamma_[12]|ls[12]\.gamma)$"), 1.0, "LayerScales start at 1"),
     )
     for pattern, value, what in kinds:
-        places = [name for name in model_state if pattern.match(name)]
-        if places and not any(pattern.match(name) for name in tensors):
-            result.update({name: torch.full(tuple(model_state[name].shape), value) for name in places})
-            notes.append(f"the {len(places)} {what}, without effect: the file's model has none")
+        names = [name for name in model_state if pattern.match(name)]
+        # if the file has some of them, the others are missing and are reported as such
+        if names and not any(pattern.match(name) for name in tensors):
+            result.update({name: torch.full(tuple(model_state[name].shape), value) for name in names})
+            notes.append(f"the {len(names)} {what}, which has no effect: the file's model has none")

@@ -1,6 +1,6 @@
-"""Recognise a checkpoint's format by its content, and take the trunk out of its wrappers.
+"""Detect a checkpoint's format from its content, and extract the trunk from its wrappers.
 
-Key names are those of the public code: MAE-Lite (``mae_lite_distill_d2_exp.py``, ``simmim_distill_exp.py``),
+The key names are those of the public code: MAE-Lite (``mae_lite_distill_d2_exp.py``, ``simmim_distill_exp.py``),
 facebookresearch mae, moco-v3 and hiera, microsoft BEiT and SimMIM, mmsegmentation, OSTrack.
 """
 
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+# the first that holds tensors counts: next to "state_dict_ema", the plain "state_dict" is loaded
 _CONTAINER_KEYS = (
     "state_dict",
     "model",
@@ -22,24 +23,33 @@ _CONTAINER_KEYS = (
     "state_dict_ema",
     "teacher",
 )
+# added by DistributedDataParallel and by torch.compile
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 _BACKBONE_PREFIXES = ("base_encoder.", "backbone.", "model.", "encoder.", *_WRAPPER_PREFIXES)
 
+# name pattern -> reason for the load report
 _NON_BACKBONE_RULES = (
     (re.compile(r"tch_model\."), "the frozen teacher of a distillation"),
-    (re.compile(r"(\w*_)?adapter\w*\."), "adapter of a distillation, used in pre-training only"),
-    (re.compile(r"(ema_model|average)\."), "a running average kept beside the model"),
+    (re.compile(r"(\w*_)?adapter\w*\."), "adapter of a distillation, only used in pre-training"),
+    (re.compile(r"(ema_model|average)\."), "a running average saved next to the model"),
     (re.compile(r"momentum_encoder\."), "MoCo's momentum encoder"),
-    (re.compile(r"(predictor|projector|momentum_projector)\."), "head of MoCo's"),
+    (re.compile(r"(predictor|projector|momentum_projector)\."), "projection head of MoCo"),
     (re.compile(r"extra_block\."), "block of the decoupled distillation that has queries and keys only"),
     (re.compile(r"box_head\."), "the tracker's box head"),
-    (re.compile(r"(decode_head|auxiliary_head|neck|data_preprocessor)\."), "not of the backbone"),
+    (re.compile(r"(decode_head|auxiliary_head|neck|data_preprocessor)\."), "not part of the backbone"),
 )
-"""What stands beside the trunk in a file; matched at the start of a name."""
+"""Modules that are saved next to the trunk; the patterns are matched at the start of a name."""
 
 
 class UnwrappedCheckpoint(NamedTuple):
-    """A checkpoint's trunk: its family, its tensors, what was dropped (name, shape, reason), and notes."""
+    """The trunk of a checkpoint.
+
+    Attributes:
+        family: the detected format, for example "MAE-Lite".
+        tensors: the trunk's tensors under its authors' names.
+        dropped: one line per tensor that was left out: name, shape, reason.
+        notes: sentences for the load report.
+    """
 
     family: str
     tensors: dict[str, Tensor]
@@ -48,52 +58,73 @@ class UnwrappedCheckpoint(NamedTuple):
 
 
 def find_tensors(content: object) -> tuple[dict[str, Tensor], str]:
-    """The mapping of names to tensors in a file's content, and the key it stood under ("" for the top)."""
+    """Find the mapping from names to tensors in a file's content.
+
+    Args:
+        content: the content of the file, as unpickled.
+
+    Returns:
+        The tensors by name, and the key under which they were found ("" for the top level). Without any tensors the
+        mapping is empty.
+    """
     if not isinstance(content, Mapping):
         return {}, ""
     for key in _CONTAINER_KEYS:
         if isinstance(inner := content.get(key), Mapping):
             tensors = {str(name): value for name, value in inner.items() if isinstance(value, Tensor)}
-            if tensors:
+            if tensors:  # an empty mapping under a well-known key does not end the search
                 return tensors, key
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}, ""
 
 
 def unwrap_checkpoint(tensors: Mapping[str, Tensor], container: str, content: object = None) -> UnwrappedCheckpoint:
-    """Take the trunk out of its wrappers.
+    """Extract the trunk from its wrappers.
 
     Args:
-        tensors: as they stand in the file.
-        container: the key they stood under.
-        content: the file's whole content, for what else it tells.
+        tensors: the tensors under the names in the file.
+        container: the key under which they were found.
+        content: the complete content of the file; its other keys help to detect the family.
 
     Returns:
-        The trunk under its authors' names. Names that were beside the trunk and are of no known kind keep
-        their full name, so that the load report calls them unexpected.
+        The trunk under its authors' names. Tensors outside the trunk that match no known kind keep their full name, so
+        that the load report lists them as unexpected.
     """
     family = detect_family(tensors, container, content)
     dropped: list[str] = []
     inside = _drop_non_backbone(dict(tensors), dropped)
+    # wrappers are nested ("module.model.blocks..."), so one layer is removed at a time
     while prefix := _common_prefix(inside):
         outside = {name: value for name, value in inside.items() if not name.startswith(prefix)}
         stripped = {name.removeprefix(prefix): value for name, value in inside.items() if name.startswith(prefix)}
-        clash = {f"(beside {prefix}) {name}": outside.pop(name) for name in list(outside) if name in stripped}
+        # a name may exist with and without the prefix; the trunk gets it, and the other must not vanish silently
+        clash = {f"(outside {prefix}) {name}": outside.pop(name) for name in list(outside) if name in stripped}
         inside = _drop_non_backbone({**stripped, **outside, **clash}, dropped)
     notes = []
     if isinstance(content, Mapping):
-        notes += [f"{key} of the file was left aside" for key in ("state_dict_ema", "model_ema") if key in content]
+        notes += [f"{key} of the file was not used" for key in ("state_dict_ema", "model_ema") if key in content]
     return UnwrappedCheckpoint(family, inside, dropped, notes)
 
 
 def detect_family(tensors: Mapping[str, Tensor], container: str, content: object = None) -> str:
-    """The family of a checkpoint, from the names of its tensors and the key they stood under."""
-    names = " ".join(tensors)
+    """Detect which project's code wrote a checkpoint.
+
+    Args:
+        tensors: the tensors under the names in the file.
+        container: the key under which they were found.
+        content: the complete content of the file.
+
+    Returns:
+        The name of the project or method; "timm" or "plain" if nothing more specific is found.
+    """
+    names = " ".join(tensors)  # one string, so that each pattern needs a single search over all names
     top = set(content) if isinstance(content, Mapping) else set()
 
     def has(pattern: str) -> bool:
+        # at the start of a name, or behind a dot: wrapper prefixes are still in place
         return re.search(rf"(?:^|[ .])(?:{pattern})", names) is not None
 
     swin = has(r"layers\.\d+\.blocks\.\d+\.attn\.relative_position_bias_table")
+    # the first rule that holds decides, so the specific families stand before those whose names they share
     rules = (
         ("MoCo-v3", has(r"base_encoder\.")),
         ("OSTrack", container == "net" or has(r"box_head\.|pos_embed_[zx] ")),
@@ -113,7 +144,10 @@ def detect_family(tensors: Mapping[str, Tensor], container: str, content: object
 
 
 def _common_prefix(tensors: Mapping[str, Tensor]) -> str:
-    """The wrapper that more than half of the names carry, or ""."""
+    """Return the wrapper prefix that more than half of the names have, or "".
+
+    Not all names need it: a decoder or a teacher may be saved outside the wrapper.
+    """
     for prefix in _BACKBONE_PREFIXES:
         if 2 * sum(name.startswith(prefix) for name in tensors) > len(tensors):
             return prefix
@@ -121,6 +155,7 @@ def _common_prefix(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _drop_non_backbone(tensors: dict[str, Tensor], dropped: list[str]) -> dict[str, Tensor]:
+    """Drop the modules that are not part of the trunk, with or without a wrapper prefix on their names."""
     kept = {}
     for name, value in tensors.items():
         bare = name
@@ -135,15 +170,15 @@ def _drop_non_backbone(tensors: dict[str, Tensor], dropped: list[str]) -> dict[s
 
 
 def format_tensor(name: str, value: Tensor) -> str:
-    """``name 192x3x16x16``, as load reports name a tensor."""
+    """Format a tensor for the load report: ``name 192x3x16x16``."""
     return f"{name} {format_shape(value)}"
 
 
 def format_shape(value: Tensor) -> str:
-    """``192x3x16x16``; "scalar" for a tensor without dimensions."""
+    """Format a tensor's shape: ``192x3x16x16``, or "scalar" for a tensor without dimensions."""
     return "x".join(map(str, value.shape)) or "scalar"
 
 
 def format_dropped(name: str, value: Tensor, reason: str) -> str:
-    """``name shape (reason)``, as load reports name a dropped tensor."""
+    """Format a dropped tensor for the load report: ``name shape (reason)``."""
     return f"{format_tensor(name, value)} ({reason})"

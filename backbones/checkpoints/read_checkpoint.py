@@ -1,4 +1,8 @@
-"""Read a weight file into plain tensors, safely: ``weights_only`` or safetensors, never a pickle with code."""
+"""Read a weight file into plain tensors without running code from it.
+
+Files are read as safetensors or by ``torch.load`` with ``weights_only``, which unpickles tensors and plain containers
+only. Every kind of broken or unsuitable file gives one sentence that says what it is.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +24,24 @@ from backbones.checkpoints.formats import find_tensors, unwrap_checkpoint
 from backbones.checkpoints.pickle_stubs import PICKLE_STUBS
 from backbones.weights import require_weight_file
 from foundation.errors import CheckpointError
-from foundation.files import sha256_file
+from foundation.files import sha256_unchanged_file
 
 MAX_UNPACK_RATIO = 3
-"""An archive that declares more than this many times its own size is refused: torch stores, it does not squeeze."""
+"""An archive is refused if it unpacks to more than this many times its size: torch stores without compression."""
 
 
 class WeightFile(NamedTuple):
-    """A weight file as read: where it is, what it is, and its tensors by name.
+    """A weight file whose trunk has been extracted.
 
     Attributes:
-        path, sha256, bytes: the file.
-        format: the family of the checkpoint, and where in the file its tensors stood.
-        tensors: by name, wrappers removed; names of the trunk are the ones its authors gave.
-        dropped: tensors left out on reading (teacher, momentum encoder, decode head), with shape and reason.
-        notes: what else a reader should know.
-        arguments: what the file says of the run that made it (its ``args``, or safetensors metadata).
+        path: the file.
+        sha256: SHA-256 of the file, in hexadecimal.
+        bytes: size of the file in bytes.
+        format: the family of the checkpoint, and where in the file its tensors were found.
+        tensors: the tensors by name, without wrapper prefixes; the trunk has the names that its authors gave.
+        dropped: tensors that were left out (teacher, momentum encoder, decode head), with shape and reason.
+        notes: sentences about anything else that a reader should know.
+        arguments: the arguments of the training run as stored in the file (``args``, or safetensors metadata).
     """
 
     path: Path
@@ -49,7 +55,15 @@ class WeightFile(NamedTuple):
 
 
 class RawWeightFile(NamedTuple):
-    """A weight file as it stands: its kind, the key its tensors stood under, its content, tensors and arguments."""
+    """A weight file with nothing removed or renamed.
+
+    Attributes:
+        kind: "torch" or "safetensors".
+        container: the key under which the tensors were found ("" for the top level).
+        content: the complete content.
+        tensors: all tensors under their full names.
+        arguments: the arguments of the training run as stored in the file.
+    """
 
     kind: str
     container: str
@@ -59,20 +73,23 @@ class RawWeightFile(NamedTuple):
 
 
 def read_weights(path: Path) -> WeightFile:
-    """Read a checkpoint of any known format.
+    """Read a checkpoint of any known format and extract its trunk.
+
+    Args:
+        path: the weight file.
 
     Returns:
-        The tensors under the names the file gives them, wrapper prefixes and containers removed.
+        The file with its tensors under its authors' names, without wrapper prefixes and containers.
 
     Raises:
-        CheckpointError: missing, not a checkpoint, unsafe, or without tensors.
+        CheckpointError: the file is missing, is not a checkpoint, is unsafe, or has no tensors.
     """
     raw = read_raw_weights(path)
     unwrapped = unwrap_checkpoint(raw.tensors, raw.container, raw.content)
     where = f"{raw.kind}, under {raw.container}" if raw.container else raw.kind
     return WeightFile(
         path,
-        sha256_file(path),
+        sha256_unchanged_file(path),
         path.stat().st_size,
         f"{unwrapped.family} ({where})",
         unwrapped.tensors,
@@ -83,10 +100,16 @@ def read_weights(path: Path) -> WeightFile:
 
 
 def read_raw_weights(path: Path) -> RawWeightFile:
-    """A weight file as it stands, every tensor under its full name.
+    """Read a checkpoint with every tensor under its full name.
+
+    Args:
+        path: the weight file.
+
+    Returns:
+        The file with nothing removed or renamed.
 
     Raises:
-        CheckpointError: missing, not a checkpoint, unsafe, or without tensors.
+        CheckpointError: the file is missing, is not a checkpoint, is unsafe, or has no tensors.
     """
     kind, content, arguments = _read_any_format(path)
     tensors, container = find_tensors(content)
@@ -98,25 +121,30 @@ def read_raw_weights(path: Path) -> RawWeightFile:
 
 
 def _read_any_format(path: Path) -> tuple[str, object, Mapping[str, Any]]:
-    """The kind of file, its content, and what it says of the run that made it."""
+    """Read a file of either kind; return the kind, the content, and the stored arguments of the training run."""
     require_weight_file(path)
+    # the content decides the kind, not the suffix: public files often have the wrong one
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
-        raise CheckpointError(f"the checkpoint {path} cannot be read ({error.strerror}); mend its rights") from error
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be read ({error.strerror}); fix its permissions"
+        ) from error
     if size == 0:
         raise CheckpointError(f"the checkpoint {path} is empty (0 bytes); fetch it again")
+    # safetensors starts with the header's length in 8 bytes, followed by the header in JSON
     if head[8:9] == b"{" and head[:1] != b"{":
         return "safetensors", *_read_safetensors(path)
     if head[:2] == b"PK" or head[:1] == b"\x80":  # torch's zip archive, or its older plain pickle
         content = _read_torch(path, size, zipped=head[:2] == b"PK")
         return "torch", content, _training_arguments(content)
-    raise CheckpointError(f"{path} is no checkpoint that torch or safetensors can read{_guess_file_type(head)}")
+    raise CheckpointError(f"{path} is not a checkpoint that torch or safetensors can read{_guess_file_type(head)}")
 
 
 def _read_safetensors(path: Path) -> tuple[Mapping[str, object], Mapping[str, Any]]:
+    """Read a safetensors file; return its tensors and its metadata."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
@@ -126,86 +154,102 @@ def _read_safetensors(path: Path) -> tuple[Mapping[str, object], Mapping[str, An
 
 
 def _read_torch(path: Path, size: int, *, zipped: bool) -> object:
+    """Read a file written by ``torch.save``, allowing only tensors and plain containers."""
     if zipped:
         _require_valid_archive(path, size)
     try:
-        # A Namespace is attributes and nothing else; MAE's and DeiT's checkpoints keep their options in one.
+        # MAE and DeiT save their options as an argparse.Namespace, which only has attributes and runs no code.
         with torch.serialization.safe_globals([argparse.Namespace, *PICKLE_STUBS]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about odd pickles; what matters is said in our own sentence
+            warnings.simplefilter("ignore")  # torch warns about unusual pickles; what matters is in our message
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if wants := _refused_class(str(error)):
+        if needed := _refused_class(str(error)):
             raise CheckpointError(
-                f"the checkpoint {path} wants {wants} when it is read, which bench refuses since that can run code; "
-                "where you trust the file, save its weights alone with torch.save(model.state_dict(), ...) or as "
+                f"the checkpoint {path} needs {needed} to be read, which bench refuses because it can run code; "
+                "if you trust the file, save only its weights with torch.save(model.state_dict(), ...) or as "
                 "safetensors"
             ) from error
-        raise CheckpointError(f"{path} is no checkpoint that torch or safetensors can read") from error
+        raise CheckpointError(f"{path} is not a checkpoint that torch or safetensors can read") from error
+    # what torch and pickle raise on truncated or random bytes, found by trying
     except (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError, MemoryError) as error:
         raise CheckpointError(
-            f"{path} is no checkpoint that torch or safetensors can read ({_first_line(error)})"
+            f"{path} is not a checkpoint that torch or safetensors can read ({_first_line(error)})"
         ) from error
 
 
 def _require_valid_archive(path: Path, size: int) -> None:
-    """Look at an archive's table of contents before anything in it is unpacked."""
+    """Check an archive's table of contents before anything in it is unpacked.
+
+    Raises:
+        CheckpointError: the archive is broken, unpacks to far more than its size, or holds something else than weights.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             declared = sum(entry.file_size for entry in archive.infolist())
             names = [name.rsplit("/", 1)[-1] for name in archive.namelist()]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise CheckpointError(
-            f"the checkpoint {path} is a broken archive, cut short perhaps; fetch it again"
+            f"the checkpoint {path} is a broken archive, perhaps cut off during the download; fetch it again"
         ) from error
     if declared > MAX_UNPACK_RATIO * size:
         raise CheckpointError(
             f"the checkpoint {path} of {size} bytes claims to unpack to {declared} bytes, "
-            f"more than {MAX_UNPACK_RATIO} times its size, which no weight file does; it is refused"
+            f"more than {MAX_UNPACK_RATIO} times its size, which no weight file does; fetch it from a source you trust"
         )
+    # torch.jit.save writes code and constants.pkl, torch.save only data.pkl and the tensors' bytes
     if "constants.pkl" in names:
-        raise CheckpointError(f"{path} is a TorchScript program, not weights; save its state_dict() alone")
+        raise CheckpointError(f"{path} is a TorchScript program, not weights; save only its state_dict()")
     if "data.pkl" not in names:
         raise CheckpointError(f"{path} is an ordinary zip archive, not a checkpoint; unpack it and name the file in it")
 
 
 def _require_dense(name: str, value: Tensor, path: Path) -> None:
-    """A dense tensor whose elements are all in the file (a stride of 0 makes a petabyte out of four bytes)."""
+    """Refuse a tensor that is not dense, or that claims more elements than the file holds.
+
+    A stride of 0 turns four bytes into a tensor of a petabyte, which the next copy would try to allocate.
+
+    Raises:
+        CheckpointError: the tensor is sparse, quantized or empty, or larger than its storage.
+    """
     if value.layout != torch.strided or value.is_quantized or value.is_meta:
         raise CheckpointError(
-            f"the checkpoint {path} holds {name} as a sparse, quantised or empty tensor; save it dense"
+            f"the checkpoint {path} holds {name} as a sparse, quantized or empty tensor; save it as a dense tensor"
         )
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise CheckpointError(
             f"the checkpoint {path} claims shape {tuple(value.shape)} for {name}, more elements than it holds; "
-            "it is refused"
+            "save the tensor with clone()"
         )
 
 
 def _refused_class(message: str) -> str:
-    """What a pickle wanted beyond plain tensors, from torch's message; "" if that was not its fault."""
+    """Return which class or function a pickle needs, from torch's message; "" if the error has another cause."""
     if found := re.search(r"GLOBAL ([\w.]+)|(?:class|function) ([\w.]+)", message):
         return f"{found[1] or found[2]}"
     return "classes or functions of its own" if "Unsupported" in message or "GLOBAL" in message else ""
 
 
 def _training_arguments(content: object) -> Mapping[str, Any]:
+    """Return the options of the training run that a checkpoint stores in ``args`` and ``arch``."""
     if not isinstance(content, Mapping):
         return {}
     given = content.get("args")
     given = vars(given) if isinstance(given, argparse.Namespace) else given
-    arch = {"arch": content["arch"]} if isinstance(content.get("arch"), str) else {}  # timm's and MoCo's habit
+    arch = {"arch": content["arch"]} if isinstance(content.get("arch"), str) else {}  # as timm and MoCo do
     return arch | (dict(given) if isinstance(given, Mapping) else {})
 
 
 def _guess_file_type(head: bytes) -> str:
-    if head.lstrip()[:1] == b"<":
+    """Return the end of a message: what a file that is not a checkpoint looks like, from its first bytes."""
+    if head.lstrip()[:1] == b"<":  # what a download saves when the site asks for a login or a confirmation
         return ", it looks like a web page saved in its place"
-    if head[257:262] == b"ustar":
+    if head[257:262] == b"ustar":  # where POSIX tar has its magic bytes
         return ", it looks like a tar archive (torch before 0.1.10, or a packed folder); unpack or convert it"
     return ""
 
 
 def _describe_contents(content: object) -> str:
+    """Return the end of a message: what a file without weights holds."""
     if not isinstance(content, Mapping):
         return f": it is a {type(content).__name__}"
     keys = ", ".join(sorted(str(key)[:40] for key in content)[:6])
@@ -213,5 +257,6 @@ def _describe_contents(content: object) -> str:
 
 
 def _first_line(error: BaseException) -> str:
+    """Return the first line of an error, at most 200 characters, or its type if it has no message."""
     lines = str(error).splitlines()
     return lines[0][:200] if lines else type(error).__name__

@@ -1,1 +1,4 @@
-"""What every backbone must keep so that every task can use it, and the suite that proves it of any of them."""
+"""The contract that a backbone must satisfy so that every task can use it, and the suite that checks it.
+
+``bench check`` runs the suite; every registered backbone, plug-ins included, must pass it.
+"""

@@ -1,4 +1,4 @@
-"""A backbone under test, and what a check of it may answer."""
+"""The backbone that the conformance checks test, and the exceptions that a check may raise."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from backbones.features import get_reductions, get_size_divisor
 from backbones.registry import get_card
 
 NUM_TEST_CLASSES = 10
-"""The classes a backbone under test is made with."""
+"""Number of classes that a backbone under test is created with."""
 
 
-class ContractViolation(Exception):  # noqa: N818 - says what the backbone is
-    """A backbone breaks the contract; the message says how."""
+class ContractViolation(Exception):  # noqa: N818 - named for what the backbone does
+    """The backbone violates the contract; the message says how."""
 
 
-class CheckSkipped(Exception):  # noqa: N818 - no error of the backbone
-    """A check could not be made; the message says why."""
+class CheckSkipped(Exception):  # noqa: N818 - not an error of the backbone
+    """A check could not be run; the message says why."""
 
 
 @dataclass
@@ -31,10 +31,10 @@ class BackboneUnderTest:
     """A backbone under test.
 
     Attributes:
-        create_model: makes it anew, with random weights and ``NUM_TEST_CLASSES`` classes, for a height and width in
-            pixels.
-        img_size: the height and width it is made for.
-        channels: of its images.
+        create_model: creates the model for a height and width in pixels, with random weights and
+            ``NUM_TEST_CLASSES`` classes.
+        img_size: the height and width in pixels that the backbone is made for.
+        channels: number of image channels.
     """
 
     create_model: Callable[[tuple[int, int]], nn.Module]
@@ -43,22 +43,31 @@ class BackboneUnderTest:
 
     @cached_property
     def model(self) -> nn.Module:
-        """The model most checks share; none may change it."""
+        """The model that most checks share. A check that changes the model must work on a copy."""
         return self.create_perturbed(self.img_size, seed=0)
 
     @cached_property
     def size_step(self) -> tuple[int, int]:
-        """By how much a side may change: the patch of a plain ViT, the coarsest stage of a hierarchy."""
+        """The steps, in pixels, by which height and width may change.
+
+        The patch size for a plain ViT, the reduction of the coarsest stage for a hierarchical backbone.
+        """
+        # models that pad by themselves have the divisor 1; the coarsest stage's step adds full cells to every stage
         patch = get_size_divisor(self.model)
         coarsest = max(get_reductions(self.model))
         return (max(patch[0], coarsest), max(patch[1], coarsest))
 
     def create_perturbed(self, size: tuple[int, int], seed: int) -> nn.Module:
-        """A model in eval mode, its weights moved off their start by a little.
+        """Create a model in eval mode with slightly perturbed weights.
 
-        Gates that start at zero (LayerScale, the last norm of a residual branch, a zeroed classifier) would hide
-        everything behind them from the checks.
+        Without the perturbation, gates that are initialized to zero (LayerScale, the last norm of a residual branch, a
+        zeroed classifier) would hide everything behind them from the checks.
+
+        Args:
+            size: height and width in pixels.
+            seed: seed of the initialization and the perturbation.
         """
+        # forked, so that the checks do not move the caller's random state
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = self.create_model(size).eval()
@@ -69,20 +78,24 @@ class BackboneUnderTest:
         return model
 
     def random_images(self, batch_size: int, size: tuple[int, int] | None = None) -> Tensor:
-        """Random images (number, channels, height, width), the same at every call."""
+        """Return random images, shape (batch, channels, height, width), float32; the same ones at every call."""
         height, width = size or self.img_size
         return torch.randn(batch_size, self.channels, height, width, generator=torch.Generator().manual_seed(7))
 
 
 ContractCheck = Callable[[BackboneUnderTest], str]
-"""Gives a sentence when the contract is kept; raises ``ContractViolation`` or ``CheckSkipped``."""
+"""Returns a sentence if the contract is satisfied; otherwise raises ``ContractViolation`` or ``CheckSkipped``."""
 
 
 def make_backbone_under_test(name: str | BackboneCard, img_size: int | None = None) -> BackboneUnderTest:
-    """A registered backbone as the suite takes it.
+    """Prepare a backbone for the suite.
+
+    Args:
+        name: registry name, ``timm/<name>``, or a card.
+        img_size: input side in pixels; the card's when not given.
 
     Raises:
-        UserError: it cannot be made.
+        UserError: the backbone cannot be created.
     """
     card = get_card(name) if isinstance(name, str) else name
 
@@ -91,5 +104,5 @@ def make_backbone_under_test(name: str | BackboneCard, img_size: int | None = No
 
     size = (img_size, img_size) if img_size else (card.input_size[1], card.input_size[2])
     subject = BackboneUnderTest(make, size, card.input_size[0])
-    subject.model  # noqa: B018 - made here, so that it raises here and not in every check
+    subject.model  # noqa: B018 - created here, so that a failure is raised once and not in every check
     return subject

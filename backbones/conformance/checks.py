@@ -1,4 +1,7 @@
-"""The checks of the backbone contract, one function each: a sentence, or ``ContractViolation``, or ``CheckSkipped``."""
+"""The checks of the backbone contract, one function each.
+
+A check returns a sentence about what it found, or raises ``ContractViolation`` or ``CheckSkipped``.
+"""
 
 from __future__ import annotations
 
@@ -37,19 +40,19 @@ from backbones.features import (
 )
 from foundation.errors import UserError
 
-_INDUCTOR_MAX_PARAMETERS = 2_000_000  # parameters: above, generating code takes minutes on a laptop
+_INDUCTOR_MAX_PARAMETERS = 2_000_000  # above this, generating code takes minutes on a laptop
 _COMPILE_TIMEOUT_S = 180
 
 
 def check_output_shapes(backbone: BackboneUnderTest) -> str:
-    """Logits (N, classes), finite, at its size, another, and one that is not square."""
+    """Check that logits are finite and (batch, classes) at the card's size, a larger one and a non-square one."""
     height, width = backbone.img_size
     sizes = (
         backbone.img_size,
         (height + backbone.size_step[0], width + backbone.size_step[1]),
         (height, width + backbone.size_step[1]),
     )
-    anew = []
+    recreated = []
     for size in sizes:
         model, made = _model_for_size(backbone, size)
         logits = _compute_logits(model, backbone.random_images(2, size))
@@ -59,35 +62,40 @@ def check_output_shapes(backbone: BackboneUnderTest) -> str:
             )
         if not bool(torch.isfinite(logits).all()):
             raise ContractViolation(f"logits at {_format_size(size)} are not finite")
-        anew += [_format_size(size)] if made else []
-    note = f"; made anew for {', '.join(anew)}" if anew else ", all with one model"
+        recreated += [_format_size(size)] if made else []
+    note = f"; created again for {', '.join(recreated)}" if recreated else ", all with one model"
     return f"(N, {NUM_TEST_CLASSES}) at {', '.join(map(_format_size, sizes))}{note}"
 
 
 def check_determinism(backbone: BackboneUnderTest) -> str:
-    """The same images give the same bits in eval mode, whatever the random state."""
+    """Check that the same images give the same bits in eval mode, whatever the random state is."""
     images = backbone.random_images(2)
     with torch.random.fork_rng(devices=[]):
+        # two different seeds: anything random in the forward pass would differ
         torch.manual_seed(1)
         first = _logits_and_features(backbone.model, images)
         torch.manual_seed(2)
         second = _logits_and_features(backbone.model, images)
     if not all(torch.equal(a, b) for a, b in zip(first, second, strict=True)):
-        raise ContractViolation("two passes in eval mode differ: something random (dropout, drop path) stays on")
+        raise ContractViolation(
+            "two passes in eval mode differ; switch off what is random (dropout, drop path) in eval mode"
+        )
     return "two passes in eval mode agree bit for bit"
 
 
 def check_gradients(backbone: BackboneUnderTest) -> str:
-    """Every trainable parameter gets a gradient that is not zero throughout, in training mode with nothing random.
+    """Check that every trainable parameter gets a gradient with at least one non-zero element.
 
-    Training mode, for some models (LeViT) keep what they derive from parameters in eval mode, and some answer with
-    several outputs; batch norm stays in eval, since over so few values its gradient vanishes.
+    The model is in training mode, because in eval mode some models (LeViT) cache values derived from parameters, and
+    others return fewer outputs. Whatever is random stays off, and batch norm stays in eval mode, since its gradient
+    vanishes for so few values.
     """
     model = copy.deepcopy(backbone.model).train()
     for module in model.modules():
         if isinstance(module, _BatchNorm | _DropoutNd | DropPath):
             module.eval()
     outputs = [value for value in tree_leaves(model(backbone.random_images(2))) if isinstance(value, Tensor)]
+    # different weights for all output elements: in a plain sum, their contributions may cancel
     torch.autograd.backward([(value * torch.linspace(-1, 1, value.numel()).view_as(value)).sum() for value in outputs])
     trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
     dead = [name for name, value in trainable.items() if value.grad is None or not bool(value.grad.any())]
@@ -98,25 +106,26 @@ def check_gradients(backbone: BackboneUnderTest) -> str:
 
 
 def check_batch_independence(backbone: BackboneUnderTest) -> str:
-    """A row of a batch equals that image alone."""
+    """Check that each row of a batch equals the result of that image alone."""
     images = backbone.random_images(3)
-    whole = _logits_and_features(backbone.model, images)
+    together = _logits_and_features(backbone.model, images)
     worst = 0.0
     for row in range(len(images)):
         alone = _logits_and_features(backbone.model, images[row : row + 1])
-        for one, many in zip(alone, whole, strict=True):
+        for one, many in zip(alone, together, strict=True):
             worst = max(worst, _relative_difference(one, many[row : row + 1]))
+    # "not <=" so that NaN fails too; kernels for other batch sizes sum in another order, hence the tolerance
     if not worst <= 1e-3:
         raise ContractViolation(
-            f"an image's outcome depends on the others in its batch (relative difference {worst:.2g})"
+            f"an image's result depends on the others in its batch (relative difference {worst:.2g})"
         )
     return f"each row equals the image alone (relative difference {worst:.1g})"
 
 
 def check_odd_sizes(backbone: BackboneUnderTest) -> str:
-    """A size that is no multiple is refused in a sentence, or works without cutting off the border."""
+    """Check that a size that is not a multiple of the patch is refused, or works without cutting off the border."""
     height, width = backbone.img_size
-    odd = (height + 1, width - 1)
+    odd = (height + 1, width - 1)  # one side above a multiple and one below, so that both ways of rounding show
     answers = []
     for manner, made in (("run time", None), ("creation", odd)):
         try:
@@ -136,10 +145,11 @@ def check_odd_sizes(backbone: BackboneUnderTest) -> str:
 
 
 def check_state_dict(backbone: BackboneUnderTest) -> str:
-    """Saved, read with ``weights_only`` and loaded into another instance, it gives the same outputs."""
+    """Check that a second instance with the saved state dict gives the same outputs."""
     file = io.BytesIO()
     torch.save(backbone.model.state_dict(), file)
     file.seek(0)
+    # another seed: if anything besides the state dict mattered, the outputs would differ
     twin = backbone.create_perturbed(backbone.img_size, seed=1)
     twin.load_state_dict(torch.load(file, weights_only=True), strict=True)
     images = backbone.random_images(2)
@@ -148,13 +158,13 @@ def check_state_dict(backbone: BackboneUnderTest) -> str:
         for a, b in zip(_logits_and_features(backbone.model, images), _logits_and_features(twin, images), strict=True)
     ):
         raise ContractViolation(
-            "a second instance with the same state dict gives other outputs: weights outside the state dict"
+            "a second instance with the same state dict gives other outputs: it has weights outside the state dict"
         )
     return f"{len(twin.state_dict())} tensors, saved, loaded, same outputs"
 
 
 def check_bfloat16(backbone: BackboneUnderTest) -> str:
-    """In bfloat16 it runs, stays finite, and near fp32."""
+    """Check that the backbone runs in bfloat16 with finite outputs close to those in float32."""
     images = backbone.random_images(2)
     model = copy.deepcopy(backbone.model).to(torch.bfloat16)
     low = [value.float() for value in _logits_and_features(model, images.to(torch.bfloat16))]
@@ -164,6 +174,7 @@ def check_bfloat16(backbone: BackboneUnderTest) -> str:
         _relative_difference(one, other)
         for one, other in zip(low, _logits_and_features(backbone.model, images), strict=True)
     )
+    # bfloat16 has 8 significant bits: each rounding has a relative error of up to 2^-8, and depth adds them up
     if not worst <= 0.1:
         raise ContractViolation(
             f"in bfloat16 the outputs are far from fp32 (relative difference {worst:.2g}, at most 0.1)"
@@ -172,7 +183,8 @@ def check_bfloat16(backbone: BackboneUnderTest) -> str:
 
 
 def check_features(backbone: BackboneUnderTest) -> str:
-    """Pyramid, tokens and pooled features have the shapes that ``feature_info`` promises, not square too."""
+    """Check that pyramid, tokens and pooled features have the shapes that ``feature_info`` promises."""
+    # not square, so that swapped axes show
     size = (backbone.img_size[0], backbone.img_size[1] + backbone.size_step[1])
     model, _ = _model_for_size(backbone, size)
     images = backbone.random_images(2, size)
@@ -191,6 +203,7 @@ def check_features(backbone: BackboneUnderTest) -> str:
             )
         if not bool(torch.isfinite(value).all()):
             raise ContractViolation(f"feature map {index} is not finite")
+    # in-place operations of one head on a shared tensor would change the features of another depth
     if len({value.data_ptr() for value in maps}) < len(maps):
         raise ContractViolation("two feature maps are one tensor")
     if last.patches.shape[1] != last.grid_size[0] * last.grid_size[1] or last.patches.shape[0] != 2:
@@ -203,12 +216,15 @@ def check_features(backbone: BackboneUnderTest) -> str:
 
 
 def check_compile(backbone: BackboneUnderTest, backend: str | None = None) -> str:
-    """``torch.compile`` gives the same outputs; the backend that was tried is named.
+    """Check that the compiled model gives the same outputs.
 
     Args:
         backbone: the backbone.
-        backend: of ``torch.compile``; when not given ``inductor`` for a small model where there is a C++ compiler,
-            else ``eager``, which captures the graph and generates no code.
+        backend: the backend of ``torch.compile``. When not given, ``inductor`` is used for a small model if there is a
+            C++ compiler, else ``eager``, which captures the graph and generates no code.
+
+    Returns:
+        A sentence that names the backend that was used.
     """
     small = sum(parameter.numel() for parameter in backbone.model.parameters()) <= _INDUCTOR_MAX_PARAMETERS
     compiler = any(map(shutil.which, ("g++", "clang++", "cl")))
@@ -218,7 +234,7 @@ def check_compile(backbone: BackboneUnderTest, backend: str | None = None) -> st
     )
     images = backbone.random_images(2)
     want = _compute_logits(backbone.model, images)
-    torch._dynamo.reset()
+    torch._dynamo.reset()  # graphs of an earlier backbone would count against the recompilation limit
     try:
         with _time_limit(_COMPILE_TIMEOUT_S):
             got = _compute_logits(torch.compile(copy.deepcopy(backbone.model), backend=tried), images)
@@ -246,11 +262,14 @@ CONTRACT_CHECKS: dict[str, ContractCheck] = {
     "features": check_features,
     "layer decay": check_layer_decay,
 }
-"""By what is checked, in the order of the table; ``torch.compile`` comes last and on request."""
+"""Name of the check -> function, in the order of the printed table. ``check_compile`` runs only on request."""
 
 
 def _model_for_size(backbone: BackboneUnderTest, size: tuple[int, int]) -> tuple[nn.Module, bool]:
-    """A model for a size: the shared one when it takes the size as it runs, else one made anew (and ``True``)."""
+    """Return a model that accepts a size, and whether it had to be created for it.
+
+    The shared model is used if it accepts the size at run time.
+    """
     if size == backbone.img_size:
         return backbone.model, False
     try:
@@ -262,30 +281,33 @@ def _model_for_size(backbone: BackboneUnderTest, size: tuple[int, int]) -> tuple
 
 
 def _require_full_grids(model: nn.Module, maps: Sequence[Tensor], size: tuple[int, int]) -> None:
+    """Raise if a feature map has fewer cells than the image needs, which means that its border was cut off."""
     depths = get_reductions(model)[-1:] * len(maps) if is_plain_backbone(model) else get_reductions(model)[-len(maps) :]
     for value, reduction in zip(maps, depths, strict=True):
         for got, side in zip(value.shape[-2:], size, strict=True):
-            # a convolution's stride may round either way; a patch grid that rounds down has cut off the border
+            # a strided convolution may round up or down; a patch grid that rounds down has cut off the border
             allowed = {math.ceil(side / reduction)} | (set() if is_plain_backbone(model) else {side // reduction})
             if int(got) not in allowed:
                 raise ContractViolation(
-                    f"{_format_size(size)} is taken in silence with a grid of {got} for {side} px (1/{reduction})"
+                    f"{_format_size(size)} is silently accepted with a grid of {got} for {side} px (1/{reduction})"
                 )
 
 
 def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
+    """Return timm's ``feature_info`` as a list, whether it is one or a ``FeatureInfo`` object."""
     info: Any = model.feature_info
     return info if isinstance(info, list) else list(info.get_dicts())
 
 
 def _compute_logits(model: Any, images: Tensor) -> Tensor:
+    """Return the classifier's output without gradients, shape (batch, classes)."""
     with torch.no_grad():
         logits: Tensor = model(images)
     return logits
 
 
 def _logits_and_features(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits and last features: a classifier may hide what the trunk does."""
+    """Return logits and last features. A classifier alone may hide what the trunk does."""
     forward: Any = model.forward_features
     with torch.no_grad():
         last: Tensor = forward(images)
@@ -293,14 +315,14 @@ def _logits_and_features(model: nn.Module, images: Tensor) -> tuple[Tensor, Tens
 
 
 def _relative_difference(one: Tensor, other: Tensor) -> float:
-    """Length of the difference relative to the second; infinite where either is not finite."""
+    """Return the norm of the difference relative to the norm of ``other``; infinite if either is not finite."""
     value = float((one - other).norm() / other.norm().clamp_min(1e-12))
     return value if math.isfinite(value) else math.inf
 
 
 @contextmanager
 def _time_limit(seconds: int) -> Iterator[None]:
-    """Raise ``TimeoutError`` after some seconds, where the system has alarms and this is the main thread."""
+    """Raise ``TimeoutError`` in the block after some seconds; only in the main thread, on systems with alarms."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -308,6 +330,7 @@ def _time_limit(seconds: int) -> Iterator[None]:
     def ring(_number: int, _frame: object) -> None:
         raise TimeoutError
 
+    # restored afterwards: a test runner or scheduler may have its own handler
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
@@ -318,8 +341,10 @@ def _time_limit(seconds: int) -> Iterator[None]:
 
 
 def _format_size(size: tuple[int, int]) -> str:
+    """Format height and width."""
     return f"{size[0]}x{size[1]}"
 
 
 def _shorten_list(names: list[str]) -> str:
+    """Join at most five names, and say how many more there are."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,4 +1,4 @@
-"""The contract suite over one backbone."""
+"""Run the conformance checks on one backbone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from foundation.errors import UserError
 
 
 class CheckResult(NamedTuple):
-    """One line of the suite: what was checked, how it went, one sentence."""
+    """The result of one check.
+
+    Attributes:
+        check_name: what was checked.
+        status: the outcome.
+        detail: one sentence: what was found, what is violated, or why the check was skipped.
+    """
 
     check_name: str
     status: Literal["passed", "failed", "skipped"]
@@ -27,34 +33,38 @@ class CheckResult(NamedTuple):
 def check_backbone(
     name: str | BackboneCard, *, img_size: int | None = None, with_compile: bool = False
 ) -> list[CheckResult]:
-    """Run the whole suite over a registered backbone, a plug-in, ``timm/<name>``, or a card.
+    """Run all checks on a backbone.
 
     Args:
-        name: the backbone.
-        img_size: input side in pixels; the card's own when not given.
-        with_compile: also try ``torch.compile`` (slow).
+        name: registry name (built-in or plug-in), ``timm/<name>``, or a card.
+        img_size: input side in pixels; the card's when not given.
+        with_compile: also check ``torch.compile``, which is slow.
+
+    Returns:
+        One result per check, in a fixed order.
 
     Raises:
-        UserError: it cannot be made at all.
+        UserError: the backbone cannot be created.
     """
     subject = make_backbone_under_test(name, img_size)
     outcomes = [run_check(what, check, subject) for what, check in CONTRACT_CHECKS.items()]
     if with_compile:
         return [*outcomes, run_check("torch.compile", check_compile, subject)]
-    return [*outcomes, CheckResult("torch.compile", "skipped", "slow, so only on request: --compile")]
+    return [*outcomes, CheckResult("torch.compile", "skipped", "slow, so it runs only with --compile")]
 
 
 def run_check(check_name: str, check: ContractCheck, backbone: BackboneUnderTest) -> CheckResult:
-    """One check as an outcome; an exception of the model is a failure, not the end of the suite."""
+    """Run one check. An exception in the model counts as a failed check and does not stop the suite."""
     try:
         return CheckResult(check_name, "passed", check(backbone))
     except CheckSkipped as reason:
         return CheckResult(check_name, "skipped", _first_line(reason))
     except (ContractViolation, UserError) as fault:
         return CheckResult(check_name, "failed", _first_line(fault))
-    except Exception as error:  # noqa: BLE001 - whatever a stranger's model raises belongs into the table
+    except Exception as error:  # noqa: BLE001 - a plug-in's model may raise anything, and it belongs into the table
         return CheckResult(check_name, "failed", f"it raised {type(error).__name__}: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:
+    """Return the first line of an error's message; errors of torch may have many."""
     return str(error).splitlines()[0] if str(error) else "no message"

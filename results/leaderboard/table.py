@@ -71,7 +71,7 @@ class BoardRow(NamedTuple):
 
     @property
     def start_label(self) -> str:
-        """How it started: ``random``, ``card 0a1b2c3d``, ``mae 0a1b2c3d``."""
+        """How it started: ``random``, ``card 0a1b2c3d``, ``mae 0a1b2c3d``, ``memory 0a1b2c3d4e5f``."""
         return format_start_label(self.init, self.weights_digest, self.pretrain_method)
 
 
@@ -188,8 +188,13 @@ def format_row_label(backbone: str, init: str, weights_digest: str, pretrain_met
 
 
 def format_start_label(init: str, weights_digest: str, pretrain_method: str) -> str:
-    """A start for people: the method that made a checkpoint stands for the word, its SHA-256 tells it from others."""
-    return f"{init.replace('checkpoint', pretrain_method) if pretrain_method else init} {weights_digest[:8]}".strip()
+    """A start for people: the method that made a checkpoint stands for the word, its SHA-256 tells it from others.
+
+    A module from memory is on no disk where more of its hash could be looked up, so it is given 12 digits.
+    """
+    digits = 12 if init.endswith("memory") else 8
+    kind = init.replace("checkpoint", pretrain_method) if pretrain_method else init
+    return f"{kind} {weights_digest[:digits]}".strip()
 
 
 def format_record_label(record: Record, pretrain_methods: Mapping[str, str]) -> str:

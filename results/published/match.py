@@ -129,6 +129,7 @@ _INIT_DESCRIPTIONS = {
     "random": "random weights",
     "card": "the card's weights",
     "checkpoint": "a weight file named by hand",
+    "memory": "a module from memory",
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from statistics import median
 from typing import Annotated, Any, Literal
 
@@ -118,9 +119,17 @@ class LoadReportRecord(StrictModel):
     matched_fraction: FiniteFloat
     notes: list[str] = []
 
+    @classmethod
+    def from_report(cls, report: Any) -> LoadReportRecord:
+        """From the loader's own report, a dataclass of the same fields (of a room that this one does not import)."""
+        return cls(**asdict(report))
+
 
 class StartCheckpoint(StrictModel):
-    """The weight file a run started from; format and report are known once it was loaded."""
+    """The weight file a run started from; format and report are known once it was loaded.
+
+    For a module from memory ``uri`` is ``memory:NAME``, and the rest is of its tensors.
+    """
 
     uri: str
     sha256: Sha256
@@ -135,7 +144,7 @@ class BackboneRecord(StrictModel):
     name: str
     card: dict[str, Any]
     arguments: dict[str, Any]
-    init: Literal["random", "card", "checkpoint"]
+    init: Literal["random", "card", "checkpoint", "memory"]
     checkpoint: StartCheckpoint | None = None
     allow_partial: bool = False
     parameters: int | None = None

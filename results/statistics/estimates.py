@@ -1,16 +1,16 @@
 """Uncertainty of what was measured on items (images, sequences) with one or more seeds.
 
-Pure functions; docs/statistics.md tells the methods with their formulae. The model is that of two crossed random
-factors: the outcome of item i with seed s is mean + seed + item + residual. A claim about a backbone has to cover
-both, so the variance of a mean over S seeds has two parts:
+Pure functions; docs/explanation/statistics.md tells the methods with their formulae. The model is that of two
+crossed random factors: the outcome of item i with seed s is mean + seed + item + residual. A claim about a backbone has
+to cover both, so the variance of a mean over S seeds has two parts:
 
 - of the seeds: the sample variance of their estimates over S, known with S - 1 degrees of freedom;
 - of the items: what resampling the items gives that is common to all seeds.
 
 Why no percentile bootstrap over seeds x items: from 3 seeds it draws seeds whose variance is 2/3 of the right one, it
-knows nothing of the degrees of freedom, and it does not see the bias of mIoU; docs/statistics.md has what it covers.
-Here the items' part comes from leaving each item out in turn (of a mean: in closed form), the seeds' part is added, and
-the tail is the mixture of the parts' Student tails, each weighted with its share of the variance.
+knows nothing of the degrees of freedom, and it does not see the bias of mIoU; docs/explanation/statistics.md has what
+it covers. Here the items' part comes from leaving each item out in turn (of a mean: in closed form), the seeds' part
+is added, and the tail is the mixture of the parts' Student tails, each weighted with its share of the variance.
 """
 
 from __future__ import annotations

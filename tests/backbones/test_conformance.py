@@ -169,11 +169,11 @@ class Cropping(Wrapped):
         return super().forward_intermediates(self._whole(x), **arguments)
 
 
-def test_a_border_cut_off_in_silence_goes_red():
+def test_a_silently_cut_border_goes_red():
     def make(size):
         return Cropping(tuple(side // 8 * 8 for side in size))
 
-    assert "33x31 is taken in silence with a grid of" in red("odd sizes", make)
+    assert "33x31 is silently accepted with a grid of" in red("odd sizes", make)
 
 
 def test_an_odd_size_that_crashes_goes_red(monkeypatch):
@@ -245,7 +245,7 @@ def test_features_go_red():
     assert "feature_info promises" in red("features", Narrow)
     assert "two feature maps are one tensor" in red("features", Repeats)
     assert "num_prefix_tokens or feature_info is wrong" in red("features", Miscounts)
-    assert "gives no features at depths" in red("features", Silent)
+    assert "gives no intermediate features" in red("features", Silent)
 
 
 def matcher(**spec):

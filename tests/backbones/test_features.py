@@ -75,7 +75,7 @@ def test_default_out_indices(nano):
 
 @pytest.mark.parametrize("out_indices", [[], [4], [-1], [2, 1], [1, 1]])
 def test_out_indices_that_are_not_there_are_refused(nano, out_indices):
-    with pytest.raises(UserError, match="rising numbers from 0 to 3"):
+    with pytest.raises(UserError, match="ascending numbers from 0 to 3"):
         extract_pyramid(nano, images(32, 32), out_indices)
 
 

@@ -220,7 +220,7 @@ def test_what_cannot_be_added(undisturbed: CellResult, tmp_path: Path, monkeypat
 
     monkeypatch.setenv("BENCH_CARDS", str(tmp_path / "cards"))
     monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path / "weights"))
-    with pytest.raises(UserError, match="is no name for a backbone"):
+    with pytest.raises(UserError, match="is not a valid name for a backbone"):
         add_backbone("My-MAE", undisturbed.folder)
     with pytest.raises(UserError, match="vit_nano is a backbone of bench already"):
         add_backbone("vit_nano", undisturbed.folder)

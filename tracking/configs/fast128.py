@@ -2,7 +2,7 @@
 
 version = 1
 
-source = "ours: no paper has it (docs/tracking.md)"
+source = "ours: no paper has it (docs/reference/tracking.md)"
 
 recipe = {
     "epochs": 28,

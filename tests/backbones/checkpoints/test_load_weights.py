@@ -83,7 +83,7 @@ def test_nothing_loaded_raises_even_when_partial_is_allowed() -> None:
 
 def test_pooled_weights_say_how_to_use_them() -> None:
     state = random_state(make_vit(global_pool="avg"))
-    with pytest.raises(CheckpointError, match="make the model with fc_norm"):
+    with pytest.raises(CheckpointError, match="create the model with fc_norm"):
         load(make_vit(), state)
     assert load(make_vit(global_pool="avg"), state).is_complete
 

@@ -69,7 +69,7 @@ def truncated_zip(path: Path) -> None:
     path.write_bytes(whole[: len(whole) // 2])
 
 
-@bad("no checkpoint")
+@bad("not a checkpoint")
 def truncated_old_pickle(path: Path) -> None:
     whole = torch_bytes(random_state(make_vit()), _use_new_zipfile_serialization=False)
     path.write_bytes(whole[: len(whole) // 2])
@@ -153,12 +153,12 @@ def html_page(path: Path) -> None:
     path.write_text("<!DOCTYPE html><html><body>Sign in to download</body></html>")
 
 
-@bad("no checkpoint")
+@bad("not a checkpoint")
 def text(path: Path) -> None:
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
 
 
-@bad("no checkpoint")
+@bad("not a checkpoint")
 def json_file(path: Path) -> None:
     path.write_text('{"model":{"weights": [1, 2, 3]}}')
 
@@ -246,7 +246,7 @@ def forbidden(path: Path) -> None:
     path.chmod(0)
 
 
-@bad("no checkpoint")
+@bad("not a checkpoint")
 def picture(path: Path) -> None:
     Image.new("RGB", (8, 8)).save(path, format="PNG")
 
@@ -274,7 +274,7 @@ def other_depth(path: Path) -> None:
     torch.save(random_state(make_vit(depth=5)), path)
 
 
-@bad("cannot be looked at")
+@bad("cannot be accessed")
 def name_too_long(path: Path) -> Path:
     return path.with_name("w" * 300)
 

@@ -42,9 +42,9 @@ def test_own_non_square_grid_is_untouched() -> None:
 
 
 def test_unknown_non_square_grid_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="no square grid"):
+    with pytest.raises(CheckpointError, match="not a square grid"):
         load(make_vit(), backbone_state(make_vit(img_size=(64, 112))))
-    with pytest.raises(CheckpointError, match="no square grid"):
+    with pytest.raises(CheckpointError, match="not a square grid"):
         resize_pos_embed(torch.zeros(1, 29, 8), (4, 4), 1)
 
 

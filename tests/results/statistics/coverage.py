@@ -3,7 +3,7 @@
 Worlds whose truth is known: a large population of items, seen by a population of training seeds. A repetition draws
 S seeds and n items from them, and the interval is asked for the mean over all seeds and items; with one seed, for that
 seed's mean over all items, because its claim is conditional on the seed. The plain percentile bootstrap over
-seeds x items stands beside it for comparison. The thorough run writes the table of docs/statistics.md.
+seeds x items stands beside it for comparison. The thorough run writes the table of docs/explanation/statistics.md.
 """
 
 from __future__ import annotations
