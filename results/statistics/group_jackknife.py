@@ -9,13 +9,13 @@ which is the usual jackknife.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
 from foundation.array_types import FloatArray, IntArray
+from foundation.hash_order import order_by_hash
 from results.records.identity import compute_digest
 from results.statistics import statistics_cache
 from results.statistics.estimates import MetricSample
@@ -38,10 +38,10 @@ def assign_groups(item_ids: Sequence[str]) -> IntArray:
     """
     if len(item_ids) < MIN_ITEMS_FOR_GROUPS:
         return np.arange(len(item_ids))
-    hashes = [hashlib.sha256(f"{GROUP_SALT}:{name}".encode()).digest() for name in item_ids]
+    order = order_by_hash(range(len(item_ids)), GROUP_SALT, item_ids.__getitem__)
     groups = np.empty(len(item_ids), np.int64)
     # dealt like cards: a hash modulo 50 would give groups of very unequal size
-    groups[sorted(range(len(hashes)), key=hashes.__getitem__)] = np.arange(len(item_ids)) % NUM_GROUPS
+    groups[order] = np.arange(len(item_ids)) % NUM_GROUPS
     return groups
 
 
