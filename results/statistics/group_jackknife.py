@@ -9,13 +9,13 @@ which is the usual jackknife.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
 from foundation.array_types import FloatArray, IntArray
+from foundation.hash_order import order_by_hash
 from results.records.identity import compute_digest
 from results.statistics import statistics_cache
 from results.statistics.estimates import MetricSample
@@ -24,6 +24,7 @@ from results.statistics.statistic_functions import ColumnArrays, describe_statis
 
 NUM_GROUPS = 50
 MIN_ITEMS_FOR_GROUPS = 100
+GROUP_SALT = "jackknife-groups-1"
 
 JACKKNIFE_VERSION = 1
 """Raised whenever the groups, or what is kept of them, change; part of the key of what is kept on disk."""
@@ -37,9 +38,10 @@ def assign_groups(item_ids: Sequence[str]) -> IntArray:
     """
     if len(item_ids) < MIN_ITEMS_FOR_GROUPS:
         return np.arange(len(item_ids))
-    hashes = [hashlib.sha256(name.encode()).digest() for name in item_ids]
+    order = order_by_hash(range(len(item_ids)), GROUP_SALT, item_ids.__getitem__)
     groups = np.empty(len(item_ids), np.int64)
-    groups[sorted(range(len(hashes)), key=hashes.__getitem__)] = np.arange(len(item_ids)) % NUM_GROUPS
+    # dealt like cards: a hash modulo 50 would give groups of very unequal size
+    groups[order] = np.arange(len(item_ids)) % NUM_GROUPS
     return groups
 
 
@@ -82,6 +84,7 @@ def load_or_evaluate_without_groups(
         "table": table_sha256,
     }
     key = compute_digest(made_of)
+    # the metric itself is computed on every reading; only what needs 50 calls is kept
     kept = _load_kept(key, (num_draws, int(groups.max()) + 1))
     if kept is not None:
         return kept
@@ -110,10 +113,11 @@ def sample_from_groups(estimates: FloatArray, without: FloatArray, group_sizes: 
     [[1.0, 2.0, 6.0]]
     """
     num_groups = len(group_sizes)
-    share = group_sizes.sum() / group_sizes
+    share = group_sizes.sum() / group_sizes  # h of the formula, G where all groups are alike
     pseudo = share * estimates[:, None] - (share - 1) * without
-    values = pseudo * num_groups / share
+    values = pseudo * num_groups / share  # weighted, so that their plain mean is the jackknife's estimate
     deviations = (pseudo - values.mean(1, keepdims=True)) / np.sqrt(num_groups * (share - 1))
+    # a perfect score has pseudo-values of 100 in every group, which are not 50 items that are right
     return MetricSample(estimates, values, deviations, may_be_proportion=False)
 
 

@@ -165,6 +165,7 @@ def _find_outliers(samples: Mapping[int, RowSample]) -> dict[int, str]:
     if samples:
         usual_items = Counter(row.item_ids for row in samples.values()).most_common(1)[0][0]
         same = {place: row for place, row in samples.items() if row.item_ids == usual_items}
+        # values an item and values a group of items have no common place, even on the same items
         usual_statistic = Counter(row.statistic for row in same.values()).most_common(1)[0][0]
         for place, row in samples.items():
             if row.item_ids != usual_items:
