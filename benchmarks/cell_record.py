@@ -25,6 +25,10 @@ from results.records.record import (
 
 ITEMS_FILE = "items.csv"
 
+_MEASURING_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError, UserError)
+"""What a forward pass that was not made for this may raise, a user's own module's above all; out of memory is a
+``RuntimeError``."""
+
 
 def describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
     """Describe the backbone for the record, with the SHA-256 of the weights it starts from. Imports no torch."""
@@ -147,7 +151,7 @@ def measure_cell_efficiency(request: RunRequest, plan: RunPlan) -> EfficiencyRec
         return EfficiencyRecord.model_validate(
             measure_efficiency(model, (channels, height, width), request.device, with_timing=timed)
         )
-    except (RuntimeError, NotImplementedError, UserError) as error:  # out of memory is a RuntimeError too
+    except _MEASURING_ERRORS as error:
         log_message(f"the cost of {request.card.name} was not measured: {describe_failure(error)}")
         return None
 

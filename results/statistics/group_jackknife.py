@@ -9,13 +9,13 @@ items. With fewer than 100 items each item is a group of its own, which is the o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
 from foundation.array_types import FloatArray, IntArray
+from foundation.hash_order import order_by_hash
 from results.records.identity import compute_digest
 from results.statistics import statistics_cache
 from results.statistics.estimates import MetricSample
@@ -24,6 +24,7 @@ from results.statistics.statistic_functions import ColumnArrays, describe_statis
 
 NUM_GROUPS = 50
 MIN_ITEMS_FOR_GROUPS = 100
+GROUP_SALT = "jackknife-groups-1"
 
 JACKKNIFE_VERSION = 1
 """Increase it whenever the groups or the format of the cached values change; it is part of the cache key."""
@@ -38,10 +39,10 @@ def assign_groups(item_ids: Sequence[str]) -> IntArray:
     """
     if len(item_ids) < MIN_ITEMS_FOR_GROUPS:
         return np.arange(len(item_ids))
-    hashes = [hashlib.sha256(name.encode()).digest() for name in item_ids]
+    order = order_by_hash(range(len(item_ids)), GROUP_SALT, item_ids.__getitem__)
     groups = np.empty(len(item_ids), np.int64)
-    # the k-th item in the order of hashes is in group k modulo 50
-    groups[sorted(range(len(hashes)), key=hashes.__getitem__)] = np.arange(len(item_ids)) % NUM_GROUPS
+    # the k-th item in the order of hashes is in group k modulo 50; a hash modulo 50 would give groups of unequal size
+    groups[order] = np.arange(len(item_ids)) % NUM_GROUPS
     return groups
 
 
@@ -85,6 +86,7 @@ def load_or_evaluate_without_groups(
         "table": table_sha256,
     }
     key = compute_digest(made_of)
+    # the metric itself is computed on every reading; only what needs 50 calls is kept
     kept = _load_kept(key, (num_draws, int(groups.max()) + 1))
     if kept is not None:
         return kept
@@ -114,11 +116,12 @@ def sample_from_groups(estimates: FloatArray, without: FloatArray, group_sizes: 
     [[1.0, 2.0, 6.0]]
     """
     num_groups = len(group_sizes)
-    share = group_sizes.sum() / group_sizes  # h of each group, (G,)
+    share = group_sizes.sum() / group_sizes  # h of each group, (G,); it is G if all groups have the same size
     pseudo = share * estimates[:, None] - (share - 1) * without
     # weighted by 1 / h and scaled by G, so that the plain mean over the groups is the weighted mean
     values = pseudo * num_groups / share
     deviations = (pseudo - values.mean(1, keepdims=True)) / np.sqrt(num_groups * (share - 1))
+    # a perfect score has a pseudo-value of 100 in every group, but these are not 50 correct items
     return MetricSample(estimates, values, deviations, may_be_proportion=False)
 
 

@@ -171,6 +171,7 @@ def _find_outliers(samples: Mapping[int, RowSample]) -> dict[int, str]:
         # the majority of rows decides which items are the board's, and among those rows which statistic is
         usual_items = Counter(row.item_ids for row in samples.values()).most_common(1)[0][0]
         same = {place: row for place, row in samples.items() if row.item_ids == usual_items}
+        # values per item and values per group of items cannot be paired, even if the items are the same
         usual_statistic = Counter(row.statistic for row in same.values()).most_common(1)[0][0]
         for place, row in samples.items():
             if row.item_ids != usual_items:
