@@ -26,7 +26,7 @@ NUM_GROUPS = 50
 MIN_ITEMS_FOR_GROUPS = 100
 GROUP_SALT = "jackknife-groups-1"
 
-JACKKNIFE_VERSION = 1
+JACKKNIFE_VERSION = 2
 """Increase it whenever the groups or the format of the cached values change; it is part of the cache key."""
 
 
