@@ -99,20 +99,14 @@ def load_protocol_recipe(protocol: str, overrides: Sequence[str] = ()) -> Tracki
 
 
 def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], out: Path, task: Task) -> TaskOutcome:
-    """Train a tracker in ``out``, then track and score the videos; continues from what is already there.
+    """Carry out the plan of a request in the folder ``out``: train a tracker, then track and score the test sequences.
 
-    Args:
-        request: the requested run.
-        plan: the plan that ``resolve_protocol`` returned for it.
-        videos: the test sequences.
-        out: folder of the run; result files go into its folder ``tracked``.
-        task: the task, which names the metrics.
+    Training and tracking continue from what is already there. ``task`` names the metrics.
 
     Raises:
-        DataError: a frame cannot be read.
-        BenchError: the run failed; the message says why.
+        BenchError: the run failed, for example because a frame cannot be read; the message says why.
     """
-    # from the plan, not from the file again: what the run's identity was computed from is what is carried out
+    # from the plan and not from the protocol's file: the run's identity was computed from the plan
     recipe = TrackingRecipe.model_validate({**plan.config["recipe"], **plan.non_identity_settings})
     seed_all(derive_seed(request.seed, 0))  # the head's (and a random backbone's) initial weights
     checkpoint = str(request.start.file) if request.start.file else RANDOM_INIT
