@@ -36,8 +36,7 @@ class PairDataset:
     """A fixed number of pairs, each drawn from a sampler that is chosen at random by weight.
 
     Items are dictionaries: ``template`` and ``search`` as bytes of shape (3, side, side), ``box`` as float32 of shape
-        (4,),
-    ``item``, the index, and ``skipped``, the number of unreadable frames that were skipped.
+    (4,), ``item``, the index, and ``skipped``, the number of unreadable frames that were skipped.
 
     Args:
         samplers: the samplers and their weights.

@@ -48,8 +48,7 @@ class ZipMember:
 
     The zip is opened for each read, like a plain file, and read at the offset from its directory. A data set has
     millions of frames in dozens of zips: ``zipfile`` would keep half a kilobyte for each of them in every process, and
-        processes must not
-    share an open handle.
+    processes must not share an open handle.
 
     Attributes:
         archive: the zip.
