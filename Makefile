@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test static check perf house clean
+.PHONY: demo test static check perf house docs-cli clean
 
 demo: $(STAMP)
 	$(BIN)/bench demo
@@ -26,6 +26,9 @@ house: $(STAMP)
 
 perf: $(STAMP)
 	$(BIN)/python -m tests.perf
+
+docs-cli: $(STAMP)
+	$(BIN)/python -m benchmarks.cli.reference docs/reference/cli.md
 
 # requirements.lock holds the versions that were tested (on Python 3.11); numpy's newest there has no build for
 # Python 3.10, so an older interpreter installs from the ranges of pyproject.toml instead, and says so.

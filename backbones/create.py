@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import timm
 from torch import nn
 
+from backbones.adapt_module import copy_module_for_task
 from backbones.card import BackboneCard
 from backbones.checkpoints.load_weights import LoadReport, load_weight_file
 from backbones.checkpoints.read_checkpoint import WeightFile, read_weights
 from backbones.features import require_input_size
 from backbones.registry import get_card
-from backbones.weights import InitialWeights, locate_weights, require_matching_sha256
+from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights, require_matching_sha256
 from foundation.errors import UserError
 
 
@@ -30,17 +31,19 @@ def create_backbone(
     name: str | BackboneCard,
     *,
     img_size: int | tuple[int, int] | None = None,
-    checkpoint: str | None = None,
+    checkpoint: str | InitialWeights | None = None,
     allow_partial: bool = False,
     **model_kwargs: Any,
 ) -> CreatedBackbone:
     """Create a backbone of the registry (or any ``timm/<name>``) as a timm model.
 
     Args:
-        name: registry name, ``timm/<name>``, or a card.
+        name: registry name, ``timm/<name>``, or a card; for a module from memory the card that
+            ``backbones.memory_module.make_memory_card`` gives.
         img_size: input side, or height and width, in pixels; the card's when not given. Plain ViTs and others
             that can (timm's ``dynamic_img_size``) also take other sizes at run time: see ``backbones.features``.
-        checkpoint: a weight file, ``"random"``, or nothing: then the card's weights, else random ones.
+        checkpoint: a weight file, ``"random"``, or nothing: then the card's weights, else random ones; or weights as
+            ``locate_weights`` or ``make_memory_card`` gives them.
         allow_partial: accept a checkpoint that fills only part of the trunk.
         model_kwargs: passed to timm's ``create_model`` over the card's (``num_classes``, ``drop_path_rate`` ...).
 
@@ -57,6 +60,13 @@ def create_backbone(
     card = name if isinstance(name, BackboneCard) else get_card(name)
     start = locate_weights(card, checkpoint)
     size = card.input_size[1:] if img_size is None else (img_size, img_size) if isinstance(img_size, int) else img_size
+    if (card.architecture == MEMORY_ARCHITECTURE) != (start.init == "memory"):
+        raise UserError(
+            f"the card of {card.name} and its weights do not belong together: a module from memory is made of the card "
+            "and the weights that make_memory_card gives for it, and of no others"
+        )
+    if start.init == "memory":
+        return CreatedBackbone(copy_module_for_task(card, start, size, model_kwargs), start, None, None)
     model = _build_model(card, size, model_kwargs)
     if start.file is None:
         return CreatedBackbone(model, start, None, None)

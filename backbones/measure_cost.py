@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
 from typing import Any
 
 import torch
+from torch import nn
 
-from backbones.card import BackboneCard
-from backbones.create import create_backbone
 from backbones.flop_counter import compute_complexity
 from backbones.profile import TimingConfig, describe_machine, time_passes
-from backbones.weights import RANDOM_INIT
 
 TIMED_SECONDS = 1.0
 """Time budget of each of the two measurements, in seconds; at least ``MIN_PASSES`` passes are timed in any case."""
@@ -22,16 +20,16 @@ MAX_BATCH_SIZE = 16
 
 
 def measure_efficiency(
-    card: BackboneCard, model_kwargs: Mapping[str, Any], device: str, *, with_timing: bool
+    model: nn.Module, input_size: tuple[int, int, int], device: str, *, with_timing: bool
 ) -> dict[str, Any]:
     """Count the cost of a backbone as a run created it, and optionally time it in fp32.
 
-    The weights are random, which does not change the cost.
+    A copy is measured: moving a model to a device, running it, and what some models keep from a pass would change the
+    one that the run goes on to train. No random number is drawn that the run would have drawn.
 
     Args:
-        card: the backbone's card.
-        model_kwargs: the arguments that the run created the backbone with; ``img_size`` is a side, or height and width,
-            in pixels, and the card's when not given.
+        model: the backbone, with the run's weights (which do not change the cost).
+        input_size: channels, height and width of its input, in pixels.
         device: ``cpu`` or ``cuda``.
         with_timing: also measure latency and throughput. This takes about two seconds for a light backbone; for a slow
             one, it takes ``MIN_PASSES`` passes and one to warm up.
@@ -40,18 +38,12 @@ def measure_efficiency(
         The fields of a record's ``cost.efficiency``. Throughput is measured at the largest power of two up to
         ``MAX_BATCH_SIZE`` for which ``MIN_PASSES`` batches fit into ``TIMED_SECONDS``.
     """
-    channels, *own = card.input_size
-    requested = model_kwargs.get("img_size", own)
-    size = [requested, requested] if isinstance(requested, int) else list(requested)
-    state = torch.get_rng_state()  # restored below, so that the run draws the same random numbers with and without this
-    try:
-        model = create_backbone(card, checkpoint=RANDOM_INIT, **model_kwargs).model
-    finally:
-        torch.set_rng_state(state)
-    # a generator of its own, for the same reason
-    image = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(0))
-    found: dict[str, Any] = {"img_size": size, **compute_complexity(model, [image]).as_dict()}
-    return {**found, **_time_model(model, image, device)} if with_timing else found
+    # A generator of its own, and the others put back: the run draws the same random numbers with and without this.
+    image = torch.randn(1, *input_size, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
+        twin = copy.deepcopy(model)
+        found: dict[str, Any] = {"img_size": list(input_size[1:]), **compute_complexity(twin, [image]).as_dict()}
+        return {**found, **_time_model(twin, image, device)} if with_timing else found
 
 
 def _time_model(model: torch.nn.Module, image: torch.Tensor, device: str) -> dict[str, Any]:

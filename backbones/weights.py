@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -22,25 +22,45 @@ WEIGHT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors", ".bin")
 """Suffixes that a weight file in ``$BENCH_WEIGHTS`` may have when it is named after its card."""
 
 
-class InitialWeights(NamedTuple):
-    """What a run starts from: how it is initialized, and the file (``None`` for random)."""
+MEMORY_ARCHITECTURE = "memory"
+"""The architecture of a card that describes a module from memory: nothing but the module itself can be made of it."""
 
-    init: Literal["random", "card", "checkpoint"]
+InitKind = Literal["random", "card", "checkpoint", "memory"]
+
+
+class InitialWeights(NamedTuple):
+    """What a run starts from.
+
+    Attributes:
+        init: random numbers, the file that the card names, a file that the user names, or a module from memory.
+        file: the weight file; ``None`` for random weights and for a module.
+        uri: where the weights come from, as the record says it.
+        module: the module that the user handed over, a ``torch.nn.Module``; it is copied and never changed.
+        sha256: of the module's tensors (``backbones.module_hash``); a file is hashed when it is read.
+        num_bytes: of the module's tensors.
+    """
+
+    init: InitKind
     file: Path | None
     uri: str | None
+    module: Any = None
+    sha256: str | None = None
+    num_bytes: int | None = None
 
 
-def locate_weights(card: BackboneCard, checkpoint: str | None) -> InitialWeights:
+def locate_weights(card: BackboneCard, checkpoint: str | InitialWeights | None) -> InitialWeights:
     """Find the weights that a run starts from.
 
     Args:
         card: the backbone's card.
         checkpoint: what the user gave: a file, the folder of a complete pre-training run, ``"random"``, or nothing
-            (then the card decides).
+            (then the card decides). Weights that were located before are given back as they are.
 
     Raises:
         CheckpointError: the file is missing, or the card's weights cannot be had; never random instead.
     """
+    if isinstance(checkpoint, InitialWeights):
+        return checkpoint
     if checkpoint == RANDOM_INIT:
         return InitialWeights("random", None, None)
     if checkpoint is not None:

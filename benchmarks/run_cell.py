@@ -1,47 +1,68 @@
-"""The way of a run: resolve, check the data, plan, train, evaluate, record; answered from the record when done."""
+"""The steps of one run: resolve the request, check the data, plan, train, evaluate, write the record.
+
+A cell is one backbone on one task under one protocol with one seed. Its ``run_id`` is a digest of everything that can
+change its number (``results.records.identity``). A cell whose record is complete is not run again.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from backbones.card import BackboneCard
 from backbones.registry import get_card
-from backbones.weights import locate_weights
+from backbones.weights import InitialWeights, locate_weights
+from benchmarks.cell_record import (
+    describe_backbone,
+    describe_failure,
+    make_complete_record,
+    measure_cell_efficiency,
+)
 from benchmarks.task_registry import TASKS
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
-from foundation.errors import BenchError, DataError, IncompleteError, RecordError, UserError
-from foundation.files import ensure_writable_dir, sha256_file, write_atomic
+from foundation.errors import DataError, RecordError, UserError
+from foundation.files import ensure_writable_dir
 from foundation.suggest import did_you_mean
 from results.records.identity import RunIdentity
 from results.records.record import (
     BackboneRecord,
     DatasetRecord,
-    EfficiencyRecord,
-    ItemsFile,
-    MetricValue,
     Record,
     RunCost,
-    RunResult,
-    StartCheckpoint,
-    StatisticRecord,
     Tier,
 )
 from results.records.store import list_attempts, lock_folder, next_attempt_folder, read_record, write_record
 
-ITEMS_FILE = "items.csv"
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
 class CellRequest:
-    """One cell as the user asked for it; ``task``: a name of the registry, or a task that is in none."""
+    """One cell as the user requested it.
+
+    Attributes:
+        task: a name of the registry, or a task object that is not registered.
+        backbone: a name of the registry, ``timm/<name>``, or a module (see ``backbones.memory_module``).
+        protocol: name of the protocol; ``None``: the first one of the task.
+        checkpoint: a weight file, the folder of a pre-training run, or ``random``; not for a module.
+        tier: length of the schedule: ``smoke``, ``short`` or ``full``.
+        seed: 0 or above.
+        overrides: settings that differ from the protocol's file, as ``key=value``.
+        data_root: folder of the data sets.
+        out: folder below which the run's folder is made.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        allow_partial: accept weights that fill only a part of the backbone.
+        allow_subset: accept data that are not the complete official set.
+        data_scale: fraction of the training items, above 0 to 1.
+        force_new: run again although a record exists.
+        command_line: words that the user typed, for the record.
+    """
 
     task: str | Task
-    backbone: str
+    backbone: str | nn.Module
     protocol: str | None = None
     checkpoint: str | None = None
     tier: Tier = "full"
@@ -58,7 +79,7 @@ class CellRequest:
 
 
 class CellResult(NamedTuple):
-    """One cell as done: its folder, its record, and whether the record was there already."""
+    """A finished cell: its folder, its record, and whether the record existed before."""
 
     folder: Path
     record: Record
@@ -75,53 +96,64 @@ class _ResolvedCell(NamedTuple):
 
 
 def run_cell(cell_request: CellRequest) -> CellResult:
-    """Do one cell, or find it done.
+    """Run one cell, or answer it from its record.
+
+    Under ``torchrun`` every process calls this function with the same request.
 
     Raises:
-        UserError: something the user can mend; nothing was written.
+        UserError: the request contains something that the user can fix; nothing was written.
         BenchError: the run failed; its record says ``failed`` and why, and the same command goes on from there.
     """
     from engine.device import decide_on_rank0, get_dist_info, init_distributed
 
+    # everything that can be refused is refused before a folder is made
     resolved = _resolve_request(cell_request)
     ensure_writable_dir(cell_request.out)
     init_distributed()
     cell = f"{resolved.request.protocol}-{cell_request.tier}-seed{cell_request.seed}"
-    name = f"{cell_request.backbone.replace('/', '_')}-{cell}"
+    name = f"{resolved.request.card.name.replace('/', '_')}-{cell}"
     stem = f"{resolved.task.name}/{name}-{resolved.identity.run_id}"
+    # one process looks at the disk and tells the others; otherwise the first one to create the folder would make the
+    # others choose another attempt
     folder, done = decide_on_rank0(lambda: _choose_run_folder(cell_request, stem))
     if done is not None:
         return CellResult(folder, done, True)
     _warn_input_size(resolved)
-    resolved = _check_start_weights(resolved)
-    if get_dist_info()[0] > 0:  # only the first process keeps the record
+    resolved = _prepare_backbone(resolved)
+    if get_dist_info()[0] > 0:  # only the first process writes the record
         _run_task(resolved, folder)
         return CellResult(folder, decide_on_rank0(lambda: read_record(folder)), False)
-    with lock_folder(folder):
+    with lock_folder(folder):  # two commands for the same cell must not write into one folder
         record = _run_and_record(resolved, folder, cell_request)
         return CellResult(folder, decide_on_rank0(lambda: record), False)
 
 
 def _warn_input_size(resolved: _ResolvedCell) -> None:
-    """Say that a backbone is shown images of another order of size than it was made for: its positions are stretched.
+    """Report that a protocol's images are of a very different size than those the backbone was made for.
 
-    A 32-px ViT under a protocol of 224 px has 49 times the tokens, and features that its weights never saw.
+    The position embeddings are then stretched: a 32-px ViT under a protocol of 224 px gets 49 times as many tokens,
+    and computes features at positions that its weights never saw. The number is valid, but rarely what one wants.
     """
     from engine.progress import log_message
 
     card, size = resolved.request.card, resolved.plan.config["recipe"].get("img_size")
     own = card.input_size[-1]
+    # within a factor of two, resizing position embeddings is common practice (224 to 384 px, for example)
     if isinstance(size, int) and not own / 2 < size < 2 * own:
         log_message(
-            f"{card.name} was made for {own} px and protocol {resolved.request.protocol} shows it {size} px; "
-            f"for its own size (another board) --set img_size={own}"
+            f"{card.name} was made for {own} px and protocol {resolved.request.protocol} uses {size} px; "
+            f"for its own size, which is another board, add --set img_size={own}"
         )
 
 
 def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
-    """Everything that can be wrong with the request is found here, before anything is written."""
+    """Check the request and find task, backbone, weights, data and plan; nothing is written.
+
+    Raises:
+        UserError: a name, value or combination that cannot be run.
+        DataError: the data are missing, damaged, or not the complete official set.
+    """
     task = cell_request.task if isinstance(cell_request.task, Task) else TASKS.get(cell_request.task)
-    card = get_card(cell_request.backbone)
     protocol = cell_request.protocol or task.protocols[0]
     if protocol not in task.protocols:
         close = did_you_mean(protocol, task.protocols, hint=f"it has {', '.join(task.protocols)}")
@@ -131,8 +163,8 @@ def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
     if cell_request.data_scale != 1 and not task.supports_data_scale:
         raise UserError(f"task {task.name} has no --data-scale: it always trains on all of its data")
     if not 0 < cell_request.data_scale <= 1:
-        raise UserError(f"data scale {cell_request.data_scale:g} is not a share of the training data, above 0 to 1")
-    start = locate_weights(card, cell_request.checkpoint)
+        raise UserError(f"data scale {cell_request.data_scale:g} is not a fraction of the training data, above 0 to 1")
+    card, start = _resolve_backbone(cell_request)
     request = RunRequest(
         card=card,
         start=start,
@@ -152,7 +184,9 @@ def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
             f"{task.name}: {'; '.join(data.deviations)}. A number on such data stands on a board of its own: "
             "add --subset to run on it"
         )
-    backbone = _describe_backbone(request, plan)
+    backbone = describe_backbone(request, plan)
+    # Everything that can change the number goes into one of the two groups. The first one alone is the key of the
+    # board: runs that share it may stand in one column. Device and threads are recorded, but not part of the id.
     identity = RunIdentity(
         protocol_fields={
             "task": task.name,
@@ -174,54 +208,40 @@ def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
     return _ResolvedCell(task, request, data, plan, backbone, identity)
 
 
-def _describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
-    """The backbone as the record has it, with the start file's hash; torch is not needed for it."""
-    start, checkpoint = request.start, None
-    if start.file is not None:
-        checkpoint = StartCheckpoint(
-            uri=start.uri or str(start.file),
-            sha256=sha256_file(start.file),
-            bytes=start.file.stat().st_size,
-        )
-    return BackboneRecord(
-        name=request.card.name,
-        card=request.card.as_dict(),
-        arguments=dict(plan.backbone_kwargs),
-        init=start.init,
-        checkpoint=checkpoint,
-        allow_partial=request.allow_partial,
-    )
+def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialWeights]:
+    backbone = cell_request.backbone
+    if isinstance(backbone, str):
+        card = get_card(backbone)
+        return card, locate_weights(card, cell_request.checkpoint)
+    if cell_request.checkpoint is not None:
+        raise UserError("a module brings its own weights, so checkpoint cannot be given; load the file into it first")
+    from backbones.memory_module import make_memory_card
+
+    return make_memory_card(backbone)
 
 
-def _check_start_weights(resolved: _ResolvedCell) -> _ResolvedCell:
-    """Settle the device, and make the backbone once: weights that do not fit are refused before the run begins."""
-    from backbones.create import create_backbone
-    from backbones.weights import RANDOM_INIT
+def _prepare_backbone(resolved: _ResolvedCell) -> _ResolvedCell:
+    """Choose the device and make the backbone: weights that do not fit are refused before the run begins."""
     from engine.device import require_training_precision, resolve_device
 
-    request, device = resolved.request, resolve_device(resolved.request.device)
-    require_training_precision(_get_precision(resolved.plan), device)
-    create_backbone(
-        request.card,
-        checkpoint=str(request.start.file) if request.start.file else RANDOM_INIT,
-        allow_partial=request.allow_partial,
-        **resolved.plan.backbone_kwargs,
-    )
-    return resolved._replace(request=replace(request, device=device))
+    request = replace(resolved.request, device=resolve_device(resolved.request.device))
+    require_training_precision(_get_precision(resolved.plan), request.device)
+    request.prepare_backbone(resolved.plan.backbone_kwargs)
+    return resolved._replace(request=request)
 
 
 def _choose_run_folder(cell_request: CellRequest, stem: str) -> tuple[Path, Record | None]:
-    """The folder to work in, and the complete record if the work is done."""
+    """Return the folder to work in, and the record if the cell is complete."""
     existing = list_attempts(cell_request.out, stem)
     if cell_request.force_new or not existing:
         return next_attempt_folder(cell_request.out, stem), None
-    folder = existing[-1]
+    folder = existing[-1]  # the newest attempt; an unfinished one goes on from its checkpoints
     if not (folder / "record.json").exists():
         return folder, None
     try:
         record = read_record(folder)
     except RecordError as error:
-        raise RecordError(f"{error}; move that folder away, or leave it and run anew with --fresh") from error
+        raise RecordError(f"{error}; move that folder away, or keep it and run again with --fresh") from error
     if record.status == "invalidated":
         return next_attempt_folder(cell_request.out, stem), None
     return folder, record if record.status == "complete" else None
@@ -235,15 +255,20 @@ def _run_task(resolved: _ResolvedCell, folder: Path) -> TaskOutcome:
 
 
 def _run_and_record(resolved: _ResolvedCell, folder: Path, cell_request: CellRequest) -> Record:
-    """Run with the record beside it: running, then complete or failed."""
+    """Run the task and keep its record up to date: ``running``, then ``complete`` or ``failed``."""
     record = _make_running_record(resolved, folder, cell_request)
     write_record(folder, record)
-    began = time.monotonic()
     try:
+        # measured before the run, because the task trains this very backbone
+        efficiency = measure_cell_efficiency(resolved.request, resolved.plan)
+        began = time.monotonic()
         outcome = _run_task(resolved, folder)
-        finished = _make_complete_record(record, resolved, outcome, folder, time.monotonic() - began)
-    except BaseException as error:
-        write_record(folder, record.model_copy(update={"status": "failed", "reason": _describe_failure(error)}))
+        seconds = time.monotonic() - began
+        finished = make_complete_record(
+            record, resolved.task, outcome, folder, resolved.request.device, seconds, efficiency
+        )
+    except BaseException as error:  # Ctrl-C too: no record may stay "running" when nothing runs
+        write_record(folder, record.model_copy(update={"status": "failed", "reason": describe_failure(error)}))
         raise
     write_record(folder, finished)
     return finished
@@ -285,85 +310,3 @@ def _make_running_record(resolved: _ResolvedCell, folder: Path, cell_request: Ce
 
 def _get_precision(plan: RunPlan) -> str:
     return str(plan.config["recipe"].get("precision", "fp32"))
-
-
-def _make_complete_record(
-    record: Record, resolved: _ResolvedCell, outcome: TaskOutcome, folder: Path, seconds: float
-) -> Record:
-    """The complete record; the gate: no number unless every expected item was scored."""
-    from engine.run_environment import get_peak_memory_mib, utc_now
-
-    if len(outcome.item_rows) != record.expected:
-        raise IncompleteError(
-            f"{len(outcome.item_rows)} of {record.expected} items were scored; an incomplete run has no number"
-        )
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(outcome.item_columns)
-    writer.writerows(outcome.item_rows)
-    write_atomic(folder / ITEMS_FILE, text.getvalue())
-    items = ItemsFile(file=ITEMS_FILE, sha256=sha256_file(folder / ITEMS_FILE), rows=len(outcome.item_rows))
-    checkpoint = record.backbone.checkpoint
-    if checkpoint is not None:
-        checkpoint = checkpoint.model_copy(
-            update={"load_report": outcome.load_report, "format": outcome.checkpoint_format}
-        )
-    backbone = record.backbone.model_copy(update={"checkpoint": checkpoint, "parameters": outcome.parameters})
-    result = RunResult(
-        metrics=_add_statistics(outcome.metrics, resolved.task),
-        primary_metric=resolved.task.metrics[0].name,
-        items=items,
-        selection=outcome.selection,
-        details=dict(outcome.details),
-    )
-    cost = RunCost(
-        phases={**outcome.phase_seconds, "this_attempt": seconds},
-        peak_memory_mib=get_peak_memory_mib(resolved.request.device),
-        attempts=record.cost.attempts if record.cost else 1,
-        efficiency=_measure_efficiency(resolved),
-    )
-    content = record.model_dump() | {
-        "status": "complete",
-        "done": len(outcome.item_rows),
-        "backbone": backbone.model_dump(),
-        "result": result.model_dump(),
-        "cost": cost.model_dump(),
-        "environment": record.environment.model_dump() | {"finished": utc_now()},
-    }
-    return Record.model_validate(content)
-
-
-def _add_statistics(metrics: Mapping[str, MetricValue], task: Task) -> dict[str, MetricValue]:
-    """The metrics, each with how it follows from the items, as the task declares it."""
-    declared = {
-        spec.name: StatisticRecord.from_statistic(spec.statistic) for spec in task.metrics if spec.statistic is not None
-    }
-    return {name: value.model_copy(update={"statistic": declared.get(name)}) for name, value in metrics.items()}
-
-
-def _measure_efficiency(resolved: _ResolvedCell) -> EfficiencyRecord | None:
-    """What the backbone costs at this run's input size; a smoke run is a look at the way and is not timed.
-
-    A backbone that cannot be counted or timed does not cost the run its score: the cost stays unmeasured, and that
-    is said.
-    """
-    from backbones.measure_cost import measure_efficiency
-    from engine.progress import log_message
-
-    request = resolved.request
-    timed = request.tier != "smoke"
-    try:
-        return EfficiencyRecord.model_validate(
-            measure_efficiency(request.card, resolved.plan.backbone_kwargs, request.device, with_timing=timed)
-        )
-    except (RuntimeError, NotImplementedError, UserError) as error:  # out of memory is a RuntimeError too
-        log_message(f"the cost of {request.card.name} was not measured: {_describe_failure(error)}")
-        return None
-
-
-def _describe_failure(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted by the user; the same command goes on from the last checkpoint"
-    if isinstance(error, BenchError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"

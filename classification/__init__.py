@@ -1,1 +1,1 @@
-"""A use of a backbone: fine-tuning, linear probe, k-NN, low-shot."""
+"""Image classification with a backbone: fine-tuning, linear probes, k-NN and low-shot."""

@@ -1,27 +1,34 @@
-"""Fine-tuning: the whole backbone and a fresh classifier; epoch and rate chosen on val, test read once."""
+"""Fine-tuning: train the complete backbone with a new classifier, choose epoch and settings on val, test once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from backbones.create import CreatedBackbone, create_backbone
-from backbones.weights import RANDOM_INIT
+from torch.utils.data import ConcatDataset
+
+from backbones.create import CreatedBackbone
 from classification.data.subset_sampling import LabeledSubset, sample_class_fraction
 from classification.metrics import PerItemAccuracy, ScoredItem, to_record_metrics
 from classification.model import Classifier
 from classification.recipe import ClassificationRecipe
-from engine.seeding import MapDataset, derive_seed, seed_all
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import TrainingJob, TrainingResult, evaluate_test_split, train_model
-from results.records.record import LoadReportRecord, ModelSelection
+from results.records.record import ModelSelection
 
 
 class SplitDatasets(NamedTuple):
-    """The items of a task and the data's fingerprint; only ``train`` and ``val_augmented`` are augmented."""
+    """The data sets of a task.
+
+    Attributes:
+        train: training items, augmented when fine-tuning.
+        val: validation items, without augmentation.
+        test: test items, without augmentation.
+        val_augmented: the validation items again, augmented as ``train``; used to train on both.
+        fingerprint: SHA-256 of the data.
+    """
 
     train: Any
     val: Any
@@ -30,22 +37,15 @@ class SplitDatasets(NamedTuple):
     fingerprint: str
 
 
-class ConcatDataset:
-    """The items of two splits, one after the other."""
-
-    def __init__(self, first: MapDataset[Any], second: MapDataset[Any]) -> None:
-        self.locations = [(items, index) for items in (first, second) for index in range(len(items))]
-
-    def __len__(self) -> int:
-        return len(self.locations)
-
-    def __getitem__(self, index: int) -> Any:
-        items, inner = self.locations[index]
-        return items[inner]
-
-
 class SearchTrial(NamedTuple):
-    """One training of the search: what is particular about it (empty without a search), its job and outcome."""
+    """One training of the search.
+
+    Attributes:
+        name: the settings that distinguish it, such as ``lr0.03-decay0.75``; empty without a search.
+        job: what was trained, and how.
+        created: the backbone with its load report.
+        result: the outcome of the training.
+    """
 
     name: str
     job: TrainingJob
@@ -61,23 +61,28 @@ def run_finetune(
     out_dir: Path,
     task: Task,
 ) -> TaskOutcome:
-    """Train, choose on val, test once.
+    """Train, choose on val, and test once.
+
+    With ``train_on="train"`` every combination of the search is trained on train, and the best one on val is tested.
+    With ``train_on="train+val"`` the search runs in the same way, but the winning settings are then trained once more
+    on train and val, and the last epoch of that training is tested. Without a search this is the only training.
 
     Args:
-        request: the cell; its start weights, seed and device are used.
+        request: its start weights, seed, data scale and device are used.
         plan: gives the backbone's arguments.
-        recipe: the training's recipe.
-        splits: their items: dicts of ``images``, ``labels``, ``item``.
-        out_dir: the run's folder.
+        recipe: the recipe of the training.
+        splits: data sets whose items are dicts of ``images``, ``labels`` and ``item``.
+        out_dir: the run's folder; each training of a search gets a folder below it.
         task: gives name and metrics.
     """
     settings = dict(expand_search(recipe))
     done: list[SearchTrial] = []
+    # a single setting on train+val leaves nothing to choose, so no training on train alone is needed
     if len(settings) > 1 or recipe.train_on == "train":
         for name, one in settings.items():
-            alone = one.model_copy(update={"train_on": "train"})
+            alone = one.model_copy(update={"train_on": "train"})  # val must stay unseen while it decides
             done.append(_train_trial(name, request, plan, alone, splits, out_dir / name, task))
-    best = max(done, key=_get_val_score, default=None)  # a tie goes to the first
+    best = max(done, key=_get_val_score, default=None)  # max returns the first of equal trials
     chosen = best
     if recipe.train_on == "train+val":
         final = settings[best.name] if best else recipe
@@ -86,7 +91,9 @@ def run_finetune(
         )
         done.append(chosen)
     assert chosen is not None
+    # the only place where test is read
     tested = evaluate_test_split(chosen.job, chosen.result.weights_path)
+    # mmengine puts the metric's default_prefix before each name: "accuracy/top1"
     values = {name.rpartition("/")[2]: value for name, value in tested.metric_values.items()}
     created = chosen.created
     return TaskOutcome(
@@ -94,7 +101,7 @@ def run_finetune(
         item_columns=ScoredItem._fields,
         item_rows=tested.metric.rows,
         selection=_describe_selection(best, chosen, sum(candidate.result.num_validations for candidate in done)),
-        load_report=LoadReportRecord(**asdict(created.load_report)) if created.load_report else None,
+        load_report=created.load_report,
         checkpoint_format=created.weight_file.format if created.weight_file else None,
         parameters=sum(parameter.numel() for parameter in created.model.parameters()),
         phase_seconds={
@@ -105,7 +112,10 @@ def run_finetune(
 
 
 def expand_search(recipe: ClassificationRecipe) -> Iterator[tuple[str, ClassificationRecipe]]:
-    """Name and recipe of every training of the search; one with an empty name where there is none."""
+    """Yield the name and the recipe of every training of the search.
+
+    Without a search this is one recipe with an empty name.
+    """
     optimizer = recipe.optimizer
     rates = recipe.search.lr or [optimizer.lr]
     decays = recipe.search.layer_decay or [optimizer.layer_decay]
@@ -124,13 +134,11 @@ def _train_trial(
     folder: Path,
     task: Task,
 ) -> SearchTrial:
-    seed_all(derive_seed(request.seed, 0))  # the head's (and a random backbone's) initial weights
-    checkpoint = str(request.start.file) if request.start.file else RANDOM_INIT
-    created = create_backbone(
-        request.card, checkpoint=checkpoint, allow_partial=request.allow_partial, **plan.backbone_kwargs
-    )
+    # seeds the initial weights of the classifier (and of a random backbone): the same in every trial of a search
+    created = request.build_backbone(plan.backbone_kwargs)
     both, first, second = recipe.train_on == "train+val", splits.train, splits.val_augmented
     if request.data_scale != 1:
+        # the same fraction of val where val is trained on; the val that is chosen on stays complete
         first, second = (
             LabeledSubset(items, sample_class_fraction(items.labels, request.data_scale, request.seed))
             for items in (first, second)
@@ -139,8 +147,8 @@ def _train_trial(
         label=" ".join(filter(None, (task.name, request.card.name, name, f"seed {request.seed}"))),
         folder=folder,
         model=Classifier.from_recipe(created.model, recipe),
-        train_dataset=ConcatDataset(first, second) if both else first,
-        val_dataset=None if both else splits.val,
+        train_dataset=ConcatDataset([first, second]) if both else first,
+        val_dataset=None if both else splits.val,  # a split that is trained on cannot choose anything
         test_dataset=splits.test,
         build_metric=PerItemAccuracy,
         selection_metric="accuracy/top1",
@@ -161,7 +169,13 @@ def _get_val_score(trial: SearchTrial) -> float:
 def _describe_selection(
     best_trial: SearchTrial | None, tested_trial: SearchTrial, num_validations: int
 ) -> ModelSelection:
-    """How the weights tested came about: the best on val, or the last of a training on train and val."""
+    """Describe where the tested weights come from: the best epoch on val, or the last one on train and val.
+
+    Args:
+        best_trial: the trial that won on val; ``None`` if nothing was chosen.
+        tested_trial: the trial whose weights were tested.
+        num_validations: number of validations that were compared, over all trials.
+    """
     recipe = tested_trial.job.recipe
     unit = "epoch" if recipe.by_epoch else "iteration"
     words = []

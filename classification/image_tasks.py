@@ -1,4 +1,4 @@
-"""The classification tasks on photographs: one for each set. Imports no torch."""
+"""The classification tasks on photographs: one per data set. Imports no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ CONFIG_DIR = Path(__file__).parent / "configs"
 
 
 class ImageTask(Task):
-    """One set of photographs as a task."""
+    """A data set of photographs as a task.
+
+    Args:
+        dataset_card: what is known of the data set: counts, reader, metrics, protocols.
+    """
 
     domain = "classification"
     supports_data_scale = True
@@ -30,16 +34,24 @@ class ImageTask(Task):
         self.metrics, self.protocols = dataset_card.metrics, dataset_card.protocols
 
     def load_data(self, root: Path) -> PreparedDataset:
-        """The data as read and checked; read once a process."""
+        """Read and check the data; a second call in the same process returns the same object."""
         return _load_dataset(self, root)
 
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
-        """Read lists and labels, compare with the official counts, and open images as far as asked."""
-        from classification.data.dataset_splits import decode_images as open_images
+        """Read lists and labels, compare with the official counts, and open the requested images.
+
+        Args:
+            root: the data root.
+            decode: how many images are opened: ``none``, ``sample`` or ``all``.
+
+        Raises:
+            DataError: the data cannot be used; the message names the first wrong file and how to fix it.
+        """
+        from classification.data.dataset_splits import decode_images
 
         data = self.load_data(root)
         if decode != "none":
-            open_images(data, decode_all=decode == "all")
+            decode_images(data, decode_all=decode == "all")
         return DataReport(
             fingerprint=data.fingerprint,
             splits={name: len(split.indices) for name, split in data.splits.items()},
@@ -49,10 +61,15 @@ class ImageTask(Task):
         )
 
     def download_data(self, root: Path) -> None:
-        """Download through torchvision, which checks the MD5 sums."""
+        """Download the data with torchvision, which checks the MD5 sums.
+
+        Raises:
+            UserError: torchvision cannot download this data set; the message says where the files belong.
+            DataError: the download failed.
+        """
         if self.dataset_card.torchvision_class is None:
             raise UserError(
-                f"{self.name} is not downloaded: {self.dataset_card.source}; "
+                f"{self.name} is not downloaded automatically: {self.dataset_card.source}; "
                 f"bench check data {self.name} says what is missing"
             )
         import torchvision
@@ -60,15 +77,15 @@ class ImageTask(Task):
         root.mkdir(parents=True, exist_ok=True)
         try:
             getattr(torchvision.datasets, self.dataset_card.torchvision_class)(root, download=True)
-        except (OSError, RuntimeError) as error:  # no network, a wrong sum, a full disk
+        except (OSError, RuntimeError) as error:  # no network, a wrong checksum, a full disk
             reason = str(error) or type(error).__name__
             raise DataError(
                 f"{self.name} could not be downloaded to {root} ({reason}); the same command tries again, or fetch it "
-                f"by hand: {self.dataset_card.source}"
+                f"yourself: {self.dataset_card.source}"
             ) from error
 
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
-        """Resolve ``configs/<task>_<protocol>.py``, or the one that all sets share."""
+        """Plan the run by ``configs/<task>_<protocol>.py``, or by ``configs/images_<protocol>.py`` if there is none."""
         from classification.protocols import resolve_protocol
 
         own = CONFIG_DIR / f"{self.name}_{request.protocol}.py"
@@ -78,7 +95,7 @@ class ImageTask(Task):
         )
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
-        """Train and test in ``out``."""
+        """Train and test in the folder ``out``."""
         from classification.data.image_dataset import ImageDataset
         from classification.finetune import SplitDatasets
         from classification.protocols import get_recipe_type, run_protocol
@@ -87,6 +104,8 @@ class ImageTask(Task):
         settings = {**plan.config["recipe"], **plan.non_identity_settings}
         recipe: Any = get_recipe_type(request.protocol, is_photo_set=True).model_validate(settings)
         data, card = self.load_data(request.data_root), request.card
+        # features of a frozen backbone are stored once per image, so they are taken without augmentation; fine-tuning
+        # needs val twice: plain to choose on, and augmented for train_on="train+val"
         augments = isinstance(recipe, ImageRecipe)
         train, val, test, val_augmented = (
             ImageDataset(data.splits[name], recipe, card.mean, card.std, augmented)
@@ -96,7 +115,17 @@ class ImageTask(Task):
         return run_protocol(request, plan, recipe, splits, out, task=self)
 
     def load_images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
-        """The photographs as the probes see them: resized and cropped as ``configs/images_linear.py`` says."""
+        """Return the photographs as the probes see them: resized and cropped as in ``configs/images_linear.py``.
+
+        Args:
+            root: the data root.
+            split: ``train``, ``val`` or ``test``.
+            card: gives mean and standard deviation.
+            img_size: side of the square images, pixels.
+
+        Raises:
+            UserError: there is no such split.
+        """
         from classification.data.image_dataset import ImageDataset
         from classification.recipe import LinearRecipe
         from engine.config import load_protocol
@@ -107,12 +136,12 @@ class ImageTask(Task):
         return ImageDataset(data.splits[split], recipe, card.mean, card.std)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # the check, the plan and the run each need the data, and ImageNet has 1.3 million paths
 def _load_dataset(task: ImageTask, root: Path) -> PreparedDataset:
     from classification.data.dataset_splits import prepare_dataset
 
     card = task.dataset_card
-    module, _, function = card.reader.partition(":")
+    module, _, function = card.reader.partition(":")  # a string, because readers import torchvision
     found = getattr(importlib.import_module(f"classification.data.readers.{module}"), function)(root)
     return prepare_dataset(found, card.official_counts, card.num_classes, card.val_fraction, str(root))
 
@@ -121,7 +150,7 @@ IMAGE_TASKS = {name: ImageTask(card) for name, card in IMAGE_DATASETS.items()}
 
 
 def __getattr__(name: str) -> ImageTask:
-    """``CIFAR10`` and so on, as the task registry names them."""
+    """Return a task by its name in capitals, such as ``CIFAR10``, as the task registry refers to it."""
     try:
         return IMAGE_TASKS[name.lower()]
     except KeyError:

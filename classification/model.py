@@ -1,4 +1,4 @@
-"""A timm backbone with its classifier, as mmengine's Runner wants a model."""
+"""A timm backbone with its classifier, in the form that mmengine's Runner expects of a model."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from classification.recipe import ClassificationRecipe, ImageRecipe
 
 
 class Classifier(BaseModel):
-    """Wraps a timm model that ends in its classifier.
+    """Wraps a timm model with a classifier as a model of mmengine.
 
     Args:
-        backbone: timm model giving logits of shape (batch, classes).
-        label_smoothing: of the training loss, 0 to below 1.
-        mixup: mixes the images and labels of a training batch; it smooths the labels itself.
+        backbone: timm model that maps images to logits, (batch, classes).
+        label_smoothing: label smoothing of the training loss, 0 to below 1.
+        mixup: mixes the images and labels of a training batch (mixup and CutMix); it smooths the labels itself.
     """
 
     def __init__(self, backbone: nn.Module, label_smoothing: float = 0.0, mixup: Mixup | None = None) -> None:
@@ -32,7 +32,12 @@ class Classifier(BaseModel):
 
     @classmethod
     def from_recipe(cls, backbone: Any, recipe: ClassificationRecipe) -> Classifier:
-        """The classifier with the regularisation of a recipe."""
+        """Wrap a backbone with the label smoothing and the mixup of a recipe.
+
+        Args:
+            backbone: timm model with a classifier.
+            recipe: the settings of the training.
+        """
         mixup = None
         if isinstance(recipe, ImageRecipe) and (recipe.mixup or recipe.cutmix):
             mixup = Mixup(
@@ -41,24 +46,38 @@ class Classifier(BaseModel):
         return cls(backbone, recipe.label_smoothing, mixup)
 
     def forward(self, images: Tensor, labels: Tensor, item: Tensor, mode: str = "tensor") -> Any:
-        """One batch.
+        """Run one batch.
 
         Args:
-            images: (batch, 3, height, width), normalised.
-            labels: (batch,) class numbers.
-            item: (batch,) item numbers.
-            mode: ``loss`` gives ``{"loss": scalar}``, ``predict`` a list of ``ScoredItem``, one an image.
+            images: normalized images, (batch, 3, height, width).
+            labels: class indices, (batch,).
+            item: item indices, (batch,).
+            mode: what to return: ``loss``, ``predict`` or ``tensor``.
+
+        Returns:
+            ``{"loss": scalar}`` for ``loss``, one ``ScoredItem`` per image for ``predict``, and the logits
+            (batch, classes) for ``tensor``.
         """
         if mode == "loss" and self.mixup is not None:
-            # timm draws from numpy, whose state belongs to the items; torch's generator drives the model
+            # timm's Mixup draws from numpy, whose state is seeded for the items and depends on the loader processes;
+            # a seed drawn from torch's generator, which is reseeded each epoch, makes the mixing reproducible
             np.random.seed(int(torch.randint(2**31, ())))
-            images, shares = self.mixup(images, labels)
-            return {"loss": functional.cross_entropy(self.backbone(images).float(), shares)}
+            # the mixed labels are distributions over the classes, (batch, classes), already smoothed
+            images, mixed_labels = self.mixup(images, labels)
+            return {"loss": functional.cross_entropy(self.backbone(images).float(), mixed_labels)}
         logits = self.backbone(images)
         if mode == "loss":
+            # float() before the softmax: under fp16 or bf16 autocast the logits come in half precision
             return {"loss": functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)}
         if mode == "predict":
-            chances, truth = logits.float().softmax(1).cpu().numpy(), labels.cpu().numpy()
-            columns = (item.cpu().numpy(), truth, chances.argmax(1), chances.max(1), rank_true_class(truth, chances))
+            probabilities, truth = logits.float().softmax(1).cpu().numpy(), labels.cpu().numpy()
+            columns = (
+                item.cpu().numpy(),
+                truth,
+                probabilities.argmax(1),
+                probabilities.max(1),
+                rank_true_class(truth, probabilities),
+            )
+            # tolist() turns numpy scalars into Python numbers, which a CSV writer and JSON can take
             return [ScoredItem(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         return logits

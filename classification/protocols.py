@@ -1,4 +1,4 @@
-"""The protocols of classification: the recipe of each, how it is planned, and how it is carried out."""
+"""The classification protocols: which recipe each has, how a run is planned, and how it is carried out."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from foundation.errors import UserError
 
 ProtocolRecipe = ClassificationRecipe | FrozenRecipe
 
+# protocols of the digits; finetune_tan and the like are for photographs only
 RECIPE_TYPES: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
     "finetune": DigitsRecipe,
     "linear": LinearRecipe,
@@ -43,16 +44,17 @@ PHOTO_RECIPE_TYPES: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] =
     "finetune_tan": ImageRecipe,
     "finetune_32": ImageRecipe,
 }
-"""As ``RECIPE_TYPES``, for sets of photographs: they have an augmentation of their own."""
+"""The same for data sets of photographs, whose augmentation differs from that of the digits."""
 
+# the phases of a run in words
 PROTOCOL_STEPS = {
     "finetune": ("train", "choose the epoch on val", "test once"),
     "finetune_improved": ("train", "choose the epoch on val", "test once"),
     "finetune_tan": ("train", "choose the epoch on val", "test once"),
     "finetune_32": ("train", "choose the epoch on val", "test once"),
-    "linear": ("features of train and val", "fit each strength on train", "choose one on val", "test once"),
-    "linear_sgd": ("features of train and val", "train a head a rate", "choose one on val", "test once"),
-    "lowshot": ("features of the items drawn", "fit each draw", "choose each strength on val", "test once a draw"),
+    "linear": ("features of train and val", "fit each C on train", "choose one on val", "test once"),
+    "linear_sgd": ("features of train and val", "train one head per rate", "choose one on val", "test once"),
+    "lowshot": ("features of the items drawn", "fit each draw", "choose each C on val", "test once per draw"),
     "knn": ("features of train and test", "vote", "test once"),
 }
 
@@ -65,56 +67,59 @@ FROZEN_PROTOCOLS: dict[str, Callable[[FrozenBackbone, Any, Task], TaskOutcome]] 
 
 
 def get_recipe_type(protocol: str, is_photo_set: bool) -> type[ClassificationRecipe] | type[FrozenRecipe]:
-    """The recipe's type."""
+    """Return the recipe type of a protocol."""
     return (PHOTO_RECIPE_TYPES if is_photo_set else RECIPE_TYPES)[protocol]
 
 
 def resolve_protocol(
     config_file: Path, request: RunRequest, num_classes: int, data: DataReport, is_photo_set: bool = False
 ) -> RunPlan:
-    """The plan of a request by its protocol's file.
+    """Read the protocol's config file and plan a request.
 
     Args:
         config_file: the protocol's config file.
-        request: the cell.
-        num_classes: of the task.
-        data: what was found; all of its test items are scored, once a draw.
-        is_photo_set: whether the task's images are photographs, to be cropped and augmented as such.
+        request: the backbone, protocol, tier, overrides and seed that were requested.
+        num_classes: number of classes of the task.
+        data: the result of the data check; all of its test items are scored (once per draw for low-shot).
+        is_photo_set: whether the task's images are photographs, which are cropped and augmented as such.
 
     Raises:
-        ConfigError: settings that do not hold.
-        UserError: several processes for a protocol that runs in one, a data scale for one that has none, more shots
-            than a class has.
+        ConfigError: invalid settings.
+        UserError: several processes for a protocol that runs in one, a data scale for low-shot, or more shots than a
+            class has images.
     """
     recipe_type = get_recipe_type(request.protocol, is_photo_set)
     frozen = issubclass(recipe_type, FrozenRecipe)
     if frozen:
         require_one_process(request.protocol)
     if request.data_scale != 1 and request.protocol == "lowshot":
-        raise UserError("protocol lowshot has no --data-scale: shots or percent say how many items are drawn")
+        raise UserError("protocol lowshot has no --data-scale; set shots or percent to say how many items are drawn")
     protocol = load_protocol(config_file, recipe_type, request.tier, request.overrides)
     recipe: ProtocolRecipe = protocol.recipe
+    # a frozen backbone is created without a classifier; timm takes num_classes=0 for that
     arguments: dict[str, Any] = {"img_size": recipe.img_size, "num_classes": 0, "global_pool": recipe.pool}
     if isinstance(recipe, ClassificationRecipe):
         arguments |= {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
     if isinstance(recipe, LowShotRecipe) and recipe.shots is not None:
         _require_enough_shots(recipe.shots, data)
+    # at 1 the data scale is left out, so that a run on all data keeps the id that it had before the option existed
     scale = {"data_scale": request.data_scale} if request.data_scale != 1 else {}
     return RunPlan(
         protocol_version=protocol.version,
         config={"recipe": recipe.identity_settings(), **scale},
         non_identity_settings=recipe.non_identity_settings(),
         backbone_kwargs=arguments,
+        # low-shot scores the complete test split once per draw
         num_expected_items=data.splits["test"] * (recipe.draws if isinstance(recipe, LowShotRecipe) else 1),
         steps=PROTOCOL_STEPS[request.protocol],
     )
 
 
 def _require_enough_shots(shots: int, data: DataReport) -> None:
-    """Refuse before anything is written: each class must be able to give its shots.
+    """Require that each class has enough training images, before anything is written.
 
     Raises:
-        UserError: naming the smallest class.
+        UserError: a class has too few; the message names the smallest class.
     """
     name, count = min(data.class_counts["train"].items(), key=lambda entry: entry[1])
     if count < shots:
@@ -126,13 +131,22 @@ def _require_enough_shots(shots: int, data: DataReport) -> None:
 def run_protocol(
     request: RunRequest, plan: RunPlan, recipe: ProtocolRecipe, splits: SplitDatasets, out_dir: Path, task: Task
 ) -> TaskOutcome:
-    """Do a planned cell in the folder ``out_dir``.
+    """Carry out a planned run in the folder ``out_dir``.
+
+    Args:
+        request: backbone, start weights, seed and device.
+        plan: gives the backbone's arguments.
+        recipe: the protocol's settings.
+        splits: the items of each split.
+        out_dir: the run's folder.
+        task: gives name and metrics.
 
     Raises:
-        BenchError: the run failed; the sentence says why.
+        BenchError: the run failed; the message says why.
     """
     if isinstance(recipe, ClassificationRecipe):
         return run_finetune(request, plan, recipe, splits, out_dir, task)
+    # probes on frozen features never augment, so they need no val_augmented
     named = {"train": splits.train, "val": splits.val, "test": splits.test}
     frozen = make_frozen_backbone(request, plan, recipe, named, splits.fingerprint, task)
     return FROZEN_PROTOCOLS[request.protocol](frozen, recipe, task)

@@ -1,4 +1,4 @@
-"""The recipes of classification protocols: fine-tuning, and what is read off frozen features."""
+"""The settings of classification protocols: fine-tuning, and probes on frozen features. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ TrainSplits = Literal["train", "train+val"]
 
 
 class SearchSpace(StrictConfig):
-    """Settings that are tried in all combinations, each a training of its own, and chosen between on val.
+    """Settings that are tried in all combinations. Each combination is a training; val decides between them.
 
-    Empty lists: the recipe's own value. The papers search over rate and layer decay (papers' appendix).
+    The papers search over learning rate and layer decay (papers' appendix).
+
+    Attributes:
+        lr: learning rates to try; an empty list keeps the recipe's own.
+        layer_decay: layer decays to try; an empty list keeps the recipe's own.
     """
 
     lr: list[PositiveFloat] = Field(default_factory=list)
@@ -22,15 +26,16 @@ class SearchSpace(StrictConfig):
 
 
 class ClassificationRecipe(TrainingRecipe):
-    """Adds the input size, the pooling and the regularisation of the classifier to a recipe.
+    """Adds the input size, the pooling and the regularization of the classifier to a training recipe.
 
     Attributes:
         img_size: side of the square input, pixels.
-        pool: ``avg`` is the mean of the patch tokens, then ``fc_norm``; ``token`` the class token.
-        drop_path: stochastic depth of the last block; rises linearly over the blocks.
-        label_smoothing: of the training loss.
-        train_on: ``train`` chooses the epoch (and what ``search`` holds) on val. ``train+val`` trains on both and takes
-            the last epoch, with the settings that a search on train and val has found, if there is one.
+        pool: ``avg`` takes the mean of the patch tokens and then ``fc_norm``; ``token`` takes the class token.
+        drop_path: drop-path rate (stochastic depth) of the last block, 0 to below 1; it rises linearly over the blocks.
+        label_smoothing: label smoothing of the training loss, 0 to below 1.
+        train_on: ``train`` trains on train and chooses the epoch on val (and the settings of ``search``). ``train+val``
+            trains on both splits and takes the last epoch; if there is a search, it first runs on train, with val to
+            choose, and only the last training uses both.
         search: settings that val decides between.
     """
 
@@ -43,22 +48,27 @@ class ClassificationRecipe(TrainingRecipe):
 
 
 class DigitsRecipe(ClassificationRecipe):
-    """``shift``: largest random translation, as a share of the side."""
+    """Adds the augmentation of the digits.
+
+    Attributes:
+        shift: largest random translation of a training image, as a fraction of the side (0 to 0.5).
+    """
 
     shift: float = Field(default=0.0, ge=0, le=0.5)
 
 
 class ImageRecipe(ClassificationRecipe):
-    """Adds the augmentation of photographs, all of it timm's.
+    """Adds the augmentation of photographs; timm does all of it.
 
     Attributes:
-        crop_pct: evaluation resizes the shorter side to ``img_size / crop_pct`` (bicubic) and crops the centre.
-        scale: smallest and largest share of the area that a random resized crop takes; [1, 1] with
-            ``flip`` 0 still crops (aspect ratio 3/4 to 4/3).
+        crop_pct: evaluation resizes the shorter side to ``img_size / crop_pct`` (bicubic) and crops the center.
+        scale: smallest and largest fraction of the area that a random resized crop takes. Even [1, 1] crops, because
+            the aspect ratio is drawn from 3/4 to 4/3.
         flip: probability of a horizontal flip.
-        rand_augment: timm's description, as ``rand-m9-mstd0.5-inc1``, or ``None``.
-        erase: probability of random erasing with noise.
-        mixup, cutmix: alpha of either, 0 is off; with both on each batch takes one of them at random.
+        rand_augment: timm's RandAugment string, such as ``rand-m9-mstd0.5-inc1``, or ``None``.
+        erase: probability of random erasing (the area is filled with noise).
+        mixup: alpha of mixup; 0 is off. If both are on, each batch takes one of them at random.
+        cutmix: alpha of CutMix; 0 is off.
     """
 
     crop_pct: float = Field(default=0.875, gt=0, le=1)
@@ -71,28 +81,32 @@ class ImageRecipe(ClassificationRecipe):
 
     @model_validator(mode="after")
     def _check_mixup_batches(self) -> ImageRecipe:
+        # timm mixes image i with image n - 1 - i of the (micro-)batch, so n must be even in every batch
         if (self.mixup or self.cutmix) and not (self.drop_last and self.batch_size % (2 * self.accumulate) == 0):
             raise ValueError(
-                "mixup and cutmix pair the images of a batch (of a piece, with accumulate): "
-                "set drop_last=true and a batch_size that gives even ones"
+                "mixup and cutmix pair the images of a batch (of a micro-batch, with accumulate), so each must have an "
+                "even number; set drop_last=true and a batch_size that is a multiple of 2 * accumulate"
             )
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise ValueError(f"scale {self.scale} is no range of shares of the area")
+            raise ValueError(
+                f"scale {self.scale} is not a range of fractions of the area; give two rising values up to 1"
+            )
         return self
 
 
 class FrozenRecipe(ProtocolSettings):
-    """What every protocol on frozen features has; the backbone runs in fp32, without augmentation.
+    """The settings that all protocols on frozen features share; the backbone runs in fp32 and without augmentation.
 
     Attributes:
         img_size: side of the square input, pixels.
-        pool: ``avg`` is the mean of the patch tokens, then ``fc_norm``; ``token`` the class token.
-        batch_size: images in one forward pass (moves last bits only).
-        workers: loader processes.
-        crop_pct: the shorter side is resized to ``img_size / crop_pct`` (bicubic) and the centre cropped; 1 for sets
-            whose images are square and small.
+        pool: ``avg`` takes the mean of the patch tokens and then ``fc_norm``; ``token`` takes the class token.
+        crop_pct: the shorter side is resized to ``img_size / crop_pct`` (bicubic) and the center is cropped; 1 for data
+            sets of small square images.
+        batch_size: number of images in one forward pass; it moves only the last bits of the features.
+        workers: number of loader processes.
     """
 
+    # neither can change the number, apart from last bits
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset({"batch_size", "workers"})
 
     img_size: PositiveInt
@@ -103,9 +117,12 @@ class FrozenRecipe(ProtocolSettings):
 
 
 class KnnRecipe(FrozenRecipe):
-    """Weighted vote of the ``k`` nearest by cosine, each with weight exp(similarity / ``temperature``).
+    """k-NN: the nearest training images vote, each with weight exp(cosine similarity / ``temperature``).
 
-    ``train_on``: who votes.
+    Attributes:
+        train_on: the splits whose images vote.
+        k: number of nearest images that vote.
+        temperature: the lower, the more the nearest images dominate the vote.
     """
 
     train_on: TrainSplits = "train"
@@ -114,7 +131,13 @@ class KnnRecipe(FrozenRecipe):
 
 
 class LogGrid(StrictConfig):
-    """``count`` values, evenly spaced in the logarithm."""
+    """Values that are evenly spaced on a logarithmic scale.
+
+    Attributes:
+        low: smallest value.
+        high: largest value.
+        count: number of values.
+    """
 
     low: PositiveFloat
     high: PositiveFloat
@@ -123,28 +146,32 @@ class LogGrid(StrictConfig):
     @model_validator(mode="after")
     def _check_bounds(self) -> LogGrid:
         if self.low > self.high or (self.count == 1 and self.low != self.high):
-            raise ValueError(f"low {self.low} to high {self.high} in {self.count} values is no grid")
+            raise ValueError(
+                f"low {self.low} to high {self.high} in {self.count} values is not a grid; low must not be above high, "
+                "and one value needs low equal to high"
+            )
         return self
 
     def values(self) -> list[float]:
-        """The values, rising.
+        """Return the values, from the smallest to the largest.
 
         >>> [round(value, 6) for value in LogGrid(low=0.01, high=1.0, count=3).values()]
         [0.01, 0.1, 1.0]
         """
-        if self.count == 1:
+        if self.count == 1:  # count - 1 below would divide by zero
             return [self.low]
         steps = [position / (self.count - 1) for position in range(self.count)]
+        # low * (high / low) ** t for t from 0 to 1 is a straight line in the logarithm
         return [float(self.low * (self.high / self.low) ** step) for step in steps]
 
 
 class LogisticRecipe(FrozenRecipe):
-    """L2 logistic regression on standardised features, its strength chosen on val.
+    """Logistic regression with an L2 penalty on standardized features; val chooses the regularization.
 
     Attributes:
-        grid: strengths tried: scikit-learn's ``C``, larger is weaker regularisation.
-        tolerance: largest entry of the mean loss's gradient at which a fit is done.
-        max_iterations: of L-BFGS, for each strength.
+        grid: values of scikit-learn's ``C`` to try; a larger ``C`` is a weaker regularization.
+        tolerance: a fit has converged when no entry of the gradient of the mean loss is larger than this.
+        max_iterations: limit of L-BFGS iterations for each value of ``C``.
     """
 
     grid: LogGrid
@@ -153,21 +180,28 @@ class LogisticRecipe(FrozenRecipe):
 
 
 class LinearRecipe(LogisticRecipe):
-    """``train_on``: with ``train+val`` the strength chosen on val is fitted again on both."""
+    """Linear probe by logistic regression.
+
+    Attributes:
+        train_on: with ``train+val``, the ``C`` chosen on val is fitted once more on both splits.
+    """
 
     train_on: TrainSplits = "train"
 
 
 class HeadOptimizerConfig(StrictConfig):
-    """How ``linear_sgd`` trains: linear warm-up, then cosine to 0, stepped every iteration.
+    """How ``linear_sgd`` trains: linear warm-up, then a cosine to 0, updated every iteration.
 
     Attributes:
-        name: ``LARS`` (You et al. 2017) adapts the rate of the weights, not of the biases.
-        lr: base rates tried, for 256 images: the rate is base * batch / 256.
-        batch_size: of one step; no more than the training items.
-        epochs, warmup: lengths.
-        weight_decay: of the weights, not of the biases.
-        trust: LARS's coefficient.
+        name: ``LARS`` (You et al. 2017) adapts the learning rate of the weights, but not of the biases; ``SGD`` does
+            not adapt it.
+        lr: base learning rates to try, for 256 images: the learning rate is base * batch / 256.
+        batch_size: images of one step; at most all training items.
+        epochs: length of the training.
+        warmup: epochs of linear warm-up.
+        momentum: momentum, 0 to below 1.
+        weight_decay: weight decay of the weights; biases are not decayed.
+        trust: trust coefficient of LARS.
     """
 
     name: Literal["LARS", "SGD"]
@@ -186,14 +220,16 @@ class HeadOptimizerConfig(StrictConfig):
         return self
 
     def get_batch_size_for(self, num_items: int) -> int:
-        """The batch as it is with so many training items; the rule of the rates goes by it."""
+        """Return the actual batch size for a number of training items; the learning rate is scaled by it."""
         return min(self.batch_size, num_items)
 
 
 class LinearSgdRecipe(FrozenRecipe):
-    """A linear layer behind a batch norm without parameters, its rate chosen on val.
+    """A linear layer behind a batch norm without parameters; val chooses the learning rate.
 
-    ``train_on``: with ``train+val`` the rate chosen on val trains anew on both.
+    Attributes:
+        optimizer: how the layer is trained.
+        train_on: with ``train+val``, the layer is trained once more on both splits with the rate chosen on val.
     """
 
     optimizer: HeadOptimizerConfig
@@ -201,12 +237,12 @@ class LinearSgdRecipe(FrozenRecipe):
 
 
 class LowShotRecipe(LogisticRecipe):
-    """Logistic regression on few training items, drawn several times; exactly one of ``shots`` and ``percent``.
+    """Logistic regression on few training items, drawn several times. Set exactly one of ``shots`` and ``percent``.
 
     Attributes:
-        shots: training items a class.
-        percent: share of the training items of each class, at least one.
-        draws: how often the items are drawn; the number is the mean.
+        shots: number of training items per class.
+        percent: percentage of the training items of each class; at least one item is taken.
+        draws: how often the items are drawn; the score is the mean over the draws.
     """
 
     shots: PositiveInt | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from pydantic import ValidationError
 
 from deployment.manifest import MANIFEST_FILENAME, ExportManifest
 from foundation.errors import UserError
-from foundation.files import sha256_file, write_atomic
+from foundation.files import grant_default_mode, sha256_file, write_atomic
 from results.records.record import format_validation_errors
 
 ManifestT = TypeVar("ManifestT", bound=ExportManifest)
@@ -38,9 +37,7 @@ def write_export(folder: Path, files: Mapping[str, bytes], manifest: ExportManif
         for name, content in files.items():
             write_atomic(half / name, content)
         write_atomic(half / MANIFEST_FILENAME, manifest.model_dump_json(indent=2) + "\n")
-        mask = os.umask(0)  # mkdtemp makes a private folder; give it the mode an ordinary mkdir would
-        os.umask(mask)
-        half.chmod(0o777 & ~mask)
+        grant_default_mode(half)
         if folder.exists():
             # a folder that is not empty cannot be replaced by a rename, so the older one is moved out of the way first
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent)) / "old"

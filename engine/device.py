@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from foundation.errors import BenchError, UserError
+
+_OOM_MESSAGES = ("DefaultCPUAllocator", "out of memory", "not enough memory")
 
 ResultT = TypeVar("ResultT")
 
@@ -107,3 +110,23 @@ def decide_on_rank0(decide: Callable[[], ResultT]) -> ResultT:
     if kind == "error":
         raise value
     return value  # type: ignore[no-any-return]
+
+
+@contextmanager
+def translate_oom_error() -> Iterator[None]:
+    """Turn an out-of-memory error of torch, which is worded for its developers, into a sentence for users.
+
+    Raises:
+        UserError: naming what to lower.
+    """
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(word in str(error) for word in _OOM_MESSAGES):
+            raise
+        raise UserError(
+            "out of memory: split each batch into more pieces (--set accumulate=2, 4 ...), or lower the size of the "
+            "input, of the head, or of the batch (those three make another protocol)"
+        ) from error

@@ -15,15 +15,30 @@ LOG_INTERVAL_SECONDS = 15.0
 class ProgressBar:
     """Counts items of a loop; as a context it takes its bar away at the end, also after an error.
 
+    The plain line is ``label: 31/100 frames, 2 a second, 34 s left, note``.
+
     Args:
         label: what is done.
         unit: of the items, in the plural.
         total: how many there will be, if that is known.
+        count_prefix: stands before the count, for example ``features of train,``.
+        with_rate: whether the line says how many are done in a second.
+        num_done: items that were done before, by a run that is resumed here; they are not part of the rate.
     """
 
-    def __init__(self, label: str, unit: str, total: int | None = None) -> None:
+    def __init__(
+        self,
+        label: str,
+        unit: str,
+        total: int | None = None,
+        *,
+        count_prefix: str = "",
+        with_rate: bool = True,
+        num_done: int = 0,
+    ) -> None:
         self.label, self.unit, self.total = label, unit, total
-        self.num_done = 0
+        self.count_prefix, self.with_rate = count_prefix, with_rate
+        self.num_done = self._num_done_before = num_done
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._start_time = self._last_log_time = time.monotonic()
@@ -39,14 +54,19 @@ class ProgressBar:
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}"),
             )
+            description = f"{self.label}: {self.count_prefix.rstrip(',')}" if self.count_prefix else self.label
             self._bar = Progress(*columns, console=self._console, transient=True)
-            self._bar.add_task(self.label, total=self.total, count="", note="")
+            self._bar.add_task(description, total=self.total, completed=self.num_done, count="", note="")
             self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -60,15 +80,19 @@ class ProgressBar:
             self._bar.update(task, completed=self.num_done, count=self._format_count(), note=note)
         elif now - self._last_log_time > LOG_INTERVAL_SECONDS:
             self._last_log_time = now
-            rate = self.num_done / (now - self._start_time)
-            left = (
-                f", {(self.total - self.num_done) / rate:.0f} s left"
-                if self.total and self.total > self.num_done
-                else ""
-            )
-            self.log_message(
-                f"{self.label}: {self._format_count()} {self.unit}, {rate:.0f} a second{left}{note and ', '}{note}"
-            )
+            num_done_here = self.num_done - self._num_done_before
+            rate = num_done_here / (now - self._start_time)
+            parts = [f"{self.label}: {self.count_prefix}{self.count_prefix and ' '}{self._format_count()} {self.unit}"]
+            if self.with_rate:
+                parts.append(f"{rate:.0f} a second")
+            if self.total and self.total >= self.num_done and num_done_here:
+                parts.append(f"{(self.total - self.num_done) / rate:.0f} s left")
+            self.log_message(", ".join([*parts, note] if note else parts))
+
+    def show_note(self, note: str) -> None:
+        """Put a note on the bar without an item being done; a plain line has it from the next ``advance`` on."""
+        if self._bar is not None:
+            self._bar.update(self._bar.tasks[0].id, note=note)
 
     def log_message(self, message: str) -> None:
         """A line above the bar."""

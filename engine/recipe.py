@@ -17,7 +17,11 @@ from pydantic import (
     model_validator,
 )
 
-LOGGER_BACKENDS = {"tensorboard": "TensorboardVisBackend", "wandb": "WandbVisBackend", "mlflow": "MLflowVisBackend"}
+LOGGER_BACKENDS = {
+    "tensorboard": "TensorboardVisBackend",
+    "wandb": "WandbVisBackend",
+    "mlflow": "BenchMlflowBackend",
+}
 """Where curves can go: the package, and mmengine's visualisation backend for it."""
 
 

@@ -55,6 +55,26 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+class GeneratorState(NamedTuple):
+    """Where the generators of Python, numpy and torch (on the CPU) stand."""
+
+    python: Any
+    numpy: Any
+    torch: torch.Tensor
+
+
+def get_generator_state() -> GeneratorState:
+    """Where the generators stand now."""
+    return GeneratorState(random.getstate(), np.random.get_state(), torch.get_rng_state())
+
+
+def set_generator_state(state: GeneratorState) -> None:
+    """Put the generators where they were."""
+    random.setstate(state.python)
+    np.random.set_state(state.numpy)
+    torch.set_rng_state(state.torch)
+
+
 class SeededSampler(DefaultSampler):
     """mmengine's ``DefaultSampler`` (shuffled, split over processes, ``set_epoch``) that yields ``SeededIndex``."""
 

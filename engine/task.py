@@ -13,8 +13,11 @@ from backbones.weights import InitialWeights
 from foundation.errors import UserError
 from results.statistics.metric_statistics import MetricStatistic
 
-if TYPE_CHECKING:  # pydantic is slow to import, and listings do without
-    from results.records.record import LoadReportRecord, MetricValue, ModelSelection, Record, Tier
+if TYPE_CHECKING:  # pydantic and torch are slow to import, and listings do without
+    from backbones.checkpoints.load_weights import LoadReport
+    from backbones.create import CreatedBackbone
+    from engine.seeding import GeneratorState
+    from results.records.record import MetricValue, ModelSelection, Record, Tier
 
 
 DecodeLevel = Literal["none", "sample", "all"]
@@ -36,13 +39,28 @@ class MetricSpec(NamedTuple):
     statistic: MetricStatistic | None = None
 
 
+@dataclass
+class PreparedBackbone:
+    """Holds the backbone that a request made ahead of its run, with where the generators stood after making it."""
+
+    model_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    created: CreatedBackbone | None = None
+    generators: GeneratorState | None = None
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """One cell that is asked for: backbone x task x protocol x seed.
 
+    A task gets its backbone from ``build_backbone``. It is made once in a run: what looks at it before the run (do the
+    weights fit, what does it cost) gets the same one from ``prepare_backbone``.
+
     Attributes:
+        start: its start weights.
         device: ``auto``, ``cpu`` or ``cuda``.
+        allow_partial: accept weights that fill only a part of the backbone.
         data_scale: share of the training items that is used, above 0 to 1; drawn anew for each seed.
+        prepared: shared by the copies that ``dataclasses.replace`` makes.
     """
 
     card: BackboneCard
@@ -55,6 +73,57 @@ class RunRequest:
     device: str
     allow_partial: bool = False
     data_scale: float = 1.0
+    prepared: PreparedBackbone = field(default_factory=PreparedBackbone, repr=False, compare=False)
+
+    def prepare_backbone(self, model_kwargs: Mapping[str, Any]) -> CreatedBackbone:
+        """The backbone, made ahead and kept for the first ``build_backbone`` with the same arguments.
+
+        Whoever looks at it leaves it as it is; to change it, copy it.
+
+        Args:
+            model_kwargs: see ``backbones.create.create_backbone``.
+
+        Raises:
+            CheckpointError: the weights do not fit.
+            UserError: a size or argument that the architecture refuses.
+        """
+        from engine.seeding import get_generator_state
+
+        held = self.prepared
+        if held.created is None or held.model_kwargs != model_kwargs:
+            held.model_kwargs, held.created = dict(model_kwargs), self._create_backbone(model_kwargs)
+            held.generators = get_generator_state()
+        return held.created
+
+    def build_backbone(self, model_kwargs: Mapping[str, Any]) -> CreatedBackbone:
+        """The backbone to work on; all random generators then stand where making it from the run's seed leaves them.
+
+        So what is drawn next (the initial weights of a head) is the same, whether the backbone was made now or ahead.
+        A second call makes a second one, equal to the first.
+
+        Args and raises: see ``prepare_backbone``.
+        """
+        from engine.seeding import set_generator_state
+
+        held = self.prepared
+        created, generators = held.created, held.generators
+        if created is None or generators is None or held.model_kwargs != model_kwargs:
+            return self._create_backbone(model_kwargs)
+        held.created = None  # from here on it belongs to the caller, who trains it
+        self._seed_generators()  # those of GPUs too, which making a backbone on the CPU does not move
+        set_generator_state(generators)
+        return created
+
+    def _create_backbone(self, model_kwargs: Mapping[str, Any]) -> CreatedBackbone:
+        from backbones.create import create_backbone
+
+        self._seed_generators()
+        return create_backbone(self.card, checkpoint=self.start, allow_partial=self.allow_partial, **model_kwargs)
+
+    def _seed_generators(self) -> None:
+        from engine.seeding import derive_seed, seed_all
+
+        seed_all(derive_seed(self.seed, 0))
 
 
 @dataclass(frozen=True)
@@ -105,14 +174,15 @@ class RunPlan:
 class TaskOutcome:
     """What a run gave; rows of ``item_rows`` are one scored item each, in the order of ``item_columns``.
 
-    ``details``: what else was measured, as plain data, for the record.
+    ``load_report``: of the start weights, as ``create_backbone`` gives it. ``details``: what else was measured, as
+    plain data, for the record.
     """
 
     metrics: Mapping[str, MetricValue]
     item_columns: tuple[str, ...]
     item_rows: Sequence[Sequence[str | int | float | None]]
     selection: ModelSelection
-    load_report: LoadReportRecord | None
+    load_report: LoadReport | None
     checkpoint_format: str | None
     parameters: int
     phase_seconds: Mapping[str, float]

@@ -17,6 +17,7 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch.utils.data import DataLoader, Sampler, default_collate
 
+from engine import mlflow_backend  # noqa: F401 - registers it with mmengine
 from engine.checkpoints import (
     CheckpointHook,
     CheckpointRunner,
@@ -25,10 +26,9 @@ from engine.checkpoints import (
     find_resume_checkpoint,
     read_checkpoint,
 )
-from engine.device import get_dist_info
+from engine.device import get_dist_info, translate_oom_error
 from engine.grad_accumulation import MicroBatchEpochLoop, MicroBatchIterLoop
 from engine.lr_schedule import build_lr_schedulers
-from engine.oom_message import translate_oom_error
 from engine.optimizer import create_optim_wrapper
 from engine.progress import ProgressHook, log_message
 from engine.recipe import LOGGER_BACKENDS, TrainingRecipe

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +27,7 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)  # mkstemp makes files private; give them the mode an ordinary open() would
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
+        grant_default_mode(Path(name))
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -40,6 +39,16 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """Write ``content`` to ``path`` in one piece (text as UTF-8)."""
     with atomic_writer(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def grant_default_mode(path: Path) -> None:
+    """Give a temporary file or folder the mode that an ordinary ``open`` or ``mkdir`` would have given it.
+
+    ``tempfile`` makes both private; what is renamed into place would then be closed to other users.
+    """
+    mask = os.umask(0)  # the only way to read the mask is to set another one
+    os.umask(mask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
 def sha256_chunks(chunks: Iterable[bytes]) -> str:
@@ -60,6 +69,38 @@ def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's content, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return sha256_chunks(iter(lambda: file.read(1 << 20), b""))
+
+
+_FileState = tuple[str, int, int, int, int]
+_HASHES: dict[_FileState, str] = {}
+"""Of files that ``sha256_unchanged_file`` has read in this process."""
+
+SETTLED_SECONDS = 2.0
+"""A file that was written less long ago may change again without its times showing it: file systems count in steps,
+FAT's of two seconds."""
+
+
+def sha256_unchanged_file(path: Path) -> str:
+    """As ``sha256_file``, but a file that this process has hashed before, and that has not changed since, is not read.
+
+    For weight files, which are large and asked for in several places of one run. Unchanged means: the same inode,
+    size, and times of change; a file that was written just now is read each time. Where a file's content itself is in
+    question, as in ``bench verify``, call ``sha256_file``.
+    """
+    before = _get_file_state(path)
+    if before in _HASHES:
+        return _HASHES[before]
+    settled = time.time() - max(before[3:]) / 1e9 > SETTLED_SECONDS
+    digest = sha256_file(path)
+    if settled and _get_file_state(path) == before:
+        _HASHES[before] = digest
+    return digest
+
+
+def _get_file_state(path: Path) -> _FileState:
+    """What changes when a file is written or replaced."""
+    stat = path.stat()
+    return os.path.realpath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def iter_files(root: Path) -> Iterator[Path]:

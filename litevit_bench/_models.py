@@ -55,7 +55,6 @@ def create_backbone(
             **model_kwargs,
         )
     from backbones.memory_module import make_memory_card
-
     from foundation.errors import UserError
 
     if checkpoint is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from results.leaderboard.report import LeaderboardReport
@@ -21,7 +21,7 @@ def table(
     backbones: Sequence[str] = (),
     tiers: Sequence[str] = (),
     sort: str = "rank",
-    pareto: str | None = None,
+    pareto: Literal["parameters", "macs", "latency"] | None = None,
 ) -> LeaderboardReport:
     """The leaderboards of the runs found; only rows that are comparable share a board.
 

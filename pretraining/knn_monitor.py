@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,6 +10,7 @@ from torchvision.transforms.functional import center_crop, resize
 from backbones.features import extract_pooled
 from engine.knn import predict_knn
 from foundation.errors import DataError
+from foundation.hash_order import order_by_hash
 from pretraining.data.gpu_augmentation import BatchPreprocessor
 from pretraining.data.readers import ImagePool
 from pretraining.recipe import KnnMonitorSettings
@@ -34,9 +33,7 @@ class KnnMonitor:
     def __init__(self, pool: ImagePool, recipe: KnnMonitorSettings, preprocessor: BatchPreprocessor) -> None:
         assert pool.labels is not None, "only labelled sets are checked"
         self.pool, self.recipe, self.preprocessor = pool, recipe, preprocessor
-        ranked = sorted(
-            range(len(pool)), key=lambda item: hashlib.sha256(f"{ITEM_ORDER_SALT}:{item}".encode()).digest()
-        )
+        ranked = order_by_hash(range(len(pool)), ITEM_ORDER_SALT)
         self.item_indices = ranked[: recipe.bank_size + recipe.num_queries]
         if len(self.item_indices) <= recipe.num_queries:
             raise DataError(

@@ -4,81 +4,98 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from mmengine.evaluator import BaseMetric
 from torch.utils.data import default_collate
 
-from backbones.create import CreatedBackbone, create_backbone
-from backbones.weights import RANDOM_INIT
+from backbones.create import CreatedBackbone
 from engine.checkpoints import read_checkpoint
 from engine.device import decide_on_rank0
-from engine.seeding import derive_seed, seed_all
+from engine.seeding import derive_seed
 from engine.task import RunPlan, RunRequest, TaskOutcome
 from engine.training import TrainingJob, train_model
 from foundation.files import sha256_file
 from pretraining.data.dataset import ImageFileDataset, InMemoryDataset
+from pretraining.data.dataset_specs import PretrainDatasetCard
 from pretraining.data.gpu_augmentation import BatchPreprocessor
 from pretraining.data.readers import ImagePool
 from pretraining.export import export_encoder
 from pretraining.knn_monitor import KnnMonitor
 from pretraining.loss_curve_hook import LossCurveHook
+from pretraining.method_registry import MethodCard
 from pretraining.methods.build_method import MethodParts
 from pretraining.methods.method import PretrainMethod
-from pretraining.methods.teacher import Teacher
+from pretraining.methods.teacher import Teacher, TeacherWeights
+from pretraining.models.vit import get_backbone_arguments
 from pretraining.recipe import MocoRecipe, PretrainRecipe
 from pretraining.visualize import write_image_grid, write_loss_curves
-from results.records.record import LoadReportRecord, MetricValue, ModelSelection
-
-if TYPE_CHECKING:
-    from pretraining.task import PretrainTask
+from results.records.record import MetricValue, ModelSelection
 
 NUM_RECONSTRUCTIONS = 6
 """Images of the picture strip."""
 
 
+class PretrainSetup(Protocol):
+    """What is trained on what: ``pretraining.task.PretrainTask`` is one."""
+
+    method: MethodCard
+    data: PretrainDatasetCard
+    skip_bad: bool
+
+    def load_pool(self, root: Path) -> ImagePool:
+        """The training images."""
+
+    def load_knn_pool(self, root: Path) -> ImagePool | None:
+        """The images of the k-NN check, if there is one."""
+
+    def find_teacher_weights(self) -> TeacherWeights | None:
+        """The teacher's weights, where the method has a teacher."""
+
+
 class MethodBundle(NamedTuple):
-    """A method as made, and the backbone in it."""
+    """A method as made, and what makes its input."""
 
     method: PretrainMethod
     preprocessor: BatchPreprocessor
-    created_backbone: CreatedBackbone
 
 
 def build_method(
-    task: PretrainTask, request: RunRequest, recipe: PretrainRecipe, backbone_arguments: Mapping[str, Any]
+    task: PretrainSetup, request: RunRequest, recipe: PretrainRecipe, img_size: int, created: CreatedBackbone
 ) -> MethodBundle:
-    """Make the backbone and the method around it.
+    """Make the method around a backbone.
+
+    Args:
+        task: gives method, images and teacher.
+        request: the cell.
+        recipe: the method's.
+        img_size: side of the input, pixels.
+        created: the backbone. It becomes the method's, which may initialise it anew.
 
     Raises:
         UserError: parts that do not fit each other.
     """
-    card, size = request.card, int(backbone_arguments["img_size"])
-    seed_all(derive_seed(request.seed, 0))
-    checkpoint = str(request.start.file) if request.start.file else RANDOM_INIT
-    created = create_backbone(card, checkpoint=checkpoint, allow_partial=request.allow_partial, **backbone_arguments)
+    card = request.card
     colours = recipe.color_augmentation if isinstance(recipe, MocoRecipe) else None
-    feed = BatchPreprocessor(task.load_pool(request.data_root), recipe, size, card.mean, card.std, colours)
+    feed = BatchPreprocessor(task.load_pool(request.data_root), recipe, img_size, card.mean, card.std, colours)
     teacher, file = None, task.find_teacher_weights()
     if file is not None:
-        from pretraining.task import get_backbone_arguments
-
-        teacher = Teacher(file, size, card.mean, card.std, get_backbone_arguments(file.card.architecture))
-    parts = MethodParts(created.model, card.name, request.start.file is None, feed, recipe, teacher)
+        teacher = Teacher(file, img_size, card.mean, card.std, get_backbone_arguments(file.card.architecture))
+    parts = MethodParts(created.model, card.name, request.start.init == "random", feed, recipe, teacher)
     method = task.method.load_builder()(parts)
     if recipe.ema is not None:
         method.enable_ema(recipe.ema)
-    return MethodBundle(method, feed, created)
+    return MethodBundle(method, feed)
 
 
-def run_pretraining(task: PretrainTask, request: RunRequest, plan: RunPlan, run_dir: Path) -> TaskOutcome:
+def run_pretraining(task: PretrainSetup, request: RunRequest, plan: RunPlan, run_dir: Path) -> TaskOutcome:
     """Train in the folder ``run_dir``, resuming from what is there; the encoder is exported from the last step."""
     neutral = {key: value for key, value in plan.non_identity_settings.items() if key != "skip_bad"}
     recipe = task.method.load_recipe_class().model_validate({**plan.config["recipe"], **neutral})
-    built = build_method(task, request, recipe, plan.backbone_kwargs)
+    created = request.build_backbone(plan.backbone_kwargs)
+    built = build_method(task, request, recipe, int(plan.backbone_kwargs["img_size"]), created)
     pool = task.load_pool(request.data_root)
     curve = _make_curve_hook(task, request, recipe, built.preprocessor)
     trained = train_model(_make_job(task, request, recipe, built, pool, curve, run_dir))
@@ -90,7 +107,6 @@ def run_pretraining(task: PretrainTask, request: RunRequest, plan: RunPlan, run_
         "encoder": {"file": exported.name, "sha256": sha256_file(exported)},
         "skipped": [pool.paths[item] for item in sorted(curve.skipped_items)],
     }
-    report = built.created_backbone.load_report
     columns = tuple(curve.rows[0])
     return TaskOutcome(
         metrics=_metrics_from_row(last, len(pool), recipe),
@@ -99,8 +115,8 @@ def run_pretraining(task: PretrainTask, request: RunRequest, plan: RunPlan, run_
         selection=ModelSelection(
             split="none", metric="loss", candidates=1, chosen=f"{_length_unit(recipe)} {recipe.length}, the last"
         ),
-        load_report=LoadReportRecord(**asdict(report)) if report else None,
-        checkpoint_format=built.created_backbone.weight_file.format if built.created_backbone.weight_file else None,
+        load_report=created.load_report,
+        checkpoint_format=created.weight_file.format if created.weight_file else None,
         parameters=sum(parameter.numel() for parameter in built.method.exported_encoder.parameters()),
         phase_seconds={"train": trained.seconds, "export_and_draw": time.monotonic() - began},
         details=details,
@@ -108,7 +124,7 @@ def run_pretraining(task: PretrainTask, request: RunRequest, plan: RunPlan, run_
 
 
 def _make_job(
-    task: PretrainTask,
+    task: PretrainSetup,
     request: RunRequest,
     recipe: PretrainRecipe,
     bundle: MethodBundle,
@@ -116,15 +132,11 @@ def _make_job(
     curve: LossCurveHook,
     run_dir: Path,
 ) -> TrainingJob:
-    items: InMemoryDataset | ImageFileDataset = InMemoryDataset(pool)
-    if pool.pixels is None:
-        scale = (recipe.scale[0], recipe.scale[1])
-        items = ImageFileDataset(pool, bundle.preprocessor.img_size, scale, task.method.num_views, task.skip_bad)
     return TrainingJob(
         label=f"{task.method.name} {request.card.name} on {task.data.name}, seed {request.seed}",
         folder=run_dir,
         model=bundle.method,
-        train_dataset=items,
+        train_dataset=_make_dataset(bundle, pool, task.method.num_views, task.skip_bad),
         val_dataset=None,
         test_dataset=None,
         build_metric=_refuse_metric,
@@ -140,12 +152,22 @@ def _make_job(
     )
 
 
+def _make_dataset(
+    bundle: MethodBundle, pool: ImagePool, num_views: int, skip_bad: bool
+) -> InMemoryDataset | ImageFileDataset:
+    """What the loader serves: numbers of images that are in memory, or crops of files."""
+    if pool.pixels is not None:
+        return InMemoryDataset(pool)
+    low, high = bundle.preprocessor.recipe.scale
+    return ImageFileDataset(pool, bundle.preprocessor.img_size, (low, high), num_views, skip_bad)
+
+
 def _refuse_metric(items: int) -> BaseMetric:
     raise AssertionError("a pre-training validates nothing")
 
 
 def _make_curve_hook(
-    task: PretrainTask, request: RunRequest, recipe: PretrainRecipe, preprocessor: BatchPreprocessor
+    task: PretrainSetup, request: RunRequest, recipe: PretrainRecipe, preprocessor: BatchPreprocessor
 ) -> LossCurveHook:
     labelled = task.load_knn_pool(request.data_root)
     check = KnnMonitor(labelled, recipe.knn_monitor, preprocessor) if labelled is not None else None
@@ -153,7 +175,7 @@ def _make_curve_hook(
 
 
 def _export_and_draw(
-    task: PretrainTask,
+    task: PretrainSetup,
     request: RunRequest,
     recipe: PretrainRecipe,
     bundle: MethodBundle,
@@ -183,10 +205,9 @@ def _write_reconstructions(bundle: MethodBundle, pool: ImagePool, seed: int, num
     ]
     seeds = torch.tensor([derive_seed(seed, item) for item in members])
     batch: dict[str, Any] = {"item": torch.tensor(members), "seeds": seeds}
-    if pool.pixels is None:
-        scale = (bundle.preprocessor.recipe.scale[0], bundle.preprocessor.recipe.scale[1])
-        items = ImageFileDataset(pool, feed.img_size, scale, num_views, skip_bad=True)
-        batch = {**batch, "crops": torch.stack([items[item]["crops"] for item in members])}
+    dataset = _make_dataset(bundle, pool, num_views, skip_bad=True)
+    if isinstance(dataset, ImageFileDataset):
+        batch = {**batch, "crops": torch.stack([dataset[item]["crops"] for item in members])}
     data = feed(batch)
     bundle.method.eval()
     drawn = bundle.method.reconstruct_images(data["images"], data["seeds"])

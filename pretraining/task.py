@@ -5,6 +5,7 @@ Imports torch only inside its methods.
 
 from __future__ import annotations
 
+import copy
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,12 +95,19 @@ class PretrainTask(Task):
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Resolve ``configs/<method>_<architecture>.py``, ``<method>_<data>.py`` or ``<method>.py``.
 
-        The method is made once, so that what does not fit is said before anything is written.
+        The method is made once, around a copy of the backbone, so that what does not fit is said before anything is
+        written.
         """
         from engine.config import load_protocol
+        from pretraining.models.vit import get_backbone_arguments
         from pretraining.run import build_method
 
         card = request.card
+        if request.start.init == "memory":
+            raise UserError(
+                f"the module {card.name} comes from memory, and the encoder that a pre-training exports could not be "
+                "loaded again without its code; register it as a plug-in (docs/add-a-backbone.md)"
+            )
         names = (f"{request.protocol}_{card.architecture}", f"{request.protocol}_{self.data.name}", request.protocol)
         file = next(path for path in (CONFIG_DIR / f"{name}.py" for name in names) if path.is_file())
         protocol = load_protocol(file, self.method.load_recipe_class(), request.tier, request.overrides)
@@ -107,7 +115,8 @@ class PretrainTask(Task):
         size = recipe.img_size or card.input_size[1]
         arguments: dict[str, Any] = {"img_size": size, "num_classes": 0, **get_backbone_arguments(card.architecture)}
         teacher = self.find_teacher_weights()
-        build_method(self, request, recipe, arguments)
+        prepared = request.prepare_backbone(arguments)
+        build_method(self, request, recipe, size, prepared._replace(model=copy.deepcopy(prepared.model)))
         interval = 1 if recipe.by_epoch else recipe.val_interval
         return RunPlan(
             protocol_version=protocol.version,
@@ -137,11 +146,6 @@ class PretrainTask(Task):
 def list_pictures(folder: Path) -> list[Path]:
     """The pictures in a run's folder."""
     return sorted((folder / "pictures").glob("*.png"))
-
-
-def get_backbone_arguments(architecture: str) -> dict[str, Any]:
-    """What an architecture is made with for pre-training: Hiera pools queries at two of its three stage changes."""
-    return {"q_pool": 2} if architecture.startswith("hiera") else {}
 
 
 @lru_cache(maxsize=2)

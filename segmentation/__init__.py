@@ -1,1 +1,1 @@
-"""A use of a backbone: UperNet and Semantic FPN through mmsegmentation."""
+"""Semantic segmentation with a backbone: UperNet, Semantic FPN and a linear layer, by mmsegmentation."""

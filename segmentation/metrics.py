@@ -1,6 +1,10 @@
-"""Segmentation metrics: pure functions on pixel areas counted in whole numbers, one pass over the images."""
+"""Segmentation metrics: pure functions on pixel counts per class.
 
-# ruff: noqa: N815 - mIoU, aAcc and mAcc are the field's own names
+Pixels are counted as integers (int64), image by image. The counts of all images are added before any ratio is taken,
+so a score does not depend on the order of the images or on the batch size.
+"""
+
+# ruff: noqa: N815 - the field writes mIoU, aAcc and mAcc in mixed case
 
 from __future__ import annotations
 
@@ -14,19 +18,19 @@ from foundation.errors import DataError, IncompleteError
 from segmentation.data.labels import IGNORE_INDEX
 
 ClassAreas = NDArray[np.int64]
-"""Pixels by class, (3, classes): of the intersection, of the prediction, of the truth; only where truth counts."""
+"""Pixels per class, (3, classes): rows are intersection, prediction and truth; ignored pixels are left out."""
 
 
 class SegmentationScores(NamedTuple):
-    """What follows from areas; shares in percent.
+    """The scores that follow from the pixel counts, in percent.
 
     Attributes:
         mIoU: mean IoU over the classes that occur in truth or prediction (mmseg's definition).
-        mIoU_all: mean IoU over all classes, an absent one counting 0 (the official definition of ADE20K).
-        aAcc: share of right pixels.
-        mAcc: mean over the classes that occur in the truth of the share of their pixels found.
-        num_present: classes that occur in truth or prediction.
-        IoU: by class; NaN for an absent one.
+        mIoU_all: mean IoU over all classes, where an absent class counts 0 (the official definition of ADE20K).
+        aAcc: fraction of the pixels that are predicted correctly.
+        mAcc: recall of each class, averaged over the classes that occur in the truth.
+        num_present: number of classes that occur in truth or prediction.
+        IoU: IoU of each class, (classes,); NaN for an absent class.
     """
 
     mIoU: float
@@ -38,15 +42,18 @@ class SegmentationScores(NamedTuple):
 
 
 def count_class_areas(prediction: NDArray[Any], truth: NDArray[Any], num_classes: int) -> ClassAreas:
-    """Count one image.
+    """Count the pixels of each class in one image.
 
     Args:
-        prediction: class numbers 0 .. classes-1, (height, width).
-        truth: class numbers, ``IGNORE_INDEX`` where a pixel does not count, of the same shape.
-        num_classes: how many there are.
+        prediction: class indices 0 .. classes-1, (height, width).
+        truth: class indices, (height, width); ``IGNORE_INDEX`` where a pixel is not scored.
+        num_classes: number of classes.
+
+    Returns:
+        Intersection, prediction and truth of each class, in pixels, (3, classes).
 
     Raises:
-        DataError: other shapes, or a class number that is none.
+        DataError: the two differ in shape, or a class index is out of range.
 
     >>> count_class_areas(np.array([[0, 1], [1, 1]]), np.array([[0, 0], [1, 255]]), num_classes=2)
     array([[1, 1],
@@ -56,46 +63,56 @@ def count_class_areas(prediction: NDArray[Any], truth: NDArray[Any], num_classes
     if prediction.shape != truth.shape:
         raise DataError(f"a prediction of {prediction.shape} cannot be scored against a truth of {truth.shape}")
     counts = truth != IGNORE_INDEX
+    # one-dimensional from here on, (scored pixels,); np.bincount does not take every integer type
     found, real = prediction[counts].astype(np.int64), truth[counts].astype(np.int64)
     for what, numbers in (("prediction", found), ("truth", real)):
         if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < num_classes:
             raise DataError(f"a {what} has class {int(numbers.max())}, but classes are 0 to {num_classes - 1}")
+    # np.bincount would silently append columns for a class that is too large, hence the check above
     members = (real[found == real], found, real)
     return np.stack([np.bincount(numbers, minlength=num_classes) for numbers in members])
 
 
 def compute_segmentation_scores(class_areas: ClassAreas) -> SegmentationScores:
-    """Scores of areas summed over images.
+    """Compute all scores from the pixel counts of one image, or from their sum over images.
 
-    >>> compute_segmentation_scores(np.array([[1, 1, 0], [1, 2, 0], [2, 1, 0]]))[:5]
-    (50.0, 33.333333333333336, 66.66666666666667, 75.0, 2)
+    Args:
+        class_areas: intersection, prediction and truth of each class, in pixels, (3, classes).
+
+    Raises:
+        DataError: no pixel is labeled.
+
+    >>> scores = compute_segmentation_scores(np.array([[1, 1, 0], [1, 2, 0], [2, 1, 0]]))
+    >>> [round(value, 2) for value in scores[:5]]  # the third class is absent
+    [50.0, 33.33, 66.67, 75.0, 2]
     """
     hit, found, real = class_areas
-    union = found + real - hit
+    union = found + real - hit  # |A or B| = |A| + |B| - |A and B|
+    # an absent class is 0 / 0 = NaN, which marks it as absent; the means below leave it out
     with np.errstate(invalid="ignore", divide="ignore"):
         iou, accuracy = 100 * hit / union, 100 * hit / real
     if not real.sum():
-        raise DataError("no labelled pixel was scored, so there is no number")
+        raise DataError("no labeled pixel was scored, so there is no score; check the label files")
     present = union > 0
     return SegmentationScores(
         mIoU=float(iou[present].mean()),
-        mIoU_all=float(iou[present].sum() / len(iou)),
+        mIoU_all=float(iou[present].sum() / len(iou)),  # an absent class adds 0 to the sum and 1 to the count
         aAcc=float(100 * hit.sum() / real.sum()),
-        mAcc=float(accuracy[real > 0].mean()),
+        mAcc=float(accuracy[real > 0].mean()),  # a class that occurs in predictions only has no recall
         num_present=int(present.sum()),
         IoU=iou,
     )
 
 
 def map_class_iou(total_scores: SegmentationScores, class_names: Sequence[str]) -> dict[str, float]:
-    """IoU by name of the classes present."""
+    """Return the IoU in percent of each class that is present, by class name."""
     return {
         name: float(value) for name, value in zip(class_names, total_scores.IoU, strict=True) if not np.isnan(value)
     }
 
 
 class ImageScores(NamedTuple):
-    """One scored image: its own scores (percent), and how many pixels count."""
+    """One row of ``items.csv``: the scores of a single image in percent, its classes present and its scored pixels."""
 
     item: int
     name: str
@@ -106,7 +123,7 @@ class ImageScores(NamedTuple):
 
 
 def score_image(item: int, name: str, class_areas: ClassAreas) -> ImageScores:
-    """The row of an image; without scores where no pixel counts."""
+    """Score a single image; mIoU and aAcc are ``None`` where none of its pixels is labeled."""
     pixels = int(class_areas[2].sum())
     if not pixels:
         return ImageScores(item, name, None, None, 0, 0)
@@ -115,18 +132,24 @@ def score_image(item: int, name: str, class_areas: ClassAreas) -> ImageScores:
 
 
 def require_complete_items(items: Sequence[int], image_names: Sequence[str]) -> None:
-    """Pass only item numbers 0 .. len(names)-1, each once.
+    """Require that every image was scored exactly once.
+
+    Args:
+        items: indices of the scored images, in any order.
+        image_names: name of every image that must be scored, by index.
 
     Raises:
-        IncompleteError: otherwise, with the first image that is missing or double.
+        IncompleteError: an image is missing or was scored twice; the message names the first one.
     """
     times = np.bincount(np.asarray(items, np.int64), minlength=len(image_names))
     wrong = np.flatnonzero(times != 1)
-    if len(times) > len(image_names):
-        raise IncompleteError(f"{len(items)} outcomes for {len(image_names)} images; there is no number")
+    if len(times) > len(image_names):  # an index beyond the last image makes np.bincount longer than minlength
+        raise IncompleteError(
+            f"{len(items)} outcomes for {len(image_names)} images, so there is no score; run it again"
+        )
     if wrong.size:
         first = int(wrong[0])
         raise IncompleteError(
             f"{len(items)} outcomes for {len(image_names)} images: {image_names[first]} was scored "
-            f"{int(times[first])} times; there is no number"
+            f"{int(times[first])} times, so there is no score; run it again"
         )

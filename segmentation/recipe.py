@@ -1,4 +1,4 @@
-"""The recipe of a segmentation protocol."""
+"""The settings of a segmentation protocol: training, augmentation, inference and model. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from engine.recipe import StrictConfig, TrainingRecipe
 
 
 class SegmentationAugmentation(StrictConfig):
-    """What happens to a training image, in this order; mmseg's transforms under their own names.
+    """How a training image is augmented, in this order, by mmseg's transforms.
 
     Attributes:
-        scale: longer and shorter side that an image is resized into (ratio kept), times a factor drawn from ``ratio``.
+        scale: longer and shorter side in pixels. The image is resized to fit into them with its aspect ratio kept,
+            after both are multiplied by a factor drawn from ``ratio``.
         ratio: smallest and largest factor.
-        cat_max_ratio: a crop in which one class has more than this share is drawn again, up to ten times.
-        flip: chance of a left-right flip.
-        photometric: brightness, contrast, saturation and hue are changed.
+        cat_max_ratio: a crop in which one class covers more than this fraction (0 to 1) is drawn again, at most ten
+            times.
+        flip: probability of a left-right flip.
+        photometric: whether brightness, contrast, saturation and hue are changed at random.
     """
 
+    # lists and not tuples: a record is JSON, and pydantic's strict mode takes no list where it expects a tuple
     scale: list[PositiveInt] = Field(min_length=2, max_length=2)
     ratio: list[PositiveFloat] = Field(default=[0.5, 2.0], min_length=2, max_length=2)
     cat_max_ratio: float = Field(default=0.75, gt=0, le=1)
@@ -28,13 +31,13 @@ class SegmentationAugmentation(StrictConfig):
 
 
 class InferenceSettings(StrictConfig):
-    """How an image is segmented for scoring: one scale, no flip; truth keeps its native size.
+    """How an image is segmented for scoring: at one scale, without flips, scored at the size of its label file.
 
     Attributes:
-        mode: ``slide`` averages the logits of overlapping windows of the training crop's size; ``whole`` takes the
-            image at once.
-        stride: of the windows, pixels.
-        scale: longer and shorter side that an image is resized into; ``None`` leaves it as it is.
+        mode: ``slide`` averages the logits of overlapping windows, as large as the training crop; ``whole`` passes the
+            complete image through the network at once.
+        stride: distance between neighboring windows, pixels.
+        scale: longer and shorter side in pixels that the image is resized to fit into; ``None`` leaves it as it is.
     """
 
     mode: Literal["slide", "whole"] = "slide"
@@ -43,19 +46,23 @@ class InferenceSettings(StrictConfig):
 
 
 class SegmentationRecipe(TrainingRecipe):
-    """Adds input, augmentation, test mode and mmseg's model configuration to a recipe.
+    """Adds input size, augmentation, inference and mmseg's model configuration to a training recipe.
 
     Attributes:
-        crop: side of the training crop and of the windows, pixels.
-        out_indices: blocks (plain ViT) or stages whose maps the neck and heads read; ``None``: the backbone's default.
-        drop_path: stochastic depth of the last block.
-        frozen: the backbone is not trained, and runs in eval mode.
-        train, test: augmentation and test mode.
-        model: ``neck`` (for plain ViTs; a hierarchy goes without), ``decode_head`` and ``auxiliary_head`` as mmseg
-            takes them; channels that follow from the backbone, classes and the kind of batch norm are filled in.
-        window_batch: windows in one forward pass (moves last bits only).
+        crop: side of the training crop and of the inference windows, pixels.
+        out_indices: indices of the blocks (plain ViT) or stages whose feature maps the neck and heads read; ``None``
+            takes the backbone's default.
+        drop_path: drop-path rate (stochastic depth) of the last block, 0 to below 1.
+        frozen: whether the backbone stays untrained and in eval mode.
+        train: augmentation of training images.
+        test: inference on validation and test images.
+        model: mmseg's configurations of ``neck`` (for plain ViTs only; a hierarchical backbone has none),
+            ``decode_head`` and ``auxiliary_head``. Input channels, number of classes and type of batch norm follow
+            from the backbone, the data and the processes; they are filled in later.
+        window_batch: number of windows in one forward pass; it moves only the last bits of the logits.
     """
 
+    # the number of windows per forward pass can differ between machines without changing what is measured
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = TrainingRecipe.NON_IDENTITY_FIELDS | {"window_batch"}
 
     crop: PositiveInt
@@ -70,7 +77,10 @@ class SegmentationRecipe(TrainingRecipe):
     @model_validator(mode="after")
     def _check_model_and_stride(self) -> SegmentationRecipe:
         if self.test.mode == "slide" and self.test.stride > self.crop:
-            raise ValueError(f"test.stride {self.test.stride} is above the crop {self.crop}: windows would leave gaps")
+            raise ValueError(
+                f"test.stride {self.test.stride} is larger than crop {self.crop}, so windows would leave gaps; "
+                "lower test.stride"
+            )
         if "decode_head" not in self.model:
-            raise ValueError("model needs a decode_head")
+            raise ValueError("model has no decode_head; add one")
         return self

@@ -1,9 +1,9 @@
-"""How a segmentation cell is planned and carried out."""
+"""Plan a segmentation run, carry it out, and collect its outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,13 @@ import numpy as np
 import torch
 
 from backbones.flop_counter import compute_complexity
-from backbones.weights import RANDOM_INIT
 from engine.config import load_protocol
-from engine.device import get_dist_info
-from engine.oom_message import translate_oom_error
-from engine.seeding import derive_seed, seed_all
+from engine.device import get_dist_info, translate_oom_error
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
-from engine.training import EvaluationResult, TrainingJob, TrainingResult, train_model
-from engine.training import evaluate_test_split as read_test
+from engine.training import EvaluationResult, TrainingJob, TrainingResult, evaluate_test_split, train_model
 from foundation.errors import ConfigError
 from foundation.files import atomic_writer, sha256_file
-from results.records.record import LoadReportRecord, MetricValue, ModelSelection
+from results.records.record import MetricValue, ModelSelection
 from segmentation.data.dataset import SegmentationTestDataset, SegmentationTrainDataset, collate_as_lists
 from segmentation.data.dataset_layout import SegmentationDataset
 from segmentation.evaluation import SegmentationMetric
@@ -34,27 +30,35 @@ PREDICTIONS_FOLDER = "predictions"
 
 
 def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataReport) -> RunPlan:
-    """The plan of a request by its protocol's file.
+    """Read the protocol's config file and plan a request.
+
+    Args:
+        config_file: the protocol's file in ``configs/``.
+        request: the backbone, tier, overrides and seed that were requested.
+        data_report: the result of the data check; it tells whether there is a val split.
 
     Raises:
-        ConfigError: settings that do not hold, or batch norm over a single image.
+        ConfigError: invalid settings, or a batch that leaves batch norm a single image.
     """
     protocol = load_protocol(config_file, SegmentationRecipe, request.tier, request.overrides)
     recipe = protocol.recipe
     norm = choose_norm_type()
+    # batch norm sees one micro-batch; BN keeps statistics per process, SyncBN shares them among all processes
     together = recipe.batch_size // recipe.accumulate // (1 if norm == "SyncBN" else get_dist_info()[1])
     if together < 2:
         raise ConfigError(
-            f"batch_size {recipe.batch_size} in {recipe.accumulate} pieces leaves batch norm {together} image to "
-            "average over; it needs 2 or more, so lower accumulate or raise batch_size"
+            f"batch_size {recipe.batch_size} in {recipe.accumulate} micro-batches leaves batch norm {together} image "
+            "to average over; it needs 2 or more, so lower accumulate or raise batch_size"
         )
     arguments: dict[str, Any] = {"img_size": recipe.crop, "num_classes": 0}
     if recipe.drop_path:
         arguments["drop_path_rate"] = recipe.drop_path
+    # ADE20K has no split besides the one that is reported, so nothing may be chosen there
     chosen = ("choose the iteration on val",) if "val" in data_report.splits else ("take the last weights",)
     return RunPlan(
         protocol_version=protocol.version,
-        # images that share batch-norm statistics: all of the batch on one device, or with SyncBN on several
+        # norm_batch is the number of images that share batch-norm statistics; it changes the score, so it is part of
+        # the identity, while accumulate and the number of processes are not
         config={"recipe": recipe.identity_settings(), "norm_batch": together},
         non_identity_settings={**recipe.non_identity_settings(), "norm": norm},
         backbone_kwargs=arguments,
@@ -64,13 +68,21 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
 
 
 def choose_norm_type() -> str:
-    """``SyncBN`` where several processes have a GPU each, else ``BN`` (which on one device is the same)."""
+    """Return ``SyncBN`` where several processes have a GPU each, else ``BN`` (on one device the two are the same)."""
     return "SyncBN" if get_dist_info()[1] > 1 and torch.cuda.is_available() else "BN"
 
 
 @dataclass(frozen=True)
 class SegmentationCell:
-    """What ``run_protocol`` works on."""
+    """One planned run: everything that ``run_protocol`` needs.
+
+    Attributes:
+        request: backbone, start weights, seed and device.
+        plan: the resolved configuration.
+        dataset: the paired files and the label space.
+        class_names: name of each class, by class index.
+        task: gives the name and the metrics.
+    """
 
     request: RunRequest
     plan: RunPlan
@@ -80,25 +92,29 @@ class SegmentationCell:
 
     @property
     def recipe(self) -> SegmentationRecipe:
-        """The plan's recipe."""
+        """The plan's recipe, put together again from its two halves."""
+        # "norm" was added to the plan by resolve_protocol and is not a field of the recipe
         neutral = {key: value for key, value in self.plan.non_identity_settings.items() if key != "norm"}
         return SegmentationRecipe.model_validate({**self.plan.config["recipe"], **neutral})
 
 
 def run_protocol(cell: SegmentationCell, run_folder: Path) -> TaskOutcome:
-    """Train on ``train``, choose on ``val`` if there is one, score ``test`` once; in the folder ``run_folder``."""
+    """Train on ``train``, choose the iteration on ``val`` if there is one, and score ``test`` once.
+
+    Args:
+        cell: the planned run.
+        run_folder: checkpoints, predictions and pixel counts are written here.
+    """
     request, recipe, found = cell.request, cell.recipe, cell.dataset
-    seed_all(derive_seed(request.seed, 0))  # the heads' (and a random backbone's) initial weights
     with translate_oom_error():
         model = build_segmentor(
             recipe,
             request.card,
             found.label_space.num_classes,
             norm_type=cell.plan.non_identity_settings["norm"],
-            checkpoint=str(request.start.file) if request.start.file else RANDOM_INIT,
-            allow_partial=request.allow_partial,
-            timm_kwargs=cell.plan.backbone_kwargs,
+            created=request.build_backbone(cell.plan.backbone_kwargs),
         )
+        # MACs of one window through backbone, neck and decode head; the parameters include the auxiliary head
         counts = compute_complexity(model, [torch.zeros(1, 3, recipe.crop, recipe.crop)])
     test = SegmentationTestDataset(found.splits["test"], found.label_space, recipe.test)
     val = (
@@ -121,7 +137,8 @@ def run_protocol(cell: SegmentationCell, run_folder: Path) -> TaskOutcome:
         collate_fn=collate_as_lists,
     )
     trained = train_model(job)
-    tested = read_test(
+    # only predictions of the test split are written; those of each validation would be thrown away
+    tested = evaluate_test_split(
         replace(job, build_metric=lambda _: _make_metric(found, "test", run_folder / PREDICTIONS_FOLDER)),
         trained.weights_path,
     )
@@ -141,6 +158,7 @@ def _make_outcome(
     run_folder: Path,
 ) -> TaskOutcome:
     metric: SegmentationMetric = tested.metric
+    # mmengine puts the metric's default_prefix before each name: "segmentation/mIoU"
     values = {name.rpartition("/")[2]: value for name, value in tested.metric_values.items()}
     n = len(cell.dataset.splits["test"])
     chosen = trained.selected_validation
@@ -155,14 +173,15 @@ def _make_outcome(
         selection=ModelSelection(
             split="val" if chosen else "none",
             metric="mIoU",
-            candidates=max(1, trained.num_validations),
+            candidates=max(1, trained.num_validations),  # without a val split the last weights are the only candidate
             chosen=f"iteration {chosen.step}" if chosen else f"iteration {cell.recipe.length}, the last",
             value=chosen.value if chosen else None,
         ),
-        load_report=LoadReportRecord(**asdict(created.load_report)) if created.load_report else None,
+        load_report=created.load_report,
         checkpoint_format=created.weight_file.format if created.weight_file else None,
         parameters=counts["parameters"],
         phase_seconds={"train_and_validate": trained.seconds, "test": tested.seconds},
+        # only the main process holds the rows of all images, and only it may write the file of areas
         details=_make_details(cell, model, counts, metric, run_folder) if get_dist_info()[0] == 0 else {},
     )
 
@@ -170,10 +189,14 @@ def _make_outcome(
 def _make_details(
     cell: SegmentationCell, model: Segmentor, counts: dict[str, int], metric: SegmentationMetric, run_folder: Path
 ) -> dict[str, Any]:
-    """What stands in the record beside the metrics; the areas of every image go to a file (int64)."""
+    """Collect what the record holds besides the metrics, and write the pixel counts of every image to a file.
+
+    The file is a numpy array of int64, (images, 3, classes).
+    """
     with atomic_writer(run_folder / AREAS_FILE) as file:
         np.save(file, metric.image_areas)
     recipe, total = cell.recipe, compute_segmentation_scores(metric.image_areas.sum(0))
+    # the auxiliary head adds a loss during training and is not part of the model that is tested
     extra = model.auxiliary_head.parameters() if model.with_auxiliary_head else ()
     training_only = sum(parameter.numel() for parameter in extra)
     mode = f"slide {recipe.crop}/{recipe.test.stride}" if recipe.test.mode == "slide" else "whole"

@@ -1,4 +1,4 @@
-"""The tasks ``ade20k``, ``camvid``, ``mini_ade`` and ``segfolder``."""
+"""The segmentation tasks ``ade20k``, ``camvid``, ``mini_ade`` and ``segfolder``. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foundation.environment import get_cache_dir
 from foundation.errors import UserError
 from results.statistics.metric_statistics import MetricStatistic
 
-if TYPE_CHECKING:  # listings do without numpy and OpenCV
+if TYPE_CHECKING:  # commands that only list tasks start faster without numpy and OpenCV
     from results.records.record import Record
     from segmentation.data.dataset_layout import SegmentationDataset
 
@@ -21,7 +21,12 @@ CONFIG_DIR = Path(__file__).parent / "configs"
 
 
 class SegmentationTask(Task):
-    """Semantic segmentation of a labelled set; what differs between sets is how their files are found."""
+    """Semantic segmentation of a labeled data set; subclasses differ in how they find their files.
+
+    Attributes:
+        has_official_counts: whether ``expected`` holds the official number of images of each split, so that a data set
+            with other counts deviates from the official one.
+    """
 
     domain = "segmentation"
     protocols = ("upernet", "semantic_fpn", "linear")
@@ -29,48 +34,58 @@ class SegmentationTask(Task):
         MetricSpec(name, "%", True, MetricStatistic("area_ratio", ("areas",), name))
         for name in ("mIoU", "mIoU_all", "aAcc", "mAcc")
     )
-    has_official_counts = True  # whether ``expected`` are the official numbers of items
+    has_official_counts = True
 
     @abstractmethod
     def find_dataset(self, root: Path) -> SegmentationDataset:
-        """The set's files, paired.
+        """Find the images and label files below ``root`` and pair them.
 
         Raises:
-            DataError: naming the file or folder and the mend.
+            DataError: a file or folder is missing or wrong; the message names it and how to fix it.
         """
 
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
-        """Pairs and counts; as ``decode`` says also sizes, label numbers, and the classic label traps."""
+        """Check pairs and counts; if files are opened, also image sizes, label values and two classic label errors.
+
+        Args:
+            root: the data root.
+            decode: how many files are opened: ``none``, ``sample`` or ``all``.
+
+        Raises:
+            DataError: the data cannot be used; the message names the first wrong file and how to fix it.
+        """
         from segmentation.data.checks import check_dataset
 
         found = self.find_dataset(root)
+        # class names are passed as a function, because reading ADE20K's imports mmseg, which takes seconds
         return check_dataset(
             found, decode, self.expected if self.has_official_counts else None, lambda: self.get_class_names(found)
         )
 
     def get_class_names(self, dataset: SegmentationDataset) -> Sequence[str]:
-        """Class names, in order."""
+        """Return the name of each class, by class index."""
         return dataset.label_space.class_names
 
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
-        """Resolve ``configs/<task>_<protocol>.py``."""
+        """Plan the run by ``configs/<task>_<protocol>.py``."""
         from segmentation.run import resolve_protocol
 
         return resolve_protocol(CONFIG_DIR / f"{self.name}_{request.protocol}.py", request, data)
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
-        """Train and score in ``out``."""
+        """Train and score in the folder ``out``."""
         from segmentation.run import SegmentationCell, run_protocol
 
         found = self.find_dataset(request.data_root)
         return run_protocol(SegmentationCell(request, plan, found, self.get_class_names(found), self), out)
 
     def visualize_run(self, folder: Path, record: Record) -> list[Path]:
-        """Overlays of the best, median and worst image, and IoU by class."""
+        """Draw overlays of the best, median and worst image, and a chart of the IoU of each class."""
         from segmentation.visualize import draw_segmentation_run
 
         assert record.result is not None
         details = record.result.details
+        # the record knows where the data were; the predictions are in the run's folder
         found = self.find_dataset(Path(details["data_root"]))
         metric = record.result.metrics["mIoU"].value
         title = f"{record.task} {record.protocol} {record.tier} {record.backbone.name}: mIoU {metric:.2f} %"
@@ -78,69 +93,78 @@ class SegmentationTask(Task):
 
 
 class Ade20kTask(SegmentationTask):
-    """ADE20K as the scene-parsing benchmark ships it."""
+    """ADE20K in the form of the MIT scene parsing benchmark."""
 
     name = "ade20k"
     summary = "ADE20K scene parsing: 20,210 training and 2,000 validation images, 150 classes"
     expected = MappingProxyType({"train": 20_210, "test": 2_000})
 
     def find_dataset(self, root: Path) -> SegmentationDataset:
-        """``ADEChallengeData2016`` under ``root``."""
+        """Find ``ADEChallengeData2016`` below ``root`` and pair its files."""
         from segmentation.data.dataset_layout import read_ade20k
 
         return read_ade20k(root)
 
     def get_class_names(self, dataset: SegmentationDataset) -> Sequence[str]:
-        """mmseg's names of the 150 classes."""
+        """Return mmseg's names of the 150 classes."""
         from segmentation.data.ade20k_classes import get_ade20k_classes
 
         return get_ade20k_classes()
 
     def download_data(self, root: Path) -> None:
-        """The set is fetched by hand."""
+        """Explain where to get the data; it cannot be downloaded automatically.
+
+        Raises:
+            UserError: always.
+        """
         raise UserError(
-            "ADE20K is fetched by hand: ADEChallengeData2016.zip from the MIT scene parsing benchmark "
-            f"(sceneparsing.csail.mit.edu), unpacked so that {root / 'ADEChallengeData2016'} is there"
+            "ADE20K is not downloaded automatically: fetch ADEChallengeData2016.zip from the MIT scene parsing "
+            f"benchmark (sceneparsing.csail.mit.edu) and unpack it to {root / 'ADEChallengeData2016'}"
         )
 
 
 class MiniAdeTask(Ade20kTask):
-    """Real photographs in ADE20K's layout, made on this machine."""
+    """A miniature in ADE20K's layout, composed of real photographs on this machine."""
 
     name = "mini_ade"
     summary = "72 patchworks of real photographs in ADE20K's layout, 6 of its 150 classes, no download"
     expected = MappingProxyType({"train": 48, "test": 24})
 
     def find_dataset(self, root: Path) -> SegmentationDataset:
-        """The miniature in the cache folder (``root`` is not used)."""
+        """Find the miniature in the cache folder, and make it first if it is not there (``root`` is not used)."""
         from segmentation.data.dataset_layout import read_ade20k
         from segmentation.data.mini_ade import make_mini_ade
 
+        # the layout is ADE20K's, so its reader and its label space serve here too
         return read_ade20k(make_mini_ade(get_cache_dir()), self.name)
 
     def download_data(self, root: Path) -> None:
-        """Make it."""
+        """Make the miniature (``root`` is not used)."""
         self.find_dataset(root)
 
 
 class CamvidTask(SegmentationTask):
-    """CamVid, small enough for a CPU."""
+    """CamVid, which is small enough for a CPU."""
 
     name = "camvid"
     summary = "CamVid road scenes at 480 x 360 px: 367 / 101 / 233 images, 11 classes"
     expected = MappingProxyType({"train": 367, "val": 101, "test": 233})
 
     def find_dataset(self, root: Path) -> SegmentationDataset:
-        """``CamVid`` under ``root``."""
+        """Find ``CamVid`` below ``root`` and pair its files."""
         from segmentation.data.dataset_layout import read_camvid
 
         return read_camvid(root)
 
     def download_data(self, root: Path) -> None:
-        """The set is fetched by hand."""
+        """Explain where to get the data; it cannot be downloaded automatically.
+
+        Raises:
+            UserError: always.
+        """
         raise UserError(
-            "CamVid is fetched by hand: the 480 x 360 px version with 11 classes of SegNet's tutorial, so that "
-            f"{root / 'CamVid' / 'train'} and {root / 'CamVid' / 'trainannot'} are there"
+            "CamVid is not downloaded automatically: fetch the 480 x 360 px version with 11 classes of SegNet's "
+            f"tutorial and unpack it to {root / 'CamVid' / 'train'}, {root / 'CamVid' / 'trainannot'} and so on"
         )
 
 
@@ -148,12 +172,12 @@ class SegfolderTask(SegmentationTask):
     """A user's own images and labels."""
 
     name = "segfolder"
-    summary = "your own folder: classes.txt, images/SPLIT, labels/SPLIT (docs/segmentation.md)"
-    expected: Mapping[str, int] = MappingProxyType({})
+    summary = "your own folder: classes.txt, images/SPLIT, labels/SPLIT (docs/guides/your-images.md)"
+    expected: Mapping[str, int] = MappingProxyType({})  # no official counts: every user's folder is different
     has_official_counts = False
 
     def find_dataset(self, root: Path) -> SegmentationDataset:
-        """The folder itself."""
+        """Find the user's images and labels in ``root`` itself and pair them."""
         from segmentation.data.dataset_layout import read_segfolder
 
         return read_segfolder(root)

@@ -1,4 +1,4 @@
-"""Pictures of a finished run: overlays of its best, median and worst image, and IoU by class."""
+"""Draw a finished run: overlays of its best, median and worst image, and a chart of the IoU of each class."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from segmentation.data.labels import IGNORE_INDEX
 
 MAX_PANEL_HEIGHT = 360
 """Largest height of a panel, pixels."""
-_BAR_HEIGHT = 18
+_BAR_HEIGHT = 18  # pixels per row of the chart
 _GRAY, _RED, _TEXT_COLOR, _BACKGROUND_COLOR = (128, 128, 128), (214, 39, 40), (30, 30, 30), (255, 255, 255)
 
 
 class SelectedImage(NamedTuple):
-    """An image worth a look: which one of the run it is, its name and its own mIoU in percent."""
+    """An image to draw: its rank (``best``, ``median`` or ``worst``), its name, and its own mIoU in percent."""
 
     rank_label: str
     name: str
@@ -32,12 +32,20 @@ class SelectedImage(NamedTuple):
 
 
 def select_images(items_file: Path) -> list[SelectedImage]:
-    """The best, the median and the worst image of a run's ``items.csv``, by their own mIoU."""
+    """Select the best, the median and the worst image of a run by the mIoU of each image.
+
+    Args:
+        items_file: the run's ``items.csv``.
+
+    Returns:
+        Three images; none if no image has a score.
+    """
     with items_file.open(encoding="utf-8") as file:
+        # an image without any scored pixel has no mIoU
         rows = [(float(line["mIoU"]), line["name"]) for line in csv.DictReader(file) if line["mIoU"]]
     rows.sort(reverse=True)
-    places = {"best": 0, "median": len(rows) // 2, "worst": len(rows) - 1}
-    return [SelectedImage(which, rows[place][1], rows[place][0]) for which, place in places.items()] if rows else []
+    ranks = {"best": 0, "median": len(rows) // 2, "worst": len(rows) - 1}
+    return [SelectedImage(label, rows[rank][1], rows[rank][0]) for label, rank in ranks.items()] if rows else []
 
 
 def draw_segmentation_run(
@@ -46,13 +54,16 @@ def draw_segmentation_run(
     """Write ``pictures/*.png`` below a run's folder.
 
     Args:
-        folder: of the run; its ``items.csv`` and ``predictions`` are read.
-        dataset: the data the run was scored on.
-        class_iou: by name of the classes present, percent.
-        title: of the chart.
+        folder: the run's folder; its ``items.csv`` and ``predictions/`` are read.
+        dataset: the data that the run was scored on.
+        class_iou: IoU in percent of each class that is present, by class name.
+        title: title of the chart.
+
+    Returns:
+        The files written.
 
     Raises:
-        DataError: an image is no longer there.
+        DataError: an image or its prediction is no longer there.
     """
     target = folder / "pictures"
     target.mkdir(exist_ok=True)
@@ -61,7 +72,10 @@ def draw_segmentation_run(
     for chosen in select_images(folder / "items.csv"):
         prediction = folder / "predictions" / f"{chosen.name}.png"
         if chosen.name not in pairs or not prediction.is_file():
-            raise DataError(f"the image or the prediction of {chosen.name} is no longer there, so it cannot be drawn")
+            raise DataError(
+                f"the image or the prediction of {chosen.name} is no longer there, so it cannot be drawn; "
+                "restore the data, or run again with --fresh"
+            )
         files.append(target / f"{chosen.rank_label}_{chosen.name}.png")
         draw_panels(pairs[chosen.name], prediction, dataset, chosen).save(files[-1])
     files.append(target / "iou_by_class.png")
@@ -72,41 +86,58 @@ def draw_segmentation_run(
 def draw_panels(
     pair: ImageLabelPair, prediction: Path, dataset: SegmentationDataset, selected: SelectedImage
 ) -> Image.Image:
-    """Image, truth, prediction and errors side by side."""
+    """Draw image, truth, prediction and errors of one image side by side.
+
+    Args:
+        pair: the image and its label file.
+        prediction: the label PNG that the run wrote.
+        dataset: gives the label space.
+        selected: gives the caption.
+    """
     image, truth = read_image_pair(pair, dataset.label_space)
     labels = read_label_map(prediction, dataset.label_space)
-    colours = make_palette(dataset.label_space.num_classes)
-    rgb = image[:, :, ::-1]
-    shown = {
+    colors = make_palette(dataset.label_space.num_classes)
+    rgb = image[:, :, ::-1]  # OpenCV reads BGR
+    panels = {
         f"{selected.rank_label}: {selected.name}, mIoU {selected.miou:.1f} %": rgb,
-        "truth (grey: not counted)": _overlay_colors(rgb, colours[truth]),
-        "prediction": _overlay_colors(rgb, colours[labels]),
+        "truth (gray: not scored)": _overlay_colors(rgb, colors[truth]),
+        "prediction": _overlay_colors(rgb, colors[labels]),
         "errors (red)": draw_error_map(rgb, truth, labels),
     }
     height = min(MAX_PANEL_HEIGHT, image.shape[0])
     width = round(image.shape[1] * height / image.shape[0])
+    # panels of a tiny image are enlarged to 240 px, so that the captions fit
     width, height = (max(side, 240 * side // min(width, height, 240)) for side in (width, height))
+    # four panels with gaps of 5 px, below a caption line of 24 px
     sheet = Image.new("RGB", (4 * width + 15, height + 24), _BACKGROUND_COLOR)
     pen = ImageDraw.Draw(sheet)
-    for place, (caption, pixels) in enumerate(shown.items()):
-        left = place * (width + 5)
+    for column, (caption, pixels) in enumerate(panels.items()):
+        left = column * (width + 5)
         sheet.paste(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height)), (left, 24))
         pen.text((left + 2, 5), caption, fill=_TEXT_COLOR, font=ImageFont.load_default(12))
     return sheet
 
 
 def make_palette(num_classes: int) -> NDArray[np.uint8]:
-    """A colour a class number 0..255, far apart for neighbours; grey for what is not counted."""
-    colours = np.full((256, 3), _GRAY, np.uint8)
-    for number in range(num_classes):
-        hue, light = (number * 0.61803) % 1, 0.35 + 0.35 * (number * 7 % 5) / 4
-        colours[number] = [round(255 * part) for part in colorsys.hls_to_rgb(hue, light, 0.75)]
-    colours[IGNORE_INDEX] = _GRAY
-    return colours
+    """Return one RGB color per class index, (256, 3); gray for pixels that are not scored."""
+    colors = np.full((256, 3), _GRAY, np.uint8)
+    for index in range(num_classes):
+        # steps of the golden ratio spread hues evenly for any number of classes, so that neighbors differ clearly;
+        # the lightness cycles through five levels to tell classes of similar hue apart
+        hue, light = (index * 0.61803) % 1, 0.35 + 0.35 * (index * 7 % 5) / 4
+        colors[index] = [round(255 * part) for part in colorsys.hls_to_rgb(hue, light, 0.75)]
+    colors[IGNORE_INDEX] = _GRAY
+    return colors
 
 
 def draw_error_map(image: ImageArray, truth: ImageArray, predicted: ImageArray) -> ImageArray:
-    """Wrong pixels red, right ones a dark image, grey where nothing counts."""
+    """Draw wrong pixels red, pixels that are not scored gray, and correct ones as a darkened image.
+
+    Args:
+        image: (height, width, 3), uint8 RGB.
+        truth: class indices, (height, width).
+        predicted: class indices, (height, width).
+    """
     dark = (image * 0.4).astype(np.uint8)
     dark[(truth != predicted) & (truth != IGNORE_INDEX)] = _RED
     dark[truth == IGNORE_INDEX] = _GRAY
@@ -118,15 +149,24 @@ def _overlay_colors(image: ImageArray, colors: ImageArray) -> ImageArray:
 
 
 def draw_iou_bars(class_iou: Mapping[str, float], num_classes: int, title: str) -> Image.Image:
-    """Horizontal bars of the classes present, best first; absent ones are counted below."""
+    """Draw one horizontal bar per class that is present, best first, and the number of absent classes below.
+
+    Args:
+        class_iou: IoU in percent of each class that is present, by class name.
+        num_classes: number of classes of the data set.
+        title: text above the bars.
+    """
     present = sorted(((value, name) for name, value in class_iou.items()), reverse=True)
     font = ImageFont.load_default(12)
+    # rows for the title, the bars, the note about absent classes, and a margin
     sheet = Image.new("RGB", (640, _BAR_HEIGHT * (len(present) + 3)), _BACKGROUND_COLOR)
     pen = ImageDraw.Draw(sheet)
     pen.text((8, 4), title, fill=_TEXT_COLOR, font=font)
-    for place, (value, name) in enumerate(present, start=1):
-        top = 6 + place * _BAR_HEIGHT
+    for row, (value, name) in enumerate(present, start=1):
+        top = 6 + row * _BAR_HEIGHT
+        # a class list may give synonyms ("building, edifice"); the first one is enough here
         pen.text((8, top), name.split(",")[0][:24], fill=_TEXT_COLOR, font=font)
+        # 4 px per percentage point: 100 % is 400 px long and leaves room for the number
         pen.rectangle((170, top + 1, 170 + 4 * value, top + _BAR_HEIGHT - 4), fill=(31, 119, 180))
         pen.text((176 + 4 * value, top), f"{value:.1f}", fill=_TEXT_COLOR, font=font)
     if num_classes > len(present):

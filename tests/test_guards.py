@@ -96,8 +96,8 @@ GUARDS = {
     ),
     "a changed card is another backbone": Guard(
         "results/leaderboard/table.py",
-        "weights, _backbone_digest(run[1])]",
-        "weights, '']",
+        "run[1].start_sha256[:12], _backbone_digest(run[1]))",
+        "run[1].start_sha256[:12], '')",
         "tests/results/leaderboard/test_table.py::test_a_card_that_was_changed_is_never_averaged_with_the_old_one",
     ),
     "a published number needs the same start": Guard(
@@ -126,7 +126,7 @@ GUARDS = {
     ),
     "a value that its items do not give is never ranked": Guard(
         "results/statistics/per_item_outcomes.py",
-        "    if not abs(stated - found) <= METRIC_TOLERANCE * max(1.0, abs(stated)):\n",
+        "    if not is_same_up_to_rounding(stated.value, found):\n",
         "    if False:\n",
         "tests/results/statistics/test_ranking.py::test_a_changed_value_takes_the_row_off_the_ranks",
     ),

@@ -6,23 +6,19 @@ import contextlib
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
 
-from backbones.create import create_backbone
-from backbones.weights import RANDOM_INIT
 from engine.config import load_protocol
 from engine.device import decide_on_rank0, get_dist_info
 from engine.progress import log_message
-from engine.seeding import derive_seed, seed_all
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import TrainingJob, train_model
 from foundation.errors import UnknownNameError
 from foundation.suggest import did_you_mean
-from results.records.record import LoadReportRecord, MetricValue, ModelSelection
+from results.records.record import MetricValue, ModelSelection
 from tracking.configs import TRACKING_PROTOCOLS
 from tracking.data.pair_dataset import PairDataset, PairIouMetric
 from tracking.data.readers.sequence import Video
@@ -63,9 +59,7 @@ def resolve_protocol(request: RunRequest, data: DataReport) -> RunPlan:
     # checked now, because a missing runtime would otherwise stop the run only after the training
     require_tracker_runtime(recipe.runtime, recipe.runtime_precision)
     arguments: dict[str, Any] = {"num_classes": 0, "drop_path_rate": recipe.drop_path}
-    # random weights suffice to check the architecture
-    trunk = create_backbone(request.card, checkpoint=RANDOM_INIT, **arguments).model
-    require_plain_vit(trunk, recipe.template_size, recipe.search_size)
+    require_plain_vit(request.prepare_backbone(arguments).model, recipe.template_size, recipe.search_size)
     return RunPlan(
         protocol_version=protocol.version,
         config={
@@ -108,11 +102,8 @@ def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], ou
     """
     # from the plan and not from the protocol's file: the run's identity was computed from the plan
     recipe = TrackingRecipe.model_validate({**plan.config["recipe"], **plan.non_identity_settings})
-    seed_all(derive_seed(request.seed, 0))  # the head's (and a random backbone's) initial weights
-    checkpoint = str(request.start.file) if request.start.file else RANDOM_INIT
-    created = create_backbone(
-        request.card, checkpoint=checkpoint, allow_partial=request.allow_partial, **plan.backbone_kwargs
-    )
+    # it also seeds all generators, from which the head below gets its initial weights
+    created = request.build_backbone(plan.backbone_kwargs)
     model = build_tracker_model(created.model, request.card, recipe)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     sources = make_pair_samplers(recipe, request.data_root)
@@ -138,8 +129,11 @@ def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], ou
     )
     began = time.monotonic()
     make = _make_tracker_factory(request, plan, recipe, model, trained.weights_path, out)
+    options = recipe.tracking_options()
+    if request.start.init == "memory":  # the classes of such a module may exist in this process only
+        options = options._replace(num_processes=1)
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-        speed = track_test_set(make, videos, out / "tracked", label, recipe.tracking_options())
+        speed = track_test_set(make, videos, out / "tracked", label, options)
     scores = score_result_files(videos, out / "tracked")
     bad = int(model.skipped)
     return TaskOutcome(
@@ -152,7 +146,7 @@ def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], ou
             candidates=1,
             chosen=f"the last weights, after {recipe.length} {'epochs' if recipe.by_epoch else 'iterations'}",
         ),
-        load_report=LoadReportRecord(**asdict(created.load_report)) if created.load_report else None,
+        load_report=created.load_report,
         checkpoint_format=created.weight_file.format if created.weight_file else None,
         parameters=parameters,
         phase_seconds={"train_and_validate": trained.seconds, "track": time.monotonic() - began},
@@ -165,7 +159,10 @@ def _make_tracker_factory(
 ) -> TrackerFactory:
     """Return a factory of the trained tracker for the recipe's runtime, after an export if the runtime needs one."""
     if recipe.runtime == "torch":
-        return TorchTrackerFactory(request.card.name, plan.backbone_kwargs, recipe, weights, request.device)
+        memory = (request.card, request.start) if request.start.init == "memory" else None
+        return TorchTrackerFactory(
+            request.card.name, plan.backbone_kwargs, recipe, weights, request.device, memory_backbone=memory
+        )
     sizes, runtime, precision = recipe.crop_sizes(), recipe.runtime, recipe.runtime_precision
     # only the first process exports; the others wait for it and read the same files
     folder = decide_on_rank0(lambda: ensure_export(out, model, sizes, runtime, precision))

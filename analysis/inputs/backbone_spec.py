@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from backbones.card import BackboneCard
 from backbones.checkpoints.read_checkpoint import read_weights
 from backbones.create import create_backbone
 from backbones.registry import get_card
-from backbones.weights import RANDOM_INIT, InitialWeights, locate_weights
+from backbones.weights import InitialWeights, locate_weights
 from engine.seeding import derive_seed, seed_all
 from results.records.record import BackboneRecord, LoadReportRecord, StartCheckpoint
 
@@ -57,7 +57,7 @@ class BackboneSpec:
     def identity(self) -> dict[str, Any]:
         """All of it that can change a number."""
         # Fully loaded weights leave nothing to the seed: without it the same analysis is found whatever --seed says
-        by_seed = self.start.file is None or self.allow_partial
+        by_seed = self.start.init == "random" or self.allow_partial
         return {
             "card": self.card.identity_dict(),
             "arguments": self.model_arguments,
@@ -78,14 +78,14 @@ class BackboneSpec:
         seed_all(derive_seed(self.seed, 0))
         created = create_backbone(
             self.card,
-            checkpoint=str(self.start.file) if self.start.file else RANDOM_INIT,
+            checkpoint=self.start,
             allow_partial=self.allow_partial,
             **self.model_arguments,
         )
         if created.weight_file is not None:
             _load_pooled_norm(created.model, created.weight_file.tensors)
         self.weights_format = created.weight_file.format if created.weight_file else None
-        self.load_report = LoadReportRecord(**asdict(created.load_report)) if created.load_report else None
+        self.load_report = LoadReportRecord.from_report(created.load_report) if created.load_report else None
         self.num_parameters = sum(parameter.numel() for parameter in created.model.parameters())
         return created.model.eval().requires_grad_(False).to(device)
 

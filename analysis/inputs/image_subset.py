@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from engine.progress import log_message
-from engine.progress_bar import LOG_INTERVAL_SECONDS
+from engine.progress_bar import ProgressBar
 from engine.task import TaskImages
 from foundation.errors import IncompleteError, UserError
+from foundation.hash_order import order_by_hash
 
+IMAGE_ORDER_SALT = "bench-analysis-1"
 DEFAULT_NUM_IMAGES = 1024
 """As many as the papers' analyses take of ImageNet's validation images."""
 
@@ -56,19 +56,20 @@ class ImageSubset:
         Raises:
             IncompleteError: the task gave another image than the one asked for.
         """
-        done, began = 0, time.monotonic()
-        spoke = began
-        for count in split_evenly(len(self), batch_size):
-            rows = [self._load_item(member) for member in self.indices[done : done + count]]
-            names = tuple(self.dataset.get_image_name(member) for member in self.indices[done : done + count])
-            done += count
-            yield ImageBatch(
-                names, torch.stack([image for image, _ in rows]), torch.tensor([label for _, label in rows])
-            )
-            if progress_label and time.monotonic() - spoke > LOG_INTERVAL_SECONDS:
-                spoke = time.monotonic()
-                left = (spoke - began) / done * (len(self) - done)
-                log_message(f"{progress_label}: {done}/{len(self)} images, {left:.0f} s left")
+        done = 0
+        with ExitStack() as stack:
+            progress = None
+            if progress_label:
+                progress = stack.enter_context(ProgressBar(progress_label, "images", len(self), with_rate=False))
+            for count in split_evenly(len(self), batch_size):
+                rows = [self._load_item(member) for member in self.indices[done : done + count]]
+                names = tuple(self.dataset.get_image_name(member) for member in self.indices[done : done + count])
+                done += count
+                yield ImageBatch(
+                    names, torch.stack([image for image, _ in rows]), torch.tensor([label for _, label in rows])
+                )
+                if progress is not None:
+                    progress.advance(num_items=count)
 
     def _load_item(self, index: int) -> tuple[Tensor, int]:
         row = self.dataset[index]
@@ -99,7 +100,7 @@ def sample_images(dataset: TaskImages, num_images: int | None, min_images: int =
         raise UserError(
             f"this analysis needs {min_images} images or more, not {wanted}; raise --images or choose more data"
         )
-    return ImageSubset(dataset, sorted(range(total), key=_hash_order)[:wanted])
+    return ImageSubset(dataset, order_by_hash(range(total), IMAGE_ORDER_SALT)[:wanted])
 
 
 def split_evenly(count: int, max_size: int) -> list[int]:
@@ -128,7 +129,3 @@ def require_same_images(first: Sequence[str], second: Sequence[str]) -> None:
                 f"image {place} is {one} for one backbone and {other} for the other; give both the same images in the "
                 "same order"
             )
-
-
-def _hash_order(index: int) -> bytes:
-    return hashlib.sha256(f"bench-analysis-1:{index}".encode()).digest()

@@ -24,7 +24,7 @@ from backbones.checkpoints.formats import find_tensors, unwrap_checkpoint
 from backbones.checkpoints.pickle_stubs import PICKLE_STUBS
 from backbones.weights import require_weight_file
 from foundation.errors import CheckpointError
-from foundation.files import sha256_file
+from foundation.files import sha256_unchanged_file
 
 MAX_UNPACK_RATIO = 3
 """An archive is refused if it unpacks to more than this many times its size: torch stores without compression."""
@@ -89,7 +89,7 @@ def read_weights(path: Path) -> WeightFile:
     where = f"{raw.kind}, under {raw.container}" if raw.container else raw.kind
     return WeightFile(
         path,
-        sha256_file(path),
+        sha256_unchanged_file(path),
         path.stat().st_size,
         f"{unwrapped.family} ({where})",
         unwrapped.tensors,

@@ -33,23 +33,27 @@ def parse_nonnegative_int(text: str) -> int:
 
 def add_data_root_option(parser: argparse.ArgumentParser) -> None:
     """``--data-root``: where data sets are."""
-    parser.add_argument("--data-root", type=Path, default=None, metavar="DIR", help="default: $BENCH_DATA, else data/")
+    text = "folder of the data sets; default: $BENCH_DATA, else data/"
+    parser.add_argument("--data-root", type=Path, default=None, metavar="DIR", help=text)
 
 
-def add_device_option(parser: argparse.ArgumentParser, purpose: str | None = None) -> None:
+def add_device_option(
+    parser: argparse.ArgumentParser, purpose: str = "where to compute; auto: on a GPU where there is one"
+) -> None:
     """``--device``: the CPU, a GPU, or a GPU where there is one."""
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=purpose)
 
 
 def add_output_options(parser: argparse.ArgumentParser, out: Path = Path("runs")) -> None:
     """``--out`` and ``--device``, of verbs that compute."""
-    parser.add_argument("--out", type=Path, default=out, metavar="DIR", help=f"default: {out}/")
+    parser.add_argument("--out", type=Path, default=out, metavar="DIR", help=f"folder of the runs; default: {out}/")
     add_device_option(parser)
 
 
 def add_runs_option(parser: argparse.ArgumentParser) -> None:
     """``--runs``: folders below which records are searched."""
-    parser.add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR", help="default: runs/")
+    text = "folders below which records are searched; default: runs/"
+    parser.add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR", help=text)
 
 
 def add_overrides_option(parser: argparse.ArgumentParser, purpose: str) -> None:

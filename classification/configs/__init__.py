@@ -1,1 +1,1 @@
-"""Protocols as readable config files: recipe, source and expected result side by side."""
+"""One file per protocol: version, source, expected results and recipe."""

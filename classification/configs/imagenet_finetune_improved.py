@@ -1,27 +1,30 @@
-"""Fine-tuning on ImageNet-1k by the papers' improved recipe, the one of their headline numbers."""
+"""Fine-tuning on ImageNet-1k with the papers' improved recipe, which their best results use."""
 
 version = 1
 
 source = (
-    "MAE-Lite, finetuning_exp.py (weak augmentation for small models); rate 1e-3 x 1024 / 256; 1,000 epochs with RPE"
+    "MAE-Lite, finetuning_exp.py (weak augmentation for small models); learning rate 1e-3 x 1024 / 256; 1,000 epochs "
+    "for models with relative position tables (RPE)"
 )
 
 recipe = {
     "epochs": 300,
     "batch_size": 1024,
-    "drop_last": True,
+    "drop_last": True,  # mixup pairs images, so every batch must have an even number
     "optimizer": {"name": "AdamW", "lr": 4e-3, "weight_decay": 0.05, "betas": [0.9, 0.999], "layer_decay": 0.85},
     "schedule": {"name": "cosine", "warmup": 5, "end_lr": 1e-6},
     "img_size": 224,
-    "crop_pct": 0.875,
+    "crop_pct": 0.875,  # resize to 256 px, crop 224 px
     "pool": "avg",
+    # next to imagenet_finetune: mixup 0.2 instead of 0.8, and no CutMix, label smoothing, erasing or drop path
     "rand_augment": "rand-m10-mstd0.5-inc1",
     "mixup": 0.2,
-    "train_on": "train+val",
+    "train_on": "train+val",  # all official training images; the last epoch is tested
     "workers": 8,
 }
 
 tiers = {
+    # only shows that the protocol runs
     "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 64},
     "short": {"epochs": 20},
 }

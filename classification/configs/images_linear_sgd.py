@@ -1,10 +1,11 @@
-"""A linear layer by LARS on frozen features of photographs."""
+"""A linear layer trained with LARS on frozen features of photographs."""
 
 version = 1
 
 source = (
     "MAE (He et al. 2022, table A.5): LARS, 90 epochs, 10 of warm-up, batch 16384, momentum 0.9, no weight decay, a "
-    "batch norm without parameters; here without augmentation, and with a grid of rates, as a small set has few steps. "
+    "batch norm without parameters; here without augmentation, and with a grid of learning rates, because a small "
+    "data set has few steps. "
     "MoCo-v3: --set optimizer.name=SGD optimizer.batch_size=1024 optimizer.warmup=0"
 )
 
@@ -12,10 +13,11 @@ recipe = {
     "img_size": 224,
     "crop_pct": 0.9,
     "pool": "token",
-    "train_on": "train+val",
-    "batch_size": 64,
+    "train_on": "train+val",  # the rate is chosen with heads trained on train; a last training uses both
+    "batch_size": 64,  # images in one forward pass of the backbone; the batch of the training is below
     "optimizer": {
         "name": "LARS",
+        # about ten values per factor of ten; base rates for 256 images
         "lr": {"low": 0.1, "high": 1000.0, "count": 40},
         "batch_size": 16384,
         "epochs": 90,

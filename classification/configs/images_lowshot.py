@@ -1,9 +1,9 @@
-"""Logistic regression on few shots of photographs; --shots or --percent on the command line give a curve."""
+"""Low-shot logistic regression on photographs; with several --shots or --percent a run gives a curve."""
 
 version = 1
 
 source = (
-    "several draws and min(shots, 4) val items a class as CoOp (Zhou et al. 2022); the classifier is images_linear's"
+    "several draws and min(shots, 4) val items per class as in CoOp (Zhou et al. 2022); classifier as in images_linear"
 )
 
 recipe = {
@@ -12,7 +12,7 @@ recipe = {
     "pool": "token",
     "batch_size": 64,
     "shots": 1,
-    "percent": None,
+    "percent": None,  # the alternative to shots: a percentage of each class
     "draws": 5,
     "grid": {"low": 1e-5, "high": 1e2, "count": 29},
 }

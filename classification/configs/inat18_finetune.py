@@ -3,13 +3,14 @@
 version = 1
 
 source = (
-    "ours: of the papers' recipe only AdamW and about 100 epochs are known; the rest is their ImageNet recipe without "
-    "mixing of images"
+    "ours: of the papers' recipe we know only AdamW and about 100 epochs; the rest is their ImageNet recipe without "
+    "mixup and CutMix"
 )
 
 recipe = {
     "epochs": 100,
     "batch_size": 1024,
+    # optimizer and schedule of imagenet_finetune
     "optimizer": {"name": "AdamW", "lr": 4e-3, "weight_decay": 0.05, "layer_decay": 0.85},
     "schedule": {"name": "cosine", "warmup": 5, "end_lr": 1e-6},
     "img_size": 224,

@@ -1,1 +1,1 @@
-"""Classification sets of photographs: what each is, how it is read, and its images as network input."""
+"""Classification data sets of photographs: their facts, their readers, their splits, and their images as input."""

@@ -1,4 +1,4 @@
-"""The sets of photographs as data: counts, metrics, licences. Imports no torch."""
+"""One card per data set of photographs: counts, metrics, licence, reader. Imports no torch."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _COMMON_PROTOCOLS = ("finetune", "linear", "linear_sgd", "lowshot", "knn")
 
 @dataclass(frozen=True)
 class ImageDatasetCard:
-    """What is known of a set before it is read.
+    """What is known of a data set before it is read.
 
     Attributes:
-        name: of the task.
-        summary: one line.
-        reader: ``module:function`` in ``readers`` that reads it.
-        source: licence, and where its parts belong below the data root.
-        official_counts: images by split of the whole set, before a val split is cut from train.
-        expected: images by split as used; only those that do not depend on the cut.
-        num_classes: of the whole set, or ``None``.
-        metrics: the first is the field's custom for the set.
+        name: name of the task.
+        summary: one line for listings.
+        reader: ``module:function`` in ``readers/`` that reads it.
+        source: origin and licence, and where the files belong below the data root.
+        official_counts: images of each split of the complete data set, before val is cut from train.
+        expected: images of each split as used; only for splits whose size does not depend on that cut.
+        num_classes: number of classes of the complete data set; ``None`` if it is not known before reading.
+        metrics: the first is the one that papers report for this data set.
         protocols: the first is the default.
-        val_fraction: share of each class that is cut from train for val where the set has no val split.
-        torchvision_class: torchvision's class, where it can download the set.
+        val_fraction: fraction of each class of train that becomes val if the data set has no val split.
+        torchvision_class: name of torchvision's class that can download the data set; ``None`` if there is none.
     """
 
     name: str
@@ -55,7 +55,7 @@ _IMAGE_DATASETS = (
         reader="cifar:read_cifar10",
         source="Krizhevsky 2009, for research; cifar-10-python.tar.gz unpacked into the data root",
         official_counts={"train": 50_000, "test": 10_000},
-        expected={"train": 45_000, "val": 5_000, "test": 10_000},
+        expected={"train": 45_000, "val": 5_000, "test": 10_000},  # a tenth of each class of train becomes val
         num_classes=10,
         protocols=(*_COMMON_PROTOCOLS, "finetune_tan", "finetune_32"),
         torchvision_class="CIFAR10",
@@ -88,10 +88,10 @@ _IMAGE_DATASETS = (
         reader="fine_grained:read_pets",
         source="Parkhi et al. 2012, CC BY-SA 4.0; images/ and annotations/ in oxford-iiit-pet/",
         official_counts={"train": 3_680, "test": 3_669},
-        expected={"test": 3_669},
+        expected={"test": 3_669},  # classes differ in size, so train and val depend on rounding within each class
         num_classes=37,
         metrics=(MEAN_PER_CLASS, TOP1),
-        val_fraction=0.2,
+        val_fraction=0.2,  # about 20 of the 100 training images per breed
         torchvision_class="OxfordIIITPet",
     ),
     ImageDatasetCard(
@@ -99,7 +99,7 @@ _IMAGE_DATASETS = (
         summary="FGVC-Aircraft: 10,000 photographs, 100 variants",
         reader="fine_grained:read_aircraft",
         source="Maji et al. 2013, non-commercial research; the archive unpacked as fgvc-aircraft-2013b/",
-        official_counts={"train": 3_334, "val": 3_333, "test": 3_333},
+        official_counts={"train": 3_334, "val": 3_333, "test": 3_333},  # the only one besides Flowers with its own val
         expected={"train": 3_334, "val": 3_333, "test": 3_333},
         num_classes=100,
         metrics=(MEAN_PER_CLASS, TOP1),
@@ -122,7 +122,7 @@ _IMAGE_DATASETS = (
         reader="inat:read_inat18",
         source="Van Horn et al. 2018, non-commercial research; train_val2018/, train2018.json and val2018.json in "
         "inat2018/",
-        official_counts={"train": 437_513, "test": 24_426},
+        official_counts={"train": 437_513, "test": 24_426},  # the labels of the competition's own test are not public
         expected={"test": 24_426},
         num_classes=8_142,
         val_fraction=0.05,
@@ -131,21 +131,22 @@ _IMAGE_DATASETS = (
         name="imagenet",
         summary="ImageNet-1k: 1,331,167 photographs, 1,000 classes; val is the test split",
         reader="folders:read_imagenet",
-        source="Russakovsky et al. 2015, non-commercial research; imagenet/train and imagenet/val, a folder a synset",
-        official_counts={"train": 1_281_167, "test": 50_000},
+        source="Russakovsky et al. 2015, non-commercial research; imagenet/train, imagenet/val, one folder per synset",
+        official_counts={"train": 1_281_167, "test": 50_000},  # the labels of the official test split are not public
         expected={"test": 50_000},
         num_classes=1_000,
         metrics=(TOP1, TOP5, MEAN_PER_CLASS),
         protocols=("finetune", "finetune_improved", "linear", "linear_sgd", "lowshot", "knn"),
-        val_fraction=0.01,
+        val_fraction=0.01,  # about 13 images per class
     ),
     ImageDatasetCard(
         name="imagefolder",
         summary="your own images: --data-root DIR with train/CLASS/*.jpg and test/CLASS/*.jpg, or class folders alone",
         reader="folders:read_imagefolder",
-        source="your own images, a folder a class; name the folder above with --data-root",
+        source="your own images, one folder per class; name the folder that holds them with --data-root",
         val_fraction=0.15,
     ),
 )
 
+# the order is that of listings
 IMAGE_DATASETS = {card.name: card for card in _IMAGE_DATASETS}

@@ -1,4 +1,8 @@
-"""What a reader finds, and what a task makes of it: checked labels, three splits, a fingerprint. Imports no torch."""
+"""Turn what a reader found into a data set ready for use: checked labels, three splits, a fingerprint.
+
+A reader returns a ``RawDataset`` in the data set's own numbering; ``prepare_dataset`` turns it into a
+``PreparedDataset``. Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -15,28 +19,38 @@ from PIL import Image
 
 from engine.data.decode import open_rgb
 from foundation.errors import DataError
+from foundation.hash_order import order_by_hash
 
 SPLIT_SALT = "bench-split-1"
+"""Part of every hash that decides which items become val or test; another salt gives other splits."""
 
 
 class ImageCollection(Protocol):
-    """Images in the set's own order."""
+    """Images in the order of the data set."""
 
     def __len__(self) -> int:
-        """How many."""
+        """Return the number of images."""
 
     def load_image(self, index: int) -> Image.Image:
-        """Image ``index``, 8-bit RGB."""
+        """Return image ``index`` as 8-bit RGB."""
 
     def get_image_name(self, index: int) -> str:
-        """What to call it in a message; equal names are the same image."""
+        """Return the name of image ``index`` for messages; two images with the same name are the same image."""
 
     def get_fingerprint_bytes(self, index: int) -> bytes:
-        """What stands for its content in the fingerprint."""
+        """Return the bytes that represent the content of image ``index`` in the fingerprint."""
 
 
 class ImageFiles:
-    """Image files below a folder; the fingerprint has their paths and sizes."""
+    """Image files below a folder.
+
+    The fingerprint is computed from paths and file sizes, because hashing the content of ImageNet would take minutes
+    before every run.
+
+    Args:
+        root: the folder.
+        paths: paths of the files, relative to the folder.
+    """
 
     def __init__(self, root: Path, paths: Sequence[str]) -> None:
         self.root = root
@@ -46,18 +60,22 @@ class ImageFiles:
         return len(self.paths)
 
     def load_image(self, index: int) -> Image.Image:
-        """Decode the file."""
+        """Decode image ``index`` as 8-bit RGB.
+
+        Raises:
+            DataError: the file cannot be decoded.
+        """
         return open_rgb(self.root / self.paths[index])
 
     def get_image_name(self, index: int) -> str:
-        """The path."""
+        """Return the path of image ``index``."""
         return str(self.root / self.paths[index])
 
     def get_fingerprint_bytes(self, index: int) -> bytes:
-        """Path below the folder, and size.
+        """Return the path below the folder and the file size of image ``index``.
 
         Raises:
-            DataError: missing or empty.
+            DataError: the file is missing or empty.
         """
         path = self.root / self.paths[index]
         try:
@@ -70,7 +88,12 @@ class ImageFiles:
 
 
 class ImageArrays:
-    """Images (n, height, width, 3) of uint8 in memory; the fingerprint has their pixels."""
+    """Images in memory; the fingerprint is computed from their pixels.
+
+    Args:
+        pixels: (n, height, width, 3), uint8 RGB.
+        label: name of the collection, for messages.
+    """
 
     def __init__(self, pixels: NDArray[np.uint8], label: str) -> None:
         self.pixels = pixels
@@ -80,20 +103,20 @@ class ImageArrays:
         return len(self.pixels)
 
     def load_image(self, index: int) -> Image.Image:
-        """The pixels as an image."""
+        """Return image ``index`` as a PIL image."""
         return Image.fromarray(self.pixels[index])
 
     def get_image_name(self, index: int) -> str:
-        """Label and number."""
+        """Return the name of the collection and the index."""
         return f"{self.label} image {index}"
 
     def get_fingerprint_bytes(self, index: int) -> bytes:
-        """The pixels."""
+        """Return the pixels of image ``index``."""
         return bytes(self.pixels[index].tobytes())
 
 
 class RawSplit(NamedTuple):
-    """One split as a reader found it."""
+    """One split as a reader found it: its images, and the label of each in the data set's own numbering."""
 
     images: ImageCollection
     labels: Sequence[int]
@@ -103,10 +126,10 @@ class RawDataset(NamedTuple):
     """What a reader found.
 
     Attributes:
-        class_names: name of each class by the number that labels use.
-        splits: ``train``, ``test`` and, where the set has one, ``val``.
-        deviations: how files differ from the official ones, a sentence each.
-        notes: what else a reader of the report should know.
+        class_names: name of each class, by the number that labels use.
+        splits: ``train``, ``test`` and, if the data set has one, ``val``.
+        deviations: how the files differ from the official ones, one sentence each.
+        notes: other facts for the report, one sentence each.
     """
 
     class_names: Mapping[int, str]
@@ -116,7 +139,13 @@ class RawDataset(NamedTuple):
 
 
 class ImageSplit(NamedTuple):
-    """One split to be used: members of a listing, and their classes counted from 0."""
+    """One split ready for use.
+
+    Attributes:
+        images: the collection that the images come from; two splits may share one.
+        indices: indices of the split's images in the collection.
+        labels: class of each of these images, counted from 0 without gaps.
+    """
 
     images: ImageCollection
     indices: Sequence[int]
@@ -125,7 +154,15 @@ class ImageSplit(NamedTuple):
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """A data set ready for use: ``class_names`` are names by class number, ``splits`` has train, val and test."""
+    """A data set ready for use.
+
+    Attributes:
+        class_names: name of each class, by class index.
+        splits: ``train``, ``val`` and ``test``.
+        fingerprint: SHA-256 over class names, images and labels of all splits, 64 hexadecimal digits.
+        deviations: how the data differ from the official data set, one sentence each.
+        notes: other facts for the report, one sentence each.
+    """
 
     class_names: tuple[str, ...]
     splits: Mapping[str, ImageSplit]
@@ -134,7 +171,7 @@ class PreparedDataset:
     notes: tuple[str, ...]
 
     def count_classes(self, split: str) -> dict[str, int]:
-        """Items by class name."""
+        """Return the number of items of each class of a split, by class name."""
         counts = Counter(self.splits[split].labels)
         return {name: counts.get(number, 0) for number, name in enumerate(self.class_names)}
 
@@ -142,17 +179,17 @@ class PreparedDataset:
 def prepare_dataset(
     raw: RawDataset, official_counts: Mapping[str, int], num_classes: int | None, val_fraction: float, location: str
 ) -> PreparedDataset:
-    """Check what was found, number the classes from 0 without gaps, and cut a val split from train where there is none.
+    """Check what a reader found, number the classes from 0 without gaps, and cut val from train if there is no val.
 
     Args:
-        raw: from a reader.
-        official_counts: items by split of the whole set; empty where there is no official set.
-        num_classes: of the whole set, or ``None``.
-        val_fraction: share of each class of train that becomes val, one item at least (of two or more).
+        raw: what the reader found.
+        official_counts: images of each split of the complete data set; empty if there is no official data set.
+        num_classes: number of classes of the complete data set, or ``None``.
+        val_fraction: fraction of each class of train that becomes val; at least one image of a class with two or more.
         location: the folder, for messages.
 
     Raises:
-        DataError: labels outside the classes, a class without training images, images in two splits, an empty split.
+        DataError: labels without a class, a class without training images, an image in two splits, or an empty split.
     """
     deviations = list(raw.deviations)
     deviations += [
@@ -161,6 +198,7 @@ def prepare_dataset(
         if len(raw.splits[name].labels) != count
     ]
     numbers = _number_classes(raw, location)
+    # counts that differ are a deviation and not an error: a part of ImageNet is usable, but its score is not comparable
     if num_classes is not None and len(numbers) != num_classes:
         deviations.append(f"{len(numbers)} of {num_classes} classes have images")
     splits = {
@@ -174,55 +212,74 @@ def prepare_dataset(
         if not splits[name].indices:
             raise DataError(f"split {name} of {location} is empty; each class needs images for every split")
     names = tuple(raw.class_names[label] for label in sorted(numbers, key=numbers.__getitem__))
+    # the fingerprint hashes the splits in this order, whatever order the reader had
     order = {name: splits[name] for name in ("train", "val", "test")}
     return PreparedDataset(names, order, _compute_fingerprint(names, order), tuple(deviations), raw.notes)
 
 
 def _number_classes(raw: RawDataset, location: str) -> dict[int, int]:
-    """Class number, from 0 without gaps, of every label in use."""
+    """Map every label in use to a class index, counted from 0 without gaps.
+
+    Raises:
+        DataError: a label without a class name, a class without training images, or a single class.
+    """
     used: dict[str, set[int]] = {name: set(listing.labels) for name, listing in raw.splits.items()}
     everywhere = set().union(*used.values())
     strange = sorted(everywhere - set(raw.class_names))
     if strange:
         known = sorted(raw.class_names)
+        # labels 1 to n with classes 0 to n - 1 are the classic off-by-one error, so the message shows both ranges
         hint = f" (labels {min(everywhere)} to {max(everywhere)}, classes {known[0]} to {known[-1]}: off by one?)"
         raise DataError(
-            f"label {strange[0]} in {location} is no class{hint}; the label file does not fit the class list"
+            f"label {strange[0]} in {location} is not a class{hint}; use a label file that fits the class list"
         )
     for name, labels in used.items():
         unseen = sorted(labels - used["train"])
         if unseen:
             raise DataError(
                 f"class {raw.class_names[unseen[0]]!r} in {location} has images in {name} and none in train; "
-                f"{len(unseen)} classes could never be learnt: complete train, or take them out of {name}"
+                f"{len(unseen)} classes could never be learned; complete train, or remove them from {name}"
             )
     if len(everywhere) < 2:
         only = raw.class_names[next(iter(everywhere))] if everywhere else "none"
-        raise DataError(f"{location} has one class only ({only}); is it the folder above the one that was meant?")
+        raise DataError(
+            f"{location} has one class only ({only}); check whether --data-root names the folder above the data"
+        )
     return {label: number for number, label in enumerate(sorted(everywhere))}
 
 
 def _require_disjoint_splits(splits: Mapping[str, ImageSplit]) -> None:
+    """Require that no image, identified by its name, is in two splits or twice in one.
+
+    Raises:
+        DataError: an image occurs twice.
+    """
     seen: dict[str, str] = {}
     for name, split in splits.items():
         for member in split.indices:
             image = split.images.get_image_name(member)
             if image in seen:
                 raise DataError(
-                    f"{image} is in {seen[image]} and again in {name}; a test on training images is no test"
+                    f"{image} is in {seen[image]} and again in {name}; remove one, because a test must not use "
+                    "training images"
                 )
             seen[image] = name
 
 
 def _split_off_val(train: ImageSplit, val_fraction: float) -> tuple[ImageSplit, ImageSplit]:
-    """Train and val: of each class the items whose hashed number comes first become val."""
+    """Split train into train and val: of each class, the items that come first in the order of their hash become val.
+
+    The hash is that of the item's index, so the split needs no library's random numbers and is the same everywhere.
+    """
     by_class: dict[int, list[int]] = {}
     for member, label in zip(train.indices, train.labels, strict=True):
         by_class.setdefault(label, []).append(member)
     val: set[int] = set()
+    # class by class, so that val has the class frequencies of train
     for members in by_class.values():
+        # a class with a single image keeps it in train, where it can be learned
         count = max(1, round(val_fraction * len(members))) if len(members) > 1 else 0
-        val.update(sorted(members, key=_hash_item)[:count])
+        val.update(order_by_hash(members, SPLIT_SALT)[:count])
     parts = []
     for inside in (False, True):
         chosen = [(m, c) for m, c in zip(train.indices, train.labels, strict=True) if (m in val) == inside]
@@ -230,13 +287,9 @@ def _split_off_val(train: ImageSplit, val_fraction: float) -> tuple[ImageSplit, 
     return parts[0], parts[1]
 
 
-def _hash_item(item: int) -> str:
-    return hashlib.sha256(f"{SPLIT_SALT}:{item}".encode()).hexdigest()
-
-
 def _compute_fingerprint(class_names: Sequence[str], splits: Mapping[str, ImageSplit]) -> str:
-    """Over class names and, for each split in order, each image's stamp and class."""
-    digest = hashlib.sha256("\0".join(class_names).encode())
+    """Return a SHA-256 over the class names and, split by split, the bytes and the class of each image."""
+    digest = hashlib.sha256("\0".join(class_names).encode())  # a zero byte cannot occur in a folder name
     for name, split in splits.items():
         digest.update(f"\n{name}\n".encode())
         for member, label in zip(split.indices, split.labels, strict=True):
@@ -246,29 +299,43 @@ def _compute_fingerprint(class_names: Sequence[str], splits: Mapping[str, ImageS
 
 
 def decode_images(data: PreparedDataset, decode_all: bool) -> None:
-    """Open every image, or the first and the last of each class of each split; the first that fails raises."""
+    """Decode images to find damaged files.
+
+    Args:
+        data: the data set.
+        decode_all: decode every image; otherwise the first and the last one of each class of each split.
+
+    Raises:
+        DataError: an image cannot be decoded; the message names the first one.
+    """
     for split in data.splits.values():
-        places: Sequence[int] = range(len(split.indices))
+        positions: Sequence[int] = range(len(split.indices))
         if not decode_all:
+            # first and last position of each class: the first one is set once, the last one is overwritten each time
             ends: dict[int, list[int]] = {}
-            for place, label in enumerate(split.labels):
-                ends.setdefault(label, [place, place])[1] = place
-            places = sorted({place for pair in ends.values() for place in pair})
-        for place in places:
-            split.images.load_image(split.indices[place])
+            for position, label in enumerate(split.labels):
+                ends.setdefault(label, [position, position])[1] = position
+            positions = sorted({position for pair in ends.values() for position in pair})
+        for position in positions:
+            split.images.load_image(split.indices[position])
 
 
 def require_folder(path: Path, description: str) -> Path:
-    """The folder, if it is there.
+    """Return the folder if it exists.
+
+    Args:
+        path: the folder.
+        description: what should be in it, for the message.
 
     Raises:
-        DataError: saying what was looked for, what is there instead, and the mend.
+        DataError: there is no such folder; the message says what was expected, what is there instead, and how to fix
+            it.
     """
     if path.is_dir():
         return path
     parent = path.parent
     there = ", ".join(sorted(child.name for child in parent.iterdir())[:8]) if parent.is_dir() else "no such folder"
     raise DataError(
-        f"{description} should be in {path}; found in {parent}: {there or 'nothing'}. Name the folder "
-        "above with --data-root"
+        f"{description} should be in {path}; found in {parent}: {there or 'nothing'}; name the folder "
+        "above it with --data-root"
     )

@@ -1,4 +1,4 @@
-"""Images of a split as network input, through timm's transforms."""
+"""The images of a split as network input, made by timm's transforms."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from classification.recipe import FrozenRecipe, ImageRecipe
 
 
 class ImageDataset:
-    """One split: dicts of ``images`` (3, S, S) normalised, ``labels`` and ``item``.
+    """One split of a data set of photographs.
 
-    Evaluation resizes the shorter side to S / crop_pct (bicubic) and crops the centre; training takes a random
-    resized crop and what else the recipe has.
+    An item is a dict of ``images`` (3, S, S), float32 and normalized, ``labels`` (class index) and ``item`` (index).
+    Without augmentation the shorter side is resized to S / crop_pct (bicubic) and the center is cropped. With
+    augmentation a random resized crop is taken, followed by what the recipe asks for.
 
     Args:
         split: images and labels.
-        recipe: gives sizes and augmentation.
-        mean, std: of the backbone's card.
-        augment: whether to draw the recipe's augmentation.
+        recipe: gives the sizes and the augmentation; S is its ``img_size``.
+        mean: mean of each channel for pixels in 0 to 1, from the backbone's card.
+        std: standard deviation of each channel for pixels in 0 to 1, from the backbone's card.
+        augment: whether to apply the recipe's augmentation.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class ImageDataset:
     ) -> None:
         self.split = split
         self.labels = split.labels
+        # what evaluation needs; get_preprocessing returns it for the key of the feature cache
         self.transform_kwargs: dict[str, Any] = {
             "input_size": recipe.img_size,
             "mean": [float(value) for value in mean],
@@ -49,9 +52,9 @@ class ImageDataset:
                 "scale": tuple(recipe.scale),
                 "hflip": recipe.flip,
                 "auto_augment": recipe.rand_augment,
-                "color_jitter": None,
+                "color_jitter": None,  # timm's default is 0.4; with RandAugment it would be ignored anyway
                 "re_prob": recipe.erase,
-                "re_mode": "pixel",
+                "re_mode": "pixel",  # each erased pixel gets its own noise
             }
         self.transform: Any = create_transform(**self.transform_kwargs, **drawn)
 
@@ -63,9 +66,10 @@ class ImageDataset:
         return {"images": self.transform(image), "labels": self.labels[index], "item": index}
 
     def get_image_name(self, index: int) -> str:
-        """The image's file, or its number in the set."""
+        """Return the file of an image, or its number in the data set."""
         return self.split.images.get_image_name(self.split.indices[index])
 
     def get_preprocessing(self) -> dict[str, Any]:
-        """All that makes pixels of an image, as plain data; part of the feature cache's key."""
+        """Return everything that determines the pixels of an image, as plain data; part of the feature cache's key."""
+        # raise "reader" when images are decoded differently, so that stored features are not used any more
         return {"reader": 1, **self.transform_kwargs}

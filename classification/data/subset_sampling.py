@@ -1,38 +1,46 @@
-"""Seeded, stratified draws of training items by their labels: a share of each class, or some shots of it.
+"""Draw training items class by class: a fraction of each class, or a number of shots per class.
 
-Each class is ordered by the SHA-256 of (seed, item number) and its first items are taken. So a draw depends on no
-library's random numbers, on labels and seed alone, and draws of one seed are nested: the smaller is part of the larger.
+Each class is ordered by the SHA-256 of (seed, item index), and its first items are taken. This has two advantages. A
+draw depends on the labels and the seed only, not on any library's random numbers. And draws with the same seed are
+nested: a smaller draw is part of a larger one.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from foundation.errors import UserError
+from foundation.hash_order import order_by_hash
+
+DRAW_SALT = "bench-draw-1"
 
 
 class LabeledDataset(Protocol):
-    """Items whose classes are known without decoding: ``labels``, in item order."""
+    """A data set whose labels are known without decoding any image."""
 
     @property
     def labels(self) -> Sequence[int]:
-        """Class of each item."""
+        """Class index of each item, in item order."""
 
     def __len__(self) -> int:
-        """Number of items."""
+        """Return the number of items."""
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Item ``index``."""
+        """Return item ``index``."""
 
     def get_preprocessing(self) -> dict[str, Any]:
-        """All that makes pixels of an image, as plain data."""
+        """Return everything that determines the pixels of an image, as plain data."""
 
 
 class LabeledSubset:
-    """Some items of a split, numbered anew."""
+    """Some items of a data set, numbered from 0 again.
+
+    Args:
+        dataset: the complete data set.
+        indices: indices of the chosen items in ``dataset``.
+    """
 
     def __init__(self, dataset: LabeledDataset, indices: Sequence[int]) -> None:
         self.dataset = dataset
@@ -43,23 +51,24 @@ class LabeledSubset:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        # the item's own index would leave gaps, and the check that every item is scored once counts from 0
         return {**self.dataset[self.indices[index]], "item": index}
 
     def get_preprocessing(self) -> dict[str, Any]:
-        """As the split's."""
+        """Return the preprocessing of the complete data set."""
         return self.dataset.get_preprocessing()
 
 
 def sample_class_fraction(labels: Sequence[int], fraction: float, seed: int) -> list[int]:
-    """A share of the items of each class, rounded, at least one.
+    """Draw a fraction of the items of each class, rounded, but at least one item.
 
     Args:
-        labels: class of each item.
-        fraction: above 0 to 1.
-        seed: 0 or above.
+        labels: class index of each item.
+        fraction: fraction of each class, above 0 and up to 1.
+        seed: seed of the draw, 0 or above.
 
     Returns:
-        Item numbers, rising.
+        Indices of the drawn items, ascending.
 
     >>> sample_class_fraction([0] * 10 + [1] * 30, 0.1, seed=0)
     [0, 22, 29, 30]
@@ -68,19 +77,19 @@ def sample_class_fraction(labels: Sequence[int], fraction: float, seed: int) -> 
 
 
 def sample_k_shot(labels: Sequence[int], num_shots: int, seed: int, allow_fewer: bool = False) -> list[int]:
-    """As many items of each class.
+    """Draw the same number of items from each class.
 
     Args:
-        labels: class of each item.
-        num_shots: items a class, at least 1.
-        seed: 0 or above.
-        allow_fewer: take all items of a class that has not as many, instead of raising.
+        labels: class index of each item.
+        num_shots: number of items per class, at least 1.
+        seed: seed of the draw, 0 or above.
+        allow_fewer: take all items of a class that has fewer than ``num_shots``, instead of raising an error.
 
     Returns:
-        Item numbers, rising.
+        Indices of the drawn items, ascending.
 
     Raises:
-        UserError: a class has not as many items.
+        UserError: a class has fewer than ``num_shots`` items.
     """
 
     def take(label: int, found: int) -> int:
@@ -94,15 +103,18 @@ def sample_k_shot(labels: Sequence[int], num_shots: int, seed: int, allow_fewer:
 
 
 def _take_per_class(labels: Sequence[int], seed: int, count_to_take: Callable[[int, int], int]) -> list[int]:
-    """The first items of each class; ``count_to_take`` says how many, of class and number found."""
+    """Take the first items of each class in the order of their hash.
+
+    Args:
+        labels: class index of each item.
+        seed: seed of the draw.
+        count_to_take: returns how many items to take, from the class index and the number of items of the class.
+    """
     members: dict[int, list[int]] = defaultdict(list)
     for item, label in enumerate(labels):
         members[int(label)].append(item)
     drawn: list[int] = []
     for label, items in sorted(members.items()):
-        drawn += sorted(items, key=lambda item: _hash_item(seed, item))[: count_to_take(label, len(items))]
+        drawn += order_by_hash(items, f"{DRAW_SALT}:{seed}")[: count_to_take(label, len(items))]
+    # ascending, so that the order of a draw, and with it the order of a training, does not depend on the hashes
     return sorted(drawn)
-
-
-def _hash_item(seed: int, item: int) -> bytes:
-    return hashlib.sha256(f"bench-draw-1:{seed}:{item}".encode()).digest()

@@ -1,1 +1,1 @@
-"""Probes of frozen features: k-NN, linear, low-shot."""
+"""Probes on frozen features: k-NN, linear and low-shot classifiers."""

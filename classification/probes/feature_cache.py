@@ -1,8 +1,9 @@
-"""The feature cache: what a frozen backbone gave for a split, found again by what it was made of. Imports no torch.
+"""The feature cache: stores the features of a frozen backbone for a split. Imports no torch.
 
-An entry is three files in ``$BENCH_CACHE/features``: ``KEY.features.npy``, ``KEY.labels.npy`` and, written last,
-``KEY.json``, which repeats the ingredients of the key and holds the size and hash of the other two. An entry without
-a fitting JSON is not there.
+The key of an entry is a hash over everything that can change the features: weights, preprocessing, data, software and
+so on. An entry is three files in ``$BENCH_CACHE/features``: ``KEY.features.npy``, ``KEY.labels.npy`` and ``KEY.json``.
+The JSON file is written last. It repeats the fields of the key and holds the size and the hash of the other two files.
+An entry without a matching JSON file counts as absent.
 """
 
 from __future__ import annotations
@@ -24,23 +25,32 @@ from foundation.errors import IncompleteError
 from foundation.files import atomic_writer, sha256_file, write_atomic
 
 CACHE_FORMAT = 1
-"""Raised whenever the files, or the way features are computed, change meaning."""
+"""Increase this whenever the files change their meaning, or features are computed differently."""
 
 ORPHAN_AGE_SECONDS = 3600.0
-"""A file without its JSON may be of a run at work; only after this time untouched is it a leftover."""
+"""Age after which a file without its JSON counts as a leftover; a newer one may belong to a run that still writes."""
 
 _SECONDS_PER_DAY = 86400.0
 
 
 class LabeledFeatures(NamedTuple):
-    """A split's features (n, C) float32, memory-mapped, and its labels (n,) int64, in item order."""
+    """The features of a split (n, C), float32 and memory-mapped, and its labels (n,), int64, in item order."""
 
     features: NDArray[np.float32]
     labels: NDArray[np.int64]
 
 
 class CacheEntry(NamedTuple):
-    """One line of the listing; ``last_used`` is seconds since the epoch, ``defect`` why the entry is not usable."""
+    """One entry as ``bench cache`` lists it.
+
+    Attributes:
+        key: the entry's key, or the name of a leftover file.
+        num_bytes: size of its files.
+        last_used: time of the last use, in seconds since 1970.
+        num_items: number of items; ``None`` if the entry is incomplete.
+        key_fields: what the key was computed from; empty if the entry is incomplete.
+        defect: why the entry cannot be used; ``None`` if it can.
+    """
 
     key: str
     num_bytes: int
@@ -51,15 +61,18 @@ class CacheEntry(NamedTuple):
 
 
 def feature_cache_dir() -> Path:
-    """Where the entries are; it need not exist yet."""
+    """Return the folder of the entries; it need not exist yet."""
     return get_cache_dir() / "features"
 
 
 def compute_cache_key(key_fields: Mapping[str, Any]) -> str:
-    """The entry's name: 32 hexadecimal digits over the format and all ingredients.
+    """Return the key of an entry: 32 hexadecimal digits of a SHA-256 over the format and all key fields.
+
+    Args:
+        key_fields: everything that can change the features, as plain data.
 
     Raises:
-        TypeError: an ingredient that JSON does not have.
+        TypeError: a field that JSON cannot represent.
 
     >>> first, again, other = (compute_cache_key({"split": split}) for split in ("train", "train", "test"))
     >>> first == again != other
@@ -69,10 +82,18 @@ def compute_cache_key(key_fields: Mapping[str, Any]) -> str:
 
 
 def load_features(key_fields: Mapping[str, Any]) -> LabeledFeatures | None:
-    """The features made of exactly these ingredients, or ``None``: absent, half-written, damaged, another format."""
+    """Load the features with exactly these key fields.
+
+    Args:
+        key_fields: everything that can change the features, as plain data.
+
+    Returns:
+        The features, memory-mapped; ``None`` if the entry is absent, incomplete, damaged, or has another format.
+    """
     key = compute_cache_key(key_fields)
     note = _read_manifest(feature_cache_dir() / f"{key}.json")
     if (
+        # the key is a shortened hash, so the fields themselves are compared as well
         note is None
         or _canonical_json(note["ingredients"]) != _canonical_json(key_fields)
         or note["format"] != CACHE_FORMAT
@@ -80,10 +101,11 @@ def load_features(key_fields: Mapping[str, Any]) -> LabeledFeatures | None:
         return None
     paths = _array_paths(key)
     try:
+        # the full hash on every use: a file that was cut or changed would give a plausible wrong score
         if any(sha256_file(path) != note["files"][path.name]["sha256"] for path in paths):
             return None
         values, labels = (np.load(path, mmap_mode="r", allow_pickle=False) for path in paths)
-        os.utime(feature_cache_dir() / f"{key}.json")  # prune goes by the last use
+        os.utime(feature_cache_dir() / f"{key}.json")  # the modification time is the time of the last use, for prune
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return LabeledFeatures(values, labels) if len(values) == len(labels) == note["rows"] else None
@@ -92,15 +114,18 @@ def load_features(key_fields: Mapping[str, Any]) -> LabeledFeatures | None:
 def store_features(
     key_fields: Mapping[str, Any], num_items: int, batches: Iterable[tuple[NDArray[np.float32], NDArray[np.int64]]]
 ) -> LabeledFeatures:
-    """Write features as they are computed (one batch is in memory), and give them back memory-mapped.
+    """Write features to the cache while they are computed, with one batch in memory at a time.
 
     Args:
-        key_fields: what the features are made of, as JSON has it.
-        num_items: items of the split.
-        batches: features (b, C) and labels (b,) in item order.
+        key_fields: everything that can change the features, as plain data.
+        num_items: number of items of the split.
+        batches: features (b, C), float32, and labels (b,), int64, in item order.
+
+    Returns:
+        The features of the complete split, memory-mapped.
 
     Raises:
-        IncompleteError: the batches hold more or fewer items; nothing usable is left.
+        IncompleteError: the batches hold more or fewer items than expected; no usable entry is left behind.
     """
     key = compute_cache_key(key_fields)
     feature_cache_dir().mkdir(parents=True, exist_ok=True)
@@ -110,6 +135,8 @@ def store_features(
     with atomic_writer(values_file) as file:
         for values, numbers in batches:
             if not labels:
+                # the .npy header needs the final shape, and the width is known only from the first batch; little-endian
+                # float32 in C order, so the batches can simply follow as raw bytes
                 head = {"descr": "<f4", "fortran_order": False, "shape": (num_items, values.shape[1])}
                 npy.write_array_header_1_0(file, head)
             file.write(np.ascontiguousarray(values, "<f4").tobytes())
@@ -119,6 +146,7 @@ def store_features(
             raise IncompleteError(f"{seen} of {num_items} images gave features; an incomplete split has no number")
     with atomic_writer(labels_file) as file:
         np.save(file, np.concatenate(labels).astype("<i8"))
+    # the JSON file comes last: until it is there, readers treat the two arrays as absent
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in (values_file, labels_file)
     }
@@ -130,24 +158,35 @@ def store_features(
 
 
 def list_cache_entries() -> list[CacheEntry]:
-    """Everything in the cache, the last used first; contents are hashed on use only, here sizes are compared."""
+    """List everything in the cache, the last used first.
+
+    Here only file sizes are checked; contents are hashed when an entry is used.
+    """
     names: dict[str, list[Path]] = {}
     for path in sorted(feature_cache_dir().glob("*")) if feature_cache_dir().is_dir() else []:
-        # what a killed writer leaves begins with a dot and stands for itself
+        # a writer that was killed leaves a temporary file whose name begins with a dot; list each as its own entry
         key = path.name if path.name.startswith(".") else path.name.partition(".")[0]
         names.setdefault(key, []).append(path)
     return sorted((_inspect_entry(key, paths) for key, paths in names.items()), key=lambda entry: -entry.last_used)
 
 
 def prune_features(unused_days: float, now: float | None = None) -> list[CacheEntry]:
-    """Remove leftovers, damaged entries, and entries not used for ``unused_days`` (0: all); gives what was removed."""
+    """Remove leftovers, damaged entries, and entries that were not used for some time.
+
+    Args:
+        unused_days: remove entries whose last use is at least this many days ago; 0 removes all.
+        now: the current time in seconds since 1970; ``None`` takes the clock.
+
+    Returns:
+        The removed entries.
+    """
     now = time.time() if now is None else now
     gone = []
     for entry in list_cache_entries():
         limit = ORPHAN_AGE_SECONDS if entry.defect else unused_days * _SECONDS_PER_DAY
         if now - entry.last_used < limit:
             continue
-        # the JSON first: a kill in between leaves leftovers, not an entry with half its files
+        # the JSON file first: if the process is killed in between, the rest counts as leftovers and not as an entry
         for name in (f"{entry.key}.json", *(path.name for path in _array_paths(entry.key)), entry.key):
             (feature_cache_dir() / name).unlink(missing_ok=True)
         gone.append(entry)
@@ -159,10 +198,12 @@ def _array_paths(key: str) -> tuple[Path, Path]:
 
 
 def _canonical_json(value: Any) -> str:
+    """Return the same text for equal values, whatever the order of their keys."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _read_manifest(path: Path) -> dict[str, Any] | None:
+    """Read an entry's JSON file; ``None`` if it is absent or does not have the expected keys."""
     try:
         note = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -172,6 +213,8 @@ def _read_manifest(path: Path) -> dict[str, Any] | None:
 
 
 def _inspect_entry(key: str, paths: list[Path]) -> CacheEntry:
+    """Describe an entry from its JSON file and the sizes of its files."""
+    # a file can vanish between listing and here, when another process prunes the cache
     stats = {path.name: path.stat() for path in paths if path.exists()}
     size = sum(stat.st_size for stat in stats.values())
     note = _read_manifest(feature_cache_dir() / f"{key}.json")

@@ -1,10 +1,9 @@
-"""Features of a frozen backbone for a whole split, computed once and kept in the cache."""
+"""Compute the features of a frozen backbone for a split, once, and store them in the cache."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, default_collate
 
-from backbones.create import CreatedBackbone, create_backbone
+from backbones.create import CreatedBackbone
 from backbones.features import extract_pooled
 from backbones.weights import RANDOM_INIT
 from classification.data.subset_sampling import LabeledDataset, LabeledSubset, sample_class_fraction
@@ -24,33 +23,32 @@ from classification.probes.feature_cache import LabeledFeatures
 from classification.recipe import FrozenRecipe
 from engine.device import get_dist_info
 from engine.progress import log_message
-from engine.progress_bar import LOG_INTERVAL_SECONDS
-from engine.seeding import derive_seed, seed_all
+from engine.progress_bar import ProgressBar
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import make_deterministic
 from foundation.errors import BenchError, IncompleteError, UserError
-from foundation.files import sha256_file
 from results.records.identity import compute_digest
-from results.records.record import LoadReportRecord, MetricValue, ModelSelection
+from results.records.record import MetricValue, ModelSelection
 
 CACHE_KEY_PACKAGES = ("torch", "timm", "numpy", "opencv-python")
-"""Packages whose version may move a feature; part of the cache's key."""
+"""Packages whose version may change a feature; their versions are part of the cache key."""
 
 
 @dataclass(frozen=True)
 class FrozenBackbone:
-    """A frozen backbone on its device, and what its features are made of.
+    """A frozen backbone on its device, and everything that determines its features.
 
     Attributes:
-        created: the backbone as made, in eval mode.
+        created: the backbone in eval mode, with its load report.
         recipe: gives pooling, batch size and loader processes.
-        splits: items by split, whole.
-        seed: of the run.
-        data_scale: share of train, and of val where that is trained on, that is used.
-        data_fingerprint: of the data.
+        splits: the complete data set of each split, without augmentation.
+        seed: the run's seed.
+        data_scale: fraction of train that is used, above 0 and up to 1; the same fraction of val where val is trained
+            on.
+        data_fingerprint: SHA-256 of the data.
         device: ``cpu`` or ``cuda``.
-        shared_key_fields: ingredients of the cache's key that are the same for all splits.
-        label: for the progress lines.
+        shared_key_fields: fields of the cache key that are the same for all splits.
+        label: prefix of the progress lines.
     """
 
     created: CreatedBackbone
@@ -64,10 +62,10 @@ class FrozenBackbone:
     label: str
 
     def get_train_features(self, train_on: str = "train") -> LabeledFeatures:
-        """What is trained on, as far as it is used; see ``get_features``.
+        """Return the features of the training items, reduced to the data scale; see ``get_features``.
 
         Args:
-            train_on: ``train``, or ``train+val`` for the two one after the other.
+            train_on: ``train``, or ``train+val`` for the two splits one after the other.
         """
         parts = [self.get_features(split, self._get_used_indices(split)) for split in train_on.split("+")]
         if len(parts) == 1:
@@ -75,6 +73,7 @@ class FrozenBackbone:
         return LabeledFeatures(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def _get_used_indices(self, split: str) -> Sequence[int] | None:
+        """Return the items of a split that the data scale keeps; ``None`` for all."""
         return (
             None
             if self.data_scale == 1
@@ -82,17 +81,18 @@ class FrozenBackbone:
         )
 
     def get_features(self, split: str, indices: Sequence[int] | None = None) -> LabeledFeatures:
-        """A split's features, from the cache where it holds them.
+        """Return the features of a split or of some of its items, from the cache if it holds them.
 
-        Of few items only theirs are computed, unless the whole split is in the cache.
+        For some items, rows of the complete split are used if it is in the cache; otherwise only the features of these
+        items are computed.
 
         Args:
-            split: its name.
-            indices: item numbers, rising, each once; ``None`` for all.
+            split: ``train``, ``val`` or ``test``.
+            indices: item indices, ascending, without repeats; ``None`` for the complete split.
 
         Raises:
-            IncompleteError: an image is missing or was given twice.
-            BenchError: features that are not finite numbers.
+            IncompleteError: an image is missing or came twice.
+            BenchError: a feature is not a finite number.
         """
         whole = self._load_cached(split, None)
         if indices is None or len(indices) == len(self.splits[split]):
@@ -101,13 +101,20 @@ class FrozenBackbone:
             )
         if whole is not None:
             return LabeledFeatures(whole.features[indices], whole.labels[indices])
+        # an entry with these items alone; its key has a digest of the indices
         found = self._load_cached(split, indices)
         return found or feature_cache.store_features(
             self.get_key_fields(split, indices), *self._compute_features(split, indices)
         )
 
     def get_key_fields(self, split: str, indices: Sequence[int] | None = None) -> dict[str, Any]:
-        """Everything that can change the features of a split, or of some of its items."""
+        """Return everything that can change the features, as plain data: the fields of the cache key.
+
+        Args:
+            split: ``train``, ``val`` or ``test``.
+            indices: item indices, ascending; ``None`` for the complete split.
+        """
+        # without this field, features of other items of the same split would be taken for these
         some = {} if indices is None else {"members": compute_digest({"members": list(indices)})}
         return {
             **some,
@@ -119,17 +126,19 @@ class FrozenBackbone:
             "split": split,
             "items": len(self.splits[split]),
             "dtype": "float32",
-            "device": self.device,
+            "device": self.device,  # CPU and GPU differ in the last digits
             "software": {name: version(name) for name in CACHE_KEY_PACKAGES},
         }
 
     def _load_cached(self, split: str, indices: Sequence[int] | None) -> LabeledFeatures | None:
+        """Load features from the cache; ``None`` if they are absent or do not match the backbone."""
         found = feature_cache.load_features(self.get_key_fields(split, indices))
         return found if found is not None and self._matches_backbone(found, self._get_dataset(split, indices)) else None
 
     def _compute_features(
         self, split: str, indices: Sequence[int] | None
     ) -> tuple[int, Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]]:
+        """Return the number of items and an iterator over their features, as ``store_features`` takes them."""
         items = self._get_dataset(split, indices)
         return len(items), self._iterate_batches(split, items)
 
@@ -138,12 +147,16 @@ class FrozenBackbone:
         return items if indices is None else LabeledSubset(items, indices)
 
     def _matches_backbone(self, cached: LabeledFeatures, dataset: LabeledDataset) -> bool:
-        """Compute the first and the last item again: code of a plug-in that was edited is in no key."""
+        """Compute the features of the first and the last item again and compare them with the stored ones.
+
+        The code of a backbone is not part of the cache key, so only this finds a plug-in that was edited.
+        """
         ends = sorted({0, len(dataset) - 1})
         batch = default_collate([dataset[index] for index in ends])
         again = self._extract_batch(batch["images"])
         kept = np.asarray(cached.features[ends])
-        # another batch size moves last digits only, on a GPU in the convolutions' TF32
+        # two images instead of a full batch move the last digits; on a GPU convolutions run in TF32, with 10 bits of
+        # mantissa
         tolerance = 1e-4 if self.device == "cpu" else 1e-2
         same = again.shape == kept.shape and bool(np.abs(again - kept).max() <= tolerance * np.abs(kept).max())
         if same and batch["labels"].tolist() == cached.labels[ends].tolist():
@@ -152,6 +165,7 @@ class FrozenBackbone:
         return False
 
     def _extract_batch(self, images: torch.Tensor) -> NDArray[np.float32]:
+        """Compute the features (batch, C) of normalized images (batch, 3, S, S)."""
         with torch.inference_mode():
             values = extract_pooled(self.created.model, images.to(self.device), self.recipe.pool)
         return np.asarray(values.float().cpu().numpy(), np.float32)
@@ -159,7 +173,12 @@ class FrozenBackbone:
     def _iterate_batches(
         self, split: str, dataset: LabeledDataset
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        """Features and labels, batch by batch in item order."""
+        """Yield features (b, C) and labels (b,), batch by batch in item order.
+
+        Raises:
+            IncompleteError: an image is missing or came twice.
+            BenchError: a feature is not a finite number.
+        """
         done = 0
         loader: DataLoader[Any] = DataLoader(
             dataset,  # type: ignore[arg-type]  # a map-style dataset by its methods
@@ -167,28 +186,27 @@ class FrozenBackbone:
             num_workers=self.recipe.workers,
             pin_memory=self.device == "cuda",
         )
-        began = spoke = time.monotonic()
-        for batch in loader:
-            numbers = batch["item"].tolist()
-            if numbers != list(range(done, done + len(numbers))):
-                raise IncompleteError(f"{split} gave images {numbers[:3]}... where image {done} was due")
-            values = self._extract_batch(batch["images"])
-            if not np.isfinite(values).all():
-                first = done + int(np.flatnonzero(~np.isfinite(values).all(1))[0])
-                raise BenchError(f"the features of {split} image {first} are not finite; check the start weights")
-            done += len(numbers)
-            if time.monotonic() - spoke > LOG_INTERVAL_SECONDS:
-                spoke = time.monotonic()
-                left = (spoke - began) / done * (len(dataset) - done)
-                log_message(f"{self.label}: features of {split}, {done}/{len(dataset)} images, {left:.0f} s left")
-            yield values, batch["labels"].numpy()
+        what = f"features of {split},"
+        with ProgressBar(self.label, "images", len(dataset), count_prefix=what, with_rate=False) as progress:
+            for batch in loader:
+                # labels and features must stay in item order; a loader that reorders or repeats items would mix them up
+                numbers = batch["item"].tolist()
+                if numbers != list(range(done, done + len(numbers))):
+                    raise IncompleteError(f"{split} gave images {numbers[:3]}... where image {done} was due")
+                values = self._extract_batch(batch["images"])
+                if not np.isfinite(values).all():
+                    first = done + int(np.flatnonzero(~np.isfinite(values).all(1))[0])
+                    raise BenchError(f"the features of {split} image {first} are not finite; check the start weights")
+                done += len(numbers)
+                progress.advance(num_items=len(numbers))
+                yield values, batch["labels"].numpy()
 
 
 def require_one_process(protocol: str) -> None:
-    """Refuse several processes: each would do the whole work and write the same cache.
+    """Require a single process; several would all do the complete work and write the same cache entry.
 
     Raises:
-        UserError: under ``torchrun`` with more than one process.
+        UserError: ``torchrun`` started more than one process.
     """
     if get_dist_info()[1] > 1:
         raise UserError(f"protocol {protocol} runs in one process, not {get_dist_info()[1]}; start it without torchrun")
@@ -202,31 +220,28 @@ def make_frozen_backbone(
     fingerprint: str,
     task: Task,
 ) -> FrozenBackbone:
-    """Make the backbone as fine-tuning does (a random one from the run's seed), and fix it.
+    """Create the backbone in the same way as fine-tuning does, and freeze it.
 
     Args:
-        request: the cell; its start weights, seed, data scale and device are used.
+        request: its start weights, seed, data scale and device are used; a random backbone depends on the seed.
         plan: gives the backbone's arguments.
         recipe: gives pooling, batch size and loader processes.
-        splits: items by split, without augmentation.
-        fingerprint: of the data.
+        splits: data set of each split, without augmentation.
+        fingerprint: SHA-256 of the data.
         task: gives the name.
+
+    Raises:
+        UserError: ``torchrun`` started more than one process.
     """
     require_one_process(request.protocol)
     make_deterministic()
-    seed_all(derive_seed(request.seed, 0))
-    file = request.start.file
-    created = create_backbone(
-        request.card,
-        checkpoint=str(file) if file else RANDOM_INIT,
-        allow_partial=request.allow_partial,
-        **plan.backbone_kwargs,
-    )
+    created = request.build_backbone(plan.backbone_kwargs)
     created.model.eval().requires_grad_(False).to(request.device)
-    # where a part stays as initialised, the seed is among the ingredients
-    by_seed = file is None or request.allow_partial
+    # random parts of the backbone depend on the seed, so the seed is part of the key; loaded weights do not depend on
+    # it, so all seeds share one entry
+    by_seed = request.start.init == "random" or request.allow_partial
     identity = {
-        "weights": sha256_file(file) if file else RANDOM_INIT,
+        "weights": created.weight_file.sha256 if created.weight_file else request.start.sha256 or RANDOM_INIT,
         "start": request.start.init,
         "seed": request.seed if by_seed else None,
         "card": request.card.identity_dict(),
@@ -238,7 +253,13 @@ def make_frozen_backbone(
 
 
 def score_rows(labels: NDArray[np.int64], probabilities: NDArray[np.float64], first_item: int = 0) -> list[ScoredItem]:
-    """One row an item, numbered from ``first_item``, of class chances (n, classes)."""
+    """Make one row per item.
+
+    Args:
+        labels: true classes, (n,).
+        probabilities: probability of each class, (n, classes).
+        first_item: index of the first item; the others follow.
+    """
     columns = (labels, probabilities.argmax(1), probabilities.max(1), rank_true_class(labels, probabilities))
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return [ScoredItem(item, *row) for item, row in enumerate(rows, first_item)]
@@ -251,10 +272,17 @@ def build_accuracy_outcome(
     selection: ModelSelection,
     phase_seconds: Mapping[str, float],
 ) -> TaskOutcome:
-    """What a protocol on frozen features gives that reads test once.
+    """Score the test items and build the outcome of a protocol that reads test once.
+
+    Args:
+        frozen: the backbone, and the number of test items.
+        task: gives the metrics.
+        item_rows: one row per test item.
+        selection: how the tested classifier was chosen.
+        phase_seconds: duration of each phase, seconds.
 
     Raises:
-        IncompleteError: unless every test item was scored once.
+        IncompleteError: a test item is missing or was scored twice.
     """
     expected = len(frozen.splits["test"])
     metrics = to_record_metrics(task.metrics, compute_accuracies(item_rows, expected), expected)
@@ -269,7 +297,16 @@ def build_outcome(
     selection: ModelSelection,
     phase_seconds: Mapping[str, float],
 ) -> TaskOutcome:
-    """The outcome with what is known of the backbone."""
+    """Build the outcome of a run, with the load report and the size of the backbone.
+
+    Args:
+        frozen: the backbone.
+        metrics: the scores, by metric name.
+        item_columns: column names of ``item_rows``.
+        item_rows: one row per scored item.
+        selection: how the tested classifier was chosen.
+        phase_seconds: duration of each phase, seconds.
+    """
     report, file = frozen.created.load_report, frozen.created.weight_file
     model: nn.Module = frozen.created.model
     return TaskOutcome(
@@ -277,7 +314,7 @@ def build_outcome(
         item_columns=item_columns,
         item_rows=item_rows,
         selection=selection,
-        load_report=LoadReportRecord(**asdict(report)) if report else None,
+        load_report=report,
         checkpoint_format=file.format if file else None,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         phase_seconds=dict(phase_seconds),

@@ -1,4 +1,4 @@
-"""Protocol ``knn``: weighted vote of the nearest training images; nothing is trained and nothing chosen."""
+"""Protocol ``knn``: the nearest training images vote, weighted by similarity; nothing is trained and nothing chosen."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from results.records.record import ModelSelection
 
 
 def run_knn(frozen: FrozenBackbone, recipe: KnnRecipe, task: Task) -> TaskOutcome:
-    """Let the train split (or train and val) vote on the test split, which is read once."""
+    """Classify the test items by a vote of the training items; test is read once.
+
+    Args:
+        frozen: gives the features.
+        recipe: gives ``k``, the temperature, and the splits that vote.
+        task: gives name and metrics.
+    """
     began = time.monotonic()
     bank, queries = frozen.get_train_features(recipe.train_on), frozen.get_features("test")
     extracted = time.monotonic()
     rows: list[ScoredItem] = []
+    # the fractions of the vote come block by block; they sum to 1 over the classes and serve as probabilities
     for part in compute_vote_shares(
         bank.features, bank.labels, queries.features, recipe.k, recipe.temperature, frozen.device
     ):

@@ -1,6 +1,6 @@
-"""Probes after each block of a frozen backbone: linear and k-NN, trained on train and judged on val.
+"""Linear and k-NN probes after each block of a frozen backbone, trained on train and evaluated on val.
 
-Test is never read: this is a look inside, not a number for a board.
+The test split is never read, because this is an analysis and not a score for a leaderboard.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ from results.statistics.intervals import wilson_interval
 
 
 class LayerProbeScore(NamedTuple):
-    """A probe at a depth: val top-1 in percent with its interval over images, and what was chosen."""
+    """The result of one probe at one depth.
+
+    Attributes:
+        depth: index of the block or stage, from 0.
+        probe: ``linear`` or ``knn``.
+        val_top1: top-1 accuracy on val, percent.
+        interval: confidence interval of ``val_top1`` over the images.
+        hyperparameters: the settings used, such as ``C=0.1``.
+    """
 
     depth: int
     probe: str
@@ -36,21 +44,23 @@ class LayerProbeScore(NamedTuple):
 
 
 class LayerwiseFrozenBackbone(FrozenBackbone):
-    """A frozen backbone whose features are those after every block, side by side."""
+    """A frozen backbone whose features are those of all depths, concatenated: (n, sum of the widths)."""
 
     def get_key_fields(self, split: str, indices: Sequence[int] | None = None) -> dict[str, Any]:
-        """As the parent's, of another layer."""
+        """Return the fields of the cache key; other layers than the parent's, so other features."""
         return {**super().get_key_fields(split, indices), "layer": "every depth", "pool": "avg"}
 
     def _extract_batch(self, images: torch.Tensor) -> NDArray[np.float32]:
+        # one forward pass gives all depths: one vector (batch, C) per depth, joined along the channels below
         with torch.inference_mode():
             values = extract_pooled_layers(self.created.model, images.to(self.device))
         return np.asarray(torch.cat(values, 1).float().cpu().numpy(), np.float32)
 
     def get_layer_slices(self) -> list[slice]:
-        """Where each depth is among the features."""
+        """Return the columns of each depth within the features."""
         info: Any = self.created.model.feature_info
         widths = [int(item["num_chs"]) for item in (info if isinstance(info, list) else info.get_dicts())]
+        # stages of a hierarchical backbone differ in width, so the columns are found by adding the widths up
         ends = np.cumsum(widths).tolist()
         return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
 
@@ -63,16 +73,17 @@ def make_layerwise_backbone(
     fingerprint: str,
     task: Task,
 ) -> LayerwiseFrozenBackbone:
-    """Make the backbone, fixed; features come from the cache of all probes where it has them.
+    """Create the backbone and freeze it; its features are stored in the same cache as those of the other probes.
 
     Args:
-        request: the cell; its start weights, seed, data scale and device are used.
+        request: its start weights, seed, data scale and device are used.
         recipe: gives batch size and loader processes.
-        backbone_kwargs: what the backbone is created with.
-        splits: ``train`` and ``val``, without augmentation.
-        fingerprint: of the data.
+        backbone_kwargs: arguments that the backbone is created with.
+        splits: data sets of ``train`` and ``val``, without augmentation.
+        fingerprint: SHA-256 of the data.
         task: gives the name.
     """
+    # make_frozen_backbone reads nothing of the plan but the backbone's arguments
     plan = RunPlan(1, {}, {}, backbone_kwargs, 0, ())
     frozen = make_frozen_backbone(request, plan, recipe, splits, fingerprint, task)
     return LayerwiseFrozenBackbone(**{field.name: getattr(frozen, field.name) for field in fields(frozen)})
@@ -81,19 +92,23 @@ def make_layerwise_backbone(
 def probe_layers(
     frozen: LayerwiseFrozenBackbone, linear_recipe: LinearRecipe, knn_recipe: KnnRecipe
 ) -> list[LayerProbeScore]:
-    """Both probes at every depth.
+    """Run both probes at every depth.
 
-    The strength of the linear probe is chosen on val, at each depth anew, where it is also judged: its value is a
-    little too good, at every depth in the same way.
+    The ``C`` of the linear probe is chosen on val at each depth, and the probe is evaluated on val, too. Its accuracy
+    is therefore slightly too high, but equally so at every depth.
 
     Args:
         frozen: the backbone.
-        linear_recipe: grid of strengths and solver.
-        knn_recipe: number of neighbours and temperature.
+        linear_recipe: gives the grid of ``C`` and the settings of the solver.
+        knn_recipe: gives the number of neighbors and the temperature.
+
+    Returns:
+        Two scores per depth, from shallow to deep.
     """
     train, val = frozen.get_train_features(), frozen.get_features("val")
     found = []
     for depth, columns in enumerate(frozen.get_layer_slices()):
+        # a contiguous copy of the columns of one depth, (n, C), because everything below reads it several times
         bank, queries = (np.ascontiguousarray(part.features[:, columns]) for part in (train, val))
         standard = fit_standardizer(bank)
         fits = fit_logistic_path(
@@ -116,5 +131,5 @@ def probe_layers(
 
 
 def _make_score(depth: int, name: str, value: float, count: int, chosen: str) -> LayerProbeScore:
-    right = round(value * count / 100)
+    right = round(value * count / 100)  # number of correct images
     return LayerProbeScore(depth, name, value, wilson_interval(right, count, resampling_unit="images"), chosen)

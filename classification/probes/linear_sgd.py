@@ -1,8 +1,10 @@
-"""Protocol ``linear_sgd``: a linear layer by LARS or SGD, as MAE and MoCo-v3 probe; its rate chosen on val.
+"""Protocol ``linear_sgd``: a linear layer trained with LARS or SGD, as in the probes of MAE and MoCo-v3.
 
-All rates are solved together: the heads are stacked, so one product with a batch serves them all.
-Source: He et al. 2022 (MAE), table A.5 and ``main_linprobe.py``; Chen et al. 2021 (MoCo-v3). Unlike there the features
-are computed once, without augmentation, and the last epoch counts.
+The learning rate is chosen on val. The layers of all rates ("heads") are trained together: their weights are stacked,
+so one matrix product with a batch serves them all.
+
+Source: He et al. 2022 (MAE), table A.5 and ``main_linprobe.py``; Chen et al. 2021 (MoCo-v3). Two things differ: the
+features are computed once, without augmentation, and the last epoch is used.
 """
 
 from __future__ import annotations
@@ -22,25 +24,31 @@ from classification.probes.feature_extraction import FrozenBackbone, build_accur
 from classification.probes.linear import MAX_LOGITS
 from classification.recipe import HeadOptimizerConfig, LinearSgdRecipe
 from engine.progress import log_message
-from engine.progress_bar import LOG_INTERVAL_SECONDS
+from engine.progress_bar import ProgressBar
 from engine.seeding import derive_seed
 from engine.task import Task, TaskOutcome
 from foundation.errors import BenchError
 from results.records.record import ModelSelection
 
 BATCH_NORM_EPS = 1e-6
-"""Of the batch norm, as MAE's."""
+"""Epsilon of the batch norm, the same as MAE's."""
 
 
 class LinearHeads(NamedTuple):
-    """Linear layers behind one batch norm: weights (H, classes, C), biases (H, classes); the norm's statistics (C,)."""
+    """Linear layers behind one shared batch norm; H is the number of heads.
+
+    Attributes:
+        weights: (H, classes, C).
+        biases: (H, classes).
+        norm: batch norm without parameters, with statistics of shape (C,).
+    """
 
     weights: Tensor
     biases: Tensor
     norm: nn.BatchNorm1d
 
     def compute_logits(self, head: int, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores (n, classes) that one head gives features (n, C)."""
+        """Compute the logits (n, classes) of one head for features (n, C)."""
         with torch.inference_mode():
             inputs = self.norm.eval()(torch.from_numpy(np.array(features)).to(self.weights.device))
             found = inputs @ self.weights[head].T + self.biases[head]
@@ -48,7 +56,13 @@ class LinearHeads(NamedTuple):
 
 
 def run_linear_sgd(frozen: FrozenBackbone, recipe: LinearSgdRecipe, task: Task) -> TaskOutcome:
-    """Train a head a rate on train, choose one on val, read test once with it."""
+    """Train one head per learning rate on train, choose one on val, and test it once.
+
+    Args:
+        frozen: gives the features.
+        recipe: gives the optimizer, the grid of rates, and the splits to train on.
+        task: gives name and metrics.
+    """
     began = time.monotonic()
     train, val = frozen.get_train_features(), frozen.get_features("val")
     extracted = time.monotonic()
@@ -63,7 +77,7 @@ def run_linear_sgd(frozen: FrozenBackbone, recipe: LinearSgdRecipe, task: Task) 
         last = train_heads(
             train.features, train.labels, optimizer, [rates[head]], frozen.seed, frozen.device, frozen.label
         )
-        heads, chosen = last, 0
+        heads, chosen = last, 0  # this training had a single rate
     fitted = time.monotonic()
     test = frozen.get_features("test")
     chances = torch.from_numpy(heads.compute_logits(chosen, test.features)).double().softmax(1).numpy()
@@ -93,51 +107,60 @@ def train_heads(
     device: str = "cpu",
     label: str = "linear_sgd",
 ) -> LinearHeads:
-    """Train one head a rate, all on the same batches from the same initial weights (normal, deviation 0.01; biases 0).
+    """Train one head per learning rate, all on the same batches and from the same initial weights.
 
-    The norm takes each batch's own statistics in training, and the mean of them all afterwards. A last incomplete batch
-    of an epoch is dropped.
+    Weights start from a normal distribution with standard deviation 0.01, biases from 0. The batch norm uses the
+    statistics of each batch while training, and the mean of all these statistics afterwards. The last batch of an epoch
+    is dropped if it is incomplete.
 
     Args:
-        features: features, (n, C).
-        labels: classes, (n,).
-        optimizer: its settings.
-        base_lrs: base learning rates, for 256 images; multiplied by batch / 256.
-        seed: of initial weights and order.
-        device: where to work, in float32.
-        label: for the progress lines.
+        features: (n, C).
+        labels: class indices, (n,).
+        optimizer: the settings of the training.
+        base_lrs: base learning rates for 256 images; they are multiplied by batch size / 256.
+        seed: seed of the initial weights and of the order of the items.
+        device: where to train, in float32.
+        label: prefix of the progress lines.
     """
     classes, batch = int(labels.max()) + 1, optimizer.get_batch_size_for(len(features))
     random = torch.Generator().manual_seed(derive_seed(seed, 1))
     first = nn.init.trunc_normal_(torch.empty(classes, features.shape[1]), std=0.01, generator=random)
+    # one copy of the initial weights per head, (H, classes, C)
     weights = first.to(device).repeat(len(base_lrs), 1, 1)
     biases = torch.zeros(weights.shape[:2], device=device)
-    # features do not change in training, so no batch's statistics are older than another's: momentum None is their mean
+    # momentum=None averages the statistics of all batches; the features do not change during training, so old
+    # statistics are as good as new ones, and a running average would still be near its start after few steps
     norm = nn.BatchNorm1d(features.shape[1], eps=BATCH_NORM_EPS, momentum=None, affine=False).to(device)
     full = torch.tensor([rate * batch / 256 for rate in base_lrs], device=device)
     moments = torch.zeros_like(weights), torch.zeros_like(biases)
     steps = len(features) // batch
-    began = spoke = time.monotonic()
-    for epoch in range(optimizer.epochs):
-        order = torch.randperm(len(features), generator=random).numpy()
-        for step in range(steps):
-            members = order[step * batch : (step + 1) * batch]
-            with torch.no_grad():
-                inputs = norm(torch.from_numpy(np.array(features[members])).to(device))
-            truth = torch.from_numpy(np.array(labels[members])).to(device)
-            slopes = compute_head_gradients(weights, biases, inputs, truth)
-            lrs = full * get_lr_factor(epoch + step / steps, optimizer.epochs, optimizer.warmup)
-            update_heads(weights, moments[0], slopes[0], lrs, optimizer, use_lars=optimizer.name == "LARS")
-            update_heads(biases, moments[1], slopes[1], lrs, optimizer, use_lars=False)
-        if time.monotonic() - spoke > LOG_INTERVAL_SECONDS:
-            spoke = time.monotonic()
-            left = (spoke - began) / (epoch + 1) * (optimizer.epochs - epoch - 1)
-            log_message(f"{label}: epoch {epoch + 1}/{optimizer.epochs} of {len(base_lrs)} heads, {left:.0f} s left")
+    unit = f"of {len(base_lrs)} heads"
+    with ProgressBar(label, unit, optimizer.epochs, count_prefix="epoch", with_rate=False) as progress:
+        for epoch in range(optimizer.epochs):
+            order = torch.randperm(len(features), generator=random).numpy()
+            for step in range(steps):
+                members = order[step * batch : (step + 1) * batch]
+                with torch.no_grad():
+                    inputs = norm(torch.from_numpy(np.array(features[members])).to(device))
+                truth = torch.from_numpy(np.array(labels[members])).to(device)
+                # all heads see the same inputs (b, C); the norm has no parameters, so no gradient goes through it
+                slopes = compute_head_gradients(weights, biases, inputs, truth)
+                # the schedule moves every step and not every epoch, as in MAE's code
+                lrs = full * get_lr_factor(epoch + step / steps, optimizer.epochs, optimizer.warmup)
+                update_heads(weights, moments[0], slopes[0], lrs, optimizer, use_lars=optimizer.name == "LARS")
+                # LARS adapts the weights only, as in MAE's code
+                update_heads(biases, moments[1], slopes[1], lrs, optimizer, use_lars=False)
+            progress.advance()
     return LinearHeads(weights, biases, norm)
 
 
 def get_lr_factor(epoch: float, epochs: int, warmup_epochs: int) -> float:
-    """Share of the full rate: linear from 0 over the warm-up, then half a cosine to 0.
+    """Return the factor on the learning rate: linear from 0 during the warm-up, then half a cosine down to 0.
+
+    Args:
+        epoch: time in epochs, with a fraction.
+        epochs: length of the training in epochs.
+        warmup_epochs: length of the warm-up in epochs.
 
     >>> [get_lr_factor(epoch, 90, 10) for epoch in (0, 5, 10, 50, 90)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
@@ -148,25 +171,30 @@ def get_lr_factor(epoch: float, epochs: int, warmup_epochs: int) -> float:
 
 
 def compute_head_gradients(weights: Tensor, biases: Tensor, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradient of each head's mean cross-entropy, as (H, classes, C) and (H, classes).
+    """Compute the gradient of each head's mean cross-entropy.
 
     Args:
         weights: (H, classes, C).
         biases: (H, classes).
-        inputs: (n, C).
-        labels: (n,).
+        inputs: normalized features, (n, C).
+        labels: class indices, (n,).
+
+    Returns:
+        Gradients by the weights (H, classes, C) and by the biases (H, classes).
     """
     heads, classes, width = weights.shape
     flat = weights.reshape(-1, width)
     slopes = torch.zeros_like(flat), torch.zeros_like(flat[:, 0])
-    block = max(1, MAX_LOGITS // len(flat))  # logits exist for a block of rows
+    # a full batch would need n * H * classes logits, so they are computed for a block of rows at a time
+    block = max(1, MAX_LOGITS // len(flat))
     for start in range(0, len(inputs), block):
         rows = inputs[start : start + block]
         logits = torch.addmm(biases.reshape(-1), rows, flat.T).view(len(rows), heads, classes)
+        # gradient of the cross-entropy by the logits: softmax - one_hot(label), (rows, H, classes)
         slope = logits.softmax(2)
         truth = labels[start : start + block, None, None].expand(-1, heads, 1)
         slope.scatter_add_(2, truth, torch.full_like(slope[:, :, :1], -1))
-        slope = slope.view(len(rows), -1)
+        slope = slope.view(len(rows), -1)  # (rows, H * classes), to match the flat weights
         slopes[0].addmm_(slope.T, rows)
         slopes[1].add_(slope.sum(0))
     return (slopes[0] / len(inputs)).view_as(weights), (slopes[1] / len(inputs)).view_as(biases)
@@ -180,21 +208,24 @@ def update_heads(
     optimizer: HeadOptimizerConfig,
     use_lars: bool,
 ) -> None:
-    """One step of each head, in place: v = m v + q g, w = w - lr v.
+    """Take one optimizer step of each head, in place: v = m v + q g, w = w - lr v.
 
-    ``use_lars`` is LARS (You et al. 2017) as in MAE's code: q = trust |w| / |g|, with g after weight decay, and 1 where
-    either norm is 0; without it q = 1. Biases are not decayed.
+    With LARS (You et al. 2017), as in MAE's code, q = trust |w| / |g|, where g includes the weight decay; q is 1 where
+    either norm is 0. Without LARS, q = 1. Biases are not decayed.
 
     Args:
-        parameters, momentum_buffers, gradients: weights (H, classes, C) or biases (H, classes), and v and g of them.
-        lrs: (H,).
-        optimizer: its settings.
-        use_lars: whether q is LARS's.
+        parameters: w, the weights (H, classes, C) or the biases (H, classes).
+        momentum_buffers: v, of the same shape.
+        gradients: g, of the same shape.
+        lrs: learning rate of each head, (H,).
+        optimizer: gives momentum m, weight decay and trust coefficient.
+        use_lars: whether q is that of LARS.
     """
-    shape = (-1,) + (1,) * (parameters.ndim - 1)
-    if parameters.ndim == 3:
+    shape = (-1,) + (1,) * (parameters.ndim - 1)  # broadcasts one value per head over its parameters
+    if parameters.ndim == 3:  # weights; biases have two dimensions
         gradients = gradients + optimizer.weight_decay * parameters
     if use_lars:
+        # one norm per head, (H,): the heads are independent trainings that only share a tensor
         sizes, steep = parameters.flatten(1).norm(dim=1), gradients.flatten(1).norm(dim=1)
         trust = torch.where((sizes > 0) & (steep > 0), optimizer.trust * sizes / steep, 1.0)
         gradients = gradients * trust.view(shape)
@@ -205,18 +236,28 @@ def update_heads(
 def select_head(
     heads: LinearHeads, features: NDArray[np.float32], labels: NDArray[np.int64], label: str = "linear_sgd"
 ) -> tuple[int, float]:
-    """The head with the best top-1 on val and that top-1 in percent; of equals the one of the lower rate.
+    """Choose the head with the best top-1 accuracy on val; among equals, the one with the lowest learning rate.
+
+    Args:
+        heads: the trained heads, in ascending order of their learning rates.
+        features: features of val, (n, C).
+        labels: class indices of val, (n,).
+        label: prefix of the progress lines.
+
+    Returns:
+        The index of the head, and its top-1 accuracy in percent.
 
     Raises:
-        BenchError: every head has left the finite numbers.
+        BenchError: the training diverged at every rate.
     """
     found: list[float] = []
     for head in range(len(heads.weights)):
         logits = heads.compute_logits(head, features)
+        # a head with infinite or undefined logits diverged; -1 is below every accuracy
         found.append(compute_top1(labels, logits.argmax(1)) if np.isfinite(logits).all() else -1.0)
     if lost := found.count(-1.0):
         log_message(f"{label}: {lost} of {len(found)} rates diverged; they are not chosen from")
-    best = int(np.argmax(found))
+    best = int(np.argmax(found))  # argmax returns the first of equal values
     if found[best] < 0:
         raise BenchError(f"{label}: training diverged at every rate; lower optimizer.lr.low")
     return best, found[best]

@@ -1,4 +1,4 @@
-"""Protocol ``lowshot``: logistic regression on few training items of each class, drawn several times."""
+"""Protocol ``lowshot``: logistic regression on few training items per class, drawn several times."""
 
 from __future__ import annotations
 
@@ -28,18 +28,27 @@ from results.records.record import MetricValue, ModelSelection
 from results.statistics.intervals import student_t_interval
 
 MAX_VAL_SHOTS = 4
-"""Val items a class at most, as in CoOp (Zhou et al. 2022): a large val split would be no low-shot setting."""
+"""Largest number of val items per class, as in CoOp (Zhou et al. 2022).
+
+With a large val split to choose on, the setting would not be low-shot.
+"""
 
 
 class FewShotSubset(NamedTuple):
-    """Item numbers of one draw, rising."""
+    """The item indices of one draw, ascending."""
 
     train_indices: list[int]
     val_indices: list[int]
 
 
 def run_lowshot(frozen: FrozenBackbone, recipe: LowShotRecipe, task: Task) -> TaskOutcome:
-    """On each draw: fit on it, choose the strength on a val draw of like size; then read test once for all of them."""
+    """Fit a classifier on each draw, choose its ``C`` on a similarly small draw of val, and test all of them.
+
+    Args:
+        frozen: gives the features.
+        recipe: gives shots or percentage, the number of draws, and the settings of the solver.
+        task: gives name and metrics.
+    """
     began = time.monotonic()
     draws = [sample_few_shot_subset(frozen, recipe, draw) for draw in range(recipe.draws)]
     train = _get_draw_features(frozen, "train", [draw.train_indices for draw in draws])
@@ -50,6 +59,7 @@ def run_lowshot(frozen: FrozenBackbone, recipe: LowShotRecipe, task: Task) -> Ta
         for number, (few, some) in enumerate(zip(train, val, strict=True), 1)
     ]
     chosen = time.monotonic()
+    # test is read only now, when the classifiers of all draws are fixed
     test = frozen.get_features("test")
     rows = []
     for standard, choice in fitted:
@@ -60,6 +70,7 @@ def run_lowshot(frozen: FrozenBackbone, recipe: LowShotRecipe, task: Task) -> Ta
         "fit_and_choose": chosen - extracted,
         "test": time.monotonic() - chosen,
     }
+    # one row per draw and test item, with the draw in front
     items = [(draw, *row) for draw, scores in enumerate(rows) for row in scores]
     selection = _describe_selection([choice for _, choice in fitted])
     metrics = average_over_draws(rows, len(frozen.splits["test"]), task)
@@ -67,13 +78,18 @@ def run_lowshot(frozen: FrozenBackbone, recipe: LowShotRecipe, task: Task) -> Ta
 
 
 def sample_few_shot_subset(frozen: FrozenBackbone, recipe: LowShotRecipe, draw_number: int) -> FewShotSubset:
-    """The items of a draw: of train as the recipe says; of val the same percentage, or at most four shots.
+    """Draw the training items of the recipe, and val items: the same percentage, or the shots, but at most four.
+
+    Args:
+        frozen: gives labels and seed.
+        recipe: gives shots or percentage.
+        draw_number: index of the draw, from 0.
 
     Raises:
-        UserError: a class of train has fewer items than shots are asked for.
+        UserError: a class of train has fewer items than the requested shots.
     """
     train, val = frozen.splits["train"].labels, frozen.splits["val"].labels
-    seed = derive_seed(frozen.seed, draw_number)
+    seed = derive_seed(frozen.seed, draw_number)  # one seed per draw, for train and val
     if recipe.percent is not None:
         return FewShotSubset(
             sample_class_fraction(train, recipe.percent / 100, seed),
@@ -89,15 +105,15 @@ def sample_few_shot_subset(frozen: FrozenBackbone, recipe: LowShotRecipe, draw_n
 def average_over_draws(
     rows_per_draw: Sequence[Sequence[ScoredItem]], num_images: int, task: Task
 ) -> dict[str, MetricValue]:
-    """Mean of each metric over the draws, with Student's t interval where there are two or more.
+    """Average each metric over the draws, with Student's t interval if there are two or more draws.
 
     Args:
-        rows_per_draw: of each draw, one row a test item.
-        num_images: test items.
+        rows_per_draw: for each draw, one row per test item.
+        num_images: number of test items.
         task: gives the metrics.
 
     Raises:
-        IncompleteError: unless every test item was scored once in each draw.
+        IncompleteError: in one of the draws, a test item is missing or was scored twice.
     """
     values = [compute_accuracies(scores, num_images) for scores in rows_per_draw]
     found = {}
@@ -108,17 +124,22 @@ def average_over_draws(
             unit=spec.unit,
             higher_is_better=spec.higher_is_better,
             n=num_images,
+            # the interval is over draws: it says how much another choice of training items would move the mean
             interval=student_t_interval(each, resampling_unit="draws") if len(each) > 1 else None,
         )
     return found
 
 
 def _get_draw_features(frozen: FrozenBackbone, split: str, draws: Sequence[Sequence[int]]) -> list[LabeledFeatures]:
-    """The features of each draw; those of their union are computed, or of the whole split where that is half of it."""
+    """Return the features of each draw.
+
+    Features are computed once for the union of all draws, or for the complete split if the union is half of it or more.
+    """
     union = sorted(set().union(*draws))
     if 2 * len(union) >= len(frozen.splits[split]):
-        union = list(range(len(frozen.splits[split])))
+        union = list(range(len(frozen.splits[split])))  # other protocols and draws can then use the stored features
     found = frozen.get_features(split, union)
+    # both are ascending, so a binary search gives the row of each drawn item within the union
     places = [np.searchsorted(union, draw) for draw in draws]
     return [LabeledFeatures(found.features[place], found.labels[place]) for place in places]
 
@@ -126,6 +147,7 @@ def _get_draw_features(frozen: FrozenBackbone, split: str, draws: Sequence[Seque
 def _fit_draw(
     train: LabeledFeatures, val: LabeledFeatures, recipe: LowShotRecipe, device: str, label: str
 ) -> tuple[FeatureStandardizer, SelectedFit]:
+    """Fit every ``C`` of the grid on one draw and choose the best on val; returns it with the draw's standardizer."""
     standard = fit_standardizer(train.features)
     fits = fit_logistic_path(
         standard.transform(train.features),
@@ -143,6 +165,7 @@ def _fit_draw(
 
 
 def _describe_selection(choices: Sequence[SelectedFit]) -> ModelSelection:
+    """Describe the chosen ``C`` of each draw, with the mean of their val accuracies."""
     return ModelSelection(
         split="val",
         metric="top1",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from foundation.errors import DataError
+from foundation.hash_order import order_by_hash
 
 NUM_IMAGES = 1797
 NUM_CLASSES = 10
@@ -47,7 +48,7 @@ def load_digits_data() -> DigitsData:
         raise DataError(f"scikit-learn's digits should be {NUM_IMAGES} images of 10 classes, found {images.shape}")
     splits: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for label in range(NUM_CLASSES):
-        members = sorted(np.flatnonzero(labels == label).tolist(), key=_hash_item)
+        members = order_by_hash(np.flatnonzero(labels == label).tolist(), SPLIT_SALT)
         tests, vals = (round(SPLIT_FRACTIONS[name] * len(members)) for name in ("test", "val"))
         splits["test"] += members[:tests]
         splits["val"] += members[tests : tests + vals]
@@ -55,10 +56,6 @@ def load_digits_data() -> DigitsData:
     splits = {name: sorted(members) for name, members in splits.items()}
     digest = hashlib.sha256(images.tobytes() + labels.tobytes() + repr(sorted(splits.items())).encode())
     return DigitsData(images, labels, splits, digest.hexdigest())
-
-
-def _hash_item(item: int) -> str:
-    return hashlib.sha256(f"{SPLIT_SALT}:{item}".encode()).hexdigest()
 
 
 class DigitsDataset:

@@ -13,7 +13,7 @@ from backbones.create import create_backbone
 from backbones.registry import get_card
 from backbones.weights import InitialWeights, locate_weights
 from foundation.errors import UserError
-from foundation.files import sha256_file
+from foundation.files import sha256_unchanged_file
 from pretraining.models.stacked_linear import pack_linear_layers
 
 
@@ -46,7 +46,7 @@ def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
             f"the teacher {name} has no weights, and a random teacher teaches nothing; name a file or a pre-training "
             "run with --teacher-checkpoint, or another teacher"
         )
-    return TeacherWeights(card, start, sha256_file(start.file))
+    return TeacherWeights(card, start, sha256_unchanged_file(start.file))
 
 
 class Teacher:

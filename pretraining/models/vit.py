@@ -29,6 +29,11 @@ class PatchGeometry(NamedTuple):
         return self.grid_size[0] * self.grid_size[1]
 
 
+def get_backbone_arguments(architecture: str) -> dict[str, Any]:
+    """What an architecture is made with for pre-training: Hiera pools queries at two of its three stage changes."""
+    return {"q_pool": 2} if architecture.startswith("hiera") else {}
+
+
 def require_plain_vit(model: nn.Module, model_name: str) -> VisionTransformer:
     """The model, if it is a plain ViT that can run on some of its patches.
 

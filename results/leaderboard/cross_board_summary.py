@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from results.leaderboard.table import Board, BoardRow
-from results.records.record import Tier
+from results.records.record import TIER_ORDER, Tier
 
 NORMALIZED_SCORE_FORMULA = "100 x (score - worst) / (best - worst) over the rows of a board"
 
@@ -57,8 +57,7 @@ class CrossBoardSummary(NamedTuple):
 
 def summarize_boards(boards: Sequence[Board]) -> tuple[CrossBoardSummary, ...]:
     """One summary a tier that has two boards or more; tiers never mix."""
-    order: tuple[Tier, ...] = ("full", "short", "smoke")
-    by_tier = {tier: [board for board in boards if board.tier == tier] for tier in order}
+    by_tier = {tier: [board for board in boards if board.tier == tier] for tier in TIER_ORDER}
     return tuple(_summarize_tier(tier, same) for tier, same in by_tier.items() if len(same) > 1)
 
 

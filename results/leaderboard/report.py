@@ -7,7 +7,7 @@ from typing import NamedTuple
 from results.leaderboard.cross_board_summary import CrossBoardSummary, summarize_boards
 from results.leaderboard.filter_sort import TableFilter, filter_table, require_known_names
 from results.leaderboard.pareto import ParetoFront, compute_pareto_fronts
-from results.leaderboard.table import Board, LeaderboardTable, build_table
+from results.leaderboard.table import BoardKey, LeaderboardTable, build_table
 from results.published.rows import read_published
 from results.records.store import ScanResult
 
@@ -17,18 +17,13 @@ class LeaderboardReport(NamedTuple):
 
     Attributes:
         table: the boards and rows that are shown.
-        fronts: by ``get_board_key`` of a board: its fronts, among all of its rows, shown or not.
+        fronts: by ``board_key`` of a board: its fronts, among all of its rows, shown or not.
         summaries: one a tier, over all boards of the chosen tasks; lines of hidden backbones are left out.
     """
 
     table: LeaderboardTable
-    fronts: dict[tuple[str, ...], tuple[ParetoFront, ...]]
+    fronts: dict[BoardKey, tuple[ParetoFront, ...]]
     summaries: tuple[CrossBoardSummary, ...]
-
-
-def get_board_key(board: Board) -> tuple[str, ...]:
-    """What tells a board from all others."""
-    return (board.task, board.protocol, board.tier, board.comparability, board.primary_metric)
 
 
 def build_report(scan_result: ScanResult, table_filter: TableFilter | None = None) -> LeaderboardReport:
@@ -49,5 +44,5 @@ def build_report(scan_result: ScanResult, table_filter: TableFilter | None = Non
         for view in summarize_boards(whole.boards)
     ]
     return LeaderboardReport(
-        shown, {get_board_key(board): compute_pareto_fronts(board) for board in whole.boards}, tuple(views)
+        shown, {board.board_key: compute_pareto_fronts(board) for board in whole.boards}, tuple(views)
     )

@@ -7,21 +7,29 @@ Rows whose difference is not resolved share a rank; a run that is not complete i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from results.leaderboard.cost_columns import CostSummary, summarize_costs
 from results.published.match import PublishedComparison, UnmatchedResult, find_unmatched_published, match_published
 from results.published.rows import PublishedResult, read_published
+from results.records.flat_settings import flatten_settings
 from results.records.identity import compute_digest
 from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record
 from results.records.store import ScanResult
 from results.statistics.ranking import StoredRun, rank_rows
 
-BoardKey = tuple[str, str, str, str, str]
-"""Task, protocol, tier, comparability key and primary metric: what rows of one board have in common."""
+
+class BoardKey(NamedTuple):
+    """What rows of one board have in common, and what tells the board from all others."""
+
+    task: str
+    protocol: str
+    tier: str
+    comparability: str
+    primary_metric: str
 
 
 class BoardRow(NamedTuple):
@@ -63,7 +71,7 @@ class BoardRow(NamedTuple):
 
     @property
     def start_label(self) -> str:
-        """How it started: ``random``, ``card 0a1b2c3d``, ``mae 0a1b2c3d``."""
+        """How it started: ``random``, ``card 0a1b2c3d``, ``mae 0a1b2c3d``, ``memory 0a1b2c3d4e5f``."""
         return format_start_label(self.init, self.weights_digest, self.pretrain_method)
 
 
@@ -81,9 +89,24 @@ class Board(NamedTuple):
     rows: tuple[BoardRow, ...]
 
     @property
+    def board_key(self) -> BoardKey:
+        """What tells it from all others."""
+        return BoardKey(self.task, self.protocol, self.tier, self.comparability, self.primary_metric)
+
+    @property
     def title(self) -> str:
         """Task, protocol, tier and settings in one line."""
         return " · ".join(filter(None, (self.task, self.protocol, self.tier, self.settings)))
+
+    @property
+    def other_metrics(self) -> tuple[str, ...]:
+        """All but the primary one."""
+        return tuple(name for name in self.units if name != self.primary_metric)
+
+    @property
+    def has_published(self) -> bool:
+        """Whether a row stands beside a published number."""
+        return any(row.published_comparison for row in self.rows)
 
     @property
     def has_random_baseline(self) -> bool:
@@ -137,7 +160,8 @@ def build_table(
             what = f"{record.status}, {record.done} of {record.expected} items scored{reason}"
             unranked.append(UnrankedRun(folder, record, what))
             continue
-        key = (record.task, record.protocol, record.tier, record.comparability, record.result.primary_metric)
+        primary = record.result.primary_metric
+        key = BoardKey(record.task, record.protocol, record.tier, record.comparability, primary)
         groups[key].append((folder, record))
     settings = _distinguishing_settings({key: runs[0][1] for key, runs in groups.items()})
     printed = read_published() if published is None else published
@@ -164,8 +188,25 @@ def format_row_label(backbone: str, init: str, weights_digest: str, pretrain_met
 
 
 def format_start_label(init: str, weights_digest: str, pretrain_method: str) -> str:
-    """A start for people: the method that made a checkpoint stands for the word, its SHA-256 tells it from others."""
-    return f"{init.replace('checkpoint', pretrain_method) if pretrain_method else init} {weights_digest[:8]}".strip()
+    """A start for people: the method that made a checkpoint stands for the word, its SHA-256 tells it from others.
+
+    A module from memory is on no disk where more of its hash could be looked up, so it is given 12 digits.
+    """
+    digits = 12 if init.endswith("memory") else 8
+    kind = init.replace("checkpoint", pretrain_method) if pretrain_method else init
+    return f"{kind} {weights_digest[:digits]}".strip()
+
+
+def format_record_label(record: Record, pretrain_methods: Mapping[str, str]) -> str:
+    """``format_row_label`` of a record's backbone; of the methods by ``map_pretrain_methods``."""
+    method = get_pretrain_method(record, pretrain_methods)
+    return format_row_label(record.backbone.name, get_start_kind(record), record.start_sha256, method)
+
+
+def format_record_start(record: Record, pretrain_methods: Mapping[str, str]) -> str:
+    """``format_start_label`` of a record's start."""
+    method = get_pretrain_method(record, pretrain_methods)
+    return format_start_label(get_start_kind(record), record.start_sha256, method)
 
 
 def map_pretrain_methods(runs: Sequence[StoredRun]) -> dict[str, str]:
@@ -217,7 +258,12 @@ def _distinguishing_settings(firsts: Mapping[BoardKey, Record]) -> dict[BoardKey
     alike: dict[tuple[str, ...], dict[BoardKey, dict[str, str]]] = defaultdict(dict)
     for key, record in firsts.items():
         data = {"data": record.data.fingerprint[:8], "version": record.protocol_version}
-        alike[key[:3]][key] = dict(_flatten_settings({**record.config, **data}))
+        leaves = flatten_settings({**record.config, **data})
+        # as --set names them, and so that an equal number is an equal word
+        alike[key[:3]][key] = {
+            name.removeprefix("recipe."): "none" if value is None else str(value).removesuffix(".0")
+            for name, value in leaves
+        }
     found = {}
     for boards in alike.values():
         names = sorted(set().union(*boards.values()))
@@ -230,15 +276,6 @@ def _distinguishing_settings(firsts: Mapping[BoardKey, Record]) -> dict[BoardKey
     return found
 
 
-def _flatten_settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Settings by dotted key, as ``--set`` names them."""
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flatten_settings(value, "" if name == "recipe" else f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", "none" if value is None else str(value).removesuffix(".0")
-
-
 def _build_board(
     key: BoardKey,
     settings: str,
@@ -246,41 +283,39 @@ def _build_board(
     published: Sequence[PublishedResult],
     pretrain_methods: Mapping[str, str],
 ) -> Board:
-    task, protocol, tier, comparability, primary = key
+    primary = key.primary_metric
     first = get_metrics(runs[0][1])
     higher = first[primary].higher_is_better
     # a card or creation argument that was changed makes another backbone under the same name: never averaged with it
     by_candidate: dict[tuple[str, str, str, str], list[StoredRun]] = defaultdict(list)
     for run in runs:
-        backbone = run[1].backbone
-        weights = backbone.checkpoint.sha256[:12] if backbone.checkpoint else ""
-        by_candidate[backbone.name, get_start_kind(run[1]), weights, _backbone_digest(run[1])].append(run)
+        candidate = (run[1].backbone.name, get_start_kind(run[1]), run[1].start_sha256[:12], _backbone_digest(run[1]))
+        by_candidate[candidate].append(run)
     grouped = [
         (candidate, sorted(same, key=lambda run: run[1].seed)) for candidate, same in sorted(by_candidate.items())
     ]
     grouped.sort(key=lambda pair: _mean_metric(pair[1], primary), reverse=higher)
     standings = rank_rows([same for _, same in grouped], primary, higher)
-    makers = [get_pretrain_method(same[0][1], pretrain_methods) for _, same in grouped]
-    labels = [format_row_label(*candidate[:3], maker) for (candidate, _), maker in zip(grouped, makers, strict=True)]
+    labels = [format_record_label(same[0][1], pretrain_methods) for _, same in grouped]
     rows = [
         _build_row(
             candidate[:3], same, primary, match_published(published, same[0][1], _mean_metric(same, primary))
         )._replace(
-            pretrain_method=maker,
+            pretrain_method=get_pretrain_method(same[0][1], pretrain_methods),
             rank=standing.rank,
             tied_with=tuple(labels[place] for place in standing.tied_with),
             interval=standing.interval,
             note=standing.note,
         )
-        for (candidate, same), standing, maker in zip(grouped, standings, makers, strict=True)
+        for (candidate, same), standing in zip(grouped, standings, strict=True)
     ]
     units = {name: metric.unit for name, metric in first.items()}
-    return Board(task, protocol, tier, settings, comparability, primary, units, higher, tuple(rows))
+    return Board(*(key.task, key.protocol, key.tier, settings, key.comparability, primary), units, higher, tuple(rows))
 
 
 def get_pretrain_method(record: Record, pretrain_methods: Mapping[str, str]) -> str:
     """The method that made a run's start weights, by ``map_pretrain_methods``; empty where it is not known."""
-    return pretrain_methods.get(record.backbone.checkpoint.sha256, "") if record.backbone.checkpoint else ""
+    return pretrain_methods.get(record.start_sha256, "")
 
 
 def _mean_metric(runs: Sequence[StoredRun], metric: str) -> float:

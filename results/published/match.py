@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from results.published.rows import PublishedResult
 from results.records.record import Record
+from results.statistics.rounding import ROUNDING_TOLERANCE
 
 
 class PublishedComparison(NamedTuple):
@@ -25,7 +26,7 @@ class PublishedComparison(NamedTuple):
         """Whether the difference is inside the published row's tolerance."""
         tolerance = self.published.tolerance
         # a row that may stand beside ours has a tolerance; numbers are printed to a tenth or a hundredth
-        return tolerance is not None and abs(self.difference) <= tolerance.value + 1e-9
+        return tolerance is not None and abs(self.difference) <= tolerance.value + ROUNDING_TOLERANCE
 
 
 class UnmatchedResult(NamedTuple):
@@ -128,6 +129,7 @@ _INIT_DESCRIPTIONS = {
     "random": "random weights",
     "card": "the card's weights",
     "checkpoint": "a weight file named by hand",
+    "memory": "a module from memory",
 }
 
 

@@ -11,14 +11,13 @@ import csv
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from foundation.errors import BenchError, RecordError
 from foundation.files import write_atomic
-from results.records.record import SCHEMA_VERSION, Record, StatisticRecord, dump_record
+from results.records.record import PRETRAINING_DOMAIN, SCHEMA_VERSION, Record, StatisticRecord, dump_record
 from results.records.store import RECORD_FILE, read_record
-from results.statistics.item_files import DEFAULT_AREAS_ENTRY
-from results.statistics.legacy_statistics import infer_legacy_statistic
+from results.statistics.item_files import DEFAULT_AREAS_ENTRY, list_item_files
+from results.statistics.legacy_statistics import CLASSIFICATION_COLUMNS, infer_legacy_statistic
 
 
 def migrate_store(root: Path) -> list[tuple[Path, Path]]:
@@ -43,26 +42,31 @@ def migrate_store(root: Path) -> list[tuple[Path, Path]]:
         target = folder.with_name(folder.name.replace(old_id, record.run_id))
         if target != folder and target.exists():
             raise RecordError(f"{folder} would become {target}, which is there already; move one of the two away")
-        write_atomic(path, dump_record(_complete_record(folder, record)))
+        migrated_record = add_legacy_statistics(folder, record)
+        write_atomic(path, dump_record(migrated_record.model_copy(update={"schema_version": SCHEMA_VERSION})))
         folder.rename(target)
         migrated.append((folder, target))
     return migrated
 
 
-def _complete_record(folder: Path, record: Record) -> Record:
-    """The record as version 4, with the statistic of each metric, which version 3 left to a fixed list of names."""
-    changes: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
-    if record.result is not None:
-        with (folder / record.result.items.file).open(newline="") as table:
-            columns = next(csv.reader(table))
-        has_areas = isinstance(record.result.details.get(DEFAULT_AREAS_ENTRY), dict)
-        metrics = {}
-        for name, metric in record.result.metrics.items():
-            statistic = infer_legacy_statistic(name, columns, has_areas)
-            stored = StatisticRecord.from_statistic(statistic) if statistic else None
-            metrics[name] = metric.model_copy(update={"statistic": stored})
-        changes["result"] = record.result.model_copy(update={"metrics": metrics})
-    return record.model_copy(update=changes)
+def add_legacy_statistics(folder: Path, record: Record) -> Record:
+    """A record of schema 1 to 3 whose metrics say how they follow from items; from schema 4 on nothing is inferred."""
+    if record.result is None or record.domain == PRETRAINING_DOMAIN:
+        return record
+    metrics = record.result.metrics
+    path = next(iter(list_item_files(folder, record)))
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as table:
+            columns = {*next(csv.reader(table), ())}
+    else:  # it may be fetched later: until then a metric in percent counts as the mean of the column of its name
+        columns = {*CLASSIFICATION_COLUMNS, *(name for name, metric in metrics.items() if metric.unit == "%")}
+    has_areas = isinstance(record.result.details.get(DEFAULT_AREAS_ENTRY), dict)
+    stated = {}
+    for name, metric in metrics.items():
+        found = infer_legacy_statistic(name, columns, has_areas)
+        statistic = StatisticRecord.from_statistic(found) if found else None
+        stated[name] = metric.model_copy(update={"statistic": metric.statistic or statistic})
+    return record.model_copy(update={"result": record.result.model_copy(update={"metrics": stated})})
 
 
 def main(words: list[str]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from statistics import median
 from typing import Annotated, Any, Literal
 
@@ -26,7 +27,13 @@ PRETRAINING_DOMAIN = "pretraining"
 """The domain whose records are on no board: a pre-training loss compares with nothing (docs/decisions/0006). Their
 per-item table is the curve."""
 
+CONFIDENCE_LEVEL = 0.95
+"""Of every interval and of every claim that two numbers differ."""
+
 Tier = Literal["smoke", "short", "full"]
+TIER_ORDER: tuple[Tier, ...] = ("full", "short", "smoke")
+"""The order in which tiers are shown."""
+
 RunStatus = Literal["running", "complete", "failed", "invalidated"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -51,7 +58,7 @@ class ConfidenceInterval(StrictModel):
 
     low: FiniteFloat
     high: FiniteFloat
-    level: FiniteFloat = 0.95
+    level: FiniteFloat = CONFIDENCE_LEVEL
     method: str
     resampling_unit: str
 
@@ -112,9 +119,17 @@ class LoadReportRecord(StrictModel):
     matched_fraction: FiniteFloat
     notes: list[str] = []
 
+    @classmethod
+    def from_report(cls, report: Any) -> LoadReportRecord:
+        """From the loader's own report, a dataclass of the same fields (of a room that this one does not import)."""
+        return cls(**asdict(report))
+
 
 class StartCheckpoint(StrictModel):
-    """The weight file a run started from; format and report are known once it was loaded."""
+    """The weight file a run started from; format and report are known once it was loaded.
+
+    For a module from memory ``uri`` is ``memory:NAME``, and the rest is of its tensors.
+    """
 
     uri: str
     sha256: Sha256
@@ -129,7 +144,7 @@ class BackboneRecord(StrictModel):
     name: str
     card: dict[str, Any]
     arguments: dict[str, Any]
-    init: Literal["random", "card", "checkpoint"]
+    init: Literal["random", "card", "checkpoint", "memory"]
     checkpoint: StartCheckpoint | None = None
     allow_partial: bool = False
     parameters: int | None = None
@@ -261,6 +276,11 @@ class Record(StrictModel):
     result: RunResult | None = None
     cost: RunCost | None = None
     environment: RunEnvironment
+
+    @property
+    def start_sha256(self) -> str:
+        """Of the weight file that the run started from; empty where it started from random weights."""
+        return self.backbone.checkpoint.sha256 if self.backbone.checkpoint else ""
 
     @model_validator(mode="after")
     def _check_status_consistency(self) -> Record:

@@ -11,7 +11,7 @@ from foundation.errors import RecordError
 from foundation.files import sha256_file
 from results.records.identity import build_run_identity
 from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record
-from results.statistics.estimates import is_proportion
+from results.statistics.estimates import count_right_items, is_proportion
 from results.statistics.intervals import student_t_interval, wilson_interval
 from results.statistics.item_files import ItemTable, list_item_files, read_item_table, read_verified_file
 from results.statistics.per_item_outcomes import ItemOutcomes, NoItemValueError, build_sample, read_item_outcomes
@@ -66,6 +66,11 @@ def _check_start_weights(record: Record) -> Iterator[VerificationCheck]:
     checkpoint = record.backbone.checkpoint
     if checkpoint is None:
         yield VerificationCheck("start weights", "holds", f"none: init {record.backbone.init}")
+        return
+    if record.backbone.init == "memory":
+        yield VerificationCheck(
+            "start weights", "unchecked", f"{checkpoint.uri} was a module in the memory of the process that ran it"
+        )
         return
     name = checkpoint.uri.removeprefix("file:")
     path = next((path for path in (Path(name), get_weights_dir() / name) if path.is_file()), None)
@@ -181,10 +186,8 @@ def _check_interval(name: str, metric: MetricValue, outcomes: ItemOutcomes) -> I
 def _recompute_interval(recorded: ConfidenceInterval, outcomes: ItemOutcomes) -> ConfidenceInterval | None:
     sample = build_sample([outcomes])
     if recorded.method == "wilson" and is_proportion(sample):
-        right = round(float(sample.item_values.sum()) / 100)
-        return wilson_interval(
-            right, sample.item_values.size, resampling_unit=recorded.resampling_unit, level=recorded.level
-        )
+        right, total = count_right_items(sample)
+        return wilson_interval(right, total, resampling_unit=recorded.resampling_unit, level=recorded.level)
     if recorded.method.startswith("Student's t, n = ") and sample.num_seeds > 1:
         return student_t_interval(
             sample.seed_estimates.tolist(), resampling_unit=recorded.resampling_unit, level=recorded.level

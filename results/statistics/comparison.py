@@ -10,16 +10,18 @@ import numpy as np
 
 from foundation.errors import UserError
 from results.leaderboard.table import (
-    format_row_label,
-    format_start_label,
+    format_record_label,
+    format_record_start,
     get_pretrain_method,
     get_start_kind,
     map_pretrain_methods,
 )
+from results.records.flat_settings import flatten_settings
 from results.records.identity import build_run_identity, compute_candidate_digest
-from results.records.record import PRETRAINING_DOMAIN, Record
-from results.statistics.estimates import CONFIDENCE_LEVEL, MetricSample, compute_difference
+from results.records.record import CONFIDENCE_LEVEL, PRETRAINING_DOMAIN, Record
+from results.statistics.estimates import MetricSample, compute_difference
 from results.statistics.ranking import StoredRun, build_row_sample
+from results.statistics.rounding import ROUNDING_TOLERANCE
 from results.statistics.significance_tests import compute_pairwise_p_values
 
 
@@ -125,7 +127,7 @@ def compare_backbones(
         better=better,
         worse=worse,
         num_items=len(ids),
-        uses_pseudo_values=abs(ours.mean - float(ours.item_values.mean())) > 1e-9,
+        uses_pseudo_values=abs(ours.mean - float(ours.item_values.mean())) > ROUNDING_TOLERANCE,
         num_groups=groups,
     )
 
@@ -172,7 +174,7 @@ def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[s
     for same in boards.values():
         kinds = {compute_candidate_digest(record): record for _, record in same}
         if len(kinds) > 1:
-            starts = [_format_record_start(record, made) for record in kinds.values()]
+            starts = [format_record_start(record, made) for record in kinds.values()]
             runs_named = ", ".join(record.run_id for _, record in same)
             last = sorted({text.split()[-1] for text in starts})  # random, or the beginning of a SHA-256
             raise UserError(
@@ -184,15 +186,8 @@ def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[s
 
 
 def _matches_start(record: Record, start: str, pretrain_methods: Mapping[str, str]) -> bool:
-    checkpoint = record.backbone.checkpoint
     words = (get_start_kind(record), get_pretrain_method(record, pretrain_methods))
-    return not start or start in words or bool(checkpoint and len(start) > 3 and checkpoint.sha256.startswith(start))
-
-
-def _format_record_start(record: Record, pretrain_methods: Mapping[str, str]) -> str:
-    checkpoint = record.backbone.checkpoint
-    sha256 = checkpoint.sha256 if checkpoint else ""
-    return format_start_label(get_start_kind(record), sha256, get_pretrain_method(record, pretrain_methods))
+    return not start or start in words or (len(start) > 3 and record.start_sha256.startswith(start))
 
 
 def _summarize_runs(
@@ -200,12 +195,7 @@ def _summarize_runs(
 ) -> ComparedBackbone:
     records = sorted((record for _, record in runs), key=lambda record: record.seed)
     seeds, ids = tuple(record.seed for record in records), tuple(record.run_id for record in records)
-    first = records[0].backbone
-    sha256 = first.checkpoint.sha256 if first.checkpoint else ""
-    label = format_row_label(
-        first.name, get_start_kind(records[0]), sha256, get_pretrain_method(records[0], pretrain_methods)
-    )
-    return ComparedBackbone(label, sample.mean, seeds, ids)
+    return ComparedBackbone(format_record_label(records[0], pretrain_methods), sample.mean, seeds, ids)
 
 
 def _compute_item_differences(
@@ -214,7 +204,7 @@ def _compute_item_differences(
     """Items on which the first is better, and on which it is worse."""
     ours, theirs = first.item_values.mean(0), second.item_values.mean(0)
     gain = (ours - theirs) * (1 if higher_is_better else -1)
-    tolerance = 1e-9 * max(1.0, float(np.abs(ours).max()), float(np.abs(theirs).max()))
+    tolerance = ROUNDING_TOLERANCE * max(1.0, float(np.abs(ours).max()), float(np.abs(theirs).max()))
     order = np.argsort(-np.abs(gain), kind="stable").tolist()
     flips = {place: ItemDifference(ids[place], float(ours[place]), float(theirs[place])) for place in order}
     better = tuple(flips[place] for place in order if gain[place] > tolerance)
@@ -225,24 +215,17 @@ def _describe_test(first: MetricSample, second: MetricSample, unit: str) -> str:
     if first.num_seeds > 1 and second.num_seeds > 1:
         return "mixture of Student's tails over seeds and items"
     sizes = np.abs(first.item_values.mean(0) - second.item_values.mean(0))
-    apart = sizes[sizes > 1e-9 * max(1.0, float(sizes.max()))]
-    return "McNemar, exact" if len(apart) == 0 or np.ptp(apart) < 1e-9 * apart.max() else f"sign flips by {unit}"
+    apart = sizes[sizes > ROUNDING_TOLERANCE * max(1.0, float(sizes.max()))]
+    one_size = len(apart) == 0 or np.ptp(apart) < ROUNDING_TOLERANCE * apart.max()
+    return "McNemar, exact" if one_size else f"sign flips by {unit}"
 
 
 def _describe_setting_differences(first: Record, second: Record) -> Iterator[str]:
     """What two records' boards differ in, a phrase each; of another task or protocol nothing more is said."""
-    ours, theirs = (dict(_flatten_mapping(build_run_identity(record).protocol_fields)) for record in (first, second))
+    ours, theirs = (dict(flatten_settings(build_run_identity(record).protocol_fields)) for record in (first, second))
     names = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
     for name in [name for name in ("task", "protocol", "tier") if name in names][:1] or names:
         yield f"{name} {_shorten_value(ours.get(name))} and {_shorten_value(theirs.get(name))}"
-
-
-def _flatten_mapping(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, inner in value.items():
-        if isinstance(inner, Mapping):
-            yield from _flatten_mapping(inner, f"{prefix}{name}.")
-        else:
-            yield prefix + name, inner
 
 
 def _shorten_value(value: Any) -> str:

@@ -1,16 +1,16 @@
 """Uncertainty of what was measured on items (images, sequences) with one or more seeds.
 
-Pure functions; docs/statistics.md tells the methods with their formulae. The model is that of two crossed random
-factors: the outcome of item i with seed s is mean + seed + item + residual. A claim about a backbone has to cover
-both, so the variance of a mean over S seeds has two parts:
+Pure functions; docs/explanation/statistics.md tells the methods with their formulae. The model is that of two
+crossed random factors: the outcome of item i with seed s is mean + seed + item + residual. A claim about a backbone has
+to cover both, so the variance of a mean over S seeds has two parts:
 
 - of the seeds: the sample variance of their estimates over S, known with S - 1 degrees of freedom;
 - of the items: what resampling the items gives that is common to all seeds.
 
 Why no percentile bootstrap over seeds x items: from 3 seeds it draws seeds whose variance is 2/3 of the right one, it
-knows nothing of the degrees of freedom, and it does not see the bias of mIoU; docs/statistics.md has what it covers.
-Here the items' part comes from leaving each item out in turn (of a mean: in closed form), the seeds' part is added, and
-the tail is the mixture of the parts' Student tails, each weighted with its share of the variance.
+knows nothing of the degrees of freedom, and it does not see the bias of mIoU; docs/explanation/statistics.md has what
+it covers. Here the items' part comes from leaving each item out in turn (of a mean: in closed form), the seeds' part
+is added, and the tail is the mixture of the parts' Student tails, each weighted with its share of the variance.
 """
 
 from __future__ import annotations
@@ -20,15 +20,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import binomtest, t
+from scipy.stats import t
 
+from foundation.array_types import FloatArray, IntArray
+from results.records.record import CONFIDENCE_LEVEL
+from results.statistics.intervals import wilson_interval
 from results.statistics.segmentation_scores import AreaArray, compute_area_metric, jackknife_pseudo_values
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-
-CONFIDENCE_LEVEL = 0.95
 
 
 class MetricSample(NamedTuple):
@@ -133,9 +130,8 @@ def compute_interval(sample: MetricSample, confidence_level: float = CONFIDENCE_
         sample.mean, float(sample.item_values.mean()), estimate_variance_components([sample]), confidence_level
     )
     if is_proportion(sample):
-        right = round(float(sample.item_values.sum()) / 100)
-        wilson = binomtest(right, sample.item_values.size).proportion_ci(confidence_level, method="wilson")
-        found = found._replace(low=100 * float(wilson.low), high=100 * float(wilson.high))
+        wilson = wilson_interval(*count_right_items(sample), resampling_unit="items", level=confidence_level)
+        found = found._replace(low=wilson.low, high=wilson.high)
     return found
 
 
@@ -143,6 +139,11 @@ def is_proportion(sample: MetricSample) -> bool:
     """Whether it is one run's share of items that are right (100) and not wrong (0)."""
     alone = sample.may_be_proportion and sample.num_seeds == 1
     return alone and bool(np.isin(sample.item_values, (0.0, 100.0)).all())
+
+
+def count_right_items(sample: MetricSample) -> tuple[int, int]:
+    """Of a sample that is a proportion: items that are right, and items in all."""
+    return round(float(sample.item_values.sum()) / 100), sample.item_values.size
 
 
 def compute_difference(

@@ -15,9 +15,10 @@ from functools import partial
 
 import numpy as np
 
+from foundation.array_types import FloatArray, IntArray
 from results.records.identity import compute_digest
 from results.statistics import statistics_cache
-from results.statistics.estimates import FloatArray, IntArray, MetricSample
+from results.statistics.estimates import MetricSample
 from results.statistics.metric_statistics import MetricStatistic
 from results.statistics.statistic_functions import ColumnArrays, describe_statistic_function, evaluate_statistic
 

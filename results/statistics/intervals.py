@@ -8,10 +8,12 @@ from statistics import fmean, stdev
 
 from scipy.stats import binomtest, t
 
-from results.records.record import ConfidenceInterval
+from results.records.record import CONFIDENCE_LEVEL, ConfidenceInterval
 
 
-def wilson_interval(successes: int, total: int, *, resampling_unit: str, level: float = 0.95) -> ConfidenceInterval:
+def wilson_interval(
+    successes: int, total: int, *, resampling_unit: str, level: float = CONFIDENCE_LEVEL
+) -> ConfidenceInterval:
     """Wilson's score interval of a proportion, in percent.
 
     Args:
@@ -33,7 +35,9 @@ def wilson_interval(successes: int, total: int, *, resampling_unit: str, level: 
     )
 
 
-def student_t_interval(values: Sequence[float], *, resampling_unit: str, level: float = 0.95) -> ConfidenceInterval:
+def student_t_interval(
+    values: Sequence[float], *, resampling_unit: str, level: float = CONFIDENCE_LEVEL
+) -> ConfidenceInterval:
     """Student's t interval of the mean of independent values, in their unit.
 
     Args:

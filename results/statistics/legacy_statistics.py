@@ -17,7 +17,8 @@ LEGACY_STATISTICS: dict[str, MetricStatistic] = {
 }
 """By the metric's name. Every other metric was the mean of the column of its name."""
 
-_CLASSIFICATION_COLUMNS = {"label", "prediction", "place"}
+CLASSIFICATION_COLUMNS = {"label", "prediction", "place"}
+"""What every per-item table of a classification task had."""
 
 
 def infer_legacy_statistic(metric: str, item_columns: Collection[str], has_areas: bool) -> MetricStatistic | None:
@@ -29,6 +30,6 @@ def infer_legacy_statistic(metric: str, item_columns: Collection[str], has_areas
         has_areas: whether a file of pixel areas lies beside the table.
     """
     named = LEGACY_STATISTICS.get(metric)
-    if named is not None and (has_areas if named.kind == "area_ratio" else {*item_columns} >= _CLASSIFICATION_COLUMNS):
+    if named is not None and (has_areas if named.kind == "area_ratio" else {*item_columns} >= CLASSIFICATION_COLUMNS):
         return named
     return MetricStatistic("mean", (metric,)) if metric in item_columns else None

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.array_types import FloatArray, IntArray
 from foundation.errors import RecordError
 from results.records.record import MetricValue, Record
 from results.statistics.estimates import (
-    FloatArray,
-    IntArray,
     MetricSample,
     sample_from_areas,
     sample_from_classes,
@@ -24,14 +23,12 @@ from results.statistics.group_jackknife import assign_groups, load_or_evaluate_w
 from results.statistics.item_files import DEFAULT_AREAS_ENTRY, ItemTable, read_areas, read_item_table
 from results.statistics.legacy_statistics import LAST_LEGACY_VERSION, infer_legacy_statistic
 from results.statistics.metric_statistics import MetricStatistic, parse_comparison
+from results.statistics.rounding import is_same_up_to_rounding
 from results.statistics.segmentation_scores import AreaArray
 from results.statistics.statistic_functions import evaluate_statistic
 
 ITEM_ID_COLUMNS = ("name", "sequence", "item")
 """Columns that name an item; the first that a file has counts."""
-
-METRIC_TOLERANCE = 1e-9
-"""How far a recomputed metric may be from the record's, as a share of it: rounding in another order of summing."""
 
 
 class NoItemValueError(RecordError):
@@ -86,7 +83,7 @@ def read_item_outcomes(folder: Path, record: Record, metric: str) -> ItemOutcome
     stated = record.result.metrics[metric]
     outcomes = _parse_outcomes(folder, record, metric)._replace(in_percent=stated.unit == "%")
     found = recompute_metric(outcomes)
-    if not abs(stated.value - found) <= METRIC_TOLERANCE * max(1.0, abs(stated.value)):
+    if not is_same_up_to_rounding(stated.value, found):
         raise RecordError(
             f"{folder}: the record says {metric} {stated.value:g}, its items give {found:g}; the record was changed, "
             "or the metric has no value an item"

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from foundation.errors import RecordError
 from results.records.identity import compute_digest
-from results.records.record import ConfidenceInterval, MetricValue, Record
+from results.records.record import CONFIDENCE_LEVEL, ConfidenceInterval, MetricValue, Record
 from results.statistics import statistics_cache
-from results.statistics.estimates import CONFIDENCE_LEVEL, MetricSample, compute_interval, is_proportion
+from results.statistics.estimates import MetricSample, compute_interval, is_proportion
 from results.statistics.intervals import student_t_interval
 from results.statistics.item_files import list_item_files
 from results.statistics.metric_statistics import MetricStatistic

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from foundation.array_types import FloatArray
+
 AreaArray = NDArray[np.int64]
 """Pixels by image, kind and class, (n, 3, classes): of the intersection, of the prediction, of the truth."""
 

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
+from foundation.array_types import FloatArray, IntArray
+from results.records.record import CONFIDENCE_LEVEL
 from results.statistics.estimates import (
-    CONFIDENCE_LEVEL,
-    FloatArray,
-    IntArray,
     MetricSample,
     VarianceComponents,
     compute_residual_variance,

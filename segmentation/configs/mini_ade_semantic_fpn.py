@@ -1,12 +1,12 @@
-"""Semantic FPN on mini_ade: ADE20K's protocol made small, for the demo and the tests."""
+"""Semantic FPN on mini_ade: a small version of the ADE20K protocol for the demo and the tests."""
 
 _base_ = ["ade20k_semantic_fpn.py"]
 
 version = 1
 
-source = "ours: the parts of ade20k_semantic_fpn, sized for vit_nano and two CPU cores"
+source = "ours: the parts of ade20k_semantic_fpn at a size for vit_nano and two CPU cores"
 
-# mIoU in % over the 6 classes present, seed 0 on one CPU thread; an untrained model has 0.0
+# mIoU in % over the 6 classes that are present, seed 0 on one CPU thread; an untrained model reaches 0.0
 expected = {"_delete_": True, "vit_nano": {"mIoU": 69.8, "tolerance": 4.0}}
 
 recipe = {
@@ -17,8 +17,8 @@ recipe = {
     "schedule": {"warmup": 10},
     "crop": 64,
     "train": {"scale": [128, 96], "ratio": [0.75, 1.5]},
-    "test": {"stride": 32, "scale": None},
-    "workers": 0,
+    "test": {"stride": 32, "scale": None},  # scenes of 96 x 128 px keep their size
+    "workers": 0,  # starting loader processes would take longer than loading these small images
     "drop_path": 0.0,
     "model": {
         "decode_head": {"channels": 64},

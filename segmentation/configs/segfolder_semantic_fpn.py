@@ -1,18 +1,20 @@
-"""Semantic FPN on a user's own folder: ADE20K's protocol at the images' own size, an eighth as long."""
+"""Semantic FPN on a user's own folder: the ADE20K protocol, an eighth as long."""
 
 _base_ = ["ade20k_semantic_fpn.py"]
 
 version = 1
 
-source = "ours: model, optimiser and crop of ade20k_semantic_fpn; images keep their size (times 0.5 to 2 in training)"
+source = (
+    "ours: model, optimizer, crop and training augmentation of ade20k_semantic_fpn; images are tested at their own size"
+)
 
-expected = {"_delete_": True}  # yours
+expected = {"_delete_": True}  # unknown: the data are yours
 
 recipe = {
     "iterations": 20_000,
     "val_interval": 1_000,
-    "train": {"scale": [2048, 512]},
-    "test": {"scale": None},
+    "train": {"scale": [2048, 512]},  # as for ADE20K: the shorter side becomes 512 px times 0.5 to 2
+    "test": {"scale": None},  # images keep their size
     "workers": 2,
 }
 

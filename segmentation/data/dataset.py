@@ -1,4 +1,4 @@
-"""Training and test items of any labelled set, through mmseg's and mmcv's own transforms."""
+"""Training and test items of any labeled data set, made by the transforms of mmseg and mmcv."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ from segmentation.recipe import InferenceSettings, SegmentationAugmentation
 
 
 def build_train_transforms(augmentation: SegmentationAugmentation, crop_size: int) -> Compose:
-    """RandomResize, RandomCrop, RandomFlip, PhotoMetricDistortion and packing, as in mmseg's ADE20K configurations.
+    """Build the training augmentation of mmseg's ADE20K configurations.
 
-    They draw from numpy's global state, which ``engine.seeding.SeededDataset`` sets for each item.
+    The steps are RandomResize, RandomCrop, RandomFlip, PhotoMetricDistortion and packing. They draw from numpy's global
+    random state, which ``engine.seeding.SeededDataset`` seeds for each item.
+
+    Args:
+        augmentation: the settings of the steps.
+        crop_size: side of the crop, pixels.
     """
     with DefaultScope.overwrite_default_scope("mmseg"):
+        # the order is part of the protocol: cropping before resizing would show other scales of the image
         steps = [
             RandomResize(scale=tuple(augmentation.scale), ratio_range=tuple(augmentation.ratio), keep_ratio=True),
             RandomCrop(crop_size=(crop_size, crop_size), cat_max_ratio=augmentation.cat_max_ratio),
@@ -35,7 +41,17 @@ def build_train_transforms(augmentation: SegmentationAugmentation, crop_size: in
 
 
 class SegmentationTrainDataset:
-    """Augmented crops: ``inputs`` (3, <= crop, <= crop) uint8 BGR, ``data_samples`` with ``gt_sem_seg``."""
+    """Augmented training crops.
+
+    An item has ``inputs`` (3, height, width), uint8 BGR, with sides of at most ``crop_size`` pixels, and
+    ``data_samples`` with the label map ``gt_sem_seg``. Smaller crops are padded later, when the batch is put together.
+
+    Args:
+        pairs: the images and their label files.
+        label_space: the classes and how label files number them.
+        augmentation: the settings of the augmentation.
+        crop_size: side of the crop, pixels.
+    """
 
     def __init__(
         self,
@@ -54,6 +70,7 @@ class SegmentationTrainDataset:
     def __getitem__(self, index: int) -> dict[str, Any]:
         pair = self.pairs[index]
         image, labels = read_image_pair(pair, self.label_space)
+        # what mmseg's own loading transforms would put there; seg_fields lists the maps to crop and flip with the image
         shape = image.shape[:2]
         content = {"img": image, "gt_seg_map": labels, "seg_fields": ["gt_seg_map"]}
         packed: dict[str, Any] = self.transforms({**content, "img_shape": shape, "ori_shape": shape})
@@ -61,9 +78,18 @@ class SegmentationTrainDataset:
 
 
 class SegmentationTestDataset:
-    """Whole images, resized as the protocol says: ``inputs`` (3, h, w) uint8 BGR, ``truth`` at native size."""
+    """Complete images for validation and testing.
 
-    __test__ = False  # not pytest's
+    An item has ``inputs`` (3, h, w), uint8 BGR, resized to the protocol's scale; ``truth`` (height, width), uint8 class
+    indices at the size of the label file; and ``item``, the index of the image.
+
+    Args:
+        pairs: the images and their label files.
+        label_space: the classes and how label files number them.
+        inference: gives the scale.
+    """
+
+    __test__ = False  # pytest would collect this class because of its name
 
     def __init__(self, pairs: Sequence[ImageLabelPair], label_space: LabelSpace, inference: InferenceSettings) -> None:
         self.pairs = pairs
@@ -76,10 +102,11 @@ class SegmentationTestDataset:
     def __getitem__(self, index: int) -> dict[str, Any]:
         image, truth = read_image_pair(self.pairs[index], self.label_space)
         if self.scale is not None:
+            # the aspect ratio is kept; the truth is never resized, because that would change what is scored
             image = mmcv.imrescale(image, self.scale)
         pixels = torch.from_numpy(image).permute(2, 0, 1).contiguous()
         return {"inputs": pixels, "truth": torch.from_numpy(truth), "item": index}
 
 
 collate_as_lists = pseudo_collate
-"""Items to a batch: a mapping of lists, since sizes differ."""
+"""Puts items together to a batch: a mapping of lists and not of stacked tensors, since images differ in size."""

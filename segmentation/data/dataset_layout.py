@@ -1,4 +1,4 @@
-"""Where the pairs of image and label files are, on disk as the sets are shipped. Imports no torch."""
+"""Find the image and label files of a data set in the layout that it ships in, and pair them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class ImageLabelPair(NamedTuple):
-    """One image with its label file; ``name`` is what both files are called without ending."""
+    """An image and its label file; ``name`` is the name of both files without the suffix."""
 
     name: str
     image_path: Path
@@ -26,7 +26,14 @@ class ImageLabelPair(NamedTuple):
 
 @dataclass(frozen=True)
 class SegmentationDataset:
-    """A data set as found: its splits (``train``, ``test``, and ``val`` where there is one) and its label space."""
+    """A data set as found on disk.
+
+    Attributes:
+        name: the task's name.
+        root: the data set's folder.
+        splits: the pairs of each split, in the order of their names: ``train``, ``test``, and ``val`` if there is one.
+        label_space: the classes and how label files number them.
+    """
 
     name: str
     root: Path
@@ -34,10 +41,11 @@ class SegmentationDataset:
     label_space: LabelSpace
 
     def compute_fingerprint(self) -> str:
-        """SHA-256 over splits, names and the content of every file."""
+        """Return a SHA-256 over the label space, the splits, the names and the content of every file."""
         files = [path for pairs in self.splits.values() for pair in pairs for path in pair[1:]]
-        with ThreadPoolExecutor(4) as pool:  # hashing lets other threads run
+        with ThreadPoolExecutor(4) as pool:  # threads help, because hashlib releases the interpreter lock
             sums = dict(zip(files, pool.map(sha256_file, files), strict=True))
+        # the root is left out: the same files in another folder are the same data
         digest = hashlib.sha256(repr(self.label_space.make_lookup_table()).encode())
         for split, pairs in sorted(self.splits.items()):
             for pair in pairs:
@@ -46,26 +54,39 @@ class SegmentationDataset:
 
 
 def find_dataset_folder(root: Path, candidates: Sequence[str], dataset_name: str) -> Path:
-    """The first of ``candidates`` below ``root`` that is a folder.
+    """Return the first of ``candidates`` below ``root`` that is a folder.
+
+    Args:
+        root: the data root.
+        candidates: folders relative to the root, most likely one first.
+        dataset_name: name of the data set, for the message.
 
     Raises:
-        DataError: none is; says what was looked for and what was found.
+        DataError: none of them is a folder; the message says what was looked for and what is there instead.
     """
-    for place in candidates:
-        if (root / place).is_dir():
-            return root / place
+    for candidate in candidates:
+        if (root / candidate).is_dir():
+            return root / candidate
     found = "there is no such folder"
     if root.is_dir():
         inside = sorted(path.name for path in root.iterdir())
         found = f"it holds {', '.join(inside[:6])}{' ...' if len(inside) > 6 else ''}" if inside else "it is empty"
-    looked = " or ".join(dict.fromkeys(place.split("/")[0] for place in candidates))
+    # the first part of each candidate, without repeats: dict.fromkeys keeps the order, a set would not
+    looked = " or ".join(dict.fromkeys(candidate.split("/")[0] for candidate in candidates))
     raise DataError(
-        f"no {dataset_name} under {root}: looked for {looked}, but {found}; name the folder above with --data-root"
+        f"no {dataset_name} under {root}: looked for {looked}, but {found}; name the folder above it with --data-root"
     )
 
 
 def pair_label_files(image_folder: Path, label_folder: Path) -> list[ImageLabelPair]:
-    """Every image with the label PNG of its name, in the order of names.
+    """Pair every image with the label PNG of the same name.
+
+    Args:
+        image_folder: folder of the images (JPEG or PNG).
+        label_folder: folder of the label PNGs.
+
+    Returns:
+        The pairs in the order of their names.
 
     Raises:
         DataError: a folder is missing or empty, or a file has no partner.
@@ -73,11 +94,12 @@ def pair_label_files(image_folder: Path, label_folder: Path) -> list[ImageLabelP
     found = {}
     for folder, endings in ((image_folder, IMAGE_SUFFIXES), (label_folder, (".png",))):
         if not folder.is_dir():
-            raise DataError(f"there is no folder {folder}; fetch the set anew, or name its place with --data-root")
+            raise DataError(f"there is no folder {folder}; fetch the data again, or name their folder with --data-root")
         found[folder] = _index_by_stem(folder, endings)
         if not found[folder]:
             kinds = ", ".join(endings)
-            raise DataError(f"{folder} holds no files ({kinds}), so this split is empty; fetch the set anew")
+            raise DataError(f"{folder} holds no files ({kinds}), so this split is empty; fetch the data again")
+    # the symmetric difference: images without a label file, and label files without an image
     alone = sorted(found[image_folder].keys() ^ found[label_folder].keys())
     if alone:
         name = alone[0]
@@ -85,11 +107,11 @@ def pair_label_files(image_folder: Path, label_folder: Path) -> list[ImageLabelP
         if name in found[image_folder]:
             raise DataError(
                 f"{found[image_folder][name]} has no annotation {label_folder / name}.png{more}; fetch it, "
-                "or take the image away"
+                "or remove the image"
             )
         raise DataError(
             f"{found[label_folder][name]} has no image of that name in {image_folder}{more}; fetch it, "
-            "or take the label away"
+            "or remove the label file"
         )
     return [
         ImageLabelPair(name, found[image_folder][name], found[label_folder][name])
@@ -98,30 +120,47 @@ def pair_label_files(image_folder: Path, label_folder: Path) -> list[ImageLabelP
 
 
 def _index_by_stem(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
+    """Return the files of a folder by their name without the suffix."""
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in suffixes and not path.name.startswith("."):
             if path.stem in files:
-                raise DataError(f"{files[path.stem]} and {path} have one name; keep one of them")
+                # a.jpg and a.png would both claim the label file a.png
+                raise DataError(f"{files[path.stem]} and {path} have the same name; keep one of them")
             files[path.stem] = path
     return files
 
 
 ADE20K_LABEL_SPACE = LabelSpace(num_classes=150, first_label=1, ignored_labels=(0,))
-"""ADEChallengeData2016: 0 is "other objects" and never scored, 1..150 are the classes (mmseg's reduce_zero_label)."""
+"""ADEChallengeData2016: 0 is "other objects" and never scored, 1..150 are the classes.
+
+mmseg calls the same mapping ``reduce_zero_label``.
+"""
 
 
 def read_ade20k(root: Path, dataset_name: str = "ade20k") -> SegmentationDataset:
-    """ADEChallengeData2016 below ``root``; its validation split is what is reported, so it stands as ``test``."""
-    places = ("ADEChallengeData2016", "ade20k/ADEChallengeData2016", "ade/ADEChallengeData2016")
-    folder = find_dataset_folder(root, places, "ADE20K")
+    """Find ADEChallengeData2016 below ``root`` and pair its files.
+
+    The official validation split becomes ``test``: the labels of the official test split are not public, so every
+    paper reports validation.
+
+    Args:
+        root: the data root.
+        dataset_name: the task's name.
+
+    Raises:
+        DataError: a file or folder is missing.
+    """
+    candidates = ("ADEChallengeData2016", "ade20k/ADEChallengeData2016", "ade/ADEChallengeData2016")
+    folder = find_dataset_folder(root, candidates, "ADE20K")
     splits = {
-        split: pair_label_files(folder / "images" / theirs, folder / "annotations" / theirs)
-        for split, theirs in (("train", "training"), ("test", "validation"))
+        split: pair_label_files(folder / "images" / official_name, folder / "annotations" / official_name)
+        for split, official_name in (("train", "training"), ("test", "validation"))
     }
     return SegmentationDataset(dataset_name, folder, splits, ADE20K_LABEL_SPACE)
 
 
+# the order is that of the label values 0..10
 CAMVID_CLASSES = (
     *("sky", "building", "pole", "road", "sidewalk", "tree"),
     *("sign", "fence", "car", "pedestrian", "bicyclist"),
@@ -129,27 +168,39 @@ CAMVID_CLASSES = (
 
 
 def read_camvid(root: Path) -> SegmentationDataset:
-    """CamVid, 11 classes at 480 x 360, in the layout SegNet made usual: ``train`` beside ``trainannot`` ..."""
+    """Find CamVid (11 classes, 480 x 360 pixels) below ``root`` in SegNet's layout and pair its files.
+
+    That layout has the images in ``train``, ``val`` and ``test`` and their labels in ``trainannot``, ``valannot`` and
+    ``testannot``. Label value 11 ("void") is ignored.
+
+    Raises:
+        DataError: a file or folder is missing.
+    """
     folder = find_dataset_folder(root, ("CamVid", "camvid/CamVid", "camvid"), "CamVid")
     splits = {split: pair_label_files(folder / split, folder / f"{split}annot") for split in ("train", "val", "test")}
     return SegmentationDataset("camvid", folder, splits, LabelSpace(11, 0, (11,), CAMVID_CLASSES))
 
 
 def read_segfolder(root: Path) -> SegmentationDataset:
-    """A user's folder: ``classes.txt``, ``images/SPLIT`` and ``labels/SPLIT`` for train, test, and val if there is one.
+    """Find a user's own images and labels in ``root`` and pair them.
 
-    Label k is the class in line k of ``classes.txt``, counted from 0; 255 does not count.
+    The folder holds ``classes.txt``, ``images/SPLIT`` and ``labels/SPLIT`` for the splits train and test, and for val
+    if there is one. Label value k is the class in line k of ``classes.txt``, counted from 0; 255 is ignored.
+
+    Raises:
+        DataError: a file or folder is missing, or the number of classes is not 2 to 255.
     """
     list_file = root / "classes.txt"
     if not list_file.is_file():
         inside = ", ".join(sorted(path.name for path in root.iterdir())[:6]) if root.is_dir() else "no such folder"
         raise DataError(
-            f"no segfolder under {root}: looked for classes.txt (one class name a line), images/ and labels/, found "
+            f"no segfolder under {root}: looked for classes.txt (one class name per line), images/ and labels/, found "
             f"{inside or 'nothing'}; name the folder that holds them with --data-root"
         )
     names = tuple(line.strip() for line in list_file.read_text(encoding="utf-8").splitlines() if line.strip())
     if not 2 <= len(names) <= MAX_CLASSES:
-        raise DataError(f"{list_file} names {len(names)} classes; give 2 to {MAX_CLASSES}, one a line")
+        raise DataError(f"{list_file} names {len(names)} classes; give 2 to {MAX_CLASSES}, one per line")
+    # val is optional: without it the last iteration is reported
     wanted = [split for split in ("train", "val", "test") if split != "val" or (root / "images" / "val").is_dir()]
     splits = {split: pair_label_files(root / "images" / split, root / "labels" / split) for split in wanted}
     return SegmentationDataset("segfolder", root, splits, LabelSpace(len(names), 0, (255,), names))

@@ -1,4 +1,4 @@
-"""Image and label files as arrays; whatever is wrong with one is a sentence with its name."""
+"""Read image and label files as arrays; an error names the file, what is wrong with it and how to fix it."""
 
 from __future__ import annotations
 
@@ -16,48 +16,59 @@ from segmentation.data.labels import LabelSpace
 
 ImageArray = NDArray[np.uint8]
 
-_JPEG_END_MARKER = b"\xff\xd9"
+_JPEG_END_MARKER = b"\xff\xd9"  # EOI, the last two bytes of a complete JPEG
 
 
 def read_bgr_image(path: Path) -> ImageArray:
-    """An image as (height, width, 3), BGR, as mmcv reads it (OpenCV, orientation tags heeded).
+    """Read an image as mmcv does (OpenCV, with the orientation tag applied).
+
+    Returns:
+        (height, width, 3), uint8 BGR.
 
     Raises:
-        DataError: no image that can be decoded, or a JPEG that was cut off (decoders fill the rest with grey).
+        DataError: the file cannot be decoded, or is a JPEG that was cut off.
     """
     data = _read_bytes(path)
+    # decoders fill the missing part of a cut JPEG with gray and report no error, so the end marker is checked first;
+    # some cameras append a few bytes after it
     cut = path.suffix.lower() in (".jpg", ".jpeg") and _JPEG_END_MARKER not in data[-4096:]
     image = None if cut or not data else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        raise DataError(f"the image {path} cannot be decoded ({len(data)} bytes, cut off or damaged); fetch it anew")
+        raise DataError(f"the image {path} cannot be decoded ({len(data)} bytes, cut off or damaged); fetch it again")
     return np.asarray(image, np.uint8)
 
 
 def read_raw_labels(path: Path) -> NDArray[np.int64]:
-    """The numbers in a label PNG, (height, width), as they stand in the file.
+    """Read the label values of a label PNG, unchanged.
+
+    Returns:
+        (height, width), int64; for a palette image the palette indices.
 
     Raises:
-        DataError: it cannot be decoded, or is a colour image.
+        DataError: the file cannot be decoded, or is a color image.
     """
     try:
         with Image.open(path) as picture:
             picture.load()
-            mode, numbers = picture.mode, np.asarray(picture)
-    except (OSError, ValueError, SyntaxError) as error:  # PIL's own for damaged files
-        raise DataError(f"the label file {path} cannot be decoded ({error}); fetch it anew") from error
-    if numbers.ndim != 2:
+            mode, values = picture.mode, np.asarray(picture)  # PIL and not OpenCV, which would turn a palette into BGR
+    except (OSError, ValueError, SyntaxError) as error:  # PIL raises SyntaxError for a damaged PNG
+        raise DataError(f"the label file {path} cannot be decoded ({error}); fetch it again") from error
+    if values.ndim != 2:
         raise DataError(
-            f"the label file {path} is a colour image ({mode}); a label file has one number a pixel (8-bit grey or "
-            "palette), so convert its colours to class numbers"
+            f"the label file {path} is a color image ({mode}); a label file has one number per pixel (8-bit gray or "
+            "palette), so convert its colors to class numbers"
         )
-    return numbers.astype(np.int64)
+    return values.astype(np.int64)
 
 
 def read_label_map(path: Path, label_space: LabelSpace) -> ImageArray:
-    """The class numbers in a label PNG, (height, width), with 255 where pixels do not count.
+    """Read a label PNG as class indices.
+
+    Returns:
+        Class indices, (height, width), uint8; 255 where a pixel is ignored.
 
     Raises:
-        DataError: unreadable, a colour image, or with a number that the label space does not have.
+        DataError: the file is unreadable, a color image, or has a label that the label space does not allow.
     """
     numbers = read_raw_labels(path)
     require_valid_labels(numbers, path, label_space)
@@ -65,24 +76,34 @@ def read_label_map(path: Path, label_space: LabelSpace) -> ImageArray:
 
 
 def require_valid_labels(raw_labels: NDArray[np.int64], path: Path, label_space: LabelSpace) -> None:
-    """Pass only numbers that the label space has.
+    """Require that every label is one that the label space allows.
+
+    Args:
+        raw_labels: label values as they are in the file, (height, width).
+        path: the label file, for the message.
+        label_space: the classes and how label files number them.
 
     Raises:
-        DataError: naming the file and the first wrong number.
+        DataError: a label is not allowed; the message names the file and the smallest wrong label.
     """
+    # label PNGs may have 16 bits per pixel: of those 65,536 values only the first 256 can be allowed
     table = np.full(1 << 16, -1)
     table[:256] = label_space.make_lookup_table()
     seen = np.unique(raw_labels)
+    # np.clip keeps the look-up in range for values that the first two conditions refuse anyway
     wrong = seen[(seen < 0) | (seen >= len(table)) | (table[np.clip(seen, 0, len(table) - 1)] < 0)]
     if wrong.size:
         hint = ""
         if label_space.first_label == 1 and 255 in wrong:
-            hint = " (255 looks like labels that were already shifted by one: take the set's own files)"
+            hint = " (255 looks like labels that were already shifted by one: use the data set's original files)"
         raise DataError(f"the label file {path} has label {int(wrong[0])}, but {label_space.describe_labels()}{hint}")
 
 
 def read_image_pair(pair: ImageLabelPair, label_space: LabelSpace) -> tuple[ImageArray, ImageArray]:
-    """Image (height, width, 3) and class numbers (height, width) of a pair.
+    """Read an image and its labels.
+
+    Returns:
+        The image (height, width, 3), uint8 BGR, and its class indices (height, width), uint8.
 
     Raises:
         DataError: see ``read_bgr_image`` and ``read_label_map``; or the two differ in size.
@@ -93,16 +114,16 @@ def read_image_pair(pair: ImageLabelPair, label_space: LabelSpace) -> tuple[Imag
 
 
 def require_same_size(image: ImageArray, labels: NDArray[Any], pair: ImageLabelPair) -> None:
-    """Pass only an image and labels of one size.
+    """Require that an image and its labels have the same height and width.
 
     Raises:
-        DataError: naming both files and sizes.
+        DataError: they differ; the message names both files and their sizes.
     """
     if image.shape[:2] != labels.shape:
         raise DataError(
             f"{pair.image_path} is {_format_size(image)} px but its label file "
             f"{pair.label_path} is {_format_size(labels)}; "
-            "the two must be of one size, so fetch both anew"
+            "the two must have the same size, so fetch both again"
         )
 
 

@@ -1,4 +1,8 @@
-"""A backbone of the registry as mmseg's backbone: ``dict(type="BenchBackbone", name="vit_tiny", img_size=512)``."""
+"""Wraps a registered backbone as a backbone of mmseg.
+
+An mmseg configuration outside of ``bench`` can use it too:
+``dict(type="BenchBackbone", name="vit_tiny", img_size=512)``, once this module is imported.
+"""
 
 from __future__ import annotations
 
@@ -10,52 +14,60 @@ import torch
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
-from backbones.create import create_backbone
+from backbones.create import CreatedBackbone, create_backbone
 from backbones.features import default_out_indices, extract_pyramid, get_reductions, is_plain_backbone
+from backbones.weights import InitialWeights
 from engine.optimizer import get_layer_ids
 from segmentation.models.mmseg_imports import MODELS
 
 
 @MODELS.register_module()  # type: ignore[untyped-decorator,unused-ignore]
 class BenchBackbone(nn.Module):
-    """Feature maps of any backbone of the registry (or any ``timm/<name>``), not normalised.
+    """Returns feature maps of any registered backbone (or any ``timm/<name>``), without a final norm.
 
-    mmseg's own ``MAE`` and ``BEiT`` classes are no plain ViTs (they add relative position tables and LayerScale);
-    here the weights decide, and position embeddings are resized at run time.
+    mmseg's own ``MAE`` and ``BEiT`` classes are not plain ViTs: they always add relative position tables and
+    LayerScale. Here a model has these parts only if its weights have them. Position embeddings are resized at run time.
 
     Args:
-        name: registry name, ``timm/<name>``, or a card.
-        img_size: side, or height and width, of the training crop, pixels; plain ViTs take others at run time.
-        out_indices: blocks (plain ViT) or stages whose maps are given, shallow to deep; the default depths if ``None``.
-        checkpoint: a weight file, ``"random"``, or nothing: then the card decides.
+        name: registry name, ``timm/<name>``, a card, or a backbone that ``create_backbone`` made: it is used as it is,
+            and the arguments about weights and model that follow are not used.
+        img_size: side, or height and width, of the training crop, pixels; plain ViTs take other sizes at run time.
+        out_indices: indices of the blocks (plain ViT) or stages whose maps are returned, shallow to deep; ``None``
+            takes the default depths.
+        checkpoint: path of a weight file, ``"random"``, weights as located; with ``None`` the card decides.
         allow_partial: accept a checkpoint that fills only part of the trunk.
-        frozen: no gradients, eval mode throughout.
-        timm_kwargs: for timm's ``create_model`` (``drop_path_rate`` ...).
+        frozen: compute no gradients and stay in eval mode.
+        timm_kwargs: arguments of timm's ``create_model``, such as ``drop_path_rate``.
 
     Attributes:
         trunk: the timm model.
-        channels, strides: of each map.
-        created_backbone: what ``create_backbone`` gave, with the load report.
+        channels: channels of each map.
+        strides: stride of each map, pixels.
+        is_plain_vit: whether all maps have the same stride.
+        created_backbone: the result of ``create_backbone``, with the load report.
     """
 
     def __init__(
         self,
-        name: str | BackboneCard,
+        name: str | BackboneCard | CreatedBackbone,
         img_size: int | tuple[int, int],
         out_indices: Sequence[int] | None = None,
-        checkpoint: str | None = None,
+        checkpoint: str | InitialWeights | None = None,
         allow_partial: bool = False,
         frozen: bool = False,
         **timm_kwargs: Any,
     ) -> None:
         super().__init__()
-        self.created_backbone = create_backbone(
-            name,
-            img_size=img_size,
-            checkpoint=checkpoint,
-            allow_partial=allow_partial,
-            **{"num_classes": 0, **timm_kwargs},
-        )
+        if isinstance(name, CreatedBackbone):
+            self.created_backbone = name
+        else:
+            self.created_backbone = create_backbone(
+                name,
+                img_size=img_size,
+                checkpoint=checkpoint,
+                allow_partial=allow_partial,
+                **{"num_classes": 0, **timm_kwargs},
+            )
         self.trunk = self.created_backbone.model
         self.frozen = frozen
         self.out_indices = default_out_indices(self.trunk) if out_indices is None else list(out_indices)
@@ -63,17 +75,19 @@ class BenchBackbone(nn.Module):
         self.strides = [get_reductions(self.trunk)[index] for index in self.out_indices]
         self.channels = self._probe_channels(img_size)
         if frozen:
-            self.requires_grad_(False)
+            self.requires_grad_(False)  # after _probe_channels, which turns gradients on for what the maps use
 
     def _probe_channels(self, img_size: int | tuple[int, int]) -> list[int]:
-        """The maps' channels; parameters that no map depends on (the final norm) are taken out of training.
+        """Return the channels of each map, and exclude parameters that no map depends on from training.
 
-        Distributed training would wait for their gradients. Only shapes and connections matter, so the pass is made
-        on the meta device, where it costs nothing.
+        Such a parameter (that of the final norm, for example) never gets a gradient, and distributed training would
+        wait for it forever.
         """
+        # only shapes and connections matter here, so the forward pass runs on the meta device, which computes nothing
         size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
         twin = copy.deepcopy(self.trunk).to("meta").eval()
         maps = extract_pyramid(twin, torch.zeros(1, 3, *size, device="meta"), self.out_indices)
+        # a scalar that depends on every map: allow_unused gives None for the parameters that it does not depend on
         total = torch.stack([each.sum() for each in maps]).sum()
         gradients = torch.autograd.grad(total, list(twin.parameters()), allow_unused=True)
         for parameter, gradient in zip(self.trunk.parameters(), gradients, strict=True):
@@ -81,21 +95,33 @@ class BenchBackbone(nn.Module):
         return [int(each.shape[1]) for each in maps]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """One (N, channels, height / stride, width / stride) a depth, of normalised images (N, 3, height, width)."""
+        """Compute the feature maps.
+
+        Args:
+            images: normalized images, (batch, 3, height, width).
+
+        Returns:
+            One map (batch, channels, height / stride, width / stride) per index in ``out_indices``.
+        """
+        # a frozen trunk also keeps no activations, which saves most of the memory
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return tuple(extract_pyramid(self.trunk, images, self.out_indices))
 
     def train(self, mode: bool = True) -> BenchBackbone:
-        """As any module's, but a frozen backbone stays in eval mode."""
+        """Switch between training and eval mode; a frozen backbone stays in eval mode."""
         super().train(mode and not self.frozen)
         return self
 
     def group_matcher(self, coarse: bool = False) -> Callable[[str], int]:
-        """The depth of a parameter for layer-wise learning-rate decay: the trunk's own."""
+        """Return a function that maps a parameter's name to its layer index, for layer-wise learning-rate decay.
+
+        Args:
+            coarse: part of timm's interface; not used here.
+        """
         ids = get_layer_ids(self.trunk)
         return lambda name: ids[name.removeprefix("trunk.")]
 
     def no_weight_decay(self) -> set[str]:
-        """The trunk's own."""
+        """Return the names of the parameters that timm excludes from weight decay, with the prefix ``trunk.``."""
         ask: Any = getattr(self.trunk, "no_weight_decay", set)
         return {f"trunk.{name}" for name in ask()}

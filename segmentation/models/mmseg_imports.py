@@ -1,6 +1,7 @@
-"""The parts of mmsegmentation that we use, imported without what they say at import.
+"""The parts of mmsegmentation that we use, imported without the messages that mmsegmentation prints at import.
 
-One remark goes to stdout, which is for results; another is about compiled operators, which no protocol of ours has.
+One message goes to stdout, which is reserved for results. Another warns about missing compiled operators, which none
+of our protocols needs.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import io
 import warnings
 
+# import mmseg through this module only: the messages appear at its first import, wherever that is
 with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformableAttention``")
     from mmseg.datasets import ADE20KDataset

@@ -1,4 +1,4 @@
-"""mmseg's EncoderDecoder around one of our backbones: built from a recipe, scored window by window."""
+"""mmseg's ``EncoderDecoder`` with one of our backbones: how it is built from a recipe, and how it segments an image."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbones.card import BackboneCard
+from backbones.create import CreatedBackbone
 from backbones.features import get_size_divisor
 from foundation.errors import UserError
 from foundation.library_logs import silence_logging
 from segmentation.data.labels import IGNORE_INDEX
 from segmentation.evaluation import ImagePrediction
 from segmentation.models import (
-    backbone,  # registers them with mmseg
-    necks,  # registers them with mmseg
+    backbone,  # registers BenchBackbone with mmseg
+    necks,  # registers ScaledPyramid and LinearHead with mmseg
 )
 from segmentation.models.mmseg_imports import EncoderDecoder
 from segmentation.models.sliding_window import compute_slide_logits
@@ -30,17 +31,31 @@ __all__ = ["Segmentor", "build_segmentor", "necks"]
 
 
 class Segmentor(EncoderDecoder):
-    """Trains as mmseg's; segments an image at a time, with its windows batched, and argmax on the device."""
+    """Trains as mmseg's ``EncoderDecoder`` does, but segments images with batched windows.
+
+    Images of a batch are segmented one after the other, because they differ in size. The argmax is taken on the device,
+    so that one byte per pixel is copied to the CPU instead of one float per pixel and class.
+
+    Attributes:
+        recipe: the settings of the protocol; set by ``build_segmentor``.
+    """
 
     recipe: SegmentationRecipe
 
     def val_step(self, data: Mapping[str, Any]) -> list[ImagePrediction]:
-        """As ``test_step``."""
+        """Segment the images of a validation batch in the same way as ``test_step``."""
         return self.test_step(data)
 
     @torch.no_grad()
     def test_step(self, data: Mapping[str, Any]) -> list[ImagePrediction]:
-        """Class numbers of every image of a batch, at the size of its truth."""
+        """Segment the images of a batch.
+
+        Args:
+            data: lists of ``inputs`` (3, h, w) uint8 BGR, ``truth`` (height, width), and ``item`` (image index).
+
+        Returns:
+            One prediction per image, at the size of its truth.
+        """
         return [
             ImagePrediction(
                 int(item), self.segment_image(image, (int(truth.shape[0]), int(truth.shape[1]))).cpu(), truth
@@ -49,19 +64,29 @@ class Segmentor(EncoderDecoder):
         ]
 
     def segment_image(self, image: Tensor, size: tuple[int, int]) -> Tensor:
-        """Class numbers (height, width) of ``size`` for an image (3, h, w), uint8 BGR."""
+        """Predict the class of every pixel.
+
+        Args:
+            image: (3, h, w), uint8 BGR.
+            size: height and width of the prediction, pixels.
+
+        Returns:
+            Class indices, (height, width), uint8.
+        """
         logits = self.compute_logits(self.data_preprocessor({"inputs": [image]}, False)["inputs"])
+        # logits are resized and not class indices: between two classes there is no meaningful index to interpolate
         if logits.shape[2:] != size:
             logits = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
         return logits[0].argmax(0).to(torch.uint8)
 
     def compute_logits(self, image: Tensor) -> Tensor:
-        """Logits (1, classes, h, w) of a normalised image (1, 3, h, w), by windows or whole."""
+        """Compute logits (1, classes, h, w) of a normalized image (1, 3, h, w) in the recipe's inference mode."""
         if self.recipe.test.mode == "slide":
             return compute_slide_logits(
                 self._forward_windows, image, self.recipe.crop, self.recipe.test.stride, self.recipe.window_batch
             )
         height, width = int(image.shape[2]), int(image.shape[3])
+        # pad with 0 (the mean color) up to the next multiple of the patch size; -(-a // b) rounds a / b up
         down, right = (
             -(-side // step) * step - side for side, step in zip((height, width), self._size_multiple, strict=True)
         )
@@ -69,9 +94,11 @@ class Segmentor(EncoderDecoder):
 
     @property
     def _size_multiple(self) -> tuple[int, int]:
+        """Height and width must be multiples of these, in pixels."""
         return get_size_divisor(self.backbone.trunk)
 
     def _forward_windows(self, images: Tensor) -> Tensor:
+        # mmseg's heads resize their logits to the size in img_shape; there must be one entry per image
         logits: Tensor = self.encode_decode(images, [{"img_shape": images.shape[2:]}] * len(images))
         return logits
 
@@ -84,20 +111,26 @@ def build_segmentor(
     checkpoint: str | None = None,
     allow_partial: bool = False,
     timm_kwargs: Mapping[str, Any] | None = None,
+    created: CreatedBackbone | None = None,
 ) -> Segmentor:
-    """The model of a recipe; neck and heads freshly initialised as mmseg does, the backbone from its weights.
+    """Build the model of a recipe: the backbone with its weights, neck and heads with mmseg's random initialization.
 
     Args:
-        recipe: its ``model`` gives neck and heads.
+        recipe: its ``model`` describes neck and heads.
         card: the backbone.
-        num_classes: of the task.
+        num_classes: number of classes of the data set.
         norm_type: ``BN`` or ``SyncBN``, for neck and heads.
-        checkpoint, allow_partial: see ``create_backbone``.
-        timm_kwargs: for timm's ``create_model``.
+        checkpoint: path of a weight file, ``"random"``, or ``None`` (the card decides); see ``create_backbone``.
+        allow_partial: accept a checkpoint that fills only part of the trunk; see ``create_backbone``.
+        timm_kwargs: arguments of timm's ``create_model``.
+        created: the backbone itself, where it was made before; the three arguments above are then not used.
+
+    Raises:
+        UserError: the backbone has fewer maps than a head reads.
     """
     settings = {"img_size": recipe.crop, **(timm_kwargs or {})}
     trunk = backbone.BenchBackbone(
-        card,
+        created or card,
         out_indices=recipe.out_indices,
         checkpoint=checkpoint,
         allow_partial=allow_partial,
@@ -105,21 +138,23 @@ def build_segmentor(
         **settings,
     )
     with DefaultScope.overwrite_default_scope("mmseg"), warnings.catch_warnings():
-        # mmseg averages the loss over ignored pixels too, and says so at every start; the protocols are defined so
+        # mmseg averages the loss over ignored pixels too and warns about it at every start; the protocols want it so
         warnings.filterwarnings("ignore", message=".*avg_non_ignore")
         model = Segmentor(
+            # mmseg builds every part from a dict; a function that returns its argument hands over the finished trunk
             backbone={"type": _prebuilt_module, "module": trunk},
             **_make_head_configs(recipe, trunk, num_classes, norm_type),
             data_preprocessor={
                 "type": "SegDataPreProcessor",
+                # cards state mean and deviation for pixels in 0 to 1, OpenCV's pixels are in 0 to 255
                 "mean": [255 * value for value in card.mean],
                 "std": [255 * value for value in card.std],
                 "bgr_to_rgb": True,
-                "pad_val": 0,
+                "pad_val": 0,  # padded after normalization, so 0 is the mean color
                 "seg_pad_val": IGNORE_INDEX,
                 "size": (recipe.crop, recipe.crop),
             },
-            test_cfg={"mode": recipe.test.mode},
+            test_cfg={"mode": recipe.test.mode},  # for mmseg's own code; compute_logits reads the recipe
         )
     model.recipe = recipe
     _initialize_heads(model)
@@ -127,9 +162,9 @@ def build_segmentor(
 
 
 def _initialize_heads(model: Segmentor) -> None:
-    """mmseg's initial weights for neck and heads.
+    """Give neck and heads mmseg's initial weights.
 
-    Never through the model's own ``init_weights``: it would reach timm's and throw the loaded weights away.
+    The model's own ``init_weights`` is never called: it would also call timm's and so destroy the loaded weights.
     """
     with silence_logging(logging.INFO):  # mmengine lists every tensor
         for part in ("neck", "decode_head", "auxiliary_head"):
@@ -141,18 +176,23 @@ def _initialize_heads(model: Segmentor) -> None:
 def _make_head_configs(
     recipe: SegmentationRecipe, bench_backbone: backbone.BenchBackbone, num_classes: int, norm_type: str
 ) -> dict[str, Any]:
-    """Neck and heads with what follows from the backbone filled in."""
+    """Return mmseg's configurations of neck and heads, with channels, classes and norm layers filled in.
+
+    Raises:
+        UserError: the backbone has fewer maps than a head reads.
+    """
     norm_cfg = {"type": norm_type, "requires_grad": True}
     channels, parts = list(bench_backbone.channels), {}
     neck = recipe.model.get("neck")
+    # a hierarchical backbone has maps of strides 4 to 32 already, so it goes without the neck
     if neck is not None and bench_backbone.is_plain_vit:
         parts["neck"] = {**neck, "embed_dim": channels[0], "norm_cfg": norm_cfg}
-        if "width_ratio" in neck:
+        if "width_ratio" in neck:  # ScaledPyramid changes the width, mmseg's Feature2Pyramid keeps it
             channels = [int(channels[0] * neck["width_ratio"])] * len(channels)
     for name in ("decode_head", "auxiliary_head"):
         head = recipe.model.get(name)
         if head is not None:
-            index = head["in_index"]
+            index = head["in_index"]  # one map, or a list of maps
             deepest = max(index) if isinstance(index, list) else index
             if deepest >= len(channels):
                 raise UserError(
@@ -166,5 +206,5 @@ def _make_head_configs(
 
 
 def _prebuilt_module(module: torch.nn.Module) -> torch.nn.Module:
-    """A module that is there already, where mmseg builds one."""
+    """Return the module unchanged: a constructor for mmseg where the part exists already."""
     return module

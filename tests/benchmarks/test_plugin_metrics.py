@@ -1,4 +1,4 @@
-"""The complete example of docs/add-a-task.md as an installed package: it runs, is ranked, compared and verified.
+"""The complete example of docs/guides/add-a-task.md as an installed package: it runs, is ranked, compared and verified.
 
 Its first metric, a correlation, is no mean over items; its second is one.
 """
@@ -17,7 +17,7 @@ import pytest
 from results.records.store import scan_runs
 from tests.conftest import ROOT, Bench
 
-GUIDE = (ROOT / "docs" / "add-a-task.md").read_text()
+GUIDE = (ROOT / "docs" / "guides" / "add-a-task.md").read_text()
 
 
 def extract_block(language: str) -> str:

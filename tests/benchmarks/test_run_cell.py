@@ -48,5 +48,5 @@ def test_an_input_of_another_order_of_size_is_said(bench: Bench, tmp_path: Path)
     words = ("run", "digits", "--checkpoint", "random", "--protocol", "knn", "--tier", "smoke", "--out", str(tmp_path))
     done = bench(*words, "--backbone", "timm/test_vit")
     assert done.returncode == 0, done.stderr
-    assert "test_vit was made for 160 px and protocol knn shows it 32 px" in done.stderr
+    assert "test_vit was made for 160 px and protocol knn uses 32 px" in done.stderr
     assert "was made for" not in bench(*words, "--backbone", "vit_pico").stderr

@@ -81,7 +81,7 @@ def test_a_search_before_training_on_train_and_val(tmp_path: Path) -> None:
 
 
 def test_both_are_the_items_of_two_splits() -> None:
-    both: Any = ConcatDataset(["a", "b"], ["c"])
+    both: Any = ConcatDataset([["a", "b"], ["c"]])
     assert [both[index] for index in range(len(both))] == ["a", "b", "c"]
 
 

@@ -126,7 +126,7 @@ def test_a_bad_image_in_training_is_named(bench: Bench, photos: Path, tmp_path: 
 def test_data_by_hand_and_data_without_network(bench: Bench, tmp_path: Path) -> None:
     cars = bench("get", "data", "cars", "--data-root", str(tmp_path))
     assert cars.returncode == 2
-    assert "cars is not downloaded" in cars.stderr
+    assert "cars is not downloaded automatically" in cars.stderr
     assert "stanford_cars/" in cars.stderr
     own = bench("get", "data", "imagefolder", "--data-root", str(tmp_path))
     assert "your own images" in own.stderr

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.oom_message import translate_oom_error
+from engine.device import translate_oom_error
 from foundation.errors import UserError
 
 
 def test_memory_that_ran_out() -> None:
-    with pytest.raises(UserError, match="out of memory: take each batch in more pieces"), translate_oom_error():
+    with pytest.raises(UserError, match="out of memory: split each batch into more pieces"), translate_oom_error():
         torch.empty(10**14)
 
 

@@ -184,3 +184,37 @@ def test_curves_are_in_tensorboard(undisturbed: Path) -> None:
     log = EventAccumulator(str(events))
     log.Reload()
     assert {"loss", "lr", "accuracy/top1"} <= set(log.Tags()["scalars"])
+
+
+FAKE_MLFLOW = """
+import json, os
+
+def _note(*words):
+    with open(os.environ["FAKE_MLFLOW_LOG"], "a") as file:
+        file.write(json.dumps(words) + "\\n")
+
+def set_experiment(name): _note("experiment", name)
+def start_run(run_name): _note("start", run_name)
+def log_metric(name, value, step): _note("metrics", {name: value}, step)
+def log_metrics(values, step): _note("metrics", values, step)
+def end_run(): _note("end")
+"""
+
+
+def test_curves_go_to_mlflow_and_each_run_is_ended(bench: Bench, undisturbed: Path, tmp_path: Path) -> None:
+    """With a module that notes what it is told in MLflow's place; the real one is not among our requirements."""
+    (tmp_path / "mlflow.py").write_text(FAKE_MLFLOW)
+    log, out = tmp_path / "told", tmp_path / "runs"
+    done = bench(
+        *SHORT, "loggers=[mlflow]", "--out", str(out),
+        PYTHONPATH=os.pathsep.join((str(ROOT), str(tmp_path))), FAKE_MLFLOW_LOG=str(log),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    (folder,) = (out / "digits").iterdir()
+    assert told[:2] == [["experiment", "bench"], ["start", folder.name]]
+    assert told[-1] == ["end"]
+    curves = [words for words in told if words[0] == "metrics"]
+    assert {"loss", "lr"} <= {name for words in curves for name in words[1]}
+    assert len([words for words in curves if "accuracy/top1" in words[1]]) == 6
+    assert only_record(out)["result"] == only_record(undisturbed)["result"]

@@ -66,7 +66,7 @@ def test_what_cannot_be_counted() -> None:
         count_class_areas(square, np.zeros((2, 3), int), 2)
     with pytest.raises(DataError, match="prediction has class 2"):
         count_class_areas(square + 2, square, 2)
-    with pytest.raises(DataError, match="no labelled pixel"):
+    with pytest.raises(DataError, match="no labeled pixel"):
         compute_segmentation_scores(np.zeros((3, 2), np.int64))
     assert score_image(0, "empty", np.zeros((3, 2), np.int64)).mIoU is None
 

@@ -1,4 +1,4 @@
-"""The way of a segmentation run, through the real command, on the miniature."""
+"""The steps of a segmentation run on the miniature, through the real command."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_bad_file_stops_the_run_in_a_loader_process(tmp_path: Path, bench: Ben
 def test_out_of_memory_says_what_to_lower(tmp_path: Path, bench: Bench) -> None:
     done = bench(*RUN, "--out", str(tmp_path), "--set", "model.decode_head.channels=100000000000")
     assert done.returncode == 2, done.stderr
-    assert "out of memory: take each batch in more pieces (--set accumulate=2, 4 ...)" in done.stderr
+    assert "out of memory: split each batch into more pieces (--set accumulate=2, 4 ...)" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -128,7 +128,7 @@ def test_out_of_memory_says_what_to_lower(tmp_path: Path, bench: Bench) -> None:
     ("change", "message"),
     [
         ("accumulate=8", "leaves batch norm 1 image to average over"),
-        ("test.stride=100", "test.stride 100 is above the crop 64: windows would leave gaps"),
+        ("test.stride=100", "test.stride 100 is larger than crop 64, so windows would leave gaps"),
         ("model.decode_head.chanels=8", "did you mean model.decode_head.channels"),
         ("crop=60", "multiples of 8 px, not 60 x 60"),
     ],

@@ -53,7 +53,7 @@ def test_not_all_images_give_no_number(root: Path) -> None:
         (np.zeros((40, 48)), "has label 0; predictions are 1 to 150; if the network writes 0 to 149, add 1"),
         (np.full((40, 48), 151), "has label 151"),
         (np.ones((20, 24)), "is 24 x 20 px but its label file is 48 x 40; predictions are scored at the label's own"),
-        (np.ones((40, 48, 3)), "is a colour image"),
+        (np.ones((40, 48, 3)), "is a color image"),
     ],
 )
 def test_a_wrong_prediction_is_named(

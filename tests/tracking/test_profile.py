@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from backbones.module_hash import hash_state_dict
 from foundation.errors import DataError
 from tests.tracking.make import make_tracker_model
 from tracking.data.crops import ImageArray
@@ -22,7 +23,7 @@ from tracking.data.readers.sequence import Video
 from tracking.inference.result_files import TrackedSequence, write_tracked_sequence
 from tracking.inference.sequential import track_sequence
 from tracking.inference.timing import WARMUP_FRAMES, summarize_speed
-from tracking.inference.tracker_factory import build_tracker_model, hash_state_dict
+from tracking.inference.tracker_factory import build_tracker_model
 from tracking.models.tracker_model import TrackerModel
 from tracking.profile import count_tracker_cost
 from tracking.protocols import load_protocol_recipe

@@ -2,7 +2,7 @@
 
 version = 1
 
-source = "ours: no paper has it (docs/tracking.md)"
+source = "ours: no paper has it (docs/reference/tracking.md)"
 
 recipe = {
     # 28 epochs of 2,048 pairs are 1,792 steps: about 45 minutes on one core with DeiT-Tiny

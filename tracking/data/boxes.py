@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.array_types import FloatArray as FloatArray  # the readers and trackers take it from here
 from foundation.errors import DataError
 
-FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 BoxLike = Sequence[float] | NDArray[Any]
 

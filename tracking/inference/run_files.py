@@ -40,6 +40,11 @@ def load_recipe(run_dir: Path) -> TrackingRecipe:
 def load_torch_factory(run_dir: Path, device: str = "cpu") -> TorchTrackerFactory:
     """The tracker that a run trained, in PyTorch on a device; errors as ``read_finished_run``."""
     recipe, record = load_recipe(run_dir), read_record(run_dir)
+    if record.backbone.init == "memory":
+        raise UserError(
+            f"the backbone of {run_dir} was a module from memory, of which the run keeps the weights and not the code; "
+            "track with its export (bench run ... --set runtime=onnxruntime makes one)"
+        )
     return TorchTrackerFactory(
         record.backbone.name, record.backbone.arguments, recipe, list_weight_files(run_dir)[-1], device
     )

@@ -11,10 +11,10 @@ from torch import nn
 
 from backbones.card import BackboneCard
 from backbones.create import create_backbone
+from backbones.module_hash import hash_state_dict
 from backbones.registry import get_card
-from backbones.weights import RANDOM_INIT
+from backbones.weights import RANDOM_INIT, InitialWeights
 from engine.checkpoints import read_checkpoint
-from foundation.files import sha256_chunks
 from tracking.inference.backend import TorchNetwork
 from tracking.inference.tracker import Tracker
 from tracking.models.tracker_model import LossWeights, TrackerModel
@@ -48,6 +48,7 @@ class TorchTrackerFactory:
         recipe: of the training.
         weights_file: the file of the whole network.
         device: ``cpu`` or ``cuda``.
+        memory_backbone: card and module of a backbone that is in no registry; its copy is filled from the file too.
     """
 
     backbone_name: str
@@ -55,6 +56,7 @@ class TorchTrackerFactory:
     recipe: TrackingRecipe
     weights_file: Path
     device: str = "cpu"
+    memory_backbone: tuple[BackboneCard, InitialWeights] | None = None
 
     def load_model(self) -> TrackerModel:
         """The network on a CPU, in evaluation mode.
@@ -62,8 +64,8 @@ class TorchTrackerFactory:
         Raises:
             CheckpointError: the file cannot be read.
         """
-        card = get_card(self.backbone_name)
-        trunk = create_backbone(card, checkpoint=RANDOM_INIT, **self.backbone_arguments).model
+        card, start = self.memory_backbone or (get_card(self.backbone_name), RANDOM_INIT)
+        trunk = create_backbone(card, checkpoint=start, **self.backbone_arguments).model
         model = build_tracker_model(trunk, card, self.recipe)
         model.load_state_dict(read_checkpoint(self.weights_file)["state_dict"], strict=True)
         model.eval()
@@ -98,12 +100,4 @@ def build_tracker_model(backbone: nn.Module, card: BackboneCard, recipe: Trackin
         asymmetric_attention=recipe.asymmetric_attention,
         box_loss_cell=recipe.box_loss_cell,
         loss_weights=LossWeights(recipe.focal_weight, recipe.giou_weight, recipe.l1_weight),
-    )
-
-
-def hash_state_dict(state: Mapping[str, Any]) -> str:
-    """SHA-256 over the names and values of a network's tensors, whatever file they come in."""
-    return sha256_chunks(
-        f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode() + tensor.cpu().numpy().tobytes()
-        for name, tensor in sorted(state.items())
     )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 LOST_THRESHOLD = 0.5
-"""Below it a confidence is low: chosen on embedded training sequences, see docs/track.md."""
+"""Below it a confidence is low: chosen on embedded training sequences, see docs/guides/track-your-video.md."""
 LOST_PATIENCE = 5
 """Frames in a row that are low before the target is called lost: single ones are blur or a passing shadow."""
 

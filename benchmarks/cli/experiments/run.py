@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help="see: bench list tasks")
     parser.add_argument("--backbone", required=True, help="registry name or timm/<name>")
     parser.add_argument("--checkpoint", help="weight file to start from, or the word 'random'")
-    parser.add_argument("--protocol", help="default: the task's first (bench list protocols)")
+    parser.add_argument("--protocol", help="how the backbone is used (bench list protocols); default: the task's first")
     add_overrides_option(parser, "change the protocol's configuration, e.g. optimizer.lr=1e-3")
     parser.add_argument(
         "--data-scale", type=float, nargs="+", default=[1.0], metavar="SHARE",

@@ -11,7 +11,7 @@ from benchmarks.cli.output import write_json, write_stdout
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.add_argument("noun", choices=("backbone",))
+    parser.add_argument("noun", choices=("backbone",), help="the word backbone")
     parser.add_argument("name", metavar="NAME", help="what to call it: small letters, digits, _")
     parser.add_argument(
         "--from", dest="run", type=Path, required=True, metavar="RUN", help="folder of a pre-training run"

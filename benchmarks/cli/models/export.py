@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
     parser.add_argument("run", metavar="RUN", help="a finished tracking run: its folder or the start of its id")
-    parser.add_argument("--format", choices=EXPORT_FORMATS, required=True)
-    parser.add_argument("--precision", choices=PRECISIONS, default="f32", help="default: f32")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's own folder export")
+    parser.add_argument("--format", choices=EXPORT_FORMATS, required=True, help="for which runtime")
+    parser.add_argument("--precision", choices=PRECISIONS, default="f32", help="of the computation")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to; default: the run's own folder export")
     add_runs_option(parser)
 
 

@@ -6,7 +6,7 @@ import argparse
 from argparse import Namespace
 from typing import Any
 
-from benchmarks.cli.common_options import parse_positive_int
+from benchmarks.cli.common_options import add_device_option, parse_positive_int
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from foundation.errors import UserError
 from foundation.plural import format_count
@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="+", help="registry name or timm/<name>")
     parser.add_argument("--img-size", type=parse_positive_int, metavar="PIXELS", help="input side; default: the card's")
     parser.add_argument("--batch", type=parse_positive_int, metavar="N", help="for the throughput; default: 16")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="default: fp32")
+    add_device_option(parser)
+    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="of weights and activations; default: fp32")
     parser.add_argument("--task", choices=("tracking",), help="profile the whole tracker around the backbone")
     parser.add_argument("--protocol", help="of the task; default: ostrack256")
     parser.add_argument(

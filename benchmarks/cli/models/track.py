@@ -6,7 +6,7 @@ import argparse
 from argparse import Namespace
 from pathlib import Path
 
-from benchmarks.cli.common_options import parse_nonnegative_int, parse_positive_int
+from benchmarks.cli.common_options import add_device_option, parse_nonnegative_int, parse_positive_int
 from benchmarks.cli.output import write_json, write_stdout
 from deployment.formats import PRECISIONS
 from tracking.inference.options import RUNTIMES
@@ -34,11 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=parse_positive_int, metavar="N", help="stop after N frames")
     parser.add_argument(
         "--lost-threshold", type=float, metavar="C",
-        help="confidence, 0 to 1, below which the target may be lost (docs/track.md)",
+        help="confidence, 0 to 1, below which the target may be lost (docs/guides/track-your-video.md)",
     )  # fmt: skip
     parser.add_argument("--no-video", dest="video", action="store_false", help="make no annotated video")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/track/NAME, numbered if it is there")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the results; default: runs/track/NAME, numbered if it is there",
+    )
+    add_device_option(parser)
 
 
 def main(options: Namespace) -> int:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MAX_LISTED_ITEMS = 10
 """Items that are named without ``--all``."""
 
+PSEUDO_VALUE_NOTE = "  (an item's number is its pseudo-value: docs/explanation/statistics.md)"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
@@ -70,11 +72,7 @@ def format_comparison(comparison: BackboneComparison, max_items: int | None) -> 
         "of them were left out in turn, and no item has a number of its own",
         *_format_flips(f"better with {first}", comparison.better, max_items),
         *_format_flips(f"better with {second}", comparison.worse, max_items),
-        *(
-            ["  (an item's number is its pseudo-value: docs/statistics.md)"]
-            if comparison.uses_pseudo_values and comparison.num_groups is None
-            else []
-        ),
+        *([PSEUDO_VALUE_NOTE] if comparison.uses_pseudo_values and comparison.num_groups is None else []),
     ]
 
 

@@ -12,7 +12,7 @@ from benchmarks.cli.output import align_columns, write_json, write_stdout
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.add_argument("noun", choices=("tasks", "backbones", "protocols", "pretraining", "runs"))
+    parser.add_argument("noun", choices=("tasks", "backbones", "protocols", "pretraining", "runs"), help="what to list")
     add_runs_option(parser)
 
 

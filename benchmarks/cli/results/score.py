@@ -13,7 +13,7 @@ from results.score_request import ScoreRequest
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.add_argument("set", metavar="SET", help="lasot, got10k_val, otb100 ..., ade20k (docs/scoring.md)")
+    parser.add_argument("set", metavar="SET", help="lasot, got10k_val, otb100 ..., ade20k (docs/reference/scoring.md)")
     parser.add_argument(
         "--results",
         type=Path,
@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="one folder a tracker, one file a sequence; ade20k: a folder of label PNGs",
     )
-    parser.add_argument("--rules", choices=("official", "got10k"), default=None, help="default: official")
+    parser.add_argument(
+        "--rules", choices=("official", "got10k"), default=None, help="whose definitions; default: official"
+    )
     parser.add_argument("--partial", action="store_true", help="score what is there; the number is marked partial")
     parser.add_argument("--int", action="store_true", help="truncate predictions to integers first")
     parser.add_argument("--by", choices=("sequence", "category", "attribute"), help="print a break-down too")

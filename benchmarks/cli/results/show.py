@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.add_argument("noun", choices=("task", "backbone", "run"))
+    parser.add_argument("noun", choices=("task", "backbone", "run"), help="what to show")
     parser.add_argument("name", metavar="NAME", help="a name; for a run its folder or the start of its id")
     add_runs_option(parser)
 

@@ -33,8 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sort", default="rank",
         choices=("rank", "score", "backbone", "parameters", "macs", "latency", "throughput", "date"),
+        help="order of the rows of a board",
     )  # fmt: skip
-    parser.add_argument("--format", choices=("markdown", "csv", "latex", "json"), default="markdown")
+    parser.add_argument(
+        "--format", choices=("markdown", "csv", "latex", "json"), default="markdown", help="of the text on stdout"
+    )
     parser.add_argument("--html", type=Path, metavar="DIR", help="write DIR/index.html, a page that needs nothing else")
 
 

@@ -17,7 +17,7 @@ _MAX_LISTED_CLASSES = 12
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.add_argument("noun", choices=("backbone", "data"))
+    parser.add_argument("noun", choices=("backbone", "data"), help="what to check")
     parser.add_argument("name", metavar="NAME", help="a backbone (registry name or timm/<name>), or a task")
     parser.add_argument(
         "--img-size", type=parse_positive_int, metavar="PIXELS", help="backbone: input side; default: the card's"

@@ -12,7 +12,7 @@ from foundation.environment import resolve_data_root
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.add_argument("noun", choices=("weights", "data"))
+    parser.add_argument("noun", choices=("weights", "data"), help="what to fetch")
     parser.add_argument("name", metavar="NAME", help="a backbone (bench list backbones) or a task (bench list tasks)")
     add_data_root_option(parser)
 

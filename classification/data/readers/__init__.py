@@ -1,1 +1,1 @@
-"""One reader a data set: a folder in the layout the set ships in, to lists of images and labels."""
+"""One reader per data set: it turns a folder in the official layout into lists of images and labels."""

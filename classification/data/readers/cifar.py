@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in the Python layout they ship in."""
+"""Read CIFAR-10 and CIFAR-100 in the official Python layout (pickled batches)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from foundation.errors import DataError
 
 
 def read_cifar10(root: Path) -> RawDataset:
-    """``cifar-10-batches-py`` below the root."""
+    """Read ``cifar-10-batches-py`` below the data root.
+
+    Raises:
+        DataError: a file is missing, damaged or not a CIFAR batch.
+    """
     return _read_cifar(root, CIFAR10, "labels")
 
 
 def read_cifar100(root: Path) -> RawDataset:
-    """``cifar-100-python`` below the root."""
+    """Read ``cifar-100-python`` below the data root, with the 100 fine classes.
+
+    Raises:
+        DataError: a file is missing, damaged or not a CIFAR batch.
+    """
     return _read_cifar(root, CIFAR100, "fine_labels")
 
 
@@ -26,9 +34,11 @@ def _read_cifar(root: Path, official: type[CIFAR10], label_key: str) -> RawDatas
     folder = require_folder(root / official.base_folder, official.__name__)
     strange = []
     splits = {}
+    # file names and MD5 sums come from torchvision's class, but not the reading: torchvision unpickles without checks
     for split, files in (("train", official.train_list), ("test", official.test_list)):
         batch = read_cifar_batches(folder, [name for name, _ in files], label_key)
         splits[split] = RawSplit(ImageArrays(batch.images, f"{folder.name} {split}"), batch.labels)
+        # other files than the official ones may be used, but the record then says so
         strange += [name for name, md5 in files if not check_integrity(folder / name, md5)]
     meta = read_cifar_file(folder / official.meta["filename"])
     names = meta.get(official.meta["key"])

@@ -1,4 +1,4 @@
-"""Flowers-102, Oxford-IIIT Pet, FGVC-Aircraft and Stanford Cars, by torchvision's readers."""
+"""Read Flowers-102, Oxford-IIIT Pet, FGVC-Aircraft and Stanford Cars with torchvision's readers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from foundation.errors import DataError
 
 
 class _UncheckedFlowers102(Flowers102):
-    """torchvision refuses label files that are not the official ones; here they are a deviation that is named."""
+    """Flowers-102 without torchvision's refusal of unofficial label files; ``read_flowers`` reports them instead."""
 
     def _check_integrity(self) -> bool:
         return True
 
 
 def read_flowers(root: Path) -> RawDataset:
-    """``flowers-102`` with ``jpg``, ``imagelabels.mat`` and ``setid.mat``; the official train, val and test (tstid)."""
+    """Read ``flowers-102`` with ``jpg``, ``imagelabels.mat`` and ``setid.mat``: the official train, val and test.
+
+    Raises:
+        DataError: a file or folder is missing or damaged.
+    """
     folder = require_folder(root / "flowers-102", "Flowers-102")
     deviations = []
     for kind in ("label", "setid"):
@@ -35,28 +39,40 @@ def read_flowers(root: Path) -> RawDataset:
     for split in ("train", "val", "test"):
         read = _read_with_torchvision(folder, _UncheckedFlowers102, root, split)
         splits[split] = RawSplit(_make_image_files(folder, read._image_files), read._labels)
+    # the files give no names; the official labels are 1 to 102, and torchvision subtracts 1
     return RawDataset({number: f"flower {number + 1}" for number in range(102)}, splits, tuple(deviations))
 
 
 def read_pets(root: Path) -> RawDataset:
-    """``oxford-iiit-pet`` with ``images`` and ``annotations``; classes are the 37 breeds."""
+    """Read ``oxford-iiit-pet`` with ``images`` and ``annotations``; the classes are the 37 breeds.
+
+    Raises:
+        DataError: a file or folder is missing or damaged, or a class id belongs to two breeds.
+    """
     folder = require_folder(root / "oxford-iiit-pet", "Oxford-IIIT Pet")
     splits: dict[str, RawSplit] = {}
     names: dict[int, str] = {}
     for split, official in (("train", "trainval"), ("test", "test")):
         read = _read_with_torchvision(folder, OxfordIIITPet, root, official)
         splits[split] = RawSplit(_make_image_files(folder, read._images), read._labels)
-        # torchvision numbers its class names anew, which is wrong where a breed is missing
+        # torchvision's own list of class names is numbered without gaps, so it is wrong where a breed is missing; the
+        # file name "great_pyrenees_12.jpg" always has the right one
         for path, label in zip(read._images, read._labels, strict=True):
             breed = path.stem.rpartition("_")[0]
             if names.setdefault(label, breed) != breed:
-                place = folder / "annotations"
-                raise DataError(f"class id {label + 1} of {place} is {names[label]!r} and {breed!r}; fetch it again")
+                raise DataError(
+                    f"class id {label + 1} of {folder / 'annotations'} is {names[label]!r} and {breed!r}; fetch the "
+                    "annotations again"
+                )
     return RawDataset(names, splits)
 
 
 def read_aircraft(root: Path) -> RawDataset:
-    """``fgvc-aircraft-2013b/data``; classes are the 100 variants."""
+    """Read ``fgvc-aircraft-2013b``; the classes are the 100 variants.
+
+    Raises:
+        DataError: a file or folder is missing or damaged.
+    """
     folder = require_folder(root / "fgvc-aircraft-2013b", "FGVC-Aircraft")
     splits, classes = {}, []
     for split in ("train", "val", "test"):
@@ -67,7 +83,11 @@ def read_aircraft(root: Path) -> RawDataset:
 
 
 def read_cars(root: Path) -> RawDataset:
-    """``stanford_cars`` with ``devkit``, ``cars_train``, ``cars_test`` and ``cars_test_annos_withlabels.mat``."""
+    """Read ``stanford_cars``: ``devkit``, ``cars_train``, ``cars_test`` and ``cars_test_annos_withlabels.mat``.
+
+    Raises:
+        DataError: a file or folder is missing or damaged.
+    """
     folder = require_folder(root / "stanford_cars", "Stanford Cars")
     splits, classes = {}, []
     for split in ("train", "test"):
@@ -79,14 +99,19 @@ def read_cars(root: Path) -> RawDataset:
 
 
 def _read_with_torchvision(folder: Path, dataset_type: Any, root: Path, split: str) -> Any:
-    """What a reader of torchvision finds; its errors as sentences about the folder."""
+    """Read a split with a class of torchvision and turn its errors into messages about the folder.
+
+    Raises:
+        DataError: torchvision cannot read the folder.
+    """
     try:
         return dataset_type(root, split)
     except FileNotFoundError as error:
         raise DataError(f"{error.filename} is missing; unpack the data set again") from None
-    except Exception as error:
-        raise DataError(f"{folder} does not hold the set in its own layout ({error}); unpack it again") from error
+    except Exception as error:  # torchvision and scipy raise all kinds of errors for a damaged file
+        raise DataError(f"{folder} does not have the official layout ({error}); unpack the data set again") from error
 
 
 def _make_image_files(folder: Path, paths: Iterable[os.PathLike[str] | str]) -> ImageFiles:
+    # relative paths, so that the fingerprint is the same wherever the data are
     return ImageFiles(folder, [os.path.relpath(path, folder) for path in paths])

@@ -1,8 +1,7 @@
-"""Sets of class folders: ImageNet, and a user's own."""
+"""Read class folders: ImageNet, and a user's own images."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -11,46 +10,59 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_datas
 
 from classification.data.dataset_splits import SPLIT_SALT, ImageFiles, RawDataset, RawSplit, require_folder
 from foundation.errors import DataError
+from foundation.hash_order import order_by_hash
 
 TEST_FRACTION = 0.2
-"""Of each class, where a user's folder has no test split."""
+"""Fraction of each class that becomes the test split if a user's folder has none."""
 
 
 def read_imagenet(root: Path) -> RawDataset:
-    """``imagenet/train`` and ``imagenet/val`` with a folder for each of the 1,000 synsets; val is the test split.
+    """Read ``imagenet/train`` and ``imagenet/val`` with one folder per synset; val is the test split.
 
-    Classes are in the official order, which is that of the sorted synset ids.
+    The classes have the official order, which is the alphabetical order of the 1,000 synset ids.
+
+    Raises:
+        DataError: a folder is missing or empty, or is not named by an ImageNet synset.
     """
     folder = require_folder(root / "imagenet", "ImageNet")
     official = ImageNetInfo("imagenet-1k").label_names()
     splits = {}
     for split, name in (("train", "train"), ("test", "val")):
-        place = require_folder(folder / name, f"ImageNet's {name} split")
-        strange = [child for child in _list_class_folders(place) if child not in official]
+        split_folder = require_folder(folder / name, f"ImageNet's {name} split")
+        strange = [child for child in _list_class_folders(split_folder) if child not in official]
         if strange:
             raise DataError(
-                f"{place / strange[0]} is not named by an ImageNet synset (n01440764 ...); class numbers would "
-                "not be the official ones. Name the folders by synset, or run task imagefolder on them"
+                f"{split_folder / strange[0]} is not named by an ImageNet synset (n01440764 ...), so class numbers "
+                "would not be the official ones; name the folders by synset, or run task imagefolder on them"
             )
-        splits[split] = _read_split(folder, place, {synset: number for number, synset in enumerate(official)})
+        # class numbers come from the official list and not from the folders: with a missing folder all later classes
+        # would move by one
+        splits[split] = _read_split(folder, split_folder, {synset: number for number, synset in enumerate(official)})
     return RawDataset(dict(enumerate(official)), splits)
 
 
 def read_imagefolder(root: Path) -> RawDataset:
-    """A user's folder: ``train/CLASS/*.jpg`` with ``test/`` and (or) ``val/``, or class folders only.
+    """Read a user's folder: ``train/CLASS/*.jpg`` with ``test/`` or ``val/`` or both, or class folders only.
 
-    With train and val only, val is the test split. With class folders only, a fixed fifth of each class is. A file
-    ``classes.txt``, one class a line, sets the order of the classes; otherwise they are sorted by name.
+    With train and val but no test, val is the test split. With class folders only, a fixed fifth of each class is the
+    test split. A file ``classes.txt`` with one class per line sets the order of the classes; otherwise they are sorted
+    by name.
+
+    Raises:
+        DataError: a folder is missing, empty, or a class that train does not have.
     """
     if not root.is_dir():
-        raise DataError(f"{root} is no folder; name your folder of class folders with --data-root")
+        raise DataError(f"{root} is not a folder; name your folder of class folders with --data-root")
     if not (root / "train").is_dir():
         return _read_unsplit(root)
     others = [name for name in ("test", "val") if (root / name).is_dir()]
     if not others:
-        raise DataError(f"{root} has train/ and neither test/ nor val/; add one, or give the class folders alone")
+        raise DataError(
+            f"{root} has train/ and neither test/ nor val/; add one, or name train/ itself with --data-root"
+        )
     train = require_folder(root / "train", "the train split")
     classes = _number_classes(root, _list_class_folders(train))
+    # val/ stays val only if there is a test/ next to it
     names = {"train": "train", "test": others[0]} | ({"val": "val"} if len(others) == 2 else {})
     splits = {split: _read_split(root, root / name, classes) for split, name in names.items()}
     notes = [f"classes in the order {_abbreviate_names(list(classes))}"]
@@ -60,7 +72,10 @@ def read_imagefolder(root: Path) -> RawDataset:
 
 
 def _read_unsplit(root: Path) -> RawDataset:
-    """Class folders alone: a fixed fifth of each class, by the hash of the file's path, is the test split."""
+    """Read class folders without splits; a fixed fifth of each class becomes the test split.
+
+    A hash of each file's path below ``root`` decides which files these are, so the split is the same on every machine.
+    """
     classes = _number_classes(root, _list_class_folders(root))
     whole = _read_split(root, root, classes)
     assert isinstance(whole.images, ImageFiles)
@@ -69,8 +84,10 @@ def _read_unsplit(root: Path) -> RawDataset:
         by_class.setdefault(label, []).append(path)
     tests: set[str] = set()
     for members in by_class.values():
+        # a class with one or two images gives none to test: train and val need one each
         count = max(1, round(TEST_FRACTION * len(members))) if len(members) > 2 else 0
-        tests.update(sorted(members, key=_hash_path)[:count])
+        ordered = order_by_hash(members, f"{SPLIT_SALT}:test", to_text=lambda path: Path(path).as_posix())
+        tests.update(ordered[:count])
     splits = {}
     for split, inside in (("train", False), ("test", True)):
         chosen = [(p, c) for p, c in zip(whole.images.paths, whole.labels, strict=True) if (p in tests) == inside]
@@ -83,10 +100,10 @@ def _read_unsplit(root: Path) -> RawDataset:
 
 
 def _list_class_folders(folder: Path) -> list[str]:
-    """Names of the class folders, sorted.
+    """Return the names of the class folders, sorted.
 
     Raises:
-        DataError: images lie there directly, or there is no class folder.
+        DataError: the folder holds images directly, or no class folder.
     """
     try:
         names, _ = find_classes(str(folder))
@@ -95,30 +112,45 @@ def _list_class_folders(folder: Path) -> list[str]:
         if loose:
             raise DataError(
                 f"{folder} holds {loose:,} images and no class folders, so their labels are not known; "
-                "sort them into one folder a class"
+                "sort them into one folder per class"
             ) from None
-        raise DataError(f"{folder} has no class folders; it should have one a class, with images in it") from None
-    return [name for name in names if not name.startswith(".")]
+        raise DataError(f"{folder} has no class folders; make one folder per class and put its images there") from None
+    return [name for name in names if not name.startswith(".")]  # .ipynb_checkpoints and the like
 
 
 def _read_split(root: Path, split_folder: Path, class_numbers: dict[str, int]) -> RawSplit:
+    """Read the class folders of one split.
+
+    Args:
+        root: paths and the fingerprint are relative to this folder.
+        split_folder: the folder that holds the class folders.
+        class_numbers: label of each class, by folder name.
+
+    Raises:
+        DataError: a class that is not in ``class_numbers``, or a class folder without images.
+    """
     unknown = [name for name in _list_class_folders(split_folder) if name not in class_numbers]
     if unknown:
         raise DataError(
-            f"{split_folder / unknown[0]} is a class that train does not have; the class folders must agree"
+            f"{split_folder / unknown[0]} is a class that train does not have; make the class folders agree"
         )
     present = {name: number for name, number in class_numbers.items() if (split_folder / name).is_dir()}
+    # allow_empty: torchvision's own error would list all empty classes; ours below names one and the suffixes
     samples = make_dataset(str(split_folder), present, extensions=IMG_EXTENSIONS, allow_empty=True)
     empty = sorted(set(present.values()) - {label for _, label in samples})
     if empty:
         name = next(name for name, number in present.items() if number == empty[0])
-        raise DataError(f"{split_folder / name} holds no image ({', '.join(IMG_EXTENSIONS)}); fill it or take it away")
+        raise DataError(f"{split_folder / name} holds no image ({', '.join(IMG_EXTENSIONS)}); fill it or remove it")
     paths = [os.path.relpath(path, root) for path, _ in samples]
     return RawSplit(ImageFiles(root, paths), [label for _, label in samples])
 
 
 def _number_classes(root: Path, class_names: list[str]) -> dict[str, int]:
-    """Class numbers: the order of ``classes.txt`` where there is one, else that of the sorted names."""
+    """Number the classes in the order of ``classes.txt``, or of their sorted names if there is no such file.
+
+    Raises:
+        DataError: ``classes.txt`` and the class folders differ.
+    """
     file = root / "classes.txt"
     if not file.is_file():
         return {name: number for number, name in enumerate(class_names)}
@@ -126,14 +158,11 @@ def _number_classes(root: Path, class_names: list[str]) -> dict[str, int]:
     if sorted(listed) != class_names:
         odd = sorted(set(listed) ^ set(class_names)) or ["a name that is listed twice"]
         raise DataError(
-            f"{file} and the class folders differ: {_abbreviate_names(odd)}; list each folder once, one a line"
+            f"{file} and the class folders differ: {_abbreviate_names(odd)}; list each folder once, one per line"
         )
     return {name: number for number, name in enumerate(listed)}
 
 
-def _hash_path(path: str) -> str:
-    return hashlib.sha256(f"{SPLIT_SALT}:test:{Path(path).as_posix()}".encode()).hexdigest()
-
-
 def _abbreviate_names(names: list[str]) -> str:
+    """Return the first six names and, if there are more, their number."""
     return ", ".join(names[:6]) + (f", ... ({len(names)})" if len(names) > 6 else "")

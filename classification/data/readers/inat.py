@@ -1,4 +1,4 @@
-"""iNaturalist 2018: images in ``train_val2018``, splits in two JSON files."""
+"""Read iNaturalist 2018: images in ``train_val2018``, splits in two JSON files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from foundation.errors import DataError
 
 
 def read_inat18(root: Path) -> RawDataset:
-    """``inat2018`` with ``train_val2018/``, ``train2018.json`` and ``val2018.json``; val is the test split.
+    """Read ``inat2018`` with ``train_val2018/``, ``train2018.json`` and ``val2018.json``; val is the test split.
 
-    Classes are the 8,142 species by the competition's category id; ``categories.json`` gives their names if it is
-    there (the annotations of 2018 hide them).
+    The classes are the 8,142 species, numbered by the competition's category id. Their names come from
+    ``categories.json`` if it is there, because the annotation files of 2018 hide them.
+
+    Raises:
+        DataError: a file is missing, damaged, or names an image outside of the data set.
     """
     folder = require_folder(root / "inat2018", "iNaturalist 2018")
     names: dict[int, str] = {}
@@ -24,10 +27,12 @@ def read_inat18(root: Path) -> RawDataset:
         try:
             for category in content["categories"]:
                 names[category["id"]] = str(category["name"])
+            # annotations refer to images by id: join the two lists
             paths = {image["id"]: image["file_name"] for image in content["images"]}
             pairs = [(paths[item["image_id"]], item["category_id"]) for item in content["annotations"]]
         except (KeyError, TypeError) as error:
             raise DataError(f"{folder / file} is not the competition's file ({error!r}); fetch it again") from error
+        # paths come from a downloaded file, so none of them may lead out of the folder
         for path, _ in pairs:
             if Path(path).is_absolute() or ".." in Path(path).parts:
                 raise DataError(f"{folder / file} names {path}, outside the data set; fetch it again")
@@ -43,4 +48,4 @@ def _load_json(path: Path) -> Any:
     except FileNotFoundError:
         raise DataError(f"{path} is missing; unpack the data set again") from None
     except ValueError as error:
-        raise DataError(f"{path} is no JSON ({error}); fetch it again") from error
+        raise DataError(f"{path} is not JSON ({error}); fetch it again") from error

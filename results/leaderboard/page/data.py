@@ -11,7 +11,7 @@ from results.leaderboard.page.curves import read_training_curves
 from results.leaderboard.page.pictures import encode_run_pictures
 from results.leaderboard.pareto import COST_LABELS, get_row_cost
 from results.leaderboard.render.cells import format_front
-from results.leaderboard.report import LeaderboardReport, get_board_key
+from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
 from results.records.record import Record
 
@@ -40,21 +40,21 @@ class SharedValues:
 def build_page_data(report: LeaderboardReport) -> dict[str, Any]:
     """Boards with their points and fronts, runs, and the shared parts.
 
-    A row's ``runs`` and a run's shared parts are places in the lists ``runs`` and ``pool``.
+    A row's ``runs`` and a run's shared parts are places in the lists ``runs`` and ``shared_values``.
     """
-    pool, runs, boards = SharedValues(), _RunEntries(), []
+    shared_values, runs, boards = SharedValues(), _RunEntries(), []
     for board in report.table.boards:
         rows = []
         for row in board.rows:
             rows.append(
                 {
                     **_build_point(board, row),
-                    "runs": [runs.add_run(folder, record, pool) for folder, record in row.runs],
+                    "runs": [runs.add_run(folder, record, shared_values) for folder, record in row.runs],
                 }
             )
         boards.append({**_build_plot_data(board, report), "rows": rows})
     runs.add_curves_and_pictures()
-    return {"boards": boards, "runs": runs.entries, "pool": pool.values, "costs": COST_LABELS}
+    return {"boards": boards, "runs": runs.entries, "shared_values": shared_values.values, "costs": COST_LABELS}
 
 
 def _build_plot_data(board: Board, report: LeaderboardReport) -> dict[str, Any]:
@@ -66,11 +66,11 @@ def _build_plot_data(board: Board, report: LeaderboardReport) -> dict[str, Any]:
         "fronts": [
             {
                 "cost": front.cost,
-                "where": front.timing_setup,
+                "timing_setup": front.timing_setup,
                 "rows": [shown[row.run_ids] for row in front.rows if row.run_ids in shown],
                 "text": format_front(board, front),
             }
-            for front in report.fronts[get_board_key(board)]
+            for front in report.fronts[board.board_key]
         ],
     }
 
@@ -80,8 +80,8 @@ def _build_point(board: Board, row: BoardRow) -> dict[str, Any]:
         "label": row.label,
         "score": row.metrics[board.primary_metric],
         "interval": [row.interval.low, row.interval.high] if row.interval else None,
-        "floor": row.is_random_baseline,
-        "where": row.cost.timing_setup,
+        "is_random_baseline": row.is_random_baseline,
+        "timing_setup": row.cost.timing_setup,
         **{cost: get_row_cost(row, cost) for cost in COST_LABELS},
     }
 
@@ -146,7 +146,7 @@ def _build_run_entry(folder: Path, record: Record, shared_values: SharedValues) 
         "memory": round(cost.peak_memory_mib) if cost and cost.peak_memory_mib is not None else None,
         "started": where.started[:19],
         "finished": (where.finished or "")[:19],
-        "source": shared_values.index_of([where.git_commit, where.git_dirty]),
+        "git": shared_values.index_of([where.git_commit, where.git_dirty]),
         "command": shared_values.index_of(where.command),
         "shared": {name: shared_values.index_of(value) for name, value in _drop_missing(shared).items()},
     }

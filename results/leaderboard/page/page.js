@@ -1,252 +1,257 @@
 "use strict";
 // Everything foreign reaches the document as text (textContent); nothing here makes markup from data.
 (() => {
-  const $ = (id) => document.getElementById(id);
-  const data = JSON.parse($("data").textContent);
+  const byId = (id) => document.getElementById(id);
+  const data = JSON.parse(byId("data").textContent);
   const boards = data.boards;
 
   // ---- sorting -------------------------------------------------------------------------------------------------
-  const key = (row, column) => row.children[column].dataset.sort;
-  function compare(a, b) {
+  const sortValue = (row, column) => row.children[column].dataset.sort;
+  function compareValues(a, b) {
     const x = Number(a), y = Number(b);
     return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b, "en", { numeric: true }) : x - y;
   }
-  function sortBy(button) {
+  function sortTable(button) {
     const head = button.parentElement, table = head.closest("table"), body = table.tBodies[0];
     const column = [...head.parentElement.children].indexOf(head);
-    const up = head.getAttribute("aria-sort") !== "ascending";
+    const ascending = head.getAttribute("aria-sort") !== "ascending";
     for (const other of head.parentElement.children) other.setAttribute("aria-sort", "none");
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const rows = [...body.rows].map((row) => [key(row, column), row]);
+    head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+    const rows = [...body.rows].map((row) => [sortValue(row, column), row]);
     rows.sort(([a], [b]) => {
       if (a === "" || b === "") return (a === "") - (b === ""); // not measured: last, either way
-      return up ? compare(a, b) : compare(b, a);
+      return ascending ? compareValues(a, b) : compareValues(b, a);
     });
     body.append(...rows.map(([, row]) => row));
   }
 
   // ---- filtering -----------------------------------------------------------------------------------------------
-  function filter() {
-    const word = $("search").value.trim().toLowerCase(), task = $("task").value, tier = $("tier").value;
-    const front = $("rows").value;
+  function applyFilters() {
+    const word = byId("search").value.trim().toLowerCase(), task = byId("task").value, tier = byId("tier").value;
+    const front = byId("rows").value;
     let shownBoards = 0, shownRows = 0;
     for (const board of document.querySelectorAll(".board")) {
-      let inside = 0;
-      const wanted = (!task || board.dataset.task === task) && (!tier || board.dataset.tier === tier);
+      let visibleRows = 0;
+      const boardMatches = (!task || board.dataset.task === task) && (!tier || board.dataset.tier === tier);
       for (const row of board.querySelectorAll("tbody tr")) {
-        const there = wanted && row.dataset.name.toLowerCase().includes(word) &&
+        const isVisible = boardMatches && row.dataset.name.toLowerCase().includes(word) &&
           (!front || row.dataset.fronts.split(" ").includes(front));
-        row.hidden = !there;
-        inside += there;
+        row.hidden = !isVisible;
+        visibleRows += isVisible;
       }
-      board.hidden = inside === 0;
-      shownBoards += inside > 0;
-      shownRows += inside;
+      board.hidden = visibleRows === 0;
+      shownBoards += visibleRows > 0;
+      shownRows += visibleRows;
     }
-    for (const row of document.querySelectorAll("#overview tbody tr")) {
+    for (const row of document.querySelectorAll("#summary tbody tr")) {
       row.hidden = !row.dataset.name.toLowerCase().includes(word);
     }
-    $("count").textContent = `${shownRows} rows on ${shownBoards} boards`;
+    byId("count").textContent = `${shownRows} rows on ${shownBoards} boards`;
   }
 
   // ---- plots ---------------------------------------------------------------------------------------------------
-  const css = (name) => {
-    const probe = document.createElement("span"); // resolves light-dark() to a colour
+  const cssColor = (name) => {
+    const probe = document.createElement("span"); // resolves light-dark() to a color
     probe.style.color = `var(${name})`;
     document.body.append(probe);
-    const colour = getComputedStyle(probe).color;
+    const color = getComputedStyle(probe).color;
     probe.remove();
-    return colour;
+    return color;
   };
-  const settings = {
+  const plotlyConfig = {
     displaylogo: false, responsive: true, displayModeBar: true,
     modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
   };
-  function layout(x, y, logarithmic) {
-    const axis = { gridcolor: css("--line"), zerolinecolor: css("--line"), automargin: true };
+  function plotLayout(x, y, logarithmic) {
+    const axis = { gridcolor: cssColor("--line"), zerolinecolor: cssColor("--line"), automargin: true };
     return {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--text") },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: cssColor("--text") },
       margin: { l: 60, r: 20, t: 36, b: 60 }, hovermode: "closest",
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--quiet"), activecolor: css("--accent") },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: cssColor("--quiet"), activecolor: cssColor("--accent") },
       legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
       xaxis: { ...axis, title: { text: x }, ...(logarithmic ? { type: "log", tickformat: "~s", dtick: "D2" } : { type: "linear" }) },
       yaxis: { ...axis, title: { text: y } },
     };
   }
-  const escape = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); // plotly reads some tags
-  const hover = (row, name, unit, value) =>
-    `${escape(row.label)}<br>${row.score.toFixed(2)} ${escape(unit)}<br>${name}: ${format(value)}`;
-  function format(value) {
+  const escapeHtml = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); // plotly reads some tags
+  const hoverText = (row, name, unit, value) =>
+    `${escapeHtml(row.label)}<br>${row.score.toFixed(2)} ${escapeHtml(unit)}<br>${name}: ${formatQuantity(value)}`;
+  function formatQuantity(value) {
     for (const [size, unit] of [[1e9, " G"], [1e6, " M"], [1e3, " k"]]) {
       if (value >= size) return (value / size).toPrecision(3) + unit;
     }
     return value < 100 ? value.toPrecision(3) : value.toFixed(0);
   }
-  function fillCosts() {
-    const fronts = boards[$("plot-board").value].fronts, select = $("plot-cost"), before = select.value;
+  function fillCostOptions() {
+    const fronts = boards[byId("plot-board").value].fronts, select = byId("plot-cost"), before = select.value;
     select.replaceChildren(...fronts.map((front) => {
       const option = document.createElement("option");
-      option.textContent = data.costs[front.cost] + (front.where ? ` on ${front.where}` : "");
-      option.value = front.cost + "\n" + front.where;
+      option.textContent = data.costs[front.cost] + (front.timing_setup ? ` on ${front.timing_setup}` : "");
+      option.value = front.cost + "\n" + front.timing_setup;
       return option;
     }));
-    if (fronts.some((front) => front.cost + "\n" + front.where === before)) select.value = before;
+    if (fronts.some((front) => front.cost + "\n" + front.timing_setup === before)) select.value = before;
     select.disabled = fronts.length === 0;
   }
-  function trace(name, numbers, board, front, colour, symbol) {
+  function markerTrace(name, numbers, board, front, color, symbol) {
     const rows = numbers.map((number) => board.rows[number]);
     return {
       name, mode: "markers", type: "scatter", customdata: numbers,
       x: rows.map((row) => row[front.cost]), y: rows.map((row) => row.score),
-      marker: { color: colour, symbol, size: 10, line: { width: 1, color: css("--back") } },
-      text: rows.map((row) => hover(row, escape(data.costs[front.cost]), board.unit, row[front.cost])), hoverinfo: "text",
+      marker: { color, symbol, size: 10, line: { width: 1, color: cssColor("--back") } },
+      text: rows.map((row) => hoverText(row, escapeHtml(data.costs[front.cost]), board.unit, row[front.cost])), hoverinfo: "text",
     };
   }
-  function plot() {
-    const number = $("plot-board").value, board = boards[number];
-    const [cost, where] = $("plot-cost").value.split("\n");
-    const front = board.fronts.find((each) => each.cost === cost && each.where === where);
+  function drawPlot() {
+    const number = byId("plot-board").value, board = boards[number];
+    const [cost, timingSetup] = byId("plot-cost").value.split("\n");
+    const front = board.fronts.find((each) => each.cost === cost && each.timing_setup === timingSetup);
     if (!front) {
-      Plotly.purge($("plot"));
-      $("plot").hidden = true;
-      $("plot-text").textContent = "No cost of this board's rows was measured.";
+      Plotly.purge(byId("plot"));
+      byId("plot").hidden = true;
+      byId("plot-text").textContent = "No cost of this board's rows was measured.";
       return;
     }
-    $("plot").hidden = false;
-    const there = board.rows.map((row, i) => i)
-      .filter((i) => board.rows[i][cost] !== null && (cost !== "latency" || board.rows[i].where === where));
-    const best = new Set(front.rows), floor = there.filter((i) => board.rows[i].floor && !best.has(i));
-    const rest = there.filter((i) => !best.has(i) && !board.rows[i].floor);
-    const values = there.map((i) => board.rows[i][cost]);
-    const steps = {
+    byId("plot").hidden = false;
+    const measured = board.rows.map((row, i) => i)
+      .filter((i) => board.rows[i][cost] !== null && (cost !== "latency" || board.rows[i].timing_setup === timingSetup));
+    const frontRows = new Set(front.rows);
+    const baselineRows = measured.filter((i) => board.rows[i].is_random_baseline && !frontRows.has(i));
+    const otherRows = measured.filter((i) => !frontRows.has(i) && !board.rows[i].is_random_baseline);
+    const values = measured.map((i) => board.rows[i][cost]);
+    const frontTrace = {
       name: "front", mode: "lines", x: front.rows.map((i) => board.rows[i][cost]), y: front.rows.map((i) => board.rows[i].score),
-      line: { shape: "hv", color: css("--accent"), width: 2, dash: "dot" }, hoverinfo: "skip", showlegend: false,
+      line: { shape: "hv", color: cssColor("--accent"), width: 2, dash: "dot" }, hoverinfo: "skip", showlegend: false,
     };
-    const ranges = there.filter((i) => board.rows[i].interval); // drawn by themselves: not all lie around their score
+    const ranges = measured.filter((i) => board.rows[i].interval); // drawn by themselves: not all lie around their score
     const intervals = {
-      name: "interval", mode: "lines", line: { color: css("--quiet"), width: 1 }, hoverinfo: "skip", showlegend: false,
+      name: "interval", mode: "lines", line: { color: cssColor("--quiet"), width: 1 }, hoverinfo: "skip", showlegend: false,
       x: ranges.flatMap((i) => [board.rows[i][cost], board.rows[i][cost], null]),
       y: ranges.flatMap((i) => [...board.rows[i].interval, null]),
     };
     const traces = [
-      intervals, steps, trace("on the front", front.rows, board, front, css("--accent"), "diamond"),
-      trace("others", rest, board, front, css("--quiet"), "circle"), trace("floor", floor, board, front, css("--outside"), "x"),
+      intervals, frontTrace,
+      markerTrace("on the front", front.rows, board, front, cssColor("--accent"), "diamond"),
+      markerTrace("others", otherRows, board, front, cssColor("--quiet"), "circle"),
+      markerTrace("floor", baselineRows, board, front, cssColor("--outside"), "x"),
     ].filter((each) => each.x.length);
-    const apart = Math.max(...values) / Math.min(...values) > 20;
-    const frame = layout(escape($("plot-cost").selectedOptions[0].textContent), escape(`${board.metric} (${board.unit})`), apart);
-    if (new Set(values).size === 1) frame.xaxis.range = [0.9 * values[0], 1.1 * values[0]];
-    Plotly.react($("plot"), traces, frame, settings).then(() => {
-      $("plot").removeAllListeners("plotly_click");
-      $("plot").on("plotly_click", (event) => openRun(Number(number), event.points[0].customdata));
+    const useLogAxis = Math.max(...values) / Math.min(...values) > 20;
+    const metricName = board.unit ? `${board.metric} (${board.unit})` : board.metric;
+    const costName = byId("plot-cost").selectedOptions[0].textContent;
+    const layout = plotLayout(escapeHtml(costName), escapeHtml(metricName), useLogAxis);
+    if (new Set(values).size === 1) layout.xaxis.range = [0.9 * values[0], 1.1 * values[0]];
+    Plotly.react(byId("plot"), traces, layout, plotlyConfig).then(() => {
+      byId("plot").removeAllListeners("plotly_click");
+      byId("plot").on("plotly_click", (event) => openRun(Number(number), event.points[0].customdata));
     });
     const text = `Front ${front.text}.`;
-    $("plot-text").textContent = text;
-    $("plot").setAttribute("aria-label", `${board.title}. ${text}`);
+    byId("plot-text").textContent = text;
+    byId("plot").setAttribute("aria-label", `${board.title}. ${text}`);
   }
 
   // ---- a run ---------------------------------------------------------------------------------------------------
-  function element(tag, text, ...children) {
+  function createElement(tag, text, ...children) {
     const made = document.createElement(tag);
     if (text) made.textContent = text;
     made.append(...children);
     return made;
   }
-  const seconds = (value) => value < 120 ? `${value} s` : value < 7200 ? `${(value / 60).toFixed(1)} min` : `${(value / 3600).toFixed(1)} h`;
-  function facts(run) {
-    const list = element("dl"), [commit, dirty] = data.pool[run.source];
+  const formatSeconds = (value) => value < 120 ? `${value} s` : value < 7200 ? `${(value / 60).toFixed(1)} min` : `${(value / 3600).toFixed(1)} h`;
+  function runFacts(run) {
+    const list = createElement("dl"), [commit, dirty] = data.shared_values[run.git];
     const lines = {
       "run": run.id, "folder": run.folder,
       ...Object.fromEntries(Object.entries(run.metrics).map(([name, value]) => [name, String(value)])),
       "items": String(run.items), "started": run.started.replace("T", " ") + " UTC", "finished": run.finished.replace("T", " ") + " UTC",
-      "time": Object.entries(run.seconds).map(([name, value]) => `${name} ${seconds(value)}`).join(", ") || "not measured",
+      "time": Object.entries(run.seconds).map(([name, value]) => `${name} ${formatSeconds(value)}`).join(", ") || "not measured",
       "peak memory": run.memory === null ? "not measured" : `${run.memory} MiB`,
       "source": commit ? commit.slice(0, 12) + (dirty ? ", with changes" : "") : "no git",
-      "command": data.pool[run.command].join(" "),
+      "command": data.shared_values[run.command].join(" "),
     };
-    for (const [name, value] of Object.entries(lines)) list.append(element("dt", name), element("dd", value));
+    for (const [name, value] of Object.entries(lines)) list.append(createElement("dt", name), createElement("dd", value));
     return list;
   }
-  function block(name, value, open = false) {
-    const details = element("details", "", element("summary", name), element("pre", JSON.stringify(value, null, 1)));
+  function jsonDetails(name, value, open = false) {
+    const details = createElement("details", "", createElement("summary", name), createElement("pre", JSON.stringify(value, null, 1)));
     details.open = open;
     return details;
   }
   function drawCurves(run) {
-    const holder = element("details", "", element("summary", "curves"));
-    holder.addEventListener("toggle", () => {
-      if (!holder.open || holder.querySelector(".curve")) return;
+    const details = createElement("details", "", createElement("summary", "curves"));
+    details.addEventListener("toggle", () => {
+      if (!details.open || details.querySelector(".curve")) return;
       for (const curve of run.curves) {
-        const home = element("div");
-        home.className = "curve";
-        home.setAttribute("role", "img");
-        home.setAttribute("aria-label", `${curve.name} by ${curve.x_unit}, ends at ${curve.y[curve.y.length - 1]}`);
-        holder.append(home);
-        const line = { x: curve.x, y: curve.y, mode: curve.x.length > 1 ? "lines" : "markers", line: { color: css("--accent") } };
-        const frame = layout(curve.x_unit, escape(curve.name), false);
-        if (curve.x_unit === "validation") frame.xaxis.dtick = Math.max(1, Math.ceil(curve.x.length / 10));
-        Plotly.newPlot(home, [line], frame, { displayModeBar: false, responsive: true });
+        const container = createElement("div");
+        container.className = "curve";
+        container.setAttribute("role", "img");
+        container.setAttribute("aria-label", `${curve.name} by ${curve.x_unit}, ends at ${curve.y[curve.y.length - 1]}`);
+        details.append(container);
+        const line = { x: curve.x, y: curve.y, mode: curve.x.length > 1 ? "lines" : "markers", line: { color: cssColor("--accent") } };
+        const layout = plotLayout(curve.x_unit, escapeHtml(curve.name), false);
+        if (curve.x_unit === "validation") layout.xaxis.dtick = Math.max(1, Math.ceil(curve.x.length / 10));
+        Plotly.newPlot(container, [line], layout, { displayModeBar: false, responsive: true });
       }
     });
-    return holder;
+    return details;
   }
   function drawPictures(run) {
-    const row = element("div");
+    const row = createElement("div");
     row.className = "pictures";
     for (const [name, address] of run.pictures) {
-      const image = element("img");
+      const image = createElement("img");
       image.src = address;
       image.alt = name;
-      row.append(element("figure", "", image, element("figcaption", name)));
+      row.append(createElement("figure", "", image, createElement("figcaption", name)));
     }
-    return element("details", "", element("summary", "pictures"), row);
+    return createElement("details", "", createElement("summary", "pictures"), row);
   }
   function openRun(boardNumber, rowNumber) {
-    const board = boards[boardNumber], row = board.rows[rowNumber], body = $("run-body");
-    $("run-title").textContent = row.label;
-    body.replaceChildren(element("p", board.title));
-    row.runs.forEach((place, i) => {
-      const run = data.runs[place], whole = element("details", "", element("summary", `seed ${run.seed}`), facts(run));
+    const board = boards[boardNumber], row = board.rows[rowNumber], body = byId("run-body");
+    byId("run-title").textContent = row.label;
+    body.replaceChildren(createElement("p", board.title));
+    row.runs.forEach((runIndex, i) => {
+      const run = data.runs[runIndex], whole = createElement("details", "", createElement("summary", `seed ${run.seed}`), runFacts(run));
       whole.className = "run";
       whole.open = i === 0;
       if (run.curves) whole.append(drawCurves(run));
       if (run.pictures) whole.append(drawPictures(run));
-      whole.append(block("selection", data.pool[run.selection]));
-      for (const [name, where] of Object.entries(run.shared)) whole.append(block(name, data.pool[where]));
-      if (run.details) whole.append(block("details", run.details));
+      whole.append(jsonDetails("selection", data.shared_values[run.selection]));
+      for (const [name, index] of Object.entries(run.shared)) whole.append(jsonDetails(name, data.shared_values[index]));
+      if (run.details) whole.append(jsonDetails("details", run.details));
       body.append(whole);
     });
-    $("run").showModal();
+    byId("run").showModal();
     body.scrollTop = 0;
   }
 
   // ---- theme and wiring ----------------------------------------------------------------------------------------
   const themes = ["system", "light", "dark"];
-  $("theme").addEventListener("click", () => {
+  byId("theme").addEventListener("click", () => {
     const root = document.documentElement, next = themes[(themes.indexOf(root.dataset.theme || "system") + 1) % 3];
     if (next === "system") delete root.dataset.theme; else root.dataset.theme = next;
-    $("theme").textContent = `Theme: ${next}`;
-    if (boards.length) plot();
+    byId("theme").textContent = `Theme: ${next}`;
+    if (boards.length) drawPlot();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => boards.length && plot());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => boards.length && drawPlot());
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
-    if (button.classList.contains("sort")) sortBy(button);
+    if (button.classList.contains("sort")) sortTable(button);
     if (button.classList.contains("open")) openRun(Number(button.dataset.board), Number(button.dataset.row));
   });
-  $("close").addEventListener("click", () => $("run").close());
-  $("run").addEventListener("click", (event) => event.target === $("run") && $("run").close());
-  $("filters").addEventListener("input", filter);
-  $("filters").addEventListener("submit", (event) => event.preventDefault());
-  filter();
+  byId("close").addEventListener("click", () => byId("run").close());
+  byId("run").addEventListener("click", (event) => event.target === byId("run") && byId("run").close());
+  byId("filters").addEventListener("input", applyFilters);
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+  applyFilters();
   if (boards.length) {
     const most = Math.max(...boards.map((board) => board.fronts.length && board.rows.length));
-    $("plot-board").value = String(Math.max(0, boards.findIndex((board) => board.fronts.length && board.rows.length === most)));
-    $("plot-board").addEventListener("input", () => { fillCosts(); plot(); });
-    $("plot-cost").addEventListener("input", plot);
-    fillCosts();
-    plot();
+    byId("plot-board").value = String(Math.max(0, boards.findIndex((board) => board.fronts.length && board.rows.length === most)));
+    byId("plot-board").addEventListener("input", () => { fillCostOptions(); drawPlot(); });
+    byId("plot-cost").addEventListener("input", drawPlot);
+    fillCostOptions();
+    drawPlot();
   } else {
-    $("pareto").hidden = true;
+    byId("pareto").hidden = true;
   }
 })();

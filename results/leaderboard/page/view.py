@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from results.leaderboard.cross_board_summary import NORMALIZED_SCORE_FORMULA, CrossBoardSummary
+from results.leaderboard.cross_board_summary import NORMALIZED_SCORE_FORMULA, CrossBoardSummary, SummaryRow
 from results.leaderboard.pareto import COST_LABELS
 from results.leaderboard.render import cells as text
-from results.leaderboard.report import LeaderboardReport, get_board_key
+from results.leaderboard.render.columns import ColumnHeader, build_board_columns, build_summary_columns
+from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
 from results.published.match import UnmatchedResult
-
-
-class ColumnHeader(NamedTuple):
-    """A column's head; ``tooltip`` explains it."""
-
-    name: str
-    numeric: bool = True
-    tooltip: str = ""
 
 
 class TableCell(NamedTuple):
@@ -38,22 +31,20 @@ class IntervalBar(NamedTuple):
 
 
 def build_board_sections(report: LeaderboardReport) -> list[dict[str, Any]]:
-    """One section a board: head, rows, notes, fronts."""
+    """One section a board: header, rows, notes, fronts."""
     return [_build_section(number, board, report) for number, board in enumerate(report.table.boards)]
 
 
 def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict[str, Any]:
-    fronts = report.fronts[get_board_key(board)]
+    fronts = report.fronts[board.board_key]
     on_front = {
         cost: {row.run_ids for front in fronts if front.cost == cost for row in front.rows} for cost in COST_LABELS
     }
-    others = [name for name in board.units if name != board.primary_metric]
-    reported = any(row.published_comparison for row in board.rows)
     scale = _compute_bar_range(board)
     return {
         "number": number,
         "board": board,
-        "head": _build_column_headers(board, others, reported),
+        "header": _build_column_headers(board),
         "rows": [
             {
                 "number": place,
@@ -63,7 +54,7 @@ def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict
                 "score": TableCell(
                     f"{row.metrics[board.primary_metric]:.2f}", row.metrics[board.primary_metric], _format_interval(row)
                 ),
-                "cells": _build_row_cells(row, others, reported),
+                "cells": _build_row_cells(board, row),
                 "fronts": " ".join(cost for cost in COST_LABELS if row.run_ids in on_front[cost]),
             }
             for place, row in enumerate(board.rows)
@@ -73,60 +64,44 @@ def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict
     }
 
 
-def _build_column_headers(board: Board, other_metrics: list[str], has_published: bool) -> list[ColumnHeader]:
-    printed = [
-        ColumnHeader("reported", tooltip="the published number"),
-        ColumnHeader("difference", tooltip="ours minus the published"),
-    ]
+def _build_column_headers(board: Board) -> list[ColumnHeader]:
+    columns = build_board_columns(board)
     return [
-        ColumnHeader("rank", tooltip="= shared: not told apart by the items and seeds measured"),
-        ColumnHeader("backbone", numeric=False),
-        ColumnHeader(
-            f"{board.primary_metric} ({board.units[board.primary_metric]})",
-            tooltip="mean over the seeds, with its interval",
-        ),
-        *(printed if has_published else []),
-        *(ColumnHeader(f"{name} ({board.units[name]})") for name in other_metrics),
-        ColumnHeader("parameters", tooltip="of the backbone, with its classifier if it was trained with one"),
-        ColumnHeader("MACs", tooltip="multiply-accumulates of the backbone per image, attention products included"),
-        ColumnHeader("ms", tooltip="the backbone on one image, median"),
-        ColumnHeader("images/s"),
-        ColumnHeader("seeds"),
-        ColumnHeader("date (UTC)", numeric=False),
+        *(columns.rank, columns.backbone, columns.score, *columns.published, *columns.other_metrics),
+        *(*columns.costs, columns.seeds, columns.date),
     ]
 
 
-def _build_row_cells(row: BoardRow, other_metrics: list[str], has_published: bool) -> list[TableCell]:
-    parameters, macs, latency, speed = text.format_costs(row)
-    cells = []
-    if has_published:
-        mark = (
-            ""
-            if row.published_comparison is None
-            else "within"
-            if row.published_comparison.is_within_tolerance
-            else "outside"
-        )
-        value = row.published_comparison.published.value if row.published_comparison else None
-        gap = row.published_comparison.difference if row.published_comparison else None
-        words, _, limit = text.format_difference(row).partition(", ")
-        cells = [TableCell(text.format_reported_value(row), value), TableCell(words, gap, limit, mark)]
-    cells += [TableCell(f"{row.metrics[name]:.2f}", row.metrics[name]) for name in other_metrics]
-    low_high = f"{row.seed_range[0]:.2f} to {row.seed_range[1]:.2f}" if row.seed_range else ""
-    batch = f"batch {row.cost.batch_size}" if row.cost.batch_size else ""
+def _build_row_cells(board: Board, row: BoardRow) -> list[TableCell]:
+    parameters, macs, latency, _ = text.format_costs(row)
+    speed, batch = text.split_throughput(row)
     return [
-        *cells,
+        *(_build_published_cells(row) if board.has_published else ()),
+        *(TableCell(f"{row.metrics[name]:.2f}", row.metrics[name]) for name in board.other_metrics),
         TableCell(parameters, row.cost.parameters),
         TableCell(macs, row.cost.macs),
         TableCell(latency, row.cost.latency_ms),
-        TableCell(speed.partition(" (")[0], row.cost.images_per_second, batch),
-        TableCell(str(len(row.seeds)), len(row.seeds), low_high),
+        TableCell(speed, row.cost.images_per_second, batch),
+        TableCell(str(len(row.seeds)), len(row.seeds), text.format_range(*row.seed_range) if row.seed_range else ""),
         TableCell(row.finished_at[:10] or text.NOT_MEASURED, row.finished_at or None),
     ]
 
 
+def _build_published_cells(row: BoardRow) -> tuple[TableCell, TableCell]:
+    """The published number, and how far ours is from it."""
+    found = row.published_comparison
+    difference, tolerance = text.split_difference(row)
+    if found is None:
+        return TableCell(text.format_reported_value(row), None), TableCell(difference, None, tolerance)
+    css_class = "within" if found.is_within_tolerance else "outside"
+    return (
+        TableCell(text.format_reported_value(row), found.published.value),
+        TableCell(difference, found.difference, tolerance, css_class),
+    )
+
+
 def _format_interval(row: BoardRow) -> str:
-    return f"{row.interval.low:.2f} to {row.interval.high:.2f}" if row.interval else "no interval"
+    return text.format_range(row.interval.low, row.interval.high) if row.interval else "no interval"
 
 
 def _compute_bar_range(board: Board) -> tuple[float, float]:
@@ -147,42 +122,30 @@ def _build_interval_bar(row: BoardRow, primary_metric: str, bar_range: tuple[flo
 
 def build_summary_view(summary: CrossBoardSummary) -> dict[str, Any]:
     """The table over all boards of a tier."""
-    rows = []
-    for line in summary.rows:
-        cells = [
-            TableCell("missing", None, css_class="missing")
+    return {
+        "tier": summary.tier,
+        "header": build_summary_columns(summary.board_titles),
+        "rows": [
+            {"backbone": row.backbone, "label": row.label, "cells": _build_summary_cells(row)} for row in summary.rows
+        ],
+        "formula": NORMALIZED_SCORE_FORMULA,
+    }
+
+
+def _build_summary_cells(row: SummaryRow) -> list[TableCell]:
+    mean_rank, num_wins, normalized_score, there, *scores = text.format_summary_row(row)
+    return [
+        TableCell(mean_rank, row.mean_rank),
+        TableCell(num_wins, row.num_wins),
+        TableCell(normalized_score, row.mean_normalized_score),
+        TableCell(there, len(row.cells) - row.num_missing),
+        *(
+            TableCell(score, None, css_class="missing")
             if cell is None
-            else TableCell(f"{cell.score:.2f}", cell.score, f"rank {cell.rank}" if cell.rank else "")
-            for cell in line.cells
-        ]
-        there = len(line.cells) - line.num_missing
-        rows.append(
-            {
-                "backbone": line.backbone,
-                "label": line.label,
-                "cells": [
-                    TableCell("not ranked" if line.mean_rank is None else f"{line.mean_rank:.2f}", line.mean_rank),
-                    TableCell(str(line.num_wins), line.num_wins),
-                    TableCell(
-                        text.NOT_MEASURED
-                        if line.mean_normalized_score is None
-                        else f"{line.mean_normalized_score:.1f}",
-                        line.mean_normalized_score,
-                    ),
-                    TableCell(f"{there} of {len(line.cells)}", there),
-                    *cells,
-                ],
-            }
-        )
-    head = [
-        ColumnHeader("backbone", numeric=False),
-        ColumnHeader("mean rank", tooltip="over the boards that compare and rank it"),
-        ColumnHeader("wins", tooltip="boards where it has rank 1, shared or not"),
-        ColumnHeader("normalised", tooltip=f"{NORMALIZED_SCORE_FORMULA}, mean"),
-        ColumnHeader("boards", tooltip="boards it is on"),
-        *(ColumnHeader(name) for name in summary.board_titles),
+            else TableCell(score, cell.score, f"rank {cell.rank}" if cell.rank else "")
+            for cell, score in zip(row.cells, scores, strict=True)
+        ),
     ]
-    return {"tier": summary.tier, "head": head, "rows": rows, "formula": NORMALIZED_SCORE_FORMULA}
 
 
 def build_unmatched_view(unmatched: tuple[UnmatchedResult, ...]) -> dict[str, Any]:
@@ -197,6 +160,6 @@ def build_unmatched_view(unmatched: tuple[UnmatchedResult, ...]) -> dict[str, An
             ]
         )
     return {
-        "head": [ColumnHeader(name, i in grid.numeric_columns) for i, name in enumerate(grid.header)],
+        "header": [ColumnHeader(name, i in grid.numeric_columns) for i, name in enumerate(grid.header)],
         "rows": lines,
     }

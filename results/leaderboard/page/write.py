@@ -13,7 +13,9 @@ from foundation.files import ensure_writable_dir, write_atomic
 from results.leaderboard.page.data import build_page_data
 from results.leaderboard.page.pictures import AnalysisPanel
 from results.leaderboard.page.view import build_board_sections, build_summary_view, build_unmatched_view
+from results.leaderboard.render.columns import SUMMARY_TITLE, UNMATCHED_TITLE
 from results.leaderboard.report import LeaderboardReport
+from results.records.record import TIER_ORDER
 
 PAGE_ASSETS_DIR = Path(__file__).parent
 PAGE_FILE = "index.html"
@@ -55,20 +57,22 @@ def render_page(report: LeaderboardReport, analysis_panels: Sequence[AnalysisPan
     )
     data = build_page_data(report)
     return environment.get_template("page.html.j2").render(
-        policy=_build_security_policy(scripts),
-        style=Markup((PAGE_ASSETS_DIR / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        security_policy=_build_security_policy(scripts),
+        css=Markup((PAGE_ASSETS_DIR / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         scripts=[Markup(script) for script in scripts],  # noqa: S704 - plotly's and our own
         data=Markup(_encode_script_json(data)),  # noqa: S704 - no < is left in it
         boards=build_board_sections(report),
-        overviews=[build_summary_view(view) for view in report.summaries],
-        context=build_unmatched_view(report.table.unmatched) if report.table.unmatched else None,
-        looks=list(analysis_panels),
+        summaries=[build_summary_view(summary) for summary in report.summaries],
+        summary_title=SUMMARY_TITLE,
+        unmatched=build_unmatched_view(report.table.unmatched) if report.table.unmatched else None,
+        unmatched_title=UNMATCHED_TITLE,
+        analysis_panels=list(analysis_panels),
         unranked=[str(each) for each in report.table.unranked],
         warnings=list(report.table.warnings),
         runs=len(data["runs"]),
         newest=max((run["finished"] for run in data["runs"]), default=""),
         tasks=sorted({board.task for board in report.table.boards}),
-        tiers=[tier for tier in ("full", "short", "smoke") if any(b.tier == tier for b in report.table.boards)],
+        tiers=[tier for tier in TIER_ORDER if any(board.tier == tier for board in report.table.boards)],
     )
 
 

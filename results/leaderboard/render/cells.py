@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from results.leaderboard.cross_board_summary import CrossBoardSummary, SummaryCell
+from results.leaderboard.cross_board_summary import CrossBoardSummary, SummaryRow
 from results.leaderboard.pareto import COST_LABELS, ParetoFront, get_row_cost
+from results.leaderboard.render.columns import build_board_columns, build_summary_columns
 from results.leaderboard.table import Board, BoardRow
 from results.published.match import UnmatchedResult
 
@@ -26,21 +27,19 @@ class TextTable(NamedTuple):
 
 def tabulate_board(board: Board) -> TextTable:
     """A board; columns of published numbers and of throughput only where a row has them."""
-    others = [name for name in board.units if name != board.primary_metric]
-    reported = any(row.published_comparison for row in board.rows)
-    head = ["rank", "backbone", "init", f"{board.primary_metric} ({board.units[board.primary_metric]})"]
-    head += ["reported", "difference"] if reported else []
-    head += [f"{name} ({board.units[name]})" for name in others]
-    head += ["seeds", "parameters", "MACs", "ms", "images/s", "date (UTC)"]
+    columns = build_board_columns(board)
+    headers = [columns.rank, columns.backbone, columns.start, columns.score, *columns.published]
+    headers += [*columns.other_metrics, columns.seeds, *columns.costs, columns.date]
     lines = []
     for row in board.rows:
         line = [format_rank(row), row.backbone, format_start(row), format_score(row, board.primary_metric)]
-        line += [format_reported_value(row), format_difference(row)] if reported else []
-        line += [f"{row.metrics[name]:.2f}" if name in row.metrics else NOT_MEASURED for name in others]
+        line += [format_reported_value(row), format_difference(row)] if board.has_published else []
+        line += [f"{row.metrics[name]:.2f}" if name in row.metrics else NOT_MEASURED for name in board.other_metrics]
         line += [format_seeds(row), *format_costs(row), row.finished_at[:10] or NOT_MEASURED]
         lines.append(tuple(line))
-    left = {"backbone", "init", "difference", "seeds"}
-    return TextTable(tuple(head), tuple(lines), frozenset(i for i, name in enumerate(head) if name not in left))
+    head = tuple(header.name for header in headers)
+    left = {"backbone", "init", "difference", "seeds"}  # words, or numbers with words behind them
+    return TextTable(head, tuple(lines), frozenset(i for i, name in enumerate(head) if name not in left))
 
 
 def format_rank(row: BoardRow) -> str:
@@ -58,14 +57,23 @@ def format_start(row: BoardRow) -> str:
 def format_score(row: BoardRow, metric: str) -> str:
     """The primary metric with its interval."""
     value = f"{row.metrics[metric]:.2f}"
-    return f"{value} ({row.interval.low:.2f} to {row.interval.high:.2f})" if row.interval else value
+    return f"{value} ({format_range(row.interval.low, row.interval.high)})" if row.interval else value
+
+
+def format_range(low: float, high: float) -> str:
+    """Two ends.
+
+    >>> format_range(1.0, 2.345)
+    '1.00 to 2.35'
+    """
+    return f"{low:.2f} to {high:.2f}"
 
 
 def format_seeds(row: BoardRow) -> str:
     """How many seeds, and how far apart their scores are."""
     if row.seed_range is None:
         return "1"
-    return f"{len(row.seeds)} ({row.seed_range[0]:.2f} to {row.seed_range[1]:.2f})"
+    return f"{len(row.seeds)} ({format_range(*row.seed_range)})"
 
 
 def format_reported_value(row: BoardRow) -> str:
@@ -83,27 +91,36 @@ def format_published_value(value: float) -> str:
 
 
 def format_difference(row: BoardRow) -> str:
-    """Ours minus the published number, and whether that is within its tolerance."""
+    """Ours minus the published number, and whether that is within its tolerance: ``-0.20, within 0.3``."""
+    return ", ".join(filter(None, split_difference(row)))
+
+
+def split_difference(row: BoardRow) -> tuple[str, str]:
+    """The two parts of ``format_difference``."""
     if row.published_comparison is None or row.published_comparison.published.tolerance is None:
-        return "none"
+        return "none", ""
     inside = "within" if row.published_comparison.is_within_tolerance else "outside"
-    return (
-        f"{row.published_comparison.difference:+.2f}, {inside} {row.published_comparison.published.tolerance.value:g}"
-    )
+    tolerance = row.published_comparison.published.tolerance.value
+    return f"{row.published_comparison.difference:+.2f}", f"{inside} {tolerance:g}"
 
 
 def format_costs(row: BoardRow) -> tuple[str, str, str, str]:
     """Parameters, MACs, milliseconds an image, images a second."""
     cost = row.cost
-    speed = (
-        NOT_MEASURED if cost.images_per_second is None else f"{cost.images_per_second:.0f} (batch {cost.batch_size})"
-    )
+    speed, batch = split_throughput(row)
     return (
         format_quantity(cost.parameters),
         format_quantity(cost.macs),
         NOT_MEASURED if cost.latency_ms is None else f"{cost.latency_ms:.2f}",
-        speed,
+        f"{speed} ({batch})" if batch else speed,
     )
+
+
+def split_throughput(row: BoardRow) -> tuple[str, str]:
+    """Images a second, and the batch they were measured with, which is empty where nothing was."""
+    if row.cost.images_per_second is None:
+        return NOT_MEASURED, ""
+    return f"{row.cost.images_per_second:.0f}", f"batch {row.cost.batch_size}"
 
 
 def format_quantity(value: float | None) -> str:
@@ -165,9 +182,9 @@ def format_front(board: Board, front: ParetoFront) -> str:
     """A front in one line, cheapest first."""
     where = f" on {front.timing_setup}" if front.timing_setup else ""
     unit = board.units[board.primary_metric]
+    scores = [f"{row.metrics[board.primary_metric]:.2f} {unit}".strip() for row in front.rows]
     steps = [
-        f"{row.label} ({_format_cost(row, front)}, {row.metrics[board.primary_metric]:.2f} {unit})"
-        for row in front.rows
+        f"{row.label} ({_format_cost(row, front)}, {score})" for row, score in zip(front.rows, scores, strict=True)
     ]
     return f"against {COST_LABELS[front.cost]}{where}, of {front.num_measured} rows: {'; '.join(steps)}"
 
@@ -179,27 +196,21 @@ def _format_cost(row: BoardRow, front: ParetoFront) -> str:
 
 def tabulate_summary(summary: CrossBoardSummary) -> TextTable:
     """A line a backbone; boards are numbered, in the order of ``summary.board_titles``."""
-    head = (
-        "backbone",
-        "mean rank",
-        "wins",
-        "normalised",
-        "boards",
-        *(str(i) for i in range(1, len(summary.board_titles) + 1)),
+    columns = build_summary_columns([str(number) for number in range(1, len(summary.board_titles) + 1)])
+    lines = tuple((line.label, *format_summary_row(line)) for line in summary.rows)
+    numeric = frozenset(place for place, column in enumerate(columns) if column.numeric)
+    return TextTable(tuple(column.name for column in columns), lines, numeric)
+
+
+def format_summary_row(row: SummaryRow) -> tuple[str, ...]:
+    """Mean rank, wins, normalised score, boards it is on, and its score on each board."""
+    return (
+        "not ranked" if row.mean_rank is None else f"{row.mean_rank:.2f}",
+        str(row.num_wins),
+        NOT_MEASURED if row.mean_normalized_score is None else f"{row.mean_normalized_score:.1f}",
+        f"{len(row.cells) - row.num_missing} of {len(row.cells)}",
+        *("missing" if cell is None else f"{cell.score:.2f}" for cell in row.cells),
     )
-    lines = []
-    for line in summary.rows:
-        mean_rank = "not ranked" if line.mean_rank is None else f"{line.mean_rank:.2f}"
-        normalised = NOT_MEASURED if line.mean_normalized_score is None else f"{line.mean_normalized_score:.1f}"
-        there = f"{len(line.cells) - line.num_missing} of {len(line.cells)}"
-        lines.append(
-            (line.label, mean_rank, str(line.num_wins), normalised, there, *map(_format_summary_cell, line.cells))
-        )
-    return TextTable(head, tuple(lines), frozenset(range(1, len(head))))
-
-
-def _format_summary_cell(cell: SummaryCell | None) -> str:
-    return "missing" if cell is None else f"{cell.score:.2f}"
 
 
 def tabulate_unmatched(unmatched: tuple[UnmatchedResult, ...]) -> TextTable:

@@ -6,7 +6,7 @@ from typing import Any
 
 from results.leaderboard.cross_board_summary import CrossBoardSummary
 from results.leaderboard.pareto import ParetoFront
-from results.leaderboard.report import LeaderboardReport, get_board_key
+from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
 from results.published.match import UnmatchedResult
 
@@ -27,7 +27,7 @@ def to_json_data(report: LeaderboardReport) -> dict[str, Any]:
 
 def _board_to_dict(board: Board, report: LeaderboardReport) -> dict[str, Any]:
     plain = {name: value for name, value in board._asdict().items() if name != "rows"}
-    fronts = [_front_to_dict(each) for each in report.fronts[get_board_key(board)]]
+    fronts = [_front_to_dict(each) for each in report.fronts[board.board_key]]
     return {
         **plain,
         "has_floor": board.has_random_baseline,

@@ -10,6 +10,7 @@ from results.leaderboard.render.cells import (
     tabulate_summary,
     tabulate_unmatched,
 )
+from results.leaderboard.render.columns import SUMMARY_TITLE, UNMATCHED_TITLE
 from results.leaderboard.report import LeaderboardReport
 
 _ESCAPES = str.maketrans(
@@ -39,13 +40,9 @@ def to_latex(report: LeaderboardReport) -> str:
             f"Normalised: {NORMALIZED_SCORE_FORMULA}.",
             *(f"{i}: {title}." for i, title in enumerate(view.board_titles, 1)),
         ]
-        parts.append(_build_latex_table(tabulate_summary(view), f"All boards, {view.tier}", notes))
+        parts.append(_build_latex_table(tabulate_summary(view), f"{SUMMARY_TITLE}, {view.tier}", notes))
     if report.table.unmatched:
-        parts.append(
-            _build_latex_table(
-                tabulate_unmatched(report.table.unmatched), "Published numbers that stand beside none of ours", []
-            )
-        )
+        parts.append(_build_latex_table(tabulate_unmatched(report.table.unmatched), UNMATCHED_TITLE, []))
     parts += [f"% not on a board: {str(each).translate({10: ' ', 13: ' '})}" for each in report.table.unranked]
     return "\n\n".join(parts) + "\n"
 

@@ -13,7 +13,8 @@ from results.leaderboard.render.cells import (
     tabulate_summary,
     tabulate_unmatched,
 )
-from results.leaderboard.report import LeaderboardReport, get_board_key
+from results.leaderboard.render.columns import SUMMARY_TITLE, UNMATCHED_TITLE
+from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board
 
 
@@ -27,7 +28,7 @@ def to_markdown(report: LeaderboardReport) -> str:
         lines += _build_summary_lines(view)
     if table.unmatched:
         lines += [
-            "## Published numbers that stand beside none of ours",
+            f"## {UNMATCHED_TITLE}",
             "",
             *format_markdown_table(tabulate_unmatched(table.unmatched)),
             "",
@@ -65,9 +66,7 @@ def escape_markdown(text: str) -> str:
 
 def _build_board_lines(board: Board, report: LeaderboardReport) -> list[str]:
     fronts = [
-        f"Pareto front {format_front(board, each)}."
-        for each in report.fronts[get_board_key(board)]
-        if each.num_measured > 1
+        f"Pareto front {format_front(board, each)}." for each in report.fronts[board.board_key] if each.num_measured > 1
     ]
     return [
         f"## {escape_markdown(board.title)}",
@@ -81,7 +80,7 @@ def _build_board_lines(board: Board, report: LeaderboardReport) -> list[str]:
 def _build_summary_lines(summary: CrossBoardSummary) -> list[str]:
     legend = [f"{number}: {title}." for number, title in enumerate(summary.board_titles, 1)]
     return [
-        f"## All boards · {summary.tier}",
+        f"## {SUMMARY_TITLE} · {summary.tier}",
         "",
         *format_markdown_table(tabulate_summary(summary)),
         "",

@@ -82,7 +82,7 @@ def test_a_test_image_among_the_training_images_is_refused(tmp_path: Path) -> No
         write_noise_image(tmp_path / f"{index}.png", index)
     test = ImageFiles(tmp_path, ["3.png", "2.png"])
     what = RawDataset({0: "a", 1: "b"}, {"train": RawSplit(files, [0, 1, 0, 1]), "test": RawSplit(test, [1, 0])})
-    with pytest.raises(DataError, match=r"\d\.png is in train and again in test; a test on training images is no test"):
+    with pytest.raises(DataError, match=r"\d\.png is in train and again in test; remove one, because a test must not"):
         ready(what)
 
 

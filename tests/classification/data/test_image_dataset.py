@@ -101,7 +101,7 @@ def test_evaluation_draws_nothing_and_says_all_it_does() -> None:
     [
         ({"mixup": 0.8}, "mixup and cutmix pair the images"),
         ({"cutmix": 1.0, "drop_last": True, "batch_size": 3}, "mixup and cutmix pair the images"),
-        ({"scale": [0.5, 0.2]}, "no range of shares"),
+        ({"scale": [0.5, 0.2]}, "not a range of fractions"),
     ],
 )
 def test_settings_that_do_not_hold(changes: dict[str, Any], message: str) -> None:

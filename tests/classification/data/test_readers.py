@@ -58,7 +58,7 @@ def test_a_cifar_file_cannot_run_code(tmp_path: Path) -> None:
 
 def test_labels_that_are_off_by_one_are_refused(tmp_path: Path) -> None:
     make.write_cifar10(tmp_path, shift=1)
-    with pytest.raises(DataError, match=r"label 10 .* is no class \(labels 1 to 10, classes 0 to 9: off by one\?\)"):
+    with pytest.raises(DataError, match=r"label 10 .* is not a class \(labels 1 to 10, classes 0 to 9: off by one\?\)"):
         read("cifar10", tmp_path)
 
 
@@ -163,7 +163,7 @@ IMAGENET_TRAPS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda folder: make.write_class_folders(folder, ("val",), ("tench", "goldfish"), 1),
         r"goldfish is not named by an ImageNet synset",
     ),
-    "no val": (lambda folder: None, r"ImageNet's val split should be in .*found in .*imagenet: train\. Name"),
+    "no val": (lambda folder: None, r"ImageNet's val split should be in .*found in .*imagenet: train; name"),
     "an empty class": (
         lambda folder: (folder / "val" / "n01440764").mkdir(parents=True),
         r"n01440764 holds no image",

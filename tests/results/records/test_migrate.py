@@ -10,9 +10,12 @@ import pytest
 
 from foundation.errors import RecordError
 from results.records.identity import build_run_identity
-from results.records.migrate import main, migrate_store
+from results.records.migrate import add_legacy_statistics, main, migrate_store
 from results.records.record import SCHEMA_VERSION
 from results.records.store import read_record
+from results.records.verification import verify_record
+from results.statistics.ranking import rank_rows
+from tests.results.make import write_digits_run
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "record_v3_tracking.json"
 ITEMS = "sequence,AUC,P\n"
@@ -66,3 +69,27 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "mini_lasot" / "torn" / "record.json").write_text("{")
     assert main([str(tmp_path)]) == 2
     assert "torn" in capsys.readouterr().err
+
+
+def test_metrics_say_how_they_follow_from_items_and_rank_as_before(tmp_path: Path) -> None:
+    shares = {"a": [place % 3 > 0 for place in range(60)], "b": [place % 7 > 0 for place in range(60)]}
+    for name, right in shares.items():
+        write_digits_run(tmp_path / name, name, right)
+    before = [[(tmp_path / name, read_record(tmp_path / name))] for name in shares]
+    for metric in ("top1", "mean_per_class"):
+        expected = rank_rows(before, metric, True)
+        again = [(folder, add_legacy_statistics(folder, record)) for ((folder, record),) in before]
+        assert all(record.result and record.result.metrics[metric].statistic for _, record in again)
+        modern = [[(folder, record.model_copy(update={"schema_version": 4}))] for folder, record in again]
+        assert rank_rows(modern, metric, True) == expected
+        for ((folder, record),) in modern:
+            assert {check.state for check in verify_record(folder, record)} == {"holds"}
+
+
+def test_a_table_that_is_not_there_leaves_what_can_be_said(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    (folder / "items.csv").unlink()
+    result = add_legacy_statistics(folder, read_record(folder)).result
+    assert result is not None
+    stated = {name: metric.statistic.columns for name, metric in result.metrics.items() if metric.statistic}
+    assert stated == {name: [name] for name in ("AUC", "P", "P_norm", "OP50", "OP75")}

@@ -3,7 +3,7 @@
 Worlds whose truth is known: a large population of items, seen by a population of training seeds. A repetition draws
 S seeds and n items from them, and the interval is asked for the mean over all seeds and items; with one seed, for that
 seed's mean over all items, because its claim is conditional on the seed. The plain percentile bootstrap over
-seeds x items stands beside it for comparison. The thorough run writes the table of docs/statistics.md.
+seeds x items stands beside it for comparison. The thorough run writes the table of docs/explanation/statistics.md.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import norm
 
+from foundation.array_types import FloatArray
 from results.statistics import segmentation_scores as scores
 from results.statistics.estimates import MetricSample, compute_interval, sample_from_areas, sample_from_values
 
-Floats = NDArray[np.float64]
 Outcomes = NDArray[Any]
 
 
@@ -39,9 +39,9 @@ class Population(NamedTuple):
     name: str
     outcomes: Outcomes
     num_items: int
-    truth: Floats
+    truth: FloatArray
     make_sample: Callable[[Outcomes], MetricSample]
-    resample: Callable[[Outcomes, Outcomes], Floats]
+    resample: Callable[[Outcomes, Outcomes], FloatArray]
 
 
 def simulate_top1(
@@ -100,7 +100,7 @@ def _make_population(name: str, outcomes: Outcomes, items: int) -> Population:
     return Population(name, outcomes, items, truth, sample_from_values, _resample_mean)
 
 
-def _resample_mean(drawn: Outcomes, counts: Outcomes) -> Floats:
+def _resample_mean(drawn: Outcomes, counts: Outcomes) -> FloatArray:
     return np.asarray(drawn.astype(np.float64) @ counts.T / drawn.shape[1])
 
 
@@ -108,7 +108,7 @@ def _make_miou_sample(drawn: Outcomes) -> MetricSample:
     return sample_from_areas(list(drawn.astype(np.int64)), "mIoU")
 
 
-def _resample_miou(drawn: Outcomes, counts: Outcomes) -> Floats:
+def _resample_miou(drawn: Outcomes, counts: Outcomes) -> FloatArray:
     totals = [counts.astype(np.float64) @ each.reshape(len(each), -1).astype(np.float64) for each in drawn]
     return np.stack([scores.AREA_METRICS["mIoU"](each.reshape(len(counts), *drawn.shape[2:])) for each in totals])
 

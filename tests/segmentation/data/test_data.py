@@ -40,7 +40,7 @@ def another_size(ade: Path) -> str:
 
 def label_151(ade: Path) -> str:
     save_pair(ade.parent, "validation", NAME, np.full((40, 48), 151))
-    return f"{NAME}.png has label 151, but labels are 1 to 150, and 0 for pixels that do not count"
+    return f"{NAME}.png has label 151, but labels are 1 to 150, and 0 for ignored pixels"
 
 
 def reduced_twice(ade: Path) -> str:
@@ -48,9 +48,9 @@ def reduced_twice(ade: Path) -> str:
     return "255 looks like labels that were already shifted by one"
 
 
-def colours(ade: Path) -> str:
+def color_image(ade: Path) -> str:
     Image.new("RGB", (48, 40)).save(ade / f"annotations/validation/{NAME}.png")
-    return f"{NAME}.png is a colour image (RGB)"
+    return f"{NAME}.png is a color image (RGB)"
 
 
 def empty_split(ade: Path) -> str:
@@ -88,7 +88,7 @@ def elsewhere(ade: Path) -> str:
 
 
 WRONG = (
-    *(no_annotation, no_image, another_size, label_151, reduced_twice, colours),
+    *(no_annotation, no_image, another_size, label_151, reduced_twice, color_image),
     *(empty_split, no_split, cut_jpeg, no_jpeg, cut_label, elsewhere),
 )
 
@@ -196,7 +196,7 @@ def test_a_folder_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     own_folder(tmp_path)
     words = ["check", "data", "segfolder", "--data-root", str(tmp_path)]
     assert main(words) == 0
-    assert "train: 1 pairs opened, 2 of 2 classes seen, 25.0 % of the pixels do not count" in capsys.readouterr().out
+    assert "train: 1 pairs opened, 2 of 2 classes seen, 25.0 % of the pixels are ignored" in capsys.readouterr().out
     (tmp_path / "classes.txt").write_text("sky\n")
     assert main(words) == 2
     assert "names 1 classes; give 2 to 255" in capsys.readouterr().err

@@ -46,7 +46,7 @@ def test_every_class_is_in_both_splits() -> None:
 
 
 def test_no_photograph_pixel_is_in_both_splits() -> None:
-    """A photograph with two black and two white quarters, opposite each other, gives scenes of one colour only."""
+    """A photograph with two black and two white quarters, opposite each other, gives scenes of one color only."""
     photograph = np.full((200, 200, 3), 250, np.uint8)
     photograph[:100, :100] = photograph[100:, 100:] = 0
     for training in (True, False):

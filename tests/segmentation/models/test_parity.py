@@ -104,7 +104,7 @@ def losses_of_ours(model: Segmentor, setting: SegmentationRecipe) -> list[float]
 
 
 def losses_of_mmseg(model: EncoderDecoder, setting: SegmentationRecipe) -> list[float]:
-    """The optimiser and schedule as mmseg's configuration files write them."""
+    """The optimizer and schedule as mmseg's configuration files write them."""
     optimizer = build_optim_wrapper(
         model,
         {

@@ -90,7 +90,7 @@ def test_shared_parts_of_runs_stand_once() -> None:
     data = data_of(page_of(*(make_backbone_record("a", 90.0 + i, str(i), seed=i) for i in range(5))))
     assert len(data["runs"]) == 5
     assert len({run["shared"]["configuration"] for run in data["runs"]}) == 1
-    assert sum("recipe" in part for part in data["pool"] if isinstance(part, dict)) == 1
+    assert sum("recipe" in part for part in data["shared_values"] if isinstance(part, dict)) == 1
     assert data["boards"][0]["rows"][0]["runs"] == [0, 1, 2, 3, 4]
 
 

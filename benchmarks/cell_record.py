@@ -1,0 +1,161 @@
+"""The record of a cell: what is known before the run, and what is added when the run is complete."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.task import RunPlan, RunRequest, Task, TaskOutcome
+from foundation.errors import BenchError, IncompleteError, UserError
+from foundation.files import sha256_file, sha256_unchanged_file, write_atomic
+from results.records.record import (
+    BackboneRecord,
+    EfficiencyRecord,
+    ItemsFile,
+    LoadReportRecord,
+    MetricValue,
+    Record,
+    RunCost,
+    RunResult,
+    StartCheckpoint,
+    StatisticRecord,
+)
+
+ITEMS_FILE = "items.csv"
+
+
+def describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
+    """Describe the backbone for the record, with the SHA-256 of the weights it starts from. Imports no torch."""
+    start, checkpoint = request.start, None
+    if start.file is not None:
+        checkpoint = StartCheckpoint(
+            uri=start.uri or str(start.file),
+            sha256=sha256_unchanged_file(start.file),
+            bytes=start.file.stat().st_size,
+        )
+    elif start.sha256 is not None:
+        checkpoint = StartCheckpoint(uri=start.uri or "", sha256=start.sha256, bytes=start.num_bytes or 0)
+    return BackboneRecord(
+        name=request.card.name,
+        card=request.card.as_dict(),
+        arguments=dict(plan.backbone_kwargs),
+        init=start.init,
+        checkpoint=checkpoint,
+        allow_partial=request.allow_partial,
+    )
+
+
+def make_complete_record(
+    record: Record,
+    task: Task,
+    outcome: TaskOutcome,
+    folder: Path,
+    device: str,
+    seconds: float,
+    efficiency: EfficiencyRecord | None,
+) -> Record:
+    """Write the per-item file of a finished run and return its complete record.
+
+    This is the gate: a run has no number unless every expected item was scored.
+
+    Args:
+        record: the record as it was when the run began.
+        task: declares the metrics.
+        outcome: what the task returned.
+        folder: the run's folder.
+        device: ``cpu`` or ``cuda``.
+        seconds: duration of this attempt.
+        efficiency: cost of the backbone; ``None`` where it was not measured.
+
+    Raises:
+        IncompleteError: the number of scored items is not the number that the plan expects.
+    """
+    from engine.run_environment import get_peak_memory_mib, utc_now
+
+    if len(outcome.item_rows) != record.expected:
+        raise IncompleteError(
+            f"{len(outcome.item_rows)} of {record.expected} items were scored; an incomplete run has no number"
+        )
+    # the table is written before the record, so that a complete record never lacks its table
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(outcome.item_columns)
+    writer.writerows(outcome.item_rows)
+    write_atomic(folder / ITEMS_FILE, text.getvalue())
+    items = ItemsFile(file=ITEMS_FILE, sha256=sha256_file(folder / ITEMS_FILE), rows=len(outcome.item_rows))
+    backbone = _complete_backbone(record.backbone, outcome)
+    result = RunResult(
+        metrics=_add_statistics(outcome.metrics, task),
+        primary_metric=task.metrics[0].name,
+        items=items,
+        selection=outcome.selection,
+        details=dict(outcome.details),
+    )
+    cost = RunCost(
+        phases={**outcome.phase_seconds, "this_attempt": seconds},
+        peak_memory_mib=get_peak_memory_mib(device),
+        attempts=record.cost.attempts if record.cost else 1,
+        efficiency=efficiency,
+    )
+    # built from plain data and validated as a whole: model_copy would skip the rules between fields
+    content = record.model_dump() | {
+        "status": "complete",
+        "done": len(outcome.item_rows),
+        "backbone": backbone.model_dump(),
+        "result": result.model_dump(),
+        "cost": cost.model_dump(),
+        "environment": record.environment.model_dump() | {"finished": utc_now()},
+    }
+    return Record.model_validate(content)
+
+
+def _complete_backbone(backbone: BackboneRecord, outcome: TaskOutcome) -> BackboneRecord:
+    """Add what is known once the weights were loaded: load report, format and number of parameters."""
+    checkpoint, report = backbone.checkpoint, outcome.load_report
+    if checkpoint is not None:
+        recorded = LoadReportRecord.from_report(report) if report else None
+        checkpoint = checkpoint.model_copy(update={"load_report": recorded, "format": outcome.checkpoint_format})
+    return backbone.model_copy(update={"checkpoint": checkpoint, "parameters": outcome.parameters})
+
+
+def _add_statistics(metrics: Mapping[str, MetricValue], task: Task) -> dict[str, MetricValue]:
+    """Add to each metric how it follows from the per-item table, as the task declares it."""
+    declared = {
+        spec.name: StatisticRecord.from_statistic(spec.statistic) for spec in task.metrics if spec.statistic is not None
+    }
+    return {name: value.model_copy(update={"statistic": declared.get(name)}) for name, value in metrics.items()}
+
+
+def measure_cell_efficiency(request: RunRequest, plan: RunPlan) -> EfficiencyRecord | None:
+    """Measure what the backbone costs at this run's input size; smoke runs are counted, but not timed.
+
+    A run whose backbone cannot be counted or timed still gets its score: the cost stays unmeasured, and a message
+    says so.
+    """
+    from backbones.measure_cost import measure_efficiency
+    from engine.progress import log_message
+
+    model_kwargs = plan.backbone_kwargs
+    channels, *own = request.card.input_size
+    asked = model_kwargs.get("img_size", own)
+    height, width = (asked, asked) if isinstance(asked, int) else asked
+    timed = request.tier != "smoke"
+    try:
+        model = request.prepare_backbone(model_kwargs).model
+        return EfficiencyRecord.model_validate(
+            measure_efficiency(model, (channels, height, width), request.device, with_timing=timed)
+        )
+    except (RuntimeError, NotImplementedError, UserError) as error:  # out of memory is a RuntimeError too
+        log_message(f"the cost of {request.card.name} was not measured: {describe_failure(error)}")
+        return None
+
+
+def describe_failure(error: BaseException) -> str:
+    """Return why a run failed, in the words of its record."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted by the user; the same command goes on from the last checkpoint"
+    if isinstance(error, BenchError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
