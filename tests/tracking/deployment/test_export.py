@@ -175,10 +175,10 @@ def test_changed_files_are_refused(exported: Path) -> None:
     for before, after, said in (
         ('"recall.onnx"', '"../recall.onnx"', "the files are not those of remember and recall in the format onnx"),
         ('"asymmetric_attention": true', '"asymmetric_attention": false', "the files are not those of tracker"),
-        ('"runtime": "onnxruntime"', '"runtime": "openvino"', "the format onnx is not for openvino"),
+        ('"runtime": "onnxruntime"', '"runtime": "openvino"', "the format onnx is not that of the runtime openvino"),
         ('"grid"', '"gird"', "gird: unknown field"),
         ('"schema_version": 2', '"schema_version": 3', "schema_version"),
-        ("{", "", "does not hold as a manifest"),
+        ("{", "", "is not a valid manifest"),
     ):
         path.write_text(text.replace(before, after, 1))
         with pytest.raises(UserError, match=said):
@@ -266,9 +266,9 @@ def test_a_tracker_can_be_made_in_another_process(exported: Path) -> None:
     ("precision", "change", "said"),
     [
         ("f32", {"box_px": 0.06}, "boxes differ by up to 0.06 px"),
-        ("f32", {"score": 0.003}, "is not PyTorch's network"),
-        ("f32", {"size": 0.003}, "is not PyTorch's network"),
-        ("f32", {"offset": 0.02}, "is not PyTorch's network"),
+        ("f32", {"score": 0.003}, "differs from PyTorch's network"),
+        ("f32", {"size": 0.003}, "differs from PyTorch's network"),
+        ("f32", {"offset": 0.02}, "differs from PyTorch's network"),
         ("bf16", {"same_crop_iou": 0.4}, "has lost the tracker"),
         ("int8", {"same_crop_iou": 0.4}, "has lost the tracker"),
         ("int8", {"score": float("nan")}, "not finite"),
@@ -289,7 +289,7 @@ def test_a_refused_export_leaves_what_was_there(exported: Path, monkeypatch: pyt
     ours = export.build_export_graphs
     monkeypatch.setattr(export, "build_export_graphs", lambda model: ours(other))
     for out in (exported.parent, exported.parent / "new"):
-        with pytest.raises(BenchError, match="is not PyTorch's network"):
+        with pytest.raises(BenchError, match="differs from PyTorch's network"):
             export_model(make_variant("asymmetric attention"), SIZES, ORIGIN, "onnx", "f32", out)
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
     assert not list((exported.parent / "new").iterdir())
