@@ -99,7 +99,6 @@ def run_track_command(request: TrackVideoRequest) -> TrackReport:
     started = utc_now()
     try:
         found = track_video(tracker, source, box, folder, lost_threshold=threshold, write_video=request.write_video)
-    # nothing was written, since track_video raises only without any result
     except BaseException:
         if not any(folder.iterdir()):
             folder.rmdir()  # an empty folder would only take the name of the next result

@@ -123,9 +123,9 @@ def image_to_crop_box(
         return np.array([x - window.x, y - window.y, w, h], np.float64) / window.side
     # OSTrack places the center of the reference box at (size - 1) / 2, whatever the rounding of the window's corner
     scale = output_size / window.side
-    centre_x = (output_size - 1) / 2 + (x + 0.5 * w - (reference_box[0] + 0.5 * reference_box[2])) * scale
-    centre_y = (output_size - 1) / 2 + (y + 0.5 * h - (reference_box[1] + 0.5 * reference_box[3])) * scale
-    corner = (centre_x - 0.5 * w * scale, centre_y - 0.5 * h * scale)
+    center_x = (output_size - 1) / 2 + (x + 0.5 * w - (reference_box[0] + 0.5 * reference_box[2])) * scale
+    center_y = (output_size - 1) / 2 + (y + 0.5 * h - (reference_box[1] + 0.5 * reference_box[3])) * scale
+    corner = (center_x - 0.5 * w * scale, center_y - 0.5 * h * scale)
     return np.array([*corner, w * scale, h * scale], np.float64) / output_size
 
 

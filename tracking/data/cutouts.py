@@ -75,8 +75,8 @@ def sample_cutout(rng: np.random.Generator, photo: ImageArray, aspect_ratio: flo
     half = 0.5 * np.clip(
         [side * math.sqrt(aspect_ratio), side / math.sqrt(aspect_ratio)], 24, [0.9 * width, 0.9 * height]
     )
-    centre = rng.uniform(half, np.array([width, height]) - half)
-    source = np.array([[half[0], 0, centre[0]], [0, half[1], centre[1]], [0, 0, 1.0]])
+    piece_center = rng.uniform(half, np.array([width, height]) - half)
+    source = np.array([[half[0], 0, piece_center[0]], [0, half[1], piece_center[1]], [0, 0, 1.0]])
     # mirrored from left to right
     if rng.random() < 0.5:
         source[0, 0] *= -1
@@ -191,10 +191,10 @@ def paint_cutout(canvas: ImageArray, cutout: Cutout, pose: AffineMatrix) -> None
     shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]])
     size = (right - left, bottom - top)
     # photograph -> square -> canvas -> part of the canvas
-    colours = warp_image(
+    colors = warp_image(
         cutout.photo, shift @ pose @ np.linalg.inv(cutout.photo_from_square), size, cv2.BORDER_REFLECT_101
     )
     cover = render_opacity(cutout, shift @ pose, size)[..., None].astype(np.float32) / 255
     # a view, so that the assignment changes the canvas: under (1 - cover) + color cover, rounded
     under = canvas[top:bottom, left:right]
-    under[:] = (under + (colours.astype(np.float32) - under) * cover + 0.5).astype(np.uint8)
+    under[:] = (under + (colors.astype(np.float32) - under) * cover + 0.5).astype(np.uint8)

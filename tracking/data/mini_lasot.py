@@ -180,10 +180,10 @@ def _make_labels(
         return (0, 0, 0, 0), False, True
     seen = render_opacity(target, pose, (FRAME_WIDTH, FRAME_HEIGHT)).astype(np.float64)
     # the visible part within the frame: a target that is cut off by the border is not occluded
-    all_of_it = seen.sum()
+    full_opacity = seen.sum()
     if occluder is not None:
         seen = seen * (1 - render_opacity(*occluder, (FRAME_WIDTH, FRAME_HEIGHT)) / 255)
-    occluded = bool(seen.sum() < MIN_VISIBLE_FRACTION * all_of_it)
+    occluded = bool(seen.sum() < MIN_VISIBLE_FRACTION * full_opacity)
     return (left, top, right - left, bottom - top), occluded, False
 
 

@@ -72,8 +72,8 @@ def jitter_box(rng: np.random.Generator, box: FloatArray, jitter: SearchJitter) 
     size = box[2:] * np.exp(rng.standard_normal(2) * jitter.scale_factor)
     # from the scaled box, as the crop is cut around that one
     reach = math.sqrt(size[0] * size[1]) * jitter.center_factor
-    centre = box[:2] + box[2:] / 2 + (rng.random(2) - 0.5) * reach
-    return np.concatenate([centre - size / 2, size])
+    center = box[:2] + box[2:] / 2 + (rng.random(2) - 0.5) * reach
+    return np.concatenate([center - size / 2, size])
 
 
 def flip_horizontal(image: ImageArray, box: FloatArray) -> tuple[ImageArray, FloatArray]:

@@ -93,9 +93,9 @@ class PhotoPairSampler:
         around = jitter_box(rng, second, self.jitter)
         side = math.sqrt(around[2] * around[3]) * sizes.search_factor
         search = self._render_crop(rng, scene, 1, around, side, sizes.search_size)
-        centre = around[:2] + around[2:] / 2
+        center = around[:2] + around[2:] / 2
         # from scene coordinates to fractions of the search crop
-        box = np.concatenate([(second[:2] - (centre - side / 2)) / side, second[2:] / side])
+        box = np.concatenate([(second[:2] - (center - side / 2)) / side, second[2:] / side])
         return TrainingPair(template, search, box)
 
     def _sample_photo(self, rng: np.random.Generator) -> ImageArray:
@@ -218,8 +218,8 @@ class PhotoPairSampler:
             side: side length of the crop in the scene.
             size: side length of the crop in pixels.
         """
-        centre = center_box[:2] + center_box[2:] / 2
-        window = make_view_matrix((centre[0] - side / 2, centre[1] - side / 2), side, size)
+        center = center_box[:2] + center_box[2:] / 2
+        window = make_view_matrix((center[0] - side / 2, center[1] - side / 2), side, size)
         picture = warp_image(
             scene.background, window @ scene.background_transforms[time_index], (size, size), cv2.BORDER_REFLECT_101
         )

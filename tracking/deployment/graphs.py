@@ -104,8 +104,8 @@ class SearchModule(nn.Module):
                 (1, side, side, 3).
         """
         # without elimination the center query is never used, so an empty tensor takes its place
-        centre, search = (rest[0], rest[1]) if self.model.candidate_elimination else (keys[:, :, :0], rest[0])
-        parts = [torch.split(part, 1) for part in (keys, values, centre)]
+        center_query, search = (rest[0], rest[1]) if self.model.candidate_elimination else (keys[:, :, :0], rest[0])
+        parts = [torch.split(part, 1) for part in (keys, values, center_query)]
         memory = [TemplateKV(*block) for block in zip(*parts, strict=True)]
         return tuple(self.model.forward_cached(memory, _normalize_crops(self.model, search)))
 

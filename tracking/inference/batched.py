@@ -136,14 +136,14 @@ def _advance_one_frame(active: Sequence[SequenceState], tracker: Tracker, batch_
     memories = [each.tracker.encoded_template for each in moving]
     # unused slots repeat the first target, and their maps are dropped below
     spare = batch_size - len(moving)
-    before = time.perf_counter()
+    network_start = time.perf_counter()
     maps = tracker.network.predict_maps(memories + memories[:1] * spare, crops + crops[:1] * spare)
-    looked = time.perf_counter()
+    network_end = time.perf_counter()
     # not strict: the maps of unused slots come last and are ignored
     boxes = [each.tracker.decode_box(found) for each, found in zip(moving, maps, strict=False)]
     # an equal part for each frame of the step, in milliseconds
     share = 1000 / len(moving)
-    times = share * (time.perf_counter() - began), share * (looked - before)
+    times = share * (time.perf_counter() - began), share * (network_end - network_start)
     for each, box in zip(moving, boxes, strict=True):
         each.record_frame(box, times)
     return len(moving)

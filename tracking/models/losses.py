@@ -63,5 +63,5 @@ def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
     Args:
         boxes: shape (..., 4), in any unit.
     """
-    centre, half = boxes[..., :2], boxes[..., 2:] / 2
-    return torch.cat([centre - half, centre + half], -1)
+    center, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat([center - half, center + half], -1)

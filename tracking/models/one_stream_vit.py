@@ -131,8 +131,8 @@ class OneStreamViT(nn.Module):
             tokens = tokens + block.drop_path1(block.ls1(merge_heads(block.attn, out, normed)))
             # between attention and MLP, so that the MLP is not computed for dropped tokens
             if number in self.ce_blocks:
-                centre = q[:, :, self.center_index : self.center_index + 1]
-                kept, places = self._eliminate_tokens(block.attn, centre, k, tokens[:, count:], places)
+                center_query = q[:, :, self.center_index : self.center_index + 1]
+                kept, places = self._eliminate_tokens(block.attn, center_query, k, tokens[:, count:], places)
                 tokens = torch.cat([tokens[:, :count], kept], 1)
             tokens = tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
         return self._scatter_tokens(self._final_norm(tokens[:, count:]), places)

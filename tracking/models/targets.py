@@ -75,10 +75,10 @@ def make_score_maps(boxes: Tensor, grid_size: int) -> Tensor:
     sides = (boxes[:, 2:] * grid_size).clamp_min(0)
     radius = gaussian_radius(sides[:, 0], sides[:, 1]).clamp_min(0).int()
     cells = torch.arange(grid_size, device=boxes.device)
-    centres = find_center_cells(boxes, grid_size)
+    centers = find_center_cells(boxes, grid_size)
     # distance of each column and each row to the center, shape (n, grid_size)
-    columns = cells[None] - centres[:, :1]
-    rows = cells[None] - centres[:, 1:]
+    columns = cells[None] - centers[:, :1]
+    rows = cells[None] - centers[:, 1:]
     # 3 sigma on each side cover the 2 r + 1 cells; double precision, as numpy computes it in OSTrack
     sigma = (2 * radius + 1)[:, None, None].double() / 6
     # rows and columns combine to (n, grid_size, grid_size)

@@ -192,13 +192,13 @@ def compute_sequence_curves(
         assert image_size is not None
         boxes, truth = clip_boxes_to_image(boxes, image_size), clip_boxes_to_image(truth, image_size)
     overlaps = compute_iou(boxes, truth, rules.clip_iou)
-    errors, normalised = compute_center_error(boxes, truth), compute_normalized_error(boxes, truth, rules.min_norm_size)
+    errors, normalized = compute_center_error(boxes, truth), compute_normalized_error(boxes, truth, rules.min_norm_size)
     if rules.absent_frames == "failure":
         # -1 lies below every threshold and infinity above, so that these frames fail at all of them (or hit, with an
         # error of -1)
         failed = absent | ~(truth[:, 2:] > 0).all(axis=1)
         overlaps[failed] = -1.0
-        errors[failed] = normalised[failed] = np.inf if rules.absent_precision == "miss" else -1.0
+        errors[failed] = normalized[failed] = np.inf if rules.absent_precision == "miss" else -1.0
     if not len(boxes):
         # every frame was excluded; the count of 0 keeps the sequence out of the mean
         nothing = np.zeros(51)
@@ -206,7 +206,7 @@ def compute_sequence_curves(
     success = compute_success_curve(overlaps, rules.num_thresholds, rules.strict_threshold)
     shares = (
         compute_error_curve(errors, PRECISION_THRESHOLDS_PX),
-        compute_error_curve(normalised, NORM_PRECISION_THRESHOLDS),
+        compute_error_curve(normalized, NORM_PRECISION_THRESHOLDS),
     )
     # the mean IoU counts failures, whose overlap is -1 here, as 0
     return MetricCurves(success, *shares, float(np.maximum(overlaps, 0).mean())), len(boxes)
@@ -221,8 +221,8 @@ def average_curves(curves: list[MetricCurves], weights: list[int] | None = None)
     """
     # the four fields in turn; the mean IoU is a curve of a single point
     parts = (np.average(np.stack([np.asarray(c[i]) for c in curves]), axis=0, weights=weights) for i in range(4))
-    success, precision, normalised, overlap = parts
-    return MetricCurves(success, precision, normalised, float(overlap))
+    success, precision, normalized, overlap = parts
+    return MetricCurves(success, precision, normalized, float(overlap))
 
 
 def compute_curve_metric(metric_name: str, curves: MetricCurves, rules: ScoringRules) -> float:

@@ -73,8 +73,8 @@ class AnnotatedVideoWriter:
             frame: BGR, shape (height, width, 3).
         """
         height, width = frame.shape[:2]
-        lacks = (self.size[1] - height, self.size[0] - width)
-        self._writer.write(cv2.copyMakeBorder(frame, 0, lacks[0], 0, lacks[1], cv2.BORDER_REPLICATE))
+        padding = (self.size[1] - height, self.size[0] - width)
+        self._writer.write(cv2.copyMakeBorder(frame, 0, padding[0], 0, padding[1], cv2.BORDER_REPLICATE))
         self._frames_written += 1
 
     def finalize(self) -> Path:

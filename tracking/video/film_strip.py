@@ -36,11 +36,11 @@ def write_film_strip(video: Video, boxes: FloatArray, path: Path, num_frames: in
     shown = []
     for number in np.linspace(0, len(boxes) - 1, num_frames).round().astype(int).tolist():
         frame = np.ascontiguousarray(video.read_frame(number)[..., ::-1])
-        for box, colour in ((video.boxes[number], TRUTH_COLOR), (boxes[number], PREDICTED_COLOR)):
+        for box, color in ((video.boxes[number], TRUTH_COLOR), (boxes[number], PREDICTED_COLOR)):
             # the true box of an absent target can be NaN
             if np.isfinite(box).all():
                 x, y, w, h = box.round().astype(int).tolist()
-                cv2.rectangle(frame, (x, y), (x + w, y + h), colour, 2)
+                cv2.rectangle(frame, (x, y), (x + w, y + h), color, 2)
         width = round(frame.shape[1] * height / frame.shape[0])
         shown.append(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA))
     _, coded = cv2.imencode(".png", np.hstack(shown))

@@ -134,11 +134,15 @@ def _open_video(path: Path, start_frame: int, max_frames: int | None) -> FrameSo
     source = FrameSource("video", str(path), path.stem, start_frame, max_frames=max_frames)
     capture = _open_capture(source)
     try:
-        said, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+        header_frames, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
     finally:
         capture.release()
     # some headers have 0, a negative or a huge number of frames, or NaN
-    left = int(said) - start_frame if math.isfinite(said) and 0 < said - start_frame < 1e9 else None
+    left = (
+        int(header_frames) - start_frame
+        if math.isfinite(header_frames) and 0 < header_frames - start_frame < 1e9
+        else None
+    )
     count = min(left, max_frames) if left and max_frames else left or max_frames
     believable = math.isfinite(fps) and 1 <= fps <= 240  # the header of some files says 0 or 90,000
     return FrameSource(
@@ -210,8 +214,8 @@ def _decode_frames(capture: Any, source: FrameSource) -> Iterator[ImageArray]:
         raise DataError(f"{source.location} has no frame that can be decoded; fetch it again, or convert it")
     with _silence_opencv():
         # if another frame follows, this was not the end but a damaged frame
-        goes_on = capture.read()[0]
-    if goes_on:
+        has_more_frames = capture.read()[0]
+    if has_more_frames:
         raise DataError(
             f"frame {number} (from 0) of {source.location} cannot be decoded; convert the video, or cut it there"
         )
