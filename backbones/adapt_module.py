@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from timm.layers import DropPath, Format, PatchEmbed, trunc_normal_
 from timm.models.vision_transformer import VisionTransformer
-from torch import nn
+from torch import Tensor, nn
 
 from backbones.card import BackboneCard
+from backbones.checkpoints.resize import REL_POS_TABLE, resize_to_model
 from backbones.features import require_input_size
 from backbones.module_hash import collect_tensors, hash_state_dict
 from backbones.weights import InitialWeights
@@ -51,7 +52,7 @@ def copy_module_for_task(
     if asked:
         raise UserError(
             f"the module {card.name} comes from memory and cannot be given {', '.join(sorted(asked))}, which only a "
-            "constructor takes; build it so, or register its architecture as a plug-in (docs/add-a-backbone.md)"
+            "constructor takes; build it so, or register its architecture as a plug-in (docs/guides/add-a-backbone.md)"
         )
     require_input_size(model, *img_size)
     return model
@@ -85,7 +86,9 @@ def _change_input_size(card: BackboneCard, model: Any, img_size: tuple[int, int]
     if tuple(own) != tuple(img_size):
         try:
             if hasattr(model, "set_input_size"):
+                tables = {name: value for name, value in model.state_dict().items() if name.endswith(REL_POS_TABLE)}
                 model.set_input_size(img_size=img_size, **_keep_windows(model))
+                _resize_tables(model, tables)
             elif not getattr(model, "dynamic_img_size", False):
                 _try_input_size(model, card.input_size[0], img_size)
         except (TypeError, ValueError, AssertionError, RuntimeError, NotImplementedError) as error:
@@ -102,6 +105,17 @@ def _keep_windows(model: Any) -> dict[str, Any]:
     if "window_size" not in inspect.signature(model.set_input_size).parameters:
         return {}
     return {"window_size": tuple(model.layers[0].blocks[0].window_size)}
+
+
+def _resize_tables(model: nn.Module, tables: dict[str, Tensor]) -> None:
+    """Resample relative-position tables as the loader of weight files does; timm interpolates them in another way.
+
+    Position embeddings are resampled by one function on both ways.
+    """
+    state = model.state_dict()
+    for name, value in resize_to_model(tables, model, state, [], []).items():
+        if value.shape == state[name].shape:
+            state[name].copy_(value)
 
 
 def _try_input_size(model: nn.Module, channels: int, img_size: tuple[int, int]) -> None:

@@ -25,6 +25,10 @@ from results.records.record import (
 
 ITEMS_FILE = "items.csv"
 
+_MEASURING_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError, UserError)
+"""What a forward pass that was not made for this may raise, a user's own module's above all; out of memory is a
+``RuntimeError``."""
+
 
 def describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
     """Describe the backbone for the record, with the SHA-256 of the weights it starts from. Imports no torch."""
@@ -78,13 +82,7 @@ def make_complete_record(
         raise IncompleteError(
             f"{len(outcome.item_rows)} of {record.expected} items were scored; an incomplete run has no number"
         )
-    # the table is written before the record, so that a complete record never lacks its table
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(outcome.item_columns)
-    writer.writerows(outcome.item_rows)
-    write_atomic(folder / ITEMS_FILE, text.getvalue())
-    items = ItemsFile(file=ITEMS_FILE, sha256=sha256_file(folder / ITEMS_FILE), rows=len(outcome.item_rows))
+    items = _write_items(folder, outcome)  # before the record: a complete record never lacks its table
     backbone = _complete_backbone(record.backbone, outcome)
     result = RunResult(
         metrics=_add_statistics(outcome.metrics, task),
@@ -109,6 +107,16 @@ def make_complete_record(
         "environment": record.environment.model_dump() | {"finished": utc_now()},
     }
     return Record.model_validate(content)
+
+
+def _write_items(folder: Path, outcome: TaskOutcome) -> ItemsFile:
+    """Write the per-item table, one row per scored item, and return what the record says about it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")  # the same bytes on every system: the record holds their hash
+    writer.writerow(outcome.item_columns)
+    writer.writerows(outcome.item_rows)
+    write_atomic(folder / ITEMS_FILE, text.getvalue())
+    return ItemsFile(file=ITEMS_FILE, sha256=sha256_file(folder / ITEMS_FILE), rows=len(outcome.item_rows))
 
 
 def _complete_backbone(backbone: BackboneRecord, outcome: TaskOutcome) -> BackboneRecord:
@@ -147,7 +155,7 @@ def measure_cell_efficiency(request: RunRequest, plan: RunPlan) -> EfficiencyRec
         return EfficiencyRecord.model_validate(
             measure_efficiency(model, (channels, height, width), request.device, with_timing=timed)
         )
-    except (RuntimeError, NotImplementedError, UserError) as error:  # out of memory is a RuntimeError too
+    except _MEASURING_ERRORS as error:
         log_message(f"the cost of {request.card.name} was not measured: {describe_failure(error)}")
         return None
 

@@ -82,8 +82,14 @@ class PretrainMethod(BaseModel):
 
 @torch.no_grad()
 def update_ema(ema_model: nn.Module, model: nn.Module, decay: float) -> None:
-    """ema_model = decay * ema_model + (1 - decay) * model, for parameters; buffers are copied."""
-    pairs = [(old, new) for old, new in zip(ema_model.parameters(), model.parameters(), strict=True)]
-    torch._foreach_lerp_([old for old, _ in pairs], [new.detach() for _, new in pairs], 1 - decay)
+    """Take a step of a running average of a model: parameters are averaged, buffers are copied."""
+    average_parameters(ema_model, model, decay)
     for old, new in zip(ema_model.buffers(), model.buffers(), strict=True):
         old.copy_(new)
+
+
+@torch.no_grad()
+def average_parameters(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """average = decay * average + (1 - decay) * model, for parameters; buffers are left alone."""
+    old, new = ([parameter.detach() for parameter in each.parameters()] for each in (average, model))
+    torch._foreach_lerp_(old, new, 1 - decay)

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from timm.layers import LayerNorm
 from timm.models.swin_transformer import SwinTransformer, SwinTransformerBlock, window_partition
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from pretraining.data.counter_rng import MASK_STREAM, sample_permutation
 from pretraining.methods.distill import LogitsAdapter
 from pretraining.methods.method import PretrainMethod, Reconstructions
 from pretraining.methods.teacher import Teacher
+from pretraining.models.vit import compute_qk_logits
 from pretraining.recipe import SimmimDistillRecipe, SimmimRecipe
 
 LOSS_EPSILON = 1e-5
@@ -115,7 +115,7 @@ class SimmimDistill(Simmim):
         self, backbone: Any, preprocessor: nn.Module, recipe: SimmimDistillRecipe, backbone_name: str, teacher: Teacher
     ) -> None:
         super().__init__(backbone, preprocessor, recipe, backbone_name)
-        self.teacher = (teacher,)  # hidden from the module tree: no state, no gradients
+        self.teacher = teacher
         other: Any = teacher.model
         if not isinstance(other, SwinTransformer):
             raise UserError(f"the teacher {teacher.name} is a {type(other).__name__}; a Swin learns from a Swin")
@@ -149,10 +149,9 @@ class SimmimDistill(Simmim):
         loss = masked_l1_loss(self._decode(merged), images, expand_unit_masks(masks, self.recipe.mask_patch_size))
         third, fourth = self.backbone.layers[2], self.backbone.layers[3]
         top = fourth(third.blocks(merged))
-        (teacher,) = self.teacher
-        model: Any = teacher.move_model_to(images.device)
+        model: Any = self.teacher.move_model_to(images.device)
         with torch.no_grad():
-            goal = compute_teacher_logits(model, teacher.renormalize_images(images))
+            goal = compute_teacher_logits(model, self.teacher.renormalize_images(images))
         own = compute_window_logits(self.extra_block, top)
         return {"loss_masked": loss, "loss_attention": self.recipe.attention * self.attn_adapter(own, goal)}
 
@@ -191,11 +190,8 @@ def compute_window_logits(block: Any, tokens: Tensor) -> Tensor:
     """
     attention = block.attn
     windows = window_partition(block.norm1(tokens), block.window_size).flatten(1, 2)
-    rows = 2 * attention.qkv.weight.shape[0] // 3
-    parts = F.linear(windows, attention.qkv.weight[:rows], attention.qkv.bias[:rows])
-    parts = parts.reshape(*windows.shape[:2], 2, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
-    product: Tensor = (parts[0] * attention.scale) @ parts[1].transpose(-2, -1) + attention._get_rel_pos_bias()
-    return product
+    logits: Tensor = compute_qk_logits(windows, attention, attention.num_heads) + attention._get_rel_pos_bias()
+    return logits
 
 
 def compute_teacher_logits(model: Any, images: Tensor) -> Tensor:

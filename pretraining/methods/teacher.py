@@ -52,6 +52,8 @@ def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
 class Teacher:
     """A frozen encoder that is in no checkpoint of the student and gets no gradient.
 
+    For that it is not an ``nn.Module``: as an attribute of a method it is no part of the method's module tree.
+
     Args:
         weights: the teacher.
         img_size: side of the student's input, pixels.

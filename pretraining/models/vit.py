@@ -131,7 +131,7 @@ def run_blocks(
         elif run_all_blocks or number < last or number in hidden_state_indices:
             tokens, found.attention_logits[number] = forward_with_logits(block, tokens)
         else:
-            found.attention_logits[number] = compute_qk_logits(block.norm1(tokens), block.attn)
+            found.attention_logits[number] = compute_qk_logits(block.norm1(tokens), block.attn, block.attn.num_heads)
     if last in hidden_state_indices:
         norm = model.norm if last == depth else model.blocks[last].norm1
         found.hidden_states[last] = norm(tokens)
@@ -150,13 +150,21 @@ def forward_with_logits(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
     return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens)))), logits
 
 
-def compute_qk_logits(tokens: Tensor, attention: Any) -> Tensor:
-    """Attention logits of normed tokens (N, T, C), without values or output: (N, heads, T, T)."""
-    count, length, _ = tokens.shape
-    rows = 2 * attention.num_heads * attention.head_dim
-    bias = attention.qkv.bias
-    parts = F.linear(tokens, attention.qkv.weight[:rows], None if bias is None else bias[:rows])
-    parts = parts.reshape(count, length, 2, attention.num_heads, attention.head_dim).permute(2, 0, 3, 1, 4)
-    query, key = attention.q_norm(parts[0]), attention.k_norm(parts[1])
+def compute_qk_logits(tokens: Tensor, attention: Any, num_heads: int) -> Tensor:
+    """Attention logits before the softmax, without values or output, (N, heads, T, T).
+
+    Only the rows of ``qkv`` that make queries and keys are multiplied: the first two thirds.
+
+    Args:
+        tokens: normed, (N, T, C).
+        attention: any of timm's with one ``qkv`` layer (ViT, Hiera, Swin); without a position bias.
+        num_heads: which timm's classes keep under different names.
+    """
+    weight, bias = attention.qkv.weight, attention.qkv.bias
+    rows = 2 * weight.shape[0] // 3
+    parts = F.linear(tokens, weight[:rows], None if bias is None else bias[:rows])
+    query, key = parts.reshape(*tokens.shape[:2], 2, num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+    if hasattr(attention, "q_norm"):  # a plain ViT's, and then mostly an identity
+        query, key = attention.q_norm(query), attention.k_norm(key)
     product: Tensor = (query * attention.scale) @ key.transpose(-2, -1)
     return product
