@@ -149,7 +149,7 @@ def test_a_killed_process_ends_the_run_with_one_sentence(videos: list[Video], tm
     thread = threading.Thread(target=kill)
     thread.start()
     with pytest.raises(
-        BenchError, match=r"was ended by SIGKILL in sequence .*track_processes lower.*is kept"
+        BenchError, match=r"was ended by SIGKILL in sequence .*lower track_processes.*are kept"
     ) as caught:
         track_multiprocess(make, videos, out, "slow", 2)
     thread.join()
