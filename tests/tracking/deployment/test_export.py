@@ -306,7 +306,7 @@ def test_only_tracking_runs_are_exported_or_choose_a_runtime(
     assert main(["export", str(other), "--format", "onnx"]) == 2
     assert "only trackers can be exported" in capsys.readouterr().err
     assert main(["run", "digits", "--backbone", "vit_nano", "--runtime", "openvino"]) == 2
-    assert "--runtime is for tracking tasks, and digits is none" in capsys.readouterr().err
+    assert "--runtime is for tracking tasks, and digits is not one" in capsys.readouterr().err
     words = ["run", *TINY, "runtime_precision=bf16", "--runtime", "onnxruntime", "--out", str(tmp_path / "none")]
     assert main(words) == 2, "before anything is trained"
     assert "ONNX Runtime has no bf16" in capsys.readouterr().err and not (tmp_path / "none").exists()
