@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(load_verb(options.verb).main(options))
     except KeyboardInterrupt:
-        goes_on = "; the same command resumes from the last checkpoint" if options.verb in ("run", "pretrain", "demo") else ""
+        resumes = options.verb in ("run", "pretrain", "demo")
+        goes_on = "; the same command resumes from the last checkpoint" if resumes else ""
         sys.stderr.write(f"bench: interrupted{goes_on}\n")
         return 130  # shells use 128 + the signal number, and Ctrl-C sends SIGINT (2)
     except BrokenPipeError:  # the reader of the pipe (head, less) has closed it

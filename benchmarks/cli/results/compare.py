@@ -58,13 +58,9 @@ def format_comparison(comparison: BackboneComparison, max_items: int | None) -> 
         max_items: maximum items to list per side; ``None`` for all.
     """
     unit, level = comparison.unit, f"{100 * comparison.level:.0f} %"
-<<<<<<< HEAD
+    # the difference of two percentages is in percentage points; a metric without a unit has none to name
     apart = f"{comparison.difference:+.2f} {'points' if unit == '%' else unit}".rstrip()
-=======
-    # the difference of two percentages is in percentage points
-    apart = f"{comparison.difference:+.2f} {'points' if unit == '%' else unit}"
     # an interval at level 95 % and a test at 5 % belong together
->>>>>>> prose6
     verdict = "resolved" if comparison.p_value <= 1 - comparison.level else "not resolved: a tie"
     first, second = (side.label for side in (comparison.first, comparison.second))
     if first == second:  # two runs of the same backbone and weights have the same label
