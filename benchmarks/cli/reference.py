@@ -60,7 +60,8 @@ def main(arguments: list[str]) -> int:
         arguments: one word, the path of the page.
     """
     # not a verb of bench: only this repository has the page
-    write_atomic(Path(arguments[0]), render_cli_reference())
+    file = arguments[0] if arguments else "docs/reference/cli.md"
+    write_atomic(Path(file), render_cli_reference())
     return 0
 
 
