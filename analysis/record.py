@@ -17,10 +17,9 @@ from results.records.record import (
     DatasetRecord,
     RunEnvironment,
     Sha256,
-    StrictModel,
-    format_validation_errors,
 )
 from results.records.schema_upgrade import rename_keys, upgrade_backbone
+from results.records.strict_model import StrictModel, format_validation_errors
 
 ANALYSIS_SCHEMA_VERSION = 2
 """1: the first schema. 2: other names for some fields; older analyses are read under them (``upgrade_analysis``)."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from backbones.card import BackboneCard
 from backbones.module_hash import collect_tensors, hash_code, hash_state_dict, hash_structure
+from backbones.module_probe import hash_behavior
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights
 from foundation.errors import UserError
 
@@ -38,8 +39,9 @@ def make_memory_card(
         input_size: channels, height and width that it is made for, pixels.
 
     Returns:
-        The card, and the weights to start from. The card's arguments hold a SHA-256 of the module's structure and one
-        of its code (what is in neither timm nor torch), so that a module that computes something else has another id.
+        The card, and the weights to start from. The card's arguments hold a SHA-256 of the module's structure, one of
+        its code (what is in neither timm nor torch), and one of what it computes from fixed images
+        (``backbones.module_probe``), so that a module that computes something else has another id.
 
     Raises:
         UserError: naming all that is missing, or what is no such value.
@@ -78,7 +80,11 @@ def _make_card(module: nn.Module, values: Mapping[str, Any]) -> BackboneCard:
         name=name,
         architecture=MEMORY_ARCHITECTURE,
         summary=f"a {type(module).__name__} from memory",
-        arguments={"structure_sha256": hash_structure(module), "code_sha256": hash_code(module)},
+        arguments={
+            "structure_sha256": hash_structure(module),
+            "code_sha256": hash_code(module),
+            "behavior_sha256": hash_behavior(module, (int(channels), int(height), int(width))),
+        },
         input_size=(int(channels), int(height), int(width)),
         mean=mean,
         std=std,

@@ -82,13 +82,7 @@ def make_complete_record(
         raise IncompleteError(
             f"{len(outcome.item_rows)} of {record.expected} items were scored; an incomplete run has no number"
         )
-    # the table is written before the record, so that a complete record never lacks its table
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(outcome.item_columns)
-    writer.writerows(outcome.item_rows)
-    write_atomic(folder / ITEMS_FILE, text.getvalue())
-    items = ItemsFile(file=ITEMS_FILE, sha256=sha256_file(folder / ITEMS_FILE), rows=len(outcome.item_rows))
+    items = _write_items(folder, outcome)  # before the record: a complete record never lacks its table
     backbone = _complete_backbone(record.backbone, outcome)
     result = RunResult(
         metrics=_add_statistics(outcome.metrics, task),
@@ -113,6 +107,16 @@ def make_complete_record(
         "environment": record.environment.model_dump() | {"finished": utc_now()},
     }
     return Record.model_validate(content)
+
+
+def _write_items(folder: Path, outcome: TaskOutcome) -> ItemsFile:
+    """Write the per-item table, one row per scored item, and return what the record says about it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")  # the same bytes on every system: the record holds their hash
+    writer.writerow(outcome.item_columns)
+    writer.writerows(outcome.item_rows)
+    write_atomic(folder / ITEMS_FILE, text.getvalue())
+    return ItemsFile(file=ITEMS_FILE, sha256=sha256_file(folder / ITEMS_FILE), rows=len(outcome.item_rows))
 
 
 def _complete_backbone(backbone: BackboneRecord, outcome: TaskOutcome) -> BackboneRecord:

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.find_run import find_run
 from foundation.errors import UnknownNameError, UserError
 from foundation.suggest import did_you_mean
-from results.leaderboard.table import map_pretrain_methods
+from results.leaderboard.row_labels import map_pretrain_methods
 from results.records.store import RECORD_FILE, scan_runs
 from results.statistics.comparison import BackboneComparison, compare_backbones, group_runs_by_board
 from results.statistics.ranking import StoredRun

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from deployment.manifest import MANIFEST_FILENAME, ExportManifest
 from foundation.errors import UserError
 from foundation.files import grant_default_mode, sha256_file, write_atomic
-from results.records.record import format_validation_errors
+from results.records.strict_model import format_validation_errors
 
 ManifestT = TypeVar("ManifestT", bound=ExportManifest)
 

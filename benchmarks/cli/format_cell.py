@@ -24,7 +24,7 @@ def format_cell(cell: CellResult) -> str:
     if record.result is None:
         return f"{head}: {record.status}"
     metric = record.result.metrics[record.result.primary_metric]
-    text = f"{head}: {record.result.primary_metric} {metric.value:.2f} {metric.unit}"
+    text = f"{head}: {record.result.primary_metric} {metric.value:.2f} {metric.unit}".rstrip()
     if metric.interval:
         low, high = metric.interval.low, metric.interval.high
         text += (

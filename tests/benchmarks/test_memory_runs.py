@@ -61,7 +61,7 @@ def test_the_record_says_what_it_was(tmp_path: Path) -> None:
     record = run(module, tmp_path, "finetune")
     backbone = record.backbone
     assert (backbone.name, backbone.init, backbone.card["architecture"]) == ("my_vit", "memory", "memory")
-    assert set(backbone.card["arguments"]) == {"structure_sha256", "code_sha256"}
+    assert set(backbone.card["arguments"]) == {"structure_sha256", "code_sha256", "behavior_sha256"}
     assert backbone.parameters == sum(value.numel() for value in module.parameters()) + 5 * 33  # ten classes, not five
     assert backbone.checkpoint is not None and backbone.checkpoint.uri == "memory:my_vit"
     assert backbone.checkpoint.sha256 == hash_state_dict(collect_tensors(module))

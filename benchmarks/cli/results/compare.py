@@ -50,7 +50,7 @@ def main(options: Namespace) -> int:
 def format_comparison(comparison: BackboneComparison, max_items: int | None) -> list[str]:
     """A comparison for the terminal; ``max_items`` items a direction, ``None`` for all."""
     unit, level = comparison.unit, f"{100 * comparison.level:.0f} %"
-    apart = f"{comparison.difference:+.2f} {'points' if unit == '%' else unit}"
+    apart = f"{comparison.difference:+.2f} {'points' if unit == '%' else unit}".rstrip()
     verdict = "resolved" if comparison.p_value <= 1 - comparison.level else "not resolved: a tie"
     first, second = (side.label for side in (comparison.first, comparison.second))
     if first == second:  # two runs of one start
@@ -60,8 +60,8 @@ def format_comparison(comparison: BackboneComparison, max_items: int | None) -> 
     return [
         f"{comparison.task} {comparison.protocol} {comparison.tier}, {comparison.metric}{direction}, "
         f"key {comparison.comparability}",
-        f"  {first}: {comparison.first.mean:.2f} {unit} ({_format_seeds(comparison.first.seeds)})",
-        f"  {second}: {comparison.second.mean:.2f} {unit} ({_format_seeds(comparison.second.seeds)})",
+        f"  {first}: {_format_mean(comparison.first.mean, unit)} ({_format_seeds(comparison.first.seeds)})",
+        f"  {second}: {_format_mean(comparison.second.mean, unit)} ({_format_seeds(comparison.second.seeds)})",
         f"  difference {apart} ({comparison.low:+.2f} to {comparison.high:+.2f}, {level}, "
         f"{comparison.resampling_unit})",
         f"  p = {comparison.p_value:.2g} ({comparison.test_name}), {verdict}",
@@ -81,6 +81,10 @@ def comparison_to_dict(comparison: BackboneComparison) -> dict[str, Any]:
     data = comparison._asdict()
     data |= {"first": comparison.first._asdict(), "second": comparison.second._asdict()}
     return data | {name: [flip._asdict() for flip in data[name]] for name in ("better", "worse")}
+
+
+def _format_mean(mean: float, unit: str) -> str:
+    return f"{mean:.2f} {unit}" if unit else f"{mean:.2f}"
 
 
 def _format_seeds(seeds: tuple[int, ...]) -> str:
