@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from backbones.card import BackboneCard
 from backbones.checkpoints.resize import REL_POS_TABLE, resize_to_model
 from backbones.features import require_input_size
+from backbones.memory_module import copy_module
 from backbones.module_hash import collect_tensors, hash_state_dict
 from backbones.weights import InitialWeights
 from foundation.errors import UserError
@@ -65,10 +66,7 @@ def _copy_unchanged_module(name: str, weights: InitialWeights) -> nn.Module:
     other backbone. Where only some are, that is part of its design, and they stay frozen.
     """
     module: nn.Module = weights.module
-    try:
-        model = copy.deepcopy(module)
-    except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
-        raise UserError(f"the module {name} cannot be copied ({_first_line(error)}); hand over one that can") from error
+    model = copy_module(name, module)
     if hash_state_dict(collect_tensors(model)) != weights.sha256:
         raise UserError(
             f"the weights of the module {name} were changed after it was handed over, so its record would name others; "
