@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -66,6 +67,19 @@ def make_memory_card(
     return card, InitialWeights("memory", None, uri, module, hash_state_dict(tensors), num_bytes)
 
 
+def copy_module(name: str, module: nn.Module) -> nn.Module:
+    """A copy that shares nothing with the module.
+
+    Raises:
+        UserError: it holds what cannot be copied, as a tensor that is a part of a graph.
+    """
+    try:
+        return copy.deepcopy(module)
+    except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"the module {name} cannot be copied ({reason}); hand over one that can") from error
+
+
 def _make_card(module: nn.Module, values: Mapping[str, Any]) -> BackboneCard:
     name = str(values["name"])
     if not _NAME_PATTERN.fullmatch(name):
@@ -76,6 +90,7 @@ def _make_card(module: nn.Module, values: Mapping[str, Any]) -> BackboneCard:
     mean, std = (_read_numbers(name, key, values[key], int(channels)) for key in ("mean", "std"))
     if min(std) <= 0:
         raise UserError(f"std {list(std)} of the module {name} holds a number that is not above 0")
+    copy_module(name, module)  # every run works on a copy: said here, before anything is hashed
     return BackboneCard(
         name=name,
         architecture=MEMORY_ARCHITECTURE,

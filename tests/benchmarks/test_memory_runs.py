@@ -79,7 +79,7 @@ def test_the_board_tells_it_by_its_hash(tmp_path: Path) -> None:
     assert {row.label for row in board.rows} == {f"my_vit ({start})" for start in starts}
     ((_, checks), _) = bench.verify(tmp_path)
     (start,) = (check for check in checks if check.subject == "start weights")
-    assert start.state == "unchecked" and "memory:my_vit was a module in the memory of the process" in start.message
+    assert start.state == "unchecked" and "memory:my_vit was a module in memory" in start.message
 
 
 def test_the_same_module_is_answered_from_its_record_and_any_other_is_not(tmp_path: Path) -> None:
