@@ -12,7 +12,14 @@ from timm.layers import PatchEmbed
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
-from backbones.module_hash import collect_tensors, hash_code, hash_state_dict, hash_structure
+from backbones.module_hash import (
+    collect_tensors,
+    hash_code,
+    hash_state_dict,
+    hash_structure,
+    is_filled,
+    iterate_functions,
+)
 from backbones.module_probe import hash_behavior
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights
 from foundation.errors import UserError
@@ -53,6 +60,8 @@ def make_memory_card(
         >>> card.name, card.input_size, weights.uri
         ('test_vit', (3, 160, 160), 'memory:test_vit')
     """
+    module = _unwrap_module(module)
+    require_movable(module)
     given = {"name": name, "mean": mean, "std": std, "input_size": input_size}
     found = {key: _find_value(module, key) if value is None else value for key, value in given.items()}
     if missing := [key for key, value in found.items() if value is None]:
@@ -80,6 +89,35 @@ def copy_module(name: str, module: nn.Module) -> nn.Module:
         raise UserError(f"the module {name} cannot be copied ({reason}); hand over one that can") from error
 
 
+def _unwrap_module(module: nn.Module) -> nn.Module:
+    """The module inside ``torch.compile`` or a data-parallel wrapper, which hide the class and attributes of theirs."""
+    inner = getattr(module, "_orig_mod", None)
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        inner = module.module
+    return _unwrap_module(inner) if isinstance(inner, nn.Module) else module
+
+
+def require_movable(module: nn.Module) -> None:
+    """Refuse a module whose copy would not compute by itself.
+
+    Raises:
+        UserError: tensors without values, or a function among its attributes that holds on to a module or tensor:
+            a copy of the module would go on to compute with the original's weights.
+    """
+    kind = type(module).__name__
+    if empty := [name for name, tensor in collect_tensors(module).items() if tensor.is_meta]:
+        raise UserError(f"{empty[0]} of this {kind} has no values (device meta); load its weights first")
+    for path, part in module.named_modules():
+        for key, function in iterate_functions(part):
+            cells = [cell.cell_contents for cell in function.__closure__ or () if is_filled(cell)]
+            owners = [getattr(each, "__self__", each) for each in cells]
+            if any(isinstance(each, nn.Module | Tensor) for each in owners):
+                raise UserError(
+                    f"{path + '.' if path else ''}{key} of this {kind} is a function that holds on to a module or "
+                    "tensor, so a copy would compute with the original's weights; write it as a method of a class"
+                )
+
+
 def _make_card(module: nn.Module, values: Mapping[str, Any]) -> BackboneCard:
     name = str(values["name"])
     if not _NAME_PATTERN.fullmatch(name):
@@ -90,6 +128,11 @@ def _make_card(module: nn.Module, values: Mapping[str, Any]) -> BackboneCard:
     mean, std = (_read_numbers(name, key, values[key], int(channels)) for key in ("mean", "std"))
     if min(std) <= 0:
         raise UserError(f"std {list(std)} of the module {name} holds a number that is not above 0")
+    if max(*mean, *std) > 1 or min(mean) < 0:
+        raise UserError(
+            f"mean {list(mean)} and std {list(std)} of the module {name} are not those of pixels in 0 to 1; divide "
+            "numbers for pixels in 0 to 255 by 255"
+        )
     copy_module(name, module)  # every run works on a copy: said here, before anything is hashed
     return BackboneCard(
         name=name,

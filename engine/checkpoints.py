@@ -78,7 +78,7 @@ class CheckpointRunner(Runner):
         """Load into the model; every key must match (mmengine's default accepts any mismatch)."""
         checkpoint = read_checkpoint(Path(filename))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-        unwrap_model(self.model).load_state_dict(checkpoint["state_dict"], strict=True)
+        _load_whole_state(unwrap_model(self.model), checkpoint["state_dict"], filename)
         self._has_loaded = True
         return checkpoint
 
@@ -235,6 +235,24 @@ def unwrap_model(model: nn.Module) -> nn.Module:
     inner = model.module if is_model_wrapper(model) else model
     assert isinstance(inner, nn.Module)
     return inner
+
+
+def _load_whole_state(model: nn.Module, state: dict[str, Tensor], filename: str) -> None:
+    """Load a state dict; every name and shape must match.
+
+    Raises:
+        CheckpointError: they do not, for example in a checkpoint of an earlier version of bench.
+    """
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        own = model.state_dict()
+        missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        names = ", ".join([*missing[:2], *extra[:2]]) or "shapes"
+        raise CheckpointError(
+            f"{filename} does not fit this {type(model).__name__} ({len(missing)} names missing, {len(extra)} unknown: "
+            f"{names}); it was written by another version of bench, so run again with --fresh"
+        ) from error
 
 
 def _get_cpu_state_dict(model: nn.Module) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import copy
 import subprocess
 import sys
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -128,10 +129,10 @@ class Doubled(timm.models.VisionTransformer):
 
 
 def swap_forward(module: Any) -> None:
-    def forward(images: Tensor) -> Tensor:
-        return 2 * type(module).forward(module, images)
+    def forward(self: Any, images: Tensor) -> Tensor:
+        return 2 * type(self).forward(self, images)
 
-    module.forward = forward
+    module.forward = MethodType(forward, module)  # a copy has the method of the copy
 
 
 def make_subclass(factor: float) -> type[nn.Module]:
@@ -354,3 +355,33 @@ def test_a_module_that_cannot_be_copied_is_a_sentence() -> None:
 
 
 assert backbones.architectures  # imported for what it registers
+
+
+# --- what cannot be copied, and wrappers
+
+
+def test_a_compiled_or_parallel_module_is_taken_out_of_its_wrapper() -> None:
+    module = make_vit()
+    plain = describe(module)
+    assert describe(torch.compile(module)) == plain
+    assert describe(nn.DataParallel(module)) == plain
+
+
+def test_a_function_that_holds_on_to_the_module_is_refused() -> None:
+    module = make_vit()
+    own = module.forward_features
+    module.forward_features = lambda images: own(images)
+    with pytest.raises(UserError, match="forward_features of this VisionTransformer is a function that holds on"):
+        describe(module)
+
+
+def test_numbers_for_bytes_are_refused() -> None:
+    with pytest.raises(UserError, match="are not those of pixels in 0 to 1; divide"):
+        describe(make_vit(), mean=(127.5,) * 3, std=(127.5,) * 3)
+
+
+def test_a_module_without_values_is_refused() -> None:
+    with torch.device("meta"):
+        module = make_vit()
+    with pytest.raises(UserError, match="has no values"):
+        describe(module)
