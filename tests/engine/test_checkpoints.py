@@ -64,7 +64,7 @@ def test_a_pickle_with_code_is_not_run(tmp_path: Path) -> None:
 def test_a_resume_with_other_keys_fails_where_mmengine_would_go_on(tmp_path: Path) -> None:
     torch.save({"state_dict": {"weight": torch.zeros(1, 1)}}, tmp_path / "x.pth")
     runner: Any = SimpleNamespace(model=nn.Linear(1, 1), call_hook=lambda *_, **__: None)
-    with pytest.raises(RuntimeError, match="Missing key"):
+    with pytest.raises(CheckpointError, match="1 names missing"):
         CheckpointRunner.load_checkpoint(runner, str(tmp_path / "x.pth"))
 
 
