@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
-from types import CodeType, FunctionType, MethodType
+from functools import partial
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-LIBRARY_NAMES = {"torch", "timm", *sys.stdlib_module_names, "builtins"}
+LIBRARY_NAMES = {"torch", "timm", "numpy", *sys.stdlib_module_names, "builtins"}
 """Code of these is known by the packages' versions, which every record holds."""
 
 # torch.compile leaves a mark on the module that it wraps, which changes nothing that is computed
@@ -57,7 +60,8 @@ def hash_code(module: nn.Module) -> str:
     """SHA-256 over the source of all classes and functions in a module that are not timm's, torch's or Python's.
 
     The source is ``inspect.getsource``'s, where it can be had. Of code that was typed in (an interpreter, ``exec``)
-    it cannot; there the byte code stands for it. Neither sees a function that a method calls from another file.
+    it cannot; there the byte code stands for it, as it does where the file was edited after it was imported. Functions,
+    classes, objects and numbers of the same file that the code names count too, wherever they were imported from.
     """
     found: dict[str, str] = {}
     for part in module.modules():
@@ -77,19 +81,42 @@ def _get_bytes(tensor: Tensor) -> bytes:
     return bytes(flat.view(torch.uint8).numpy().tobytes())
 
 
-def _format_value(value: Any) -> str:
-    """A plain value in full, tensors by their hash, anything else by its type (a ``repr`` may hold an address)."""
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key!r}: {_format_value(each)}' for key, each in value.items())}}}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_format_value(each) for each in value)}]"
-    if isinstance(value, set | frozenset):
-        return f"{{{', '.join(sorted(_format_value(each) for each in value))}}}"
+def _format_value(value: Any, seen: frozenset[int] = frozenset()) -> str:
+    """A value in full: arrays and tensors by their bytes, objects by what they hold, functions by their code.
+
+    What cannot be taken apart (a lock, an open file) counts by its type; a ``repr`` may hold an address.
+    """
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes | torch.dtype):
+        return repr(value)
     if isinstance(value, Tensor):
         return hash_state_dict({"": value})
-    if value is None or isinstance(value, bool | int | float | complex | str | torch.dtype):
-        return repr(value)
-    return f"<{type(value).__module__}.{type(value).__qualname__}>"
+    if isinstance(value, np.ndarray | np.generic):
+        return f"{value.dtype} {value.shape} {value.tobytes().hex()}"
+    if id(value) in seen:  # an object that holds itself, or a function that calls itself
+        return "<seen>"
+    seen = seen | {id(value)}
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key!r}: {_format_value(each, seen)}' for key, each in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_format_value(each, seen) for each in value)}]"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(_format_value(each, seen) for each in value))}}}"
+    name = f"<{type(value).__module__}.{type(value).__qualname__}>"
+    if isinstance(value, nn.Module):  # one that is in a list, or behind a global, is no part of the module tree
+        return f"{value!r} {hash_state_dict(collect_tensors(value))}"
+    if isinstance(value, partial):
+        return f"{name}{_format_value([value.func, value.args, value.keywords], seen)}"
+    if isinstance(value, MethodType):
+        return f"{name}{_format_value(value.__func__, seen)}"
+    if isinstance(value, type | FunctionType):
+        title = f"<{value.__module__}.{value.__qualname__}>"
+        if _is_library_code(value):
+            return title
+        return title + (_describe_class(value, seen) if isinstance(value, type) else _describe_function(value, seen))
+    if isinstance(value, ModuleType):
+        return name
+    # a SimpleNamespace is the standard library's, and what it holds is the user's
+    return f"{name}{_format_value(getattr(value, '__dict__', {}), seen)}{_format_value(type(value), seen)}"
 
 
 def iterate_functions(part: nn.Module) -> Iterator[tuple[str, FunctionType]]:
@@ -106,37 +133,67 @@ def _is_library_code(thing: type | FunctionType) -> bool:
     return thing.__module__.partition(".")[0] in LIBRARY_NAMES
 
 
-def _describe_class(kind: type) -> str:
+def _describe_class(kind: type, seen: frozenset[int] = frozenset()) -> str:
     """Methods by their own lines (of two classes of one name in a file, a class's source is the first one's)."""
     lines = []
     for key, value in sorted(vars(kind).items()):
         plain = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
         if isinstance(plain, FunctionType):
-            lines.append(f"{key}: {_describe_function(plain)}")
+            lines.append(f"{key}: {_describe_function(plain, seen)}")
         elif key not in _CLASS_INTERNALS:
-            lines.append(f"{key}={_format_value(value)}")
+            lines.append(f"{key}={_format_value(value, seen)}")
     return "\n".join(lines)
 
 
-def _describe_function(function: FunctionType) -> str:
+def _describe_function(function: FunctionType, seen: frozenset[int] = frozenset()) -> str:
+    """Source, byte code, and the values that the function computes with.
+
+    The source alone does not do: the file may have been edited after it was imported. Byte code alone changes with
+    Python's version, which is not part of an id; it is left out where the source can be had and still fits.
+    """
+    seen = seen | {id(function)}
     try:
         text = inspect.getsource(function)
     except (OSError, TypeError):
+        text = ""
+    if not _is_source_of(text, function):
         text = _describe_code(function.__code__)
-    return f"{text}\n{_format_surroundings(function)}"
+    return f"{text}\n{_format_surroundings(function, seen)}"
 
 
-def _format_surroundings(function: FunctionType) -> str:
-    """Values that a function was made with: defaults, and what it closes over."""
+def _is_source_of(text: str, function: FunctionType) -> bool:
+    """Return whether a text compiles to the code that a function has in memory."""
+    try:
+        compiled = compile(textwrap.dedent(text), "<source>", "exec")
+    except SyntaxError:  # part of a longer statement, as of a lambda in a call
+        return False
+    found = [code for code in _iterate_codes(compiled) if code.co_name == function.__code__.co_name]
+    return any(_describe_code(code) == _describe_code(function.__code__) for code in found)
+
+
+def _iterate_codes(code: CodeType) -> Iterator[CodeType]:
+    """A code object and all those inside it."""
+    yield code
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _iterate_codes(each)
+
+
+def _format_surroundings(function: FunctionType, seen: frozenset[int]) -> str:
+    """Values that a function computes with: defaults, what it closes over, and globals of its file that it names."""
     cells = [cell.cell_contents for cell in function.__closure__ or () if is_filled(cell)]
-    return _format_value([function.__defaults__, function.__kwdefaults__, cells])
+    names = sorted({name for code in _iterate_codes(function.__code__) for name in code.co_names})
+    used = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    # modules are known by their packages' versions, or are files of the user's that the guide warns of
+    plain = {name: value for name, value in used.items() if not isinstance(value, ModuleType)}
+    return _format_value([function.__defaults__, function.__kwdefaults__, cells, plain], seen)
 
 
 def is_filled(cell: Any) -> bool:
     """Return whether a variable that a function closes over has a value yet."""
     try:
         return cell.cell_contents is not cell
-    except ValueError:  # a variable that has no value yet
+    except ValueError:
         return False
 
 

@@ -47,10 +47,10 @@ def _run_probe(module: nn.Module, name: str, train: bool, input_size: tuple[int,
     # double precision first: its rounding errors are so small that seven digits are the same everywhere. A module that
     # casts to float32 inside cannot take it
     for dtype in (torch.float64, torch.float32):
-        copied = copy.deepcopy(module).cpu().to(dtype).train(train)
         generator = torch.Generator().manual_seed(PROBE_SEED)
         images = torch.rand((NUM_PROBE_IMAGES, *input_size), generator=generator, dtype=torch.float64).to(dtype)
         try:
+            copied = copy.deepcopy(module).cpu().to(dtype).train(train)
             with torch.random.fork_rng(devices=[]), torch.no_grad():
                 torch.manual_seed(PROBE_SEED)
                 output = getattr(copied, name)(2 * images - 1)

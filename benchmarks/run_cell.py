@@ -215,6 +215,10 @@ def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialW
         return card, locate_weights(card, cell_request.checkpoint)
     if cell_request.checkpoint is not None:
         raise UserError("a module brings its own weights, so checkpoint cannot be given; load the file into it first")
+    from torch import nn
+
+    if not isinstance(backbone, nn.Module):
+        raise UserError(f"a backbone is a name or a torch module, not {type(backbone).__name__}")
     from backbones.memory_module import make_memory_card
 
     return make_memory_card(backbone)

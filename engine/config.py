@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from engine.recipe import ProtocolSettings
 from foundation.errors import ConfigError
 from foundation.suggest import did_you_mean
-from results.records.renamed_settings import find_new_name
+from results.records.renamed_settings import find_new_name, find_new_value
 from results.records.strict_model import format_validation_errors
 
 RecipeT = TypeVar("RecipeT", bound=ProtocolSettings)
@@ -87,7 +87,7 @@ def _apply_override(config: Mapping[str, Any], override: str) -> dict[str, Any]:
             raise ConfigError(f"--set {key} is a group; set one of {inside}")
         new = find_new_name(key)
         if new is not None and any(name == new or name.startswith(f"{new}.") for name in known):
-            raise ConfigError(f"--set {key} is called {new} now; write --set {new}={text.strip()}")
+            raise ConfigError(f"--set {key} is called {new} now; write --set {new}={find_new_value(new, text.strip())}")
         raise ConfigError(f"unknown configuration key {key!r}{did_you_mean(key, known, hint=', '.join(known))}")
     changed = _copy_config(config)
     *parents, last = key.split(".")

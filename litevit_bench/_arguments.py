@@ -48,7 +48,8 @@ def list_folders(places: PathLike | Sequence[PathLike]) -> list[Path]:
 
 def format_overrides(overrides: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Settings as ``--set`` takes them; what ``repr`` writes is read back as the same value."""
-    return tuple(f"{key}={value!r}" for key, value in (overrides or {}).items())
+    plain = {key: value.item() if hasattr(value, "item") else value for key, value in (overrides or {}).items()}
+    return tuple(f"{key}={value!r}" for key, value in plain.items())  # "item": a number of NumPy or torch
 
 
 def resolve_places(data_root: PathLike | None, out: PathLike, device: str) -> dict[str, Any]:

@@ -22,7 +22,13 @@ from foundation.suggest import did_you_mean
 
 
 class OneLineErrorParser(argparse.ArgumentParser):
-    """An argument parser that reports an error in one sentence instead of printing the usage."""
+    """An argument parser that reports an error in one sentence instead of printing the usage.
+
+    Attributes:
+        requested_verb: of the main parser: the verb on the command line.
+    """
+
+    requested_verb = ""
 
     def error(self, message: str) -> NoReturn:
         """Write one sentence to stderr and exit with code 2."""
@@ -32,7 +38,9 @@ class OneLineErrorParser(argparse.ArgumentParser):
             words = {word.partition("=")[0] for word in message.split()}
             for old in RENAMED_OPTIONS.keys() & words:
                 message = f"{old} is called {RENAMED_OPTIONS[old]} now"
-        sys.stderr.write(f"{self.prog}: {message} (see: {self.prog} --help)\n")
+        # the options are those of a verb: argparse reports unknown ones as errors of the main parser
+        verb = f" {self.requested_verb}" if self.requested_verb else ""
+        sys.stderr.write(f"{self.prog}{verb}: {message} (see: {self.prog}{verb} --help)\n")
         raise SystemExit(2)
 
 
@@ -52,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report_error(UnknownNameError(message), debug=False)
     try:
         # only the options of the requested verb, so that no other verb's module is imported
-        options = build_parser(words[:1]).parse_args(words)
+        parser = build_parser(words[:1])
+        parser.requested_verb = next((word for word in words[:1] if word in VERBS), "")
+        options = parser.parse_args(words)
     except SystemExit as done:  # argparse has already written the help text or the error
         return int(done.code or 0)
     # stored in every record
@@ -75,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report_error(error, options.debug)
 
 
-def build_parser(verbs: Collection[str] = tuple(VERBS)) -> argparse.ArgumentParser:
+def build_parser(verbs: Collection[str] = tuple(VERBS)) -> OneLineErrorParser:
     """Build the parser of ``bench``.
 
     Args:

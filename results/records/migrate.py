@@ -10,9 +10,10 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from foundation.errors import BenchError, RecordError
+from foundation.errors import BenchError, RecordError, UserError
 from foundation.files import write_atomic
 from results.records.record import PRETRAINING_DOMAIN, SCHEMA_VERSION, Record, StatisticRecord, dump_record
 from results.records.store import RECORD_FILE, read_record
@@ -20,19 +21,21 @@ from results.statistics.item_files import DEFAULT_AREAS_ENTRY, list_item_files
 from results.statistics.legacy_statistics import CLASSIFICATION_COLUMNS, infer_legacy_statistic
 
 
-def migrate_store(root: Path) -> list[tuple[Path, Path]]:
+def migrate_store(root: Path) -> Iterator[tuple[Path, Path]]:
     """Migrate every record below a folder that has an earlier schema version.
 
     Args:
         root: folder with runs below it.
 
-    Returns:
+    Yields:
         The path of each migrated run folder before and after. The two differ if the run's id has changed.
 
     Raises:
+        UserError: there is no such folder.
         RecordError: a record cannot be read, or the new folder already exists. Nothing of that run was changed.
     """
-    migrated = []
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}; name one with runs below it")
     # rglob is sorted into a list first, so that renaming folders below does not disturb the walk
     for path in sorted(root.rglob(RECORD_FILE)):
         folder, record = path.parent, read_record(path.parent)
@@ -44,11 +47,12 @@ def migrate_store(root: Path) -> list[tuple[Path, Path]]:
         if target != folder and target.exists():
             raise RecordError(f"{folder} would be renamed to {target}, which already exists; move one of the two away")
         migrated_record = add_legacy_statistics(folder, record)
-        # write before renaming: a process killed in between leaves a valid record that is found by its content
-        write_atomic(path, dump_record(migrated_record.model_copy(update={"schema_version": SCHEMA_VERSION})))
+        # rename before writing: a process killed in between leaves a record of the old version, which the next
+        # migration finds and completes (the new name does not contain the old id, so it stays)
         folder.rename(target)
-        migrated.append((folder, target))
-    return migrated
+        migrated_record = migrated_record.model_copy(update={"schema_version": SCHEMA_VERSION})
+        write_atomic(target / RECORD_FILE, dump_record(migrated_record))
+        yield folder, target
 
 
 def add_legacy_statistics(folder: Path, record: Record) -> Record:
@@ -78,6 +82,9 @@ def add_legacy_statistics(folder: Path, record: Record) -> Record:
 
 def main(words: list[str]) -> int:
     """Migrate each of the named folders and return the exit code."""
+    if not words:
+        sys.stderr.write("name one folder or more with runs below: python -m results.records.migrate FOLDER ...\n")
+        return 2
     for word in words:
         try:
             for before, after in migrate_store(Path(word)):

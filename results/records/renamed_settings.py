@@ -71,6 +71,16 @@ def find_new_name(setting: str) -> str | None:
     return None
 
 
+def find_new_value(setting: str, value: str) -> str:
+    """Return what a value of a renamed setting is called now; most values keep their name.
+
+    Args:
+        setting: the new name of the setting, dotted.
+        value: as the user wrote it.
+    """
+    return _RENAMED_VALUES.get(setting.rpartition(".")[2], {}).get(value, value)
+
+
 def upgrade_settings(settings: Mapping[str, Any], domain: str) -> dict[str, Any]:
     """Return the settings of an earlier version under their current names; values and order stay as they are.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
-from types import MethodType
+from types import MethodType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -385,3 +387,53 @@ def test_a_module_without_values_is_refused() -> None:
         module = make_vit()
     with pytest.raises(UserError, match="has no values"):
         describe(module)
+
+
+FACTOR = 1.0
+
+
+def scale_features(features: Tensor) -> Tensor:
+    return features * FACTOR
+
+
+class Configured(timm.models.VisionTransformer):
+    """Reads its settings from an object, and calls a function of its file that reads a constant."""
+
+    config: Any = None
+
+    def forward_features(self, x: Tensor, **arguments: Any) -> Tensor:
+        return scale_features(super().forward_features(x, **arguments))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (SimpleNamespace(detach=False), SimpleNamespace(detach=True)),
+        ({"scale": np.float32(1)}, {"scale": np.float32(2)}),
+        (np.array([1.0]), np.array([2.0])),
+        (partial(scale_features, 1), partial(scale_features, 2)),
+        ([SimpleNamespace(inner=SimpleNamespace(a=1))], [SimpleNamespace(inner=SimpleNamespace(a=2))]),
+    ],
+    ids=["namespace", "numpy number", "array", "partial", "nested"],
+)
+def test_what_an_object_among_the_attributes_holds_counts(first: Any, second: Any) -> None:
+    cards = []
+    for config in (first, second, copy.deepcopy(first)):
+        module = make_vit()
+        module.__class__ = Configured
+        module.config = config
+        cards.append(describe(module)[0])
+    assert cards[0] != cards[1] and cards[0] == cards[2]
+
+
+def test_constants_and_functions_that_the_code_names_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = make_vit()
+    module.__class__ = Configured
+    before = describe(module)[0].arguments
+    monkeypatch.setitem(globals(), "FACTOR", 1.0 + 1e-9)  # too small for the probe
+    other_constant = describe(module)[0].arguments
+    assert other_constant["code_sha256"] != before["code_sha256"]
+    assert other_constant["behavior_sha256"] == before["behavior_sha256"]
+    monkeypatch.undo()
+    monkeypatch.setitem(globals(), "scale_features", lambda features: features + 0.0)
+    assert describe(module)[0].arguments["code_sha256"] != before["code_sha256"]

@@ -34,7 +34,7 @@ def make_run(root: Path, suffix: str = "") -> Path:
 @pytest.mark.parametrize("suffix", ["", ".2"])
 def test_record_and_folder_have_todays_id(suffix: str, tmp_path: Path) -> None:
     before = make_run(tmp_path, suffix)
-    ((old, new),) = migrate_store(tmp_path)
+    ((old, new),) = list(migrate_store(tmp_path))
     assert old == before and not before.exists()
     record = read_record(new)
     assert record.schema_version == SCHEMA_VERSION and record.run_id != OLD_ID
@@ -49,7 +49,7 @@ def test_record_and_folder_have_todays_id(suffix: str, tmp_path: Path) -> None:
     statistics = {name: metric.statistic for name, metric in record.result.metrics.items()}
     assert statistics["AUC"] is not None and statistics["AUC"].columns == ["AUC"]
     assert statistics["OP50"] is None, "no such column here"
-    assert migrate_store(tmp_path) == [], "a second time there is nothing to do"
+    assert list(migrate_store(tmp_path)) == [], "a second time there is nothing to do"
 
 
 def test_a_folder_that_is_taken_is_named_and_nothing_changes(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_folder_that_is_taken_is_named_and_nothing_changes(tmp_path: Path) -> 
     run_id = read_record(folder).run_id
     folder.with_name(folder.name.replace(OLD_ID, run_id)).mkdir()
     with pytest.raises(RecordError, match="already exists"):
-        migrate_store(tmp_path)
+        list(migrate_store(tmp_path))
     assert (folder / "record.json").read_text() == FIXTURE.read_text()
 
 
@@ -69,6 +69,8 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "mini_lasot" / "torn" / "record.json").write_text("{")
     assert main([str(tmp_path)]) == 2
     assert "torn" in capsys.readouterr().err
+    assert main([]) == 2 and "name one folder" in capsys.readouterr().err
+    assert main([str(tmp_path / "nothing")]) == 2 and "there is no folder" in capsys.readouterr().err
 
 
 def test_metrics_say_how_they_follow_from_items_and_rank_as_before(tmp_path: Path) -> None:
