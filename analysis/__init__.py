@@ -1,1 +1,1 @@
-"""A look inside backbones: one file for each analysis (what it computes, draws and records)."""
+"""Analyses of what backbones have learned; each module computes, draws and records one analysis."""

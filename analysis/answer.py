@@ -1,4 +1,4 @@
-"""An analysis answered: from its record where there is one, else computed, drawn and recorded."""
+"""Answer a request for an analysis from a stored record, or compute the analysis and write a new record."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from engine.run_environment import collect_run_environment, utc_now
 from results.records.record import BackboneRecord
 
 MAX_NAME_LENGTH = 120
-"""Characters of the backbones' names in a folder's name; file systems allow 255 for the whole."""
+"""Maximum characters that backbone names take of a folder name; file systems allow 255 in total."""
 
 
 class AnalysisOutput(NamedTuple):
-    """What an analysis gives: numbers as plain data, and files by name."""
+    """Results of an analysis: numbers as plain data, and file contents by file name."""
 
     numbers: Mapping[str, Any]
     files: Mapping[str, bytes]
@@ -27,16 +27,17 @@ class AnalysisOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class AnalysisQuestion:
-    """A request as resolved: what decides the answer, and what the record says beside it.
+    """A resolved request: everything that determines the result, and what else the record needs.
 
     Attributes:
-        method_version: version of the analysis's method.
-        settings: everything the user chose that can change what comes out; also in the record.
-        identity_fields: what beside the settings can change it (backbones, data, runs), as plain data.
-        backbone_names: for the folder's name.
-        describe_backbones: the backbones as records have them, asked when all is computed: load reports are known then.
-        image_source: the images looked at; ``None`` where the analysis is made of runs alone.
-        run_ids: of the runs it is made of.
+        method_version: version of the analysis method; part of the id.
+        settings: all choices of the user that can change the result; part of the id and of the record.
+        identity_fields: everything else that can change the result (backbones, data, runs), as plain data.
+        backbone_names: names used in the folder name.
+        describe_backbones: returns the backbones in the form of the record. It is called after the computation,
+            because load reports exist only then.
+        image_source: the analyzed images; ``None`` when the analysis uses only runs.
+        run_ids: ids of the runs that the analysis uses.
     """
 
     method_version: int
@@ -51,18 +52,18 @@ class AnalysisQuestion:
 def answer_question(
     request: AnalysisRequest, question: AnalysisQuestion, compute: Callable[[], AnalysisOutput]
 ) -> StoredAnalysis:
-    """Answer from the record, or compute and write one.
+    """Return the stored analysis that answers the question, or compute and store it.
 
-    The id is a digest of the question, so an answer to another question is never given.
+    The id is a digest of the question, so a stored answer to a different question is never returned.
 
     Args:
-        request: gives kind, task, store and device.
-        question: what is asked.
-        compute: does the analysis.
+        request: the request, which gives the kind of analysis, the task, the store and the device.
+        question: the resolved request.
+        compute: computes the analysis; called only when no record exists or ``request.force_new`` is set.
 
     Raises:
         UserError: the store or the device cannot be used.
-        RecordError: the record there does not hold.
+        RecordError: the stored record is invalid, or one of its files was changed.
     """
     analysis_id = make_analysis_id(
         request.kind, question.method_version, {"settings": dict(question.settings), **question.identity_fields}
@@ -70,7 +71,7 @@ def answer_question(
     start_time = time.monotonic()
 
     def make() -> NewAnalysis:
-        # Taken first: its time stamp is that of the beginning
+        # collected before the computation, so that its time stamp is the start time
         environment = collect_run_environment(resolve_device(request.device), "fp32", list(request.command_line))
         output = compute()
         analysis = Analysis(
@@ -82,12 +83,13 @@ def answer_question(
             settings=dict(question.settings),
             numbers=dict(output.numbers),
             runs=list(question.run_ids),
-            files={},  # their hashes come when they are written
+            files={},  # load_or_compute adds the hashes when it writes the files
             seconds=time.monotonic() - start_time,
             environment=environment.model_copy(update={"finished": utc_now()}),
         )
         return NewAnalysis(analysis, output.files)
 
+    # timm names contain slashes ("timm/vit_tiny"), which would create nested folders
     names = "-".join(name.replace("/", "_") for name in question.backbone_names)[:MAX_NAME_LENGTH]
     folder_name = f"{request.kind}-{names}-{request.task.name}"
     return load_or_compute(request.out, folder_name, analysis_id, make, request.force_new)

@@ -1,7 +1,7 @@
-"""Attention of a plain ViT: how far each head attends (mean attention distance) and how widely (entropy).
+"""Measure attention in a plain ViT: how far each head attends (mean attention distance) and how widely (entropy).
 
-Source: arXiv 2205.14443; wangsr126/MAE-Lite: the logits of the patches alone, that is without the row and column of
-prefix tokens, then softmax.
+Source: arXiv 2205.14443; wangsr126/MAE-Lite: only the logits between patches, without the rows and columns of prefix
+tokens, then softmax.
 """
 
 from __future__ import annotations
@@ -32,46 +32,50 @@ from foundation.errors import BenchError, UserError
 
 METHOD_VERSION = 1
 BATCH_SIZE = 32
-"""Images in one forward pass; it moves last digits only."""
+"""Images per forward pass; another value changes results only by rounding."""
 
 ENTROPY_EPS = 1e-6
-"""Inside the entropy's logarithm, as in the papers' code."""
+"""Added inside the logarithm of the entropy, as in the papers' code."""
 
 PAPER_STEP_PX = 14.0
-"""Pixels a grid step in the papers' code, although their patches have 16."""
+"""Pixels per grid step in the papers' code, although its patches have 16 pixels."""
 
 _OTHER_ANALYSES = "cka, layers, data-scale, spectrum, neighbours and pca work with it"
 
 
 def find_attention_modules(model: nn.Module) -> list[Attention]:
-    """The attention module of each block, shallow to deep.
+    """Return the attention module of each block, shallow to deep.
 
     Raises:
-        UserError: attention that is not over all tokens, or not timm's; the message says which analyses work.
+        UserError: the attention does not cover all tokens, or is not timm's; the message names the other analyses.
     """
     kind = type(model).__name__
     if not is_plain_backbone(model):
         raise UserError(
-            f"{kind} is hierarchical: it has no attention over the whole image in every block, so there is no distance "
-            f"or entropy that compares; {_OTHER_ANALYSES}"
+            f"{kind} is hierarchical: not every block attends over the entire image, so distances and entropies cannot "
+            f"be compared; {_OTHER_ANALYSES}"
         )
     found = [block.module.attn for block in find_blocks(model)]
     for module in found:
         if not isinstance(module, Attention):
             raise UserError(
-                f"{kind} has attention of its own ({type(module).__name__}), whose logits are not read; "
+                f"{kind} uses its own attention class ({type(module).__name__}), whose logits cannot be read; "
                 f"{_OTHER_ANALYSES}"
             )
     return found
 
 
 def compute_attention_logits(module: Attention, tokens: Tensor) -> Tensor:
-    """The scaled logits before softmax, a relative position bias included: (n, heads, T, T).
+    """Compute the scaled logits before softmax, including a relative position bias.
 
     Args:
-        module: the attention.
-        tokens: its input, (n, T, C).
+        module: the attention module.
+        tokens: its input (images, tokens, channels).
+
+    Returns:
+        Logits (images, heads, tokens, tokens): queries, then keys.
     """
+    # scaled before the product, in the order of timm's forward, so that rounding is the same
     query, key, _ = _project_qkv(module, tokens)
     logits: Tensor = (query * module.scale) @ key.transpose(-2, -1)
     return logits + module.compute_bias() if isinstance(module, RelPosAttention) else logits
@@ -79,41 +83,43 @@ def compute_attention_logits(module: Attention, tokens: Tensor) -> Tensor:
 
 def _project_qkv(module: Attention, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     count, length, _ = tokens.shape
-    # One linear layer gives q, k and v of all heads: (n, T, 3 C) -> (3, n, heads, T, C / heads)
+    # One linear layer computes q, k and v of all heads: (n, T, 3 C) -> (3, n, heads, T, C / heads)
     heads = module.qkv(tokens).reshape(count, length, 3, module.num_heads, -1).permute(2, 0, 3, 1, 4)
     return module.q_norm(heads[0]), module.k_norm(heads[1]), heads[2]
 
 
 def _attend_with_logits(module: Attention, tokens: Tensor, logits: Tensor) -> Tensor:
-    """The module's output as it would follow from these logits: softmax over keys, values, projection."""
+    """Compute the output of the module from given logits: softmax over keys, weighted values, projection."""
     mixed = logits.softmax(-1) @ _project_qkv(module, tokens)[2]
-    mixed = mixed.transpose(1, 2).flatten(2)  # heads side by side again: (n, T, C)
+    mixed = mixed.transpose(1, 2).flatten(2)  # concatenate the heads again: (n, T, C)
+    # some timm models normalize before the projection; older timm versions do not have the attribute
     return module.proj(getattr(module, "norm", nn.Identity())(mixed))  # type: ignore[no-any-return]
 
 
 def read_attention(
     model: nn.Module, images: Tensor, on_logits: Callable[[int, Tensor], None], check: bool = True
 ) -> Tensor:
-    """Run the model as it is, fused attention and all, and hand each block's logits to ``on_logits``.
+    """Run the model unchanged, including fused attention, and pass the logits of each block to ``on_logits``.
 
-    Logits are computed a second time beside the model, from the input of each attention; its own output is not
-    touched. With ``check`` the output that follows from the logits is compared with the module's own, so that attention
-    with a gate, a mask or another scale is refused instead of being read wrongly.
+    The logits are computed a second time from the input of each attention module; the output of the model does not
+    change. With ``check`` the output that follows from the logits is compared with the output of the module, so that
+    attention with a gate, a mask or another scale is refused instead of being read wrongly.
 
     Args:
         model: a plain timm ViT in eval mode.
-        images: (n, 3, S, S) on the model's device.
-        on_logits: takes block number and logits (n, heads, T, T), prefix tokens first.
-        check: compare; once for each backbone is enough.
+        images: images (n, 3, S, S) on the device of the model.
+        on_logits: takes the block index and the logits (n, heads, T, T), prefix tokens first.
+        check: compare the outputs; once per backbone is enough.
 
     Returns:
-        The model's output of ``forward_features``.
+        The output of ``forward_features``.
 
     Raises:
-        UserError: attention that cannot be read.
-        BenchError: attention that is read wrongly.
+        UserError: the attention cannot be read.
+        BenchError: the recomputed output differs from that of the module.
     """
 
+    # fused attention never stores its logits, so they are recomputed from the input that a hook sees
     def make_hook(place: int) -> Callable[[Attention, tuple[Tensor], Tensor], None]:
         def read(module: Attention, inputs: tuple[Tensor], output: Tensor) -> None:
             logits = compute_attention_logits(module, inputs[0])
@@ -132,69 +138,86 @@ def read_attention(
 
 
 def _require_same_output(recomputed: Tensor, output: Tensor, block_index: int, model_name: str) -> None:
-    # Relative to the largest output: layers differ in scale by orders of magnitude
+    # Relative to the largest output, because layers differ in scale by orders of magnitude
     worst = float((recomputed - output).abs().max() / output.abs().max().clamp_min(1e-12))
-    if not worst <= 1e-2:  # TF32 on a GPU moves the third digit
+    # TF32 on a GPU changes the third digit; "not <=" instead of ">" also refuses NaN
+    if not worst <= 1e-2:
         raise BenchError(
-            f"the attention of block {block_index} of {model_name} is not softmax(q k / scale) v alone (its output is "
-            f"off by {worst:.2g}), so its logits cannot be read; {_OTHER_ANALYSES}"
+            f"the attention of block {block_index} of {model_name} is not softmax(q k / scale) v only (the recomputed "
+            f"output differs by {worst:.2g} of its largest value), so its logits cannot be read; {_OTHER_ANALYSES}"
         )
 
 
 def softmax_over_patches(logits: Tensor, num_prefix_tokens: int) -> Tensor:
-    """Attention among patches, (n, heads, N, N): prefix rows and columns are dropped, then softmax."""
-    # Cut before the softmax: a class token draws much attention, and cutting after it would leave rows that do not
-    # sum to 1, whose distances would all be too short
+    """Return the attention among patches (n, heads, N, N): drop the rows and columns of prefix tokens, then softmax.
+
+    Args:
+        logits: logits (n, heads, T, T), prefix tokens first.
+        num_prefix_tokens: number of class and register tokens, T - N.
+    """
+    # Dropped before the softmax: a class token gets much attention, so dropping it afterwards would leave rows that
+    # sum to less than 1, and their distances would be too short
     return logits[:, :, num_prefix_tokens:, num_prefix_tokens:].softmax(-1)
 
 
 class PatchGrid(NamedTuple):
-    """Height and width of a patch in pixels, and rows and columns of patches."""
+    """Height and width of a patch in pixels, and number of rows and columns of patches."""
 
     patch_size: tuple[int, int]
     grid_size: tuple[int, int]
 
 
 def get_patch_grid(model: nn.Module, img_size: int) -> PatchGrid:
-    """How a plain ViT cuts squares of ``img_size`` pixels; a rest is padded where the model does so."""
+    """Return the patch grid of a plain ViT for square images of ``img_size`` pixels."""
+    # models without timm's PatchEmbed (a convolutional stem) have one token per step of their last reduction
     embed = getattr(model, "patch_embed", None)
     step = get_reductions(model)[-1]
     height, width = embed.patch_size if isinstance(embed, PatchEmbed) else (step, step)
+    # -(-a // b) rounds up: a model that accepts other sizes pads the incomplete last patch
     return PatchGrid((int(height), int(width)), (-(-img_size // int(height)), -(-img_size // int(width))))
 
 
 def compute_grid_distances(grid_size: tuple[int, int], spacing: tuple[float, float]) -> Tensor:
-    """Euclidean distance of each two cells of a grid, (N, N), row by row.
+    """Compute the Euclidean distance between every two cells of a grid, in pixels (N, N); cells count row by row.
 
     Args:
-        grid_size: rows and columns.
-        spacing: pixels from row to row and from column to column.
+        grid_size: number of rows and columns.
+        spacing: distance between neighboring rows and between neighboring columns, pixels.
 
     >>> compute_grid_distances((1, 3), (16.0, 16.0))[0].tolist()
     [0.0, 16.0, 32.0]
     """
     rows, columns = torch.meshgrid(torch.arange(grid_size[0]), torch.arange(grid_size[1]), indexing="ij")
     places = torch.stack([rows.flatten() * spacing[0], columns.flatten() * spacing[1]], 1)
-    # The matrix-product form of cdist cancels digits: the distance of a place from itself might not be 0
+    # The matrix-product mode of cdist loses digits by cancellation: the distance of a cell to itself might not be 0
     return torch.cdist(places, places, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def mean_attention_distance(attention: Tensor, distances: Tensor) -> Tensor:
-    """Mean over queries of the distance that attention reaches, (n, heads), in the unit of ``distances`` (N, N)."""
+    """Compute the mean attention distance of each head: the expected distance of a key, averaged over queries.
+
+    Args:
+        attention: attention among patches (n, heads, N, N).
+        distances: distances between patches (N, N).
+
+    Returns:
+        Distances (n, heads), in the unit of ``distances``.
+    """
+    # sum_k attention_qk distance_qk for each query q, then the mean over queries
     return torch.einsum("nhqk,qk->nhq", attention, distances.to(attention)).mean(-1)
 
 
 def mean_attention_entropy(attention: Tensor) -> Tensor:
-    """Mean over queries of the entropy of attention (n, heads, N, N), in nats: (n, heads)."""
+    """Compute the entropy of attention (n, heads, N, N) in nats, averaged over queries: (n, heads)."""
     return -(attention * (attention + ENTROPY_EPS).log()).sum(-1).mean(-1)
 
 
 class AttentionAccumulator:
-    """Sums over images of distance and entropy by block and head; nothing else is kept, so memory does not grow.
+    """Accumulate distance and entropy by block and head over images; memory does not grow with their number.
 
     Args:
-        distances: between patches (N, N), pixels.
-        num_prefix_tokens: tokens before the patches.
+        distances: distances between patches (N, N), pixels.
+        num_prefix_tokens: number of tokens before the patches.
     """
 
     def __init__(self, distances: Tensor, num_prefix_tokens: int) -> None:
@@ -204,10 +227,10 @@ class AttentionAccumulator:
         self._num_images: dict[int, int] = {}
 
     def update(self, block_index: int, logits: Tensor) -> None:
-        """Add a block's logits (n, heads, T, T) of a batch.
+        """Add the logits (n, heads, T, T) of one block for a batch.
 
         Raises:
-            BenchError: other tokens than prefix and patches.
+            BenchError: the number of tokens T is not the number of prefix and patch tokens.
         """
         if logits.shape[-1] != self.num_prefix_tokens + len(self.distances):
             raise BenchError(
@@ -216,15 +239,15 @@ class AttentionAccumulator:
             )
         attention = softmax_over_patches(logits.float(), self.num_prefix_tokens)
         both = torch.stack([mean_attention_distance(attention, self.distances), mean_attention_entropy(attention)])
-        # Summed in float64, so that the number of batches moves nothing but last digits
+        # Summed in float64, so that the batch size changes results only by rounding
         self._sums[block_index] = self._sums.get(block_index, 0) + both.double().sum(1).cpu()
         self._num_images[block_index] = self._num_images.get(block_index, 0) + len(logits)
 
     def compute(self) -> tuple[list[list[float]], list[list[float]]]:
-        """Mean distance (pixels) and entropy (nats) by block and head.
+        """Return the mean distance (pixels) and entropy (nats), each by block and head.
 
         Raises:
-            BenchError: attention that is not finite.
+            BenchError: the attention of a block is not finite.
         """
         means = [self._sums[place] / self._num_images[place] for place in sorted(self._sums)]
         for place, mean in enumerate(means):
@@ -234,15 +257,16 @@ class AttentionAccumulator:
 
 
 def run_attention(request: AttentionRequest) -> StoredAnalysis:
-    """Mean attention distance and entropy of every head of a backbone, and maps of some images.
+    """Compute the mean attention distance and entropy of every head, and draw attention maps of some images.
 
     Raises:
-        UserError: more pictures than images, or something else that is wrong with the request.
+        UserError: there are fewer images than pictures to draw, or the request is wrong elsewhere.
     """
     inputs = resolve_image_inputs(request)
     if request.num_pictures > inputs.image_source.images:
         raise UserError(
-            f"--pictures {request.num_pictures} are more than the {inputs.image_source.images} images looked at"
+            f"--pictures {request.num_pictures} is more than the {inputs.image_source.images} analyzed images; "
+            "lower --pictures or raise --images"
         )
     settings = {"distance": request.distance_unit, "pictures": request.num_pictures}
     return answer_question(
@@ -253,7 +277,7 @@ def run_attention(request: AttentionRequest) -> StoredAnalysis:
 def _compute_attention(request: AttentionRequest, inputs: AnalysisInputs) -> AnalysisOutput:
     backbone = inputs.backbones[0]
     model = backbone.build_model(inputs.device)
-    find_attention_modules(model)  # refuse before anything is computed
+    find_attention_modules(model)  # refuses models whose attention cannot be read before anything is computed
     patch, grid = get_patch_grid(model, backbone.img_size)
     use_paper_step = request.distance_unit == "papers"
     spacing = (PAPER_STEP_PX, PAPER_STEP_PX) if use_paper_step else (float(patch[0]), float(patch[1]))
@@ -262,9 +286,10 @@ def _compute_attention(request: AttentionRequest, inputs: AnalysisInputs) -> Ana
     check = True
     for batch in inputs.subsets[0].iter_batches(BATCH_SIZE, f"attention {backbone.card.name}"):
         read_attention(model, batch.images.to(inputs.device), sums.update, check)
-        check = False  # once is enough: the module does not change
+        check = False  # once is enough, because the modules do not change
     distance, entropy = sums.compute()
-    # What a head that attends everywhere alike would have, the dashed line: untrained networks are close to it
+    # The dashed line: values of a head that attends to all N patches equally, where the entropy is log N. Heads of
+    # untrained networks are close to it.
     uniform = {"distance": float(distances.mean()), "entropy": math.log(math.prod(grid))}
     numbers = {
         "distance": distance,
@@ -280,7 +305,7 @@ def _compute_attention(request: AttentionRequest, inputs: AnalysisInputs) -> Ana
 
 
 def _draw_heads(numbers: dict[str, Any], title: str) -> dict[str, bytes]:
-    """Table and figure of every head's distance and entropy."""
+    """Write the table and draw the figure of the distance and entropy of every head."""
     distance, entropy, uniform = numbers["distance"], numbers["entropy"], numbers["uniform"]
     rows = [
         (block, head, distance[block][head], entropy[block][head])
@@ -298,13 +323,14 @@ def _draw_heads(numbers: dict[str, Any], title: str) -> dict[str, bytes]:
 
 
 def _describe_distance_unit(distance_unit: DistanceUnit, patch_size: tuple[int, int]) -> str:
-    return "14 px a grid step, as in the papers" if distance_unit == "papers" else f"{patch_size[0]} px a grid step"
+    step = "14 px per grid step, as in the papers"
+    return step if distance_unit == "papers" else f"{patch_size[0]} px per grid step"
 
 
 def _render_attention_maps(
     inputs: AnalysisInputs, model: nn.Module, grid_size: tuple[int, int], num_pictures: int
 ) -> dict[str, bytes]:
-    """Attention of the class token to the patches, or where there is none, what each patch gets on average."""
+    """Draw the attention of the class token to the patches, or without a class token the mean over all queries."""
     subset, backbone = inputs.subsets[0], inputs.backbones[0]
     num_prefix_tokens = count_prefix_tokens(model)
     has_class_token = bool(num_prefix_tokens and getattr(model, "has_class_token", True))
@@ -315,7 +341,7 @@ def _render_attention_maps(
         image = torch.as_tensor(subset.dataset[index]["images"])
         maps: list[NDArray[np.float32]] = []
 
-        # Here the softmax is over all tokens, prefix included: a picture shows what the model computes
+        # Here the softmax covers all tokens including the prefix, because a map displays what the model computes
         def add_map(_block: int, logits: Tensor, maps: list[NDArray[np.float32]] = maps) -> None:
             weights = logits[0].float().softmax(-1)
             row = weights[:, 0, num_prefix_tokens:] if has_class_token else weights[:, :, num_prefix_tokens:].mean(1)
@@ -330,7 +356,7 @@ def _render_attention_maps(
 
 
 def summarize_analysis(analysis: Analysis) -> list[str]:
-    """What came out, in lines."""
+    """Return the main results as lines of text."""
     numbers = analysis.numbers
     uniform = numbers["uniform"]
     lines = ["block  distance px (heads: least to most)  entropy nats"]

@@ -1,4 +1,4 @@
-"""Transfer against the amount of data: one curve for each backbone, over shares of the training images."""
+"""Measure transfer against the amount of data: one curve per backbone over fractions of the training images."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ METHOD_VERSION = 1
 
 
 def run_data_scale(request: DataScaleRequest) -> StoredAnalysis:
-    """A run for each backbone, share of the data and seed; one curve for each backbone.
+    """Run each backbone on each fraction of the data with each seed, and draw one curve per backbone.
 
     Raises:
-        UserError: the same backbone, share or seed twice, or a run that cannot be made.
-        BenchError: a run that failed, or runs that may not be averaged.
+        UserError: a backbone, fraction or seed is given twice, or a run cannot be started.
+        BenchError: a run failed, or its runs cannot be averaged.
     """
     require_unique_values(request)
     curve_names = _name_curves(request.backbones)
@@ -41,8 +41,10 @@ def run_data_scale(request: DataScaleRequest) -> StoredAnalysis:
         for scale in request.data_scales:
             found = run_all_seeds(request, choice, scale, request.allow_partial)
             records += found
-            points.append(average_runs(curve, 100 * scale, found))
+            points.append(average_runs(curve, 100 * scale, found))  # x is in percent of the training images
+        # every run of this loop starts from the same backbone and weights, so any record describes them
         backbones.append(found[0].backbone)
+    # these key names ("lines" for curves) are part of the id; renaming one would lose all stored analyses
     settings = {
         "task": records[0].task,
         "protocol": records[0].protocol,
@@ -53,7 +55,7 @@ def run_data_scale(request: DataScaleRequest) -> StoredAnalysis:
         "lines": curve_names,
     }
     run_ids = [record.run_id for record in records]
-    # The id goes by the ids of the runs, which hold everything else: backbones, weights, data, protocol
+    # The ids of the runs already depend on backbones, weights, data and protocol, so these need not be added again
     question = AnalysisQuestion(
         METHOD_VERSION,
         settings,
@@ -66,13 +68,13 @@ def run_data_scale(request: DataScaleRequest) -> StoredAnalysis:
 
 
 def _name_curves(backbones: Sequence[BackboneChoice]) -> list[str]:
-    """The backbones' names; with the weights where one name stands for several.
+    """Return a name for each curve: the backbone, with its weights when the backbone is given several times.
 
     Raises:
-        UserError: the same backbone with the same weights twice.
+        UserError: the same backbone with the same weights is given twice.
     """
     if len(set(backbones)) < len(backbones):
-        raise UserError("the same backbone with the same weights is named twice")
+        raise UserError("the same backbone with the same weights is given twice; give each one once")
     names = [each.name for each in backbones]
     return [
         f"{each.name}, {Path(each.checkpoint).name if each.checkpoint else 'card'}"
@@ -83,11 +85,11 @@ def _name_curves(backbones: Sequence[BackboneChoice]) -> list[str]:
 
 
 def draw_data_scale(first_record: Record, points: Sequence[TransferPoint]) -> AnalysisOutput:
-    """One figure and one table of all curves.
+    """Draw one figure and write one table of all curves.
 
     Args:
-        first_record: of one of the runs; task, protocol and metric are those of all.
-        points: of all curves.
+        first_record: the record of any run; all runs share its task, protocol and metric.
+        points: the points of all curves.
     """
     numbers, table = tabulate_points(points, first_record)
     subset = ", not the official data" if first_record.data.deviations else ""
@@ -96,15 +98,15 @@ def draw_data_scale(first_record: Record, points: Sequence[TransferPoint]) -> An
         f"transfer against the amount of data\n{describe_error_bars(points)}"
     )
     axis_labels = (
-        f"share of the {first_record.data.splits['train']:,} training images, %",
+        f"fraction of the {first_record.data.splits['train']:,} training images, %",
         f"{numbers['metric']}, {numbers['unit']}",
     )
-    # Shares are usually powers of ten; a single one has no logarithmic axis
+    # Fractions are usually powers of ten; a logarithmic axis needs at least two of them
     log_scale = (len({each.x for each in points}) > 1, False)
     figure = draw_curves(group_into_curves(points), title, axis_labels, log_scale)
     return AnalysisOutput(numbers, {"data_scale.csv": table, **render_figure(figure, "data_scale")})
 
 
 def summarize_analysis(analysis: Analysis) -> list[str]:
-    """What came out, in lines."""
+    """Return the main results as lines of text."""
     return [f"  {format_point(row, analysis.numbers['unit'])}" for row in analysis.numbers["points"]]

@@ -1,4 +1,4 @@
-"""Which layers matter: probes after each block, and fine-tuning from the first k pre-trained blocks."""
+"""Measure which layers matter: probe each block, and fine-tune from the first k pre-trained blocks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ PROBE_COLUMNS = ("scale", "seed", "probe", "depth", "value", "low", "high", "cho
 
 
 class ProbeRow(NamedTuple):
-    """A probe at a depth, as the table has it, in the order of ``PROBE_COLUMNS``; values are val top-1 in percent."""
+    """One row of ``probe.csv``, in the order of ``PROBE_COLUMNS``: the result of one probe at one depth.
+
+    ``val_top1`` and its interval ``low`` to ``high`` are in percent; ``depth`` counts blocks.
+    """
 
     data_scale: float
     seed: int
@@ -53,30 +56,32 @@ class ProbeRow(NamedTuple):
 
 
 def run_layers(request: LayersRequest) -> StoredAnalysis:
-    """Probe after each block, and fine-tune from the first k blocks; ``request.parts`` says which.
+    """Probe the features after each block, fine-tune from the first k blocks, or both (``request.parts``).
 
     Raises:
-        UserError: a task or weights that say nothing about layers, or something else that is wrong.
-        DataError: data that are not whole.
-        BenchError: a run that failed, or runs that may not be averaged.
+        UserError: the task or the weights cannot be used for this analysis, or the request is wrong elsewhere.
+        DataError: the data are damaged or incomplete.
+        BenchError: a run failed, or its runs cannot be averaged.
     """
     require_unique_values(request)
     task = request.task
     data = check_task_data(task, request.data_root, request.allow_subset)
     if task.domain != "classification":
-        raise UserError(f"layers are probed on classification tasks; {task.name} is one of {task.domain}")
+        raise UserError(
+            f"layers are probed on classification tasks, but {task.name} is a {task.domain} task; choose another --task"
+        )
     backbone = resolve_backbone(request.backbone.name, request.backbone.checkpoint, allow_partial=request.allow_partial)
     if "finetune" in request.parts and backbone.start.init == "random":
         raise UserError(
-            f"{backbone.card.name} has random weights, so keeping some of its blocks says nothing; give --checkpoint, "
-            "or ask for --parts probe"
+            f"{backbone.card.name} has random weights, so keeping some of its blocks shows nothing; give --checkpoint "
+            "or choose --parts probe"
         )
-    model = backbone.build_model("cpu")  # weights that do not fit are refused before anything runs
+    model = backbone.build_model("cpu")  # built first, so that weights that do not fit are refused before any run
     points, records = _finetune_first_blocks(request, backbone, model) if "finetune" in request.parts else ([], [])
     probes = PROBES if "probe" in request.parts else ()
     recipes = {name: _resolve_probe_recipe(request, backbone, data, name) for name in probes}
-    # Protocol and overrides belong to the runs; without runs they must not change the id. What a probe takes of them
-    # (the input size) is in its recipe
+    # Protocol and overrides configure the runs, so without runs they must not change the id. The one value that a
+    # probe takes from them, the input size, is part of the probe's recipe.
     settings: dict[str, Any] = {
         "task": task.name,
         "parts": sorted(set(request.parts)),
@@ -115,9 +120,10 @@ def run_layers(request: LayersRequest) -> StoredAnalysis:
 def _finetune_first_blocks(
     request: LayersRequest, backbone: BackboneSpec, model: nn.Module
 ) -> tuple[list[TransferPoint], list[Record]]:
-    """Runs from the first k blocks; the blocks above start at random, by the run's seed."""
+    """Fine-tune from the first k pre-trained blocks; the later blocks start from random weights (run's seed)."""
     ensure_writable_dir(request.out)
     total = count_blocks(model)
+    # k at 0, 1/4, 1/2, 3/4 and all of the depth; the set drops the duplicates of a very shallow model
     quarters = sorted({total * quarter // 4 for quarter in range(5)})
     counts = quarters if request.first_blocks is None else request.first_blocks
     if max(counts) > total or len(set(counts)) < len(counts):
@@ -126,8 +132,8 @@ def _finetune_first_blocks(
     for scale in request.data_scales:
         for count in counts:
             file = write_truncated_weights(request.out / ANALYSIS_FOLDER / "starts", backbone.card.name, model, count)
-            # A weight file of the first blocks alone: to the run it is a partial checkpoint like any other, so the run
-            # stands in the store with a load report that names what was left to chance
+            # The run loads a file with only the first k blocks like any partial checkpoint, so its record contains a
+            # load report that names the parameters with random weights
             choice = BackboneChoice(request.backbone.name, str(file))
             found = run_all_seeds(request, choice, scale, allow_partial=True)
             points.append(average_runs(f"{100 * scale:g} % of train", float(count), found))
@@ -138,20 +144,21 @@ def _finetune_first_blocks(
 def _resolve_probe_recipe(
     request: LayersRequest, backbone: BackboneSpec, data: DataReport, protocol: str
 ) -> dict[str, Any]:
-    """The settings of a probe, by the task's own protocol of that name, at the input size of ``request.protocol``.
+    """Return the recipe of a probe: the task's protocol of that name, with the input size of ``request.protocol``.
 
     Raises:
-        UserError: the task has no such protocol.
+        UserError: the task does not have one of the two protocols.
     """
     task = request.task
     if protocol not in task.protocols:
-        raise UserError(f"task {task.name} has no protocol {protocol} to probe with; ask for --parts finetune")
+        raise UserError(f"task {task.name} has no protocol {protocol} to probe with; choose --parts finetune")
     if request.protocol not in task.protocols:
         raise UserError(f"task {task.name} has no protocol {request.protocol}; it has {', '.join(task.protocols)}")
     probe = _make_run_request(request, backbone, protocol, 1.0, request.seeds[0])
     finetuning = replace(probe, protocol=request.protocol, overrides=request.overrides)
-    img_size = task.plan(finetuning, data).config["recipe"]["img_size"]  # both halves look at the same input
-    # Features of every depth are pooled alike, and val stays unseen in training: the probes are judged on it
+    # probes and fine-tuning see the same input size, otherwise their curves could not be compared
+    img_size = task.plan(finetuning, data).config["recipe"]["img_size"]
+    # The same pooling at every depth; train only on train, because the probes are evaluated on val
     recipe = task.plan(probe, data).config["recipe"]
     return {**recipe, "img_size": img_size, "pool": "avg", "train_on": "train"}
 
@@ -176,7 +183,7 @@ def _make_run_request(
 def _run_probes(
     request: LayersRequest, backbone: BackboneSpec, data: DataReport, recipes: Mapping[str, Mapping[str, Any]]
 ) -> list[ProbeRow]:
-    """Both probes at each depth, for each share of train and seed."""
+    """Run both probes at each depth, for each fraction of the training images and each seed."""
     linear, knn = LinearRecipe.model_validate(recipes["linear"]), KnnRecipe.model_validate(recipes["knn"])
     task = request.task
     splits = {
@@ -186,7 +193,7 @@ def _run_probes(
     has_random_weights = backbone.start.file is None or backbone.allow_partial
     rows = []
     for scale in request.data_scales:
-        # a whole split and loaded weights leave nothing to chance
+        # with the complete split and loaded weights nothing is random, so further seeds would repeat the first
         seeds = request.seeds if scale < 1 or has_random_weights else request.seeds[:1]
         for seed in seeds:
             run_request = _make_run_request(request, backbone, "linear", scale, seed)
@@ -212,7 +219,7 @@ def _make_probe_row(data_scale: float, seed: int, score: LayerProbeScore) -> Pro
 def _draw_probes(
     rows: Sequence[ProbeRow], backbone: BackboneSpec, task_name: str, is_subset: bool
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Numbers and files of the probes: one curve for each probe and share of train."""
+    """Return numbers and files of the probes: one curve per probe and fraction of the training images."""
     curves = {
         f"{probe}, {100 * scale:g} % of train": _make_probe_curve(
             [row for row in rows if row.data_scale == scale and row.probe == probe]
@@ -231,12 +238,13 @@ def _draw_probes(
 
 
 def _make_probe_curve(rows: Sequence[ProbeRow]) -> PlotCurve:
-    """One probe over depth: the mean over seeds, or of a single seed its own interval over images."""
+    """Return the curve of one probe over depth: the mean over seeds; a single seed has its interval over images."""
+    # every seed has the same depths in the same order
     first_seed = [row for row in rows if row.seed == rows[0].seed]
     depths = [row.depth for row in first_seed]
     num_seeds = len(rows) / len(first_seed)
     values = [sum(row.val_top1 for row in rows if row.depth == depth) / num_seeds for depth in depths]
-    if num_seeds > 1:  # an interval over images says nothing about the spread over seeds
+    if num_seeds > 1:  # no bars: an interval over images does not describe the spread over seeds
         return PlotCurve(depths, values)
     return PlotCurve(depths, values, [row.low for row in rows], [row.high for row in rows])
 
@@ -244,7 +252,7 @@ def _make_probe_curve(rows: Sequence[ProbeRow]) -> PlotCurve:
 def _draw_finetuning(
     points: Sequence[TransferPoint], first_record: Record, backbone: BackboneSpec
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Numbers and files of the runs: one curve over k for each share of train."""
+    """Return numbers and files of the runs: one curve over k per fraction of the training images."""
     numbers, table = tabulate_points(points, first_record)
     title = (
         f"{backbone.label}: {first_record.protocol} ({first_record.tier}) on {first_record.task} "
@@ -256,7 +264,7 @@ def _draw_finetuning(
 
 
 def summarize_analysis(analysis: Analysis) -> list[str]:
-    """What came out, in lines."""
+    """Return the main results as lines of text."""
     lines = []
     if "probe" in analysis.numbers:
         lines.append("probes, val top-1 (trained on train):")

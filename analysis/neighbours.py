@@ -1,4 +1,4 @@
-"""The nearest images to some query images by the cosine of a backbone's pooled features."""
+"""Find the images whose pooled backbone features have the highest cosine similarity to query images."""
 
 from __future__ import annotations
 
@@ -24,28 +24,29 @@ from foundation.errors import UserError
 
 METHOD_VERSION = 1
 BATCH_SIZE = 64
-"""Images in one forward pass; it moves last digits only."""
+"""Images per forward pass; another value changes results only by rounding."""
 
 SAME_CLASS_COLOR, OTHER_CLASS_COLOR = "#3a8a3f", "#c23b3b"
 
 
 class Neighbors(NamedTuple):
-    """For each query the indices (queries, k) of its nearest images and their cosines, the nearest first."""
+    """For each query the indices (queries, k) of its nearest images and their cosines (queries, k), nearest first."""
 
     indices: NDArray[np.int64]
     cosines: NDArray[np.float64]
 
 
 class NeighborSearch:
-    """The nearest images to some queries by cosine, batch by batch; a query is never its own neighbour.
+    """Search the nearest images to some queries by cosine, batch by batch; a query is never its own neighbour.
 
     Args:
-        queries: features (q, C).
-        query_indices: where the queries stand among all images.
-        k: neighbours for each query.
+        queries: features of the queries (queries, channels).
+        query_indices: index of each query among all images.
+        k: number of neighbours per query.
     """
 
     def __init__(self, queries: Tensor, query_indices: list[int], k: int) -> None:
+        # float64, so that the ranking of nearly equal cosines does not depend on rounding
         self.queries = torch.nn.functional.normalize(queries.double().cpu(), dim=1)
         self.query_indices = query_indices
         self.k = k
@@ -54,26 +55,27 @@ class NeighborSearch:
         self._indices = torch.empty(len(query_indices), 0, dtype=torch.int64)
 
     def update(self, features: Tensor) -> None:
-        """Add a batch (n, C) of the images, in order."""
+        """Add features (n, channels) of the next n images; batches must come in the order of the images."""
         values = torch.nn.functional.normalize(features.double().cpu(), dim=1)
         numbers = torch.arange(self.num_seen, self.num_seen + len(values))
-        cosines = self.queries @ values.T  # of unit vectors
+        cosines = self.queries @ values.T  # both have unit length, so the inner product is the cosine: (queries, n)
         for row, own in enumerate(self.query_indices):
-            cosines[row, numbers == own] = -torch.inf
-        # Keep the best k of those kept so far and of the new batch: memory does not grow with the images
+            cosines[row, numbers == own] = -torch.inf  # ranks the query itself last
+        # Keep only the best k of the earlier candidates and the new batch: memory does not grow with the images
         cosines = torch.cat([self._cosines, cosines], 1)
         found = torch.cat([self._indices, numbers.expand(len(self.query_indices), -1)], 1)
-        # stable: of equal cosines the lower index comes first
+        # a stable sort puts the lower index first when cosines are equal, so the result is reproducible
         order = cosines.sort(dim=1, descending=True, stable=True).indices[:, : self.k]
         self._cosines, self._indices = cosines.gather(1, order), found.gather(1, order)
         self.num_seen += len(values)
 
     def compute(self) -> Neighbors:
-        """The neighbours among all images seen.
+        """Return the nearest neighbours among all images that were added.
 
         Raises:
-            UserError: fewer other images than neighbours are asked for.
+            UserError: there are fewer than k images besides the query.
         """
+        # a query is not its own neighbour, so k neighbours need k + 1 images
         if self.num_seen <= self.k:
             raise UserError(
                 f"{self.k} neighbours need more than {self.num_seen} images; raise --images or lower --neighbours"
@@ -82,7 +84,10 @@ class NeighborSearch:
 
 
 class NeighborPair(NamedTuple):
-    """A query image and one of its neighbours; ``place`` counts from 1, ``same_class`` is 0 or 1."""
+    """One row of ``neighbours.csv``: a query image and one of its neighbours.
+
+    ``place`` is the rank of the neighbour, counted from 1; ``same_class`` is 0 or 1.
+    """
 
     query: str
     place: int
@@ -92,15 +97,17 @@ class NeighborPair(NamedTuple):
 
 
 def run_neighbours(request: NeighboursRequest) -> StoredAnalysis:
-    """The nearest images to some queries, and how many of them are of the query's class.
+    """Find the nearest images to some queries, and the fraction of them that belong to the query's class.
 
     Raises:
-        UserError: fewer images than queries or neighbours need, or something else that is wrong with the request.
+        UserError: there are fewer images than the queries or neighbours need, or the request is wrong elsewhere.
     """
+    # one image more than neighbours, because the query itself does not count
     inputs = resolve_image_inputs(request, request.num_neighbours + 1)
     if request.num_queries > inputs.image_source.images:
         raise UserError(
-            f"--queries {request.num_queries} are more than the {inputs.image_source.images} images looked at"
+            f"--queries {request.num_queries} is more than the {inputs.image_source.images} analyzed images; "
+            "lower --queries or raise --images"
         )
     settings = {"pool": "avg", "queries": request.num_queries, "neighbours": request.num_neighbours}
     return answer_question(
@@ -119,6 +126,7 @@ def _compute_neighbors(request: NeighboursRequest, inputs: AnalysisInputs) -> An
         for place, (index, cosine) in enumerate(zip(found.indices[query], found.cosines[query], strict=True), 1)
     ]
     same_class = sum(pair.same_class for pair in pairs) / len(pairs)
+    # in a small sample a class may have fewer than k other images, so 100 % is often out of reach
     possible = _bound_same_class(labels, num_queries, request.num_neighbours)
     sheet = []
     for query in range(num_queries):
@@ -138,9 +146,10 @@ def _compute_neighbors(request: NeighboursRequest, inputs: AnalysisInputs) -> An
 
 
 def _search_neighbors(inputs: AnalysisInputs, num_queries: int, k: int) -> Neighbors:
-    """The neighbours of the first ``num_queries`` images of the subset among all of it."""
+    """Search the neighbours of the first ``num_queries`` images of the subset among all its images."""
     subset, backbone = inputs.subsets[0], inputs.backbones[0]
     model = backbone.build_model(inputs.device)
+    # the subset is in shuffled order, so its first images are a random draw over the classes
     queries = torch.stack([torch.as_tensor(subset.dataset[index]["images"]) for index in subset.indices[:num_queries]])
     with torch.inference_mode():
         search = NeighborSearch(extract_pooled(model, queries.to(inputs.device)), list(range(num_queries)), k)
@@ -150,7 +159,8 @@ def _search_neighbors(inputs: AnalysisInputs, num_queries: int, k: int) -> Neigh
 
 
 def _bound_same_class(labels: Sequence[int], num_queries: int, k: int) -> float:
-    """The share of the query's class that a perfect backbone would reach: few images of a class bound any."""
+    """Return the highest possible fraction of same-class neighbours, limited by the images of each class."""
+    # minus 1: the query itself is one of the images of its class
     return sum(min(labels.count(label) - 1, k) for label in labels[:num_queries]) / (num_queries * k)
 
 
@@ -160,7 +170,7 @@ def _load_pixels(inputs: AnalysisInputs, index: int) -> RgbImage:
 
 
 def summarize_analysis(analysis: Analysis) -> list[str]:
-    """What came out, in lines."""
+    """Return the main results as lines of text."""
     same, most = (100 * analysis.numbers[name] for name in ("same_class", "possible"))
     count = len(analysis.numbers["pairs"])
     return [f"{same:.1f} % of {count} neighbours are of the query's class ({most:.1f} % possible on these images)"]

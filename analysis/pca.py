@@ -1,4 +1,4 @@
-"""Principal components of a backbone's patch features, shown as colors."""
+"""Compute the principal components of a backbone's patch features and display them as colors."""
 
 from __future__ import annotations
 
@@ -21,30 +21,37 @@ from foundation.errors import UserError
 
 METHOD_VERSION = 1
 BATCH_SIZE = 64
-"""Images in one forward pass; it moves last digits only."""
+"""Images per forward pass; another value changes results only by rounding."""
 
 IMAGES_PER_ROW = 4
-"""In the figure; each has its components beside it."""
+"""Images per row of the figure; the components of each are drawn to its right."""
 
 
 def compute_principal_components(patches: NDArray[np.float32], num_components: int = 3) -> NDArray[np.float64]:
-    """The first principal components of patch features (n, N, C), over all images together: (n, N, num_components).
+    """Project patch features on their first principal components, computed over all images together.
 
-    An axis and its opposite describe the same component; the sign is chosen so that its largest loading is positive.
+    An axis and its negative describe the same component; the sign is chosen so that the largest loading is positive.
 
     Args:
-        patches: features of n images with N patches of C channels.
-        num_components: how many.
+        patches: features (images, patches, channels).
+        num_components: number of components.
+
+    Returns:
+        Components (images, patches, num_components), float64.
 
     Raises:
-        UserError: features of fewer channels than components.
+        UserError: the features have fewer channels than ``num_components``.
     """
     images, length, channels = patches.shape
     if channels < num_components:
-        raise UserError(f"features of {channels} channels have no {num_components} principal components")
-    flat = patches.reshape(-1, channels).astype(np.float64)
+        raise UserError(
+            f"features of {channels} channels do not have {num_components} principal components; "
+            "choose a backbone with more channels"
+        )
+    flat = patches.reshape(-1, channels).astype(np.float64)  # (images * patches, channels)
     flat = flat - flat.mean(0)
-    # The axes are the eigenvectors of the covariance (C, C), which is far smaller than all patches (n N, C)
+    # The principal axes are the eigenvectors of the covariance up to a factor. That matrix (channels, channels) is
+    # far smaller than the features (images * patches, channels); for a symmetric matrix the SVD sorts them by size.
     _, _, axes = np.linalg.svd(flat.T @ flat)
     axes = axes[:num_components]
     signs = np.sign(axes[np.arange(num_components), np.abs(axes).argmax(1)])
@@ -52,15 +59,15 @@ def compute_principal_components(patches: NDArray[np.float32], num_components: i
 
 
 def components_to_rgb(components: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Components (..., 3) as RGB: the 1st to 99th percentile of each over all images becomes 0 to 255."""
-    # Percentiles instead of extremes: a single outlying patch would leave all others the same color
+    """Scale components (..., 3) to RGB: the 1st to 99th percentile of each, over all images, becomes 0 to 255."""
+    # Percentiles instead of extremes: with the extremes one outlying patch would make all others the same color
     low, high = np.percentile(components.reshape(-1, components.shape[-1]), (1, 99), axis=0)
-    scaled = (components - low) / np.maximum(high - low, 1e-12)
+    scaled = (components - low) / np.maximum(high - low, 1e-12)  # a constant component must not divide by zero
     return np.asarray((scaled.clip(0, 1) * 255).round(), np.uint8)
 
 
 def run_pca(request: PcaRequest) -> StoredAnalysis:
-    """The first three principal components of patch features as red, green and blue."""
+    """Draw the first three principal components of patch features as red, green and blue."""
     inputs = resolve_image_inputs(request)
     return answer_question(
         request, inputs.make_question(METHOD_VERSION, {"components": 3}), lambda: _compute_pca(inputs)
@@ -76,7 +83,7 @@ def _compute_pca(inputs: AnalysisInputs) -> AnalysisOutput:
             tokens = extract_tokens(model, batch.images.to(inputs.device))
         features.append(tokens.patches.float().cpu().numpy())
         images += list(batch.images)
-    # Over all images together, so that a color means the same in each of them
+    # Computed over all images together, so that a color has the same meaning in each of them
     components = compute_principal_components(np.concatenate(features))
     colors = components_to_rgb(components).reshape(len(images), *tokens.grid_size, 3)
     names = [Path(name).name for name in subset.image_names()]
@@ -84,7 +91,7 @@ def _compute_pca(inputs: AnalysisInputs) -> AnalysisOutput:
     cells = []
     for image, name, color in zip(images, names, colors, strict=True):
         cells += [(denormalize_image(image, mean, std), name, ""), (color, "", "")]
-    width = 2 * IMAGES_PER_ROW
+    width = 2 * IMAGES_PER_ROW  # two cells per image: the image and its components
     sheet = [cells[place : place + width] for place in range(0, len(cells), width)]
     title = f"{backbone.label}: principal components 1 to 3 of patch features, {inputs.caption}"
     table = [
@@ -99,6 +106,6 @@ def _compute_pca(inputs: AnalysisInputs) -> AnalysisOutput:
 
 
 def summarize_analysis(analysis: Analysis) -> list[str]:
-    """What came out, in lines."""
+    """Return the main results as lines of text."""
     rows, columns = analysis.numbers["grid"]
     return [f"{len(analysis.numbers['images'])} images, grid {rows} x {columns}"]

@@ -1,4 +1,4 @@
-"""The record of an analysis: one strict, versioned JSON, as a run's is. Imports no torch."""
+"""The record of an analysis: a strict, versioned JSON file like the record of a run. Does not import torch."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from results.records.record import (
     DatasetRecord,
     RunEnvironment,
     Sha256,
-    StrictModel,
-    format_validation_errors,
 )
 from results.records.schema_upgrade import rename_keys, upgrade_backbone
+from results.records.strict_model import StrictModel, format_validation_errors
 
 ANALYSIS_SCHEMA_VERSION = 2
-"""1: the first schema. 2: other names for some fields; older analyses are read under them (``upgrade_analysis``)."""
+"""1: the first schema. 2: some fields renamed; ``upgrade_analysis`` reads older analyses under the new names."""
 
 ANALYSIS_FILE = "analysis.json"
-"""Not ``record.json``: an analysis is not a row of a leaderboard."""
+"""Not ``record.json``, because the leaderboard collects every file of that name and an analysis is not a run."""
 
 
 class ImageSource(StrictModel):
-    """The images that were looked at: task, split, how many, and how they were made into pixels, by backbone."""
+    """The analyzed images: task, split, number of images, data set, and the preprocessing for each backbone."""
 
     task: str
     split: str
@@ -39,10 +38,10 @@ class ImageSource(StrictModel):
     preprocessing: list[dict[str, Any]]
 
     def to_identity(self) -> dict[str, Any]:
-        """What an analysis's id takes of the images, under the key names of schema version 1.
+        """Return the part of an analysis id that describes the images, under the key names of schema version 1.
 
-        The names are part of the digest: with today's names every id would change, and no older analysis would be
-        found again.
+        The key names are part of the digest. With the present names every id would change, and stored analyses would
+        not be found any more.
         """
         data = self.dataset
         seen = {"fingerprint": data.fingerprint, "splits": data.splits, "departures": data.deviations}
@@ -50,20 +49,20 @@ class ImageSource(StrictModel):
 
 
 class Analysis(StrictModel):
-    """One analysis as done.
+    """The record of one finished analysis.
 
     Attributes:
         analysis_id: digest of everything that can change a number.
         kind: which analysis.
-        method_version: version of its method.
-        backbones: in the order they were named, with the hashes and load reports of their checkpoints.
-        data: the images; ``None`` where it is made of runs alone.
-        settings: as resolved.
-        numbers: what was found; also in the CSV files.
-        runs: ids of the runs it is made of; their records are in the store.
-        files: hash of each file beside the record.
-        seconds: it took to compute and to draw; runs have their own time in their records.
-        environment: where and how it was made.
+        method_version: version of the analysis method.
+        backbones: the backbones in the order of the command line, with hashes and load reports of their checkpoints.
+        data: the analyzed images; ``None`` when the analysis uses only runs.
+        settings: the resolved settings.
+        numbers: the results; the CSV files contain the same values.
+        runs: ids of the runs that the analysis uses; their records are in the store.
+        files: SHA-256 of each file next to the record, by file name.
+        seconds: time to compute and draw the analysis, in seconds, without the runs (their records have their own).
+        environment: machine, software versions and command line.
     """
 
     schema_version: Literal[1, 2] = 2
@@ -81,31 +80,36 @@ class Analysis(StrictModel):
 
     @property
     def title(self) -> str:
-        """Which analysis of which backbones on which images, in one line."""
+        """One line that names the analysis, the backbones and the images."""
         names = " and ".join(f"{each.name} ({each.init})" for each in self.backbones)
         images = f" on {self.data.images} images of {self.data.task} {self.data.split}" if self.data else ""
         return f"{self.kind}: {names}{images}"
 
 
 def make_analysis_id(kind: AnalysisKind, method_version: int, ingredients: dict[str, Any]) -> str:
-    """The id of an analysis: 16 hexadecimal digits over all that can change a number.
+    """Return the id of an analysis: a digest of 16 hexadecimal digits over everything that can change a number.
 
-    The keys ``what`` and ``method`` are those of schema version 1; they are part of the digest and stay.
+    Args:
+        kind: which analysis.
+        method_version: version of the analysis method.
+        ingredients: settings, backbones, data and runs as plain data.
     """
+    # "what" and "method" are the key names of schema version 1; new names would change the id of stored analyses
     return compute_digest({"what": kind, "method": method_version, **ingredients})
 
 
 def dump_analysis(analysis: Analysis) -> str:
-    """As JSON text.
+    """Return the record as JSON text.
 
     Raises:
-        ValueError: a number that is not finite.
+        ValueError: a number is not finite.
     """
+    # JSON has no NaN or infinity; Python would write them as words that other readers refuse
     return json.dumps(analysis.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def upgrade_analysis(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of an analysis of schema version 1 as version 2 has it; the version it says and its id stay.
+    """Rename the fields of an analysis from schema version 1 to version 2; its version number and id do not change.
 
     =====================  ================================
     version 1              version 2
@@ -118,13 +122,14 @@ def upgrade_analysis(content: Mapping[str, Any]) -> dict[str, Any]:
     ``load_report.share``  ``load_report.matched_fraction``
     =====================  ================================
 
-    A field that is not where it should be is left alone: validation names it.
+    A field in an unexpected place is not changed, so the validation that follows reports it.
 
     Args:
-        content: the record's JSON as plain data.
+        content: the JSON of the record as plain data.
     """
     names = {"what": "kind", "method": "method_version", "where": "environment"}
     upgraded: dict[str, Any] = rename_keys(content, names)
+    # isinstance and not a direct access: a damaged record must reach validation instead of failing here
     if isinstance(upgraded.get("data"), Mapping):
         data: dict[str, Any] = rename_keys(upgraded["data"], {"seen": "dataset"})
         upgraded["data"] = {**data, "dataset": rename_keys(data.get("dataset"), {"departures": "deviations"})}
@@ -134,10 +139,10 @@ def upgrade_analysis(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_analysis(folder: Path) -> Analysis:
-    """The analysis in a folder; one of an earlier schema under the names of today.
+    """Read the analysis in a folder; fields of an earlier schema get their present names.
 
     Raises:
-        RecordError: missing, unreadable, a newer schema, or not an analysis; one sentence.
+        RecordError: the record is missing, unreadable, of a newer schema, or not a valid analysis.
     """
     path = folder / ANALYSIS_FILE
     try:
@@ -145,12 +150,13 @@ def read_analysis(folder: Path) -> Analysis:
         content = json.loads(text)
     except (OSError, ValueError) as error:
         raise RecordError(f"cannot read {path}: {error}; run the analysis again with --fresh") from error
+    # checked before validation, which would report unknown fields instead of the reason
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > ANALYSIS_SCHEMA_VERSION:
         raise RecordError(
             f"{path} has schema version {version}, this bench reads up to {ANALYSIS_SCHEMA_VERSION}; update bench"
         )
-    # As JSON text again: strict validation has other rules for Python objects than for JSON
+    # Back to JSON text: strict pydantic validation accepts ISO dates and the like in JSON, not in Python objects
     if version == 1:
         text = json.dumps(upgrade_analysis(content))
     try:

@@ -1,4 +1,4 @@
-"""The analyses by name: which module carries each one out. A module is imported when it is asked for."""
+"""The analyses by name, and the module of each. A module is imported only when its analysis is requested."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ ANALYSIS_MODULES: dict[AnalysisKind, str] = {
 
 
 class AnalysisMethod(NamedTuple):
-    """An analysis as its module offers it.
+    """The functions of an analysis module.
 
     Attributes:
-        version: of the method; another one gives other ids.
-        run: answers a request of the analysis's own class, from the record where there is one.
-        summarize: what came out, in lines of text.
+        version: version of the method; a new version changes the ids of analyses.
+        run: answers a request of the class that belongs to the analysis, from the record if there is one.
+        summarize: returns the main results as lines of text.
     """
 
     version: int
@@ -39,31 +39,32 @@ class AnalysisMethod(NamedTuple):
 
 
 def load_method(kind: AnalysisKind) -> AnalysisMethod:
-    """Import the module of an analysis.
+    """Import the module of an analysis and return its functions.
 
     Args:
         kind: which analysis.
     """
+    # imported here: torch, timm and matplotlib take seconds, and a single analysis does not need all modules
     module = importlib.import_module(ANALYSIS_MODULES[kind])
     run = getattr(module, f"run_{ANALYSIS_MODULES[kind].rpartition('.')[2]}")
     return AnalysisMethod(module.METHOD_VERSION, run, module.summarize_analysis)
 
 
 def run_analysis(request: AnalysisRequest) -> StoredAnalysis:
-    """Carry out an analysis, or answer it from its record.
+    """Run an analysis, or return it from its record.
 
     Args:
-        request: what is asked; its class says which analysis.
+        request: the request; its class determines the analysis.
 
     Raises:
-        UserError: started by ``torchrun``, or something else the user can fix; nothing was written.
-        DataError: data that are not whole.
+        UserError: the command was started by ``torchrun``, or the user can fix something else; nothing was written.
+        DataError: the data are damaged or incomplete.
     """
-    # Several processes would each compute all of it and write to one folder
+    # Each process would compute the complete analysis, and all would write to the same folder
     num_processes = get_dist_info()[1]
     if num_processes > 1:
         raise UserError(
-            f"bench analyze runs in one process, not {num_processes}; start it without torchrun (the runs of layers "
-            "and data-scale may be done under torchrun with bench run before: their records are found)"
+            f"bench analyze runs in one process, not {num_processes}; start it without torchrun (for layers and "
+            "data-scale, do the runs first with bench run under torchrun: the analysis finds their records)"
         )
     return load_method(request.kind).run(request)

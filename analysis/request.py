@@ -1,4 +1,4 @@
-"""What an analysis is asked for, as typed objects. Imports neither torch nor pydantic: ``bench --help`` reads it."""
+"""Requests for analyses as typed objects. Imports neither torch nor pydantic, because ``bench --help`` reads it."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ if TYPE_CHECKING:
 AnalysisKind = Literal["cka", "attention", "layers", "data-scale", "spectrum", "pca", "neighbours"]
 
 ReadPoint = Literal["papers", "norm1", "attn", "mlp", "blocks"]
-"""Where a backbone is read: ``papers`` is the first norm's output in each block and the final normed output."""
+"""Where a backbone is read: ``papers`` means the output of ``norm1`` in each block and the final norm."""
 
 READ_POINTS: tuple[ReadPoint, ...] = get_args(ReadPoint)
 
 DistanceUnit = Literal["patch", "papers"]
-"""Pixels of a grid step: those of the backbone's patch, or 14 as in the papers' code, whatever the patch."""
+"""Pixels per grid step: the patch size of the backbone, or always 14 as in the papers' code."""
 
 DISTANCE_UNITS: tuple[DistanceUnit, ...] = get_args(DistanceUnit)
 
 LayersPart = Literal["probe", "finetune"]
-"""The two halves of ``layers``: probes after each block, and fine-tuning from the first k blocks."""
+"""The two parts of ``layers``: probes after each block, and fine-tuning from the first k blocks."""
 
 LAYERS_PARTS: tuple[LayersPart, ...] = get_args(LayersPart)
 
 
 @dataclass(frozen=True)
 class BackboneChoice:
-    """A backbone and its start weights as the user named them.
+    """A backbone and its start weights as the user gave them.
 
     Attributes:
         name: registry name or ``timm/<name>``.
-        checkpoint: weight file or ``"random"``; ``None`` for what the card says.
+        checkpoint: weight file or ``"random"``; ``None`` for the weights of the card.
     """
 
     name: str
@@ -43,18 +43,18 @@ class BackboneChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisRequest:
-    """What every analysis needs.
+    """The fields that every analysis needs.
 
     Attributes:
-        kind: which analysis; fixed by the class.
-        task: whose images, or on which task the runs are made.
+        kind: which analysis; set by the class.
+        task: the task whose images are analyzed, or on which the runs are done.
         data_root: folder of the data sets.
-        out: the store; analyses go to its folder ``analysis``.
+        out: the store; analyses are written to its folder ``analysis``.
         device: ``auto``, ``cpu`` or ``cuda``.
-        allow_partial: accept a checkpoint that fills only a part of the backbone.
-        allow_subset: accept data that are not the whole official set.
-        force_new: do the analysis again although a record answers it.
-        command_line: for the record.
+        allow_partial: accept a checkpoint that fills only part of the backbone.
+        allow_subset: accept data that are not the complete official set.
+        force_new: repeat the analysis although a record exists.
+        command_line: the words of the command, for the record.
     """
 
     kind: ClassVar[AnalysisKind]
@@ -73,11 +73,11 @@ class ImageRequest(AnalysisRequest):
     """An analysis of backbones on images of a task.
 
     Attributes:
-        backbones: in the order they are named in figures and records.
-        split: of the task's data.
-        num_images: how many; ``None`` for 1,024, or all where there are fewer.
-        img_size: side of the input in pixels; ``None`` for the card's own.
-        seed: of random weights.
+        backbones: the backbones, in the order of figures and records.
+        split: split of the task's data.
+        num_images: number of images; ``None`` for 1,024, or all if there are fewer.
+        img_size: side of the square input, pixels; ``None`` for the size on the card.
+        seed: seed of random weights.
     """
 
     backbones: tuple[BackboneChoice, ...]
@@ -89,7 +89,7 @@ class ImageRequest(AnalysisRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class CkaRequest(ImageRequest):
-    """How alike the layers of two backbones are; ``batch_size`` in images."""
+    """Similarity of the layers of two backbones; ``batch_size`` is the maximum number of images per batch."""
 
     kind = "cka"
     read_point: ReadPoint = "papers"
@@ -98,7 +98,7 @@ class CkaRequest(ImageRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionRequest(ImageRequest):
-    """How far and how widely each head attends; ``num_pictures`` images have their attention maps drawn."""
+    """How far and how widely each head attends; attention maps are drawn for ``num_pictures`` images."""
 
     kind = "attention"
     distance_unit: DistanceUnit = "patch"
@@ -114,7 +114,7 @@ class SpectrumRequest(ImageRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class PcaRequest(ImageRequest):
-    """Principal components of patch features; every one of the ``num_images`` images is drawn."""
+    """Principal components of patch features; all ``num_images`` images are drawn."""
 
     kind = "pca"
 
@@ -130,13 +130,13 @@ class NeighboursRequest(ImageRequest):
 
 @dataclass(frozen=True)
 class AnalysisCell:
-    """One run that an analysis is made of; task, protocol and all the rest are those of the request.
+    """One run that an analysis uses; task, protocol and all other settings come from the request.
 
     Attributes:
-        choice: backbone and start weights.
-        seed: of the run.
-        data_scale: share of the training items, above 0 to 1.
-        allow_partial: accept start weights that fill only a part of the backbone.
+        choice: the backbone and its start weights.
+        seed: seed of the run.
+        data_scale: fraction of the training items, above 0 and at most 1.
+        allow_partial: accept start weights that fill only part of the backbone.
     """
 
     choice: BackboneChoice
@@ -146,7 +146,7 @@ class AnalysisCell:
 
 
 class CellAnswer(Protocol):
-    """A run as done: its record, and whether the record was there already."""
+    """A finished run: its record, and whether the record existed before."""
 
     @property
     def record(self) -> Record:
@@ -158,23 +158,27 @@ class CellAnswer(Protocol):
 
 
 class RunCell(Protocol):
-    """Does a run or finds it done. It is handed in: what runs cells stands above this room."""
+    """A function that does a run or finds its record.
+
+    The caller passes it in, because ``benchmarks.run_cell`` is in a layer above this package and cannot be imported
+    here.
+    """
 
     def __call__(self, cell: AnalysisCell, /) -> CellAnswer:
-        """The run of ``cell``."""
+        """Return the finished run of ``cell``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunsRequest(AnalysisRequest):
-    """An analysis that is made of runs.
+    """An analysis of the results of runs.
 
     Attributes:
-        run_cell: does one run of this request's task, protocol, tier and overrides.
-        protocol: ``None`` for the task's first.
-        tier: of the runs.
-        seeds: one run each.
-        data_scales: shares of the training items, above 0 to 1; one run each.
-        overrides: changes to the protocol's configuration, ``KEY=VALUE``.
+        run_cell: does one run with the task, protocol, tier and overrides of this request.
+        protocol: protocol of the runs; ``None`` for the first protocol of the task.
+        tier: tier of the runs.
+        seeds: seeds of the runs; one run per seed.
+        data_scales: fractions of the training items, each above 0 and at most 1; one run per fraction.
+        overrides: changes to the configuration of the protocol, ``KEY=VALUE``.
     """
 
     run_cell: RunCell
@@ -190,9 +194,10 @@ class LayersRequest(RunsRequest):
     """Which layers matter.
 
     Attributes:
-        backbone: the one whose layers are looked at.
-        parts: one half of the analysis or both.
-        first_blocks: numbers of pre-trained blocks to keep; ``None`` for quarters of the depth.
+        backbone: the backbone to analyze.
+        protocol: protocol of the fine-tuning runs.
+        parts: which parts of the analysis to do.
+        first_blocks: values of k, the number of pre-trained blocks to keep; ``None`` for quarters of the depth.
     """
 
     kind = "layers"
@@ -204,7 +209,7 @@ class LayersRequest(RunsRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class DataScaleRequest(RunsRequest):
-    """Transfer against the amount of data: one curve for each of ``backbones``."""
+    """Transfer against the amount of data: one curve per backbone."""
 
     kind = "data-scale"
     backbones: tuple[BackboneChoice, ...]

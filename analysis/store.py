@@ -1,4 +1,4 @@
-"""Where analyses are kept: a folder each under ``analysis/`` of the store, never overwritten. Imports no torch."""
+"""Store analyses: one folder per analysis below ``analysis/``, never overwritten. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANALYSIS_FOLDER = "analysis"
 
 
 class StoredAnalysis(NamedTuple):
-    """An analysis: its folder, its record, and whether it was there already."""
+    """A stored analysis: its folder, its record, and whether the record existed before the request."""
 
     folder: Path
     analysis: Analysis
@@ -24,7 +24,7 @@ class StoredAnalysis(NamedTuple):
 
 
 class NewAnalysis(NamedTuple):
-    """An analysis just done: its record without hashes of files, and the files by name."""
+    """A new analysis: its record, still without file hashes, and the file contents by name."""
 
     analysis: Analysis
     files: Mapping[str, bytes]
@@ -33,33 +33,34 @@ class NewAnalysis(NamedTuple):
 def load_or_compute(
     store: Path, name: str, analysis_id: str, compute: Callable[[], NewAnalysis], force_new: bool = False
 ) -> StoredAnalysis:
-    """Find an analysis done, or do it.
+    """Load an analysis from the store, or compute it and write it there.
 
-    Files are written whole when everything has been computed, the record last; a folder without a record is of an
-    analysis that was interrupted, and is filled.
+    Files are written only after the computation is complete, and the record is written last. A folder without a record
+    belongs to an interrupted analysis and is filled.
 
     Args:
-        store: the store.
-        name: what the folder is called, before the id.
-        analysis_id: digest of what is asked.
-        compute: does the analysis.
-        force_new: do it again, into a folder of its own.
+        store: folder of the store.
+        name: first part of the folder name; the id follows.
+        analysis_id: digest of the question.
+        compute: computes the analysis.
+        force_new: compute again, and write to a new folder.
 
     Raises:
         UserError: the store cannot be written, or another process is working on the same analysis.
-        RecordError: the record there is not valid, or a file beside it is not what was written.
+        RecordError: the stored record is invalid, or one of its files was changed.
     """
     stem = f"{ANALYSIS_FOLDER}/{name}-{analysis_id}"
     if not force_new and (found := _load_existing(store, stem, analysis_id)):
         return found
-    ensure_writable_dir(store)
+    ensure_writable_dir(store)  # before the computation, which may take long
     made = compute()
     existing = list_attempts(store, stem)
     folder = next_attempt_folder(store, stem) if force_new or not existing else existing[-1]
     with lock_folder(folder):
-        if (folder / ANALYSIS_FILE).exists():  # another process computed the same and was faster
+        # checked again under the lock: another process may have computed the same analysis in the meantime
+        if (folder / ANALYSIS_FILE).exists():
             return StoredAnalysis(folder, _read_verified(folder, analysis_id), True)
-        # The record comes last: a folder that has one is complete, whenever the process was killed
+        # The record is written last, so a folder that has a record is complete even if the process was killed
         for file, content in made.files.items():
             write_atomic(folder / file, content)
         hashes = {file: hashlib.sha256(content).hexdigest() for file, content in made.files.items()}
@@ -78,26 +79,29 @@ def _load_existing(store: Path, stem: str, analysis_id: str) -> StoredAnalysis |
 def _read_verified(folder: Path, analysis_id: str | None = None) -> Analysis:
     analysis = read_analysis(folder)
     if analysis_id not in (None, analysis.analysis_id):
-        raise RecordError(f"{folder / ANALYSIS_FILE} is of analysis {analysis.analysis_id}, not {analysis_id}; move it")
+        raise RecordError(
+            f"{folder / ANALYSIS_FILE} belongs to analysis {analysis.analysis_id}, not {analysis_id}; move it away"
+        )
+    # hashes make sure that figures and tables still belong to the numbers of the record
     for name, expected in analysis.files.items():
         path = folder / name
         if not path.is_file() or sha256_file(path) != expected:
-            raise RecordError(f"{path} is missing or not what was written; run the analysis again with --fresh")
+            raise RecordError(f"{path} is missing or was changed; run the analysis again with --fresh")
     return analysis
 
 
 class AnalysisScan(NamedTuple):
-    """The analyses below some stores, newest attempt of each, and the faults of those that cannot be read."""
+    """The newest attempt of each analysis in some stores, and the errors of those that cannot be read."""
 
     analyses: list[StoredAnalysis]
     faults: list[str]
 
 
 def scan_analyses(stores: Iterable[Path]) -> AnalysisScan:
-    """Every analysis below the stores, in path order, for a page or a list; a broken one is named, never skipped.
+    """Read every analysis in the stores, in the order of paths; broken ones are reported and never silently skipped.
 
     Args:
-        stores: folders of runs; one without analyses gives none.
+        stores: folders of runs; a folder without analyses is not an error.
     """
     newest: dict[tuple[Path, str], StoredAnalysis] = {}
     faults = []
@@ -109,7 +113,7 @@ def scan_analyses(stores: Iterable[Path]) -> AnalysisScan:
                 faults.append(str(error))
                 continue
             stem = str(path.parent.relative_to(root)).partition(analysis.analysis_id)[0] + analysis.analysis_id
-            # Of several attempts at one analysis (--fresh) only the newest that was finished is shown
+            # --fresh leaves several attempts at one analysis; only the newest finished attempt counts
             done = [folder for folder in list_attempts(root, stem) if (folder / ANALYSIS_FILE).exists()]
             if done[-1:] == [path.parent]:
                 newest[root, analysis.analysis_id] = StoredAnalysis(path.parent, analysis, True)

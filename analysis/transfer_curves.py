@@ -1,4 +1,4 @@
-"""Transfer results of several runs as points of a curve, with their intervals. Imports no torch."""
+"""Turn the transfer results of runs into points of curves, with intervals. Does not import torch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from results.statistics.intervals import student_t_interval
 
 
 class TransferPoint(NamedTuple):
-    """Runs that differ in their seed only: where they stand, their mean, its interval, and their ids.
+    """One point of a curve: the mean of runs that differ only in their seed.
 
     Attributes:
-        curve: which curve.
-        x: place on it.
+        curve: name of the curve.
+        x: position on the horizontal axis.
         value: mean of the primary metric.
-        interval: Student's t over seeds; of one run, or where the seed changes nothing, a run's own over its items;
-            else ``None``.
-        num_seeds: how many runs.
-        run_ids: their ids.
+        interval: Student's t over seeds; for one run, or when all seeds give the same value, the run's interval over
+            its items; ``None`` when the run has no interval.
+        num_seeds: number of runs.
+        run_ids: ids of the runs.
     """
 
     curve: str
@@ -34,43 +34,56 @@ class TransferPoint(NamedTuple):
     run_ids: tuple[str, ...]
 
     def to_row(self) -> tuple[str, float, float, float | None, float | None, str | None, int, str]:
-        """As a line of a table, in the order of ``POINT_COLUMNS``."""
+        """Return the point as a row of a table, in the order of ``POINT_COLUMNS``."""
         low, high, how = (self.interval.low, self.interval.high, self.interval.method) if self.interval else (None,) * 3
         return self.curve, self.x, self.value, low, high, how, self.num_seeds, " ".join(self.run_ids)
 
 
+# column names of the CSV file and of stored records ("line" is the curve); readers rely on them
 POINT_COLUMNS = ("line", "x", "value", "low", "high", "interval", "seeds", "runs")
 
 
 def get_primary_metric(record: Record) -> MetricValue:
-    """The primary metric of a complete run.
+    """Return the primary metric of a complete run.
 
     Raises:
         BenchError: the run is not complete.
     """
     if record.result is None:
-        raise BenchError(f"run {record.run_id} is {record.status}; a point needs complete runs")
+        raise BenchError(
+            f"run {record.run_id} is {record.status}; a point needs complete runs, so finish it with bench run"
+        )
     return record.result.metrics[record.result.primary_metric]
 
 
 def average_runs(curve: str, x: float, records: Sequence[Record]) -> TransferPoint:
-    """The point of some runs that differ in their seed only.
+    """Average runs that differ only in their seed into one point.
+
+    Args:
+        curve: name of the curve.
+        x: position on the horizontal axis.
+        records: the records of the runs.
 
     Raises:
-        BenchError: a run that is not complete, or runs that may not be averaged.
+        BenchError: a run is not complete, or the runs differ in more than their seed.
     """
+    # the comparability key covers task, data, protocol, tier and metric; two runs of one seed are not a sample
     seeds = {record.seed for record in records}
     if len({record.comparability for record in records}) != 1 or len(seeds) < len(records):
-        raise BenchError(f"the runs of {curve} at {x:g} differ in more than their seed; they are not averaged")
+        raise BenchError(
+            f"the runs of {curve} at {x:g} differ in more than their seed and are not averaged; compare runs of one "
+            "protocol on the same data"
+        )
     metrics = [get_primary_metric(record) for record in records]
     values = [metric.value for metric in metrics]
-    # where the seed changes nothing (a probe of loaded weights on all data) n equal values are one measurement
+    # When the seed changes nothing (a probe of loaded weights on all data), n equal values are one measurement:
+    # Student's t would give an interval of width zero, so the interval over items is used
     interval = student_t_interval(values, resampling_unit="seeds") if len(set(values)) > 1 else metrics[0].interval
     return TransferPoint(curve, x, fmean(values), interval, len(values), tuple(record.run_id for record in records))
 
 
 def group_into_curves(points: Iterable[TransferPoint]) -> dict[str, PlotCurve]:
-    """Points as curves by name, each in the order of its places."""
+    """Group points into curves by name, each sorted by its horizontal position."""
     named: dict[str, list[TransferPoint]] = {}
     for each in points:
         named.setdefault(each.curve, []).append(each)
@@ -78,7 +91,8 @@ def group_into_curves(points: Iterable[TransferPoint]) -> dict[str, PlotCurve]:
     for name, members in named.items():
         members.sort(key=lambda member: member.x)
         ends = [(member.interval.low, member.interval.high) for member in members if member.interval]
-        whole = len(ends) == len(members)  # bars at some points only would look like certainty at the others
+        # bars at only some points would make the other points look exact
+        whole = len(ends) == len(members)
         found[name] = PlotCurve(
             [member.x for member in members],
             [member.value for member in members],
@@ -89,17 +103,17 @@ def group_into_curves(points: Iterable[TransferPoint]) -> dict[str, PlotCurve]:
 
 
 def tabulate_points(points: Sequence[TransferPoint], record: Record) -> tuple[dict[str, Any], bytes]:
-    """Points as an analysis keeps them: the numbers of its record, and the CSV file.
+    """Return points as an analysis stores them: the numbers for its record, and the CSV file.
 
     Args:
-        points: of all curves.
-        record: of one of the runs; metric and unit are its own.
+        points: the points of all curves.
+        record: the record of any of the runs; it gives the name of the metric and its unit.
 
     Raises:
         BenchError: the run is not complete.
     """
     unit = get_primary_metric(record).unit
-    assert record.result is not None  # or there were no primary metric
+    assert record.result is not None  # get_primary_metric has raised otherwise
     rows = [each.to_row() for each in points]
     numbers = {
         "metric": record.result.primary_metric,
@@ -111,11 +125,11 @@ def tabulate_points(points: Sequence[TransferPoint], record: Record) -> tuple[di
 
 
 def format_point(row: Sequence[Any], unit: str) -> str:
-    """A point in words.
+    """Describe a point in one line of text.
 
     Args:
-        row: in the order of ``POINT_COLUMNS``.
-        unit: of its value.
+        row: the point in the order of ``POINT_COLUMNS``.
+        unit: unit of the value.
     """
     point = dict(zip(POINT_COLUMNS, row, strict=True))
     text = f"{point['line']} at {point['x']:g}: {point['value']:.2f} {unit}"
@@ -127,7 +141,8 @@ def format_point(row: Sequence[Any], unit: str) -> str:
 
 
 def describe_error_bars(points: Iterable[TransferPoint]) -> str:
-    """What the bars of a figure are, for its title; empty where there are none."""
+    """Describe the error bars of a figure for its title; the text is empty when no point has an interval."""
+    # a set: single runs have intervals over items, several seeds over seeds, and a figure can contain both
     kinds = {
         f"{100 * each.interval.level:.0f} %, {each.interval.method} over {each.interval.resampling_unit}"
         for each in points

@@ -14,16 +14,18 @@ from typing import Any
 import torch
 from timm.layers import DropPath, Format, PatchEmbed, trunc_normal_
 from timm.models.vision_transformer import VisionTransformer
-from torch import nn
+from torch import Tensor, nn
 
 from backbones.card import BackboneCard
+from backbones.checkpoints.resize import REL_POS_TABLE, resize_to_model
 from backbones.features import require_input_size
+from backbones.memory_module import copy_module
 from backbones.module_hash import collect_tensors, hash_state_dict
 from backbones.weights import InitialWeights
 from foundation.errors import UserError
 
 _FC_NORM_POOLS = ("avg", "avgmax", "max")
-"""Poolings for which timm's ViT norms the pooled features (``fc_norm``) instead of the tokens (``norm``)."""
+"""Poolings for which timm's transformers norm the pooled features (``fc_norm``) instead of the tokens (``norm``)."""
 
 
 def copy_module_for_task(
@@ -51,7 +53,7 @@ def copy_module_for_task(
     if asked:
         raise UserError(
             f"the module {card.name} comes from memory and cannot be given {', '.join(sorted(asked))}, which only a "
-            "constructor takes; build it so, or register its architecture as a plug-in (docs/add-a-backbone.md)"
+            "constructor takes; build it so, or register its architecture as a plug-in (docs/guides/add-a-backbone.md)"
         )
     require_input_size(model, *img_size)
     return model
@@ -64,10 +66,7 @@ def _copy_unchanged_module(name: str, weights: InitialWeights) -> nn.Module:
     other backbone. Where only some are, that is part of its design, and they stay frozen.
     """
     module: nn.Module = weights.module
-    try:
-        model = copy.deepcopy(module)
-    except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
-        raise UserError(f"the module {name} cannot be copied ({_first_line(error)}); hand over one that can") from error
+    model = copy_module(name, module)
     if hash_state_dict(collect_tensors(model)) != weights.sha256:
         raise UserError(
             f"the weights of the module {name} were changed after it was handed over, so its record would name others; "
@@ -85,7 +84,9 @@ def _change_input_size(card: BackboneCard, model: Any, img_size: tuple[int, int]
     if tuple(own) != tuple(img_size):
         try:
             if hasattr(model, "set_input_size"):
+                tables = {name: value for name, value in model.state_dict().items() if name.endswith(REL_POS_TABLE)}
                 model.set_input_size(img_size=img_size, **_keep_windows(model))
+                _resize_tables(model, tables)
             elif not getattr(model, "dynamic_img_size", False):
                 _try_input_size(model, card.input_size[0], img_size)
         except (TypeError, ValueError, AssertionError, RuntimeError, NotImplementedError) as error:
@@ -102,6 +103,17 @@ def _keep_windows(model: Any) -> dict[str, Any]:
     if "window_size" not in inspect.signature(model.set_input_size).parameters:
         return {}
     return {"window_size": tuple(model.layers[0].blocks[0].window_size)}
+
+
+def _resize_tables(model: nn.Module, tables: dict[str, Tensor]) -> None:
+    """Resample relative-position tables as the loader of weight files does; timm interpolates them in another way.
+
+    Position embeddings are resampled by one function on both ways.
+    """
+    state = model.state_dict()
+    for name, value in resize_to_model(tables, model, state, [], []).items():
+        if value.shape == state[name].shape:
+            state[name].copy_(value)
 
 
 def _try_input_size(model: nn.Module, channels: int, img_size: tuple[int, int]) -> None:
@@ -144,14 +156,14 @@ def _replace_classifier(name: str, model: Any, num_classes: int, pool: str | Non
             f"the module {name} has no reset_classifier(num_classes, global_pool) as timm's models have, so no task "
             "can put its classifier on it; add one"
         )
-    if isinstance(model, VisionTransformer) and pool is not None:
-        _move_norm(name, model, pool)
     takes_pool = pool is not None and "global_pool" in inspect.signature(reset).parameters
     if pool not in (None, getattr(model, "global_pool", None)) and not takes_pool:
         raise UserError(f"the reset_classifier of the module {name} takes no global_pool, and the task pools by {pool}")
     try:
+        if pool is not None and all(isinstance(getattr(model, part, None), nn.Module) for part in ("norm", "fc_norm")):
+            _move_norm(name, model, pool)
         reset(num_classes, **({"global_pool": pool} if takes_pool else {}))
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except (TypeError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
         raise UserError(
             f"the module {name} cannot be given {num_classes} classes behind {pool or 'its own'} pooling: "
             f"{_first_line(error)}"
@@ -162,7 +174,7 @@ def _replace_classifier(name: str, model: Any, num_classes: int, pool: str | Non
 
 
 def _move_norm(name: str, model: Any, pool: str) -> None:
-    """Put the last norm where timm's constructor has it for a pooling.
+    """Put the last norm where the constructors of timm's transformers have it for a pooling.
 
     With mean pooling the tokens are not normed and a norm of the head's own, ``fc_norm``, starts anew; a checkpoint's
     ``norm`` is then left out by the loader as well.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,15 @@ from timm.layers import PatchEmbed
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
-from backbones.module_hash import collect_tensors, hash_code, hash_state_dict, hash_structure
+from backbones.module_hash import (
+    collect_tensors,
+    hash_code,
+    hash_state_dict,
+    hash_structure,
+    is_filled,
+    iterate_functions,
+)
+from backbones.module_probe import hash_behavior
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights
 from foundation.errors import UserError
 
@@ -38,8 +47,9 @@ def make_memory_card(
         input_size: channels, height and width that it is made for, pixels.
 
     Returns:
-        The card, and the weights to start from. The card's arguments hold a SHA-256 of the module's structure and one
-        of its code (what is in neither timm nor torch), so that a module that computes something else has another id.
+        The card, and the weights to start from. The card's arguments hold a SHA-256 of the module's structure, one of
+        its code (what is in neither timm nor torch), and one of what it computes from fixed images
+        (``backbones.module_probe``), so that a module that computes something else has another id.
 
     Raises:
         UserError: naming all that is missing, or what is no such value.
@@ -50,6 +60,8 @@ def make_memory_card(
         >>> card.name, card.input_size, weights.uri
         ('test_vit', (3, 160, 160), 'memory:test_vit')
     """
+    module = _unwrap_module(module)
+    require_movable(module)
     given = {"name": name, "mean": mean, "std": std, "input_size": input_size}
     found = {key: _find_value(module, key) if value is None else value for key, value in given.items()}
     if missing := [key for key, value in found.items() if value is None]:
@@ -64,6 +76,48 @@ def make_memory_card(
     return card, InitialWeights("memory", None, uri, module, hash_state_dict(tensors), num_bytes)
 
 
+def copy_module(name: str, module: nn.Module) -> nn.Module:
+    """A copy that shares nothing with the module.
+
+    Raises:
+        UserError: it holds what cannot be copied, as a tensor that is a part of a graph.
+    """
+    try:
+        return copy.deepcopy(module)
+    except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"the module {name} cannot be copied ({reason}); hand over one that can") from error
+
+
+def _unwrap_module(module: nn.Module) -> nn.Module:
+    """The module inside ``torch.compile`` or a data-parallel wrapper, which hide the class and attributes of theirs."""
+    inner = getattr(module, "_orig_mod", None)
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        inner = module.module
+    return _unwrap_module(inner) if isinstance(inner, nn.Module) else module
+
+
+def require_movable(module: nn.Module) -> None:
+    """Refuse a module whose copy would not compute by itself.
+
+    Raises:
+        UserError: tensors without values, or a function among its attributes that holds on to a module or tensor:
+            a copy of the module would go on to compute with the original's weights.
+    """
+    kind = type(module).__name__
+    if empty := [name for name, tensor in collect_tensors(module).items() if tensor.is_meta]:
+        raise UserError(f"{empty[0]} of this {kind} has no values (device meta); load its weights first")
+    for path, part in module.named_modules():
+        for key, function in iterate_functions(part):
+            cells = [cell.cell_contents for cell in function.__closure__ or () if is_filled(cell)]
+            owners = [getattr(each, "__self__", each) for each in cells]
+            if any(isinstance(each, nn.Module | Tensor) for each in owners):
+                raise UserError(
+                    f"{path + '.' if path else ''}{key} of this {kind} is a function that holds on to a module or "
+                    "tensor, so a copy would compute with the original's weights; write it as a method of a class"
+                )
+
+
 def _make_card(module: nn.Module, values: Mapping[str, Any]) -> BackboneCard:
     name = str(values["name"])
     if not _NAME_PATTERN.fullmatch(name):
@@ -74,11 +128,21 @@ def _make_card(module: nn.Module, values: Mapping[str, Any]) -> BackboneCard:
     mean, std = (_read_numbers(name, key, values[key], int(channels)) for key in ("mean", "std"))
     if min(std) <= 0:
         raise UserError(f"std {list(std)} of the module {name} holds a number that is not above 0")
+    if max(*mean, *std) > 1 or min(mean) < 0:
+        raise UserError(
+            f"mean {list(mean)} and std {list(std)} of the module {name} are not those of pixels in 0 to 1; divide "
+            "numbers for pixels in 0 to 255 by 255"
+        )
+    copy_module(name, module)  # every run works on a copy: said here, before anything is hashed
     return BackboneCard(
         name=name,
         architecture=MEMORY_ARCHITECTURE,
         summary=f"a {type(module).__name__} from memory",
-        arguments={"structure_sha256": hash_structure(module), "code_sha256": hash_code(module)},
+        arguments={
+            "structure_sha256": hash_structure(module),
+            "code_sha256": hash_code(module),
+            "behavior_sha256": hash_behavior(module, (int(channels), int(height), int(width))),
+        },
         input_size=(int(channels), int(height), int(width)),
         mean=mean,
         std=std,

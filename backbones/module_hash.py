@@ -15,7 +15,8 @@ from torch import Tensor, nn
 LIBRARY_NAMES = {"torch", "timm", *sys.stdlib_module_names, "builtins"}
 """Code of these is known by the packages' versions, which every record holds."""
 
-_MODULE_INTERNALS = {*vars(nn.Module()), "training"}
+# torch.compile leaves a mark on the module that it wraps, which changes nothing that is computed
+_MODULE_INTERNALS = {*vars(nn.Module()), "training", "_is_torch_compile"}
 _CLASS_INTERNALS = {"__doc__", "__module__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__"}
 _CARD_ATTRIBUTES = {"name", "mean", "std", "input_size", "pretrained_cfg", "default_cfg"}
 """What the outermost module says of itself; what counts of it is in the card."""
@@ -63,7 +64,7 @@ def hash_code(module: nn.Module) -> str:
         for kind in type(part).__mro__:
             if not _is_library_code(kind):
                 found[f"{kind.__module__}.{kind.__qualname__}"] = _describe_class(kind)
-        for key, value in _iterate_functions(part):
+        for key, value in iterate_functions(part):
             if not _is_library_code(value):
                 found[f"{key} {value.__module__}.{value.__qualname__}"] = _describe_function(value)
     text = "\n".join(f"{name}\n{code}" for name, code in sorted(found.items()))
@@ -91,7 +92,7 @@ def _format_value(value: Any) -> str:
     return f"<{type(value).__module__}.{type(value).__qualname__}>"
 
 
-def _iterate_functions(part: nn.Module) -> Iterator[tuple[str, FunctionType]]:
+def iterate_functions(part: nn.Module) -> Iterator[tuple[str, FunctionType]]:
     """Functions of the instance: a ``forward`` that was put in its place, activations, hooks."""
     for key, value in vars(part).items():
         each = value.values() if key.endswith("_hooks") and isinstance(value, Mapping) else [value]
@@ -127,11 +128,12 @@ def _describe_function(function: FunctionType) -> str:
 
 def _format_surroundings(function: FunctionType) -> str:
     """Values that a function was made with: defaults, and what it closes over."""
-    cells = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+    cells = [cell.cell_contents for cell in function.__closure__ or () if is_filled(cell)]
     return _format_value([function.__defaults__, function.__kwdefaults__, cells])
 
 
-def _is_filled(cell: Any) -> bool:
+def is_filled(cell: Any) -> bool:
+    """Return whether a variable that a function closes over has a value yet."""
     try:
         return cell.cell_contents is not cell
     except ValueError:  # a variable that has no value yet

@@ -1,4 +1,4 @@
-"""Keep the encoder of a pre-training run as a backbone of one's own."""
+"""Keep the encoder of a pre-training run as a backbone with a name."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ def add_backbone(name: str, run: Path, *, replace: bool = False) -> dict[str, An
     """Copy a run's encoder to the weights folder and write a card for it.
 
     Args:
-        name: of the new backbone.
+        name: name of the new backbone: small letters, digits and ``_``.
         run: folder of a complete pre-training run.
-        replace: over a card of that name that was added before.
+        replace: replace a card of that name that was added before.
+
+    Returns:
+        Name, the files of card and weights, and the SHA-256 of the weights.
 
     Raises:
         UserError: the name is taken, or the folder holds no complete pre-training run.
@@ -33,13 +36,11 @@ def add_backbone(name: str, run: Path, *, replace: bool = False) -> dict[str, An
     if name in BACKBONES.list_names() and name not in list_user_cards():
         raise UserError(f"{name} is a backbone of {BACKBONES.get_origin(name)} already; choose another name")
     if path.is_file() and not replace:
-        raise UserError(
-            f"{name} was added before ({path}); choose another name, or put this one over it with --replace"
-        )
+        raise UserError(f"{name} was added before ({path}); choose another name, or replace it with --replace")
     record = read_record(run)
     if record.domain != PRETRAINING_DOMAIN or record.status != "complete" or record.result is None:
         raise UserError(
-            f"{run} is no complete pre-training run ({record.task}, {record.status}); name the folder of one "
+            f"{run} is not a complete pre-training run ({record.task}, {record.status}); name the folder of one "
             "(bench list runs)"
         )
     source, digest = run / ENCODER_FILENAME, record.result.details["encoder"]["sha256"]
@@ -57,6 +58,7 @@ def add_backbone(name: str, run: Path, *, replace: bool = False) -> dict[str, An
         weights=weights,
         facts={},
     )
+    # weights first, card last: a card never names a file that is not there
     target = get_weights_dir() / f"{name}.pth"
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as old, atomic_writer(target) as new:

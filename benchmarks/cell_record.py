@@ -1,4 +1,4 @@
-"""The record of a cell: what is known before the run, and what is added when it is done."""
+"""The record of a cell: what is known before the run, and what is added when the run is complete."""
 
 from __future__ import annotations
 
@@ -25,9 +25,13 @@ from results.records.record import (
 
 ITEMS_FILE = "items.csv"
 
+_MEASURING_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError, UserError)
+"""What a forward pass that was not made for this may raise, a user's own module's above all; out of memory is a
+``RuntimeError``."""
+
 
 def describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
-    """The backbone as the record has it, with the hash of what it starts from; torch is not needed for it."""
+    """Describe the backbone for the record, with the SHA-256 of the weights it starts from. Imports no torch."""
     start, checkpoint = request.start, None
     if start.file is not None:
         checkpoint = StartCheckpoint(
@@ -56,19 +60,21 @@ def make_complete_record(
     seconds: float,
     efficiency: EfficiencyRecord | None,
 ) -> Record:
-    """The record of a run that is done, and its per-item file. The gate: no number unless every item was scored.
+    """Write the per-item file of a finished run and return its complete record.
+
+    This is the gate: a run has no number unless every expected item was scored.
 
     Args:
-        record: as it was when the run began.
-        task: gives the metrics.
-        outcome: what the task gave.
-        folder: of the run.
+        record: the record as it was when the run began.
+        task: declares the metrics.
+        outcome: what the task returned.
+        folder: the run's folder.
         device: ``cpu`` or ``cuda``.
-        seconds: that this attempt took.
-        efficiency: what the backbone costs, where it was measured.
+        seconds: duration of this attempt.
+        efficiency: cost of the backbone; ``None`` where it was not measured.
 
     Raises:
-        IncompleteError: another number of items was scored than the plan said.
+        IncompleteError: the number of scored items is not the number that the plan expects.
     """
     from engine.run_environment import get_peak_memory_mib, utc_now
 
@@ -76,12 +82,7 @@ def make_complete_record(
         raise IncompleteError(
             f"{len(outcome.item_rows)} of {record.expected} items were scored; an incomplete run has no number"
         )
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(outcome.item_columns)
-    writer.writerows(outcome.item_rows)
-    write_atomic(folder / ITEMS_FILE, text.getvalue())
-    items = ItemsFile(file=ITEMS_FILE, sha256=sha256_file(folder / ITEMS_FILE), rows=len(outcome.item_rows))
+    items = _write_items(folder, outcome)  # before the record: a complete record never lacks its table
     backbone = _complete_backbone(record.backbone, outcome)
     result = RunResult(
         metrics=_add_statistics(outcome.metrics, task),
@@ -96,6 +97,7 @@ def make_complete_record(
         attempts=record.cost.attempts if record.cost else 1,
         efficiency=efficiency,
     )
+    # built from plain data and validated as a whole: model_copy would skip the rules between fields
     content = record.model_dump() | {
         "status": "complete",
         "done": len(outcome.item_rows),
@@ -107,8 +109,18 @@ def make_complete_record(
     return Record.model_validate(content)
 
 
+def _write_items(folder: Path, outcome: TaskOutcome) -> ItemsFile:
+    """Write the per-item table, one row per scored item, and return what the record says about it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")  # the same bytes on every system: the record holds their hash
+    writer.writerow(outcome.item_columns)
+    writer.writerows(outcome.item_rows)
+    write_atomic(folder / ITEMS_FILE, text.getvalue())
+    return ItemsFile(file=ITEMS_FILE, sha256=sha256_file(folder / ITEMS_FILE), rows=len(outcome.item_rows))
+
+
 def _complete_backbone(backbone: BackboneRecord, outcome: TaskOutcome) -> BackboneRecord:
-    """With what is known once the weights were loaded."""
+    """Add what is known once the weights were loaded: load report, format and number of parameters."""
     checkpoint, report = backbone.checkpoint, outcome.load_report
     if checkpoint is not None:
         recorded = LoadReportRecord.from_report(report) if report else None
@@ -117,7 +129,7 @@ def _complete_backbone(backbone: BackboneRecord, outcome: TaskOutcome) -> Backbo
 
 
 def _add_statistics(metrics: Mapping[str, MetricValue], task: Task) -> dict[str, MetricValue]:
-    """The metrics, each with how it follows from the items, as the task declares it."""
+    """Add to each metric how it follows from the per-item table, as the task declares it."""
     declared = {
         spec.name: StatisticRecord.from_statistic(spec.statistic) for spec in task.metrics if spec.statistic is not None
     }
@@ -125,10 +137,10 @@ def _add_statistics(metrics: Mapping[str, MetricValue], task: Task) -> dict[str,
 
 
 def measure_cell_efficiency(request: RunRequest, plan: RunPlan) -> EfficiencyRecord | None:
-    """What the backbone costs at this run's input size; a smoke run is a look at the way and is not timed.
+    """Measure what the backbone costs at this run's input size; smoke runs are counted, but not timed.
 
-    A backbone that cannot be counted or timed does not cost the run its score: the cost stays unmeasured, and that
-    is said.
+    A run whose backbone cannot be counted or timed still gets its score: the cost stays unmeasured, and a message
+    says so.
     """
     from backbones.measure_cost import measure_efficiency
     from engine.progress import log_message
@@ -143,13 +155,13 @@ def measure_cell_efficiency(request: RunRequest, plan: RunPlan) -> EfficiencyRec
         return EfficiencyRecord.model_validate(
             measure_efficiency(model, (channels, height, width), request.device, with_timing=timed)
         )
-    except (RuntimeError, NotImplementedError, UserError) as error:  # out of memory is a RuntimeError too
+    except _MEASURING_ERRORS as error:
         log_message(f"the cost of {request.card.name} was not measured: {describe_failure(error)}")
         return None
 
 
 def describe_failure(error: BaseException) -> str:
-    """Why a run failed, as its record says it."""
+    """Return why a run failed, in the words of its record."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted by the user; the same command goes on from the last checkpoint"
     if isinstance(error, BenchError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.find_run import find_run
 from foundation.errors import UnknownNameError, UserError
 from foundation.suggest import did_you_mean
-from results.leaderboard.table import map_pretrain_methods
+from results.leaderboard.row_labels import map_pretrain_methods
 from results.records.store import RECORD_FILE, scan_runs
 from results.statistics.comparison import BackboneComparison, compare_backbones, group_runs_by_board
 from results.statistics.ranking import StoredRun
@@ -17,10 +17,20 @@ from results.statistics.ranking import StoredRun
 def make_comparisons(first: str, second: str, stores: Sequence[Path], task: str | None) -> list[BackboneComparison]:
     """Compare two runs (folders or starts of ids), or two backbones on every board that both are on.
 
+    Args:
+        first, second: both a backbone (``NAME``, or ``NAME@START`` for one of several starts), or both a run (its
+            folder, or the start of its id).
+        stores: folders of runs.
+        task: only boards of this task; ``None``: all.
+
+    Returns:
+        One comparison for each board; the difference is first minus second.
+
     Raises:
         UnknownNameError: neither a run nor a backbone with complete runs.
         UserError: not comparable; the sentence says why.
     """
+    # two folders need no search, which may read thousands of records
     runs = [] if all((Path(name) / RECORD_FILE).is_file() for name in (first, second)) else scan_runs(stores).records
     names = {record.backbone.name for _, record in runs}
     if all(name.partition("@")[0] in names for name in (first, second)):
@@ -39,7 +49,7 @@ def make_comparisons(first: str, second: str, stores: Sequence[Path], task: str 
             sides.append([find_run(name, stores)])
         except UnknownNameError as error:
             close = did_you_mean(name, names, hint="see: bench list runs")
-            raise UnknownNameError(f"{name!r} is no run and no backbone with runs{close}") from error
+            raise UnknownNameError(f"{name!r} is neither a run nor a backbone with runs{close}") from error
     found = compare_backbones(sides[0], sides[1])
     if task not in (None, found.task):
         raise UserError(f"the two runs are of task {found.task}, not {task}")

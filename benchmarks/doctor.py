@@ -1,4 +1,4 @@
-"""What is installed here, what is wrong with it, and the mend."""
+"""Report what is installed here, what is wrong with it, and how to fix it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from foundation.files import ensure_writable_dir
 
 FindingState = Literal["ok", "note", "bad"]
 
-# fork -> the originals that install under the same import names
+# fork -> originals: both write to the same import names, and whichever was installed last wins silently
 FORKED_PACKAGES = {
     "onedl-mmengine": ("mmengine", "mmengine-lite"),
     "onedl-mmcv": ("mmcv", "mmcv-lite", "mmcv-full"),
@@ -39,7 +39,7 @@ MIN_FREE_DISK_GIB = 5
 
 
 class Finding(NamedTuple):
-    """One thing looked at: what, how it is, and for anything but ``ok`` the mend."""
+    """One thing that was checked: its name, its state, details, and for any state but ``ok`` how to fix it."""
 
     name: str
     state: FindingState
@@ -48,7 +48,7 @@ class Finding(NamedTuple):
 
 
 def diagnose_environment(data_root: Path, out: Path, device: str = "auto") -> list[Finding]:
-    """Look at everything that bench needs; nothing is changed but a probe file in ``out``."""
+    """Check everything that bench needs; nothing is changed, except that a test file is written to ``out``."""
     findings = [
         _check_python(),
         *_check_packages(),
@@ -105,6 +105,7 @@ def _check_torch(device: str) -> Iterator[Finding]:
         import torch
         import torchvision
 
+        # a torchvision that does not fit to torch imports well and fails at its first compiled operator
         torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
     except (ImportError, RuntimeError, AttributeError) as error:
         first = str(error).splitlines()[0]
@@ -117,21 +118,23 @@ def _check_torch(device: str) -> Iterator[Finding]:
     elif device == "cuda":
         yield Finding("device", "bad", "no CUDA device is visible", "install a GPU driver, or use --device cpu")
     else:
-        yield Finding("device", "note", "cpu only", "full-length segmentation and tracking runs want a GPU")
+        yield Finding(
+            "device", "note", "cpu only", "full-length segmentation and tracking runs need a GPU to finish in days"
+        )
 
 
 def _check_extras() -> Iterator[Finding]:
     for extra, packages in EXTRA_PACKAGES.items():
         missing = [package for package in packages if _find_version(package) is None]
         if missing:
-            mend = f"if you need it: pip install 'litevit-bench[{extra}]'"
-            yield Finding(f"extra {extra}", "note", f"{', '.join(missing)} not installed", mend)
+            fix = f"if you need it: pip install 'litevit-bench[{extra}]'"
+            yield Finding(f"extra {extra}", "note", f"{', '.join(missing)} not installed", fix)
         else:
             yield Finding(f"extra {extra}", "ok", ", ".join(f"{p} {_find_version(p)}" for p in packages))
     for logger in LOGGERS:
         found = _find_version(logger)
-        mend = "" if found else f"if you want it: pip install {logger}"
-        yield Finding(f"logger {logger}", "ok" if found else "note", found or "not installed", mend)
+        fix = "" if found else f"if you want it: pip install {logger}"
+        yield Finding(f"logger {logger}", "ok" if found else "note", found or "not installed", fix)
 
 
 def _check_folders(data_root: Path, out: Path) -> Iterator[Finding]:
@@ -139,8 +142,8 @@ def _check_folders(data_root: Path, out: Path) -> Iterator[Finding]:
         sets = sorted(path.name for path in data_root.iterdir() if path.is_dir())
         yield Finding("data root", "ok", f"{data_root}: {', '.join(sets) or 'empty'}")
     else:
-        mend = "name it with --data-root or $BENCH_DATA; tasks on embedded data need none"
-        yield Finding("data root", "note", f"{data_root} does not exist", mend)
+        fix = "name it with --data-root or $BENCH_DATA; tasks on embedded data need none"
+        yield Finding("data root", "note", f"{data_root} does not exist", fix)
     yield Finding(
         "weights folder", "ok", f"{get_weights_dir()}{'' if get_weights_dir().is_dir() else ' (not there yet)'}"
     )
@@ -152,8 +155,8 @@ def _check_folders(data_root: Path, out: Path) -> Iterator[Finding]:
         return
     free = shutil.disk_usage(out).free / 2**30
     low = free < MIN_FREE_DISK_GIB
-    mend = "runs keep checkpoints; free some space or choose --out elsewhere" if low else ""
-    yield Finding("output folder", "note" if low else "ok", f"{out}, {free:.0f} GiB free", mend)
+    fix = "runs keep checkpoints; free some space or choose --out elsewhere" if low else ""
+    yield Finding("output folder", "note" if low else "ok", f"{out}, {free:.0f} GiB free", fix)
 
 
 def _check_plugins() -> Iterator[Finding]:
@@ -162,4 +165,4 @@ def _check_plugins() -> Iterator[Finding]:
 
     for entry in (*BACKBONES.list_entries(), *TASKS.list_entries()):
         if entry.error is not None:
-            yield Finding(f"plug-in {entry.name}", "bad", entry.error, f"mend or uninstall {entry.origin}")
+            yield Finding(f"plug-in {entry.name}", "bad", entry.error, f"fix or uninstall {entry.origin}")

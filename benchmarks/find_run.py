@@ -12,7 +12,11 @@ from results.records.store import RECORD_FILE, read_record, scan_runs
 
 
 def find_run(name: str, stores: Sequence[Path]) -> tuple[Path, Record]:
-    """A run's folder and record, by its folder or the start of its run id.
+    """Return a run's folder and record.
+
+    Args:
+        name: the run's folder, or the start of its id.
+        stores: folders that are searched for an id.
 
     Raises:
         UnknownNameError: no such run, or several.
@@ -27,4 +31,5 @@ def find_run(name: str, stores: Sequence[Path]) -> tuple[Path, Record]:
         raise UnknownNameError(f"no run {name!r}{did_you_mean(name, known, hint='see: bench list runs')}")
     if len({record.run_id for _, record in found}) > 1:
         raise UnknownNameError(f"{name!r} is the start of {len(found)} run ids; give more of it")
+    # several attempts at one run share its id; the newest one counts
     return max(found, key=lambda item: item[1].environment.started)

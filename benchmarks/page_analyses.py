@@ -9,15 +9,16 @@ from analysis.store import StoredAnalysis, scan_analyses
 from results.leaderboard.page.pictures import AnalysisPanel, encode_pictures
 
 MAX_FIGURE_BYTES = 2_500_000
-"""What a page takes in at most of all analyses together, in their order; the rest stays beside their records."""
+"""Figures of all analyses together that a page embeds at most, in bytes; further ones stay next to their records."""
 
 
 def collect_page_analyses(roots: Iterable[Path]) -> tuple[list[AnalysisPanel], list[str]]:
-    """The analyses below some stores, and the faults of those that cannot be read."""
+    """Return the analyses below some folders as panels of the page, and the errors of those that cannot be read."""
     scanned = scan_analyses(roots)
     budget, shown = MAX_FIGURE_BYTES, []
     for kept in scanned.analyses:
         figures = encode_pictures(kept.folder, budget)
+        # base64 turns three bytes into four characters
         budget -= sum(len(address) * 3 // 4 for _, address in figures)
         shown.append(AnalysisPanel(kept.analysis.title, _format_note(kept, len(figures)), figures))
     return shown, scanned.faults

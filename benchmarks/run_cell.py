@@ -1,4 +1,8 @@
-"""The way of a run: resolve, check the data, plan, train, evaluate, record; answered from the record when done."""
+"""The steps of one run: resolve the request, check the data, plan, train, evaluate, write the record.
+
+A cell is one backbone on one task under one protocol with one seed. Its ``run_id`` is a digest of everything that can
+change its number (``results.records.identity``). A cell whose record is complete is not run again.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +41,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CellRequest:
-    """One cell as the user asked for it.
+    """One cell as the user requested it.
 
     Attributes:
-        task: a name of the registry, or a task that is in none.
+        task: a name of the registry, or a task object that is not registered.
         backbone: a name of the registry, ``timm/<name>``, or a module (see ``backbones.memory_module``).
+        protocol: name of the protocol; ``None``: the first one of the task.
         checkpoint: a weight file, the folder of a pre-training run, or ``random``; not for a module.
+        tier: length of the schedule: ``smoke``, ``short`` or ``full``.
+        seed: 0 or above.
+        overrides: settings that differ from the protocol's file, as ``key=value``.
+        data_root: folder of the data sets.
+        out: folder below which the run's folder is made.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        allow_partial: accept weights that fill only a part of the backbone.
+        allow_subset: accept data that are not the complete official set.
+        data_scale: fraction of the training items, above 0 to 1.
+        force_new: run again although a record exists.
+        command_line: words that the user typed, for the record.
     """
 
     task: str | Task
@@ -63,7 +79,7 @@ class CellRequest:
 
 
 class CellResult(NamedTuple):
-    """One cell as done: its folder, its record, and whether the record was there already."""
+    """A finished cell: its folder, its record, and whether the record existed before."""
 
     folder: Path
     record: Record
@@ -80,51 +96,63 @@ class _ResolvedCell(NamedTuple):
 
 
 def run_cell(cell_request: CellRequest) -> CellResult:
-    """Do one cell, or find it done.
+    """Run one cell, or answer it from its record.
+
+    Under ``torchrun`` every process calls this function with the same request.
 
     Raises:
-        UserError: something the user can mend; nothing was written.
+        UserError: the request contains something that the user can fix; nothing was written.
         BenchError: the run failed; its record says ``failed`` and why, and the same command goes on from there.
     """
     from engine.device import decide_on_rank0, get_dist_info, init_distributed
 
+    # everything that can be refused is refused before a folder is made
     resolved = _resolve_request(cell_request)
     ensure_writable_dir(cell_request.out)
     init_distributed()
     cell = f"{resolved.request.protocol}-{cell_request.tier}-seed{cell_request.seed}"
     name = f"{resolved.request.card.name.replace('/', '_')}-{cell}"
     stem = f"{resolved.task.name}/{name}-{resolved.identity.run_id}"
+    # one process looks at the disk and tells the others; otherwise the first one to create the folder would make the
+    # others choose another attempt
     folder, done = decide_on_rank0(lambda: _choose_run_folder(cell_request, stem))
     if done is not None:
         return CellResult(folder, done, True)
     _warn_input_size(resolved)
     resolved = _prepare_backbone(resolved)
-    if get_dist_info()[0] > 0:  # only the first process keeps the record
+    if get_dist_info()[0] > 0:  # only the first process writes the record
         _run_task(resolved, folder)
         return CellResult(folder, decide_on_rank0(lambda: read_record(folder)), False)
-    with lock_folder(folder):
+    with lock_folder(folder):  # two commands for the same cell must not write into one folder
         record = _run_and_record(resolved, folder, cell_request)
         return CellResult(folder, decide_on_rank0(lambda: record), False)
 
 
 def _warn_input_size(resolved: _ResolvedCell) -> None:
-    """Say that a backbone is shown images of another order of size than it was made for: its positions are stretched.
+    """Report that a protocol's images are of a very different size than those the backbone was made for.
 
-    A 32-px ViT under a protocol of 224 px has 49 times the tokens, and features that its weights never saw.
+    The position embeddings are then stretched: a 32-px ViT under a protocol of 224 px gets 49 times as many tokens,
+    and computes features at positions that its weights never saw. The number is valid, but rarely what one wants.
     """
     from engine.progress import log_message
 
     card, size = resolved.request.card, resolved.plan.config["recipe"].get("img_size")
     own = card.input_size[-1]
+    # within a factor of two, resizing position embeddings is common practice (224 to 384 px, for example)
     if isinstance(size, int) and not own / 2 < size < 2 * own:
         log_message(
-            f"{card.name} was made for {own} px and protocol {resolved.request.protocol} shows it {size} px; "
-            f"for its own size (another board) --set img_size={own}"
+            f"{card.name} was made for {own} px and protocol {resolved.request.protocol} uses {size} px; "
+            f"for its own size, which is another board, add --set img_size={own}"
         )
 
 
 def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
-    """Everything that can be wrong with the request is found here, before anything is written."""
+    """Check the request and find task, backbone, weights, data and plan; nothing is written.
+
+    Raises:
+        UserError: a name, value or combination that cannot be run.
+        DataError: the data are missing, damaged, or not the complete official set.
+    """
     task = cell_request.task if isinstance(cell_request.task, Task) else TASKS.get(cell_request.task)
     protocol = cell_request.protocol or task.protocols[0]
     if protocol not in task.protocols:
@@ -135,7 +163,7 @@ def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
     if cell_request.data_scale != 1 and not task.supports_data_scale:
         raise UserError(f"task {task.name} has no --data-scale: it always trains on all of its data")
     if not 0 < cell_request.data_scale <= 1:
-        raise UserError(f"data scale {cell_request.data_scale:g} is not a share of the training data, above 0 to 1")
+        raise UserError(f"data scale {cell_request.data_scale:g} is not a fraction of the training data, above 0 to 1")
     card, start = _resolve_backbone(cell_request)
     request = RunRequest(
         card=card,
@@ -157,6 +185,8 @@ def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
             "add --subset to run on it"
         )
     backbone = describe_backbone(request, plan)
+    # Everything that can change the number goes into one of the two groups. The first one alone is the key of the
+    # board: runs that share it may stand in one column. Device and threads are recorded, but not part of the id.
     identity = RunIdentity(
         protocol_fields={
             "task": task.name,
@@ -191,7 +221,7 @@ def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialW
 
 
 def _prepare_backbone(resolved: _ResolvedCell) -> _ResolvedCell:
-    """Settle the device, and make the backbone: weights that do not fit are refused before the run begins."""
+    """Choose the device and make the backbone: weights that do not fit are refused before the run begins."""
     from engine.device import require_training_precision, resolve_device
 
     request = replace(resolved.request, device=resolve_device(resolved.request.device))
@@ -201,17 +231,17 @@ def _prepare_backbone(resolved: _ResolvedCell) -> _ResolvedCell:
 
 
 def _choose_run_folder(cell_request: CellRequest, stem: str) -> tuple[Path, Record | None]:
-    """The folder to work in, and the complete record if the work is done."""
+    """Return the folder to work in, and the record if the cell is complete."""
     existing = list_attempts(cell_request.out, stem)
     if cell_request.force_new or not existing:
         return next_attempt_folder(cell_request.out, stem), None
-    folder = existing[-1]
+    folder = existing[-1]  # the newest attempt; an unfinished one goes on from its checkpoints
     if not (folder / "record.json").exists():
         return folder, None
     try:
         record = read_record(folder)
     except RecordError as error:
-        raise RecordError(f"{error}; move that folder away, or leave it and run anew with --fresh") from error
+        raise RecordError(f"{error}; move that folder away, or keep it and run again with --fresh") from error
     if record.status == "invalidated":
         return next_attempt_folder(cell_request.out, stem), None
     return folder, record if record.status == "complete" else None
@@ -225,11 +255,11 @@ def _run_task(resolved: _ResolvedCell, folder: Path) -> TaskOutcome:
 
 
 def _run_and_record(resolved: _ResolvedCell, folder: Path, cell_request: CellRequest) -> Record:
-    """Run with the record beside it: running, then complete or failed."""
+    """Run the task and keep its record up to date: ``running``, then ``complete`` or ``failed``."""
     record = _make_running_record(resolved, folder, cell_request)
     write_record(folder, record)
     try:
-        # before the run, which goes on to train this very backbone
+        # measured before the run, because the task trains this very backbone
         efficiency = measure_cell_efficiency(resolved.request, resolved.plan)
         began = time.monotonic()
         outcome = _run_task(resolved, folder)
@@ -237,7 +267,7 @@ def _run_and_record(resolved: _ResolvedCell, folder: Path, cell_request: CellReq
         finished = make_complete_record(
             record, resolved.task, outcome, folder, resolved.request.device, seconds, efficiency
         )
-    except BaseException as error:
+    except BaseException as error:  # Ctrl-C too: no record may stay "running" when nothing runs
         write_record(folder, record.model_copy(update={"status": "failed", "reason": describe_failure(error)}))
         raise
     write_record(folder, finished)

@@ -1,4 +1,4 @@
-"""Score result files of any tracker or network by the rules of their set: which code scores which set."""
+"""Score result files of any tracker or network by the rules of their data set."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCORERS = {
 
 
 class ScoreReport(Protocol):
-    """What a scorer gives: plain data for JSON, and the same for people."""
+    """What a scorer returns: plain data for JSON, and the same as text."""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -41,12 +41,12 @@ class ScoreReport(Protocol):
 
 
 def score_results(request: ScoreRequest) -> ScoreReport:
-    """Score what a request names; only the scorer of its set is imported.
+    """Score the result files of a request; only the code of its data set is imported.
 
     Raises:
         UnknownNameError: no such set.
         UserError: options, ground truth or results that cannot be used; nothing is written.
-        IncompleteError: results are missing, and the request is not for a partial number.
+        IncompleteError: results are missing, and the request does not allow a partial number.
     """
     if request.test_set not in SCORERS:
         raise UnknownNameError(f"unknown set {request.test_set!r}{did_you_mean(request.test_set, SCORERS)}")

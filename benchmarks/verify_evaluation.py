@@ -1,4 +1,4 @@
-"""What a record says, against the task as it is, the data as they are, and a new evaluation of the kept weights."""
+"""Check a record against the task as it is today, the data as they are, and a new evaluation of its weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHECKPOINT_PATTERNS = ("step_*.pth", "best_*.pth", "last_*.pth")
 
 
 def check_metric_specs(record: Record) -> Iterator[VerificationCheck]:
-    """Whether the record's metrics have the unit, the direction and the statistic that the task declares."""
+    """Check that the record's metrics have the unit, direction and statistic that the task declares."""
     if record.domain == PRETRAINING_DOMAIN:
         return
     try:
@@ -47,7 +47,7 @@ def check_metric_specs(record: Record) -> Iterator[VerificationCheck]:
 
 
 def check_data_fingerprint(record: Record, data_dir: Path) -> Iterator[VerificationCheck]:
-    """Whether the data under ``data_dir`` (or where the record says they were) have the record's fingerprint."""
+    """Check that the data under ``data_dir`` (or where the record says they were) have the record's fingerprint."""
     if record.domain == PRETRAINING_DOMAIN:
         yield VerificationCheck("data", "unchecked", "the images of a pre-training are not read again")
         return
@@ -67,16 +67,17 @@ def check_data_fingerprint(record: Record, data_dir: Path) -> Iterator[Verificat
         )
 
 
+# a folder may hold hundreds of runs on one data set, and reading a set takes minutes
 @lru_cache(maxsize=16)
 def _check_data_cached(task: str, root: Path) -> DataReport:
     return TASKS.get(task).check_data(root)
 
 
 def reproduce_evaluation(folder: Path, record: Record, data_dir: Path, device: str) -> Iterator[VerificationCheck]:
-    """Evaluate the kept weights again, and compare every metric.
+    """Evaluate the stored weights again, and compare every metric.
 
-    The run's checkpoints are taken to a scratch folder and the run is carried out there: its training finds itself at
-    its end and only the evaluation is done.
+    The run's checkpoints are copied to a temporary folder, and the run is started there: it resumes from the last
+    step, finds its training complete, and only evaluates. So the evaluation goes through the same code as the run.
     """
     what = "evaluation"
     if record.status != "complete" or record.result is None:
@@ -84,7 +85,7 @@ def reproduce_evaluation(folder: Path, record: Record, data_dir: Path, device: s
         return
     kept = sorted(path for pattern in CHECKPOINT_PATTERNS for path in folder.rglob(f"checkpoints/{pattern}"))
     if not kept:
-        text = "no checkpoint is kept (of a frozen backbone the evaluation is the run itself: bench run ... --fresh)"
+        text = "no checkpoint is stored (with a frozen backbone the evaluation is the run: bench run ... --fresh)"
         yield VerificationCheck(what, "unchecked", text)
         return
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as name:
@@ -98,7 +99,9 @@ def reproduce_evaluation(folder: Path, record: Record, data_dir: Path, device: s
                 record, data_dir, device, scratch, {path.relative_to(folder) for path in kept}
             )
         except (BenchError, ValueError, KeyError) as error:  # settings of an older bench, or edited ones
-            yield VerificationCheck(what, "unchecked", f"it could not be done: {str(error).splitlines()[0]}")
+            yield VerificationCheck(
+                what, "unchecked", f"the evaluation could not be repeated: {str(error).splitlines()[0]}"
+            )
 
 
 def _compare_reevaluation(
@@ -114,6 +117,7 @@ def _compare_reevaluation(
     outcome = task.run(
         _make_request(record, card, _resolve_data_root(record, root), device), _make_plan(record), work_dir
     )
+    # the same bits are only promised on the same device with the same packages; elsewhere a difference is no fault
     here = collect_run_environment(device, record.environment.precision, [])
     same = (here.device, here.packages) == (record.environment.device, record.environment.packages)
     for name, metric in record.result.metrics.items():
@@ -127,7 +131,7 @@ def _compare_reevaluation(
 
 
 def _require_last_checkpoint(record: Record, checkpoints: set[Path]) -> None:
-    """Pass only checkpoints of a whole training; otherwise the run would train.
+    """Accept only checkpoints of a complete training; with others the run would go on training.
 
     Raises:
         UnknownNameError: the last step is not among them.
@@ -137,11 +141,13 @@ def _require_last_checkpoint(record: Record, checkpoints: set[Path]) -> None:
     folders = {path.parent for path in checkpoints}
     for folder in sorted(folders):
         if folder / f"step_{length or 0:08d}.pth" not in checkpoints:
-            raise UnknownNameError(f"{folder} lacks the checkpoint of the last step ({length}), so it would train anew")
+            raise UnknownNameError(
+                f"{folder} lacks the checkpoint of the last step ({length}), so the run would be trained further"
+            )
 
 
 def _require_same_card(record: Record) -> BackboneCard:
-    """The registry's card, if it is still the record's.
+    """Return the registry's card, if it is still equal to the record's.
 
     Raises:
         UnknownNameError: the card has changed since.
@@ -155,7 +161,7 @@ def _require_same_card(record: Record) -> BackboneCard:
 
 
 def _make_request(record: Record, card: BackboneCard, root: Path, device: str) -> RunRequest:
-    """The cell; the kept weights replace the start weights whole, so none are read."""
+    """Return the request of the run. Its checkpoints replace all start weights, so none are read (``random``)."""
     return RunRequest(
         card=card,
         start=InitialWeights("random", None, None),
@@ -182,6 +188,6 @@ def _make_plan(record: Record) -> RunPlan:
 
 
 def _resolve_data_root(record: Record, root: Path) -> Path:
-    """Where the run says its data were, if they are not under ``root``."""
+    """Return where the run says its data were, if ``root`` does not exist."""
     stated: Any = record.result.details.get("data_root") if record.result else None
     return Path(stated) if isinstance(stated, str) and not root.is_dir() else root

@@ -94,8 +94,7 @@ def compute_accuracies(rows: Sequence[ScoredItem], num_expected: int) -> dict[st
         IncompleteError: an item is missing or was scored twice.
     """
     require_all_scored(rows, num_expected)
-    # columns label, prediction and place of ScoredItem
-    labels, predictions, order = (np.array([row[column] for row in rows]) for column in (1, 2, 4))
+    labels, predictions, order = (np.array([row[column] for row in rows]) for column in (1, 2, 4))  # see ScoredItem
     return {
         "top1": compute_top1(labels, predictions),
         "top5": 100.0 * float(np.mean(order < 5)),  # correct if the true class is among ranks 0 to 4

@@ -1,1 +1,1 @@
-"""A finished model behind ONNX Runtime or OpenVINO: export, parity, int8, for any task."""
+"""Deploy a finished model of any task with ONNX Runtime or OpenVINO: export, parity with PyTorch, int8."""

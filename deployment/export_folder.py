@@ -1,4 +1,4 @@
-"""The folder of an exported model: written whole or not at all, and read only if no file in it has changed."""
+"""The folder of an exported model: it is written completely or not at all, and read only if no file has changed."""
 
 from __future__ import annotations
 
@@ -14,29 +14,35 @@ from pydantic import ValidationError
 from deployment.manifest import MANIFEST_FILENAME, ExportManifest
 from foundation.errors import UserError
 from foundation.files import grant_default_mode, sha256_file, write_atomic
-from results.records.record import format_validation_errors
+from results.records.strict_model import format_validation_errors
 
 ManifestT = TypeVar("ManifestT", bound=ExportManifest)
 
 
 def hash_files(files: Mapping[str, bytes]) -> dict[str, str]:
-    """SHA-256 of each file's content by its name, as a manifest lists them."""
+    """Return the SHA-256 of each file's content by file name, as a manifest lists them.
+
+    Args:
+        files: the content of each file by its name.
+    """
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
 def write_export(folder: Path, files: Mapping[str, bytes], manifest: ExportManifest) -> None:
-    """Write an exported model, whole or not at all; an older export in that folder is replaced.
+    """Write an exported model, completely or not at all. An older export in that folder is replaced.
 
     Args:
-        folder: of the export; its parent is there already.
-        files: their content by name.
-        manifest: of these files.
+        folder: folder of the export; its parent must exist.
+        files: the content of each file by its name.
+        manifest: the manifest of these files.
     """
+    # next to the final folder, so that renaming it cannot turn into a copy between two file systems
     half = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         for name, content in files.items():
             write_atomic(half / name, content)
         write_atomic(half / MANIFEST_FILENAME, manifest.model_dump_json(indent=2) + "\n")
+        # mkdtemp creates a folder that only its owner may enter
         grant_default_mode(half)
         if folder.exists():
             # a folder that is not empty cannot be replaced by a rename, so the older one is moved out of the way first
@@ -46,17 +52,21 @@ def write_export(folder: Path, files: Mapping[str, bytes], manifest: ExportManif
             shutil.rmtree(old.parent)
         else:
             half.rename(folder)
+    # Ctrl-C leaves no half-written folder behind either
     except BaseException:
         shutil.rmtree(half, ignore_errors=True)
         raise
 
 
 def read_export(folder: Path, manifest_class: type[ManifestT]) -> tuple[ManifestT, dict[str, bytes]]:
-    """The manifest of an exported model, and the content of its files, whose hashes are those of the manifest.
+    """Read an exported model after checking that its files are those that its manifest lists.
 
     Args:
-        folder: of the export.
-        manifest_class: the manifest of the task.
+        folder: folder of the export.
+        manifest_class: class of the task's manifests.
+
+    Returns:
+        The manifest, and the content of each file by its name.
 
     Raises:
         UserError: the folder holds no export, its manifest is not valid, or a file is missing or was changed.
@@ -68,7 +78,7 @@ def read_export(folder: Path, manifest_class: type[ManifestT]) -> tuple[Manifest
         manifest = manifest_class.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise UserError(
-            f"{path} does not hold as a manifest: {format_validation_errors(error)}; export the run again"
+            f"{path} is not a valid manifest: {format_validation_errors(error)}; export the run again"
         ) from error
     contents = {}
     for name in manifest.files:
@@ -76,6 +86,7 @@ def read_export(folder: Path, manifest_class: type[ManifestT]) -> tuple[Manifest
             contents[name] = (folder / name).read_bytes()
         except OSError as error:
             raise UserError(f"{folder / name} cannot be read ({error.strerror}); export the run again") from error
+    # the content itself is hashed and returned, so that a change between the two cannot go unnoticed
     for name, found in hash_files(contents).items():
         if found != manifest.files[name]:
             raise UserError(f"{folder / name} is not the file that was exported (its SHA-256 differs); export again")
@@ -83,5 +94,10 @@ def read_export(folder: Path, manifest_class: type[ManifestT]) -> tuple[Manifest
 
 
 def is_export_outdated(manifest: ExportManifest, weights_file: Path) -> bool:
-    """Whether an export holds other weights than a file, for example the last ones of its run."""
+    """Return whether an export holds other weights than a file, for example the last weights of its run.
+
+    Args:
+        manifest: manifest of the export.
+        weights_file: the file to compare with.
+    """
     return manifest.origin.checkpoint_sha256 != sha256_file(weights_file)

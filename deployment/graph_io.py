@@ -1,4 +1,4 @@
-"""What goes into an exported graph and what comes out: arrays by name."""
+"""The inputs and outputs of an exported graph: arrays by name."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from numpy.typing import NDArray
 
 NamedArrays = dict[str, NDArray[Any]]
 GraphCallable = Callable[[NamedArrays], NamedArrays]
-"""One pass of a graph, from its inputs by name to its outputs by name. The caller may keep the outputs."""
+"""Runs a graph once: takes its inputs by name and returns its outputs by name. The caller may keep the outputs."""

@@ -1,4 +1,7 @@
-"""Post-training int8: ranges from given inputs, kept in the ONNX graph as quantize-dequantize pairs."""
+"""Post-training quantization to int8, with the ranges of activations taken from given inputs.
+
+The result is an ONNX graph with pairs of quantize and dequantize operators, which both runtimes understand.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,19 @@ from deployment.packages import import_package
 from foundation.library_logs import silence_logging
 
 INT8_OPERATORS = ("Conv", "MatMul")
-"""Linear layers and convolutions hold nearly all weights and products of a network; the rest stays in f32."""
+"""Linear layers and convolutions have nearly all weights and multiplications of a network; the rest stays in f32."""
 QUANTIZATION_METHOD = "min-max; weights int8 by channel, activations uint8"
 
 WeightShape = tuple[int, ...]
 
 
 class FloatRule(NamedTuple):
-    """Nodes that stay in f32 although their operator has an int8 form.
+    """A rule for nodes that stay in f32 although their operator has an int8 form.
 
     Attributes:
         operator: ONNX operator of the nodes.
-        matches: whether a node stays, by the shape of its weight; ``None`` where its second input is computed.
+        matches: returns whether a node stays in f32, given the shape of its weight, or ``None`` if its second input is
+            computed.
         reason: why.
     """
 
@@ -42,16 +46,19 @@ FIRST_CONVOLUTION = FloatRule(
 
 
 def quantize_model(model: bytes, feeds: Sequence[NamedArrays], float_rules: Sequence[FloatRule]) -> bytes:
-    """An ONNX model in int8.
+    """Quantize an ONNX model to int8.
 
     Args:
-        model: in f32.
-        feeds: inputs by name, from which the range of each activation is taken; never of a test set.
-        float_rules: what stays in f32.
+        model: the model in f32.
+        feeds: inputs by name, from which the range of each activation is taken; never those of a test set.
+        float_rules: rules for nodes that stay in f32.
+
+    Returns:
+        The quantized ONNX model.
     """
     quantization, onnx = import_package("onnxruntime.quantization"), import_package("onnx")
     proto = onnx.load_model_from_string(model)
-    # the quantizer advises a preparation of the model through the root logger; ``onnx_export`` has done it already
+    # the quantizer logs the advice to prepare the model, which ``onnx_export`` has done already
     with tempfile.TemporaryDirectory() as folder, silence_logging(logging.WARNING):
         path = Path(folder) / "int8.onnx"
         quantization.quantize_static(
@@ -61,16 +68,25 @@ def quantize_model(model: bytes, feeds: Sequence[NamedArrays], float_rules: Sequ
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=list(INT8_OPERATORS),
             nodes_to_exclude=find_float_nodes(proto.graph, float_rules),
+            # one scale per output channel of a weight, because channels differ widely in their range
             per_channel=True,
+            # unsigned activations with signed weights are the combination for which CPUs have the fastest instructions
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
+            # exact ranges, without clipping outliers
             calibrate_method=quantization.CalibrationMethod.MinMax,
         )
         return path.read_bytes()
 
 
 def find_float_nodes(graph: Any, float_rules: Sequence[FloatRule]) -> list[str]:
-    """Names of the nodes of an ONNX graph that stay in f32."""
+    """Return the names of the nodes of an ONNX graph that stay in f32.
+
+    Args:
+        graph: the ONNX graph.
+        float_rules: the rules.
+    """
+    # the second input of Conv and MatMul is the weight; an input that is computed is not among the initializers
     weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     return [
         node.name
@@ -80,7 +96,7 @@ def find_float_nodes(graph: Any, float_rules: Sequence[FloatRule]) -> list[str]:
 
 
 class _CalibrationReader:
-    """Inputs one by one, as ONNX Runtime's quantizer asks for them."""
+    """Returns inputs one by one, with the method that ONNX Runtime's quantizer expects."""
 
     def __init__(self, feeds: Sequence[NamedArrays]) -> None:
         self.feeds: Iterator[NamedArrays] = iter(feeds)

@@ -1,4 +1,4 @@
-"""A PyTorch module as a self-contained ONNX graph of standard operators, with static shapes."""
+"""Export a PyTorch module as a self-contained ONNX graph of standard operators with static shapes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ class ExportGraph(NamedTuple):
     """A graph to export.
 
     Attributes:
-        module: in evaluation mode, on the CPU, and a copy: the exporter folds batch norms into the weights it is given.
-        inputs: an example of each input by name, in the order of ``forward``; its shape becomes the graph's.
-        outputs: names of the outputs, in the order that ``forward`` returns them.
-        head_dim: channels of an attention head, whose inverse square root scales every fused attention of the module;
-            ``None`` for a module without fused attention.
+        module: the module, in evaluation mode and on the CPU. It must be a copy, because the exporter folds batch norms
+            into its weights.
+        inputs: an example of each input by name, in the order of ``forward``; the graph gets their shapes.
+        outputs: names of the outputs, in the order in which ``forward`` returns them.
+        head_dim: number of channels of an attention head, by whose inverse square root every fused attention of the
+            module is scaled; ``None`` for a module without fused attention.
     """
 
     module: nn.Module
@@ -39,13 +40,19 @@ class ExportGraph(NamedTuple):
 def export_onnx(graph: ExportGraph) -> bytes:
     """Export a graph, fold its constants and apply ONNX Runtime's basic optimizations.
 
+    Args:
+        graph: the graph.
+
+    Returns:
+        The ONNX model.
+
     Raises:
         UserError: onnx or onnxruntime is not installed.
     """
     import_package("onnx")
-    raw: Any = io.BytesIO()  # the exporter takes one, its annotation does not say so
+    raw: Any = io.BytesIO()  # accepted by the exporter, although its type annotation does not list it
     with torch.inference_mode(), _custom_symbolics(graph.head_dim), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the tracer: every shape is meant to become a constant
+        warnings.simplefilter("ignore")  # the tracer warns of shapes that become constants, which is intended
         torch.onnx.export(
             graph.module,
             tuple(graph.inputs.values()),
@@ -53,14 +60,17 @@ def export_onnx(graph: ExportGraph) -> bytes:
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),
             opset_version=ONNX_OPSET,
-            dynamo=False,  # the newer exporter needs one package more and gives no better graph here
+            dynamo=False,  # the newer exporter needs another package and gives no better graph here
         )
     return _optimize_onnx(raw.getvalue())
 
 
 @contextlib.contextmanager
 def _custom_symbolics(head_dim: int | None) -> Iterator[None]:
-    """Our way to write two operators: the exporter lacks ``argsort``, and wraps attention in computed shapes."""
+    """Register our own conversion of two operators within a ``with`` block.
+
+    The exporter has none for ``argsort``, and surrounds fused attention with shapes that are computed at run time.
+    """
     ours: dict[str, Callable[..., Any]] = {"aten::argsort": _argsort_symbolic}
     if head_dim is not None:
         ours["aten::scaled_dot_product_attention"] = partial(_attention_symbolic, head_dim)
@@ -74,8 +84,10 @@ def _custom_symbolics(head_dim: int | None) -> Iterator[None]:
 
 
 def _attention_symbolic(head_dim: int, g: Any, q: Any, k: Any, v: Any, mask: Any, *rest: Any) -> Any:
-    """softmax(q k^T / sqrt(head_dim) + mask) v, without the shapes that the exporter would compute at run time."""
+    """Write fused attention as softmax(q k^T / sqrt(head_dim) + mask) v."""
+    # q is scaled before the product, which has fewer elements than the logits
     scaled = g.op("Mul", q, g.op("Constant", value_t=torch.tensor(head_dim**-0.5)))
+    # (batch, heads, tokens, head_dim) times (batch, heads, head_dim, tokens)
     logits = g.op("MatMul", scaled, g.op("Transpose", k, perm_i=[0, 1, 3, 2]))
     if not mask.node().mustBeNone():
         logits = g.op("Add", logits, mask)
@@ -83,12 +95,14 @@ def _attention_symbolic(head_dim: int, g: Any, q: Any, k: Any, v: Any, mask: Any
 
 
 def _argsort_symbolic(g: Any, values: Any, *rest: Any) -> Any:
-    """Descending along axis 1, equal values in the order of their places: what TopK of all values gives."""
+    """Write ``argsort`` along axis 1 in descending order as TopK of all values."""
     count = g.op("Shape", values, start_i=1, end_i=2)
+    # ONNX defines that TopK puts equal values in the order of their indices, like a stable sort
     return g.op("TopK", values, count, axis_i=1, largest_i=1, sorted_i=1, outputs=2)[1]
 
 
 def _optimize_onnx(model: bytes) -> bytes:
+    """Fold constants and apply ONNX Runtime's basic optimizations, which also prepare the model for quantization."""
     runtime = import_package("onnxruntime")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimized.onnx"
@@ -96,7 +110,7 @@ def _optimize_onnx(model: bytes) -> bytes:
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(path)
         options.log_severity_level = 3
-        # as a Gemm, a linear layer is wrapped in reshapes, which are neither quantized nor fused well
+        # MatMulAddFusion would turn linear layers into Gemm between reshapes, which are hard to quantize and to fuse
         runtime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"], disabled_optimizers=["MatMulAddFusion"]
         )

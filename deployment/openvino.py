@@ -1,4 +1,4 @@
-"""Exported graphs in OpenVINO, on the CPU, in a precision that is asked for and read back."""
+"""Run exported graphs in OpenVINO on the CPU, and check that it uses the requested precision and threads."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from deployment.packages import import_package
 from foundation.errors import UserError
 
 PRECISION_HINTS: dict[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
-"""The type of what is not quantized. Without a hint OpenVINO takes bf16 where the CPU has it, and says nothing."""
+"""The type for everything that is not quantized. Without a hint OpenVINO silently uses bf16 if the CPU has it."""
 
 
 @functools.cache
 def get_core() -> Any:
-    """OpenVINO's core, one for the life of the process.
+    """Return OpenVINO's core, which is created once per process.
 
-    The CPU plugin of a core gives the system a stack on which signals are handled, and takes it away when the core is
-    destroyed. With two cores, or in another thread, this goes wrong: the next signal (Ctrl-C, or the end of a data
-    loader's process) ends the process with a segmentation fault. So no core is ever destroyed.
+    The CPU plugin of a core installs a stack for signal handlers and removes it when the core is destroyed. With two
+    cores, or in another thread, this fails: the next signal (Ctrl-C, or the end of a data loader's process) ends the
+    process with a segmentation fault. Therefore the core is never destroyed.
 
     Raises:
         UserError: openvino is missing.
@@ -34,25 +34,33 @@ def get_core() -> Any:
 
 
 def require_runtime_precision(precision: Precision) -> None:
-    """Pass what this CPU has.
+    """Check that this CPU can compute in a precision.
+
+    Args:
+        precision: the precision.
 
     Raises:
-        UserError: bf16 where there is none, or OpenVINO is missing.
+        UserError: the CPU has no bf16, or openvino is missing.
     """
     if precision == "bf16" and "BF16" not in get_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise UserError("this CPU has no bf16 (AVX512-BF16 or AMX), so OpenVINO would compute in f32; take f32 or int8")
+        raise UserError(
+            "this CPU has no bf16 (AVX512-BF16 or AMX), so OpenVINO would compute in f32; choose f32 or int8"
+        )
 
 
 def load_graphs(files: Mapping[str, bytes], precision: Precision, threads: int) -> dict[str, GraphCallable]:
-    """The graphs of an OpenVINO export, compiled.
+    """Load and compile the graphs of an OpenVINO export.
 
     Args:
-        files: ``<graph>.xml`` and ``<graph>.bin`` and their content.
-        precision: of the export.
-        threads: for one pass.
+        files: the content of each file ``<graph>.xml`` and ``<graph>.bin`` by its name.
+        precision: precision of the export.
+        threads: number of threads for one call.
+
+    Returns:
+        A callable for each graph by its name.
 
     Raises:
-        UserError: openvino is missing, the precision is not available, or a file is not a sound model.
+        UserError: openvino is missing, the precision is not available, or a file is not a valid model.
     """
     require_runtime_precision(precision)
     names = [name.removesuffix(".xml") for name in files if name.endswith(".xml")]
@@ -60,15 +68,24 @@ def load_graphs(files: Mapping[str, bytes], precision: Precision, threads: int) 
 
 
 def convert_to_openvino(model: bytes) -> dict[str, bytes]:
-    """An ONNX model in OpenVINO's own format with f32 weights: the content of the ``.xml`` and the ``.bin`` file."""
+    """Convert an ONNX model to OpenVINO's format with f32 weights.
+
+    Args:
+        model: the ONNX model.
+
+    Returns:
+        The content of the files ``.xml`` and ``.bin`` by these suffixes.
+    """
     openvino = import_package("openvino")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.xml"
+        # the default would store weights in fp16
         openvino.save_model(get_core().read_model(model), path, compress_to_fp16=False)
         return {".xml": path.read_bytes(), ".bin": path.with_suffix(".bin").read_bytes()}
 
 
 def _load_graph(name: str, files: Mapping[str, bytes], precision: Precision, threads: int) -> GraphCallable:
+    """Compile one graph and check its settings."""
     openvino = import_package("openvino")
     weights = openvino.Tensor(np.frombuffer(files[f"{name}.bin"], np.uint8).copy())
     try:
@@ -78,9 +95,10 @@ def _load_graph(name: str, files: Mapping[str, bytes], precision: Precision, thr
     compiled = get_core().compile_model(model, "CPU", build_compile_config(precision, threads))
     require_compiled_settings(compiled, precision, threads)
     request = compiled.create_infer_request()
-    outputs = [output.get_any_name() for output in model.outputs]  # compiled ones have further names
+    outputs = [output.get_any_name() for output in model.outputs]  # compiled outputs have additional names
 
     def call(feeds: NamedArrays) -> NamedArrays:
+        # inputs are not copied; outputs are, because the next call overwrites them
         request.infer(feeds, share_inputs=True)
         return {output: request.get_tensor(output).data.copy() for output in outputs}
 
@@ -88,28 +106,38 @@ def _load_graph(name: str, files: Mapping[str, bytes], precision: Precision, thr
 
 
 def build_compile_config(precision: Precision, threads: int) -> dict[str, Any]:
-    """One pass at a time, with the least latency, on the threads that were asked for, wherever the system puts them."""
+    """Return OpenVINO's settings for one call at a time with the least latency.
+
+    Args:
+        precision: precision of the computation.
+        threads: number of threads.
+    """
     return {
         "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
         "EXECUTION_MODE_HINT": "ACCURACY",
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": threads,
-        "ENABLE_HYPER_THREADING": True,  # else threads beyond the physical cores are taken away in silence
-        "ENABLE_CPU_PINNING": False,  # processes side by side would all sit on the first cores
+        "ENABLE_HYPER_THREADING": True,  # otherwise threads beyond the physical cores are silently removed
+        "ENABLE_CPU_PINNING": False,  # otherwise several processes would all run on the first cores
     }
 
 
 def require_compiled_settings(compiled: Any, precision: Precision, threads: int) -> None:
-    """Pass a model that was compiled as asked.
+    """Check that OpenVINO compiled a model with the requested settings.
+
+    Args:
+        compiled: the compiled model.
+        precision: the requested precision.
+        threads: the requested number of threads.
 
     Raises:
-        UserError: OpenVINO took another type or number of threads.
+        UserError: OpenVINO used another type or number of threads.
     """
     taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     if taken != PRECISION_HINTS[precision]:
         raise UserError(
-            f"OpenVINO was told to compute in {PRECISION_HINTS[precision]} and took {taken}; the model is not used"
+            f"OpenVINO was told to compute in {PRECISION_HINTS[precision]} but uses {taken}; choose another precision"
         )
     count = compiled.get_property("INFERENCE_NUM_THREADS")
     if count != threads:
-        raise UserError(f"OpenVINO was given {threads} threads and took {count}; ask for {count}")
+        raise UserError(f"OpenVINO was given {threads} threads but uses {count}; request {count}")

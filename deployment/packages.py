@@ -1,4 +1,4 @@
-"""The packages of the extra ``deploy``, imported when they are needed and asked for by name where they are missing."""
+"""Import the packages of the extra ``deploy`` when they are needed, and say how to install them if they are missing."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ TELEMETRY_MODULE = "openvino_telemetry"
 
 
 def import_package(name: str) -> Any:
-    """``onnx``, ``onnxruntime``, ``onnxruntime.quantization`` or ``openvino``, imported.
+    """Import a package.
 
-    OpenVINO reports its own import and every conversion to its maker unless a file in the user's home forbids it.
-    It does without where its package for that cannot be imported, so here it cannot.
+    OpenVINO reports its import and every conversion to its manufacturer unless a file in the user's home directory
+    forbids it. It does not if its package for that cannot be imported, so here that package cannot be imported.
+
+    Args:
+        name: ``onnx``, ``onnxruntime``, ``onnxruntime.quantization`` or ``openvino``.
 
     Raises:
-        UserError: not installed.
+        UserError: the package is not installed.
     """
     try:
         return _import_openvino() if name == "openvino" else importlib.import_module(name)
@@ -28,14 +31,17 @@ def import_package(name: str) -> Any:
 
 
 def _import_openvino() -> Any:
+    """Import OpenVINO while its telemetry package cannot be imported."""
+    # imported before, by us or by the caller; telemetry is decided at the first import
     if sys.modules.get("openvino") is not None:
         return sys.modules["openvino"]
     absent = object()
     before: Any = sys.modules.get(TELEMETRY_MODULE, absent)
-    sys.modules[TELEMETRY_MODULE] = None  # type: ignore[assignment]  # the import system's own way to say "not there"
+    sys.modules[TELEMETRY_MODULE] = None  # type: ignore[assignment]  # Python then reports the package as missing
     try:
         return importlib.import_module("openvino")
     finally:
+        # only the import of OpenVINO is affected: other users of the package find it as it was
         if before is absent:
             del sys.modules[TELEMETRY_MODULE]
         else:

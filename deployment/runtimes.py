@@ -1,4 +1,4 @@
-"""The two runtimes behind one interface: what is installed, files of a set of graphs, and the graphs ready to call."""
+"""Both runtimes behind one interface: check what is installed, create the files of graphs, and load graphs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from deployment.packages import import_package
 
 
 def require_runtime(runtime: ExportRuntime, precision: Precision) -> None:
-    """Pass a runtime that is installed here and can compute in a precision.
+    """Check that a runtime is installed and can compute in a precision.
+
+    Args:
+        runtime: ``onnxruntime`` or ``openvino``.
+        precision: the precision.
 
     Raises:
-        UserError: a package is missing, or the runtime has no such precision on this CPU.
+        UserError: a package is missing, or the runtime does not have the precision on this CPU.
     """
     # both formats are written through ONNX, so its packages are needed for OpenVINO too
     for name in ("onnx", "onnxruntime", *(["openvino"] if runtime == "openvino" else [])):
@@ -25,11 +29,11 @@ def require_runtime(runtime: ExportRuntime, precision: Precision) -> None:
 
 
 def make_export_files(models: Mapping[str, bytes], export_format: ExportFormat) -> dict[str, bytes]:
-    """The files of a set of graphs in a format.
+    """Create the files of a set of graphs in a format.
 
     Args:
         models: ONNX models by the name of their graph.
-        export_format: ``onnx`` (one file for each graph) or ``openvino`` (two).
+        export_format: ``onnx`` (one file per graph) or ``openvino`` (two files per graph).
 
     Returns:
         The content of each file by its name.
@@ -43,21 +47,22 @@ def make_export_files(models: Mapping[str, bytes], export_format: ExportFormat) 
 def load_runtime_graphs(
     files: Mapping[str, bytes | Path], runtime: ExportRuntime, precision: Precision, threads: int
 ) -> dict[str, GraphCallable]:
-    """A set of graphs, ready to be called with named arrays.
+    """Load a set of graphs.
 
     Args:
-        files: by name, as ``make_export_files`` gives them: their content, or where they are.
-        runtime: what computes.
-        precision: of the export.
-        threads: for one pass.
+        files: content or path of each file by its name, named as by ``make_export_files``.
+        runtime: ``onnxruntime`` or ``openvino``.
+        precision: precision of the export.
+        threads: number of threads for one call.
 
     Returns:
-        One pass of each graph by the graph's name.
+        A callable for each graph by its name.
 
     Raises:
-        UserError: a package is missing, the precision or the number of threads is not available, or a file is not a
-            sound model.
+        UserError: a package is missing, the precision or number of threads is not available, or a file is not a valid
+            model.
     """
+    # both runtimes get the bytes, so what is loaded is what was hashed
     contents = {name: file.read_bytes() if isinstance(file, Path) else file for name, file in files.items()}
     if runtime == "openvino":
         return openvino.load_graphs(contents, precision, threads)

@@ -82,7 +82,7 @@ class CheckpointRunner(Runner):
         """Load a checkpoint into the model; every key must match (mmengine accepts any mismatch by default)."""
         checkpoint = read_checkpoint(Path(filename))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-        unwrap_model(self.model).load_state_dict(checkpoint["state_dict"], strict=True)
+        _load_whole_state(unwrap_model(self.model), checkpoint["state_dict"], filename)
         self._has_loaded = True
         return checkpoint
 
@@ -256,6 +256,29 @@ def unwrap_model(model: nn.Module) -> nn.Module:
     inner = model.module if is_model_wrapper(model) else model
     assert isinstance(inner, nn.Module)
     return inner
+
+
+def _load_whole_state(model: nn.Module, state: dict[str, Tensor], filename: str) -> None:
+    """Load a state dict into a model; every name and shape must match.
+
+    Args:
+        model: the model.
+        state: tensors by name.
+        filename: the checkpoint, for the message.
+
+    Raises:
+        CheckpointError: a name or shape does not match, for example in a checkpoint of an earlier version of bench.
+    """
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        own = model.state_dict()
+        missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        names = ", ".join([*missing[:2], *extra[:2]]) or "shapes"
+        raise CheckpointError(
+            f"{filename} does not fit this {type(model).__name__} ({len(missing)} names missing, {len(extra)} unknown: "
+            f"{names}); it was written by another version of bench, so run again with --fresh"
+        ) from error
 
 
 def _get_cpu_state_dict(model: nn.Module) -> dict[str, Tensor]:

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from engine.recipe import ProtocolSettings
 from foundation.errors import ConfigError
 from foundation.suggest import did_you_mean
-from results.records.record import format_validation_errors
 from results.records.renamed_settings import find_new_name
+from results.records.strict_model import format_validation_errors
 
 RecipeT = TypeVar("RecipeT", bound=ProtocolSettings)
 

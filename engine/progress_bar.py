@@ -90,8 +90,10 @@ class ProgressBar:
             parts = [f"{self.label}: {self.count_prefix}{self.count_prefix and ' '}{self._format_count()} {self.unit}"]
             if self.with_rate:
                 parts.append(f"{rate:.0f} a second")
-            if self.total and self.total >= self.num_done and num_done_here:
-                parts.append(f"{(self.total - self.num_done) / rate:.0f} s left")
+            remaining = (self.total or 0) - self.num_done
+            # The last line says "0 s left" only if it has no rate to show.
+            if num_done_here and (remaining > 0 or (remaining == 0 and not self.with_rate)):
+                parts.append(f"{remaining / rate:.0f} s left")
             self.log_message(", ".join([*parts, note] if note else parts))
 
     def show_note(self, note: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from litevit_bench._arguments import require_choice, require_whole_number
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -89,6 +91,10 @@ def load_tracker(
     """
     from tracking.evaluate_run import load_tracker as load
 
+    require_choice("device", device, ("cpu", "cuda"))
+    require_choice("runtime", runtime, (None, "torch", "onnxruntime", "openvino"))
+    require_choice("precision", precision, (None, "f32", "bf16", "int8"))
+
     return load(Path(run_dir), device, runtime=runtime, precision=precision, threads=threads)
 
 
@@ -114,6 +120,10 @@ def profile(
         1), ``throughput`` (images per second) and ``where`` (device, threads, versions).
     """
     from backbones.profile import profile_backbone
+
+    require_choice("dtype", dtype, ("fp32", "bf16", "fp16"))
+    require_choice("device", device, ("cpu", "cuda"))
+    require_whole_number("batch_size", batch_size)
 
     return profile_backbone(backbone, img_size=img_size, batch_size=batch_size, device=device, dtype=dtype)
 

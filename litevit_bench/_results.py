@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from litevit_bench._arguments import DEVICES, TIERS, PathLike, list_folders, list_words, require_choice
+
 if TYPE_CHECKING:
     from results.leaderboard.report import LeaderboardReport
     from results.records.verification import VerificationCheck
     from results.statistics.comparison import BackboneComparison
 
-PathLike = str | Path
-
 
 def table(
     runs: PathLike | Sequence[PathLike] = "runs",
     *,
-    tasks: Sequence[str] = (),
-    backbones: Sequence[str] = (),
-    tiers: Sequence[str] = (),
+    tasks: str | Sequence[str] = (),
+    backbones: str | Sequence[str] = (),
+    tiers: str | Sequence[str] = (),
     sort: str = "rank",
     pareto: Literal["parameters", "macs", "latency"] | None = None,
 ) -> LeaderboardReport:
@@ -27,7 +27,7 @@ def table(
 
     Args:
         runs: a folder of runs, or several.
-        tasks, backbones, tiers: only these; all where empty. Ranks stay those among all rows.
+        tasks, backbones, tiers: only this one, or these; all where empty. Ranks stay those among all rows.
         sort: ``rank``, ``score``, ``backbone``, ``parameters``, ``macs``, ``latency``, ``throughput`` or ``date``.
         pareto: keep only rows that no other row beats in score and in this cost (``parameters``, ``macs``,
             ``latency``) at once.
@@ -39,12 +39,17 @@ def table(
     Raises:
         UserError: there is no folder of runs.
     """
-    from results.leaderboard.filter_sort import TableFilter
+    from results.leaderboard.filter_sort import SORT_KEYS, TableFilter
+    from results.leaderboard.pareto import COST_LABELS
     from results.leaderboard.report import build_report
     from results.records.store import scan_runs
 
-    choice = TableFilter(tuple(tasks), tuple(backbones), tuple(tiers), sort, pareto)
-    return build_report(scan_runs(_list_folders(runs)), choice)
+    require_choice("sort", sort, SORT_KEYS)
+    require_choice("pareto", pareto, (None, *COST_LABELS))
+    for tier in list_words(tiers):
+        require_choice("tier", tier, TIERS)
+    choice = TableFilter(list_words(tasks), list_words(backbones), list_words(tiers), sort, pareto)
+    return build_report(scan_runs(list_folders(runs)), choice)
 
 
 def compare(
@@ -68,7 +73,7 @@ def compare(
     """
     from benchmarks.compare_runs import make_comparisons
 
-    return make_comparisons(first, second, _list_folders(runs), task)
+    return make_comparisons(first, second, list_folders(runs), task)
 
 
 def verify(
@@ -90,6 +95,7 @@ def verify(
     """
     from benchmarks.verify_records import verify_records
 
+    require_choice("device", device, DEVICES)
     root = None if data_root is None else Path(data_root)
     return verify_records(Path(path), root, rerun_evaluation, device)
 
@@ -122,9 +128,10 @@ def score(
     from foundation.environment import resolve_data_root
     from results.score_request import ScoreRequest
 
+    require_choice("rules", rules, (None, "official", "got10k"))
     request = ScoreRequest(
         test_set=test_set,
-        results=tuple(_list_folders(results)),
+        results=tuple(list_folders(results)),
         data_root=resolve_data_root(None if data_root is None else Path(data_root)),
         rules=rules,
         partial=partial,
@@ -143,8 +150,4 @@ def list_runs(runs: PathLike | Sequence[PathLike] = "runs") -> list[dict[str, An
     """
     from benchmarks import listing
 
-    return listing.list_runs(_list_folders(runs))
-
-
-def _list_folders(places: PathLike | Sequence[PathLike]) -> list[Path]:
-    return [Path(place) for place in ([places] if isinstance(places, str | Path) else places)]
+    return listing.list_runs(list_folders(runs))

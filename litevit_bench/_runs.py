@@ -6,6 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from litevit_bench._arguments import (
+    TIERS,
+    PathLike,
+    format_overrides,
+    require_choice,
+    require_whole_number,
+    resolve_places,
+)
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -14,7 +23,6 @@ if TYPE_CHECKING:
 
 TierName = Literal["smoke", "short", "full"]
 Overrides = Mapping[str, Any]
-PathLike = str | Path
 
 
 def run(
@@ -71,6 +79,8 @@ def run(
     """
     from benchmarks.run_cell import CellRequest, run_cell
 
+    require_choice("tier", tier, TIERS)
+    require_whole_number("seed", seed)
     request = CellRequest(
         task=task,
         backbone=backbone,
@@ -78,10 +88,10 @@ def run(
         checkpoint=None if checkpoint is None else str(checkpoint),
         tier=tier,
         seed=seed,
-        overrides=_format_overrides(overrides),
+        overrides=format_overrides(overrides),
         data_scale=data_scale,
         command_line=("litevit_bench.run",),
-        **_resolve_places(data_root, out, device),
+        **resolve_places(data_root, out, device),
         allow_partial=allow_partial,
         allow_subset=allow_subset,
         force_new=force_new,
@@ -131,6 +141,8 @@ def pretrain(
     from benchmarks.run_cell import CellRequest, run_cell
     from pretraining.task import PretrainTask
 
+    require_choice("tier", tier, TIERS)
+    require_whole_number("seed", seed)
     task = PretrainTask(
         method,
         data,
@@ -145,9 +157,9 @@ def pretrain(
         checkpoint=str(checkpoint),
         tier=tier,
         seed=seed,
-        overrides=_format_overrides(overrides),
+        overrides=format_overrides(overrides),
         command_line=("litevit_bench.pretrain",),
-        **_resolve_places(data_root, out, device),
+        **resolve_places(data_root, out, device),
         allow_subset=allow_subset,
         force_new=force_new,
     )
@@ -166,18 +178,3 @@ def list_protocols() -> list[dict[str, Any]]:
     from benchmarks import listing
 
     return listing.list_protocols()
-
-
-def _format_overrides(overrides: Overrides | None) -> tuple[str, ...]:
-    """Settings as ``--set`` takes them; what ``repr`` writes is read back as the same value."""
-    return tuple(f"{key}={value!r}" for key, value in (overrides or {}).items())
-
-
-def _resolve_places(data_root: PathLike | None, out: PathLike, device: str) -> dict[str, Any]:
-    from foundation.environment import resolve_data_root
-
-    return {
-        "data_root": resolve_data_root(None if data_root is None else Path(data_root)),
-        "out": Path(out),
-        "device": device,
-    }

@@ -122,7 +122,7 @@ class PretrainTask(Task):
         if request.start.init == "memory":
             raise UserError(
                 f"the module {card.name} comes from memory, and the encoder that a pre-training exports could not be "
-                "loaded again without its code; register it as a plug-in (docs/add-a-backbone.md)"
+                "loaded again without its code; register it as a plug-in (docs/guides/add-a-backbone.md)"
             )
         names = (f"{request.protocol}_{card.architecture}", f"{request.protocol}_{self.data.name}", request.protocol)
         file = next(path for path in (CONFIG_DIR / f"{name}.py" for name in names) if path.is_file())

@@ -1,1 +1,1 @@
-"""What came out: records, store, statistics, leaderboards, published numbers. Imports no torch."""
+"""The results of runs: records, their statistics, leaderboards and published numbers. Never imports torch."""

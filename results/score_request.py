@@ -1,4 +1,7 @@
-"""What ``bench score`` is asked to do, for every scorer. Imports nothing heavy: the command line builds it."""
+"""The request that ``bench score`` passes to a scorer.
+
+It imports nothing heavy, because the command line builds it before it knows which scorer is needed.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,20 @@ ScoreGrouping = Literal["sequence", "category", "attribute"]
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """Score result files against a set's ground truth. A scorer refuses the options that have no meaning for its set.
+    """Score result files against the ground truth of a test set.
+
+    A scorer refuses options that have no meaning for its test set.
 
     Attributes:
-        test_set: the set, for example ``lasot`` or ``ade20k``.
+        test_set: name of the test set, for example ``lasot`` or ``ade20k``.
         results: folders of result files, one for each network or tracker.
-        data_root: where the ground truth is; ``None``: ``$BENCH_DATA``, else ``data``.
-        rules: the scoring conventions by name; ``None``: the official ones.
-        partial: score what is there, and mark the number as partial.
-        truncate_to_integers: truncate predicted boxes to integers first.
-        group_by: also print a break-down by this.
-        plots_dir: folder to write plots into.
-        out_file: where to write the scores as JSON, or the archive for a server.
+        data_root: folder of the data sets; ``None`` means ``$BENCH_DATA``, or ``data`` if it is not set.
+        rules: name of the scoring conventions; ``None`` means the official ones.
+        partial: whether to score an incomplete set of results; the number is then marked as partial.
+        truncate_to_integers: whether to truncate predicted boxes to integers before scoring.
+        group_by: property by which the scores are also listed separately.
+        plots_dir: folder for plots; ``None`` means no plots.
+        out_file: file for the scores as JSON, or for the archive that an evaluation server takes.
     """
 
     test_set: str
@@ -36,7 +41,8 @@ class ScoreRequest:
     out_file: Path | None = None
 
     def list_given_options(self) -> tuple[str, ...]:
-        """The options that were given beside the results, the data and the output, as the command line names them."""
+        """Return the names of the given command-line options other than those for results, data and output."""
+        # the names are those of the command line, because scorers quote them in error messages
         given = {
             "--partial": self.partial,
             "--int": self.truncate_to_integers,

@@ -1,1 +1,1 @@
-"""A use of a backbone: one-stream tracker, LaSOT scoring, deployment."""
+"""A use of a backbone: train a one-stream tracker, score it on LaSOT, export it, and track targets in videos."""

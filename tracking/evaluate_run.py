@@ -1,4 +1,4 @@
-"""A finished run's tracker, to use it on other sequences."""
+"""Load the tracker of a finished run and apply it to other sequences."""
 
 from __future__ import annotations
 
@@ -25,9 +25,23 @@ def load_tracker(
     precision: Precision | None = None,
     threads: int | None = None,
 ) -> Tracker:
-    """The tracker that a run trained; arguments and errors of ``load_tracker_factory``. Sets torch's threads."""
+    """Load the tracker that a run trained.
+
+    With ``threads`` and the runtime ``torch``, torch's number of threads is changed for the entire process.
+
+    Args:
+        run_dir: folder of the run, with ``record.json`` and ``checkpoints``.
+        device: ``cpu`` or ``cuda``; runtimes other than torch compute on the CPU.
+        runtime: see ``load_tracker_factory``.
+        precision: see ``load_tracker_factory``.
+        threads: number of threads for one frame; default: as many as torch uses.
+
+    Raises:
+        UserError: see ``load_tracker_factory``.
+    """
     maker = load_tracker_factory(run_dir, device, runtime=runtime, precision=precision, threads=threads)
     if threads is not None and isinstance(maker, TorchTrackerFactory):
+        # an exported network has got its threads from the factory already
         torch.set_num_threads(threads)
     return maker()
 
@@ -40,21 +54,23 @@ def load_tracker_factory(
     precision: Precision | None = None,
     threads: int | None = None,
 ) -> TrackerFactory:
-    """The tracker that a run trained, to be made in any process.
+    """Return a factory that creates the tracker of a run in any process.
 
     Args:
-        run_dir: the run's folder, with ``record.json`` and ``checkpoints``.
+        run_dir: folder of the run, with ``record.json`` and ``checkpoints``.
         device: ``cpu`` or ``cuda``; runtimes other than torch compute on the CPU.
-        runtime: ``torch``, or what the run was exported for; default: what the run itself was tracked with.
-        precision: of the runtime; default: as the run where the runtime is its own, else ``f32``.
-        threads: for one frame; default: as many as torch takes. In torch they are the whole process's, and
-            not set by a factory (``track_test_set`` takes one).
+        runtime: ``torch``, or a runtime that the run was exported for; default: the runtime that the run itself used.
+        precision: precision of the runtime; default: the run's own precision with the run's own runtime, else ``f32``.
+        threads: number of threads for one frame; default: as many as torch uses. A factory for torch ignores it, since
+            torch's threads belong to the entire process; ``track_test_set`` sets one thread there.
 
     Raises:
-        UserError: no finished run of a tracking task, not exported so, or a runtime that does not compute as asked.
+        UserError: the folder holds no finished run of a tracking task, the run was not exported for this runtime and
+            precision, or the runtime does not offer the precision.
     """
     recipe = load_recipe(run_dir)
     if precision is None:
+        # the run's precision belongs to its runtime: bf16 of OpenVINO, for example, does not exist in torch
         precision = recipe.runtime_precision if runtime in (None, recipe.runtime) else "f32"
     runtime = runtime or recipe.runtime
     if runtime != "torch":
@@ -66,20 +82,24 @@ def load_tracker_factory(
 def evaluate_run(
     run_dir: Path, data_root: Path, out: Path, device: str = "cpu", options: TrackingOptions | None = None
 ) -> list[SequenceMetrics]:
-    """Track a user's sequences with a finished run's tracker and score them; goes on where it was stopped.
+    """Track a user's own sequences with the tracker of a finished run and score them; continues after an interruption.
 
     Args:
-        run_dir: the run's folder.
-        data_root: sequences as ``trackfolder`` takes them.
-        out: where result files go, one folder a run.
+        run_dir: folder of the run.
+        data_root: folder of the sequences, laid out as for the task ``trackfolder``.
+        out: folder for the result files, which go into a subfolder named after the run.
         device: ``cpu`` or ``cuda``.
-        options: one process where not given; for several the caller's main module must be guarded, as
-            ``multiprocessing`` asks (``if __name__ == "__main__"``).
+        options: how the work is divided; one process by default. With several processes, the main module of the caller
+            must be guarded by ``if __name__ == "__main__"``, as ``multiprocessing`` requires.
+
+    Returns:
+        The metrics of each sequence, in percent.
 
     Raises:
-        UserError: no finished run, or sequences that are not sound.
+        UserError: the folder holds no finished run, or a sequence is damaged.
     """
     videos = read_folder_videos(data_root)
+    # one folder per run: track_test_set discards result files of other weights
     folder = out / run_dir.name
     track_test_set(
         load_tracker_factory(run_dir, device, threads=1),

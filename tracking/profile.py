@@ -1,4 +1,4 @@
-"""What a whole tracker costs on this machine: operations, the network's time, and frames a second of a video."""
+"""Measure what a complete tracker costs on this machine: operations, time of the network, and frames per second."""
 
 from __future__ import annotations
 
@@ -41,26 +41,28 @@ def profile_tracker(
     device: str = "cpu",
     repeats: TimingConfig | None = None,
 ) -> dict[str, Any]:
-    """What a whole tracker costs on this machine: backbone and head, randomly initialised.
+    """Measure what a complete tracker costs: backbone and head with random weights.
 
     Args:
-        backbone_name: backbone, registry name or ``timm/<name>``.
-        recipe: crops, network and runtime (other runtimes than torch compute on the CPU, with torch's threads).
+        backbone_name: registry name or ``timm/<name>`` of the backbone.
+        recipe: crops, network and runtime. Runtimes other than torch compute on the CPU, with as many threads as torch.
         device: ``cpu`` or ``cuda``.
         repeats: how often the network is timed.
 
     Returns:
-        ``counts`` (of a frame; ``template`` where it is computed once), ``network`` (one search region, maps in hand)
-        and ``end_to_end`` (a video of 640 x 360, JPEG decoded by a thread ahead), batch 1, milliseconds with the raw
-        ones, and ``where``.
+        ``counts`` for a frame (and ``template``, if it is encoded once), ``network`` (one search region until its maps
+        are available) and ``end_to_end`` (a video of 640 x 360 with JPEG decoding in a thread), both in milliseconds
+        with batch 1 and with all single times, and ``where``.
 
     Raises:
-        UserError: unknown name, a backbone that cannot be a one-stream tracker, or a runtime that is not here.
+        UserError: an unknown name, a backbone that does not fit into a one-stream tracker, or a missing runtime.
     """
     repeats = repeats or TimingConfig()
     card = get_card(backbone_name)
+    # random weights: the cost does not depend on their values
     torch.manual_seed(0)
     model = build_tracker_model(create_backbone(card, checkpoint=RANDOM_INIT, num_classes=0).model, card, recipe).eval()
+    # counted on the CPU, before the model moves to its device
     counts = count_tracker_cost(model, recipe.crop_sizes())
     network = build_runtime_network(
         model.to(device), recipe.crop_sizes(), recipe.runtime, recipe.runtime_precision, torch.get_num_threads()
@@ -96,19 +98,25 @@ def profile_tracker(
 
 
 def _describe_timings(timings: TimingSummary) -> dict[str, Any]:
+    """Return timings as plain data, with the rate from their mean."""
     return {"unit": "ms", "frames_per_second": 1000 / timings.mean, **asdict(timings)}
 
 
 def count_tracker_cost(model: TrackerModel, sizes: CropSizes) -> dict[str, Any]:
-    """Parameters of the whole tracker, and what a frame costs (``backbones.flop_counter``).
+    """Count the parameters of the complete tracker, and the operations per frame (``backbones.flop_counter``).
 
-    Where the template attends to itself only it is computed once; ``template`` then says what for.
+    With asymmetric attention the template is encoded only once; ``template`` then has the operations for that.
+
+    Args:
+        model: the network.
+        sizes: sizes of its crops.
     """
     template = torch.zeros(1, 3, sizes.template_size, sizes.template_size)
     search = torch.zeros(1, 3, sizes.search_size, sizes.search_size)
     if not model.backbone.asymmetric_attention:
         return compute_complexity(model, [template, search]).as_dict()
     with torch.no_grad():
+        # only its shapes are needed
         memory = model.encode_template(template)
     flat = [tensor for block in memory for tensor in block]
     frame, once = (
@@ -119,7 +127,7 @@ def count_tracker_cost(model: TrackerModel, sizes: CropSizes) -> dict[str, Any]:
 
 
 class _TemplateEncoder(nn.Module):
-    """A tracker's work on a template."""
+    """Encodes a template, as a module whose operations can be counted."""
 
     def __init__(self, model: TrackerModel) -> None:
         super().__init__()
@@ -130,9 +138,10 @@ class _TemplateEncoder(nn.Module):
 
 
 class _CachedForward(_TemplateEncoder):
-    """A tracker's work on a search region, the template remembered."""
+    """Computes the maps of a search region with an encoded template."""
 
     def forward(self, search: Tensor, *memory: Tensor) -> Any:
+        # the counter takes tensors only, so the entries of all blocks arrive as a flat list
         size = len(TemplateKV._fields)
         blocks = [TemplateKV(*memory[start : start + size]) for start in range(0, len(memory), size)]
         return self.model.forward_cached(blocks, search)
@@ -140,13 +149,15 @@ class _CachedForward(_TemplateEncoder):
 
 @contextmanager
 def make_synthetic_video() -> Iterator[Video]:
-    """A video of 640 x 360 for timing: JPEG files of a photograph that moves. It is gone after the block."""
+    """Yield a video of 640 x 360 for timing: JPEG files of a moving photograph, which are removed after the block."""
+    # larger than a frame by the distance that the view moves over all frames
     photo = cv2.resize(
         photographs.load_photos(photographs.TEST_PHOTOS)[1],
         (BENCHMARK_WIDTH + 2 * BENCHMARK_FRAMES, BENCHMARK_HEIGHT + BENCHMARK_FRAMES),
     )
     with tempfile.TemporaryDirectory() as folder:
         for number in range(BENCHMARK_FRAMES):
+            # one pixel to the right per frame, and half a pixel down
             frame = photo[number // 2 : number // 2 + BENCHMARK_HEIGHT, number : number + BENCHMARK_WIDTH, ::-1]
             cv2.imwrite(f"{folder}/{number + 1:08d}.jpg", frame)
         boxes = np.tile([BENCHMARK_WIDTH / 2 - 40.0, BENCHMARK_HEIGHT / 2 - 30.0, 80.0, 60.0], (BENCHMARK_FRAMES, 1))

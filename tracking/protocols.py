@@ -1,4 +1,4 @@
-"""How a tracking protocol is planned and carried out: train on pairs, take the last weights, track every sequence."""
+"""Plan and run a tracking protocol: train on pairs, take the last weights, track every test sequence and score it."""
 
 from __future__ import annotations
 
@@ -36,19 +36,27 @@ from tracking.training_sets import fingerprint_training_sets, make_pair_samplers
 CONFIGS = Path(__file__).parent / "configs"
 STEPS = ("train on pairs", "take the last weights", "track the test sequences", "score them")
 VAL_PAIRS_SEED = 20_001
-"""Of the pairs that are watched while training; the same in every run."""
+"""Seed of the pairs that are evaluated during training. It is the same in every run, so that curves are comparable."""
 
 
 def resolve_protocol(request: RunRequest, data: DataReport) -> RunPlan:
-    """The plan of a request by ``configs/<protocol>.py``.
+    """Resolve ``configs/<protocol>.py`` for a request and check that the run is possible.
+
+    Args:
+        request: the requested run: backbone, protocol, tier, overrides and data root.
+        data: the report on the test sequences.
+
+    Returns:
+        The plan. Its ``config`` holds the settings and the fingerprints of the training sets.
 
     Raises:
-        ConfigError: settings that do not hold.
-        UserError: the backbone cannot be a one-stream tracker.
+        ConfigError: a setting is not valid.
+        UserError: the backbone does not fit into a one-stream tracker, or the runtime or its precision is missing.
         DataError: a training set is missing.
     """
     protocol = load_protocol(CONFIGS / f"{request.protocol}.py", TrackingRecipe, request.tier, request.overrides)
     recipe = protocol.recipe
+    # checked now, because a missing runtime would otherwise stop the run only after the training
     require_tracker_runtime(recipe.runtime, recipe.runtime_precision)
     arguments: dict[str, Any] = {"num_classes": 0, "drop_path_rate": recipe.drop_path}
     require_plain_vit(request.prepare_backbone(arguments).model, recipe.template_size, recipe.search_size)
@@ -56,6 +64,7 @@ def resolve_protocol(request: RunRequest, data: DataReport) -> RunPlan:
         protocol_version=protocol.version,
         config={
             "recipe": recipe.identity_settings(),
+            # other training pairs give another number, so the content of the training sets is part of the identity
             "training_data": fingerprint_training_sets(recipe, request.data_root),
         },
         non_identity_settings=recipe.non_identity_settings(),
@@ -66,12 +75,17 @@ def resolve_protocol(request: RunRequest, data: DataReport) -> RunPlan:
 
 
 def load_protocol_recipe(protocol: str, overrides: Sequence[str] = ()) -> TrackingRecipe:
-    """The settings of a protocol in full, without a run.
+    """Load the settings of a protocol at the tier ``full``, without planning a run.
+
+    Args:
+        protocol: name of the protocol, one of ``TRACKING_PROTOCOLS``.
+        overrides: changes as ``key=value``, as ``--set`` takes them.
 
     Raises:
-        UnknownNameError: no such protocol.
-        ConfigError: settings that do not hold.
+        UnknownNameError: there is no such protocol.
+        ConfigError: a setting is not valid.
     """
+    # load_protocol would report a missing file; a typing error deserves a suggestion
     if protocol not in TRACKING_PROTOCOLS:
         close = did_you_mean(protocol, TRACKING_PROTOCOLS, hint=f"there are {', '.join(TRACKING_PROTOCOLS)}")
         raise UnknownNameError(f"tracking has no protocol {protocol!r}{close}")
@@ -79,13 +93,16 @@ def load_protocol_recipe(protocol: str, overrides: Sequence[str] = ()) -> Tracki
 
 
 def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], out: Path, task: Task) -> TaskOutcome:
-    """Train in ``out`` and track ``videos``; goes on from what is there.
+    """Carry out the plan of a request in the folder ``out``: train a tracker, then track and score the test sequences.
+
+    Training and tracking continue from what is already there. ``task`` names the metrics.
 
     Raises:
-        DataError: a frame cannot be read.
-        BenchError: the run failed; the sentence says why.
+        BenchError: the run failed, for example because a frame cannot be read; the message says why.
     """
+    # from the plan and not from the protocol's file: the run's identity was computed from the plan
     recipe = TrackingRecipe.model_validate({**plan.config["recipe"], **plan.non_identity_settings})
+    # it also seeds all generators, from which the head below gets its initial weights
     created = request.build_backbone(plan.backbone_kwargs)
     model = build_tracker_model(created.model, request.card, recipe)
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -113,7 +130,7 @@ def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], ou
     began = time.monotonic()
     make = _make_tracker_factory(request, plan, recipe, model, trained.weights_path, out)
     options = recipe.tracking_options()
-    if request.start.init == "memory":  # its classes may be known in this process only
+    if request.start.init == "memory":  # the classes of such a module may exist in this process only
         options = options._replace(num_processes=1)
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
         speed = track_test_set(make, videos, out / "tracked", label, options)
@@ -140,29 +157,36 @@ def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], ou
 def _make_tracker_factory(
     request: RunRequest, plan: RunPlan, recipe: TrackingRecipe, model: TrackerModel, weights: Path, out: Path
 ) -> TrackerFactory:
-    """The trained tracker behind the recipe's runtime; where it needs an export, the first process makes it."""
+    """Return a factory of the trained tracker for the recipe's runtime, after an export if the runtime needs one."""
     if recipe.runtime == "torch":
         memory = (request.card, request.start) if request.start.init == "memory" else None
         return TorchTrackerFactory(
             request.card.name, plan.backbone_kwargs, recipe, weights, request.device, memory_backbone=memory
         )
     sizes, runtime, precision = recipe.crop_sizes(), recipe.runtime, recipe.runtime_precision
+    # only the first process exports; the others wait for it and read the same files
     folder = decide_on_rank0(lambda: ensure_export(out, model, sizes, runtime, precision))
     return find_exported_tracker(folder, runtime, precision, threads=1)
 
 
 def _mean_metrics(scores: Sequence[SequenceMetrics], task: Task, bad_frames: int | None) -> dict[str, MetricValue]:
+    """Return the mean of each metric over the sequences, and the number of unreadable frames if they were counted.
+
+    Args:
+        scores: one row per sequence, in percent.
+        task: names the metrics.
+        bad_frames: number of frames that could not be read in training; ``None`` if such a frame stops the run.
+    """
     metrics = {}
     for spec in task.metrics:
+        # every sequence counts the same, however long it is (one-pass evaluation of LaSOT)
         mean = sum(getattr(score, spec.name) for score in scores) / len(scores)
         metrics[spec.name] = MetricValue(
             value=mean, unit=spec.unit, higher_is_better=spec.higher_is_better, n=len(scores)
         )
     if bad_frames is not None:
         if get_dist_info()[0] == 0:
-            log_message(
-                f"{bad_frames} frames could not be read in training and were passed over; the record counts them"
-            )
+            log_message(f"{bad_frames} frames could not be read in training and were skipped; the record counts them")
         metrics["bad_frames"] = MetricValue(
             value=float(bad_frames), unit="frames", higher_is_better=False, n=len(scores)
         )
@@ -170,11 +194,24 @@ def _mean_metrics(scores: Sequence[SequenceMetrics], task: Task, bad_frames: int
 
 
 class CandidateEliminationHook(Hook):
-    """Tells the model what share of the search tokens training keeps."""
+    """Set the fraction of search tokens that the model keeps in training, before every iteration.
+
+    Args:
+        model: the tracker's network.
+        settings: schedule of the candidate elimination.
+        by_epoch: whether the schedule counts epochs; iterations otherwise.
+    """
 
     def __init__(self, model: TrackerModel, settings: CandidateElimination, by_epoch: bool) -> None:
         self.model, self.settings, self.by_epoch = model, settings, by_epoch
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """By the epoch or iteration."""
+        """Set the fraction for the current epoch or iteration.
+
+        Args:
+            runner: mmengine's runner, which counts epochs and iterations.
+            batch_idx: index of the batch in the epoch; not used.
+            data_batch: the batch; not used.
+        """
+        # the schedule counts epochs or iterations; setting it before every iteration serves both
         self.model.train_keep_ratio = compute_keep_ratio(self.settings, runner.epoch if self.by_epoch else runner.iter)

@@ -1,4 +1,4 @@
-"""The recipe of a tracking protocol."""
+"""The settings of a tracking protocol, as a strict pydantic model."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ from tracking.models.candidate_elimination import CandidateElimination
 
 
 class DatasetWeights(StrictConfig):
-    """Weights of the training sets; 0 leaves one out.
+    """Sampling weights of the training sets. A set with weight 0 is not used.
 
-    ``photos``: pairs made of embedded photographs. ``mini_lasot``: its training split. The others stand below the
-    data root: ``lasot``, ``got10k``, ``trackingnet``, ``coco``; ``trackfolder``: the user's ``train`` folder.
+    A training pair is drawn from a set with a probability proportional to its weight, whatever the size of the set.
+
+    Attributes:
+        photos: pairs made from embedded photographs; no download.
+        mini_lasot: the training split of the embedded miniature; no download.
+        lasot, got10k, trackingnet, coco: data sets, each in the folder of that name below the data root.
+        trackfolder: the user's own sequences in the folder ``train`` below the data root.
     """
 
     photos: NonNegativeFloat = 0.0
@@ -32,43 +37,49 @@ class DatasetWeights(StrictConfig):
 
     @model_validator(mode="after")
     def _has_nonzero_weight(self) -> DatasetWeights:
+        # otherwise the weights could not be normalized to probabilities
         if not self.nonzero_weights():
-            raise ValueError("all weights are 0; training needs at least one source")
+            raise ValueError("all weights are 0; training needs at least one training set")
         return self
 
     def nonzero_weights(self) -> dict[str, float]:
-        """The sources with a weight."""
+        """Return the training sets that are used, with their weights."""
         return {name: weight for name, weight in self.model_dump().items() if weight > 0}
 
 
 class TrackingRecipe(TrainingRecipe):
-    """Adds crops, pairs, the network's options and the losses to a recipe.
+    """The settings of a training plus those of crops, pairs, network, losses and tracking.
 
     Attributes:
-        template_size, search_size: sides of the crops, pixels; multiples of the patch.
-        template_factor, search_factor: how many times the target's side (square root of its area) a crop shows.
+        template_size, search_size: side lengths of the crops in pixels; multiples of the patch size.
+        template_factor, search_factor: side length of the image region that a crop shows, as a multiple of the target's
+            side length, which is the square root of its area.
         geometry: ``ostrack`` or ``exact``, see ``tracking.data.crops``.
-        center_jitter, scale_jitter: of the search region in training.
-        pairs: in an epoch.
-        val_pairs: watched while training; nothing is chosen by them.
-        max_frame_gap: furthest distance of the two frames of a pair.
-        dataset_weights: training sets and their weights.
-        got10k_exclude: file with GOT-10k sequences to leave out.
-        grayscale, flip, frame_flip, brightness: augmentation of video pairs.
-        skip_unreadable: pass over unreadable frames and count them in the record, instead of stopping.
-        drop_path: stochastic depth of the last block.
-        head_channels: 256 in OSTrack; 64 is far cheaper.
-        use_ce: candidate elimination on; ``ce`` says where and when.
-        asymmetric_attention: the template attends to itself only, so that tracking computes it once.
-        box_loss_cell: where size and offset are taught: the best ``predicted`` cell (OSTrack), or the true
-            ``center``'s.
-        focal_weight, giou_weight, l1_weight: of the losses.
-        track_processes: on a CPU, processes of one thread that track the test set; as many as cores where not set
-            (cannot change the number: every frame is computed alike).
-        track_batch: on a GPU, sequences advanced side by side. As another device does, another batch rounds
-            differently, and the record says which was used.
-        runtime: what tracks the test sequences: ``torch``, or ``onnxruntime`` and ``openvino`` after an export.
-        runtime_precision: of that runtime: ``f32``, ``bf16`` or ``int8``.
+        center_jitter, scale_jitter: random displacement and scaling of the search region in training, see
+            ``tracking.data.pair.SearchJitter``.
+        pairs: number of training pairs per epoch.
+        val_pairs: number of pairs whose IoU is displayed during training; nothing is selected by it.
+        max_frame_gap: largest distance between the two frames of a pair, in frames.
+        dataset_weights: training sets and their sampling weights.
+        got10k_exclude: file with names of GOT-10k sequences to leave out.
+        grayscale, flip, frame_flip, brightness: augmentation of video pairs, see
+            ``tracking.data.video_pairs.PairAugmentation``.
+        skip_unreadable: skip unreadable frames and count them in the record, instead of stopping the run.
+        drop_path: stochastic depth rate of the last block; earlier blocks have proportionally less.
+        head_channels: output channels of the head's first convolutions; 256 in OSTrack, 64 is far cheaper.
+        use_ce: whether to use candidate elimination, with the settings ``ce``.
+        ce: at which blocks, when in training, and how many tokens are eliminated.
+        asymmetric_attention: let the template attend only to itself, so that tracking encodes it only once.
+        box_loss_cell: the cell at which size and offset are trained: the ``predicted`` cell with the highest score
+            (as in OSTrack), or the cell of the true ``center``.
+        focal_weight, giou_weight, l1_weight: weights of the losses.
+        track_processes: number of single-threaded processes that track the test set on a CPU; by default up to one per
+            core. It cannot change the number, because every frame is computed in the same way.
+        track_batch: number of sequences that are tracked side by side on a GPU. Another batch size rounds differently,
+            as another device does; both are written into the record instead of the identity.
+        runtime: what runs the network on the test sequences: ``torch``, or ``onnxruntime`` or ``openvino`` after an
+            export.
+        runtime_precision: precision of that runtime: ``f32``, ``bf16`` or ``int8``.
     """
 
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = TrainingRecipe.NON_IDENTITY_FIELDS | {
@@ -78,6 +89,7 @@ class TrackingRecipe(TrainingRecipe):
 
     template_size: PositiveInt
     search_size: PositiveInt
+    # defaults are those of OSTrack at 256 px; the protocols in configs/ name whatever differs
     template_factor: PositiveFloat = 2.0
     search_factor: PositiveFloat = 4.0
     geometry: CropGeometry = "ostrack"
@@ -94,6 +106,7 @@ class TrackingRecipe(TrainingRecipe):
     brightness: float = Field(default=0.2, ge=0, le=1)
     skip_unreadable: bool = False
     drop_path: float = Field(default=0.0, ge=0, lt=1)
+    # each tower halves the channels three times, down to an eighth
     head_channels: PositiveInt = Field(default=256, multiple_of=8)
     use_ce: bool = False
     ce: CandidateElimination = CandidateElimination()
@@ -108,24 +121,27 @@ class TrackingRecipe(TrainingRecipe):
     runtime_precision: Precision = "f32"
 
     def identity_settings(self) -> dict[str, Any]:
-        """As any recipe's; the runtime is in it where it is another than the one that was there before it could be."""
+        """Return the settings that can change the number, as plain data.
+
+        The runtime is left out if it is torch in f32: runs from before there was a choice keep their identity.
+        """
         identity = super().identity_settings()
         if (self.runtime, self.runtime_precision) == ("torch", "f32"):
             del identity["runtime"], identity["runtime_precision"]
         return identity
 
     def crop_sizes(self) -> CropSizes:
-        """How crops are cut."""
+        """Return how the crops are cut."""
         return CropSizes(self.template_size, self.search_size, self.template_factor, self.search_factor, self.geometry)
 
     def search_jitter(self) -> SearchJitter:
-        """How the search region misses the target."""
+        """Return how the search region is moved and scaled at random in training."""
         return SearchJitter(self.center_jitter, self.scale_jitter)
 
     def tracking_options(self) -> TrackingOptions:
-        """How the test set is tracked."""
+        """Return how the work on the test set is divided."""
         return TrackingOptions(self.track_processes, self.track_batch)
 
     def pair_augmentation(self) -> PairAugmentation:
-        """What is done to video pairs."""
+        """Return how video pairs are augmented."""
         return PairAugmentation(self.grayscale, self.flip, self.frame_flip, self.brightness)

@@ -1,4 +1,7 @@
-"""The tracking tasks: LaSOT, its embedded miniature, and a user's own folders."""
+"""The tracking tasks: LaSOT, its embedded miniature, and folders with a user's own sequences.
+
+Modules that need torch, OpenCV or mmengine are imported inside the methods, so that listing the tasks stays fast.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +21,39 @@ if TYPE_CHECKING:
 
 
 class TrackingTask(Task):
-    """Train a one-stream tracker by a protocol, then track the task's test sequences."""
+    """Train a one-stream tracker with a protocol, then track and score the test sequences of the task.
+
+    All metrics are means over sequences, in percent: ``AUC`` of the success curve, precision ``P`` at 20 pixels,
+    normalized precision ``P_norm``, and the success rates ``OP50`` and ``OP75`` at IoU 0.5 and 0.75.
+    """
 
     domain = "tracking"
+    # each metric is the mean of the per-item column of the same name; the first, AUC, ranks the boards
     metrics = tuple(
         MetricSpec(name, "%", True, MetricStatistic("mean", (name,))) for name in ("AUC", "P", "P_norm", "OP50", "OP75")
     )
 
     @abstractmethod
     def read_test_videos(self, root: Path) -> list[Video]:
-        """The sequences that are scored.
+        """Read the sequences that are tracked and scored.
+
+        Args:
+            root: the data root.
 
         Raises:
-            DataError: naming the file and the mend.
+            DataError: a file is missing or damaged; the message names it and says how to fix it.
         """
 
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
-        """Layout, counts and labels; frames as far as ``decode`` says (``sample``: the first of each sequence)."""
+        """Check the layout, the counts, the ground truth and, if requested, the frames of the test sequences.
+
+        Args:
+            root: the data root.
+            decode: which frames are opened: ``none``, ``sample`` (the first frame of each sequence) or ``all``.
+
+        Raises:
+            DataError: a file is missing or damaged, or a frame has another size than the first of its sequence.
+        """
         from tracking.data.readers.sequence import fingerprint_videos
 
         videos = self.read_test_videos(root)
@@ -44,39 +63,70 @@ class TrackingTask(Task):
         )
 
     def list_notes(self, videos: list[Video]) -> tuple[str, ...]:
-        """What a reader should know."""
+        """Return what a reader should know about the test sequences, one sentence each.
+
+        Args:
+            videos: the test sequences.
+        """
         return (f"{sum(len(video.frames) for video in videos)} frames; the fingerprint covers boxes and labels",)
 
     def list_deviations(self, videos: list[Video]) -> tuple[str, ...]:
-        """How the sequences differ from the official ones."""
+        """Return how the sequences differ from the official test set, one sentence each; empty if they do not.
+
+        Args:
+            videos: the test sequences.
+        """
         return ()
 
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
-        """Resolve ``configs/<protocol>.py``."""
+        """Resolve the settings of ``configs/<protocol>.py`` for a request.
+
+        Args:
+            request: the requested run.
+            data: the report of ``check_data``.
+
+        Raises:
+            ConfigError: a setting is not valid.
+            UserError: the backbone does not fit into a one-stream tracker.
+            DataError: a training set is missing.
+        """
         from tracking.protocols import resolve_protocol
 
         return resolve_protocol(request, data)
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
-        """Train, track and score in ``out``."""
+        """Train, track and score in a folder; continues from what is already there.
+
+        Args:
+            request: the requested run.
+            plan: the plan that ``plan`` returned for it.
+            out: folder of the run.
+        """
         from tracking.protocols import run_protocol
 
         return run_protocol(request, plan, self.read_test_videos(request.data_root), out, self)
 
 
 def check_video_frames(videos: list[Video], decode: DecodeLevel) -> None:
-    """Open the first frame of every sequence, or all of them.
+    """Decode frames and check that each sequence has frames of one size and a usable first box.
+
+    Args:
+        videos: the sequences.
+        decode: ``none``, ``sample`` (the first frame of each sequence) or ``all``.
 
     Raises:
-        DataError: one cannot be read or is of another size.
+        DataError: a frame cannot be decoded or has another size than the first, or the first box is not a box inside
+            the first frame.
     """
     if decode == "none":
         return
+    # imported here, because listing the tasks must not load OpenCV
     from tracking.data.boxes import require_first_box
     from tracking.inference.sequential import iter_frames
 
     for video in videos:
         for number, frame in enumerate(iter_frames(video)):
+            # a tracker starts from this box, so it must have an area and overlap the frame
             if number == 0:
                 require_first_box(video.boxes[0], frame.shape[1], frame.shape[0], f"sequence {video.name}")
             if decode == "sample":
@@ -84,7 +134,7 @@ def check_video_frames(videos: list[Video], decode: DecodeLevel) -> None:
 
 
 class LasotTask(TrackingTask):
-    """LaSOT's 280 test sequences."""
+    """The 280 test sequences of LaSOT (protocol II)."""
 
     name = "lasot"
     summary = "LaSOT, protocol II: 280 test sequences, 685,360 frames"
@@ -92,22 +142,41 @@ class LasotTask(TrackingTask):
     expected = MappingProxyType({"test": 280})
 
     def read_test_videos(self, root: Path) -> list[Video]:
-        """``<root>/lasot`` (or ``root`` itself) with ``testing_set.txt`` and the category folders."""
+        """Read the sequences of ``testing_set.txt`` from the category folders or zips.
+
+        Args:
+            root: the data root with a folder ``lasot``, or the folder of LaSOT itself.
+
+        Raises:
+            DataError: a sequence of the list is missing or damaged.
+        """
         from tracking.data.readers import lasot
         from tracking.training_sets import find_lasot_root
 
         return lasot.read_test_videos(find_lasot_root(root))
 
     def download_data(self, root: Path) -> None:
-        """LaSOT is fetched by hand."""
+        """Refuse: LaSOT has to be downloaded by hand.
+
+        Args:
+            root: the data root, for the message.
+
+        Raises:
+            UserError: always; the message says where LaSOT is and where to put it.
+        """
         raise UserError(
-            f"LaSOT is fetched by hand (its project page and HengLan/LaSOT_Evaluation_Toolkit name the places): put "
-            f"the category zips, or the folders in them, into {root / 'lasot'} and the toolkit's "
-            "testing_set.txt beside them"
+            "LaSOT must be downloaded by hand (its project page and HengLan/LaSOT_Evaluation_Toolkit have the links): "
+            f"put the category zips, or the folders in them, into {root / 'lasot'} and the toolkit's testing_set.txt "
+            "next to them"
         )
 
     def list_deviations(self, videos: list[Video]) -> tuple[str, ...]:
-        """Another number of sequences or frames than LaSOT's."""
+        """Report another number of sequences or frames than LaSOT's test set has.
+
+        Args:
+            videos: the test sequences that were found.
+        """
+        # a cut sequence would change the score and leave the number of sequences as it is, so frames are counted too
         frames = sum(len(video.frames) for video in videos)
         if (len(videos), frames) == (280, 685_360):
             return ()
@@ -115,45 +184,68 @@ class LasotTask(TrackingTask):
 
 
 class MiniLasotTask(TrackingTask):
-    """The embedded miniature; always there."""
+    """The embedded miniature of LaSOT, which needs no download."""
 
     name = "mini_lasot"
-    summary = "24 made-up sequences of real photographs in LaSOT's layout, 12 to test: exact boxes, always there"
+    summary = "24 synthetic sequences of real photographs in LaSOT's layout, 12 to test: exact boxes, no download"
+    # the first protocol is the default: one that trains on a CPU without any data set
     protocols = ("fast128", *(name for name in TRACKING_PROTOCOLS if name != "fast128"))
+    # two of each of the six kinds of motion
     expected = MappingProxyType({"test": 12})
 
     def read_test_videos(self, root: Path) -> list[Video]:
-        """Made on first use (``root`` is not used)."""
+        """Read the test sequences, which are created in the cache folder on first use.
+
+        Args:
+            root: not used; the miniature is not stored below the data root.
+        """
         from tracking.data.mini_lasot import ensure_mini_lasot
         from tracking.data.readers import lasot
 
         return lasot.read_test_videos(ensure_mini_lasot())
 
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
-        """As the others, and the fingerprint covers every pixel."""
+        """Check the sequences like the other tasks do, with a fingerprint that covers every pixel.
+
+        Args:
+            root: not used.
+            decode: which frames are opened: ``none``, ``sample`` or ``all``.
+        """
         from dataclasses import replace
 
         from tracking.data.mini_lasot import ensure_mini_lasot
         from tracking.training_sets import fingerprint_folder
 
+        # the pixels come from installed packages (photographs, OpenCV); another version could give another test set
         report = super().check_data(root, decode)
         return replace(report, fingerprint=fingerprint_folder(ensure_mini_lasot()))
 
     def list_notes(self, videos: list[Video]) -> tuple[str, ...]:
-        """Where it comes from."""
-        return ("photographs of scikit-image and scikit-learn; test and training share none",)
+        """Return where the photographs come from.
+
+        Args:
+            videos: the test sequences; not used.
+        """
+        return ("photographs from scikit-image and scikit-learn; test and training sequences have none in common",)
 
 
 class TrackfolderTask(TrackingTask):
-    """A user's own sequences."""
+    """A user's own sequences: folders of images, each with a ``groundtruth.txt``."""
 
     name = "trackfolder"
-    summary = "your own sequences: folders of images with a groundtruth.txt each, at --data-root (or its test/)"
+    summary = "your own sequences: folders of images, each with a groundtruth.txt, in --data-root (or its test/)"
     protocols = ("fast128", *(name for name in TRACKING_PROTOCOLS if name != "fast128"))
     expected: Mapping[str, int] = MappingProxyType({})
 
     def read_test_videos(self, root: Path) -> list[Video]:
-        """All sequences below ``root/test`` where there is such a folder, else below ``root``."""
+        """Read all sequences below ``root/test`` if that folder exists, else below ``root``.
+
+        Args:
+            root: the data root.
+
+        Raises:
+            DataError: there is no sequence, or one is damaged.
+        """
         from tracking.data.readers.folder import read_folder_videos
 
         return read_folder_videos(root / "test" if (root / "test").is_dir() else root)

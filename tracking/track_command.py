@@ -1,4 +1,4 @@
-"""``bench track``: from a request to a folder of results."""
+"""Carry out ``bench track``: from a request to a folder of results."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ from tracking.video.track_video import (
     write_track_summary,
 )
 
+# next to the runs of tasks
 DEFAULT_RESULTS_DIR = Path("runs") / "track"
 
 
 @dataclass(frozen=True)
 class TrackReport:
-    """What ``bench track`` made.
+    """The result of ``bench track``.
 
     Attributes:
-        folder: with the results.
-        data: the content of ``track.json``.
-        interrupted: whether Ctrl-C ended it before the source did.
+        folder: folder with the results.
+        data: content of ``track.json``.
+        interrupted: whether Ctrl-C ended tracking before the source did.
     """
 
     folder: Path
@@ -50,7 +51,7 @@ class TrackReport:
 
     @property
     def text(self) -> str:
-        """For the terminal."""
+        """The report for the terminal."""
         data = self.data
         speed, sure = data["speed"], data["confidence"]
         lines = [
@@ -58,6 +59,7 @@ class TrackReport:
         ]
         if data["stopped"]:
             lines.append(data["stopped"])
+        # a single frame gives no speed and no confidence
         if speed["network_frames_per_second"]:
             lines.append(
                 f"{speed['end_to_end_frames_per_second']:.1f} frames/s end to end, "
@@ -72,19 +74,24 @@ class TrackReport:
 
 
 def run_track_command(request: TrackVideoRequest) -> TrackReport:
-    """Follow one target and write what was found.
+    """Follow one target and write the results.
+
+    Args:
+        request: source, first box, tracker and options.
 
     Raises:
-        UserError: settings that do not go together, a source, a box or weights that cannot be used.
-        DataError: a frame cannot be read; what was tracked before it is kept, marked partial.
+        UserError: settings contradict each other, or the source, the box or the weights cannot be used.
+        DataError: a frame cannot be read; the results before it are kept and marked as partial.
         BenchError: the annotated video cannot be written.
     """
     threshold = LOST_THRESHOLD if request.lost_threshold is None else request.lost_threshold
     if not 0 <= threshold < 1:
         raise UserError(
-            f"--lost-threshold {threshold:g} cannot be compared with a confidence; give 0 (never lost) to below 1"
+            f"--lost-threshold {threshold:g} cannot be compared with a confidence; give a number from 0 (never lost) "
+            "to below 1"
         )
     device = resolve_device(request.device)
+    # the source and the box are checked before the weights, whose loading takes longer
     source = open_frame_source(request.source, request.start_frame, request.max_frames)
     box, box_from = resolve_first_box(request.init_box, source)
     tracker, weights = load_requested_tracker(request, device)
@@ -94,7 +101,7 @@ def run_track_command(request: TrackVideoRequest) -> TrackReport:
         found = track_video(tracker, source, box, folder, lost_threshold=threshold, write_video=request.write_video)
     except BaseException:
         if not any(folder.iterdir()):
-            folder.rmdir()  # an empty folder says nothing
+            folder.rmdir()  # an empty folder would only take the name of the next result
         raise
     more = {
         "first_box_from": box_from,
@@ -109,6 +116,7 @@ def run_track_command(request: TrackVideoRequest) -> TrackReport:
         "command": list(request.command_line),
     }
     data = make_track_summary(found, source, box, threshold, more)
+    # before a failure is raised, so that the results so far are described
     write_track_summary(folder, data)
     if found.failure is not None:
         log_message(
@@ -119,16 +127,24 @@ def run_track_command(request: TrackVideoRequest) -> TrackReport:
 
 
 def load_requested_tracker(request: TrackVideoRequest, device: str) -> tuple[Tracker, dict[str, Any]]:
-    """The tracker that a request names, and what the record says of its weights.
+    """Load the tracker of a request.
+
+    Args:
+        request: the request.
+        device: ``cpu`` or ``cuda``.
+
+    Returns:
+        The tracker, and what the summary says about its weights.
 
     Raises:
-        UserError: neither or both of ``--run`` and ``--checkpoint``, or weights that cannot be used.
+        UserError: neither or both of ``--run`` and ``--checkpoint`` are given, or the weights cannot be used.
     """
     if (request.run_dir is None) == (request.checkpoint is None):
         raise UserError(
             "give a trained tracker: --run FOLDER of a finished bench run, or --checkpoint FILE of OSTrack's code with "
             "--backbone NAME"
         )
+    # a record names backbone and protocol; a checkpoint does not
     if request.run_dir is not None:
         if request.backbone or request.protocol:
             raise UserError("--run knows its backbone and protocol; leave --backbone and --protocol out")
@@ -140,18 +156,22 @@ def load_requested_tracker(request: TrackVideoRequest, device: str) -> tuple[Tra
             "protocol": record.protocol,
         }
     if request.runtime not in (None, "torch") or request.precision not in (None, "f32"):
-        raise UserError("a --checkpoint is tracked in torch, in f32; only runs can be exported for other runtimes")
+        raise UserError(
+            "a --checkpoint is tracked with torch in f32, as only runs can be exported; leave --runtime and "
+            "--precision out"
+        )
     if not request.backbone:
-        raise UserError("--checkpoint needs --backbone NAME, the plain ViT it was trained with (OSTrack's: vit_base)")
-    assert request.checkpoint is not None  # the first check
+        raise UserError("--checkpoint needs --backbone NAME, the plain ViT that was trained (OSTrack's is vit_base)")
+    assert request.checkpoint is not None  # by the first check; for the type checker
     protocol = request.protocol or OSTRACK_PROTOCOLS[0]
     tracker, report = load_ostrack_tracker(request.checkpoint, request.backbone, protocol, device)
     log_message(
-        f"{request.checkpoint}: {report.matched} tensors in place, {len(report.dropped)} not used; {report.notes[0]}"
+        f"{request.checkpoint}: {report.matched} tensors loaded, {len(report.dropped)} not used; {report.notes[0]}"
     )
     return tracker, {
         "weights": {
             "checkpoint": str(request.checkpoint),
+            # a checkpoint has no id, so its content identifies it
             "sha256": sha256_file(request.checkpoint),
             "matched": report.matched,
             "dropped": report.dropped,
@@ -163,32 +183,42 @@ def load_requested_tracker(request: TrackVideoRequest, device: str) -> tuple[Tra
 
 
 def resolve_first_box(init_box: BoxLike | None, source: FrameSource) -> tuple[BoxLike, str]:
-    """The box to start from, and where it is from.
+    """Return the box to start from, and where it comes from.
+
+    Args:
+        init_box: x, y, width, height in pixels from the command line, or ``None``.
+        source: the source of the frames, which may have a box.
 
     Raises:
-        UserError: none was given and the source has none.
+        UserError: there is no box.
     """
     if init_box is not None:
         return init_box, "--init"
     if source.first_box is not None:
         where = f"{GROUND_TRUTH_FILE}, line {source.start_frame + 1}"
+        # a box that the user did not give is announced, as it may be of another target
         log_message(
             f"the first box is that of {Path(source.location) / GROUND_TRUTH_FILE}, line {source.start_frame + 1}"
         )
         return source.first_box, where
     raise UserError(
-        "say where the target is in the first frame with --init x,y,w,h: the left and top edge of its box, its width "
-        "and its height, in pixels (any picture viewer shows them)"
+        "the box of the target in the first frame is missing; give it with --init x,y,w,h: left and top edge, width "
+        "and height in pixels (any image viewer shows them)"
     )
 
 
 def choose_result_folder(requested: Path | None, source_name: str) -> Path:
-    """A folder of its own: the one asked for if it is empty, else ``runs/track/<name>``, ``.2``, ``.3`` ...
+    """Return a folder for the results: the requested one if it is empty, else ``runs/track/<name>``, ``.2``, ``.3`` ...
+
+    Args:
+        requested: the requested folder, or ``None``.
+        source_name: name of the source.
 
     Raises:
-        UserError: the one asked for has files, or cannot be written.
+        UserError: the requested folder has files in it or cannot be written.
     """
     if requested is None:
+        # a result is never overwritten
         folder = next_attempt_folder(DEFAULT_RESULTS_DIR, source_name)
     else:
         folder = requested
@@ -199,9 +229,11 @@ def choose_result_folder(requested: Path | None, source_name: str) -> Path:
 
 
 def _describe_low_spans(confidence: dict[str, Any]) -> str:
+    """Return the spans of low confidence in words, at most eight of them."""
     spans = confidence["low_spans"]
     if not spans:
         return f"nowhere below {confidence['low']:g} for {confidence['patience']} frames"
+    # a long video can have hundreds; all are in track.json
     shown = ", ".join(f"{span['first']}-{span['last']}" for span in spans[:8])
     more = f" and {len(spans) - 8} more" if len(spans) > 8 else ""
     return f"below {confidence['low']:g} in frames {shown}{more} (from 0): the target may be lost there"

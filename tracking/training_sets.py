@@ -1,4 +1,4 @@
-"""Training sets by name: what each is made of, and where it is looked for."""
+"""The training sets by name: where each is stored, how it is read, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -19,15 +19,27 @@ from tracking.recipe import TrackingRecipe
 
 
 def find_lasot_root(root: Path) -> Path:
-    """LaSOT's folder below a data root, or the root itself where it is LaSOT's."""
+    """Return the folder ``lasot`` below a data root, or the data root itself if there is no such folder.
+
+    Args:
+        root: the data root.
+    """
     return root / "lasot" if (root / "lasot").is_dir() else root
 
 
 def read_training_videos(name: str, root: Path, recipe: TrackingRecipe) -> Sequence[Video]:
-    """The videos (or stills) of a training set.
+    """Read the videos or still images of a training set.
+
+    Args:
+        name: name of the set, as in ``DatasetWeights``, except ``photos``.
+        root: the data root.
+        recipe: names the GOT-10k sequences to leave out.
+
+    Returns:
+        The videos. COCO's objects are videos of one frame each.
 
     Raises:
-        DataError: naming the folder and the mend.
+        DataError: the set is missing or damaged; the message names the folder and says how to fix it.
     """
     if name == "mini_lasot":
         return lasot.read_train_videos(ensure_mini_lasot())
@@ -43,7 +55,8 @@ def read_training_videos(name: str, root: Path, recipe: TrackingRecipe) -> Seque
     folder = root / name
     if not folder.is_dir():
         raise DataError(
-            f"training set {name} is not there: no folder {folder}; put it there, or set dataset_weights.{name}=0"
+            f"training set {name} is missing: there is no folder {folder}; put it there, or set "
+            f"dataset_weights.{name}=0"
         )
     if name == "got10k":
         excluded = Path(recipe.got10k_exclude).expanduser() if recipe.got10k_exclude else None
@@ -52,18 +65,30 @@ def read_training_videos(name: str, root: Path, recipe: TrackingRecipe) -> Seque
 
 
 def fingerprint_training_sets(recipe: TrackingRecipe, root: Path) -> dict[str, str]:
-    """SHA-256 of each training set: of boxes and names; of embedded ones of every pixel.
+    """Return the SHA-256 of each training set that the recipe uses.
+
+    For embedded sets it covers every pixel; for the others names and boxes only, since reading all images would take
+    hours.
+
+    Args:
+        recipe: names the sets.
+        root: the data root.
+
+    Returns:
+        64 hexadecimal digits by name of the set.
 
     Raises:
-        DataError: a set is missing.
+        DataError: a set is missing or damaged.
     """
     found = {}
     for name in recipe.dataset_weights.nonzero_weights():
         if name == "photos":
+            # only the training photographs; the others are kept for the test sequences
             found[name] = photographs.fingerprint_photos(photographs.TRAIN_PHOTOS)
         elif name == "mini_lasot":
             found[name] = fingerprint_folder(ensure_mini_lasot())
         elif name == "coco":
+            # all boxes are in this one file, and hashing it is faster than parsing its JSON
             found[name] = sha256_file(root / "coco" / "annotations" / "instances_train2017.json")
         else:
             found[name] = fingerprint_videos(read_training_videos(name, root, recipe))
@@ -71,8 +96,13 @@ def fingerprint_training_sets(recipe: TrackingRecipe, root: Path) -> dict[str, s
 
 
 def fingerprint_folder(folder: Path) -> str:
-    """SHA-256 over names and content of all files below a folder."""
+    """Return the SHA-256 over the names and contents of all files below a folder.
+
+    Args:
+        folder: the folder.
+    """
     return sha256_chunks(
+        # a zero byte separates name and content, since no file name contains one
         path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file()
@@ -80,10 +110,14 @@ def fingerprint_folder(folder: Path) -> str:
 
 
 def make_pair_samplers(recipe: TrackingRecipe, root: Path) -> list[WeightedPairSampler]:
-    """Makers of pairs with their weights.
+    """Create a sampler of training pairs for each training set, with its weight.
+
+    Args:
+        recipe: training sets, crops and augmentation.
+        root: the data root.
 
     Raises:
-        DataError: a set is missing or not sound.
+        DataError: a set is missing or damaged.
     """
     sizes, jitter = recipe.crop_sizes(), recipe.search_jitter()
     sources = []
@@ -95,6 +129,7 @@ def make_pair_samplers(recipe: TrackingRecipe, root: Path) -> list[WeightedPairS
                 )
             )
             continue
+        # photographs are always exact and readable, so only the other sets need augmentation and skip_unreadable
         videos = read_training_videos(name, root, recipe)
         maker = VideoPairSampler(
             videos, sizes, jitter, recipe.max_frame_gap, recipe.pair_augmentation(), recipe.skip_unreadable

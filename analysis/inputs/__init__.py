@@ -1,1 +1,1 @@
-"""What an analysis reads: a backbone, images of a task, the layers between, and runs."""
+"""Inputs of an analysis: backbones, images of a task, representations of layers, and runs."""

@@ -1,4 +1,7 @@
-"""A backbone to be looked into: which one, from which weights, at which size; described first, made later."""
+"""Describe a backbone to analyze (name, weights, input size), and build it later.
+
+The description comes first, because it decides the id of the analysis: a stored result needs no model.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,19 @@ _POOLED_NORM_KEY = "fc_norm.weight"
 
 @dataclass
 class BackboneSpec:
-    """A backbone as asked for.
+    """A requested backbone.
 
     Attributes:
-        card: what it is.
-        start: its start weights.
-        img_size: side of its input, pixels.
-        seed: of random weights.
-        allow_partial: accept a checkpoint that fills only part of the trunk.
-        weights_sha256: of the weight file.
-        load_report: of the loading, once the backbone was made.
-        num_parameters: number of them, once it was made; no classifier is.
+        card: the card of the backbone.
+        start: the weights it starts from.
+        img_size: side of its square input, pixels.
+        seed: seed of random weights.
+        allow_partial: accept a checkpoint that fills only part of the backbone.
+        weights_sha256: SHA-256 of the weight file; ``None`` for random weights.
+        weights_format: format of the weight file; known after ``build_model``.
+        load_report: report of the loaded weights; known after ``build_model``.
+        num_parameters: number of parameters without a classifier; known after ``build_model``.
+        model_arguments: arguments for the constructor of the model.
     """
 
     card: BackboneCard
@@ -48,15 +53,15 @@ class BackboneSpec:
 
     @property
     def label(self) -> str:
-        """Its name and where its weights come from, for figures."""
+        """Name of the backbone and source of its weights, for figures."""
         if self.start.init == "random":
             return f"{self.card.name}, random weights"
         file = Path(self.start.uri or "").name if self.start.init == "checkpoint" else ""
         return f"{self.card.name}, {file}" if file else self.card.name
 
     def identity(self) -> dict[str, Any]:
-        """All of it that can change a number."""
-        # Fully loaded weights leave nothing to the seed: without it the same analysis is found whatever --seed says
+        """Return everything about the backbone that can change a number."""
+        # The seed does not affect fully loaded weights. Left out of the id, it lets every --seed find the same record.
         by_seed = self.start.init == "random" or self.allow_partial
         return {
             "card": self.card.identity_dict(),
@@ -68,13 +73,16 @@ class BackboneSpec:
         }
 
     def build_model(self, device: str) -> nn.Module:
-        """The backbone in eval mode on its device; random weights as a run with this seed has them.
+        """Build the backbone in eval mode on a device; random weights are those of a run with the same seed.
+
+        Args:
+            device: ``cpu`` or ``cuda``.
 
         Raises:
-            CheckpointError: the weights do not fit.
-            UserError: a size the architecture refuses.
+            CheckpointError: the weights do not fit the backbone.
+            UserError: the architecture does not accept the input size.
         """
-        # As a run with this seed makes it: an analysis of random weights is of the network that the run starts from
+        # The same seed derivation as in a run, so that random weights are those from which the run starts
         seed_all(derive_seed(self.seed, 0))
         created = create_backbone(
             self.card,
@@ -90,7 +98,7 @@ class BackboneSpec:
         return created.model.eval().requires_grad_(False).to(device)
 
     def to_record(self) -> BackboneRecord:
-        """The backbone as records have it."""
+        """Return the backbone in the form of the record."""
         checkpoint = None
         if self.start.file is not None and self.weights_sha256 is not None:
             checkpoint = StartCheckpoint(
@@ -116,34 +124,35 @@ def resolve_backbone(
 ) -> BackboneSpec:
     """Find a backbone and its start weights.
 
-    Weights that were fine-tuned on pooled patch tokens have no final ``norm`` but an ``fc_norm`` after pooling; the
-    backbone is then made as they have it.
+    Weights that were fine-tuned on pooled patch tokens do not have a final ``norm`` but an ``fc_norm`` after pooling.
+    The backbone is then built with the same structure.
 
     Args:
         name: registry name or ``timm/<name>``.
-        checkpoint: weight file, ``"random"``, or nothing: then the card decides.
-        img_size: side of the input; the card's own when not given.
-        seed: of random weights.
-        allow_partial: accept a checkpoint that fills only part of the trunk.
+        checkpoint: weight file or ``"random"``; ``None`` for the weights of the card.
+        img_size: side of the square input, pixels; ``None`` for the size on the card.
+        seed: seed of random weights.
+        allow_partial: accept a checkpoint that fills only part of the backbone.
 
     Raises:
-        UnknownNameError: no such backbone.
-        CheckpointError: weights that cannot be had or read.
+        UnknownNameError: there is no such backbone.
+        CheckpointError: the weights are missing or cannot be read.
     """
     card = get_card(name)
     start = locate_weights(card, checkpoint)
     size = img_size or card.input_size[1]
+    # 0 classes: timm then builds the model without a classifier, which no analysis reads
     arguments: dict[str, Any] = {"img_size": size, "num_classes": 0}
     if start.file is None:
         return BackboneSpec(card, start, size, seed, allow_partial, model_arguments=arguments)
     file = read_weights(start.file)
     if _POOLED_NORM_KEY in file.tensors and "norm.weight" not in file.tensors:
-        arguments["global_pool"] = "avg"
+        arguments["global_pool"] = "avg"  # timm's ViT then has fc_norm instead of norm
     return BackboneSpec(card, start, size, seed, allow_partial, file.sha256, model_arguments=arguments)
 
 
 def _load_pooled_norm(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Fill ``fc_norm``, which the loader leaves out as part of a head: here it is the norm of the features."""
+    """Load ``fc_norm``, which the loader skips as part of the head; here it is the final norm of the features."""
     norm = getattr(model, "fc_norm", None)
     if isinstance(norm, nn.LayerNorm) and _POOLED_NORM_KEY in tensors:
         norm.load_state_dict({name: tensors[f"fc_norm.{name}"] for name, _ in norm.named_parameters()})

@@ -1,4 +1,4 @@
-"""Runs that an analysis is made of: done through the request's ``run_cell``, or found in their records."""
+"""Get the runs that an analysis uses: from their records, or by running them with the request's ``run_cell``."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from results.records.record import Record
 
 
 def require_unique_values(request: RunsRequest) -> None:
-    """Refuse a share or a seed that is named twice: its runs would be counted twice.
+    """Refuse a data fraction or a seed that is given twice, because its runs would be counted twice.
 
     Raises:
-        UserError: naming the option.
+        UserError: a value is given twice; the message names the option.
     """
     for name, values in (("--data-scale", request.data_scales), ("--seeds", request.seeds)):
         if len(set(values)) < len(values):
-            raise UserError(f"{name} names a value twice; each is run once")
+            raise UserError(f"{name} has the same value twice; give each value once")
 
 
 def run_all_seeds(request: RunsRequest, choice: BackboneChoice, data_scale: float, allow_partial: bool) -> list[Record]:
-    """The record of a run for each seed of the request.
+    """Return the records of one run per seed of the request; runs without a record are done first.
 
     Args:
-        request: what is asked.
-        choice: backbone and start weights.
-        data_scale: share of the training items, above 0 to 1.
-        allow_partial: whether the start weights may fill only a part of the backbone.
+        request: the request.
+        choice: the backbone and its start weights.
+        data_scale: fraction of the training items, above 0 and at most 1.
+        allow_partial: accept start weights that fill only part of the backbone.
     """
     records = []
     for seed in request.seeds:
         cell = request.run_cell(AnalysisCell(choice, seed, data_scale, allow_partial))
+        # a run can take hours, so the log says for each one whether it was repeated
         source = "from its record" if cell.from_record else "done"
         log_message(f"run {cell.record.run_id} ({choice.name}, {100 * data_scale:g} % of train, seed {seed}): {source}")
         records.append(cell.record)

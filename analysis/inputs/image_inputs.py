@@ -1,4 +1,4 @@
-"""Backbones and images of an analysis, found and checked before anything is computed."""
+"""Find and check the backbones and images of an analysis before anything is computed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from results.records.record import DatasetRecord
 
 
 class AnalysisInputs(NamedTuple):
-    """Backbones, each with its subset of the same images, and the device."""
+    """The backbones, for each one its subset of the same images, and the device."""
 
     backbones: list[BackboneSpec]
     subsets: list[ImageSubset]
@@ -28,16 +28,16 @@ class AnalysisInputs(NamedTuple):
 
     @property
     def caption(self) -> str:
-        """What was looked at, for titles."""
-        short = " (not the official set whole)" if self.image_source.dataset.deviations else ""
+        """Description of the analyzed images, for titles."""
+        short = " (not the complete official set)" if self.image_source.dataset.deviations else ""
         return f"{self.image_source.images} images of {self.image_source.task} {self.image_source.split}{short}"
 
     def make_question(self, method_version: int, settings: Mapping[str, Any]) -> AnalysisQuestion:
-        """What is asked of these backbones and images.
+        """Return the resolved question for these backbones and images.
 
         Args:
-            method_version: version of the analysis's method.
-            settings: everything else that can change what comes out.
+            method_version: version of the analysis method.
+            settings: everything else that can change the result.
         """
         return AnalysisQuestion(
             method_version,
@@ -47,28 +47,29 @@ class AnalysisInputs(NamedTuple):
                 "data": self.image_source.to_identity(),
             },
             backbone_names=tuple(each.card.name for each in self.backbones),
+            # a function, because load reports and parameter counts exist only after the models were built
             describe_backbones=lambda: [each.to_record() for each in self.backbones],
             image_source=self.image_source,
         )
 
 
 def resolve_image_inputs(request: ImageRequest, min_images: int = 1) -> AnalysisInputs:
-    """Find backbones, weights and images; everything that can be wrong with the request is said here.
+    """Find backbones, weights and images; errors in the request are reported here, before any computation.
 
     Args:
-        request: what is asked.
-        min_images: images the analysis needs.
+        request: the request.
+        min_images: minimum number of images that the analysis needs.
 
     Raises:
-        UserError: a name, weights, images or a device that are not there.
-        DataError: data that are not whole, or not the official set without ``--subset``.
+        UserError: a name, the weights, the images or the device do not exist.
+        DataError: the data are damaged, or are not the official set and ``--subset`` is missing.
     """
     backbones = [
         resolve_backbone(each.name, each.checkpoint, request.img_size, request.seed, request.allow_partial)
         for each in request.backbones
     ]
     data = check_task_data(request.task, request.data_root, request.allow_subset)
-    # One data set for each backbone: cards differ in input size, mean and std
+    # One data set object per backbone, because cards differ in input size, mean and std
     datasets = [
         request.task.load_images(request.data_root, request.split, each.card, each.img_size) for each in backbones
     ]
@@ -81,27 +82,27 @@ def resolve_image_inputs(request: ImageRequest, min_images: int = 1) -> Analysis
         preprocessing=[each.get_preprocessing() for each in datasets],
     )
     device = resolve_device(request.device)
-    make_deterministic()  # a GPU would otherwise add up in another order each time
+    make_deterministic()  # otherwise a GPU adds numbers in a different order each time, and results differ in rounding
     return AnalysisInputs(backbones, subsets, image_source, device)
 
 
 def check_task_data(task: Task, data_root: Path, allow_subset: bool) -> DataReport:
-    """What a task's data are, if they may be looked at.
+    """Check the data of a task and return the report.
 
     Args:
-        task: whose data.
+        task: the task that the data belong to.
         data_root: folder of the data sets.
-        allow_subset: accept data that are not the whole official set.
+        allow_subset: accept data that are not the complete official set.
 
     Raises:
-        DataError: data that are damaged, or not the official set whole without ``allow_subset``.
+        DataError: the data are damaged, or are not the complete official set and ``allow_subset`` is false.
     """
     data = task.check_data(data_root)
     if data.deviations and not allow_subset:
-        raise DataError(f"{task.name}: {'; '.join(data.deviations)}; add --subset to look at such data")
+        raise DataError(f"{task.name}: {'; '.join(data.deviations)}; add --subset to analyze these data anyway")
     return data
 
 
 def to_dataset_record(data: DataReport) -> DatasetRecord:
-    """The data as records have them."""
+    """Return the data in the form of the record."""
     return DatasetRecord(fingerprint=data.fingerprint, splits=dict(data.splits), deviations=list(data.deviations))

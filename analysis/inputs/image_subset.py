@@ -1,4 +1,4 @@
-"""The images an analysis looks at: a fixed draw of a split, in one order for every backbone."""
+"""Select the images of an analysis: a fixed random draw from a split, in the same order for every backbone."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from foundation.hash_order import order_by_hash
 
 IMAGE_ORDER_SALT = "bench-analysis-1"
 DEFAULT_NUM_IMAGES = 1024
-"""As many as the papers' analyses take of ImageNet's validation images."""
+"""The papers' analyses use this many of the ImageNet validation images."""
 
 
 class ImageBatch(NamedTuple):
-    """Some images of a sample: their names, (n, 3, S, S) normalised, and classes (n,)."""
+    """A batch of n images: their names, the normalized images (n, 3, S, S), and their class labels (n,)."""
 
     names: tuple[str, ...]
     images: Tensor
@@ -28,11 +28,11 @@ class ImageBatch(NamedTuple):
 
 
 class ImageSubset:
-    """Members of a split, numbered anew.
+    """Selected images of a split, with indices that start at 0.
 
     Args:
         dataset: the split.
-        indices: item numbers, in the order they are looked at.
+        indices: indices of the images in the split, in the order of the analysis.
     """
 
     def __init__(self, dataset: TaskImages, indices: Sequence[int]) -> None:
@@ -43,21 +43,21 @@ class ImageSubset:
         return len(self.indices)
 
     def image_names(self) -> tuple[str, ...]:
-        """What the images are called."""
+        """Return the names of the images, in order."""
         return tuple(self.dataset.get_image_name(member) for member in self.indices)
 
     def iter_batches(self, batch_size: int, progress_label: str = "") -> Iterator[ImageBatch]:
-        """All images in order, in batches that are as equal as can be and have ``batch_size`` images at most.
+        """Iterate over all images in order, in batches of nearly equal size with at most ``batch_size`` images.
 
         Args:
-            batch_size: images a batch.
-            progress_label: for a line of progress now and then; none where it is empty.
+            batch_size: maximum images per batch.
+            progress_label: label of the progress bar; an empty label means no progress bar.
 
         Raises:
-            IncompleteError: the task gave another image than the one asked for.
+            IncompleteError: the task returned a different image than the requested one.
         """
         done = 0
-        with ExitStack() as stack:
+        with ExitStack() as stack:  # closes the progress bar also when the consumer stops early
             progress = None
             if progress_label:
                 progress = stack.enter_context(ProgressBar(progress_label, "images", len(self), with_rate=False))
@@ -73,51 +73,56 @@ class ImageSubset:
 
     def _load_item(self, index: int) -> tuple[Tensor, int]:
         row = self.dataset[index]
+        # a loader that skips unreadable images would shift all later ones without an error
         if int(row["item"]) != index:
-            raise IncompleteError(f"image {index} was asked for and image {int(row['item'])} was given")
+            raise IncompleteError(
+                f"image {index} was requested, but the data set returned image {int(row['item'])}; its index is wrong"
+            )
         return torch.as_tensor(row["images"]), int(row["labels"])
 
 
 def sample_images(dataset: TaskImages, num_images: int | None, min_images: int = 1) -> ImageSubset:
-    """The first ``num_images`` images of a split in a fixed shuffled order (sets are often sorted by class).
+    """Select the first ``num_images`` images of a split in a fixed shuffled order.
 
-    The order goes by the SHA-256 of each number, so it depends on no library's random numbers, and of two draws the
-    smaller is the beginning of the larger.
+    The order follows the SHA-256 of each index, so it does not depend on the random numbers of any library, and a
+    smaller draw is always the beginning of a larger one.
 
     Args:
         dataset: the split.
-        num_images: how many; ``None`` for 1,024, or all where there are fewer.
-        min_images: how many the analysis needs.
+        num_images: number of images; ``None`` for 1,024, or all if the split has fewer.
+        min_images: minimum number of images that the analysis needs.
 
     Raises:
-        UserError: more images than there are, or fewer than are needed.
+        UserError: the split has fewer images than requested, or fewer were requested than are needed.
     """
     total = len(dataset)
     wanted = min(DEFAULT_NUM_IMAGES, total) if num_images is None else num_images
     if wanted > total:
-        raise UserError(f"--images {wanted} are more than the split has ({total}); ask for {total} or fewer")
+        raise UserError(f"--images {wanted} are more than the split has ({total}); request {total} or fewer")
     if wanted < min_images:
         raise UserError(
             f"this analysis needs {min_images} images or more, not {wanted}; raise --images or choose more data"
         )
+    # shuffled, because many data sets are sorted by class and their first images would all be of one class
     return ImageSubset(dataset, order_by_hash(range(total), IMAGE_ORDER_SALT)[:wanted])
 
 
 def split_evenly(count: int, max_size: int) -> list[int]:
-    """``count`` in as few parts as have ``max_size`` at most, which differ by one at most, the larger first.
+    """Split ``count`` into as few parts of at most ``max_size`` as possible; sizes differ by at most 1, larger first.
 
     >>> split_evenly(300, 128), split_evenly(128, 128)
     ([100, 100, 100], [128])
     """
-    parts = -(-count // max_size)
+    # equal parts instead of a short last one: the unbiased CKA estimator needs at least 4 images in every batch
+    parts = -(-count // max_size)  # rounds up
     return [count // parts + (place < count % parts) for place in range(parts)]
 
 
 def require_same_images(first: Sequence[str], second: Sequence[str]) -> None:
-    """Pass two lists of the same images in the same order.
+    """Require that two lists contain the same images in the same order.
 
     Raises:
-        IncompleteError: naming the first place where they part.
+        IncompleteError: the lists differ; the message names the first difference.
     """
     if len(first) != len(second):
         raise IncompleteError(

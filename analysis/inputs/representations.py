@@ -1,4 +1,4 @@
-"""What a backbone computes at its depths, handed on layer by layer while it runs."""
+"""Read the representations of a backbone layer by layer while it runs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ _BLOCK_PARTS = ("norm1", "attn", "mlp")
 
 
 class TransformerBlock(NamedTuple):
-    """A transformer block: its name in the model, and itself."""
+    """A transformer block: its name in the model, and the module."""
 
     name: str
     module: nn.Module
 
 
 def find_blocks(model: nn.Module) -> list[TransformerBlock]:
-    """The transformer blocks of a timm model, plain or hierarchical, shallow to deep.
+    """Return the transformer blocks of a timm model, plain or hierarchical, shallow to deep.
 
     Raises:
-        UserError: it has none that are made of ``norm1``, ``attn`` and ``mlp``.
+        UserError: no module of the model has the parts ``norm1``, ``attn`` and ``mlp``.
     """
+    # Found by their parts and not by their class, because every timm architecture has its own block class.
+    # named_modules lists them in the order of the constructor, which is the order of depth.
     found = [
         TransformerBlock(name, module)
         for name, module in model.named_modules()
@@ -44,13 +46,13 @@ def find_blocks(model: nn.Module) -> list[TransformerBlock]:
 
 @contextmanager
 def hook_outputs(modules: Iterable[nn.Module], make_hook: Callable[[int], Callable[..., None]]) -> Iterator[None]:
-    """Within the context, hand what each module computes to a hook of its own; afterwards no hook is left.
+    """Call a hook with the output of each module inside the context; all hooks are removed at its end.
 
     Args:
-        modules: shallow to deep.
-        make_hook: gives the hook (module, inputs, output) of the module at a place, counted from 0.
+        modules: the modules, shallow to deep.
+        make_hook: returns the hook (called with module, inputs, output) for the module with a given index, from 0.
     """
-    with ExitStack() as stack:
+    with ExitStack() as stack:  # also removes the hooks that are registered so far when one of them fails
         for place, module in enumerate(modules):
             stack.callback(module.register_forward_hook(make_hook(place)).remove)
         yield
@@ -59,35 +61,35 @@ def hook_outputs(modules: Iterable[nn.Module], make_hook: Callable[[int], Callab
 def read_layers(
     model: nn.Module, images: Tensor, read_point: ReadPoint, on_features: Callable[[str, Tensor], None]
 ) -> None:
-    """Run the model and hand each representation to ``on_features``.
+    """Run the model and pass each representation to ``on_features``.
 
-    That is its name, and its values (n, tokens, C) without prefix tokens.
-
-    The model's output is not touched. Nothing is kept: what ``on_features`` does not keep is gone.
+    Features are not stored, so that only one layer is in memory, and the output of the model does not change.
 
     Args:
         model: a timm model in eval mode.
-        images: (n, 3, S, S) on the model's device.
-        read_point: which representations.
-        on_features: takes them, shallow to deep.
+        images: images (n, 3, S, S) on the device of the model.
+        read_point: which representations to read.
+        on_features: called shallow to deep with the name of the representation and its features (n, tokens, channels)
+            without prefix tokens; features of hierarchical models keep their own shape.
 
     Raises:
-        UserError: no transformer blocks.
-        BenchError: a part that mixes images, as attention in windows does.
+        UserError: the model has no transformer blocks.
+        BenchError: the output of a part does not have one row per image, as in windowed attention.
     """
     prefix = count_prefix_tokens(model)
-    # The papers' code reads the input of each attention (after its norm), and after the last block the final norm
+    # The papers' code reads the input of each attention (after norm1), and the final norm after the last block
     part = "norm1" if read_point == "papers" else read_point
 
     def make_hook(place: int) -> Callable[[nn.Module, Any, Tensor], None]:
         name = f"{part} {place}"
 
         def read(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            if len(output) != len(images):  # windowed attention folds windows into the batch
+            if len(output) != len(images):  # windowed attention puts the windows into the batch dimension
                 raise BenchError(
-                    f"{part} of {name} gives {len(output)} rows for {len(images)} images (windows?); "
+                    f"{name} gives {len(output)} rows for {len(images)} images, as attention in windows does; "
                     "choose --at blocks or norm1"
                 )
+            # three dimensions are tokens; maps (n, H, W, C) of hierarchical models have no prefix tokens
             on_features(name, output[:, prefix:] if output.ndim == 3 else output)
 
         return read
@@ -103,7 +105,7 @@ def read_layers(
 
 
 def _final_tokens(model: nn.Module, output: Tensor) -> tuple[str, Tensor]:
-    """The last tokens after a final norm; where that belongs to the head, the head's norm of each token."""
+    """Return the name and the features of the last layer, after the final norm even if timm applies it in the head."""
     # timm puts the final norm in one of three places: before pooling (norm), after pooling (fc_norm), in the head
     if not isinstance(getattr(model, "norm", None), nn.Identity | None):
         return "final norm", output

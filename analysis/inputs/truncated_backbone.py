@@ -1,4 +1,7 @@
-"""Start weights of the first k blocks alone. Fine-tuned from them, a backbone tells what the other blocks are worth."""
+"""Write start weights with only the first k pre-trained blocks.
+
+Fine-tuning from them measures how much the pre-training of the later blocks contributes.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +19,26 @@ _HEAD_PREFIXES = ("head", "fc_norm", "classifier")
 
 
 def count_blocks(model: nn.Module) -> int:
-    """Blocks of a backbone made without classifier; 0 is its stem.
+    """Return the number of blocks of a backbone without a classifier.
 
     Raises:
-        UserError: the model does not say at which depth its parameters are.
+        UserError: the depth of the model's parameters is unknown.
     """
+    # layer id 0 is the stem, so the highest id is the number of blocks
     return max(_backbone_layer_ids(model).values())
 
 
 def select_first_blocks(model: nn.Module, num_blocks: int) -> dict[str, Tensor]:
-    """Parameters of the stem (patch embedding, positions, class token) and of the first ``num_blocks`` blocks.
+    """Return the parameters of the stem (patch embedding, positions, class token) and the first ``num_blocks`` blocks.
 
-    The final norm belongs to the last block.
+    The final norm counts as part of the last block.
 
     Args:
-        model: with its pre-trained weights, made without classifier.
-        num_blocks: from 0, the stem alone, to all of them.
+        model: the backbone with its pre-trained weights, without a classifier.
+        num_blocks: number of blocks, from 0 (only the stem) to all blocks.
 
     Raises:
-        UserError: more blocks than there are.
+        UserError: the model has fewer blocks.
     """
     ids = _backbone_layer_ids(model)
     total = max(ids.values())
@@ -45,24 +49,26 @@ def select_first_blocks(model: nn.Module, num_blocks: int) -> dict[str, Tensor]:
 
 
 def write_truncated_weights(folder: Path, name: str, model: nn.Module, num_blocks: int) -> Path:
-    """Write what ``select_first_blocks`` gives as a weight file named by its content; an existing one is left alone.
+    """Write the parameters of ``select_first_blocks`` to a weight file and return its path.
 
     Args:
-        folder: of start weights.
-        name: of the backbone.
-        model: with its pre-trained weights.
-        num_blocks: blocks kept.
+        folder: folder for start weights.
+        name: name of the backbone.
+        model: the backbone with its pre-trained weights, without a classifier.
+        num_blocks: number of blocks to keep.
     """
     content = save(select_first_blocks(model, num_blocks))
-    # Named by content: the same weights are the same start file, and a run's identity hashes the file anyway
+    # The file name contains a digest of the content: equal weights share a file, and different weights of the same
+    # backbone cannot overwrite each other
     digest = hashlib.sha256(content).hexdigest()
     path = folder / f"{name.replace('/', '_')}-first{num_blocks}of{count_blocks(model)}-{digest[:16]}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
+    # an existing file may be in use by a run of another process; only a damaged one is replaced
     if not path.exists() or path.read_bytes() != content:
         write_atomic(path, content)
     return path
 
 
 def _backbone_layer_ids(model: nn.Module) -> dict[str, int]:
-    # Layer ids are those of layer-wise learning-rate decay: 0 is the stem, then a block each
+    # The layer ids of layer-wise learning-rate decay: 0 for the stem, then one id per block
     return {name: place for name, place in get_layer_ids(model).items() if not name.startswith(_HEAD_PREFIXES)}

@@ -1,1 +1,1 @@
-"""What an analysis writes beside its record: figures, sheets of pictures and CSV tables."""
+"""Files that an analysis writes next to its record: figures, sheets of pictures and CSV tables."""

@@ -1,4 +1,4 @@
-"""Numbers as CSV text."""
+"""Write numbers as CSV text."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ CsvValue = str | int | float | None
 
 
 def encode_csv(columns: Sequence[str], rows: Iterable[Sequence[CsvValue]]) -> bytes:
-    """A CSV file; floats keep all their digits, ``None`` is an empty cell.
+    """Return the bytes of a CSV file; floats keep all their digits, and ``None`` becomes an empty cell.
+
+    Args:
+        columns: names of the columns.
+        rows: one sequence of values per row, in the order of ``columns``.
 
     >>> encode_csv(("block", "value"), [(0, 0.5)])
     b'block,value\\n0,0.5\\n'
     """
     text = io.StringIO()
+    # the csv module would end lines with "\r\n" by default
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)

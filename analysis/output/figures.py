@@ -1,4 +1,7 @@
-"""Figures as PNG and SVG bytes: heat map, depth scatter, curves. No setting of matplotlib is changed for good."""
+"""Draw figures and render them to PNG and SVG bytes: heat map, scatter over depth, curves.
+
+Global matplotlib settings are not changed.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ MARKERS = "osD^vP"
 
 
 class PlotCurve(NamedTuple):
-    """A line of a figure: places, values, and the ends of their intervals where there are any."""
+    """One line of a figure: positions ``x``, values ``y``, and interval ends ``low`` and ``high`` if there are any."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -26,18 +29,23 @@ class PlotCurve(NamedTuple):
     high: Sequence[float] | None = None
 
 
+# no software version and no date in the files: the same figure must give the same bytes on every day
 _METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 
 def render_figure(figure: Figure, stem: str, formats: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:
-    """The figure as ``stem.png`` (150 dpi) and ``stem.svg``; the same figure gives the same bytes.
+    """Render a figure to ``stem.png`` (150 dpi) and ``stem.svg``; the same figure gives the same bytes.
 
     Args:
-        figure: drawn.
-        stem: of the file names.
-        formats: ``png`` and ``svg``; a sheet of photographs is smaller as PNG alone.
+        figure: the drawn figure.
+        stem: file name without its suffix.
+        formats: ``png``, ``svg`` or both; sheets of photographs use PNG only, because their SVG would be larger.
+
+    Returns:
+        File contents by file name.
     """
     files = {}
+    # matplotlib derives the ids inside an SVG from this salt; without one they are random in every file
     with mpl.rc_context({"svg.hashsalt": "bench"}):
         for kind in formats:
             metadata = _METADATA[kind]
@@ -48,7 +56,14 @@ def render_figure(figure: Figure, stem: str, formats: Sequence[str] = ("png", "s
 
 
 def wrap_title(title: str, width_inches: float, font_size: float = 10) -> str:
-    """A title in lines that fit a figure of this width."""
+    """Break a title into lines that fit a figure.
+
+    Args:
+        title: the title; its own line breaks are kept.
+        width_inches: width of the figure, inches.
+        font_size: font size of the title, points.
+    """
+    # A line holds about 118 / font_size characters per inch; at least 20, so that a narrow figure has no tower of words
     room = max(20, int(width_inches * 118 / font_size))
     return "\n".join(line for part in title.splitlines() for line in textwrap.wrap(part, room))
 
@@ -60,15 +75,17 @@ def draw_heatmap(
     title: str,
     axis_labels: tuple[str, str],
 ) -> Figure:
-    """A heat map of values from 0 to 1, the first row at the bottom, with the values written in where there is room.
+    """Draw a heat map of values from 0 to 1, the first row at the bottom; small maps also display the numbers.
 
     Args:
-        values: (rows, columns).
-        row_names, column_names: names of the two sides' layers.
-        title: above it.
-        axis_labels: of the two sides, rows first.
+        values: values (rows, columns).
+        row_names: names of the layers on the vertical axis.
+        column_names: names of the layers on the horizontal axis.
+        title: title of the figure.
+        axis_labels: labels of the vertical and the horizontal axis, in this order.
     """
     high, wide = values.shape
+    # 0.42 inch per cell leaves room for a number of three characters; the rest is for ticks, title and color bar
     figure = Figure(figsize=(2.6 + 0.42 * wide, 2.0 + 0.42 * high), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(values, origin="lower", cmap="magma", vmin=0, vmax=1, aspect="equal")
@@ -77,10 +94,11 @@ def draw_heatmap(
     axes.set_xlabel(wrap_title(axis_labels[1], 0.42 * wide + 1, 9), fontsize=9)
     axes.set_ylabel(wrap_title(axis_labels[0], 0.42 * high + 1, 9), fontsize=9)
     axes.set_title(wrap_title(title, 0.42 * wide + 1), fontsize=10)
-    if max(high, wide) <= 16:
+    if max(high, wide) <= 16:  # numbers in a larger map are too small to read
         for row in range(high):
             for column in range(wide):
-                dark = values[row, column] < 0.6
+                dark = values[row, column] < 0.6  # magma is dark below this value, so the text must be white
+                # without the leading zero, and without the sign of a rounded -0.00
                 text = f"{values[row, column]:.2f}".replace("0.", ".").replace("-.00", ".00")
                 color = "white" if dark else "black"
                 axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=color)
@@ -89,19 +107,19 @@ def draw_heatmap(
 
 
 def _shorten_names(names: Sequence[str]) -> list[str]:
-    """Layer names for ticks: the number of a block alone, or the first word."""
+    """Shorten layer names for ticks: ``norm1 3`` becomes ``3``, ``final norm`` becomes ``final``."""
     return [name.rpartition(" ")[2] if name.rpartition(" ")[2].isdecimal() else name.split()[0] for name in names]
 
 
 def draw_depth_scatter(
     panels: Mapping[str, list[list[float]]], title: str, reference_lines: Mapping[str, tuple[float, str]]
 ) -> Figure:
-    """One dot for each head and a line through their means, over depth; one panel for each quantity.
+    """Draw one dot per head over depth and a line through the means of the blocks; one panel per quantity.
 
     Args:
-        panels: by the label of the vertical axis: values by block and head.
-        title: above.
-        reference_lines: by the same labels: a level to compare with, and what it is.
+        panels: values by block and head, under the label of the panel's vertical axis.
+        title: title of the figure.
+        reference_lines: a level to compare with and its name, under the same labels.
     """
     figure = Figure(figsize=(1.2 + 4.3 * len(panels), 3.7), layout="constrained")
     figure.suptitle(wrap_title(title, 1.2 + 4.3 * len(panels)), fontsize=10)
@@ -110,13 +128,14 @@ def draw_depth_scatter(
         for place, heads in enumerate(blocks):
             axes.scatter(
                 [place] * len(heads), heads, s=16, color=COLORS[0], alpha=0.55, linewidths=0,
-                label="a head" if place == 0 else None,
+                label="one head" if place == 0 else None,  # only once, or the legend would repeat it per block
             )  # fmt: skip
         means = [sum(heads) / len(heads) for heads in blocks]
         axes.plot(range(len(blocks)), means, color=COLORS[1], linewidth=1.8, marker="_", label="mean of heads")
         if label in reference_lines:
             level, name = reference_lines[label]
             axes.axhline(level, color="0.45", linewidth=0.9, linestyle="--", label=name)
+        # the axis starts at 0, so that small differences between heads do not look large
         top = max([*(value for heads in blocks for value in heads), reference_lines.get(label, (0.0, ""))[0]])
         axes.set(xlabel="block", ylabel=label, ylim=(0, 1.08 * top))
         axes.set_xticks(range(len(blocks)))
@@ -132,24 +151,25 @@ def draw_curves(
     log_scale: tuple[bool, bool] = (False, False),
     integer_ticks: bool = False,
 ) -> Figure:
-    """Lines with a marker at each value, and error bars where there are intervals.
+    """Draw curves with a marker at each value, and with error bars where they have intervals.
 
     Args:
-        curves: by name.
-        title: above.
-        axis_labels: of the axes, horizontal first.
-        log_scale: whether the axes are logarithmic.
-        integer_ticks: whether places are whole numbers, each with a tick.
+        curves: the curves by name.
+        title: title of the figure.
+        axis_labels: labels of the horizontal and the vertical axis.
+        log_scale: whether the horizontal and the vertical axis are logarithmic.
+        integer_ticks: put a tick at every position and label it as an integer.
     """
     figure = Figure(figsize=(6.4, 4.4 + 0.1 * len(curves)), layout="constrained")
     axes = figure.add_subplot()
     places = sorted({x for line in curves.values() for x in line.x})
-    marked = len(places) <= 40
+    marked = len(places) <= 40  # more markers would merge into a thick line (a spectrum has hundreds of values)
     for place, (name, line) in enumerate(curves.items()):
         style: dict[str, Any] = {"color": COLORS[place % len(COLORS)], "linewidth": 1.6, "label": name}
         if marked:
             style |= {"marker": MARKERS[place % len(MARKERS)], "markersize": 5}
         if line.low is not None and line.high is not None:
+            # matplotlib takes the lengths of the two halves of a bar, not its ends
             reach = [np.subtract(line.y, line.low), np.subtract(line.high, line.y)]
             axes.errorbar(line.x, line.y, reach, capsize=3, elinewidth=1, **style)
         else:
@@ -157,7 +177,7 @@ def draw_curves(
     axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
     if log_scale[0]:
         axes.set_xscale("log")
-        if len(places) <= 12:
+        if len(places) <= 12:  # label the actual positions instead of powers of ten
             axes.set_xticks(places, [f"{x:g}" for x in places])
             axes.minorticks_off()
     if integer_ticks:

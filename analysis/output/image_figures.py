@@ -1,4 +1,4 @@
-"""Pictures of single images: attention maps, principal components of patches, nearest neighbours."""
+"""Draw figures of single images: attention maps, principal components of patches, nearest neighbours."""
 
 from __future__ import annotations
 
@@ -16,30 +16,40 @@ RgbImage = NDArray[np.uint8]
 
 
 def denormalize_image(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> RgbImage:
-    """A normalised image (3, S, S) as 8-bit RGB (S, S, 3) again."""
+    """Convert a normalized image (3, S, S) back to 8-bit RGB (S, S, 3).
+
+    Args:
+        image: the normalized image.
+        mean: mean of each channel that was subtracted, on the scale 0 to 1.
+        std: standard deviation of each channel that the image was divided by.
+    """
+    # channels last, so that mean and std (3,) broadcast
     values = np.asarray(image.float().cpu().numpy()).transpose(1, 2, 0) * np.asarray(std) + np.asarray(mean)
     return np.asarray((values.clip(0, 1) * 255).round(), np.uint8)
 
 
 def resize_to_square(pixels: RgbImage, side: int) -> RgbImage:
-    """The picture as a square of ``side`` pixels; small ones keep their cells."""
+    """Resize a picture to a square of ``side`` pixels; pictures up to 64 pixels high keep sharp cells."""
+    # a map of 14 x 14 patches must keep its cells visible: smoothing would suggest values between them
     smooth = Image.Resampling.BICUBIC if pixels.shape[0] > 64 else Image.Resampling.NEAREST
     return np.asarray(Image.fromarray(pixels).resize((side, side), smooth))
 
 
 def draw_attention_maps(image: RgbImage, maps: NDArray[np.float32], title: str) -> Figure:
-    """The image, and beside it one map for each head (row) and block (column), each scaled to its own largest value.
+    """Draw an image, and next to it one map per head (row) and block (column), each scaled to its largest value.
 
     Args:
-        image: (S, S, 3).
-        maps: (blocks, heads, rows, columns), attention to each patch.
-        title: above.
+        image: the image (S, S, 3).
+        maps: attention to each patch (blocks, heads, rows, columns).
+        title: title of the figure.
     """
     blocks, heads = maps.shape[:2]
-    cell, gap = 44, 3
+    # All maps go into one array, because hundreds of matplotlib axes are slow to draw; NaN leaves the gaps white
+    cell, gap = 44, 3  # pixels of a map, and between two maps
     sheet = np.full((heads * (cell + gap) - gap, blocks * (cell + gap) - gap), np.nan)
     for block in range(blocks):
         for head in range(heads):
+            # heads differ in their largest weight by orders of magnitude; 1e-12 guards against a map of zeros
             values = maps[block, head] / max(float(maps[block, head].max()), 1e-12)
             gray = resize_to_square(np.asarray((values * 255).round(), np.uint8), cell) / 255
             top, left = head * (cell + gap), block * (cell + gap)
@@ -51,6 +61,7 @@ def draw_attention_maps(image: RgbImage, maps: NDArray[np.float32], title: str) 
     left_axes.imshow(image)
     left_axes.set_axis_off()
     axes.imshow(sheet, cmap="magma", vmin=0, vmax=1)
+    # ticks at the middle of each map; the labels are block and head indices
     middles = cell / 2 + np.arange(max(blocks, heads)) * (cell + gap)
     axes.set_xticks(middles[:blocks], [str(block) for block in range(blocks)], fontsize=7)
     axes.set_yticks(middles[:heads], [str(head) for head in range(heads)], fontsize=7)
@@ -63,11 +74,11 @@ def draw_attention_maps(image: RgbImage, maps: NDArray[np.float32], title: str) 
 
 
 def draw_image_rows(rows: Sequence[Sequence[tuple[RgbImage, str, str]]], title: str, image_size: int = 160) -> Figure:
-    """Rows of pictures, each with a caption above and a colored frame where one is given.
+    """Draw rows of pictures, each with a caption above it and, if a color is given, a frame.
 
     Args:
-        rows: picture, caption and the frame's color ("" for no frame).
-        title: above.
+        rows: for each picture the pixels, the caption and the color of the frame ("" for no frame).
+        title: title of the figure.
         image_size: side of a picture, pixels.
     """
     high, wide = len(rows), max(map(len, rows))
@@ -81,7 +92,7 @@ def draw_image_rows(rows: Sequence[Sequence[tuple[RgbImage, str, str]]], title: 
             axes.set_yticks([])
             for spine in axes.spines.values():
                 spine.set_visible(False)
-            if column >= len(pictures):
+            if column >= len(pictures):  # the last row may be shorter: its axes stay empty
                 continue
             pixels, caption, frame = pictures[column]
             axes.imshow(resize_to_square(pixels, image_size))

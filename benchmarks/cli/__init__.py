@@ -1,1 +1,1 @@
-"""One module a verb of the command line; each a thin shell over functions that return data."""
+"""The command line: one module per verb, each a thin layer over functions that return data."""

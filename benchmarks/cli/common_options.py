@@ -1,4 +1,4 @@
-"""Options that several verbs have, and the checks of their values. Nothing heavy is imported here."""
+"""Options that several verbs share, and the parsers of their values. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import argparse
 from pathlib import Path
 
 RENAMED_OPTIONS = {"--low": "--lost-threshold", "--health": "--knn-data"}
-"""Options of earlier versions, and what they are called now."""
+"""Options of earlier versions and their present names; ``bench`` names the new one when the old one is used."""
 
 
 def parse_positive_int(text: str) -> int:
-    """A whole number above 0.
+    """Parse an integer above 0.
 
     Raises:
-        argparse.ArgumentTypeError: anything else; argparse says it with the option's name.
+        argparse.ArgumentTypeError: the text is anything else; argparse puts the name of the option before the message.
     """
+    # int() alone would accept "1_000" and " 5 ", and isdecimal() alone the digits of other scripts
     if not text.isascii() or not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
     return int(text)
 
 
 def parse_nonnegative_int(text: str) -> int:
-    """A whole number, 0 or above.
+    """Parse an integer, 0 or above.
 
     Raises:
-        argparse.ArgumentTypeError: anything else.
+        argparse.ArgumentTypeError: the text is anything else.
     """
     if not text.isascii() or not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a whole number, 0 or above, not {text!r}")
@@ -32,49 +33,71 @@ def parse_nonnegative_int(text: str) -> int:
 
 
 def add_data_root_option(parser: argparse.ArgumentParser) -> None:
-    """``--data-root``: where data sets are."""
+    """Add ``--data-root``, the folder of the data sets."""
     text = "folder of the data sets; default: $BENCH_DATA, else data/"
+    # None and not the path: $BENCH_DATA is read when the verb runs, so the parser (and its page) does not depend on it
     parser.add_argument("--data-root", type=Path, default=None, metavar="DIR", help=text)
 
 
 def add_device_option(
-    parser: argparse.ArgumentParser, purpose: str = "where to compute; auto: on a GPU where there is one"
+    parser: argparse.ArgumentParser, purpose: str = "where to compute; auto uses a GPU if there is one"
 ) -> None:
-    """``--device``: the CPU, a GPU, or a GPU where there is one."""
+    """Add ``--device``.
+
+    Args:
+        parser: the parser of a verb.
+        purpose: help text.
+    """
+    # no "cuda:1": on a machine with several GPUs, CUDA_VISIBLE_DEVICES selects one
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=purpose)
 
 
 def add_output_options(parser: argparse.ArgumentParser, out: Path = Path("runs")) -> None:
-    """``--out`` and ``--device``, of verbs that compute."""
+    """Add ``--out`` and ``--device``, for verbs that compute.
+
+    Args:
+        parser: the parser of a verb.
+        out: default of ``--out``.
+    """
     parser.add_argument("--out", type=Path, default=out, metavar="DIR", help=f"folder of the runs; default: {out}/")
     add_device_option(parser)
 
 
 def add_runs_option(parser: argparse.ArgumentParser) -> None:
-    """``--runs``: folders below which records are searched."""
-    text = "folders below which records are searched; default: runs/"
+    """Add ``--runs``, the folders in which records are searched."""
+    text = "folders in which records are searched, with all their subfolders; default: runs/"
     parser.add_argument("--runs", type=Path, nargs="+", default=[Path("runs")], metavar="DIR", help=text)
 
 
 def add_overrides_option(parser: argparse.ArgumentParser, purpose: str) -> None:
-    """``--set KEY=VALUE ...``, also several times."""
+    """Add ``--set KEY=VALUE ...``.
+
+    Args:
+        parser: the parser of a verb.
+        purpose: help text.
+    """
+    # "extend": --set a=1 b=2 and --set a=1 --set b=2 mean the same; the default action would drop the first --set
     parser.add_argument(
         "--set", dest="overrides", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=purpose
     )
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
-    """What every verb that trains has: seeds, tier, data, and when a run is refused or done again."""
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="one record each; default: 0")
+    """Add the options of every verb that trains: seeds, tier, data, and what to do with partial data or old records."""
+    # plain int: a negative seed is refused with a sentence when the run is prepared, for Python callers as well
+    text = "seeds of the runs; one record per seed; default: 0"
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help=text)
     parser.add_argument(
         "--tier",
         choices=("smoke", "short", "full"),
         default="full",
-        help="length of the schedule: smoke (a few steps, to see that it works), short (to look at), full (the "
-        "protocol's own; default); each tier has boards of its own",
+        help="length of the schedule: smoke (a few steps, to test that it works), short (a shortened schedule, for a "
+        "first impression), full (the complete schedule of the protocol; default); each tier has its own leaderboards",
     )
     add_data_root_option(parser)
-    parser.add_argument("--subset", action="store_true", help="run on data that are not the whole official set")
-    parser.add_argument("--allow-partial", action="store_true", help="accept a checkpoint that fills only a part")
-    parser.add_argument("--fresh", action="store_true", help="run again although a record exists")
+    # Both need the user's consent, because the result is then not comparable with published numbers
+    parser.add_argument("--subset", action="store_true", help="accept data that are not the complete official set")
+    text = "accept a checkpoint that fills only part of the backbone; the rest keeps random weights"
+    parser.add_argument("--allow-partial", action="store_true", help=text)
+    parser.add_argument("--fresh", action="store_true", help="run again although a record exists; the old one is kept")
     add_output_options(parser)

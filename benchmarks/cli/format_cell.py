@@ -1,19 +1,22 @@
-"""How a finished cell is written: one line for a person, or plain data."""
+"""Format a finished cell (one run of a backbone on a task) as text for the terminal or as plain data."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+# benchmarks.run_cell imports torch and mmengine, which bench --help must not load
 if TYPE_CHECKING:
     from benchmarks.run_cell import CellResult
 
 
 def format_cell(cell: CellResult) -> str:
-    """What was run and its primary metric in one line, and the record's file in a second."""
+    """Describe a run and its primary metric in one line; a second line names the record's file."""
     record = cell.record
     head = f"{record.task} {record.protocol} {record.tier} {record.backbone.name} seed {record.seed}"
+    # the key exists only for fractions below 1
     if "data_scale" in record.config:
         head += f" {100 * record.config['data_scale']:g} % of train"
+    # only the low-shot protocol has these two keys, and one of them is None
     recipe = record.config["recipe"]
     if recipe.get("shots") is not None:
         head += f" {recipe['shots']} shots"
@@ -21,10 +24,10 @@ def format_cell(cell: CellResult) -> str:
         head += f" {recipe['percent']:g} %"
     if record.data.deviations:
         head += " (not the official data)"
-    if record.result is None:
+    if record.result is None:  # a run that did not finish has a status but no metrics
         return f"{head}: {record.status}"
     metric = record.result.metrics[record.result.primary_metric]
-    text = f"{head}: {record.result.primary_metric} {metric.value:.2f} {metric.unit}"
+    text = f"{head}: {record.result.primary_metric} {metric.value:.2f} {metric.unit}".rstrip()
     if metric.interval:
         low, high = metric.interval.low, metric.interval.high
         text += (
@@ -36,16 +39,18 @@ def format_cell(cell: CellResult) -> str:
 
 
 def format_pretraining(cell: CellResult) -> str:
-    """What came out of a pre-training, and the command that uses it."""
+    """Describe the result of a pre-training, and the command that uses its weights."""
     record = cell.record
     head = f"{record.protocol} {record.tier} {record.backbone.name} on {record.config['data']} seed {record.seed}"
     result = record.result
     if result is None:
         return f"{head}: {record.status}"
+    # the k-NN check needs labels, so a pre-training on an unlabeled folder does not have it
     knn, skipped = result.metrics.get("knn"), result.details["skipped"]
     again = "; answered from the record, --fresh runs it again" if cell.from_record else ""
     lines = [f"{head}: loss {result.metrics['loss'].value:.4f}{again}"]
     if knn is not None:
+        # not a score: the data are those of the pre-training, so no leaderboard contains this number
         lines.append(f"  k-NN on training images: {knn.value:.1f} % (a health check, not a score)")
     if skipped:
         lines.append(f"  {len(skipped)} images could not be decoded and were left out: {', '.join(skipped[:3])} ...")
@@ -54,7 +59,7 @@ def format_pretraining(cell: CellResult) -> str:
 
 
 def cell_to_dict(cell: CellResult) -> dict[str, Any]:
-    """The cell as plain data: its folder, its record, and whether the record was there already."""
+    """Return the cell as plain data: its folder, its record, and whether the record existed before."""
     return {
         "folder": str(cell.folder),
         "from_record": cell.from_record,

@@ -1,7 +1,7 @@
-"""The command ``bench``: reads the words, calls the verb, and turns every error into one sentence.
+"""The command ``bench``: parses the command line, calls the verb, and reports every error in one sentence.
 
-Nothing heavy is imported here, nor by the module of a verb before its ``main`` is called: ``bench run --help`` answers
-at once, and ``--device cpu`` must be known before torch is imported.
+Neither this module nor the module of a verb imports anything heavy before ``main`` of the verb is called, for two
+reasons: ``bench run --help`` must answer at once, and ``--device cpu`` must be known before torch is imported.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from foundation.suggest import did_you_mean
 
 
 class OneLineErrorParser(argparse.ArgumentParser):
-    """An argument parser that says what is wrong in one sentence."""
+    """An argument parser that reports an error in one sentence instead of printing the usage."""
 
     def error(self, message: str) -> NoReturn:
-        """Write the sentence to stderr and exit with code 2."""
+        """Write one sentence to stderr and exit with code 2."""
+        # argparse names unknown options only in its message; this is the one place to catch a renamed option
         if message.startswith("unrecognized arguments"):
+            # "--low=0.4" is one word for argparse
             words = {word.partition("=")[0] for word in message.split()}
             for old in RENAMED_OPTIONS.keys() & words:
                 message = f"{old} is called {RENAMED_OPTIONS[old]} now"
@@ -38,47 +40,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line.
 
     Args:
-        arguments: words after ``bench``; those of the process where not given.
+        arguments: the words after ``bench``; by default those of the process.
 
     Returns:
-        The exit code: 0, 1 (a failure), 2 (something the user can put right), 130 (interrupted).
+        The exit code: 0 (done), 1 (a failure), 2 (something that the user can fix), 130 (interrupted).
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # checked before argparse, which would list all verbs as "invalid choice" instead of suggesting one
     if words and not words[0].startswith("-") and words[0] not in VERBS:
         message = f"unknown command {words[0]!r}{did_you_mean(words[0], VERBS, hint='see: bench --help')}"
         return _report_error(UnknownNameError(message), debug=False)
     try:
+        # only the options of the requested verb, so that no other verb's module is imported
         options = build_parser(words[:1]).parse_args(words)
-    except SystemExit as done:  # argparse has said why
+    except SystemExit as done:  # argparse has already written the help text or the error
         return int(done.code or 0)
+    # stored in every record
     options.command_line = ["bench", *words]
     if getattr(options, "device", None) == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # mmengine takes any CUDA it sees; torch is not imported yet
+        # mmengine uses every CUDA device that it finds; torch reads this variable when it is imported, which is later
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     try:
         return int(load_verb(options.verb).main(options))
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on from the last checkpoint" if options.verb in ("run", "demo") else ""
+        resumes = options.verb in ("run", "pretrain", "demo")
+        goes_on = "; the same command resumes from the last checkpoint" if resumes else ""
         sys.stderr.write(f"bench: interrupted{goes_on}\n")
-        return 130
-    except BrokenPipeError:  # the reader of a pipe (head, less) has gone
+        return 130  # shells use 128 + the signal number, and Ctrl-C sends SIGINT (2)
+    except BrokenPipeError:  # the reader of the pipe (head, less) has closed it
+        # Python flushes stdout at exit and would fail a second time; /dev/null takes what is left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a sentence, not a trace
+    except Exception as error:  # noqa: BLE001 - the last handler: a sentence instead of a trace
         return _report_error(error, options.debug)
 
 
 def build_parser(verbs: Collection[str] = tuple(VERBS)) -> argparse.ArgumentParser:
-    """The parser of ``bench``.
+    """Build the parser of ``bench``.
 
     Args:
-        verbs: those whose options are added; of the others only the name is known, so that their modules are not
-            imported for nothing.
+        verbs: the verbs whose options are added. The other verbs are known only by name, so that their modules are
+            not imported without need.
     """
     parser = OneLineErrorParser(
         prog="bench",
         usage="bench VERB [NOUN] [NAME] [options]",
-        description="What a lightweight vision backbone is worth downstream.",
+        description="Measure how well lightweight vision backbones work on downstream tasks.",
         epilog=_format_overview(),
+        # argparse would otherwise reflow the table of verbs into one paragraph
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"bench {version('litevit-bench')}")
@@ -87,19 +96,20 @@ def build_parser(verbs: Collection[str] = tuple(VERBS)) -> argparse.ArgumentPars
         subparser = subparsers.add_parser(name, description=verb.summary, epilog=f"example: {verb.example}")
         if name in verbs:
             load_verb(name).add_arguments(subparser)
-            if name != "analyze":  # each of its analyses has these two
+            # analyze has a parser per analysis, and each of them has these two: they follow the last word
+            if name != "analyze":
                 add_common_switches(subparser)
     return parser
 
 
 def add_common_switches(parser: argparse.ArgumentParser) -> None:
-    """``--json`` and ``--debug``, which every verb has."""
+    """Add ``--json`` and ``--debug``, which every verb has."""
     parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
     parser.add_argument("--debug", action="store_true", help="show the full trace of an error")
 
 
 def _format_overview() -> str:
-    """Verbs by group, and environment variables, for ``bench --help``."""
+    """Format the verbs by group and the environment variables for ``bench --help``."""
     lines: list[str] = []
     for group, title in GROUP_TITLES.items():
         lines += [f"{title}:"]
@@ -107,15 +117,17 @@ def _format_overview() -> str:
         lines += [""]
     lines += ["environment:"]
     lines += [f"  {variable.name:18} {variable.purpose}" for variable in ENVIRONMENT_VARIABLES]
-    return "\n".join([*lines, "", "bench VERB --help says more."])
+    return "\n".join([*lines, "", "bench VERB --help lists the options of a verb."])
 
 
 def _report_error(error: Exception, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
+    # a BenchError is an expected error with a complete sentence; its class decides between exit codes 1 and 2
     if isinstance(error, BenchError):
         sys.stderr.write(f"bench: {error}\n")
         return error.exit_code
+    # anything else is a bug or an error of a library: the first line usually says enough
     reason = str(error).splitlines()[0] if str(error) else "no message"
     hint = "" if debug else "; run again with --debug for the trace"
     sys.stderr.write(f"bench: unexpected {type(error).__name__}: {reason}{hint}\n")

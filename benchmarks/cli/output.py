@@ -1,4 +1,4 @@
-"""What commands write to stdout: text tables and JSON."""
+"""Write text, tables and JSON to stdout. Progress and warnings go to stderr, so that stdout can be piped."""
 
 from __future__ import annotations
 
@@ -9,20 +9,29 @@ from typing import Any
 
 
 def write_stdout(text: str) -> None:
-    """A text to stdout, ending in one newline."""
+    """Write a text to stdout, ending in exactly one newline."""
+    # sys.stdout at every call and not print: tests and callers replace the stream
     sys.stdout.write(text.rstrip("\n") + "\n")
 
 
 def write_json(value: Any) -> None:
-    """A value to stdout as indented JSON."""
+    """Write a value to stdout as indented JSON."""
+    # NaN is not JSON; an error here is better than a file that other programs cannot read
     write_stdout(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as text with aligned columns; the last column is free."""
+    """Format rows as text with aligned columns; the last column is not padded.
+
+    >>> print(align_columns([("name", "value"), ("vit_nano", "1")]))
+    name      value
+    vit_nano  1
+    """
+    # the last column has no width, so that one long text does not add trailing spaces to every row
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)] if rows else []
     lines = []
     for row in rows:
+        # zip ends with the widths, one before the last cell
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         lines.append("  ".join([*cells, row[-1]]).rstrip())
     return "\n".join(lines)

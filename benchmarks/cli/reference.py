@@ -1,7 +1,6 @@
-"""The page ``docs/reference/cli.md``, written from the parser itself, so that it cannot fall behind it.
+"""Write the page ``docs/reference/cli.md`` from the parser, so that the page cannot be outdated.
 
-``make docs-cli`` writes it; ``tests/benchmarks/cli/test_reference.py`` holds that the committed page is the current
-one.
+``make docs-cli`` writes the page; ``tests/benchmarks/cli/test_reference.py`` checks that the committed page is current.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from foundation.environment import ENVIRONMENT_VARIABLES
 from foundation.files import write_atomic
 
 COMMON_OPTIONS = ("--help", "--json", "--debug")
-"""Options of every verb; the page explains them once, at its top."""
+"""Options of every verb; the page explains them only once, at the top."""
 
 _INTRODUCTION = """\
 # The command line
 
 <!-- Written by `make docs-cli` from the parser; change the help texts in benchmarks/cli/, not this page. -->
 
-`bench VERB --help` prints the same on the terminal. The verbs:
+`bench VERB --help` prints the same text in the terminal. The verbs are:
 
 {overview}
 
@@ -41,9 +40,9 @@ _INTRODUCTION = """\
 
 | code | meaning |
 | --- | --- |
-| 0 | done |
-| 1 | a failure: a training that diverged, incomplete results, a record that does not verify |
-| 2 | something that you can fix: a wrong name, a missing file, an option that does not fit; nothing was computed |
+| 0 | success |
+| 1 | a failure: a training that diverged, incomplete results, a record that fails verification |
+| 2 | an error that you can fix: a wrong name, a missing file, an option that does not fit; nothing was computed |
 | 130 | interrupted with Ctrl-C |
 
 ## Environment variables
@@ -55,18 +54,22 @@ _INTRODUCTION = """\
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page to the file that is named.
+    """Write the page to a file.
 
     Args:
-        arguments: the path of the page.
+        arguments: one word, the path of the page.
     """
-    write_atomic(Path(arguments[0]), render_cli_reference())
+    # not a verb of bench: only this repository has the page
+    file = arguments[0] if arguments else "docs/reference/cli.md"
+    write_atomic(Path(file), render_cli_reference())
     return 0
 
 
 def render_cli_reference() -> str:
-    """The whole page as Markdown."""
+    """Return the complete page as Markdown."""
+    # without an argument build_parser adds the options of every verb
     parsers = get_subparsers(build_parser())
+    # the overview and the sections follow the order of bench --help
     overview = ["| verb | what it does |", "| --- | --- |"]
     sections: list[str] = []
     for group, title in GROUP_TITLES.items():
@@ -83,7 +86,8 @@ def render_cli_reference() -> str:
 
 
 def get_subparsers(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
-    """The parsers of a parser's sub-commands, by name; empty where it has none."""
+    """Return the parsers of the sub-commands by name; the mapping is empty for a parser without sub-commands."""
+    # argparse has no public way to list the arguments of a parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             return dict(action.choices)
@@ -91,18 +95,19 @@ def get_subparsers(parser: argparse.ArgumentParser) -> Mapping[str, argparse.Arg
 
 
 def format_default(action: argparse.Action) -> str:
-    """The default of an argument as the page shows it.
+    """Return the default of an argument as the page displays it.
 
     Args:
-        action: the argument, as argparse holds it.
+        action: the argument as argparse stores it.
 
     Returns:
-        ``required``, ``off`` for a switch, the value in code, or what the help text says the default is.
+        ``required``, ``off`` for a switch, the value as code, or the default that the help text names.
     """
     if action.required:
         return "required"
-    if action.nargs == 0:
+    if action.nargs == 0:  # store_true and store_false take no value
         return "off"
+    # None means that the verb finds the default later (a card, an environment variable); the help text names it
     if action.default in (None, []):
         return _escape_cell(_split_default(action.help or "")[1]) or "none"
     values = action.default if isinstance(action.default, list) else [action.default]
@@ -110,7 +115,7 @@ def format_default(action: argparse.Action) -> str:
 
 
 def _render_verb(command: str, parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
-    """The lines of one verb: what it does, how it is called, an example, its arguments; then its sub-commands'."""
+    """Yield the lines of one verb: summary, usage, example and arguments, then the same for its sub-commands."""
     yield f"{'#' * level} {command}\n"
     description = parser.description or ""
     yield f"{_escape_cell(description[:1].upper() + description[1:])}.\n"
@@ -118,6 +123,7 @@ def _render_verb(command: str, parser: argparse.ArgumentParser, level: int) -> I
     yield "```text"
     yield f"{command} {_format_usage(parser)}"
     yield "```\n"
+    # a verb with sub-commands (analyze) has no arguments of its own
     if not children:
         yield "```bash"
         yield (parser.epilog or "").removeprefix("example: ")
@@ -128,16 +134,17 @@ def _render_verb(command: str, parser: argparse.ArgumentParser, level: int) -> I
 
 
 def _format_usage(parser: argparse.ArgumentParser) -> str:
-    """The arguments that must be given, and a place for the others."""
+    """Return the required arguments, followed by ``[options]`` for the others."""
     words: list[str] = []
     for action in _list_arguments(parser):
         if action.required:
+            # a positional argument has no option string, so only the name of its value remains
             words.append(" ".join([*action.option_strings[:1], _format_value_names(action)]))
     return " ".join([*words, "[options]"])
 
 
 def _format_value_names(action: argparse.Action) -> str:
-    """The values of an argument in one word, as in a usage line: ``NAME``, ``NAME ...``, ``backbone|data``."""
+    """Return the values of an argument as in a usage line: ``NAME``, ``NAME ...``, ``backbone|data``."""
     if action.choices is not None:
         name = "|".join(map(str, action.choices))
     else:
@@ -156,7 +163,7 @@ def _render_arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _list_arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """The arguments of a verb but for those that every verb has, and for the choice of a sub-command."""
+    """Yield the arguments of a verb, except those of every verb and the choice of a sub-command."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction) or not set(action.option_strings) & set(COMMON_OPTIONS):
             yield action
@@ -169,12 +176,12 @@ def _format_value_cell(action: argparse.Action) -> str:
         text = ", ".join(f"`{choice}`" for choice in action.choices)
     else:
         name = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
-        text = f"`{_escape_pipes(name)}`"
+        text = f"`{_escape_pipes(name)}`"  # Markdown splits table cells at | even inside code
     return text + {"+": ", one or more", "?": " or nothing"}.get(str(action.nargs), "")
 
 
 def _split_default(text: str) -> tuple[str, str]:
-    """A help text without its words about the default, and these words; the page has a column of its own for them.
+    """Split a help text into the text and its statement of the default, which has its own column on the page.
 
     >>> _split_default("how many images; default: 1,024, or all where there are fewer")
     ('how many images', '1,024, or all where there are fewer')
@@ -186,7 +193,8 @@ def _split_default(text: str) -> tuple[str, str]:
 
 
 def _escape_cell(text: str) -> str:
-    """Plain text for a cell of a table: nothing in it is taken for HTML or for the cell's end."""
+    """Escape plain text for a table cell, so that nothing in it is taken for HTML or for the end of the cell."""
+    # "timm/<name>" would otherwise become an HTML tag and disappear
     return _escape_pipes(text.replace("<", "\\<"))
 
 

@@ -1,4 +1,4 @@
-"""Run cells one after the other and write what came out; what ``bench run`` and ``bench pretrain`` share."""
+"""Run cells one after the other and write their results; shared by ``bench run`` and ``bench pretrain``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.cli.format_cell import cell_to_dict
 from benchmarks.cli.output import write_json, write_stdout
 
+# only for annotations: benchmarks.run_cell imports torch
 if TYPE_CHECKING:
     from benchmarks.run_cell import CellRequest, CellResult
 
 
 def get_request_settings(options: Namespace) -> dict[str, Any]:
-    """The fields of a ``CellRequest`` that every verb that trains takes from its options; the seed is not one."""
+    """Return the fields of a ``CellRequest`` that are the same for all cells of a command; the seed is not one."""
+    # resolved here and not in the parser: $BENCH_DATA counts when the verb runs
     from foundation.environment import resolve_data_root
 
     return {
@@ -32,27 +34,30 @@ def get_request_settings(options: Namespace) -> dict[str, Any]:
 
 
 def run_cells(requests: Iterable[CellRequest], as_json: bool, format_cell: Callable[[CellResult], str]) -> int:
-    """Run each cell and write it when it is done; the first failure ends it. Of several processes the first writes.
+    """Run each cell and write its result as soon as it is done; the first failure ends the command.
 
     Args:
         requests: the cells.
-        as_json: write one JSON list at the end instead of a line for each.
-        format_cell: a cell in words.
+        as_json: write one JSON list at the end instead of text for each cell.
+        format_cell: formats a finished cell as text.
 
     Returns:
         The exit code 0; failures are exceptions.
     """
+    # imported here, because torch takes seconds and --device must be known before
     from benchmarks.run_cell import run_cell
     from engine.device import get_dist_info, shutdown_distributed
 
+    # under torchrun every process runs this function; only rank 0 writes, or each line would appear several times
     is_first_process = get_dist_info()[0] == 0
     cells = []
     for request in requests:
         cell = run_cell(request)
         cells.append(cell)
+        # text at once: later cells may run for hours, or fail
         if is_first_process and not as_json:
             write_stdout(format_cell(cell))
     if is_first_process and as_json:
         write_json([cell_to_dict(cell) for cell in cells])
-    shutdown_distributed()
+    shutdown_distributed()  # otherwise torch warns at exit that the process group was not destroyed
     return 0

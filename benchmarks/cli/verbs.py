@@ -1,4 +1,4 @@
-"""The verbs of ``bench``: what each is for, and which file holds it. Nothing else of the house is imported here."""
+"""The verbs of ``bench``: their summaries, examples and modules. Imports no other module of this project."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ from typing import NamedTuple
 
 
 class Verb(NamedTuple):
-    """One verb; its file is ``benchmarks/cli/<group>/<verb>.py``, with ``add_arguments`` and ``main``."""
+    """One verb. Its module is ``benchmarks/cli/<group>/<verb>.py``, with the functions ``add_arguments`` and ``main``.
+
+    Attributes:
+        group: folder of the module, and heading in ``bench --help``.
+        summary: what the verb does, in one line.
+        example: a complete command line.
+    """
 
     group: str
     summary: str
     example: str
 
 
+# in the order of bench --help: from an experiment to its results and beyond
 GROUP_TITLES = {
-    "experiments": "train, evaluate, look inside",
-    "results": "what came out",
-    "models": "models to use elsewhere",
-    "setup": "this installation, data and weights",
+    "experiments": "train, evaluate and analyze backbones",
+    "results": "inspect and compare results",
+    "models": "profile, export and use models",
+    "setup": "installation, data and weights",
 }
 
+# Written here and not in the modules of the verbs, so that bench --help imports none of them
 VERBS = {
     "run": Verb("experiments", "train and evaluate a backbone on a task", "bench run digits --backbone vit_nano"),
     "pretrain": Verb(
@@ -29,23 +37,27 @@ VERBS = {
     ),
     "analyze": Verb(
         "experiments",
-        "look inside: cka, attention, layers, data-scale, spectrum, pca, neighbours",
+        "analyze a backbone: cka, attention, layers, data-scale, spectrum, pca, neighbours",
         "bench analyze cka vit_nano vit_pico",
     ),
-    "demo": Verb("experiments", "real runs on embedded data, ending in a table and a page", "bench demo"),
-    "table": Verb("results", "leaderboard of the runs found, as text or as a page", "bench table --html page"),
+    "demo": Verb("experiments", "do small real runs on embedded data and write a table and a page", "bench demo"),
+    "table": Verb("results", "write the leaderboard of all runs as text or as a web page", "bench table --html page"),
     "compare": Verb(
         "results",
-        "two backbones or runs: difference, interval, p-value, and the items that differ",
+        "compare two backbones or runs: difference, interval, p-value, and the items that differ",
         "bench compare vit_nano vit_pico",
     ),
-    "verify": Verb("results", "check that records still follow from their files (--rerun-eval)", "bench verify runs"),
+    "verify": Verb(
+        "results", "check records against their files, or evaluate again (--rerun-eval)", "bench verify runs"
+    ),
     "score": Verb(
         "results", "score result files by the rules of a data set", "bench score lasot --results results/atom"
     ),
     "list": Verb("results", "list tasks, backbones, protocols, pre-training methods or runs", "bench list tasks"),
-    "show": Verb("results", "one backbone, task or run in full", "bench show backbone vit_nano"),
-    "profile": Verb("models", "what backbones cost: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"),
+    "show": Verb("results", "show all details of a backbone, task or run", "bench show backbone vit_nano"),
+    "profile": Verb(
+        "models", "measure the cost of backbones: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"
+    ),
     "export": Verb(
         "models",
         "export a finished tracker for ONNX Runtime or OpenVINO",
@@ -57,17 +69,17 @@ VERBS = {
         "bench track walk.mp4 --init 240,110,60,150 --run runs/mini_lasot/RUN",
     ),
     "add": Verb(
-        "models", "keep a pre-trained backbone under a name", "bench add backbone my_mae --from runs/pretrain/RUN"
+        "models", "store a pre-trained backbone under a name", "bench add backbone my_mae --from runs/pretrain/RUN"
     ),
     "get": Verb("setup", "fetch weights or data, or say how to fetch them by hand", "bench get weights mae_tiny"),
     "check": Verb(
         "setup", "check that a backbone fulfils its contract, or that data are complete", "bench check data digits"
     ),
-    "cache": Verb("setup", "stored features and statistics: list and remove them (--prune)", "bench cache --prune 30"),
-    "doctor": Verb("setup", "what is installed, what is wrong, and how to fix it", "bench doctor"),
+    "cache": Verb("setup", "list stored features and statistics, or remove them (--prune)", "bench cache --prune 30"),
+    "doctor": Verb("setup", "report what is installed, what is wrong, and how to fix it", "bench doctor"),
 }
 
 
 def load_verb(name: str) -> ModuleType:
-    """The module of a verb."""
+    """Import the module of a verb."""
     return importlib.import_module(f"benchmarks.cli.{VERBS[name].group}.{name}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
@@ -42,6 +45,25 @@ def pair_layers(
     if len(set(chosen)) < len(chosen):
         raise UserError(f"a layer of the student is named twice in {chosen}; name each once")
     return list(zip(chosen, goals, strict=True))
+
+
+def mean_adapter_loss(
+    adapters: nn.ModuleList,
+    layer_pairs: Sequence[tuple[int, int]],
+    student_outputs: Mapping[int, Tensor],
+    teacher_outputs: Mapping[int, Tensor],
+) -> Tensor:
+    """Return the mean of the adapters' losses.
+
+    Args:
+        adapters: one adapter per pair of layers.
+        layer_pairs: pairs of (layer of the student, layer of the teacher).
+        student_outputs, teacher_outputs: the tensors to compare, by layer.
+    """
+    pairs = zip(adapters, layer_pairs, strict=True)
+    return torch.stack(
+        [adapter(student_outputs[own], teacher_outputs[other]) for adapter, (own, other) in pairs]
+    ).mean()
 
 
 class LogitsAdapter(nn.Module):

@@ -9,7 +9,7 @@ from timm.layers import Attention, LayerNorm
 from torch import Tensor, nn
 
 from foundation.errors import UserError
-from pretraining.methods.distill import HiddenStateAdapter, LogitsAdapter, pair_layers
+from pretraining.methods.distill import HiddenStateAdapter, LogitsAdapter, mean_adapter_loss, pair_layers
 from pretraining.methods.mae import Mae, init_xavier_weights
 from pretraining.methods.teacher import Teacher
 from pretraining.models.patches import Masking, patchify
@@ -51,7 +51,7 @@ class MaeDistill(Mae):
         teacher: Teacher,
     ) -> None:
         super().__init__(backbone, preprocessor, recipe, backbone_name, random_init)
-        self.teacher = (teacher,)  # a tuple hides it from nn.Module: not in checkpoints, not in parameters()
+        self.teacher = teacher
         other: Any = require_plain_vit(teacher.model, f"the teacher {teacher.name}")
         require_same_tokens(self.backbone, other, backbone_name, teacher.name)
         self._build_adapters(recipe.distill, other)
@@ -96,19 +96,19 @@ class MaeDistill(Mae):
         """
         setting, found = self.recipe.distill, {}
         if self.logit_pairs:
-            pairs = zip(self.attn_adapter, self.logit_pairs, strict=True)
-            terms = [
-                adapter(student_outputs.attention_logits[own], teacher_outputs.attention_logits[other])
-                for adapter, (own, other) in pairs
-            ]
-            found["loss_attention"] = setting.attention * torch.stack(terms).mean()
+            found["loss_attention"] = setting.attention * mean_adapter_loss(
+                self.attn_adapter,
+                self.logit_pairs,
+                student_outputs.attention_logits,
+                teacher_outputs.attention_logits,
+            )
         if self.hidden_state_pairs:
-            pairs = zip(self.hidden_adapter, self.hidden_state_pairs, strict=True)
-            terms = [
-                adapter(student_outputs.hidden_states[own], teacher_outputs.hidden_states[other])
-                for adapter, (own, other) in pairs
-            ]
-            found["loss_hidden"] = setting.hidden * torch.stack(terms).mean()
+            found["loss_hidden"] = setting.hidden * mean_adapter_loss(
+                self.hidden_adapter,
+                self.hidden_state_pairs,
+                student_outputs.hidden_states,
+                teacher_outputs.hidden_states,
+            )
         return found
 
     @torch.no_grad()
@@ -119,9 +119,8 @@ class MaeDistill(Mae):
             images: (N, 3, S, S), normalized for the student.
             masking: which patches are visible.
         """
-        (teacher,) = self.teacher
-        model: Any = teacher.move_model_to(images.device)
-        patches = patchify(teacher.renormalize_images(images), self.patch_geometry.patch_size)
+        model: Any = self.teacher.move_model_to(images.device)
+        patches = patchify(self.teacher.renormalize_images(images), self.patch_geometry.patch_size)
         logits, states = ({other for _, other in pairs} for pairs in (self.logit_pairs, self.hidden_state_pairs))
         return run_blocks(model, embed_patches(model, patches, masking), logits, states, run_all_blocks=False)
 
@@ -192,7 +191,7 @@ class AttentionLogitsBlock(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the attention logits (N, heads, T, T) of tokens (N, T, C)."""
-        return compute_qk_logits(self.norm1(tokens), self.attn)
+        return compute_qk_logits(self.norm1(tokens), self.attn, self.attn.num_heads)
 
 
 def require_same_tokens(student: Any, teacher: Any, student_name: str, teacher_name: str) -> None:

@@ -104,16 +104,28 @@ class PretrainMethod(BaseModel):
 
 @torch.no_grad()
 def update_ema(ema_model: nn.Module, model: nn.Module, decay: float) -> None:
-    """Set ``ema_model = decay * ema_model + (1 - decay) * model`` for parameters; copy buffers.
+    """Update the running average of a model: average the parameters, copy the buffers.
 
     Args:
         ema_model: the running average, changed in place.
         model: the trained model.
         decay: weight of the old average.
     """
-    pairs = [(old, new) for old, new in zip(ema_model.parameters(), model.parameters(), strict=True)]
-    # lerp: old + (1 - decay) * (new - old); _foreach updates all tensors with a few kernels
-    torch._foreach_lerp_([old for old, _ in pairs], [new.detach() for _, new in pairs], 1 - decay)
+    average_parameters(ema_model, model, decay)
     # buffers may be counters or masks, for which a mean has no meaning
     for old, new in zip(ema_model.buffers(), model.buffers(), strict=True):
         old.copy_(new)
+
+
+@torch.no_grad()
+def average_parameters(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Set ``average = decay * average + (1 - decay) * model`` for parameters; leave buffers unchanged.
+
+    Args:
+        average: the running average, changed in place.
+        model: the trained model.
+        decay: weight of the old average.
+    """
+    old, new = ([parameter.detach() for parameter in each.parameters()] for each in (average, model))
+    # lerp: old + (1 - decay) * (new - old); _foreach updates all tensors with a few kernels
+    torch._foreach_lerp_(old, new, 1 - decay)

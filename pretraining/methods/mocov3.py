@@ -13,7 +13,7 @@ from engine.device import get_dist_info
 from foundation.errors import UserError
 from pretraining.methods.infonce_loss import cosine_momentum, infonce_loss
 from pretraining.methods.mae import init_tokens
-from pretraining.methods.method import PretrainMethod
+from pretraining.methods.method import PretrainMethod, average_parameters
 from pretraining.models.vit import require_plain_vit
 from pretraining.recipe import MocoRecipe
 
@@ -71,7 +71,6 @@ class MocoV3(PretrainMethod):
         terms = [infonce_loss(queries[view], keys[1 - view], self.recipe.temperature) for view in (0, 1)]
         return {"loss_contrast": terms[0] + terms[1]}
 
-    @torch.no_grad()
     def before_step(self, progress: float) -> None:
         """Update the momentum encoder, before the optimizer step as in the authors' code.
 
@@ -80,8 +79,7 @@ class MocoV3(PretrainMethod):
         """
         value = cosine_momentum(self.recipe.momentum, progress)
         for slow, fast in ((self.momentum_encoder, self.backbone), (self.momentum_projector, self.projector)):
-            for old, new in zip(slow.parameters(), fast.parameters(), strict=True):
-                old.lerp_(new, 1 - value)  # value * old + (1 - value) * new
+            average_parameters(slow, fast, value)
 
 
 def build_mlp(widths: list[int]) -> nn.Sequential:

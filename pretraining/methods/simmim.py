@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from timm.layers import LayerNorm
 from timm.models.swin_transformer import SwinTransformer, SwinTransformerBlock, window_partition
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from pretraining.data.counter_rng import MASK_STREAM, sample_permutation
 from pretraining.methods.distill import LogitsAdapter
 from pretraining.methods.method import PretrainMethod, Reconstructions
 from pretraining.methods.teacher import Teacher
+from pretraining.models.vit import compute_qk_logits
 from pretraining.recipe import SimmimDistillRecipe, SimmimRecipe
 
 LOSS_EPSILON = 1e-5  # in the denominator of the loss, as in SimMIM's code
@@ -149,7 +149,7 @@ class SimmimDistill(Simmim):
         self, backbone: Any, preprocessor: nn.Module, recipe: SimmimDistillRecipe, backbone_name: str, teacher: Teacher
     ) -> None:
         super().__init__(backbone, preprocessor, recipe, backbone_name)
-        self.teacher = (teacher,)  # a tuple hides it from nn.Module: not in checkpoints, not in parameters()
+        self.teacher = teacher
         other: Any = teacher.model
         if not isinstance(other, SwinTransformer):
             raise UserError(f"the teacher {teacher.name} is a {type(other).__name__}; a Swin learns from a Swin")
@@ -192,10 +192,9 @@ class SimmimDistill(Simmim):
         third, fourth = self.backbone.layers[2], self.backbone.layers[3]
         # timm's stages merge patches first; ``merged`` is already the output of the third stage's merging
         top = fourth(third.blocks(merged))
-        (teacher,) = self.teacher
-        model: Any = teacher.move_model_to(images.device)
+        model: Any = self.teacher.move_model_to(images.device)
         with torch.no_grad():
-            goal = compute_teacher_logits(model, teacher.renormalize_images(images))
+            goal = compute_teacher_logits(model, self.teacher.renormalize_images(images))
         own = compute_window_logits(self.extra_block, top)
         return {"loss_masked": loss, "loss_attention": self.recipe.attention * self.attn_adapter(own, goal)}
 
@@ -248,13 +247,8 @@ def compute_window_logits(block: Any, tokens: Tensor) -> Tensor:
     """
     attention = block.attn
     windows = window_partition(block.norm1(tokens), block.window_size).flatten(1, 2)
-    # the rows of the qkv weight are queries, keys, values in this order; values are not needed
-    rows = 2 * attention.qkv.weight.shape[0] // 3
-    parts = F.linear(windows, attention.qkv.weight[:rows], attention.qkv.bias[:rows])
-    # (windows, T, 2 * C) to (2, windows, heads, T, C / heads)
-    parts = parts.reshape(*windows.shape[:2], 2, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
-    product: Tensor = (parts[0] * attention.scale) @ parts[1].transpose(-2, -1) + attention._get_rel_pos_bias()
-    return product
+    logits: Tensor = compute_qk_logits(windows, attention, attention.num_heads) + attention._get_rel_pos_bias()
+    return logits
 
 
 def compute_teacher_logits(model: Any, images: Tensor) -> Tensor:

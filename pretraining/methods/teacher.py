@@ -58,6 +58,8 @@ def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
 class Teacher:
     """A frozen encoder that gets no gradient and is not stored in the student's checkpoints.
 
+    It is therefore not an ``nn.Module``: as an attribute of a method it is not part of the method's module tree.
+
     Args:
         weights: the teacher's weights.
         img_size: side of the student's input, pixels.

@@ -10,13 +10,13 @@ from timm.models.hiera import Hiera
 from torch import Tensor, nn
 
 from foundation.errors import UserError
-from pretraining.methods.distill import LogitsAdapter, pair_layers
+from pretraining.methods.distill import LogitsAdapter, mean_adapter_loss, pair_layers
 from pretraining.methods.mae import Mae
 from pretraining.methods.method import PretrainMethod
 from pretraining.methods.teacher import Teacher
 from pretraining.models.decoder import MaeDecoder
 from pretraining.models.patches import Masking, count_visible_patches, patchify, sample_masking
-from pretraining.models.vit import PatchGeometry
+from pretraining.models.vit import PatchGeometry, compute_qk_logits
 from pretraining.recipe import DistillRecipe, MaskedRecipe
 
 
@@ -148,7 +148,7 @@ class HieraMaeDistill(HieraMae):
         self, backbone: Any, preprocessor: nn.Module, recipe: DistillRecipe, backbone_name: str, teacher: Teacher
     ) -> None:
         super().__init__(backbone, preprocessor, recipe, backbone_name)
-        self.teacher = (teacher,)  # a tuple hides it from nn.Module: not in checkpoints, not in parameters()
+        self.teacher = teacher
         other: Any = require_hiera(teacher.model, f"the teacher {teacher.name}")
         layout = ("mask_spatial_shape", "mask_unit_size", "patch_stride", "q_pool")
         if any(tuple(_attribute_as_list(other, name)) != tuple(_attribute_as_list(backbone, name)) for name in layout):
@@ -171,19 +171,16 @@ class HieraMaeDistill(HieraMae):
     def compute_losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         """Return ``loss_masked`` and the weighted ``loss_attention``."""
         patches, masking = self.patchify_and_mask(images, seeds)
-        seen, (teacher,) = self._visible_units(masking), self.teacher
-        model = teacher.move_model_to(images.device)
+        seen = self._visible_units(masking)
+        model = self.teacher.move_model_to(images.device)
         with torch.no_grad():
             goal = run_mask_units(
-                model, teacher.renormalize_images(images), seen, (), {other for _, other in self.layer_pairs}
+                model, self.teacher.renormalize_images(images), seen, (), {other for _, other in self.layer_pairs}
             )
         encoded = run_mask_units(self.backbone, images, seen, self.fused_blocks, {own for own, _ in self.layer_pairs})
         found = self.compute_reconstruction_losses(self.fuse_scales(encoded), patches, masking)
-        pairs = zip(self.attn_adapter, self.layer_pairs, strict=True)
-        terms = [
-            adapter(encoded.attention_logits[own], goal.attention_logits[other]) for adapter, (own, other) in pairs
-        ]
-        return found | {"loss_attention": self.recipe.distill.attention * torch.stack(terms).mean()}
+        loss = mean_adapter_loss(self.attn_adapter, self.layer_pairs, encoded.attention_logits, goal.attention_logits)
+        return found | {"loss_attention": self.recipe.distill.attention * loss}
 
 
 def run_mask_units(
@@ -217,24 +214,13 @@ def run_mask_units(
     last = max([*output_blocks, *logit_blocks])
     for number, block in enumerate(model.blocks[:last], 1):
         if number in logit_blocks:
-            found.attention_logits[number] = _compute_block_logits(block, tokens)
+            found.attention_logits[number] = compute_qk_logits(block.norm1(tokens), block.attn, block.attn.heads)
         if number == last and number not in output_blocks:  # only its logits are requested
             break
         tokens = block(tokens)
         if number in output_blocks:  # reroll undoes the order of unroll and counts blocks from 0
             found.features[number] = model.reroll(tokens, number - 1, mask=kept)
     return found
-
-
-def _compute_block_logits(block: Any, tokens: Tensor) -> Tensor:
-    attention, normed = block.attn, block.norm1(tokens)
-    # the rows of the qkv weight are queries, keys, values in this order; values are not needed
-    rows = 2 * attention.heads * attention.head_dim
-    parts = nn.functional.linear(normed, attention.qkv.weight[:rows], attention.qkv.bias[:rows])
-    # (N, T, 2 * C) to (2, N, heads, T, head_dim)
-    parts = parts.reshape(*normed.shape[:2], 2, attention.heads, attention.head_dim).permute(2, 0, 3, 1, 4)
-    product: Tensor = (parts[0] * attention.scale) @ parts[1].transpose(-2, -1)
-    return product
 
 
 def require_hiera(model: nn.Module, model_name: str) -> Hiera:

@@ -154,7 +154,7 @@ def run_blocks(
         elif run_all_blocks or number < last or number in hidden_state_indices:
             tokens, found.attention_logits[number] = forward_with_logits(block, tokens)
         else:  # the last block, of which nothing but the logits is needed
-            found.attention_logits[number] = compute_qk_logits(block.norm1(tokens), block.attn)
+            found.attention_logits[number] = compute_qk_logits(block.norm1(tokens), block.attn, block.attn.num_heads)
     if last in hidden_state_indices:
         norm = model.norm if last == depth else model.blocks[last].norm1
         found.hidden_states[last] = norm(tokens)
@@ -183,22 +183,24 @@ def forward_with_logits(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
     return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens)))), logits
 
 
-def compute_qk_logits(tokens: Tensor, attention: Any) -> Tensor:
-    """Return the attention logits of tokens without computing values or outputs.
+def compute_qk_logits(tokens: Tensor, attention: Any, num_heads: int) -> Tensor:
+    """Return the attention logits before the softmax, without computing values or outputs.
 
     Args:
         tokens: tokens after ``norm1``, (N, T, C).
-        attention: timm's attention layer.
+        attention: an attention layer of timm with one ``qkv`` layer (ViT, Hiera, Swin); its position bias is not added.
+        num_heads: number of heads; timm's classes store it under different names.
 
     Returns:
         (N, heads, T, T).
     """
-    count, length, _ = tokens.shape
     # the rows of the qkv weight are queries, keys, values in this order; values are not needed
-    rows = 2 * attention.num_heads * attention.head_dim
-    bias = attention.qkv.bias
-    parts = F.linear(tokens, attention.qkv.weight[:rows], None if bias is None else bias[:rows])
-    parts = parts.reshape(count, length, 2, attention.num_heads, attention.head_dim).permute(2, 0, 3, 1, 4)
-    query, key = attention.q_norm(parts[0]), attention.k_norm(parts[1])
+    weight, bias = attention.qkv.weight, attention.qkv.bias
+    rows = 2 * weight.shape[0] // 3
+    parts = F.linear(tokens, weight[:rows], None if bias is None else bias[:rows])
+    # (N, T, 2 * C) to two tensors (N, heads, T, head_dim)
+    query, key = parts.reshape(*tokens.shape[:2], 2, num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+    if hasattr(attention, "q_norm"):  # only plain ViTs have it, and there it is usually an identity
+        query, key = attention.q_norm(query), attention.k_norm(key)
     product: Tensor = (query * attention.scale) @ key.transpose(-2, -1)
     return product

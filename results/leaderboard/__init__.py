@@ -1,1 +1,1 @@
-"""Leaderboards made of records: tables, fronts, text and page."""
+"""Leaderboards built from records: boards, Pareto fronts, and their output as text and as a page."""

@@ -1,4 +1,4 @@
-"""What a row's backbone costs, as its records have it; what was not measured stays ``None`` and is never 0."""
+"""Collect the costs of a row's backbone from its records. What was not measured is ``None``, never 0."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from results.records.record import EfficiencyRecord, Record
 
 
 class CostSummary(NamedTuple):
-    """Costs of one backbone at its run's input size.
+    """Costs of one backbone at the input size of its run.
 
     Attributes:
-        parameters: of the backbone (with the classifier it was trained with, if any).
-        macs: multiply-accumulates per image, attention products included.
-        latency_ms: of one image, median of the passes.
-        images_per_second: at ``batch_size``.
-        timing_setup: device, threads, runtime and precision of the times; times of different places are not compared.
+        parameters: number of parameters of the backbone (with the classifier it was trained with, if any).
+        macs: multiply-accumulates per image, including the products of attention.
+        latency_ms: milliseconds for one image, median of the passes.
+        images_per_second: throughput at ``batch_size``.
+        batch_size: batch size of the throughput measurement.
+        timing_setup: chip, threads, runtime and precision of the timings, in one line. Timings of different setups are
+            not compared.
     """
 
     parameters: int | None
@@ -29,21 +31,27 @@ class CostSummary(NamedTuple):
 
 
 def summarize_costs(records: Sequence[Record]) -> CostSummary:
-    """The costs of one row: counts of the first record that has them, times over the records of one place.
+    """Return the costs of one row: the counts of the first record that has them, and the timings of one setup.
 
-    Where the seeds of a row were timed in several places, the place of the newest counts, and the median over the
-    runs there stands for the row.
+    If the seeds of a row were timed in several setups, the setup of the newest run is used, and each timing is the
+    median over the runs in that setup.
+
+    Args:
+        records: records of the row's seeds.
     """
     measured = [(record, found) for record in records if (found := _get_efficiency(record)) is not None]
     timed = [(record, found) for record, found in measured if found.latency is not None]
+    # timings of different setups cannot be averaged; the newest one is the most likely to be repeated
     place = _describe_timing_setup(max(timed, key=lambda pair: pair[0].environment.started)[1]) if timed else ""
     same = [found for _, found in timed if _describe_timing_setup(found) == place]
+    # throughput depends on the batch size, so only runs with the batch size of the last one are combined
     fast = [found.throughput for found in same if found.throughput is not None]
     batch = fast[-1].batch if fast else None
     return CostSummary(
         parameters=measured[0][1].parameters if measured else _classification_parameters(records[0]),
         macs=measured[0][1].macs if measured else None,
         latency_ms=median(found.latency.median_ms for found in same if found.latency) if same else None,
+        # batch images in median_ms milliseconds
         images_per_second=median(1000 * each.batch / each.median_ms for each in fast if each.batch == batch)
         if fast
         else None,
@@ -57,7 +65,11 @@ def _get_efficiency(record: Record) -> EfficiencyRecord | None:
 
 
 def _classification_parameters(record: Record) -> int | None:
-    """Older records count the whole model; in classification that is the backbone and its classifier."""
+    """Return the parameters of a record without cost measurements.
+
+    Such records count the entire model. In classification that is the backbone with its classifier; in other domains
+    it includes a head, so it is not the cost of the backbone.
+    """
     return record.backbone.parameters if record.domain == "classification" else None
 
 

@@ -1,6 +1,7 @@
-"""Which boards and rows of a table are shown, and in which order.
+"""Filter and sort the boards and rows of a table for display.
 
-Tasks and tiers choose whole boards; backbones and fronts only hide rows, whose ranks stay those among all.
+Tasks and tiers select entire boards. Backbones and Pareto fronts only hide rows; the ranks of the other rows stay the
+ranks among all rows of the board.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ SORT_KEYS = ("rank", "score", "backbone", "parameters", "macs", "latency", "thro
 
 
 class TableFilter(NamedTuple):
-    """What the user asked for; empty means all.
+    """What to display; an empty field means everything.
 
     Attributes:
-        sort_key: one of ``SORT_KEYS``; best, smallest or newest first, what was not measured last.
-        pareto_cost: only rows on a front of score against this cost.
+        tasks: only boards of these tasks.
+        backbones: only rows of these backbones.
+        tiers: only boards of these tiers.
+        sort_key: one of ``SORT_KEYS``. The best, smallest or newest row comes first, rows without a value come last.
+        pareto_cost: only rows on the Pareto front of score and this cost.
     """
 
     tasks: tuple[str, ...] = ()
@@ -33,15 +37,20 @@ class TableFilter(NamedTuple):
     pareto_cost: CostName | None = None
 
     def matches_record(self, record: Record) -> bool:
-        """Whether a record's board is asked for."""
+        """Return whether the board of a record is requested."""
         return (not self.tasks or record.task in self.tasks) and (not self.tiers or record.tier in self.tiers)
 
 
 def require_known_names(table_filter: TableFilter, scan_result: ScanResult, published_tasks: set[str]) -> None:
-    """Refuse names that nothing bears; an empty table would look like an answer.
+    """Refuse requested tasks and backbones that do not exist; an empty table would look like an answer.
+
+    Args:
+        table_filter: the requested names.
+        scan_result: the records, which have the known tasks and backbones.
+        published_tasks: tasks with published numbers; they are known even without a run.
 
     Raises:
-        UnknownNameError: with the nearest names.
+        UnknownNameError: a name is unknown. The message has the most similar known names.
     """
     known = {
         "task": (table_filter.tasks, {record.task for _, record in scan_result.records} | published_tasks),
@@ -56,12 +65,13 @@ def require_known_names(table_filter: TableFilter, scan_result: ScanResult, publ
 
 
 def filter_table(table: LeaderboardTable, table_filter: TableFilter) -> LeaderboardTable:
-    """The table with the rows that are asked for, in the order asked for.
+    """Return the table with the requested rows in the requested order.
 
-    Published numbers that stand beside none of ours are kept for the tasks that are shown.
+    Of the published numbers without a comparable run, those of the displayed tasks remain.
     """
     boards = [_filter_board(board, table_filter) for board in table.boards]
     shown = {board.task for board in boards if board.rows} | {each.record.task for each in table.unranked}
+    # a requested task shows its published numbers even if no run of it exists yet
     tasks = set(table_filter.tasks) or shown
     return table._replace(
         boards=tuple(board for board in boards if board.rows),
@@ -77,6 +87,7 @@ def filter_table(table: LeaderboardTable, table_filter: TableFilter) -> Leaderbo
 def _filter_board(board: Board, table_filter: TableFilter) -> Board:
     rows = list(board.rows)
     if table_filter.pareto_cost:
+        # the front is computed before any row is hidden; for latency, a row is kept if it is on any setup's front
         best = {
             row.run_ids
             for front in compute_pareto_fronts(board)
@@ -92,6 +103,7 @@ def _filter_board(board: Board, table_filter: TableFilter) -> Board:
 
 
 def _sort_key_functions(board: Board) -> dict[str, Callable[[BoardRow], tuple[bool, float | str]]]:
+    """Return the key function of each sort order except ``rank``. Keys start with whether the value is missing."""
     sign = -1 if board.higher_is_better else 1
 
     def last(value: float | None, sign: int = 1) -> tuple[bool, float | str]:
@@ -104,5 +116,6 @@ def _sort_key_functions(board: Board) -> dict[str, Callable[[BoardRow], tuple[bo
         "macs": lambda row: last(row.cost.macs),
         "latency": lambda row: last(row.cost.latency_ms),
         "throughput": lambda row: last(row.cost.images_per_second, -1),
+        # newest first: ISO dates are text, which has no minus sign, so each letter is replaced by its complement
         "date": lambda row: (not row.finished_at, "".join(chr(0x10FFFF - ord(letter)) for letter in row.finished_at)),
     }

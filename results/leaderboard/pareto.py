@@ -1,4 +1,4 @@
-"""Pareto fronts: the rows of a board that no other row beats in score and in cost at once."""
+"""Pareto fronts: the rows of a board that no other row dominates in score and cost."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from results.leaderboard.table import Board, BoardRow
 
 CostName = Literal["parameters", "macs", "latency"]
 COST_LABELS: dict[CostName, str] = {"parameters": "parameters", "macs": "MACs", "latency": "ms per image"}
-"""What a score is held against, with its name for people; less is better of each."""
+"""The costs with their display names. Lower is better for each of them."""
 
 
 class ParetoFront(NamedTuple):
-    """A board's front against one cost.
+    """The Pareto front of a board for one cost.
 
     Attributes:
         cost: a key of ``COST_LABELS``.
-        timing_setup: of the times (latency only: times of different places are never on one front).
-        rows: cheapest first.
-        num_measured: rows of the board that took part.
+        timing_setup: where and how the latency was measured; empty for other costs. Latencies that were measured on
+            different devices or runtimes are never on one front.
+        rows: the rows on the front, cheapest first.
+        num_measured: number of rows of the board for which the cost was measured.
     """
 
     cost: CostName
@@ -30,18 +31,21 @@ class ParetoFront(NamedTuple):
 
 
 def get_row_cost(row: BoardRow, cost: CostName) -> float | None:
-    """A row's cost, or ``None`` where it was not measured."""
+    """Return a cost of a row, or ``None`` if it was not measured."""
     return {"parameters": row.cost.parameters, "macs": row.cost.macs, "latency": row.cost.latency_ms}[cost]
 
 
 def find_pareto_indices(points: Sequence[tuple[float, float]], higher_is_better: bool) -> list[int]:
-    """The places of the points (cost, score) that no other beats, cheapest first; equals stand together.
+    """Return the indices of the points (cost, score) that no other point dominates, cheapest first.
 
-    A point is beaten by one that costs no more and scores no worse, and is better in one of the two.
+    A point dominates another one if its cost is not higher, its score is not worse, and one of the two is better.
+    Equal points do not dominate each other.
 
     >>> find_pareto_indices([(1.0, 50.0), (2.0, 60.0), (3.0, 60.0), (4.0, 70.0)], True)
     [0, 1, 3]
     """
+    # Sorted by cost, then best score first, a point is on the front exactly if it beats the best score so far, which is
+    # that of the last point kept.
     sign = 1 if higher_is_better else -1
     kept: list[int] = []
     for place in sorted(range(len(points)), key=lambda i: (points[i][0], -sign * points[i][1], i)):
@@ -51,9 +55,10 @@ def find_pareto_indices(points: Sequence[tuple[float, float]], higher_is_better:
 
 
 def compute_pareto_fronts(board: Board) -> tuple[ParetoFront, ...]:
-    """A board's fronts; one a cost, for latency one a place of measurement; none where nothing was measured."""
+    """Return the fronts of a board: one per cost, and for latency one per timing setup; none without measurements."""
     found = []
     for cost in COST_LABELS:
+        # rows grouped by timing setup; parameters and MACs do not depend on it, so they form one group
         places: dict[str, list[tuple[float, BoardRow]]] = defaultdict(list)
         for row in board.rows:
             if (value := get_row_cost(row, cost)) is not None:

@@ -1,4 +1,4 @@
-"""Everything a leaderboard says, ready to be rendered: boards, fronts, the view over all tasks."""
+"""Build everything that a leaderboard displays: boards, Pareto fronts and the summary over all boards."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from results.records.store import ScanResult
 
 
 class LeaderboardReport(NamedTuple):
-    """What renderers take.
+    """The input of all renderers.
 
     Attributes:
-        table: the boards and rows that are shown.
-        fronts: by ``board_key`` of a board: its fronts, among all of its rows, shown or not.
-        summaries: one a tier, over all boards of the chosen tasks; lines of hidden backbones are left out.
+        table: the boards and rows that are displayed.
+        fronts: Pareto fronts by a board's ``board_key``, computed from all of its rows, hidden ones included.
+        summaries: one per tier, over all boards of the chosen tasks, without the rows of hidden backbones.
     """
 
     table: LeaderboardTable
@@ -27,15 +27,21 @@ class LeaderboardReport(NamedTuple):
 
 
 def build_report(scan_result: ScanResult, table_filter: TableFilter | None = None) -> LeaderboardReport:
-    """Group, rank, compare and choose.
+    """Build the boards, rank their rows, compare them with published numbers, and apply the filter.
+
+    Args:
+        scan_result: the records.
+        table_filter: which boards and rows to display; by default all.
 
     Raises:
-        UnknownNameError: a task or backbone that no run has.
-        RecordError: records of one board disagree about a metric's direction.
+        UnknownNameError: the filter names a task or backbone that no run has.
+        RecordError: the records of one board disagree about a metric's direction.
     """
     table_filter = table_filter or TableFilter()
     published = read_published()
     require_known_names(table_filter, scan_result, {row.task for row in published})
+    # Boards are filtered before ranking and rows after it: hiding a row must not change the ranks, fronts and means of
+    # the rows that remain.
     whole = build_table(scan_result, table_filter.matches_record, published)
     shown = filter_table(whole, table_filter)
     kept = {row.backbone for board in shown.boards for row in board.rows}

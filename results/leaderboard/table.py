@@ -1,7 +1,7 @@
-"""The table: complete records grouped by what may be compared, ranked, beside the published numbers.
+"""Build the boards: complete records grouped by comparability, ranked, and compared with published numbers.
 
-Only rows with one comparability key share a board. Several seeds of one backbone are one row (their mean).
-Rows whose difference is not resolved share a rank; a run that is not complete is listed with its reason.
+Only rows with the same comparability key share a board. Several seeds of one backbone are one row with their mean.
+Rows whose difference is not significant share a rank. Runs that are not complete are listed with the reason.
 """
 
 from __future__ import annotations
@@ -13,6 +13,14 @@ from statistics import fmean
 from typing import NamedTuple
 
 from results.leaderboard.cost_columns import CostSummary, summarize_costs
+from results.leaderboard.row_labels import (
+    format_record_label,
+    format_row_label,
+    format_start_label,
+    get_pretrain_method,
+    get_start_kind,
+    map_pretrain_methods,
+)
 from results.published.match import PublishedComparison, UnmatchedResult, find_unmatched_published, match_published
 from results.published.rows import PublishedResult, read_published
 from results.records.flat_settings import flatten_settings
@@ -23,7 +31,7 @@ from results.statistics.ranking import StoredRun, rank_rows
 
 
 class BoardKey(NamedTuple):
-    """What rows of one board have in common, and what tells the board from all others."""
+    """What the rows of one board have in common, and what distinguishes the board from all others."""
 
     task: str
     protocol: str
@@ -36,13 +44,26 @@ class BoardRow(NamedTuple):
     """One backbone (with one set of start weights) on a board.
 
     Attributes:
-        rank: from 1, shared by rows that are tied; ``None``: see ``note``.
+        backbone: name of the backbone.
+        init: how the run started: ``random``, ``card``, ``checkpoint`` or ``memory``, with ``partial`` in front if the
+            weights were loaded only in part.
+        weights_digest: first 12 digits of the SHA-256 of the start weights; empty for random weights.
+        rank: from 1; tied rows share it. ``None`` if the row is not ranked, for the reason in ``note``.
         tied_with: labels of the other rows that share the rank.
-        interval: of the primary metric's mean over the seeds.
-        seed_range: lowest and highest seed; ``None`` for one seed.
-        is_random_baseline: from random weights: what any pre-training has to beat.
-        pretrain_method: method of the pre-training that made the weights, where its record was found too; else empty.
-        published_comparison: the published number of the primary metric, and how far this row is from it.
+        metrics: mean of each metric over the seeds.
+        interval: confidence interval of the mean of the primary metric over the seeds.
+        note: why the row has no rank, or what else a reader should know; otherwise empty.
+        is_random_baseline: whether the row started from random weights; any pre-training has to beat such a row.
+        seeds: the seeds, in ascending order.
+        seed_range: lowest and highest score among the seeds; ``None`` for one seed.
+        num_items: number of items over which the primary metric was measured.
+        published_comparison: the comparable published number of the primary metric, and this row's difference from it.
+        cost: parameters, MACs and timings of the backbone.
+        finished_at: when the newest run of the row ended, UTC in ISO 8601.
+        run_ids: ids of the row's runs.
+        runs: folders and records of the row's runs.
+        pretrain_method: the pre-training method that produced the start weights, if its record was found as well;
+            otherwise empty.
     """
 
     backbone: str
@@ -66,17 +87,22 @@ class BoardRow(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The row's name on its board: the backbone, and the start where the name does not say it."""
+        """Return the row's name on its board: the backbone, and how it started unless the name implies it."""
         return format_row_label(self.backbone, self.init, self.weights_digest, self.pretrain_method)
 
     @property
     def start_label(self) -> str:
-        """How it started: ``random``, ``card 0a1b2c3d``, ``mae 0a1b2c3d``, ``memory 0a1b2c3d4e5f``."""
+        """Return how the row started, as ``random``, ``card 0a1b2c3d``, ``mae 0a1b2c3d`` or ``memory 0a1b2c3d4e5f``."""
         return format_start_label(self.init, self.weights_digest, self.pretrain_method)
 
 
 class Board(NamedTuple):
-    """Rows that may be compared, best first; ``settings``: where it differs from its protocol's other boards."""
+    """Rows that may be compared, best first.
+
+    Attributes:
+        settings: the settings in which this board differs from other boards of the same task, protocol and tier.
+        units: unit of each metric.
+    """
 
     task: str
     protocol: str
@@ -90,32 +116,32 @@ class Board(NamedTuple):
 
     @property
     def board_key(self) -> BoardKey:
-        """What tells it from all others."""
+        """Return what distinguishes the board from all others."""
         return BoardKey(self.task, self.protocol, self.tier, self.comparability, self.primary_metric)
 
     @property
     def title(self) -> str:
-        """Task, protocol, tier and settings in one line."""
+        """Return task, protocol, tier and settings in one line."""
         return " · ".join(filter(None, (self.task, self.protocol, self.tier, self.settings)))
 
     @property
     def other_metrics(self) -> tuple[str, ...]:
-        """All but the primary one."""
+        """Return the names of all metrics except the primary one."""
         return tuple(name for name in self.units if name != self.primary_metric)
 
     @property
     def has_published(self) -> bool:
-        """Whether a row stands beside a published number."""
+        """Return whether a row has a comparable published number."""
         return any(row.published_comparison for row in self.rows)
 
     @property
     def has_random_baseline(self) -> bool:
-        """Whether a row from random weights is on it."""
+        """Return whether a row of the board started from random weights."""
         return any(row.is_random_baseline for row in self.rows)
 
 
 class UnrankedRun(NamedTuple):
-    """A run that is on no board, and why."""
+    """A run that is not on any board, and the reason."""
 
     folder: Path
     record: Record
@@ -126,7 +152,14 @@ class UnrankedRun(NamedTuple):
 
 
 class LeaderboardTable(NamedTuple):
-    """All boards, the runs on none, published numbers that stand beside none of ours, and faults met in reading."""
+    """All boards and everything that is not on them.
+
+    Attributes:
+        boards: the boards, sorted by their keys.
+        unranked: runs that are not complete.
+        unmatched: published numbers without a comparable run.
+        warnings: records that cannot be read, and attempts at one run that disagree.
+    """
 
     boards: tuple[Board, ...]
     unranked: tuple[UnrankedRun, ...]
@@ -139,20 +172,21 @@ def build_table(
     record_filter: Callable[[Record], bool] = lambda record: True,
     published: Sequence[PublishedResult] | None = None,
 ) -> LeaderboardTable:
-    """Group what a scan found into boards, rank their rows, and put published numbers beside them.
+    """Group the records of a scan into boards, rank the rows, and compare them with published numbers.
 
     Args:
         scan_result: the records.
-        record_filter: which records are looked at; it should choose whole boards (by task, protocol, tier), since a
-            rank is one among all rows of a board.
-        published: the published rows; bench's own when not given.
+        record_filter: returns whether a record is used. It should select entire boards (by task, protocol or tier),
+            because a rank is a rank among all rows of a board.
+        published: the published rows; by default the ones that come with bench.
 
     Raises:
-        RecordError: records of one board disagree about a metric's direction, or published rows do not hold.
+        RecordError: the records of one board disagree about a metric's direction, or published rows are not valid.
     """
     groups: dict[BoardKey, list[StoredRun]] = defaultdict(list)
     unranked, warnings = [], list(scan_result.errors)
     for folder, record in _newest_attempts([run for run in scan_result.records if record_filter(run[1])], warnings):
+        # a pre-training has no score that can be compared; it only names the start weights of other runs
         if record.domain == PRETRAINING_DOMAIN:
             continue
         if record.result is None or record.status != "complete":
@@ -165,6 +199,7 @@ def build_table(
         groups[key].append((folder, record))
     settings = _distinguishing_settings({key: runs[0][1] for key, runs in groups.items()})
     printed = read_published() if published is None else published
+    # from all records: the filter drops pre-trainings, but their methods name the start weights of the other runs
     made = map_pretrain_methods(scan_result.records)
     boards = [_build_board(key, settings[key], runs, printed, made) for key, runs in sorted(groups.items())]
     context = find_unmatched_published(printed, {key: _distinct_starts(runs) for key, runs in groups.items()})
@@ -172,7 +207,7 @@ def build_table(
 
 
 def get_metrics(record: Record) -> dict[str, MetricValue]:
-    """The metrics of a complete record.
+    """Return the metrics of a complete record.
 
     Raises:
         ValueError: the record is not complete.
@@ -182,61 +217,22 @@ def get_metrics(record: Record) -> dict[str, MetricValue]:
     return record.result.metrics
 
 
-def format_row_label(backbone: str, init: str, weights_digest: str, pretrain_method: str = "") -> str:
-    """A backbone and how it started, for people: ``mae_tiny``, ``vit_nano (random)``, ``x (mae 0a1b2c3d)``."""
-    return backbone if init == "card" else f"{backbone} ({format_start_label(init, weights_digest, pretrain_method)})"
-
-
-def format_start_label(init: str, weights_digest: str, pretrain_method: str) -> str:
-    """A start for people: the method that made a checkpoint stands for the word, its SHA-256 tells it from others.
-
-    A module from memory is on no disk where more of its hash could be looked up, so it is given 12 digits.
-    """
-    digits = 12 if init.endswith("memory") else 8
-    kind = init.replace("checkpoint", pretrain_method) if pretrain_method else init
-    return f"{kind} {weights_digest[:digits]}".strip()
-
-
-def format_record_label(record: Record, pretrain_methods: Mapping[str, str]) -> str:
-    """``format_row_label`` of a record's backbone; of the methods by ``map_pretrain_methods``."""
-    method = get_pretrain_method(record, pretrain_methods)
-    return format_row_label(record.backbone.name, get_start_kind(record), record.start_sha256, method)
-
-
-def format_record_start(record: Record, pretrain_methods: Mapping[str, str]) -> str:
-    """``format_start_label`` of a record's start."""
-    method = get_pretrain_method(record, pretrain_methods)
-    return format_start_label(get_start_kind(record), record.start_sha256, method)
-
-
-def map_pretrain_methods(runs: Sequence[StoredRun]) -> dict[str, str]:
-    """The method of each pre-training among the runs, by the SHA-256 of the encoder it gave."""
-    made = {}
-    for _, record in runs:
-        if record.domain == PRETRAINING_DOMAIN and record.status == "complete" and record.result:
-            encoder = record.result.details.get("encoder")
-            if isinstance(encoder, Mapping) and isinstance(sha256 := encoder.get("sha256"), str):
-                made[sha256] = record.protocol
-    return made
-
-
 def _distinct_starts(runs: Sequence[StoredRun]) -> list[Record]:
-    """One record a way of starting: all that matching a published row asks about."""
+    """Return one record for each backbone and start, which is all that matching a published row depends on."""
     return list({(r.backbone.name, get_start_kind(r)): r for _, r in runs}.values())
 
 
-def get_start_kind(record: Record) -> str:
-    """How the run started, as rows say it."""
-    return "partial " + record.backbone.init if record.backbone.allow_partial else record.backbone.init
-
-
 def _newest_attempts(records: Sequence[StoredRun], warnings: list[str]) -> list[StoredRun]:
-    """One record a run_id: the newest complete one, else the newest; attempts that disagree are named."""
+    """Return one record per run_id: the newest complete attempt, or else the newest one.
+
+    A warning is added for attempts at one run whose numbers disagree.
+    """
     by_run: dict[str, list[StoredRun]] = defaultdict(list)
     for folder, record in records:
         by_run[record.run_id].append((folder, record))
     kept = []
     for run_id, same in sorted(by_run.items()):
+        # False sorts before True, so the last entry is a complete attempt if there is any
         same.sort(key=lambda item: (item[1].status == "complete", item[1].environment.started))
         kept.append(same[-1])
         values = {
@@ -245,21 +241,26 @@ def _newest_attempts(records: Sequence[StoredRun], warnings: list[str]) -> list[
         if len(values) > 1:
             warnings.append(
                 f"attempts at run {run_id} disagree ({', '.join(f'{v:g}' for v in sorted(values))}); "
-                f"the newest, {same[-1][0]}, is shown"
+                f"the newest one, {same[-1][0]}, is displayed"
             )
     return kept
 
 
 def _distinguishing_settings(firsts: Mapping[BoardKey, Record]) -> dict[BoardKey, str]:
-    """For each board the settings in which boards of one task, protocol and tier differ, as ``shots=4``.
+    """Return for each board the settings in which boards of the same task, protocol and tier differ, as ``shots=4``.
 
-    A board of data that are not the official set whole says so whatever else there is.
+    A board whose data are not the complete official set always says so.
+
+    Args:
+        firsts: one record of each board.
     """
     alike: dict[tuple[str, ...], dict[BoardKey, dict[str, str]]] = defaultdict(dict)
     for key, record in firsts.items():
+        # data and protocol version are part of the comparability key as well, so boards may differ in them alone
         data = {"data": record.data.fingerprint[:8], "version": record.protocol_version}
         leaves = flatten_settings({**record.config, **data})
-        # as --set names them, and so that an equal number is an equal word
+        # --set names the settings of the recipe without a prefix. A whole number may be stored as 4 or as 4.0; both are
+        # displayed as 4. key[:3] is task, protocol and tier.
         alike[key[:3]][key] = {
             name.removeprefix("recipe."): "none" if value is None else str(value).removesuffix(".0")
             for name, value in leaves
@@ -283,10 +284,12 @@ def _build_board(
     published: Sequence[PublishedResult],
     pretrain_methods: Mapping[str, str],
 ) -> Board:
+    """Build one board from its runs: group the seeds into rows, rank the rows, and match published numbers."""
     primary = key.primary_metric
     first = get_metrics(runs[0][1])
     higher = first[primary].higher_is_better
-    # a card or creation argument that was changed makes another backbone under the same name: never averaged with it
+    # A changed card or creation argument makes another backbone under the same name. The digest keeps the two in
+    # separate rows, so that they are never averaged.
     by_candidate: dict[tuple[str, str, str, str], list[StoredRun]] = defaultdict(list)
     for run in runs:
         candidate = (run[1].backbone.name, get_start_kind(run[1]), run[1].start_sha256[:12], _backbone_digest(run[1]))
@@ -294,8 +297,10 @@ def _build_board(
     grouped = [
         (candidate, sorted(same, key=lambda run: run[1].seed)) for candidate, same in sorted(by_candidate.items())
     ]
+    # stable: rows with equal scores stay in the order of their names, so the table does not depend on the scan
     grouped.sort(key=lambda pair: _mean_metric(pair[1], primary), reverse=higher)
     standings = rank_rows([same for _, same in grouped], primary, higher)
+    # from here on, candidates, standings and labels are in the same order as ``grouped``
     labels = [format_record_label(same[0][1], pretrain_methods) for _, same in grouped]
     rows = [
         _build_row(
@@ -313,17 +318,12 @@ def _build_board(
     return Board(*(key.task, key.protocol, key.tier, settings, key.comparability, primary), units, higher, tuple(rows))
 
 
-def get_pretrain_method(record: Record, pretrain_methods: Mapping[str, str]) -> str:
-    """The method that made a run's start weights, by ``map_pretrain_methods``; empty where it is not known."""
-    return pretrain_methods.get(record.start_sha256, "")
-
-
 def _mean_metric(runs: Sequence[StoredRun], metric: str) -> float:
     return fmean(get_metrics(record)[metric].value for _, record in runs)
 
 
 def _backbone_digest(record: Record) -> str:
-    """A digest of what the backbone was made of, its card's texts left out."""
+    """Return a digest of everything that defines the backbone as a network, without the descriptions on its card."""
     shape = ("architecture", "arguments", "input_size", "mean", "std", "prefix_tokens")
     card = {key: record.backbone.card.get(key) for key in shape}
     return compute_digest({"card": card, "arguments": record.backbone.arguments})
@@ -335,6 +335,7 @@ def _build_row(
     primary_metric: str,
     published_comparison: PublishedComparison | None,
 ) -> BoardRow:
+    """Build a row without its rank, interval and note, which depend on the other rows of the board."""
     metrics = [get_metrics(record) for _, record in runs]
     values = [each[primary_metric].value for each in metrics]
     return BoardRow(

@@ -1,1 +1,1 @@
-"""Published numbers: one TOML file a source, read strictly, and which of ours each may stand beside."""
+"""Published numbers: one TOML file per source, read strictly, and the rule for comparing them with runs of bench."""

@@ -1,1 +1,1 @@
-"""Records of runs: schema, identity, store, verification."""
+"""The records of runs: their schema, their identity, how they are stored and how they are verified."""

@@ -1,4 +1,4 @@
-"""Nested settings under the dotted keys that ``--set`` has."""
+"""Flatten nested settings to the dotted names that ``--set`` takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import Any
 
 
 def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each setting that is not a group, with its dotted key.
+    """Yield the dotted name and the value of each setting that is not a group.
+
+    Args:
+        settings: nested settings.
+        prefix: dotted name of the group that ``settings`` is, with a dot at its end; empty for the outermost group.
 
     >>> dict(flatten_settings({"optimizer": {"lr": 0.1}, "epochs": 3}))
     {'optimizer.lr': 0.1, 'epochs': 3}

@@ -1,4 +1,4 @@
-"""Digests that say when two runs are the same run, and when two numbers may stand in one column."""
+"""Digests that decide when two runs are the same run, and when two numbers may be compared in one column."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ if TYPE_CHECKING:
     from results.records.record import Record
 
 NON_IDENTITY_CARD_FIELDS = ("summary", "facts", "weights", "module", "heads")
-"""What of a backbone's card cannot change a number, as the card itself says (weights count by their hash)."""
+"""Fields of a backbone card that cannot change a number. The weights are covered by the SHA-256 of their file."""
 
 
 class RunIdentity(NamedTuple):
-    """Everything that can change a run's number.
+    """Everything that can change the number a run produces.
 
-    ``protocol_fields`` is what defines the column (task, protocol, version, configuration, data, tier);
-    ``candidate_fields`` is what is being compared (backbone, checkpoint, seed).
+    Attributes:
+        protocol_fields: what defines a leaderboard column: task, protocol and its version, configuration, data, tier.
+        candidate_fields: what is compared in that column: backbone, checkpoint and seed.
     """
 
     protocol_fields: Mapping[str, Any]
@@ -26,25 +27,26 @@ class RunIdentity(NamedTuple):
 
     @property
     def run_id(self) -> str:
-        """16 hexadecimal digits over all ingredients."""
+        """Return 16 hexadecimal digits computed from all fields."""
         return compute_digest({**self.protocol_fields, **self.candidate_fields})
 
     @property
     def comparability(self) -> str:
-        """16 hexadecimal digits over the ingredients without backbone, checkpoint and seed."""
+        """Return 16 hexadecimal digits computed from all fields except backbone, checkpoint and seed."""
         return compute_digest(self.protocol_fields)
 
 
 def build_run_identity(record: Record) -> RunIdentity:
-    """What a record's ``run_id`` and ``comparability`` are made of, taken from its own fields."""
+    """Collect the fields from which a record's ``run_id`` and ``comparability`` are computed."""
     return collect_identity_fields(record.model_dump(mode="json", include=_IDENTITY_FIELDS))
 
 
+# dumping only these fields keeps the identity of thousands of records cheap: ``result`` is by far the largest part
 _IDENTITY_FIELDS = {"task", "protocol", "protocol_version", "config", "data", "tier", "seed", "backbone"}
 
 
 def collect_identity_fields(content: Mapping[str, Any]) -> RunIdentity:
-    """As ``build_run_identity``, from a record's JSON as plain data.
+    """Collect the identity fields as ``build_run_identity`` does, but from a record's JSON as plain data.
 
     Raises:
         KeyError: a field is missing.
@@ -56,6 +58,7 @@ def collect_identity_fields(content: Mapping[str, Any]) -> RunIdentity:
             "protocol": content["protocol"],
             "protocol_version": content["protocol_version"],
             "config": content["config"],
+            # the fingerprint covers the content of the data; where the data lie must not change the id
             "data": content["data"]["fingerprint"],
             "tier": content["tier"],
         },
@@ -63,7 +66,7 @@ def collect_identity_fields(content: Mapping[str, Any]) -> RunIdentity:
             "card": {key: value for key, value in backbone["card"].items() if key not in NON_IDENTITY_CARD_FIELDS},
             "arguments": backbone["arguments"],
             "init": backbone["init"],
-            "checkpoint": checkpoint["sha256"] if checkpoint else None,
+            "checkpoint": checkpoint["sha256"] if checkpoint else None,  # the content of the file, never its path
             "allow_partial": backbone.get("allow_partial", False),
             "seed": content["seed"],
         },
@@ -71,16 +74,19 @@ def collect_identity_fields(content: Mapping[str, Any]) -> RunIdentity:
 
 
 def compute_candidate_digest(record: Record) -> str:
-    """A digest of what is compared, without the seed: runs that share it are one row of a board."""
+    """Return a digest of backbone and checkpoint without the seed; runs that share it are one leaderboard row."""
     part = build_run_identity(record).candidate_fields
     return compute_digest({key: value for key, value in part.items() if key != "seed"})
 
 
 def compute_digest(value: Mapping[str, Any]) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of ``value`` as canonical JSON.
+    """Return the first 16 hexadecimal digits of the SHA-256 of ``value`` as canonical JSON.
 
     Raises:
-        TypeError: for values JSON does not have (a digest over a ``repr`` could change between runs).
+        TypeError: ``value`` holds something that JSON does not have (a digest of its ``repr`` could change per run).
+        ValueError: ``value`` holds a number that is not finite.
     """
+    # sorted keys and no blanks: one content has exactly one text, whatever the order in which the mapping was filled
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    # 16 digits are 64 bits: a million different runs collide with a probability below 1e-7
     return hashlib.sha256(text.encode()).hexdigest()[:16]

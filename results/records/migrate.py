@@ -1,8 +1,8 @@
-"""Write the records of a folder in today's schema version: ``python -m results.records.migrate FOLDER``.
+"""Rewrite the records of a folder in the current schema version: ``python -m results.records.migrate FOLDER``.
 
-Reading a record of an earlier version needs no migration. It is for folders of runs that go on: after it, a run is
-found under the id that the same command has today, and is answered from its record instead of being run again.
-Numbers and per-item files are not touched.
+Records of earlier versions can be read without migration. Migrate a folder if its runs will be continued: afterwards
+a run is found under the id that the same command has today, so its record is used instead of running it again.
+Numbers and per-item files are not changed.
 """
 
 from __future__ import annotations
@@ -27,22 +27,24 @@ def migrate_store(root: Path) -> list[tuple[Path, Path]]:
         root: folder with runs below it.
 
     Returns:
-        The run folders that were migrated, before and after; they differ where the id did.
+        The path of each migrated run folder before and after. The two differ if the run's id has changed.
 
     Raises:
-        RecordError: a record cannot be read, or the new folder is there already; nothing of that run was changed.
+        RecordError: a record cannot be read, or the new folder already exists. Nothing of that run was changed.
     """
     migrated = []
+    # rglob is sorted into a list first, so that renaming folders below does not disturb the walk
     for path in sorted(root.rglob(RECORD_FILE)):
         folder, record = path.parent, read_record(path.parent)
         if record.schema_version == SCHEMA_VERSION:
             continue
-        # read_record gives the id of today; the folder's name has the one that stands in the file
+        # read_record returns the id of today; the folder is named after the id that is written in the file
         old_id = json.loads(path.read_text())["run_id"]
         target = folder.with_name(folder.name.replace(old_id, record.run_id))
         if target != folder and target.exists():
-            raise RecordError(f"{folder} would become {target}, which is there already; move one of the two away")
+            raise RecordError(f"{folder} would be renamed to {target}, which already exists; move one of the two away")
         migrated_record = add_legacy_statistics(folder, record)
+        # write before renaming: a process killed in between leaves a valid record that is found by its content
         write_atomic(path, dump_record(migrated_record.model_copy(update={"schema_version": SCHEMA_VERSION})))
         folder.rename(target)
         migrated.append((folder, target))
@@ -50,15 +52,20 @@ def migrate_store(root: Path) -> list[tuple[Path, Path]]:
 
 
 def add_legacy_statistics(folder: Path, record: Record) -> Record:
-    """A record of schema 1 to 3 whose metrics say how they follow from items; from schema 4 on nothing is inferred."""
+    """Return a record of schema 1 to 3 with the statistic of each metric, as ``infer_legacy_statistic`` gives it.
+
+    From schema 4 on, nothing is inferred any more, so a migrated record has to state its statistics.
+    """
+    # the metrics of a pre-training are the last values of its curve, not statistics of items
     if record.result is None or record.domain == PRETRAINING_DOMAIN:
         return record
     metrics = record.result.metrics
     path = next(iter(list_item_files(folder, record)))
     if path.is_file():
+        # the header is enough: only the names of the columns decide
         with path.open(newline="", encoding="utf-8") as table:
             columns = {*next(csv.reader(table), ())}
-    else:  # it may be fetched later: until then a metric in percent counts as the mean of the column of its name
+    else:  # the table may be copied here later; until then, a metric in percent is taken for the mean of its own column
         columns = {*CLASSIFICATION_COLUMNS, *(name for name, metric in metrics.items() if metric.unit == "%")}
     has_areas = isinstance(record.result.details.get(DEFAULT_AREAS_ENTRY), dict)
     stated = {}
@@ -70,7 +77,7 @@ def add_legacy_statistics(folder: Path, record: Record) -> Record:
 
 
 def main(words: list[str]) -> int:
-    """Migrate each folder that is named; returns the exit code."""
+    """Migrate each of the named folders and return the exit code."""
     for word in words:
         try:
             for before, after in migrate_store(Path(word)):

@@ -1,60 +1,60 @@
-"""The record: one strict, versioned JSON for one cell (backbone x task x protocol x seed).
+"""The schema of a record: one strict, versioned JSON file per run (backbone x task x protocol x seed).
 
-Rules: an unknown field is an error; a newer schema is an error that says so; ``null`` means "not measured"
-and is never 0.0; metrics stand in a record only when the run is complete.
+Rules:
+
+- An unknown field is an error. A newer schema version is an error that says so.
+- ``null`` means "not measured". It is never written as 0.0.
+- A record holds metrics only if its run is complete.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 from statistics import median
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from foundation.errors import RecordError
 from results.records.schema_upgrade import upgrade_record
+from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors
 from results.statistics.metric_statistics import MetricStatistic, StatisticKind
 
 SCHEMA_VERSION = 4
-"""1: the first schema. 2: ``data.deviations`` (a cut set is no official one) and ``non_identity_settings``.
-3: ``cost.efficiency``. 4: other names for some fields, under which older records are read (``schema_upgrade``), and
-``statistic`` of a metric; that of older records is in ``legacy_statistics``."""
+"""The schema version that is written.
+
+1: the first schema.
+2: adds ``data.deviations`` (so that a shortened data set does not pass for the official one) and
+   ``non_identity_settings``.
+3: adds ``cost.efficiency``.
+4: renames some fields (``schema_upgrade`` reads older records under the new names) and adds ``statistic`` to metrics
+   (``legacy_statistics`` has the statistics of older records).
+"""
 
 PRETRAINING_DOMAIN = "pretraining"
-"""The domain whose records are on no board: a pre-training loss compares with nothing (docs/decisions/0006). Their
-per-item table is the curve."""
+"""The domain whose records are not on any board, because pre-training losses of different methods cannot be compared
+(docs/decisions/0006). The per-item table of such a record is the training curve."""
 
 CONFIDENCE_LEVEL = 0.95
-"""Of every interval and of every claim that two numbers differ."""
+"""The confidence level of every interval, and of every claim that two numbers differ."""
 
 Tier = Literal["smoke", "short", "full"]
 TIER_ORDER: tuple[Tier, ...] = ("full", "short", "smoke")
-"""The order in which tiers are shown."""
+"""The order in which tiers are displayed."""
 
 RunStatus = Literal["running", "complete", "failed", "invalidated"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-def _require_finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("must be a finite number; use null for what was not measured")
-    return value
-
-
-FiniteFloat = Annotated[float, AfterValidator(_require_finite)]
-
-
-class StrictModel(BaseModel):
-    """Base of all parts of a record: frozen, no unknown fields, no silent conversion."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
 class ConfidenceInterval(StrictModel):
-    """A confidence interval of a metric, in the metric's unit; ``resampling_unit`` says what was resampled."""
+    """A confidence interval of a metric.
+
+    Attributes:
+        low, high, level: the ends of the interval, in the metric's unit, and its confidence level, 0 to 1.
+        method: how the interval was computed, for example ``wilson``.
+        resampling_unit: what varies under the interval's claim, for example ``images`` or ``seeds x items``.
+    """
 
     low: FiniteFloat
     high: FiniteFloat
@@ -64,16 +64,16 @@ class ConfidenceInterval(StrictModel):
 
 
 class StatisticRecord(StrictModel):
-    """How a metric follows from the per-item table; ``MetricStatistic`` explains the fields."""
+    """How a metric is computed from the per-item table; ``MetricStatistic`` explains the fields."""
 
     kind: StatisticKind
     columns: list[str]
     function: str | None = None
-    text_columns: list[str] = []
+    text_columns: list[str] = Field(default=[])
 
     @classmethod
     def from_statistic(cls, statistic: MetricStatistic) -> StatisticRecord:
-        """What a record keeps of a task's declaration."""
+        """Convert a task's declaration to the form that a record stores."""
         return cls(
             kind=statistic.kind,
             columns=list(statistic.columns),
@@ -82,22 +82,23 @@ class StatisticRecord(StrictModel):
         )
 
     def to_statistic(self) -> MetricStatistic:
-        """The declaration again."""
+        """Convert the stored form back to the declaration."""
         return MetricStatistic(self.kind, tuple(self.columns), self.function, tuple(self.text_columns))
 
     @model_validator(mode="after")
     def _check_fields_fit(self) -> StatisticRecord:
-        self.to_statistic()  # it refuses fields that do not fit the kind
+        self.to_statistic()  # its constructor raises ValueError if the fields do not fit the kind
         return self
 
 
 class MetricValue(StrictModel):
-    """One measured value.
+    """One measured value of a metric.
 
     Attributes:
-        n: items (images, sequences) it was taken over.
-        statistic: how the value follows from the per-item table; ``None``: it does not, and is never ranked, or the
-            record is of a schema before 4.
+        value, unit: the value in its unit, for example ``%``; the unit of a plain number is empty.
+        n: number of items (images, sequences) over which the value was measured.
+        statistic: how the value is computed from the per-item table. ``None`` if it cannot be computed from it (such a
+            metric is never ranked), and in records of schema versions before 4.
     """
 
     value: FiniteFloat
@@ -109,7 +110,17 @@ class MetricValue(StrictModel):
 
 
 class LoadReportRecord(StrictModel):
-    """What became of a checkpoint's tensors, by name; ``matched_fraction`` is of the trunk's elements, 0 to 1."""
+    """What happened to the tensors of a checkpoint when it was loaded, listed by name.
+
+    Attributes:
+        matched: number of tensors that were loaded.
+        resized: tensors that were interpolated to the model's size.
+        missing: tensors of the model that the checkpoint does not have.
+        unexpected: tensors of the checkpoint that the model does not have.
+        dropped: tensors of the checkpoint that were left out on purpose.
+        matched_fraction: fraction of the trunk's elements that were loaded, 0 to 1.
+        notes: further remarks of the loader.
+    """
 
     matched: int
     resized: list[str]
@@ -117,49 +128,59 @@ class LoadReportRecord(StrictModel):
     unexpected: list[str]
     dropped: list[str]
     matched_fraction: FiniteFloat
-    notes: list[str] = []
+    notes: list[str] = Field(default=[])
 
     @classmethod
     def from_report(cls, report: Any) -> LoadReportRecord:
-        """From the loader's own report, a dataclass of the same fields (of a room that this one does not import)."""
+        """Convert the report of the checkpoint loader, a dataclass with the same fields.
+
+        Its type is ``Any`` because this package does not import ``backbones``.
+        """
         return cls(**asdict(report))
 
 
 class StartCheckpoint(StrictModel):
-    """The weight file a run started from; format and report are known once it was loaded.
+    """The weight file from which a run started; ``format`` and ``load_report`` are set once the file was loaded.
 
-    For a module from memory ``uri`` is ``memory:NAME``, and the rest is of its tensors.
+    For a module from memory, ``uri`` is ``memory:NAME`` and the other fields describe the module's tensors.
     """
 
     uri: str
-    sha256: Sha256
+    sha256: Sha256  # the content identifies the weights; the uri only says where they were
     bytes: int
     format: str | None = None
     load_report: LoadReportRecord | None = None
 
 
 class BackboneRecord(StrictModel):
-    """What was plugged in: the card as resolved, how it was initialised, and from which file."""
+    """The backbone of a run: its card with all defaults resolved, how it was initialized, and from which file."""
 
     name: str
     card: dict[str, Any]
     arguments: dict[str, Any]
+    # random weights, the card's weights, a file named by the user, or a module that the user passed in memory
     init: Literal["random", "card", "checkpoint", "memory"]
     checkpoint: StartCheckpoint | None = None
-    allow_partial: bool = False
+    allow_partial: bool = False  # whether --allow-partial accepted a checkpoint without all tensors of the trunk
     parameters: int | None = None
 
 
 class DatasetRecord(StrictModel):
-    """The data as seen: fingerprint over content and split, items of each split, how they differ from the official."""
+    """The data that the run used.
+
+    Attributes:
+        fingerprint: SHA-256 over the content of the data and their split.
+        splits: number of items by split.
+        deviations: how the data differ from the official set, one phrase each; empty for the official set.
+    """
 
     fingerprint: Sha256
     splits: dict[str, int]
-    deviations: list[str] = []
+    deviations: list[str] = Field(default=[])
 
 
 class ItemsFile(StrictModel):
-    """Per-item outcomes: a CSV beside the record and its hash."""
+    """The per-item outcomes: a CSV file in the record's folder, its SHA-256 and its number of rows."""
 
     file: str
     sha256: Sha256
@@ -167,7 +188,13 @@ class ItemsFile(StrictModel):
 
 
 class ModelSelection(StrictModel):
-    """How the reported weights were chosen; never on the test split."""
+    """How the evaluated weights or hyperparameters were chosen; never on the test split.
+
+    Attributes:
+        split, metric: where and by what the candidates were compared; ``none`` if there was nothing to choose.
+        candidates: number of candidates.
+        chosen, value: the chosen candidate and its value of ``metric`` on ``split``.
+    """
 
     split: Literal["val", "none"]
     metric: str
@@ -177,13 +204,13 @@ class ModelSelection(StrictModel):
 
 
 class RunResult(StrictModel):
-    """The outcome of a complete run; ``details``: what else the task measured (cross-checks, values by class)."""
+    """The outcome of a complete run; ``details`` has what else the task measured (cross-checks, values per class)."""
 
     metrics: dict[str, MetricValue]
     primary_metric: str
     items: ItemsFile
     selection: ModelSelection
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = Field(default={})
 
     @model_validator(mode="after")
     def _check_primary_metric(self) -> RunResult:
@@ -193,22 +220,27 @@ class RunResult(StrictModel):
 
 
 class TimingSamples(StrictModel):
-    """Single forward passes of ``batch`` images, milliseconds, in the order they were timed."""
+    """The durations of single forward passes of ``batch`` images, in milliseconds, in the order of measurement."""
 
     batch: int
     raw_ms: list[FiniteFloat] = Field(min_length=1)
 
     @property
     def median_ms(self) -> float:
-        """Milliseconds of the middle pass; one slow pass does not move it."""
+        """Return the median duration in milliseconds; unlike the mean, it is not moved by a single slow pass."""
         return median(self.raw_ms)
 
 
 class EfficiencyRecord(StrictModel):
-    """What the backbone (with the classifier it was trained with, if any) costs at the run's input size.
+    """The cost of the backbone (with the classifier it was trained with, if any) at the run's input size.
 
-    Counts are per image; MACs include attention products. ``latency`` is at batch 1; ``chip``, ``threads``,
-    ``runtime`` and ``precision`` say of what the times are, and are there when the times are.
+    Attributes:
+        img_size: height and width of the input, in pixels.
+        parameters: number of parameters.
+        macs, macs_without_attention: multiply-accumulates per image, with and without the products of attention.
+        activations: number of elements in the outputs of all convolutions and matrix products, per image.
+        latency, throughput: durations at batch size 1 and at a larger batch size.
+        chip, threads, runtime, precision: where and how the durations were measured; ``None`` without durations.
     """
 
     img_size: list[int]
@@ -225,7 +257,14 @@ class EfficiencyRecord(StrictModel):
 
 
 class RunCost(StrictModel):
-    """What the run cost. ``phases`` in seconds, over all attempts; memory is this process's peak."""
+    """The cost of the run.
+
+    Attributes:
+        phases: seconds by phase, summed over all attempts.
+        peak_memory_mib: peak memory of this process, in MiB.
+        attempts: how often the run was started, including resumed runs.
+        efficiency: counts and durations of the backbone.
+    """
 
     phases: dict[str, FiniteFloat]
     peak_memory_mib: FiniteFloat | None = None
@@ -234,29 +273,36 @@ class RunCost(StrictModel):
 
 
 class RunEnvironment(StrictModel):
-    """Where and how the run was made. Times are UTC, ISO 8601."""
+    """Where and how the run was made. ``started`` and ``finished`` are UTC in ISO 8601."""
 
     started: str
     finished: str | None = None
     device: str
     threads: int
-    processes: int
+    processes: int  # of a distributed run
     precision: str
     python: str
     platform: str
     packages: dict[str, str]
     git_commit: str | None = None
-    git_dirty: bool | None = None
+    git_dirty: bool | None = None  # whether the checkout had uncommitted changes
     command: list[str]
 
 
 class Record(StrictModel):
-    """One cell of the leaderboard; see the module's rules.
+    """The record of one run; the module's docstring has the rules.
 
-    ``non_identity_settings`` are those that cannot change the number.
+    Attributes:
+        schema_version: the version under which the record was written.
+        run_id: digest of everything that can change the number; see ``results.records.identity``.
+        comparability: digest of what has to be equal for two runs to share a board.
+        reason: why the run failed or was invalidated.
+        done, expected: number of items that were scored, and number that the task requires.
+        config: the recipe and what the task added to it; part of the identity.
+        non_identity_settings: settings that cannot change the number, for example the number of workers.
     """
 
-    schema_version: Literal[1, 2, 3, 4] = 4
+    schema_version: Literal[1, 2, 3, 4] = 4  # an upgraded record keeps the version that it was written with
     run_id: str
     comparability: str
     status: RunStatus
@@ -271,7 +317,7 @@ class Record(StrictModel):
     seed: int
     backbone: BackboneRecord
     config: dict[str, Any]
-    non_identity_settings: dict[str, Any] = {}
+    non_identity_settings: dict[str, Any] = Field(default={})
     data: DatasetRecord
     result: RunResult | None = None
     cost: RunCost | None = None
@@ -279,7 +325,7 @@ class Record(StrictModel):
 
     @property
     def start_sha256(self) -> str:
-        """Of the weight file that the run started from; empty where it started from random weights."""
+        """Return the SHA-256 of the weights from which the run started, or "" for random weights."""
         return self.backbone.checkpoint.sha256 if self.backbone.checkpoint else ""
 
     @model_validator(mode="after")
@@ -287,8 +333,10 @@ class Record(StrictModel):
         if self.status == "complete":
             if self.result is None:
                 raise ValueError("a complete record needs its result")
+            # a score over fewer items is a different number: 279 of 280 videos are not the benchmark
             if self.done != self.expected:
                 raise ValueError(f"complete, but {self.done} of {self.expected} items were scored")
+        # an invalidated run keeps its numbers, so that a reader can see what was withdrawn and why
         elif self.status != "invalidated" and self.result is not None:
             raise ValueError(f"a {self.status} record may not hold metrics")
         if self.status in ("failed", "invalidated") and not self.reason:
@@ -297,7 +345,7 @@ class Record(StrictModel):
 
 
 def dump_record(record: Record) -> str:
-    """The record as JSON text (UTF-8, two-space indent, ``NaN`` refused)."""
+    """Return the record as JSON text with an indent of two spaces; ``NaN`` is refused."""
     return json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -306,16 +354,19 @@ def parse_record(text: str, origin: str) -> Record:
 
     Args:
         text: the JSON.
-        origin: where it came from, for the message.
+        origin: where the text came from, for error messages.
 
     Raises:
-        RecordError: not JSON, a newer schema, an unknown field, or a rule broken; one sentence.
+        RecordError: the text is not JSON, has a newer schema version or an unknown field, or breaks a rule of the
+            schema. The message lists all faults in one sentence.
     """
-    if not any(word in text for word in _NON_JSON_CONSTANTS):  # the way of nearly all records: parsed once
+    # Fast path for nearly all records: pydantic parses and validates in one pass. It accepts NaN and Infinity, which
+    # JSON does not have, so a text with one of these words takes the strict path below.
+    if not any(word in text for word in _NON_JSON_CONSTANTS):
         try:
             return Record.model_validate_json(text)
         except ValidationError:
-            pass  # said below, in the order that helps most
+            pass  # an older schema, or a fault that is reported below, the most helpful one first
     try:
         content = json.loads(text, parse_constant=_reject_constant)
     except ValueError as error:
@@ -323,6 +374,7 @@ def parse_record(text: str, origin: str) -> Record:
     if not isinstance(content, dict) or not isinstance(content.get("schema_version"), int):
         raise RecordError(f"{origin} is not a record: it has no schema_version")
     version = content["schema_version"]
+    # check the version before the fields: a list of "unknown field" would hide that bench is too old
     if version > SCHEMA_VERSION:
         raise RecordError(
             f"{origin} has schema version {version}, this bench reads up to {SCHEMA_VERSION}; update bench"
@@ -330,23 +382,11 @@ def parse_record(text: str, origin: str) -> Record:
     try:
         return Record.model_validate_json(json.dumps(upgrade_record(content)) if version < SCHEMA_VERSION else text)
     except ValidationError as error:
-        raise RecordError(f"{origin} does not hold as a record: {format_validation_errors(error)}") from error
-
-
-def format_validation_errors(error: ValidationError) -> str:
-    """All faults of a validation error in one line: ``field: what is wrong; ...``."""
-    faults = []
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"])
-        what = "unknown field" if fault["type"] == "extra_forbidden" else fault["msg"]
-        if isinstance(fault.get("input"), str | int | float | None) and fault["type"] != "extra_forbidden":
-            what += f", not {fault['input']!r}"
-        faults.append(f"{place}: {what}" if place else what)
-    return "; ".join(faults)
+        raise RecordError(f"{origin} is not a valid record: {format_validation_errors(error)}") from error
 
 
 _NON_JSON_CONSTANTS = ("NaN", "Infinity")
-"""What Python's and pydantic's JSON have and JSON has not."""
+"""Constants that the JSON parsers of Python and pydantic accept although JSON does not have them."""
 
 
 def _reject_constant(name: str) -> None:

@@ -1,6 +1,7 @@
-"""Settings that have another name today: what records hold of them is read on, and ``--set`` names the new one.
+"""Settings that were renamed: old records are read under the new names, and ``--set OLD=...`` is told the new name.
 
-Keys are dotted as ``--set`` has them. A setting within a renamed group is listed by its old and its new full name.
+Keys are dotted, as ``--set`` takes them. A setting inside a renamed group is listed with its complete old name and its
+complete new name.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _ANY = {"trackers": "loggers"}
-"""Of every recipe; "tracker" means an object tracker everywhere else."""
+"""Renamed in every recipe, because "tracker" means an object tracker everywhere else in the project."""
 
 _TRACKING = {
     "centre_jitter": "center_jitter",
@@ -17,6 +18,7 @@ _TRACKING = {
     "sources": "dataset_weights",
     "grey": "grayscale",
     "skip_bad": "skip_unreadable",
+    # candidate elimination (CE) of OSTrack: the names of its paper
     "elimination": "use_ce",
     "eliminate": "ce",
     "eliminate.keep": "ce.keep_ratio",
@@ -44,19 +46,24 @@ RENAMED_SETTINGS: dict[str, dict[str, str]] = {
     "pretraining": {**_ANY, **_PRETRAINING},
     "segmentation": {**_ANY, **_SEGMENTATION},
 }
-"""Old name -> new name, by the domain of a task."""
+"""New name by old name, for each task domain."""
 
+# values are keyed by the new name of their setting, because they are looked up after the setting was renamed
 _RENAMED_VALUES = {"box_loss_cell": {"centre": "center"}}
 
 
 def find_new_name(setting: str) -> str | None:
-    """What a setting of an earlier version is called now, in whatever domain it stood; ``None`` if it is no such one.
+    """Return the current name of a renamed setting of any domain, or ``None`` if no setting was renamed from this name.
 
     Args:
-        setting: dotted, as the user wrote it, e.g. ``eliminate.begin``.
+        setting: dotted name as the user wrote it, for example ``eliminate.begin``.
+
+    >>> find_new_name("eliminate.begin"), find_new_name("eliminate.keep"), find_new_name("epochs")
+    ('ce.begin', 'ce.keep_ratio', None)
     """
     parts = setting.split(".")
-    for count in range(len(parts), 0, -1):  # the longest known name wins: eliminate.keep before eliminate
+    # the longest known prefix wins, so that eliminate.keep is found before eliminate
+    for count in range(len(parts), 0, -1):
         known = ".".join(parts[:count])
         for renamed in RENAMED_SETTINGS.values():
             if known in renamed:
@@ -65,20 +72,23 @@ def find_new_name(setting: str) -> str | None:
 
 
 def upgrade_settings(settings: Mapping[str, Any], domain: str) -> dict[str, Any]:
-    """Settings of an earlier version under the names of today; values and order stay.
+    """Return the settings of an earlier version under their current names; values and order stay as they are.
 
     Args:
-        settings: nested, as the ``recipe`` of a record has them.
-        domain: of the task, e.g. ``tracking``.
+        settings: nested settings, as in the ``recipe`` of a record.
+        domain: domain of the task, for example ``tracking``.
     """
     return _upgrade_group(settings, RENAMED_SETTINGS.get(domain, _ANY), "")
 
 
 def _upgrade_group(group: Mapping[str, Any], renamed: Mapping[str, str], prefix: str) -> dict[str, Any]:
+    """Rename the settings of one nested group; ``prefix`` is the group's dotted old name with a dot at its end."""
     upgraded: dict[str, Any] = {}
     for name, value in group.items():
         old = f"{prefix}{name}"
+        # only the last part is used: the names of the enclosing groups were renamed one level up
         new = renamed.get(old, old).rpartition(".")[2]
+        # the prefix of nested settings stays the old name, because the tables are keyed by old names
         content = _upgrade_group(value, renamed, f"{old}.") if isinstance(value, Mapping) else value
         if isinstance(content, str):
             content = _RENAMED_VALUES.get(new, {}).get(content, content)

@@ -1,10 +1,11 @@
-"""Records of earlier schema versions under the field names of today. Numbers and hashes are left as they are.
+"""Read records of earlier schema versions under the current field names. Numbers and hashes stay as they are.
 
-Both ids are digests over settings, names included. They are computed again over the new names, so that an old run
-stands on the same board as a new one; but only where the old id follows from the old fields. An id that does not is
-kept, and ``bench verify`` goes on to call it wrong.
+``run_id`` and ``comparability`` are digests of the settings, including the names of the settings. They are recomputed
+from the new names, so that an old run and a new run of the same settings share a board. An id is recomputed only if it
+follows from the old fields. An id that does not follow from them is left as it is, and ``bench verify`` still reports
+it as wrong.
 
-Version 2 added fields, version 3 added ``cost.efficiency``; version 4 only renames, so that one upgrade serves all:
+Versions 2 and 3 only added fields and version 4 only renames fields, so one upgrade serves all earlier versions:
 
 =============================  ==============================
 up to version 3                version 4
@@ -29,15 +30,17 @@ from results.records.renamed_settings import upgrade_settings
 
 
 def upgrade_record(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a record of schema version 1 to 3 as version 4 has it; the version it says stays.
+    """Return the content of a record of schema version 1 to 3 as version 4 has it; ``schema_version`` itself stays.
 
-    A field that is not where it should be is left alone: validation names it.
+    A field of an unexpected type is left alone, so that validation reports it.
 
     Args:
         content: the record's JSON as plain data.
     """
     upgraded: dict[str, Any] = rename_keys(content, {"neutral": "non_identity_settings", "where": "environment"})
     domain = str(upgraded.get("domain"))
+    # Of the renamed fields only ``config`` is part of the identity; compare the stated id with that of the old names,
+    # and replace it by that of the new names only if it was right. A record that was edited by hand stays detectable.
     identities = _identify(content), _identify(upgraded | {"config": upgrade_config(content.get("config"), domain)})
     for name in ("run_id", "comparability"):
         before, after = (getattr(identity, name, None) for identity in identities)
@@ -55,7 +58,7 @@ def upgrade_record(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def upgrade_backbone(backbone: Any) -> Any:
-    """The ``backbone`` of a record, with its load report under the names of today; anything else as it is."""
+    """Return a record's ``backbone`` with its load report under the current names; other types are returned as is."""
     if not isinstance(backbone, Mapping) or not isinstance(backbone.get("checkpoint"), Mapping):
         return backbone
     report = rename_keys(backbone["checkpoint"].get("load_report"), {"share": "matched_fraction"})
@@ -63,7 +66,7 @@ def upgrade_backbone(backbone: Any) -> Any:
 
 
 def upgrade_config(config: Any, domain: str) -> Any:
-    """The ``config`` of a record (recipe and what the task added) under the names of today."""
+    """Return a record's ``config`` (the recipe and what the task added to it) under the current names."""
     renamed = rename_keys(config, {"health": "knn_data"} if domain == "pretraining" else {})
     if isinstance(renamed, Mapping) and isinstance(renamed.get("recipe"), Mapping):
         return {**renamed, "recipe": upgrade_settings(renamed["recipe"], domain)}
@@ -71,11 +74,11 @@ def upgrade_config(config: Any, domain: str) -> Any:
 
 
 def _identify(content: Mapping[str, Any]) -> RunIdentity | None:
-    """The identity that follows from a record's fields; ``None`` where they are not those of a record."""
+    """Return the identity that follows from a record's fields, or ``None`` if the fields are not those of a record."""
     try:
         return collect_identity_fields(content)
     except (KeyError, TypeError, AttributeError):
-        return None
+        return None  # the content was not validated yet; validation reports the fault later
 
 
 def _upgrade_result(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,9 +95,14 @@ def _upgrade_result(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rename_keys(group: Any, names: Mapping[str, str]) -> Any:
-    """A group with some of its keys renamed, in the same order; anything else than a group as it is.
+    """Return a mapping with some keys renamed, in the same order; anything that is not a mapping is returned as is.
 
-    An old name beside its new one stays, so that validation refuses it: neither value is dropped in silence.
+    If the mapping has both the old and the new key, the old key stays. Validation then refuses it as an unknown field,
+    and neither of the two values is dropped silently.
+
+    Args:
+        group: a part of a record.
+        names: new key by old key.
     """
     if not isinstance(group, Mapping):
         return group

@@ -1,6 +1,6 @@
-"""The store: one folder a run, one record in it, finished records never rewritten.
+"""The store of runs: one folder per run with one record in it. Finished records are never rewritten.
 
-Layout under the root (default ``runs/``)::
+Layout below the root (``runs/`` by default)::
 
     digits/vit_nano-finetune-full-seed0-3f2a9c01b7d4e586/     first attempt at this run_id
     digits/vit_nano-finetune-full-seed0-3f2a9c01b7d4e586.2/   after --fresh
@@ -25,17 +25,22 @@ RECORD_FILE = "record.json"
 
 
 class ScanResult(NamedTuple):
-    """What a scan of stores gave: the readable records with their folders, and the faults of the rest."""
+    """The result of scanning folders of runs.
+
+    Attributes:
+        records: every readable record with the folder it is in.
+        errors: one sentence for each record that cannot be read.
+    """
 
     records: list[tuple[Path, Record]]
     errors: list[str]
 
 
 def read_record(folder: Path) -> Record:
-    """The record in a run folder.
+    """Read the record in a run folder.
 
     Raises:
-        RecordError: missing, unreadable or not a record of this schema.
+        RecordError: the record is missing, cannot be read, or does not follow the schema.
     """
     path = folder / RECORD_FILE
     try:
@@ -46,31 +51,35 @@ def read_record(folder: Path) -> Record:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write a record into its run folder, in one piece.
+    """Write a record into its run folder atomically.
 
     Raises:
-        RecordError: if a complete or invalidated record is there (numbers are append-only), or the record
-            there belongs to another run.
+        RecordError: the folder already has a complete or invalidated record (numbers are append-only), or a record of
+            another run.
     """
     if (folder / RECORD_FILE).exists():
         old = read_record(folder)
+        # the only change allowed to a complete record is to invalidate it, which keeps its number and adds a reason
         if old.status == "invalidated" or (old.status == "complete" and record.status != "invalidated"):
             raise RecordError(f"{folder / RECORD_FILE} is {old.status}; a finished record is never rewritten")
         if old.run_id != record.run_id:
             raise RecordError(f"{folder / RECORD_FILE} belongs to run {old.run_id}, not {record.run_id}")
+    # readers scan while other processes write, so they must see either the old record or the new one, never a part
     write_atomic(folder / RECORD_FILE, dump_record(record))
 
 
 def scan_runs(roots: Iterable[Path]) -> ScanResult:
-    """Read every record under the roots, in path order; a corrupt one is named, never skipped in silence.
+    """Read every record below the roots, in the order of their paths.
+
+    A record that cannot be read is reported in ``errors``; it is never skipped silently.
 
     Raises:
-        UserError: if a root does not exist.
+        UserError: a root does not exist.
     """
     records, faults = [], []
     for root in roots:
         if not root.is_dir():
-            raise UserError(f"no folder of runs at {root}; run something first, or name it with --runs")
+            raise UserError(f"no folder of runs at {root}; run something first, or name the folder with --runs")
         for path in sorted(root.rglob(RECORD_FILE)):
             try:
                 records.append((path.parent, read_record(path.parent)))
@@ -80,30 +89,43 @@ def scan_runs(roots: Iterable[Path]) -> ScanResult:
 
 
 def list_attempts(root: Path, run_stem: str) -> list[Path]:
-    """The folders of one run, oldest first: ``stem``, ``stem.2``, ``stem.3`` ..."""
+    """List the folders of all attempts at one run, oldest first: ``stem``, ``stem.2``, ``stem.3`` ...
+
+    Args:
+        root: root of the store.
+        run_stem: path of the first attempt below the root, for example ``digits/vit_nano-finetune-full-seed0-3f2a...``.
+    """
+    # the suffix starts at 2 and has no leading zero: "stem.1" and "stem.02" are not folders of this store
     pattern = re.compile(re.escape(Path(run_stem).name) + r"(?:\.([2-9]|[1-9]\d+))?")
     folder = (root / run_stem).parent
     found = [(m, p) for p in folder.glob("*") if p.is_dir() and (m := pattern.fullmatch(p.name))]
+    # sort by number, not by name: as text, "stem.10" would come before "stem.9"
     return [path for _, path in sorted((int(match[1] or 1), path) for match, path in found)]
 
 
 def next_attempt_folder(root: Path, run_stem: str) -> Path:
-    """The folder for a fresh attempt at a run; it does not exist yet."""
+    """Return the folder for a new attempt at a run; it does not exist yet.
+
+    Args:
+        root: root of the store.
+        run_stem: path of the first attempt below the root.
+    """
     existing = list_attempts(root, run_stem)
     if not existing:
         return root / run_stem
-    last = existing[-1].name.removeprefix(Path(run_stem).name)
+    last = existing[-1].name.removeprefix(Path(run_stem).name)  # "" for the first attempt, ".2" for the second
     return (root / run_stem).with_name(f"{Path(run_stem).name}.{int(last[1:] or 1) + 1}")
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold a run folder for this process; a killed process lets go by itself.
+    """Lock a run folder for this process while the context is active, creating the folder if it does not exist.
 
     Raises:
-        UserError: if another process is at work in it.
+        UserError: another process has locked the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # an operating-system lock, not a marker file: the system releases it when a process is killed
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)

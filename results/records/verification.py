@@ -1,4 +1,4 @@
-"""Whether a record still follows from what lies beside it: its identity, its files, its metrics."""
+"""Check a record against its own fields and the files next to it: its identity, its files, its metrics."""
 
 from __future__ import annotations
 
@@ -18,11 +18,20 @@ from results.statistics.per_item_outcomes import ItemOutcomes, NoItemValueError,
 from results.statistics.statistic_functions import MissingFunctionError
 
 INTERVAL_TOLERANCE = 1e-6
-"""How far a recomputed end of an interval may be from the record's, in the metric's unit: another scipy."""
+"""How far a recomputed end of an interval may be from the recorded one, in the metric's unit.
+
+Quantile functions of different scipy versions differ in the last digits.
+"""
 
 
 class VerificationCheck(NamedTuple):
-    """One thing that was looked at: it holds, it fails, or it could not be checked here; a sentence says more."""
+    """The result of checking one thing.
+
+    Attributes:
+        subject: what was checked, for example ``run_id`` or a metric.
+        state: ``unchecked`` if it could not be checked on this machine.
+        message: a sentence with the details.
+    """
 
     subject: str
     state: Literal["holds", "fails", "unchecked"]
@@ -30,7 +39,12 @@ class VerificationCheck(NamedTuple):
 
 
 def verify_record(folder: Path, record: Record) -> list[VerificationCheck]:
-    """Everything about a record that can be checked from its folder alone."""
+    """Check everything about a record that can be checked from its folder alone.
+
+    Args:
+        folder: folder of the run.
+        record: the record in that folder.
+    """
     return [
         *_check_identity(record),
         *_check_start_weights(record),
@@ -40,11 +54,12 @@ def verify_record(folder: Path, record: Record) -> list[VerificationCheck]:
 
 
 def _check_identity(record: Record) -> Iterator[VerificationCheck]:
-    """The digests, recomputed from the record's own fields."""
+    """Recompute the digests from the record's own fields."""
     found = build_run_identity(record)
+    # the name next to the card is not part of the digests, so it is compared with the card, which is part of them
     named = record.backbone.card.get("name")
     if named != record.backbone.name:
-        text = f"the record names backbone {record.backbone.name}, its card is that of {named}"
+        text = f"the record names backbone {record.backbone.name}, but its card is that of {named}"
         yield VerificationCheck("backbone", "fails", text)
     for what, stated, again in (
         ("run_id", record.run_id, found.run_id),
@@ -53,7 +68,7 @@ def _check_identity(record: Record) -> Iterator[VerificationCheck]:
         if stated == again:
             yield VerificationCheck(what, "holds", f"{stated} follows from the record's own fields")
         elif record.schema_version == 1 and what == "run_id":
-            yield VerificationCheck(what, "unchecked", "records of schema 1 made it of other fields")
+            yield VerificationCheck(what, "unchecked", "records of schema 1 computed it from other fields")
         else:
             text = (
                 f"the record says {stated}, its fields give {again}: a field was changed (backbone, seed, config ...)"
@@ -62,17 +77,19 @@ def _check_identity(record: Record) -> Iterator[VerificationCheck]:
 
 
 def _check_start_weights(record: Record) -> Iterator[VerificationCheck]:
-    """The weight file that the run started from, where it is still there."""
+    """Compare the weight file from which the run started with its recorded SHA-256, if the file still exists."""
     checkpoint = record.backbone.checkpoint
     if checkpoint is None:
         yield VerificationCheck("start weights", "holds", f"none: init {record.backbone.init}")
         return
+    # a module from memory has a digest of its tensors, but there is no file to compare it with
     if record.backbone.init == "memory":
         yield VerificationCheck(
-            "start weights", "unchecked", f"{checkpoint.uri} was a module in the memory of the process that ran it"
+            "start weights", "unchecked", f"{checkpoint.uri} was a module in memory, which ended with its process"
         )
         return
     name = checkpoint.uri.removeprefix("file:")
+    # a uri is a path, or the name of a downloaded file in the folder of weights
     path = next((path for path in (Path(name), get_weights_dir() / name) if path.is_file()), None)
     if path is None:
         yield VerificationCheck("start weights", "unchecked", f"{checkpoint.uri} is not on this machine")
@@ -80,11 +97,12 @@ def _check_start_weights(record: Record) -> Iterator[VerificationCheck]:
         yield VerificationCheck("start weights", "holds", f"{path} has the SHA-256 of the record")
     else:
         yield VerificationCheck(
-            "start weights", "fails", f"{path} is another file than the one the run started from (its SHA-256)"
+            "start weights", "fails", f"{path} is not the file from which the run started (its SHA-256 differs)"
         )
 
 
 def _check_item_files(folder: Path, record: Record) -> Iterator[VerificationCheck]:
+    """Compare the per-item files with their recorded SHA-256, and the table's content with the record."""
     if record.result is None:
         yield VerificationCheck("per-item files", "unchecked", f"the run is {record.status} and has none")
         return
@@ -100,14 +118,17 @@ def _check_item_files(folder: Path, record: Record) -> Iterator[VerificationChec
 
 
 def _check_item_table(folder: Path, record: Record, table: dict[str, tuple[str, ...]]) -> Iterator[VerificationCheck]:
-    """Its number of rows, and the boxes of each sequence that it has hashes of."""
+    """Check the table's number of rows and, for tracking, the hash of each sequence's predicted boxes."""
     assert record.result is not None
+    # three independent statements of one number: the rows of the file, and what the record says twice
     counts = {"rows": len(next(iter(table.values()), ())), "items.rows": record.result.items.rows, "done": record.done}
     if set(counts.values()) != {record.expected}:
         stated = ", ".join(f"{name} {count}" for name, count in counts.items())
         yield VerificationCheck("number of items", "fails", f"{record.expected} are expected, but {stated}")
+    # a tracking table has one row per sequence, whose column "boxes" is the SHA-256 of the sequence's result file
     if "boxes" in table and "sequence" in table:
         pairs = zip(table["sequence"], table["boxes"], strict=True)
+        # Path(name).name: a sequence name that was edited into a path cannot point outside the folder
         files = {folder / "tracked" / f"{Path(name).name}.txt": sha256 for name, sha256 in pairs}
         there = [file for file in files if file.is_file()]
         changed = [file.name for file in there if sha256_file(file) != files[file]]
@@ -118,24 +139,26 @@ def _check_item_table(folder: Path, record: Record, table: dict[str, tuple[str, 
         else:
             state: Literal["holds", "unchecked"] = "holds" if len(there) == len(files) else "unchecked"
             yield VerificationCheck(
-                "tracked boxes", state, f"{len(there)} of {len(files)} files are there, with their SHA-256"
+                "tracked boxes", state, f"{len(there)} of {len(files)} files exist and have the recorded SHA-256"
             )
 
 
 def _check_metrics(folder: Path, record: Record) -> Iterator[VerificationCheck]:
-    """Every metric from the items, and the interval beside it."""
+    """Recompute every metric and its interval from the items."""
     if record.domain == PRETRAINING_DOMAIN:
         yield from _check_curve_end(folder, record)
         return
     for name, metric in (record.result.metrics if record.result else {}).items():
         try:
             outcomes = read_item_outcomes(folder, record, name)
+        # these two do not contradict the number: there is nothing to recompute it from, or no function to do it with
         except (NoItemValueError, MissingFunctionError) as error:
             yield VerificationCheck(name, "unchecked", str(error))
             continue
         except RecordError as error:
             yield VerificationCheck(name, "fails", str(error))
             continue
+        # read_item_outcomes has compared the recomputed metric with the recorded one
         yield VerificationCheck(
             name,
             "holds",
@@ -143,37 +166,39 @@ def _check_metrics(folder: Path, record: Record) -> Iterator[VerificationCheck]:
         )
         if metric.n != len(outcomes.item_ids):
             yield VerificationCheck(
-                name, "fails", f"the record says n = {metric.n}, there are {len(outcomes.item_ids)} items"
+                name, "fails", f"the record says n = {metric.n}, but there are {len(outcomes.item_ids)} items"
             )
         yield from _check_interval(name, metric, outcomes)
 
 
 def _check_curve_end(folder: Path, record: Record) -> Iterator[VerificationCheck]:
-    """A pre-training's table is its curve, and its metrics are the curve's last values."""
+    """Check a pre-training, whose table is the training curve and whose metrics are the curve's last values."""
     try:
         table = read_item_table(folder, record)
     except RecordError as error:
         yield VerificationCheck("curve", "fails", str(error))
         return
     for name, metric in (record.result.metrics if record.result else {}).items():
+        # the last cell that is not empty: some columns are measured only every few epochs
         last = next((cell for cell in reversed(table.columns.get(name, ())) if cell), "nothing")
         if last == str(metric.value):
             yield VerificationCheck(
-                name, "holds", f"{metric.value:g} {metric.unit} ends the curve of {table.path.name}"
+                name, "holds", f"{metric.value:g} {metric.unit} is the last value of the curve in {table.path.name}"
             )
         else:
             yield VerificationCheck(
-                name, "fails", f"the record says {metric.value!r}, the curve in {table.path.name} ends with {last}"
+                name, "fails", f"the record says {metric.value!r}, but the curve in {table.path.name} ends with {last}"
             )
 
 
 def _check_interval(name: str, metric: MetricValue, outcomes: ItemOutcomes) -> Iterator[VerificationCheck]:
+    """Recompute the interval by its recorded method."""
     stated = metric.interval
     if stated is None:
         return
     again = _recompute_interval(stated, outcomes)
     if again is None:
-        yield VerificationCheck(f"interval of {name}", "unchecked", f"no rule is known for its method, {stated.method}")
+        yield VerificationCheck(f"interval of {name}", "unchecked", f"its method is not known here: {stated.method}")
     elif max(abs(stated.low - again.low), abs(stated.high - again.high)) <= INTERVAL_TOLERANCE:
         yield VerificationCheck(
             f"interval of {name}", "holds", f"{stated.low:.2f} to {stated.high:.2f}, {stated.method}"
@@ -184,10 +209,12 @@ def _check_interval(name: str, metric: MetricValue, outcomes: ItemOutcomes) -> I
 
 
 def _recompute_interval(recorded: ConfidenceInterval, outcomes: ItemOutcomes) -> ConfidenceInterval | None:
+    """Return the interval that the recorded method gives for the items, or ``None`` for an unknown method."""
     sample = build_sample([outcomes])
     if recorded.method == "wilson" and is_proportion(sample):
         right, total = count_right_items(sample)
         return wilson_interval(right, total, resampling_unit=recorded.resampling_unit, level=recorded.level)
+    # a single run has several "seeds" only if it has draws (low-shot); its interval is over them
     if recorded.method.startswith("Student's t, n = ") and sample.num_seeds > 1:
         return student_t_interval(
             sample.seed_estimates.tolist(), resampling_unit=recorded.resampling_unit, level=recorded.level

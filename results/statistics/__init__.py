@@ -1,1 +1,1 @@
-"""Statistics of records: intervals, paired tests, ranks."""
+"""Statistics of records: confidence intervals, paired tests and ranks."""

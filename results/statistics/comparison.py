@@ -1,4 +1,4 @@
-"""Two backbones on one board: their difference with its uncertainty, and the items on which they part."""
+"""Compare two backbones on one board: their difference with its uncertainty, and the items on which they differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foundation.errors import UserError
-from results.leaderboard.table import (
+from results.leaderboard.row_labels import (
     format_record_label,
     format_record_start,
     get_pretrain_method,
@@ -26,7 +26,14 @@ from results.statistics.significance_tests import compute_pairwise_p_values
 
 
 class ComparedBackbone(NamedTuple):
-    """One of the two: its name with its start, its mean over seeds, and where it comes from."""
+    """One of the two compared backbones.
+
+    Attributes:
+        label: its name and how it started.
+        mean: mean of the metric over the seeds.
+        seeds: the seeds, in ascending order.
+        run_ids: the run of each seed.
+    """
 
     label: str
     mean: float
@@ -35,7 +42,7 @@ class ComparedBackbone(NamedTuple):
 
 
 class ItemDifference(NamedTuple):
-    """An item on which the two part, with what it adds to the metric of each."""
+    """An item on which the two backbones differ, with its contribution to the metric of each."""
 
     item: str
     first: float
@@ -43,19 +50,24 @@ class ItemDifference(NamedTuple):
 
 
 class BackboneComparison(NamedTuple):
-    """First less second on one board, in the metric's unit.
+    """The first backbone minus the second one on one board, in the metric's unit.
 
     Attributes:
-        low, high: of the difference, at ``level``.
-        p_value: two-sided, of this pair alone.
-        test_name: what gave it.
-        resampling_unit: "seeds x items", or "items only" where either has one seed.
-        better, worse: items on which the first is better, worse, by how far; the farthest first.
-        num_items: on which both were scored.
-        uses_pseudo_values: an item's number is its pseudo-value: what the score over all owes it, below 0 or above
-            100 % where it holds classes that few items hold.
-        num_groups: groups of items that were left out in turn, of a metric that is a function of all items; then no
-            item has a number of its own. ``None`` otherwise.
+        task, protocol, tier, comparability: the board.
+        metric, unit, higher_is_better: its primary metric.
+        first, second: the two backbones.
+        difference: mean of the first minus mean of the second.
+        low, high: ends of the confidence interval of the difference.
+        level: its confidence level, 0 to 1.
+        p_value: two-sided p-value of this pair alone, not corrected for other comparisons.
+        test_name: the test that gave the p-value.
+        resampling_unit: "seeds x items", or "items only" if either backbone has one seed.
+        better, worse: items on which the first backbone is better or worse, the largest difference first.
+        num_items: number of items on which both were scored.
+        uses_pseudo_values: whether the values of items are pseudo-values, the contributions of the items to a score
+            over all items. They can be below 0 or above 100 % for an item with classes that few items have.
+        num_groups: number of groups of items that were left out in turn, if the metric is a function of all items.
+            Then a single item has no value. ``None`` otherwise.
     """
 
     task: str
@@ -84,15 +96,15 @@ class BackboneComparison(NamedTuple):
 def compare_backbones(
     first_runs: Sequence[StoredRun], second_runs: Sequence[StoredRun], pretrain_methods: Mapping[str, str] | None = None
 ) -> BackboneComparison:
-    """Compare two backbones by their board's primary metric.
+    """Compare two backbones by the primary metric of their board.
 
     Args:
-        first_runs: its runs, a seed each.
-        second_runs: likewise.
-        pretrain_methods: methods of pre-trainings by the SHA-256 of their weights, for the labels.
+        first_runs: the runs of the first backbone, one per seed.
+        second_runs: the runs of the second backbone, one per seed.
+        pretrain_methods: pre-training method by the SHA-256 of the weights it produced, for the labels.
 
     Raises:
-        UserError: they are not on one board, or are one run.
+        UserError: the two are not on the same board, were scored on different items, or are the same run.
         RecordError: a per-item file cannot be used.
     """
     one, other = first_runs[0][1], second_runs[0][1]
@@ -106,13 +118,16 @@ def compare_backbones(
         raise UserError("the two were not scored on the same items, so they cannot be compared")
     if first_row.statistic != second_row.statistic:
         raise UserError(
-            f"{one.result.primary_metric} follows from the items in another way in each of the two, so they cannot be "
-            "compared; run both with one version of the task"
+            f"{one.result.primary_metric} is computed from the items differently in each of the two, so they cannot be "
+            "compared; run both with the same version of the task"
         )
+    # both samples have their items in the same order (sorted by name), so they are paired by index
     ids, ours, theirs = first_row.item_ids, first_row.sample, second_row.sample
     found, p = compute_difference(ours, theirs), float(compute_pairwise_p_values([ours, theirs])[0, 1])
     groups = first_row.num_groups
+    # with a function of all rows there is no value per item, so no single item is better or worse
     better, worse = ((), ()) if groups else _compute_item_differences(ids, ours, theirs, metric.higher_is_better)
+    # a claim about seeds needs at least two on both sides
     several = ours.num_seeds > 1 and theirs.num_seeds > 1
     return BackboneComparison(
         *(one.task, one.protocol, one.tier, one.comparability, one.result.primary_metric),
@@ -127,20 +142,21 @@ def compare_backbones(
         better=better,
         worse=worse,
         num_items=len(ids),
+        # only pseudo-values have a mean that differs from the metric, because they are corrected for bias
         uses_pseudo_values=abs(ours.mean - float(ours.item_values.mean())) > ROUNDING_TOLERANCE,
         num_groups=groups,
     )
 
 
 def require_comparable(records: Sequence[Record]) -> None:
-    """Pass complete records of one board.
+    """Check that all records are complete and belong to the same board.
 
     Raises:
-        UserError: naming what differs, or what is not complete.
+        UserError: a record is not complete, or the boards differ. The message names the settings that differ.
     """
     for record in records:
         if record.status != "complete" or record.result is None:
-            raise UserError(f"run {record.run_id} is {record.status} and has no number; run it to its end")
+            raise UserError(f"run {record.run_id} is {record.status} and has no number; complete it first")
     first = records[0]
     for record in records[1:]:
         if record.comparability != first.comparability:
@@ -149,19 +165,19 @@ def require_comparable(records: Sequence[Record]) -> None:
 
 
 def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[str, list[StoredRun]]:
-    """The complete runs of a backbone by comparability key; of several attempts at a run the newest.
+    """Return the complete runs of a backbone by comparability key, with the newest of several attempts at a run.
 
     Args:
-        runs: what a scan found.
-        backbone_name: a backbone, or ``BACKBONE@START`` for one of its starts: ``random``, ``card``, the method of a
-            pre-training, or the beginning of the weight file's SHA-256.
+        runs: all runs that a scan found.
+        backbone_name: name of a backbone, or ``BACKBONE@START`` for one of its starts. ``START`` is ``random``,
+            ``card``, a pre-training method, or the beginning of the SHA-256 of the weight file.
 
     Raises:
-        UserError: the name stands for several sets of start weights on one board.
+        UserError: on some board, the name is ambiguous because the backbone started from several sets of weights.
     """
     backbone, _, start = backbone_name.partition("@")
     made = map_pretrain_methods(runs)
-    newest: dict[str, StoredRun] = {}
+    newest: dict[str, StoredRun] = {}  # by run_id; later attempts overwrite earlier ones
     for folder, record in sorted(runs, key=lambda run: run[1].environment.started):
         chosen = (
             record.backbone.name == backbone and record.status == "complete" and record.domain != PRETRAINING_DOMAIN
@@ -172,13 +188,15 @@ def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[s
     for folder, record in newest.values():
         boards[record.comparability].append((folder, record))
     for same in boards.values():
+        # runs that differ only in their seed have the same digest; several digests mean several backbones or starts
         kinds = {compute_candidate_digest(record): record for _, record in same}
         if len(kinds) > 1:
             starts = [format_record_start(record, made) for record in kinds.values()]
             runs_named = ", ".join(record.run_id for _, record in same)
-            last = sorted({text.split()[-1] for text in starts})  # random, or the beginning of a SHA-256
+            # the last word of a start's label distinguishes it: "random", or the beginning of a SHA-256
+            last = sorted({text.split()[-1] for text in starts})
             raise UserError(
-                f"{backbone_name} stands on the board of {same[0][1].task} with {len(kinds)} different starts "
+                f"{backbone_name} is on the board of {same[0][1].task} with {len(kinds)} different starts "
                 f"({', '.join(sorted(starts))}); "
                 + (f"name one of them, as in {backbone}@{last[0]}" if len(last) > 1 else f"name two runs: {runs_named}")
             )
@@ -186,6 +204,7 @@ def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[s
 
 
 def _matches_start(record: Record, start: str, pretrain_methods: Mapping[str, str]) -> bool:
+    # fewer than four digits of a SHA-256 are too likely to match another file by chance
     words = (get_start_kind(record), get_pretrain_method(record, pretrain_methods))
     return not start or start in words or (len(start) > 3 and record.start_sha256.startswith(start))
 
@@ -201,9 +220,10 @@ def _summarize_runs(
 def _compute_item_differences(
     ids: tuple[str, ...], first: MetricSample, second: MetricSample, higher_is_better: bool
 ) -> tuple[tuple[ItemDifference, ...], tuple[ItemDifference, ...]]:
-    """Items on which the first is better, and on which it is worse."""
+    """Return the items on which the first backbone is better and those on which it is worse."""
     ours, theirs = first.item_values.mean(0), second.item_values.mean(0)
     gain = (ours - theirs) * (1 if higher_is_better else -1)
+    # means over seeds of equal outcomes can differ in the last digits; such items are neither better nor worse
     tolerance = ROUNDING_TOLERANCE * max(1.0, float(np.abs(ours).max()), float(np.abs(theirs).max()))
     order = np.argsort(-np.abs(gain), kind="stable").tolist()
     flips = {place: ItemDifference(ids[place], float(ours[place]), float(theirs[place])) for place in order}
@@ -212,8 +232,10 @@ def _compute_item_differences(
 
 
 def _describe_test(first: MetricSample, second: MetricSample, unit: str) -> str:
+    """Name the test that ``compute_pairwise_p_values`` applies to the two samples."""
     if first.num_seeds > 1 and second.num_seeds > 1:
         return "mixture of Student's tails over seeds and items"
+    # sign flips are McNemar's exact test if all differences that are not 0 have the same size
     sizes = np.abs(first.item_values.mean(0) - second.item_values.mean(0))
     apart = sizes[sizes > ROUNDING_TOLERANCE * max(1.0, float(sizes.max()))]
     one_size = len(apart) == 0 or np.ptp(apart) < ROUNDING_TOLERANCE * apart.max()
@@ -221,7 +243,10 @@ def _describe_test(first: MetricSample, second: MetricSample, unit: str) -> str:
 
 
 def _describe_setting_differences(first: Record, second: Record) -> Iterator[str]:
-    """What two records' boards differ in, a phrase each; of another task or protocol nothing more is said."""
+    """Yield one phrase for each setting in which the boards of two records differ.
+
+    If the task, the protocol or the tier differs, only that is reported: all the rest then differs as well.
+    """
     ours, theirs = (dict(flatten_settings(build_run_identity(record).protocol_fields)) for record in (first, second))
     names = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
     for name in [name for name in ("task", "protocol", "tier") if name in names][:1] or names:

@@ -1,4 +1,4 @@
-"""Confidence intervals of a single run's metrics, over its items."""
+"""Confidence intervals of the metrics of a single run, over its items."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from results.records.record import CONFIDENCE_LEVEL, ConfidenceInterval
 def wilson_interval(
     successes: int, total: int, *, resampling_unit: str, level: float = CONFIDENCE_LEVEL
 ) -> ConfidenceInterval:
-    """Wilson's score interval of a proportion, in percent.
+    """Return Wilson's score interval of a proportion, in percent.
+
+    Unlike the normal approximation, it stays within 0 to 100 % and has a positive width at 0 and 100 %.
 
     Args:
-        successes: items that were right.
-        total: items in all, at least 1.
+        successes: number of items that were correct.
+        total: number of all items, at least 1.
         resampling_unit: what the items are, for example "images".
-        level: confidence level.
+        level: confidence level, 0 to 1.
 
     >>> wilson_interval(97, 100, resampling_unit="images").low.__round__(2)
     91.55
@@ -38,24 +40,25 @@ def wilson_interval(
 def student_t_interval(
     values: Sequence[float], *, resampling_unit: str, level: float = CONFIDENCE_LEVEL
 ) -> ConfidenceInterval:
-    """Student's t interval of the mean of independent values, in their unit.
+    """Return Student's t interval of the mean of independent values, in the unit of the values.
 
     Args:
-        values: two or more.
-        resampling_unit: what they are, for example "draws".
-        level: confidence level.
+        values: two or more values.
+        resampling_unit: what the values are, for example "draws".
+        level: confidence level, 0 to 1.
 
     >>> found = student_t_interval([1.0, 2.0, 3.0], resampling_unit="draws")
     >>> found.low.__round__(4), found.high.__round__(4), found.method
     (-0.4841, 4.4841, "Student's t, n = 3")
     """
     count = len(values)
+    # mean +- t_(1 - alpha / 2, n - 1) * s / sqrt(n), with alpha = 1 - level; stdev divides by n - 1
     reach = float(t.ppf(0.5 + level / 2, count - 1)) * stdev(values) / math.sqrt(count)
     middle = fmean(values)
     return ConfidenceInterval(
         low=middle - reach,
         high=middle + reach,
         level=level,
-        method=f"Student's t, n = {count}",
+        method=f"Student's t, n = {count}",  # verification recognizes this text
         resampling_unit=resampling_unit,
     )

@@ -1,4 +1,7 @@
-"""The per-item files beside a record: its table and its areas. Only what has the record's hash is used."""
+"""Read the per-item files next to a record: its table and its pixel areas.
+
+A file is used only if it has the SHA-256 that the record states.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,17 @@ from results.records.record import Record
 from results.statistics.segmentation_scores import AreaArray
 
 DEFAULT_AREAS_ENTRY = "areas"
-"""The entry of a record's details that names its file of areas, in records that do not say it of a metric."""
+"""The entry of ``details`` that names the file of areas in records whose metrics do not state their statistic."""
 
 
 class ItemTable(NamedTuple):
-    """A per-item table: its file, the hash that file has, and its cells by column."""
+    """A per-item table.
+
+    Attributes:
+        path: the file of the table.
+        sha256: SHA-256 of that file.
+        columns: cells as text, by name of the column; all columns have the same length.
+    """
 
     path: Path
     sha256: str
@@ -28,15 +37,19 @@ class ItemTable(NamedTuple):
 
     @property
     def num_rows(self) -> int:
-        """How many items."""
+        """Return the number of items."""
         return len(next(iter(self.columns.values()), ()))
 
 
 def list_item_files(folder: Path, record: Record) -> dict[Path, str]:
-    """The per-item files of a complete record with their SHA-256: the table first, then areas where there are some.
+    """Return the SHA-256 of each per-item file of a complete record: first the table, then files of areas, if any.
+
+    Args:
+        folder: folder of the run.
+        record: record of the run.
 
     Raises:
-        RecordError: the record has none, or names one outside its folder.
+        RecordError: the record has no per-item files, or names one outside its folder.
     """
     if record.result is None:
         raise RecordError(f"{folder} is {record.status} and has no per-item file")
@@ -46,6 +59,7 @@ def list_item_files(folder: Path, record: Record) -> dict[Path, str]:
     for areas in (record.result.details.get(entry) for entry in entries):
         if isinstance(areas, dict):
             files[str(areas.get("file"))] = str(areas.get("sha256"))
+    # records may come from anybody: a name such as "../other/items.csv" must not lead out of the folder
     for name in files:
         if Path(name).name != name:
             raise RecordError(f"{folder}: the record names the per-item file {name!r}, which is not in its folder")
@@ -53,26 +67,26 @@ def list_item_files(folder: Path, record: Record) -> dict[Path, str]:
 
 
 def read_item_table(folder: Path, record: Record) -> ItemTable:
-    """The per-item table of a complete record.
+    """Read the per-item table of a complete record.
 
     Raises:
-        RecordError: there is none, it has another hash than the record states, or it is not a table.
+        RecordError: there is no table, its SHA-256 is not the one in the record, or it is not a table.
     """
     path, sha256 = next(iter(list_item_files(folder, record).items()))
     return ItemTable(path, sha256, parse_item_table(read_verified_file(path, sha256), path))
 
 
 def read_areas(folder: Path, record: Record, entry: str, num_items: int) -> AreaArray:
-    """The pixel areas of every image, (n, 3, classes).
+    """Read the pixel areas of every image, int64 (n, 3, classes).
 
     Args:
-        folder: of the run.
-        record: of the run.
-        entry: of the record's details that names the file.
-        num_items: images in the per-item table.
+        folder: folder of the run.
+        record: record of the run.
+        entry: the entry of the record's ``details`` that names the file.
+        num_items: number of images in the per-item table.
 
     Raises:
-        RecordError: no such entry, another hash than it states, or other content than areas.
+        RecordError: there is no such entry, the file's SHA-256 is not the recorded one, or it does not hold areas.
     """
     stated = record.result.details.get(entry) if record.result else None
     if not isinstance(stated, dict):
@@ -80,39 +94,41 @@ def read_areas(folder: Path, record: Record, entry: str, num_items: int) -> Area
     path = folder / str(stated.get("file"))
     sha256 = list_item_files(folder, record)[path]
     try:
+        # parse the very bytes that were hashed, and never unpickle a foreign file
         areas: NDArray[np.generic] = np.load(io.BytesIO(read_verified_file(path, sha256)), allow_pickle=False)
     except ValueError as error:
-        raise RecordError(f"{path} holds no areas: {error}") from error
+        raise RecordError(f"{path} does not hold areas: {error}") from error
     if areas.dtype != np.int64 or areas.ndim != 3 or areas.shape[:2] != (num_items, 3):
         raise RecordError(f"{path} holds {areas.dtype} {areas.shape}, not int64 ({num_items}, 3, classes)")
     return np.asarray(areas, np.int64)
 
 
 def read_verified_file(path: Path, sha256: str) -> bytes:
-    """A file's content, if it has the hash.
+    """Return the content of a file, provided that it has the expected SHA-256.
 
     Raises:
-        RecordError: missing or another content.
+        RecordError: the file cannot be read, or has another content.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise RecordError(
-            f"cannot read the per-item file {path} ({error.strerror}); fetch it from where the run was made"
+            f"cannot read the per-item file {path} ({error.strerror}); copy it from where the run was made"
         ) from error
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise RecordError(f"{path} is not the file that its record was made with (another SHA-256); fetch it again")
+        raise RecordError(f"{path} is not the file that its record was made with (another SHA-256); copy it again")
     return content
 
 
 def parse_item_table(content: bytes, path: Path) -> dict[str, tuple[str, ...]]:
-    """The columns of a per-item table by name.
+    """Parse the columns of a per-item table (CSV with a header line).
 
     Raises:
-        RecordError: no table, or rows of another length.
+        RecordError: the content is not a table, or a row does not have as many cells as the header.
     """
     try:
+        # both strict: every row as long as the others, and as many columns as the header names
         head, *rows = csv.reader(io.StringIO(content.decode()))
         return dict(zip(head, zip(*rows, strict=True), strict=True))
     except (ValueError, csv.Error) as error:
-        raise RecordError(f"{path} is not a table whose rows all have the cells of its head: {error}") from error
+        raise RecordError(f"{path} is not a table whose rows have as many cells as its header: {error}") from error

@@ -1,4 +1,4 @@
-"""A run's outcomes by item, as one metric needs them, and the sample of a backbone that they make."""
+"""Read the per-item outcomes of a run that a metric needs, and build the sample of a backbone from them."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from results.statistics.segmentation_scores import AreaArray
 from results.statistics.statistic_functions import evaluate_statistic
 
 ITEM_ID_COLUMNS = ("name", "sequence", "item")
-"""Columns that name an item; the first that a file has counts."""
+"""Names of the column that identifies an item; the first one that a table has is used."""
 
 
 class NoItemValueError(RecordError):
-    """A metric that does not follow from items: nothing can be resampled."""
+    """A metric that cannot be computed from items, so that nothing can be resampled."""
 
 
 class FunctionRows(NamedTuple):
-    """The rows of a run as a metric's function takes them.
+    """The rows of a run in the form that a metric's function takes.
 
     Attributes:
-        columns: by name, by draw and item, (D, n).
-        estimates: the metric by draw, (D,).
-        table_sha256: of the table they are from.
+        columns: columns by name, each by draw and item (D, n).
+        estimates: the metric of each draw, (D,).
+        table_sha256: SHA-256 of the table from which the columns were read.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -50,15 +50,15 @@ class FunctionRows(NamedTuple):
 
 
 class ItemOutcomes(NamedTuple):
-    """What a run gave by item, as far as one metric needs it.
+    """The per-item outcomes of a run that one metric needs. Which fields are set depends on the kind of statistic.
 
     Attributes:
-        item_ids: of the items, (n,).
-        statistic: how the metric follows from what is below.
-        values: by draw and item, (D, n), of a mean; D is 1 but for low-shot protocols.
-        labels: each item's class where classes weigh alike, (n,).
-        areas: pixels by image, kind and class, (n, 3, classes), of a ratio of areas.
-        rows: of a function.
+        item_ids: names of the items, (n,).
+        statistic: how the metric is computed from the other fields.
+        values: for a mean: value of each item, by draw (D, n). Only low-shot protocols have more than one draw.
+        labels: for a mean over classes: class of each item, (n,).
+        areas: for a ratio of areas: pixel counts by image, kind and class, (n, 3, classes).
+        rows: for a function: its columns.
         in_percent: whether the metric's unit is percent.
     """
 
@@ -72,12 +72,17 @@ class ItemOutcomes(NamedTuple):
 
 
 def read_item_outcomes(folder: Path, record: Record, metric: str) -> ItemOutcomes:
-    """A run's outcomes by item for one metric; recomputed from them the metric is the record's.
+    """Read the per-item outcomes of a run for one metric, and check that they give the recorded value.
+
+    Args:
+        folder: folder of the run.
+        record: record of the run; it must be complete.
+        metric: name of the metric.
 
     Raises:
-        NoItemValueError: the metric does not follow from the items.
-        MissingFunctionError: it follows from them by a function that is not installed.
-        RecordError: a file is missing or has another hash, or the record's value is not what the items give.
+        NoItemValueError: the metric cannot be computed from items.
+        MissingFunctionError: the metric is computed by a function that is not installed.
+        RecordError: a file is missing or has another SHA-256, or the items do not give the recorded value.
     """
     assert record.result is not None
     stated = record.result.metrics[metric]
@@ -86,33 +91,35 @@ def read_item_outcomes(folder: Path, record: Record, metric: str) -> ItemOutcome
     if not is_same_up_to_rounding(stated.value, found):
         raise RecordError(
             f"{folder}: the record says {metric} {stated.value:g}, its items give {found:g}; the record was changed, "
-            "or the metric has no value an item"
+            "or the metric has no value per item"
         )
     return outcomes
 
 
 def recompute_metric(outcomes: ItemOutcomes) -> float:
-    """The metric from the items: the mean over the draws."""
+    """Return the metric as computed from the items: the mean over the draws."""
     if outcomes.rows is not None:
         return float(outcomes.rows.estimates.mean())
     return build_sample([outcomes]).mean
 
 
 def build_sample(run_outcomes: Sequence[ItemOutcomes], item_order: tuple[str, ...] | None = None) -> MetricSample:
-    """One backbone's sample from its runs, a seed each, all on the same items.
+    """Build the sample of one backbone from its runs, one per seed, all on the same items.
 
-    A single run with several draws counts each draw as a seed; of several runs each is averaged over its draws.
+    If there is a single run with several draws, each draw counts as a seed. If there are several runs, each run is
+    averaged over its draws.
 
     Args:
-        run_outcomes: one or more, of one metric.
-        item_order: the items' order; default: the first run's.
+        run_outcomes: outcomes of one or more runs for the same metric.
+        item_order: names of the items in the order that the sample shall have; by default the order of the first run.
 
     Raises:
-        RecordError: the runs were scored on different items, or their metric follows from the items in different ways.
+        RecordError: the runs were scored on different items, or they compute the metric from items differently.
     """
     first = run_outcomes[0]
     if any(run.statistic != first.statistic for run in run_outcomes):
-        raise RecordError("the metric follows from the items in another way in some of the runs")
+        raise RecordError("the metric is computed from the items differently in some of the runs")
+    # each run may list its items in another order; bring all of them into one order before pairing them
     orders = [_align_items(run.item_ids, item_order or first.item_ids) for run in run_outcomes]
     ordered = list(zip(run_outcomes, orders, strict=True))
     areas = [run.areas[order] for run, order in ordered if run.areas is not None]
@@ -122,7 +129,7 @@ def build_sample(run_outcomes: Sequence[ItemOutcomes], item_order: tuple[str, ..
     if first.rows is not None:
         return _build_function_sample(run_outcomes, orders)
     values = _average_draws([run.values[:, order] for run, order in ordered if run.values is not None])
-    labels = first.labels
+    labels = first.labels  # the class of an item is the same in all runs
     sample = sample_from_values(values) if labels is None else sample_from_classes(values, labels[orders[0]])
     return sample._replace(may_be_proportion=first.in_percent)
 
@@ -130,11 +137,13 @@ def build_sample(run_outcomes: Sequence[ItemOutcomes], item_order: tuple[str, ..
 def _build_function_sample(
     run_outcomes: Sequence[ItemOutcomes], orders: Sequence[NDArray[np.intp] | slice]
 ) -> MetricSample:
+    """Build the sample of a metric that is a function, by leaving groups of items out of each run."""
     estimates, without = [], []
     for run, order in zip(run_outcomes, orders, strict=True):
         assert run.rows is not None
         found = load_or_evaluate_without_groups(run.statistic, run.rows.columns, run.item_ids, run.rows.table_sha256)
-        # groups of one item each follow the order of the items; larger ones are the same in any order
+        # Groups of one item are in the order of the run's items and have to be reordered. Larger groups are assigned by
+        # the items' names, so they are the same in any order.
         without.append(found[:, order] if found.shape[1] == len(run.item_ids) else found)
         estimates.append(run.rows.estimates[:, None])
     sizes = np.bincount(assign_groups(run_outcomes[0].item_ids))
@@ -142,21 +151,24 @@ def _build_function_sample(
 
 
 def _average_draws(by_run: Sequence[FloatArray]) -> FloatArray:
-    """Of one run its draws, of several runs each run's mean over its draws, (S, n)."""
+    """Return the draws of a single run, or the mean over the draws for each of several runs, (S, n)."""
     return by_run[0] if len(by_run) == 1 else np.stack([draws.mean(0) for draws in by_run])
 
 
 def _parse_outcomes(folder: Path, record: Record, metric: str) -> ItemOutcomes:
+    """Read from the per-item files what the metric's statistic needs."""
     assert record.result is not None
     table = read_item_table(folder, record)
     ids = next((table.columns[name] for name in ITEM_ID_COLUMNS if name in table.columns), None)
+    # without a column of a known name, the first column identifies the item
     ids = ids or next(iter(table.columns.values()))
     if len(ids) != record.expected:
-        raise RecordError(f"{table.path} has {len(ids)} rows, the record says {record.expected}")
+        raise RecordError(f"{table.path} has {len(ids)} rows, but the record says {record.expected}")
     statistic = _find_statistic(record, metric, table)
     if statistic.kind == "area_ratio":
         areas = read_areas(folder, record, statistic.columns[0], len(ids))
         return ItemOutcomes(_require_unique_ids(ids, table.path), statistic, areas=areas)
+    # the rows of a low-shot table are draw 0 with all items, then draw 1 with all items, and so on
     draws = _parse_numbers(table, "draw") if "draw" in table.columns else np.zeros(len(ids))
     num_draws, names = _check_draws(draws, ids, table.path)
     if statistic.kind == "function":
@@ -168,7 +180,7 @@ def _parse_outcomes(folder: Path, record: Record, metric: str) -> ItemOutcomes:
 
 
 def _find_statistic(record: Record, metric: str, table: ItemTable) -> MetricStatistic:
-    """How the metric follows from the items: as the record says, or for an old one as it always was."""
+    """Return how the metric is computed from items: as the record states it, or by the rules for old records."""
     assert record.result is not None
     stated: MetricValue = record.result.metrics[metric]
     found = stated.statistic.to_statistic() if stated.statistic else None
@@ -176,19 +188,17 @@ def _find_statistic(record: Record, metric: str, table: ItemTable) -> MetricStat
         has_areas = isinstance(record.result.details.get(DEFAULT_AREAS_ENTRY), dict)
         found = infer_legacy_statistic(metric, table.columns, has_areas)
     if found is None:
-        raise NoItemValueError(
-            f"{metric} has no value an item in {table.path}, so nothing can be said of its uncertainty"
-        )
+        raise NoItemValueError(f"{metric} has no value per item in {table.path}, so its uncertainty is unknown")
     return found
 
 
 def _parse_function_rows(table: ItemTable, statistic: MetricStatistic, shape: tuple[int, int]) -> FunctionRows:
-    """The columns of a function, and what it gives for each draw."""
+    """Read the columns of a function and evaluate the function for each draw; ``shape`` is (draws, items)."""
     assert statistic.function is not None
     columns: dict[str, NDArray[Any]] = {name: _parse_values(table, name) for name in statistic.columns}
     columns |= {name: np.array(_get_column(table, name)) for name in statistic.text_columns}
     by_draw = {name: cells.reshape(shape) for name, cells in columns.items()}
-    # a function gets copies, so that one that sorts in place does not change what is left out later
+    # the function gets copies, so that one that sorts in place cannot change the columns used for the jackknife
     each = [
         evaluate_statistic(statistic.function, {name: cells[draw].copy() for name, cells in by_draw.items()})
         for draw in range(shape[0])
@@ -197,23 +207,24 @@ def _parse_function_rows(table: ItemTable, statistic: MetricStatistic, shape: tu
 
 
 def _check_draws(draws: FloatArray, ids: tuple[str, ...], path: Path) -> tuple[int, tuple[str, ...]]:
-    """The number of draws, and the items' names; every draw has the same items in the same order."""
+    """Return the number of draws and the names of the items; every draw must have the same items in the same order."""
+    # np.repeat(...) is the only valid column "draw": ascending, and each draw as long as the others
     kinds, counts = np.unique(draws, return_counts=True)
     items = int(counts[0])
     names = _require_unique_ids(ids[:items], path)
     if (counts != items).any() or (np.repeat(kinds, items) != draws).any() or ids != names * len(kinds):
-        raise RecordError(f"{path}: the draws do not hold the same items in the same order")
+        raise RecordError(f"{path}: the draws do not have the same items in the same order")
     return len(kinds), names
 
 
 def _require_unique_ids(ids: tuple[str, ...], path: Path) -> tuple[str, ...]:
     if len(set(ids)) != len(ids) or len(ids) < 2:
-        raise RecordError(f"{path} has {len(ids)} items of {len(set(ids))} names; two or more are needed, each once")
+        raise RecordError(f"{path} has {len(ids)} items with {len(set(ids))} names; it needs two or more, each once")
     return ids
 
 
 def _parse_values(table: ItemTable, column: str) -> FloatArray:
-    """A column's numbers, or 100 and 0 of a comparison, (rows,)."""
+    """Return the numbers of a column, or 100 and 0 for a comparison that holds or does not, (rows,)."""
     comparison = parse_comparison(column)
     if comparison is None:
         return _parse_numbers(table, column)
@@ -223,9 +234,9 @@ def _parse_values(table: ItemTable, column: str) -> FloatArray:
 
 
 def _parse_classes(table: ItemTable, column: str) -> IntArray:
-    """Each row's class as a number, (rows,); classes are numbers or names, in ascending order either way."""
+    """Return the class of each row as an index, (rows,); the classes of the table are numbers or names."""
     cells: NDArray[Any] = np.array(_get_column(table, column))
-    with contextlib.suppress(ValueError):  # names stay text
+    with contextlib.suppress(ValueError):  # class names stay text
         cells = cells.astype(np.float64)
     return np.asarray(np.unique(cells, return_inverse=True)[1], np.int64)
 
@@ -234,7 +245,7 @@ def _parse_numbers(table: ItemTable, column: str) -> FloatArray:
     try:
         values = np.array(list(map(float, _get_column(table, column))))
     except ValueError as error:
-        raise RecordError(f"{table.path}: column {column} has a cell that is no number ({error})") from error
+        raise RecordError(f"{table.path}: column {column} has a cell that is not a number ({error})") from error
     if not np.isfinite(values).all():
         raise RecordError(f"{table.path}: column {column} has a number that is not finite")
     return values
@@ -243,15 +254,15 @@ def _parse_numbers(table: ItemTable, column: str) -> FloatArray:
 def _get_column(table: ItemTable, column: str) -> tuple[str, ...]:
     if column not in table.columns:
         raise RecordError(
-            f"{table.path} has no column {column!r}, which a metric follows from; it has {', '.join(table.columns)}"
+            f"{table.path} has no column {column!r}, which a metric needs; it has {', '.join(table.columns)}"
         )
     return table.columns[column]
 
 
 def _align_items(ids: tuple[str, ...], wanted: tuple[str, ...]) -> NDArray[np.intp] | slice:
-    """Where the wanted items are among ``ids``."""
+    """Return the indices in ``ids`` that bring the items into the wanted order."""
     if ids == wanted:
-        return slice(None)
+        return slice(None)  # the usual case; it avoids a copy of the arrays
     if set(ids) != set(wanted):
         raise RecordError("the runs were not scored on the same items, so they cannot be paired")
     places = {name: place for place, name in enumerate(ids)}

@@ -1,4 +1,4 @@
-"""Where the rows of one board stand: interval, rank, and the rows each is tied with."""
+"""Rank the rows of one board: the interval and rank of each row, and the rows with which it is tied."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from results.statistics.statistic_functions import describe_statistic_function
 StoredRun = tuple[Path, Record]
 """A run's folder and its complete record."""
 
-RANKING_VERSION = 2
-"""Raised whenever a standing changes for the same files; part of the key of what is kept on disk."""
+RANKING_VERSION = 3
+"""Increase it whenever the result for the same files changes, texts included; it is part of the cache key."""
 
 
 class RankResult(NamedTuple):
-    """Where a row stands on its board.
+    """The rank of a row on its board.
 
     Attributes:
-        interval: of the row's mean over its seeds; its ``resampling_unit`` says what it covers ("items only" for one
-            seed). Where the per-item files cannot be used: the record's own for one seed, over "seeds only" for
-            several.
-        rank: from 1; rows whose difference is not resolved share one. ``None``: not ranked, see ``note``.
-        tied_with: the other rows that share the rank, by their place in what was given.
-        note: why the row has no rank, or what else its reader should know; empty otherwise.
+        interval: confidence interval of the row's mean over its seeds. Its ``resampling_unit`` says what it covers
+            ("items only" for one seed). If the per-item files cannot be used, it is the record's own interval for one
+            seed, and an interval over "seeds only" for several.
+        rank: from 1. Rows whose difference is not significant share a rank. ``None`` if the row is not ranked.
+        tied_with: the other rows that share the rank, as indices of the rows that were given.
+        note: why the row has no rank, or what else a reader should know; otherwise empty.
     """
 
     interval: ConfidenceInterval | None
@@ -49,12 +49,13 @@ class RankResult(NamedTuple):
 
 
 class RowSample(NamedTuple):
-    """A row's measurements of one metric.
+    """The sample of one row of a board for one metric.
 
     Attributes:
-        item_ids: of the items, in the order of their names.
-        sample: in that order; of a function of all rows, by group of items where there are 100 items or more.
-        statistic: how the metric follows from the items.
+        item_ids: names of the items, sorted.
+        sample: the sample, with its items in that order. If the metric is a function of all rows and there are 100
+            items or more, the sample has a value per group of items instead of a value per item.
+        statistic: how the metric is computed from the items.
     """
 
     item_ids: tuple[str, ...]
@@ -63,31 +64,31 @@ class RowSample(NamedTuple):
 
     @property
     def num_groups(self) -> int | None:
-        """Groups of items that were left out in turn; ``None`` where the sample has a value an item."""
+        """Return the number of groups of items left out in turn, or ``None`` if there is a value per item."""
         count = self.sample.item_values.shape[1]
         return count if count < len(self.item_ids) else None
 
 
 def rank_rows(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_better: bool) -> tuple[RankResult, ...]:
-    """Rank the rows of one board by a metric, from the per-item files beside the records.
+    """Rank the rows of one board by a metric, using the per-item files next to the records.
 
-    What was found is kept in ``$BENCH_CACHE/statistics`` under the hashes that the records state and the size and
-    time of every file; a file that changed is read and hashed again.
+    The result is cached in ``$BENCH_CACHE/statistics``. The key has the SHA-256 of each file as stated in its record,
+    and the file's size and modification time, so that a changed file is read and hashed again.
 
     Args:
-        rows: each the runs (seeds) of one backbone; all of one comparability key.
-        metric: its name in the records.
-        higher_is_better: its direction.
+        rows: for each row the runs (seeds) of one backbone. All runs have the same comparability key.
+        metric: name of the metric in the records.
+        higher_is_better: the metric's direction.
 
     Returns:
-        One entry a row, in the order given.
+        One entry per row, in the order of ``rows``.
 
     Raises:
-        RecordError: a record gives the metric another direction.
+        RecordError: a record states another direction of the metric.
     """
     for folder, record in (run for runs in rows for run in runs):
         if _get_metric(record, metric).higher_is_better != higher_is_better:
-            raise RecordError(f"{folder} gives {metric} another direction than its board; such runs cannot be ranked")
+            raise RecordError(f"{folder} states another direction of {metric} than its board, so it cannot be ranked")
     key = _compute_cache_key(rows, metric)
     found = _load_cached_ranks(key, len(rows))
     if found is None:
@@ -97,18 +98,19 @@ def rank_rows(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_better
 
 
 def build_row_sample(runs: Sequence[StoredRun], metric: str) -> RowSample:
-    """A row's sample, its items in the order of their names.
+    """Build the sample of a row from its runs, with the items sorted by name.
 
     Raises:
         RecordError: a per-item file cannot be used, or the seeds were scored on different items.
     """
     outcomes = [read_item_outcomes(folder, record, metric) for folder, record in runs]
+    # sorting by length first puts the numbers 2 and 10 in numeric order
     ids = tuple(sorted(outcomes[0].item_ids, key=lambda name: (len(name), name)))
     return RowSample(ids, build_sample(outcomes, ids), outcomes[0].statistic)
 
 
 def compute_row_interval(row_sample: RowSample, runs: Sequence[StoredRun], metric: str) -> ConfidenceInterval:
-    """A sample's interval as it stands on a board: within 0 to 100 where the unit is percent."""
+    """Return the confidence interval of a row for display, clipped to 0 to 100 if the unit is percent."""
     sample = row_sample.sample
     found = compute_interval(sample)
     low, high = found.low, found.high
@@ -116,7 +118,7 @@ def compute_row_interval(row_sample: RowSample, runs: Sequence[StoredRun], metri
         low, high = max(low, 0.0), min(high, 100.0)
     if len(runs) > 1:
         method, over = f"seeds and items, {len(runs)} seeds", "seeds x items"
-    elif sample.num_seeds > 1:
+    elif sample.num_seeds > 1:  # one run with several seeds: the draws of a low-shot protocol
         method, over = f"draws and items, {sample.num_seeds} draws", "draws x items"
     else:
         groups = f"{row_sample.num_groups} groups of items" if row_sample.num_groups else "items"
@@ -125,6 +127,7 @@ def compute_row_interval(row_sample: RowSample, runs: Sequence[StoredRun], metri
 
 
 def _compute_ranks(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_better: bool) -> tuple[RankResult, ...]:
+    """Rank the rows without the cache. Rows that cannot be ranked get a note with the reason."""
     found: dict[int, RowSample] = {}
     standings: dict[int, RankResult] = {}
     for place, runs in enumerate(rows):
@@ -135,6 +138,7 @@ def _compute_ranks(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_b
     for place, reason in _find_outliers(found).items():
         alone = compute_row_interval(found.pop(place), rows[place], metric)
         standings[place] = RankResult(alone, None, (), reason)
+    # the remaining rows have the same items and can be paired; ``ranked`` are their indices in ``rows``
     ranked = sorted(found)
     samples = {place: found[place].sample for place in ranked}
     rank = 1
@@ -144,8 +148,9 @@ def _compute_ranks(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_b
         if ranked
         else []
     )
+    # a rank that covers seeds and one that does not are different claims, so a board that mixes them says so
     several = {place for place in ranked if samples[place].num_seeds > 1}
-    once = "one seed: its rank is of this training alone, other rows' is of their mean over seeds"
+    once = "one seed: the rank is that of this single training run; other rows are ranked by their mean over seeds"
     notes = {place: [once] if several and place not in several else [] for place in ranked}
     for group in groups:
         members = [ranked[row] for row in group.rows]
@@ -154,23 +159,25 @@ def _compute_ranks(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_b
             own = compute_row_interval(found[place], rows[place], metric)
             standings[place] = RankResult(own, rank, tied, "; ".join(notes[place]))
         for row in group.unresolved:
-            notes[ranked[row]].append(f"not resolved from the best of rank {rank} either")
-        rank += len(members)
+            notes[ranked[row]].append(f"the difference from the best row of rank {rank} is not significant either")
+        rank += len(members)  # the next rank counts every row above it: 1, 1, 3
     return tuple(standings[place] for place in range(len(rows)))
 
 
 def _find_outliers(samples: Mapping[int, RowSample]) -> dict[int, str]:
-    """The rows that cannot be paired with most of their board, each with the reason."""
+    """Return the rows that cannot be paired with the majority of the board, each with the reason."""
     outliers = {}
     if samples:
+        # the majority of rows decides which items are the board's, and among those rows which statistic is
         usual_items = Counter(row.item_ids for row in samples.values()).most_common(1)[0][0]
         same = {place: row for place, row in samples.items() if row.item_ids == usual_items}
+        # values per item and values per group of items cannot be paired, even if the items are the same
         usual_statistic = Counter(row.statistic for row in same.values()).most_common(1)[0][0]
         for place, row in samples.items():
             if row.item_ids != usual_items:
-                outliers[place] = "it was scored on other items than the rest of the board"
+                outliers[place] = "it was scored on different items than the rest of the board"
             elif row.statistic != usual_statistic:
-                outliers[place] = "its metric follows from the items in another way than on the rest of the board"
+                outliers[place] = "its metric is computed from the items differently than on the rest of the board"
     return outliers
 
 
@@ -181,7 +188,7 @@ def _get_metric(record: Record, metric: str) -> MetricValue:
 
 
 def _interval_from_records(runs: Sequence[StoredRun], metric: str) -> ConfidenceInterval | None:
-    """What the records alone say."""
+    """Return the interval that follows from the records alone, without per-item files."""
     if len(runs) == 1:
         return _get_metric(runs[0][1], metric).interval
     return student_t_interval(
@@ -190,28 +197,30 @@ def _interval_from_records(runs: Sequence[StoredRun], metric: str) -> Confidence
 
 
 def _compute_cache_key(rows: Sequence[Sequence[StoredRun]], metric: str) -> str:
-    """Of everything that the standings follow from: records, state of the files, and functions that are not ours."""
+    """Return the digest of everything that the ranks depend on: records, state of the files, and foreign functions."""
     made_of: list[list[Any]] = []
     functions = set()
     for folder, record in (run for runs in rows for run in runs):
         stated = _get_metric(record, metric)
+        # the folder is part of the key, because the notes of rows that cannot be ranked name it
         made_of.append(
             [record.run_id, record.expected, stated.value, stated.unit, stated.higher_is_better, str(folder)]
         )
         if stated.statistic is not None:
             made_of[-1].append(stated.statistic.model_dump())
             functions |= {stated.statistic.function} if stated.statistic.kind == "function" else set()
-        with contextlib.suppress(RecordError):  # it is told when the files are read
+        with contextlib.suppress(RecordError):  # reported when the files are read
             made_of[-1] += [
                 [sha256, _read_file_state(path)] for path, sha256 in list_item_files(folder, record).items()
             ]
     content = {"version": RANKING_VERSION, "metric": metric, "rows": [len(runs) for runs in rows], "runs": made_of}
-    if functions:  # what is not installed, or of another version, gives other standings
+    if functions:  # a function that is missing, or has another version, leads to other ranks
         content["functions"] = [describe_statistic_function(str(name)) for name in sorted(map(str, functions))]
     return compute_digest(content)
 
 
 def _read_file_state(path: Path) -> list[int] | None:
+    # size and time instead of a hash: hashing 10,000 files for every table would take longer than ranking them
     try:
         found = path.stat()
     except OSError:
@@ -220,7 +229,7 @@ def _read_file_state(path: Path) -> list[int] | None:
 
 
 def _load_cached_ranks(key: str, rows: int) -> tuple[RankResult, ...] | None:
-    """Standings that were kept; ``None`` where there are none or they are not whole."""
+    """Return the cached ranks, or ``None`` if there are none or they are damaged."""
     try:
         found = [_rank_from_dict(entry) for entry in statistics_cache.load_statistics(key)]
     except (ValueError, TypeError, KeyError, ValidationError):

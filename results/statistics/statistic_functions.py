@@ -1,7 +1,7 @@
-"""Functions of a set of rows that metrics name: entry points of group ``bench.statistics``. Imports no torch.
+"""Metrics that are a function of a set of rows: entry points of the group ``bench.statistics``. Never imports torch.
 
-A function takes the columns of some rows by name, arrays of one length, and returns a number. It has to work on any
-subset of the rows, because its interval comes from leaving groups of rows out in turn.
+A function takes the columns of some rows as arrays of equal length, by name, and returns a number. It must work on any
+subset of the rows, because its interval is computed by leaving groups of rows out in turn.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ StatisticFunction = Callable[[ColumnArrays], float]
 
 
 class MissingFunctionError(RecordError):
-    """A metric's function is not installed, or cannot be imported: the number can be neither checked nor ranked."""
+    """A metric's function is not installed or cannot be imported, so the number can neither be checked nor ranked."""
 
 
 def _require_callable(name: str, value: object) -> StatisticFunction:
@@ -33,20 +33,20 @@ def _require_callable(name: str, value: object) -> StatisticFunction:
 
 
 STATISTIC_FUNCTIONS: Registry[StatisticFunction] = Registry("statistic", "bench.statistics", _require_callable)
-"""None is ours: the metrics of bench's own tasks are means and ratios of areas."""
+"""Bench registers none itself: the metrics of its own tasks are means and ratios of areas."""
 
 
 def load_statistic_function(name: str) -> StatisticFunction:
-    """The function of this name.
+    """Return the function with this name.
 
     Raises:
-        MissingFunctionError: no installed package has it, or importing it fails.
+        MissingFunctionError: no installed package has the function, or importing it fails.
     """
     try:
         return STATISTIC_FUNCTIONS.get(name)
     except UnknownNameError as error:
         raise MissingFunctionError(
-            f"the metric's function {name!r} is not installed; install the package that its task came "
+            f"the metric's function {name!r} is not installed; install the package that the task came "
             "with (entry points of group bench.statistics)"
         ) from error
     except UserError as error:
@@ -54,38 +54,39 @@ def load_statistic_function(name: str) -> StatisticFunction:
 
 
 def describe_statistic_function(name: str) -> dict[str, str]:
-    """What tells a function from others of its name, for keys of what is kept on disk.
+    """Return what distinguishes a function from other functions of the same name, for the keys of cached values.
 
-    The version of its package stands for its code, and the hash of its source file for code that changed without a
-    new version, as in a package that is installed in place.
+    Besides the version of the function's package, this has the SHA-256 of the function's source file, because the code
+    of a package that is installed in editable mode changes without a new version.
     """
     try:
         function = load_statistic_function(name)
     except MissingFunctionError as error:
+        # a key of its own, so that values cached without the function are not found once it is installed
         return {"name": name, "missing": str(error)}
     try:
         source = sha256_file(Path(inspect.getfile(inspect.unwrap(function))))
-    except (TypeError, OSError):  # compiled, or an object that is called like a function
+    except (TypeError, OSError):  # compiled code, or a callable object: neither has a source file
         source = ""
     return {"name": name, "origin": STATISTIC_FUNCTIONS.get_origin(name), "source": source}
 
 
 def evaluate_statistic(name: str, columns: ColumnArrays) -> float:
-    """What a function gives for some rows.
+    """Return the value of a function for some rows.
 
     Args:
-        name: of the function.
-        columns: by name, arrays (n,).
+        name: name of the function.
+        columns: columns of the rows by name, each (n,).
 
     Raises:
-        MissingFunctionError: it is not installed.
-        RecordError: it fails, or gives something that is not a finite number.
+        MissingFunctionError: the function is not installed.
+        RecordError: the function fails, or returns something that is not a finite number.
     """
     function = load_statistic_function(name)
     origin = STATISTIC_FUNCTIONS.get_origin(name)
     try:
         value = float(function(columns))
-    except Exception as error:
+    except Exception as error:  # foreign code may raise anything; the board has to go on without this row
         rows = len(next(iter(columns.values())))
         raise RecordError(
             f"the function {name!r} of {origin} fails on {rows} rows: {type(error).__name__}: {error}"

@@ -1,6 +1,6 @@
-"""What was worked out from records and is kept: ``$BENCH_CACHE/statistics``, one JSON file a board and metric.
+"""A cache of statistics computed from records, in ``$BENCH_CACHE/statistics``: one JSON file per key.
 
-Nothing in it is a result: whatever is missing or damaged is worked out again.
+The cache holds no results: whatever is missing or damaged is computed again.
 """
 
 from __future__ import annotations
@@ -19,44 +19,50 @@ _SECONDS_PER_DAY = 86400.0
 
 
 class CacheSize(NamedTuple):
-    """How much is kept, or was removed."""
+    """The number and the total size of files that are in the cache, or that were removed from it."""
 
     num_files: int
     num_bytes: int
 
 
 def statistics_cache_dir() -> Path:
-    """Where the files are; it need not exist yet."""
+    """Return the folder of the cache, which may not exist yet."""
     return get_cache_dir() / "statistics"
 
 
 def load_statistics(key: str) -> Any:
-    """What was kept under a key, as JSON has it; ``None`` if nothing readable."""
+    """Return the JSON content stored under a key, or ``None`` if there is none or it cannot be read."""
     file = statistics_cache_dir() / f"{key}.json"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     with contextlib.suppress(OSError):
-        os.utime(file)  # prune goes by the last use
+        os.utime(file)  # prune_statistics removes files by their time of last use
     return found
 
 
 def store_statistics(key: str, content: Any) -> None:
-    """Keep what JSON has; where the folder cannot be written that costs time the next time, nothing else."""
+    """Store JSON content under a key. If the folder cannot be written, nothing is stored and nothing fails."""
+    # a read-only cache only means that the statistics are computed again next time
     with contextlib.suppress(OSError):
         statistics_cache_dir().mkdir(parents=True, exist_ok=True)
         write_atomic(statistics_cache_dir() / f"{key}.json", json.dumps(content, allow_nan=False))
 
 
 def measure_statistics_cache() -> CacheSize:
-    """Of all that is kept."""
+    """Return the number and total size of all files in the cache."""
     stats = [stat for _, stat in _list_files()]
     return CacheSize(len(stats), sum(stat.st_size for stat in stats))
 
 
 def prune_statistics(unused_days: float, now: float | None = None) -> CacheSize:
-    """Remove what was not used for ``unused_days`` days (0: all); gives how much that was."""
+    """Remove the files that have not been used for some days and return how many and how large they were.
+
+    Args:
+        unused_days: minimum number of days without use; 0 removes all files.
+        now: current time in seconds since the epoch; by default the time of the system.
+    """
     limit = (time.time() if now is None else now) - unused_days * _SECONDS_PER_DAY
     gone = 0
     freed = 0
@@ -70,6 +76,6 @@ def prune_statistics(unused_days: float, now: float | None = None) -> CacheSize:
 def _list_files() -> list[tuple[Path, os.stat_result]]:
     found = []
     for path in sorted(statistics_cache_dir().iterdir()) if statistics_cache_dir().is_dir() else []:
-        with contextlib.suppress(OSError):  # another process may prune as well
+        with contextlib.suppress(OSError):  # another process may prune at the same time
             found.append((path, path.stat()))
     return found

@@ -149,5 +149,5 @@ def test_hierarchies_are_refused_in_a_sentence(name: str) -> None:
 
 def test_attention_of_another_class_is_refused() -> None:
     model = timm.create_model("beit_base_patch16_224", depth=1, embed_dim=48, num_heads=2)
-    with pytest.raises(UserError, match=r"attention of its own \(Attention\).* cka"):
+    with pytest.raises(UserError, match=r"its own attention class \(Attention\).* cka"):
         find_attention_modules(model)

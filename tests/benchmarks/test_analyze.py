@@ -72,7 +72,7 @@ def test_cka_writes_a_record_and_answers_from_it(capsys: Capture, tmp_path: Path
         "of attempts the newest"
     )
     (folder / "cka.csv").write_text("")
-    assert "cka.csv is missing or not what was written" in scan_analyses([tmp_path]).faults[0]
+    assert "cka.csv is missing or was changed" in scan_analyses([tmp_path]).faults[0]
     other = asked(capsys, tmp_path, *words[:-1], "4")
     assert other["folder"] != first["folder"]
 
@@ -94,7 +94,7 @@ def test_what_was_altered_is_not_answered(capsys: Capture, tmp_path: Path) -> No
     words = ("spectrum", "vit_pico", "--images", "8", "--out", str(tmp_path))
     folder = Path(asked(capsys, tmp_path, *words[:4])["folder"])
     (folder / "spectrum.csv").write_text("direction\n")
-    assert "spectrum.csv is missing or not what was written" in refused(capsys, *words)
+    assert "spectrum.csv is missing or was changed" in refused(capsys, *words)
     record = folder / "analysis.json"
     record.write_text(record.read_text().replace('"method_version"', '"method_versions"'))
     with pytest.raises(RecordError, match="method_versions: unknown field"):
@@ -242,9 +242,9 @@ def test_data_scale(capsys: Capture, tmp_path: Path, weights: Path) -> None:
         (("spectrum", "vit_nano", "--images", "1"), "needs 2 images or more"),
         (("neighbours", "vit_nano", "--images", "5"), "needs 8 images or more, not 5"),
         (("layers", "vit_nano", "--task", "mini_ade"), "probed on classification tasks"),
-        (("layers", "vit_nano", "--task", "digits"), "random weights, so keeping some of its blocks says nothing"),
-        (("data-scale", "vit_nano", "vit_nano", "--task", "digits"), "named twice"),
-        (("data-scale", "vit_nano", "--task", "digits", "--checkpoint", "card", "card"), "one file a backbone: 1"),
+        (("layers", "vit_nano", "--task", "digits"), "random weights, so keeping some of its blocks shows nothing"),
+        (("data-scale", "vit_nano", "vit_nano", "--task", "digits"), "given twice"),
+        (("data-scale", "vit_nano", "--task", "digits", "--checkpoint", "card", "card"), "one file per backbone: 1"),
     ],
     ids=lambda value: " ".join(value[:4]) if isinstance(value, tuple) else None,
 )

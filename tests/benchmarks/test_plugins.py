@@ -14,13 +14,13 @@ import pytest
 
 from tests.conftest import ROOT, Bench
 
-README = (ROOT / "README.md").read_text()
-PLUGIN = re.search(r"```python\n(# my_package/vit\.py\n.*?)```", README, re.DOTALL)[1]  # type: ignore[index]
+GUIDE = (ROOT / "docs" / "guides" / "add-a-backbone.md").read_text()
+PLUGIN = re.search(r"```python\n(# my_package/vit\.py\n.*?)```", GUIDE, re.DOTALL)[1]  # type: ignore[index]
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> str:
-    """A folder with two installed packages: the README's own backbone, and one that fails to import."""
+    """A folder with two installed packages: the backbone of the guide, and one that fails to import."""
     (tmp_path / "their_package.py").write_text(PLUGIN)
     (tmp_path / "bad_package.py").write_text("import a_module_that_is_not_there\n")
     for package, points in (
@@ -61,12 +61,13 @@ def test_a_plugin_that_claims_our_name_is_refused(bench: Bench, site: str, tmp_p
 
 
 def test_a_package_installed_by_pip_in_an_environment_of_its_own(bench: Bench, tmp_path: Path) -> None:
-    """The README's steps as a third party would do them: a package, pip install, list, run."""
+    """The steps of the guide as a third party would do them: a package, pip install, list, run."""
     package, venv = tmp_path / "package", tmp_path / "venv"
     (package / "my_package").mkdir(parents=True)
     (package / "my_package" / "__init__.py").write_text("")
     (package / "my_package" / "vit.py").write_text(PLUGIN)
-    points = re.search(r"```toml\n(\[project\.entry-points\.\"bench\.backbones\"\]\n.*?)```", README, re.DOTALL)
+    block = r"```toml\n# pyproject\.toml\n(\[project\.entry-points\.\"bench\.backbones\"\]\n.*?)```"
+    points = re.search(block, GUIDE, re.DOTALL)
     assert points is not None
     (package / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'

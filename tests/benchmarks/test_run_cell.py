@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
+import backbones.create
+from backbones.create import create_backbone
+from benchmarks.run_cell import CellRequest, run_cell
+from foundation import files
 from tests.conftest import Bench
 
 QUICK = ("--tier", "smoke", "--set", "batch_size=512", "--json")
@@ -48,5 +55,56 @@ def test_an_input_of_another_order_of_size_is_said(bench: Bench, tmp_path: Path)
     words = ("run", "digits", "--checkpoint", "random", "--protocol", "knn", "--tier", "smoke", "--out", str(tmp_path))
     done = bench(*words, "--backbone", "timm/test_vit")
     assert done.returncode == 0, done.stderr
-    assert "test_vit was made for 160 px and protocol knn shows it 32 px" in done.stderr
+    assert "test_vit was made for 160 px and protocol knn uses 32 px" in done.stderr
     assert "was made for" not in bench(*words, "--backbone", "vit_pico").stderr
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The architectures that timm was asked to make, and the weight files that were hashed, in order."""
+    found: list[str] = []
+    create, hash_file = backbones.create.timm.create_model, files.sha256_file
+
+    def count_model(architecture: str, *words: Any, **arguments: Any) -> Any:
+        found.append(architecture)
+        return create(architecture, *words, **arguments)
+
+    def count_file(path: Path) -> str:
+        if path.suffix == ".safetensors":
+            found.append(path.name)
+        return hash_file(path)
+
+    monkeypatch.setattr(backbones.create.timm, "create_model", count_model)
+    monkeypatch.setattr(files, "sha256_file", count_file)
+    return found
+
+
+@pytest.mark.parametrize("protocol", ["linear", "knn", "finetune"])
+def test_a_backbone_is_made_once_and_its_file_hashed_once(protocol: str, calls: list[str], tmp_path: Path) -> None:
+    weights = tmp_path / "start.safetensors"
+    save_file(create_backbone("vit_pico", num_classes=0).model.state_dict(), weights)
+    os.utime(weights, (1e9, 1e9))
+    calls.clear()
+    request = CellRequest("digits", "vit_pico", protocol, str(weights), "smoke", out=tmp_path, device="cpu")
+    files_settle_at_once = pytest.MonkeyPatch()
+    files_settle_at_once.setattr(files, "SETTLED_SECONDS", 0.0)
+    try:
+        record = run_cell(request).record
+    finally:
+        files_settle_at_once.undo()
+    assert calls == ["start.safetensors", "vit_pico_patch8_32"]
+    assert record.backbone.checkpoint is not None and record.backbone.checkpoint.load_report is not None
+    assert record.backbone.checkpoint.load_report.matched_fraction == 1.0
+    assert record.cost is not None and record.cost.efficiency is not None
+
+
+def test_a_search_makes_one_for_each_training(calls: list[str], tmp_path: Path) -> None:
+    overrides = ("search.lr=[1e-4,2e-3]", "train_on=train+val")
+    request = CellRequest("digits", "vit_pico", "finetune", None, "smoke", out=tmp_path, device="cpu")
+    run_cell(request)
+    assert len(calls) == 1
+    searched = CellRequest(
+        "digits", "vit_pico", "finetune", None, "smoke", overrides=overrides, out=tmp_path, device="cpu"
+    )
+    run_cell(searched)
+    assert len(calls) == 1 + 3

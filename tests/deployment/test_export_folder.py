@@ -75,10 +75,10 @@ def test_changed_files_are_refused(tmp_path: Path) -> None:
     text = path.read_text()
     for before, after, said in (
         ('"classifier.onnx"', '"../classifier.onnx"', "the files are not those of classifier in the format onnx"),
-        ('"runtime": "onnxruntime"', '"runtime": "openvino"', "the format onnx is not for openvino"),
+        ('"runtime": "onnxruntime"', '"runtime": "openvino"', "the format onnx is not that of the runtime openvino"),
         ('"num_classes"', '"classes"', "classes: unknown field"),
         ('"schema_version": 2', '"schema_version": 3', "schema_version"),
-        ("{", "", "does not hold as a manifest"),
+        ("{", "", "is not a valid manifest"),
     ):
         assert before in text
         path.write_text(text.replace(before, after, 1))

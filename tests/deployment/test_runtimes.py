@@ -44,9 +44,9 @@ def test_openvino_computes_in_what_it_was_told() -> None:
     exact = core.compile_model(model, "CPU", openvino.build_compile_config("f32", 1))
     openvino.require_compiled_settings(exact, "f32", 1)
     assert exact.get_property("INFERENCE_PRECISION_HINT") == library.Type.f32
-    with pytest.raises(UserError, match="told to compute in bf16 and took f32"):
+    with pytest.raises(UserError, match="told to compute in bf16 but uses f32"):
         openvino.require_compiled_settings(exact, "bf16", 1)
-    with pytest.raises(UserError, match="was given 3 threads and took 1; ask for 1"):
+    with pytest.raises(UserError, match="was given 3 threads but uses 1; request 1"):
         openvino.require_compiled_settings(exact, "f32", 3)
     with pytest.raises(UserError, match="was given 9999 threads"):
         load_classifier("openvino", threads=9999)
@@ -132,8 +132,8 @@ def external_model() -> bytes:
 
 def test_tensors_in_other_files_are_not_followed() -> None:
     skip_without_runtime("onnx")
-    with pytest.raises(UserError, match="keeps tensors in other files"):
+    with pytest.raises(UserError, match="stores tensors in other files"):
         refuse_external_data("tracker.onnx", external_model())
-    with pytest.raises(UserError, match="is no ONNX model"):
+    with pytest.raises(UserError, match="is not an ONNX model"):
         refuse_external_data("tracker.onnx", b"\xff\xfe no model")
     refuse_external_data("tracker.onnx", export_classifier_onnx())

@@ -64,7 +64,7 @@ def test_a_pickle_with_code_is_not_run(tmp_path: Path) -> None:
 def test_a_resume_with_other_keys_fails_where_mmengine_would_go_on(tmp_path: Path) -> None:
     torch.save({"state_dict": {"weight": torch.zeros(1, 1)}}, tmp_path / "x.pth")
     runner: Any = SimpleNamespace(model=nn.Linear(1, 1), call_hook=lambda *_, **__: None)
-    with pytest.raises(RuntimeError, match="Missing key"):
+    with pytest.raises(CheckpointError, match="1 names missing"):
         CheckpointRunner.load_checkpoint(runner, str(tmp_path / "x.pth"))
 
 
@@ -82,3 +82,10 @@ def test_where_nothing_is_chosen_the_last_weights_count(tmp_path: Path) -> None:
     made.validations = [ValidationResult(1, 3.0), ValidationResult(2, 9.0), ValidationResult(3, 1.0)]
     assert made.best_validation.step == 3
     assert made.get_best_path() == tmp_path / "last_00000003.pth"
+
+
+def test_a_checkpoint_of_another_network_is_named_with_the_way_out(tmp_path: Path) -> None:
+    torch.save({"state_dict": nn.Linear(2, 3).state_dict() | {"predict.bias": torch.zeros(1)}}, tmp_path / "old.pth")
+    runner: Any = SimpleNamespace(model=nn.Linear(2, 3), call_hook=lambda *_, **__: None)
+    with pytest.raises(CheckpointError, match=r"0 names missing, 1 unknown: predict.bias.*--fresh"):
+        CheckpointRunner.load_checkpoint(runner, str(tmp_path / "old.pth"))

@@ -68,6 +68,32 @@ def test_errors_are_those_of_the_command_line(tmp_path: Path) -> None:
         bench.table(tmp_path / "nothing")
 
 
+WRONG = {
+    "tier cannot be 'smok'; did you mean smoke": lambda out: bench.run("digits", "vit_pico", tier="smok", out=out),  # type: ignore[arg-type]
+    "seed must be a whole number, not True": lambda out: bench.run("digits", "vit_pico", seed=True, out=out),
+    "seed must be a whole number, not 1.5": lambda out: bench.run("digits", "vit_pico", seed=1.5, out=out),  # type: ignore[arg-type]
+    "device cannot be 'gpu'": lambda out: bench.run("digits", "vit_pico", device="gpu", out=out),
+    "sort cannot be 'foo'": lambda out: bench.table(out, sort="foo"),
+    "pareto cannot be 'foo'": lambda out: bench.table(out, pareto="foo"),  # type: ignore[arg-type]
+    "tier cannot be 'tiny'": lambda out: bench.table(out, tiers="tiny"),
+    "dtype cannot be 'x'": lambda out: bench.profile("vit_pico", dtype="x"),  # type: ignore[arg-type]
+    "rules cannot be 'own'": lambda out: bench.score("lasot", out, rules="own"),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_what_the_command_line_refuses_is_refused_here(message: str, tmp_path: Path) -> None:
+    with pytest.raises(bench.UserError) as caught:
+        WRONG[message](tmp_path)
+    assert message in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_word_is_one_task_and_not_its_letters(tmp_path: Path) -> None:
+    bench.run("digits", "vit_pico", protocol="knn", tier="smoke", device="cpu", out=tmp_path)
+    assert len(bench.table(tmp_path, tasks="digits", tiers="smoke", backbones="vit_pico").table.boards) == 1
+
+
 def test_pretraining_gives_a_folder_to_start_from(tmp_path: Path) -> None:
     folder = bench.pretrain("mae", "vit_pico", "digits", tier="smoke", device="cpu", out=tmp_path)
     record = bench.run(

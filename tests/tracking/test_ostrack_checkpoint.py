@@ -114,7 +114,7 @@ def test_a_checkpoint_with_the_genuine_names_gives_the_reference_maps(tmp_path: 
     tracker, report = load_ostrack_tracker(path, "vit_pico", "ostrack256")
     assert (report.matched, report.missing, report.unexpected) == (len(state) - 2, [], [])
     assert [line.split()[0] for line in report.dropped] == ["backbone.cls_token", "backbone.pos_embed"]
-    assert report.notes == ["2 attention heads, as vit_pico has; the file's shapes are the same for any number"]
+    assert report.notes == ["2 attention heads, the number that vit_pico has; the shapes in the file do not show it"]
     frame = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
     crops = [
         crop_window(frame, make_crop_window((60, 40, 30, 20), factor), side)
@@ -169,7 +169,7 @@ def test_a_misfit_is_refused_with_names_and_shapes_and_changes_nothing() -> None
     text = refused(lambda state: state["box_head.conv5_ctr.bias"].fill_(float("nan")))
     assert "NaN or infinity in box_head.conv5_ctr.bias" in text
     text = refused(lambda state: state.pop("backbone.pos_embed_z"))
-    assert "is no OSTrack-style tracker" in text
+    assert "is not an OSTrack-style tracker" in text
     text = refused(lambda state: state.update({"backbone.vit.norm.weight": torch.zeros(1)}))
     assert "--run" in text
 

@@ -92,7 +92,7 @@ def test_what_is_wrong_is_one_sentence(weights: list[str], capsys: Text) -> None
     write_folder(Path("walk"))
     box = ("--init", "1,2,3,4")
     for words, message in (
-        (("walk", *weights), "say where the target is"),
+        (("walk", *weights), "the box of the target in the first frame is missing"),
         (("walk", *weights, "--init", "1,2,3"), "must be four numbers"),
         (("walk", *weights, "--init", "100,2,3,4"), "outside the frame of 64 x 48 px"),
         (("walk", *box), "give a trained tracker"),

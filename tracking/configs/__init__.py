@@ -1,4 +1,4 @@
-"""Protocols of tracking, one file each. Imports nothing: the tasks list the names."""
+"""The tracking protocols, one file each. Imports nothing, because the tasks list the names."""
 
 TRACKING_PROTOCOLS = ("ostrack256_ce", "ostrack256", "ostrack384", "fast128", "fast64")
-"""Every file of this folder; a task names its default protocol first."""
+"""The names of all files in this folder. Each task names its default protocol first."""

@@ -6,24 +6,31 @@ source = "OSTrack at 33b5e125; wangsr126/MAE-Lite at a5d1a74, TRACKING.md, diffe
 
 recipe = {
     "epochs": 300,
+    # 32 on each of 4 GPUs
     "batch_size": 128,
+    # decay_all: OSTrack decays every parameter, biases and norms included
     "optimizer": {"name": "AdamW", "lr": 4e-4, "weight_decay": 1e-4, "backbone_scale": 0.1, "decay_all": True},
+    # a single drop to a tenth, after 240 of 300 epochs
     "schedule": {"name": "step", "milestones": [240], "gamma": 0.1},
     "clip_grad": 0.1,
     "workers": 8,
+    # crops and jitter
     "template_size": 128,
     "search_size": 256,
     "template_factor": 2.0,
     "search_factor": 4.0,
     "center_jitter": 3.0,
     "scale_jitter": 0.25,
+    # per epoch; the 1,000 validation pairs are only displayed, as nothing is selected by them
     "pairs": 60_000,
     "val_pairs": 1_000,
+    # the four sets are drawn equally often, however large they are
     "dataset_weights": {"lasot": 1.0, "got10k": 1.0, "coco": 1.0, "trackingnet": 1.0},
     "drop_path": 0.1,
 }
 
 tiers = {
+    # the drop of the learning rate is moved along with the length, to 80 % of it
     "smoke": {"epochs": 1, "pairs": 256, "val_pairs": 64, "schedule.milestones": [1]},
     "short": {"epochs": 30, "schedule.milestones": [24]},
 }

@@ -1,1 +1,1 @@
-"""Tracking data: sequences, boxes, crops, training pairs."""
+"""Tracking data: readers of sequences, boxes, crops, and samplers of training pairs."""

@@ -1,8 +1,8 @@
-"""Plain text files of boxes and of labels, in every layout that data sets and trackers write.
+"""Read text files of boxes and labels in every layout that data sets and trackers write.
 
-There is one reader for ground truth, training and result files, and it is strict: a line that is not a box is refused
-with its file and line. A reader that passes over an empty line shifts every box after it by a frame, and an infinite
-coordinate becomes a number in some metric; both look like a weaker tracker.
+The same reader serves ground truth, training and result files, and it is strict: a line that is not a box is refused,
+with its file and line number. A reader that skipped an empty line would shift all later boxes by one frame, and an
+infinite coordinate would become a number in some metric. Both would look like a weaker tracker.
 """
 
 from __future__ import annotations
@@ -22,38 +22,45 @@ _SEPARATOR_TABLE = str.maketrans(",\t", "  ")
 
 
 def read_box_file(file: FileLike, *, allow_nan: bool = False, first_field: int | None = None) -> FloatArray:
-    """The boxes of a text file, one ``x y w h`` a line with comma, tab or spaces between, and any line ends.
+    """Read the boxes of a text file: one ``x y w h`` per line, separated by comma, tab or spaces.
 
     Args:
         file: the file, or a member of a zip.
-        allow_nan: a line may be four ``NaN``: ground truth of a target that is absent.
-        first_field: take four fields from this one on (from 0) of lines that have more of them (NfS); default: a line
-            has four fields and no other.
+        allow_nan: allow lines of four ``NaN``, which mark an absent target in ground truth.
+        first_field: index, from 0, of the first of four fields to read from lines with more fields (NfS); by default
+            a line must have exactly four fields.
 
     Returns:
-        (n, 4) x, y, w, h in pixels; with ``first_field``, what stands in those fields.
+        x, y, width, height in pixels, shape (lines, 4); with ``first_field``, the values of those fields.
 
     Raises:
-        DataError: the file is missing or empty, or a line is not four finite numbers (a polygon, another delimiter, an
-            empty line ...).
+        DataError: the file is missing or empty, or a line is not four finite numbers (for example a polygon, an empty
+            line, or another separator).
     """
     return parse_boxes(_read_bytes(file), file, allow_nan=allow_nan, first_field=first_field)
 
 
 def read_predicted_boxes(file: FileLike) -> FloatArray:
-    """The boxes of a result file; see ``parse_predicted_boxes``."""
+    """Read the boxes of a result file; see ``parse_predicted_boxes``.
+
+    Args:
+        file: the file, or a member of a zip.
+    """
     return parse_predicted_boxes(_read_bytes(file), file)
 
 
 def parse_predicted_boxes(content: bytes, file: FileLike) -> FloatArray:
-    """The boxes of a result file's content; sizes may be zero, never negative.
+    """Parse the content of a result file. Widths and heights may be zero but not negative.
 
     Args:
-        content: of the file.
-        file: where it is from, for messages.
+        content: content of the file.
+        file: where the content is from, for messages.
+
+    Returns:
+        x, y, width, height in pixels, shape (lines, 4).
 
     Raises:
-        DataError: as ``read_box_file``, and for a negative width or height.
+        DataError: see ``read_box_file``; also if a width or height is negative.
     """
     boxes = parse_boxes(content, file)
     negative = (boxes[:, 2:] < 0).any(axis=1)
@@ -66,13 +73,22 @@ def parse_predicted_boxes(content: bytes, file: FileLike) -> FloatArray:
 def parse_boxes(
     content: bytes, file: FileLike, *, allow_nan: bool = False, first_field: int | None = None
 ) -> FloatArray:
-    """``read_box_file`` of a content that is read already."""
+    """Parse the content of a file of boxes; see ``read_box_file``.
+
+    Args:
+        content: content of the file.
+        file: where the content is from, for messages.
+        allow_nan: allow lines of four ``NaN``.
+        first_field: index of the first of four fields to read.
+    """
     lines = _decode_lines(content, file)
     if first_field is not None:
         lines = [_select_fields(line, number, file, first_field) for number, line in enumerate(lines, 1)]
     boxes = _parse_lines(lines, file)
+    # float() also reads "inf" and "nan", so the values are checked and not the text
     bad = ~np.isfinite(boxes).all(axis=1)
     if allow_nan:
+        # all four or none: a line with one NaN is damaged
         bad &= ~np.isnan(boxes).all(axis=1)
     if bad.any():
         row = int(bad.argmax())
@@ -81,15 +97,18 @@ def parse_boxes(
 
 
 def read_label_file(file: FileLike, num_values: int) -> FloatArray:
-    """One number a frame, in any layout of lines (LaSOT: one line of 0 and 1; GOT-10k: a line a frame).
+    """Read one number per frame, on any number of lines (LaSOT: all on one line; GOT-10k: one per line).
 
     Args:
         file: the file, or a member of a zip.
-        num_values: how many numbers it must hold.
+        num_values: how many numbers the file must hold.
+
+    Returns:
+        Shape (num_values,).
 
     Raises:
-        DataError: the file is missing or empty, holds something that is not a finite number, or has more or fewer
-            numbers.
+        DataError: the file is missing or empty, has more or fewer numbers, or holds something that is not a finite
+            number.
     """
     lines = [line.replace(",", " ").split() for line in _decode_lines(_read_bytes(file), file)]
     words = [word for line in lines for word in line]
@@ -97,16 +116,24 @@ def read_label_file(file: FileLike, num_values: int) -> FloatArray:
         raise DataError(f"{file} has {len(words)} labels for {num_values} frames; fetch the annotation again")
     values = np.array([_parse_number(word) for word in words], np.float64)
     if not np.isfinite(values).all():
+        # the line of the first bad label, for the message
         number = next(n for n, line in enumerate(lines, 1) if not all(math.isfinite(_parse_number(w)) for w in line))
         _raise_line_error(file, number, "holds a label that is not a finite number", "fetch the annotation again")
     return values
 
 
 def read_flag_file(file: FileLike, num_values: int) -> BoolArray:
-    """``read_label_file`` of 0 and 1, as booleans.
+    """Read one flag per frame, 0 or 1, like ``read_label_file``.
+
+    Args:
+        file: the file, or a member of a zip.
+        num_values: how many flags the file must hold.
+
+    Returns:
+        Booleans, shape (num_values,).
 
     Raises:
-        DataError: also for any other number.
+        DataError: see ``read_label_file``; also if a number is neither 0 nor 1.
     """
     labels = read_label_file(file, num_values)
     if not np.isin(labels, (0, 1)).all():
@@ -122,14 +149,18 @@ def _read_bytes(file: FileLike) -> bytes:
 
 
 def _decode_lines(content: bytes, file: FileLike) -> list[str]:
-    """The lines up to the last that is not empty. Latin-1 takes every byte, so that the line can be named."""
+    """Return the lines up to the last one that is not empty."""
+    # Latin-1 decodes any byte, so that a damaged line can be quoted in the message; numbers are the same in all
+    # encodings
     text = content.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n").rstrip()
     if not text:
         raise DataError(f"{file} is empty; it needs a line for each frame")
+    # not splitlines(), which also splits at rare characters such as form feeds and would shift the line numbers
     return text.split("\n")
 
 
 def _select_fields(line: str, line_number: int, file: FileLike, first_field: int) -> str:
+    """Return the four fields of a line from ``first_field`` on, as a line of their own."""
     fields = line.split()
     if not fields:
         _raise_line_error(file, line_number, "is empty")
@@ -139,8 +170,9 @@ def _select_fields(line: str, line_number: int, file: FileLike, first_field: int
 
 
 def _parse_lines(lines: list[str], file: FileLike) -> FloatArray:
+    """Parse lines of four numbers each: quickly if all are sound, else line by line to find the faulty one."""
     text = "\n".join(lines)
-    # two commas in a row are an empty field, which the table of separators would hide
+    # two commas in a row are an empty field; once commas are replaced by spaces, it would no longer be visible
     if re.search(r",[ \t]*,", text) is None:
         try:
             plain = text.translate(_SEPARATOR_TABLE)
@@ -148,14 +180,20 @@ def _parse_lines(lines: list[str], file: FileLike) -> FloatArray:
         except ValueError:
             pass
         else:
-            if boxes.shape == (len(lines), 4):  # loadtxt passes over empty lines without a word
+            if boxes.shape == (len(lines), 4):  # loadtxt silently skips empty lines
                 return boxes
+    # something is wrong: find the line, for the message
     for number, line in enumerate(lines, 1):
         _require_box_line(line, number, file)
     raise DataError(f"{file} cannot be read as lines of x,y,w,h; write one box a line")
 
 
 def _require_box_line(line: str, line_number: int, file: FileLike) -> None:
+    """Check that a line is four numbers; a comma at its end is allowed.
+
+    Raises:
+        DataError: it is not.
+    """
     fields = re.split(r"[ \t]*,[ \t]*|[ \t]+", line.strip().rstrip(","))
     if fields == [""]:
         _raise_line_error(file, line_number, "is empty")
@@ -165,13 +203,14 @@ def _require_box_line(line: str, line_number: int, file: FileLike) -> None:
     except ValueError:
         _raise_line_error(file, line_number, f"is not x,y,w,h separated by comma, tab or spaces: {line.strip()[:60]!r}")
     if len(fields) != 4:
-        polygon = " (a polygon? boxes are wanted)" if len(fields) == 8 else ""
+        polygon = " (a polygon? convert it to a box)" if len(fields) == 8 else ""
         _raise_line_error(
             file, line_number, f"has {len(fields)} numbers{polygon}, not the 4 of x,y,w,h: {line.strip()[:60]!r}"
         )
 
 
 def _parse_number(word: str) -> float:
+    """Return a word as a number, or NaN if it is not one."""
     try:
         return float(word)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A training pair: two crops and the target's box in the second; jitter and augmentation."""
+"""Training pairs: two crops and the box of the target in the second one; random jitter and augmentation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from tracking.data.crops import CropGeometry, ImageArray
 
 
 class CropSizes(NamedTuple):
-    """How crops are cut: sides in pixels, and how many times the target's side they show."""
+    """How crops are cut.
+
+    Attributes:
+        template_size, search_size: side lengths of the crops in pixels.
+        template_factor, search_factor: side length of the image region, as a multiple of the target's side sqrt(w h).
+        geometry: ``ostrack`` or ``exact``, see ``tracking.data.crops``.
+    """
 
     template_size: int
     search_size: int
@@ -23,14 +29,26 @@ class CropSizes(NamedTuple):
 
 
 class SearchJitter(NamedTuple):
-    """How the search region misses the target: reach of the centre, deviation of the logarithm of each side."""
+    """How the search region is moved and scaled at random in training.
+
+    Attributes:
+        center_factor: range of the displacement of the center, as a multiple of the jittered box's side sqrt(w h). A
+            displacement is at most half of it in each direction.
+        scale_factor: standard deviation of the logarithm of each side.
+    """
 
     center_factor: float
     scale_factor: float
 
 
 class TrainingPair(NamedTuple):
-    """Template and search region (side, side, 3), and the target's box x, y, w, h as shares of the search region."""
+    """One training pair.
+
+    Attributes:
+        template: template crop, RGB, shape (side, side, 3).
+        search: search crop, RGB, shape (side, side, 3).
+        box: x, y, width, height of the target as fractions of the search crop's side, shape (4,).
+    """
 
     template: ImageArray
     search: ImageArray
@@ -38,28 +56,54 @@ class TrainingPair(NamedTuple):
 
 
 def jitter_box(rng: np.random.Generator, box: FloatArray, jitter: SearchJitter) -> FloatArray:
-    """A box that misses the target as OSTrack's search regions do.
+    """Move and scale a box at random, as OSTrack does for search regions.
 
-    size' = size exp(N(0, scale)) for each side; centre' = centre + (U(0, 1) - 0.5) sqrt(area') reach.
+    Each side is scaled: size' = size exp(N(0, 1) scale_factor). Then the center is moved by
+    (U(0, 1) - 0.5) sqrt(w' h') center_factor in x and in y.
+
+    Args:
+        rng: random generator.
+        box: x, y, width, height in pixels, shape (4,).
+        jitter: the extent of the changes.
+
+    Returns:
+        x, y, width, height in pixels, shape (4,).
     """
     size = box[2:] * np.exp(rng.standard_normal(2) * jitter.scale_factor)
+    # from the scaled box, as the crop is cut around that one
     reach = math.sqrt(size[0] * size[1]) * jitter.center_factor
-    centre = box[:2] + box[2:] / 2 + (rng.random(2) - 0.5) * reach
-    return np.concatenate([centre - size / 2, size])
+    center = box[:2] + box[2:] / 2 + (rng.random(2) - 0.5) * reach
+    return np.concatenate([center - size / 2, size])
 
 
 def flip_horizontal(image: ImageArray, box: FloatArray) -> tuple[ImageArray, FloatArray]:
-    """An image and a box in it (shares of the side), mirrored left to right."""
+    """Mirror an image and a box in it from left to right.
+
+    Args:
+        image: shape (side, side, 3).
+        box: x, y, width, height as fractions of the side, shape (4,).
+    """
     return image[:, ::-1], np.array([1 - box[0] - box[2], *box[1:]])
 
 
 def to_grayscale(image: ImageArray) -> ImageArray:
-    """Luma in three equal channels (OpenCV's weights)."""
+    """Replace the colors of an image by its luma (OpenCV's weights), in three equal channels.
+
+    Args:
+        image: RGB, shape (height, width, 3).
+    """
+    # ITU-R BT.601
     luma = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     return np.asarray(np.repeat(np.clip(luma + 0.5, 0, 255).astype(np.uint8)[..., None], 3, 2))
 
 
 def adjust_brightness(image: ImageArray, factor: float) -> ImageArray:
-    """Every pixel times a factor, clamped."""
+    """Multiply every pixel by a factor, rounded and clamped to 0..255.
+
+    Args:
+        image: shape (height, width, 3).
+        factor: the factor, at least 0.
+    """
+    # a table of 256 entries, since bytes have no more values; faster than arithmetic on every pixel
     table = np.clip(np.arange(256) * factor + 0.5, 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(np.ascontiguousarray(image), table), np.uint8)

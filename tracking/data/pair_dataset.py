@@ -1,4 +1,4 @@
-"""Pairs as the engine's training takes them."""
+"""The data set of training pairs and its validation metric, in the form that the engine's training expects."""
 
 from __future__ import annotations
 
@@ -15,26 +15,34 @@ from tracking.models.tracker_model import PairOutcome
 
 
 class PairSampler(Protocol):
-    """Draws pairs of one training set."""
+    """A sampler of pairs from one training set."""
 
     def sample_pair(self, rng: np.random.Generator) -> TrainingPair:
-        """One pair; the same for the same state of ``rng``."""
+        """Draw one pair; the same pair for the same state of ``rng``.
+
+        Args:
+            rng: random generator.
+        """
 
 
 class WeightedPairSampler(NamedTuple):
-    """A training set and how often it is drawn from."""
+    """A sampler and the weight with which it is chosen."""
 
     sampler: PairSampler
     weight: float
 
 
 class PairDataset:
-    """A fixed number of pairs, drawn from several sources by weight.
+    """A fixed number of pairs, each drawn from a sampler that is chosen at random by weight.
+
+    Items are dictionaries: ``template`` and ``search`` as bytes of shape (3, side, side), ``box`` as float32 of shape
+    (4,), ``item``, the index, and ``skipped``, the number of unreadable frames that were skipped.
 
     Args:
-        samplers: where pairs come from.
-        num_pairs: how many there are.
-        seed: makes every item the same each time (for validation); without it the item's seed in the engine decides.
+        samplers: the samplers and their weights.
+        num_pairs: number of pairs.
+        seed: with a seed, each item is the same every time (for validation); without one, the item depends on the seed
+            that the engine sets for it.
     """
 
     def __init__(self, samplers: Sequence[WeightedPairSampler], num_pairs: int, seed: int | None = None) -> None:
@@ -47,7 +55,10 @@ class PairDataset:
         return self.num_pairs
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        # the engine has seeded Python's generator for this item, so the pair depends neither on the loader process nor
+        # on order
         rng = np.random.default_rng(random.getrandbits(63) if self.seed is None else (self.seed, index))
+        # rounding can leave the last cumulative weight just below 1
         place = min(int(np.searchsorted(self.cumulative_weights, rng.random(), side="right")), len(self.samplers) - 1)
         maker = self.samplers[place].sampler
         pair = maker.sample_pair(rng)
@@ -56,16 +67,22 @@ class PairDataset:
             "search": _to_channels_first(pair.search),
             "box": pair.box.astype(np.float32),
             "item": index,
+            # only samplers of videos count skipped frames; photographs are always readable
             "skipped": int(getattr(maker, "skipped", 0)),
         }
 
 
 def _to_channels_first(image: ImageArray) -> ImageArray:
+    """Convert (height, width, 3) to (3, height, width), contiguous, as the collation to tensors requires."""
     return np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
 class PairIouMetric(BaseMetric):
-    """Mean IoU of predicted boxes over validation pairs, in percent."""
+    """Mean IoU of predicted boxes over validation pairs, in percent.
+
+    Args:
+        expected: number of pairs; not used, but the engine passes it to every metric.
+    """
 
     default_prefix = "pairs"
 
@@ -74,9 +91,18 @@ class PairIouMetric(BaseMetric):
         self.expected = expected
 
     def process(self, data_batch: Any, data_samples: Sequence[PairOutcome]) -> None:
-        """Keep one number a pair."""
+        """Store the outcomes of a batch.
+
+        Args:
+            data_batch: the batch; not used.
+            data_samples: one outcome per pair.
+        """
         self.results.extend(data_samples)
 
     def compute_metrics(self, results: Sequence[PairOutcome]) -> dict[str, float]:
-        """The mean."""
+        """Return the mean IoU in percent, as ``iou``.
+
+        Args:
+            results: the outcomes of all pairs.
+        """
         return {"iou": 100 * float(np.mean([outcome[1] for outcome in results]))}

@@ -1,8 +1,8 @@
-"""Training pairs made on the fly: a piece of one photograph pasted into another, seen at two moments.
+"""Training pairs generated on the fly: a piece of one photograph is pasted into another and seen at two moments.
 
-Between the moments the target moves, grows, turns and stretches; distractors move on their own; something may stand
-before the target; light, sharpness and noise change. A fifth of the pairs paste nothing: the target is a region of
-the photograph itself. All draws come from the item's seed. Ours: no paper has it.
+Between the moments the target moves, grows, rotates and stretches; distractors move on their own; an occluder may cover
+the target; light, sharpness and noise change. In a fifth of the pairs nothing is pasted: the target is a region of the
+photograph itself. All random numbers come from the seed of the item. Ours: no paper has it.
 """
 
 from __future__ import annotations
@@ -30,23 +30,24 @@ from tracking.data.pair import CropSizes, SearchJitter, TrainingPair, jitter_box
 
 
 class SceneObject(NamedTuple):
-    """A layer at the two moments."""
+    """A cut-out and its pose at each of the two moments."""
 
     cutout: Cutout
     poses: tuple[AffineMatrix, AffineMatrix]
 
 
 class Scene(NamedTuple):
-    """A background and what moves before it; the target's area is about 1 in the scene's unit.
+    """A background with objects in front of it, in units in which the target's area is about 1.
 
     Attributes:
-        background: the background.
-        background_transforms: 3x3 from the photograph to the scene, at each moment.
-        distractors, target, occluders: layers in the order of painting; ``target`` may be invisible (a region of the
-            photo).
-        target_boxes: of the target, x, y, w, h in the scene, at each moment.
-        image_border: a border of the image, as signed distance from the target's centre in sides of the target, or
-            ``None``.
+        background: the background photograph, shape (height, width, 3).
+        background_transforms: affine maps from the photograph to the scene, one for each moment, shape (3, 3) each.
+        distractors: cut-outs behind the target, in painting order.
+        target: the cut-out to follow, or ``None`` if the target is a region of the background.
+        occluders: cut-outs in front of the target.
+        target_boxes: x, y, width, height of the target in the scene, for each moment.
+        image_border: a simulated border of the image: the axis (0: x, 1: y) and the signed distance from the target's
+            center in units of the scene; ``None`` for no border.
     """
 
     background: ImageArray
@@ -59,58 +60,73 @@ class Scene(NamedTuple):
 
 
 class PhotoPairSampler:
-    """Makes pairs of photographs.
+    """Draws training pairs from photographs.
 
     Args:
-        photos: at least two, (height, width, 3) each.
-        sizes: of the crops.
-        jitter: of the search region about the target.
-        natural_fraction: share of pairs whose target is a region of the photograph.
+        photos: at least two photographs, RGB, shape (height, width, 3) each.
+        sizes: sizes of the crops.
+        jitter: random displacement of the search region.
+        natural_fraction: fraction of pairs whose target is a region of the photograph.
     """
 
     def __init__(
         self, photos: list[ImageArray], sizes: CropSizes, jitter: SearchJitter, natural_fraction: float = 0.2
     ) -> None:
-        # halved copies stand for far views: bilinear sampling alone would skip pixels
+        # half-size copies are used for distant views, where bilinear interpolation of the original would skip pixels
         self.photos = [
             (photo, cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)) for photo in photos
         ]
         self.sizes, self.jitter, self.natural_fraction = sizes, jitter, natural_fraction
 
     def sample_pair(self, rng: np.random.Generator) -> TrainingPair:
-        """One pair."""
+        """Draw one pair; the same pair for the same state of ``rng``.
+
+        Args:
+            rng: random generator.
+        """
         scene = self._sample_scene(rng)
         sizes = self.sizes
         first, second = scene.target_boxes
+        # crops are views of the scene with exact, unrounded corners, whatever ``sizes.geometry`` says
         side = math.sqrt(first[2] * first[3]) * sizes.template_factor
         template = self._render_crop(rng, scene, 0, first, side, sizes.template_size)
         around = jitter_box(rng, second, self.jitter)
         side = math.sqrt(around[2] * around[3]) * sizes.search_factor
         search = self._render_crop(rng, scene, 1, around, side, sizes.search_size)
-        centre = around[:2] + around[2:] / 2
-        box = np.concatenate([(second[:2] - (centre - side / 2)) / side, second[2:] / side])
+        center = around[:2] + around[2:] / 2
+        # from scene coordinates to fractions of the search crop
+        box = np.concatenate([(second[:2] - (center - side / 2)) / side, second[2:] / side])
         return TrainingPair(template, search, box)
 
     def _sample_photo(self, rng: np.random.Generator) -> ImageArray:
+        """Draw a photograph, at half size in 30 % of the cases."""
         sizes = self.photos[rng.integers(len(self.photos))]
         return np.asarray(sizes[int(rng.random() < 0.3)])
 
     def _sample_scene(self, rng: np.random.Generator) -> Scene:
+        """Draw the background, the target and all other objects of a pair.
+
+        At the first moment the target is at the origin, upright, with an area of 1.
+        """
         photo = self._sample_photo(rng)
         height, width = photo.shape[:2]
+        # sides a and 1 / a: area 1, any aspect ratio from 0.27 to 3.7
         aspect = math.exp(np.clip(rng.normal(0, 0.5), -1.3, 1.3))
         size = (math.sqrt(aspect), 1 / math.sqrt(aspect))
+        # log-normal, so that growing and shrinking by the same factor are equally likely
         growth = math.exp(rng.normal(0, 0.18))
         stretch = math.exp(rng.normal(0, 0.08))
         grown = (size[0] * growth * stretch, size[1] * growth / stretch)
         pasted = rng.random() >= self.natural_fraction
         turn = rng.normal(0, 0.2 if pasted else 0.05)
-        # pixels of the photograph in the target's side; the template's view must fit into the photograph
+        # pixels of the photograph per unit of the scene; at most 0.3 of its side, so that the template crop fits in
         scale = math.exp(rng.uniform(math.log(16), math.log(0.3 * min(height, width))))
         spot = rng.uniform(0.15, 0.85, 2) * (width, height)
         grounds = [_make_background_transform(scale, spot, (0.0, 0.0), 0.0)]
         if not pasted:
+            # the target is part of the photograph, so the entire background grows and rotates with it
             grounds.append(_make_background_transform(scale / growth, spot, (0.0, 0.0), turn))
+            # labeled with its upright box at both moments: what a rotated region covers is not known
             ends = tuple(outline_to_box(_UNIT_SQUARE, make_pose_matrix((0, 0), pair)) for pair in (size, grown))
             return Scene(
                 photo,
@@ -121,12 +137,14 @@ class PhotoPairSampler:
                 (ends[0], ends[1]),
                 _sample_image_border(rng),
             )
+        # a slowly moving camera, or, in a fifth of the pairs, another part of the photograph
         drift = rng.normal(0, 0.7, 2) if rng.random() < 0.8 else rng.normal(0, 12, 2)
         grounds.append(
             _make_background_transform(
                 scale / math.exp(rng.normal(0, 0.08)), spot, (drift[0], drift[1]), rng.normal(0, 0.03)
             )
         )
+        # camouflage: in 30 % of the pairs the target is cut from the background photograph itself
         source = photo if rng.random() < 0.3 else self._sample_photo(rng)
         layer = sample_cutout(rng, source, aspect, edge_blur=rng.choice([0.0, 0.03, 0.08]))
         lean = rng.normal(0, 0.06)
@@ -147,36 +165,61 @@ class PhotoPairSampler:
     def _sample_distractor(
         self, rng: np.random.Generator, target: SceneObject, size: tuple[float, float], final_size: tuple[float, float]
     ) -> SceneObject:
-        """Something else that moves beside the target; one in four has its shape and another piece of its photo."""
+        """Draw an object that moves next to the target; one in four has its shape and is cut from the same photograph.
+
+        Args:
+            rng: random generator.
+            target: the target.
+            size: width and height of the target at the first moment.
+            final_size: width and height of the target at the second moment.
+        """
         layer = sample_cutout(rng, self._sample_photo(rng), math.exp(rng.normal(0, 0.4)))
         if rng.random() < 0.25:
+            # the same outline with another piece of the photograph: similar texture, but not the same object
             twin = sample_cutout(rng, target.cutout.photo, size[0] / size[1])
             layer = target.cutout._replace(photo_from_square=twin.photo_from_square)
         bulk = math.exp(rng.normal(0, 0.3))
         places = []
         for extent in (size, final_size):
+            # 1 to 2.6 target sizes away, in a new direction at each moment
             away, angle = rng.uniform(1.0, 2.6), rng.uniform(0, 2 * math.pi)
             spot = (away * math.cos(angle) * max(1, extent[0]), away * math.sin(angle) * max(1, extent[1]))
             places.append(make_pose_matrix(spot, (extent[0] * bulk, extent[1] * bulk), rng.normal(0, 0.2)))
         return SceneObject(layer, (places[0], places[1]))
 
     def _sample_occluders(self, rng: np.random.Generator, size: tuple[float, float]) -> list[SceneObject]:
-        """In a quarter of the pairs something covers a part of the target at the second moment."""
+        """Draw an object that covers a part of the target at the second moment, in a quarter of the pairs.
+
+        Args:
+            rng: random generator.
+            size: width and height of the target at the second moment.
+        """
         if rng.random() > 0.25:
             return []
         layer = sample_cutout(rng, self._sample_photo(rng), math.exp(rng.normal(0, 0.6)))
+        # its center is near the edge of the target, so a part of the target remains visible
         angle, away = rng.uniform(0, 2 * math.pi), rng.uniform(0.45, 0.8)
         spot = (away * math.cos(angle) * size[0], away * math.sin(angle) * size[1])
         bulk = rng.uniform(0.5, 1.0)
+        # outside any crop at the first moment: the template shows the complete target
         far = make_pose_matrix((50.0, 50.0), size)
         return [SceneObject(layer, (far, make_pose_matrix(spot, (size[0] * bulk, size[1] * bulk), rng.normal(0, 0.3))))]
 
     def _render_crop(
         self, rng: np.random.Generator, scene: Scene, time_index: int, center_box: FloatArray, side: float, size: int
     ) -> ImageArray:
-        """The scene through a square window about the centre of a box."""
-        centre = center_box[:2] + center_box[2:] / 2
-        window = make_view_matrix((centre[0] - side / 2, centre[1] - side / 2), side, size)
+        """Render a square crop of the scene around the center of a box.
+
+        Args:
+            rng: random generator.
+            scene: the scene.
+            time_index: the moment, 0 or 1.
+            center_box: the box, x, y, width, height in the scene.
+            side: side length of the crop in the scene.
+            size: side length of the crop in pixels.
+        """
+        center = center_box[:2] + center_box[2:] / 2
+        window = make_view_matrix((center[0] - side / 2, center[1] - side / 2), side, size)
         picture = warp_image(
             scene.background, window @ scene.background_transforms[time_index], (size, size), cv2.BORDER_REFLECT_101
         )
@@ -184,8 +227,10 @@ class PhotoPairSampler:
         for thing in things:
             paint_cutout(picture, thing.cutout, window @ thing.poses[time_index])
         picture = distort_photometric(rng, picture)
+        # after the photometric changes, since crops beyond the border of a real image are exactly black
         if scene.image_border is not None:
             axis, distance = scene.image_border
+            # the position of the border in pixels of the crop; everything on the far side of it becomes black
             line = round(window[axis, axis] * distance + window[axis, 2])
             beyond = slice(max(line, 0), None) if distance > 0 else slice(0, max(line, 0))
             picture[(beyond, slice(None)) if axis else (slice(None), beyond)] = 0
@@ -198,7 +243,17 @@ _UNIT_SQUARE = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float64)
 def _make_background_transform(
     scale: float, photo_point: FloatArray, scene_point: tuple[float, float], rotation: float
 ) -> AffineMatrix:
-    """3x3 from a photograph to the scene: ``scale`` pixels are one unit, ``photo_point`` comes to ``scene_point``."""
+    """Return the affine map from a photograph to the scene.
+
+    Args:
+        scale: number of pixels of the photograph per unit of the scene.
+        photo_point: x and y of a point in the photograph.
+        scene_point: where this point is in the scene.
+        rotation: angle in radians.
+
+    Returns:
+        Shape (3, 3).
+    """
     c, s = math.cos(rotation) / scale, math.sin(rotation) / scale
     matrix = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
     matrix[:2, 2] = np.array(scene_point) - matrix[:2, :2] @ photo_point
@@ -206,17 +261,23 @@ def _make_background_transform(
 
 
 def _sample_image_border(rng: np.random.Generator) -> tuple[int, float] | None:
-    """In a tenth of the pairs the image ends near the target."""
+    """Draw a border of the image near the target, in a tenth of the pairs: its axis and signed distance."""
     if rng.random() > 0.1:
         return None
     return int(rng.integers(2)), float(rng.choice([-1, 1]) * rng.uniform(0.4, 2.0))
 
 
 def distort_photometric(rng: np.random.Generator, image: ImageArray) -> ImageArray:
-    """Light, contrast, colour, sharpness, noise and compression of one moment."""
+    """Change light, contrast, color, sharpness, noise and compression of one crop at random.
+
+    Args:
+        rng: random generator.
+        image: RGB, shape (height, width, 3).
+    """
     values: NDArray[Any] = image.astype(np.float32)
     mean = float(values.mean())
     gain, lift = rng.uniform(0.75, 1.25), rng.uniform(-20, 20)
+    # one factor per channel: a slight color cast
     cast = rng.normal(1, 0.04, 3).astype(np.float32)
     values = ((values - mean) * rng.uniform(0.75, 1.2) + mean) * (gain * cast) + lift
     chance = rng.random()
@@ -227,6 +288,7 @@ def distort_photometric(rng: np.random.Generator, image: ImageArray) -> ImageArr
     if rng.random() < 0.3:
         values += rng.standard_normal(values.shape, np.float32) * np.float32(rng.uniform(1, 8))
     out = np.clip(values, 0, 255).astype(np.uint8)
+    # JPEG as the last step, because a camera compresses an image that has its blur and noise already
     if rng.random() < 0.2:
         _, coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])
         out = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
@@ -234,7 +296,7 @@ def distort_photometric(rng: np.random.Generator, image: ImageArray) -> ImageArr
 
 
 def _motion_blur_kernel(rng: np.random.Generator) -> FloatArray:
-    """A motion-blur kernel: a line of 3 to 7 pixels in a random direction."""
+    """Return the kernel of a motion blur: a line of 3, 5 or 7 pixels in a random direction."""
     length = int(rng.choice([3, 5, 7]))
     kernel = np.zeros((length, length), np.uint8)
     angle = rng.uniform(0, math.pi)

@@ -1,1 +1,1 @@
-"""Trackers outside of PyTorch: their graphs, calibration, parity, and networks for ``tracking.inference.backend``."""
+"""Trackers in other runtimes than PyTorch: their graphs, calibration, parity, and networks for the tracker."""

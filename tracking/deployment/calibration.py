@@ -1,4 +1,4 @@
-"""Int8 of a tracker: its ranges come from crops of training photographs, and what gives the maps stays in f32."""
+"""Quantize a tracker to int8, with ranges from crops of training photographs. What outputs the maps stays in f32."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tracking.data.pair import CropSizes, SearchJitter
 from tracking.data.synthetic_pairs import PhotoPairSampler
 from tracking.deployment.graph_names import JOINT_GRAPH, SEARCH_GRAPH, TEMPLATE_GRAPH
 
+# another seed than those of training and validation pairs
 CALIBRATION_PAIRS, CALIBRATION_SEED = 64, 20_002
 MAP_CONVOLUTIONS = FloatRule(
     "Conv",
@@ -28,18 +29,30 @@ MAP_CONVOLUTIONS = FloatRule(
     "the 1x1 convolutions at the end of each tower give the maps, of which single cells become a box",
 )
 TRACKER_FLOAT_RULES = (ACTIVATION_PRODUCTS, FIRST_CONVOLUTION, MAP_CONVOLUTIONS)
+# the same in words, for the manifest
 FLOAT_PARTS = "attention products, softmax, norms, the patch embedding and the last convolution of each tower"
 
 
 def make_calibration_crops(sizes: CropSizes, num_pairs: int = CALIBRATION_PAIRS) -> list[NamedArrays]:
-    """Template and search crops of the embedded training photographs, as training makes them; never of a test set."""
+    """Create template and search crops from the embedded training photographs, in the same way as for training.
+
+    Photographs of test sequences are never used.
+
+    Args:
+        sizes: sizes of the crops.
+        num_pairs: number of pairs.
+
+    Returns:
+        Inputs of the graphs: ``template`` and ``search``, bytes of shape (1, side, side, 3).
+    """
+    # the default jitter of training
     maker = PhotoPairSampler(photographs.load_photos(photographs.TRAIN_PHOTOS), sizes, SearchJitter(3.0, 0.25))
     made = (maker.sample_pair(np.random.default_rng((CALIBRATION_SEED, number))) for number in range(num_pairs))
     return [{"template": pair.template[None], "search": pair.search[None]} for pair in made]
 
 
 def describe_calibration() -> Calibration:
-    """What ``quantize_graphs`` does, for the manifest."""
+    """Return what ``quantize_graphs`` does, for the manifest."""
     return Calibration(
         source="pairs of the embedded training photographs",
         fingerprint=photographs.fingerprint_photos(photographs.TRAIN_PHOTOS),
@@ -51,16 +64,20 @@ def describe_calibration() -> Calibration:
 
 
 def quantize_graphs(models: Mapping[str, bytes], sizes: CropSizes) -> dict[str, bytes]:
-    """A tracker's graphs in int8.
+    """Quantize the graphs of a tracker to int8.
 
     Args:
-        models: f32 ONNX models by the name of their graph: both of them where the template is computed once.
-        sizes: of the crops.
+        models: f32 ONNX models by the name of their graph: one graph, or two if the template is encoded once.
+        sizes: sizes of the crops.
+
+    Returns:
+        The int8 ONNX models by the name of their graph.
     """
     feeds = make_calibration_crops(sizes)
     if TEMPLATE_GRAPH not in models:
         return {JOINT_GRAPH: quantize_model(models[JOINT_GRAPH], feeds, TRACKER_FLOAT_RULES)}
-    # the search graph is shown what the template graph gives in f32: ranges of int8 outputs would hold their rounding
+    # The search graph is calibrated with the f32 outputs of the template graph, so that its ranges do not include the
+    # rounding of int8.
     templates = [{"template": feed["template"]} for feed in feeds]
     encoded = compute_outputs(models[TEMPLATE_GRAPH], templates)
     searches = [{**memory, "search": feed["search"]} for memory, feed in zip(encoded, feeds, strict=True)]

@@ -1,4 +1,4 @@
-"""``tracking.inference.backend.TrackerNetwork`` over exported graphs, whatever runs them."""
+"""The tracker's network as exported graphs, in any runtime."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from tracking.inference.backend import NumpyHeadMaps
 
 
 class ExportedNetwork:
-    """A network behind a runtime; a batch is one pass after another.
+    """A ``TrackerNetwork`` of exported graphs. The targets of a batch are processed one after another.
 
     Args:
-        graphs: the graphs by name, one of both crops or one for each (``graph_names``).
-        grid_size: cells of a side of the maps.
-        runtime, precision: of the computation.
-        threads: that it was given.
+        graphs: the graphs by name: one for both crops, or one for each crop (see ``graph_names``).
+        grid_size: number of cells per side of the maps.
+        runtime: ``onnxruntime`` or ``openvino``.
+        precision: precision of the runtime.
+        threads: number of threads for one call.
     """
 
     def __init__(
@@ -34,22 +35,34 @@ class ExportedNetwork:
     ) -> None:
         self.grid_size = grid_size
         self.runtime: str = runtime
+        # records use the same name as for torch
         self.precision: str = "fp32" if precision == "f32" else precision
         self.threads = threads
         self._template_graph = graphs.get(TEMPLATE_GRAPH)
         self._search_graph = graphs[SEARCH_GRAPH if TEMPLATE_GRAPH in graphs else JOINT_GRAPH]
 
     def encode_template(self, template: ImageArray) -> NamedArrays:
-        """Keys and values of every block where the template attends to itself only; else the template itself."""
+        """Return keys and values of every block with asymmetric attention, else the template crop itself.
+
+        Args:
+            template: the template crop, bytes of shape (side, side, 3).
+        """
+        # a copy: the crop may be a view of a frame, and it is used for every later frame
         crop = np.array(template[None], np.uint8, order="C")
         return self._template_graph({"template": crop}) if self._template_graph else {"template": crop}
 
     def predict_maps(
         self, encoded_templates: Sequence[NamedArrays], search_crops: Sequence[ImageArray]
     ) -> list[NumpyHeadMaps]:
-        """The maps, one region after another."""
+        """Return the maps of the search regions, computed one after another.
+
+        Args:
+            encoded_templates: the encoded template of each target.
+            search_crops: the search crop of each target, bytes of shape (side, side, 3).
+        """
         return [
             _to_maps(self._search_graph({**memory, "search": np.ascontiguousarray(search[None])}))
+            # the graphs have static shapes with a batch of one
             for memory, search in zip(encoded_templates, search_crops, strict=True)
         ]
 
@@ -57,10 +70,22 @@ class ExportedNetwork:
 def build_exported_network(
     files: Mapping[str, bytes], runtime: ExportRuntime, precision: Precision, threads: int, grid_size: int
 ) -> ExportedNetwork:
-    """The network of an export's files, by name."""
+    """Build the network from the files of an export.
+
+    Args:
+        files: the content of each file by its name.
+        runtime: ``onnxruntime`` or ``openvino``.
+        precision: precision of the export.
+        threads: number of threads for one call.
+        grid_size: number of cells per side of the maps.
+
+    Raises:
+        UserError: a package is missing, or the runtime cannot load the files.
+    """
     graphs = load_runtime_graphs(files, runtime, precision, threads)
     return ExportedNetwork(graphs, grid_size, runtime, precision, threads)
 
 
 def _to_maps(outputs: NamedArrays) -> NumpyHeadMaps:
+    """Return the maps of a graph's outputs without the batch dimension."""
     return NumpyHeadMaps(*(outputs[name][0] for name in NumpyHeadMaps._fields))

@@ -1,4 +1,4 @@
-"""What stands beside an exported tracker: its crops, its network's form, and how far its boxes are from PyTorch's."""
+"""The manifest of an exported tracker: its crops, the form of its network, and how far its boxes are from PyTorch's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tracking.data.crops import CropGeometry
 from tracking.data.pair import CropSizes
 from tracking.deployment.graph_names import JOINT_GRAPH, SEARCH_GRAPH, TEMPLATE_GRAPH
 
+# name in version 1: name today
 _VERSION_1_FIELDS = {"own_template": "asymmetric_attention", "elimination": "use_ce"}
 
 
@@ -19,10 +20,11 @@ class TrackerParity(StrictConfig):
     """How far the exported network is from PyTorch's, on frames of the embedded sequences.
 
     Attributes:
-        sequences, frames: how many of each; every frame once.
-        box_px: largest difference of a coordinate, both trackers going their own way from the first frame.
-        same_crop_box_px, same_crop_iou: largest difference, and mean IoU, of boxes by both networks from one crop.
-        score, size, offset: largest differences of the maps from one crop.
+        sequences, frames: number of sequences and frames.
+        box_px: largest difference of a coordinate in pixels, with both trackers following their own boxes.
+        same_crop_box_px: largest difference of a coordinate in pixels, with the same crop for both networks.
+        same_crop_iou: mean IoU of the boxes, with the same crop for both networks.
+        score, size, offset: largest differences of the maps, with the same crop for both networks.
     """
 
     sequences: int
@@ -36,8 +38,9 @@ class TrackerParity(StrictConfig):
 
 
 class ManifestCropSizes(StrictConfig):
-    """``CropSizes``, as text."""
+    """The fields of ``CropSizes``, as they are stored in the manifest."""
 
+    # a model and not the named tuple, so that a manifest with a missing or unknown field is refused
     template_size: int
     search_size: int
     template_factor: float
@@ -45,7 +48,7 @@ class ManifestCropSizes(StrictConfig):
     geometry: CropGeometry
 
     def to_crop_sizes(self) -> CropSizes:
-        """As the tracker takes them."""
+        """Return the sizes in the form that the tracker takes."""
         return CropSizes(**self.model_dump())
 
 
@@ -53,10 +56,10 @@ class TrackerManifest(ExportManifest):
     """The manifest of an exported tracker.
 
     Attributes:
-        sizes: of the crops.
-        grid: cells of a side of the maps.
-        asymmetric_attention: the template is computed once, in a graph of its own.
-        use_ce: search tokens are dropped by candidate elimination.
+        sizes: sizes of the crops.
+        grid: number of cells per side of the maps.
+        asymmetric_attention: whether the template is encoded once, by a graph of its own.
+        use_ce: whether search tokens are dropped by candidate elimination.
         parity: how far the export is from PyTorch's network.
     """
 
@@ -67,16 +70,28 @@ class TrackerManifest(ExportManifest):
     parity: TrackerParity
 
     def list_graph_names(self) -> tuple[str, ...]:
-        """One graph of template and search region, or two where the template is computed once."""
+        """Return one graph for both crops, or two graphs if the template is encoded once."""
         return (TEMPLATE_GRAPH, SEARCH_GRAPH) if self.asymmetric_attention else (JOINT_GRAPH,)
 
     @classmethod
     def upgrade_version_1(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """Also the tracker's own fields under the names of today."""
+        """Return the content of a version 1 manifest with the present names, the tracker's own fields included.
+
+        Args:
+            content: the content of the manifest, as plain data.
+        """
         renamed = {_VERSION_1_FIELDS.get(key, key): value for key, value in content.items()}
+        # the base class renames the common fields and sets the version
         return super().upgrade_version_1(renamed)
 
 
 def read_tracker_export(folder: Path) -> tuple[TrackerManifest, dict[str, bytes]]:
-    """The manifest and the files of an exported tracker; errors as ``deployment.export_folder.read_export``."""
+    """Read the manifest and the files of an exported tracker.
+
+    Args:
+        folder: folder of the export.
+
+    Raises:
+        UserError: see ``deployment.export_folder.read_export``.
+    """
     return read_export(folder, TrackerManifest)

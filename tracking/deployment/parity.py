@@ -1,4 +1,4 @@
-"""How far an exported tracker is from PyTorch's: boxes and maps on real crops, cut by the tracker itself."""
+"""Measure how far an exported tracker is from PyTorch's: boxes and maps on real crops, cut by the tracker itself."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tracking.inference.tracker import Tracker
 from tracking.scoring.metrics import compute_iou
 
 PARITY_FRAMES = 9
+# only f32: see PrecisionTolerances for the other precisions
 TRACKER_TOLERANCES: PrecisionTolerances = {
     "f32": {
         "boxes": OutputTolerance(0.05, " px"),
@@ -29,13 +30,14 @@ TRACKER_TOLERANCES: PrecisionTolerances = {
         "offsets": OutputTolerance(1e-3, " cells"),
     }
 }
-"""What f32 may differ by. A single product in bf16 is beyond the tolerances of the maps."""
+"""The largest differences that f32 may have. Rounding a single product to bf16 exceeds the tolerances of the maps."""
 MIN_MEAN_IOU = 0.5
-"""bf16 and int8 differ as they do, and that is reported; below this mean IoU it is another tracker."""
+"""The differences of bf16 and int8 are only reported, but below this mean IoU the export is a different tracker."""
 
 
 def load_parity_videos() -> list[Video]:
-    """One embedded sequence of each difficulty; none of their photographs is trained or calibrated on."""
+    """Load one embedded test sequence of each category."""
+    # there are two per category; their photographs are used neither for training nor for calibration
     return read_test_videos(ensure_mini_lasot())[::2]
 
 
@@ -46,15 +48,16 @@ def measure_parity(
     videos: Sequence[Video],
     max_frames: int = PARITY_FRAMES,
 ) -> TrackerParity:
-    """Track with both, and show both the reference's crops.
+    """Track with both networks, and also give both the crops of the reference.
 
     Args:
-        reference, candidate: of the same weights.
-        sizes: of the crops.
-        videos: what is tracked, each from its first frame.
-        max_frames: of each sequence.
+        reference: the network in PyTorch.
+        candidate: the exported network with the same weights.
+        sizes: sizes of the crops.
+        videos: the sequences to track.
+        max_frames: largest number of frames per sequence.
     """
-    # free: boxes of the candidate going its own way; same: boxes of both from the reference's crops
+    # free: the candidate's own tracking, where small differences can add up; same crop: one step from the same state
     reference_boxes: list[FloatArray] = []
     free_boxes: list[FloatArray] = []
     same_crop_boxes: list[FloatArray] = []
@@ -67,7 +70,8 @@ def measure_parity(
             frame = video.read_frame(number)
             free_boxes.append(trackers[1].update(frame))
             crop = trackers[0].crop_search_region(frame)
-            twin = copy.copy(trackers[0])  # decodes the candidate's maps from the state that the reference is in
+            # decodes the candidate's maps with the state of the reference, which decode_box changes
+            twin = copy.copy(trackers[0])
             theirs = candidate.predict_maps([trackers[1].encoded_template], [crop])[0]
             ours = reference.predict_maps([trackers[0].encoded_template], [crop])[0]
             reference_boxes.append(trackers[0].decode_box(ours))
@@ -75,6 +79,7 @@ def measure_parity(
             map_differences.append(compare_outputs(ours._asdict(), theirs._asdict()))
     ours_, same, free = np.array(reference_boxes), np.array(same_crop_boxes), np.array(free_boxes)
     return TrackerParity(
+        # the first frame of each sequence is encoded as the template and has no maps to compare
         sequences=len(videos),
         frames=len(reference_boxes) + len(videos),
         box_px=_max_box_difference(ours_, free),
@@ -87,7 +92,12 @@ def measure_parity(
 
 
 def require_parity(parity: TrackerParity, precision: Precision, export_name: str) -> None:
-    """Pass a network that is PyTorch's, as far as its precision goes.
+    """Check that an exported network is PyTorch's, as far as its precision allows.
+
+    Args:
+        parity: the measured differences.
+        precision: precision of the export.
+        export_name: what is exported, for the message.
 
     Raises:
         BenchError: it is not.
@@ -97,13 +107,14 @@ def require_parity(parity: TrackerParity, precision: Precision, export_name: str
         "scores": parity.score,
         "sizes": parity.size,
         "offsets": parity.offset,
+        # has no tolerance: it is listed only so that NaN is noticed
         "overlaps with PyTorch's boxes": 1 - parity.same_crop_iou,
     }
     require_output_parity(differences, TRACKER_TOLERANCES, precision, export_name)
     if parity.same_crop_iou < MIN_MEAN_IOU:
         raise BenchError(
-            f"{export_name} has lost the tracker: on the same crops its boxes have a mean IoU of "
-            f"{parity.same_crop_iou:.2f} with PyTorch's, below {MIN_MEAN_IOU}; nothing was written, take another "
+            f"{export_name} no longer tracks: on the same crops its boxes have a mean IoU of "
+            f"{parity.same_crop_iou:.2f} with PyTorch's, below {MIN_MEAN_IOU}; nothing was written, choose another "
             "--precision"
         )
 

@@ -1,4 +1,4 @@
-"""What a tracker asks of a trained network, whatever runs it; and PyTorch's answer."""
+"""The interface between a tracker and its trained network, and the implementation in PyTorch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ FloatMap = NDArray[np.float32]
 
 
 class NumpyHeadMaps(NamedTuple):
-    """What the head says of one search region: score (G, G) and size (2, G, G) in (0, 1), offset (2, G, G) in cells."""
+    """The outputs of the center head for one search region with a grid of G x G cells.
+
+    Attributes:
+        score: probability that the cell holds the target's center, in (0, 1), shape (G, G).
+        size: width and height of the target as fractions of the crop's side, in (0, 1), shape (2, G, G).
+        offset: x and y of the center from the cell's index, in cells, shape (2, G, G).
+    """
 
     score: FloatMap
     size: FloatMap
@@ -27,11 +33,12 @@ class NumpyHeadMaps(NamedTuple):
 
 
 class TrackerNetwork(Protocol):
-    """A trained tracker network behind some runtime. Crops are RGB bytes, (side, side, 3).
+    """A trained tracker network in some runtime. Crops are RGB bytes of shape (side, side, 3).
 
     Attributes:
-        grid_size: cells of a side of its maps.
-        runtime, precision: what computes and in which numbers, for records: ``torch`` and ``fp32``, for example.
+        grid_size: number of cells per side of the maps.
+        runtime: what runs the network, for records, for example ``torch``.
+        precision: the numbers it computes with, for records, for example ``fp32``.
     """
 
     grid_size: int
@@ -39,17 +46,26 @@ class TrackerNetwork(Protocol):
     precision: str
 
     def encode_template(self, template: ImageArray) -> Any:
-        """What is kept of a template; its form is the network's own."""
+        """Return what the network stores of a template. Its form depends on the network.
+
+        Args:
+            template: the template crop.
+        """
 
     def predict_maps(self, encoded_templates: Sequence[Any], search_crops: Sequence[ImageArray]) -> list[NumpyHeadMaps]:
-        """The maps of search regions, each with its own target's memory; several at once is a batch."""
+        """Return the maps of one or several search regions, each of another target.
+
+        Args:
+            encoded_templates: the encoded template of each target.
+            search_crops: the search crop of each target.
+        """
 
 
 class TorchNetwork:
-    """The network in PyTorch, on the model's device, fp32.
+    """The network in PyTorch, in fp32, on the device of the model.
 
     Args:
-        model: put in evaluation mode.
+        model: the network; it is put into evaluation mode.
     """
 
     runtime = "torch"
@@ -62,34 +78,54 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def encode_template(self, template: ImageArray) -> Any:
-        """Keys and values of every block where the template attends to itself only; else the prepared template."""
+        """Return keys and values of every block with asymmetric attention, else the normalized template.
+
+        Args:
+            template: the template crop.
+        """
         prepared = self._preprocess([template])
         return self.model.encode_template(prepared) if self.model.backbone.asymmetric_attention else prepared
 
     @torch.inference_mode()
     def predict_maps(self, encoded_templates: Sequence[Any], search_crops: Sequence[ImageArray]) -> list[NumpyHeadMaps]:
-        """One forward pass for all of them."""
+        """Return the maps of all search regions, computed in one forward pass.
+
+        Args:
+            encoded_templates: the encoded template of each target.
+            search_crops: the search crop of each target.
+        """
         prepared = self._preprocess(search_crops)
         if self.model.backbone.asymmetric_attention:
             maps = self.model.forward_cached(_concat_template_kv(encoded_templates), prepared)
         else:
             maps = self.model(
-                encoded_templates[0] if len(encoded_templates) == 1 else torch.cat(list(encoded_templates)), prepared
+                # templates are images here, so they form a batch of their own
+                encoded_templates[0] if len(encoded_templates) == 1 else torch.cat(list(encoded_templates)),
+                prepared,
             )
+        # copying to the CPU waits for the GPU, so the caller's clock shows the real time
         return split_head_maps(HeadMaps(*(values.cpu() for values in maps)))
 
     def _preprocess(self, crops: Sequence[ImageArray]) -> Tensor:
+        """Convert crops to normalized images, shape (batch, 3, side, side)."""
+        # bytes are copied to the device and become floats there: a quarter of the traffic
         pixels = torch.from_numpy(crops[0][None] if len(crops) == 1 else np.stack(crops))
         prepared: Tensor = self.model.normalize_images(pixels.to(self.device).permute(0, 3, 1, 2))
         return prepared
 
 
 def split_head_maps(batch: HeadMaps) -> list[NumpyHeadMaps]:
-    """A batch of maps, one by one."""
+    """Split the maps of a batch into one entry per image.
+
+    Args:
+        batch: maps on the CPU.
+    """
     return [NumpyHeadMaps(*(values.numpy() for values in each)) for each in zip(*batch, strict=True)]
 
 
 def _concat_template_kv(templates: Sequence[list[TemplateKV]]) -> list[TemplateKV]:
+    """Concatenate the encoded templates of several targets along the batch dimension, block by block."""
+    # nothing to copy in the common case of a single target
     if len(templates) == 1:
         return templates[0]
     return [

@@ -1,4 +1,4 @@
-"""Several sequences advanced side by side on a GPU: one call of the network serves a frame of each."""
+"""Track several sequences side by side on a GPU: one call of the network processes one frame of each."""
 
 from __future__ import annotations
 
@@ -19,11 +19,20 @@ from tracking.inference.sequential import iter_frames
 from tracking.inference.tracker import Tracker
 
 PREFETCH_PER_SEQUENCE = 2
-"""Frames that wait decoded, a sequence."""
+"""Number of decoded frames that wait for each sequence."""
 
 
 class SequenceState:
-    """One sequence on its way: its frames, its tracker, and what was found so far. ``close`` ends its reader thread."""
+    """The state of one sequence in progress: its frames, its tracker and its results.
+
+    Args:
+        tracker: a tracker for this sequence alone.
+        video: the sequence.
+
+    Attributes:
+        frame_index: index of the next frame.
+        results: boxes, confidences and times so far.
+    """
 
     def __init__(self, tracker: Tracker, video: Video) -> None:
         self.tracker, self.video, self.frame_index = tracker, video, 0
@@ -31,11 +40,12 @@ class SequenceState:
         self._frames = PrefetchIterator(iter_frames(video), PREFETCH_PER_SEQUENCE)
 
     def init_target(self) -> None:
-        """Take the target from the first frame.
+        """Start the tracker with the first frame and its true box.
 
         Raises:
             DataError: see ``sequential.track_sequence``.
         """
+        # the times of the first frame are those of encoding the template
         began = time.perf_counter()
         frame, name = next(self._frames), f"sequence {self.video.name}"
         self.results.boxes[0] = require_first_box(self.video.boxes[0], frame.shape[1], frame.shape[0], name)
@@ -45,38 +55,43 @@ class SequenceState:
 
     @property
     def is_done(self) -> bool:
-        """Whether all frames have their box."""
+        """Whether all frames have a box."""
         return self.frame_index == len(self.video.frames)
 
     def crop_search_region(self) -> ImageArray:
-        """The search region of the next frame."""
+        """Cut the search region of the next frame."""
         return self.tracker.crop_search_region(next(self._frames))
 
     def record_frame(self, box: np.ndarray, milliseconds: tuple[float, float]) -> None:
-        """The next frame's box and its share of the time."""
+        """Store the results of the next frame.
+
+        Args:
+            box: x, y, width, height in pixels, shape (4,).
+            milliseconds: end-to-end time and network time of the frame.
+        """
         self.results.boxes[self.frame_index] = box
         self.results.confidences[self.frame_index] = self.tracker.confidence
         self.results.times_ms[self.frame_index] = milliseconds
         self.frame_index += 1
 
     def close(self) -> None:
-        """End the reader thread."""
+        """Stop the thread that decodes frames."""
         self._frames.close()
 
 
 def track_batched(tracker: Tracker, videos: Sequence[Video], folder: Path, label: str, batch_size: int) -> None:
-    """Track sequences into ``folder``, up to ``batch_size`` side by side; one that is done makes room for the next.
+    """Track sequences into ``folder``, up to ``batch_size`` side by side; a finished one is replaced by the next.
 
-    The network is called with ``batch_size`` targets always; places that are empty repeat the first. So the shape of
-    the computation, on which its rounding depends, does not depend on which sequences were left. Times of a frame are
-    its share of the step that several shared.
+    The network is always called with ``batch_size`` targets; unused slots repeat the first target. Rounding depends on
+    the batch size, so with a constant size it does not depend on which sequences are left. The time of a frame is an
+    equal part of the time of the step in which several frames were processed.
 
     Args:
-        tracker: gives network and crop sizes.
-        videos: in the order in which they begin.
-        folder: there already.
-        label: for the progress display.
-        batch_size: targets in a call.
+        tracker: provides the network and the crop sizes.
+        videos: sequences in the order in which they are started.
+        folder: folder for the result files, which exists.
+        label: name for the progress display.
+        batch_size: number of targets per call.
 
     Raises:
         DataError: see ``sequential.track_sequence``.
@@ -87,12 +102,14 @@ def track_batched(tracker: Tracker, videos: Sequence[Video], folder: Path, label
         try:
             while _start_sequences(alive, waiting, tracker, batch_size, meter):
                 meter.advance_frames(_advance_one_frame(alive, tracker, batch_size))
+                # a list of its own, as sequences are removed from ``alive`` in the loop
                 for each in [each for each in alive if each.is_done]:
                     each.close()
                     alive.remove(each)
                     write_tracked_sequence(folder, each.video, each.results, get_dist_info()[1])
                     meter.finish_sequence()
         finally:
+            # after an error too: each sequence has a thread that would otherwise wait forever
             for each in alive:
                 each.close()
 
@@ -100,7 +117,7 @@ def track_batched(tracker: Tracker, videos: Sequence[Video], folder: Path, label
 def _start_sequences(
     active: list[SequenceState], pending: Iterator[Video], tracker: Tracker, batch_size: int, progress: TrackingProgress
 ) -> bool:
-    """Let sequences begin while there is room; whether any is on its way."""
+    """Start pending sequences while there is room; return whether any sequence is in progress."""
     while len(active) < batch_size and (video := next(pending, None)) is not None:
         active.append(SequenceState(Tracker(tracker.network, tracker.crop_sizes, tracker.name), video))
         active[-1].init_target()
@@ -109,20 +126,24 @@ def _start_sequences(
 
 
 def _advance_one_frame(active: Sequence[SequenceState], tracker: Tracker, batch_size: int) -> int:
-    """One frame of each that has one left (a sequence of a single frame has none); how many those are."""
+    """Track the next frame of each active sequence that has one left; return how many frames were tracked."""
+    # a sequence of a single frame is done once its target is initialized
     moving = [each for each in active if not each.is_done]
     if not moving:
         return 0
     began = time.perf_counter()
     crops = [each.crop_search_region() for each in moving]
     memories = [each.tracker.encoded_template for each in moving]
+    # unused slots repeat the first target, and their maps are dropped below
     spare = batch_size - len(moving)
-    before = time.perf_counter()
+    network_start = time.perf_counter()
     maps = tracker.network.predict_maps(memories + memories[:1] * spare, crops + crops[:1] * spare)
-    looked = time.perf_counter()
+    network_end = time.perf_counter()
+    # not strict: the maps of unused slots come last and are ignored
     boxes = [each.tracker.decode_box(found) for each, found in zip(moving, maps, strict=False)]
+    # an equal part for each frame of the step, in milliseconds
     share = 1000 / len(moving)
-    times = share * (time.perf_counter() - began), share * (looked - before)
+    times = share * (time.perf_counter() - began), share * (network_end - network_start)
     for each, box in zip(moving, boxes, strict=True):
         each.record_frame(box, times)
     return len(moving)

@@ -1,21 +1,23 @@
-"""How a test set or a video is tracked. Imports nothing heavy: the command line takes its choices from here."""
+"""How a test set or a video is tracked. Imports nothing heavy, as the command line takes its choices from here."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
 Runtime = Literal["torch", "onnxruntime", "openvino"]
-"""What computes the network: PyTorch, or a runtime of ``deployment.formats`` after an export."""
+"""What runs the network: PyTorch, or, after an export, a runtime of ``deployment.formats``."""
 
+# the choices of --runtime
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 
 
 class TrackingOptions(NamedTuple):
-    """How a test set is tracked.
+    """How the work on a test set is divided.
 
     Attributes:
-        num_processes: on a CPU, of one thread each; ``None``: as many as cores.
-        batch_size: on a GPU, sequences side by side.
+        num_processes: number of single-threaded processes on a CPU; ``None``: as many as cores, if there is enough
+            work.
+        batch_size: number of sequences side by side on a GPU.
     """
 
     num_processes: int | None = None

@@ -1,4 +1,4 @@
-"""Work ahead in a thread: frames are decoded while the network looks at those before."""
+"""Generate items ahead in a thread: frames are decoded while the network processes the ones before."""
 
 from __future__ import annotations
 
@@ -11,28 +11,35 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 PREFETCH_DEPTH = 8
-"""Frames that wait at most: a second of 1080p would be 180 MiB."""
-_POLL_SECONDS = 0.1  # seconds between two looks at whether the other side has gone
+"""Largest number of frames that wait. A whole second of 1080p video would be 180 MiB."""
+_POLL_SECONDS = 0.1  # seconds between two checks whether the other side has stopped
 
 
 class _RaisedError:
+    """Marks in the queue that generating an item raised an error."""
+
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
 class _EndOfItems:
-    pass
+    """Marks in the queue that there are no more items."""
 
 
 class PrefetchIterator(Generic[T]):
-    """An iterator over ``items`` that are made in a thread of their own, at most ``max_prefetched`` ahead.
+    """Iterate over items that are generated in a separate thread.
 
-    What making an item raises is raised where the item is asked for, after those before it. ``close`` (or the end of
-    a ``with``) stops the thread, which closes ``items``.
+    If generating an item raises an error, the error is raised when that item is requested, after all items before it.
+    ``close``, or the end of a ``with`` block, stops the thread and closes the generator.
 
-    >>> with PrefetchIterator(number * number for number in range(3)) as squares:
-    ...     list(squares)
-    [0, 1, 4]
+    Args:
+        items: generates the items.
+        max_prefetched: largest number of items that wait to be requested.
+
+    Example:
+        >>> with PrefetchIterator(number * number for number in range(3)) as squares:
+        ...     list(squares)
+        [0, 1, 4]
     """
 
     def __init__(self, items: Generator[T, None, None], max_prefetched: int = PREFETCH_DEPTH) -> None:
@@ -47,7 +54,7 @@ class PrefetchIterator(Generic[T]):
     def __next__(self) -> T:
         if self._stop.is_set():
             raise StopIteration
-        item = self._queue.get()  # the thread always ends with a mark, so this cannot wait for ever
+        item = self._queue.get()  # the thread always ends with a marker, so this cannot wait forever
         if isinstance(item, _EndOfItems):
             self._stop.set()
             raise StopIteration
@@ -63,27 +70,31 @@ class PrefetchIterator(Generic[T]):
         self.close()
 
     def close(self) -> None:
-        """Stop the thread and wait for it (for the frame it is decoding)."""
+        """Stop the thread and wait for it, at most until the current frame is decoded."""
         self._stop.set()
         while self._thread.is_alive():
-            with suppress(Empty):  # make room, so that it sees the stop
+            with suppress(Empty):  # make room in the queue, so that a waiting thread notices the stop
                 self._queue.get_nowait()
             self._thread.join(_POLL_SECONDS)
 
     def _produce(self, items: Generator[T, None, None]) -> None:
+        """Run in the thread: put all items into the queue, then a marker."""
         last: _RaisedError | _EndOfItems = _EndOfItems()
         try:
+            # a generator must be closed in the thread that runs it
             with closing(items):
                 for item in items:
                     if not self._put_until_stopped(item):
                         return
-        except BaseException as error:  # noqa: BLE001 - handed on to who asks for the item
+        except BaseException as error:  # noqa: BLE001 - raised again where the item is requested
             last = _RaisedError(error)
         self._put_until_stopped(last)
 
     def _put_until_stopped(self, item: T | _RaisedError | _EndOfItems) -> bool:
+        """Put an item into the queue; return whether that was possible before the thread was stopped."""
         while not self._stop.is_set():
             try:
+                # with a timeout, because a put without one could not be interrupted by close()
                 self._queue.put(item, timeout=_POLL_SECONDS)
             except Full:
                 continue

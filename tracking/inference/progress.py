@@ -1,4 +1,4 @@
-"""Progress of tracking: frames and sequences done, and the time that remains by frames."""
+"""Display the progress of tracking: finished frames and sequences, and the remaining time estimated from frames."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from tracking.data.readers.sequence import Video
 
 
 class TrackingProgress:
-    """Counts the frames of several sequences, from the first one on: starting is no part of their rate.
+    """A progress display that counts the frames of several sequences.
 
-    Of several processes under ``torchrun`` the first one speaks.
+    The clock starts with the first frame, so that starting processes is not part of the rate. Under ``torchrun`` only
+    the first process displays anything.
 
     Args:
-        label: what is being tracked.
+        label: name of what is tracked.
         videos: the sequences that are left.
     """
 
     def __init__(self, label: str, videos: Sequence[Video]) -> None:
         self.num_sequences, self.num_finished = len(videos), 0
+        # frames and not sequences, whose lengths differ by a factor of ten
         self._counter = ProgressBar(label, "frames", sum(len(video.frames) for video in videos))
         self._is_main_process = get_dist_info()[0] == 0
 
@@ -34,12 +36,17 @@ class TrackingProgress:
         self._counter.__exit__(kind, error, trace)
 
     def advance_frames(self, count: int) -> None:
-        """So many frames more."""
+        """Count more frames.
+
+        Args:
+            count: number of frames.
+        """
         if self._is_main_process:
+            # started here and not in __enter__, see the class
             if self._counter.num_done == 0:
                 self._counter.__enter__()
             self._counter.advance(f"{self.num_finished}/{self.num_sequences} sequences", count)
 
     def finish_sequence(self) -> None:
-        """One sequence more."""
+        """Count one more finished sequence."""
         self.num_finished += 1

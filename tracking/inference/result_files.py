@@ -1,4 +1,4 @@
-"""The files of a tracked sequence, and whether what lies in a folder may be taken for a run's own."""
+"""The result files of a tracked sequence, and the check whether existing files belong to the same tracker."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from tracking.data.boxes import FloatArray
 from tracking.data.readers.sequence import Video
 
 PROVENANCE_FILE = "made_by.json"
+"""Holds the description of the tracker that wrote the result files next to it."""
 
 
 class TrackedSequence(NamedTuple):
-    """A sequence as tracked: boxes (frames, 4), confidences (frames,), and milliseconds (frames, 2).
+    """The results of tracking one sequence.
 
-    The milliseconds of a frame: from the box before it to its own (``end_to_end``: what waiting for the decoder,
-    cropping and the network took), and of the network alone, maps in hand (``network``).
+    Attributes:
+        boxes: x, y, width, height in pixels, shape (frames, 4).
+        confidences: highest raw score of each frame, from 0 to 1, shape (frames,).
+        times_ms: milliseconds of each frame, shape (frames, 2): end to end, from the previous box to this one (waiting
+            for the decoder, cropping, network), and of the network alone, until its maps are available.
     """
 
     boxes: FloatArray
@@ -31,24 +35,46 @@ class TrackedSequence(NamedTuple):
 
     @classmethod
     def allocate(cls, num_frames: int) -> TrackedSequence:
-        """Arrays to fill frame by frame; the confidence of a frame is 1 until it is known."""
+        """Create arrays to fill frame by frame; confidences are 1 until they are set.
+
+        Args:
+            num_frames: number of frames.
+        """
         return cls(np.empty((num_frames, 4)), np.ones(num_frames), np.empty((num_frames, 2)))
 
 
 def boxes_path(folder: Path, video: Video) -> Path:
-    """Where a sequence's boxes are."""
+    """Return the path of a sequence's boxes.
+
+    Args:
+        folder: folder of the result files.
+        video: the sequence.
+    """
     return folder / f"{video.name}.txt"
 
 
 def sidecar_path(folder: Path, video: Video, suffix: str) -> Path:
-    """Where something else of a sequence is (``confidence``, ``times``)."""
+    """Return the path of other results of a sequence.
+
+    Args:
+        folder: folder of the result files.
+        video: the sequence.
+        suffix: ``confidence`` or ``times``.
+    """
     return folder / f"{video.name}_{suffix}.txt"
 
 
 def write_tracked_sequence(folder: Path, video: Video, tracked: TrackedSequence, num_processes: int = 1) -> None:
-    """Write ``<sequence>_times.txt``, ``<sequence>_confidence.txt``, and last ``<sequence>.txt`` (x,y,w,h a line).
+    """Write the three result files of a sequence: times, confidences and boxes.
 
-    Each is written in one piece, and where the last one is there the others are.
+    They are ``<sequence>_times.txt``, ``<sequence>_confidence.txt`` and ``<sequence>.txt`` with one box x,y,w,h per
+    line. Each file is written atomically and the boxes last, so that a sequence with boxes is complete.
+
+    Args:
+        folder: folder of the result files.
+        video: the sequence.
+        tracked: its results.
+        num_processes: number of processes that track at the same time, for the head of the times.
     """
     head = f"# milliseconds of each frame: end to end, network alone; processes at a time: {num_processes}\n"
     write_atomic(sidecar_path(folder, video, "times"), head + _format_rows(tracked.times_ms, 3))
@@ -57,11 +83,17 @@ def write_tracked_sequence(folder: Path, video: Video, tracked: TrackedSequence,
 
 
 def _format_rows(values: FloatArray, decimals: int) -> str:
+    """Return rows of numbers as text, separated by commas."""
     return "".join(",".join(f"{value:.{decimals}f}" for value in row) + "\n" for row in values.tolist())
 
 
 def has_complete_files(folder: Path, video: Video) -> bool:
-    """Whether a sequence's files are there, with a number for each frame, and begin with its own first box."""
+    """Return whether all files of a sequence exist, have one entry per frame and start with the sequence's first box.
+
+    Args:
+        folder: folder of the result files.
+        video: the sequence.
+    """
     try:
         boxes = read_predicted_boxes(boxes_path(folder, video))
         columns = {
@@ -71,30 +103,38 @@ def has_complete_files(folder: Path, video: Video) -> bool:
     except (OSError, ValueError, DataError):
         return False
     count = len(video.frames)
+    # boxes have three decimals; another first box means another sequence of the same name
     if len(boxes) != count or not np.abs(boxes[0] - video.boxes[0]).max() < 1e-3:
         return False
     return all(values.shape == (count, n) and np.isfinite(values).all() for n, values in columns.items())
 
 
 def discard_foreign_results(folder: Path, videos: Sequence[Video], provenance: Mapping[str, Any]) -> None:
-    """Leave only result files in ``folder`` that were made by this: weights, crops, runtime, numbers, device, batch.
+    """Remove result files that another tracker wrote, and describe the present one in ``made_by.json``.
 
-    ``made_by.json`` says what made those that are there. It is replaced after files of another maker are gone, so
-    that a kill at any moment leaves no file beside a description that is not its own.
+    Trackers differ if their weights, crops, runtime, precision, device or batch size differ. ``made_by.json`` is
+    replaced only after the files of the other tracker are removed, so that no file is ever next to the description of
+    another tracker, even if the process is killed.
+
+    Args:
+        folder: folder of the result files; it is created if necessary.
+        videos: the sequences to track.
+        provenance: description of the tracker, as plain data.
     """
     path, text = folder / PROVENANCE_FILE, json.dumps(dict(provenance), indent=2, sort_keys=True) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    for half in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+    for half in folder.glob(".*.tmp"):  # left by a process that was killed while writing
         half.unlink()
     if path.is_file() and path.read_text() == text:
         return
     others = [video for video in videos if boxes_path(folder, video).is_file()]
     if others:
-        from engine.progress import log_message  # mmengine comes with it; processes that track have no need of that
+        from engine.progress import log_message  # imports mmengine, which worker processes should not have to load
 
         log_message(
-            f"{len(others)} result files in {folder} were made by other weights or in another way; tracking them anew"
+            f"{len(others)} result files in {folder} were made with other weights or settings; tracking them again"
         )
     for video in others:
+        # without its boxes a sequence counts as not tracked; the other two files are overwritten
         boxes_path(folder, video).unlink()
     write_atomic(path, text)

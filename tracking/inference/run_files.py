@@ -1,4 +1,4 @@
-"""The files of a finished tracking run: its recipe, its weights, and the tracker in PyTorch that they make."""
+"""The files of a finished tracking run: its settings, its weights, and the tracker in PyTorch."""
 
 from __future__ import annotations
 
@@ -12,33 +12,57 @@ from tracking.recipe import TrackingRecipe
 
 
 def list_weight_files(run_dir: Path) -> list[Path]:
-    """The weights that a run has kept, the last ones last."""
+    """Return the weights files of a run, sorted, the newest last.
+
+    Args:
+        run_dir: folder of the run.
+    """
+    # the numbers in the names have leading zeros, so that sorting by name sorts by time
     return sorted((run_dir / "checkpoints").glob("last_*.pth"))
 
 
 def read_finished_run(run_dir: Path) -> Record:
-    """The record of a tracking run that was trained to its end and has kept its weights.
+    """Read the record of a tracking run that is complete and still has its weights.
+
+    Args:
+        run_dir: folder of the run.
 
     Raises:
-        UserError: the folder holds no such run.
+        UserError: the folder does not hold such a run.
     """
     record, files = read_record(run_dir), list_weight_files(run_dir)
     if record.domain != "tracking" or record.status != "complete" or not files:
         raise UserError(
-            f"{run_dir} is no finished run of a tracking task ({record.task}, {record.status}, {len(files)} weight "
-            "files); finish it with the command it was started with"
+            f"{run_dir} is not a finished run of a tracking task ({record.task}, {record.status}, {len(files)} weights "
+            "files); finish it with the command that started it"
         )
     return record
 
 
 def load_recipe(run_dir: Path) -> TrackingRecipe:
-    """The recipe of a run; errors as ``read_finished_run``."""
+    """Return the settings of a run.
+
+    Args:
+        run_dir: folder of the run.
+
+    Raises:
+        UserError: see ``read_finished_run``.
+    """
     record = read_finished_run(run_dir)
+    # the record stores settings that can change the number apart from those that cannot
     return TrackingRecipe.model_validate({**record.config["recipe"], **record.non_identity_settings})
 
 
 def load_torch_factory(run_dir: Path, device: str = "cpu") -> TorchTrackerFactory:
-    """The tracker that a run trained, in PyTorch on a device; errors as ``read_finished_run``."""
+    """Return a factory of the trained tracker in PyTorch.
+
+    Args:
+        run_dir: folder of the run.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        UserError: see ``read_finished_run``; also if the backbone was a module from memory, whose code the run lacks.
+    """
     recipe, record = load_recipe(run_dir), read_record(run_dir)
     if record.backbone.init == "memory":
         raise UserError(

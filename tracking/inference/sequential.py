@@ -1,4 +1,4 @@
-"""Track sequences one after another, one set of result files each, and score them."""
+"""Track sequences one after another, write their result files, and score them."""
 
 from __future__ import annotations
 
@@ -31,10 +31,18 @@ from tracking.scoring import LASOT_OFFICIAL, score_sequence
 
 
 class SequenceMetrics(NamedTuple):
-    """One scored sequence, in percent by LaSOT's official rules; ``boxes`` is the SHA-256 of its result file."""
+    """The score of one sequence by LaSOT's official rules; metrics are in percent.
+
+    Attributes:
+        sequence: name of the sequence.
+        frames: number of frames.
+        confidence: mean confidence over the frames, from 0 to 1.
+        boxes: SHA-256 of the result file.
+    """
 
     sequence: str
     frames: int
+    # the names of the metrics in the record
     AUC: float
     P: float
     P_norm: float
@@ -47,18 +55,20 @@ class SequenceMetrics(NamedTuple):
 def track_sequence(
     tracker: Tracker, video: Video, on_frames_done: Callable[[int], object] = lambda frames: None, prefetch: bool = True
 ) -> TrackedSequence:
-    """Follow the target through a sequence; the first box is given.
+    """Follow the target through a sequence, starting from the true box of the first frame.
 
     Args:
-        tracker: any state; it is initialised.
+        tracker: a tracker in any state; it is initialized here.
         video: the sequence.
         on_frames_done: called with 1 after each frame.
-        prefetch: a thread decodes frames while the network looks at those before.
+        prefetch: decode frames in a thread while the network processes the ones before.
 
     Raises:
-        DataError: a frame is missing, unreadable or of another size than the first, or the first box is none.
+        DataError: a frame is missing, cannot be decoded or has another size than the first, or the first box cannot be
+            used.
     """
     tracked = TrackedSequence.allocate(len(video.frames))
+    # both end the generator when an error leaves the loop
     with PrefetchIterator(iter_frames(video)) if prefetch else closing(iter_frames(video)) as frames:
         before = time.perf_counter()
         for number, frame in enumerate(frames):
@@ -69,6 +79,7 @@ def track_sequence(
                 box, tracked.confidences[number] = tracker.update(frame), tracker.confidence
             tracked.boxes[number] = box
             now = time.perf_counter()
+            # from box to box, so that waiting for the decoder is included
             tracked.times_ms[number] = 1000 * (now - before), 1000 * tracker.network_seconds
             before = now
             on_frames_done(1)
@@ -76,7 +87,10 @@ def track_sequence(
 
 
 def iter_frames(video: Video) -> Generator[ImageArray, None, None]:
-    """The frames, all of one size.
+    """Decode the frames of a sequence and check that all have the same size.
+
+    Args:
+        video: the sequence.
 
     Raises:
         DataError: see ``track_sequence``.
@@ -85,14 +99,19 @@ def iter_frames(video: Video) -> Generator[ImageArray, None, None]:
     for number in range(len(video.frames)):
         frame = video.read_frame(number)
         require_frame_size(frame, first_shape, f"sequence {video.name}: {video.frames[number].name}")
+        # equal to the first one from here on
         first_shape = frame.shape
         yield frame
 
 
 def track_sequences(tracker: Tracker, videos: Sequence[Video], folder: Path, label: str) -> None:
-    """Track sequences into ``folder``, in this process; see ``result_files.write_tracked_sequence``.
+    """Track sequences into ``folder`` in this process; those with complete result files are skipped.
 
-    A sequence whose files are there already, whole, is passed over: they are written after their sequence.
+    Args:
+        tracker: the tracker.
+        videos: the sequences.
+        folder: folder for the result files; it is created if necessary.
+        label: name for the progress display.
 
     Raises:
         DataError: see ``track_sequence``.
@@ -101,6 +120,7 @@ def track_sequences(tracker: Tracker, videos: Sequence[Video], folder: Path, lab
     left = [video for video in videos if not has_complete_files(folder, video)]
     with TrackingProgress(label, left) as meter:
         for video in left:
+            # after each sequence, so that an interruption loses at most one
             write_tracked_sequence(
                 folder, video, track_sequence(tracker, video, on_frames_done=meter.advance_frames), get_dist_info()[1]
             )
@@ -108,21 +128,30 @@ def track_sequences(tracker: Tracker, videos: Sequence[Video], folder: Path, lab
 
 
 def score_result_files(videos: Sequence[Video], folder: Path) -> list[SequenceMetrics]:
-    """Scores of all sequences from their result files.
+    """Score all sequences from their result files.
+
+    Args:
+        videos: the sequences.
+        folder: folder of the result files.
+
+    Returns:
+        One row per sequence, in the order of ``videos``.
 
     Raises:
-        DataError: a file is missing, damaged, or of another length than its sequence.
+        DataError: a file is missing or damaged, or has more or fewer boxes than the sequence has frames.
     """
     scores = []
     for video in videos:
         path = boxes_path(folder, video)
         if not path.is_file():
             raise DataError(f"{path} is missing: sequence {video.name} was not tracked")
+        # read once, so that the digest is that of the bytes that are scored
         content = path.read_bytes()
         boxes = parse_predicted_boxes(content, path)
         if boxes.shape != video.boxes.shape:
             raise DataError(f"{path} has {len(boxes)} boxes for {len(video.boxes)} frames; remove it and run again")
         confidence = np.loadtxt(sidecar_path(folder, video, "confidence"), ndmin=1)
+        # scored from the file and not from memory: the file is what anybody can check later
         values = score_sequence(boxes, video.boxes, ~video.visible, LASOT_OFFICIAL, name=video.name).metric_values()
         digest = hashlib.sha256(content).hexdigest()
         sure = round(float(confidence.mean()), 4)

@@ -1,4 +1,4 @@
-"""Track a whole test set the way the device wants it, go on from what is there, and say how fast it was."""
+"""Track a test set in the way that suits the device, continue after an interruption, and measure the speed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tracking.inference.timing import summarize_speed
 from tracking.inference.tracker_factory import TrackerFactory
 
 FRAMES_PER_PROCESS = 1000
-"""Frames that make up for starting one more process (about 5 s), where their number is not given."""
+"""Number of frames that make one more process worth its start (about 5 s); used when no number of processes is set."""
 
 
 def track_test_set(
@@ -28,30 +28,39 @@ def track_test_set(
     label: str,
     options: TrackingOptions | None = None,
 ) -> dict[str, Any]:
-    """Track sequences into ``folder``; those whose files are there, whole and by the same tracker, are passed over.
+    """Track sequences into ``folder``. Sequences with complete result files of the same tracker are skipped.
 
-    On a CPU every sequence is tracked by one thread, frame by frame, so that the files are the same bytes whatever
-    the number of processes and however often the run was stopped. On a GPU several sequences share each call of the
-    network; other batches round differently, and the batch is part of what makes files the same tracker's. Under
-    ``torchrun`` each process takes its share.
+    On a CPU every sequence is tracked by one thread, frame by frame. Therefore boxes are the same bytes for any number
+    of processes and any number of interruptions. On a GPU several sequences share each call of the network; another
+    batch size rounds differently, so the batch size is part of what identifies the tracker. Under ``torchrun`` each
+    process tracks a part of the sequences.
+
+    Args:
+        tracker_factory: creates the tracker.
+        videos: the sequences.
+        folder: folder for the result files.
+        label: name for the progress display.
+        options: number of processes and batch size.
 
     Returns:
-        How it was done and how fast it was: see ``timing.summarize_speed``.
+        How the sequences were tracked and how fast, see ``timing.summarize_speed``.
 
     Raises:
         DataError: see ``sequential.track_sequence``.
-        BenchError: a process was ended from outside.
+        BenchError: a process was killed or failed.
     """
     options = options or TrackingOptions()
     batch = options.batch_size if tracker_factory.device == "cuda" else 1
     made_by = {**tracker_factory.describe_provenance(), "batch": batch}
     decide_on_rank0(lambda: discard_foreign_results(folder, videos, made_by))
     rank, size = get_dist_info()
+    # longest first and every n-th: all processes get a similar amount of work and no long sequence is left for the end
     mine = sorted(videos, key=lambda video: -len(video.frames))[rank::size]
     left = [video for video in mine if not has_complete_files(folder, video)]
     if left and tracker_factory.device == "cuda":
         track_batched(tracker_factory(), left, folder, label, batch)
     elif left:
+        # under torchrun there are several processes already
         processes = 1 if size > 1 else _choose_num_processes(options.num_processes, left)
         if processes > 1:
             track_multiprocess(tracker_factory, left, folder, label, processes)
@@ -64,14 +73,18 @@ def track_test_set(
 
 
 def _choose_num_processes(requested: int | None, videos: Sequence[Video]) -> int:
+    """Return the requested number of processes, or one per core if there is enough work."""
+    # never more than sequences: a process without one would only cost its start
     worth = max(1, sum(len(video.frames) for video in videos) // FRAMES_PER_PROCESS)
     return min(len(videos), requested or min(count_cpu_cores(), worth))
 
 
 def _wait_for_all_ranks() -> None:
-    """A barrier that is patient: shares differ by more than the half hour after which gloo gives up."""
+    """Wait until all processes under ``torchrun`` are finished."""
     import torch.distributed as dist
 
+    # parts can differ by more than the 30 minutes after which gloo gives up by default, so the group has a longer
+    # timeout
     group: Any = dist.new_group(backend="gloo", timeout=timedelta(days=30))
     dist.barrier(group=group)
     dist.destroy_process_group(group)

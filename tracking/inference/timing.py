@@ -1,4 +1,4 @@
-"""How fast a test set was tracked: the summary of the times that stand beside its boxes."""
+"""Measure how fast a test set was tracked, from the times in its result files."""
 
 from __future__ import annotations
 
@@ -16,22 +16,30 @@ from tracking.data.readers.sequence import Video
 from tracking.inference.result_files import sidecar_path
 
 WARMUP_FRAMES = 5
-"""Frames at the beginning of each sequence that no summary counts; the first has no search region at all."""
+"""Number of frames at the start of each sequence that are not counted; the first has no search region at all."""
 
 
 def summarize_speed(folder: Path, videos: Sequence[Video], provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The times of tracked sequences, summarised over frames; every single one is in ``<sequence>_times.txt``.
+    """Summarize the times of tracked sequences over all frames.
+
+    The times of each frame are in ``<sequence>_times.txt``.
+
+    Args:
+        folder: folder of the result files.
+        videos: the sequences.
+        provenance: description of the tracker, with ``runtime``, ``precision``, ``device`` and ``batch``.
 
     Returns:
-        Runtime, precision, device, batch, threads and processes; ``end_to_end`` (decoding, as far as it was waited
-        for, crop, network, box) and ``network`` (its maps in hand) with median and p90 in ms, and frames a second of
-        one process by the mean.
+        Runtime, precision, device, batch size, threads and number of processes; ``end_to_end`` (waiting for the
+        decoder, crop, network, box) and ``network`` (until its maps are available), each with median and 90th
+        percentile in ms and with frames per second of one process, computed from the mean.
     """
     times, processes = [np.empty((0, 2))], set()
     for video in videos:
         path = sidecar_path(folder, video, "times")
         times.append(np.loadtxt(path, delimiter=",", ndmin=2)[WARMUP_FRAMES:])
         with path.open() as file:
+            # how many processes ran at once is in the first line; it can change if a run is continued
             processes |= {int(number) for number in re.findall(r"processes at a time: (\d+)", file.readline())}
     values = np.concatenate(times)
     keys = ("runtime", "precision", "device", "batch")
@@ -41,6 +49,7 @@ def summarize_speed(folder: Path, videos: Sequence[Video], provenance: Mapping[s
         "chip": machine["chip"],
         "threads": 1 if provenance["device"] == "cpu" else torch.get_num_threads(),
         "processes": sorted(processes),
+        # the maps were copied to the CPU before the clock was read, so a GPU had finished
         "synchronised": True,
         "warm_up": f"the first {WARMUP_FRAMES} frames of each sequence are not counted",
         "end_to_end": _summarize_times(values[:, 0]),
@@ -50,12 +59,13 @@ def summarize_speed(folder: Path, videos: Sequence[Video], provenance: Mapping[s
 
 
 def _summarize_times(milliseconds: FloatArray) -> dict[str, Any] | None:
-    """Median, p90 and rate; ``None`` where nothing was measured."""
+    """Return median, 90th percentile and rate, or ``None`` if nothing was measured."""
     if not len(milliseconds):
         return None
     return {
         "frames": len(milliseconds),
         "median_ms": round(float(np.median(milliseconds)), 3),
         "p90_ms": round(float(np.percentile(milliseconds, 90)), 3),
+        # from the mean and not from the median: it is the rate at which a long video is processed
         "frames_per_second": round(1000 / float(milliseconds.mean()), 2),
     }

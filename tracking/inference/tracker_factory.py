@@ -1,4 +1,4 @@
-"""A trained tracker as something that any process can make: its settings, and its weights by file."""
+"""Factories that create the same trained tracker in any process, from its settings and its weights file."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tracking.recipe import TrackingRecipe
 
 
 class TrackerFactory(Protocol):
-    """What a test set is tracked with: small, may be pickled, and makes the same tracker in every process.
+    """Creates the tracker of a test set. It is small, can be pickled, and creates the same tracker in every process.
 
-    On a CPU its runtime has to use one thread where torch's thread count does not reach it.
+    On a CPU, runtimes other than torch have to limit themselves to one thread.
     """
 
     @property
@@ -32,23 +32,24 @@ class TrackerFactory(Protocol):
         """``cpu`` or ``cuda``."""
 
     def __call__(self) -> Tracker:
-        """The tracker, ready to ``init``."""
+        """Create the tracker, ready for ``init``."""
 
     def describe_provenance(self) -> dict[str, Any]:
-        """Everything that its boxes depend on, as plain data: result files of anything else are not taken for its."""
+        """Return everything that the boxes depend on, as plain data: other result files are not used."""
 
 
 @dataclass(frozen=True)
 class TorchTrackerFactory:
-    """A tracker in PyTorch by its weights file.
+    """A factory for a tracker in PyTorch.
 
     Attributes:
         backbone_name: registry name or ``timm/<name>``.
-        backbone_arguments: what the backbone was created with.
-        recipe: of the training.
-        weights_file: the file of the whole network.
+        backbone_arguments: arguments with which the backbone was created.
+        recipe: settings of the training.
+        weights_file: weights of the complete network.
         device: ``cpu`` or ``cuda``.
-        memory_backbone: card and module of a backbone that is in no registry; its copy is filled from the file too.
+        memory_backbone: card and module of a backbone that is not in a registry. A copy of the module gets the weights
+            of the file too.
     """
 
     backbone_name: str
@@ -59,26 +60,29 @@ class TorchTrackerFactory:
     memory_backbone: tuple[BackboneCard, InitialWeights] | None = None
 
     def load_model(self) -> TrackerModel:
-        """The network on a CPU, in evaluation mode.
+        """Load the network on the CPU, in evaluation mode.
 
         Raises:
             CheckpointError: the file cannot be read.
         """
+        # random weights to be replaced by those of the file
         card, start = self.memory_backbone or (get_card(self.backbone_name), RANDOM_INIT)
         trunk = create_backbone(card, checkpoint=start, **self.backbone_arguments).model
         model = build_tracker_model(trunk, card, self.recipe)
+        # strict: a tensor that did not load would silently keep its random values
         model.load_state_dict(read_checkpoint(self.weights_file)["state_dict"], strict=True)
         model.eval()
         return model
 
     def __call__(self) -> Tracker:
-        """The tracker."""
+        """Create the tracker."""
         return Tracker(TorchNetwork(self.load_model().to(self.device)), self.recipe.crop_sizes(), self.backbone_name)
 
     def describe_provenance(self) -> dict[str, Any]:
-        """Weights (by SHA-256 of names and values), crops, and how they are computed."""
+        """Return a hash of the weights, the crops, and how the network is computed."""
         return {
             "weights": hash_state_dict(read_checkpoint(self.weights_file)["state_dict"]),
+            # settings that change the computation with the same weights
             "network": {key: getattr(self.recipe, key) for key in ("use_ce", "asymmetric_attention", "head_channels")},
             "crops": list(self.recipe.crop_sizes()),
             "runtime": TorchNetwork.runtime,
@@ -88,11 +92,18 @@ class TorchTrackerFactory:
 
 
 def build_tracker_model(backbone: nn.Module, card: BackboneCard, recipe: TrackingRecipe) -> TrackerModel:
-    """The network of a recipe around a backbone."""
+    """Build the network of a recipe around a backbone.
+
+    Args:
+        backbone: the backbone, as ``create_backbone`` returns it.
+        card: its card, with mean and standard deviation of the pixels.
+        recipe: settings of the network.
+    """
     return TrackerModel(
         backbone,
         recipe.template_size,
         recipe.search_size,
+        # the statistics that the backbone was pre-trained with
         card.mean,
         card.std,
         head_channels=recipe.head_channels,

@@ -1,1 +1,1 @@
-"""The one-stream tracker as a network."""
+"""The network of the one-stream tracker: a plain ViT over template and search region, the center head, the losses."""

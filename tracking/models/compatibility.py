@@ -1,4 +1,4 @@
-"""Which backbones a one-stream tracker can be made of, and why not the others."""
+"""Decide which backbones fit into a one-stream tracker, and explain why the others do not."""
 
 from __future__ import annotations
 
@@ -11,43 +11,54 @@ from foundation.errors import UserError
 
 
 def require_plain_vit(backbone: nn.Module, template_size: int, search_size: int) -> int:
-    """The patch side of a backbone whose blocks can run over template and search tokens in one sequence.
+    """Check that template and search tokens can share one sequence in a backbone's blocks; return the patch size.
 
-    Fits: a plain ViT of timm (any head count, depth, patch; LayerScale, register tokens, with or without the relative
-    position bias of ``backbones.architectures.rpe``). Its class and register tokens are left out.
+    A plain ViT of timm fits, with any number of heads and blocks, any patch size, LayerScale, and register tokens, with
+    or without the relative position bias of ``backbones.architectures.rpe``. Class and register tokens are left out.
 
     Args:
-        backbone: as ``create_backbone`` made it.
-        template_size, search_size: sides of the two crops, pixels.
+        backbone: the model as ``create_backbone`` returns it.
+        template_size: side length of the template crop in pixels.
+        search_size: side length of the search crop in pixels.
+
+    Returns:
+        Side length of a patch in pixels.
 
     Raises:
-        UserError: it does not fit; the sentence says why.
+        UserError: the backbone does not fit; the message says why.
     """
     kind = type(backbone).__name__
     if not isinstance(backbone, VisionTransformer):
         raise UserError(
             f"{kind} cannot be a one-stream tracker: template and search tokens share one sequence in every block, and "
-            "a hierarchy's windows, merging or convolutions (or a foreign position code) need the tokens of one image "
-            "on its own grid; take a plain ViT (bench list backbones)"
+            "windows, merging and convolutions of hierarchical backbones (or other position encodings) need the tokens "
+            "of one image on its own grid; choose a plain ViT (bench list backbones)"
         )
+    # exact types: subclasses (parallel or post-norm blocks, rotary attention) compute something else in forward
     odd = {type(block).__name__ for block in backbone.blocks if type(block) is not Block}
     parts = [block.attn for block in backbone.blocks if type(block) is Block]
     odd |= {type(part).__name__ for part in parts if type(part) not in (Attention, RelPosAttention)}
     if odd:
         raise UserError(
-            f"{kind} cannot be a one-stream tracker: its blocks are made of {', '.join(sorted(odd))}, and the tracker "
-            "splits timm's ordinary pre-norm Block and Attention into template and search"
+            f"{kind} cannot be a one-stream tracker: its blocks consist of {', '.join(sorted(odd))}, and the tracker "
+            "can only split timm's ordinary pre-norm Block and Attention into template and search"
         )
     if backbone.pos_embed is None:
-        raise UserError(f"{kind} has no learned position embeddings, which the two crops' grids are resized from")
+        raise UserError(
+            f"{kind} has no learned position embeddings, from which those of the two crops are resized; choose a "
+            "plain ViT that has them (bench list backbones)"
+        )
+    # a patch embedding would silently cut off the pixels of an incomplete patch
     height, width = backbone.patch_embed.patch_size
     if height != width or template_size % height or search_size % height:
         raise UserError(
-            f"crops of {template_size} and {search_size} px are not whole {height} x {width} patches of {kind}; set "
-            "template_size and search_size to multiples of the patch"
+            f"crops of {template_size} and {search_size} px cannot be divided into the {height} x {width} patches of "
+            f"{kind}; set template_size and search_size to multiples of the patch size"
         )
+    # the relative position bias of the template is read from the top-left part of the search grid
     if template_size > search_size:
         raise UserError(
-            f"the template ({template_size} px) may not be larger than the search region ({search_size} px)"
+            f"the template ({template_size} px) may not be larger than the search region ({search_size} px); lower "
+            "template_size"
         )
     return int(height)

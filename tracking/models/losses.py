@@ -1,4 +1,4 @@
-"""The three losses of a centre head: focal on the score map, GIoU and L1 on boxes."""
+"""The three losses of a center head: focal loss on the score map, GIoU and L1 loss on boxes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from torch import Tensor
 
 
 def focal_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """CornerNet's penalty-reduced focal loss (alpha 2, beta 4), summed and divided by the number of exact 1s.
+    """Compute the penalty-reduced focal loss of CornerNet (alpha 2, beta 4).
+
+    With scores p and targets t it is the sum of -(1 - p)^2 log(p) where t = 1 and of -(1 - t)^4 p^2 log(1 - p)
+    elsewhere, divided by the number of cells with t = 1.
 
     Args:
-        scores: predictions strictly between 0 and 1.
-        targets: the same shape, 0 to 1.
+        scores: predictions strictly between 0 and 1, of any shape.
+        targets: values from 0 to 1, of the same shape.
 
     Returns:
-        A scalar; the plain sum where no target is 1.
+        A scalar; the sum itself if no target is 1.
     """
+    # make_score_maps sets an exact 1 at the center's cell, so equality is safe
     hit = targets.eq(1)
     positive = (scores.log() * (1 - scores) ** 2)[hit].sum()
     negative = ((1 - scores).log() * scores**2 * (1 - targets) ** 4)[~hit].sum()
@@ -23,12 +27,19 @@ def focal_loss(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def giou_loss(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of 1 - GIoU over box pairs, and each pair's IoU.
+    """Compute the mean of 1 - GIoU over pairs of boxes (Rezatofighi et al., CVPR 2019), and the IoU of each pair.
+
+    GIoU = IoU - (hull - union) / hull, where the hull is the smallest box around both.
 
     Args:
-        predicted, target: (N, 4) corners x1, y1, x2, y2.
+        predicted: corners x1, y1, x2, y2, shape (n, 4).
+        target: the same for the true boxes.
+
+    Returns:
+        The mean loss, a scalar, and the IoU, shape (n,).
     """
     start, end = torch.maximum(predicted[:, :2], target[:, :2]), torch.minimum(predicted[:, 2:], target[:, 2:])
+    # boxes that do not overlap have a negative side
     common = (end - start).clamp_min(0).prod(1)
     union = _box_area(predicted) + _box_area(target) - common
     hull_start, hull_end = (
@@ -36,16 +47,21 @@ def giou_loss(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         torch.maximum(predicted[:, 2:], target[:, 2:]),
     )
     hull = (hull_end - hull_start).clamp_min(0).prod(1)
-    tiny = torch.finfo(predicted.dtype).tiny  # two points in one place
+    tiny = torch.finfo(predicted.dtype).tiny  # two boxes without area at one point would give 0 / 0
     overlap = common / union.clamp_min(tiny)
     return (1 - overlap + (hull - union) / hull.clamp_min(tiny)).mean(), overlap
 
 
 def _box_area(corners: Tensor) -> Tensor:
+    """Return the area of boxes x1, y1, x2, y2; 0 if a side is negative."""
     return (corners[:, 2:] - corners[:, :2]).clamp_min(0).prod(1)
 
 
 def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
-    """Corners x1, y1, x2, y2 of boxes given as centre x, centre y, w, h."""
-    centre, half = boxes[..., :2], boxes[..., 2:] / 2
-    return torch.cat([centre - half, centre + half], -1)
+    """Convert boxes from center x, center y, width, height to corners x1, y1, x2, y2.
+
+    Args:
+        boxes: shape (..., 4), in any unit.
+    """
+    center, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat([center - half, center + half], -1)

@@ -1,4 +1,4 @@
-"""The tracker's network, as mmengine's Runner wants a model."""
+"""The tracker's network with its losses, in the form that mmengine's Runner expects of a model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BoxLossCell = Literal["predicted", "center"]
 
 
 class LossWeights(NamedTuple):
-    """Weights of the three losses; OSTrack's by default."""
+    """Weights of the three losses; the defaults are those of OSTrack."""
 
     focal: float = 1.0
     giou: float = 2.0
@@ -31,28 +31,34 @@ OSTRACK_LOSS_WEIGHTS = LossWeights()
 
 
 class PairOutcome(NamedTuple):
-    """One pair as predicted: its number and the IoU with the truth, in the crop."""
+    """The prediction for one pair: its index, and the IoU of the predicted box with the true one within the crop."""
 
     pair_index: int
     iou: float
 
 
 class TrackerModel(BaseModel):
-    """A plain ViT over template and search region, and a centre head.
+    """A plain ViT over template and search region, followed by a center head.
 
     Args:
-        vit: timm model, as ``create_backbone`` made it.
-        template_size, search_size: sides of the crops, pixels.
-        mean, std: per channel, of pixels in 0..1.
-        head_channels: of the head's first convolution.
-        candidate_elimination: candidate elimination, or ``None``.
-        asymmetric_attention: the template attends to itself only and can be remembered.
-        box_loss_cell: where size and offset are taught: at the best cell ``predicted`` (OSTrack) or at that of the true
-            ``centre``.
-        loss_weights: of the losses.
+        vit: timm model as ``create_backbone`` returns it.
+        template_size: side length of the template crop in pixels.
+        search_size: side length of the search crop in pixels.
+        mean: mean of each channel, for pixels from 0 to 1.
+        std: standard deviation of each channel, for pixels from 0 to 1.
+        head_channels: output channels of the head's first convolutions.
+        candidate_elimination: settings of candidate elimination, or ``None`` to keep all tokens.
+        asymmetric_attention: let the template attend only to itself, so that it can be encoded once.
+        box_loss_cell: the cell at which size and offset are trained: the ``predicted`` cell with the highest score (as
+            in OSTrack), or the cell of the true ``center``.
+        loss_weights: weights of the losses.
+
+    Attributes:
+        train_keep_ratio: fraction of the search tokens that remains in training; ``CandidateEliminationHook`` sets it.
+        skipped: number of frames that could not be read in training, over all processes.
 
     Raises:
-        UserError: the backbone cannot be a one-stream tracker.
+        UserError: the backbone does not fit into a one-stream tracker.
     """
 
     mean: Tensor
@@ -81,13 +87,18 @@ class TrackerModel(BaseModel):
         self.train_keep_ratio = 1.0
         self.box_loss_cell = box_loss_cell
         self.loss_weights = loss_weights
+        # not persistent: the card of the backbone defines them, and a weights file must not overwrite them
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
-        # frames that could not be read, while training: in the weights file, so that a resumed run keeps its count
+        # a buffer of the weights file, so that a resumed run continues its count
         self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
 
     def normalize_images(self, images: Tensor) -> Tensor:
-        """Pixels 0..255 of any type as the backbone wants them."""
+        """Convert pixels from 0..255 of any type to the normalized floats that the backbone expects.
+
+        Args:
+            images: shape (batch, 3, height, width).
+        """
         return (images.float() / 255 - self.mean) / self.std
 
     def forward(
@@ -99,14 +110,20 @@ class TrackerModel(BaseModel):
         skipped: Tensor | None = None,
         mode: str = "tensor",
     ) -> Any:
-        """One batch of pairs.
+        """Process a batch of pairs.
 
         Args:
-            template, search: (N, 3, side, side); pixels 0..255, or normalised floats where ``mode`` is ``tensor``.
-            box: (N, 4) x, y, w, h of the target, as shares of the search crop.
-            item: (N,) numbers of the pairs.
-            skipped: (N,) frames passed over to make each pair.
-            mode: ``tensor`` gives ``HeadMaps``, ``loss`` the losses, ``predict`` a list of ``PairOutcome``.
+            template: template crops, shape (batch, 3, side, side), pixels 0..255; normalized floats in the mode
+                ``tensor``.
+            search: search crops in the same form.
+            box: x, y, width, height of the target as fractions of the search crop's side, shape (batch, 4).
+            item: indices of the pairs, shape (batch,).
+            skipped: number of unreadable frames that were skipped for each pair, shape (batch,).
+            mode: ``tensor``, ``loss`` or ``predict``, as mmengine names them.
+
+        Returns:
+            ``HeadMaps`` in the mode ``tensor``, the losses by name in ``loss``, a list of ``PairOutcome`` in
+            ``predict``.
         """
         if mode == "tensor":
             return self._compute_maps(template, search)
@@ -115,20 +132,30 @@ class TrackerModel(BaseModel):
         if mode == "loss":
             if skipped is not None:
                 count = skipped.sum()
-                all_reduce(count)  # every process counts all of them
+                all_reduce(count)  # every process has the total, since only one of them saves the weights
                 self.skipped += count
             return self._compute_losses(maps, box)
         assert item is not None
+        # without the Hann window: the IoU in a crop shows what the head has learned, and tracking has its own decoding
         predicted = cxcywh_to_xyxy(decode_boxes(maps.score, maps))
         overlap = giou_loss(predicted, _xywh_to_clamped_xyxy(box))[1]
         return [PairOutcome(*row) for row in zip(item.tolist(), overlap.tolist(), strict=True)]
 
     def encode_template(self, template: Tensor) -> list[TemplateKV]:
-        """A template's part of the network, normalised template in (where it attends to itself only)."""
+        """Encode normalized templates for ``forward_cached``; only with asymmetric attention.
+
+        Args:
+            template: normalized template crops, shape (batch, 3, side, side).
+        """
         return self.backbone.encode_template(template)
 
     def forward_cached(self, template_kv: list[TemplateKV], search: Tensor) -> HeadMaps:
-        """The maps for a remembered template and a normalised search region."""
+        """Compute the maps of search regions with encoded templates.
+
+        Args:
+            template_kv: the result of ``encode_template``, one entry per block.
+            search: normalized search crops, shape (batch, 3, side, side).
+        """
         self._set_keep_ratio()
         return self._apply_head(self.backbone.forward_cached(template_kv, search))
 
@@ -137,32 +164,37 @@ class TrackerModel(BaseModel):
         return self._apply_head(self.backbone(template, search))
 
     def _set_keep_ratio(self) -> None:
+        """Set the fraction of search tokens that remains: by the schedule in training, the final one in evaluation."""
         if self.candidate_elimination is not None:
             self.backbone.keep_ratio = self.train_keep_ratio if self.training else self.candidate_elimination.keep_ratio
 
     def _apply_head(self, tokens: Tensor) -> HeadMaps:
         grid = self.backbone.search_grid
+        # tokens (batch, G * G, channels) -> feature map (batch, channels, G, G)
         maps: HeadMaps = self.head(tokens.transpose(1, 2).reshape(len(tokens), -1, grid, grid))
         return maps
 
     def _compute_losses(self, maps: HeadMaps, box: Tensor) -> dict[str, Tensor]:
+        """Compute the weighted losses and the mean IoU from the maps and the true boxes."""
         grid = maps.score.shape[-1]
         if self.box_loss_cell == "center":
+            # a center at the border of the crop can be rounded to a cell outside the grid
             cells = find_center_cells(box, grid).clamp(0, grid - 1)
             predicted = gather_boxes(cells[:, 1] * grid + cells[:, 0], maps)
         else:
             predicted = decode_boxes(maps.score, maps)
         corners, truth = cxcywh_to_xyxy(predicted), _xywh_to_clamped_xyxy(box)
         giou, overlap = giou_loss(corners, truth)
-        # mmengine adds up what has "loss" in its name; the IoU is for the eye
+        # mmengine adds up the values whose name contains "loss"; the IoU is only displayed
         return {
             "loss_focal": self.loss_weights.focal * focal_loss(maps.score, make_score_maps(box, grid)),
             "loss_giou": self.loss_weights.giou * giou,
+            # on the four corner coordinates, as fractions of the crop
             "loss_l1": self.loss_weights.l1 * (corners - truth).abs().mean(),
             "iou": overlap.mean().detach(),
         }
 
 
 def _xywh_to_clamped_xyxy(box: Tensor) -> Tensor:
-    """Corners of x, y, w, h boxes, clamped to the crop."""
+    """Convert boxes x, y, width, height to corners clamped to the crop: the target may reach beyond it."""
     return torch.cat([box[:, :2], box[:, :2] + box[:, 2:]], 1).clamp(0, 1)

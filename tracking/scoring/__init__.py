@@ -1,6 +1,7 @@
-"""Scores trackers from their boxes: pure metrics, rules that state every convention, readers of plain result files.
+"""Score trackers by their boxes: pure metric functions, rules that name every convention, and readers of result files.
 
-In memory: ``score_sequence`` and ``score_tracker``; from files: ``bench score`` (``tracking.scoring.command``).
+For boxes in memory use ``score_sequence`` and ``score_tracker``; for files use ``bench score``
+(``tracking.scoring.command``).
 """
 
 from tracking.scoring.rules import LASOT_GOT10K, LASOT_OFFICIAL, ScoringRules

@@ -1,4 +1,4 @@
-"""Success, precision and normalised precision plots in the field's form, as PNG and PDF."""
+"""Draw success, precision and normalized precision plots in the form that is usual in the field, as PNG and PDF."""
 
 from __future__ import annotations
 
@@ -18,13 +18,23 @@ from tracking.scoring.score import TrackerScore
 
 _LINE_STYLES = ("-", "--", "-.", ":")
 _FILE_STEMS = {"normalized_precision": "normalised_precision"}
-"""Where a curve's plot has another name than its field of ``MetricCurves``."""
+"""Names of plot files that differ from the name of the curve in ``MetricCurves``."""
 
 
 def draw_score_plots(folder: Path, set_title: str, scores: Sequence[TrackerScore]) -> list[Path]:
-    """Write the plots that the rules' metrics call for, and of two trackers their difference; returns the files."""
+    """Write the plots of the rules' metrics and, for two trackers, of their difference.
+
+    Args:
+        folder: folder for the plots, which exists.
+        set_title: name of the test set.
+        scores: scores of the trackers, all with the same rules.
+
+    Returns:
+        Paths of the files.
+    """
     rules = scores[0].rules
     levels = np.linspace(0, 1, rules.num_thresholds)
+    # curve, metric, axis labels, thresholds, heading
     kinds: list[tuple[str, str, str, str, FloatArray, str]] = [
         ("success", rules.metrics[0], "Overlap threshold", "Success rate", levels, "Success plots of OPE"),
     ]
@@ -47,6 +57,7 @@ def draw_score_plots(folder: Path, set_title: str, scores: Sequence[TrackerScore
     written = []
     for curve, metric, x_label, y_label, at, heading in kinds:
         figure, axes = _make_figure(heading, set_title, scores)
+        # the legend lists the best tracker first; partial scores are not ranked
         order = (
             sorted(rank_trackers(scores), key=lambda s: -s.metric_values()[metric])
             if not _has_partial_score(scores)
@@ -55,6 +66,7 @@ def draw_score_plots(folder: Path, set_title: str, scores: Sequence[TrackerScore
         for position, score in enumerate(order):
             mark = " PARTIAL" if score.is_partial else ""
             legend = f"[{score.metric_values()[metric]:.1f}] {score.tracker_name}{mark}"
+            # matplotlib repeats its colors after ten curves, so the line style changes then
             axes.plot(at, getattr(score.curves, curve), _LINE_STYLES[position // 10 % 4], label=legend, linewidth=2)
         axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, at[-1]), ylim=(0, 1))
         axes.grid(True, linestyle=":", color="0.6")
@@ -66,6 +78,7 @@ def draw_score_plots(folder: Path, set_title: str, scores: Sequence[TrackerScore
 
 
 def _draw_differences(folder: Path, set_title: str, first: TrackerScore, second: TrackerScore) -> list[Path]:
+    """Draw the difference of two trackers as one bar per sequence, sorted."""
     pairs = compute_score_differences(first, second)
     values = np.array([value for _, value in pairs])
     figure, axes = _make_figure(
@@ -77,6 +90,7 @@ def _draw_differences(folder: Path, set_title: str, first: TrackerScore, second:
     axes.set(
         xlabel=f"{len(pairs)} sequences, sorted", ylabel=f"difference in {name}, points", xlim=(-0.5, len(pairs) - 0.5)
     )
+    # only the sequences at both ends are named; a label for each would not be readable
     for place, vertical in ((0, "top"), (len(pairs) - 1, "bottom")):
         side, shift = ("left", 8) if place == 0 else ("right", -8)
         axes.annotate(
@@ -93,7 +107,8 @@ def _draw_differences(folder: Path, set_title: str, first: TrackerScore, second:
 
 
 def _make_figure(heading: str, set_title: str, scores: Sequence[TrackerScore]) -> tuple[Figure, Axes]:
-    """A figure without any global state of matplotlib; PNG is drawn by Agg."""
+    """Create a figure with a title that names the rules and marks partial scores."""
+    # not through pyplot, whose global state needs a display and is not safe in threads
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     axes = figure.add_subplot()
     if _has_partial_score(scores):
@@ -108,7 +123,9 @@ def _has_partial_score(scores: Sequence[TrackerScore]) -> bool:
 
 
 def _save_figure(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as PNG and PDF and return the paths."""
     paths = []
+    # without the writing program and time, so that equal scores give equal files
     for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         stream = io.BytesIO()
         figure.savefig(stream, format=kind, dpi=150, metadata=metadata)

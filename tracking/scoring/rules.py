@@ -1,4 +1,4 @@
-"""The conventions that move a tracking score, each a named field, and the sets of them that are in use."""
+"""The conventions that change a tracking score, each as a named field, and the sets of conventions in use."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class ScoringRules:
-    """How boxes become a score; printed with every number.
+    """The conventions by which boxes become a score. They are printed with every number.
 
     Attributes:
         name: whose rules these are.
-        metrics: what is reported; the first one ranks.
-        empty_boxes: a predicted box of zero width or height is replaced by the ``previous`` frame's (from the second
-            frame on) or ``kept``.
-        first_frame: the prediction of frame 1 is replaced by the ``ground truth``, or the frame is ``excluded``.
-        absent_frames: frames whose target is absent (or whose ground truth is no box) are a ``failure`` and stay in the
-            denominator, are ``scored`` like any other, or are ``excluded`` from the denominator too.
-        absent_precision: where ``absent_frames`` is ``failure``: whether such a frame is a ``miss`` or a ``hit`` of the
-            two precisions (pytracking counts hits on UAV123).
-        strict_threshold: an overlap succeeds if it is above the threshold; otherwise if it is at or above.
-        clip_iou: overlaps are clipped to [0, 1] (round-off makes some exceed 1).
-        num_thresholds: overlap thresholds, evenly spaced over [0, 1].
-        precision_threshold_px: centre error of ``P``, pixels.
-        p_norm_mode: ``at 0.20``: share of frames with a normalised error up to 0.20; ``mean``: mean over 0, 0.01 ...
-            0.50.
-        min_norm_size: least ground-truth width and height that normalise, pixels; 0 for none.
-        clip_to_image: both boxes are first clipped to the image, the got10k way.
-        average_over: the score is the mean over ``sequences``, or over the ``frames`` of all of them.
-        truncate_to_integers: predictions are truncated to integers first, as files saved with ``astype(int)`` are.
+        metrics: names of the reported metrics; trackers are ranked by the first.
+        empty_boxes: what becomes of a predicted box of zero width or height: ``previous`` replaces it by the box of the
+            frame before (from the second frame on), ``kept`` leaves it.
+        first_frame: ``ground truth`` replaces the first prediction by the ground truth; ``excluded`` leaves the frame
+            out.
+        absent_frames: what becomes of frames without a target, or whose ground truth has no area: a ``failure`` that
+            stays in the denominator, ``scored`` like any other frame, or ``excluded`` from the denominator.
+        absent_precision: with ``absent_frames`` set to ``failure``: whether such a frame is a ``miss`` or a ``hit`` for
+            both precisions (pytracking counts hits on UAV123).
+        strict_threshold: an overlap must be above the threshold to succeed; if off, it may be equal.
+        clip_iou: clip overlaps to [0, 1], because rounding makes some exceed 1.
+        num_thresholds: number of overlap thresholds, evenly spaced over [0, 1].
+        precision_threshold_px: largest center error that counts for ``P``, in pixels.
+        p_norm_mode: ``at 0.20`` is the fraction of frames with a normalized error up to 0.20; ``mean`` is the mean of
+            the fractions at 0, 0.01 ... 0.50.
+        min_norm_size: smallest width and height of the ground truth to normalize by, in pixels; 0 for no limit.
+        clip_to_image: clip both boxes to the image first, as got10k does.
+        average_over: the score is the mean over ``sequences``, or over the ``frames`` of all sequences.
+        truncate_to_integers: truncate predictions to integers first, as in files that were saved with ``astype(int)``.
     """
 
+    # the defaults are LaSOT's official rules, so that the other sets only name what differs
     name: str
     metrics: tuple[str, ...] = ("AUC", "P", "P_norm", "OP50", "OP75")
     empty_boxes: Literal["previous", "kept"] = "previous"
@@ -49,11 +51,11 @@ class ScoringRules:
     truncate_to_integers: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Every convention as plain data."""
+        """Return every convention as plain data."""
         return asdict(self)
 
     def describe_conventions(self) -> list[str]:
-        """Every convention in words, one line each."""
+        """Return every convention in words, one line each."""
         above = "above" if self.strict_threshold else "at or above"
         lines = [
             f"rules: {self.name}",
@@ -61,16 +63,16 @@ class ScoringRules:
             f"IoU {'clipped to [0, 1]' if self.clip_iou else 'not clipped'}",
             f"absent frames: {_ABSENT_PHRASES[self.absent_frames]}"
             + (f", a {self.absent_precision} of the precisions" if self.absent_frames == "failure" else ""),
-            f"first frame: {'replaced by the ground truth' if self.first_frame == 'ground truth' else 'left out'}",
+            f"first frame: {'replaced by the ground truth' if self.first_frame == 'ground truth' else 'excluded'}",
             "predicted boxes of zero size: "
             + ("replaced by the previous box" if self.empty_boxes == "previous" else "kept as they are"),
         ]
         if "P" in self.metrics:
-            lines.append(f"P: centre error up to {self.precision_threshold_px} px")
+            lines.append(f"P: center error up to {self.precision_threshold_px} px")
         if "P_norm" in self.metrics:
             floor = f", divided by at least {self.min_norm_size:g} px" if self.min_norm_size else ""
-            share = "share up to 0.20" if self.p_norm_mode == "at 0.20" else "mean of the shares at 0, 0.01 ... 0.50"
-            lines.append(f"P_norm: centre error per axis over ground-truth width and height{floor}; {share}")
+            share = "fraction up to 0.20" if self.p_norm_mode == "at 0.20" else "mean fraction at 0, 0.01 ... 0.50"
+            lines.append(f"P_norm: center error per axis over ground-truth width and height{floor}; {share}")
         if self.clip_to_image:
             lines.append("both boxes are clipped to the image")
         lines.append(f"pooling: mean over {self.average_over}")
@@ -80,25 +82,29 @@ class ScoringRules:
         return lines
 
 
+# the words of describe_conventions for each value of absent_frames
 _ABSENT_PHRASES = {
     "failure": "failures, kept in the denominator",
     "scored": "scored like any other",
-    "excluded": "left out of the denominator",
+    "excluded": "excluded from the denominator",
 }
 
 LASOT_OFFICIAL = ScoringRules("official (the LaSOT toolkit, OSTrack and pytracking agree)")
-"""LaSOT as its published numbers are made."""
+"""The rules of LaSOT's published numbers."""
 
 LASOT_GOT10K = ScoringRules(
     "got10k (ExperimentLaSOT of its master branch)",
     empty_boxes="kept", absent_frames="scored", p_norm_mode="mean", min_norm_size=1.0,
 )  # fmt: skip
-"""LaSOT by the got10k package: another treatment of absent frames and another ``P_norm``."""
+"""The rules of the got10k package for LaSOT, with another treatment of absent frames and another ``P_norm``."""
 
+# no frame of OTB is marked absent, so the official rules of LaSOT give pytracking's numbers
 OTB_PYTRACKING = replace(LASOT_OFFICIAL, name="official: pytracking's, the OTB formula")
+# pytracking sets the error of absent frames to -1 there, which is below every threshold
 UAV123_PYTRACKING = replace(LASOT_OFFICIAL, name="official: pytracking's for UAV123", absent_precision="hit")
 OTB_GOT10K = replace(LASOT_GOT10K, name="got10k (ExperimentOTB)", metrics=("AUC", "P", "OP50", "OP75"))
 UAV123_GOT10K = replace(OTB_GOT10K, name="got10k (ExperimentUAV123)", absent_frames="excluded")
+# GOT-10k's server: average overlap and success rates over all frames, the first of each sequence excluded
 GOT10K_VAL_OFFICIAL = ScoringRules(
     "official (got10k, ExperimentGOT10k)",
     metrics=("AO", "SR50", "SR75"), empty_boxes="kept", first_frame="excluded", absent_frames="excluded",

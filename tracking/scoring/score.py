@@ -1,4 +1,4 @@
-"""Scores of sequences and of trackers, from boxes in memory."""
+"""Score sequences and trackers, from boxes in memory."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tracking.scoring.metrics import (
 from tracking.scoring.rules import LASOT_OFFICIAL, ScoringRules
 
 MAX_LISTED_NAMES = 20
-"""How many faulty sequences a sentence names."""
+"""Largest number of faulty sequences that a message lists."""
 
 
 class SequenceGroundTruth(NamedTuple):
-    """What is known of one sequence.
+    """What is known about one sequence.
 
     Attributes:
-        name: of the sequence.
-        boxes: n x 4, x, y, w, h in pixels; NaN only where ``absent``.
-        absent: n; the target is fully occluded or out of view.
-        category: of the target, or empty.
-        attributes: challenges of the sequence.
-        image_size: width and height of its images, where rules clip to them.
+        name: name of the sequence.
+        boxes: x, y, width, height in pixels, shape (frames, 4); NaN only where ``absent``.
+        absent: whether the target is fully occluded or out of view, shape (frames,).
+        category: category of the target, or empty.
+        attributes: names of the sequence's challenges.
+        image_size: width and height of its images in pixels, for rules that clip to them.
     """
 
     name: str
@@ -45,7 +45,16 @@ class SequenceGroundTruth(NamedTuple):
 
 
 class SequenceScore(NamedTuple):
-    """The score of one sequence: its curves over the ``frames`` that count."""
+    """The score of one sequence.
+
+    Attributes:
+        name: name of the sequence.
+        frames: number of frames that were counted, over all repetitions.
+        curves: the curves over these frames.
+        rules: the scoring conventions.
+        category: category of the target, or empty.
+        attributes: names of the sequence's challenges.
+    """
 
     name: str
     frames: int
@@ -55,27 +64,31 @@ class SequenceScore(NamedTuple):
     attributes: tuple[str, ...] = ()
 
     def metric_value(self, metric_name: str) -> float:
-        """A metric, percent."""
+        """Return a metric in percent.
+
+        Args:
+            metric_name: see ``compute_curve_metric``.
+        """
         return compute_curve_metric(metric_name, self.curves, self.rules)
 
     def metric_values(self) -> dict[str, float]:
-        """All metrics of the rules, percent."""
+        """Return all metrics of the rules by name, in percent."""
         return {name: self.metric_value(name) for name in self.rules.metrics}
 
 
 @dataclass(frozen=True)
 class TrackerScore:
-    """The score of one tracker on a set.
+    """The score of one tracker on a test set.
 
     Attributes:
-        tracker_name: its name.
-        rules: the conventions of every number.
-        sequences: what was scored, in the order of the set.
-        expected_sequences: sequences that the set has.
-        missing: sequences without a result.
-        wrong_length: sequences whose result has too few or too many boxes, a phrase each; not scored.
-        deviations: how the ground truth differs from the official set, a sentence each.
-        notes: what a reader should know.
+        tracker_name: name of the tracker.
+        rules: the scoring conventions.
+        sequences: the scored sequences, in the order of the set.
+        expected_sequences: number of sequences in the complete set.
+        missing: names of sequences without a result.
+        wrong_length: sequences with too few or too many boxes, one phrase each; they are not scored.
+        deviations: how the ground truth differs from the official set, one sentence each.
+        notes: what a reader should know, one sentence each.
     """
 
     tracker_name: str
@@ -89,34 +102,52 @@ class TrackerScore:
 
     @property
     def is_partial(self) -> bool:
-        """Whether the set was not scored whole."""
+        """Whether the score does not cover the complete set."""
         return (
+            # fewer sequences than the set has are partial even if none is reported missing, as in a cut list
             bool(self.missing or self.wrong_length or self.deviations) or len(self.sequences) != self.expected_sequences
         )
 
+    # cached, because every metric and every plot needs them
     @cached_property
     def curves(self) -> MetricCurves:
-        """The mean curves, pooled as the rules say."""
+        """The mean curves, averaged over sequences or frames as the rules say."""
         return pool_curves(self.sequences, self.rules)
 
     def metric_values(self) -> dict[str, float]:
-        """All metrics of the rules over the scored sequences, percent."""
+        """Return all metrics of the rules over the scored sequences by name, in percent."""
         return {name: compute_curve_metric(name, self.curves, self.rules) for name in self.rules.metrics}
 
     def group_sequences(self, group_by: str) -> dict[str, tuple[SequenceScore, ...]]:
-        """The sequences by ``category`` or by ``attribute``; names sorted."""
+        """Return the sequences by category or by attribute, with names in alphabetical order.
+
+        Args:
+            group_by: ``category`` or ``attribute``.
+        """
         grouped: dict[str, list[SequenceScore]] = {}
         for score in self.sequences:
+            # a sequence has one category but any number of attributes, so it can be in several groups
             for name in (score.category,) if group_by == "category" else score.attributes:
                 grouped.setdefault(name, []).append(score)
         return {name: tuple(grouped[name]) for name in sorted(grouped) if name}
 
 
 def pool_curves(scores: Sequence[SequenceScore], rules: ScoringRules) -> MetricCurves:
-    """The mean curves of sequences, equally weighted or by their frames."""
+    """Average the curves of sequences: with equal weights, or weighted by their number of frames.
+
+    Args:
+        scores: the scores of the sequences.
+        rules: say how to average.
+
+    Raises:
+        IncompleteError: no sequence has a frame that counts.
+    """
+    # sequences whose frames were all excluded have no value to average
     counted = [score for score in scores if score.frames]
     if not counted:
-        raise IncompleteError("no sequence has a frame that counts, so there is no number")
+        raise IncompleteError(
+            "no sequence has a frame that counts, so there is no number; check the absence labels of the ground truth"
+        )
     weights = [score.frames for score in counted] if rules.average_over == "frames" else None
     return average_curves([score.curves for score in counted], weights)
 
@@ -133,19 +164,21 @@ def score_sequence(
     """Score the boxes of one sequence.
 
     Args:
-        predictions: n x 4, x, y, w, h in pixels; or a list of them, one a repetition, which are averaged.
-        ground_truth: n x 4.
-        absent: n; True where the target is fully occluded or out of view; none by default.
-        rules: the conventions.
-        name: of the sequence, for messages.
-        image_size: width and height of the image, where the rules clip to it.
+        predictions: x, y, width, height in pixels, shape (frames, 4); or a list of such arrays, one per repetition,
+            whose scores are averaged.
+        ground_truth: the true boxes, shape (frames, 4).
+        absent: whether the target is fully occluded or out of view, shape (frames,); by default it never is.
+        rules: the scoring conventions.
+        name: name of the sequence, for messages.
+        image_size: width and height of the image in pixels, for rules that clip to it.
 
     Raises:
-        DataError: a shape that does not fit, a predicted number that is not finite, a negative size.
+        DataError: a shape does not fit, or a prediction is not finite or has a negative size.
 
-    >>> box = np.array([[10.0, 10, 20, 20], [12, 10, 20, 20]])
-    >>> round(score_sequence(box, box).metric_value("AUC"), 3)
-    95.238
+    Example:
+        >>> box = np.array([[10.0, 10, 20, 20], [12, 10, 20, 20]])
+        >>> round(score_sequence(box, box).metric_value("AUC"), 3)
+        95.238
     """
     truth = np.asarray(ground_truth, dtype=np.float64)
     gone = np.zeros(len(truth), dtype=bool) if absent is None else np.asarray(absent, dtype=bool)
@@ -157,7 +190,9 @@ def score_sequence(
         _require_predicted_boxes(boxes, len(truth), name)
         run_curves, counted = compute_sequence_curves(boxes, truth, gone, rules, image_size)
         curves.append(run_curves)
+        # repetitions count like further frames when the mean is taken over frames, as in got10k
         frames += counted
+    # a perfect tracker gets 20 / 21 = 95.238: with strict thresholds no overlap is above the last one, 1
     return SequenceScore(name, frames, average_curves(curves), rules)
 
 
@@ -173,25 +208,27 @@ def score_tracker(
     deviations: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
 ) -> TrackerScore:
-    """Score a tracker on a set; every sequence with the right number of boxes, or no number.
+    """Score a tracker on a test set. There is a number only if every sequence has the right number of boxes.
 
     Args:
-        tracker_name: its name.
-        predictions: boxes by sequence name (n x 4, or a list of repetitions).
-        ground_truths: the ground truth.
-        rules: the conventions.
-        partial: score what is there; the score says that it is partial.
-        sequence_names: all names of the set, where it has more than ``ground_truths``.
-        expected_sequences: sequences of the whole set; default: those of ``ground_truths``.
-        deviations: how ``ground_truths`` differ from the official set; any makes the score partial.
-        notes: passed on.
+        tracker_name: name of the tracker.
+        predictions: boxes by sequence name, as ``score_sequence`` takes them.
+        ground_truths: the ground truth of the sequences.
+        rules: the scoring conventions.
+        partial: score what is there; the score is marked as partial.
+        sequence_names: all names of the set, if it has more than ``ground_truths``.
+        expected_sequences: number of sequences in the complete set; by default those of ``ground_truths``.
+        deviations: how ``ground_truths`` differ from the official set; any deviation makes the score partial.
+        notes: what a reader should know; passed on to the score.
 
     Raises:
-        IncompleteError: sequences are missing or of the wrong length and ``partial`` is not set, or none is left.
-        DataError: boxes that are none, or that are corner coordinates.
+        IncompleteError: sequences are missing or have the wrong length and ``partial`` is off, or none is left.
+        DataError: a prediction is not a box, or the boxes are corner coordinates.
     """
     expected_sequences = len(ground_truths) if expected_sequences is None else expected_sequences
+    # a sequence is missing if it has no prediction, or if the set names it but its ground truth is not there
     known = [truth.name for truth in ground_truths]
+    # a dictionary keeps the order of the set and drops duplicates
     missing = tuple(
         name for name in dict.fromkeys([*sequence_names, *known]) if name not in predictions or name not in known
     )
@@ -220,12 +257,17 @@ def score_tracker(
 
 
 def _as_repetitions(predicted: FloatArray | Sequence[FloatArray]) -> list[FloatArray]:
-    """Repetitions: one array of boxes is one of them."""
+    """Return a list of repetitions; a single array of boxes is one repetition."""
+    # tested by type: the length of a list of boxes could be taken for the number of repetitions
     return [predicted] if isinstance(predicted, np.ndarray) else list(predicted)
 
 
 def format_name_list(items: Sequence[str]) -> str:
-    """Items in a sentence, not more than ``MAX_LISTED_NAMES`` of them."""
+    """Join names for a message, at most ``MAX_LISTED_NAMES`` of them.
+
+    Args:
+        items: the names.
+    """
     more = len(items) - MAX_LISTED_NAMES
     return ", ".join(items[:MAX_LISTED_NAMES]) + (f" and {more} more" if more > 0 else "")
 
@@ -239,50 +281,74 @@ def _format_incomplete(
     deviations: Sequence[str],
     partial: bool,
 ) -> str:
+    """Return the message for a tracker that cannot be scored completely."""
     faults = [f"missing: {format_name_list(missing)}"] if missing else []
     faults += [f"wrong length: {format_name_list(wrong_length)}"] if wrong_length else []
     faults += deviations
     why = f" ({'; '.join(faults)})" if faults else ""
-    mend = "" if partial else "; complete them, or ask for a number that is marked partial with --partial"
-    return f"{tracker_name}: {num_scorable} of {num_expected} sequences can be scored, so there is no number{why}{mend}"
+    fix = "" if partial else "; complete them, or ask for a number that is marked partial with --partial"
+    return f"{tracker_name}: {num_scorable} of {num_expected} sequences can be scored, so there is no number{why}{fix}"
 
 
 def _require_ground_truth(
     truth: FloatArray, absent: BoolArray, rules: ScoringRules, image_size: tuple[float, float] | None, name: str
 ) -> None:
+    """Check the shapes and values of a sequence's ground truth.
+
+    Raises:
+        DataError: they do not fit together, or a visible target has a box that is not finite.
+    """
     if truth.ndim != 2 or truth.shape[1] != 4 or not len(truth):
-        raise DataError(f"ground truth of {name} must be n x 4 boxes, not of shape {truth.shape}")
+        raise DataError(f"ground truth of {name} must be n x 4 boxes x, y, w, h, not an array of shape {truth.shape}")
     if absent.shape != (len(truth),):
-        raise DataError(f"{name} has {len(truth)} ground-truth boxes but {absent.size} absence labels")
+        raise DataError(
+            f"{name} has {len(truth)} ground-truth boxes but {absent.size} absence labels; give one label per box"
+        )
+    # the first box also replaces the first prediction, so it must be finite in any case
     if not np.isfinite(truth[~absent]).all() or not np.isfinite(truth[0]).all():
-        raise DataError(f"ground truth of {name} has a number that is not finite in a frame that is not absent")
+        raise DataError(
+            f"ground truth of {name} has a number that is not finite in a frame with the target; mark that frame absent"
+        )
     if rules.clip_to_image and image_size is None:
-        raise DataError(f"{name} needs the size of its images: these rules clip boxes to them")
+        raise DataError(f"{name} has no image size, to which these rules clip boxes; give image_size")
 
 
 def _require_predicted_boxes(boxes: FloatArray, num_frames: int, name: str) -> None:
+    """Check that predictions are finite boxes, one per frame.
+
+    Raises:
+        DataError: they are not; the message names the frame.
+    """
     if boxes.shape != (num_frames, 4):
-        raise DataError(f"predictions of {name} must be {num_frames} x 4 boxes, not of shape {boxes.shape}")
+        raise DataError(f"predictions of {name} must be {num_frames} x 4 boxes, not an array of shape {boxes.shape}")
     bad = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0).any(axis=1)
     if bad.any():
+        # frames are counted from 1 here, as in the lines of result files
         frame = int(bad.argmax())
         raise DataError(
-            f"prediction of {name} in frame {frame + 1} is no box (not finite, or a negative size): "
-            f"{boxes[frame].tolist()}"
+            f"prediction of {name} in frame {frame + 1} is not a box (not finite, or a negative size): "
+            f"{boxes[frame].tolist()}; correct it"
         )
 
 
 def _check_first_boxes(
     tracker_name: str, predictions: Mapping[str, FloatArray], ground_truths: Sequence[SequenceGroundTruth]
 ) -> list[str]:
-    """Every tracker is started on the ground truth: first boxes that are far from it tell of another format.
+    """Compare the first boxes with the ground truth, from which every tracker starts.
+
+    A large difference is a sign of boxes in another format.
+
+    Returns:
+        A note on sequences whose first box is far from the ground truth, if there are any.
 
     Raises:
-        DataError: most first boxes are the ground truth as corners x1, y1, x2, y2.
+        DataError: most of the first boxes are the ground truth in the form of corners x1, y1, x2, y2.
     """
     first = np.stack([predictions[truth.name][0] for truth in ground_truths])
     truth = np.stack([truth.boxes[0] for truth in ground_truths])
+    # 0.5 leaves room for boxes in integers, or with corners counted from 1
     far = compute_iou(first, truth) < 0.5
+    # the predictions read as corners: if they then match the ground truth and did not before, they are corners
     corners = np.hstack([first[:, :2], first[:, 2:] - first[:, :2]])
     as_corners = far & (compute_iou(corners, truth) >= 0.5)
     if as_corners.mean() > 0.5:

@@ -1,4 +1,4 @@
-"""The test sets that can be scored: their rules, their lists of sequences, and how their ground truth is read."""
+"""The test sets with public ground truth: their sequences, rules and layouts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ from tracking.scoring.score import SequenceGroundTruth, format_name_list
 
 
 class LoadedGroundTruth(NamedTuple):
-    """Ground truth as found: the sequences, all names the set has, and how it departs from the official set."""
+    """The ground truth that was found.
+
+    Attributes:
+        ground_truths: the sequences.
+        sequence_names: all names of the official set; empty if not known.
+        deviations: how the ground truth differs from the official set, one sentence each.
+    """
 
     ground_truths: list[SequenceGroundTruth]
     sequence_names: tuple[str, ...]
@@ -40,16 +46,17 @@ class PublicTestSet(Generic[LocationT]):
     """A test set with public ground truth.
 
     Attributes:
-        title: as plots name it.
-        folder_names: names its folder may have below the data root.
-        expected_sequences: number of sequences.
-        rules: by ``--rules`` word; the first is the default.
-        list_sequences: the official sequences, given the folder; empty where no list is known.
-        find_annotations: where each sequence's annotation is, by its name, given the folder and the official names.
-        read_annotation: the ground truth of one sequence, given its name and what ``find_annotations`` told.
-        expected_frames: frames of the whole set, where known.
+        title: name of the set, as in plots.
+        folder_names: names that its folder may have below the data root.
+        expected_sequences: number of sequences in the complete set.
+        rules: the rules by their name for ``--rules``; the first are the default.
+        list_sequences: returns the official sequence names, given the folder; empty if there is no list.
+        find_annotations: returns where each sequence's annotation is, given the folder and the official names.
+        read_annotation: returns the ground truth of one sequence, given its name and what ``find_annotations``
+            returned.
+        expected_frames: number of frames of the complete set, if known.
         truncated_sequences: sequences whose results may be longer than the ground truth and are cut to it.
-        has_repetitions: results lie in a folder a sequence, a file a repetition (GOT-10k).
+        has_repetitions: results are stored in one folder per sequence and one file per repetition (GOT-10k).
     """
 
     title: str
@@ -64,27 +71,36 @@ class PublicTestSet(Generic[LocationT]):
     has_repetitions: bool = False
 
     def select_rules(self, rules_name: str | None) -> ScoringRules:
-        """The rules of a ``--rules`` word, or the set's first.
+        """Return the rules of a name, or the default rules.
+
+        Args:
+            rules_name: a name for ``--rules``, or ``None``.
 
         Raises:
             ConfigError: the set has no such rules.
         """
         if rules_name is not None and rules_name not in self.rules:
-            raise ConfigError(f"{self.title} has no rules {rules_name!r}; there are: {', '.join(self.rules)}")
+            raise ConfigError(f"{self.title} has no rules {rules_name!r}; choose from: {', '.join(self.rules)}")
         return self.rules[rules_name or next(iter(self.rules))]
 
     def load_ground_truth(self, root: Path, partial: bool) -> LoadedGroundTruth:
-        """Read the ground truth below the data root ``root``, or in it.
+        """Read the ground truth in the data root or in the set's folder below it.
+
+        Args:
+            root: the data root.
+            partial: accept a part of the set.
 
         Raises:
-            DataError: there is none, a file of it is damaged, or (unless ``partial``) it is not the whole set.
+            DataError: there is no ground truth, a file is damaged, or the set is not complete and ``partial`` is off.
         """
         folder, names, found = self._locate_annotations(root)
+        # in the order of the official list, or everything found if nothing of the list is there
         chosen = [name for name in names if name in found] or list(found)
         missing = [name for name in names if name not in found]
         departures = []
         if missing and len(missing) == len(names):
             departures.append(f"none of the {len(chosen)} sequences in {folder} is in the official list")
+            # sequences of another set: the official names would all be reported as missing
             names = ()
         elif missing:
             departures.append(
@@ -96,17 +112,25 @@ class PublicTestSet(Generic[LocationT]):
             )
         truths = [self.read_annotation(name, found[name]) for name in chosen]
         frames = sum(len(truth.boxes) for truth in truths)
+        # complete by name, but a file may still have been cut
         if not departures and self.expected_frames not in (None, frames):
             departures.append(
                 f"ground truth in {folder} has {frames:,} frames, {self.title} has {self.expected_frames:,}"
             )
         if departures and not partial:
-            raise DataError(f"{departures[0]}; fetch it whole, or score what is there with --partial")
+            raise DataError(f"{departures[0]}; complete the set, or score what is there with --partial")
         return LoadedGroundTruth(truths, names, tuple(departures))
 
     def _locate_annotations(self, root: Path) -> tuple[Path, tuple[str, ...], Mapping[str, LocationT]]:
-        """The folder, the official names, and what of them is there; else whatever lies there in the set's layout."""
-        # the data root last: zips in it may be of other sets
+        """Find the set's folder and annotation: first the official sequences, else whatever has the set's layout.
+
+        Returns:
+            The folder, the official names, and the location of each annotation.
+
+        Raises:
+            DataError: there is none.
+        """
+        # the data root itself last, because zips in it may belong to other sets
         folders = [folder for folder in (*(root / name for name in self.folder_names), root) if folder.is_dir()]
         for listed_only in (True, False):
             for folder in folders:
@@ -115,11 +139,14 @@ class PublicTestSet(Generic[LocationT]):
                 if found:
                     return folder, names, found
         places = ", ".join(str(root / name) for name in self.folder_names)
-        raise DataError(f"no ground truth of {self.title} in {root} (nor in {places}); name it with --data-root")
+        raise DataError(
+            f"there is no ground truth of {self.title} in {root} (nor in {places}); name its folder with --data-root"
+        )
 
 
 def _read_got10k_list(file_name: str) -> Any:
-    """A list of sequences that the got10k package ships; the package itself is not imported."""
+    """Read a list of sequences that ships with the got10k package, without importing the package."""
+    # importing it takes long and loads matplotlib
     spec = find_spec("got10k")
     assert spec is not None and spec.submodule_search_locations is not None
     return json.loads((Path(spec.submodule_search_locations[0]) / "datasets" / file_name).read_text())
@@ -133,6 +160,7 @@ def _list_uav123_sequences(folder: Path) -> tuple[str, ...]:
     return tuple(_read_got10k_list("uav123.json")["UAV123"])
 
 
+# got10k has no list of the extension; these are its categories
 _LASOT_EXT_CATEGORIES = (
     *("atv", "badminton", "cosplay", "dancingshoe", "footbag", "frisbee", "jianzi", "lantern"),
     *("misc", "opossum", "paddle", "raccoon", "rhino", "skatingshoe", "wingsuit"),
@@ -140,13 +168,16 @@ _LASOT_EXT_CATEGORIES = (
 
 
 def _list_lasot_ext_sequences(folder: Path) -> tuple[str, ...]:
+    """Return the names of the LaSOT extension: 15 categories with 10 sequences each."""
     return tuple(f"{category}-{number}" for category in _LASOT_EXT_CATEGORIES for number in range(1, 11))
 
 
 LASOT_RULES_BY_NAME = {"official": LASOT_OFFICIAL, "got10k": LASOT_GOT10K}
 OTB_RULES_BY_NAME = {"official": OTB_PYTRACKING, "got10k": OTB_GOT10K}
 
+# the order of each entry: title, folder names, sequences, rules, list, find, read
 PUBLIC_TEST_SETS: dict[str, PublicTestSet[Any]] = {
+    # the ground truth of monkey-17 ends before its frames do
     "lasot": PublicTestSet(
         "LaSOT testing set", ("lasot", "LaSOT", "LaSOTBenchmark"), 280, LASOT_RULES_BY_NAME,
         _list_lasot_sequences, layouts.find_lasot_annotations, layouts.read_lasot_annotation,

@@ -1,4 +1,4 @@
-"""Archives for the test servers of GOT-10k and TrackingNet, whose ground truth is withheld."""
+"""Pack archives for the test servers of GOT-10k and TrackingNet, whose ground truth is not public."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tracking.scoring.results import find_result_files
 from tracking.scoring.score import format_name_list
 
 _ZIP_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
-"""A fixed date in the archive: same results, same bytes."""
+"""A fixed date for all files in an archive, so that the same results give the same bytes."""
 
 FrameCounter = Callable[[Path], dict[str, int]]
 
@@ -29,11 +29,12 @@ class ServerTestSet:
     """A test set that a server scores.
 
     Attributes:
-        title: of the set.
-        folder_names: names its folder may have below the data root.
-        expected_sequences: number of sequences.
-        count_frames: number of images by sequence, given the folder.
-        has_repetitions: ``<sequence>/<sequence>_001.txt`` and ``_time.txt`` (GOT-10k), or a flat ``<sequence>.txt``.
+        title: name of the set.
+        folder_names: names that its folder may have below the data root.
+        expected_sequences: number of sequences in the complete set.
+        count_frames: returns the number of images of each sequence, given the folder.
+        has_repetitions: files in the archive are ``<sequence>/<sequence>_001.txt`` and ``_time.txt`` (GOT-10k) instead
+            of ``<sequence>.txt``.
     """
 
     title: str
@@ -44,12 +45,15 @@ class ServerTestSet:
 
 
 def _count_got10k_frames(folder: Path) -> dict[str, int]:
+    """Return the number of images of each sequence in ``list.txt``."""
     listing = folder / "list.txt"
     names = listing.read_text().split() if listing.is_file() else []
     return {name: sum(1 for _ in (folder / name).glob("*.jpg")) for name in names}
 
 
 def _count_trackingnet_frames(folder: Path) -> dict[str, int]:
+    """Return the number of images of each sequence with an annotation file."""
+    # the test split has an annotation file with only the first box of each sequence
     names = sorted(path.stem for path in (folder / "anno").glob("*.txt"))
     return {name: sum(1 for _ in (folder / "frames" / name).glob("*.jpg")) for name in names}
 
@@ -65,24 +69,25 @@ SERVER_TEST_SETS = {
 
 
 def pack_submission(test_set: ServerTestSet, root: Path, results: Path, archive_path: Path) -> dict[str, Any]:
-    """Write the archive that the server takes, of every sequence with a box for every frame, or nothing.
+    """Write the archive for a server, with a box for every frame of every sequence, or nothing.
 
     Args:
         test_set: the set.
-        root: data root, where the images lie: they say how many boxes are due.
+        root: data root with the images, which tell how many boxes are required.
         results: folder of the tracker.
-        archive_path: the archive.
+        archive_path: the archive to write.
 
     Returns:
         ``{"set", "archive", "sequences", "frames", "partial": False}``.
 
     Raises:
-        DataError: the images are not all there, or a file is damaged.
+        DataError: images are missing, or a result file is damaged.
         IncompleteError: a sequence is missing, or has too few or too many boxes.
     """
     frames = _load_frame_counts(test_set, root)
     found = {name: _read_repetitions(test_set, results, name) for name in frames}
     missing = [name for name, runs in found.items() if not runs]
+    # every repetition is checked, and a sequence is named once for each that is wrong
     wrong = [
         f"{name} ({len(boxes)} of {frames[name]} boxes)"
         for name, runs in found.items()
@@ -93,13 +98,15 @@ def pack_submission(test_set: ServerTestSet, root: Path, results: Path, archive_
         faults = [f"missing: {format_name_list(missing)}"] if missing else []
         faults += [f"wrong length: {format_name_list(wrong)}"] if wrong else []
         raise IncompleteError(
-            f"{results} is not whole for {test_set.title}, so no archive was written ({'; '.join(faults)})"
+            f"{results} is incomplete for {test_set.title}, so no archive was written; track what is missing "
+            f"({'; '.join(faults)})"
         )
     entries = {
         path: text
         for name, runs in found.items()
         for path, text in _make_archive_entries(test_set, results, name, runs, frames[name])
     }
+    # sorted and with a fixed date, so that the same results give the same bytes
     with atomic_writer(archive_path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, text in sorted(entries.items()):
             archive.writestr(zipfile.ZipInfo(path, _ZIP_TIMESTAMP), text, zipfile.ZIP_DEFLATED)
@@ -114,36 +121,43 @@ def pack_submission(test_set: ServerTestSet, root: Path, results: Path, archive_
 
 
 def _load_frame_counts(test_set: ServerTestSet, root: Path) -> dict[str, int]:
+    """Return the number of images of each sequence, after checking that the set is complete."""
+    # the root first: it may be the set's own folder
     for folder in (root, *(root / name for name in test_set.folder_names)):
         frames = test_set.count_frames(folder)
         if frames:
             break
     else:
         raise DataError(
-            f"no {test_set.title} in {root} (nor in {', '.join(test_set.folder_names)} there); name it with --data-root"
+            f"there is no {test_set.title} in {root} (nor in {', '.join(test_set.folder_names)} there); name its "
+            "folder with --data-root"
         )
     empty = [name for name, count in frames.items() if not count]
     if empty:
         raise DataError(
-            f"{folder} has no images of {format_name_list(empty)}, which say how many boxes are due; fetch them"
+            f"{folder} has no images of {format_name_list(empty)}, which tell how many boxes are required; fetch them"
         )
     if len(frames) != test_set.expected_sequences:
         raise DataError(
-            f"{folder} has {len(frames)} sequences, {test_set.title} has {test_set.expected_sequences}; fetch it whole"
+            f"{folder} has {len(frames)} sequences, {test_set.title} has {test_set.expected_sequences}; complete the "
+            "set"
         )
     return frames
 
 
 def _read_repetitions(test_set: ServerTestSet, results: Path, sequence_name: str) -> list[FloatArray]:
+    """Return the boxes of each repetition of a sequence; empty if there is no result."""
     return [read_predicted_boxes(path) for path in find_result_files(results, sequence_name, test_set.has_repetitions)]
 
 
 def _make_archive_entries(
     test_set: ServerTestSet, results: Path, sequence_name: str, repetitions: list[FloatArray], num_frames: int
 ) -> list[tuple[str, str]]:
-    """Path in the archive and content of one sequence's files: comma, three decimals, as got10k writes them."""
+    """Return path and content of each file of a sequence in the archive."""
+    # comma and three decimals, as got10k writes them
     if not test_set.has_repetitions:
         return [(f"{sequence_name}.txt", _format_csv_rows(repetitions[0], "%.3f"))]
+    # got10k writes times into the sequence's folder, other tools next to it
     times = next(
         (
             p
@@ -154,24 +168,27 @@ def _make_archive_entries(
     )
     if times is None:
         raise IncompleteError(
-            f"{results} lacks {sequence_name}_time.txt; GOT-10k's server wants the seconds of every frame"
+            f"{results} lacks {sequence_name}_time.txt; GOT-10k's server requires the seconds of every frame"
         )
     columns = _read_frame_times(times, num_frames)
     entries = [
         (f"{sequence_name}/{sequence_name}_{number:03d}.txt", _format_csv_rows(run, "%.3f"))
+        # numbered again from 001, so that a repetition without a file leaves no gap
         for number, run in enumerate(repetitions, 1)
     ]
     return [*entries, (f"{sequence_name}/{sequence_name}_time.txt", _format_csv_rows(columns, "%.8f"))]
 
 
 def _read_frame_times(path: Path, num_frames: int) -> FloatArray:
-    """Seconds, a line a frame, a column a repetition."""
+    """Read seconds: one line per frame and one column per repetition."""
+    # the number of columns follows from the first line
     first = path.read_text().lstrip().partition("\n")[0]
     width = max(1, len(first.replace(",", " ").split()))
     return read_label_file(path, num_frames * width).reshape(num_frames, width)
 
 
 def _format_csv_rows(values: FloatArray, number_format: str) -> str:
+    """Return rows of numbers, separated by commas."""
     stream = io.StringIO()
     np.savetxt(stream, values, fmt=number_format, delimiter=",")
     return stream.getvalue()

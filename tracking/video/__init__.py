@@ -1,1 +1,1 @@
-"""Following a target in a user's own video."""
+"""Follow a target in a user's own video."""

@@ -1,4 +1,4 @@
-"""The annotated video: boxes in the colour of their confidence, and ``LOST?`` where that stays low."""
+"""Write the annotated video: boxes in the color of their confidence, and ``LOST?`` where it stays low."""
 
 from __future__ import annotations
 
@@ -20,33 +20,37 @@ BGRColor = tuple[int, int, int]
 
 
 class Codec(NamedTuple):
-    """A codec of OpenCV's writer and the file it goes into."""
+    """A codec of OpenCV's writer and the suffix of its files."""
 
     fourcc: str
     suffix: str
 
 
 CODECS = (Codec("mp4v", ".mp4"), Codec("MJPG", ".avi"))
-"""In the order they are tried: MPEG-4 part 2 is in every build of OpenCV with FFmpeg, Motion JPEG in every build."""
+"""Codecs in the order in which they are tried.
+
+MPEG-4 part 2 is in every OpenCV with FFmpeg, and Motion JPEG in every OpenCV.
+"""
 
 
 class AnnotatedVideoWriter:
-    """A video that is written beside its final name and takes it with ``finalize``.
+    """Writes a video under a temporary name; ``finalize`` gives it its final name.
 
     Args:
-        folder: where it goes.
-        size: width and height of the frames, pixels; an odd one gets one more column or row, as codecs want.
-        fps: frames a second.
+        folder: folder of the video.
+        size: width and height of the frames in pixels. An odd number is raised by one, as codecs require even numbers.
+        fps: frames per second.
 
     Attributes:
-        codec: what it is written with.
-        path: its final name, ``annotated.mp4`` or ``annotated.avi``.
+        codec: the codec that is used.
+        path: the final name, ``annotated.mp4`` or ``annotated.avi``.
 
     Raises:
         BenchError: OpenCV can write none of ``CODECS``.
     """
 
     def __init__(self, folder: Path, size: tuple[int, int], fps: float) -> None:
+        # rounded up to even numbers; write_frame fills the additional column or row
         self.size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
         self._frames_written = 0
         for codec in CODECS:
@@ -60,35 +64,40 @@ class AnnotatedVideoWriter:
                 return
             self.discard()
         names = ", ".join(codec.fourcc for codec in CODECS)
-        raise BenchError(f"this OpenCV can write no video ({names} were tried); leave it out with --no-video")
+        raise BenchError(f"this OpenCV cannot write videos (it has none of {names}); leave it out with --no-video")
 
     def write_frame(self, frame: ImageArray) -> None:
-        """Add a BGR frame."""
+        """Add a frame.
+
+        Args:
+            frame: BGR, shape (height, width, 3).
+        """
         height, width = frame.shape[:2]
-        lacks = (self.size[1] - height, self.size[0] - width)
-        self._writer.write(cv2.copyMakeBorder(frame, 0, lacks[0], 0, lacks[1], cv2.BORDER_REPLICATE))
+        padding = (self.size[1] - height, self.size[0] - width)
+        self._writer.write(cv2.copyMakeBorder(frame, 0, padding[0], 0, padding[1], cv2.BORDER_REPLICATE))
         self._frames_written += 1
 
     def finalize(self) -> Path:
-        """Close it and give it its name.
+        """Close the video and give it its final name.
 
         Raises:
-            BenchError: the file has not all frames: OpenCV's writer says nothing of a full disk.
+            BenchError: the file does not have all frames, for example because the disk is full.
         """
         self._writer.release()
+        # OpenCV's writer reports no errors, so the file is opened again and its frames are counted
         capture = cv2.VideoCapture(str(self._partial_path))
         there, count = capture.read()[0], int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         capture.release()
         if not there or count != self._frames_written:
             self.discard()
             raise BenchError(
-                f"{self.path} could not be written whole (is the disk full?); make room, or use --no-video"
+                f"{self.path} could not be written completely (is the disk full?); make room, or use --no-video"
             )
         self._partial_path.replace(self.path)
         return self.path
 
     def discard(self) -> None:
-        """Close it and leave nothing."""
+        """Close the video and remove it."""
         self._writer.release()
         self._partial_path.unlink(missing_ok=True)
 
@@ -96,25 +105,27 @@ class AnnotatedVideoWriter:
 def draw_prediction(
     frame: ImageArray, frame_number: int, box: FloatArray, confidence: float, lost_threshold: float, is_lost: bool
 ) -> ImageArray:
-    """A BGR copy of an RGB frame with what the tracker says of it.
+    """Return a BGR copy of a frame with the tracker's box, its confidence and the number of the frame.
 
     Args:
-        frame: (height, width, 3) RGB.
-        frame_number: of the frame, written in the corner.
-        box: x, y, w, h, pixels.
-        confidence: 0 to 1.
-        lost_threshold: below it the box is red.
-        is_lost: whether to put ``LOST?`` before the confidence.
+        frame: RGB, shape (height, width, 3).
+        frame_number: number of the frame, which is written into the corner.
+        box: x, y, width, height in pixels.
+        confidence: confidence of the box, from 0 to 1.
+        lost_threshold: a box with a confidence below it is red.
+        is_lost: whether to write ``LOST?`` before the confidence.
     """
     picture = np.ascontiguousarray(frame[..., ::-1])
     height, width = picture.shape[:2]
     thick = max(1, round(min(height, width) / 240))
     x, y, w, h = (round(value) for value in box.tolist())
     tint = confidence_color(confidence, lost_threshold)
+    # a wider black box below the colored one, so that it is visible on any background
     cv2.rectangle(picture, (x, y), (x + w - 1, y + h - 1), BLACK, thick + 2)
     cv2.rectangle(picture, (x, y), (x + w - 1, y + h - 1), tint, thick)
     label = f"{'LOST?  ' if is_lost else ''}{confidence:.2f}"
     tall = _caption_height(picture)
+    # the label is above the box, or below it if there is no room
     above = y - tall - thick - 2
     _draw_caption(picture, label, x, above if above >= 0 else min(y + h + thick + 2, height - tall), tint)
     corner = x < width // 4 and y + h + tall > height - tall  # the box or its label is there
@@ -123,10 +134,18 @@ def draw_prediction(
 
 
 def confidence_color(confidence: float, lost_threshold: float) -> BGRColor:
-    """Red below ``lost_threshold``, then from yellow to green, BGR.
+    """Return the color of a confidence: red below ``lost_threshold``, else between yellow and green.
 
-    >>> [confidence_color(value, 0.5) for value in (0.49, 0.5, 1.0)]
-    [(40, 40, 255), (0, 220, 255), (60, 200, 0)]
+    Args:
+        confidence: confidence, from 0 to 1.
+        lost_threshold: the threshold.
+
+    Returns:
+        Blue, green and red, from 0 to 255.
+
+    Example:
+        >>> [confidence_color(value, 0.5) for value in (0.49, 0.5, 1.0)]
+        [(40, 40, 255), (0, 220, 255), (60, 200, 0)]
     """
     if confidence < lost_threshold:
         return RED
@@ -136,17 +155,21 @@ def confidence_color(confidence: float, lost_threshold: float) -> BGRColor:
 
 
 def _font_scale(image: ImageArray) -> float:
+    """Return a font size that suits the size of the frame."""
     return float(np.clip(min(image.shape[:2]) / 480, 0.4, 2.0))
 
 
 def _caption_height(image: ImageArray) -> int:
-    """Of a caption, pixels, its margins included."""
+    """Return the height of a caption in pixels, with its margins."""
     (_, up), down = cv2.getTextSize("LOST?  0.00", FONT, _font_scale(image), 1)
     return int(up + down + 4)
 
 
 def _draw_caption(image: ImageArray, text: str, x: int, y: int, color: BGRColor) -> None:
-    """Text on black with its top-left corner at (x, y), moved and shrunk so that all of it is seen."""
+    """Write text on a darkened background with its top-left corner at (x, y).
+
+    It is moved and, if necessary, made smaller, so that all of it is within the frame.
+    """
     height, width = image.shape[:2]
     scale = _font_scale(image)
     heavy = max(1, round(scale))
@@ -156,5 +179,6 @@ def _draw_caption(image: ImageArray, text: str, x: int, y: int, color: BGRColor)
     (wide, up), down = cv2.getTextSize(text, FONT, scale, heavy)
     wide, tall = wide + 6, up + down + 4
     x, y = max(0, min(x, width - wide)), max(0, min(y, height - tall))
+    # darkened to a third and not black, so that what is behind the text can still be seen
     image[y : y + tall, x : x + wide] //= 3
     cv2.putText(image, text, (x + 3, y + up + 2), FONT, scale, color, heavy, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""Frames to track in: a video file, a folder of images, or a camera."""
+"""Sources of frames to track in: a video file, a folder of images, or a camera."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ _CONTAINER_SIGNATURES = (
     (0, b"\x00\x00\x01\xba"),
     (0, b"OggS"),
 )
-"""Where and how video containers begin: MP4 and MOV, AVI, Matroska and WebM, FLV, MPEG, Ogg."""
+"""Offsets and bytes by which video files are recognized: MP4 and MOV, AVI, Matroska and WebM, FLV, MPEG, Ogg."""
 
 SourceKind = Literal["video", "folder", "camera"]
 
 
 @dataclass(frozen=True)
 class FrameSource:
-    """Where frames come from.
+    """A source of frames.
 
     Attributes:
-        kind: of what it is.
-        location: as the user gave it.
-        name: for the folder of the results.
-        start_frame: number of the first frame, from 0, in the file or folder.
-        fps: frames a second that it says itself, if it does.
-        expected_frames: for the time that remains; what a video file says of itself may be wrong.
-        first_box: the first frame's box from a ``groundtruth.txt``, if there is one.
-        max_frames: frames to take at most.
+        kind: ``video``, ``folder`` or ``camera``.
+        location: path or camera number, as the user gave it.
+        name: name of the folder for the results.
+        start_frame: index of the first frame in the file or folder, from 0.
+        fps: frames per second according to the source, if it has that information.
+        expected_frames: number of frames, to estimate the remaining time; that of a video file may be wrong.
+        first_box: box of the first frame from a ``groundtruth.txt``, if there is one.
+        max_frames: largest number of frames to take.
     """
 
     kind: SourceKind
@@ -60,18 +60,20 @@ class FrameSource:
     max_frames: int | None = None
 
     def iter_frames(self) -> Generator[ImageArray, None, None]:
-        """The frames, (height, width, 3) RGB each.
+        """Decode the frames: RGB, shape (height, width, 3).
 
         Raises:
-            DataError: there is none, or one cannot be read; the sentence names it.
+            DataError: there is no frame, or one cannot be read; the message names it.
         """
         if self.kind == "folder":
+            # files are listed when tracking starts, and read one by one
             for path in list_image_files(Path(self.location), SOURCE_IMAGE_SUFFIXES)[self.start_frame :][
                 : self.max_frames
             ]:
                 yield read_image(path)
             return
         capture = _open_capture(self)
+        # a camera has to be released in any case, or no program can open it again
         try:
             yield from islice(_decode_frames(capture, self), self.max_frames)
         finally:
@@ -79,10 +81,15 @@ class FrameSource:
 
 
 def open_frame_source(location: str, start_frame: int = 0, max_frames: int | None = None) -> FrameSource:
-    """A video file, a folder of images (or with such a folder ``img``), or a camera by its number.
+    """Open a video file, a folder of images (or a folder with ``img``), or a camera by its number.
+
+    Args:
+        location: path or camera number.
+        start_frame: index of the first frame, from 0.
+        max_frames: largest number of frames to take.
 
     Raises:
-        DataError: none of them, or one without frames; the sentence says which.
+        DataError: there is no such source, or it has no frames; the message says which.
     """
     path = Path(location)
     if path.is_dir():
@@ -91,7 +98,8 @@ def open_frame_source(location: str, start_frame: int = 0, max_frames: int | Non
         return _open_video(path, start_frame, max_frames)
     if location.isascii() and location.isdecimal():
         if start_frame:
-            raise DataError("a camera has no earlier frames to pass over; leave --start out")
+            raise DataError("a camera has no earlier frames to skip; leave --start out")
+        # opened and closed once, so that a missing camera is reported at the start
         source = FrameSource("camera", location, f"camera{location}", max_frames=max_frames, expected_frames=max_frames)
         _open_capture(source).release()
         return source
@@ -99,6 +107,7 @@ def open_frame_source(location: str, start_frame: int = 0, max_frames: int | Non
 
 
 def _open_folder(path: Path, start_frame: int, max_frames: int | None) -> FrameSource:
+    """Open a folder of images and look for the box of its first frame."""
     files = list_image_files(path, SOURCE_IMAGE_SUFFIXES)
     if not files:
         raise DataError(
@@ -110,6 +119,7 @@ def _open_folder(path: Path, start_frame: int, max_frames: int | None) -> FrameS
     truth = None
     if (path / GROUND_TRUTH_FILE).is_file():
         boxes = read_box_file(path / GROUND_TRUTH_FILE, allow_nan=True)
+        # a frame without a target has no box to start from
         if len(boxes) > start_frame and has_area(boxes[start_frame : start_frame + 1]).all():
             truth = boxes[start_frame]
     name = path.resolve().name or "folder"
@@ -118,24 +128,30 @@ def _open_folder(path: Path, start_frame: int, max_frames: int | None) -> FrameS
 
 
 def _open_video(path: Path, start_frame: int, max_frames: int | None) -> FrameSource:
+    """Open a video file and read what its header says."""
     if path.suffix.lower() in SOURCE_IMAGE_SUFFIXES:
         raise DataError(f"{path} is one image; name a video, or the folder of the images")
     source = FrameSource("video", str(path), path.stem, start_frame, max_frames=max_frames)
     capture = _open_capture(source)
     try:
-        said, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+        header_frames, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
     finally:
         capture.release()
-    left = int(said) - start_frame if math.isfinite(said) and 0 < said - start_frame < 1e9 else None
+    # some headers have 0, a negative or a huge number of frames, or NaN
+    left = (
+        int(header_frames) - start_frame
+        if math.isfinite(header_frames) and 0 < header_frames - start_frame < 1e9
+        else None
+    )
     count = min(left, max_frames) if left and max_frames else left or max_frames
-    believable = math.isfinite(fps) and 1 <= fps <= 240  # some files and streams say 0 or 90,000
+    believable = math.isfinite(fps) and 1 <= fps <= 240  # the header of some files says 0 or 90,000
     return FrameSource(
         "video", str(path), path.stem, start_frame, fps if believable else None, count, max_frames=max_frames
     )
 
 
 def _open_capture(source: FrameSource) -> Any:
-    """OpenCV's reader of a file or camera.
+    """Open OpenCV's reader of a file or camera.
 
     Raises:
         DataError: it cannot be opened.
@@ -153,11 +169,12 @@ def _open_capture(source: FrameSource) -> Any:
 
 
 def _explain_unreadable(path: Path) -> str:
+    """Return the most helpful message for a file that OpenCV cannot open."""
     try:
         with path.open("rb") as file:
             head = file.read(16)
     except OSError as error:
-        return f"{path} cannot be read ({error.strerror}); mend its rights"
+        return f"{path} cannot be read ({error.strerror}); fix its permissions"
     if not head:
         return f"{path} is empty (0 bytes); fetch it again"
     if any(head[at : at + len(mark)] == mark for at, mark in _CONTAINER_SIGNATURES):
@@ -165,16 +182,17 @@ def _explain_unreadable(path: Path) -> str:
             f"{path} is a video file that cannot be opened: it is cut short, or OpenCV has no decoder for its codec; "
             "fetch it again, or convert it (ffmpeg -i IN -c:v libx264 OUT.mp4)"
         )
-    return f"{path} is no video that OpenCV can read; name a video, a folder of images, or a camera by its number"
+    return f"{path} is not a video that OpenCV can read; name a video, a folder of images, or a camera by its number"
 
 
 def _decode_frames(capture: Any, source: FrameSource) -> Iterator[ImageArray]:
-    """Frames of an opened file or camera.
+    """Decode the frames of an opened file or camera, from ``start_frame`` on.
 
     Raises:
-        DataError: none can be decoded, or one in the middle.
+        DataError: no frame can be decoded, or one in the middle cannot.
     """
     passed = 0
+    # grab() skips a frame without converting it; seeking to a frame is not exact in many formats
     while passed < source.start_frame and capture.grab():
         passed += 1
     number = source.start_frame
@@ -185,8 +203,9 @@ def _decode_frames(capture: Any, source: FrameSource) -> Iterator[ImageArray]:
             break
         yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
         number += 1
+    # the loop ended: the end of the file, a frame that cannot be decoded, or a camera that was disconnected
     if source.kind == "camera":
-        raise DataError(f"camera {source.location} gives no more frames after {number}; is it still connected?")
+        raise DataError(f"camera {source.location} gives no more frames after {number}; connect it again")
     if number == source.start_frame > 0:
         raise DataError(
             f"{source.location} has {passed} frames, none from --start {source.start_frame} on; start earlier"
@@ -194,8 +213,9 @@ def _decode_frames(capture: Any, source: FrameSource) -> Iterator[ImageArray]:
     if number == source.start_frame:
         raise DataError(f"{source.location} has no frame that can be decoded; fetch it again, or convert it")
     with _silence_opencv():
-        goes_on = capture.read()[0]
-    if goes_on:
+        # if another frame follows, this was not the end but a damaged frame
+        has_more_frames = capture.read()[0]
+    if has_more_frames:
         raise DataError(
             f"frame {number} (from 0) of {source.location} cannot be decoded; convert the video, or cut it there"
         )
@@ -203,9 +223,10 @@ def _decode_frames(capture: Any, source: FrameSource) -> Iterator[ImageArray]:
 
 @contextmanager
 def _silence_opencv() -> Iterator[None]:
-    """Keep OpenCV's own words about what it cannot open off the terminal; we say it in a sentence."""
+    """Keep OpenCV's own messages about unreadable files off the terminal, since we report them in one sentence."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # read by OpenCV when it opens a video with FFmpeg, which has a log of its own
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
     try:
         yield

@@ -1,4 +1,4 @@
-"""What ``bench track`` is asked to do. Imports nothing heavy: the command line builds it."""
+"""The request of ``bench track``. Imports nothing heavy, as the command line creates it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ class TrackVideoRequest:
     """Follow one target through a source of frames.
 
     Attributes:
-        source: a video file, a folder of images, or a camera's number.
-        init_box: x, y, w, h of the target in the first frame, pixels; ``None``: of the folder's ``groundtruth.txt``.
+        source: a video file, a folder of images, or the number of a camera.
+        init_box: x, y, width, height of the target in the first frame in pixels; ``None``: from the folder's
+            ``groundtruth.txt``.
         run_dir: folder of a finished tracking run, whose tracker is used.
-        runtime: of that run's tracker; ``None``: what the run was tracked with.
-        precision: of the runtime; ``None``: the run's own where the runtime is, else ``f32``.
-        checkpoint: or a checkpoint of OSTrack's code.
+        runtime: runtime of that run's tracker; ``None``: the runtime that the run itself used.
+        precision: precision of the runtime; ``None``: the run's own with the run's own runtime, else ``f32``.
+        checkpoint: a checkpoint of OSTrack's code, instead of ``run_dir``.
         backbone: the plain ViT of that checkpoint.
-        protocol: the crops of that checkpoint; ``None``: ``ostrack256``.
-        start_frame: number of the first frame, from 0.
-        max_frames: frames to take at most.
-        lost_threshold: confidence, 0 to below 1, below which the target may be lost; ``None``: the default.
-        write_video: whether to make the annotated video.
-        out_dir: an empty or a new folder; ``None``: ``runs/track/<name of the source>``.
+        protocol: the protocol of that checkpoint; ``None``: ``ostrack256``.
+        start_frame: index of the first frame, from 0.
+        max_frames: largest number of frames to take.
+        lost_threshold: confidence below which the target may be lost, from 0 to below 1; ``None``: the default.
+        write_video: whether to write the annotated video.
+        out_dir: an empty or new folder; ``None``: ``runs/track/<name of the source>``.
         device: ``auto``, ``cpu`` or ``cuda``.
-        command_line: the words that asked for it, for the record.
+        command_line: the words of the command, for the record.
     """
 
     source: str
     init_box: tuple[float, ...] | None = None
     run_dir: Path | None = None
+    # for run_dir only; checkpoint, backbone and protocol belong together instead
     runtime: Runtime | None = None
     precision: Precision | None = None
     checkpoint: Path | None = None

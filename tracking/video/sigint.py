@@ -1,4 +1,4 @@
-"""Ctrl-C as a question that a loop asks between two frames, so that no frame is left half done."""
+"""Turn Ctrl-C into an event that a loop checks between two frames, so that no frame is left half processed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from types import FrameType
 
 @contextmanager
 def catch_sigint() -> Iterator[threading.Event]:
-    """Yield an event that the first Ctrl-C sets; the second one raises KeyboardInterrupt as usual.
+    """Yield an event that is set by the first Ctrl-C; a second Ctrl-C raises KeyboardInterrupt as usual.
 
-    Outside the main thread, where Python lets nobody listen to signals, the event is never set.
+    Outside the main thread, where Python does not allow signal handlers, the event is never set.
     """
     pressed = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -22,6 +22,7 @@ def catch_sigint() -> Iterator[threading.Event]:
     before = signal.getsignal(signal.SIGINT)
 
     def note(number: int, frame: FrameType | None) -> None:
+        # restored at once, so that the second Ctrl-C ends a program that hangs
         pressed.set()
         signal.signal(signal.SIGINT, before if before is not None else signal.default_int_handler)
 

@@ -1,4 +1,4 @@
-"""Follow one target through any source of frames, and keep what was found: boxes, confidences, an annotated video."""
+"""Follow one target through a source of frames, and write its boxes, confidences and an annotated video."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ from tracking.video.sigint import catch_sigint
 
 BOXES_FILE, CONFIDENCES_FILE, SUMMARY_FILE = "boxes.txt", "confidence.txt", "track.json"
 DEFAULT_FPS = 30.0
-"""Of the annotated video where the source says nothing of itself, as LaSOT's sequences."""
+"""Frame rate of the annotated video if the source has none; LaSOT's sequences have this rate."""
+# the first calls allocate memory and choose kernels
 VIDEO_WARMUP_FRAMES = 3
 
 
 @dataclass
 class VideoTrackResult:
-    """What was tracked, frame by frame.
+    """The results of tracking, frame by frame.
 
     Attributes:
-        boxes: x, y, w, h of each frame, pixels; the first as given.
-        confidences: 0 to 1; 1 for the first.
-        network_seconds: seconds in the network, of every frame but the first.
-        total_seconds: of the whole loop: reading, crop, network, drawing, encoding.
-        stop_reason: why it ended before the source did; "" if it did not.
-        failure: what could not be read or written, where that is why.
-        video_path: the annotated video, once it is whole.
+        boxes: x, y, width, height of each frame in pixels; the first box is the given one.
+        confidences: confidence of each frame, from 0 to 1; 1 for the first.
+        network_seconds: time in the network for each frame except the first.
+        total_seconds: time of the entire loop: reading, crop, network, drawing, encoding.
+        stop_reason: why tracking ended before the source did; empty if it did not.
+        failure: the error that ended tracking, if there was one.
+        video_path: the annotated video, once it is complete.
     """
 
     boxes: list[FloatArray] = field(default_factory=list)
@@ -51,7 +52,8 @@ class VideoTrackResult:
     video_path: Path | None = None
 
     def compute_speed(self) -> dict[str, float | None]:
-        """Frames/s of the whole loop, and of the network alone (median, the first three dropped)."""
+        """Return frames per second of the entire loop and of the network alone."""
+        # the median without the first calls, which are slower; all calls if there are no others
         kept = self.network_seconds[VIDEO_WARMUP_FRAMES:] or self.network_seconds
         return {
             "end_to_end_frames_per_second": round(len(self.boxes) / self.total_seconds, 2)
@@ -70,29 +72,30 @@ def track_video(
     lost_threshold: float = LOST_THRESHOLD,
     write_video: bool = True,
 ) -> VideoTrackResult:
-    """Track through ``source`` and write the boxes, the confidences and the annotated video into ``out_dir``.
+    """Track through ``source`` and write boxes, confidences and the annotated video into ``out_dir``.
 
-    Files take their names at the end, whole. Ctrl-C ends the loop after the frame in hand and keeps what there is; so
-    does a frame that cannot be read, or a video that cannot be written (``failure``).
+    Files get their names only when they are complete. After Ctrl-C, the current frame is finished and all results so
+    far are written. The same happens if a frame cannot be read or the video cannot be written (``failure``).
 
     Args:
-        tracker: of a trained network.
+        tracker: the tracker.
         source: the frames.
-        box: x, y, w, h in the first of them, pixels.
+        box: x, y, width, height of the target in the first frame, in pixels.
         out_dir: a folder that exists.
         lost_threshold: confidence below which the target may be lost.
-        write_video: whether to make the annotated video.
+        write_video: whether to write the annotated video.
 
     Raises:
-        DataError: the first box does not fit, or the first frame cannot be read.
-        BenchError: no video can be written at all.
+        DataError: the first box cannot be used, or the first frame cannot be read.
+        BenchError: OpenCV cannot write videos.
     """
     found = VideoTrackResult()
-    canvas: list[AnnotatedVideoWriter] = []  # made with the first frame, whose size it has
+    canvas: list[AnnotatedVideoWriter] = []  # gets a writer with the first frame, which has the size of the video
     try:
         try:
             _track_frames(tracker, source, box, found, lost_threshold, canvas, out_dir if write_video else None)
         except BenchError as error:
+            # without a single box there is nothing to keep
             if not found.boxes:
                 raise
             found.failure = error
@@ -105,6 +108,7 @@ def track_video(
         except BenchError as error:
             found.failure = found.failure or error
     except BaseException:
+        # a second Ctrl-C, or an error of ours: no half-written video is left behind
         for each in canvas:
             each.discard()
         raise
@@ -122,8 +126,10 @@ def _track_frames(
     writers: list[AnnotatedVideoWriter],
     video_dir: Path | None,
 ) -> None:
+    """Track all frames and append to ``result`` and to the video."""
     watch = LostTargetDetector(lost_threshold)
-    depth = 1 if source.kind == "camera" else PREFETCH_DEPTH  # a camera's frames should be new, not many
+    # a queue of camera frames would only add a delay
+    depth = 1 if source.kind == "camera" else PREFETCH_DEPTH
     began = time.perf_counter()
     with (
         catch_sigint() as pressed,
@@ -131,6 +137,7 @@ def _track_frames(
         ProgressBar(source.name, "frames", source.expected_frames) as counter,
     ):
         size: tuple[int, ...] | None = None
+        # frames are numbered as in the source, from 0
         for number, frame in enumerate(frames, source.start_frame):
             if size is None:
                 first = require_first_box(box, frame.shape[1], frame.shape[0], source.location)
@@ -151,25 +158,43 @@ def _track_frames(
                 writers[0].write_frame(draw_prediction(frame, number, where, sure, lost_threshold, watch.is_lost))
             result.boxes.append(where)
             result.confidences.append(sure)
+            # updated with every frame, since an error may end the loop at any of them
             result.total_seconds = time.perf_counter() - began
             counter.advance(f"confidence {sure:.2f}")
+            # checked after a frame is complete, so that boxes, confidences and video have equally many
             if pressed.is_set():
                 result.stop_reason = f"stopped by Ctrl-C after {len(result.boxes)} frames"
                 break
 
 
 def is_partial_result(result: VideoTrackResult, source: FrameSource) -> bool:
-    """Whether tracking ended before its source did; a camera ends by Ctrl-C only, so its result is complete."""
+    """Return whether tracking ended before its source did.
+
+    Args:
+        result: the results.
+        source: the source of the frames.
+    """
+    # a camera ends only by Ctrl-C, so its result is complete
     return bool(result.stop_reason) and source.kind != "camera"
 
 
 def make_track_summary(
     result: VideoTrackResult, source: FrameSource, box: BoxLike, lost_threshold: float, extra: dict[str, Any]
 ) -> dict[str, Any]:
-    """What ``track.json`` says; ``extra`` tells of the weights and the machine."""
+    """Return the content of ``track.json``.
+
+    Args:
+        result: the results.
+        source: the source of the frames.
+        box: x, y, width, height of the target in the first frame, in pixels.
+        lost_threshold: confidence below which the target may be lost.
+        extra: further fields, on weights and machine.
+    """
     spans = find_low_spans(result.confidences, lost_threshold, first_frame=source.start_frame)
+    # the first confidence is always 1 and says nothing
     later = result.confidences[1:]
     return {
+        # keys are part of the file's format and keep their names
         "schema_version": 1,
         "status": "partial" if is_partial_result(result, source) else "complete",
         "stopped": result.stop_reason or None,
@@ -197,17 +222,24 @@ def make_track_summary(
 
 
 def write_track_summary(out_dir: Path, summary: dict[str, Any]) -> None:
-    """``track.json``, the last file: where it is, the others are whole."""
+    """Write ``track.json``, the last file: if it exists, the others are complete.
+
+    Args:
+        out_dir: folder of the results.
+        summary: the content.
+    """
     write_atomic(out_dir / SUMMARY_FILE, json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _describe_video(result: VideoTrackResult, source: FrameSource) -> dict[str, Any] | None:
+    """Return name and frame rate of the annotated video, or ``None`` if there is none."""
     if result.video_path is None:
         return None
     return {"file": result.video_path.name, "fps": source.fps or DEFAULT_FPS, "fps_of_source": source.fps is not None}
 
 
 def _collect_notes(result: VideoTrackResult, source: FrameSource) -> Sequence[str]:
+    """Return what a reader should know, one sentence each."""
     notes = []
     if result.video_path is not None and result.video_path.suffix != ".mp4":
         notes.append(f"this OpenCV cannot write MP4, so the annotated video is {result.video_path.name} (Motion JPEG)")
@@ -218,7 +250,7 @@ def _collect_notes(result: VideoTrackResult, source: FrameSource) -> Sequence[st
         and len(result.boxes) < source.expected_frames
     ):
         notes.append(
-            f"{source.location} says it has {source.expected_frames} frames from there on, and "
-            f"{len(result.boxes)} could be decoded; it is cut short, or its count is an estimate"
+            f"{source.location} should have {source.expected_frames} frames from there on according to its header, but "
+            f"only {len(result.boxes)} could be decoded; it is cut off, or its header has an estimate"
         )
     return notes

@@ -1,1 +1,1 @@
-"""Verbs that compute: run, pretrain, analyze, demo."""
+"""Verbs that train, evaluate and analyze: run, pretrain, analyze, demo."""

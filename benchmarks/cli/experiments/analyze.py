@@ -1,6 +1,6 @@
-"""``bench analyze WHAT ...``: the options, the request they make, and what is printed.
+"""``bench analyze WHAT ...``: options, requests and output of the analyses.
 
-Nothing heavy is imported before ``main`` is called: ``bench --help`` reads this file.
+Nothing heavy is imported before ``main`` is called, because ``bench --help`` reads this module.
 """
 
 from __future__ import annotations
@@ -38,16 +38,17 @@ from benchmarks.cli.output import write_json, write_stdout
 from foundation.environment import resolve_data_root
 from foundation.errors import UserError
 
+# only for annotations: both modules import pydantic, and the second one torch
 if TYPE_CHECKING:
     from analysis.store import StoredAnalysis
     from benchmarks.run_cell import CellResult
 
 CARD_WEIGHTS = "card"
-"""What ``--checkpoint`` of data-scale says for a card's own weights."""
+"""The word that stands for the weights of the card in ``--checkpoint`` of data-scale."""
 
 
 class _AnalysisCommand(NamedTuple):
-    """An analysis on the command line: what it is, an example, its own options, and the request they make."""
+    """An analysis on the command line: what it does, an example, its own options, and the request they make."""
 
     summary: str
     example: str
@@ -56,7 +57,7 @@ class _AnalysisCommand(NamedTuple):
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Give the verb a parser for each analysis."""
+    """Add a sub-command with its own parser for each analysis."""
     kinds = parser.add_subparsers(prog="bench analyze", dest="what", required=True, metavar="WHAT")
     for name, command in ANALYSES.items():
         one = kinds.add_parser(
@@ -64,10 +65,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         )
         command.add_arguments(one)
         add_data_root_option(one)
-        one.add_argument("--subset", action="store_true", help="look at data that are not the official set whole")
-        one.add_argument("--allow-partial", action="store_true", help="accept a checkpoint that fills only part")
-        one.add_argument("--fresh", action="store_true", help="do it again although a record exists")
-        text = "the store; analyses go to DIR/analysis (default: runs/)"
+        one.add_argument("--subset", action="store_true", help="accept data that are not the complete official set")
+        text = "accept a checkpoint that fills only part of the backbone; the rest keeps random weights"
+        one.add_argument("--allow-partial", action="store_true", help=text)
+        text = "do the analysis again although a record exists; the old one is kept"
+        one.add_argument("--fresh", action="store_true", help=text)
+        text = "folder of the runs; analyses are written to DIR/analysis; default: runs/"
         one.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help=text)
         add_device_option(one)
         one.add_argument("--json", action="store_true", help="machine-readable output on stdout")
@@ -75,7 +78,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(options: Namespace) -> int:
-    """Do one analysis, or answer it from its record."""
+    """Do one analysis, or read it from its record, and write a summary."""
+    # imported here: bench --help must be fast, and --device must be known before torch is imported
     from analysis.registry import load_method, run_analysis
 
     stored = run_analysis(ANALYSES[options.what].make_request(options))
@@ -101,12 +105,14 @@ def _list_files(stored: StoredAnalysis) -> list[str]:
 
 def _add_cka_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("first", metavar="A", help="registry name or timm/<name>")
-    parser.add_argument("second", metavar="B", help="the same, or A again")
+    # A against itself shows which of its own layers are similar
+    parser.add_argument("second", metavar="B", help="registry name or timm/<name>; may be A again")
     parser.add_argument("--checkpoint-a", metavar="FILE", help="weight file of A, or the word 'random'")
     parser.add_argument("--checkpoint-b", metavar="FILE", help="weight file of B, or the word 'random'")
-    text = "papers: first norm of each block and the final norm (default); or one part of each block"
+    text = "what to read: papers (first norm of each block and the final norm), or one part of each block"
     parser.add_argument("--at", choices=READ_POINTS, default="papers", help=text)
-    text = "images a batch; default: 128"
+    # the estimator is unbiased, so the batch size changes CKA only by sampling noise
+    text = "maximum images per batch; default: 128"
     parser.add_argument("--batch", type=parse_positive_int, default=128, metavar="N", help=text)
     _add_image_options(parser)
 
@@ -124,9 +130,10 @@ def _make_cka_request(options: Namespace) -> CkaRequest:
 
 def _add_attention_arguments(parser: ArgumentParser) -> None:
     _add_backbone_options(parser)
-    text = "pixels a grid step: the patch (default), or the papers' 14 whatever the patch"
+    text = "pixels per grid step: patch (patch size of the backbone), or papers (always 14)"
     parser.add_argument("--distance", choices=DISTANCE_UNITS, default="patch", help=text)
-    text = "images whose attention maps are drawn; default: 4"
+    # 0 is allowed: maps of a deep backbone take longer to draw than the numbers take to compute
+    text = "number of images whose attention maps are drawn; default: 4"
     parser.add_argument("--pictures", type=parse_nonnegative_int, default=4, metavar="N", help=text)
     _add_image_options(parser)
 
@@ -144,9 +151,10 @@ def _make_attention_request(options: Namespace) -> AttentionRequest:
 def _add_layers_arguments(parser: ArgumentParser) -> None:
     _add_backbone_options(parser)
     _add_runs_options(parser, protocol="finetune")
-    text = "which half: linear and k-NN probes after each block, fine-tuning from the first k blocks; default: both"
+    text = "probe (linear and k-NN probes after each block), finetune (from the first k blocks), or both; default: both"
     parser.add_argument("--parts", choices=LAYERS_PARTS, nargs="+", default=list(LAYERS_PARTS), help=text)
-    text = "values of k; default: quarters of the depth"
+    # 0 is allowed: only the stem keeps its pre-trained weights
+    text = "values of k, the number of pre-trained blocks to keep; default: quarters of the depth"
     parser.add_argument("--first", type=parse_nonnegative_int, nargs="+", metavar="K", help=text)
 
 
@@ -162,7 +170,8 @@ def _make_layers_request(options: Namespace) -> LayersRequest:
 
 def _add_data_scale_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("names", metavar="A", nargs="+", help="registry names or timm/<name>")
-    text = "start weights, one each in the order of the backbones: a file, 'random', or 'card' for the card's own"
+    # a placeholder word is needed: a list of values cannot leave out the second of three
+    text = "start weights, one value per backbone in the same order: a file, 'random', or 'card' for the card's weights"
     parser.add_argument("--checkpoint", nargs="+", metavar="FILE", help=text)
     _add_runs_options(parser, protocol=None)
 
@@ -176,14 +185,15 @@ def _make_data_scale_request(options: Namespace) -> DataScaleRequest:
 
 
 def _pair_checkpoints(names: Sequence[str], checkpoints: Sequence[str] | None) -> tuple[BackboneChoice, ...]:
-    """Backbones with their start weights.
+    """Pair backbones with their start weights; without ``checkpoints`` each one has the weights of its card.
 
     Raises:
-        UserError: not one for each.
+        UserError: the number of checkpoints differs from the number of backbones.
     """
     if checkpoints is not None and len(checkpoints) != len(names):
         raise UserError(
-            f"--checkpoint takes one file a backbone: {len(names)}, not {len(checkpoints)}; 'card' is the card's"
+            f"--checkpoint takes one file per backbone: {len(names)}, not {len(checkpoints)}; write 'card' for the "
+            "weights of the card"
         )
     return tuple(
         BackboneChoice(name, None if file == CARD_WEIGHTS else file)
@@ -206,7 +216,8 @@ def _make_spectrum_request(options: Namespace) -> SpectrumRequest:
 
 def _add_pca_arguments(parser: ArgumentParser) -> None:
     _add_backbone_options(parser)
-    text = "images that are drawn, and whose patches the components are of; default: 8"
+    # no --images besides: the components are computed from exactly the images that are drawn
+    text = "number of images that are analyzed and drawn; default: 8"
     parser.add_argument("--pictures", type=parse_positive_int, default=8, metavar="N", help=text)
     _add_image_options(parser, with_count=False)
 
@@ -221,8 +232,11 @@ def _make_pca_request(options: Namespace) -> PcaRequest:
 
 def _add_neighbours_arguments(parser: ArgumentParser) -> None:
     _add_backbone_options(parser)
-    parser.add_argument("--queries", type=parse_positive_int, default=6, metavar="N", help="query images; default: 6")
-    parser.add_argument("--neighbours", type=parse_positive_int, default=7, metavar="K", help="for each; default: 7")
+    # 6 rows of 8 pictures (the query and 7 neighbours) fit on one sheet
+    text = "number of query images; default: 6"
+    parser.add_argument("--queries", type=parse_positive_int, default=6, metavar="N", help=text)
+    text = "number of nearest images per query; default: 7"
+    parser.add_argument("--neighbours", type=parse_positive_int, default=7, metavar="K", help=text)
     _add_image_options(parser)
 
 
@@ -242,34 +256,41 @@ def _add_backbone_options(parser: ArgumentParser) -> None:
 
 
 def _add_image_options(parser: ArgumentParser, with_count: bool = True) -> None:
-    parser.add_argument("--data", default="digits", metavar="TASK", help="whose images; default: digits (embedded)")
-    parser.add_argument("--split", default="val", help="of the data; default: val")
+    text = "task whose images are analyzed; default: digits (embedded)"
+    parser.add_argument("--data", default="digits", metavar="TASK", help=text)
+    # val by default, so that test images stay unused until the final evaluation
+    parser.add_argument("--split", default="val", help="split of the data; default: val")
     if with_count:
-        text = "how many images; default: 1,024, or all where there are fewer"
+        text = "number of images; default: 1,024, or all if there are fewer"
         parser.add_argument("--images", type=parse_positive_int, metavar="N", help=text)
-    parser.add_argument("--img-size", type=parse_positive_int, metavar="PIXELS", help="input side; default: the card's")
-    text = "of random weights; default: 0"
+    text = "side of the input in pixels; default: the card's"
+    parser.add_argument("--img-size", type=parse_positive_int, metavar="PIXELS", help=text)
+    text = "seed of random weights; default: 0"
     parser.add_argument("--seed", type=parse_nonnegative_int, default=0, metavar="N", help=text)
 
 
 def _get_image_fields(options: Namespace) -> dict[str, Any]:
-    """The fields that every ``ImageRequest`` takes from the options alike."""
+    """Return the fields that every ``ImageRequest`` has; the number of images comes from a different option in pca."""
     fields = {"split": options.split, "img_size": options.img_size, "seed": options.seed}
     return {**_get_common_fields(options, options.data), **fields}
 
 
 def _add_runs_options(parser: ArgumentParser, protocol: str | None) -> None:
-    parser.add_argument("--task", required=True, metavar="TASK", help="see: bench list tasks")
-    parser.add_argument("--protocol", default=protocol, help=f"default: {protocol or 'the first of the task'}")
-    parser.add_argument("--tier", choices=("smoke", "short", "full"), default="full")
-    parser.add_argument("--seeds", type=parse_nonnegative_int, nargs="+", default=[0], metavar="N", help="one run each")
-    text = "share of the training items, e.g. 0.01 0.1 1.0; one run each"
-    parser.add_argument("--data-scale", type=float, nargs="+", default=[1.0], metavar="SHARE", help=text)
+    # The same words as in bench run, so that a run's command line carries over; --data would be the images instead
+    parser.add_argument("--task", required=True, metavar="TASK", help="task of the runs (bench list tasks)")
+    text = f"protocol of the runs; default: {protocol or 'the first of the task'}"
+    parser.add_argument("--protocol", default=protocol, help=text)
+    text = "length of the schedule, as in bench run"
+    parser.add_argument("--tier", choices=("smoke", "short", "full"), default="full", help=text)
+    text = "seeds of the runs; one run per seed"
+    parser.add_argument("--seeds", type=parse_nonnegative_int, nargs="+", default=[0], metavar="N", help=text)
+    text = "fraction of the training items, e.g. 0.01 0.1 1.0; one run per value"
+    parser.add_argument("--data-scale", type=float, nargs="+", default=[1.0], metavar="FRACTION", help=text)
     add_overrides_option(parser, "change the protocol's configuration, e.g. epochs=5")
 
 
 def _get_runs_fields(options: Namespace) -> dict[str, Any]:
-    """The fields that every ``RunsRequest`` takes from the options alike."""
+    """Return the fields that every ``RunsRequest`` has; the default protocol differs between the analyses."""
     return {
         **_get_common_fields(options, options.task),
         "run_cell": _make_run_cell(options),
@@ -281,12 +302,14 @@ def _get_runs_fields(options: Namespace) -> dict[str, Any]:
 
 
 def _make_run_cell(options: Namespace) -> RunCell:
-    """How an analysis gets a run: as ``bench run`` does it, with the options of this command line."""
+    """Return a function that does one run as ``bench run`` does, with the options of this command line."""
     from benchmarks.run_cell import CellRequest, run_cell
 
+    # passed into the analysis, because analysis/ is a layer below benchmarks/ and may not import it
     def run_analysis_cell(cell: AnalysisCell) -> CellResult:
         return run_cell(
             CellRequest(
+                # force_new is not set: --fresh repeats the analysis, not the runs, whose records still hold
                 task=options.task,
                 backbone=cell.choice.name,
                 protocol=options.protocol,
@@ -308,7 +331,8 @@ def _make_run_cell(options: Namespace) -> RunCell:
 
 
 def _get_common_fields(options: Namespace, task_name: str) -> dict[str, Any]:
-    """The fields that every request takes from the options alike."""
+    """Return the fields that every request has."""
+    # bench --help reads this module, so the task registry is imported only here
     from benchmarks.task_registry import TASKS
 
     return {
@@ -323,45 +347,46 @@ def _get_common_fields(options: Namespace, task_name: str) -> dict[str, Any]:
     }
 
 
+# at the end of the module, because it refers to the functions above
 ANALYSES: dict[AnalysisKind, _AnalysisCommand] = {
     "cka": _AnalysisCommand(
-        "how alike the layers of two backbones are (CKA heat map)",
+        "measure how similar the layers of two backbones are (CKA heat map)",
         "bench analyze cka vit_nano vit_pico",
         _add_cka_arguments,
         _make_cka_request,
     ),
     "attention": _AnalysisCommand(
-        "how far and how widely each head looks, and maps of single images",
+        "measure how far and how widely each head attends, and draw attention maps",
         "bench analyze attention vit_nano",
         _add_attention_arguments,
         _make_attention_request,
     ),
     "layers": _AnalysisCommand(
-        "which layers matter: probes after each block, fine-tuning from the first k",
+        "measure which layers matter: probes after each block, fine-tuning from the first k",
         "bench analyze layers vit_nano --task digits --parts probe",
         _add_layers_arguments,
         _make_layers_request,
     ),
     "data-scale": _AnalysisCommand(
-        "transfer against the amount of data, several backbones in one figure",
+        "measure transfer against the amount of data, several backbones in one figure",
         "bench analyze data-scale vit_nano vit_pico --task digits --protocol linear --data-scale 0.1 1.0",
         _add_data_scale_arguments,
         _make_data_scale_request,
     ),
     "spectrum": _AnalysisCommand(
-        "spectrum and effective rank of pooled features",
+        "compute the spectrum and effective rank of pooled features",
         "bench analyze spectrum vit_nano",
         _add_spectrum_arguments,
         _make_spectrum_request,
     ),
     "pca": _AnalysisCommand(
-        "principal components of patch features as colors",
+        "draw the principal components of patch features as colors",
         "bench analyze pca vit_nano",
         _add_pca_arguments,
         _make_pca_request,
     ),
     "neighbours": _AnalysisCommand(
-        "nearest images by pooled features",
+        "find the nearest images by pooled features",
         "bench analyze neighbours vit_nano",
         _add_neighbours_arguments,
         _make_neighbours_request,

@@ -1,4 +1,4 @@
-"""``bench demo``: real runs on embedded data, ending in a table and a page."""
+"""``bench demo``: do small real runs on embedded data, and write a table and a page."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from benchmarks.cli.common_options import add_output_options
 from benchmarks.cli.format_cell import cell_to_dict, format_cell
 from benchmarks.cli.output import write_json, write_stdout
 
+# only for annotations: benchmarks.run_cell imports torch
 if TYPE_CHECKING:
     from benchmarks.run_cell import CellResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
+    """Add the options of the verb."""
     parser.add_argument("--fresh", action="store_true", help="run again although records exist")
+    # a folder of its own: the page must show only the demo and not the user's other runs
     add_output_options(parser, Path("runs") / "demo")
 
 
 def main(options: Namespace) -> int:
-    """Run the cells, write a table and a page beside them, and the table to the screen."""
+    """Run the cells, write a table and a page next to them, and write the table to stdout."""
+    # imported here: bench --help must be fast, and --device must be known before torch is imported
     from benchmarks.demo import run_demo_cells
     from foundation.environment import resolve_data_root
     from foundation.files import write_atomic
@@ -32,6 +35,7 @@ def main(options: Namespace) -> int:
     from results.leaderboard.report import build_report
     from results.records.store import scan_runs
 
+    # run_demo_cells chooses tasks, backbones and seeds; these are the settings that all cells share
     done = run_demo_cells(
         {
             "data_root": resolve_data_root(),
@@ -47,6 +51,7 @@ def main(options: Namespace) -> int:
     for cell in done.cells:
         write_stdout(format_cell(cell))
     write_stdout(format_few_labels(done.from_scratch, done.pretrained))
+    # read back from the records, exactly as bench table does
     report = build_report(scan_runs([options.out]))
     text = to_markdown(report)
     files: list[Path] = []
@@ -60,7 +65,7 @@ def main(options: Namespace) -> int:
 
 
 def format_few_labels(from_scratch: CellResult, pretrained: CellResult) -> str:
-    """The two fine-tunings on few labels in one line."""
+    """Describe the two fine-tuning runs on few labels in one line: from scratch, and after pre-training."""
     from benchmarks.demo import FEW_LABELS_FRACTION
 
     values = []

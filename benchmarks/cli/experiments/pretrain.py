@@ -1,4 +1,4 @@
-"""``bench pretrain METHOD``: make a backbone without labels, one run a seed."""
+"""``bench pretrain METHOD``: pre-train a backbone without labels, one run per seed."""
 
 from __future__ import annotations
 
@@ -11,28 +11,34 @@ from benchmarks.cli.run_cells import get_request_settings, run_cells
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
-    parser.add_argument("method", metavar="METHOD", help="see: bench list pretraining")
-    parser.add_argument("--backbone", required=True, help="registry name or timm/<name>; starts from random weights")
+    """Add the options of the verb."""
+    parser.add_argument("method", metavar="METHOD", help="pre-training method (bench list pretraining)")
+    parser.add_argument("--backbone", required=True, help="registry name or timm/<name>")
     parser.add_argument(
         "--data", required=True, metavar="NAME", help="digits, photos, cifar10, cifar100, imagenet, folder"
     )
-    parser.add_argument("--teacher", metavar="NAME", help="for methods that distill: registry name or timm/<name>")
-    parser.add_argument("--teacher-checkpoint", metavar="PATH", help="its weights, or a pre-training run")
-    parser.add_argument("--checkpoint", default="random", help="weights to go on from; default: random")
+    parser.add_argument("--teacher", metavar="NAME", help="for distillation methods: registry name or timm/<name>")
+    text = "weight file of the teacher, or the folder of a pre-training run"
+    parser.add_argument("--teacher-checkpoint", metavar="PATH", help=text)
+    # "random" and not the card's weights as in bench run: pre-training usually starts from scratch
+    parser.add_argument("--checkpoint", default="random", help="weight file to start from; default: random")
     add_overrides_option(parser, "change the method's configuration, e.g. mask_ratio=0.6")
     parser.add_argument(
-        "--knn-data", metavar="NAME", help="labeled set for the k-NN health check; default: the data's own labels"
+        "--knn-data", metavar="NAME", help="labeled data for the k-NN health check; default: the labels of --data"
     )
-    parser.add_argument("--skip-bad", action="store_true", help="leave out and count images that cannot be decoded")
+    # off by default, because skipped images change the data that the record claims
+    text = "skip images that cannot be decoded, and count them in the record"
+    parser.add_argument("--skip-bad", action="store_true", help=text)
     add_training_options(parser)
 
 
 def main(options: Namespace) -> int:
-    """Pre-train once for each seed; the first failure ends it."""
+    """Pre-train once per seed; the first failure ends the command."""
+    # imported here: bench --help must be fast, and --device must be known before torch is imported
     from benchmarks.run_cell import CellRequest
     from pretraining.task import PretrainTask
 
+    # raises here, before the first run, when method, data and teacher do not fit together
     task = PretrainTask(
         options.method,
         options.data,

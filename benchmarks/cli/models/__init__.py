@@ -1,1 +1,1 @@
-"""Verbs about models: profile, export, track, add."""
+"""Verbs for models: profile, export, track, add."""

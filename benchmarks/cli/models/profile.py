@@ -1,4 +1,4 @@
-"""``bench profile NAME...``: backbones, or with ``--task tracking`` whole trackers."""
+"""``bench profile NAME...``: measure the cost of backbones, or of complete trackers with ``--task tracking``."""
 
 from __future__ import annotations
 
@@ -14,31 +14,38 @@ from tracking.inference.options import RUNTIMES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
+    """Add the options of the verb."""
     parser.add_argument("names", metavar="NAME", nargs="+", help="registry name or timm/<name>")
-    parser.add_argument("--img-size", type=parse_positive_int, metavar="PIXELS", help="input side; default: the card's")
-    parser.add_argument("--batch", type=parse_positive_int, metavar="N", help="for the throughput; default: 16")
+    # No argparse defaults here: _reject_unused_options must see which options the user gave
+    text = "side of the input in pixels; default: the card's"
+    parser.add_argument("--img-size", type=parse_positive_int, metavar="PIXELS", help=text)
+    text = "images per batch for the throughput; default: 16"
+    parser.add_argument("--batch", type=parse_positive_int, metavar="N", help=text)
     add_device_option(parser)
-    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="of weights and activations; default: fp32")
-    parser.add_argument("--task", choices=("tracking",), help="profile the whole tracker around the backbone")
-    parser.add_argument("--protocol", help="of the task; default: ostrack256")
+    text = "number type of weights and activations; default: fp32"
+    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help=text)
+    parser.add_argument("--task", choices=("tracking",), help="profile the complete tracker instead of the backbone")
+    parser.add_argument("--protocol", help="with --task: protocol of the tracker; default: ostrack256")
     parser.add_argument(
         "--runtime", choices=RUNTIMES,
-        help="of the task (its precision: --set runtime_precision=f32, bf16 or int8); default: torch",
+        help="with --task: runtime of the tracker (precision: --set runtime_precision=f32, bf16 or int8); "
+        "default: torch",
     )  # fmt: skip
     parser.add_argument(
         "--set", dest="overrides", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-        help="change the protocol's configuration, e.g. asymmetric_attention=true head_channels=64",
+        help="with --task: change the protocol's configuration, e.g. asymmetric_attention=true head_channels=64",
     )  # fmt: skip
 
 
 def main(options: Namespace) -> int:
-    """Profile each backbone in turn and write one row each; names are checked before the first is timed."""
+    """Profile each backbone in turn and write one row per backbone; all names are checked before the first timing."""
+    # imported here: --device must be known before torch is imported
     from backbones.registry import get_card
     from engine.device import resolve_device
 
     _reject_unused_options(options)
     device = resolve_device(options.device)
+    # a profile takes up to minutes, so a misspelled last name must not be found only at the end
     for name in options.names:
         get_card(name)
     profiles = _profile_trackers(options, device) if options.task else _profile_backbones(options, device)
@@ -50,18 +57,20 @@ def main(options: Namespace) -> int:
 
 
 def _reject_unused_options(options: Namespace) -> None:
-    """Pass only options that say something about what is profiled.
+    """Refuse options that have no effect on what is profiled.
 
     Raises:
-        UserError: one does not.
+        UserError: an option has no effect; ignoring it would give a number that the user did not ask for.
     """
+    # False, 0 and empty lists do not occur as values that a user can give here, so truth means "was given"
     if options.task is None:
         idle = [word for word in ("protocol", "runtime", "overrides") if getattr(options, word)]
-        hint = "is of a task's protocol; name the task too: --task tracking"
+        hint = "belongs to the protocol of a task; add --task tracking"
     else:
         idle = [word for word in ("img_size", "batch", "dtype") if getattr(options, word)]
         hint = "has no meaning for --task tracking: its protocol sets the crops, and a tracker sees one frame at a time"
     if idle:
+        # the option of "overrides" is --set
         raise UserError(f"--{idle[0].replace('overrides', 'set').replace('_', '-')} {hint}")
 
 
@@ -70,6 +79,7 @@ def _profile_trackers(options: Namespace, device: str) -> list[dict[str, Any]]:
     from tracking.protocols import load_protocol_recipe
 
     protocol = options.protocol or "ostrack256"
+    # last, so that --runtime wins over --set runtime=...
     runtime = [f"runtime={options.runtime}"] if options.runtime else []
     recipe = load_protocol_recipe(protocol, [*options.overrides, *runtime])
     return [{"protocol": protocol, **profile_tracker(name, recipe, device)} for name in options.names]
@@ -86,20 +96,22 @@ def _profile_backbones(options: Namespace, device: str) -> list[dict[str, Any]]:
 
 
 def format_tracker_table(profiles: list[dict[str, Any]]) -> str:
-    """Trackers as an aligned table, and below it what the numbers are."""
+    """Format the profiles of trackers as an aligned table, followed by an explanation of the numbers."""
     head = [
         "backbone", "protocol", "template / search", "params M", "GMACs", "without attention",
         "network ms", "p90", "frames/s", "end to end ms", "p90", "frames/s",
     ]  # fmt: skip
+    # machine, runtime and method are the same for all rows of one command
     where = profiles[0]["where"]
     below = [
         f"{where['device']} ({where['chip']}), {format_count(where['threads'], 'thread')}, {where['runtime']}, "
         f"{where['precision']}, torch {where['torch']}; batch 1, random weights, head included.",
-        "MACs: multiply-accumulates of convolutions and linear layers for a frame, with attention products and "
-        "without; a template that attends to itself only is not among them.",
-        f"end to end: decoding where it is waited for, crop, network, box, on {profiles[0]['end_to_end']['video']}.",
-        f"ms: median; {where['warm_up']['network']} calls and {where['warm_up']['end_to_end']} frames dropped first; "
-        "raw timings: --json.",
+        "MACs: multiply-accumulates of convolutions and linear layers per frame, with and without attention products; "
+        "a template that attends only to itself is computed once per video and not counted.",
+        "end to end: waiting for the decoder, crop, network and box, measured on "
+        f"{profiles[0]['end_to_end']['video']}.",
+        f"ms: median, after {where['warm_up']['network']} calls and {where['warm_up']['end_to_end']} frames of "
+        "warm-up; raw timings: --json.",
     ]
     return align_columns([head, *map(_format_tracker_row, profiles)]) + "\n\n" + "\n".join(below)
 
@@ -114,6 +126,7 @@ def _format_tracker_row(profile: dict[str, Any]) -> list[str]:
         f"{counts['macs'] / 1e9:.4g}",
         f"{counts['macs_without_attention'] / 1e9:.4g}",
     ]
+    # in the order of the head: the three columns of the network, then those of the complete tracker
     for part in ("network", "end_to_end"):
         timed = profile[part]
         row += [f"{timed['median']:.2f}", f"{timed['p90']:.2f}", f"{timed['frames_per_second']:.1f}"]
@@ -121,7 +134,7 @@ def _format_tracker_row(profile: dict[str, Any]) -> list[str]:
 
 
 def format_backbone_table(profiles: list[dict[str, Any]]) -> str:
-    """Profiles as an aligned table, and below it what the numbers are."""
+    """Format the profiles of backbones as an aligned table, followed by an explanation of the numbers."""
     batch = profiles[0]["throughput"]["batch"]
     head = [
         "backbone", "pixels", "params M", "GMACs", "without attention", "activations M",
@@ -131,10 +144,10 @@ def format_backbone_table(profiles: list[dict[str, Any]]) -> str:
     below = [
         f"{where['device']} ({where['chip']}), {format_count(where['threads'], 'thread')}, {where['dtype']}, "
         f"torch {where['torch']}; random weights, classifier included.",
-        "MACs: multiply-accumulates per image, with attention products and without; activations: outputs of "
+        "MACs: multiply-accumulates per image, with and without attention products; activations: outputs of "
         "convolutions and matrix products.",
         f"MiB: {profiles[0]['memory']['method']}.",
-        f"ms: median after {where['repeats']['warmup']} dropped passes; raw timings: --json.",
+        f"ms: median, after {where['repeats']['warmup']} forward passes of warm-up; raw timings: --json.",
     ]
     return align_columns([head, *map(_format_backbone_row, profiles)]) + "\n\n" + "\n".join(below)
 
@@ -148,7 +161,7 @@ def _format_backbone_row(profile: dict[str, Any]) -> list[str]:
         f"{counts['macs'] / 1e9:.4g}",
         f"{counts['macs_without_attention'] / 1e9:.4g}",
         f"{counts['activations'] / 1e6:.3g}",
-        f"{memory['batch_1'] / 2**20:.1f}",
+        f"{memory['batch_1'] / 2**20:.1f}",  # bytes to MiB
         f"{memory['batch_n'] / 2**20:.1f}",
         f"{latency['median']:.2f}",
         f"{latency['p90']:.2f}",

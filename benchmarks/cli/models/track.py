@@ -1,4 +1,4 @@
-"""``bench track VIDEO|FOLDER|CAMERA``."""
+"""``bench track VIDEO|FOLDER|CAMERA``: follow one target through a video."""
 
 from __future__ import annotations
 
@@ -12,42 +12,49 @@ from deployment.formats import PRECISIONS
 from tracking.inference.options import RUNTIMES
 from tracking.video.request import TrackVideoRequest
 
-INTERRUPTED_EXIT_CODE = 130
+INTERRUPTED_EXIT_CODE = 130  # as main returns it after Ctrl-C
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
-    parser.add_argument("source", metavar="VIDEO|FOLDER|CAMERA", help="a camera by its number: 0, 1 ...")
+    """Add the options of the verb."""
+    text = "a video file, a folder of images, or the index of a camera (0, 1 ...)"
+    parser.add_argument("source", metavar="VIDEO|FOLDER|CAMERA", help=text)
     parser.add_argument(
         "--init", type=_parse_box, metavar="x,y,w,h",
-        help="the target's box in the first frame, pixels; default: of the folder's groundtruth.txt",
+        help="box of the target in the first frame, pixels; default: first line of groundtruth.txt in the folder",
     )  # fmt: skip
-    parser.add_argument("--run", type=Path, metavar="RUN", help="folder of a finished tracking run")
-    parser.add_argument("--runtime", choices=RUNTIMES, help="of --run; default: what it was tracked with")
-    parser.add_argument("--precision", choices=PRECISIONS, help="of the runtime; default: f32")
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="or: a checkpoint of OSTrack's code")
-    parser.add_argument("--backbone", help="the plain ViT of --checkpoint")
-    parser.add_argument("--protocol", help="the crops of --checkpoint: ostrack256 (default), ostrack256_ce, ostrack384")
-    parser.add_argument(
-        "--start", type=parse_nonnegative_int, default=0, metavar="N", help="number of the first frame, from 0"
-    )
+    # The tracker comes from --run, or from --checkpoint with --backbone. The request checks the combination, because
+    # argparse has no such rule and Python callers need the same check.
+    text = "folder of a finished tracking run, whose tracker is used"
+    parser.add_argument("--run", type=Path, metavar="RUN", help=text)
+    text = "runtime for the tracker of --run; default: the runtime of the run"
+    parser.add_argument("--runtime", choices=RUNTIMES, help=text)
+    parser.add_argument("--precision", choices=PRECISIONS, help="precision of the runtime; default: f32")
+    text = "instead of --run: a checkpoint of the OSTrack code"
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--backbone", help="the plain ViT in --checkpoint")
+    text = "crop sizes for --checkpoint: ostrack256 (default), ostrack256_ce, ostrack384"
+    parser.add_argument("--protocol", help=text)
+    text = "index of the first frame, counted from 0"
+    parser.add_argument("--start", type=parse_nonnegative_int, default=0, metavar="N", help=text)
     parser.add_argument("--frames", type=parse_positive_int, metavar="N", help="stop after N frames")
     parser.add_argument(
         "--lost-threshold", type=float, metavar="C",
-        help="confidence, 0 to 1, below which the target may be lost (docs/guides/track-your-video.md)",
+        help="confidence (0 to 1) below which a frame is marked as possibly lost (docs/guides/track-your-video.md)",
     )  # fmt: skip
-    parser.add_argument("--no-video", dest="video", action="store_false", help="make no annotated video")
+    parser.add_argument("--no-video", dest="video", action="store_false", help="do not write an annotated video")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder of the results; default: runs/track/NAME, numbered if it is there",
+        help="folder of the results; default: runs/track/NAME, with a number if it exists",
     )
     add_device_option(parser)
 
 
 def main(options: Namespace) -> int:
-    """Track, and write to stdout what was found; 130 if Ctrl-C ended it early (what was tracked is kept)."""
+    """Track the target and write a summary; the exit code is 130 if Ctrl-C ended it early (results are kept)."""
+    # imported here: torch and OpenCV take seconds, and --device must be known before torch is imported
     from tracking.track_command import run_track_command
 
     report = run_track_command(make_track_request(options))
@@ -59,7 +66,7 @@ def main(options: Namespace) -> int:
 
 
 def make_track_request(options: Namespace) -> TrackVideoRequest:
-    """The request that the options make."""
+    """Turn the options into a request."""
     return TrackVideoRequest(
         source=options.source,
         init_box=options.init,
@@ -84,6 +91,7 @@ def _parse_box(text: str) -> tuple[float, ...]:
         box = tuple(float(word) for word in text.split(","))
     except ValueError:
         box = ()
+    # an empty box stands for text that is not a list of numbers
     if len(box) != 4:
         raise argparse.ArgumentTypeError(f"must be four numbers x,y,w,h, not {text!r}")
     return box

@@ -1,1 +1,1 @@
-"""Verbs about what came out: list, show, table, compare, verify, score."""
+"""Verbs for results: list, show, table, compare, verify, score."""

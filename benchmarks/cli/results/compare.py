@@ -1,4 +1,4 @@
-"""``bench compare A B``."""
+"""``bench compare A B``: compare two backbones or runs on the items of their tasks."""
 
 from __future__ import annotations
 
@@ -10,28 +10,31 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_stdout
 
+# only for annotations: the module imports numpy and scipy
 if TYPE_CHECKING:
     from results.statistics.comparison import BackboneComparison, ItemDifference
 
 MAX_LISTED_ITEMS = 10
-"""Items that are named without ``--all``."""
+"""Maximum number of items that are listed without ``--all``."""
 
-PSEUDO_VALUE_NOTE = "  (an item's number is its pseudo-value: docs/explanation/statistics.md)"
+PSEUDO_VALUE_NOTE = "  (the numbers of items are pseudo-values: docs/explanation/statistics.md)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
+    """Add the options of the verb."""
     for name, place in (("first", "A"), ("second", "B")):
         parser.add_argument(
             name, metavar=place, help="a run's folder, the start of a run id, a backbone, or BACKBONE@START"
         )
-    parser.add_argument("--task", help="only boards of this task")
-    parser.add_argument("--all", action="store_true", help="name every item on which the two part, not ten")
+    parser.add_argument("--task", help="compare only on this task")
+    text = "list all items that differ instead of ten per side"
+    parser.add_argument("--all", action="store_true", help=text)
     add_runs_option(parser)
 
 
 def main(options: Namespace) -> int:
-    """Write one comparison a board that both are on."""
+    """Write one comparison for each leaderboard that contains both sides."""
+    # imported here, because scipy takes a second
     from benchmarks.compare_runs import make_comparisons
 
     found = make_comparisons(options.first, options.second, options.runs, options.task)
@@ -48,28 +51,36 @@ def main(options: Namespace) -> int:
 
 
 def format_comparison(comparison: BackboneComparison, max_items: int | None) -> list[str]:
-    """A comparison for the terminal; ``max_items`` items a direction, ``None`` for all."""
+    """Format a comparison for the terminal.
+
+    Args:
+        comparison: the comparison.
+        max_items: maximum items to list per side; ``None`` for all.
+    """
     unit, level = comparison.unit, f"{100 * comparison.level:.0f} %"
-    apart = f"{comparison.difference:+.2f} {'points' if unit == '%' else unit}"
+    # the difference of two percentages is in percentage points; a metric without a unit has none to name
+    apart = f"{comparison.difference:+.2f} {'points' if unit == '%' else unit}".rstrip()
+    # an interval at level 95 % and a test at 5 % belong together
     verdict = "resolved" if comparison.p_value <= 1 - comparison.level else "not resolved: a tie"
     first, second = (side.label for side in (comparison.first, comparison.second))
-    if first == second:  # two runs of one start
+    if first == second:  # two runs of the same backbone and weights have the same label
         first, second = comparison.first.run_ids[0], comparison.second.run_ids[0]
     direction = "" if comparison.higher_is_better else ", lower is better"
+    # metrics such as mIoU have no value per item; groups of items are then left out in turn (jackknife)
     alike = comparison.num_items - len(comparison.better) - len(comparison.worse)
     return [
         f"{comparison.task} {comparison.protocol} {comparison.tier}, {comparison.metric}{direction}, "
         f"key {comparison.comparability}",
-        f"  {first}: {comparison.first.mean:.2f} {unit} ({_format_seeds(comparison.first.seeds)})",
-        f"  {second}: {comparison.second.mean:.2f} {unit} ({_format_seeds(comparison.second.seeds)})",
+        f"  {first}: {_format_mean(comparison.first.mean, unit)} ({_format_seeds(comparison.first.seeds)})",
+        f"  {second}: {_format_mean(comparison.second.mean, unit)} ({_format_seeds(comparison.second.seeds)})",
         f"  difference {apart} ({comparison.low:+.2f} to {comparison.high:+.2f}, {level}, "
         f"{comparison.resampling_unit})",
         f"  p = {comparison.p_value:.2g} ({comparison.test_name}), {verdict}",
         f"  of {comparison.num_items:,} items {len(comparison.better):,} are better with {first}, "
-        f"{len(comparison.worse):,} with {second}, {alike:,} alike"
+        f"{len(comparison.worse):,} with {second}, {alike:,} are equal"
         if comparison.num_groups is None
-        else f"  {comparison.metric} is of all {comparison.num_items:,} items together; {comparison.num_groups} groups "
-        "of them were left out in turn, and no item has a number of its own",
+        else f"  {comparison.metric} is computed from all {comparison.num_items:,} items together, so single items "
+        f"have no value; {comparison.num_groups} groups of items were left out in turn",
         *_format_flips(f"better with {first}", comparison.better, max_items),
         *_format_flips(f"better with {second}", comparison.worse, max_items),
         *([PSEUDO_VALUE_NOTE] if comparison.uses_pseudo_values and comparison.num_groups is None else []),
@@ -77,10 +88,15 @@ def format_comparison(comparison: BackboneComparison, max_items: int | None) -> 
 
 
 def comparison_to_dict(comparison: BackboneComparison) -> dict[str, Any]:
-    """A comparison as plain data, with every item on which the two part."""
+    """Return a comparison as plain data, with every item that differs."""
+    # _asdict does not convert the nested tuples
     data = comparison._asdict()
     data |= {"first": comparison.first._asdict(), "second": comparison.second._asdict()}
     return data | {name: [flip._asdict() for flip in data[name]] for name in ("better", "worse")}
+
+
+def _format_mean(mean: float, unit: str) -> str:
+    return f"{mean:.2f} {unit}" if unit else f"{mean:.2f}"
 
 
 def _format_seeds(seeds: tuple[int, ...]) -> str:

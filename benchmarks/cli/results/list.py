@@ -1,4 +1,4 @@
-"""``bench list tasks|backbones|protocols|pretraining|runs``."""
+"""``bench list tasks|backbones|protocols|pretraining|runs``: list what exists."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from benchmarks.cli.output import align_columns, write_json, write_stdout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
+    """Add the options of the verb."""
     parser.add_argument("noun", choices=("tasks", "backbones", "protocols", "pretraining", "runs"), help="what to list")
     add_runs_option(parser)
 
 
 def main(options: Namespace) -> int:
-    """Write the listing; broken entries come last, with their errors."""
+    """Write the listing; broken entries come last with their errors."""
+    # functions and not results in the table: only the requested listing is computed
     if options.noun == "runs":
         rows = listing.list_runs(options.runs)
     else:
@@ -32,22 +33,24 @@ def main(options: Namespace) -> int:
         return 0
     whole = [row for row in rows if row.get("error") is None]
     if whole:
+        # origin (a file or a package) is too long for a column; --json has it
         keys = [key for key in whole[0] if key not in ("error", "origin")]
         write_stdout(align_columns([keys, *([_format_value(row[key]) for key in keys] for row in whole)]))
     elif len(rows) == 0:
         write_stdout(f"no {options.noun}")
+    # one broken card or record must not hide the others
     for row in rows:
         if row.get("error") is not None:
             write_stdout(f"BROKEN: {row['error']}")
     if options.noun == "backbones":
-        write_stdout("and timm/<name> for every model of timm")
+        write_stdout("also timm/<name> for every model of timm")  # more than a thousand, too many to list
     return 0
 
 
 def _format_value(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    if isinstance(value, bool):
+    if isinstance(value, bool):  # before numbers: bool is a subclass of int
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""``bench score SET``."""
+"""``bench score SET``: score result files of any tracker or segmentation model by the rules of a data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from results.score_request import ScoreRequest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
+    """Add the options of the verb."""
     parser.add_argument("set", metavar="SET", help="lasot, got10k_val, otb100 ..., ade20k (docs/reference/scoring.md)")
     parser.add_argument(
         "--results",
@@ -20,21 +20,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="DIR",
-        help="one folder a tracker, one file a sequence; ade20k: a folder of label PNGs",
+        help="one folder per tracker with one file per sequence; ade20k: a folder of label PNGs",
     )
+    # default None and not "official": ade20k has no rules to choose and refuses the option when it is given
     parser.add_argument(
-        "--rules", choices=("official", "got10k"), default=None, help="whose definitions; default: official"
+        "--rules", choices=("official", "got10k"), default=None, help="definitions of the metrics; default: official"
     )
-    parser.add_argument("--partial", action="store_true", help="score what is there; the number is marked partial")
-    parser.add_argument("--int", action="store_true", help="truncate predictions to integers first")
-    parser.add_argument("--by", choices=("sequence", "category", "attribute"), help="print a break-down too")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="write plots there (PNG and PDF)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="keep the JSON; for a server's set: the archive")
+    # without it a missing sequence is an error: a mean over fewer sequences is another number
+    text = "score the results that exist; the number is marked as partial"
+    parser.add_argument("--partial", action="store_true", help=text)
+    # some published numbers were computed from integer boxes
+    parser.add_argument("--int", action="store_true", help="truncate predicted boxes to integers first")
+    text = "also print the results by sequence, category or attribute"
+    parser.add_argument("--by", choices=("sequence", "category", "attribute"), help=text)
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write plots to this folder (PNG and PDF)")
+    text = "write the JSON to this file; for sets that a server scores: the archive to submit"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=text)
     add_data_root_option(parser)
 
 
 def main(options: Namespace) -> int:
-    """Score, and write the outcome to stdout."""
+    """Score the results and write the scores to stdout."""
+    # imported here, because numpy and the scoring code take a second
     from benchmarks.score_results import score_results
 
     report = score_results(make_score_request(options))
@@ -46,7 +53,7 @@ def main(options: Namespace) -> int:
 
 
 def make_score_request(options: Namespace) -> ScoreRequest:
-    """The request that the options make."""
+    """Turn the options into a request."""
     return ScoreRequest(
         test_set=options.set,
         results=tuple(options.results),

@@ -1,4 +1,4 @@
-"""``bench show task|backbone|run NAME``."""
+"""``bench show task|backbone|run NAME``: show all details of one thing."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_stdout
 from foundation.errors import UserError
 
+# only for annotations: the module imports pydantic
 if TYPE_CHECKING:
     from results.records.record import Record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
+    """Add the options of the verb."""
     parser.add_argument("noun", choices=("task", "backbone", "run"), help="what to show")
-    parser.add_argument("name", metavar="NAME", help="a name; for a run its folder or the start of its id")
+    parser.add_argument(
+        "name", metavar="NAME", help="name of a task or backbone; for a run its folder or start of its id"
+    )
     add_runs_option(parser)
 
 
 def main(options: Namespace) -> int:
-    """Write one thing in full."""
+    """Write all details of one task, backbone or run."""
+    # each branch imports only what it needs: a card does not need the task registry
     if options.noun == "backbone":
         data = describe_backbone(options.name)
     elif options.noun == "task":
@@ -41,14 +45,14 @@ def main(options: Namespace) -> int:
 
 
 def describe_backbone(name: str) -> dict[str, Any]:
-    """A backbone's card."""
+    """Return the card of a backbone as plain data."""
     from backbones.registry import get_card
 
     return get_card(name).as_dict()
 
 
 def describe_task(name: str) -> dict[str, Any]:
-    """What a task says of itself."""
+    """Return the description of a task as plain data."""
     from benchmarks.task_registry import TASKS
 
     task = TASKS.get(name)
@@ -66,7 +70,8 @@ def describe_task(name: str) -> dict[str, Any]:
 
 
 def _draw_pictures(folder: Path, record: Record) -> dict[str, Any]:
-    """What the task draws of a complete run, as ``pictures`` beside the record's own fields; or why it cannot."""
+    """Let the task draw pictures of a complete run, and return their paths under ``pictures``, or why it cannot."""
+    # imported here, because drawing may import torch
     from benchmarks.task_registry import TASKS
     from pretraining.task import list_pictures
     from results.records.record import PRETRAINING_DOMAIN
@@ -74,21 +79,23 @@ def _draw_pictures(folder: Path, record: Record) -> dict[str, Any]:
     if record.status != "complete":
         return {}
     try:
+        # a pre-training wrote its pictures while it ran; the other tasks draw them now from the results of the run
         files = (
             list_pictures(folder)
             if record.domain == PRETRAINING_DOMAIN
             else TASKS.get(record.task).visualize_run(folder, record)
         )
-    except UserError as error:  # data that were moved, or a task that is no longer installed
+    except UserError as error:  # the data were moved, or the task is no longer installed; the record is still shown
         return {"pictures": f"none: {error}"}
     return {"pictures": [str(path) for path in files]} if files else {}
 
 
 def _format_nested(value: Any, indent: str = "") -> list[str]:
-    """Nested data as indented lines."""
+    """Format nested data as indented lines."""
     lines: list[str] = []
     pairs = value.items() if isinstance(value, dict) else ((f"- {i}", item) for i, item in enumerate(value))
     for key, item in pairs:
+        # a list of plain values fits on one line; a list with dictionaries needs one block per entry
         nested = isinstance(item, dict) or (isinstance(item, list) and any(isinstance(x, dict) for x in item))
         if nested and item:
             lines += [f"{indent}{key}:", *_format_nested(item, indent + "  ")]

@@ -1,4 +1,4 @@
-"""``bench table``."""
+"""``bench table``: write the leaderboards of all runs as text or as a web page."""
 
 from __future__ import annotations
 
@@ -19,39 +19,45 @@ from results.records.store import scan_runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
+    """Add the options of the verb."""
     add_runs_option(parser)
-    parser.add_argument("--task", nargs="+", default=[], metavar="NAME", help="only boards of these tasks")
-    parser.add_argument("--tier", nargs="+", choices=("smoke", "short", "full"), default=[], help="only these tiers")
-    parser.add_argument(
-        "--backbone", nargs="+", default=[], metavar="NAME", help="only these rows; ranks stay those among all"
-    )
+    parser.add_argument("--task", nargs="+", default=[], metavar="NAME", help="only leaderboards of these tasks")
+    text = "only leaderboards of these tiers"
+    parser.add_argument("--tier", nargs="+", choices=("smoke", "short", "full"), default=[], help=text)
+    # ranks are not computed again: a rank among selected rows would look like one among all
+    text = "only rows of these backbones; ranks are still those among all rows"
+    parser.add_argument("--backbone", nargs="+", default=[], metavar="NAME", help=text)
+    # const is the value of --pareto without a cost
     parser.add_argument(
         "--pareto", nargs="?", choices=("parameters", "macs", "latency"), const="parameters",
-        help="only rows that no other beats in score and in this cost at once (default: parameters)",
+        help="only rows that no other row beats in both score and this cost (parameters if not given)",
     )  # fmt: skip
     parser.add_argument(
         "--sort", default="rank",
         choices=("rank", "score", "backbone", "parameters", "macs", "latency", "throughput", "date"),
-        help="order of the rows of a board",
+        help="order of the rows",
     )  # fmt: skip
     parser.add_argument(
-        "--format", choices=("markdown", "csv", "latex", "json"), default="markdown", help="of the text on stdout"
+        "--format",
+        choices=("markdown", "csv", "latex", "json"),
+        default="markdown",
+        help="format of the text on stdout",
     )
-    parser.add_argument("--html", type=Path, metavar="DIR", help="write DIR/index.html, a page that needs nothing else")
+    text = "write DIR/index.html instead, a page that needs no other files"
+    parser.add_argument("--html", type=Path, metavar="DIR", help=text)
 
 
 def main(options: Namespace) -> int:
-    """Write the boards to stdout, or the page into a folder, and every warning to stderr."""
+    """Write the leaderboards to stdout or a page to a folder, and every warning to stderr."""
     with _disable_gc():
         return _write_report(options)
 
 
 @contextmanager
 def _disable_gc() -> Iterator[None]:
-    """The garbage collector rests: ten thousand records are a million objects that all stay, and walking them over and
-    over takes longer than reading them.
-    """
+    """Switch off the garbage collector inside the context."""
+    # Ten thousand records are a million objects that all stay alive. The collector would visit them again and again,
+    # which takes longer than reading them.
     gc.disable()
     try:
         yield
@@ -64,9 +70,11 @@ def _write_report(options: Namespace) -> int:
         tuple(options.task), tuple(options.backbone), tuple(options.tier), options.sort, options.pareto
     )
     report = build_report(scan_runs(options.runs), choice)
+    # broken records are left out with a warning on stderr, so that stdout stays valid CSV or JSON
     if options.html is None:
         write_stdout(render_report(report, "json" if options.json else options.format))
     else:
+        # text output needs neither the analyses nor the code of the page
         from benchmarks.page_analyses import collect_page_analyses
         from results.leaderboard.page.write import write_page
 
@@ -80,7 +88,13 @@ def _write_report(options: Namespace) -> int:
 
 
 def render_report(report: LeaderboardReport, output_format: str) -> str:
-    """The report as ``markdown``, ``csv``, ``latex`` or ``json``."""
+    """Render the report.
+
+    Args:
+        report: the leaderboards.
+        output_format: ``markdown``, ``csv``, ``latex`` or ``json``.
+    """
+    # each renderer is imported only when it is used, which keeps bench table fast
     if output_format == "csv":
         from results.leaderboard.render.csv import to_csv
 

@@ -1,34 +1,37 @@
-"""``bench verify RECORD|FOLDER``."""
+"""``bench verify RECORD|FOLDER``: check records against the files of their runs."""
 
 from __future__ import annotations
 
 import argparse
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks.cli.common_options import add_data_root_option
 from benchmarks.cli.output import write_json, write_stdout
 
-if TYPE_CHECKING:
-    pass
-
+# padded to one width, so that the messages line up
 STATE_LABELS = {"holds": "ok  ", "fails": "FAIL", "unchecked": "?   "}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
-    parser.add_argument("path", type=Path, metavar="RECORD|FOLDER", help="a record, a run's folder, or one with runs")
-    parser.add_argument("--rerun-eval", action="store_true", help="evaluate again from the kept checkpoints")
+    """Add the options of the verb."""
+    text = "a record, the folder of a run, or a folder with several runs"
+    parser.add_argument("path", type=Path, metavar="RECORD|FOLDER", help=text)
+    # off by default: hashes and ids are checked in seconds, an evaluation can take hours
+    text = "also evaluate again from the stored checkpoints, and compare the numbers"
+    parser.add_argument("--rerun-eval", action="store_true", help=text)
     add_data_root_option(parser)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="for --rerun-eval")
+    text = "where to compute for --rerun-eval"
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=text)
 
 
 def main(options: Namespace) -> int:
-    """Check every record at a place; 1 if anything fails."""
+    """Check every record at a path; the exit code is 1 if any check fails."""
+    # imported here: --rerun-eval imports torch, and --device must be known before
     from benchmarks.verify_records import verify_records
 
     found = verify_records(options.path, options.data_root, options.rerun_eval, options.device)
+    # "unchecked" is not a failure: a file may have been removed to save space, which does not prove the record wrong
     failed = sum(check.state == "fails" for _, checks in found for check in checks)
     if options.json:
         write_json(

@@ -1,1 +1,1 @@
-"""Verbs about this installation and its data: get, check, cache, doctor."""
+"""Verbs for the installation, data and weights: get, check, cache, doctor."""

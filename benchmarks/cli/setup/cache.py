@@ -1,4 +1,4 @@
-"""``bench cache``: features of frozen backbones and statistics of boards that are kept, and ``--prune``."""
+"""``bench cache``: list the stored features of frozen backbones and the statistics of leaderboards, or prune them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ CACHE_COLUMNS = ("backbone", "split", "images", "MiB", "pool", "last used (UTC)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
+    """Add the options of the verb."""
+    # const is the value of --prune without DAYS; without --prune nothing is removed
     parser.add_argument(
         "--prune", type=_parse_days, nargs="?", const=30.0, default=None, metavar="DAYS",
-        help="remove leftovers, damaged entries, and what was not used for DAYS days (default: 30; 0 removes all)",
+        help="remove leftover and damaged entries, and entries not used for DAYS days (30 if not given; 0 removes all)",
     )  # fmt: skip
 
 
 def main(options: Namespace) -> int:
-    """List the entries, or remove leftovers and what was not used for so many days."""
+    """List the stored entries; with ``--prune`` remove old and damaged ones first."""
+    # pruned first, so that the listing has only what is left
     removed = (
         None
         if options.prune is None
@@ -53,11 +55,12 @@ def main(options: Namespace) -> int:
 
 
 def entry_to_dict(entry: CacheEntry) -> dict[str, Any]:
-    """An entry as plain data; ``last_used`` is UTC, ISO 8601."""
+    """Return an entry as plain data; ``last_used`` is UTC in ISO 8601."""
     return {**entry._asdict(), "last_used": _format_last_used(entry)}
 
 
 def _format_entry(entry: CacheEntry) -> tuple[str, ...]:
+    # a damaged entry has no readable key fields, but it must still be listed
     made_of = entry.key_fields
     card = made_of.get("card", {})
     return (
@@ -66,9 +69,9 @@ def _format_entry(entry: CacheEntry) -> tuple[str, ...]:
         "-" if entry.num_items is None else f"{entry.num_items:,}",
         f"{entry.num_bytes / 2**20:.1f}",
         str(made_of.get("pool", "-")),
-        _format_last_used(entry)[:16],
+        _format_last_used(entry)[:16],  # up to the minute
         entry.key[:16],
-        entry.defect or "whole",
+        entry.defect or "complete",
     )
 
 
@@ -91,6 +94,7 @@ def _parse_days(text: str) -> float:
         days = float(text)
     except ValueError:
         days = -1.0
+    # the comparison also refuses "nan", which float() accepts
     if not 0 <= days < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number of days, 0 or above, not {text!r}")
     return days

@@ -1,4 +1,4 @@
-"""``bench check backbone NAME`` and ``bench check data TASK``."""
+"""``bench check backbone NAME`` and ``bench check data TASK``: check a backbone or a data set."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from foundation.environment import resolve_data_root
 
 _STATE_LABELS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 _MAX_LISTED_CLASSES = 12
-"""Classes of a histogram that are listed one by one at most."""
+"""Maximum number of classes that are listed one by one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
+    """Add the options of the verb."""
     parser.add_argument("noun", choices=("backbone", "data"), help="what to check")
     parser.add_argument("name", metavar="NAME", help="a backbone (registry name or timm/<name>), or a task")
-    parser.add_argument(
-        "--img-size", type=parse_positive_int, metavar="PIXELS", help="backbone: input side; default: the card's"
-    )
-    parser.add_argument("--compile", action="store_true", help="backbone: try torch.compile too (may take a minute)")
-    parser.add_argument("--all", action="store_true", help="data: open every file, not a sample")
+    # One parser for both nouns: argparse sub-commands would need two more pages of help for three options
+    text = "for backbone: side of the input in pixels; default: the card's"
+    parser.add_argument("--img-size", type=parse_positive_int, metavar="PIXELS", help=text)
+    text = "for backbone: also test torch.compile (may take a minute)"
+    parser.add_argument("--compile", action="store_true", help=text)
+    # a complete ImageNet has 1.3 million files, so opening each one is not the default
+    parser.add_argument("--all", action="store_true", help="for data: open every file instead of a sample")
     add_data_root_option(parser)
 
 
 def main(options: Namespace) -> int:
-    """Check, and say what was seen; exit code 1 if a backbone broke the contract, 2 if data cannot be used."""
+    """Check and report; the exit code is 1 if a backbone breaks the contract, and 2 if data cannot be used."""
     return _check_backbone(options) if options.noun == "backbone" else _check_data(options)
 
 
 def _check_backbone(options: Namespace) -> int:
+    # imports torch and timm, which checking data does not need
     from backbones.conformance.suite import check_backbone
 
     outcomes = check_backbone(options.name, img_size=options.img_size, with_compile=options.compile)
@@ -49,9 +52,11 @@ def _check_backbone(options: Namespace) -> int:
 
 
 def _check_data(options: Namespace) -> int:
+    # bench --help reads this module, so the task registry is imported only here
     from benchmarks.task_registry import TASKS
 
     root = resolve_data_root(options.data_root)
+    # unusable data raise DataError, which main turns into one sentence and exit code 2
     report = TASKS.get(options.name).check_data(root, "all" if options.all else "sample")
     if options.json:
         write_json({"task": options.name, "root": str(root), **report.as_dict()})
@@ -63,17 +68,18 @@ def _check_data(options: Namespace) -> int:
     lines += [f"note: {note}" for note in report.notes]
     lines += [f"NOT THE OFFICIAL SET: {departure}" for departure in report.deviations]
     lines.append("every file was opened" if options.all else "a sample of the files was opened; --all opens every one")
-    verdict = "sound, but not the official set: runs need --subset" if report.deviations else "whole"
+    verdict = "usable, but not the official set: runs need --subset" if report.deviations else "complete"
     write_stdout("\n".join([*lines, f"fingerprint {report.fingerprint[:16]}", f"{options.name}: {verdict}"]))
     return 0
 
 
 def _format_histogram(histogram: Any) -> str:
-    """The label histogram of a split in words."""
+    """Describe the label histogram of a split; the text is empty for data without labels."""
     if not histogram:
         return ""
     counts = sorted(histogram.values())
     text = f" in {len(counts)} classes, {counts[0]} to {counts[-1]} each"
+    # the classes of ImageNet would fill the screen
     if len(counts) <= _MAX_LISTED_CLASSES:
         text += " (" + ", ".join(f"{name} {count}" for name, count in histogram.items()) + ")"
     return text

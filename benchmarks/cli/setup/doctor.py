@@ -1,4 +1,4 @@
-"""``bench doctor``."""
+"""``bench doctor``: report what is installed and what is wrong."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from foundation.environment import resolve_data_root
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
+    """Add the options of the verb."""
     add_data_root_option(parser)
     add_output_options(parser)
 
 
 def main(options: Namespace) -> int:
-    """Write every finding; exit code 1 if something is bad."""
+    """Write every finding; the exit code is 1 if something is bad."""
     findings = diagnose_environment(resolve_data_root(options.data_root), options.out, options.device)
     if options.json:
         write_json([finding._asdict() for finding in findings])
     else:
         write_stdout(align_columns([(f.state, f.name, f.detail) for f in findings]))
-        mends = [f"{f.name}: {f.fix}" for f in findings if f.fix]
-        if mends:
-            write_stdout("\n" + "\n".join(mends))
+        # below the table, because an instruction is too long for a column
+        fixes = [f"{f.name}: {f.fix}" for f in findings if f.fix]
+        if fixes:
+            write_stdout("\n" + "\n".join(fixes))
+    # notes (an optional package that is missing) are not errors: scripts may rely on the exit code
     return 1 if any(finding.state == "bad" for finding in findings) else 0

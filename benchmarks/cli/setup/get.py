@@ -1,4 +1,4 @@
-"""``bench get weights NAME`` and ``bench get data TASK``."""
+"""``bench get weights NAME`` and ``bench get data TASK``: fetch weights or data."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from foundation.environment import resolve_data_root
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
+    """Add the options of the verb."""
     parser.add_argument("noun", choices=("weights", "data"), help="what to fetch")
     parser.add_argument("name", metavar="NAME", help="a backbone (bench list backbones) or a task (bench list tasks)")
     add_data_root_option(parser)
 
 
 def main(options: Namespace) -> int:
-    """Fetch (or find) a card's weights; for those that are fetched by hand say what, from where and where to."""
+    """Fetch weights or data, or find them on disk; if they must be downloaded by hand, the error says how."""
     if options.noun == "data":
         return _get_data(options)
+    # imports torch and timm, which fetching data may not need
     from benchmarks.get_weights import locate_card_weights
 
     data = locate_card_weights(options.name)
@@ -32,10 +33,12 @@ def main(options: Namespace) -> int:
 
 
 def _get_data(options: Namespace) -> int:
+    # bench --help reads this module, so the task registry is imported only here
     from benchmarks.task_registry import TASKS
 
     root, task = resolve_data_root(options.data_root), TASKS.get(options.name)
     task.download_data(root)
+    # a broken download is found now and not at the first run
     report = task.check_data(root, "sample")
     if options.json:
         write_json({"task": options.name, "root": str(root), **report.as_dict()})

@@ -1,1 +1,1 @@
-"""The leaderboard as one HTML file that needs nothing else: no network, no server, no other file."""
+"""The leaderboard as a single HTML file that works without a network, a server or any other file."""

@@ -1,13 +1,16 @@
 "use strict";
-// Everything foreign reaches the document as text (textContent); nothing here makes markup from data.
+// The page's script: sorting, filtering, plots and the dialog of a run. Its data are the JSON in the element "data",
+// which page/data.py builds. Values from records are not trusted: they enter the document as text (textContent) only,
+// and nothing here builds markup from data.
 (() => {
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
   const boards = data.boards;
 
   // ---- sorting -------------------------------------------------------------------------------------------------
+  // The server writes the sort value of every cell into data-sort; it is empty if the cell has no value.
   const sortValue = (row, column) => row.children[column].dataset.sort;
-  function compareValues(a, b) {
+  function compareValues(a, b) { // as numbers if both are numbers, else as text in which "b10" comes after "b9"
     const x = Number(a), y = Number(b);
     return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b, "en", { numeric: true }) : x - y;
   }
@@ -19,13 +22,15 @@
     head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
     const rows = [...body.rows].map((row) => [sortValue(row, column), row]);
     rows.sort(([a], [b]) => {
-      if (a === "" || b === "") return (a === "") - (b === ""); // not measured: last, either way
+      if (a === "" || b === "") return (a === "") - (b === ""); // rows without a value come last in both directions
       return ascending ? compareValues(a, b) : compareValues(b, a);
     });
+    // appending a row that is already in the table moves it; sort() is stable, so equal rows keep their order
     body.append(...rows.map(([, row]) => row));
   }
 
   // ---- filtering -----------------------------------------------------------------------------------------------
+  // Hides rows only, so that ranks, ties and notes stay those of the entire board.
   function applyFilters() {
     const word = byId("search").value.trim().toLowerCase(), task = byId("task").value, tier = byId("tier").value;
     const front = byId("rows").value;
@@ -51,7 +56,7 @@
 
   // ---- plots ---------------------------------------------------------------------------------------------------
   const cssColor = (name) => {
-    const probe = document.createElement("span"); // resolves light-dark() to a color
+    const probe = document.createElement("span"); // the browser resolves light-dark() to one color; Plotly cannot
     probe.style.color = `var(${name})`;
     document.body.append(probe);
     const color = getComputedStyle(probe).color;
@@ -73,7 +78,7 @@
       yaxis: { ...axis, title: { text: y } },
     };
   }
-  const escapeHtml = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); // plotly reads some tags
+  const escapeHtml = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); // Plotly interprets some HTML tags in texts
   const hoverText = (row, name, unit, value) =>
     `${escapeHtml(row.label)}<br>${row.score.toFixed(2)} ${escapeHtml(unit)}<br>${name}: ${formatQuantity(value)}`;
   function formatQuantity(value) {
@@ -82,17 +87,19 @@
     }
     return value < 100 ? value.toPrecision(3) : value.toFixed(0);
   }
+  // Offers the costs that were measured on the chosen board, and keeps the choice if the new board has it as well.
   function fillCostOptions() {
     const fronts = boards[byId("plot-board").value].fronts, select = byId("plot-cost"), before = select.value;
     select.replaceChildren(...fronts.map((front) => {
       const option = document.createElement("option");
       option.textContent = data.costs[front.cost] + (front.timing_setup ? ` on ${front.timing_setup}` : "");
-      option.value = front.cost + "\n" + front.timing_setup;
+      option.value = front.cost + "\n" + front.timing_setup; // drawPlot() splits it at the line break
       return option;
     }));
     if (fronts.some((front) => front.cost + "\n" + front.timing_setup === before)) select.value = before;
     select.disabled = fronts.length === 0;
   }
+  // Builds a Plotly trace of the rows with these indices; customdata leads from a clicked point back to its row.
   function markerTrace(name, numbers, board, front, color, symbol) {
     const rows = numbers.map((number) => board.rows[number]);
     return {
@@ -109,21 +116,23 @@
     if (!front) {
       Plotly.purge(byId("plot"));
       byId("plot").hidden = true;
-      byId("plot-text").textContent = "No cost of this board's rows was measured.";
+      byId("plot-text").textContent = "No cost was measured for the rows of this board.";
       return;
     }
     byId("plot").hidden = false;
+    // indices of the rows with this cost; latencies of another timing setup are not comparable and are left out
     const measured = board.rows.map((row, i) => i)
       .filter((i) => board.rows[i][cost] !== null && (cost !== "latency" || board.rows[i].timing_setup === timingSetup));
     const frontRows = new Set(front.rows);
     const baselineRows = measured.filter((i) => board.rows[i].is_random_baseline && !frontRows.has(i));
     const otherRows = measured.filter((i) => !frontRows.has(i) && !board.rows[i].is_random_baseline);
     const values = measured.map((i) => board.rows[i][cost]);
+    // The front is a staircase: between two of its rows, the cheaper one is the best that a budget can buy.
     const frontTrace = {
       name: "front", mode: "lines", x: front.rows.map((i) => board.rows[i][cost]), y: front.rows.map((i) => board.rows[i].score),
       line: { shape: "hv", color: cssColor("--accent"), width: 2, dash: "dot" }, hoverinfo: "skip", showlegend: false,
     };
-    const ranges = measured.filter((i) => board.rows[i].interval); // drawn by themselves: not all lie around their score
+    const ranges = measured.filter((i) => board.rows[i].interval); // a trace of its own instead of error bars: an interval need not contain its score
     const intervals = {
       name: "interval", mode: "lines", line: { color: cssColor("--quiet"), width: 1 }, hoverinfo: "skip", showlegend: false,
       x: ranges.flatMap((i) => [board.rows[i][cost], board.rows[i][cost], null]),
@@ -135,10 +144,12 @@
       markerTrace("others", otherRows, board, front, cssColor("--quiet"), "circle"),
       markerTrace("floor", baselineRows, board, front, cssColor("--outside"), "x"),
     ].filter((each) => each.x.length);
+    // logarithmic axis if the costs span more than a factor of 20
     const useLogAxis = Math.max(...values) / Math.min(...values) > 20;
     const metricName = board.unit ? `${board.metric} (${board.unit})` : board.metric;
     const costName = byId("plot-cost").selectedOptions[0].textContent;
     const layout = plotLayout(escapeHtml(costName), escapeHtml(metricName), useLogAxis);
+    // with a single cost value, Plotly's automatic range would not be centered on it
     if (new Set(values).size === 1) layout.xaxis.range = [0.9 * values[0], 1.1 * values[0]];
     Plotly.react(byId("plot"), traces, layout, plotlyConfig).then(() => {
       byId("plot").removeAllListeners("plotly_click");
@@ -165,7 +176,7 @@
       "items": String(run.items), "started": run.started.replace("T", " ") + " UTC", "finished": run.finished.replace("T", " ") + " UTC",
       "time": Object.entries(run.seconds).map(([name, value]) => `${name} ${formatSeconds(value)}`).join(", ") || "not measured",
       "peak memory": run.memory === null ? "not measured" : `${run.memory} MiB`,
-      "source": commit ? commit.slice(0, 12) + (dirty ? ", with changes" : "") : "no git",
+      "source": commit ? commit.slice(0, 12) + (dirty ? ", with uncommitted changes" : "") : "not in a git checkout",
       "command": data.shared_values[run.command].join(" "),
     };
     for (const [name, value] of Object.entries(lines)) list.append(createElement("dt", name), createElement("dd", value));
@@ -178,6 +189,7 @@
   }
   function drawCurves(run) {
     const details = createElement("details", "", createElement("summary", "curves"));
+    // drawn only when it is opened for the first time: dozens of plots would make the dialog slow
     details.addEventListener("toggle", () => {
       if (!details.open || details.querySelector(".curve")) return;
       for (const curve of run.curves) {
@@ -232,7 +244,9 @@
     byId("theme").textContent = `Theme: ${next}`;
     if (boards.length) drawPlot();
   });
+  // plots have their colors as values, so they are drawn again when the theme changes
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => boards.length && drawPlot());
+  // one listener for all tables: rows move when a table is sorted
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
@@ -240,11 +254,13 @@
     if (button.classList.contains("open")) openRun(Number(button.dataset.board), Number(button.dataset.row));
   });
   byId("close").addEventListener("click", () => byId("run").close());
+  // a click on the backdrop has the dialog itself as its target
   byId("run").addEventListener("click", (event) => event.target === byId("run") && byId("run").close());
   byId("filters").addEventListener("input", applyFilters);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   applyFilters();
   if (boards.length) {
+    // start with the board that has the most rows among those with a front
     const most = Math.max(...boards.map((board) => board.fronts.length && board.rows.length));
     byId("plot-board").value = String(Math.max(0, boards.findIndex((board) => board.fronts.length && board.rows.length === most)));
     byId("plot-board").addEventListener("input", () => { fillCostOptions(); drawPlot(); });

@@ -1,4 +1,4 @@
-"""Small pictures of a run, as ``data:`` addresses."""
+"""Embed small pictures as ``data:`` URLs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 MAX_PICTURE_BYTES = 250_000
-"""Bytes of one picture that still goes into a page."""
+"""Maximum size in bytes of a picture that is embedded into a page."""
 
+# the first bytes of a file decide its type: a name may lie, and an SVG could contain a script
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 class AnalysisPanel(NamedTuple):
-    """An analysis that a page shows: what it is, what it was made of, and its figures (name, ``data:`` address)."""
+    """An analysis that is displayed on a page.
+
+    Attributes:
+        title: the kind of analysis and what it analyzes.
+        caption: how it was computed.
+        figures: (name, ``data:`` URL) of each figure.
+    """
 
     title: str
     caption: str
@@ -21,27 +28,30 @@ class AnalysisPanel(NamedTuple):
 
 
 def encode_run_pictures(run_folder: Path, max_total_bytes: int) -> list[tuple[str, str]]:
-    """The pictures below ``pictures/`` of a run's folder; see ``encode_pictures``."""
+    """Encode the pictures in the folder ``pictures`` of a run as ``encode_pictures`` does."""
     return encode_pictures(run_folder / "pictures", max_total_bytes)
 
 
 def encode_pictures(folder: Path, max_total_bytes: int) -> list[tuple[str, str]]:
-    """The pictures of a folder, smallest first while the budget lasts.
+    """Encode the pictures of a folder, the smallest ones first, until the limits are reached.
+
+    Only files whose content starts like a PNG or a JPEG are encoded. Symbolic links are left out.
 
     Args:
-        folder: of pictures; there may be none.
-        max_total_bytes: bytes of all of them together.
+        folder: folder of pictures; it may not exist.
+        max_total_bytes: maximum size of all pictures together, in bytes.
 
     Returns:
-        Name and ``data:`` address of each; only what begins as a PNG or a JPEG does.
+        (name, ``data:`` URL) of each picture, sorted by name.
     """
     if not folder.is_dir():
         return []
+    # no symbolic links: a link in a foreign run folder could point to a private file of the reader
     files = sorted((path.stat().st_size, path) for path in folder.iterdir() if path.is_file() and not path.is_symlink())
     found = []
     for size, path in files:
         if size > min(MAX_PICTURE_BYTES, max_total_bytes):
-            break
+            break  # all remaining files are at least as large
         content = path.read_bytes()
         kind = next((kind for start, kind in _SIGNATURES.items() if content.startswith(start)), None)
         if kind is not None:

@@ -1,4 +1,4 @@
-"""What the page's tables show: cells with their text, what they are sorted by, and how they look."""
+"""Build the tables of the page: cells with their text, the value they are sorted by, and their style."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from results.published.match import UnmatchedResult
 
 
 class TableCell(NamedTuple):
-    """A cell: its text, the value it is sorted by (``None``: last), and small print below it."""
+    """A cell of a table.
+
+    Attributes:
+        text: the text.
+        sort_value: the value by which the column is sorted; rows with ``None`` always come last.
+        subtext: text in small print below the text.
+        css_class: CSS class of the cell.
+    """
 
     text: str
     sort_value: float | str | None
@@ -23,7 +30,7 @@ class TableCell(NamedTuple):
 
 
 class IntervalBar(NamedTuple):
-    """A score and its interval on the board's scale, in percent of it."""
+    """A score and its interval, as percentages of the range that the bars of a board cover."""
 
     low: float
     high: float
@@ -31,12 +38,13 @@ class IntervalBar(NamedTuple):
 
 
 def build_board_sections(report: LeaderboardReport) -> list[dict[str, Any]]:
-    """One section a board: header, rows, notes, fronts."""
+    """Return one section per board for the template, with its header, rows, notes and fronts."""
     return [_build_section(number, board, report) for number, board in enumerate(report.table.boards)]
 
 
 def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict[str, Any]:
     fronts = report.fronts[board.board_key]
+    # ids of the rows on a front, by cost; each row is marked with these costs so that the page can filter by them
     on_front = {
         cost: {row.run_ids for front in fronts if front.cost == cost for row in front.rows} for cost in COST_LABELS
     }
@@ -47,7 +55,7 @@ def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict
         "header": _build_column_headers(board),
         "rows": [
             {
-                "number": place,
+                "number": place,  # with the board's number, this leads the script to the data of the row
                 "row": row,
                 "rank": TableCell(text.format_rank(row), row.rank),
                 "bar": _build_interval_bar(row, board.primary_metric, scale),
@@ -55,6 +63,7 @@ def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict
                     f"{row.metrics[board.primary_metric]:.2f}", row.metrics[board.primary_metric], _format_interval(row)
                 ),
                 "cells": _build_row_cells(board, row),
+                # costs on whose front the row is, separated by blanks: the script filters by them
                 "fronts": " ".join(cost for cost in COST_LABELS if row.run_ids in on_front[cost]),
             }
             for place, row in enumerate(board.rows)
@@ -88,7 +97,7 @@ def _build_row_cells(board: Board, row: BoardRow) -> list[TableCell]:
 
 
 def _build_published_cells(row: BoardRow) -> tuple[TableCell, TableCell]:
-    """The published number, and how far ours is from it."""
+    """Return the cells of the published number and of our difference from it."""
     found = row.published_comparison
     difference, tolerance = text.split_difference(row)
     if found is None:
@@ -105,10 +114,11 @@ def _format_interval(row: BoardRow) -> str:
 
 
 def _compute_bar_range(board: Board) -> tuple[float, float]:
-    """Lowest and highest value that a bar of the board has to show."""
+    """Return the lowest and the highest value that the bars of a board have to show, in the metric's unit."""
     values = [row.metrics[board.primary_metric] for row in board.rows]
     values += [end for row in board.rows if row.interval for end in (row.interval.low, row.interval.high)]
     low, high = min(values), max(values)
+    # a single score without an interval would give a range of width 0, and a division by it
     return (low, high) if high > low else (low - 1, high + 1)
 
 
@@ -116,12 +126,13 @@ def _build_interval_bar(row: BoardRow, primary_metric: str, bar_range: tuple[flo
     low, high = bar_range
     at = row.metrics[primary_metric]
     ends = (row.interval.low, row.interval.high) if row.interval else (at, at)
+    # one decimal of a percent is finer than a pixel and keeps the page small
     first, last, middle = (round(100 * (value - low) / (high - low), 1) for value in (*ends, at))
     return IntervalBar(first, last, middle)
 
 
 def build_summary_view(summary: CrossBoardSummary) -> dict[str, Any]:
-    """The table over all boards of a tier."""
+    """Return the summary over all boards of a tier as a table for the template."""
     return {
         "tier": summary.tier,
         "header": build_summary_columns(summary.board_titles),
@@ -149,12 +160,13 @@ def _build_summary_cells(row: SummaryRow) -> list[TableCell]:
 
 
 def build_unmatched_view(unmatched: tuple[UnmatchedResult, ...]) -> dict[str, Any]:
-    """The table of published numbers that stand beside none of ours."""
+    """Return the published numbers without a comparable run as a table for the template."""
     grid = text.tabulate_unmatched(unmatched)
     lines = []
     for line, each in zip(grid.rows, unmatched, strict=True):
         lines.append(
             [
+                # numbers are sorted by value, not by their text
                 TableCell(cell, each.published.value if i in grid.numeric_columns else cell)
                 for i, cell in enumerate(line)
             ]

@@ -1,4 +1,4 @@
-"""Write the page: one file, closed to everything outside by its own content security policy."""
+"""Write the page: a single file whose content security policy forbids any access to the outside."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ PAGE_FILE = "index.html"
 
 
 def write_page(report: LeaderboardReport, folder: Path, analysis_panels: Sequence[AnalysisPanel] = ()) -> Path:
-    """Write ``index.html`` into a folder, in one piece; the same report gives the same bytes.
+    """Write ``index.html`` into a folder atomically. The same report gives the same bytes.
 
     Args:
-        report: boards and what belongs to them.
-        folder: made where it is not there.
-        analysis_panels: analyses, shown after the boards.
+        report: what the page displays.
+        folder: folder for the page; it is created if it does not exist.
+        analysis_panels: analyses that are displayed after the boards.
+
+    Returns:
+        Path of the page.
 
     Raises:
         UserError: the folder cannot be written.
@@ -38,10 +41,15 @@ def write_page(report: LeaderboardReport, folder: Path, analysis_panels: Sequenc
 
 
 def render_page(report: LeaderboardReport, analysis_panels: Sequence[AnalysisPanel] = ()) -> str:
-    """The page as text.
+    """Return the page as text.
 
-    What stands in records is foreign: the template escapes all of it, data for the script is JSON without ``<``,
-    the script only ever makes text of it, and the policy lets no other script run and nothing be fetched.
+    The content of records is not trusted. The template escapes all of it, the data for the script are JSON without
+    ``<``, the script inserts them into the document as text only, and the content security policy forbids all other
+    scripts and all requests.
+
+    Args:
+        report: what the page displays.
+        analysis_panels: analyses that are displayed after the boards.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -51,7 +59,7 @@ def render_page(report: LeaderboardReport, analysis_panels: Sequence[AnalysisPan
     environment = Environment(
         loader=FileSystemLoader(PAGE_ASSETS_DIR),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=StrictUndefined,  # a misspelled name in the template is an error, not an empty cell
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -60,7 +68,7 @@ def render_page(report: LeaderboardReport, analysis_panels: Sequence[AnalysisPan
         security_policy=_build_security_policy(scripts),
         css=Markup((PAGE_ASSETS_DIR / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         scripts=[Markup(script) for script in scripts],  # noqa: S704 - plotly's and our own
-        data=Markup(_encode_script_json(data)),  # noqa: S704 - no < is left in it
+        data=Markup(_encode_script_json(data)),  # noqa: S704 - it contains no <
         boards=build_board_sections(report),
         summaries=[build_summary_view(summary) for summary in report.summaries],
         summary_title=SUMMARY_TITLE,
@@ -77,7 +85,7 @@ def render_page(report: LeaderboardReport, analysis_panels: Sequence[AnalysisPan
 
 
 def _build_security_policy(scripts: list[str]) -> str:
-    """Only these scripts run, by their hash; nothing is fetched from anywhere."""
+    """Return the policy that allows these scripts only, identified by their hashes, and no requests at all."""
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{each}'" for each in hashes)
     return (
@@ -87,8 +95,10 @@ def _build_security_policy(scripts: list[str]) -> str:
 
 
 def _encode_script_json(value: Any) -> str:
-    """JSON that may stand inside a script element."""
+    """Return JSON that is safe inside a script element."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    # "</script>" in a string would end the element, and U+2028 and U+2029 are line breaks in older JavaScript. Inside
+    # JSON these letters occur in strings only, so their \u escapes mean the same.
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return text

@@ -1,1 +1,1 @@
-"""A report as text: Markdown, CSV, LaTeX, JSON. The page is next door, in ``results.leaderboard.page``."""
+"""A report as text: Markdown, CSV, LaTeX and JSON. ``results.leaderboard.page`` has the HTML page."""

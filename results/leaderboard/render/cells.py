@@ -1,4 +1,4 @@
-"""The cells of tables as plain text, for every renderer that writes them; each escapes them in its own way."""
+"""Format the cells and notes of tables as plain text. Each renderer escapes the text for its own format."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from results.published.match import UnmatchedResult
 NOT_MEASURED = "not measured"
 
 MAX_NOTES = 6
-"""Notes on rows that a board shows; JSON has them all."""
+"""Maximum number of notes on rows that are displayed with a board; JSON has all of them."""
 
 
 class TextTable(NamedTuple):
-    """A table: its head and its lines; ``numeric_columns``: those that are set flush right."""
+    """A table as text.
+
+    Attributes:
+        header: names of the columns.
+        rows: cells of each row, one per column.
+        numeric_columns: indices of the columns that are aligned to the right.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -26,7 +32,7 @@ class TextTable(NamedTuple):
 
 
 def tabulate_board(board: Board) -> TextTable:
-    """A board; columns of published numbers and of throughput only where a row has them."""
+    """Return a board as a table; the columns of published numbers are present only if a row has one."""
     columns = build_board_columns(board)
     headers = [columns.rank, columns.backbone, columns.start, columns.score, *columns.published]
     headers += [*columns.other_metrics, columns.seeds, *columns.costs, columns.date]
@@ -34,34 +40,35 @@ def tabulate_board(board: Board) -> TextTable:
     for row in board.rows:
         line = [format_rank(row), row.backbone, format_start(row), format_score(row, board.primary_metric)]
         line += [format_reported_value(row), format_difference(row)] if board.has_published else []
+        # a run of an earlier version of the task may lack a metric
         line += [f"{row.metrics[name]:.2f}" if name in row.metrics else NOT_MEASURED for name in board.other_metrics]
         line += [format_seeds(row), *format_costs(row), row.finished_at[:10] or NOT_MEASURED]
         lines.append(tuple(line))
     head = tuple(header.name for header in headers)
-    left = {"backbone", "init", "difference", "seeds"}  # words, or numbers with words behind them
+    left = {"backbone", "init", "difference", "seeds"}  # words, or numbers followed by words
     return TextTable(head, tuple(lines), frozenset(i for i, name in enumerate(head) if name not in left))
 
 
 def format_rank(row: BoardRow) -> str:
-    """The rank, ``=`` behind it where it is shared."""
+    """Return the rank, followed by ``=`` if it is shared."""
     if row.rank is None:
         return "not ranked"
     return f"{row.rank}=" if row.tied_with else str(row.rank)
 
 
 def format_start(row: BoardRow) -> str:
-    """How the row started; random weights are the floor."""
+    """Return how the row started; a start from random weights is marked as the floor."""
     return f"{row.start_label} (floor)" if row.is_random_baseline else row.start_label
 
 
 def format_score(row: BoardRow, metric: str) -> str:
-    """The primary metric with its interval."""
+    """Return a metric with the row's interval."""
     value = f"{row.metrics[metric]:.2f}"
     return f"{value} ({format_range(row.interval.low, row.interval.high)})" if row.interval else value
 
 
 def format_range(low: float, high: float) -> str:
-    """Two ends.
+    """Return the two ends of a range as text.
 
     >>> format_range(1.0, 2.345)
     '1.00 to 2.35'
@@ -70,33 +77,34 @@ def format_range(low: float, high: float) -> str:
 
 
 def format_seeds(row: BoardRow) -> str:
-    """How many seeds, and how far apart their scores are."""
+    """Return the number of seeds and the range of their scores."""
     if row.seed_range is None:
         return "1"
     return f"{len(row.seeds)} ({format_range(*row.seed_range)})"
 
 
 def format_reported_value(row: BoardRow) -> str:
-    """The published number that this row may stand beside."""
+    """Return the published number that is comparable with the row."""
     return format_published_value(row.published_comparison.published.value) if row.published_comparison else "none"
 
 
 def format_published_value(value: float) -> str:
-    """A published number with the digits it was printed with, at least one behind the point.
+    """Return a published number with the digits it was printed with, at least one of them after the decimal point.
 
     >>> format_published_value(78.0), format_published_value(42.84)
     ('78.0', '42.84')
     """
+    # str() gives the shortest text that reads back as the same number
     return str(float(value))
 
 
 def format_difference(row: BoardRow) -> str:
-    """Ours minus the published number, and whether that is within its tolerance: ``-0.20, within 0.3``."""
+    """Return our number minus the published one, and the verdict on its tolerance: ``-0.20, within 0.3``."""
     return ", ".join(filter(None, split_difference(row)))
 
 
 def split_difference(row: BoardRow) -> tuple[str, str]:
-    """The two parts of ``format_difference``."""
+    """Return the two parts of ``format_difference``: the difference and the verdict."""
     if row.published_comparison is None or row.published_comparison.published.tolerance is None:
         return "none", ""
     inside = "within" if row.published_comparison.is_within_tolerance else "outside"
@@ -105,7 +113,7 @@ def split_difference(row: BoardRow) -> tuple[str, str]:
 
 
 def format_costs(row: BoardRow) -> tuple[str, str, str, str]:
-    """Parameters, MACs, milliseconds an image, images a second."""
+    """Return parameters, MACs, milliseconds per image and images per second."""
     cost = row.cost
     speed, batch = split_throughput(row)
     return (
@@ -117,14 +125,14 @@ def format_costs(row: BoardRow) -> tuple[str, str, str, str]:
 
 
 def split_throughput(row: BoardRow) -> tuple[str, str]:
-    """Images a second, and the batch they were measured with, which is empty where nothing was."""
+    """Return images per second and the batch size of the measurement; the latter is "" if nothing was measured."""
     if row.cost.images_per_second is None:
         return NOT_MEASURED, ""
     return f"{row.cost.images_per_second:.0f}", f"batch {row.cost.batch_size}"
 
 
 def format_quantity(value: float | None) -> str:
-    """A count for people: ``5.72 M``.
+    """Return a count with three significant digits and a unit prefix.
 
     >>> format_quantity(5_717_416), format_quantity(44_928), format_quantity(None)
     ('5.72 M', '44.9 k', 'not measured')
@@ -138,32 +146,34 @@ def format_quantity(value: float | None) -> str:
 
 
 def build_board_notes(board: Board) -> list[str]:
-    """What a reader of a board has to know, a sentence a line."""
+    """Return what a reader of a board has to know, one sentence per line; the renderers print it below the board."""
     direction = "higher" if board.higher_is_better else "lower"
     lines = [
         f"{board.primary_metric}: {direction} is better; {board.rows[0].num_items} items. Key {board.comparability}."
     ]
+    # rows of one board can differ here: with one seed an interval covers items only, with several seeds and items
     kinds = sorted(
         {f"{100 * row.interval.level:g} %, {row.interval.resampling_unit}" for row in board.rows if row.interval}
     )
     if kinds:
         lines.append(f"Intervals: {'; '.join(kinds)}.")
     if any(row.tied_with for row in board.rows):
-        lines.append("Rows that share a rank (=) are not told apart by the items and seeds measured.")
+        lines.append("Rows that share a rank (=) do not differ significantly on the measured items and seeds.")
     if not board.has_random_baseline:
-        lines.append("No floor: no run from random weights is on this board.")
+        lines.append("No floor: this board has no run from random weights.")
     places = sorted({row.cost.timing_setup for row in board.rows if row.cost.timing_setup})
     if places:
-        lines.append(f"Times of the backbone: {'; '.join(places)}.")
+        lines.append(f"Backbone timed on: {'; '.join(places)}.")
     notes = _group_by_text((row.note, row.label) for row in board.rows if row.note)
     lines += notes[:MAX_NOTES]
     if len(notes) > MAX_NOTES:
-        lines.append(f"{len(notes) - MAX_NOTES} more notes on rows: bench table --format json.")
+        lines.append(f"{len(notes) - MAX_NOTES} more notes on rows are in the output of bench table --format json.")
     for row in board.rows:
         if row.published_comparison:
             source = row.published_comparison.published
             remark = f"; {source.remark}" if source.remark else ""
             lines.append(f"Reported {row.label}: {source.citation}, {source.schedule}{remark}.")
+    # most rows of a board have published numbers with the same tolerance, whose basis is printed once
     tolerances = [row.published_comparison.published.tolerance for row in board.rows if row.published_comparison]
     return lines + _group_by_text(
         (each.basis, f"tolerance {each.value:g}") for each in dict.fromkeys(tolerances) if each
@@ -171,22 +181,22 @@ def build_board_notes(board: Board) -> list[str]:
 
 
 def _group_by_text(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """What is said of several rows, once: ``a, b: text.``"""
-    by_text: dict[str, list[str]] = {}
+    """Combine the names that share a text into one line: ``a, b: text.``"""
+    by_text: dict[str, list[str]] = {}  # keeps the order of insertion, so the texts follow the order of the rows
     for text, name in pairs:
         by_text.setdefault(text, []).append(name)
     return [f"{', '.join(names)}: {text}." for text, names in by_text.items()]
 
 
 def format_front(board: Board, front: ParetoFront) -> str:
-    """A front in one line, cheapest first."""
+    """Return a front in one line, cheapest row first."""
     where = f" on {front.timing_setup}" if front.timing_setup else ""
     unit = board.units[board.primary_metric]
     scores = [f"{row.metrics[board.primary_metric]:.2f} {unit}".strip() for row in front.rows]
     steps = [
         f"{row.label} ({_format_cost(row, front)}, {score})" for row, score in zip(front.rows, scores, strict=True)
     ]
-    return f"against {COST_LABELS[front.cost]}{where}, of {front.num_measured} rows: {'; '.join(steps)}"
+    return f"against {COST_LABELS[front.cost]}{where} ({front.num_measured} rows measured): {'; '.join(steps)}"
 
 
 def _format_cost(row: BoardRow, front: ParetoFront) -> str:
@@ -195,7 +205,10 @@ def _format_cost(row: BoardRow, front: ParetoFront) -> str:
 
 
 def tabulate_summary(summary: CrossBoardSummary) -> TextTable:
-    """A line a backbone; boards are numbered, in the order of ``summary.board_titles``."""
+    """Return a summary as a table with one row per backbone.
+
+    The columns of the boards are numbered in the order of ``summary.board_titles``, since the titles are long.
+    """
     columns = build_summary_columns([str(number) for number in range(1, len(summary.board_titles) + 1)])
     lines = tuple((line.label, *format_summary_row(line)) for line in summary.rows)
     numeric = frozenset(place for place, column in enumerate(columns) if column.numeric)
@@ -203,7 +216,7 @@ def tabulate_summary(summary: CrossBoardSummary) -> TextTable:
 
 
 def format_summary_row(row: SummaryRow) -> tuple[str, ...]:
-    """Mean rank, wins, normalised score, boards it is on, and its score on each board."""
+    """Return mean rank, wins, normalized score, number of boards, and the score on each board."""
     return (
         "not ranked" if row.mean_rank is None else f"{row.mean_rank:.2f}",
         str(row.num_wins),
@@ -214,8 +227,8 @@ def format_summary_row(row: SummaryRow) -> tuple[str, ...]:
 
 
 def tabulate_unmatched(unmatched: tuple[UnmatchedResult, ...]) -> TextTable:
-    """Published numbers that stand beside none of ours."""
-    head = ("task", "backbone", "metric", "reported", "start", "schedule", "why apart", "source")
+    """Return the published numbers without a comparable run as a table."""
+    head = ("task", "backbone", "metric", "reported", "start", "schedule", "why not comparable", "source")
     lines = [
         (
             p.task,

@@ -1,4 +1,4 @@
-"""The columns of tables: names, meanings, and which hold numbers. Every renderer takes its heads from here."""
+"""The columns of all tables: their names, what they mean, and whether they hold numbers, for every renderer."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from results.leaderboard.cross_board_summary import NORMALIZED_SCORE_FORMULA
 from results.leaderboard.table import Board
 
 SUMMARY_TITLE = "All boards"
-UNMATCHED_TITLE = "Published numbers that stand beside none of ours"
+UNMATCHED_TITLE = "Published numbers without a comparable run of ours"
 
 
 class ColumnHeader(NamedTuple):
-    """A column's head; ``tooltip`` explains it where there is room."""
+    """The header of a column; ``tooltip`` explains it on the page."""
 
     name: str
     numeric: bool = True
@@ -21,7 +21,7 @@ class ColumnHeader(NamedTuple):
 
 
 class BoardColumns(NamedTuple):
-    """The columns of a board; each renderer has an order of its own."""
+    """The columns of a board; each renderer puts them into its own order."""
 
     rank: ColumnHeader
     backbone: ColumnHeader
@@ -35,24 +35,25 @@ class BoardColumns(NamedTuple):
 
 
 def build_board_columns(board: Board) -> BoardColumns:
-    """The columns of a board; those of published numbers only where a row has one."""
+    """Return the columns of a board; those of published numbers are empty if no row has one."""
     published = (
         ColumnHeader("reported", tooltip="the published number"),
-        ColumnHeader("difference", tooltip="ours minus the published"),
+        ColumnHeader("difference", tooltip="our number minus the published one"),
     )
     return BoardColumns(
-        rank=ColumnHeader("rank", tooltip="= shared: not told apart by the items and seeds measured"),
+        rank=ColumnHeader("rank", tooltip="=: shared, no significant difference on the measured items and seeds"),
         backbone=ColumnHeader("backbone", numeric=False),
-        start=ColumnHeader("init", numeric=False),
+        start=ColumnHeader("init", numeric=False),  # the field of a record from which it comes
         score=ColumnHeader(
             format_metric_name(board, board.primary_metric), tooltip="mean over the seeds, with its interval"
         ),
         published=published if board.has_published else (),
         other_metrics=tuple(ColumnHeader(format_metric_name(board, name)) for name in board.other_metrics),
+        # in the order in which format_costs returns their cells
         costs=(
             ColumnHeader("parameters", tooltip="of the backbone, with its classifier if it was trained with one"),
             ColumnHeader("MACs", tooltip="multiply-accumulates of the backbone per image, attention products included"),
-            ColumnHeader("ms", tooltip="the backbone on one image, median"),
+            ColumnHeader("ms", tooltip="median milliseconds of the backbone for one image"),
             ColumnHeader("images/s"),
         ),
         seeds=ColumnHeader("seeds"),
@@ -61,22 +62,23 @@ def build_board_columns(board: Board) -> BoardColumns:
 
 
 def build_summary_columns(board_names: Sequence[str]) -> tuple[ColumnHeader, ...]:
-    """The columns of the view over all boards.
+    """Return the columns of the summary over all boards.
 
     Args:
-        board_names: a column each, as titles or as numbers.
+        board_names: header of each board's column: titles where there is room, else numbers.
     """
+    # in the order in which format_summary_row returns their cells, after the backbone
     return (
         ColumnHeader("backbone", numeric=False),
-        ColumnHeader("mean rank", tooltip="over the boards that compare and rank it"),
-        ColumnHeader("wins", tooltip="boards where it has rank 1, shared or not"),
-        ColumnHeader("normalised", tooltip=f"{NORMALIZED_SCORE_FORMULA}, mean"),
-        ColumnHeader("boards", tooltip="boards it is on"),
+        ColumnHeader("mean rank", tooltip="mean over the boards on which it is ranked"),
+        ColumnHeader("wins", tooltip="number of boards on which it has rank 1, shared or not"),
+        ColumnHeader("normalized", tooltip=f"{NORMALIZED_SCORE_FORMULA}, mean over the boards"),
+        ColumnHeader("boards", tooltip="number of boards it is on"),
         *(ColumnHeader(name) for name in board_names),
     )
 
 
 def format_metric_name(board: Board, metric: str) -> str:
-    """A metric with its unit, if it has one: ``top1 (%)``."""
+    """Return the name of a metric with its unit, if it has one: ``top1 (%)``."""
     unit = board.units[metric]
     return f"{metric} ({unit})" if unit else metric

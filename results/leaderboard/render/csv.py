@@ -1,4 +1,4 @@
-"""A report as CSV in full precision: one line a row of a board and metric; an empty cell means not measured."""
+"""A report as CSV in full precision: one line per row of a board and metric. An empty cell means not measured."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
 
+# scripts of users read these names, so they stay even where the fields of the code have other names
 CSV_COLUMNS = (
     *("task", "protocol", "tier", "settings", "key", "rank", "tied_with", "backbone", "init", "weights"),
     *("made_by", "floor"),
@@ -18,7 +19,7 @@ CSV_COLUMNS = (
 
 
 def to_csv(report: LeaderboardReport) -> str:
-    """The boards of a report."""
+    """Return the boards of a report as CSV."""
     out = io.StringIO()
     writer = csv.DictWriter(out, CSV_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -29,7 +30,7 @@ def to_csv(report: LeaderboardReport) -> str:
 
 
 def _build_csv_row(board: Board, row: BoardRow, metric: str) -> dict[str, object]:
-    """The csv module writes ``None`` as an empty cell."""
+    """Return the cells of one line; the csv module writes ``None`` as an empty cell."""
     line: dict[str, object] = {
         "task": board.task,
         "protocol": board.protocol,
@@ -56,6 +57,7 @@ def _build_csv_row(board: Board, row: BoardRow, metric: str) -> dict[str, object
         "finished": row.finished_at,
         "run_ids": " ".join(row.run_ids),
     }
+    # rank, interval and published number exist only for the primary metric
     if metric != board.primary_metric:
         return line
     line |= {"rank": row.rank, "tied_with": "; ".join(row.tied_with)}

@@ -1,4 +1,4 @@
-"""A report as plain data, for JSON; ``null`` means not measured."""
+"""A report as plain data for JSON. ``null`` means not measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from results.published.match import UnmatchedResult
 
 
 def to_json_data(report: LeaderboardReport) -> dict[str, Any]:
-    """Boards with rows and fronts, views over all boards, published numbers apart, unranked runs, warnings."""
+    """Return the report as plain data.
+
+    Returns:
+        ``boards`` with their rows and fronts, ``overviews`` (the summaries over all boards), ``context`` (published
+        numbers without a comparable run), ``unranked`` runs, and ``warnings``.
+    """
     table = report.table
     return {
         "boards": [_board_to_dict(board, report) for board in table.boards],
@@ -30,6 +35,7 @@ def _board_to_dict(board: Board, report: LeaderboardReport) -> dict[str, Any]:
     fronts = [_front_to_dict(each) for each in report.fronts[board.board_key]]
     return {
         **plain,
+        # "floor" is the name of the random baseline in all outputs
         "has_floor": board.has_random_baseline,
         "rows": [_row_to_dict(row) for row in board.rows],
         "fronts": fronts,
@@ -40,6 +46,7 @@ def _row_to_dict(row: BoardRow) -> dict[str, Any]:
     plain = {
         name: value
         for name, value in row._asdict().items()
+        # these hold objects; they are converted below, and of the runs only the folders are given
         if name not in ("interval", "published_comparison", "cost", "runs")
     }
     reported = None
@@ -61,6 +68,7 @@ def _row_to_dict(row: BoardRow) -> dict[str, Any]:
 
 
 def _front_to_dict(front: ParetoFront) -> dict[str, Any]:
+    # rows of a front refer to those of the board by their run ids
     rows = [{"label": row.label, "run_ids": row.run_ids} for row in front.rows]
     return {**front._asdict(), "rows": rows}
 

@@ -1,4 +1,4 @@
-"""A report as LaTeX tables for booktabs."""
+"""A report as LaTeX tables, for the package booktabs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from results.leaderboard.render.cells import (
 from results.leaderboard.render.columns import SUMMARY_TITLE, UNMATCHED_TITLE
 from results.leaderboard.report import LeaderboardReport
 
+# one pass over the text, so that the backslashes that an escape adds are not escaped again
 _ESCAPES = str.maketrans(
     {
         **{letter: f"\\{letter}" for letter in "&%$#_{}"},
@@ -29,7 +30,7 @@ _ESCAPES = str.maketrans(
 
 
 def to_latex(report: LeaderboardReport) -> str:
-    """One ``table`` environment a board, one a view over all boards, one for published numbers apart."""
+    """Return one ``table`` environment per board and per summary, and one for published numbers without a run."""
     parts = ["% needs \\usepackage{booktabs}"]
     parts += [
         _build_latex_table(tabulate_board(board), board.title, build_board_notes(board))
@@ -37,22 +38,24 @@ def to_latex(report: LeaderboardReport) -> str:
     ]
     for view in report.summaries:
         notes = [
-            f"Normalised: {NORMALIZED_SCORE_FORMULA}.",
+            f"Normalized: {NORMALIZED_SCORE_FORMULA}.",
             *(f"{i}: {title}." for i, title in enumerate(view.board_titles, 1)),
         ]
         parts.append(_build_latex_table(tabulate_summary(view), f"{SUMMARY_TITLE}, {view.tier}", notes))
     if report.table.unmatched:
         parts.append(_build_latex_table(tabulate_unmatched(report.table.unmatched), UNMATCHED_TITLE, []))
+    # a line break in a reason would end the comment and turn the rest into LaTeX code
     parts += [f"% not on a board: {str(each).translate({10: ' ', 13: ' '})}" for each in report.table.unranked]
     return "\n\n".join(parts) + "\n"
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX sets as it is: names come from records, which anyone may have written."""
+    """Escape text so that LaTeX prints it literally; names come from records, which anyone may have written."""
     return text.translate(_ESCAPES)
 
 
 def _build_latex_table(text_table: TextTable, caption: str, notes: list[str]) -> str:
+    # column types of LaTeX: r aligns to the right, l to the left
     columns = "".join("r" if i in text_table.numeric_columns else "l" for i in range(len(text_table.header)))
     lines = [" & ".join(map(escape_latex, line)) + r" \\" for line in (text_table.header, *text_table.rows)]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""A report as Markdown, aligned so that it reads well as plain text too."""
+"""A report as Markdown, with aligned columns so that it can also be read as plain text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from results.leaderboard.table import Board
 
 
 def to_markdown(report: LeaderboardReport) -> str:
-    """The boards, the view over all of them, fronts, published numbers apart, and what is on no board."""
+    """Return the boards with their fronts, the summaries, published numbers without a run, and unranked runs."""
     table = report.table
     lines: list[str] = []
     for board in table.boards:
@@ -41,8 +41,10 @@ def to_markdown(report: LeaderboardReport) -> str:
 
 
 def format_markdown_table(text_table: TextTable) -> list[str]:
-    """A grid as lines of a Markdown table."""
+    """Return a table as the lines of a Markdown table."""
+    # escape before measuring, since an escaped cell is longer
     cells = [[escape_markdown(cell) for cell in line] for line in (text_table.header, *text_table.rows)]
+    # Markdown requires three characters in the rule below the header
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
     flush = [i in text_table.numeric_columns for i in range(len(widths))]
     padded = [
@@ -56,17 +58,20 @@ def format_markdown_table(text_table: TextTable) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in (padded[0], rule, *padded[1:])]
 
 
+# "|" ends a cell, "`" starts code, "<" and "&" start HTML, and a line break ends the table
 _ESCAPES = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "&": "&amp;", "`": r"\`", "\n": " ", "\r": " "})
 
 
 def escape_markdown(text: str) -> str:
-    """Text as one Markdown cell: names come from records, which anyone may have written."""
+    """Escape text for a Markdown cell; names come from records, which anyone may have written."""
     return text.translate(_ESCAPES)
 
 
 def _build_board_lines(board: Board, report: LeaderboardReport) -> list[str]:
     fronts = [
-        f"Pareto front {format_front(board, each)}." for each in report.fronts[board.board_key] if each.num_measured > 1
+        f"Pareto front {format_front(board, each)}."
+        for each in report.fronts[board.board_key]
+        if each.num_measured > 1  # a front of one row says nothing
     ]
     return [
         f"## {escape_markdown(board.title)}",
@@ -84,9 +89,10 @@ def _build_summary_lines(summary: CrossBoardSummary) -> list[str]:
         "",
         *format_markdown_table(tabulate_summary(summary)),
         "",
-        *_join_paragraph([f"Normalised: {NORMALIZED_SCORE_FORMULA}, mean over the boards that compare.", *legend]),
+        *_join_paragraph([f"Normalized: {NORMALIZED_SCORE_FORMULA}, mean over the boards that compare rows.", *legend]),
     ]
 
 
 def _join_paragraph(lines: Iterable[str]) -> list[str]:
+    # two blanks before a line break keep the break within one paragraph
     return ["  \n".join(escape_markdown(line) for line in lines), ""]

@@ -52,7 +52,7 @@ def test_batches_are_even_and_in_order() -> None:
 
 
 def test_another_image_than_asked_for_is_caught() -> None:
-    with pytest.raises(IncompleteError, match="image 4 was asked for and image 5 was given"):
+    with pytest.raises(IncompleteError, match="image 4 was requested, but the data set returned image 5"):
         list(ImageSubset(Items(9, wrong=4), range(9)).iter_batches(3))
 
 

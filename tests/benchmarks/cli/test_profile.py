@@ -69,8 +69,8 @@ def test_a_whole_tracker_is_profiled(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["vit_pico", "--protocol", "fast64"], "--protocol is of a task's protocol; name the task too"),
-        (["vit_pico", "--set", "head_channels=16"], "--set is of a task's protocol"),
+        (["vit_pico", "--protocol", "fast64"], "--protocol belongs to the protocol of a task; add --task tracking"),
+        (["vit_pico", "--set", "head_channels=16"], "--set belongs to the protocol of a task"),
         (["vit_pico", "--task", "tracking", "--batch", "4"], "--batch has no meaning for --task tracking"),
         (["vit_pico", "--task", "tracking", "--protocol", "fast46"], "did you mean fast64"),
         (["vit_pico", "--task", "tracking", "--protocol", "fast64", "--set", "hedd=1"], "unknown configuration key"),

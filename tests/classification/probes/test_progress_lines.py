@@ -11,7 +11,7 @@ from analysis.inputs.image_subset import sample_images
 from classification.probes.linear import fit_logistic_path
 from classification.probes.linear_sgd import train_heads
 from classification.recipe import HeadOptimizerConfig, LogGrid
-from tests.analysis.test_image_subset import Items
+from tests.analysis.inputs.test_image_subset import Items
 from tests.classification.probes.frozen_features import make_frozen
 
 FEATURES = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)

@@ -119,7 +119,7 @@ def test_logits_are_those_of_timm(student: Any) -> None:
 def test_distillation_loss(student: Any) -> None:
     images, seeds = make_batch(1, 224)
     found = compute_losses(student, images, seeds)
-    (teacher,) = student.teacher
+    teacher = student.teacher
     goal = compute_teacher_logits(teacher.model, images)[0]
     whole = teacher.model.patch_embed(images)
     whole = teacher.model.layers[:3](whole)

@@ -41,14 +41,14 @@ def test_the_very_same_cell_stands_beside_with_its_difference() -> None:
     ("changes", "why"),
     [
         ({"task": "cifar100"}, "no run of ours on imagenet"),
-        ({"protocol": "finetune"}, "by another protocol"),
-        ({"backbone": {"name": "vit_tiny"}}, "no run of mae_tiny by finetune_improved"),
-        ({"tier": "short"}, "of tier short, not the full schedule"),
-        ({"backbone": {"init": "random"}}, "ours starts from random weights, theirs from MAE, 400 epochs"),
-        ({"backbone": {"init": "checkpoint"}}, "ours starts from a weight file named by hand"),
-        ({"backbone": {"allow_partial": True}}, "ours starts from part of its weights"),
-        ({"recipe": {"epochs": 100}}, "epochs is 300 there and 100 here"),
-        ({"recipe": {"optimizer": {"lr": 4e-3}}}, "optimizer.layer_decay is 0.85 there and None here"),
+        ({"protocol": "finetune"}, "use another protocol"),
+        ({"backbone": {"name": "vit_tiny"}}, "no run of mae_tiny with protocol finetune_improved"),
+        ({"tier": "short"}, "has tier short, not the full schedule"),
+        ({"backbone": {"init": "random"}}, "our run starts from random weights, theirs from MAE, 400 epochs"),
+        ({"backbone": {"init": "checkpoint"}}, "our run starts from a weight file given with --checkpoint"),
+        ({"backbone": {"allow_partial": True}}, "our run starts from part of its weights"),
+        ({"recipe": {"epochs": 100}}, "epochs is 300 in the source and 100 in our run"),
+        ({"recipe": {"optimizer": {"lr": 4e-3}}}, "optimizer.layer_decay is 0.85 in the source and None in our run"),
         ({"config": {"recipe": SETTINGS, "data_scale": 0.1}}, "on a part of the data"),
         (
             {"data": make_record().data.model_copy(update={"deviations": ["a cut"]}).model_dump()},
@@ -69,17 +69,17 @@ def test_whatever_differs_keeps_it_apart_and_is_named(changes: dict[str, Any], w
 def test_the_nearest_run_gives_the_reason() -> None:
     far, near = ours(protocol="finetune"), ours(recipe={"epochs": 100})
     (context,) = find_unmatched_published([headline()], {1: [far], 2: [near]})
-    assert context.reason == "epochs is 300 there and 100 here"
+    assert context.reason == "epochs is 300 in the source and 100 in our run"
     assert find_unmatched_published([headline()], {1: [far], 2: [ours()]}) == ()
 
 
 @pytest.mark.parametrize(
     ("find", "why"),
     [
-        (lambda r: r.external, "bench has no such backbone"),
+        (lambda r: r.external, "bench does not have this backbone"),
         (lambda r: r.superseded_by, "corrected by mae_lite_i"),
-        (lambda r: r.init == "other", "starts from weights that no card names"),
-        (lambda r: r.task == "coco" and not r.superseded_by, "no protocol of ours has its head and schedule"),
+        (lambda r: r.init == "other", "starts from weights that no backbone card has"),
+        (lambda r: r.task == "coco" and not r.superseded_by, "bench has no protocol with this head and schedule"),
     ],
 )
 def test_what_stands_beside_no_run_whatever(find: Any, why: str) -> None:

@@ -98,7 +98,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 
 def test_a_comparable_row_needs_start_tolerance_and_settings(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(HERE + 'protocol = "ostrack256_ce"\n')
-    with pytest.raises(RecordError, match="a row with a protocol of ours needs its init"):
+    with pytest.raises(RecordError, match="a row with a protocol of bench needs its init"):
         read_published(tmp_path)
 
 
@@ -120,8 +120,8 @@ def write(folder: Path, **files: str) -> Path:
 def test_two_rows_for_one_cell_are_refused_unless_one_is_superseded(tmp_path: Path) -> None:
     first, second = HERE + COMPARABLE, HERE.replace("60.0", "61.0") + COMPARABLE
     old = first + 'superseded_by = "b"\n'
-    with pytest.raises(RecordError, match="b: x on lasot stands in a too"):
+    with pytest.raises(RecordError, match="b: x on lasot is also in a"):
         read_published(write(tmp_path / "both", a=first, b=second))
-    with pytest.raises(RecordError, match="superseded by 'b', which is no source"):
+    with pytest.raises(RecordError, match="superseded by 'b', which is not a source"):
         read_published(write(tmp_path / "none", a=old))
     assert len(read_published(write(tmp_path / "well", a=old, b=second))) == 2

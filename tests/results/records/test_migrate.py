@@ -56,7 +56,7 @@ def test_a_folder_that_is_taken_is_named_and_nothing_changes(tmp_path: Path) -> 
     folder = make_run(tmp_path)
     run_id = read_record(folder).run_id
     folder.with_name(folder.name.replace(OLD_ID, run_id)).mkdir()
-    with pytest.raises(RecordError, match="is there already"):
+    with pytest.raises(RecordError, match="already exists"):
         migrate_store(tmp_path)
     assert (folder / "record.json").read_text() == FIXTURE.read_text()
 

@@ -177,7 +177,7 @@ def test_a_field_of_another_kind_is_named_and_no_trace(name: str, part: str, val
     try:
         parse(changed)
     except RecordError as error:
-        assert str(error).startswith("x.json does not hold as a record: ")
+        assert str(error).startswith("x.json is not a valid record: ")
     else:
         assert (part, value) in (("result", None), ("domain", "x")), "only these are allowed values"
     assert isinstance(upgrade_record(changed), dict)

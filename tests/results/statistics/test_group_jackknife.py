@@ -62,7 +62,8 @@ def test_groups_are_of_one_size_and_follow_from_the_names_alone(count: int) -> N
     assert np.ptp(np.bincount(groups)) <= 1
     turned = assign_groups(names[::-1])
     assert turned[::-1].tolist() == groups.tolist(), "another order of the file"
-    assert np.ptp(np.flatnonzero(groups == 0)) > count / 3, "a group is no run of neighbours"
+    spread = [np.ptp(np.flatnonzero(groups == group)) for group in range(NUM_GROUPS)]
+    assert np.mean(spread) > count / 4, "a group is no run of neighbours: two random items are count / 3 apart"
 
 
 def test_few_items_are_left_out_one_by_one() -> None:

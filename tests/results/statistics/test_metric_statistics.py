@@ -35,7 +35,7 @@ RNG = np.random.default_rng(3)
         ("mean", ("a",), "f", (), "has no function, so 'f' would not be used"),
         ("area_ratio", ("areas",), "IoU", (), "areas give mIoU, mIoU_all, aAcc, mAcc, not IoU"),
         ("function", ("a",), None, (), "names its function"),
-        ("function", (), "f", (), "and one column or more"),
+        ("function", (), "f", (), "and at least one column"),
         ("mean", ("a",), None, ("b",), "has no text columns"),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_record_of_schema_3_and_one_of_today_follow_from_items_in_one_way(name
 
 def test_what_a_record_of_schema_4_does_not_say_is_not_guessed(tmp_path: Path) -> None:
     run = write_table_run(tmp_path / "run", "a", {"item": [1, 2], "AUC": [10.0, 20.0]}, {"AUC": (15.0, None)})
-    with pytest.raises(NoItemValueError, match="AUC has no value an item"):
+    with pytest.raises(NoItemValueError, match="AUC has no value per item"):
         read_item_outcomes(*run, "AUC")
 
 
@@ -100,7 +100,7 @@ def test_a_mean_may_have_another_name_than_its_column(tmp_path: Path) -> None:
     assert build_sample([read_item_outcomes(*run, "mae")]).item_values.tolist() == [[1.0, 4.0]]
     missing = MetricStatistic("mean", ("other",))
     run = write_table_run(tmp_path / "two", "a", {"item": [1, 2], "error": [1.0, 4.0]}, {"mae": (2.5, missing)})
-    with pytest.raises(RecordError, match="no column 'other', which a metric follows from; it has item, error"):
+    with pytest.raises(RecordError, match="no column 'other', which a metric needs; it has item, error"):
         read_item_outcomes(*run, "mae")
 
 

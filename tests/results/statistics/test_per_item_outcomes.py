@@ -77,18 +77,18 @@ def test_a_column_of_the_metrics_name_is_averaged(run: StoredRun) -> None:
     outcomes = read_item_outcomes(folder, record, "AUC")
     assert outcomes.item_ids == ("b", "a", "c")
     assert build_sample([outcomes], ("a", "b", "c")).item_values.tolist() == [[40.0, 10.0, 70.0]]
-    with pytest.raises(NoItemValueError, match="frames has no value an item"):
+    with pytest.raises(NoItemValueError, match="frames has no value per item"):
         read_item_outcomes(folder, record, "frames")
 
 
 @pytest.mark.parametrize(
     ("table", "what"),
     [
-        ("sequence,AUC\na,1.0\na,2.0\n", "of 1 names"),
-        ("sequence,AUC\na,1.0\nb,\n", "a cell that is no number"),
+        ("sequence,AUC\na,1.0\na,2.0\n", "with 1 names"),
+        ("sequence,AUC\na,1.0\nb,\n", "a cell that is not a number"),
         ("sequence,AUC\na,1.0\nb,nan\n", "not finite"),
-        ("sequence,AUC\na,1.0\nb\n", "rows all have the cells of its head"),
-        ("draw,item,AUC\n0,a,1.0\n0,b,1.0\n1,a,1.0\n1,c,1.0\n", "the draws do not hold the same items"),
+        ("sequence,AUC\na,1.0\nb\n", "rows have as many cells as its header"),
+        ("draw,item,AUC\n0,a,1.0\n0,b,1.0\n1,a,1.0\n1,c,1.0\n", "the draws do not have the same items"),
     ],
 )
 def test_a_table_that_does_not_hold_is_named(run: StoredRun, table: str, what: str) -> None:

@@ -131,7 +131,7 @@ def test_other_items_are_not_paired(tmp_path: Path) -> None:
     board = rows(tmp_path, {"a": 0.5, "b": 0.8})
     board.append([write_digits_run(tmp_path / "short", "c", right(0.9)[:500])])
     assert [standing.rank for standing in rank_rows(board, "top1", True)] == [2, 1, None]
-    assert rank_rows(board, "top1", True)[2].note == "it was scored on other items than the rest of the board"
+    assert rank_rows(board, "top1", True)[2].note == "it was scored on different items than the rest of the board"
 
 
 def test_a_row_of_one_seed_among_others_says_so(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_noisy_row_names_the_better_rank_it_is_not_resolved_from(
     monkeypatch.setattr(ranking, "compute_pairwise_p_values", lambda _: p)
     first, second, third = rank_rows(board, "top1", True)
     assert (first.rank, second.rank, third.rank) == (1, 2, 2)
-    assert (second.note, third.note) == ("", "not resolved from the best of rank 1 either")
+    assert (second.note, third.note) == ("", "the difference from the best row of rank 1 is not significant either")
 
 
 def test_no_rows() -> None:

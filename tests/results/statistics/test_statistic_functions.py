@@ -245,11 +245,11 @@ def test_rows_whose_metric_follows_in_another_way_are_not_paired(install: Instal
     other = write_table_run(tmp_path / "c", "c", {"item": range(300), "x": [0.5] * 300}, {"r": (0.5, mean)})
     standings = rank_rows([*board, [other]], "r", True)
     assert [each.rank for each in standings] == [1, 1, None]
-    assert standings[2].note == "its metric follows from the items in another way than on the rest of the board"
-    with pytest.raises(UserError, match="r follows from the items in another way in each of the two"):
+    assert standings[2].note == "its metric is computed from the items differently than on the rest of the board"
+    with pytest.raises(UserError, match="r is computed from the items differently in each of the two"):
         compare_backbones(board[0], [other])
     seeds = rank_rows([[board[0][0], other]], "r", True)
-    assert "another way in some of the runs" in seeds[0].note
+    assert "differently in some of the runs" in seeds[0].note
 
 
 def test_two_backbones_are_compared_without_a_number_an_item(install: Install, tmp_path: Path) -> None:

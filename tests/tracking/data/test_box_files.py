@@ -54,7 +54,7 @@ def test_delimiters_and_line_ends(content: bytes, tmp_path: Path) -> None:
         ("x,y,w,h\n1,2,3,4\n", "line 1, is not x,y,w,h"),
         ("1,2,3,4\n1,2,3\n", "line 2, has 3 numbers"),
         ("1,2,3,4,0.9\n", "line 1, has 5 numbers"),
-        ("1,2,3,4,5,6,7,8\n" * 2, "line 1, has 8 numbers (a polygon? boxes are wanted)"),
+        ("1,2,3,4,5,6,7,8\n" * 2, "line 1, has 8 numbers (a polygon? convert it to a box)"),
         ("1,5\t2,5\t3,5\t4,5\n", "line 1, has 8 numbers"),
         ("1,,2,3,4\n", "line 1, is not x,y,w,h"),
         ("# made by me\n1,2,3,4\n", "line 1, is not x,y,w,h"),

@@ -193,7 +193,7 @@ def test_got10k_with_exclusions(tmp_path: Path) -> None:
     (tmp_path / "vot.txt").write_text(names[0])
     assert [video.name for video in read_got10k_videos(tmp_path, tmp_path / "vot.txt")] == names[1:]
     (tmp_path / "vot.txt").write_text("someone")
-    with pytest.raises(DataError, match="excludes someone, which GOT-10k's list has not"):
+    with pytest.raises(DataError, match="excludes someone, which is not in GOT-10k's list"):
         read_got10k_videos(tmp_path, tmp_path / "vot.txt")
 
 

@@ -168,7 +168,7 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "a missing frame": (without("-1/img/00000003.jpg"), "-1/img/00000003.jpg is missing"),
     "a missing truth": (without("groundtruth.txt"), "/groundtruth.txt; fetch that zip again"),
     "the sequence twice": (add("copy/distractor/distractor-1/groundtruth.txt"), "holds sequence distractor-1 twice"),
-    "encrypted": (encrypt, "is encrypted or packed in a rare way; unpack that zip here"),
+    "encrypted": (encrypt, "is encrypted or packed in a rare way; unpack that zip in its folder"),
     "no image": (add("distractor/distractor-1/img/00000002.jpg"), "cannot be read as an image"),
 }
 

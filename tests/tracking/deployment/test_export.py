@@ -175,10 +175,10 @@ def test_changed_files_are_refused(exported: Path) -> None:
     for before, after, said in (
         ('"recall.onnx"', '"../recall.onnx"', "the files are not those of remember and recall in the format onnx"),
         ('"asymmetric_attention": true', '"asymmetric_attention": false', "the files are not those of tracker"),
-        ('"runtime": "onnxruntime"', '"runtime": "openvino"', "the format onnx is not for openvino"),
+        ('"runtime": "onnxruntime"', '"runtime": "openvino"', "the format onnx is not that of the runtime openvino"),
         ('"grid"', '"gird"', "gird: unknown field"),
         ('"schema_version": 2', '"schema_version": 3', "schema_version"),
-        ("{", "", "does not hold as a manifest"),
+        ("{", "", "is not a valid manifest"),
     ):
         path.write_text(text.replace(before, after, 1))
         with pytest.raises(UserError, match=said):
@@ -212,11 +212,11 @@ def test_what_was_not_exported_so_is_refused_with_the_command(exported: Path, ru
         load_exported_network(exported, "openvino")
     with pytest.raises(UserError, match="is an export for onnxruntime in f32, not for onnxruntime in int8"):
         load_exported_network(exported, "onnxruntime", "int8")
-    with pytest.raises(UserError, match=r"first: bench export .* --format openvino --precision int8"):
+    with pytest.raises(UserError, match=r"export it first: bench export .* --format openvino --precision int8"):
         load_tracker(run, runtime="openvino", precision="int8")
     with pytest.raises(UserError, match="torch tracks in f32 only, not int8"):
         load_tracker(run, runtime="torch", precision="int8")
-    with pytest.raises(UserError, match="torch takes the run itself"):
+    with pytest.raises(UserError, match="for torch name the run instead"):
         load_exported_network(exported, "torch")
     with pytest.raises(UserError, match="ONNX Runtime has no bf16"):
         require_tracker_runtime("onnxruntime", "bf16")
@@ -243,7 +243,7 @@ def test_an_export_of_other_weights_is_refused(run: Path, tmp_path: Path) -> Non
     shutil.copytree(run, other)
     (weights,) = (other / "checkpoints").glob("last_*.pth")
     weights.write_bytes(weights.read_bytes() + b"\0")
-    with pytest.raises(UserError, match="is of other weights than the run's last"):
+    with pytest.raises(UserError, match="has other weights than the run's last ones"):
         load_exported_network(other, "openvino")
 
 
@@ -258,7 +258,7 @@ def test_a_tracker_can_be_made_in_another_process(exported: Path) -> None:
     assert (said["runtime"], said["precision"], said["device"]) == ("onnxruntime", "f32", "cpu")
     assert json.loads(json.dumps(said)) == said
     export_model(make_variant("asymmetric attention"), SIZES, ORIGIN, "onnx", "f32", exported.parent)
-    with pytest.raises(UserError, match="was exported anew"):
+    with pytest.raises(UserError, match="was exported again"):
         again()
 
 
@@ -266,11 +266,11 @@ def test_a_tracker_can_be_made_in_another_process(exported: Path) -> None:
     ("precision", "change", "said"),
     [
         ("f32", {"box_px": 0.06}, "boxes differ by up to 0.06 px"),
-        ("f32", {"score": 0.003}, "is not PyTorch's network"),
-        ("f32", {"size": 0.003}, "is not PyTorch's network"),
-        ("f32", {"offset": 0.02}, "is not PyTorch's network"),
-        ("bf16", {"same_crop_iou": 0.4}, "has lost the tracker"),
-        ("int8", {"same_crop_iou": 0.4}, "has lost the tracker"),
+        ("f32", {"score": 0.003}, "differs from PyTorch's network"),
+        ("f32", {"size": 0.003}, "differs from PyTorch's network"),
+        ("f32", {"offset": 0.02}, "differs from PyTorch's network"),
+        ("bf16", {"same_crop_iou": 0.4}, "no longer tracks"),
+        ("int8", {"same_crop_iou": 0.4}, "no longer tracks"),
         ("int8", {"score": float("nan")}, "not finite"),
     ],
 )
@@ -289,7 +289,7 @@ def test_a_refused_export_leaves_what_was_there(exported: Path, monkeypatch: pyt
     ours = export.build_export_graphs
     monkeypatch.setattr(export, "build_export_graphs", lambda model: ours(other))
     for out in (exported.parent, exported.parent / "new"):
-        with pytest.raises(BenchError, match="is not PyTorch's network"):
+        with pytest.raises(BenchError, match="differs from PyTorch's network"):
             export_model(make_variant("asymmetric attention"), SIZES, ORIGIN, "onnx", "f32", out)
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
     assert not list((exported.parent / "new").iterdir())
@@ -306,7 +306,7 @@ def test_only_tracking_runs_are_exported_or_choose_a_runtime(
     assert main(["export", str(other), "--format", "onnx"]) == 2
     assert "only trackers can be exported" in capsys.readouterr().err
     assert main(["run", "digits", "--backbone", "vit_nano", "--runtime", "openvino"]) == 2
-    assert "--runtime is for tracking tasks, and digits is none" in capsys.readouterr().err
+    assert "--runtime is for tracking tasks, and digits is not one" in capsys.readouterr().err
     words = ["run", *TINY, "runtime_precision=bf16", "--runtime", "onnxruntime", "--out", str(tmp_path / "none")]
     assert main(words) == 2, "before anything is trained"
     assert "ONNX Runtime has no bf16" in capsys.readouterr().err and not (tmp_path / "none").exists()

@@ -149,7 +149,7 @@ def test_a_killed_process_ends_the_run_with_one_sentence(videos: list[Video], tm
     thread = threading.Thread(target=kill)
     thread.start()
     with pytest.raises(
-        BenchError, match=r"was ended by SIGKILL in sequence .*track_processes lower.*is kept"
+        BenchError, match=r"was ended by SIGKILL in sequence .*lower track_processes.*are kept"
     ) as caught:
         track_multiprocess(make, videos, out, "slow", 2)
     thread.join()
@@ -230,7 +230,7 @@ def test_files_of_other_weights_or_another_length_are_not_taken(
     path = boxes_path(tmp_path, videos[3])
     path.write_text("\n".join(["1,2,30,40", *path.read_text().splitlines()[1:]]) + "\n")
     assert again(0) == {videos[3].name}, "another first box"
-    assert "by other weights" not in capsys.readouterr().err
+    assert "with other weights" not in capsys.readouterr().err
     assert again(1) == names
     assert "6 result files" in capsys.readouterr().err
     assert json.loads((tmp_path / "made_by.json").read_text())["weights"] == 1

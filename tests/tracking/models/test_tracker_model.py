@@ -251,8 +251,8 @@ def test_size_and_offset_can_be_taught_at_the_true_cell() -> None:
         ("swin_lite", "cannot be a one-stream tracker"),
         ("timm/eva02_tiny_patch14_224", "cannot be a one-stream tracker"),
         ("timm/vit_relpos_small_patch16_224", "cannot be a one-stream tracker"),
-        ("timm/vit_small_patch16_18x2_224", "its blocks are made of ParallelThingsBlock"),
-        ("vit_cifar", "crops of 64 and 128 px are not whole 3 x 3 patches"),
+        ("timm/vit_small_patch16_18x2_224", "its blocks consist of ParallelThingsBlock"),
+        ("vit_cifar", "crops of 64 and 128 px cannot be divided into the 3 x 3 patches"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_reason(backbone: str, words: str) -> None:

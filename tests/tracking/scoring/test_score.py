@@ -117,7 +117,7 @@ def test_breakdowns_and_the_difference_of_two() -> None:
     assert groups["attributes"] == {"OV": groups["categories"]["cat"]}
     assert "dog-5" in format_scores("a set", [first, second], "sequence")
     bare = score_tracker("a", boxes, [t._replace(attributes=()) for t in TRUTHS])
-    assert "no attribute is known" in format_scores("a set", [bare], "attribute")
+    assert "these sequences have no known attribute" in format_scores("a set", [bare], "attribute")
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_got10k_val(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has ground truth of 4 sequences, GOT-10k val has 180"):
         PUBLIC_TEST_SETS["got10k_val"].load_ground_truth(root, partial=False)
     (root / "val" / names[0] / "meta_info.ini").unlink()
-    with pytest.raises(DataError, match="names no resolution"):
+    with pytest.raises(DataError, match="has no resolution"):
         PUBLIC_TEST_SETS["got10k_val"].load_ground_truth(root, partial=True)
 
 
@@ -246,7 +246,7 @@ def test_other_zips_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_unknown_rules_and_no_ground_truth(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there are: official, got10k"):
+    with pytest.raises(ConfigError, match="choose from: official, got10k"):
         PUBLIC_TEST_SETS["lasot"].select_rules("vot")
     with pytest.raises(DataError, match="no ground truth of UAV123"):
         PUBLIC_TEST_SETS["uav123"].load_ground_truth(tmp_path, partial=True)

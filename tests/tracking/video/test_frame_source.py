@@ -80,7 +80,7 @@ def test_what_is_no_source_is_said_in_a_sentence(tmp_path: Path) -> None:
         ("missing.mp4", "there is no video file or folder"),
         ("empty", "has no images"),
         ("none.mp4", "is empty"),
-        ("text.mp4", "is no video that OpenCV can read"),
+        ("text.mp4", "is not a video that OpenCV can read"),
         ("cut.mp4", "cut short, or OpenCV has no decoder"),
         ("one.png", "is one image"),
     ):

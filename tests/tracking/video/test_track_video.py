@@ -166,7 +166,9 @@ def test_a_video_with_fewer_frames_than_it_says_is_noted(tmp_path: Path) -> None
     source = replace(open_frame_source(str(write_video(tmp_path / "walk.avi"))), expected_frames=20)
     found = track_video(scripted([0.9] * 12), source, BOX, tmp_path, write_video=False)
     data = make_track_summary(found, source, BOX, 0.3, {})
-    assert "says it has 20 frames from there on, and 12 could be decoded" in data["notes"][0]
+    assert (
+        "should have 20 frames from there on according to its header, but only 12 could be decoded" in data["notes"][0]
+    )
     assert data["video"] is None and data["status"] == "complete" and json.dumps(data)
 
 
@@ -177,7 +179,7 @@ def test_motion_jpeg_where_mp4_cannot_be_written(tmp_path: Path, monkeypatch: py
     assert len(frames_in(tmp_path / "annotated.avi")) == 12 and not (tmp_path / ".annotated.part.mp4").exists()
     assert "annotated.avi (Motion JPEG)" in make_track_summary(found, source, BOX, 0.3, {})["notes"][0]
     monkeypatch.setattr(annotate, "CODECS", (annotate.Codec("????", ".mp4"),))
-    with pytest.raises(BenchError, match="can write no video"):
+    with pytest.raises(BenchError, match="cannot write videos"):
         AnnotatedVideoWriter(tmp_path, (64, 48), 30)
 
 
@@ -195,7 +197,7 @@ def test_a_video_that_was_not_written_whole_is_no_video_but_the_boxes_stay(
     source = open_frame_source(str(write_folder(tmp_path / "walk")))
     (tmp_path / "out").mkdir()
     found = track_video(scripted([0.9] * 12), source, BOX, tmp_path / "out")
-    assert "could not be written whole" in str(found.failure) and found.video_path is None
+    assert "could not be written completely" in str(found.failure) and found.video_path is None
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"boxes.txt", "confidence.txt"}
     assert len((tmp_path / "out" / "boxes.txt").read_text().split()) == 12
     assert make_track_summary(found, source, BOX, 0.3, {})["status"] == "partial"

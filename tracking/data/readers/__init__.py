@@ -1,1 +1,1 @@
-"""Readers of tracking data sets in the layouts they ship in."""
+"""Readers of tracking data sets: each returns the same kind of sequence."""

@@ -1,4 +1,4 @@
-"""A user's own sequences: a folder of images and a ``groundtruth.txt`` each, nothing else."""
+"""Read a user's own sequences: folders of images, each with a ``groundtruth.txt``."""
 
 from __future__ import annotations
 
@@ -16,38 +16,47 @@ from tracking.data.readers.sequence import Video, has_area, require_equal_counts
 GROUND_TRUTH_FILE = "groundtruth.txt"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 HIDDEN_LABEL_FILES = ("full_occlusion.txt", "out_of_view.txt", "absence.label")
-"""Optional: 1 where the target cannot be seen."""
+"""Optional files with one flag per frame: 1 if the target cannot be seen."""
 
 
 def read_folder_videos(root: Path) -> list[Video]:
-    """Every folder at or below ``root`` with a ``groundtruth.txt``, sorted by path.
+    """Read every folder at or below ``root`` that has a ``groundtruth.txt``, sorted by path.
 
-    Images lie beside that file or in ``img``; their order is by the numbers in their names.
+    The images are next to that file or in its folder ``img``, and are ordered by the numbers in their names.
+
+    Args:
+        root: the folder.
 
     Raises:
-        DataError: naming the file and the mend.
+        DataError: there is no sequence, or one is damaged; the message names the file and says how to fix it.
     """
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; name one with sequences with --data-root")
     folders = sorted(path.parent for path in iter_files(root) if path.name == GROUND_TRUTH_FILE)
     if not folders:
         raise DataError(
-            f"no sequence at or below {root}: a sequence is a folder of images with a {GROUND_TRUTH_FILE} "
-            "(x, y, w, h a line)"
+            f"there is no sequence at or below {root}: a sequence is a folder of images with a {GROUND_TRUTH_FILE} "
+            "(one box x, y, w, h per line)"
         )
     return [read_folder_video(folder, root) for folder in folders]
 
 
 def read_folder_video(folder: Path, root: Path | None = None) -> Video:
-    """One folder as a sequence; its name is its path below ``root``.
+    """Read one folder as a sequence.
+
+    Args:
+        folder: the folder.
+        root: the sequence is named after its path below this folder; by default after the folder itself.
 
     Raises:
-        DataError: naming the file and the mend.
+        DataError: the sequence is damaged; the message names the file and says how to fix it.
     """
+    # slashes are replaced, because result files are named after the sequence
     name = folder.name if root is None or folder == root else folder.relative_to(root).as_posix().replace("/", "_")
     frames = list_image_files(folder)
     boxes = read_box_file(folder / GROUND_TRUTH_FILE, allow_nan=True)
     require_equal_counts(name, len(frames), len(boxes), _describe_missing_frame(frames))
+    # a target without a box (NaN or zero size) cannot be seen; label files can only add to that
     visible = has_area(boxes)
     for label in HIDDEN_LABEL_FILES:
         if (folder / label).is_file():
@@ -56,19 +65,26 @@ def read_folder_video(folder: Path, root: Path | None = None) -> Video:
 
 
 def list_image_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """The images in a folder, or in its ``img``, by the numbers in their names."""
+    """Return the images in a folder, or in its folder ``img`` if there is one, ordered by the numbers in their names.
+
+    Args:
+        folder: the folder.
+        suffixes: file name suffixes of images, in lower case.
+    """
     place = folder / "img" if (folder / "img").is_dir() else folder
     return sorted((path for path in place.iterdir() if path.suffix.lower() in suffixes), key=_natural_sort_key)
 
 
 def _natural_sort_key(path: Path) -> tuple[tuple[int, str], ...]:
-    """Names in the order of the numbers in them: 2.jpg before 10.jpg."""
+    """Return a sort key by the numbers in a name, so that 2.jpg comes before 10.jpg."""
     parts = re.split(r"(\d+)", path.stem)
+    # pairs, so that text and numbers can be compared; text (-1) comes before any number
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
 
 
 def _describe_missing_frame(frames: list[Path]) -> str:
-    """Which number is missing, where all names end in one."""
+    """Return a hint where the numbers of the frames have a gap; empty if there is none."""
+    # names without a number at the end have no order in which a gap could be seen
     ends = [re.search(r"(\d+)$", path.stem) for path in frames]
     numbers = [int(end.group(1)) for end in ends if end]
     if len(numbers) < 2 or len(numbers) != len(frames):

@@ -1,6 +1,7 @@
-"""LaSOT as it ships: ``category/category-N/img/%08d.jpg`` and three text files (arXiv 1809.07845), or zips of that.
+"""Read LaSOT as it ships (arXiv 1809.07845): as unpacked folders or directly from its zips.
 
-A sequence that is both unpacked and in a zip is read from its folder.
+A sequence is a folder ``<category>/<category>-<number>`` with frames ``img/%08d.jpg`` and three text files. A sequence
+that is both unpacked and in a zip is read from its folder.
 """
 
 from __future__ import annotations
@@ -26,11 +27,18 @@ from tracking.data.readers.zips import FileLike, ZipContents, ZippedSequence, re
 
 TEST_LIST_FILE, TRAIN_LIST_FILE = "testing_set.txt", "training_set.txt"
 SHORT_GROUND_TRUTHS = {"monkey-17": 2260}
-"""Sequences whose ground truth is shorter than their frames, by design; what comes after is not used."""
+"""Sequences whose official ground truth ends before their frames do. The later frames are not used."""
 
 
 class SequenceFiles(NamedTuple):
-    """A sequence's files, wherever they are: its text files by name, the numbers of its frames, the first n frames."""
+    """Access to the files of a sequence, in a folder or in a zip.
+
+    Attributes:
+        text_file: returns a text file by its name.
+        frame_numbers: numbers of the existing frames, ascending, shape (frames,).
+        first_frames: returns the first n frames.
+        image_location: where the frames are, for messages.
+    """
 
     text_file: Callable[[str], FileLike]
     frame_numbers: NDArray[np.int64]
@@ -39,42 +47,56 @@ class SequenceFiles(NamedTuple):
 
 
 def read_test_videos(root: Path) -> list[Video]:
-    """The test sequences, in the order of the official list ``testing_set.txt``.
+    """Read the test sequences, in the order of the official list ``testing_set.txt``.
+
+    Args:
+        root: folder with the list and the category folders or zips.
 
     Raises:
-        DataError: naming the file and the mend.
+        DataError: a file is missing or damaged; the message names it and says how to fix it.
     """
+    # the zips are read once for all sequences
     zipped = read_zip_contents(root)
     return [read_lasot_video(root, name, zipped) for name in _read_test_names(root, zipped)]
 
 
 def read_train_videos(root: Path) -> list[Video]:
-    """The training sequences: of ``training_set.txt``, or all others than the test sequences.
+    """Read the training sequences: those of ``training_set.txt``, or all sequences that are not test sequences.
+
+    Args:
+        root: folder with the lists and the category folders or zips.
 
     Raises:
-        DataError: naming the file and the mend.
+        DataError: a file is missing or damaged; the message names it and says how to fix it.
     """
     zipped = read_zip_contents(root)
     listing = _find_list_file(root, TRAIN_LIST_FILE, zipped)
     if listing is not None:
         names = read_text(listing).split()
     else:
+        # without a list of its own, the training split is everything else; the test list is required even then
         found = {path.parent.name for path in root.glob("*/*/groundtruth.txt")} | zipped.sequences.keys()
         names = sorted(found - set(_read_test_names(root, zipped)))
     if not names:
-        raise DataError(f"{root} has no training sequences; LaSOT's are folders such as airplane/airplane-2")
+        raise DataError(f"{root} has no training sequences; put LaSOT's there, folders such as airplane/airplane-2")
     return [read_lasot_video(root, name, zipped) for name in names]
 
 
 def read_lasot_video(root: Path, name: str, zip_contents: ZipContents) -> Video:
-    """One sequence by name; ``zip_contents``: what the zips in ``root`` hold.
+    """Read one sequence.
+
+    Args:
+        root: folder with the category folders or zips.
+        name: name of the sequence.
+        zip_contents: the contents of the zips in ``root``.
 
     Raises:
-        DataError: naming the file and the mend.
+        DataError: a file is missing or damaged; the message names it and says how to fix it.
     """
     parts = _find_sequence(root, name, zip_contents)
     boxes = read_box_file(parts.text_file("groundtruth.txt"), allow_nan=True)
     count = _count_frames(parts, name)
+    # only if the ground truth has exactly the official length; otherwise counts that differ are an error
     if SHORT_GROUND_TRUTHS.get(name) == len(boxes):
         count = min(count, len(boxes))
     require_equal_counts(name, count, len(boxes))
@@ -85,7 +107,13 @@ def read_lasot_video(root: Path, name: str, zip_contents: ZipContents) -> Video:
 
 
 def _find_sequence(root: Path, name: str, zip_contents: ZipContents) -> SequenceFiles:
+    """Return the files of a sequence, from its folder if its frames are unpacked, else from a zip.
+
+    Raises:
+        DataError: it is in neither.
+    """
     folder = root / name.rpartition("-")[0] / name
+    # a folder without img holds only annotation, and the frames are still in the zip
     if name in zip_contents.sequences and not (folder / "img").is_dir():
         return _files_in_zip(zip_contents.sequences[name])
     if not folder.is_dir():
@@ -105,6 +133,7 @@ def _files_in_folder(folder: Path, name: str) -> SequenceFiles:
     images = folder / "img"
     if not images.is_dir():
         raise DataError(f"sequence {name} has no folder {images} with its frames")
+    # listed once here; the frames themselves are numbered without gaps, which _count_frames checks
     numbers = sorted(int(path.stem) for path in images.iterdir() if path.suffix == ".jpg" and path.stem.isdecimal())
     return SequenceFiles(
         lambda file: folder / file,
@@ -115,26 +144,32 @@ def _files_in_folder(folder: Path, name: str) -> SequenceFiles:
 
 
 def _find_list_file(root: Path, name: str, zip_contents: ZipContents) -> FileLike | None:
-    """A list of sequences: beside them, or in one of the zips."""
+    """Return a list of sequence names next to the sequences, or from one of the zips, or ``None``."""
     return root / name if (root / name).is_file() else zip_contents.list_files.get(name)
 
 
 def _read_test_names(root: Path, zip_contents: ZipContents) -> list[str]:
+    """Return the names in ``testing_set.txt``.
+
+    Raises:
+        DataError: the list is missing or empty.
+    """
     path = _find_list_file(root, TEST_LIST_FILE, zip_contents)
     if path is None:
         raise DataError(
             f"{root} is not LaSOT's root: it has no {TEST_LIST_FILE} (the list of test sequences, in LaSOT's "
-            "evaluation toolkit); name the folder that holds the list and the category folders or zips, or its parent, "
-            "with --data-root"
+            "evaluation toolkit); use --data-root to name the folder that holds the list and the category folders or "
+            "zips, or its parent"
         )
     names = read_text(path).split()
     if not names:
-        raise DataError(f"{path} is empty; it lists the test sequences, one a line")
+        raise DataError(f"{path} is empty; it must list the test sequences, one per line")
     return names
 
 
 def _count_frames(parts: SequenceFiles, name: str) -> int:
-    """How many frames there are; none may be missing among them."""
+    """Return the number of frames after checking that none is missing between them."""
+    # frames are numbered 1, 2, ..; the first number that differs from its position shows the first gap
     gaps = np.flatnonzero(parts.frame_numbers != np.arange(1, len(parts.frame_numbers) + 1))
     if gaps.size:
         raise DataError(

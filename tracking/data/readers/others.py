@@ -1,4 +1,4 @@
-"""Training sets beside LaSOT: GOT-10k, TrackingNet, and COCO's single images."""
+"""Read the training sets that are used in addition to LaSOT: GOT-10k, TrackingNet, and the single images of COCO."""
 
 from __future__ import annotations
 
@@ -20,24 +20,28 @@ from tracking.data.readers.sequence import (
 )
 
 MIN_COCO_SIDE = 50
-"""A COCO box must be wider and higher than this many pixels, as in the code that OSTrack took its reader from."""
+"""A COCO box must be wider and higher than this number of pixels, as in the code from which OSTrack took its reader."""
 
 
 def read_got10k_videos(root: Path, excluded: Path | None = None) -> list[Video]:
-    """GOT-10k's training split: ``train/list.txt`` and a folder a sequence.
+    """Read the training split of GOT-10k: ``train/list.txt`` and one folder per sequence.
 
     Args:
-        root: holds ``train``.
-        excluded: a file with names to leave out (the 1,000 that the VOT challenge forbids), one a line.
+        root: folder that holds ``train``.
+        excluded: file with the names of sequences to leave out, one per line (the VOT challenge forbids 1,000 of them).
 
     Raises:
-        DataError: naming the file and the mend.
+        DataError: a file is missing or damaged; the message names it and says how to fix it.
     """
+    # frames are numbered 1, 2, .. without gaps, one per box
     names = read_text(root / "train" / "list.txt").split()
     left_out = set(read_text(excluded).split()) if excluded else set()
+    # a name that does not exist points to a wrong file, with which nothing would be excluded
     unknown = sorted(left_out - set(names))
     if unknown:
-        raise DataError(f"{excluded} excludes {unknown[0]}, which GOT-10k's list has not; is it the right file?")
+        raise DataError(
+            f"{excluded} excludes {unknown[0]}, which is not in GOT-10k's list; set got10k_exclude to another file"
+        )
     videos = []
     for name in names:
         if name in left_out:
@@ -45,16 +49,22 @@ def read_got10k_videos(root: Path, excluded: Path | None = None) -> list[Video]:
         folder = root / "train" / name
         boxes = read_box_file(folder / "groundtruth.txt", allow_nan=True)
         seen = ~read_flag_file(folder / "absence.label", len(boxes))
+        # cover is the visible fraction in eighths, from 0 to 8
         seen &= read_label_file(folder / "cover.label", len(boxes)) > 0
         videos.append(Video(name, NumberedFiles(folder, "{:08d}.jpg", len(boxes)), boxes, seen & has_area(boxes)))
     return videos
 
 
 def read_trackingnet_videos(root: Path) -> list[Video]:
-    """TrackingNet's training split: ``TRAIN_n/anno/*.txt`` and ``TRAIN_n/frames/<sequence>/0.jpg ...``.
+    """Read the training split of TrackingNet.
+
+    Boxes are in ``TRAIN_n/anno/<sequence>.txt`` and frames in ``TRAIN_n/frames/<sequence>/0.jpg ...``.
+
+    Args:
+        root: folder that holds ``TRAIN_0`` to ``TRAIN_11``.
 
     Raises:
-        DataError: naming the file and the mend.
+        DataError: a file is missing or damaged; the message names it and says how to fix it.
     """
     files = sorted(root.glob("TRAIN_*/anno/*.txt"))
     if not files:
@@ -62,13 +72,23 @@ def read_trackingnet_videos(root: Path) -> list[Video]:
     videos = []
     for path in files:
         boxes = read_box_file(path, allow_nan=True)
+        # folders are not listed, since there are 30,000 of them; a missing frame is reported when it is read
         frames = NumberedFiles(path.parent.parent / "frames" / path.stem, "{}.jpg", len(boxes), first=0)
         videos.append(Video(path.stem, frames, boxes, has_area(boxes)))
     return videos
 
 
 class StillImages(Sequence[Video]):
-    """Boxes in single images, each a sequence of one frame, made when asked for."""
+    """Boxes in single images, each as a sequence of one frame.
+
+    The sequences are created on access, as there are hundreds of thousands of boxes.
+
+    Args:
+        folder: folder of the images.
+        file_names: names of the image files.
+        image_indices: index of the image of each box.
+        boxes: x, y, width, height in pixels, shape (boxes, 4).
+    """
 
     def __init__(self, folder: Path, file_names: list[str], image_indices: list[int], boxes: FloatArray) -> None:
         self.folder, self.file_names, self.image_indices, self.boxes = (
@@ -95,10 +115,13 @@ class StillImages(Sequence[Video]):
 
 
 def read_coco_stills(root: Path) -> StillImages:
-    """COCO's training objects of 2017 that are no crowd and larger than 50 px both ways.
+    """Read COCO's training objects of 2017, without crowds and without objects of up to 50 px in width or height.
+
+    Args:
+        root: folder that holds ``annotations`` and ``train2017``.
 
     Raises:
-        DataError: naming the file and the mend.
+        DataError: the file of annotations is missing or damaged, or has no such object.
     """
     path = root / "annotations" / "instances_train2017.json"
     try:
@@ -110,9 +133,14 @@ def read_coco_stills(root: Path) -> StillImages:
             if not each["iscrowd"] and min(each["bbox"][2:]) > MIN_COCO_SIDE
         ]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not COCO's file of instances ({type(error).__name__}: {error})") from error
+        raise DataError(
+            f"{path} is not COCO's file of instances ({type(error).__name__}: {error}); download it again"
+        ) from error
     if not chosen:
-        raise DataError(f"{path} has no object larger than {MIN_COCO_SIDE} px both ways; is it the whole file?")
+        raise DataError(
+            f"{path} has no object wider and higher than {MIN_COCO_SIDE} px, so it is not complete; download it again"
+        )
+    # image ids to indices, which take less memory than one file name per box
     places = {number: place for place, number in enumerate(names)}
     boxes = np.array([box for _, box in chosen], np.float64)
     return StillImages(root / "train2017", list(names.values()), [places[number] for number, _ in chosen], boxes)

@@ -1,4 +1,4 @@
-"""A sequence as every reader gives it, and the files that several layouts share."""
+"""The form in which all readers return a sequence, and what several of them share."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ FrameFiles = Sequence[Path] | Sequence[ZipMember]
 
 @dataclass(frozen=True)
 class Video:
-    """One sequence; a still image is one of length 1.
+    """One sequence; a still image is a sequence of length 1.
 
     Attributes:
-        name: as in the data set.
-        frames: the image files, in order; some sets' may lie in a zip.
-        boxes: (frames, 4) x, y, w, h; NaN or without area where there is none.
-        visible: (frames,) whether the target can be seen.
+        name: name in the data set.
+        frames: the image files in order; they may be members of a zip.
+        boxes: x, y, width, height in pixels, shape (frames, 4); NaN or without area if the target is absent.
+        visible: whether the target can be seen, shape (frames,).
     """
 
     name: str
@@ -36,22 +36,28 @@ class Video:
     visible: BoolArray
 
     def read_frame(self, index: int) -> ImageArray:
-        """Frame ``index`` (from 0), (height, width, 3) RGB.
+        """Decode a frame.
+
+        Args:
+            index: index of the frame, from 0.
+
+        Returns:
+            RGB, shape (height, width, 3).
 
         Raises:
-            DataError: it is missing or no image.
+            DataError: the frame is missing or not an image.
         """
         return read_image(self.frames[index])
 
 
 class NumberedFiles(Sequence[Path]):
-    """Files of one folder by number, their paths made when asked for (a data set has millions).
+    """The files of a folder with numbered names. Paths are created on access, as a data set has millions of frames.
 
     Args:
-        folder: where they are.
-        pattern: name by number, for example ``{:08d}.jpg``.
-        count: how many.
-        first: number of the first.
+        folder: the folder.
+        pattern: format of the names, for example ``{:08d}.jpg``.
+        count: number of files.
+        first: number of the first file.
     """
 
     def __init__(self, folder: Path, pattern: str, count: int, first: int = 1) -> None:
@@ -67,6 +73,7 @@ class NumberedFiles(Sequence[Path]):
     def __getitem__(self, index: slice) -> Sequence[Path]: ...
 
     def __getitem__(self, index: int | slice) -> Path | Sequence[Path]:
+        # a range resolves negative indices and slices, and raises IndexError where an index is too large
         numbers = range(self.first, self.first + self.length)[index]
         if isinstance(numbers, range):
             return [self.folder / self.pattern.format(number) for number in numbers]
@@ -74,46 +81,57 @@ class NumberedFiles(Sequence[Path]):
 
 
 def read_image(file: FileLike) -> ImageArray:
-    """An image file as (height, width, 3) RGB.
+    """Decode an image file.
+
+    Args:
+        file: the file, or a member of a zip.
+
+    Returns:
+        RGB, shape (height, width, 3).
 
     Raises:
-        DataError: missing, or no image.
+        DataError: the file is missing or not an image.
     """
     try:
+        # bytes as an array of uint8 without a copy, the form that imdecode takes
         content = np.frombuffer(file.read_bytes(), np.uint8)
     except FileNotFoundError as error:
         raise DataError(f"the frame {file} is missing; fetch the sequence again") from error
     except OSError as error:
         raise DataError(f"the frame {file} cannot be read ({error.strerror}); fetch the sequence again") from error
+    # decoded from memory, as members of a zip have no path; IMREAD_COLOR also converts gray images to three channels
     image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     if image is None:
         raise DataError(f"the frame {file} cannot be read as an image; fetch it again")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)  # OpenCV decodes to BGR
 
 
 def require_frame_size(frame: ImageArray, first_shape: tuple[int, ...] | None, frame_name: str) -> None:
-    """Pass a frame of the same size as the first one of its sequence.
+    """Check that a frame has the same size as the first frame of its sequence.
 
     Args:
-        frame: (height, width, 3).
-        first_shape: of the first frame; ``None`` where this is the first.
-        frame_name: for the message.
+        frame: shape (height, width, 3).
+        first_shape: shape of the first frame; ``None`` if this is the first frame.
+        frame_name: name of the frame, for the message.
 
     Raises:
-        DataError: it is of another size.
+        DataError: the frame has another size.
     """
     if first_shape is not None and frame.shape != first_shape:
         raise DataError(
             f"{frame_name} is {frame.shape[1]} x {frame.shape[0]} px and the first frame {first_shape[1]} x "
-            f"{first_shape[0]}; all frames of a sequence have one size, so convert it"
+            f"{first_shape[0]}; all frames of a sequence must have the same size, so convert it"
         )
 
 
 def read_text(file: FileLike) -> str:
-    """A text file.
+    """Read a text file.
+
+    Args:
+        file: the file, or a member of a zip.
 
     Raises:
-        DataError: missing or not text.
+        DataError: the file is missing or not text.
     """
     try:
         return file.read_text()
@@ -125,28 +143,46 @@ def read_text(file: FileLike) -> str:
 
 
 def has_area(boxes: FloatArray) -> BoolArray:
-    """Which boxes have a width and a height above 0 (NaN has none)."""
+    """Return which boxes have a width and a height above 0; NaN has not.
+
+    Args:
+        boxes: x, y, width, height, shape (n, 4).
+
+    Returns:
+        Shape (n,).
+    """
     return np.asarray((boxes[:, 2:] > 0).all(1), np.bool_)
 
 
 def require_equal_counts(name: str, frames: int, boxes: int, missing: str = "") -> None:
-    """Pass only as many boxes as frames.
+    """Check that a sequence has as many boxes as frames.
+
+    Args:
+        name: name of the sequence, for the message.
+        frames: number of frames.
+        boxes: number of boxes.
+        missing: a hint where a frame is missing, for the message.
 
     Raises:
-        DataError: naming both counts.
+        DataError: there are no frames, or the numbers differ.
     """
     if frames == 0:
-        raise DataError(f"sequence {name} has no frames")
+        raise DataError(f"sequence {name} has no frames; put its images there, or remove it")
     if frames != boxes:
         raise DataError(
             f"sequence {name} has {frames} frames and {boxes} boxes in its ground truth{missing}; "
-            "there must be one a frame"
+            "there must be one box per frame"
         )
 
 
 def fingerprint_videos(videos: Iterable[Video]) -> str:
-    """SHA-256 over names, lengths, boxes and visibility; pixels are not read."""
+    """Return the SHA-256 over names, lengths, boxes and visibility. Pixels are not read, which would take hours.
+
+    Args:
+        videos: the sequences; their order counts.
+    """
     return sha256_chunks(
+        # the length before the arrays says where they end
         f"{video.name} {len(video.frames)}\n".encode() + video.boxes.tobytes() + video.visible.tobytes()
         for video in videos
     )

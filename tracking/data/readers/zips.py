@@ -1,4 +1,4 @@
-"""Sequences straight from the zip files that LaSOT ships in; nothing is unpacked."""
+"""Read sequences directly from the zip files that LaSOT ships in, without unpacking them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,23 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 
+# [folders/]airplane-1/img/00000001.jpg or [folders/]airplane-1/groundtruth.txt
 _SEQUENCE_PATTERN = re.compile(r"(?:.*/)?(?P<name>[^/]+-\d+)/(?:img/(?P<number>\d{8})\.jpg|(?P<text>[a-z_]+\.txt))")
 _LIST_PATTERN = re.compile(r"(?:[^/]+/)?(?P<name>(?:testing|training)_set\.txt)")
+# LaSOT's zips are stored or deflated; other methods are rare and would each need their own decoder
 _STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 _HEADER_SIZE, _ENCRYPTED_FLAG, _MAX_FILE_SIZE = 30, 1, 1 << 28
 
 
 class ZipEntry(NamedTuple):
-    """Where a file lies in a zip: offset of its header, bytes packed and unpacked, CRC-32, method."""
+    """Where a file is stored in a zip.
+
+    Attributes:
+        offset: offset of its header in bytes.
+        compressed_size, size: number of bytes before and after decompression.
+        crc32: checksum of the decompressed bytes.
+        compression: method of compression, as ``zipfile`` numbers them.
+    """
 
     offset: int
     compressed_size: int
@@ -35,11 +44,16 @@ class ZipEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class ZipMember:
-    """One file in a zip, read as a ``Path`` is.
+    """One file in a zip, with the reading methods of ``Path``.
 
-    The zip is opened for each read, as a plain file is, at the place its directory told: a data set has millions of
-    frames in dozens of zips, ``zipfile`` would keep half a kilobyte for each of them in every process, and an open
-    handle may not be shared by processes.
+    The zip is opened for each read, like a plain file, and read at the offset from its directory. A data set has
+    millions of frames in dozens of zips: ``zipfile`` would keep half a kilobyte for each of them in every process, and
+    processes must not share an open handle.
+
+    Attributes:
+        archive: the zip.
+        path: path of the file in the zip.
+        entry: where the file is stored.
     """
 
     archive: Path
@@ -51,22 +65,23 @@ class ZipMember:
 
     @property
     def name(self) -> str:
-        """The last part of its path."""
+        """The last part of the path."""
         return PurePosixPath(self.path).name
 
     def read_bytes(self) -> bytes:
-        """The content, its checksum verified.
+        """Read the content and verify its checksum.
 
         Raises:
-            DataError: the zip is damaged, or no longer there.
+            DataError: the zip is damaged or no longer there.
         """
         try:
             packed = self._read_compressed()
             content = packed
             if self.entry.compression == _DEFLATED:
+                # at most as many bytes as the directory says, so that a damaged or malicious zip cannot fill the memory
                 content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, self.entry.size or 1)
         except OSError as error:
-            raise DataError(f"{self.archive} cannot be read ({error.strerror}); is it still there?") from error
+            raise DataError(f"{self.archive} cannot be read ({error.strerror}); put it back there") from error
         except (zlib.error, ValueError) as error:
             raise self._damaged_error() from error
         if len(content) != self.entry.size or zlib.crc32(content) != self.entry.crc32:
@@ -74,21 +89,27 @@ class ZipMember:
         return content
 
     def read_text(self) -> str:
-        """The content as UTF-8.
+        """Read the content as UTF-8.
 
         Raises:
-            UnicodeDecodeError: it is no text.
+            UnicodeDecodeError: the content is not text.
             DataError: see ``read_bytes``.
         """
         return self.read_bytes().decode()
 
     def _read_compressed(self) -> bytes:
+        """Read the bytes as they are stored.
+
+        Raises:
+            ValueError: there is no file at the offset, as after the zip was replaced.
+        """
         with self.archive.open("rb") as file:
             file.seek(self.entry.offset)
             header = file.read(_HEADER_SIZE)
             if len(header) < _HEADER_SIZE or not header.startswith(b"PK\3\4"):
                 raise ValueError("no file begins here")
-            file.seek(sum(struct.unpack("<HH", header[-4:])), 1)  # the name and an extra field, of any length
+            # the last four bytes of the header are the lengths of the name and of an extra field, which follow it
+            file.seek(sum(struct.unpack("<HH", header[-4:])), 1)
             return file.read(self.entry.compressed_size)
 
     def _damaged_error(self) -> DataError:
@@ -96,16 +117,16 @@ class ZipMember:
 
 
 FileLike = Path | ZipMember
-"""A file of its own, or one in a zip: both have ``name``, ``read_bytes`` and ``read_text``."""
+"""A file on disk or in a zip: both have ``name``, ``read_bytes`` and ``read_text``."""
 
 
 class ZippedFrames(Sequence[ZipMember]):
-    """The frames 1, 2 .. of a sequence in a zip, made when asked for.
+    """The frames 1, 2, .. of a sequence in a zip; members are created on access.
 
     Args:
         archive: the zip.
-        folder: their folder in it.
-        entries: (frames, 5) a ``ZipEntry`` a row.
+        folder: folder of the sequence in the zip.
+        entries: one ``ZipEntry`` per row, shape (frames, 5).
     """
 
     def __init__(self, archive: Path, folder: str, entries: NDArray[np.int64]) -> None:
@@ -130,54 +151,79 @@ class ZippedFrames(Sequence[ZipMember]):
 
 @dataclass
 class ZippedSequence:
-    """One sequence in a zip: its folder, its text files by name, its frames' numbers and places in that order."""
+    """One sequence in a zip.
+
+    Attributes:
+        archive: the zip.
+        folder: folder of the sequence in the zip.
+        text_files: its text files by name.
+        frame_numbers: numbers of its frames, ascending, shape (frames,).
+        frame_entries: one ``ZipEntry`` per row in the same order, shape (frames, 5).
+    """
 
     archive: Path
     folder: str
     text_files: dict[str, ZipMember] = field(default_factory=dict)
+    # arrays take 48 bytes per frame, a tenth of what objects would take
     frame_numbers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     frame_entries: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 5), np.int64))
 
     def text_file(self, name: str) -> ZipMember:
-        """A text file.
+        """Return a text file.
+
+        Args:
+            name: its name.
 
         Raises:
-            DataError: it is not there.
+            DataError: the zip has no such file.
         """
         if name not in self.text_files:
             raise DataError(f"{self.archive} has no {self.folder}/{name}; fetch that zip again")
         return self.text_files[name]
 
     def first_frames(self, count: int) -> ZippedFrames:
-        """The first ``count`` frames."""
+        """Return the first ``count`` frames.
+
+        Args:
+            count: number of frames.
+        """
         return ZippedFrames(self.archive, self.folder, self.frame_entries[:count])
 
 
 class ZipContents(NamedTuple):
-    """What the zips of a folder hold: sequences by name, and lists of names."""
+    """What the zips of a folder contain.
+
+    Attributes:
+        sequences: the sequences by name.
+        list_files: lists of sequence names (``testing_set.txt``, ``training_set.txt``) by file name.
+    """
 
     sequences: dict[str, ZippedSequence]
     list_files: dict[str, ZipMember]
 
 
 def read_zip_contents(root: Path, include_frameless: bool = False) -> ZipContents:
-    """The sequences in all zips of a folder. Of one that is in several, ``<category>.zip`` has it, else the first.
+    """Find the sequences in all zips of a folder.
+
+    If several zips contain the same sequence, ``<category>.zip`` is used, or else the first zip by name.
 
     Args:
         root: the folder.
-        include_frameless: also sequences of which a zip has no frame, as where annotation alone is zipped.
+        include_frameless: include sequences without frames in the zip, as in zips of annotation only.
 
     Raises:
-        DataError: a file is no zip, or not as LaSOT's are.
+        DataError: a file is not a zip, or does not look like one of LaSOT's.
     """
     sequences: dict[str, ZippedSequence] = {}
     lists: dict[str, ZipMember] = {}
     for path in sorted(root.glob("*.zip")):
+        # size and time are part of the cache's key, so that a replaced zip is read again
         state = path.stat()
         found = _read_one_zip(path, state.st_size, state.st_mtime_ns)
         for name, sequence in found.sequences.items():
             if not include_frameless and not len(sequence.frame_numbers):
                 continue
+            # paths are sorted, so the first zip wins unless a later one is that of the category
             if name not in sequences or path.stem == name.rpartition("-")[0]:
                 sequences[name] = sequence
         lists = {**found.list_files, **lists}
@@ -186,7 +232,7 @@ def read_zip_contents(root: Path, include_frameless: bool = False) -> ZipContent
 
 @cache
 def _read_one_zip(path: Path, size: int, mtime_ns: int) -> ZipContents:
-    """One zip's; read once while it stays as it is (a category's directory takes a second)."""
+    """Read the directory of one zip; cached while the zip stays the same, since a category takes a second."""
     sequences: dict[str, ZippedSequence] = {}
     lists: dict[str, ZipMember] = {}
     frames: dict[str, dict[int, ZipEntry]] = {}
@@ -202,6 +248,7 @@ def _read_one_zip(path: Path, size: int, mtime_ns: int) -> ZipContents:
                 sequence.text_files[match["text"]] = member
             else:
                 frames.setdefault(name, {})[int(match["number"])] = member.entry
+    # members can be in any order in a zip, so the frames are sorted at the end
     for name, places in frames.items():
         numbers = sorted(places)
         sequences[name].frame_numbers = np.array(numbers, np.int64)
@@ -210,7 +257,11 @@ def _read_one_zip(path: Path, size: int, mtime_ns: int) -> ZipContents:
 
 
 def _iter_members(path: Path) -> Iterator[ZipMember]:
-    """The files of a zip that can be of use, each sound by its entry in the directory."""
+    """Yield the images and text files of a zip after checking what the directory says about each.
+
+    Raises:
+        DataError: the zip cannot be read, or an entry is unsafe, encrypted, packed in a rare way or too large.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -218,13 +269,17 @@ def _iter_members(path: Path) -> Iterator[ZipMember]:
         raise DataError(f"{path} cannot be read as a zip ({error}); fetch it again, or move it away") from error
     for entry in entries:
         name = entry.filename
+        # nothing is unpacked, but a path that leads out of the zip is a sign of a manipulated file
         if name.startswith("/") or ".." in name.split("/"):
-            raise DataError(f"{path} holds the unsafe path {name}; that is no zip of LaSOT, move it away")
+            raise DataError(f"{path} holds the unsafe path {name}; this is not a zip of LaSOT, move it away")
         if not name.endswith((".jpg", ".txt")):
             continue
         if entry.flag_bits & _ENCRYPTED_FLAG or entry.compress_type not in (_STORED, _DEFLATED):
-            raise DataError(f"{name} in {path} is encrypted or packed in a rare way; unpack that zip here")
+            raise DataError(f"{name} in {path} is encrypted or packed in a rare way; unpack that zip in its folder")
         if entry.file_size > _MAX_FILE_SIZE:
-            raise DataError(f"{name} in {path} would be {entry.file_size:,} bytes; that is no frame of LaSOT")
+            raise DataError(
+                f"{name} in {path} would be {entry.file_size:,} bytes, too large for a frame of LaSOT; move that zip "
+                "away"
+            )
         place = ZipEntry(entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type)
         yield ZipMember(path, name, place)

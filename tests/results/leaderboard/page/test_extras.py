@@ -106,4 +106,4 @@ def test_analyses_are_shown_and_what_they_say_is_text() -> None:
     )
     assert "cka: &lt;b&gt;a&lt;/b&gt;" in page and "<b>a</b>" not in page
     assert "note &amp; more" in page and 'src="data:image/png;base64,AA=="' in page
-    assert "A look inside" not in render_page(build_report(ScanResult([], [])))
+    assert ">Analyses</h2>" not in render_page(build_report(ScanResult([], [])))

@@ -63,9 +63,9 @@ def test_reported_reproduced_and_difference_stand_side_by_side() -> None:
     assert by_name["difference"] == "-0.20, within 0.3"
     assert (by_name["parameters"], by_name["MACs"], by_name["ms"]) == ("5.72 M", "57.2 M", "12.35")
     assert by_name["images/s"] == "162 (batch 4)"
-    assert "Times of the backbone: a chip, 1 thread, torch 2, fp32." in text
+    assert "Backbone timed on: a chip, 1 thread, torch 2, fp32." in text
     assert "Reported mae_tiny: wangsr126/MAE-Lite at f3090d4, result tables" in text
-    assert "epochs is 1000 there and 300 here" in text, "the rest is context, with its reason"
+    assert "epochs is 1000 in the source and 300 in our run" in text, "the rest is context, with its reason"
 
 
 def test_csv_has_full_precision_and_empty_for_not_measured() -> None:

@@ -1,0 +1,67 @@
+"""Checks of arguments: what argparse refuses on the command line is refused here in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from foundation.errors import UserError
+from foundation.suggest import did_you_mean
+
+PathLike = str | Path
+
+TIERS = ("smoke", "short", "full")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def require_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    """Accept a value that is one of the choices.
+
+    Raises:
+        UserError: it is not; with the nearest choice, or all of them.
+    """
+    if value not in choices:
+        hint = f"choose from {', '.join(map(str, choices))}"
+        raise UserError(f"{name} cannot be {value!r}{did_you_mean(str(value), list(map(str, choices)), hint=hint)}")
+
+
+def require_whole_number(name: str, value: Any) -> None:
+    """Accept an ``int``; ``True`` and 1.0 would be other seeds in a record than 1.
+
+    Raises:
+        UserError: anything else.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UserError(f"{name} must be a whole number, not {value!r}")
+
+
+def list_words(value: str | Sequence[str]) -> tuple[str, ...]:
+    """One word or several, as several: a plain ``str`` would be taken for a sequence of letters."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def list_folders(places: PathLike | Sequence[PathLike]) -> list[Path]:
+    """One folder or several, as several."""
+    return [Path(place) for place in ([places] if isinstance(places, str | Path) else places)]
+
+
+def format_overrides(overrides: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Settings as ``--set`` takes them; what ``repr`` writes is read back as the same value."""
+    return tuple(f"{key}={value!r}" for key, value in (overrides or {}).items())
+
+
+def resolve_places(data_root: PathLike | None, out: PathLike, device: str) -> dict[str, Any]:
+    """Data folder, output folder and device, as fields of a ``CellRequest``.
+
+    Raises:
+        UserError: no such device.
+    """
+    from foundation.environment import resolve_data_root
+
+    require_choice("device", device, DEVICES)
+    return {
+        "data_root": resolve_data_root(None if data_root is None else Path(data_root)),
+        "out": Path(out),
+        "device": device,
+    }

@@ -1,0 +1,37 @@
+"""The base class of everything that is stored as strict JSON or TOML, and its validation errors in one sentence."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+
+def _require_finite(value: float) -> float:
+    # NaN and infinity are not JSON, and a NaN would compare as neither better nor worse on every board
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number; use null for what was not measured")
+    return value
+
+
+FiniteFloat = Annotated[float, AfterValidator(_require_finite)]
+
+
+class StrictModel(BaseModel):
+    """Base class of all parts of a record: frozen, without unknown fields, without silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def format_validation_errors(error: ValidationError) -> str:
+    """Return all faults of a validation error in one line: ``field: what is wrong; ...``."""
+    faults = []
+    for fault in error.errors():
+        place = ".".join(str(part) for part in fault["loc"])
+        what = "unknown field" if fault["type"] == "extra_forbidden" else fault["msg"]
+        # quote short values only: a nested input would flood the message
+        if isinstance(fault.get("input"), str | int | float | None) and fault["type"] != "extra_forbidden":
+            what += f", not {fault['input']!r}"
+        faults.append(f"{place}: {what}" if place else what)
+    return "; ".join(faults)
