@@ -1,1 +1,1 @@
-"""What every training shares: runner glue, hooks, schedules, seeds, the Task contract."""
+"""Code that every training uses: mmengine glue, hooks, schedules, seeds and the Task contract."""

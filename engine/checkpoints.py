@@ -1,8 +1,8 @@
-"""Checkpoints that are whole or not there, and the choice of the best epoch on the validation split.
+"""Write checkpoints atomically, resume from them, and choose the best epoch on the validation split.
 
-In a run's ``checkpoints`` folder: ``step_00000012.pth`` (everything, to resume; the two newest) and
-``best_00000009.pth`` (weights only, to test and to reuse with ``--checkpoint``; the two newest; ``last_...`` where
-nothing is chosen).
+A run's ``checkpoints`` folder contains the two newest of each kind: ``step_00000012.pth`` (the complete training
+state, to resume) and ``best_00000009.pth`` (weights only, to test and to reuse with ``--checkpoint``; called
+``last_...`` if no epoch is chosen).
 """
 
 from __future__ import annotations
@@ -23,59 +23,63 @@ from torch import Tensor, nn
 from foundation.errors import BenchError, CheckpointError
 from foundation.files import atomic_writer
 
-MAX_KEPT_CHECKPOINTS = 2
+MAX_KEPT_CHECKPOINTS = 2  # if the newest one turns out to be damaged, the one before it is left
 
 
 class ValidationResult(NamedTuple):
-    """One validation: the epoch (or iteration) it came after, and the value of the selection metric."""
+    """One validation: the epoch (or iteration) after which it was made, and the value of the selection metric."""
 
     step: int
     value: float
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint of ours as plain tensors and values.
+    """Read one of our checkpoints as plain tensors and values; code in the file is never executed.
+
+    Args:
+        path: the checkpoint file.
 
     Raises:
-        CheckpointError: unreadable.
+        CheckpointError: the file cannot be read.
     """
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+    except Exception as error:  # a damaged file can make the zip reader or the unpickler raise almost anything
         raise CheckpointError(f"the checkpoint {path} cannot be read ({type(error).__name__})") from error
     return content
 
 
 class CheckpointRunner(Runner):
-    """mmengine's Runner with checkpoints that are written in one piece and loaded safely and strictly."""
+    """mmengine's Runner, but checkpoints are written atomically and loaded safely and strictly."""
 
     def build_logger(self, *args: Any, **kwargs: Any) -> Any:
-        """As mmengine's, but the terminal is left to the progress display; the file has everything."""
+        """Build mmengine's logger, but print only errors to the terminal, which shows the progress bar."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
-            if type(handler) is logging.StreamHandler:
+            if type(handler) is logging.StreamHandler:  # a FileHandler is a subclass and still gets every message
                 handler.setLevel(logging.ERROR)
         return logger
 
     def _init_model_weights(self) -> None:
-        """Leave the weights alone: a job hands over a model that is initialised or loaded.
+        """Do nothing, because the job's model is already initialized or loaded.
 
-        mmengine would call ``init_weights`` of every submodule, and timm's ViT has a method of that name: it
-        would throw the loaded weights away without a word.
+        mmengine would call ``init_weights`` of every submodule. timm's ViT has a method of that name, which would
+        silently overwrite the loaded weights.
         """
 
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, **kwargs: Any) -> None:
-        """As mmengine's, through a temporary file, a flush to disk and a rename."""
+        """Save a checkpoint as mmengine does, but through a temporary file, a flush to disk and a rename."""
         partial = f".{filename}.tmp"
         super().save_checkpoint(out_dir, partial, **kwargs)
         path = Path(out_dir, partial)
         with path.open("rb+") as file:
             os.fsync(file.fileno())
+        # A rename is atomic: after a kill or a power failure the file is complete or does not exist.
         path.replace(Path(out_dir, filename))
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Load into the model; every key must match (mmengine's default accepts any mismatch)."""
+        """Load a checkpoint into the model; every key must match (mmengine accepts any mismatch by default)."""
         checkpoint = read_checkpoint(Path(filename))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         _load_whole_state(unwrap_model(self.model), checkpoint["state_dict"], filename)
@@ -84,22 +88,26 @@ class CheckpointRunner(Runner):
 
 
 class InitialWeightsHook(Hook):
-    """Stops a training whose weights are not those that were handed over (or resumed)."""
+    """Stops a training if the weights were changed between the job (or the resumed checkpoint) and the first step.
 
-    priority = "LOWEST"
+    Args:
+        model: the job's model, with its start weights.
+    """
+
+    priority = "LOWEST"  # after every hook that could change the weights
 
     def __init__(self, model: nn.Module) -> None:
         self.expected_checksums = _compute_checksums(model)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """A resumed run starts from the checkpoint's weights instead."""
+        """Expect the weights of the checkpoint, since a resumed run starts from those."""
         self.expected_checksums = {name: _compute_checksum(value) for name, value in checkpoint["state_dict"].items()}
 
     def before_train(self, runner: Any) -> None:
-        """Compare.
+        """Compare the checksums of the weights with the expected ones.
 
         Raises:
-            BenchError: a tensor was changed between hand-over and the first step.
+            BenchError: a tensor was changed before the first step.
         """
         found = _compute_checksums(unwrap_model(runner.model))
         changed = sorted(
@@ -113,21 +121,21 @@ class InitialWeightsHook(Hook):
 
 
 class CheckpointHook(Hook):
-    """Saves after each validation, remembers every validation, and marks the best, or the last where none is chosen.
+    """Saves a checkpoint after each validation, records all validations, and stores the best (or the last) weights.
 
-    Ties go to the later epoch. A checkpoint is saved after its epoch's validation (mmengine's own hook saves
-    before it, and a resumed run then lacks that validation).
+    Of equal values the later epoch counts as the best. A checkpoint is saved after the validation of its epoch
+    (mmengine's own hook saves before it, so a resumed run would lack that validation).
 
     Args:
-        folder: where checkpoints go.
-        metric: the validation's metric that is decided by; ``None``: there is no validation.
-        higher_is_better: its direction.
-        by_epoch: whether lengths are in epochs, not iterations.
-        save_interval: epochs or iterations between checkpoints where there is no validation.
-        select_best: off, the last weights are taken, whatever the validations say.
+        folder: folder of the checkpoints.
+        metric: key of the validation metric that chooses the epoch; ``None`` if there is no validation.
+        higher_is_better: whether a larger value of this metric is better.
+        by_epoch: whether lengths are in epochs (otherwise in iterations).
+        save_interval: epochs or iterations between two checkpoints if there is no validation.
+        select_best: choose the best validated weights; if ``False``, take the last ones.
     """
 
-    priority = "VERY_LOW"
+    priority = "VERY_LOW"  # after the hooks whose state is part of the checkpoint
 
     def __init__(
         self,
@@ -145,33 +153,37 @@ class CheckpointHook(Hook):
         self.by_epoch = by_epoch
         self.save_interval = save_interval
         self.validations: list[ValidationResult] = []
-        self._previous_seconds = 0.0
+        self._previous_seconds = 0.0  # of earlier attempts, from the checkpoint
         self._start_time = time.monotonic()
 
     @property
     def elapsed_seconds(self) -> float:
-        """Training and validation time so far, over all attempts."""
+        """Training and validation time so far, over all attempts, in seconds."""
         return self._previous_seconds + time.monotonic() - self._start_time
 
     @property
     def best_validation(self) -> ValidationResult:
-        """The best validation so far.
+        """The best validation so far; the last one if no epoch is chosen.
 
         Raises:
-            CheckpointError: nothing was validated, or saved.
+            CheckpointError: nothing has been validated or saved yet.
         """
         if not self.validations:
             raise CheckpointError("no validation has been made, so no epoch can be chosen")
         if not self.select_best:
             return self.validations[-1]
+        # the step as second key: of equal values the later one wins
         return max(self.validations, key=lambda item: (self.metric_sign * item.value, item.step))
 
     def get_best_path(self) -> Path:
-        """The weights of the best validation, or the last ones."""
+        """Return the file of the best weights, or of the last ones if no epoch is chosen."""
         return self.folder / f"{'best' if self.select_best else 'last'}_{self.best_validation.step:08d}.pth"
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Put our state in; leave the message hub's log buffers out (they need a pickle with classes)."""
+        """Add our state; leave out the log buffers of mmengine's message hub.
+
+        Those are objects of mmengine's classes, which ``read_checkpoint`` would refuse to load.
+        """
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
         checkpoint["bench"] = {
             "history": [[item.step, item.value] for item in self.validations],
@@ -179,51 +191,60 @@ class CheckpointHook(Hook):
         }
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Take our state back."""
+        """Restore our state."""
         self.validations = [ValidationResult(step, value) for step, value in checkpoint["bench"]["history"]]
         self._previous_seconds = checkpoint["bench"]["seconds"]
         self._start_time = time.monotonic()
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
-        """Remember, mark the best, save, prune."""
+        """Record the validation and save a checkpoint."""
         if self.metric is not None:
             self._save_validated(runner, runner.epoch, runner.iter, float((metrics or {})[self.metric]))
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Save where there is no validation to do it after."""
-        epoch = runner.epoch + 1  # mmengine counts it after this hook
+        """Save a checkpoint if the run has no validation and is counted in epochs."""
+        epoch = runner.epoch + 1  # mmengine increases its counter after this hook
         if self.metric is None and self.by_epoch and (epoch % self.save_interval == 0 or epoch == runner.max_epochs):
             self._save_validated(runner, epoch, runner.iter, 0.0)
 
     def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
-        """Save where there is no validation to do it after."""
-        count = runner.iter + 1
+        """Save a checkpoint if the run has no validation and is counted in iterations."""
+        count = runner.iter + 1  # mmengine increases its counter after this hook
         if self.metric is None and not self.by_epoch and (count % self.save_interval == 0 or count == runner.max_iters):
             self._save_validated(runner, runner.epoch, count, 0.0)
 
     def _save_validated(self, runner: Any, epoch: int, iteration: int, value: float) -> None:
         step = epoch if self.by_epoch else iteration
         self.validations.append(ValidationResult(step, value))
+        # The weights come first: a checkpoint whose history names a best step must find that step's file.
         if runner.rank == 0 and self.best_validation.step == step:
             with atomic_writer(self.get_best_path()) as file:
                 torch.save({"state_dict": _get_cpu_state_dict(unwrap_model(runner.model)), "step": step}, file)
         meta = {"epoch": epoch, "iter": iteration}
         runner.save_checkpoint(str(self.folder), f"step_{step:08d}.pth", meta=meta, by_epoch=self.by_epoch)
         if runner.rank == 0:
+            # names contain the step with leading zeros, so the alphabetic order is the order of steps
             for pattern in ("step_*.pth", "best_*.pth", "last_*.pth"):
                 for old in sorted(self.folder.glob(pattern))[:-MAX_KEPT_CHECKPOINTS]:
                     old.unlink()
 
 
 def find_resume_checkpoint(folder: Path, log_warning: Any) -> Path | None:
-    """The newest checkpoint to resume from; one that cannot be read is named and the one before it is taken."""
-    for leftover in folder.glob(".*.tmp"):  # of a kill in the middle of a save
+    """Return the newest readable checkpoint, or ``None``.
+
+    A checkpoint that cannot be read is reported and renamed to ``.broken``, and the one before it is tried.
+
+    Args:
+        folder: folder of the checkpoints.
+        log_warning: function that prints a line.
+    """
+    for leftover in folder.glob(".*.tmp"):  # left over if the process was killed while saving
         leftover.unlink()
     for path in sorted(folder.glob("step_*.pth"), reverse=True):
         try:
             read_checkpoint(path)
         except CheckpointError as error:
-            log_warning(f"{error}; going back to the one before")
+            log_warning(f"{error}; trying the checkpoint before it")
             path.rename(path.with_suffix(".broken"))
             continue
         return path
@@ -231,17 +252,22 @@ def find_resume_checkpoint(folder: Path, log_warning: Any) -> Path | None:
 
 
 def unwrap_model(model: nn.Module) -> nn.Module:
-    """The model inside a distributed wrapper."""
+    """Return the model inside a distributed wrapper, or the model itself."""
     inner = model.module if is_model_wrapper(model) else model
     assert isinstance(inner, nn.Module)
     return inner
 
 
 def _load_whole_state(model: nn.Module, state: dict[str, Tensor], filename: str) -> None:
-    """Load a state dict; every name and shape must match.
+    """Load a state dict into a model; every name and shape must match.
+
+    Args:
+        model: the model.
+        state: tensors by name.
+        filename: the checkpoint, for the message.
 
     Raises:
-        CheckpointError: they do not, for example in a checkpoint of an earlier version of bench.
+        CheckpointError: a name or shape does not match, for example in a checkpoint of an earlier version of bench.
     """
     try:
         model.load_state_dict(state, strict=True)
@@ -264,6 +290,9 @@ def _compute_checksums(model: nn.Module) -> dict[str, tuple[float, float]]:
 
 
 def _compute_checksum(value: Tensor) -> tuple[float, float]:
-    """Two numbers that any re-initialisation changes; on the CPU, so that a move between devices does not."""
+    """Compute two numbers that any re-initialization changes.
+
+    They are computed on the CPU, so that moving the model to another device does not change them.
+    """
     flat = value.detach().cpu().double().flatten()
     return float(flat.sum()), float(flat.square().sum())

@@ -1,4 +1,4 @@
-"""Protocols from Python config files, with ``--set key=value`` over them; unknown keys name the nearest."""
+"""Load protocols from Python config files and apply ``--set key=value``; an unknown key names the nearest one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ _LITERALS = {"true": True, "false": False, "none": None, "null": None}
 
 @dataclass(frozen=True)
 class ResolvedProtocol(Generic[RecipeT]):
-    """A protocol as resolved: its version and source, and the recipe after tier and overrides."""
+    """A resolved protocol.
+
+    Attributes:
+        version: version of the protocol's file.
+        source: where the recipe's values come from.
+        recipe: the recipe after applying the tier and the overrides.
+    """
 
     version: int
     source: str
@@ -36,20 +42,22 @@ def load_protocol(
 ) -> ResolvedProtocol[RecipeT]:
     """Read a protocol file and resolve its recipe.
 
-    The file gives ``version``, ``source``, ``recipe`` (a dict) and ``tiers`` (changes for smoke and short runs,
+    The file defines ``version``, ``source``, ``recipe`` (a dict) and ``tiers`` (changes for smoke and short runs,
     by dotted key). Overrides are applied last.
 
     Args:
-        path: the config file, ours (it is executed).
-        recipe_type: the recipe's type.
+        path: one of our own config files (it is executed).
+        recipe_type: the class of the recipe.
         tier: ``smoke``, ``short`` or ``full``.
         overrides: ``key=value`` with dotted keys, as given to ``--set``.
 
     Raises:
-        ConfigError: an unknown key, or values that do not hold (all of them are named).
+        ConfigError: an unknown key, or invalid values (all of them are listed).
     """
-    file = Config.fromfile(path, lazy_import=False).to_dict()
+    file = Config.fromfile(path, lazy_import=False).to_dict()  # resolves ``_base_`` files
+    # Validating first fills in the defaults, so that an override may name a setting that the file leaves out.
     recipe = _validate_recipe(recipe_type, file["recipe"], str(path.name)).model_dump()
+    # ``!r`` writes a value as a Python literal, which ``parse_value`` reads back unchanged.
     changes = [] if tier == "full" else [f"{key}={value!r}" for key, value in file["tiers"][tier].items()]
     for change in [*changes, *overrides]:
         recipe = _apply_override(recipe, change)
@@ -57,7 +65,7 @@ def load_protocol(
 
 
 def parse_value(text: str) -> Any:
-    """A value as typed on the command line: a Python literal, true/false/none, else the text itself.
+    """Parse a value from the command line: a Python literal, true/false/none, or else the text itself.
 
     >>> [parse_value(text) for text in ("1e-3", "true", "[1, 2]", "cosine")]
     [0.001, True, [1, 2], 'cosine']
@@ -69,13 +77,17 @@ def parse_value(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        if text.startswith("[") and text.endswith("]"):  # a shell has eaten the quotes of ["wandb"]
+        if text.startswith("[") and text.endswith("]"):  # a shell removes the quotes of ["wandb"]
             return [parse_value(word.strip()) for word in text[1:-1].split(",")]
         return text
 
 
 def _apply_override(config: Mapping[str, Any], override: str) -> dict[str, Any]:
-    """A copy of a nested configuration with one ``dotted.key=value`` changed."""
+    """Return a copy of a nested configuration with one ``dotted.key=value`` changed.
+
+    Raises:
+        ConfigError: the text is not ``key=value``, or the key is unknown, renamed or a group of settings.
+    """
     key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or not key:
@@ -85,23 +97,23 @@ def _apply_override(config: Mapping[str, Any], override: str) -> dict[str, Any]:
         if any(name.startswith(f"{key}.") for name in known):
             inside = ", ".join(name for name in known if name.startswith(f"{key}."))
             raise ConfigError(f"--set {key} is a group; set one of {inside}")
-        new = find_new_name(key)
+        new = find_new_name(key)  # settings of earlier versions
         if new is not None and any(name == new or name.startswith(f"{new}.") for name in known):
             raise ConfigError(f"--set {key} is called {new} now; write --set {new}={find_new_value(new, text.strip())}")
         raise ConfigError(f"unknown configuration key {key!r}{did_you_mean(key, known, hint=', '.join(known))}")
-    changed = _copy_config(config)
+    changed = _copy_config(config)  # the caller's configuration must stay unchanged
     *parents, last = key.split(".")
-    place = changed
+    group = changed
     for parent in parents:
-        place = place[parent]
-    place[last] = parse_value(text.strip())
+        group = group[parent]
+    group[last] = parse_value(text.strip())
     return changed
 
 
 def _flatten_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping):  # a group of settings; its own name is not a key
             flat.update(_flatten_config(value, f"{prefix}{key}."))
         else:
             flat[f"{prefix}{key}"] = value
@@ -116,4 +128,4 @@ def _validate_recipe(recipe_type: type[RecipeT], content: Mapping[str, Any], sou
     try:
         return recipe_type.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"the configuration does not hold ({source}): {format_validation_errors(error)}") from error
+        raise ConfigError(f"the configuration is invalid ({source}): {format_validation_errors(error)}") from error

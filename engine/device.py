@@ -1,4 +1,4 @@
-"""Devices and processes: one choice for a run, checked before anything heavy starts. torch is imported late."""
+"""Choose the device and start the processes of a run, before any expensive work. torch is imported late."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from typing import Any, TypeVar
 
 from foundation.errors import BenchError, UserError
 
+# torch raises a plain RuntimeError if the CPU's memory is exhausted, so only its text tells what happened
 _OOM_MESSAGES = ("DefaultCPUAllocator", "out of memory", "not enough memory")
 
 ResultT = TypeVar("ResultT")
 
 
 def resolve_device(name: str) -> str:
-    """``cpu`` or ``cuda`` from ``auto``, ``cpu`` or ``cuda``.
+    """Return ``cpu`` or ``cuda`` for a requested device.
 
-    mmengine moves models to CUDA wherever it sees one, so the command line hides it (``CUDA_VISIBLE_DEVICES``)
-    for ``--device cpu`` before torch is imported; here the outcome is checked.
+    mmengine moves models to CUDA whenever it is available. For ``--device cpu`` the command line therefore hides the
+    GPUs (``CUDA_VISIBLE_DEVICES``) before torch is imported; this function checks that it did.
+
+    Args:
+        name: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        UserError: the device is not there.
+        UserError: the device is not available.
     """
     import torch
 
@@ -39,7 +43,11 @@ def resolve_device(name: str) -> str:
 
 
 def require_training_precision(precision: str, device: str) -> None:
-    """Pass only what the device can train in.
+    """Check that a device can train in a precision.
+
+    Args:
+        precision: ``fp32``, ``fp16`` or ``bf16``.
+        device: ``cpu`` or ``cuda``.
 
     Raises:
         UserError: fp16 without a GPU.
@@ -49,7 +57,7 @@ def require_training_precision(precision: str, device: str) -> None:
 
 
 def describe_device(device: str) -> str:
-    """The device in words, for the record."""
+    """Return the name of the device for the record."""
     if device == "cuda":
         import torch
 
@@ -58,14 +66,14 @@ def describe_device(device: str) -> str:
 
 
 def get_dist_info() -> tuple[int, int]:
-    """Rank and number of processes, as ``torchrun`` set them (0, 1 without it)."""
+    """Return the rank and the number of processes, as set by ``torchrun`` (0 and 1 without it)."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def init_distributed() -> None:
-    """Join the process group that ``torchrun`` prepared, if any: nccl with a GPU each, else gloo.
+    """Join the process group of ``torchrun``, if there is one: nccl with one GPU per process, else gloo.
 
-    mmengine's own ``init_dist`` calls CUDA even on a CPU, so the group is made here, before the Runner.
+    mmengine's ``init_dist`` calls CUDA even on a CPU, so the group is created here, before the Runner.
     """
     rank, size = get_dist_info()
     if size == 1:
@@ -76,6 +84,7 @@ def init_distributed() -> None:
     if dist.is_initialized():
         return
     if torch.cuda.is_available():
+        # each process must use its own GPU; otherwise all of them would share GPU 0
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("nccl", rank=rank, world_size=size)
     else:
@@ -83,17 +92,21 @@ def init_distributed() -> None:
 
 
 def shutdown_distributed() -> None:
-    """Leave the process group, if one was joined; without it torch complains at exit."""
+    """Leave the process group, if one was joined; otherwise torch prints a warning at exit."""
+    # torch is not imported just to find out that it was never used
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def decide_on_rank0(decide: Callable[[], ResultT]) -> ResultT:
-    """Let rank 0 decide and tell the others; where it raises, all raise.
+    """Call a function on rank 0 only and return its result on all ranks; if it raises, all ranks raise.
+
+    Args:
+        decide: the function; its result must be picklable.
 
     Raises:
-        BenchError: rank 0's own, on every rank.
+        BenchError: the error of rank 0, on every rank.
     """
     if get_dist_info()[1] == 1:
         return decide()
@@ -103,7 +116,7 @@ def decide_on_rank0(decide: Callable[[], ResultT]) -> ResultT:
     if get_dist_info()[0] == 0:
         try:
             answer = [("value", decide())]
-        except BenchError as error:
+        except BenchError as error:  # the error is broadcast too, or the other ranks would wait for an answer forever
             answer = [("error", error)]
     dist.broadcast_object_list(answer, src=0)
     kind, value = answer[0]
@@ -114,10 +127,10 @@ def decide_on_rank0(decide: Callable[[], ResultT]) -> ResultT:
 
 @contextmanager
 def translate_oom_error() -> Iterator[None]:
-    """Turn an out-of-memory error of torch, which is worded for its developers, into a sentence for users.
+    """Replace an out-of-memory error of torch by a message for users.
 
     Raises:
-        UserError: naming what to lower.
+        UserError: torch is out of memory; names the settings to lower.
     """
     import torch
 
@@ -127,6 +140,6 @@ def translate_oom_error() -> Iterator[None]:
         if isinstance(error, RuntimeError) and not any(word in str(error) for word in _OOM_MESSAGES):
             raise
         raise UserError(
-            "out of memory: split each batch into more pieces (--set accumulate=2, 4 ...), or lower the size of the "
-            "input, of the head, or of the batch (those three make another protocol)"
+            "out of memory: split each batch into more micro-batches (--set accumulate=2, 4 ...), or lower the size of "
+            "the input, the head or the batch (these three change the protocol)"
         ) from error

@@ -1,4 +1,4 @@
-"""k-NN on features: the weighted vote of the nearest. Nothing is trained and nothing chosen."""
+"""k-NN classification on features: the nearest neighbors vote with weights. Nothing is trained or tuned."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 QUERY_BLOCK_SIZE, BANK_BLOCK_SIZE = 1024, 16384
-"""Rows of the two sides that meet at once: 64 MiB of similarities."""
+"""Rows of queries and of the bank that are compared at once: 1024 x 16384 float32 similarities are 64 MiB."""
 
 
 class KnnPredictions(NamedTuple):
-    """The class with the most weight for each query (n,), and its share of the weight (n,), 0 to 1."""
+    """Results of a k-NN classification.
+
+    Attributes:
+        predictions: the class with the most weight for each query, (m,).
+        vote_shares: the fraction of the weight that this class has, (m,), 0 to 1.
+    """
 
     predictions: NDArray[np.int64]
     vote_shares: NDArray[np.float64]
@@ -30,7 +35,7 @@ def predict_knn(
     device: str = "cpu",
     block_sizes: tuple[int, int] = (QUERY_BLOCK_SIZE, BANK_BLOCK_SIZE),
 ) -> KnnPredictions:
-    """The winners; see ``compute_vote_shares``."""
+    """Return the class with the most weight for each query; see ``compute_vote_shares`` for the arguments."""
     parts = list(compute_vote_shares(bank_features, bank_labels, query_features, k, temperature, device, block_sizes))
     return KnnPredictions(
         np.concatenate([part.argmax(1) for part in parts]), np.concatenate([part.max(1) for part in parts])
@@ -46,24 +51,25 @@ def compute_vote_shares(
     device: str = "cpu",
     block_sizes: tuple[int, int] = (QUERY_BLOCK_SIZE, BANK_BLOCK_SIZE),
 ) -> Iterator[NDArray[np.float64]]:
-    """Each of the ``k`` nearest of the bank by cosine votes for its class with weight exp(cosine / temperature).
+    """Compute the votes of the ``k`` nearest bank features of each query.
 
-    Memory is bounded by the blocks: the best so far of each query are merged with each block of the bank. The search is
-    in float32; similarities of twice as many candidates as needed are computed again in float64, because the features
-    of an untrained backbone differ in their last digits only. Equal similarities go to the lower item number, equal
-    votes to the lower class.
+    Nearest means the largest cosine similarity; each neighbor votes for its class with weight
+    exp(cosine / temperature). The block sizes bound the memory: the best candidates of each query so far are merged
+    with each block of the bank. The search uses float32 and finds twice as many candidates as needed; their
+    similarities are computed again in float64, because the features of an untrained backbone may differ only in their
+    last digits. Of equal similarities the lower item index comes first; of equal votes the lower class wins.
 
     Args:
-        bank_features: features that vote, (n, C); all of them do where ``k`` is above n.
-        bank_labels: their classes, (n,).
+        bank_features: features that vote, (n, C); all of them vote if ``k`` is above n.
+        bank_labels: classes of the bank features, (n,).
         query_features: features to classify, (m, C).
-        k: number of neighbours.
-        temperature: of the weights.
-        device: where similarities are computed.
-        block_sizes: rows of queries and of the bank that meet at once.
+        k: number of neighbors.
+        temperature: divides the cosines in the weights; the lower it is, the more the nearest neighbors count.
+        device: where the float32 similarities are computed.
+        block_sizes: rows of queries and rows of the bank that are compared at once.
 
     Yields:
-        Each class's share of the weight, (rows, classes), for a block of queries after the other.
+        The fraction of the weight of each class, (rows, classes), one array per block of queries.
 
     Source: Wu et al. 2018 (instance discrimination); k = 20 and T = 0.07 as in DINO's evaluation.
     """
@@ -74,8 +80,10 @@ def compute_vote_shares(
         near = _find_candidates(bank_features, rows, min(2 * k, len(bank_features)), device, block_sizes[1])
         weights, members = _rerank_candidates(bank_features, rows, near, k)
         heap = np.zeros((len(rows), classes))
-        # the nearest has weight 1; a common factor changes no vote and nothing overflows
+        # Divided by the weight of the nearest neighbor: a common factor changes no fraction, and exp cannot overflow
+        # (at T = 0.07 it would only reach 1.6e6, but T may be set to any value).
         strength = np.exp((weights - weights[:, :1]) / temperature)
+        # add.at counts every occurrence of a repeated (row, class); ``heap[...] += `` would count only the last one
         np.add.at(heap, (np.arange(len(rows))[:, None], bank_labels[members]), strength)
         yield heap / heap.sum(1, keepdims=True)
 
@@ -87,14 +95,14 @@ def _find_candidates(
     device: str,
     block_size: int,
 ) -> NDArray[np.int64]:
-    """Item numbers of the ``num_candidates`` most similar of the bank for each row, (rows, count)."""
+    """Return the indices of the ``num_candidates`` bank items that are most similar to each query, (rows, count)."""
     queries = _l2_normalize(torch.from_numpy(query_features).to(device))
     best: tuple[Tensor, Tensor] | None = None
     for start in range(0, len(bank_features), block_size):
         part = _l2_normalize(torch.from_numpy(np.array(bank_features[start : start + block_size])).to(device))
         similar = queries @ part.T
         numbers = torch.arange(start, start + len(part), device=device).expand(len(query_features), -1)
-        if best is not None:
+        if best is not None:  # the candidates so far compete with this block
             similar, numbers = torch.cat([best[0], similar], 1), torch.cat([best[1], numbers], 1)
         values, places = similar.topk(min(num_candidates, similar.shape[1]), dim=1)
         best = values, numbers.gather(1, places)
@@ -105,12 +113,14 @@ def _find_candidates(
 def _rerank_candidates(
     bank_features: NDArray[np.float32], query_features: NDArray[np.float32], candidates: NDArray[np.int64], k: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Exact cosines and item numbers of the ``k`` nearest among the candidates, the nearest first."""
+    """Return the float64 cosines and indices of the ``k`` nearest candidates, the nearest first, (rows, k) each."""
+    # Ascending indices and the stable argsort below put the lower index first among equal cosines.
     candidates = np.sort(candidates, axis=1)
     similar = np.empty(candidates.shape)
     for index, members in enumerate(candidates):
         part, row = bank_features[members].astype(np.float64), query_features[index].astype(np.float64)
         lengths = np.linalg.norm(part, axis=1) * np.linalg.norm(row)
+        # features of zero length get cosine 0 instead of a division by zero
         similar[index] = part @ row / np.maximum(lengths, np.finfo(np.float64).tiny)
     order = np.argsort(-similar, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(similar, order, 1), np.take_along_axis(candidates, order, 1)

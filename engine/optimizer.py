@@ -1,4 +1,4 @@
-"""Optimisers: parameter groups with layer-wise learning-rate decay, gradient clipping, mixed precision."""
+"""Optimizers: parameter groups with layer-wise learning-rate decay, gradient clipping and mixed precision."""
 
 from __future__ import annotations
 
@@ -19,42 +19,50 @@ from foundation.errors import UserError
 
 
 class MicroBatchMixin:
-    """Part of an optimiser wrapper: gradients of a batch's pieces add up to the batch's, and the last one steps.
+    """Part of an optimizer wrapper: adds up the gradients of a batch's micro-batches and steps after the last one.
 
-    mmengine would count iterations and step after so many; here one iteration is one step
+    mmengine would count several iterations per optimizer step; here one iteration is always one step
     (``engine.grad_accumulation``).
 
     Attributes:
-        loss_weight: of the batch that the next piece holds; its mean loss counts so much.
-        is_last_piece: whether the next piece is the batch's last.
+        loss_weight: fraction of the batch's items in the next micro-batch; its mean loss is multiplied by it.
+        is_last_piece: whether the next micro-batch is the last one of the batch.
     """
 
     loss_weight = 1.0
     is_last_piece = True
 
     def scale_loss(self, loss: torch.Tensor) -> torch.Tensor:
-        """The piece's mean loss as a part of the batch's."""
+        """Scale the mean loss of a micro-batch to its part of the mean loss of the batch."""
+        # sum over micro-batches of (items / batch size) * mean loss = mean loss of the batch, also with unequal sizes
         return loss * self.loss_weight
 
     def should_update(self) -> bool:
-        """Step after the last piece."""
+        """Step the optimizer only after the last micro-batch."""
         return self.is_last_piece
 
     def should_sync(self) -> bool:
-        """Exchange gradients with other processes in the last piece's backward pass."""
+        """Exchange gradients between processes only in the backward pass of the last micro-batch."""
         return self.is_last_piece
 
 
 class Fp32OptimWrapper(MicroBatchMixin, OptimWrapper):
-    """fp32."""
+    """Trains in fp32."""
 
 
 class Fp16OptimWrapper(MicroBatchMixin, AmpOptimWrapper):
-    """fp16 with loss scaling, on a GPU."""
+    """Trains in fp16 with loss scaling, on a GPU."""
 
 
 class Bf16OptimWrapper(MicroBatchMixin, OptimWrapper):
-    """bf16 autocast without loss scaling, on any device (mmengine's own AMP wrapper refuses the CPU)."""
+    """Trains in bf16 autocast without loss scaling, on any device (mmengine's AMP wrapper refuses the CPU).
+
+    bf16 has the exponent range of fp32, so small gradients do not underflow and need no scaling.
+
+    Args:
+        device_type: ``cpu`` or ``cuda``.
+        kwargs: for ``OptimWrapper``.
+    """
 
     def __init__(self, device_type: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -62,25 +70,25 @@ class Bf16OptimWrapper(MicroBatchMixin, OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Forward pass in bf16."""
+        """Run the forward pass in bf16."""
         attention = Fp32AttentionMode() if self.device_type == "cpu" else nullcontext()
         with super().optim_context(model), torch.autocast(self.device_type, torch.bfloat16), attention:
             yield
 
 
 class Fp32AttentionMode(TorchFunctionMode):
-    """Within it autocast leaves fused attention in fp32.
+    """Context in which autocast computes fused attention in fp32.
 
-    On a CPU torch's backward pass of it takes longer in bf16: 3 times for 49 or 80 tokens, 1.3 times for 197 (torch
-    2.15, a CPU with AVX512-BF16).
+    On a CPU the backward pass of torch's fused attention is slower in bf16: 3 times for 49 or 80 tokens, 1.3 times for
+    197 tokens (torch 2.15, a CPU with AVX512-BF16).
     """
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Widen what comes in, narrow what goes out."""
+        """Convert the inputs of fused attention to fp32 and its output back to bf16; leave other functions alone."""
         kwargs = kwargs or {}
         if function is not functional.scaled_dot_product_attention or not torch.is_autocast_enabled("cpu"):
             return function(*args, **kwargs)
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast("cpu", enabled=False):  # otherwise autocast would convert the inputs to bf16 again
             wide = {key: _cast_to_fp32(value) for key, value in kwargs.items()}
             return function(*map(_cast_to_fp32, args), **wide).bfloat16()
 
@@ -90,9 +98,12 @@ def _cast_to_fp32(value: Any) -> Any:
 
 
 def get_layer_ids(backbone: nn.Module) -> dict[str, int]:
-    """The depth of every parameter of a timm model: 0 for the stem, rising by one a block, its own head last.
+    """Return the depth of every parameter of a timm model: 0 for the stem, then one more per block, its head last.
 
-    A final norm counts with the last block.
+    A final norm has the depth of the last block.
+
+    Args:
+        backbone: a timm model.
 
     Raises:
         UserError: the model has no ``group_matcher``.
@@ -110,22 +121,25 @@ def get_layer_ids(backbone: nn.Module) -> dict[str, int]:
 def build_param_groups(
     model: nn.Module, recipe: TrainingRecipe, backbone_attribute: str = "backbone"
 ) -> list[dict[str, Any]]:
-    """Parameter groups of a task model: learning rate by depth, no weight decay where it does harm.
+    """Build the parameter groups of a task model: learning rate by depth, weight decay only where it is useful.
+
+    A parameter at depth d gets ``lr * layer_decay ** (top - d)``, where ``top`` is the depth of the head.
 
     Args:
-        model: the task model; its timm backbone is one attribute, the rest counts as head, one above the backbone's
-            last layer.
+        model: the task model; one attribute is its timm backbone, all other parameters count as the head, one level
+            above the last layer of the backbone.
         recipe: gives learning rate, weight decay and layer decay.
-        backbone_attribute: the name of the backbone's attribute.
+        backbone_attribute: name of the attribute that contains the backbone.
 
     Returns:
         Groups with ``params``, ``names``, ``lr`` and ``weight_decay``; each trainable parameter is in exactly one.
     """
     setting = recipe.optimizer
     trunk = getattr(model, backbone_attribute)
+    # without layer decay every backbone works, also one without a ``group_matcher``
     ids = get_layer_ids(trunk) if setting.layer_decay < 1 else {}
     inside = f"{backbone_attribute}."
-    # a trunk with a classifier of its own has the head's level already
+    # the classifier of a timm model, if there is one, is already at the level of the head
     top = max(ids.values(), default=0) + (0 if getattr(trunk, "num_classes", 0) else 1)
     undecayed = {f"{backbone_attribute}.{name}" for name in _get_no_decay_names(trunk)}
     groups: dict[tuple[int, bool, bool], dict[str, Any]] = {}
@@ -134,10 +148,12 @@ def build_param_groups(
             continue
         of_trunk = name.startswith(inside)
         depth = ids.get(name.removeprefix(inside), top) if of_trunk else top
+        # one-dimensional parameters are biases and the scales of norm layers
         decayed = setting.decay_all or (parameter.ndim > 1 and name not in undecayed)
         lr = setting.lr * setting.layer_decay ** (top - depth) * (setting.backbone_scale if of_trunk else 1.0)
         decay = setting.weight_decay if decayed else 0.0
         empty: dict[str, Any] = {"params": [], "names": [], "lr": lr, "weight_decay": decay}
+        # The key contains all that lr and decay depend on, so that a group never mixes two values.
         group = groups.setdefault((depth, decayed, of_trunk and setting.backbone_scale != 1), empty)
         group["params"].append(parameter)
         group["names"].append(name)
@@ -145,17 +161,17 @@ def build_param_groups(
 
 
 def _get_no_decay_names(backbone: nn.Module) -> set[str]:
-    """Names a timm model wants free of weight decay (position embeddings, class token)."""
+    """Return the parameter names that a timm model excludes from weight decay (position embeddings, class token)."""
     ask: Any = getattr(backbone, "no_weight_decay", None)
     return set(ask()) if callable(ask) else set()
 
 
 def create_optim_wrapper(model: nn.Module, recipe: TrainingRecipe, device: str) -> OptimWrapper:
-    """The recipe's optimiser in mmengine's wrapper (clipping, precision).
+    """Create the recipe's optimizer in mmengine's wrapper (gradient clipping, precision).
 
     Args:
         model: the task model, see ``build_param_groups``.
-        recipe: the training's recipe.
+        recipe: the recipe of the training.
         device: ``cpu`` or ``cuda``.
 
     Raises:

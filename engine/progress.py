@@ -1,4 +1,4 @@
-"""Progress of a training on the terminal, with the time that remains; plain lines where there is no terminal."""
+"""Show the progress of a training with the remaining time; prints plain lines if stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from engine.progress_bar import ProgressBar
 
 
 def log_message(message: str) -> None:
-    """A line for the person at the terminal (stderr: stdout is for results)."""
+    """Print a line for the user to stderr (stdout is reserved for results)."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(message, markup=False)
 
 
 class ProgressHook(Hook):
-    """A bar over iterations, with the newest validation; of several processes the first one shows it."""
+    """Shows a bar over the iterations with the latest validation value; only the first process shows it.
+
+    Args:
+        label: text at the start of the line.
+        metric: key of the validation metric to display.
+        metric_unit: its unit.
+    """
 
     priority = "LOWEST"
 
@@ -28,7 +34,7 @@ class ProgressHook(Hook):
         self._note = ""
 
     def before_train(self, runner: Any) -> None:
-        """Show the bar."""
+        """Show the bar, starting at the iterations done before a resume."""
         if runner.rank == 0:
             self._bar = ProgressBar(
                 self.label, "iterations", runner.max_iters, with_rate=False, num_done=runner.iter
@@ -37,25 +43,26 @@ class ProgressHook(Hook):
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        """Advance."""
+        """Advance the bar by one iteration."""
         if self._bar is not None:
+            # mmengine increases ``runner.iter`` after this hook
             self._bar.advance(self._note, runner.iter + 1 - self._bar.num_done)
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
-        """Note the newest validation."""
+        """Show the latest validation value next to the bar."""
         value = (metrics or {}).get(self.metric)
         if value is not None:
-            name = self.metric.rpartition("/")[2]
+            name = self.metric.rpartition("/")[2]  # without mmengine's prefix
             self._note = f"val {name} {value:.2f} {self.metric_unit}"
         if self._bar is not None:
             self._bar.show_note(self._note)
 
     def after_train(self, runner: Any) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.close()
 
     def close(self) -> None:
-        """Take the bar away, also after an error."""
+        """Remove the bar; also called after an error."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

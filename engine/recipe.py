@@ -1,4 +1,4 @@
-"""The recipe of a training: strict, with every setting that can change the number. Imports no torch."""
+"""The training recipe: a strict configuration with every setting that can change the result. Imports no torch."""
 
 from __future__ import annotations
 
@@ -22,35 +22,48 @@ LOGGER_BACKENDS = {
     "wandb": "WandbVisBackend",
     "mlflow": "BenchMlflowBackend",
 }
-"""Where curves can go: the package, and mmengine's visualisation backend for it."""
+"""Loggers for training curves: the Python package, and the mmengine visualization backend that writes to it."""
 
 
 class StrictConfig(BaseModel):
-    """Base of all configurations: frozen, no unknown keys, no silent conversion."""
+    """Base class of all configurations: frozen, without unknown keys and without silent type conversion."""
 
+    # strict: a text where a number belongs is an error instead of being converted silently
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ProtocolSettings(StrictConfig):
-    """The settings of a protocol, a training or not: those that can change the number, and those that cannot."""
+    """Settings of a protocol, split into those that can change the result and those that cannot.
+
+    Attributes:
+        NON_IDENTITY_FIELDS: names of the settings that cannot change the result, so they are not part of a run's id.
+    """
 
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset()
 
     def identity_settings(self) -> dict[str, Any]:
-        """The settings that can change the number, as plain data."""
+        """Return the settings that can change the result, as plain data."""
         return self.model_dump(mode="json", exclude=set(self.NON_IDENTITY_FIELDS))
 
     def non_identity_settings(self) -> dict[str, Any]:
-        """The settings that cannot."""
+        """Return the settings that cannot change the result, as plain data."""
         return self.model_dump(mode="json", include=set(self.NON_IDENTITY_FIELDS))
 
 
 class OptimizerConfig(StrictConfig):
-    """Optimiser and its parameter groups. ``lr`` is for the recipe's whole batch, not for 256 images.
+    """The optimizer and its parameter groups.
 
-    ``layer_decay``: learning rate of block i is multiplied by ``layer_decay ** (layers above it)``; 1 = off.
-    ``backbone_scale``: the backbone's learning rate is multiplied by it. One-dimensional parameters, position
-    embeddings and class tokens are not decayed, unless ``decay_all`` says so.
+    Attributes:
+        name: ``AdamW`` or ``SGD``.
+        lr: learning rate for the recipe's complete batch (it is not scaled by batch size / 256).
+        weight_decay: not applied to one-dimensional parameters, position embeddings and class tokens.
+        betas: of AdamW.
+        momentum: of SGD.
+        nesterov: of SGD.
+        layer_decay: the learning rate of block i is multiplied by ``layer_decay ** (number of layers above it)``;
+            1 turns this off.
+        backbone_scale: factor on the learning rate of the backbone; the head keeps ``lr``.
+        decay_all: apply weight decay to every parameter.
     """
 
     name: Literal["AdamW", "SGD"]
@@ -65,10 +78,17 @@ class OptimizerConfig(StrictConfig):
 
 
 class LrScheduleConfig(StrictConfig):
-    """Learning rate over time: linear warm-up, then cosine, poly or step; stepped every iteration.
+    """Learning rate over time: linear warm-up, then cosine, poly or step; updated after every iteration.
 
-    ``warmup``, ``milestones``: in the recipe's unit (epochs or iterations). ``end_lr``: for a layer-decay scale
-    of 1; other groups end at the same fraction of theirs. ``power`` is poly's, ``gamma`` is step's.
+    Attributes:
+        name: shape of the schedule after the warm-up.
+        warmup: length of the warm-up, in the recipe's unit (epochs or iterations).
+        warmup_start: learning rate of the first step.
+        end_lr: final learning rate of a group whose learning rate is ``lr``. With ``cosine`` the other groups
+            (layer decay) end at the same fraction of their own rate; with ``poly`` every group ends at ``end_lr``.
+        power: exponent of ``poly``.
+        milestones: when ``step`` multiplies the rate by ``gamma``, in the recipe's unit.
+        gamma: factor of ``step``.
     """
 
     name: Literal["cosine", "poly", "step"]
@@ -81,22 +101,25 @@ class LrScheduleConfig(StrictConfig):
 
 
 class TrainingRecipe(ProtocolSettings):
-    """What every training has. A task's own recipe adds to it.
+    """The settings of every training. A task's own recipe adds further settings.
 
     Attributes:
-        epochs, iterations: length; exactly one of the two.
-        batch_size: of one optimiser step, over all processes.
-        accumulate: pieces a process takes its part of the batch in, one after another, to save memory; gradients
-            add up to the batch's. Changes last digits, and as several processes do: batch norm sees the smaller
-            pieces, drop path and mixup draw other numbers.
-        drop_last: leave out the short batch at the end of an epoch (its items change with every epoch's order).
+        epochs, iterations: length of the training; set exactly one of the two.
+        batch_size: number of items per optimizer step, over all processes.
+        accumulate: number of micro-batches into which each process splits its part of the batch, to save memory; their
+            gradients add up to the gradient of the complete batch. This changes the last digits and, like using more
+            processes, the input of batch norm (smaller micro-batches) and the random numbers of drop path and mixup.
+        drop_last: skip the incomplete batch at the end of an epoch (it has other items in every epoch).
+        optimizer: the optimizer.
+        schedule: the learning rate over time.
         clip_grad: largest gradient norm, or ``None``.
-        precision: of the forward and backward pass; evaluation is always fp32.
-        val_interval: epochs (or iterations) between validations.
-        workers: loader processes (cannot change the number: every item has its own seed).
-        loggers: where curves go.
+        precision: of the forward and backward pass; evaluation always uses fp32.
+        val_interval: epochs (or iterations) between two validations.
+        workers: number of loader processes (cannot change the result, since every item has its own seed).
+        loggers: where training curves are written.
     """
 
+    # ``accumulate`` is memory-saving only; like the number of processes it is noted in the record, not in the id.
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset({"workers", "loggers", "accumulate"})
 
     epochs: PositiveInt | None = None
@@ -116,7 +139,7 @@ class TrainingRecipe(ProtocolSettings):
     @classmethod
     def _require_installed_loggers(cls, names: list[str]) -> list[str]:
         for name in names:
-            if find_spec(name) is None:
+            if find_spec(name) is None:  # report this before the training starts, not at the first logged value
                 raise ValueError(f"{name} is not installed here; pip install {name}")
         return names
 
@@ -130,10 +153,10 @@ class TrainingRecipe(ProtocolSettings):
 
     @property
     def by_epoch(self) -> bool:
-        """Whether lengths are in epochs; otherwise in iterations."""
+        """Whether lengths are counted in epochs (otherwise in iterations)."""
         return self.epochs is not None
 
     @property
     def length(self) -> int:
-        """Epochs or iterations."""
+        """Length of the training, in epochs or iterations."""
         return self.epochs or self.iterations or 0

@@ -1,4 +1,4 @@
-"""Where a run was made: versions, device, source state, memory."""
+"""Collect where a run was made: package versions, device, state of the source code, memory."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ RECORDED_PACKAGES = (
 
 
 class GitState(NamedTuple):
-    """State of bench's own source: the git commit, and whether files differ from it (``None``: no git)."""
+    """State of bench's source code: the git commit, and whether files differ from it (``None`` without git)."""
 
     commit: str | None
     dirty: bool | None
 
 
 def utc_now() -> str:
-    """The time, UTC, ISO 8601, to the microsecond (so that attempts sort)."""
+    """Return the current time in UTC as ISO 8601, with microseconds so that attempts can be sorted by it."""
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
 
 
 def collect_package_versions() -> dict[str, str]:
-    """Versions of the packages that can change a number; a missing one is left out."""
+    """Return the versions of the packages that can change a result; packages that are not installed are left out."""
     found = {}
     for name in RECORDED_PACKAGES:
         try:
@@ -58,7 +58,8 @@ def collect_package_versions() -> dict[str, str]:
 
 
 def get_git_state() -> GitState:
-    """The commit of bench's source tree."""
+    """Return the git commit of bench's source tree."""
+    # Only bench's own repository counts: git would also find one around a site-packages folder.
     home = Path(__file__).resolve().parent.parent
     if not (home / ".git").exists():
         return GitState(None, None)
@@ -67,6 +68,7 @@ def get_git_state() -> GitState:
             subprocess.run(  # noqa: S603 - fixed arguments
                 ["git", "-C", str(home), *arguments], capture_output=True, text=True, timeout=10, check=True
             ).stdout.strip()
+            # untracked files are ignored: results and caches in the source tree do not change a number
             for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
         )
     except (OSError, subprocess.SubprocessError):
@@ -75,7 +77,13 @@ def get_git_state() -> GitState:
 
 
 def collect_run_environment(device: str, precision: str, command: list[str]) -> RunEnvironment:
-    """The ``where`` block of a record, at the start of a run."""
+    """Return the environment block of a record, at the start of a run.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        precision: of the training.
+        command: the command line, word by word.
+    """
     import torch
 
     source = get_git_state()
@@ -95,27 +103,36 @@ def collect_run_environment(device: str, precision: str, command: list[str]) -> 
 
 
 def reset_peak_memory(device: str) -> None:
-    """Start measuring peak memory anew, where the system can."""
+    """Restart the measurement of peak memory, if the system supports it.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+    """
     import torch
 
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif sys.platform == "linux":
         try:
-            Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
+            Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to the current memory; see proc(5)
+        except OSError:  # not permitted in some containers
             return
 
 
 def get_peak_memory_mib(device: str) -> float | None:
-    """Peak memory since ``reset_peak_memory``, MiB: of the GPU's allocator, else of this process; or ``None``."""
+    """Return the peak memory since ``reset_peak_memory`` in MiB, or ``None`` if it cannot be measured.
+
+    Args:
+        device: ``cuda`` for the memory of torch's GPU allocator, ``cpu`` for the memory of this process.
+    """
     import torch
 
     if device == "cuda":
         return float(torch.cuda.max_memory_allocated()) / 2**20
+    # Without a reset, VmHWM would be the peak since the start of the process, which includes earlier runs.
     if sys.platform != "linux" or not os.access("/proc/self/clear_refs", os.W_OK):
         return None
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
+            return int(line.split()[1]) / 1024  # the file gives kB
     return None

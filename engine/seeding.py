@@ -1,8 +1,8 @@
-"""Randomness that does not depend on worker count, kills or the order of work.
+"""Random numbers that do not depend on the number of workers, on interruptions or on the order of work.
 
-Every training item draws its augmentation from a seed of its own, made of (run seed, pass, item); the model's
-random numbers (drop path) are reseeded at each epoch, or at each iteration where there are no epochs. So a
-run that was killed and resumed goes on with the numbers it would have had.
+Every training item draws its augmentation from its own seed, derived from (run seed, epoch, item). The model's random
+numbers (drop path) are reseeded at each epoch, or at each iteration if the run is counted in iterations. A run that
+was killed and resumed therefore continues with the numbers of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class SeededIndex(NamedTuple):
-    """One request to a dataset: which item, and the seed of its augmentation."""
+    """One request to a dataset: the index of the item, and the seed of its augmentation."""
 
     item: int
     seed: int
@@ -33,30 +33,31 @@ class MapDataset(Protocol[T_co]):
     """A map-style dataset with a length."""
 
     def __getitem__(self, index: int) -> T_co:
-        """Item ``index``."""
+        """Return item ``index``."""
 
     def __len__(self) -> int:
-        """Number of items."""
+        """Return the number of items."""
 
 
 def derive_seed(*parts: int) -> int:
-    """A well-mixed 63-bit seed from whole numbers (numpy's ``SeedSequence``; stable over versions by its contract).
+    """Derive a well-mixed 63-bit seed from integers (numpy's ``SeedSequence``, which is stable across versions).
 
     >>> derive_seed(0, 1) == derive_seed(0, 1) != derive_seed(1, 0)
     True
     """
+    # The shift drops one bit: torch's generators and int64 tensors take the result as a non-negative number.
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def seed_all(seed: int) -> None:
-    """Seed Python, numpy and torch (all devices)."""
+    """Seed the generators of Python, numpy and torch (all devices)."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed % 2**32)  # numpy accepts 32 bits only
     torch.manual_seed(seed)
 
 
 class GeneratorState(NamedTuple):
-    """Where the generators of Python, numpy and torch (on the CPU) stand."""
+    """States of the generators of Python, numpy and torch (on the CPU)."""
 
     python: Any
     numpy: Any
@@ -64,12 +65,12 @@ class GeneratorState(NamedTuple):
 
 
 def get_generator_state() -> GeneratorState:
-    """Where the generators stand now."""
+    """Return the current states of the generators."""
     return GeneratorState(random.getstate(), np.random.get_state(), torch.get_rng_state())
 
 
 def set_generator_state(state: GeneratorState) -> None:
-    """Put the generators where they were."""
+    """Set the generators back to earlier states."""
     random.setstate(state.python)
     np.random.set_state(state.numpy)
     torch.set_rng_state(state.torch)
@@ -82,16 +83,20 @@ class SeededSampler(DefaultSampler):
         super().__init__(dataset, shuffle=shuffle, seed=seed, round_up=round_up)
 
     def __iter__(self) -> Iterator[SeededIndex]:
-        """The draws of this process in this epoch."""
+        """Yield the items of this process in this epoch."""
         for index in super().__iter__():
             yield SeededIndex(int(index), derive_seed(self.seed, self.epoch, int(index)))
 
 
 class InfiniteSeededSampler(Sampler[SeededIndex]):
-    """Pass after pass over a dataset, each in an order of its own, for runs counted in iterations.
+    """Repeat a dataset without end, shuffled again in each pass, for runs counted in iterations.
 
-    The stream is a function of (seed, position): ``skip`` goes on in the middle without reading what came before.
-    Of several processes each takes every n-th draw.
+    The stream is a function of (seed, position), so ``skip`` continues in the middle without reading the items before.
+    With n processes each one takes every n-th item.
+
+    Args:
+        dataset: gives the number of items.
+        seed: the run's seed.
     """
 
     def __init__(self, dataset: Sized, seed: int) -> None:
@@ -101,12 +106,14 @@ class InfiniteSeededSampler(Sampler[SeededIndex]):
         self.num_skipped = 0
 
     def __iter__(self) -> Iterator[SeededIndex]:
-        """The draws of this process, without end."""
+        """Yield the items of this process, without end."""
         order, current = np.empty(0, np.int64), -1
-        for place in itertools.count(self.rank + self.num_skipped * self.world_size, self.world_size):
-            turn, position = divmod(place, self.dataset_size)
-            if turn != current:
+        # ``draw`` counts the items of all processes: this one takes rank, rank + world_size, ...
+        for draw in itertools.count(self.rank + self.num_skipped * self.world_size, self.world_size):
+            turn, position = divmod(draw, self.dataset_size)
+            if turn != current:  # a new pass over the dataset begins
                 current = turn
+                # PCG64 by name: numpy may change what ``default_rng`` returns
                 order = np.random.Generator(np.random.PCG64(derive_seed(self.seed, turn))).permutation(
                     self.dataset_size
                 )
@@ -117,12 +124,12 @@ class InfiniteSeededSampler(Sampler[SeededIndex]):
         return self.dataset_size
 
     def skip(self, draws: int) -> None:
-        """Begin after ``draws`` draws of this process (mmengine calls it on resume)."""
+        """Start after the first ``draws`` items of this process (mmengine calls this on resume)."""
         self.num_skipped = draws
 
 
 class SeededDataset(Dataset[Any]):
-    """Serves ``SeededIndex`` requests from a plain dataset, with the random state of the draw's seed around it."""
+    """Serves ``SeededIndex`` requests from a plain dataset, with the generators seeded by the request."""
 
     def __init__(self, dataset: MapDataset[Any]) -> None:
         self.dataset = dataset
@@ -131,7 +138,8 @@ class SeededDataset(Dataset[Any]):
         return len(self.dataset)
 
     def __getitem__(self, request: SeededIndex) -> Any:
-        # torch's generator also drives the model (drop path), so it is put back; Python's and numpy's serve items only
+        # Without loader workers this runs in the training process, where torch's generator also drives the model (drop
+        # path), so its state is restored. Python's and numpy's generators are used by items only.
         state = torch.get_rng_state()
         seed_all_cpu(request.seed)
         try:
@@ -141,27 +149,27 @@ class SeededDataset(Dataset[Any]):
 
 
 def seed_all_cpu(seed: int) -> None:
-    """Seed Python, numpy and torch's CPU generator only (no device is touched: loader workers fork)."""
+    """Seed Python, numpy and torch's CPU generator, but no GPU: CUDA must not be used in forked loader workers."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed % 2**32)  # numpy accepts 32 bits only
     torch.default_generator.manual_seed(seed)
 
 
 class ReseedHook(Hook):
-    """Reseeds the model's random numbers from (run seed, epoch) or (run seed, iteration), and rank."""
+    """Reseeds the model's random numbers from (run seed, epoch, rank) or (run seed, iteration, rank)."""
 
-    priority = "VERY_HIGH"
+    priority = "VERY_HIGH"  # before other hooks, which may draw random numbers
 
     def __init__(self, seed: int, by_epoch: bool) -> None:
         self.seed = seed
         self.by_epoch = by_epoch
 
     def before_train_epoch(self, runner: Any) -> None:
-        """Reseed where the run is counted in epochs."""
+        """Reseed if the run is counted in epochs."""
         if self.by_epoch:
             seed_all(derive_seed(self.seed, runner.epoch, runner.rank))
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Reseed where the run is counted in iterations."""
+        """Reseed if the run is counted in iterations."""
         if not self.by_epoch:
             seed_all(derive_seed(self.seed, runner.iter, runner.rank))

@@ -1,4 +1,4 @@
-"""The Task contract: what a benchmark task says of itself and does. Imports no torch."""
+"""The Task contract: what a benchmark task declares and which methods it implements. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backbones.weights import InitialWeights
 from foundation.errors import UserError
 from results.statistics.metric_statistics import MetricStatistic
 
-if TYPE_CHECKING:  # pydantic and torch are slow to import, and listings do without
+if TYPE_CHECKING:  # pydantic and torch are slow to import, and commands such as ``bench list`` do not need them
     from backbones.checkpoints.load_weights import LoadReport
     from backbones.create import CreatedBackbone
     from engine.seeding import GeneratorState
@@ -21,16 +21,18 @@ if TYPE_CHECKING:  # pydantic and torch are slow to import, and listings do with
 
 
 DecodeLevel = Literal["none", "sample", "all"]
-"""How many files ``check_data`` opens: none (before each run), some of each split, or every one."""
+"""How many files ``check_data`` decodes: none (before each run), a sample of each split, or every file."""
 
 
 class MetricSpec(NamedTuple):
-    """A metric that a task reports; the first of a task is its primary one.
+    """A metric that a task reports. The first metric of a task is its primary metric.
 
     Attributes:
-        unit: ``%`` where the values lie from 0 to 100; then intervals end there, too.
-        statistic: how the number follows from the per-item table. From it come the interval, the rank and what ``bench
-            verify`` recomputes; without it the number is shown and never ranked.
+        name: as it is stored in records.
+        unit: ``%`` for values from 0 to 100; confidence intervals are then cut off at 0 and 100.
+        higher_is_better: whether a larger value is better.
+        statistic: how the value is computed from the per-item table. The confidence interval, the rank and the check
+            by ``bench verify`` use it; a metric without it is displayed but never ranked.
     """
 
     name: str
@@ -41,7 +43,13 @@ class MetricSpec(NamedTuple):
 
 @dataclass
 class PreparedBackbone:
-    """Holds the backbone that a request made ahead of its run, with where the generators stood after making it."""
+    """The backbone that a request created before its run, and the generator states right after its creation.
+
+    Attributes:
+        model_kwargs: arguments with which it was created.
+        created: the backbone; ``None`` before it is created and after ``build_backbone`` has handed it out.
+        generators: states of the random generators right after the creation.
+    """
 
     model_kwargs: Mapping[str, Any] = field(default_factory=dict)
     created: CreatedBackbone | None = None
@@ -50,17 +58,23 @@ class PreparedBackbone:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One cell that is asked for: backbone x task x protocol x seed.
+    """One requested cell: backbone x task x protocol x seed.
 
-    A task gets its backbone from ``build_backbone``. It is made once in a run: what looks at it before the run (do the
-    weights fit, what does it cost) gets the same one from ``prepare_backbone``.
+    A task gets its backbone from ``build_backbone``. The backbone is created only once per run: checks before the run
+    (whether the weights fit, what it costs) get the same object from ``prepare_backbone``.
 
     Attributes:
-        start: its start weights.
+        card: the backbone's card.
+        start: the backbone's start weights.
+        protocol: name of the protocol.
+        tier: ``smoke``, ``short`` or ``full``.
+        seed: the run's seed.
+        overrides: ``key=value`` texts of ``--set``.
+        data_root: folder that contains the data sets.
         device: ``auto``, ``cpu`` or ``cuda``.
         allow_partial: accept weights that fill only a part of the backbone.
-        data_scale: share of the training items that is used, above 0 to 1; drawn anew for each seed.
-        prepared: shared by the copies that ``dataclasses.replace`` makes.
+        data_scale: fraction of the training items to use, above 0 and at most 1; each seed draws another subset.
+        prepared: the backbone created ahead; copies made with ``dataclasses.replace`` share it.
     """
 
     card: BackboneCard
@@ -76,32 +90,38 @@ class RunRequest:
     prepared: PreparedBackbone = field(default_factory=PreparedBackbone, repr=False, compare=False)
 
     def prepare_backbone(self, model_kwargs: Mapping[str, Any]) -> CreatedBackbone:
-        """The backbone, made ahead and kept for the first ``build_backbone`` with the same arguments.
+        """Create the backbone ahead and store it for the first ``build_backbone`` with the same arguments.
 
-        Whoever looks at it leaves it as it is; to change it, copy it.
+        The caller must not change the returned model; copy it first to change it.
 
         Args:
             model_kwargs: see ``backbones.create.create_backbone``.
 
         Raises:
             CheckpointError: the weights do not fit.
-            UserError: a size or argument that the architecture refuses.
+            UserError: the architecture refuses a size or an argument.
         """
         from engine.seeding import get_generator_state
 
         held = self.prepared
         if held.created is None or held.model_kwargs != model_kwargs:
             held.model_kwargs, held.created = dict(model_kwargs), self._create_backbone(model_kwargs)
+            # Creating a model draws random weights; build_backbone restores the state that follows these draws.
             held.generators = get_generator_state()
         return held.created
 
     def build_backbone(self, model_kwargs: Mapping[str, Any]) -> CreatedBackbone:
-        """The backbone to work on; all random generators then stand where making it from the run's seed leaves them.
+        """Return the backbone to train, and set all random generators to their state after its creation.
 
-        So what is drawn next (the initial weights of a head) is the same, whether the backbone was made now or ahead.
-        A second call makes a second one, equal to the first.
+        The numbers drawn next (for example the initial weights of a head) are therefore the same whether the backbone
+        is created now or was created ahead. A second call creates a second backbone, equal to the first.
 
-        Args and raises: see ``prepare_backbone``.
+        Args:
+            model_kwargs: see ``backbones.create.create_backbone``.
+
+        Raises:
+            CheckpointError: the weights do not fit.
+            UserError: the architecture refuses a size or an argument.
         """
         from engine.seeding import set_generator_state
 
@@ -109,8 +129,8 @@ class RunRequest:
         created, generators = held.created, held.generators
         if created is None or generators is None or held.model_kwargs != model_kwargs:
             return self._create_backbone(model_kwargs)
-        held.created = None  # from here on it belongs to the caller, who trains it
-        self._seed_generators()  # those of GPUs too, which making a backbone on the CPU does not move
+        held.created = None  # the caller trains and so changes it; a second call must not return it again
+        self._seed_generators()  # GPU generators too; creating a backbone on the CPU does not advance those
         set_generator_state(generators)
         return created
 
@@ -128,14 +148,14 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What ``check_data`` saw.
+    """What ``check_data`` found.
 
     Attributes:
         fingerprint: SHA-256 over content and split, 64 hexadecimal digits.
-        splits: number of items by split.
-        notes: what a reader should know (classes, sizes, licence).
-        deviations: how the data differ from the official set, a sentence each; empty where they are whole.
-        class_counts: items by class name, by split; empty where labels are not one an item.
+        splits: number of items by split name.
+        notes: facts for the reader (classes, sizes, licence).
+        deviations: how the data differ from the official set, one sentence each; empty if they do not differ.
+        class_counts: number of items by class name, by split; empty if an item does not have exactly one label.
     """
 
     fingerprint: str
@@ -145,21 +165,21 @@ class DataReport:
     class_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as plain data."""
+        """Return the report as plain data."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What will be done.
+    """What a run will do.
 
     Attributes:
         protocol_version: version of the protocol's file.
-        config: the resolved configuration; everything in it can change the number.
-        non_identity_settings: settings that cannot (loader processes, loggers).
-        backbone_kwargs: what the backbone is created with.
-        num_expected_items: items that must be scored.
-        steps: the phases, for people.
+        config: the resolved configuration; every value in it can change the result and is part of the run's id.
+        non_identity_settings: settings that cannot change the result (loader processes, loggers).
+        backbone_kwargs: arguments for creating the backbone.
+        num_expected_items: number of items that must be scored.
+        steps: names of the phases, for display.
     """
 
     protocol_version: int
@@ -172,10 +192,18 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """What a run gave; rows of ``item_rows`` are one scored item each, in the order of ``item_columns``.
+    """The result of a run.
 
-    ``load_report``: of the start weights, as ``create_backbone`` gives it. ``details``: what else was measured, as
-    plain data, for the record.
+    Attributes:
+        metrics: values by metric name.
+        item_columns: column names of the per-item table.
+        item_rows: one row per scored item, values in the order of ``item_columns``.
+        selection: how the weights to test were chosen.
+        load_report: how the start weights were loaded, as ``create_backbone`` reports it.
+        checkpoint_format: format of the start weights' file; ``None`` without a file.
+        parameters: number of parameters of the backbone.
+        phase_seconds: duration of each phase, seconds.
+        details: further measurements for the record, as plain data.
     """
 
     metrics: Mapping[str, MetricValue]
@@ -190,27 +218,37 @@ class TaskOutcome:
 
 
 class TaskImages(Protocol):
-    """A split's images as network input: always the same pixels in the same order."""
+    """The images of a split as network input: always the same pixels in the same order."""
 
     @property
     def labels(self) -> Sequence[int]:
-        """Class of each image, from 0."""
+        """Return the class index of each image, from 0."""
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """``images`` (3, S, S) normalised, ``labels`` and ``item`` of image ``index``."""
+        """Return ``images`` (3, S, S) normalized, ``labels`` and ``item`` of image ``index``."""
 
     def get_image_name(self, index: int) -> str:
-        """What the image is called; equal names in one set of data are the same image."""
+        """Return the name of an image; equal names within one data set mean the same image."""
 
     def get_preprocessing(self) -> dict[str, Any]:
-        """All that makes pixels of an image, as plain data."""
+        """Return every setting that affects the pixels of an image, as plain data."""
 
 
 class Task(ABC):
-    """A benchmark task. Modules that define one import torch only inside these methods."""
+    """A benchmark task. A module that defines one imports torch only inside these methods, so that listings stay fast.
+
+    Attributes:
+        name: as ``bench run`` takes it.
+        domain: the group of tasks it belongs to, for example ``classification``.
+        summary: one line for listings.
+        protocols: names of the protocols it supports.
+        metrics: the metrics it reports, the primary one first.
+        expected: official number of items by split name.
+        supports_data_scale: whether its protocols use ``RunRequest.data_scale``.
+    """
 
     name: str
     domain: str
@@ -218,60 +256,84 @@ class Task(ABC):
     protocols: tuple[str, ...]
     metrics: tuple[MetricSpec, ...]
     expected: Mapping[str, int]
-    supports_data_scale = False  # whether protocols heed ``RunRequest.data_scale``
+    supports_data_scale = False
 
     @abstractmethod
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
-        """Verify the data under ``root``: layout, counts, labels, and files as far as ``decode`` says.
+        """Verify the data below ``root``: layout, counts and labels; ``decode`` tells how many files are opened.
 
-        A set that is sound but not the official one whole (a cut, another split) passes with ``deviations``.
+        A valid set that differs from the official one (a subset, another split) passes and is reported with
+        ``deviations``.
+
+        Args:
+            root: folder that contains the data sets.
+            decode: how many files to decode.
 
         Raises:
-            DataError: naming the file and the mend.
+            DataError: naming the file and how to fix it.
         """
 
     def download_data(self, root: Path) -> None:
-        """Download the data to ``root`` and check its sums, where that is possible.
+        """Download the data to ``root`` and verify the checksums, if the set can be downloaded.
 
         Raises:
-            UserError: the set is fetched by hand; the sentence says from where and into which folder.
+            UserError: the set must be downloaded by hand; the message says from where and into which folder.
         """
         raise UserError(f"task {self.name} has nothing to download")
 
     @abstractmethod
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
-        """Resolve the protocol's configuration for a request on the data found; nothing is trained.
+        """Resolve the protocol's configuration for a request on the data found. Trains nothing.
+
+        Args:
+            request: the cell.
+            data: what ``check_data`` found.
 
         Raises:
-            ConfigError: listing every fault of the configuration.
+            ConfigError: listing every error in the configuration.
         """
 
     @abstractmethod
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
-        """Train and evaluate in the folder ``out``; resumes from what is there."""
+        """Train and evaluate in the folder ``out``; resume if it contains an interrupted run."""
 
     def load_images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
-        """A split's images for a look inside a backbone: evaluation's pixels, squares of ``img_size``, never augmented.
+        """Return the images of a split for analyzing a backbone, preprocessed as in evaluation, never augmented.
+
+        Args:
+            root: folder that contains the data sets.
+            split: name of the split.
+            card: the backbone's card; gives the normalization.
+            img_size: side of the square images, pixels.
 
         Raises:
             UserError: the task has no single images, or no such split.
         """
-        raise UserError(f"task {self.name} offers no single images to look at; choose a classification task")
+        raise UserError(f"task {self.name} offers no single images to analyze; choose a classification task")
 
     def visualize_run(self, folder: Path, record: Record) -> list[Path]:
-        """Pictures of a complete run, written below its folder; none where a task has nothing to draw.
+        """Draw pictures of a complete run below its folder and return their paths; empty if the task draws none.
+
+        Args:
+            folder: the run's folder.
+            record: the run's record.
 
         Raises:
-            DataError: the data it was scored on are no longer there.
+            DataError: the data it was scored on no longer exist.
         """
         return []
 
 
 def require_split(task: str, split: str, splits: Mapping[str, Any]) -> None:
-    """Pass a split that the data have.
+    """Check that the data have a split.
+
+    Args:
+        task: name of the task, for the message.
+        split: the requested split.
+        splits: the existing splits by name.
 
     Raises:
-        UserError: naming those there are.
+        UserError: there is no such split; names the existing ones.
     """
     if split not in splits:
         raise UserError(f"task {task} has no split {split!r}; it has {', '.join(splits)}")

@@ -1,4 +1,4 @@
-"""Train on one split, choose on the second, read the third once: a thin layer on mmengine's Runner."""
+"""Train on one split, choose the epoch on a second and test once on a third: a thin layer on mmengine's Runner."""
 
 from __future__ import annotations
 
@@ -41,20 +41,22 @@ class TrainingJob:
     """One training.
 
     Attributes:
-        label: for the progress display.
-        folder: the run's folder; checkpoints and logs go below it.
-        model: mmengine model with a timm ``backbone``; ``loss`` and ``predict`` modes.
-        train_dataset, val_dataset, test_dataset: the splits' items; without ``val_dataset`` nothing is validated or
-            chosen, without ``test_dataset`` the task tests by itself.
-        build_metric: makes a fresh metric for a split of that many items; must give ``selection_metric`` among its
-            values.
-        selection_metric: the metric the epoch is chosen by, with its unit and direction.
-        recipe: the recipe.
+        label: text for the progress display.
+        folder: the run's folder; checkpoints and logs are written below it.
+        model: mmengine model with a timm ``backbone`` and the modes ``loss`` and ``predict``.
+        train_dataset, val_dataset, test_dataset: the items of the splits. Without ``val_dataset`` nothing is validated
+            or chosen; without ``test_dataset`` the task runs its own test.
+        build_metric: creates a new metric for a split of the given number of items; its values must contain
+            ``selection_metric``.
+        selection_metric: key of the metric that chooses the epoch.
+        metric_unit: unit of this metric.
+        higher_is_better: whether a larger value of this metric is better.
+        recipe: the training recipe.
         seed: the run's seed.
         device: ``cpu`` or ``cuda``.
-        collate_fn: items to a batch.
-        select_best: off, the last weights are taken, whatever val says.
-        hooks: of the task.
+        collate_fn: makes a batch from a list of items.
+        select_best: choose the best validated weights; if ``False``, take the last ones.
+        hooks: additional hooks of the task.
     """
 
     label: str
@@ -77,7 +79,14 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training gave: the validation chosen by (``None``: the last weights), how many there were, seconds."""
+    """The result of a training.
+
+    Attributes:
+        selected_validation: the validation that chose the weights; ``None`` if the last weights are taken.
+        num_validations: how many validations were made.
+        weights_path: file of the chosen weights.
+        seconds: duration of training and validation, over all attempts.
+    """
 
     selected_validation: ValidationResult | None
     num_validations: int
@@ -87,7 +96,13 @@ class TrainingResult:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """The test metric's values, the metric itself, and seconds."""
+    """The result of a test.
+
+    Attributes:
+        metric_values: values by metric key.
+        metric: the metric object, which holds the per-item results.
+        seconds: duration of the test.
+    """
 
     metric_values: dict[str, float]
     metric: Any
@@ -95,7 +110,10 @@ class EvaluationResult:
 
 
 def train_model(job: TrainingJob) -> TrainingResult:
-    """Train, resuming from the job's folder, and choose the epoch on val (without a val split: the last).
+    """Train, resuming from the job's folder, and choose the epoch on val (without a val split: take the last).
+
+    Args:
+        job: the training.
 
     Raises:
         UserError: settings that cannot work here (batch and processes, precision, loggers, memory).
@@ -108,11 +126,11 @@ def train_model(job: TrainingJob) -> TrainingResult:
         checkpoints, select, job.higher_is_better, recipe.by_epoch, recipe.val_interval, job.select_best
     )
     progress = ProgressHook(job.label, job.selection_metric, job.metric_unit)
-    # mmengine prints through stdout in places; stdout is for results
+    # mmengine sometimes prints to stdout, which is reserved for results
     with translate_oom_error(), contextlib.redirect_stdout(sys.stderr):
         runner = _build_train_runner(job, [*job.hooks, keeper, progress])
         resume = find_resume_checkpoint(checkpoints, log_message)
-        if resume is not None:
+        if resume is not None:  # the runner loads model, optimizer and schedulers before its first step
             runner._resume, runner._load_from = True, str(resume)
         try:
             runner.train()
@@ -120,7 +138,7 @@ def train_model(job: TrainingJob) -> TrainingResult:
             progress.close()
         seconds = keeper.elapsed_seconds
         if get_dist_info()[1] > 1:
-            torch.distributed.barrier()
+            torch.distributed.barrier()  # rank 0 may still be writing the weights that all processes read next
     count = len(keeper.validations) if select else 0
     return TrainingResult(
         keeper.best_validation if keeper.select_best else None, count, keeper.get_best_path(), seconds
@@ -128,15 +146,20 @@ def train_model(job: TrainingJob) -> TrainingResult:
 
 
 def evaluate_test_split(job: TrainingJob, weights_path: Path) -> EvaluationResult:
-    """Read the test split once with these weights."""
-    assert job.test_dataset is not None, "a task without test items tests by itself"
+    """Evaluate the test split once with the given weights.
+
+    Args:
+        job: the training whose model and test split are used.
+        weights_path: file of the weights, as ``train_model`` returns it.
+    """
+    assert job.test_dataset is not None, "a task without test items runs its own test"
     best = read_checkpoint(weights_path)
     metric = job.build_metric(len(job.test_dataset))
     with translate_oom_error(), contextlib.redirect_stdout(sys.stderr):
         job.model.load_state_dict(best["state_dict"], strict=True)
         runner = CheckpointRunner(
             test_dataloader=_build_eval_loader(job, job.test_dataset),
-            test_cfg={},
+            test_cfg={},  # fp32, whatever the precision of the training
             test_evaluator=Evaluator(metric),
             **_build_runner_kwargs(job, "test"),
         )
@@ -150,6 +173,7 @@ def _build_train_runner(job: TrainingJob, hooks: list[Any]) -> CheckpointRunner:
     seed_all(job.seed)
     make_deterministic()
     loader = _build_train_loader(job)
+    # the loops of engine.grad_accumulation, so that one iteration is one optimizer step
     length: dict[str, Any] = {"type": MicroBatchEpochLoop, "max_epochs": recipe.epochs}
     if not recipe.by_epoch:
         length = {"type": MicroBatchIterLoop, "max_iters": recipe.iterations}
@@ -174,19 +198,21 @@ def _build_train_runner(job: TrainingJob, hooks: list[Any]) -> CheckpointRunner:
 
 
 def _build_runner_kwargs(job: TrainingJob, phase: str) -> dict[str, Any]:
-    """What mmengine's Runner is told for training and for testing."""
+    """Return the arguments of mmengine's Runner that training and testing have in common."""
     distributed = get_dist_info()[1] > 1
     wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
-    if job.device == "cpu":
+    if job.device == "cpu":  # DistributedDataParallel on a CPU accepts no device list
         wrapper["device_ids"] = None
     return {
         "model": job.model,
         "work_dir": str(job.folder / "logs"),
+        # CheckpointHook of engine.checkpoints replaces mmengine's hook
         "default_hooks": {"checkpoint": None, "logger": {"type": "LoggerHook", "interval": 10}},
         "randomness": {"seed": job.seed},
         "launcher": "pytorch" if distributed else "none",
-        # fork starts loader processes fast; opencv's own threads would fight with them
+        # fork starts loader processes fast; OpenCV's own threads would compete with them for cores
         "env_cfg": {"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
+        # mmengine requires a name that no other Runner of this process has
         "experiment_name": f"{job.folder.name}_{id(job)}_{phase}",
         "default_scope": "mmengine",
         "cfg": {"model_wrapper_cfg": wrapper} if distributed else {},
@@ -194,11 +220,15 @@ def _build_runner_kwargs(job: TrainingJob, phase: str) -> dict[str, Any]:
 
 
 def make_deterministic() -> None:
-    """Same seed, same machine, same number. Operations without a deterministic form only warn."""
+    """Make runs with the same seed on the same machine give the same result.
+
+    Operations without a deterministic implementation only warn.
+    """
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # the deterministic mode also fills every new tensor with NaN, a debugging aid that costs time
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = False  # timing could choose another algorithm in each run
 
 
 def _build_train_loader(job: TrainingJob) -> DataLoader[Any]:
@@ -211,6 +241,7 @@ def _build_train_loader(job: TrainingJob) -> DataLoader[Any]:
         )
     sampler: Sampler[Any] = InfiniteSeededSampler(job.train_dataset, job.seed)
     if job.recipe.by_epoch:
+        # round_up repeats a few items, so that all processes have equally many; otherwise one would wait forever
         sampler = SeededSampler(job.train_dataset, shuffle=True, seed=job.seed, round_up=True)
     return DataLoader(
         SeededDataset(job.train_dataset),
@@ -226,8 +257,9 @@ def _build_train_loader(job: TrainingJob) -> DataLoader[Any]:
 def _build_eval_loader(job: TrainingJob, dataset: MapDataset[Any]) -> DataLoader[Any]:
     return DataLoader(
         dataset,  # type: ignore[arg-type]  # a map-style dataset by its methods
+        # the size that has already fitted into memory during training
         batch_size=max(1, job.recipe.batch_size // get_dist_info()[1] // job.recipe.accumulate),
-        sampler=DefaultSampler(dataset, shuffle=False, round_up=False),
+        sampler=DefaultSampler(dataset, shuffle=False, round_up=False),  # every item is scored exactly once
         num_workers=job.recipe.workers,
         collate_fn=job.collate_fn,
         pin_memory=job.device == "cuda",

@@ -1,1 +1,1 @@
-"""How a backbone is made: masked autoencoding, with a teacher or without, SimMIM, MoCo-v3."""
+"""Pre-train backbones: masked autoencoding with or without a teacher, SimMIM, MoCo-v3."""

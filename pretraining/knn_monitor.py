@@ -1,4 +1,4 @@
-"""The health check: k-NN on frozen features, on items of the training split only."""
+"""The health check of a pre-training: k-NN on frozen features of training images."""
 
 from __future__ import annotations
 
@@ -20,20 +20,23 @@ ITEM_ORDER_SALT = "pretraining-health-1"
 
 
 class KnnMonitor:
-    """Classifies some training images by the vote of others; the test split is never touched.
+    """Classifies some training images by the votes of others; the test split is never used.
 
-    A high number proves little (the images were trained on); one that stays at chance, or falls, shows a collapse.
+    A high accuracy proves little, because the encoder was trained on these images. An accuracy that stays at chance
+    level or falls shows that the features collapse.
 
     Args:
-        pool: labelled images.
-        recipe: how many of them, and the vote.
-        preprocessor: gives size and normalisation.
+        pool: labeled images.
+        recipe: number of images, and the parameters of the vote.
+        preprocessor: gives input size and normalization.
     """
 
     def __init__(self, pool: ImagePool, recipe: KnnMonitorSettings, preprocessor: BatchPreprocessor) -> None:
-        assert pool.labels is not None, "only labelled sets are checked"
+        assert pool.labels is not None, "only labeled sets are checked"
         self.pool, self.recipe, self.preprocessor = pool, recipe, preprocessor
+        # the order by hash gives the same images in every run, whatever its seed, so that curves are comparable
         ranked = order_by_hash(range(len(pool)), ITEM_ORDER_SALT)
+        # the first ``num_queries`` are the queries, the rest is the bank
         self.item_indices = ranked[: recipe.bank_size + recipe.num_queries]
         if len(self.item_indices) <= recipe.num_queries:
             raise DataError(
@@ -43,11 +46,16 @@ class KnnMonitor:
         self._pixels: Tensor | None = None
 
     def __call__(self, encoder: nn.Module) -> float:
-        """The share of queries that are classified rightly, in %."""
-        if self._pixels is None:
+        """Return the accuracy on the queries, in percent.
+
+        Args:
+            encoder: a timm model on the device of the preprocessor; its training mode is restored afterwards.
+        """
+        if self._pixels is None:  # decoded once, at the first check
             self._pixels = torch.stack([self._load_image(item) for item in self.item_indices])
         training, device = encoder.training, self.preprocessor.mean.device
         encoder.eval()
+        # fp32, whatever the precision of the training
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             parts = [
                 extract_pooled(encoder, self.preprocessor.normalize_images(part.to(device)))
@@ -62,7 +70,11 @@ class KnnMonitor:
         return 100 * float((votes.predictions == self.labels[:queries]).mean())
 
     def _load_image(self, item: int) -> Tensor:
-        """Shorter side resized to the input's (bicubic), centre cropped; uint8."""
+        """Load an image with its shorter side resized to the input size (bicubic) and the center cropped.
+
+        Returns:
+            (3, S, S) uint8.
+        """
         image = center_crop(
             resize(self.pool.load_image(item), self.preprocessor.img_size, interpolation=3), self.preprocessor.img_size
         )

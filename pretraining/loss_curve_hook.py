@@ -1,4 +1,4 @@
-"""The loss curve of a pre-training: kept in checkpoints, so that a resumed run's is the undisturbed one."""
+"""The loss curve of a pre-training; checkpoints store it, so that a resumed run has the complete curve."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pretraining.methods.method import PretrainMethod
 
 
 class LossCurveHook(Hook):
-    """One row an epoch (or an interval of iterations): mean losses, learning rate, and the health check where due.
+    """Adds one row per epoch (or per interval of iterations): mean losses, learning rate, and the k-NN check if due.
 
-    It also tells the method when a step begins and ends, and counts images that were left out.
+    It also tells the method when a step begins and ends, and collects the images that were skipped.
 
     Args:
         by_epoch: whether the run is counted in epochs.
-        log_interval: iterations a row, where it is not.
-        knn_monitor: gives the health check's number for an encoder; ``None``: there is none.
-        knn_interval: epochs or iterations between health checks; 0: at the end only.
+        log_interval: iterations per row, if the run is counted in iterations.
+        knn_monitor: computes the k-NN accuracy (percent) of an encoder; ``None`` without a health check.
+        knn_interval: epochs or iterations between two health checks; 0 for one at the end only.
     """
 
-    priority = "LOW"  # before the checkpoint is written
+    priority = "LOW"  # before the hook that saves the checkpoint, which contains the rows
 
     def __init__(
         self, by_epoch: bool, log_interval: int, knn_monitor: Callable[[nn.Module], float] | None, knn_interval: int
@@ -42,50 +42,53 @@ class LossCurveHook(Hook):
         self._iteration_count = 0
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Tell the method."""
+        """Tell the method that a step begins."""
         _unwrap_method(runner).before_step(runner.iter / runner.max_iters)
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, Tensor] | None = None
     ) -> None:
-        """Tell the method, add up, and write a row where iterations are counted."""
+        """Tell the method that a step ended, add up the losses, and add a row if iterations are counted."""
         _unwrap_method(runner).after_step()
         for name, value in (outputs or {}).items():
+            # stays a tensor on the device: a conversion to float would wait for the GPU in every step
             self._loss_sums[name] = self._loss_sums.get(name, 0.0) + value.detach()
         self._iteration_count += 1
         if isinstance(data_batch, dict) and "bad" in data_batch:
-            self.skipped_items.update(item for item in data_batch["bad"].tolist() if item >= 0)
-        done = runner.iter + 1
+            self.skipped_items.update(item for item in data_batch["bad"].tolist() if item >= 0)  # -1: none
+        done = runner.iter + 1  # mmengine increases its counter after this hook
         if not self.by_epoch and (done % self.log_interval == 0 or done == runner.max_iters):
             self._append_row(runner, done, done == runner.max_iters)
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Write a row where epochs are counted."""
+        """Add a row if epochs are counted."""
         if self.by_epoch:
             self._append_row(runner, runner.epoch + 1, runner.epoch + 1 == runner.max_epochs)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Keep the curve."""
+        """Store the curve in the checkpoint."""
         checkpoint["curve"] = {"rows": self.rows, "bad": sorted(self.skipped_items)}
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Go on with it."""
+        """Continue the curve of the checkpoint."""
         self.rows, self.skipped_items = list(checkpoint["curve"]["rows"]), set(checkpoint["curve"]["bad"])
 
     def _append_row(self, runner: Any, step: int, last: bool) -> None:
         names = list(self._loss_sums)
         values = torch.stack([self._loss_sums[name] / self._iteration_count for name in names]).double()
         if get_dist_info()[1] > 1:
+            # the mean over processes, which all have equally many items
             torch.distributed.all_reduce(values)
             values /= get_dist_info()[1]
             seen: list[Any] = [None] * get_dist_info()[1]
             torch.distributed.all_gather_object(seen, self.skipped_items)
             self.skipped_items = set().union(*seen)
-        self._loss_sums, self._iteration_count = {}, 0
+        self._loss_sums, self._iteration_count = {}, 0  # the next row has its own means
         losses = dict(zip(names, values.tolist(), strict=True))
         if not all(math.isfinite(value) for value in losses.values()):
             unit = "epoch" if self.by_epoch else "iteration"
-            raise BenchError(f"the loss is no finite number at {unit} {step}; lower optimizer.lr, or set clip_grad")
+            raise BenchError(f"the loss is not a finite number at {unit} {step}; lower optimizer.lr, or set clip_grad")
+        # layer decay gives most groups a smaller rate; the largest one is the recipe's
         rate = max(group["lr"] for group in runner.optim_wrapper.param_groups)
         self.rows.append({"step": step, "lr": rate, **losses, "knn": self._run_knn_monitor(runner, step, last)})
 

@@ -1,4 +1,4 @@
-"""The methods of pre-training: what each is, its recipe, and what builds it. Imports no torch."""
+"""The pre-training methods: their names, recipes and builders. Imports no torch."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodCard:
-    """A method.
+    """A pre-training method.
 
     Attributes:
-        name: as ``bench pretrain`` calls it.
-        summary: one line.
-        recipe_class_name: class in ``pretraining.recipe``.
-        builder_path: ``module:function`` that makes it of a ``pretraining.methods.build_method.MethodParts``.
-        needs_teacher: whether it needs one.
-        num_views: crops of each image.
+        name: as ``bench pretrain`` takes it.
+        summary: one line for listings.
+        recipe_class_name: name of its recipe class in ``pretraining.recipe``.
+        builder_path: ``module:function`` that builds it from a ``pretraining.methods.build_method.MethodParts``.
+        needs_teacher: whether it needs a teacher.
+        num_views: number of crops of each image.
     """
+
+    # Class and builder are named by text, so that listing the methods imports neither pydantic nor torch.
 
     name: str
     summary: str
@@ -36,12 +38,12 @@ class MethodCard:
     num_views: int = 1
 
     def load_recipe_class(self) -> type[PretrainRecipe]:
-        """The recipe's type."""
+        """Import and return the recipe class."""
         found: type[PretrainRecipe] = getattr(importlib.import_module("pretraining.recipe"), self.recipe_class_name)
         return found
 
     def load_builder(self) -> Callable[[Any], PretrainMethod]:
-        """The builder."""
+        """Import and return the builder."""
         module, _, name = self.builder_path.partition(":")
         found: Callable[[Any], PretrainMethod] = getattr(importlib.import_module(module), name)
         return found
@@ -53,7 +55,7 @@ _METHOD_CARDS = (
     ),
     MethodCard(
         "mae_distill",
-        "D-MAE: MAE, and a teacher's attention to match (plain ViTs, Hiera)",
+        "D-MAE: MAE that also matches a teacher's attention (plain ViTs, Hiera)",
         "DistillRecipe",
         "pretraining.methods.build_method:build_mae_distill",
         needs_teacher=True,
@@ -96,10 +98,10 @@ METHOD_CARDS = {each.name: each for each in _METHOD_CARDS}
 
 
 def get_method_card(name: str) -> MethodCard:
-    """The method of that name.
+    """Return the method with the given name.
 
     Raises:
-        UnknownNameError: with the nearest names.
+        UnknownNameError: there is no such method; names the nearest ones.
     """
     if name not in METHOD_CARDS:
         close = did_you_mean(name, METHOD_CARDS, hint="see: bench list pretraining")

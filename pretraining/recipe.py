@@ -1,4 +1,4 @@
-"""The recipes of pre-training. Imports no torch."""
+"""The recipes of the pre-training methods. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,30 +10,33 @@ from engine.recipe import StrictConfig, TrainingRecipe
 
 
 class KnnMonitorSettings(StrictConfig):
-    """A k-NN classification now and then, on items of the training split only: is anything learnt, has it collapsed?
+    """A k-NN classification at intervals, on training images only; it shows whether the features become useful.
 
     Attributes:
         interval: epochs (or iterations) between two checks; 0 for one at the end only. A multiple of ``val_interval``.
-        bank_size, num_queries: images that vote, images that are classified.
-        k, temperature: of the vote.
+        bank_size: number of images that vote.
+        num_queries: number of images that are classified.
+        k: number of neighbors that vote.
+        temperature: of the votes' weights.
     """
 
     interval: NonNegativeInt = 0
     bank_size: PositiveInt = 2000
     num_queries: PositiveInt = 500
-    k: PositiveInt = 20
+    k: PositiveInt = 20  # k and temperature as in DINO's evaluation, see engine.knn
     temperature: PositiveFloat = 0.07
 
 
 class PretrainRecipe(TrainingRecipe):
-    """Adds input, average and health check to a recipe.
+    """Adds the settings of input, running average and health check to a training recipe.
 
     Attributes:
-        img_size: side of the square input, pixels; ``None`` is the card's own.
-        scale: smallest and largest share of the area that a random resized crop takes.
+        img_size: side of the square input, pixels; ``None`` for the input size of the backbone's card.
+        scale: smallest and largest fraction of the image area that a random resized crop takes.
         flip: probability of a horizontal flip.
-        ema: decay of a running average of the encoder, which is then what is exported; ``None``: there is none.
-        knn_monitor: the k-NN check; on data without labels there is none.
+        ema: decay of a running average of the encoder, which is then exported instead of the encoder; ``None`` for no
+            average.
+        knn_monitor: the k-NN check; data without labels are not checked.
     """
 
     img_size: PositiveInt | None = None
@@ -45,7 +48,8 @@ class PretrainRecipe(TrainingRecipe):
     @model_validator(mode="after")
     def _check_ranges(self) -> PretrainRecipe:
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise ValueError(f"scale {self.scale} is no range of shares of the area")
+            raise ValueError(f"scale {self.scale} is not a range of fractions of the area")
+        # the check is part of a row of the curve, and rows are written every val_interval
         if self.knn_monitor.interval % self.val_interval:
             raise ValueError(
                 f"knn_monitor.interval {self.knn_monitor.interval} must be a multiple of val_interval "
@@ -55,7 +59,13 @@ class PretrainRecipe(TrainingRecipe):
 
 
 class DecoderShape(StrictConfig):
-    """The decoder; ``None``: half the encoder's width, a head for 32 channels (table 1.1 of the papers' small ViTs)."""
+    """Size of the decoder (defaults: table 1.1 of the papers' small ViTs).
+
+    Attributes:
+        width: channels; ``None`` for half the width of the encoder.
+        depth: number of blocks.
+        heads: attention heads; ``None`` for one head per 32 channels.
+    """
 
     width: PositiveInt | None = None
     depth: PositiveInt = 1
@@ -63,14 +73,14 @@ class DecoderShape(StrictConfig):
 
 
 class MaskedRecipe(PretrainRecipe):
-    """Masked autoencoding.
+    """Recipe of masked autoencoding.
 
     Attributes:
-        mask_ratio: share of the patches (of Hiera: of the mask units) that the encoder does not see.
-        norm_pix: targets are normalised by the mean and unbiased variance of their own patch.
-        positions: ``fixed`` sines and cosines in encoder and decoder, or ``learned`` ones.
-        visible_loss: weight of the loss on visible patches; 0 is MAE.
-        decoder: its size.
+        mask_ratio: fraction of the patches (Hiera: of the mask units) that the encoder does not see.
+        norm_pix: normalize the target pixels by the mean and unbiased variance of their own patch.
+        positions: position embeddings of encoder and decoder: ``fixed`` sines and cosines, or ``learned``.
+        visible_loss: weight of the loss on visible patches; 0 as in MAE.
+        decoder: size of the decoder.
     """
 
     mask_ratio: float = Field(default=0.75, gt=0, lt=1)
@@ -81,19 +91,19 @@ class MaskedRecipe(PretrainRecipe):
 
 
 class Distillation(StrictConfig):
-    """What a student is to have in common with its teacher; layers are counted from 1.
+    """Which layers of the student are matched with which layers of its teacher; layers are counted from 1.
 
-    Where no teacher's layer is named, layer ``s`` of a student of depth ``S`` goes with layer ``round(s T / S)`` of a
-    teacher of depth ``T`` (halves up): the last with the last.
+    If no layers of the teacher are named, layer ``s`` of a student of depth ``S`` is matched with layer
+    ``round(s T / S)`` of a teacher of depth ``T`` (halves are rounded up), so the last layers are matched.
 
     Attributes:
         attention: weight of the loss on attention logits.
-        attention_layers: the student's layers; empty: its last.
-        attention_targets: the teacher's, one each; empty: by the rule.
+        attention_layers: layers of the student; empty for its last layer.
+        attention_targets: layers of the teacher, one per layer of the student; empty for the rule above.
         hidden: weight of the loss on hidden states.
-        hidden_layers: state 0 is what goes into the first block, state l what comes out of block l; each normed by the
-            next norm there is. Empty: the last.
-        hidden_targets: the teacher's, one each; empty: by the rule.
+        hidden_layers: hidden states of the student. State 0 is the input of the first block, state l the output of
+            block l, each after the next norm layer of the network. Empty for the last state.
+        hidden_targets: hidden states of the teacher, one per state of the student; empty for the rule above.
     """
 
     attention: NonNegativeFloat = 1.0
@@ -108,30 +118,34 @@ class Distillation(StrictConfig):
         for name in ("attention", "hidden"):
             layers, targets = getattr(self, f"{name}_layers"), getattr(self, f"{name}_targets")
             if targets and len(targets) != len(layers):
-                raise ValueError(f"{name}_targets names {len(targets)} layers for {len(layers)} of the student's")
+                raise ValueError(f"{name}_targets names {len(targets)} layers for {len(layers)} layers of the student")
         if not (self.attention or self.hidden):
             raise ValueError("attention and hidden are both 0, so nothing is distilled; run method mae for that")
         return self
 
 
 class DistillRecipe(MaskedRecipe):
-    """Masked autoencoding with a teacher."""
+    """Recipe of masked autoencoding with a teacher; ``distill`` says what is matched."""
 
     distill: Distillation = Distillation()
 
 
 class DecoupledRecipe(DistillRecipe):
-    """``decode_layer``: the block whose output is reconstructed from; ``None``: two thirds of the depth (8 of 12)."""
+    """Recipe of the decoupled distillation.
+
+    Attributes:
+        decode_layer: the block (from 1) whose output the decoder reads; ``None`` for two thirds of the depth (8 of 12).
+    """
 
     decode_layer: PositiveInt | None = None
 
 
 class SimmimRecipe(PretrainRecipe):
-    """SimMIM.
+    """Recipe of SimMIM.
 
     Attributes:
-        mask_ratio: share of the units that are masked, rounded up.
-        mask_patch_size: side of a unit, pixels.
+        mask_ratio: fraction of the mask units that are masked; their number is rounded up.
+        mask_patch_size: side of a mask unit, pixels.
     """
 
     mask_ratio: float = Field(default=0.6, gt=0, lt=1)
@@ -139,20 +153,27 @@ class SimmimRecipe(PretrainRecipe):
 
 
 class SimmimDistillRecipe(SimmimRecipe):
-    """Decoupled: ``attention`` is the weight of the logits' loss, ``decoder_width`` that of the decoder's block."""
+    """Recipe of SimMIM with decoupled distillation.
+
+    Attributes:
+        attention: weight of the loss on attention logits.
+        decoder_width: channels of the decoder's block.
+    """
 
     attention: PositiveFloat = 1.0
     decoder_width: PositiveInt = 96
 
 
 class ColorAugmentation(StrictConfig):
-    """The colour part of the two-crop augmentation; pairs are for the first and the second crop.
+    """The color part of the two-crop augmentation; a pair of values is for the first and the second crop.
 
     Attributes:
-        jitter: brightness, contrast, saturation, hue; applied with probability ``jitter_p``.
-        grayscale_p: probability of a grey image.
-        blur_p: probabilities of a Gaussian blur of sigma 0.1 to 2.0 pixels at 224, in proportion at other sizes.
-        solarize_p: probabilities of inverting all above the middle.
+        jitter: strengths of brightness, contrast, saturation and hue.
+        jitter_p: probability of the color jitter.
+        grayscale_p: probability of converting to gray.
+        blur_p: probabilities of a Gaussian blur. Its sigma is 0.1 to 2.0 pixels at 224 px, in proportion at other
+            sizes.
+        solarize_p: probabilities of inverting all values from one half upward.
     """
 
     jitter: list[NonNegativeFloat] = Field(default=[0.4, 0.4, 0.2, 0.1], min_length=4, max_length=4)
@@ -163,16 +184,19 @@ class ColorAugmentation(StrictConfig):
 
 
 class MocoRecipe(PretrainRecipe):
-    """MoCo-v3. Pieces of a batch are other negatives and other batch statistics, so ``accumulate`` is no neutral here.
+    """Recipe of MoCo-v3.
 
     Attributes:
         temperature: of the contrastive loss.
-        momentum: of the momentum encoder at the start; rises to 1 by a cosine.
-        hidden_dim, out_dim: widths of projector and predictor.
-        freeze_patch_embed: leave the patch projection as initialised.
-        color_augmentation: the augmentation.
+        momentum: of the momentum encoder at the start; it rises to 1 like a cosine.
+        hidden_dim: width of the hidden layers of projector and predictor.
+        out_dim: width of the compared features.
+        freeze_patch_embed: do not train the patch projection.
+        color_augmentation: the color augmentation.
     """
 
+    # Unlike in other recipes ``accumulate`` is part of the identity: micro-batches would have other negatives and other
+    # batch statistics than the complete batch.
     NON_IDENTITY_FIELDS = frozenset({"workers", "loggers"})
 
     scale: list[float] = Field(default=[0.08, 1.0], min_length=2, max_length=2)

@@ -1,4 +1,4 @@
-"""Pre-train on the shared engine: the method, its loader, curve, export and pictures."""
+"""Run a pre-training: build the method, train it, export the encoder and draw pictures."""
 
 from __future__ import annotations
 
@@ -35,28 +35,34 @@ from pretraining.visualize import write_image_grid, write_loss_curves
 from results.records.record import MetricValue, ModelSelection
 
 NUM_RECONSTRUCTIONS = 6
-"""Images of the picture strip."""
+"""Number of images in the picture of reconstructions."""
 
 
 class PretrainSetup(Protocol):
-    """What is trained on what: ``pretraining.task.PretrainTask`` is one."""
+    """What a pre-training consists of; ``pretraining.task.PretrainTask`` implements it.
+
+    Attributes:
+        method: the method.
+        data: the image set.
+        skip_bad: skip images that cannot be decoded.
+    """
 
     method: MethodCard
     data: PretrainDatasetCard
     skip_bad: bool
 
     def load_pool(self, root: Path) -> ImagePool:
-        """The training images."""
+        """Return the training images."""
 
     def load_knn_pool(self, root: Path) -> ImagePool | None:
-        """The images of the k-NN check, if there is one."""
+        """Return the images of the k-NN check, or ``None`` without a check."""
 
     def find_teacher_weights(self) -> TeacherWeights | None:
-        """The teacher's weights, where the method has a teacher."""
+        """Return the teacher's weights, or ``None`` if the method has no teacher."""
 
 
 class MethodBundle(NamedTuple):
-    """A method as made, and what makes its input."""
+    """A method and the preprocessor of its input."""
 
     method: PretrainMethod
     preprocessor: BatchPreprocessor
@@ -65,21 +71,21 @@ class MethodBundle(NamedTuple):
 def build_method(
     task: PretrainSetup, request: RunRequest, recipe: PretrainRecipe, img_size: int, created: CreatedBackbone
 ) -> MethodBundle:
-    """Make the method around a backbone.
+    """Build the method around a backbone.
 
     Args:
         task: gives method, images and teacher.
         request: the cell.
-        recipe: the method's.
+        recipe: the recipe of the method.
         img_size: side of the input, pixels.
-        created: the backbone. It becomes the method's, which may initialise it anew.
+        created: the backbone. The method takes it over and may initialize it again.
 
     Raises:
-        UserError: parts that do not fit each other.
+        UserError: parts that do not fit together, for example a teacher with other patches.
     """
     card = request.card
-    colours = recipe.color_augmentation if isinstance(recipe, MocoRecipe) else None
-    feed = BatchPreprocessor(task.load_pool(request.data_root), recipe, img_size, card.mean, card.std, colours)
+    colors = recipe.color_augmentation if isinstance(recipe, MocoRecipe) else None
+    feed = BatchPreprocessor(task.load_pool(request.data_root), recipe, img_size, card.mean, card.std, colors)
     teacher, file = None, task.find_teacher_weights()
     if file is not None:
         teacher = Teacher(file, img_size, card.mean, card.std, get_backbone_arguments(file.card.architecture))
@@ -91,7 +97,15 @@ def build_method(
 
 
 def run_pretraining(task: PretrainSetup, request: RunRequest, plan: RunPlan, run_dir: Path) -> TaskOutcome:
-    """Train in the folder ``run_dir``, resuming from what is there; the encoder is exported from the last step."""
+    """Train in a folder, resuming if it contains an interrupted run, and export the encoder of the last step.
+
+    Args:
+        task: gives method, images and teacher.
+        request: the cell.
+        plan: the resolved configuration.
+        run_dir: the run's folder.
+    """
+    # ``skip_bad`` belongs to the task, not to the recipe, which refuses unknown keys
     neutral = {key: value for key, value in plan.non_identity_settings.items() if key != "skip_bad"}
     recipe = task.method.load_recipe_class().model_validate({**plan.config["recipe"], **neutral})
     created = request.build_backbone(plan.backbone_kwargs)
@@ -101,6 +115,7 @@ def run_pretraining(task: PretrainSetup, request: RunRequest, plan: RunPlan, run
     trained = train_model(_make_job(task, request, recipe, built, pool, curve, run_dir))
     began = time.monotonic()
     built.method.load_state_dict(read_checkpoint(trained.weights_path)["state_dict"], strict=True)
+    # one process writes the files; an error there stops all of them
     exported = decide_on_rank0(lambda: _export_and_draw(task, request, recipe, built, curve, pool, run_dir))
     last = curve.rows[-1]
     details: dict[str, Any] = {
@@ -110,7 +125,7 @@ def run_pretraining(task: PretrainSetup, request: RunRequest, plan: RunPlan, run
     columns = tuple(curve.rows[0])
     return TaskOutcome(
         metrics=_metrics_from_row(last, len(pool), recipe),
-        item_columns=columns,
+        item_columns=columns,  # an "item" of a pre-training is a row of its curve
         item_rows=[[row[name] for name in columns] for row in curve.rows],
         selection=ModelSelection(
             split="none", metric="loss", candidates=1, chosen=f"{_length_unit(recipe)} {recipe.length}, the last"
@@ -137,7 +152,7 @@ def _make_job(
         folder=run_dir,
         model=bundle.method,
         train_dataset=_make_dataset(bundle, pool, task.method.num_views, task.skip_bad),
-        val_dataset=None,
+        val_dataset=None,  # there is nothing to choose an epoch by: a lower loss does not mean better features
         test_dataset=None,
         build_metric=_refuse_metric,
         selection_metric="loss",
@@ -155,7 +170,7 @@ def _make_job(
 def _make_dataset(
     bundle: MethodBundle, pool: ImagePool, num_views: int, skip_bad: bool
 ) -> InMemoryDataset | ImageFileDataset:
-    """What the loader serves: numbers of images that are in memory, or crops of files."""
+    """Make the loader's dataset: indices of images in memory, or crops of image files."""
     if pool.pixels is not None:
         return InMemoryDataset(pool)
     low, high = bundle.preprocessor.recipe.scale
@@ -163,14 +178,14 @@ def _make_dataset(
 
 
 def _refuse_metric(items: int) -> BaseMetric:
-    raise AssertionError("a pre-training validates nothing")
+    raise AssertionError("a pre-training has no validation")
 
 
 def _make_curve_hook(
     task: PretrainSetup, request: RunRequest, recipe: PretrainRecipe, preprocessor: BatchPreprocessor
 ) -> LossCurveHook:
-    labelled = task.load_knn_pool(request.data_root)
-    check = KnnMonitor(labelled, recipe.knn_monitor, preprocessor) if labelled is not None else None
+    labeled = task.load_knn_pool(request.data_root)
+    check = KnnMonitor(labeled, recipe.knn_monitor, preprocessor) if labeled is not None else None
     return LossCurveHook(recipe.by_epoch, recipe.val_interval, check, recipe.knn_monitor.interval)
 
 
@@ -183,7 +198,7 @@ def _export_and_draw(
     pool: ImagePool,
     run_dir: Path,
 ) -> Path:
-    """Export and draw, in the first process."""
+    """Export the encoder and draw the pictures; called in the first process only."""
     made_by = {"method": task.method.name, "data": task.data.name, "length": f"{recipe.length} {_length_unit(recipe)}s"}
     encoder = bundle.method.exported_encoder
     path = export_encoder(encoder, request.card, bundle.preprocessor.img_size, run_dir, made_by)
@@ -195,14 +210,17 @@ def _export_and_draw(
 
 
 def _write_reconstructions(bundle: MethodBundle, pool: ImagePool, seed: int, num_views: int, path: Path) -> None:
-    """Reconstructions of the first training images that can be decoded."""
+    """Draw reconstructions of a few training images, spread evenly over the set."""
+    # a method that does not override reconstruct_images (MoCo-v3) has nothing to draw, so no image is decoded
     if type(bundle.method).reconstruct_images is PretrainMethod.reconstruct_images:
         return
     feed = bundle.preprocessor
     members = [
+        # every (n // 6)-th image; "or 1" and the modulo are for sets of fewer than 6 images
         item * (len(pool) // NUM_RECONSTRUCTIONS or 1) % len(pool)
         for item in range(min(NUM_RECONSTRUCTIONS, len(pool)))
     ]
+    # masks and crops from the run's seed, so that a resumed run draws the same picture
     seeds = torch.tensor([derive_seed(seed, item) for item in members])
     batch: dict[str, Any] = {"item": torch.tensor(members), "seeds": seeds}
     dataset = _make_dataset(bundle, pool, num_views, skip_bad=True)
@@ -218,7 +236,7 @@ def _write_reconstructions(bundle: MethodBundle, pool: ImagePool, seed: int, num
 def _metrics_from_row(
     row: Mapping[str, float | None], num_images: int, recipe: PretrainRecipe
 ) -> dict[str, MetricValue]:
-    """The last row of the curve as the record's metrics."""
+    """Return the last row of the curve as the metrics of the record."""
     loss, knn = row["loss"], row["knn"]
     assert loss is not None
     metrics = {"loss": MetricValue(value=loss, unit="", higher_is_better=False, n=num_images)}

@@ -1,4 +1,4 @@
-"""A pre-training as a run of ``bench``: the same store, record and resume as a task's, on no board.
+"""A pre-training as a run of ``bench``: stored, recorded and resumed like a task, but not on a leaderboard.
 
 Imports torch only inside its methods.
 """
@@ -23,15 +23,18 @@ CONFIG_DIR = Path(__file__).parent / "configs"
 
 
 class PretrainTask(Task):
-    """One method on one set of images, with or without a teacher; the request's protocol is the method.
+    """One method on one image set, with or without a teacher; the request's protocol is the method.
 
     Args:
-        method: its name.
-        data: the set's name.
-        teacher: registry name or ``timm/<name>``.
-        teacher_checkpoint: weights for it, over its card's.
-        skip_bad: leave out (and count) images that cannot be decoded.
-        knn_data: a labelled set for the k-NN check; default: the data themselves, where they have labels.
+        method: name of the method.
+        data: name of the image set.
+        teacher: registry name of the teacher, or ``timm/<name>``.
+        teacher_checkpoint: weights for the teacher instead of those of its card.
+        skip_bad: skip (and count) images that cannot be decoded.
+        knn_data: a labeled set for the k-NN check; the default is ``data``, if it has labels.
+
+    Raises:
+        UserError: a teacher is missing or not used by the method, or ``knn_data`` has no labels.
     """
 
     name = "pretrain"
@@ -52,36 +55,41 @@ class PretrainTask(Task):
         self.data: PretrainDatasetCard = get_dataset_card(data)
         self.knn_dataset = get_dataset_card(knn_data) if knn_data else self.data
         if knn_data and not self.knn_dataset.has_labels:
-            raise UserError(f"--knn-data {knn_data} has no labels for a k-NN check; choose a labelled set")
+            raise UserError(f"--knn-data {knn_data} has no labels for a k-NN check; choose a labeled set")
         if self.method.needs_teacher and teacher is None:
             raise UserError(f"method {method} needs a teacher: --teacher NAME, e.g. --teacher mae_base")
         if not self.method.needs_teacher and (teacher or teacher_checkpoint):
-            raise UserError(f"method {method} has no teacher; leave --teacher out, or run one that distils")
+            raise UserError(f"method {method} has no teacher; leave --teacher out, or run a method that distills")
         self.teacher, self.teacher_checkpoint = teacher, teacher_checkpoint
         self.skip_bad = skip_bad
         self.protocols = (method,)
         self.expected = {"train": self.data.official_count} if self.data.official_count else {}
 
     def load_pool(self, root: Path) -> ImagePool:
-        """The training images; read once a process."""
+        """Return the training images; each process reads them only once."""
         return _read_pool(self.data, root)
 
     def load_knn_pool(self, root: Path) -> ImagePool | None:
-        """The images of the health check, if there is one."""
+        """Return the images of the k-NN check, or ``None`` without a check."""
         return _read_pool(self.knn_dataset, root) if self.knn_dataset.has_labels else None
 
     def find_teacher_weights(self) -> TeacherWeights | None:
-        """The teacher's weights.
+        """Locate the teacher's weights; returns ``None`` without a teacher.
 
         Raises:
-            UserError: there are none.
+            UserError: the teacher has no weights.
         """
         from pretraining.methods.teacher import locate_teacher
 
         return locate_teacher(self.teacher, self.teacher_checkpoint) if self.teacher else None
 
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
-        """Read lists (or pixels) and compare with the official count; ``decode`` opens images."""
+        """Read the file lists (or pixels) and compare the number of images with the official one.
+
+        Args:
+            root: folder that contains the data sets.
+            decode: how many images to decode: none, about 100 (``sample``) or all.
+        """
         pool = self.load_pool(root)
         official, count = self.data.official_count, len(pool)
         departures = list(pool.deviations)
@@ -95,8 +103,16 @@ class PretrainTask(Task):
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Resolve ``configs/<method>_<architecture>.py``, ``<method>_<data>.py`` or ``<method>.py``.
 
-        The method is made once, around a copy of the backbone, so that what does not fit is said before anything is
-        written.
+        The method is built once around a copy of the backbone, so that parts that do not fit together are reported
+        before anything is written.
+
+        Args:
+            request: the cell.
+            data: what ``check_data`` found.
+
+        Raises:
+            UserError: the backbone comes from memory, or parts do not fit together.
+            ConfigError: the configuration is invalid.
         """
         from engine.config import load_protocol
         from pretraining.models.vit import get_backbone_arguments
@@ -116,7 +132,9 @@ class PretrainTask(Task):
         arguments: dict[str, Any] = {"img_size": size, "num_classes": 0, **get_backbone_arguments(card.architecture)}
         teacher = self.find_teacher_weights()
         prepared = request.prepare_backbone(arguments)
+        # a copy, because building the method may initialize the backbone again
         build_method(self, request, recipe, size, prepared._replace(model=copy.deepcopy(prepared.model)))
+        # rows of the curve: one per epoch, or one per val_interval iterations (the last one may be shorter)
         interval = 1 if recipe.by_epoch else recipe.val_interval
         return RunPlan(
             protocol_version=protocol.version,
@@ -133,22 +151,22 @@ class PretrainTask(Task):
         )
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
-        """Train in ``out``."""
+        """Train in the folder ``out``."""
         from pretraining.run import run_pretraining
 
         return run_pretraining(self, request, plan, out)
 
     def visualize_run(self, folder: Path, record: Any) -> list[Path]:
-        """The pictures that the run drew at its end: reconstructions, curves."""
+        """Return the pictures that the run drew at its end: reconstructions and curves."""
         return list_pictures(folder)
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The pictures in a run's folder."""
+    """Return the pictures in a run's folder."""
     return sorted((folder / "pictures").glob("*.png"))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # the training images, and those of the k-NN check
 def _read_pool(data: PretrainDatasetCard, root: Path) -> ImagePool:
     from pretraining.data import readers
 

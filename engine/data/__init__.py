@@ -1,1 +1,1 @@
-"""Readers that several uses share: image files, CIFAR, scikit-learn's digits."""
+"""Readers used by several tasks: image files, CIFAR, scikit-learn's digits and embedded photographs."""

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits (1,797 real 8x8 images), split once and for all.
+"""Load scikit-learn's handwritten digits (1,797 real images of 8 x 8 pixels) with a fixed split.
 
 Source: E. Alpaydin, C. Kaynak, UCI "Optical Recognition of Handwritten Digits", test part, CC BY 4.0, as shipped
 with scikit-learn.
@@ -21,11 +21,19 @@ from foundation.hash_order import order_by_hash
 NUM_IMAGES = 1797
 NUM_CLASSES = 10
 SPLIT_FRACTIONS = {"test": 0.20, "val": 0.15}
+# changing the salt would change the split and so every stored result
 SPLIT_SALT = "digits-split-1"
 
 
 class DigitsData(NamedTuple):
-    """Images (n, 8, 8) in 0..1, labels (n,), and the item numbers of each split, ascending."""
+    """The digits.
+
+    Attributes:
+        images: (n, 8, 8) float32, 0 to 1.
+        labels: class indices, (n,).
+        splits: item indices of each split, ascending.
+        fingerprint: SHA-256 over images, labels and splits.
+    """
 
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -34,15 +42,16 @@ class DigitsData(NamedTuple):
 
 
 def load_digits_data() -> DigitsData:
-    """The data with its fixed, stratified train / val / test split.
+    """Load the data with their fixed, stratified train / val / test split.
 
-    Each class is ordered by the hash of (split name, item number); the first fifth is test, the next 15 % val.
-    So the split depends on no library's random numbers.
+    The items of each class are ordered by a hash of ``SPLIT_SALT`` and the item index. The first 20 % are test, the
+    next 15 % val. The split therefore does not depend on the random numbers of any library.
 
     Raises:
-        DataError: scikit-learn ships something else than the 1,797 images.
+        DataError: scikit-learn does not contain the expected 1,797 images.
     """
     raw = load_digits()
+    # the pixels are counts from 0 to 16
     images, labels = (raw.images / 16.0).astype(np.float32), raw.target.astype(np.int64)
     if images.shape != (NUM_IMAGES, 8, 8) or sorted(set(labels.tolist())) != list(range(NUM_CLASSES)):
         raise DataError(f"scikit-learn's digits should be {NUM_IMAGES} images of 10 classes, found {images.shape}")
@@ -59,14 +68,14 @@ def load_digits_data() -> DigitsData:
 
 
 class DigitsDataset:
-    """One split as network input: bicubic upsampling to ``img_size``, three equal channels, normalised.
+    """One split as network input: upsampled to ``img_size`` (bicubic), three equal channels, normalized.
 
     Args:
         digits: the data.
         split: ``train``, ``val`` or ``test``.
         img_size: side of the output, pixels.
-        mean, std: of the backbone's card.
-        max_shift: largest random translation as a share of the side, drawn from Python's ``random``; 0 for none.
+        mean, std: normalization of the backbone's card, per channel.
+        max_shift: largest random translation as a fraction of the side, drawn from Python's ``random``; 0 for none.
     """
 
     def __init__(
@@ -93,17 +102,18 @@ class DigitsDataset:
         item = self.indices[index]
         image = upsample_image(self.digits.images[item], self.img_size, *self._sample_shift())
         return {
+            # (1, S, S) to (3, S, S)
             "images": (np.repeat(image[None], 3, 0) - self.mean) / self.std,
             "labels": int(self.digits.labels[item]),
             "item": index,
         }
 
     def get_image_name(self, index: int) -> str:
-        """The digit's number in scikit-learn's order."""
+        """Return a name with the index of the digit in scikit-learn's order."""
         return f"digit {self.indices[index]}"
 
     def get_preprocessing(self) -> dict[str, Any]:
-        """All that makes pixels of an image, as plain data; part of the feature cache's key."""
+        """Return every setting that affects the pixels of an image, as plain data; part of the feature cache's key."""
         return {
             "img_size": self.img_size,
             "mean": self.mean.ravel().tolist(),
@@ -113,16 +123,24 @@ class DigitsDataset:
         }
 
     def _sample_shift(self) -> tuple[float, float]:
+        # Python's generator, which SeededDataset seeds for each item
         reach = self.max_shift * self.img_size
         return (random.uniform(-reach, reach), random.uniform(-reach, reach)) if reach else (0.0, 0.0)  # noqa: S311
 
 
 def upsample_image(image: NDArray[np.float32], size: int, dx: float, dy: float) -> NDArray[np.float32]:
-    """A square image scaled to (size, size) about its centre, bicubic, shifted by (dx, dy) output pixels.
+    """Scale a square image to (size, size) by bicubic interpolation and shift it by (dx, dy) output pixels.
 
-    Pixel centres are at half-integers, as in torch's ``interpolate(align_corners=False)``; outside is 0.
+    Pixel centers are at half-integers, as in torch's ``interpolate(align_corners=False)``. Pixels outside the image
+    are 0.
+
+    Args:
+        image: (side, side) float32.
+        size: side of the output, pixels.
+        dx, dy: shift to the right and down, output pixels.
     """
     scale = size / image.shape[0]
-    centre = 0.5 * scale - 0.5
-    matrix = np.array([[scale, 0, centre + dx], [0, scale, centre + dy]], np.float32)
+    # x_out + 0.5 = scale * (x_in + 0.5), so x_out = scale * x_in + 0.5 * scale - 0.5
+    offset = 0.5 * scale - 0.5
+    matrix = np.array([[scale, 0, offset + dx], [0, scale, offset + dy]], np.float32)
     return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_CUBIC), np.float32)

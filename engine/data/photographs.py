@@ -1,4 +1,4 @@
-"""Real photographs that scikit-image and scikit-learn carry in their packages; nothing is downloaded."""
+"""Load real photographs that the packages scikit-image and scikit-learn contain; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from foundation.files import sha256_chunks
 
 Image = NDArray[np.uint8]
 
+# top-level package and the folder inside it
 _SKIMAGE, _SKLEARN = ("skimage", "data"), ("sklearn", "datasets", "images")
 
 TRAIN_PHOTOS = {
@@ -33,23 +34,27 @@ TRAIN_PHOTOS = {
     "retina.jpg": _SKIMAGE,
     "rocket.jpg": _SKIMAGE,
 }
-"""What training pairs and the training split of ``mini_lasot`` are made of: the file, and the package that has it."""
+"""Photographs for training pairs and for the training split of ``mini_lasot``: file name and its package folder."""
 
 TEST_PHOTOS = {"camera.png": _SKIMAGE, "coffee.png": _SKIMAGE, "flower.jpg": _SKLEARN}
-"""What the test split of ``mini_lasot`` is made of, and nothing else."""
+"""Photographs for the test split of ``mini_lasot``; they are used for nothing else."""
 
 
 def load_photos(names: dict[str, tuple[str, ...]]) -> list[Image]:
-    """The photographs, (height, width, 3) RGB each; grey ones have three equal channels.
+    """Load photographs, (height, width, 3) uint8 RGB each; gray ones get three equal channels.
+
+    Args:
+        names: package folder by file name.
 
     Raises:
-        DataError: a package lacks one.
+        DataError: a package does not contain one of them.
     """
-    return [_read_photo(_find_photo(name, place)) for name, place in sorted(names.items())]
+    # sorted, so that the order of the table does not change any data made from the photographs
+    return [_read_photo(_find_photo(name, package_path)) for name, package_path in sorted(names.items())]
 
 
 def fingerprint_photos(names: dict[str, tuple[str, ...]]) -> str:
-    """SHA-256 over names and pixels."""
+    """Return the SHA-256 over names, shapes and pixels of photographs."""
     return sha256_chunks(
         f"{name} {image.shape}".encode() + image.tobytes()
         for name, image in zip(sorted(names), load_photos(names), strict=True)
@@ -58,9 +63,9 @@ def fingerprint_photos(names: dict[str, tuple[str, ...]]) -> str:
 
 def _find_photo(name: str, package_path: tuple[str, ...]) -> Path:
     package = {"skimage": "scikit-image", "sklearn": "scikit-learn"}[package_path[0]]
-    spec = find_spec(package_path[0])
+    spec = find_spec(package_path[0])  # finds the folder without importing the package, which is slow
     if spec is None or spec.origin is None:
-        raise DataError(f"{package} is not installed, whose photographs mini_lasot is made of; pip install {package}")
+        raise DataError(f"{package}, whose photographs mini_lasot uses, is not installed; pip install {package}")
     path = Path(spec.origin).parent.joinpath(*package_path[1:], name)
     if not path.is_file():
         raise DataError(f"this {package} has no {path.name} (looked in {path.parent}); install another version of it")

@@ -1,1 +1,4 @@
-"""The recipes of pre-training: ``<method>.py``, or ``<method>_<data>.py`` where a set has one of its own."""
+"""The pre-training recipes.
+
+The first file that exists is used: ``<method>_<architecture>.py``, ``<method>_<data>.py``, ``<method>.py``.
+"""

@@ -1,3 +1,3 @@
-"""MAE on CIFAR-100's training images: as on CIFAR-10's."""
+"""MAE on the training images of CIFAR-100, with the recipe of CIFAR-10."""
 
 _base_ = ["mae_cifar10.py"]

@@ -1,3 +1,3 @@
-"""As MAE on this set, with a teacher."""
+"""D-MAE on this image set, with the settings of MAE on it."""
 
 _base_ = ["mae_cifar100.py"]

@@ -1,4 +1,4 @@
-"""D2-MAE on the training images of scikit-learn digits: MAE as there."""
+"""D2-MAE on the training images of scikit-learn's digits, with the settings of MAE on them."""
 
 _base_ = ["mae_digits.py"]
 

@@ -1,4 +1,4 @@
-"""D-MAE on the training images of scikit-learn digits: MAE as there."""
+"""D-MAE on the training images of scikit-learn's digits, with the settings of MAE on them."""
 
 _base_ = ["mae_digits.py"]
 

@@ -1,4 +1,4 @@
-"""MAE on the papers' Hiera with a teacher's attention, not decoupled."""
+"""D-MAE (not decoupled) on the papers' Hiera."""
 
 _base_ = ["mae_hiera_lite.py"]
 

@@ -1,4 +1,4 @@
-"""MoCo-v3 as the papers pre-train ViT-Tiny with it."""
+"""MoCo-v3 as the papers use it to pre-train ViT-Tiny."""
 
 version = 1
 
@@ -11,14 +11,16 @@ recipe = {
     "epochs": 400,
     "batch_size": 1024,
     "drop_last": True,
+    # 1.5e-4 x 1024 / 256; temperature and momentum are the defaults of MocoRecipe
     "optimizer": {"name": "AdamW", "lr": 6e-4, "weight_decay": 0.1},
-    "schedule": {"name": "cosine", "warmup": 40, "warmup_start": 1e-6},
+    "schedule": {"name": "cosine", "warmup": 40, "warmup_start": 1e-6},  # epochs; learning rate
     "scale": [0.08, 1.0],
     "knn_monitor": {"interval": 40},
     "workers": 8,
 }
 
+# ours: for trying things out
 tiers = {
     "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "knn_monitor.interval": 0},
-    "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1.5e-4},
+    "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1.5e-4},  # 1.5e-4 x 256 / 256
 }

@@ -1,4 +1,4 @@
-"""MoCo-v3 on the training images of scikit-learn's digits: a quick look; digits are grey and never mirrored."""
+"""MoCo-v3 on the training images of scikit-learn's digits, for quick tests."""
 
 version = 1
 
@@ -11,16 +11,20 @@ recipe = {
     "optimizer": {"name": "AdamW", "lr": 1e-3, "weight_decay": 0.1},
     "schedule": {"name": "cosine", "warmup": 6},
     "val_interval": 10,
+    # milder crops than on photographs, and no flip: a mirrored digit is another sign
     "scale": [0.5, 1.0],
     "flip": 0.0,
+    # much smaller than the paper's 4096 and 256, to train in seconds
     "hidden_dim": 512,
     "out_dim": 64,
+    # digits are gray: no changes of saturation and hue, no conversion to gray
     "color_augmentation": {
         "jitter": [0.4, 0.4, 0.0, 0.0],
         "grayscale_p": 0.0,
         "blur_p": [0.5, 0.1],
         "solarize_p": [0.0, 0.0],
     },
+    # 900 + 269 = 1,169, all training images
     "knn_monitor": {"interval": 20, "bank_size": 900, "num_queries": 269},
 }
 

@@ -1,4 +1,4 @@
-"""SimMIM as the papers pre-train their Swin with it."""
+"""SimMIM as the papers use it to pre-train their Swin."""
 
 version = 1
 
@@ -9,18 +9,20 @@ source = (
 
 recipe = {
     "epochs": 400,
-    "batch_size": 2048,
+    "batch_size": 2048,  # by the authors' command; a comment there says 1024
     "drop_last": True,
     "optimizer": {"name": "AdamW", "lr": 4e-4, "weight_decay": 0.05, "betas": [0.9, 0.99]},
+    # The step at epoch 700 is never reached: after the warm-up the rate is constant.
     "schedule": {"name": "step", "warmup": 10, "warmup_start": 2e-6, "milestones": [700]},
     "clip_grad": 5.0,
-    "scale": [0.67, 1.0],
+    "scale": [0.67, 1.0],  # crops as in the authors' code
     "mask_ratio": 0.6,
     "mask_patch_size": 32,
     "knn_monitor": {"interval": 40},
     "workers": 8,
 }
 
+# ours: for trying things out
 tiers = {
     "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "knn_monitor.interval": 0},
     "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1e-4},

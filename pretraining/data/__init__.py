@@ -1,1 +1,1 @@
-"""What pre-training reads: image sets, crops, augmentation."""
+"""The input of pre-training: image sets, crops and augmentation."""

@@ -1,4 +1,4 @@
-"""Random resized crops of a whole batch at once, on its device."""
+"""Random resized crops of a complete batch at once, on its device."""
 
 from __future__ import annotations
 
@@ -10,30 +10,36 @@ from torch import Tensor
 
 from pretraining.data.counter_rng import CROP_STREAM, FLIP_STREAM, sample_uniform
 
-MAX_CROP_ATTEMPTS = 10
+MAX_CROP_ATTEMPTS = 10  # this and the range of ratios as in torchvision
 ASPECT_RATIO_RANGE = (3 / 4, 4 / 3)
 
 
 def sample_crop_boxes(seeds: Tensor, height: int, width: int, area_range: tuple[float, float]) -> Tensor:
-    """A random crop for each seed, (N, 4) whole pixels: top, left, height, width.
+    """Draw a random crop for each seed, following torchvision's ``RandomResizedCrop``.
 
-    As torchvision's ``RandomResizedCrop``: a share of the area from ``area_range`` and an aspect ratio, uniform in its
-    logarithm, from 3/4 to 4/3; the first of ten draws that fits, else the largest crop at the centre that has an
-    allowed ratio.
+    A draw is a fraction of the area from ``area_range`` and an aspect ratio from 3/4 to 4/3, uniform in its logarithm.
+    The first of ten draws that fits into the image is taken; if none fits, the largest center crop with an allowed
+    ratio.
 
     Args:
-        seeds: (N,).
-        height, width: of the images, pixels.
-        area_range: smallest and largest share of the area.
+        seeds: (N,) int64, one per image.
+        height, width: size of the images, pixels.
+        area_range: smallest and largest fraction of the image area.
+
+    Returns:
+        (N, 4) integer pixel values (as float64): top, left, height, width.
     """
+    # (N, attempts * 4) to four tensors (N, attempts): area, ratio, vertical and horizontal position
     drawn = (
         sample_uniform(seeds, 4 * MAX_CROP_ATTEMPTS, CROP_STREAM).double().reshape(-1, MAX_CROP_ATTEMPTS, 4).unbind(2)
     )
     area = height * width * (area_range[0] + (area_range[1] - area_range[0]) * drawn[0])
     low, high = (math.log(value) for value in ASPECT_RATIO_RANGE)
     ratio = (low + (high - low) * drawn[1]).exp()
+    # with width / height = ratio and width * height = area
     wide, tall = ((area * ratio).sqrt().round(), (area / ratio).sqrt().round())
     fits = (wide > 0) & (wide <= width) & (tall > 0) & (tall <= height)
+    # argmax of 0 and 1 gives the first 1, or index 0 if nothing fits, which torch.where below replaces
     first = fits.to(torch.uint8).argmax(1, keepdim=True)
     wide, tall, up, along = (each.gather(1, first)[:, 0] for each in (wide, tall, drawn[2], drawn[3]))
     top, left = (up * (height - tall + 1)).floor(), (along * (width - wide + 1)).floor()
@@ -42,7 +48,7 @@ def sample_crop_boxes(seeds: Tensor, height: int, width: int, area_range: tuple[
 
 
 def _largest_center_crop(height: int, width: int) -> list[float]:
-    """The largest crop at the centre of an allowed ratio."""
+    """Return the largest center crop with an allowed ratio: top, left, height, width in pixels."""
     tall, wide = height, width
     if width / height < ASPECT_RATIO_RANGE[0]:
         tall = round(width / ASPECT_RATIO_RANGE[0])
@@ -52,16 +58,27 @@ def _largest_center_crop(height: int, width: int) -> list[float]:
 
 
 def sample_flips(seeds: Tensor, probability: float) -> Tensor:
-    """Whether each image is mirrored, (N,) bool."""
+    """Draw whether to mirror each image, (N,) bool, from its seed (N,)."""
     return sample_uniform(seeds, 1, FLIP_STREAM)[:, 0] < probability
 
 
 def crop_and_resize(images: Tensor, crop_boxes: Tensor, flipped: Tensor, size: int) -> Tensor:
-    """Crops of images (N, 3, H, W) in 0..255, resized to (size, size) and mirrored where asked: bicubic, as timm's
-    loaders; not antialiased, so meant for sets that are not much larger than the input.
+    """Crop images, resize them to (size, size) by bicubic interpolation as timm's loaders do, and mirror some.
 
-    Pixels beyond a crop's border are seen by the bicubic window where the image has them.
+    The interpolation is not antialiased, so the images should not be much larger than the input. At the border of a
+    crop the bicubic window uses pixels outside the crop if the image has them.
+
+    Args:
+        images: (N, 3, H, W), 0 to 255.
+        crop_boxes: (N, 4), pixels: top, left, height, width.
+        flipped: (N,) bool, true for images to mirror.
+        size: side of the output, pixels.
+
+    Returns:
+        (N, 3, size, size) float32, 0 to 255.
     """
+    # affine_grid uses coordinates from -1 to 1 over the image: a crop has the relative size h / H and the center
+    # 2 (top + h / 2) / H - 1, likewise along the width. A negative horizontal scale mirrors.
     height, width = images.shape[-2:]
     crop_boxes = crop_boxes.to(torch.float32)
     tall, wide = crop_boxes[:, 2] / height, crop_boxes[:, 3] / width
@@ -74,4 +91,4 @@ def crop_and_resize(images: Tensor, crop_boxes: Tensor, flipped: Tensor, size: i
     rows = torch.stack([sign * wide, nothing, along, nothing, tall, down], dim=1).reshape(-1, 2, 3)
     grid = F.affine_grid(rows, [len(images), 3, size, size], align_corners=False)
     sampled = F.grid_sample(images.float(), grid, mode="bicubic", padding_mode="border", align_corners=False)
-    return sampled.clamp_(0, 255)
+    return sampled.clamp_(0, 255)  # bicubic interpolation overshoots at edges

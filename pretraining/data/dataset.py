@@ -1,4 +1,4 @@
-"""What the loader serves: number and seed of an image in memory, or decoded crops of a file."""
+"""The loader's datasets: indices and seeds of images in memory, or decoded crops of image files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from foundation.errors import DataError
 from pretraining.data.readers import ImagePool
 
 MAX_DECODE_ATTEMPTS = 16
-"""Images tried in the place of one that cannot be decoded, before the folder as a whole counts as broken."""
+"""Number of consecutive images tried if they cannot be decoded, before the complete folder counts as broken."""
 
 
 class InMemoryDataset:
-    """Images that are kept on the device: an item is its number and a seed, everything else is done in the batch."""
+    """Images that are stored on the device; an item is only an index and a seed, the batch is processed later.
+
+    Args:
+        pool: the images.
+    """
 
     def __init__(self, pool: ImagePool) -> None:
         self.pool = pool
@@ -28,20 +32,22 @@ class InMemoryDataset:
         return len(self.pool)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        # Python's generator, which SeededDataset seeds for each item
         return {"item": index, "seeds": random.getrandbits(63)}
 
 
 class ImageFileDataset:
-    """Image files: decoded and cropped in the loader's processes, ``crops`` (views, 3, S, S) uint8; the rest is done
-    on the device.
+    """Image files that the loader's processes decode and crop; the device does the rest of the augmentation.
+
+    An item consists of ``crops`` (views, 3, S, S) uint8, ``seeds``, and ``bad``, the index of a skipped image (-1 for
+    none).
 
     Args:
         pool: the files.
-        img_size: S, pixels.
-        area_range: smallest and largest share of the area that a random resized crop takes (bicubic, antialiased).
-        num_views: crops an image.
-        skip_bad: take the next image in the place of one that cannot be decoded, and say which it was (``bad``,
-            -1 for none); off, the error stops the run.
+        img_size: side S of a crop, pixels.
+        area_range: smallest and largest fraction of the area that a random resized crop takes (bicubic, antialiased).
+        num_views: number of crops per image.
+        skip_bad: replace an image that cannot be decoded by the next one; if ``False``, its error stops the run.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class ImageFileDataset:
         image, bad = self._decode_with_fallback(index)
         crops = []
         for _ in range(self.num_views):
+            # torchvision draws from torch's generator, which SeededDataset seeds for each item
             box = RandomResizedCrop.get_params(image, list(self.area_range), [3 / 4, 4 / 3])
             crops.append(
                 _image_to_tensor(
@@ -75,13 +82,14 @@ class ImageFileDataset:
                 return self.pool.load_image((index + step) % len(self.pool)), index if step else -1
             except DataError as error:
                 if not self.skip_bad:
-                    raise DataError(f"{error}; or have such images left out and counted with --skip-bad") from error
+                    raise DataError(f"{error}; or have such images skipped and counted with --skip-bad") from error
         raise DataError(
             f"{MAX_DECODE_ATTEMPTS} images in a row cannot be decoded, the first is "
             f"{self.pool.root / self.pool.paths[index]}; "
-            "--skip-bad is for a few among thousands: fetch the set again"
+            "--skip-bad is for a few among thousands: download the set again"
         )
 
 
 def _image_to_tensor(image: Any) -> Tensor:
+    # np.array copies: torch needs a writable array
     return torch.from_numpy(np.array(image, np.uint8)).permute(2, 0, 1).contiguous()

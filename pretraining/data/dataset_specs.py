@@ -1,4 +1,4 @@
-"""The data sets of pre-training: images, with or without labels. Imports no torch."""
+"""The image sets for pre-training, with or without labels. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from foundation.suggest import did_you_mean
 
 @dataclass(frozen=True)
 class PretrainDatasetCard:
-    """What is known of a set before it is read.
+    """The facts about an image set that are known before it is read.
 
     Attributes:
-        name: as ``--data`` calls it.
-        summary: one line.
-        reader_name: function in ``pretraining.data.readers``.
-        official_count: images of the whole training split, or ``None``.
-        has_labels: whether its labels can be used for a health check.
+        name: as ``--data`` takes it.
+        summary: one line for listings.
+        reader_name: name of a function in ``pretraining.data.readers``.
+        official_count: number of images in the official training split; ``None`` if there is none.
+        has_labels: whether it has labels for the k-NN check.
     """
 
     name: str
@@ -35,7 +35,11 @@ _DATASET_CARDS = (
     PretrainDatasetCard("cifar10", "CIFAR-10's training images", "read_cifar10", 50_000, has_labels=True),
     PretrainDatasetCard("cifar100", "CIFAR-100's training images", "read_cifar100", 50_000, has_labels=True),
     PretrainDatasetCard(
-        "imagenet", "ImageNet-1k's: imagenet/train, a folder a class", "read_imagenet", 1_281_167, has_labels=True
+        "imagenet",
+        "ImageNet-1k's training images: imagenet/train, one folder per class",
+        "read_imagenet",
+        1_281_167,
+        has_labels=True,
     ),
     PretrainDatasetCard("folder", "all images below --data-root; labels are not needed", "read_image_folder"),
 )
@@ -43,10 +47,10 @@ DATASET_CARDS = {each.name: each for each in _DATASET_CARDS}
 
 
 def get_dataset_card(name: str) -> PretrainDatasetCard:
-    """The set of that name.
+    """Return the image set with the given name.
 
     Raises:
-        UnknownNameError: with the nearest names.
+        UnknownNameError: there is no such set; names the nearest ones.
     """
     if name not in DATASET_CARDS:
         raise UnknownNameError(

@@ -1,4 +1,4 @@
-"""The last steps of the input, on the device and a whole batch at once: crop, flip, colours, normalisation."""
+"""The last steps of the input, on the device and for a complete batch: crop, flip, colors, normalization."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from pretraining.data.readers import ImagePool
 from pretraining.recipe import ColorAugmentation, PretrainRecipe
 
 VIEW_SEED_OFFSET = 1 << 32
-"""Added to a seed for each further view of an image."""
+"""Added to the seed of an image for its second view, which then has other crops and colors."""
 
 
 class BatchPreprocessor(BaseDataPreprocessor):
-    """Make ``images`` (N, 3, S, S), normalized, and ``seeds`` of a loader's batch; of two views ``second_images`` too.
+    """Makes the input of a method from a batch of the loader.
+
+    The input consists of ``images`` (N, 3, S, S), normalized, and ``seeds`` (N,); with two views also
+    ``second_images``.
 
     Args:
-        pool: its images are moved to the device once, where they are in memory.
-        recipe: gives scale and flip.
-        img_size: S.
-        mean, std: of the card, per channel, for pixels in 0..1.
-        color_augmentation: of the two-view augmentation; ``None``: one view, no colours.
+        pool: the images; if they are in memory, they are moved to the device once.
+        recipe: gives the fractions of the area and the flip probability.
+        img_size: side S of the input, pixels.
+        mean, std: normalization of the card, per channel, for pixels from 0 to 1.
+        color_augmentation: color part of the two-view augmentation; ``None`` for one view without color changes.
     """
 
     def __init__(
@@ -39,19 +42,26 @@ class BatchPreprocessor(BaseDataPreprocessor):
         color_augmentation: ColorAugmentation | None = None,
     ) -> None:
         super().__init__()
-        # a plain attribute, so that a checkpoint does not hold the data
+        # (n, height, width, 3) to (n, 3, height, width); a plain attribute, so that checkpoints do not contain the data
         self.pixels = None if pool.pixels is None else torch.from_numpy(pool.pixels).permute(0, 3, 1, 2).contiguous()
         self.recipe = recipe
         self.img_size = img_size
         self.color_augmentation = color_augmentation
+        # times 255, since pixels here are 0 to 255: (p / 255 - mean) / std = (p - 255 mean) / (255 std)
         self.register_buffer("mean", 255 * torch.tensor(mean).reshape(3, 1, 1), persistent=False)
         self.register_buffer("inverse_std", 1 / (255 * torch.tensor(std).reshape(3, 1, 1)), persistent=False)
 
     @torch.no_grad()
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Tensor]:
-        """A loader's batch (of ``InMemoryDataset`` or ``ImageFileDataset``) as input of a method."""
+        """Make the input of a method.
+
+        Args:
+            data: a batch of ``InMemoryDataset`` or ``ImageFileDataset``.
+            training: not used; part of mmengine's interface.
+        """
         device = self.mean.device
         seeds = data["seeds"].to(device, non_blocking=True)
+        # the augmentation is computed in fp32, whatever the precision of the training
         with torch.autocast(device.type, enabled=False):
             views = [
                 self._make_view(data, seeds, number) for number in range(1 if self.color_augmentation is None else 2)
@@ -62,7 +72,7 @@ class BatchPreprocessor(BaseDataPreprocessor):
         device = self.mean.device
         own = seeds + view_index * VIEW_SEED_OFFSET
         mirrored = sample_flips(own, self.recipe.flip)
-        if self.pixels is None:
+        if self.pixels is None:  # files: the loader has already cropped them
             images = data["crops"][:, view_index].to(device, non_blocking=True).float()
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
         else:
@@ -78,11 +88,11 @@ class BatchPreprocessor(BaseDataPreprocessor):
         return self.normalize_images(images)
 
     def normalize_images(self, images: Tensor) -> Tensor:
-        """Pixels in 0..255 as input."""
+        """Convert pixels (N, 3, S, S), 0 to 255, to normalized input."""
         found: Tensor = (images - self.mean) * self.inverse_std
         return found
 
     def denormalize_images(self, images: Tensor) -> Tensor:
-        """Input as pixels, uint8."""
+        """Convert normalized input (N, 3, S, S) back to uint8 pixels."""
         found: Tensor = (images / self.inverse_std + self.mean).round().clamp(0, 255).to(torch.uint8)
         return found

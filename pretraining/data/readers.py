@@ -1,4 +1,4 @@
-"""Training images of each set: in memory where they are small, else as files. Labels only where a set has them."""
+"""Read the training images of each set: small sets into memory, others as lists of files."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from foundation.files import iter_files
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 TILE_SIZE, TILE_STRIDE = 96, 48
-"""Side of a tile of a photograph and the step between two, pixels."""
+"""Side of a tile of a photograph, and the distance between neighboring tiles, pixels."""
 PHOTO_FILES = (
     *("astronaut.png", "clock_motion.png", "coins.png", "grass.png", "hubble_deep_field.jpg", "ihc.png"),
     *("moon.png", "motorcycle_left.png", "page.png", "retina.jpg", "rocket.jpg", "text.png"),
 )
-"""Of scikit-image's photographs those that no embedded task is tested on."""
+"""The photographs of scikit-image that no embedded task uses for its test."""
 DIGIT_SIZE = 32
-"""Digits are stored as fine-tuning sees them, enlarged from 8 x 8 pixels."""
+"""Side to which digits are enlarged from 8 x 8 pixels, as in fine-tuning."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,12 @@ class ImagePool:
     """Training images.
 
     Attributes:
-        pixels: (n, height, width, 3) uint8, or ``None`` where they are files.
-        root, paths: the files.
-        labels: class numbers, or ``None``.
-        fingerprint: SHA-256 over pixels, or over paths and sizes.
-        deviations: how they differ from the official set, a sentence each.
+        fingerprint: SHA-256 over pixels, or over paths and file sizes.
+        pixels: (n, height, width, 3) uint8; ``None`` if the images are files.
+        root: folder of the files.
+        paths: paths of the files, relative to ``root``.
+        labels: class indices; ``None`` without labels.
+        deviations: how the images differ from the official set, one sentence each.
     """
 
     fingerprint: str
@@ -55,10 +56,13 @@ class ImagePool:
         return len(self.paths) if self.pixels is None else len(self.pixels)
 
     def load_image(self, index: int) -> Image.Image:
-        """Image ``index``, RGB.
+        """Return an image in RGB.
+
+        Args:
+            index: index of the image.
 
         Raises:
-            DataError: it cannot be decoded; names the file.
+            DataError: the image cannot be decoded; names the file.
         """
         if self.pixels is not None:
             return Image.fromarray(self.pixels[index])
@@ -66,19 +70,32 @@ class ImagePool:
 
 
 def read_digits(root: Path) -> ImagePool:
-    """The training split of scikit-learn's digits, enlarged as fine-tuning does it."""
+    """Read the training split of scikit-learn's digits, enlarged as in fine-tuning.
+
+    Args:
+        root: not used, the digits are part of scikit-learn.
+    """
     found = digit_reader.load_digits_data()
     members = found.splits["train"]
-    grey = np.stack([digit_reader.upsample_image(found.images[item], DIGIT_SIZE, 0.0, 0.0) for item in members])
-    pixels = np.repeat((grey * 255).round().clip(0, 255).astype(np.uint8)[..., None], 3, axis=3)
+    # upsampling as in engine.data.digits, so that pre-training and fine-tuning see the same pixels
+    gray = np.stack([digit_reader.upsample_image(found.images[item], DIGIT_SIZE, 0.0, 0.0) for item in members])
+    # bicubic interpolation overshoots, hence the clip
+    pixels = np.repeat((gray * 255).round().clip(0, 255).astype(np.uint8)[..., None], 3, axis=3)
     return ImagePool(_hash_pixels(pixels), pixels, labels=[int(found.labels[item]) for item in members])
 
 
 def read_photos(root: Path) -> ImagePool:
-    """Overlapping tiles of ``PHOTO_FILES``."""
+    """Cut ``PHOTO_FILES`` into overlapping tiles.
+
+    Args:
+        root: not used, the photographs are part of scikit-image.
+
+    Raises:
+        DataError: scikit-image or one of the photographs is missing.
+    """
     spec = find_spec("skimage")
     if spec is None or spec.origin is None:
-        raise DataError("scikit-image is not installed, whose photographs are used; pip install scikit-image")
+        raise DataError("scikit-image, whose photographs are used, is not installed; pip install scikit-image")
     home = Path(spec.origin).parent / "data"
     missing = [name for name in PHOTO_FILES if not (home / name).is_file()]
     if missing:
@@ -88,25 +105,26 @@ def read_photos(root: Path) -> ImagePool:
 
 
 def read_cifar10(root: Path) -> ImagePool:
-    """All 50,000 training images of CIFAR-10 (fine-tuning's val images among them, without their labels)."""
+    """Read all 50,000 training images of CIFAR-10; they include fine-tuning's val images, without their labels."""
     return _read_cifar(root, CIFAR10, "labels")
 
 
 def read_cifar100(root: Path) -> ImagePool:
-    """All 50,000 training images of CIFAR-100 (fine-tuning's val images among them, without their labels)."""
+    """Read all 50,000 training images of CIFAR-100; they include fine-tuning's val images, without their labels."""
     return _read_cifar(root, CIFAR100, "fine_labels")
 
 
 def read_imagenet(root: Path) -> ImagePool:
-    """``imagenet/train`` with a folder a class."""
+    """List the images of ``imagenet/train``, which has one folder per class."""
     home = _require_folder(root / "imagenet" / "train")
     paths = list(_iter_image_files(home))
-    classes = {name: number for number, name in enumerate(sorted({Path(path).parts[0] for path in paths}))}
+    # sorted folder names give the usual class indices of ImageNet
+    classes = {name: index for index, name in enumerate(sorted({Path(path).parts[0] for path in paths}))}
     return _make_file_pool(home, paths, [classes[Path(path).parts[0]] for path in paths])
 
 
 def read_image_folder(root: Path) -> ImagePool:
-    """Every image file below the root, in whatever folders."""
+    """List every image file below the root, in any folders."""
     home = _require_folder(root)
     return _make_file_pool(home, list(_iter_image_files(home)), None)
 
@@ -114,6 +132,7 @@ def read_image_folder(root: Path) -> ImagePool:
 def _read_cifar(root: Path, dataset_class: type[CIFAR10], label_key: str) -> ImagePool:
     home = _require_folder(root / dataset_class.base_folder)
     batch = read_cifar_batches(home, [name for name, _ in dataset_class.train_list], label_key)
+    # other files are allowed, but the run must say so
     strange = [name for name, md5 in dataset_class.train_list if not check_integrity(home / name, md5)]
     departures = (f"not the official files, by their MD5: {', '.join(strange)}",) if strange else ()
     return ImagePool(_hash_pixels(batch.images), batch.images, labels=batch.labels, deviations=departures)
@@ -128,12 +147,12 @@ def _iter_tiles(photo: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
 
 def _require_folder(path: Path) -> Path:
     if not path.is_dir():
-        raise DataError(f"there is no folder {path}; name the folder above it with --data-root, or fetch the set")
+        raise DataError(f"there is no folder {path}; name the folder above it with --data-root, or download the set")
     return path
 
 
 def _iter_image_files(directory: Path) -> Iterator[str]:
-    """Paths of image files below a folder."""
+    """Yield the paths of image files below a folder, relative to it, with forward slashes on every system."""
     for path in iter_files(directory):
         if path.name.lower().endswith(IMAGE_SUFFIXES):
             yield path.relative_to(directory).as_posix()
@@ -144,6 +163,7 @@ def _make_file_pool(directory: Path, paths: list[str], labels: list[int] | None)
         raise DataError(
             f"{directory} holds no image ({', '.join(IMAGE_SUFFIXES)}); name the folder of your images with --data-root"
         )
+    # Paths and sizes, not contents: reading 1.3 million images before every run would take too long.
     digest = hashlib.sha256()
     for path in paths:
         digest.update(f"{path}:{(directory / path).stat().st_size};".encode())
@@ -151,4 +171,5 @@ def _make_file_pool(directory: Path, paths: list[str], labels: list[int] | None)
 
 
 def _hash_pixels(pixels: NDArray[np.uint8]) -> str:
+    # with the shape, since equal bytes may be images of different sizes
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()

@@ -1,1 +1,1 @@
-"""Pre-training methods: what each one computes and learns."""
+"""The pre-training methods: models and losses."""

@@ -1,4 +1,4 @@
-"""Make a method of its parts: which class serves which architecture."""
+"""Build a method from its parts; choose the class that fits the architecture of the backbone."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from pretraining.models.hiera import HieraMae, HieraMaeDistill
 
 
 class MethodParts(NamedTuple):
-    """What a method is made of.
+    """The parts of a method.
 
     Attributes:
         backbone: the timm model.
-        backbone_name: of the backbone.
-        random_init: whether it is random.
-        preprocessor: of the input.
-        recipe: the method's.
-        teacher: where the method has one.
+        backbone_name: name of the backbone, for messages.
+        random_init: whether the weights of the backbone are random.
+        preprocessor: makes network input from a batch of the loader.
+        recipe: the recipe of the method.
+        teacher: the teacher; ``None`` if the method has none.
     """
 
     backbone: nn.Module
@@ -38,15 +38,15 @@ class MethodParts(NamedTuple):
 
 
 def build_mae(parts: MethodParts) -> PretrainMethod:
-    """MAE on a plain ViT or on Hiera."""
+    """Build MAE on a plain ViT or on Hiera."""
     if isinstance(parts.backbone, Hiera):
         return HieraMae(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name)
     return Mae(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.random_init)
 
 
 def build_mae_distill(parts: MethodParts) -> PretrainMethod:
-    """D-MAE on a plain ViT or on Hiera."""
-    assert parts.teacher is not None, "the command line asks for one"
+    """Build D-MAE on a plain ViT or on Hiera."""
+    assert parts.teacher is not None, "PretrainTask requires one"
     if isinstance(parts.backbone, Hiera):
         return HieraMaeDistill(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.teacher)
     return MaeDistill(
@@ -55,24 +55,24 @@ def build_mae_distill(parts: MethodParts) -> PretrainMethod:
 
 
 def build_mae_distill_d2(parts: MethodParts) -> PretrainMethod:
-    """D2-MAE on a plain ViT."""
-    assert parts.teacher is not None, "the command line asks for one"
+    """Build D2-MAE on a plain ViT."""
+    assert parts.teacher is not None, "PretrainTask requires one"
     return MaeDistillDecoupled(
         parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.random_init, parts.teacher
     )
 
 
 def build_simmim(parts: MethodParts) -> PretrainMethod:
-    """SimMIM on Swin."""
+    """Build SimMIM on Swin."""
     return Simmim(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name)
 
 
 def build_simmim_d2(parts: MethodParts) -> PretrainMethod:
-    """SimMIM with decoupled distillation on Swin."""
-    assert parts.teacher is not None, "the command line asks for one"
+    """Build SimMIM with decoupled distillation on Swin."""
+    assert parts.teacher is not None, "PretrainTask requires one"
     return SimmimDistill(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.teacher)
 
 
 def build_mocov3(parts: MethodParts) -> PretrainMethod:
-    """MoCo-v3 on a plain ViT."""
+    """Build MoCo-v3 on a plain ViT."""
     return MocoV3(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.random_init)

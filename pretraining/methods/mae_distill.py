@@ -1,4 +1,4 @@
-"""Masked autoencoding with a teacher's attention to match: D-MAE (arXiv 2205.14443) and D2-MAE (arXiv 2404.12210)."""
+"""Masked autoencoding that also matches a teacher's attention: D-MAE (arXiv 2205.14443), D2-MAE (arXiv 2404.12210)."""
 
 from __future__ import annotations
 
@@ -25,15 +25,18 @@ from pretraining.recipe import DecoupledRecipe, Distillation, DistillRecipe
 
 
 class MaeDistill(Mae):
-    """D-MAE: reconstruction, and attention logits (and hidden states, if asked) as the teacher's.
+    """D-MAE: reconstruction, plus matching the attention logits (and optionally hidden states) of a teacher.
 
-    Student and teacher see the same visible patches of the same image; class token included. The teacher computes
-    what is compared and nothing beyond: no decoder, no gradients, and of a last block that gives logits only queries
-    and keys.
+    Student and teacher see the same visible patches of the same image, and both see the class token. The teacher
+    computes only what is compared: no decoder, no gradients, and of a last block whose logits are compared only
+    queries and keys.
 
     Args:
         backbone, preprocessor, recipe, backbone_name, random_init: see ``Mae``.
-        teacher: a plain ViT of the same patches.
+        teacher: a plain ViT with the same patches.
+
+    Raises:
+        UserError: the teacher has other tokens, or a named layer does not exist.
     """
 
     recipe: DistillRecipe
@@ -54,7 +57,7 @@ class MaeDistill(Mae):
         self._build_adapters(recipe.distill, other)
 
     def _build_adapters(self, distillation: Distillation, teacher_model: Any) -> None:
-        """Adapters for the pairs of layers."""
+        """Pair the layers and create one adapter per pair."""
         depth, target = len(self.backbone.blocks), len(teacher_model.blocks)
         self.logit_pairs = self.hidden_state_pairs = []
         if distillation.attention:
@@ -69,9 +72,10 @@ class MaeDistill(Mae):
         self.hidden_adapter = nn.ModuleList(HiddenStateAdapter(*widths) for _ in self.hidden_state_pairs)
 
     def compute_losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
-        """``loss_masked``, and the weighted ``loss_attention`` and ``loss_hidden``."""
+        """Return ``loss_masked`` and the weighted ``loss_attention`` and ``loss_hidden``."""
         patches, masking = self.patchify_and_mask(images, seeds)
         goal = self.run_teacher(images, masking)
+        # one forward pass gives both the tokens for the decoder and the logits and states to match
         tapped = run_blocks(
             self.backbone,
             embed_patches(self.backbone, patches, masking),
@@ -84,7 +88,12 @@ class MaeDistill(Mae):
     def compute_distillation_losses(
         self, student_outputs: ViTBlockOutputs, teacher_outputs: ViTBlockOutputs
     ) -> dict[str, Tensor]:
-        """The losses of the distillation; of several pairs the mean."""
+        """Return the weighted losses of the distillation, each a mean over its pairs of layers.
+
+        Args:
+            student_outputs: logits and states of the student's layers.
+            teacher_outputs: logits and states of the teacher's layers.
+        """
         setting, found = self.recipe.distill, {}
         if self.logit_pairs:
             found["loss_attention"] = setting.attention * mean_adapter_loss(
@@ -104,7 +113,12 @@ class MaeDistill(Mae):
 
     @torch.no_grad()
     def run_teacher(self, images: Tensor, masking: Masking) -> ViTBlockOutputs:
-        """What the teacher gives on the same visible patches."""
+        """Run the teacher on the same visible patches.
+
+        Args:
+            images: (N, 3, S, S), normalized for the student.
+            masking: which patches are visible.
+        """
         model: Any = self.teacher.move_model_to(images.device)
         patches = patchify(self.teacher.renormalize_images(images), self.patch_geometry.patch_size)
         logits, states = ({other for _, other in pairs} for pairs in (self.logit_pairs, self.hidden_state_pairs))
@@ -112,10 +126,11 @@ class MaeDistill(Mae):
 
 
 class MaeDistillDecoupled(MaeDistill):
-    """D2-MAE: the student has a block more, of which only ``norm1`` and queries and keys are left; it is matched with
-    the teacher's last, and reconstruction reads the output of a middle block. The further blocks get no gradient of the
-    reconstruction; the distillation's reaches the first. Only the student's own blocks are exported, with the final
-    norm, which here was trained after the middle block.
+    """D2-MAE: reconstruction reads a middle block, and an extra block on top is matched with the teacher's last block.
+
+    The extra block consists only of ``norm1``, queries and keys. The blocks above the middle block get no gradient
+    from the reconstruction; the gradient of the distillation reaches all blocks. Only the student's own blocks are
+    exported, with the final norm, which was trained on the output of the middle block.
     """
 
     recipe: DecoupledRecipe
@@ -127,9 +142,10 @@ class MaeDistillDecoupled(MaeDistill):
                 "distill.attention_layers empty, or run mae_distill"
             )
         depth, target = len(self.backbone.blocks), len(teacher_model.blocks)
+        # two thirds of the depth, rounded to the nearest integer: 8 of 12
         self.decode_layer = self.recipe.decode_layer or (2 * depth + 1) // 3
         if not 1 <= self.decode_layer <= depth:
-            raise UserError(f"decode_layer {self.decode_layer} is not there; the backbone has 1 to {depth} blocks")
+            raise UserError(f"decode_layer {self.decode_layer} does not exist; the backbone has blocks 1 to {depth}")
         self.logit_pairs, self.hidden_state_pairs = [(depth + 1, target)], []
         own, theirs = (model.blocks[0].attn.num_heads for model in (self.backbone, teacher_model))
         self.extra_block = AttentionLogitsBlock(int(self.backbone.embed_dim), own)
@@ -138,17 +154,18 @@ class MaeDistillDecoupled(MaeDistill):
         self.hidden_adapter = nn.ModuleList()
 
     def compute_losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
-        """``loss_masked`` from the middle block, ``loss_attention`` from the extra one."""
+        """Return ``loss_masked`` from the middle block and ``loss_attention`` from the extra block."""
         patches, masking = self.patchify_and_mask(images, seeds)
         goal = self.run_teacher(images, masking)
         middle = self._run_lower_blocks(patches, masking)
         found = self.compute_reconstruction_losses(self.backbone.norm(middle), patches, masking)
+        # the upper blocks branch off before the norm, so the reconstruction's gradient does not pass through them
         top = self.backbone.blocks[self.decode_layer :](middle)
         tapped = ViTBlockOutputs(top, {self.logit_pairs[0][0]: self.extra_block(top)}, {})
         return found | self.compute_distillation_losses(tapped, goal)
 
     def encode_visible(self, images: Tensor, patches: Tensor, masking: Masking) -> Tensor:
-        """The middle block's output, normed."""
+        """Return the output of the middle block after the final norm, (N, prefix + visible, C)."""
         tokens: Tensor = self.backbone.norm(self._run_lower_blocks(patches, masking))
         return tokens
 
@@ -158,34 +175,44 @@ class MaeDistillDecoupled(MaeDistill):
 
 
 class AttentionLogitsBlock(nn.Module):
-    """What is left of a block that only gives attention logits: ``norm1`` and ``qkv`` (of which v is not used)."""
+    """The part of a ViT block that computes attention logits: ``norm1`` and ``qkv`` (the rows of v are not used).
+
+    Args:
+        embed_dim: width of the tokens.
+        num_heads: attention heads.
+    """
 
     def __init__(self, embed_dim: int, num_heads: int) -> None:
         super().__init__()
         self.norm1 = LayerNorm(embed_dim)
         self.attn = Attention(embed_dim, num_heads, qkv_bias=True)
+        # unused parameters would get no gradient, which DistributedDataParallel treats as an error
         del self.attn.proj, self.attn.proj_drop, self.attn.attn_drop
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Attention logits (N, heads, T, T) of tokens (N, T, C)."""
+        """Return the attention logits (N, heads, T, T) of tokens (N, T, C)."""
         return compute_qk_logits(self.norm1(tokens), self.attn, self.attn.num_heads)
 
 
 def require_same_tokens(student: Any, teacher: Any, student_name: str, teacher_name: str) -> None:
-    """Refuse a teacher that does not see the same tokens.
+    """Check that student and teacher see the same tokens.
+
+    Args:
+        student, teacher: plain ViTs.
+        student_name, teacher_name: for the message.
 
     Raises:
-        UserError: another patch size, or other prefix tokens.
+        UserError: they have another patch size or grid, or another number of prefix tokens.
     """
     own, other = get_patch_geometry(student), get_patch_geometry(teacher)
     if own.patch_size != other.patch_size or own.grid_size != other.grid_size:
         raise UserError(
             f"the teacher {teacher_name} has patches of {other.patch_size[0]} x {other.patch_size[1]} px and the "
             f"student {student_name} of {own.patch_size[0]} x {own.patch_size[1]}: their attention cannot be compared; "
-            "take one of the same patches"
+            "choose a teacher with the same patches"
         )
     if own.num_prefix_tokens != other.num_prefix_tokens:
         raise UserError(
             f"the teacher {teacher_name} has {other.num_prefix_tokens} tokens before the patches and the student "
-            f"{student_name} {own.num_prefix_tokens}: their attention cannot be compared"
+            f"{student_name} {own.num_prefix_tokens}: their attention cannot be compared; choose another teacher"
         )

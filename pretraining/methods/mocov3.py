@@ -1,4 +1,4 @@
-"""MoCo-v3 on plain ViTs (arXiv 2104.02057), as the papers pre-train ViT-Tiny with it."""
+"""MoCo-v3 on plain ViTs (arXiv 2104.02057), as the papers use it to pre-train ViT-Tiny."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from pretraining.recipe import MocoRecipe
 
 
 class MocoV3(PretrainMethod):
-    """Two crops of an image shall be alike, and unlike the crops of all other images of the batch.
+    """Trains the features of two crops of an image to be similar, and different from those of all other images.
 
     Args:
         backbone: a plain ViT with a class token.
-        preprocessor: gives two views.
+        preprocessor: gives two crops per image.
         recipe: temperature, momentum, widths.
-        backbone_name: of the backbone, for messages.
-        random_init: whether the backbone is random; its positions are then fixed sines and cosines.
+        backbone_name: name of the backbone, for messages.
+        random_init: whether the weights of the backbone are random; its positions are then fixed sines and cosines.
+
+    Raises:
+        UserError: the backbone is not a plain ViT with a class token, or ``accumulate`` is above 1.
     """
 
     def __init__(
@@ -37,7 +40,7 @@ class MocoV3(PretrainMethod):
             raise UserError(f"{backbone_name} has no class token, which mocov3 compares")
         if recipe.accumulate > 1:
             raise UserError(
-                "mocov3 compares the images of a whole batch, so it cannot be taken in pieces; set accumulate=1"
+                "mocov3 compares all images of a batch, so it cannot be split into micro-batches; set accumulate=1"
             )
         self.recipe = recipe
         if random_init:
@@ -47,19 +50,21 @@ class MocoV3(PretrainMethod):
             backbone.patch_embed.requires_grad_(False)
         self.projector = build_mlp([int(backbone.embed_dim), recipe.hidden_dim, recipe.hidden_dim, recipe.out_dim])
         self.predictor = build_mlp([recipe.out_dim, recipe.hidden_dim, recipe.out_dim])
+        # queries pass through backbone, projector and predictor; keys through slowly moving copies of the first two
         self.momentum_encoder = copy.deepcopy(self.backbone).requires_grad_(False)
         self.momentum_projector = copy.deepcopy(self.projector).requires_grad_(False)
 
     def compute_losses(self, images: Tensor, seeds: Tensor, second_images: Tensor | None = None) -> dict[str, Tensor]:
-        """``loss_contrast``: each crop against the other's key, both ways.
+        """Return ``loss_contrast``: the queries of each crop against the keys of the other crop, in both directions.
 
         Args:
             images: (N, 3, S, S), the first crops.
-            seeds: not used; crops and colours are drawn by the preprocessor.
-            second_images: the second crops.
+            seeds: not used; the preprocessor draws crops and colors.
+            second_images: (N, 3, S, S), the second crops.
         """
         assert second_images is not None, "the preprocessor gives two views"
         views = (images, second_images)
+        # index 0 of the tokens is the class token
         queries = [self.predictor(self.projector(self.backbone.forward_features(view)[:, 0])) for view in views]
         with torch.no_grad():
             keys = [self.momentum_projector(self.momentum_encoder.forward_features(view)[:, 0]) for view in views]
@@ -67,21 +72,29 @@ class MocoV3(PretrainMethod):
         return {"loss_contrast": terms[0] + terms[1]}
 
     def before_step(self, progress: float) -> None:
-        """Move the momentum encoder, before the step as the authors' code does."""
+        """Update the momentum encoder, before the optimizer step as in the authors' code.
+
+        Args:
+            progress: fraction of the training that is done, 0 to 1.
+        """
         value = cosine_momentum(self.recipe.momentum, progress)
         for slow, fast in ((self.momentum_encoder, self.backbone), (self.momentum_projector, self.projector)):
             average_parameters(slow, fast, value)
 
 
 def build_mlp(widths: list[int]) -> nn.Sequential:
-    """Linear layers without bias, each followed by batch norm, ReLU between; the last norm has no parameters.
+    """Build linear layers without bias, each followed by batch norm, and ReLU between; the last norm is not affine.
 
-    Statistics are taken over all processes on GPUs; torch has no such norm for CPUs, where each process takes its own.
+    On GPUs the batch statistics are computed over all processes. torch has no synchronized batch norm for CPUs, where
+    each process uses its own statistics.
+
+    Args:
+        widths: width of the input, of each hidden layer, and of the output.
     """
     norm = nn.SyncBatchNorm if get_dist_info()[1] > 1 and torch.cuda.is_available() else nn.BatchNorm1d
     layers: list[nn.Module] = []
-    for number, (width, out) in enumerate(itertools.pairwise(widths)):
-        last = number == len(widths) - 2
+    for index, (width, out) in enumerate(itertools.pairwise(widths)):
+        last = index == len(widths) - 2
         layers += [nn.Linear(width, out, bias=False), norm(out, affine=not last)]
         if not last:
             layers.append(nn.ReLU(inplace=True))

@@ -18,16 +18,24 @@ from pretraining.methods.teacher import Teacher
 from pretraining.models.vit import compute_qk_logits
 from pretraining.recipe import SimmimDistillRecipe, SimmimRecipe
 
-LOSS_EPSILON = 1e-5
-DECODER_STRIDE = 16
-DECODER_HEADS = 3
+LOSS_EPSILON = 1e-5  # in the denominator of the loss, as in SimMIM's code
+DECODER_STRIDE = 16  # pixels per cell of the map that the decoder of SimmimDistill reads
+DECODER_HEADS = 3  # of its block
 
 
 def sample_unit_masks(seeds: Tensor, grid_size: tuple[int, int], mask_ratio: float) -> Tensor:
-    """Which units of each image are masked, (N, rows, columns) bool: ``ceil(units * mask_ratio)`` of them.
+    """Choose the masked units of each image: ``ceil(units * mask_ratio)`` of them.
+
+    Args:
+        seeds: (N,) int64, one per image.
+        grid_size: rows and columns of mask units.
+        mask_ratio: fraction of the units to mask.
+
+    Returns:
+        (N, rows, columns) bool, true for masked units.
 
     Raises:
-        UserError: none would be left.
+        UserError: all units would be masked.
     """
     count = grid_size[0] * grid_size[1]
     masked = math.ceil(count * mask_ratio)
@@ -39,13 +47,16 @@ def sample_unit_masks(seeds: Tensor, grid_size: tuple[int, int], mask_ratio: flo
 
 
 class Simmim(PretrainMethod):
-    """Masked units are replaced by a mask token; all pixels are predicted by one layer, masked ones compared.
+    """Replaces masked units by a mask token, predicts all pixels with one layer, and compares the masked ones.
 
     Args:
         backbone: timm's Swin.
         preprocessor: see ``PretrainMethod``.
-        recipe: mask ratio, side of a unit.
-        backbone_name: of the backbone, for messages.
+        recipe: mask ratio, side of a mask unit.
+        backbone_name: name of the backbone, for messages.
+
+    Raises:
+        UserError: the backbone is not a Swin, or the mask units do not fit its input.
     """
 
     def __init__(self, backbone: Any, preprocessor: nn.Module, recipe: SimmimRecipe, backbone_name: str) -> None:
@@ -54,6 +65,7 @@ class Simmim(PretrainMethod):
         super().__init__(backbone, preprocessor)
         self.recipe = recipe
         patch = backbone.patch_embed.patch_size
+        # a mask unit must be a whole number of patches, and the image a whole number of units
         sides = [cells * step for cells, step in zip(backbone.patch_embed.grid_size, patch, strict=True)]
         if any(side % recipe.mask_patch_size for side in sides) or any(recipe.mask_patch_size % step for step in patch):
             raise UserError(
@@ -61,6 +73,7 @@ class Simmim(PretrainMethod):
                 "set mask_patch_size"
             )
         self.unit_grid = (sides[0] // recipe.mask_patch_size, sides[1] // recipe.mask_patch_size)
+        # only to raise its error now if the mask ratio leaves no unit visible
         sample_unit_masks(torch.zeros(1, dtype=torch.int64), self.unit_grid, recipe.mask_ratio)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, 1, backbone.patch_embed.proj.out_channels))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
@@ -68,10 +81,16 @@ class Simmim(PretrainMethod):
 
     def _build_decoder(self, backbone: Any) -> None:
         stride = int(backbone.feature_info[-1]["reduction"])
+        # each cell of the last map predicts its stride x stride pixels of 3 channels; PixelShuffle unfolds them
         self.decoder = nn.Sequential(nn.Conv2d(backbone.num_features, 3 * stride**2, 1), nn.PixelShuffle(stride))
 
     def compute_losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
-        """``loss_masked``: the mean absolute error over masked pixels."""
+        """Return ``loss_masked``, the mean absolute error over masked pixels.
+
+        Args:
+            images: (N, 3, S, S), normalized.
+            seeds: (N,) int64, one per image.
+        """
         masks = sample_unit_masks(seeds, self.unit_grid, self.recipe.mask_ratio)
         return {
             "loss_masked": masked_l1_loss(
@@ -80,21 +99,27 @@ class Simmim(PretrainMethod):
         }
 
     def predict_pixels(self, images: Tensor, masks: Tensor) -> Tensor:
-        """All pixels, normalised, (N, 3, S, S)."""
+        """Return all predicted pixels, normalized, (N, 3, S, S).
+
+        Args:
+            images: (N, 3, S, S), normalized.
+            masks: (N, rows, columns) bool, true for masked units.
+        """
         tokens = self.backbone.norm(self.backbone.layers(self.embed_masked_patches(images, masks)))
-        found: Tensor = self.decoder(tokens.permute(0, 3, 1, 2))
+        found: Tensor = self.decoder(tokens.permute(0, 3, 1, 2))  # Swin's tokens are (N, rows, columns, C)
         return found
 
     def embed_masked_patches(self, images: Tensor, masks: Tensor) -> Tensor:
-        """Patch tokens (N, rows, columns, C), the masked ones replaced."""
+        """Return the patch tokens, (N, rows, columns, C), with the masked ones replaced by the mask token."""
         tokens = self.backbone.patch_embed(images)
+        # from masks of units to masks of patches
         cells = masks.repeat_interleave(tokens.shape[1] // masks.shape[1], 1)
         cells = cells.repeat_interleave(tokens.shape[2] // masks.shape[2], 2)
         return torch.where(cells[..., None], self.mask_token.to(tokens.dtype), tokens)
 
     @torch.no_grad()
     def reconstruct_images(self, images: Tensor, seeds: Tensor) -> Reconstructions:
-        """Images, what of them is visible (the rest mid-grey), and the prediction with the visible put in."""
+        """Return the images, their visible part (the rest is gray), and the prediction with the visible part."""
         masks = sample_unit_masks(seeds, self.unit_grid, self.recipe.mask_ratio)
         hidden = expand_unit_masks(masks, self.recipe.mask_patch_size)
         predicted = self.predict_pixels(images, masks).float()
@@ -102,11 +127,20 @@ class Simmim(PretrainMethod):
 
 
 class SimmimDistill(Simmim):
-    """The last stage has a block more, of which only ``norm1``, queries, keys and position bias are left; its logits
-    are matched with those of the teacher's last block. Pixels are read off after the merging that follows the second
-    stage (stride 16), through a block of the decoder's own, so the last two stages get no gradient of the
-    reconstruction. The final norm gets no gradient at all. The teacher sees the whole image: the text does not say
-    what it sees, and its mask token is not part of a backbone.
+    """SimMIM with decoupled distillation: an extra block after the last stage matches the teacher's last block.
+
+    The extra block consists only of ``norm1``, queries, keys and the position bias; its attention logits are matched
+    with those of the teacher's last block. The decoder, which has a block of its own, reads the features after the
+    patch merging that follows the second stage (stride 16). The last two stages therefore get no gradient from the
+    reconstruction, and the final norm gets no gradient at all. The teacher sees the complete image: the paper does not
+    say what it sees, and a mask token is not part of a backbone.
+
+    Args:
+        backbone, preprocessor, recipe, backbone_name: see ``Simmim``.
+        teacher: a Swin with the same windows in its last stage.
+
+    Raises:
+        UserError: the teacher is not such a Swin, or the backbone has no features of stride 16 after stage 2.
     """
 
     recipe: SimmimDistillRecipe
@@ -120,20 +154,28 @@ class SimmimDistill(Simmim):
         if not isinstance(other, SwinTransformer):
             raise UserError(f"the teacher {teacher.name} is a {type(other).__name__}; a Swin learns from a Swin")
         last, goal = backbone.layers[-1].blocks[-1], other.layers[-1].blocks[-1]
-        alone = [(block.window_size, block.input_resolution) for block in (last, goal)]
-        if alone[0] != alone[1] or any((*last.shift_size, *goal.shift_size)):
-            raise UserError(f"the teacher {teacher.name} has other windows in its last stage than {backbone_name}")
+        layouts = [(block.window_size, block.input_resolution) for block in (last, goal)]
+        # Logits are compared window by window; shifted windows would also need the attention mask.
+        if layouts[0] != layouts[1] or any((*last.shift_size, *goal.shift_size)):
+            raise UserError(
+                f"the teacher {teacher.name} has other windows in its last stage than {backbone_name}; "
+                "choose another teacher"
+            )
         self.extra_block = SwinTransformerBlock(
             last.dim, last.input_resolution, last.attn.num_heads, window_size=last.window_size[0], norm_layer=LayerNorm
         )
+        # unused parameters would get no gradient, which DistributedDataParallel treats as an error
         del self.extra_block.mlp, self.extra_block.norm2, self.extra_block.attn.proj
         self.attn_adapter = LogitsAdapter(last.attn.num_heads, goal.attn.num_heads)
-        backbone.norm.requires_grad_(False)
+        backbone.norm.requires_grad_(False)  # not on the path of either loss
 
     def _build_decoder(self, backbone: Any) -> None:
         third = backbone.layers[2]
         if backbone.feature_info[2]["reduction"] != DECODER_STRIDE:
-            raise UserError(f"the decoder reads features of stride {DECODER_STRIDE}; this Swin has none after stage 2")
+            raise UserError(
+                f"the decoder reads features of stride {DECODER_STRIDE}, which this Swin does not have after stage 2; "
+                "choose another backbone, or run simmim"
+            )
         width = int(self.recipe.decoder_width)
         window = third.blocks[0].window_size[0]
         self.decoder_embed = nn.Linear(third.blocks[0].dim, width)
@@ -143,11 +185,12 @@ class SimmimDistill(Simmim):
         self.decoder = nn.Sequential(nn.Conv2d(width, 3 * DECODER_STRIDE**2, 1), nn.PixelShuffle(DECODER_STRIDE))
 
     def compute_losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
-        """``loss_masked`` from the middle, ``loss_attention`` from the extra block."""
+        """Return ``loss_masked`` from the features after stage 2 and ``loss_attention`` from the extra block."""
         masks = sample_unit_masks(seeds, self.unit_grid, self.recipe.mask_ratio)
         merged = self._encode_two_stages(images, masks)
         loss = masked_l1_loss(self._decode(merged), images, expand_unit_masks(masks, self.recipe.mask_patch_size))
         third, fourth = self.backbone.layers[2], self.backbone.layers[3]
+        # timm's stages merge patches first; ``merged`` is already the output of the third stage's merging
         top = fourth(third.blocks(merged))
         model: Any = self.teacher.move_model_to(images.device)
         with torch.no_grad():
@@ -156,7 +199,7 @@ class SimmimDistill(Simmim):
         return {"loss_masked": loss, "loss_attention": self.recipe.attention * self.attn_adapter(own, goal)}
 
     def predict_pixels(self, images: Tensor, masks: Tensor) -> Tensor:
-        """All pixels, normalised, (N, 3, S, S)."""
+        """Return all predicted pixels, normalized, (N, 3, S, S); see ``Simmim``."""
         return self._decode(self._encode_two_stages(images, masks))
 
     def _encode_two_stages(self, images: Tensor, masks: Tensor) -> Tensor:
@@ -171,22 +214,36 @@ class SimmimDistill(Simmim):
 
 
 def masked_l1_loss(predicted: Tensor, images: Tensor, pixel_masks: Tensor) -> Tensor:
-    """Mean absolute error over hidden pixels (N, 1, S, S), as SimMIM counts it (with its 1e-5)."""
+    """Return the mean absolute error over masked pixels, as SimMIM computes it.
+
+    Args:
+        predicted, images: (N, 3, S, S).
+        pixel_masks: (N, 1, S, S) bool, true for masked pixels.
+    """
     error = (predicted.float() - images).abs() * pixel_masks
+    # the mask counts pixels of one channel, hence the division by the number of channels
     return error.sum() / (pixel_masks.sum() + LOSS_EPSILON) / images.shape[1]
 
 
 def expand_unit_masks(masks: Tensor, unit_size: int) -> Tensor:
-    """Masks of units as masks of pixels, (N, 1, S, S)."""
+    """Convert masks of units (N, rows, columns) to masks of pixels (N, 1, S, S).
+
+    Args:
+        masks: bool, true for masked units.
+        unit_size: side of a unit, pixels.
+    """
     return masks.repeat_interleave(unit_size, 1).repeat_interleave(unit_size, 2)[:, None]
 
 
 def compute_window_logits(block: Any, tokens: Tensor) -> Tensor:
-    """Attention logits of a block without shift, its position bias added, (N * windows, heads, T, T).
+    """Return the attention logits of a block without window shift, with its position bias.
 
     Args:
-        block: of timm's Swin.
-        tokens: (N, rows, columns, C); whole windows.
+        block: a block of timm's Swin.
+        tokens: (N, rows, columns, C); rows and columns are multiples of the window's sides.
+
+    Returns:
+        (N * windows, heads, T, T), where T is the number of tokens in a window.
     """
     attention = block.attn
     windows = window_partition(block.norm1(tokens), block.window_size).flatten(1, 2)
@@ -195,7 +252,12 @@ def compute_window_logits(block: Any, tokens: Tensor) -> Tensor:
 
 
 def compute_teacher_logits(model: Any, images: Tensor) -> Tensor:
-    """Logits of a Swin's last block on whole images; nothing is computed beyond."""
+    """Return the attention logits of a Swin's last block on complete images; later layers are not computed.
+
+    Args:
+        model: timm's Swin.
+        images: (N, 3, S, S), normalized for it.
+    """
     last = model.layers[-1]
     tokens = last.downsample(model.layers[:-1](model.patch_embed(images)))
     return compute_window_logits(last.blocks[-1], last.blocks[:-1](tokens))

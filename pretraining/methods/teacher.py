@@ -18,50 +18,56 @@ from pretraining.models.stacked_linear import pack_linear_layers
 
 
 class TeacherWeights(NamedTuple):
-    """A teacher as named: its card, where its weights are, and their SHA-256."""
+    """The weights of a teacher.
+
+    Attributes:
+        card: the teacher's card.
+        start: where its weights are.
+        sha256: SHA-256 of the weight file.
+    """
 
     card: BackboneCard
     start: InitialWeights
     sha256: str
 
     def identity_dict(self) -> dict[str, Any]:
-        """What of it can change a number."""
+        """Return the part that can change a result, as plain data."""
         return {"card": self.card.identity_dict(), "sha256": self.sha256}
 
 
 def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
-    """The teacher's weight file.
+    """Locate the weight file of a teacher.
 
     Args:
         name: registry name or ``timm/<name>``.
-        checkpoint: a file or a pre-training run, over the card's weights.
+        checkpoint: a file or a pre-training run to use instead of the card's weights; ``None`` for the card's.
 
     Raises:
-        UserError: it has no weights, or they are not here.
+        UserError: the teacher has no weights, or they are not on this machine.
     """
     card = get_card(name)
     start = locate_weights(card, checkpoint)
     if start.file is None:
         raise UserError(
-            f"the teacher {name} has no weights, and a random teacher teaches nothing; name a file or a pre-training "
-            "run with --teacher-checkpoint, or another teacher"
+            f"the teacher {name} has no weights, and a student cannot learn from a random teacher; name a file or a "
+            "pre-training run with --teacher-checkpoint, or another teacher"
         )
     return TeacherWeights(card, start, sha256_unchanged_file(start.file))
 
 
 class Teacher:
-    """A frozen encoder that is in no checkpoint of the student and gets no gradient.
+    """A frozen encoder that gets no gradient and is not stored in the student's checkpoints.
 
-    For that it is not an ``nn.Module``: as an attribute of a method it is no part of the method's module tree.
+    It is therefore not an ``nn.Module``: as an attribute of a method it is not part of the method's module tree.
 
     Args:
-        weights: the teacher.
+        weights: the teacher's weights.
         img_size: side of the student's input, pixels.
-        mean, std: of the student's input; images are brought to the teacher's own.
+        mean, std: normalization of the student's input, per channel; images are converted to the teacher's.
         arguments: passed to timm's ``create_model``.
 
     Raises:
-        UserError: made for another input size, or its weights do not fit.
+        UserError: the teacher is made for another input size, or its weights do not fit.
     """
 
     def __init__(
@@ -78,15 +84,17 @@ class Teacher:
             height, width = card.input_size[1:]
             raise UserError(
                 f"the teacher {card.name} is made for {height} x {width} px and the student's input is "
-                f"{img_size} x {img_size}; set img_size={height}, or take a teacher for {img_size} px"
+                f"{img_size} x {img_size}; set img_size={height}, or choose a teacher for {img_size} px"
             )
         made = create_backbone(card, checkpoint=str(weights.start.file), img_size=img_size, num_classes=0, **arguments)
         if made.load_report is not None and made.load_report.resized:
             raise UserError(
                 f"the weights of the teacher {card.name} were made at another input or patch size "
-                f"({made.load_report.resized[0]}); a teacher is used as it is: take one for {img_size} px"
+                f"({made.load_report.resized[0]}); a teacher's weights are not resized: choose one for {img_size} px"
             )
+        # eval: no drop path and no updates of running statistics
         self.model: nn.Module = made.model.eval().requires_grad_(False)
+        # own normalization: x = (p - m) / s; teacher's: (p - m') / s' = x * (s / s') + (m - m') / s'
         ratio = [own / other for own, other in zip(std, card.std, strict=True)]
         offset = [(own - other) / each for own, other, each in zip(mean, card.mean, card.std, strict=True)]
         self._std_ratio, self._mean_offset = (torch.tensor(value).reshape(3, 1, 1) for value in (ratio, offset))
@@ -94,7 +102,7 @@ class Teacher:
         self._same_normalization = tuple(mean) == tuple(card.mean) and tuple(std) == tuple(card.std)
 
     def move_model_to(self, device: torch.device) -> nn.Module:
-        """The model on a device; moved once, and packed for a CPU."""
+        """Move the model to a device at the first call and return it; on a CPU its linear layers are packed."""
         if next(self.model.parameters()).device != device:
             self.model.to(device)
             self._std_ratio, self._mean_offset = self._std_ratio.to(device), self._mean_offset.to(device)
@@ -104,6 +112,11 @@ class Teacher:
         return self.model
 
     def renormalize_images(self, images: Tensor) -> Tensor:
-        """The student's normalised images, normalised as the teacher's are."""
+        """Convert images from the student's normalization to the teacher's.
+
+        Args:
+            images: (N, 3, S, S), normalized for the student.
+        """
         self.move_model_to(images.device)
+        # unchanged if the normalizations are equal, so that no rounding error is added
         return images if self._same_normalization else images * self._std_ratio + self._mean_offset

@@ -1,1 +1,1 @@
-"""Network parts that the pre-training methods share."""
+"""Network parts used by several pre-training methods."""

@@ -1,4 +1,4 @@
-"""The light decoder of a masked autoencoder on plain ViTs."""
+"""The light decoder of a masked autoencoder."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from pretraining.models.vit import PatchGeometry
 from pretraining.recipe import DecoderShape
 
 DEFAULT_HEAD_DIM = 32
-"""Channels a head where the recipe names no number of heads: 3 heads at width 96, 6 at 192."""
+"""Channels per head if the recipe does not set the number of heads: 3 heads at width 96, 6 at 192."""
 
 
 class MaeDecoder(nn.Module):
     """Predicts the pixels of masked patches from the visible tokens.
 
-    Tokens stay in the order of the masking (visible first): attention does not mind, positions go with them, so
-    nothing is put back in order and only masked tokens are predicted.
+    Tokens stay in the order of the masking (visible first). Attention does not depend on the order, and each token
+    gets the position embedding of its patch, so the tokens need no reordering and only masked ones are predicted.
 
     Args:
-        encoder_dim: of the encoder.
-        shape: the decoder's size.
-        patch_geometry: of the encoder's patches.
-        positions: ``fixed`` or ``learned``.
+        encoder_dim: width of the encoder.
+        shape: size of the decoder.
+        patch_geometry: patches of the encoder.
+        positions: ``fixed`` or ``learned`` position embeddings.
+
+    Raises:
+        UserError: the width is not a multiple of the number of heads.
     """
 
     def __init__(self, encoder_dim: int, shape: DecoderShape, patch_geometry: PatchGeometry, positions: str) -> None:
@@ -46,26 +49,28 @@ class MaeDecoder(nn.Module):
             if fixed
             else torch.randn(1, rows, width) * 0.02
         )
+        # also a parameter if fixed, so that both kinds are stored in checkpoints
         self.pos_embed = nn.Parameter(values, requires_grad=not fixed)
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio=4.0, qkv_bias=True) for _ in range(shape.depth))
         self.norm = LayerNorm(width)
         self.pred = nn.Linear(width, 3 * patch_geometry.patch_size[0] * patch_geometry.patch_size[1])
 
     def forward(self, tokens: Tensor, masking: Masking, predict_visible: bool = False) -> Tensor:
-        """Pixels of the masked patches in the masking's order, (N, masked, 3 * patch).
+        """Return the pixels of the masked patches in the order of the masking, (N, masked, 3 * patch area).
 
         Args:
-            tokens: the encoder's, after its norm: prefix, then visible patches, (N, prefix + visible, width).
-            masking: which patches they are.
-            predict_visible: predict the visible patches too; they come first.
+            tokens: output of the encoder after its norm: prefix tokens, then visible patches, (N, prefix + visible, C).
+            masking: which patches are visible.
+            predict_visible: also predict the visible patches; they come first.
         """
         prefix = self.patch_geometry.num_prefix_tokens
         count, hidden = len(tokens), self.patch_geometry.num_patches - masking.num_visible
         embedded = self.embed(tokens)
-        places = gather_tokens(self.pos_embed[:, prefix:].expand(count, -1, -1), masking.permutation)
+        # positions in the order of the masking: visible patches, then masked ones
+        positions = gather_tokens(self.pos_embed[:, prefix:].expand(count, -1, -1), masking.permutation)
         blanks = self.mask_token.to(embedded.dtype).expand(count, hidden, -1)
         values = torch.cat([embedded, blanks], dim=1)
-        values = values + torch.cat([self.pos_embed[:, :prefix].expand(count, -1, -1), places], dim=1)
+        values = values + torch.cat([self.pos_embed[:, :prefix].expand(count, -1, -1), positions], dim=1)
         for block in self.blocks:
             values = block(values)
         start = prefix if predict_visible else prefix + masking.num_visible

@@ -1,4 +1,4 @@
-"""A plain ViT of timm run on some of an image's patches, and what a distillation taps from it."""
+"""Run a plain ViT of timm on some patches of an image, and return the outputs that a distillation compares."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from pretraining.models.patches import Masking, gather_tokens
 
 
 class PatchGeometry(NamedTuple):
-    """Patch size and patch grid of a plain ViT, rows first, and how many tokens stand before the patches."""
+    """The patches of a ViT.
+
+    Attributes:
+        patch_size: height and width of a patch, pixels.
+        grid_size: rows and columns of patches.
+        num_prefix_tokens: number of tokens before the patches, for example a class token.
+    """
 
     patch_size: tuple[int, int]
     grid_size: tuple[int, int]
@@ -25,25 +31,33 @@ class PatchGeometry(NamedTuple):
 
     @property
     def num_patches(self) -> int:
-        """How many there are."""
+        """Number of patches."""
         return self.grid_size[0] * self.grid_size[1]
 
 
 def get_backbone_arguments(architecture: str) -> dict[str, Any]:
-    """What an architecture is made with for pre-training: Hiera pools queries at two of its three stage changes."""
+    """Return the arguments to create an architecture for pre-training.
+
+    Hiera pools queries at only two of its three stage changes during pre-training.
+    """
     return {"q_pool": 2} if architecture.startswith("hiera") else {}
 
 
 def require_plain_vit(model: nn.Module, model_name: str) -> VisionTransformer:
-    """The model, if it is a plain ViT that can run on some of its patches.
+    """Return the model if it is a plain ViT that can run on some of its patches.
+
+    Args:
+        model: any model.
+        model_name: for the message.
 
     Raises:
-        UserError: a hierarchy, a relative position bias, or attention of another kind.
+        UserError: the model has a hierarchy, a relative position bias, or another kind of attention.
     """
     if not isinstance(model, VisionTransformer):
         raise UserError(f"{model_name} is a {type(model).__name__}; this method masks the patches of plain ViTs")
     for block in model.blocks:
         attention: Any = getattr(block, "attn", None)
+        # also refuses subclasses: a relative position bias needs all tokens of the image
         if type(attention) is not Attention:
             raise UserError(
                 f"{model_name} has {type(attention).__name__} in its blocks, which cannot run on some of the patches; "
@@ -55,7 +69,7 @@ def require_plain_vit(model: nn.Module, model_name: str) -> VisionTransformer:
 
 
 def get_patch_geometry(model: Any) -> PatchGeometry:
-    """Patch size, grid and prefix of a plain ViT."""
+    """Return patch size, grid and number of prefix tokens of a plain ViT."""
     embed = model.patch_embed
     height, width = embed.patch_size
     rows, columns = embed.grid_size
@@ -63,20 +77,22 @@ def get_patch_geometry(model: Any) -> PatchGeometry:
 
 
 def embed_patches(model: Any, patches: Tensor, masking: Masking | None) -> Tensor:
-    """Tokens of the visible patches with their positions, prefix tokens first, (N, prefix + visible, width).
-
-    Only the visible patches are projected.
+    """Embed the visible patches and add their positions; only the visible patches are projected.
 
     Args:
         model: the ViT.
-        patches: all patches, (N, patches, pixels), as ``patchify`` gives them.
-        masking: which are visible; ``None`` for all.
+        patches: all patches, (N, patches, pixels per patch), as returned by ``patchify``.
+        masking: which patches are visible; ``None`` for all.
+
+    Returns:
+        Prefix tokens, then visible patches, (N, prefix + visible, C).
     """
     projection, prefix = model.patch_embed.proj, model.num_prefix_tokens
     positions = model.pos_embed[:, prefix:]
     if masking is not None:
         patches = gather_tokens(patches, masking.visible_indices)
         positions = gather_tokens(positions.expand(len(patches), -1, -1), masking.visible_indices)
+    # the convolution of timm's patch embedding as a matrix product on selected patches
     tokens = F.linear(patches, projection.weight.flatten(1), projection.bias)
     tokens = model.patch_embed.norm(tokens) + positions
     first = _get_prefix_tokens(model)
@@ -95,7 +111,13 @@ def _get_prefix_tokens(model: Any) -> Tensor | None:
 
 
 class ViTBlockOutputs(NamedTuple):
-    """What was asked for: attention logits by block (from 1), (N, heads, T, T); hidden states by number, (N, T, C)."""
+    """Requested outputs of a ViT's blocks.
+
+    Attributes:
+        tokens: output of the last computed block, (N, T, C).
+        attention_logits: scaled QK^T before the softmax by block (from 1), (N, heads, T, T).
+        hidden_states: hidden states by index, (N, T, C).
+    """
 
     tokens: Tensor
     attention_logits: dict[int, Tensor]
@@ -109,28 +131,29 @@ def run_blocks(
     hidden_state_indices: Collection[int] = (),
     run_all_blocks: bool = True,
 ) -> ViTBlockOutputs:
-    """Run the blocks and tap them.
+    """Run the blocks and collect the requested attention logits and hidden states.
 
     Args:
         model: the ViT.
-        tokens: embedded, (N, T, C).
-        logit_blocks: blocks, from 1, whose scaled QK^T before the softmax is wanted.
-        hidden_state_indices: states wanted: l is the output of block l normed by the next norm there is (``norm1`` of
-            block l + 1, after the last block the final norm); 0 is what goes into the first.
-        run_all_blocks: off, nothing is computed beyond what is tapped: a last block gives its logits and no output, and
-            ``tokens`` are not the model's.
+        tokens: embedded tokens, (N, T, C).
+        logit_blocks: blocks (from 1) whose scaled QK^T before the softmax to return.
+        hidden_state_indices: states to return. State l is the output of block l after the next norm (``norm1`` of
+            block l + 1, or the final norm after the last block); state 0 is the input of the first block.
+        run_all_blocks: if ``False``, nothing is computed that is not requested. A last block of which only the logits
+            are requested has no output then, and the returned ``tokens`` are not the output of the model.
     """
     depth = len(model.blocks)
     found = ViTBlockOutputs(tokens, {}, {})
     last = depth if run_all_blocks else max([*logit_blocks, *hidden_state_indices], default=0)
     for number, block in enumerate(model.blocks[:last], 1):
+        # state l is normed by the norm of block l + 1, so it is taken at the start of that block
         if number - 1 in hidden_state_indices:
             found.hidden_states[number - 1] = block.norm1(tokens)
         if number not in logit_blocks:
             tokens = block(tokens)
         elif run_all_blocks or number < last or number in hidden_state_indices:
             tokens, found.attention_logits[number] = forward_with_logits(block, tokens)
-        else:
+        else:  # the last block, of which nothing but the logits is needed
             found.attention_logits[number] = compute_qk_logits(block.norm1(tokens), block.attn, block.attn.num_heads)
     if last in hidden_state_indices:
         norm = model.norm if last == depth else model.blocks[last].norm1
@@ -139,32 +162,45 @@ def run_blocks(
 
 
 def forward_with_logits(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """A block's output and its attention logits; queries and keys are multiplied once for both."""
+    """Run a block and return its output and its attention logits; queries and keys are multiplied only once.
+
+    Args:
+        block: a block of timm's plain ViT.
+        tokens: (N, T, C).
+
+    Returns:
+        Output (N, T, C) and logits (N, heads, T, T).
+    """
     attention = block.attn
     count, length, _ = tokens.shape
     parts = attention.qkv(block.norm1(tokens)).reshape(count, length, 3, attention.num_heads, attention.head_dim)
+    # (N, T, 3, heads, head_dim) to three tensors (N, heads, T, head_dim)
     query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
     logits = (attention.q_norm(query) * attention.scale) @ attention.k_norm(key).transpose(-2, -1)
+    # written out, because timm's fused attention does not return the logits
     mixed = (logits.softmax(dim=-1) @ value).transpose(1, 2).reshape(count, length, attention.attn_dim)
     tokens = tokens + block.drop_path1(block.ls1(attention.proj(mixed)))
     return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens)))), logits
 
 
 def compute_qk_logits(tokens: Tensor, attention: Any, num_heads: int) -> Tensor:
-    """Attention logits before the softmax, without values or output, (N, heads, T, T).
-
-    Only the rows of ``qkv`` that make queries and keys are multiplied: the first two thirds.
+    """Return the attention logits before the softmax, without computing values or outputs.
 
     Args:
-        tokens: normed, (N, T, C).
-        attention: any of timm's with one ``qkv`` layer (ViT, Hiera, Swin); without a position bias.
-        num_heads: which timm's classes keep under different names.
+        tokens: tokens after ``norm1``, (N, T, C).
+        attention: an attention layer of timm with one ``qkv`` layer (ViT, Hiera, Swin); its position bias is not added.
+        num_heads: number of heads; timm's classes store it under different names.
+
+    Returns:
+        (N, heads, T, T).
     """
+    # the rows of the qkv weight are queries, keys, values in this order; values are not needed
     weight, bias = attention.qkv.weight, attention.qkv.bias
     rows = 2 * weight.shape[0] // 3
     parts = F.linear(tokens, weight[:rows], None if bias is None else bias[:rows])
+    # (N, T, 2 * C) to two tensors (N, heads, T, head_dim)
     query, key = parts.reshape(*tokens.shape[:2], 2, num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-    if hasattr(attention, "q_norm"):  # a plain ViT's, and then mostly an identity
+    if hasattr(attention, "q_norm"):  # only plain ViTs have it, and there it is usually an identity
         query, key = attention.q_norm(query), attention.k_norm(key)
     product: Tensor = (query * attention.scale) @ key.transpose(-2, -1)
     return product

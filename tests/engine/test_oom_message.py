@@ -10,7 +10,10 @@ from foundation.errors import UserError
 
 
 def test_memory_that_ran_out() -> None:
-    with pytest.raises(UserError, match="out of memory: split each batch into more pieces"), translate_oom_error():
+    with (
+        pytest.raises(UserError, match="out of memory: split each batch into more micro-batches"),
+        translate_oom_error(),
+    ):
         torch.empty(10**14)
 
 

@@ -28,7 +28,7 @@ BAD = [
     ((*MAE, "--set", "mask_ratio=1"), "mask_ratio: Input should be less than 1, not 1"),
     ((*MAE, "--set", "mask_ratio=0.99"), "mask_ratio 0.99 leaves 0 of 16 patches visible"),
     ((*MAE, "--set", "img_size=33"), "multiples of 8 px, not 33 x 33"),
-    ((*MAE, "--set", "scale=[0.5,0.1]"), "is no range of shares of the area"),
+    ((*MAE, "--set", "scale=[0.5,0.1]"), "is not a range of fractions of the area"),
     ((*MAE, "--teacher", "mae_base"), "method mae has no teacher"),
     ((*MAE, "--knn-data", "photos"), "--knn-data photos has no labels"),
     (DISTILL, "method mae_distill needs a teacher: --teacher NAME"),

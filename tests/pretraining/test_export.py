@@ -38,5 +38,5 @@ def test_a_part_of_an_encoder_is_no_outcome(tmp_path: Path) -> None:
 
 def test_an_encoder_of_another_size_is_no_outcome(tmp_path: Path) -> None:
     model = create_backbone("vit_pico", checkpoint="random", num_classes=0, img_size=64).model
-    with pytest.raises(BenchError, match="does not load whole into vit_pico"):
+    with pytest.raises(BenchError, match="does not load completely into vit_pico"):
         export_encoder(model, get_card("vit_pico"), 32, tmp_path, {})

@@ -120,7 +120,7 @@ def test_a_bad_file_stops_the_run_in_a_loader_process(tmp_path: Path, bench: Ben
 def test_out_of_memory_says_what_to_lower(tmp_path: Path, bench: Bench) -> None:
     done = bench(*RUN, "--out", str(tmp_path), "--set", "model.decode_head.channels=100000000000")
     assert done.returncode == 2, done.stderr
-    assert "out of memory: split each batch into more pieces (--set accumulate=2, 4 ...)" in done.stderr
+    assert "out of memory: split each batch into more micro-batches (--set accumulate=2, 4 ...)" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -51,7 +51,7 @@ def test_a_cifar_file_cannot_run_code(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "ran",))
 
     (make.write_cifar10(tmp_path) / "data_batch_1").write_bytes(pickle.dumps({"data": Evil()}))
-    with pytest.raises(DataError, match=r"data_batch_1 cannot be read \(it names pathlib"):
+    with pytest.raises(DataError, match=r"data_batch_1 cannot be read \(it refers to pathlib"):
         read("cifar10", tmp_path)
     assert not (tmp_path / "ran").exists()
 

@@ -57,7 +57,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 70_000, np.int32)).save(tmp_path / "deep.tiff")
     for name, reason in {
         "cut.jpg": "cannot be decoded (image file is truncated",
-        "page.jpg": "is no image that can be read",
+        "page.jpg": "is not a readable image",
         "none.jpg": "is missing",
         "float.tiff": "floating-point pixels",
         "deep.tiff": "pixels from 70000 to 70000, not 0 to 65535",

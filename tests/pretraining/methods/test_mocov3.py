@@ -83,7 +83,7 @@ def test_heads_are_the_papers(moco: Any) -> None:
 
 
 def test_what_cannot_be_is_a_sentence() -> None:
-    with pytest.raises(UserError, match="cannot be taken in pieces"):
+    with pytest.raises(UserError, match="cannot be split into micro-batches"):
         make_method("mocov3", accumulate=2, **SMALL)
     with pytest.raises(UserError, match="has no class token"):
         make_method("mocov3", arguments={"class_token": False, "global_pool": "avg"}, **SMALL)
