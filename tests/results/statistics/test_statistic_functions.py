@@ -262,8 +262,8 @@ def test_two_backbones_are_compared_without_a_number_an_item(install: Install, t
     assert found.p_value < 0.05
     lines = "\n".join(format_comparison(found, None))
     assert (
-        "r is computed from all 300 items together, so single items have no value; 50 groups of items were left out in turn"
-        in lines
+        "r is computed from all 300 items together, so single items have no value; "
+        "50 groups of items were left out in turn" in lines
     )
     assert "alike" not in lines
     few = compare_backbones(*([write_run(tmp_path / f"few {name}", name, 0.5, count=40)] for name in ("a", "b")))
