@@ -176,7 +176,7 @@ def _replace_classifier(name: str, model: Any, num_classes: int, pool: str | Non
 def _move_norm(name: str, model: Any, pool: str) -> None:
     """Put the last norm where the constructors of timm's transformers have it for a pooling.
 
-    With mean pooling the tokens are not normed and a norm of the head's own, ``fc_norm``, starts anew; a checkpoint's
+    With mean pooling the tokens are not normed and the head gets a new norm, ``fc_norm``; a checkpoint's
     ``norm`` is then left out by the loader as well.
     """
     has_norm, has_fc_norm = (not isinstance(part, nn.Identity) for part in (model.norm, model.fc_norm))

@@ -161,7 +161,7 @@ class FrozenBackbone:
         same = again.shape == kept.shape and bool(np.abs(again - kept).max() <= tolerance * np.abs(kept).max())
         if same and batch["labels"].tolist() == cached.labels[ends].tolist():
             return True
-        log_message(f"{self.label}: the cached features are not what this backbone gives now; they are computed anew")
+        log_message(f"{self.label}: the cached features are not what this backbone gives now; they are computed again")
         return False
 
     def _extract_batch(self, images: torch.Tensor) -> NDArray[np.float32]:

@@ -116,7 +116,7 @@ def test_edited_model_code_is_noticed(capsys: pytest.CaptureFixture[str]) -> Non
     edited = make_frozen()
     edited.created.model.blocks[0].register_forward_hook(lambda _model, _input, output: output * 1.5)
     second = edited.get_features("val")
-    assert "computed anew" in capsys.readouterr().err
+    assert "computed again" in capsys.readouterr().err
     assert np.abs(second.features - first.features).max() > 1e-4
 
 

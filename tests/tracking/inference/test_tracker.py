@@ -81,7 +81,7 @@ def test_an_update_is_the_steps_of_the_reference() -> None:
 
 
 class Uncached(TorchNetwork):
-    """The same network, the template computed anew with every frame."""
+    """The same network, the template computed again with every frame."""
 
     def encode_template(self, template: np.ndarray) -> Any:
         return self._preprocess([template])
