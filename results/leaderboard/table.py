@@ -314,7 +314,8 @@ def _build_board(
         )
         for (candidate, same), standing in zip(grouped, standings, strict=True)
     ]
-    units = {name: metric.unit for name, metric in first.items()}
+    # of all runs, in the order of the first: whichever run comes first, a metric that only some have is on the board
+    units = {name: metric.unit for _, record in runs for name, metric in get_metrics(record).items()}
     return Board(*(key.task, key.protocol, key.tier, settings, key.comparability, primary), units, higher, tuple(rows))
 
 
@@ -338,11 +339,13 @@ def _build_row(
     """Build a row without its rank, interval and note, which depend on the other rows of the board."""
     metrics = [get_metrics(record) for _, record in runs]
     values = [each[primary_metric].value for each in metrics]
+    # a seed that was run by an earlier version of the task may lack a metric; a mean is over all seeds or not there
+    common = [name for name in metrics[0] if all(name in each for each in metrics)]
     return BoardRow(
         *candidate,
         rank=None,
         tied_with=(),
-        metrics={name: fmean(each[name].value for each in metrics) for name in metrics[0]},
+        metrics={name: fmean(each[name].value for each in metrics) for name in common},
         interval=None,
         note="",
         is_random_baseline=candidate[1] == "random",

@@ -86,7 +86,7 @@ def _build_row_cells(board: Board, row: BoardRow) -> list[TableCell]:
     speed, batch = text.split_throughput(row)
     return [
         *(_build_published_cells(row) if board.has_published else ()),
-        *(TableCell(f"{row.metrics[name]:.2f}", row.metrics[name]) for name in board.other_metrics),
+        *(_build_metric_cell(row.metrics.get(name)) for name in board.other_metrics),
         TableCell(parameters, row.cost.parameters),
         TableCell(macs, row.cost.macs),
         TableCell(latency, row.cost.latency_ms),
@@ -94,6 +94,11 @@ def _build_row_cells(board: Board, row: BoardRow) -> list[TableCell]:
         TableCell(str(len(row.seeds)), len(row.seeds), text.format_range(*row.seed_range) if row.seed_range else ""),
         TableCell(row.finished_at[:10] or text.NOT_MEASURED, row.finished_at or None),
     ]
+
+
+def _build_metric_cell(value: float | None) -> TableCell:
+    """Return the cell of a metric; a run of an earlier version of the task may lack it."""
+    return TableCell(text.NOT_MEASURED if value is None else f"{value:.2f}", value)
 
 
 def _build_published_cells(row: BoardRow) -> tuple[TableCell, TableCell]:
