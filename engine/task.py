@@ -156,6 +156,9 @@ class DataReport:
         notes: facts for the reader (classes, sizes, licence).
         deviations: how the data differ from the official set, one sentence each; empty if they do not differ.
         class_counts: number of items by class name, by split; empty if an item does not have exactly one label.
+        coverage: which bytes of the data the fingerprint covers, in words.
+        duplicates: test or val items whose content is also in another split, one sentence each; a run on such data is
+            refused unless the user allows it.
     """
 
     fingerprint: str
@@ -163,6 +166,8 @@ class DataReport:
     notes: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     class_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    coverage: str = "the bytes of every file"
+    duplicates: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""
