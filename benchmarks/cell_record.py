@@ -18,6 +18,7 @@ from results.records.record import (
     MetricValue,
     Record,
     RunCost,
+    RunEnvironment,
     RunResult,
     StartCheckpoint,
     StatisticRecord,
@@ -158,6 +159,31 @@ def measure_cell_efficiency(request: RunRequest, plan: RunPlan) -> EfficiencyRec
     except _MEASURING_ERRORS as error:
         log_message(f"the cost of {request.card.name} was not measured: {describe_failure(error)}")
         return None
+
+
+def warn_changed_environment(before: RunEnvironment, now: RunEnvironment) -> None:
+    """Say what is other than at the attempt that a run goes on from: the number may then differ in its last digits.
+
+    Args:
+        before: where and how the interrupted attempt was made.
+        now: where and how this one is made.
+    """
+    from engine.progress import log_message
+
+    changed = [
+        f"{name} {getattr(before, name)} -> {getattr(now, name)}"
+        for name in ("device", "threads", "processes", "python", "platform", "git_commit")
+        if getattr(before, name) != getattr(now, name)
+    ]
+    changed += [
+        f"{name} {before.packages.get(name, 'none')} -> {now.packages.get(name, 'none')}"
+        for name in sorted(before.packages.keys() | now.packages.keys())
+        if before.packages.get(name) != now.packages.get(name)
+    ]
+    if changed:
+        log_message(
+            f"this run goes on from an attempt that was made otherwise ({', '.join(changed)}); the record lists both"
+        )
 
 
 def describe_failure(error: BaseException) -> str:

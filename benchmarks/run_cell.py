@@ -19,13 +19,16 @@ from benchmarks.cell_record import (
     describe_failure,
     make_complete_record,
     measure_cell_efficiency,
+    warn_changed_environment,
 )
 from benchmarks.task_registry import TASKS
+from engine.data.file_hashes import require_unchanged_files
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import DataError, RecordError, UserError
 from foundation.files import ensure_writable_dir
+from foundation.run_scope import open_run_scope
 from foundation.suggest import did_you_mean
-from results.records.identity import RunIdentity
+from results.records.identity import RunIdentity, make_run_identity
 from results.records.record import (
     BackboneRecord,
     DatasetRecord,
@@ -57,7 +60,9 @@ class CellRequest:
         allow_partial: accept weights that fill only a part of the backbone.
         allow_subset: accept data that are not the complete official set.
         data_scale: fraction of the training items, above 0 to 1.
-        force_new: run again although a record exists.
+        allow_duplicates: accept test items whose content is also in the training data; the record keeps them.
+        hash_all: hash every byte of the data, also of a set so large that a sample is the default.
+        force_new: run again although a record exists; nothing is taken from a cache.
         command_line: words that the user typed, for the record.
     """
 
@@ -74,6 +79,8 @@ class CellRequest:
     allow_partial: bool = False
     allow_subset: bool = False
     data_scale: float = 1.0
+    allow_duplicates: bool = False
+    hash_all: bool = False
     force_new: bool = False
     command_line: tuple[str, ...] = ()
 
@@ -92,7 +99,9 @@ class _ResolvedCell(NamedTuple):
     data: DataReport
     plan: RunPlan
     backbone: BackboneRecord
+    task_source: str | None
     identity: RunIdentity
+    is_answerable: bool  # False if code that makes the number could not be found: then no record answers for it
 
 
 def run_cell(cell_request: CellRequest) -> CellResult:
@@ -104,6 +113,11 @@ def run_cell(cell_request: CellRequest) -> CellResult:
         UserError: the request contains something that the user can fix; nothing was written.
         BenchError: the run failed; its record says ``failed`` and why, and the same command goes on from there.
     """
+    with open_run_scope(trusts_caches=not cell_request.force_new, hashes_all=cell_request.hash_all):
+        return _run_cell(cell_request)
+
+
+def _run_cell(cell_request: CellRequest) -> CellResult:
     from engine.device import decide_on_rank0, get_dist_info, init_distributed
 
     # everything that can be refused is refused before a folder is made
@@ -115,7 +129,8 @@ def run_cell(cell_request: CellRequest) -> CellResult:
     stem = f"{resolved.task.name}/{name}-{resolved.identity.run_id}"
     # one process looks at the disk and tells the others; otherwise the first one to create the folder would make the
     # others choose another attempt
-    folder, done = decide_on_rank0(lambda: _choose_run_folder(cell_request, stem))
+    is_new = cell_request.force_new or not resolved.is_answerable
+    folder, done = decide_on_rank0(lambda: _choose_run_folder(cell_request.out, stem, is_new))
     if done is not None:
         return CellResult(folder, done, True)
     _warn_input_size(resolved)
@@ -178,6 +193,11 @@ def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
         data_scale=cell_request.data_scale,
     )
     data = task.check_data(cell_request.data_root)
+    if data.duplicates and not cell_request.allow_duplicates:
+        raise DataError(
+            f"{task.name}: {'; '.join(data.duplicates)}. A test on training data says nothing about a backbone: remove "
+            "them from one split, or add --allow-duplicates (the record keeps it)"
+        )
     plan = task.plan(request, data)
     if data.deviations and not cell_request.allow_subset:
         raise DataError(
@@ -187,25 +207,24 @@ def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
     backbone = describe_backbone(request, plan)
     # Everything that can change the number goes into one of the two groups. The first one alone is the key of the
     # board: runs that share it may stand in one column. Device and threads are recorded, but not part of the id.
-    identity = RunIdentity(
-        protocol_fields={
-            "task": task.name,
-            "protocol": protocol,
-            "protocol_version": plan.protocol_version,
-            "config": dict(plan.config),
-            "data": data.fingerprint,
-            "tier": cell_request.tier,
-        },
-        candidate_fields={
-            "card": card.identity_dict(),
-            "arguments": dict(plan.backbone_kwargs),
-            "init": start.init,
-            "checkpoint": backbone.checkpoint.sha256 if backbone.checkpoint else None,
-            "allow_partial": cell_request.allow_partial,
-            "seed": cell_request.seed,
-        },
+    identity = make_run_identity(
+        task=task.name,
+        protocol=protocol,
+        protocol_version=plan.protocol_version,
+        config=plan.config,
+        data_fingerprint=data.fingerprint,
+        tier=cell_request.tier,
+        task_source=None,
+        card=card.identity_dict(),
+        arguments=plan.backbone_kwargs,
+        init=start.init,
+        checkpoint_sha256=backbone.checkpoint.sha256 if backbone.checkpoint else None,
+        allow_partial=cell_request.allow_partial,
+        seed=cell_request.seed,
+        model=backbone.model,
     )
-    return _ResolvedCell(task, request, data, plan, backbone, identity)
+    request = replace(request, run_id=identity.run_id)
+    return _ResolvedCell(task, request, data, plan, backbone, None, identity, True)
 
 
 def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialWeights]:
@@ -234,11 +253,17 @@ def _prepare_backbone(resolved: _ResolvedCell) -> _ResolvedCell:
     return resolved._replace(request=request)
 
 
-def _choose_run_folder(cell_request: CellRequest, stem: str) -> tuple[Path, Record | None]:
-    """Return the folder to work in, and the record if the cell is complete."""
-    existing = list_attempts(cell_request.out, stem)
-    if cell_request.force_new or not existing:
-        return next_attempt_folder(cell_request.out, stem), None
+def _choose_run_folder(out: Path, stem: str, is_new: bool) -> tuple[Path, Record | None]:
+    """Return the folder to work in, and the record if the cell is complete.
+
+    Args:
+        out: the store.
+        stem: path of the first attempt below it.
+        is_new: take a new folder although there are others.
+    """
+    existing = list_attempts(out, stem)
+    if is_new or not existing:
+        return next_attempt_folder(out, stem), None
     folder = existing[-1]  # the newest attempt; an unfinished one goes on from its checkpoints
     if not (folder / "record.json").exists():
         return folder, None
@@ -247,7 +272,7 @@ def _choose_run_folder(cell_request: CellRequest, stem: str) -> tuple[Path, Reco
     except RecordError as error:
         raise RecordError(f"{error}; move that folder away, or keep it and run again with --fresh") from error
     if record.status == "invalidated":
-        return next_attempt_folder(cell_request.out, stem), None
+        return next_attempt_folder(out, stem), None
     return folder, record if record.status == "complete" else None
 
 
@@ -268,6 +293,7 @@ def _run_and_record(resolved: _ResolvedCell, folder: Path, cell_request: CellReq
         began = time.monotonic()
         outcome = _run_task(resolved, folder)
         seconds = time.monotonic() - began
+        require_unchanged_files()
         finished = make_complete_record(
             record, resolved.task, outcome, folder, resolved.request.device, seconds, efficiency
         )
@@ -281,10 +307,15 @@ def _run_and_record(resolved: _ResolvedCell, folder: Path, cell_request: CellReq
 def _make_running_record(resolved: _ResolvedCell, folder: Path, cell_request: CellRequest) -> Record:
     from engine.run_environment import collect_run_environment
 
-    attempt = 1
+    environment = collect_run_environment(
+        resolved.request.device, _get_precision(resolved.plan), list(cell_request.command_line)
+    )
+    attempt, earlier_attempts = 1, []
     if (folder / "record.json").exists():
         earlier = read_record(folder)
         attempt = earlier.cost.attempts + 1 if earlier.cost else 2
+        earlier_attempts = [*earlier.earlier_attempts, earlier.environment]
+        warn_changed_environment(earlier.environment, environment)
     return Record(
         run_id=resolved.identity.run_id,
         comparability=resolved.identity.comparability,
@@ -298,17 +329,19 @@ def _make_running_record(resolved: _ResolvedCell, folder: Path, cell_request: Ce
         protocol_version=resolved.plan.protocol_version,
         seed=cell_request.seed,
         backbone=resolved.backbone,
+        task_source=resolved.task_source,
         config=dict(resolved.plan.config),
         non_identity_settings=dict(resolved.plan.non_identity_settings),
         data=DatasetRecord(
             fingerprint=resolved.data.fingerprint,
             splits=dict(resolved.data.splits),
             deviations=list(resolved.data.deviations),
+            coverage=resolved.data.coverage,
+            duplicates=list(resolved.data.duplicates),
         ),
         cost=RunCost(phases={}, attempts=attempt),
-        environment=collect_run_environment(
-            resolved.request.device, _get_precision(resolved.plan), list(cell_request.command_line)
-        ),
+        environment=environment,
+        earlier_attempts=earlier_attempts,
     )
 
 

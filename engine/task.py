@@ -74,6 +74,7 @@ class RunRequest:
         device: ``auto``, ``cpu`` or ``cuda``.
         allow_partial: accept weights that fill only a part of the backbone.
         data_scale: fraction of the training items to use, above 0 and at most 1; each seed draws another subset.
+        run_id: id of the run, which its training checkpoints carry; "" outside of a run.
         prepared: the backbone created ahead; copies made with ``dataclasses.replace`` share it.
     """
 
@@ -87,6 +88,7 @@ class RunRequest:
     device: str
     allow_partial: bool = False
     data_scale: float = 1.0
+    run_id: str = ""
     prepared: PreparedBackbone = field(default_factory=PreparedBackbone, repr=False, compare=False)
 
     def prepare_backbone(self, model_kwargs: Mapping[str, Any]) -> CreatedBackbone:

@@ -28,6 +28,8 @@ def get_request_settings(options: Namespace) -> dict[str, Any]:
         "device": options.device,
         "allow_partial": options.allow_partial,
         "allow_subset": options.subset,
+        "allow_duplicates": options.allow_duplicates,
+        "hash_all": options.hash_all,
         "force_new": options.fresh,
         "command_line": tuple(options.command_line),
     }

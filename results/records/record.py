@@ -21,7 +21,7 @@ from results.records.schema_upgrade import upgrade_record
 from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors
 from results.statistics.metric_statistics import MetricStatistic, StatisticKind
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The schema version that is written.
 
 1: the first schema.
@@ -30,6 +30,8 @@ SCHEMA_VERSION = 4
 3: adds ``cost.efficiency``.
 4: renames some fields (``schema_upgrade`` reads older records under the new names) and adds ``statistic`` to metrics
    (``legacy_statistics`` has the statistics of older records).
+5: adds ``backbone.model`` and ``task_source`` (digests of the model as built and of a plug-in task's code, part of the
+   id where they are present), ``data.coverage``, ``data.duplicates`` and ``earlier_attempts``.
 """
 
 PRETRAINING_DOMAIN = "pretraining"
@@ -163,6 +165,9 @@ class BackboneRecord(StrictModel):
     checkpoint: StartCheckpoint | None = None
     allow_partial: bool = False  # whether --allow-partial accepted a checkpoint without all tensors of the trunk
     parameters: int | None = None
+    # digests of the model as built, by kind (structure; for plug-ins also attributes and source); None in records of
+    # schema versions before 5
+    model: dict[str, str] | None = None
 
 
 class DatasetRecord(StrictModel):
@@ -172,11 +177,16 @@ class DatasetRecord(StrictModel):
         fingerprint: SHA-256 over the content of the data and their split.
         splits: number of items by split.
         deviations: how the data differ from the official set, one phrase each; empty for the official set.
+        coverage: which bytes the fingerprint covers, in words; ``None`` in records of schema versions before 5, whose
+            fingerprint of image files covered their names and sizes only.
+        duplicates: items whose content is in two splits, which the user allowed; one sentence each.
     """
 
     fingerprint: Sha256
     splits: dict[str, int]
     deviations: list[str] = Field(default=[])
+    coverage: str | None = None
+    duplicates: list[str] = Field(default=[])
 
 
 class ItemsFile(StrictModel):
@@ -300,9 +310,13 @@ class Record(StrictModel):
         done, expected: number of items that were scored, and number that the task requires.
         config: the recipe and what the task added to it; part of the identity.
         non_identity_settings: settings that cannot change the number, for example the number of workers.
+        task_source: digest of the code of a plug-in task; ``None`` for bench's own tasks, whose code is guarded by
+            pinned numbers.
+        earlier_attempts: where and how the run was made before it was interrupted, oldest first; ``environment`` is the
+            last attempt's.
     """
 
-    schema_version: Literal[1, 2, 3, 4] = 4  # an upgraded record keeps the version that it was written with
+    schema_version: Literal[1, 2, 3, 4, 5] = 5  # an upgraded record keeps the version that it was written with
     run_id: str
     comparability: str
     status: RunStatus
@@ -318,10 +332,12 @@ class Record(StrictModel):
     backbone: BackboneRecord
     config: dict[str, Any]
     non_identity_settings: dict[str, Any] = Field(default={})
+    task_source: str | None = None
     data: DatasetRecord
     result: RunResult | None = None
     cost: RunCost | None = None
     environment: RunEnvironment
+    earlier_attempts: list[RunEnvironment] = Field(default=[])
 
     @property
     def start_sha256(self) -> str:

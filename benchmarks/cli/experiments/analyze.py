@@ -30,6 +30,7 @@ from analysis.request import (
 from benchmarks.cli.common_options import (
     add_data_root_option,
     add_device_option,
+    add_hash_option,
     add_overrides_option,
     parse_nonnegative_int,
     parse_positive_int,
@@ -68,7 +69,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         one.add_argument("--subset", action="store_true", help="accept data that are not the complete official set")
         text = "accept a checkpoint that fills only part of the backbone; the rest keeps random weights"
         one.add_argument("--allow-partial", action="store_true", help=text)
-        text = "do the analysis again although a record exists; the old one is kept"
+        text = "accept test items whose content is also in the training data; the record keeps it"
+        one.add_argument("--allow-duplicates", action="store_true", help=text)
+        add_hash_option(one)
+        text = "do the analysis again although a record exists, and read no cache; the old record is kept"
         one.add_argument("--fresh", action="store_true", help=text)
         text = "folder of the runs; analyses are written to DIR/analysis; default: runs/"
         one.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help=text)
@@ -322,6 +326,8 @@ def _make_run_cell(options: Namespace) -> RunCell:
                 device=options.device,
                 allow_partial=cell.allow_partial,
                 allow_subset=options.subset,
+                allow_duplicates=options.allow_duplicates,
+                hash_all=options.hash_all,
                 data_scale=cell.data_scale,
                 command_line=tuple(options.command_line),
             )
@@ -342,6 +348,7 @@ def _get_common_fields(options: Namespace, task_name: str) -> dict[str, Any]:
         "device": options.device,
         "allow_partial": options.allow_partial,
         "allow_subset": options.subset,
+        "hash_all": options.hash_all,
         "force_new": options.fresh,
         "command_line": tuple(options.command_line),
     }
