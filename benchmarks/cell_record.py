@@ -10,15 +10,13 @@ from pathlib import Path
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, IncompleteError, UserError
 from foundation.files import sha256_file, sha256_unchanged_file, write_atomic
+from results.records.measurements import EfficiencyRecord, RunCost, RunEnvironment
 from results.records.record import (
     BackboneRecord,
-    EfficiencyRecord,
     ItemsFile,
     LoadReportRecord,
     MetricValue,
     Record,
-    RunCost,
-    RunEnvironment,
     RunResult,
     StartCheckpoint,
     StatisticRecord,

@@ -29,13 +29,8 @@ from foundation.files import ensure_writable_dir
 from foundation.run_scope import open_run_scope
 from foundation.suggest import did_you_mean
 from results.records.identity import RunIdentity, make_run_identity
-from results.records.record import (
-    BackboneRecord,
-    DatasetRecord,
-    Record,
-    RunCost,
-    Tier,
-)
+from results.records.measurements import RunCost
+from results.records.record import BackboneRecord, DatasetRecord, Record, Tier
 from results.records.store import list_attempts, lock_folder, next_attempt_folder, read_record, write_record
 
 if TYPE_CHECKING:

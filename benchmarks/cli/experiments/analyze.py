@@ -28,9 +28,8 @@ from analysis.request import (
     SpectrumRequest,
 )
 from benchmarks.cli.common_options import (
-    add_data_root_option,
+    add_data_options,
     add_device_option,
-    add_hash_option,
     add_overrides_option,
     parse_nonnegative_int,
     parse_positive_int,
@@ -65,13 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
             name, help=command.summary, description=command.summary, epilog=f"example: {command.example}"
         )
         command.add_arguments(one)
-        add_data_root_option(one)
-        one.add_argument("--subset", action="store_true", help="accept data that are not the complete official set")
-        text = "accept a checkpoint that fills only part of the backbone; the rest keeps random weights"
-        one.add_argument("--allow-partial", action="store_true", help=text)
-        text = "accept test items whose content is also in the training data; the record keeps it"
-        one.add_argument("--allow-duplicates", action="store_true", help=text)
-        add_hash_option(one)
+        add_data_options(one)
         text = "do the analysis again although a record exists, and read no cache; the old record is kept"
         one.add_argument("--fresh", action="store_true", help=text)
         text = "folder of the runs; analyses are written to DIR/analysis; default: runs/"
