@@ -21,6 +21,7 @@ from backbones.weights import MEMORY_ARCHITECTURE
 from foundation.code_modules import MAIN_MODULE, list_code_modules
 from foundation.environment import get_cache_dir
 from foundation.files import iter_files, sha256_chunks, write_atomic
+from foundation.run_scope import get_run_scope
 from foundation.source_hash import hash_module_sources
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def describe_model(card: BackboneCard, arguments: Mapping[str, Any], build: Call
         return _describe_foreign_model(model, (), list_code_modules([model]) - {MAIN_MODULE})
     plugins = list_plugin_modules(card)
     path = get_cache_dir() / "model_digests" / f"{_make_key(card, arguments, plugins)}.json"
-    found = _read_digest(path, plugins)
+    found = _read_digest(path, plugins) if get_run_scope().trusts_caches else None
     if found is not None:
         return found
     model = build()

@@ -17,7 +17,8 @@ import torch
 
 from backbones.create import create_backbone
 from benchmarks.cli.main import main
-from benchmarks.run_cell import CellRequest, CellResult, run_cell
+from benchmarks.resolve_cell import CellRequest
+from benchmarks.run_cell import CellResult, run_cell
 from foundation.errors import BenchError, UserError
 from pretraining.task import PretrainTask
 from results.leaderboard.table import build_table

@@ -27,7 +27,8 @@ from backbones.model_digest import ModelDigest
 from backbones.module_hash import hash_plain_attributes, hash_tensor_shapes
 from backbones.registry import BACKBONES, get_card, list_plugin_modules
 from backbones.weights import InitialWeights, locate_weights
-from benchmarks.run_cell import CellRequest, run_cell
+from benchmarks.resolve_cell import CellRequest
+from benchmarks.run_cell import run_cell
 from benchmarks.task_registry import TASKS, describe_task_source
 from engine.task import RunPlan, RunRequest
 from foundation import source_hash

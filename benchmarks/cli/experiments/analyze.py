@@ -300,7 +300,8 @@ def _get_runs_fields(options: Namespace) -> dict[str, Any]:
 
 def _make_run_cell(options: Namespace) -> RunCell:
     """Return a function that does one run as ``bench run`` does, with the options of this command line."""
-    from benchmarks.run_cell import CellRequest, run_cell
+    from benchmarks.resolve_cell import CellRequest
+    from benchmarks.run_cell import run_cell
 
     # passed into the analysis, because analysis/ is a layer below benchmarks/ and may not import it
     def run_analysis_cell(cell: AnalysisCell) -> CellResult:
