@@ -88,16 +88,37 @@ def hash_files(root: Path, names: Sequence[str], algorithm: Algorithm = "sha256"
     # the folder's real path: the store is keyed by it, and the folder may be reached through a link
     home = os.path.realpath(root)
     states = [_read_state(os.path.join(home, name)) for name in names]
-    wanted: Sequence[int] = range(len(names))
-    coverage = FULL_COVERAGE
-    if sum(state.size for state in states) > FULL_HASH_LIMIT and not get_run_scope().hashes_all:
-        wanted = _choose_sample(names)
-        coverage = f"the sizes of all files and the bytes of {len(wanted):,} of {len(names):,} (--hash-all reads all)"
+    wanted, coverage = _choose_hashed(names, sum(state.size for state in states))
     digests = [f"size:{state.size}" for state in states]
     for index, digest in _hash_indices(home, names, states, wanted, algorithm):
         digests[index] = digest
     _remember_states(home, names, states)
     return FileHashes(digests, coverage)
+
+
+def sample_digests(names: Sequence[str], digests: Sequence[str]) -> FileHashes:
+    """Return the digests that ``hash_files`` has for files of which every CRC-32 is known, as of members of a zip.
+
+    A large set in zips then has the fingerprint of the same set unpacked, of which only a sample is read.
+
+    Args:
+        names: paths of the files, as they are when the set is unpacked.
+        digests: the digest of each file, with its size.
+    """
+    sizes = [int(digest.rpartition(":")[2]) for digest in digests]
+    wanted, coverage = _choose_hashed(names, sum(sizes))
+    sampled = [f"size:{size}" for size in sizes]
+    for index in wanted:
+        sampled[index] = digests[index]
+    return FileHashes(sampled, coverage)
+
+
+def _choose_hashed(names: Sequence[str], total_size: int) -> tuple[Sequence[int], str]:
+    """Return the indices of the files whose bytes count, and the coverage in words."""
+    if total_size <= FULL_HASH_LIMIT or get_run_scope().hashes_all:
+        return range(len(names)), FULL_COVERAGE
+    wanted = _choose_sample(names)
+    return wanted, f"the sizes of all files and the bytes of {len(wanted):,} of {len(names):,} (--hash-all reads all)"
 
 
 def require_unchanged_files() -> None:
