@@ -217,11 +217,7 @@ def score_tracker(
     runs = {
         truth.name: _as_repetitions(predictions[truth.name]) for truth in ground_truths if truth.name in predictions
     }
-    wrong = tuple(
-        f"{truth.name} ({len(run)} of {len(truth.boxes)} boxes)"
-        for truth in ground_truths
-        for run in [run for run in runs.get(truth.name, ()) if len(run) != len(truth.boxes)][:1]
-    )
+    wrong = _find_wrong_lengths(runs, ground_truths)
     fitting = [t for t in ground_truths if t.name in runs and all(len(run) == len(t.boxes) for run in runs[t.name])]
     whole = not (missing or wrong or deviations) and len(fitting) == expected_sequences
     if not fitting or not (whole or partial):
@@ -234,18 +230,42 @@ def score_tracker(
         )
         for t in fitting
     )
-    fault = find_start_fault({t.name: runs[t.name] for t in fitting}, fitting)
-    box_faults: tuple[str, ...] = ()
+    box_faults, doubts = _check_start(tracker_name, {t.name: runs[t.name] for t in fitting}, fitting, partial)
+    return TrackerScore(
+        tracker_name, rules, scores, expected_sequences, missing, wrong, deviations, (*notes, *doubts), box_faults
+    )
+
+
+def _find_wrong_lengths(
+    runs: Mapping[str, Sequence[FloatArray]], ground_truths: Sequence[SequenceGroundTruth]
+) -> tuple[str, ...]:
+    """Return one phrase for each sequence with too few or too many boxes."""
+    return tuple(
+        f"{truth.name} ({len(run)} of {len(truth.boxes)} boxes)"
+        for truth in ground_truths
+        for run in [run for run in runs.get(truth.name, ()) if len(run) != len(truth.boxes)][:1]
+    )
+
+
+def _check_start(
+    tracker_name: str,
+    runs: Mapping[str, Sequence[FloatArray]],
+    ground_truths: Sequence[SequenceGroundTruth],
+    partial: bool,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what makes a score partial, and what is only a note, about boxes that do not start from the ground truth.
+
+    Raises:
+        DataError: they do not in more than a few sequences, and ``partial`` is off.
+    """
+    fault = find_start_fault(runs, ground_truths)
+    if fault.is_serious and not partial:
+        raise DataError(
+            f"{tracker_name}: {fault.sentence}; {fault.fix}, or ask for a number that is marked partial with --partial"
+        )
     if fault.is_serious:
-        if not partial:
-            raise DataError(
-                f"{tracker_name}: {fault.sentence}; {fault.fix}, or ask for a number that is marked partial with "
-                "--partial"
-            )
-        box_faults = (f"{fault.sentence}; {fault.fix}",)
-    elif fault.sentence:
-        notes += (fault.sentence,)
-    return TrackerScore(tracker_name, rules, scores, expected_sequences, missing, wrong, deviations, notes, box_faults)
+        return (f"{fault.sentence}; {fault.fix}",), ()
+    return (), (fault.sentence,) if fault.sentence else ()
 
 
 def _as_repetitions(predicted: FloatArray | Sequence[FloatArray]) -> list[FloatArray]:
