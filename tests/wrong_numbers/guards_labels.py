@@ -32,7 +32,7 @@ GUARDS = {
         f"{CONTENT} -k change_while",
     ),
     "training images in a user's test split are refused": Guard(
-        "benchmarks/run_cell.py",
+        "benchmarks/resolve_cell.py",
         "    if data.duplicates and not cell_request.allow_duplicates:\n",
         "    if False:\n",
         f"{CONTENT} -k in_another_split",
