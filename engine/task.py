@@ -341,6 +341,17 @@ class Task(ABC):
         """
         raise UserError(f"task {self.name} offers no single images to analyze; choose a classification task")
 
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return the test items as they stand in the per-item table: columns by name, those that follow from the data.
+
+        ``bench verify`` compares them with a record's table, whatever the order of its rows. Empty if the task does not
+        say them.
+
+        Args:
+            root: folder that contains the data sets.
+        """
+        return {}
+
     def visualize_run(self, folder: Path, record: Record) -> list[Path]:
         """Draw pictures of a complete run below its folder and return their paths; empty if the task draws none.
 
