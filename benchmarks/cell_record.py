@@ -180,6 +180,15 @@ def warn_changed_environment(before: RunEnvironment, now: RunEnvironment) -> Non
     """
     from engine.progress import log_message
 
+    changed = list_environment_changes(before, now)
+    if changed:
+        log_message(
+            f"this run goes on from an attempt that was made otherwise ({', '.join(changed)}); the record lists both"
+        )
+
+
+def list_environment_changes(before: RunEnvironment, now: RunEnvironment) -> list[str]:
+    """Return what differs between two attempts of those things that may move a number, as ``name before -> now``."""
     changed = [
         f"{name} {getattr(before, name)} -> {getattr(now, name)}"
         for name in ("device", "threads", "processes", "python", "platform", "git_commit")
@@ -190,10 +199,7 @@ def warn_changed_environment(before: RunEnvironment, now: RunEnvironment) -> Non
         for name in sorted(before.packages.keys() | now.packages.keys())
         if before.packages.get(name) != now.packages.get(name)
     ]
-    if changed:
-        log_message(
-            f"this run goes on from an attempt that was made otherwise ({', '.join(changed)}); the record lists both"
-        )
+    return changed
 
 
 def describe_failure(error: BaseException) -> str:
