@@ -58,7 +58,8 @@ def _repeat_run(folder: Path, record: Record, data_dir: Path, device: str, out: 
     Raises:
         BenchError: something that the run needs is missing here, or it fails.
     """
-    from benchmarks.run_cell import CellRequest, run_cell
+    from benchmarks.resolve_cell import CellRequest
+    from benchmarks.run_cell import run_cell
 
     if record.domain == PRETRAINING_DOMAIN:
         raise UserError("a pre-training is made again with bench pretrain ... --fresh")
