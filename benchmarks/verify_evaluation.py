@@ -14,6 +14,7 @@ from backbones.registry import get_card
 from backbones.weights import InitialWeights
 from benchmarks.task_registry import TASKS
 from engine.task import DataReport, RunPlan, RunRequest
+from engine.training_checks.checkpoint_digests import CheckpointOwner, find_digest_fault, get_digest_path
 from foundation.errors import BenchError, UnknownNameError
 from results.records.record import PRETRAINING_DOMAIN, Record
 from results.records.verification import VerificationCheck
@@ -88,12 +89,19 @@ def reproduce_evaluation(folder: Path, record: Record, data_dir: Path, device: s
         text = "no checkpoint is stored (with a frozen backbone the evaluation is the run: bench run ... --fresh)"
         yield VerificationCheck(what, "unchecked", text)
         return
+    faults = [find_digest_fault(path, CheckpointOwner("", record.seed)) for path in kept]
+    if fault := next(filter(None, faults), None):
+        # found here, since a resume would go on from the checkpoint before it, which means to train
+        yield VerificationCheck(what, "fails", fault)
+        return
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as name:
         scratch = Path(name)
         for path in kept:
             target = scratch / path.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
+            if get_digest_path(path).is_file():  # checkpoints of earlier versions have none
+                shutil.copyfile(get_digest_path(path), get_digest_path(target))
         try:
             yield from _compare_reevaluation(
                 record, data_dir, device, scratch, {path.relative_to(folder) for path in kept}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -28,8 +28,9 @@ LOGGER_BACKENDS = {
 class StrictConfig(BaseModel):
     """Base class of all configurations: frozen, without unknown keys and without silent type conversion."""
 
-    # strict: a text where a number belongs is an error instead of being converted silently
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # strict: a text where a number belongs is an error instead of being converted silently; 1e400 is read as infinity,
+    # which no setting can be
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ProtocolSettings(StrictConfig):
@@ -50,12 +51,21 @@ class ProtocolSettings(StrictConfig):
         return self.model_dump(mode="json", include=set(self.NON_IDENTITY_FIELDS))
 
 
+LearningRate = Annotated[float, Field(ge=1e-12)]
+"""Below 1e-12 a rate changes no float32 weight, so nothing would be trained. A rate that is too high is found by its
+training, which diverges."""
+
+
+VoteTemperature = Annotated[float, Field(ge=1e-4, le=1e4)]
+"""Temperature of a k-NN vote. Beyond this range the nearest neighbor decides alone, or all neighbors count the same."""
+
+
 class OptimizerConfig(StrictConfig):
     """The optimizer and its parameter groups.
 
     Attributes:
         name: ``AdamW`` or ``SGD``.
-        lr: learning rate for the recipe's complete batch (it is not scaled by batch size / 256).
+        lr: learning rate for the recipe's complete batch (it is not scaled by batch size / 256); 1e-12 or above.
         weight_decay: not applied to one-dimensional parameters, position embeddings and class tokens.
         betas: of AdamW.
         momentum: of SGD.
@@ -67,9 +77,9 @@ class OptimizerConfig(StrictConfig):
     """
 
     name: Literal["AdamW", "SGD"]
-    lr: PositiveFloat
+    lr: LearningRate
     weight_decay: NonNegativeFloat = 0.0
-    betas: list[float] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = True
     layer_decay: float = Field(default=1.0, gt=0, le=1)
@@ -83,7 +93,7 @@ class LrScheduleConfig(StrictConfig):
     Attributes:
         name: shape of the schedule after the warm-up.
         warmup: length of the warm-up, in the recipe's unit (epochs or iterations).
-        warmup_start: learning rate of the first step.
+        warmup_start: learning rate of the first step; at most the recipe's ``lr``.
         end_lr: final learning rate of a group whose learning rate is ``lr``. With ``cosine`` the other groups
             (layer decay) end at the same fraction of their own rate; with ``poly`` every group ends at ``end_lr``.
         power: exponent of ``poly``.
@@ -108,7 +118,8 @@ class TrainingRecipe(ProtocolSettings):
         batch_size: number of items per optimizer step, over all processes.
         accumulate: number of micro-batches into which each process splits its part of the batch, to save memory; their
             gradients add up to the gradient of the complete batch. This changes the last digits and, like using more
-            processes, the input of batch norm (smaller micro-batches) and the random numbers of drop path and mixup.
+            processes, the random numbers of drop path and mixup. It also changes what batch norm averages over, so a
+            plan adds that to the identity (``engine.training_checks.batch_norm``).
         drop_last: skip the incomplete batch at the end of an epoch (it has other items in every epoch).
         optimizer: the optimizer.
         schedule: the learning rate over time.
@@ -119,7 +130,8 @@ class TrainingRecipe(ProtocolSettings):
         loggers: where training curves are written.
     """
 
-    # ``accumulate`` is memory-saving only; like the number of processes it is noted in the record, not in the id.
+    # ``accumulate`` is memory-saving only (batch norm apart); like the number of processes it is noted in the record,
+    # not in the id.
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset({"workers", "loggers", "accumulate"})
 
     epochs: PositiveInt | None = None
@@ -149,6 +161,11 @@ class TrainingRecipe(ProtocolSettings):
             raise ValueError("set exactly one of epochs and iterations")
         if self.schedule.warmup >= self.length:
             raise ValueError(f"schedule.warmup {self.schedule.warmup} must be below the length {self.length}")
+        if self.schedule.warmup_start > self.optimizer.lr:
+            raise ValueError(
+                f"schedule.warmup_start {self.schedule.warmup_start:g} must not be above optimizer.lr "
+                f"{self.optimizer.lr:g}: a warm-up rises"
+            )
         return self
 
     @property

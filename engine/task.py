@@ -74,6 +74,8 @@ class RunRequest:
         device: ``auto``, ``cpu`` or ``cuda``.
         allow_partial: accept weights that fill only a part of the backbone.
         data_scale: fraction of the training items to use, above 0 and at most 1; each seed draws another subset.
+        run_id: the run's id, which is written into its checkpoints and required of those that it resumes from; empty:
+            not checked.
         prepared: the backbone created ahead; copies made with ``dataclasses.replace`` share it.
     """
 
@@ -87,6 +89,7 @@ class RunRequest:
     device: str
     allow_partial: bool = False
     data_scale: float = 1.0
+    run_id: str = ""
     prepared: PreparedBackbone = field(default_factory=PreparedBackbone, repr=False, compare=False)
 
     def prepare_backbone(self, model_kwargs: Mapping[str, Any]) -> CreatedBackbone:

@@ -13,10 +13,11 @@ from torch.utils.data import default_collate
 
 from backbones.create import CreatedBackbone
 from engine.checkpoints import read_checkpoint
-from engine.device import decide_on_rank0
+from engine.device import decide_on_rank0, get_dist_info
 from engine.seeding import derive_seed
 from engine.task import RunPlan, RunRequest, TaskOutcome
 from engine.training import TrainingJob, train_model
+from engine.training_checks.batch_norm import describe_batch_norm, synchronises_batch_norm, uses_batch_norm
 from foundation.files import sha256_file
 from pretraining.data.dataset import ImageFileDataset, InMemoryDataset
 from pretraining.data.dataset_specs import PretrainDatasetCard
@@ -96,6 +97,17 @@ def build_method(
     return MethodBundle(method, feed)
 
 
+def describe_method_norm(method: PretrainMethod, recipe: PretrainRecipe) -> dict[str, Any]:
+    """Return what batch norm averages over in a method, for the identity; nothing if it cannot change the number."""
+    return describe_batch_norm(
+        uses_batch_norm(method),
+        recipe.batch_size,
+        recipe.accumulate,
+        get_dist_info()[1],
+        synchronises_batch_norm(method),
+    )
+
+
 def run_pretraining(task: PretrainSetup, request: RunRequest, plan: RunPlan, run_dir: Path) -> TaskOutcome:
     """Train in a folder, resuming if it contains an interrupted run, and export the encoder of the last step.
 
@@ -164,6 +176,7 @@ def _make_job(
         collate_fn=default_collate,
         select_best=False,
         hooks=(curve,),
+        run_id=request.run_id,
     )
 
 
