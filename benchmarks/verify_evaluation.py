@@ -101,6 +101,7 @@ def reproduce_evaluation(folder: Path, record: Record, data_dir: Path, device: s
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
             if get_digest_path(path).is_file():  # checkpoints of earlier versions have none
+                get_digest_path(target).parent.mkdir(exist_ok=True)
                 shutil.copyfile(get_digest_path(path), get_digest_path(target))
         try:
             yield from _compare_reevaluation(

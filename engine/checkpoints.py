@@ -2,7 +2,7 @@
 
 A run's ``checkpoints`` folder contains the two newest of each kind: ``step_00000012.pth`` (the complete training
 state, to resume) and ``best_00000009.pth`` (weights only, to test and to reuse with ``--checkpoint``; called
-``last_...`` if no epoch is chosen). Beside each is a ``.json`` with the run it belongs to and its SHA-256.
+``last_...`` if no epoch is chosen). A file in ``sha256`` names for each the run it belongs to and its digest.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ValidationResult(NamedTuple):
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read one of our checkpoints as plain tensors and values; code in the file is never executed.
 
-    torch loads a file with flipped bits without a word, so the content is checked first, by the file beside it.
+    torch loads a file with flipped bits without a word, so the content is checked first, by its digest.
 
     Args:
         path: the checkpoint file.
@@ -257,13 +257,13 @@ def find_resume_checkpoint(
     Raises:
         CheckpointError: the checkpoints have no digest and the owner has a run id, so they cannot be checked.
     """
-    for leftover in folder.glob(".*.tmp"):  # left over if the process was killed while saving
+    for leftover in folder.rglob(".*.tmp"):  # left over if the process was killed while saving
         leftover.unlink()
     paths = sorted(folder.glob("step_*.pth"), reverse=True)
     if owner.run_id and paths and not any(get_digest_path(path).is_file() for path in paths):
         raise CheckpointError(
-            f"the checkpoints in {folder} have no digests beside them to check them by (an earlier version of bench "
-            "wrote none); run again with --fresh"
+            f"the checkpoints in {folder} have no digests to check them by (an earlier version of bench wrote none); "
+            "run again with --fresh"
         )
     for path in paths:
         fault = _find_resume_fault(path, owner)
@@ -292,7 +292,7 @@ def _find_file_fault(path: Path, owner: CheckpointOwner) -> str | None:
     if not path.is_file():
         return f"the checkpoint {path} is missing"
     if owner.run_id and not get_digest_path(path).is_file():
-        return f"the checkpoint {path} has no digest beside it to check it by"
+        return f"the checkpoint {path} has no digest to check it by"
     return find_digest_fault(path, owner)
 
 

@@ -115,11 +115,9 @@ class PretrainTask(Task):
             ConfigError: the configuration is invalid.
         """
         from engine.config import load_protocol
-        from engine.device import get_dist_info
-        from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
         from pretraining.knn_monitor import require_monitor_images
         from pretraining.models.vit import get_backbone_arguments
-        from pretraining.run import build_method, describe_method_norm
+        from pretraining.run import build_method, describe_training
 
         card = request.card
         if request.start.init == "memory":
@@ -140,10 +138,6 @@ class PretrainTask(Task):
         labeled = self.load_knn_pool(request.data_root)
         if labeled is not None:
             require_monitor_images(len(labeled), recipe.knn_monitor)
-        batch_norm = describe_method_norm(built.method, recipe)
-        fixes = list_schedule_fixes(
-            recipe, count_steps_per_epoch(recipe, len(self.load_pool(request.data_root)), get_dist_info()[1])
-        )
         # rows of the curve: one per epoch, or one per val_interval iterations (the last one may be shorter)
         interval = 1 if recipe.by_epoch else recipe.val_interval
         return RunPlan(
@@ -153,8 +147,7 @@ class PretrainTask(Task):
                 "data": self.data.name,
                 "knn_data": self.knn_dataset.name if self.knn_dataset.has_labels else None,
                 "teacher": teacher.identity_dict() if teacher else None,
-                **({"batch_norm": batch_norm} if batch_norm else {}),
-                **({"fixes": fixes} if fixes else {}),
+                **describe_training(built.method, recipe, len(self.load_pool(request.data_root))),
             },
             non_identity_settings={**recipe.non_identity_settings(), "skip_bad": self.skip_bad},
             backbone_kwargs=arguments,

@@ -113,29 +113,8 @@ def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], ou
     created = request.build_backbone(plan.backbone_kwargs)
     model = build_tracker_model(created.model, request.card, recipe)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    sources = make_pair_samplers(recipe, request.data_root)
     label = f"{task.name} {request.card.name} seed {request.seed}"
-    trained = train_model(
-        TrainingJob(
-            label=label,
-            folder=out,
-            model=model,
-            train_dataset=PairDataset(sources, recipe.pairs),
-            val_dataset=PairDataset(sources, recipe.val_pairs, VAL_PAIRS_SEED),
-            test_dataset=None,
-            build_metric=PairIouMetric,
-            selection_metric="pairs/iou",
-            metric_unit="%",
-            higher_is_better=True,
-            recipe=recipe,
-            seed=request.seed,
-            device=request.device,
-            select_best=False,
-            hooks=(CandidateEliminationHook(model, recipe.ce, recipe.by_epoch), GroupStatisticsHook(model)),
-            run_id=request.run_id,
-            norm_group=recipe.norm_group,
-        )
-    )
+    trained = train_model(_make_job(request, recipe, model, label, out))
     began = time.monotonic()
     make = _make_tracker_factory(request, plan, recipe, model, trained.weights_path, out)
     options = recipe.tracking_options()
@@ -160,6 +139,30 @@ def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], ou
         parameters=parameters,
         phase_seconds={"train_and_validate": trained.seconds, "track": time.monotonic() - began},
         details={"speed": speed},
+    )
+
+
+def _make_job(request: RunRequest, recipe: TrackingRecipe, model: TrackerModel, label: str, out: Path) -> TrainingJob:
+    """Return the training of a tracker; nothing is selected by its validation pairs."""
+    sources = make_pair_samplers(recipe, request.data_root)
+    return TrainingJob(
+        label=label,
+        folder=out,
+        model=model,
+        train_dataset=PairDataset(sources, recipe.pairs),
+        val_dataset=PairDataset(sources, recipe.val_pairs, VAL_PAIRS_SEED),
+        test_dataset=None,
+        build_metric=PairIouMetric,
+        selection_metric="pairs/iou",
+        metric_unit="%",
+        higher_is_better=True,
+        recipe=recipe,
+        seed=request.seed,
+        device=request.device,
+        select_best=False,
+        hooks=(CandidateEliminationHook(model, recipe.ce, recipe.by_epoch), GroupStatisticsHook(model)),
+        run_id=request.run_id,
+        norm_group=recipe.norm_group,
     )
 
 

@@ -1,7 +1,7 @@
-"""Whose a checkpoint is and whether it is whole: a file beside each checkpoint names its run, its seed and its SHA-256.
+"""Whose a checkpoint is and whether it is whole: a small file for each names its run, its seed and its SHA-256.
 
-``step_00000012.json`` describes ``step_00000012.pth``. It is written before the checkpoint gets its name, so after a
-kill at any moment a checkpoint without its description is not this version's work. Imports no torch.
+``sha256/step_00000012.json`` describes ``step_00000012.pth``. It is written before the checkpoint gets its name, so a
+kill never leaves a checkpoint without its description; only earlier versions do. Imports no torch.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def checkpoint_writer(path: Path, owner: CheckpointOwner) -> Iterator[Path]:
     # Before the rename: a kill in between leaves a description without a checkpoint, which nobody reads. (If it was
     # that of an older file of the same name, that file no longer counts, and the training goes on from the one before.)
     content = {"run_id": owner.run_id, "seed": owner.seed, "sha256": sha256_file(partial)}
+    get_digest_path(path).parent.mkdir(exist_ok=True)
     write_atomic(get_digest_path(path), json.dumps(content) + "\n")
     # A rename is atomic: after a kill or a power failure the file is complete or does not exist.
     partial.replace(path)
@@ -50,13 +51,14 @@ def checkpoint_writer(path: Path, owner: CheckpointOwner) -> Iterator[Path]:
 
 def get_digest_path(path: Path) -> Path:
     """Return the file that describes a checkpoint."""
-    return path.with_suffix(".json")
+    # in a folder of its own, so that ``best_*`` means the weights alone
+    return path.parent / "sha256" / f"{path.stem}.json"
 
 
 def find_digest_fault(path: Path, owner: CheckpointOwner | None = None) -> str | None:
-    """Return what is wrong with a checkpoint according to the file beside it, as a sentence; ``None`` if nothing is.
+    """Return what is wrong with a checkpoint according to its description, as a sentence; ``None`` if nothing is.
 
-    A checkpoint without such a file has no fault; whether it may be used is decided elsewhere.
+    A checkpoint without a description has no fault; whether it may be used is decided elsewhere.
 
     Args:
         path: the checkpoint.
@@ -69,7 +71,7 @@ def find_digest_fault(path: Path, owner: CheckpointOwner | None = None) -> str |
         content = json.loads(description.read_text())
         stated, digest = CheckpointOwner(content["run_id"], content["seed"]), content["sha256"]
     except (ValueError, KeyError, TypeError):
-        return f"the checkpoint {path} cannot be checked, as {description.name} beside it is damaged"
+        return f"the checkpoint {path} cannot be checked, as its digest in {description} is damaged"
     if owner is not None and (stated.seed != owner.seed or owner.run_id not in ("", stated.run_id)):
         return (
             f"the checkpoint {path} belongs to run {stated.run_id or 'without an id'}, seed {stated.seed}, not this one"
