@@ -11,6 +11,7 @@ from analysis.request import AnalysisKind, AnalysisRequest
 from analysis.store import StoredAnalysis
 from engine.device import get_dist_info
 from foundation.errors import UserError
+from foundation.run_scope import open_run_scope
 
 ANALYSIS_MODULES: dict[AnalysisKind, str] = {
     "cka": "analysis.cka",
@@ -67,4 +68,5 @@ def run_analysis(request: AnalysisRequest) -> StoredAnalysis:
             f"bench analyze runs in one process, not {num_processes}; start it without torchrun (for layers and "
             "data-scale, do the runs first with bench run under torchrun: the analysis finds their records)"
         )
-    return load_method(request.kind).run(request)
+    with open_run_scope(trusts_caches=not request.force_new, hashes_all=request.hash_all):
+        return load_method(request.kind).run(request)

@@ -53,7 +53,8 @@ class AnalysisRequest:
         device: ``auto``, ``cpu`` or ``cuda``.
         allow_partial: accept a checkpoint that fills only part of the backbone.
         allow_subset: accept data that are not the complete official set.
-        force_new: repeat the analysis although a record exists.
+        hash_all: hash every byte of the data, also above 20 GB, where a sample is the default.
+        force_new: repeat the analysis although a record exists; no cache is read.
         command_line: the words of the command, for the record.
     """
 
@@ -64,6 +65,7 @@ class AnalysisRequest:
     device: str = "auto"
     allow_partial: bool = False
     allow_subset: bool = False
+    hash_all: bool = False
     force_new: bool = False
     command_line: tuple[str, ...] = ()
 

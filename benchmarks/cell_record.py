@@ -10,14 +10,13 @@ from pathlib import Path
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, IncompleteError, UserError
 from foundation.files import sha256_file, sha256_unchanged_file, write_atomic
+from results.records.measurements import EfficiencyRecord, RunCost, RunEnvironment
 from results.records.record import (
     BackboneRecord,
-    EfficiencyRecord,
     ItemsFile,
     LoadReportRecord,
     MetricValue,
     Record,
-    RunCost,
     RunResult,
     StartCheckpoint,
     StatisticRecord,
@@ -158,6 +157,31 @@ def measure_cell_efficiency(request: RunRequest, plan: RunPlan) -> EfficiencyRec
     except _MEASURING_ERRORS as error:
         log_message(f"the cost of {request.card.name} was not measured: {describe_failure(error)}")
         return None
+
+
+def warn_changed_environment(before: RunEnvironment, now: RunEnvironment) -> None:
+    """Say what is other than at the attempt that a run goes on from: the number may then differ in its last digits.
+
+    Args:
+        before: where and how the interrupted attempt was made.
+        now: where and how this one is made.
+    """
+    from engine.progress import log_message
+
+    changed = [
+        f"{name} {getattr(before, name)} -> {getattr(now, name)}"
+        for name in ("device", "threads", "processes", "python", "platform", "git_commit")
+        if getattr(before, name) != getattr(now, name)
+    ]
+    changed += [
+        f"{name} {before.packages.get(name, 'none')} -> {now.packages.get(name, 'none')}"
+        for name in sorted(before.packages.keys() | now.packages.keys())
+        if before.packages.get(name) != now.packages.get(name)
+    ]
+    if changed:
+        log_message(
+            f"this run goes on from an attempt that was made otherwise ({', '.join(changed)}); the record lists both"
+        )
 
 
 def describe_failure(error: BaseException) -> str:

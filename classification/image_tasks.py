@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from backbones.card import BackboneCard
 from classification.data.dataset_specs import IMAGE_DATASETS, ImageDatasetCard
 from engine.task import DataReport, DecodeLevel, RunPlan, RunRequest, Task, TaskImages, TaskOutcome, require_split
 from foundation.errors import DataError, UserError
+from foundation.run_scope import memoize_in_run
 
 if TYPE_CHECKING:
     from classification.data.dataset_splits import PreparedDataset
@@ -34,7 +34,7 @@ class ImageTask(Task):
         self.metrics, self.protocols = dataset_card.metrics, dataset_card.protocols
 
     def load_data(self, root: Path) -> PreparedDataset:
-        """Read and check the data; a second call in the same process returns the same object."""
+        """Read and check the data; a second call in the same run returns the same object."""
         return _load_dataset(self, root)
 
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
@@ -58,6 +58,8 @@ class ImageTask(Task):
             notes=(f"{len(data.class_names)} classes", *data.notes, self.dataset_card.source),
             deviations=data.deviations,
             class_counts={name: data.count_classes(name) for name in data.splits},
+            coverage=data.coverage,
+            duplicates=data.duplicates,
         )
 
     def download_data(self, root: Path) -> None:
@@ -136,7 +138,7 @@ class ImageTask(Task):
         return ImageDataset(data.splits[split], recipe, card.mean, card.std)
 
 
-@lru_cache(maxsize=2)  # the check, the plan and the run each need the data, and ImageNet has 1.3 million paths
+@memoize_in_run  # the check, the plan and the run each need the data, and ImageNet has 1.3 million paths
 def _load_dataset(task: ImageTask, root: Path) -> PreparedDataset:
     from classification.data.dataset_splits import prepare_dataset
 

@@ -28,7 +28,7 @@ from engine.device import get_dist_info
 from engine.knn import require_enough_voters
 from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
-from engine.training_checks.batch_norm import describe_batch_norm, uses_batch_norm
+from engine.training_checks.batch_norm import describe_batch_norm
 from foundation.errors import ConfigError, UserError
 
 ProtocolRecipe = ClassificationRecipe | FrozenRecipe
@@ -161,7 +161,7 @@ def _describe_training(
     }
     # the backbone is created only where the answer matters
     norm = describe_batch_norm(
-        (processes, pieces) != (1, 1) and _has_batch_norm(request, backbone_kwargs),
+        (processes, pieces) != (1, 1) and request.describe_model(backbone_kwargs).has_batch_norm,
         recipe.batch_size,
         pieces,
         processes,
@@ -176,10 +176,6 @@ def _require_even_pieces(batch_size: int, processes: int, pieces: int) -> None:
             f"mixup and cutmix pair images, so each of the {processes} processes needs an even number in each of its "
             f"{pieces} pieces of the batch; set a batch_size that is a multiple of {2 * processes * pieces}"
         )
-
-
-def _has_batch_norm(request: RunRequest, backbone_kwargs: Mapping[str, Any]) -> bool:
-    return uses_batch_norm(request.prepare_backbone(backbone_kwargs).model)
 
 
 def _require_enough_shots(shots: int, data: DataReport) -> None:

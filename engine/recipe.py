@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -26,11 +27,29 @@ LOGGER_BACKENDS = {
 
 
 class StrictConfig(BaseModel):
-    """Base class of all configurations: frozen, without unknown keys and without silent type conversion."""
+    """Base class of all configurations: frozen, without unknown keys and without silent type conversion.
+
+    Attributes:
+        LATER_SETTINGS: settings that were added after runs had been recorded, with the value at which a run computes
+            what it computed before the setting existed. At that value a setting is left out of the ids of runs, so
+            that ids of earlier runs stay; any other value is part of the id.
+    """
 
     # strict: a text where a number belongs is an error instead of being converted silently; 1e400 is read as infinity,
     # which no setting can be
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {}
+
+    def dump_without_later_defaults(self) -> dict[str, Any]:
+        """Return the settings as plain data, without those of ``LATER_SETTINGS`` that leave the number alone."""
+        plain = self.model_dump(mode="json")
+        for name, value in self:
+            if name in self.LATER_SETTINGS and value == self.LATER_SETTINGS[name]:
+                del plain[name]
+            elif isinstance(value, StrictConfig):  # groups of settings have later settings of their own
+                plain[name] = value.dump_without_later_defaults()
+        return plain
 
 
 class ProtocolSettings(StrictConfig):
@@ -44,7 +63,8 @@ class ProtocolSettings(StrictConfig):
 
     def identity_settings(self) -> dict[str, Any]:
         """Return the settings that can change the result, as plain data."""
-        return self.model_dump(mode="json", exclude=set(self.NON_IDENTITY_FIELDS))
+        settings = self.dump_without_later_defaults()
+        return {name: value for name, value in settings.items() if name not in self.NON_IDENTITY_FIELDS}
 
     def non_identity_settings(self) -> dict[str, Any]:
         """Return the settings that cannot change the result, as plain data."""

@@ -16,6 +16,7 @@ from results.statistics.metric_statistics import MetricStatistic
 if TYPE_CHECKING:  # pydantic and torch are slow to import, and commands such as ``bench list`` do not need them
     from backbones.checkpoints.load_weights import LoadReport
     from backbones.create import CreatedBackbone
+    from backbones.model_digest import ModelDigest
     from engine.seeding import GeneratorState
     from results.records.record import MetricValue, ModelSelection, Record, Tier
 
@@ -74,8 +75,7 @@ class RunRequest:
         device: ``auto``, ``cpu`` or ``cuda``.
         allow_partial: accept weights that fill only a part of the backbone.
         data_scale: fraction of the training items to use, above 0 and at most 1; each seed draws another subset.
-        run_id: the run's id, which is written into its checkpoints and required of those that it resumes from; empty:
-            not checked.
+        run_id: id of the run, which its training checkpoints carry; "" outside of a run.
         prepared: the backbone created ahead; copies made with ``dataclasses.replace`` share it.
     """
 
@@ -107,11 +107,27 @@ class RunRequest:
         from engine.seeding import get_generator_state
 
         held = self.prepared
-        if held.created is None or held.model_kwargs != model_kwargs:
+        if held.created is None or held.generators is None or held.model_kwargs != model_kwargs:
             held.model_kwargs, held.created = dict(model_kwargs), self._create_backbone(model_kwargs)
             # Creating a model draws random weights; build_backbone restores the state that follows these draws.
             held.generators = get_generator_state()
+        else:  # what a caller draws next does not depend on whether the backbone was created before
+            self._restore_generators(held.generators)
         return held.created
+
+    def describe_model(self, model_kwargs: Mapping[str, Any]) -> ModelDigest:
+        """Describe the backbone as it is built, for the run's id; it is created only if no cache knows its digest.
+
+        Args:
+            model_kwargs: see ``backbones.create.create_backbone``.
+
+        Raises:
+            CheckpointError: the weights do not fit.
+            UserError: the architecture refuses a size or an argument.
+        """
+        from backbones.model_digest import describe_model
+
+        return describe_model(self.card, model_kwargs, lambda: self.prepare_backbone(model_kwargs).model)
 
     def build_backbone(self, model_kwargs: Mapping[str, Any]) -> CreatedBackbone:
         """Return the backbone to train, and set all random generators to their state after its creation.
@@ -126,22 +142,28 @@ class RunRequest:
             CheckpointError: the weights do not fit.
             UserError: the architecture refuses a size or an argument.
         """
-        from engine.seeding import set_generator_state
-
         held = self.prepared
         created, generators = held.created, held.generators
         if created is None or generators is None or held.model_kwargs != model_kwargs:
             return self._create_backbone(model_kwargs)
         held.created = None  # the caller trains and so changes it; a second call must not return it again
-        self._seed_generators()  # GPU generators too; creating a backbone on the CPU does not advance those
-        set_generator_state(generators)
+        self._restore_generators(generators)
         return created
 
     def _create_backbone(self, model_kwargs: Mapping[str, Any]) -> CreatedBackbone:
         from backbones.create import create_backbone
+        from backbones.registry import require_own_architecture
 
         self._seed_generators()
-        return create_backbone(self.card, checkpoint=self.start, allow_partial=self.allow_partial, **model_kwargs)
+        created = create_backbone(self.card, checkpoint=self.start, allow_partial=self.allow_partial, **model_kwargs)
+        require_own_architecture(self.card)
+        return created
+
+    def _restore_generators(self, state: GeneratorState) -> None:
+        from engine.seeding import set_generator_state
+
+        self._seed_generators()  # GPU generators too; creating a backbone on the CPU does not advance those
+        set_generator_state(state)
 
     def _seed_generators(self) -> None:
         from engine.seeding import derive_seed, seed_all
@@ -159,6 +181,9 @@ class DataReport:
         notes: facts for the reader (classes, sizes, licence).
         deviations: how the data differ from the official set, one sentence each; empty if they do not differ.
         class_counts: number of items by class name, by split; empty if an item does not have exactly one label.
+        coverage: which bytes of the data the fingerprint covers, in words.
+        duplicates: test or val items whose content is also in another split, one sentence each; a run on such data is
+            refused unless the user allows it.
     """
 
     fingerprint: str
@@ -166,6 +191,8 @@ class DataReport:
     notes: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     class_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    coverage: str = "the bytes of every file"
+    duplicates: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""

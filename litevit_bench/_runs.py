@@ -40,6 +40,8 @@ def run(
     device: str = "auto",
     allow_partial: bool = False,
     allow_subset: bool = False,
+    allow_duplicates: bool = False,
+    hash_all: bool = False,
     force_new: bool = False,
 ) -> Record:
     """Train and evaluate one backbone on one task; a cell that was run before is answered from its record.
@@ -63,7 +65,9 @@ def run(
         device: ``auto``, ``cpu`` or ``cuda``.
         allow_partial: accept weights that fill only a part of the backbone; the record keeps it.
         allow_subset: accept data that are not the whole official set; such numbers have boards of their own.
-        force_new: run again although a record exists.
+        allow_duplicates: accept test items whose content is also in the training data; the record keeps it.
+        hash_all: hash every byte of the data, also above 20 GB, where a sample is the default.
+        force_new: run again although a record exists, and read no cache.
 
     Returns:
         The complete record. Its numbers are in ``record.result.metrics``, by name.
@@ -77,7 +81,8 @@ def run(
         >>> record.result.metrics["top1"].value  # doctest: +SKIP
         46.796657381615596
     """
-    from benchmarks.run_cell import CellRequest, run_cell
+    from benchmarks.resolve_cell import CellRequest
+    from benchmarks.run_cell import run_cell
 
     require_choice("tier", tier, TIERS)
     require_whole_number("seed", seed)
@@ -94,6 +99,8 @@ def run(
         **resolve_places(data_root, out, device),
         allow_partial=allow_partial,
         allow_subset=allow_subset,
+        allow_duplicates=allow_duplicates,
+        hash_all=hash_all,
         force_new=force_new,
     )
     return run_cell(request).record
@@ -116,6 +123,7 @@ def pretrain(
     out: PathLike = "runs",
     device: str = "auto",
     allow_subset: bool = False,
+    hash_all: bool = False,
     force_new: bool = False,
 ) -> Path:
     """Pre-train a backbone without labels.
@@ -129,7 +137,7 @@ def pretrain(
         checkpoint: weights to go on from; ``"random"`` where not given.
         knn_data: labeled set for the k-NN health check; the data's own labels where not given.
         skip_bad: leave out and count images that cannot be decoded, instead of stopping.
-        tier, seed, overrides, data_root, out, device, allow_subset, force_new: as of ``run``.
+        tier, seed, overrides, data_root, out, device, allow_subset, hash_all, force_new: as of ``run``.
 
     Returns:
         The run's folder; ``run(task, backbone, checkpoint=folder)`` starts from it.
@@ -138,7 +146,8 @@ def pretrain(
         UserError: something in the request does not fit; nothing was written.
         BenchError: the training failed; the same call goes on from its last checkpoint.
     """
-    from benchmarks.run_cell import CellRequest, run_cell
+    from benchmarks.resolve_cell import CellRequest
+    from benchmarks.run_cell import run_cell
     from pretraining.task import PretrainTask
 
     require_choice("tier", tier, TIERS)
@@ -161,6 +170,7 @@ def pretrain(
         command_line=("litevit_bench.pretrain",),
         **resolve_places(data_root, out, device),
         allow_subset=allow_subset,
+        hash_all=hash_all,
         force_new=force_new,
     )
     return run_cell(request).folder

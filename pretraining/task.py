@@ -6,12 +6,12 @@ Imports torch only inside its methods.
 from __future__ import annotations
 
 import copy
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.task import DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
+from foundation.run_scope import memoize_in_run
 from pretraining.data.dataset_specs import PretrainDatasetCard, get_dataset_card
 from pretraining.method_registry import get_method_card
 
@@ -66,7 +66,7 @@ class PretrainTask(Task):
         self.expected = {"train": self.data.official_count} if self.data.official_count else {}
 
     def load_pool(self, root: Path) -> ImagePool:
-        """Return the training images; each process reads them only once."""
+        """Return the training images; each run reads them only once."""
         return _read_pool(self.data, root)
 
     def load_knn_pool(self, root: Path) -> ImagePool | None:
@@ -98,7 +98,7 @@ class PretrainTask(Task):
         if decode != "none":
             for index in range(count) if decode == "all" else range(0, count, max(1, count // 100)):
                 pool.load_image(index)
-        return DataReport(pool.fingerprint, {"train": count}, deviations=tuple(departures))
+        return DataReport(pool.fingerprint, {"train": count}, deviations=tuple(departures), coverage=pool.coverage)
 
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Resolve ``configs/<method>_<architecture>.py``, ``<method>_<data>.py`` or ``<method>.py``.
@@ -171,7 +171,7 @@ def list_pictures(folder: Path) -> list[Path]:
     return sorted((folder / "pictures").glob("*.png"))
 
 
-@lru_cache(maxsize=2)  # the training images, and those of the k-NN check
+@memoize_in_run  # the training images, and those of the k-NN check
 def _read_pool(data: PretrainDatasetCard, root: Path) -> ImagePool:
     from pretraining.data import readers
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from engine.device import get_dist_info, translate_oom_error
 from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import EvaluationResult, TrainingJob, TrainingResult, evaluate_test_split, train_model
-from engine.training_checks.batch_norm import describe_batch_norm, uses_batch_norm
+from engine.training_checks.batch_norm import describe_batch_norm
 from foundation.errors import ConfigError
 from foundation.files import atomic_writer, sha256_file
 from results.records.record import MetricValue, ModelSelection
@@ -57,7 +57,7 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
         arguments["drop_path_rate"] = recipe.drop_path
     fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, data_report.splits["train"], processes))
     # neck and heads have batch norm always; one of the backbone is not synchronised, whatever theirs is
-    synchronised = norm == "SyncBN" and (recipe.frozen or not _has_batch_norm(request, arguments))
+    synchronised = norm == "SyncBN" and (recipe.frozen or not request.describe_model(arguments).has_batch_norm)
     batch_norm = describe_batch_norm(True, recipe.batch_size, recipe.accumulate, processes, synchronised)
     # ADE20K has no split besides the one that is reported, so nothing may be chosen there
     chosen = ("choose the iteration on val",) if "val" in data_report.splits else ("take the last weights",)
@@ -76,10 +76,6 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
         num_expected_items=data_report.splits["test"],
         steps=("train", *chosen, "test once"),
     )
-
-
-def _has_batch_norm(request: RunRequest, backbone_kwargs: Mapping[str, Any]) -> bool:
-    return uses_batch_norm(request.prepare_backbone(backbone_kwargs).model)
 
 
 def choose_norm_type() -> str:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.data.decode import open_rgb
+from engine.data.duplicates import find_duplicates
+from engine.data.file_hashes import EMPTY_FILE_DIGEST, FULL_COVERAGE, FileHashes, hash_files
 from foundation.errors import DataError
 from foundation.hash_order import order_by_hash
 
@@ -37,15 +39,15 @@ class ImageCollection(Protocol):
     def get_image_name(self, index: int) -> str:
         """Return the name of image ``index`` for messages; two images with the same name are the same image."""
 
-    def get_fingerprint_bytes(self, index: int) -> bytes:
-        """Return the bytes that represent the content of image ``index`` in the fingerprint."""
+    def get_relative_name(self, index: int) -> str:
+        """Return the name of image ``index`` within the data set, which is the same wherever the data are."""
+
+    def hash_contents(self) -> FileHashes:
+        """Return a digest of the content of each image."""
 
 
 class ImageFiles:
     """Image files below a folder.
-
-    The fingerprint is computed from paths and file sizes, because hashing the content of ImageNet would take minutes
-    before every run.
 
     Args:
         root: the folder.
@@ -71,24 +73,25 @@ class ImageFiles:
         """Return the path of image ``index``."""
         return str(self.root / self.paths[index])
 
-    def get_fingerprint_bytes(self, index: int) -> bytes:
-        """Return the path below the folder and the file size of image ``index``.
+    def get_relative_name(self, index: int) -> str:
+        """Return the path of image ``index`` below the folder, with forward slashes on every system."""
+        return Path(self.paths[index]).as_posix()
+
+    def hash_contents(self) -> FileHashes:
+        """Return a digest of each file; unchanged files are not read again.
 
         Raises:
-            DataError: the file is missing or empty.
+            DataError: a file is missing or empty.
         """
-        path = self.root / self.paths[index]
-        try:
-            size = path.stat().st_size
-        except OSError:
-            raise DataError(f"{path} is missing; unpack the data set again") from None
-        if size == 0:
-            raise DataError(f"{path} is empty; fetch it again")
-        return f"{Path(self.paths[index]).as_posix()}:{size};".encode()
+        hashes = hash_files(self.root, self.paths)
+        empty = next((i for i, digest in enumerate(hashes.digests) if digest in (EMPTY_FILE_DIGEST, "size:0")), None)
+        if empty is not None:
+            raise DataError(f"{self.root / self.paths[empty]} is empty; fetch it again")
+        return hashes
 
 
 class ImageArrays:
-    """Images in memory; the fingerprint is computed from their pixels.
+    """Images in memory.
 
     Args:
         pixels: (n, height, width, 3), uint8 RGB.
@@ -110,9 +113,16 @@ class ImageArrays:
         """Return the name of the collection and the index."""
         return f"{self.label} image {index}"
 
-    def get_fingerprint_bytes(self, index: int) -> bytes:
-        """Return the pixels of image ``index``."""
-        return bytes(self.pixels[index].tobytes())
+    def get_relative_name(self, index: int) -> str:
+        """Return the index as text."""
+        return f"{self.label} {index}"
+
+    def hash_contents(self) -> FileHashes:
+        """Return the SHA-256 of the pixels of each image."""
+        # all images of a collection have one shape, which is part of the digest: equal bytes may be other images
+        shape = repr(self.pixels.shape[1:]).encode()
+        digests = [hashlib.sha256(shape + image.tobytes()).hexdigest() for image in self.pixels]
+        return FileHashes(digests, FULL_COVERAGE)
 
 
 class RawSplit(NamedTuple):
@@ -159,9 +169,13 @@ class PreparedDataset:
     Attributes:
         class_names: name of each class, by class index.
         splits: ``train``, ``val`` and ``test``.
-        fingerprint: SHA-256 over class names, images and labels of all splits, 64 hexadecimal digits.
+        fingerprint: SHA-256 over class names, and over name, content and label of each image of all splits, 64
+            hexadecimal digits.
         deviations: how the data differ from the official data set, one sentence each.
         notes: other facts for the report, one sentence each.
+        coverage: which bytes the fingerprint covers, in words.
+        duplicates: test or val images whose content is also in another split, one sentence each. Empty for an official
+            data set, where this is a note.
     """
 
     class_names: tuple[str, ...]
@@ -169,6 +183,8 @@ class PreparedDataset:
     fingerprint: str
     deviations: tuple[str, ...]
     notes: tuple[str, ...]
+    coverage: str
+    duplicates: tuple[str, ...]
 
     def count_classes(self, split: str) -> dict[str, int]:
         """Return the number of items of each class of a split, by class name."""
@@ -189,7 +205,8 @@ def prepare_dataset(
         location: the folder, for messages.
 
     Raises:
-        DataError: labels without a class, a class without training images, an image in two splits, or an empty split.
+        DataError: labels without a class, a class without training images, an image in two splits, an empty split, or,
+            in a user's own folder, a class without test images.
     """
     deviations = list(raw.deviations)
     deviations += [
@@ -206,15 +223,68 @@ def prepare_dataset(
         for name, listing in raw.splits.items()
     }
     _require_disjoint_splits(splits)
+    notes = list(raw.notes)
+    names = tuple(raw.class_names[label] for label in sorted(numbers, key=numbers.__getitem__))
+    is_official = bool(official_counts)
+    untested = [name for number, name in enumerate(names) if number not in set(splits["test"].labels)]
+    if untested and not is_official:
+        raise DataError(
+            f"class {untested[0]!r} in {location} has no test image ({len(untested)} of {len(names)} classes have "
+            "none), so its score cannot be measured; add test images, or remove the class"
+        )
+    if untested:
+        notes.append(f"{len(untested)} of {len(names)} classes have no test image: {', '.join(untested[:3])} ...")
+    has_own_val = "val" in splits
     if "val" not in splits:
         splits["train"], splits["val"] = _split_off_val(splits["train"], val_fraction)
     for name in ("train", "val", "test"):
         if not splits[name].indices:
             raise DataError(f"split {name} of {location} is empty; each class needs images for every split")
-    names = tuple(raw.class_names[label] for label in sorted(numbers, key=numbers.__getitem__))
     # the fingerprint hashes the splits in this order, whatever order the reader had
     order = {name: splits[name] for name in ("train", "val", "test")}
-    return PreparedDataset(names, order, _compute_fingerprint(names, order), tuple(deviations), raw.notes)
+    contents = _hash_splits(order)
+    coverage = " and ".join(dict.fromkeys(hashes.coverage for hashes in contents.values()))
+    duplicates, cut_notes = _find_shared_images(order, contents, has_own_val)
+    if is_official:  # official sets are what they are: CIFAR has a few test images in train
+        notes, duplicates = [*notes, *duplicates], ()
+    fingerprint = _compute_fingerprint(names, order, contents)
+    return PreparedDataset(
+        names, order, fingerprint, tuple(deviations), (*notes, *cut_notes), coverage, tuple(duplicates)
+    )
+
+
+def _hash_splits(splits: Mapping[str, ImageSplit]) -> dict[str, FileHashes]:
+    """Return the content digests of the images of each split, in its order; a shared collection is read once."""
+    by_collection: dict[int, FileHashes] = {}
+    found = {}
+    for name, split in splits.items():
+        if id(split.images) not in by_collection:
+            by_collection[id(split.images)] = split.images.hash_contents()
+        hashes = by_collection[id(split.images)]
+        found[name] = FileHashes([hashes.digests[member] for member in split.indices], hashes.coverage)
+    return found
+
+
+def _find_shared_images(
+    splits: Mapping[str, ImageSplit], contents: Mapping[str, FileHashes], has_own_val: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return which images are in two splits: those that make a test worthless, and notes on a val cut from train.
+
+    Only splits of which every byte was hashed are compared: equal sizes alone say nothing.
+    """
+    items = {
+        name: zip(map(split.images.get_relative_name, split.indices), contents[name].digests, strict=True)
+        for name, split in splits.items()
+        if contents[name].is_complete
+    }
+    if has_own_val:
+        return find_duplicates(items), ()
+    listed = {name: list(pairs) for name, pairs in items.items()}
+    # val was cut from train by bench, so repeated images of train may lie on both sides of the cut; that makes the
+    # choice of the epoch optimistic, but not the test
+    within = find_duplicates({name: listed[name] for name in ("train", "val") if name in listed})
+    training = [*listed.get("train", ()), *listed.get("val", ())]
+    return find_duplicates({"train": training, "test": listed.get("test", ())}), within
 
 
 def _number_classes(raw: RawDataset, location: str) -> dict[int, int]:
@@ -287,14 +357,17 @@ def _split_off_val(train: ImageSplit, val_fraction: float) -> tuple[ImageSplit, 
     return parts[0], parts[1]
 
 
-def _compute_fingerprint(class_names: Sequence[str], splits: Mapping[str, ImageSplit]) -> str:
-    """Return a SHA-256 over the class names and, split by split, the bytes and the class of each image."""
+def _compute_fingerprint(
+    class_names: Sequence[str], splits: Mapping[str, ImageSplit], contents: Mapping[str, FileHashes]
+) -> str:
+    """Return a SHA-256 over the class names and, split by split, the name, content and class of each image."""
     digest = hashlib.sha256("\0".join(class_names).encode())  # a zero byte cannot occur in a folder name
     for name, split in splits.items():
         digest.update(f"\n{name}\n".encode())
-        for member, label in zip(split.indices, split.labels, strict=True):
-            digest.update(split.images.get_fingerprint_bytes(member))
-            digest.update(b"%d\n" % label)
+        for member, label, content in zip(split.indices, split.labels, contents[name].digests, strict=True):
+            # surrogateescape: a file name need not be valid UTF-8
+            image = split.images.get_relative_name(member).encode("utf-8", "surrogateescape")
+            digest.update(image + f"\0{content} {label}\n".encode())
     return digest.hexdigest()
 
 

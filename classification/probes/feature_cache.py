@@ -20,9 +20,11 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from engine.data.file_hashes import require_unchanged_files
 from foundation.environment import get_cache_dir
 from foundation.errors import IncompleteError
 from foundation.files import atomic_writer, sha256_file, write_atomic
+from foundation.run_scope import get_run_scope
 
 CACHE_FORMAT = 1
 """Increase this whenever the files change their meaning, or features are computed differently."""
@@ -88,8 +90,11 @@ def load_features(key_fields: Mapping[str, Any]) -> LabeledFeatures | None:
         key_fields: everything that can change the features, as plain data.
 
     Returns:
-        The features, memory-mapped; ``None`` if the entry is absent, incomplete, damaged, or has another format.
+        The features, memory-mapped; ``None`` if the entry is absent, incomplete, damaged, or has another format, and
+        in a run that does not trust caches (``--fresh``).
     """
+    if not get_run_scope().trusts_caches:
+        return None
     key = compute_cache_key(key_fields)
     note = _read_manifest(feature_cache_dir() / f"{key}.json")
     if (
@@ -126,6 +131,7 @@ def store_features(
 
     Raises:
         IncompleteError: the batches hold more or fewer items than expected; no usable entry is left behind.
+        DataError: the images were changed in the meantime; no usable entry is left behind.
     """
     key = compute_cache_key(key_fields)
     feature_cache_dir().mkdir(parents=True, exist_ok=True)
@@ -146,6 +152,7 @@ def store_features(
             raise IncompleteError(f"{seen} of {num_items} images gave features; an incomplete split has no number")
     with atomic_writer(labels_file) as file:
         np.save(file, np.concatenate(labels).astype("<i8"))
+    require_unchanged_files()
     # the JSON file comes last: until it is there, readers treat the two arrays as absent
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in (values_file, labels_file)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -238,6 +239,7 @@ def make_frozen_backbone(
     """
     require_one_process(request.protocol)
     make_deterministic()
+    model = request.describe_model(plan.backbone_kwargs)
     created = request.build_backbone(plan.backbone_kwargs)
     created.model.eval().requires_grad_(False).to(request.device)
     # random parts of the backbone depend on the seed, so the seed is part of the key; loaded weights do not depend on
@@ -249,6 +251,9 @@ def make_frozen_backbone(
         "seed": request.seed if by_seed else None,
         "card": request.card.identity_dict(),
         "arguments": dict(plan.backbone_kwargs),
+        "model": model.identity_dict(),
+        # code that is not known is different code each time
+        **({} if model.is_answerable else {"nonce": uuid4().hex}),
     }
     label = f"{task.name} {request.card.name} {request.protocol}"
     scale = request.data_scale

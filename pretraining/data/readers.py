@@ -17,6 +17,7 @@ from torchvision.datasets.utils import check_integrity
 from engine.data import digits as digit_reader
 from engine.data.cifar import read_cifar_batches
 from engine.data.decode import open_rgb
+from engine.data.file_hashes import FULL_COVERAGE, hash_files
 from foundation.errors import DataError
 from foundation.files import iter_files
 
@@ -37,12 +38,13 @@ class ImagePool:
     """Training images.
 
     Attributes:
-        fingerprint: SHA-256 over pixels, or over paths and file sizes.
+        fingerprint: SHA-256 over pixels, or over the names and contents of the files.
         pixels: (n, height, width, 3) uint8; ``None`` if the images are files.
         root: folder of the files.
         paths: paths of the files, relative to ``root``.
         labels: class indices; ``None`` without labels.
         deviations: how the images differ from the official set, one sentence each.
+        coverage: which bytes the fingerprint covers, in words.
     """
 
     fingerprint: str
@@ -51,6 +53,7 @@ class ImagePool:
     paths: Sequence[str] = ()
     labels: Sequence[int] | None = None
     deviations: tuple[str, ...] = ()
+    coverage: str = FULL_COVERAGE
 
     def __len__(self) -> int:
         return len(self.paths) if self.pixels is None else len(self.pixels)
@@ -163,11 +166,11 @@ def _make_file_pool(directory: Path, paths: list[str], labels: list[int] | None)
         raise DataError(
             f"{directory} holds no image ({', '.join(IMAGE_SUFFIXES)}); name the folder of your images with --data-root"
         )
-    # Paths and sizes, not contents: reading 1.3 million images before every run would take too long.
+    hashes = hash_files(directory, paths)
     digest = hashlib.sha256()
-    for path in paths:
-        digest.update(f"{path}:{(directory / path).stat().st_size};".encode())
-    return ImagePool(digest.hexdigest(), root=directory, paths=paths, labels=labels)
+    for path, content in zip(paths, hashes.digests, strict=True):
+        digest.update(path.encode("utf-8", "surrogateescape") + f"\0{content}\n".encode())
+    return ImagePool(digest.hexdigest(), root=directory, paths=paths, labels=labels, coverage=hashes.coverage)
 
 
 def _hash_pixels(pixels: NDArray[np.uint8]) -> str:

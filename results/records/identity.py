@@ -42,7 +42,9 @@ def build_run_identity(record: Record) -> RunIdentity:
 
 
 # dumping only these fields keeps the identity of thousands of records cheap: ``result`` is by far the largest part
-_IDENTITY_FIELDS = {"task", "protocol", "protocol_version", "config", "data", "tier", "seed", "backbone"}
+_IDENTITY_FIELDS = {
+    *("task", "task_source", "protocol", "protocol_version", "config", "data", "tier", "seed", "backbone"),
+}
 
 
 def collect_identity_fields(content: Mapping[str, Any]) -> RunIdentity:
@@ -52,31 +54,86 @@ def collect_identity_fields(content: Mapping[str, Any]) -> RunIdentity:
         KeyError: a field is missing.
     """
     backbone, checkpoint = content["backbone"], content["backbone"].get("checkpoint")
+    return make_run_identity(
+        task=content["task"],
+        protocol=content["protocol"],
+        protocol_version=content["protocol_version"],
+        config=content["config"],
+        data_fingerprint=content["data"]["fingerprint"],
+        tier=content["tier"],
+        task_source=content.get("task_source"),
+        card={key: value for key, value in backbone["card"].items() if key not in NON_IDENTITY_CARD_FIELDS},
+        arguments=backbone["arguments"],
+        init=backbone["init"],
+        checkpoint_sha256=checkpoint["sha256"] if checkpoint else None,
+        allow_partial=backbone.get("allow_partial", False),
+        seed=content["seed"],
+        model=backbone.get("model"),
+    )
+
+
+def make_run_identity(
+    *,
+    task: str,
+    protocol: str,
+    protocol_version: int,
+    config: Mapping[str, Any],
+    data_fingerprint: str,
+    tier: str,
+    task_source: str | None,
+    card: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    init: str,
+    checkpoint_sha256: str | None,
+    allow_partial: bool,
+    seed: int,
+    model: Mapping[str, str] | None,
+) -> RunIdentity:
+    """Put together everything that can change the number of a run. The only place that decides what an id covers.
+
+    Args:
+        task, protocol, protocol_version, tier: what is measured, and how.
+        config: the settings that can change the number.
+        data_fingerprint: covers the content of the data; where the data lie must not change the id.
+        task_source: digest of the code of a plug-in task, ``None`` for bench's own.
+        card, arguments: what the backbone is made from; the card without fields that cannot change a number.
+        init: where the start weights come from.
+        checkpoint_sha256: the content of the weight file, never its path.
+        allow_partial: whether a part of the backbone may keep random weights.
+        seed: the run's seed.
+        model: digests of the model as built; ``None`` in records of schema versions before 5.
+    """
+    # what is absent is left out instead of being null, so that records of earlier versions keep their ids
     return RunIdentity(
         protocol_fields={
-            "task": content["task"],
-            "protocol": content["protocol"],
-            "protocol_version": content["protocol_version"],
-            "config": content["config"],
-            # the fingerprint covers the content of the data; where the data lie must not change the id
-            "data": content["data"]["fingerprint"],
-            "tier": content["tier"],
+            "task": task,
+            "protocol": protocol,
+            "protocol_version": protocol_version,
+            "config": config,
+            "data": data_fingerprint,
+            "tier": tier,
+            **({"task_source": task_source} if task_source is not None else {}),
         },
         candidate_fields={
-            "card": {key: value for key, value in backbone["card"].items() if key not in NON_IDENTITY_CARD_FIELDS},
-            "arguments": backbone["arguments"],
-            "init": backbone["init"],
-            "checkpoint": checkpoint["sha256"] if checkpoint else None,  # the content of the file, never its path
-            "allow_partial": backbone.get("allow_partial", False),
-            "seed": content["seed"],
+            "card": card,
+            "arguments": arguments,
+            "init": init,
+            "checkpoint": checkpoint_sha256,
+            "allow_partial": allow_partial,
+            "seed": seed,
+            **({"model": model} if model is not None else {}),
         },
     )
 
 
 def compute_candidate_digest(record: Record) -> str:
-    """Return a digest of backbone and checkpoint without the seed; runs that share it are one leaderboard row."""
+    """Return a digest of backbone and checkpoint without the seed.
+
+    Runs that share it are one leaderboard row, if they are also of one network (``results.leaderboard.same_network``:
+    records of schema versions before 5 have no digest of it).
+    """
     part = build_run_identity(record).candidate_fields
-    return compute_digest({key: value for key, value in part.items() if key != "seed"})
+    return compute_digest({key: value for key, value in part.items() if key not in ("seed", "model")})
 
 
 def compute_digest(value: Mapping[str, Any]) -> str:

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from statistics import median
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from foundation.errors import RecordError
+from results.records.measurements import RunCost, RunEnvironment
 from results.records.schema_upgrade import upgrade_record
 from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors
 from results.statistics.metric_statistics import MetricStatistic, StatisticKind
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The schema version that is written.
 
 1: the first schema.
@@ -30,6 +30,8 @@ SCHEMA_VERSION = 4
 3: adds ``cost.efficiency``.
 4: renames some fields (``schema_upgrade`` reads older records under the new names) and adds ``statistic`` to metrics
    (``legacy_statistics`` has the statistics of older records).
+5: adds ``backbone.model`` and ``task_source`` (digests of the model as built and of a plug-in task's code, part of the
+   id where they are present), ``data.coverage``, ``data.duplicates`` and ``earlier_attempts``.
 """
 
 PRETRAINING_DOMAIN = "pretraining"
@@ -163,6 +165,9 @@ class BackboneRecord(StrictModel):
     checkpoint: StartCheckpoint | None = None
     allow_partial: bool = False  # whether --allow-partial accepted a checkpoint without all tensors of the trunk
     parameters: int | None = None
+    # digests of the model as built, by kind (structure; for plug-ins also attributes and source); None in records of
+    # schema versions before 5
+    model: dict[str, str] | None = None
 
 
 class DatasetRecord(StrictModel):
@@ -172,11 +177,16 @@ class DatasetRecord(StrictModel):
         fingerprint: SHA-256 over the content of the data and their split.
         splits: number of items by split.
         deviations: how the data differ from the official set, one phrase each; empty for the official set.
+        coverage: which bytes the fingerprint covers, in words; ``None`` in records of schema versions before 5, whose
+            fingerprint of image files covered their names and sizes only.
+        duplicates: items whose content is in two splits, which the user allowed; one sentence each.
     """
 
     fingerprint: Sha256
     splits: dict[str, int]
     deviations: list[str] = Field(default=[])
+    coverage: str | None = None
+    duplicates: list[str] = Field(default=[])
 
 
 class ItemsFile(StrictModel):
@@ -219,76 +229,6 @@ class RunResult(StrictModel):
         return self
 
 
-class TimingSamples(StrictModel):
-    """The durations of single forward passes of ``batch`` images, in milliseconds, in the order of measurement."""
-
-    batch: int
-    raw_ms: list[FiniteFloat] = Field(min_length=1)
-
-    @property
-    def median_ms(self) -> float:
-        """Return the median duration in milliseconds; unlike the mean, it is not moved by a single slow pass."""
-        return median(self.raw_ms)
-
-
-class EfficiencyRecord(StrictModel):
-    """The cost of the backbone (with the classifier it was trained with, if any) at the run's input size.
-
-    Attributes:
-        img_size: height and width of the input, in pixels.
-        parameters: number of parameters.
-        macs, macs_without_attention: multiply-accumulates per image, with and without the products of attention.
-        activations: number of elements in the outputs of all convolutions and matrix products, per image.
-        latency, throughput: durations at batch size 1 and at a larger batch size.
-        chip, threads, runtime, precision: where and how the durations were measured; ``None`` without durations.
-    """
-
-    img_size: list[int]
-    parameters: int
-    macs: int
-    macs_without_attention: int
-    activations: int
-    latency: TimingSamples | None = None
-    throughput: TimingSamples | None = None
-    chip: str | None = None
-    threads: int | None = None
-    runtime: str | None = None
-    precision: str | None = None
-
-
-class RunCost(StrictModel):
-    """The cost of the run.
-
-    Attributes:
-        phases: seconds by phase, summed over all attempts.
-        peak_memory_mib: peak memory of this process, in MiB.
-        attempts: how often the run was started, including resumed runs.
-        efficiency: counts and durations of the backbone.
-    """
-
-    phases: dict[str, FiniteFloat]
-    peak_memory_mib: FiniteFloat | None = None
-    attempts: int = 1
-    efficiency: EfficiencyRecord | None = None
-
-
-class RunEnvironment(StrictModel):
-    """Where and how the run was made. ``started`` and ``finished`` are UTC in ISO 8601."""
-
-    started: str
-    finished: str | None = None
-    device: str
-    threads: int
-    processes: int  # of a distributed run
-    precision: str
-    python: str
-    platform: str
-    packages: dict[str, str]
-    git_commit: str | None = None
-    git_dirty: bool | None = None  # whether the checkout had uncommitted changes
-    command: list[str]
-
-
 class Record(StrictModel):
     """The record of one run; the module's docstring has the rules.
 
@@ -300,9 +240,13 @@ class Record(StrictModel):
         done, expected: number of items that were scored, and number that the task requires.
         config: the recipe and what the task added to it; part of the identity.
         non_identity_settings: settings that cannot change the number, for example the number of workers.
+        task_source: digest of the code of a plug-in task; ``None`` for bench's own tasks, whose code is guarded by
+            pinned numbers.
+        earlier_attempts: where and how the run was made before it was interrupted, oldest first; ``environment`` is the
+            last attempt's.
     """
 
-    schema_version: Literal[1, 2, 3, 4] = 4  # an upgraded record keeps the version that it was written with
+    schema_version: Literal[1, 2, 3, 4, 5] = 5  # an upgraded record keeps the version that it was written with
     run_id: str
     comparability: str
     status: RunStatus
@@ -318,10 +262,12 @@ class Record(StrictModel):
     backbone: BackboneRecord
     config: dict[str, Any]
     non_identity_settings: dict[str, Any] = Field(default={})
+    task_source: str | None = None
     data: DatasetRecord
     result: RunResult | None = None
     cost: RunCost | None = None
     environment: RunEnvironment
+    earlier_attempts: list[RunEnvironment] = Field(default=[])
 
     @property
     def start_sha256(self) -> str:

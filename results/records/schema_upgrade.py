@@ -5,7 +5,7 @@ from the new names, so that an old run and a new run of the same settings share 
 follows from the old fields. An id that does not follow from them is left as it is, and ``bench verify`` still reports
 it as wrong.
 
-Versions 2 and 3 only added fields and version 4 only renames fields, so one upgrade serves all earlier versions:
+Versions 2, 3 and 5 only added fields and version 4 only renames fields, so one upgrade serves all versions before 4:
 
 =============================  ==============================
 up to version 3                version 4
@@ -30,13 +30,15 @@ from results.records.renamed_settings import upgrade_settings
 
 
 def upgrade_record(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of a record of schema version 1 to 3 as version 4 has it; ``schema_version`` itself stays.
+    """Return the content of a record of an earlier schema version under today's names; ``schema_version`` itself stays.
 
     A field of an unexpected type is left alone, so that validation reports it.
 
     Args:
         content: the record's JSON as plain data.
     """
+    if content.get("schema_version") == 4:  # only fields with a default were added since
+        return dict(content)
     upgraded: dict[str, Any] = rename_keys(content, {"neutral": "non_identity_settings", "where": "environment"})
     domain = str(upgraded.get("domain"))
     # Of the renamed fields only ``config`` is part of the identity; compare the stated id with that of the old names,

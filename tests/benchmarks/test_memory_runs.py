@@ -14,7 +14,8 @@ from torch import Tensor, nn
 import litevit_bench as bench
 from backbones.module_hash import collect_tensors, hash_state_dict
 from backbones.registry import get_card
-from benchmarks.run_cell import CellRequest, run_cell
+from benchmarks.resolve_cell import CellRequest
+from benchmarks.run_cell import run_cell
 from results.records.record import Record
 
 

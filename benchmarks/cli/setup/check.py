@@ -6,9 +6,10 @@ import argparse
 from argparse import Namespace
 from typing import Any
 
-from benchmarks.cli.common_options import add_data_root_option, parse_positive_int
+from benchmarks.cli.common_options import add_data_root_option, add_hash_option, parse_positive_int
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from foundation.environment import resolve_data_root
+from foundation.run_scope import open_run_scope
 
 _STATE_LABELS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 _MAX_LISTED_CLASSES = 12
@@ -26,11 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help=text)
     # a complete ImageNet has 1.3 million files, so opening each one is not the default
     parser.add_argument("--all", action="store_true", help="for data: open every file instead of a sample")
+    add_hash_option(parser)
     add_data_root_option(parser)
 
 
 def main(options: Namespace) -> int:
-    """Check and report; the exit code is 1 if a backbone breaks the contract, and 2 if data cannot be used."""
+    """Check and report.
+
+    The exit code is 1 if a backbone breaks the contract or a test item is in the training data, and 2 if data cannot
+    be used.
+    """
     return _check_backbone(options) if options.noun == "backbone" else _check_data(options)
 
 
@@ -57,20 +63,25 @@ def _check_data(options: Namespace) -> int:
 
     root = resolve_data_root(options.data_root)
     # unusable data raise DataError, which main turns into one sentence and exit code 2
-    report = TASKS.get(options.name).check_data(root, "all" if options.all else "sample")
+    with open_run_scope(hashes_all=options.hash_all):
+        report = TASKS.get(options.name).check_data(root, "all" if options.all else "sample")
     if options.json:
         write_json({"task": options.name, "root": str(root), **report.as_dict()})
-        return 0
+        return 1 if report.duplicates else 0
     lines = [
         f"{split}: {count:,} items{_format_histogram(report.class_counts.get(split, {}))}"
         for split, count in report.splits.items()
     ]
     lines += [f"note: {note}" for note in report.notes]
     lines += [f"NOT THE OFFICIAL SET: {departure}" for departure in report.deviations]
+    lines += [f"IN TWO SPLITS: {sentence}" for sentence in report.duplicates]
     lines.append("every file was opened" if options.all else "a sample of the files was opened; --all opens every one")
     verdict = "usable, but not the official set: runs need --subset" if report.deviations else "complete"
-    write_stdout("\n".join([*lines, f"fingerprint {report.fingerprint[:16]}", f"{options.name}: {verdict}"]))
-    return 0
+    if report.duplicates:
+        verdict = "the test is not independent of the training data: runs need --allow-duplicates"
+    fingerprint = f"fingerprint {report.fingerprint[:16]} over {report.coverage}"
+    write_stdout("\n".join([*lines, fingerprint, f"{options.name}: {verdict}"]))
+    return 1 if report.duplicates else 0
 
 
 def _format_histogram(histogram: Any) -> str:

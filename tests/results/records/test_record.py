@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from foundation.errors import RecordError
 from results.records.identity import build_run_identity
-from results.records.record import SCHEMA_VERSION, MetricValue, RunCost, dump_record, parse_record
+from results.records.measurements import RunCost
+from results.records.record import SCHEMA_VERSION, MetricValue, dump_record, parse_record
 from tests.results.make import FIXTURE, make_record
 
 
@@ -54,7 +55,7 @@ def test_unknown_field_is_refused_and_named() -> None:
 
 def test_newer_schema_is_refused_with_a_sentence() -> None:
     newer = json.dumps(content() | {"schema_version": SCHEMA_VERSION + 1, "new_field": 1})
-    with pytest.raises(RecordError, match=r"^x\.json has schema version 5, this bench reads up to 4; update bench$"):
+    with pytest.raises(RecordError, match=r"^x\.json has schema version 6, this bench reads up to 5; update bench$"):
         parse_record(newer, "x.json")
 
 

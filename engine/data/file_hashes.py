@@ -1,0 +1,291 @@
+"""Digests of the content of many files. Imports no torch.
+
+A data set is identified by what is in its files, not by where they are or when they were written. Reading every byte
+before every run would take minutes, so a digest is kept in ``$BENCH_CACHE/file_hashes.sqlite`` together with the
+file's inode, size and times of change. As long as these four are the same, the digest is used again: a second look
+costs one ``stat`` per file. They only decide that; they are never part of a fingerprint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import os
+import sqlite3
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import IO, Literal, NamedTuple
+
+from engine.progress_bar import ProgressBar
+from foundation.environment import get_cache_dir
+from foundation.errors import DataError
+from foundation.files import SETTLED_SECONDS, sha256_chunks
+from foundation.run_scope import get_run_scope
+
+FULL_HASH_LIMIT = 20 * 10**9
+"""Bytes of a data set up to which every file is hashed. Above it (ImageNet, LaSOT's frames) a first look would take a
+quarter of an hour or more, so the sizes of all files and the bytes of a fixed sample stand for the content."""
+
+SAMPLE_SIZE = 2_000
+"""Files of that sample: those whose names have the smallest hashes, so the same ones on every machine."""
+
+_SAMPLE_SALT = "bench-content-sample-1"
+_CHUNK = 2_000
+"""Files between two updates of the progress bar and two commits to the store."""
+
+
+Algorithm = Literal["sha256", "crc32"]
+"""``crc32`` is for layouts that also come as zips, whose directories hold the CRC-32 of every member: it lets a folder
+and the zip that it was unpacked from have one fingerprint. It notices accidents, not forgery."""
+
+
+class FileState(NamedTuple):
+    """What the system changes when a file is written or replaced."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+class FileHashes(NamedTuple):
+    """The content of some files.
+
+    Attributes:
+        digests: one text per file: its SHA-256 (64 hexadecimal digits) or CRC-32 (``crc32:DIGITS:SIZE``), or ``size:N``
+            for a file outside the sample.
+        coverage: which bytes the digests cover, in words, for the record.
+    """
+
+    digests: list[str]
+    coverage: str
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether every file was hashed."""
+        return self.coverage == FULL_COVERAGE
+
+
+FULL_COVERAGE = "the bytes of every file"
+EMPTY_FILE_DIGEST = sha256_chunks([])
+
+
+def hash_files(root: Path, names: Sequence[str], algorithm: Algorithm = "sha256") -> FileHashes:
+    """Return the digests of files; unchanged files are not read again.
+
+    Args:
+        root: the folder that ``names`` are relative to.
+        names: paths of the files.
+        algorithm: ``sha256``, or ``crc32`` where zips must have the same fingerprint.
+
+    Raises:
+        DataError: a file is missing or cannot be read; names it and says how to fix it.
+    """
+    # the folder's real path: the store is keyed by it, and the folder may be reached through a link
+    home = os.path.realpath(root)
+    states = [_read_state(os.path.join(home, name)) for name in names]
+    wanted, coverage = _choose_hashed(names, sum(state.size for state in states))
+    digests = [f"size:{state.size}" for state in states]
+    for index, digest in _hash_indices(home, names, states, wanted, algorithm):
+        digests[index] = digest
+    _remember_states(home, names, states)
+    return FileHashes(digests, coverage)
+
+
+def sample_digests(names: Sequence[str], digests: Sequence[str]) -> FileHashes:
+    """Return the digests that ``hash_files`` has for files of which every CRC-32 is known, as of members of a zip.
+
+    A large set in zips then has the fingerprint of the same set unpacked, of which only a sample is read.
+
+    Args:
+        names: paths of the files, as they are when the set is unpacked.
+        digests: the digest of each file, with its size.
+    """
+    sizes = [int(digest.rpartition(":")[2]) for digest in digests]
+    wanted, coverage = _choose_hashed(names, sum(sizes))
+    sampled = [f"size:{size}" for size in sizes]
+    for index in wanted:
+        sampled[index] = digests[index]
+    return FileHashes(sampled, coverage)
+
+
+def _choose_hashed(names: Sequence[str], total_size: int) -> tuple[Sequence[int], str]:
+    """Return the indices of the files whose bytes count, and the coverage in words."""
+    if total_size <= FULL_HASH_LIMIT or get_run_scope().hashes_all:
+        return range(len(names)), FULL_COVERAGE
+    wanted = _choose_sample(names)
+    return wanted, f"the sizes of all files and the bytes of {len(wanted):,} of {len(names):,} (--hash-all reads all)"
+
+
+def require_unchanged_files() -> None:
+    """Check that no file whose digest this run has taken was changed since; call it before results are stored.
+
+    Features that were computed from changed files would otherwise be stored under the digest of the old ones.
+
+    Raises:
+        DataError: a file was changed or removed; names it.
+    """
+    taken: list[tuple[str, Sequence[str], bytes]] = get_run_scope().memo.get(_STATES_KEY, [])
+    for home, names, expected in taken:
+        states = [_read_state(os.path.join(home, name)) for name in names]
+        if _digest_states(states) != expected:
+            newest = max(range(len(names)), key=lambda index: states[index].ctime_ns)
+            raise DataError(
+                f"the data under {home} were changed while the run was reading them (last: {names[newest]}); "
+                "the run has no number, so start it again"
+            )
+
+
+_STATES_KEY = "file states"
+
+
+def _remember_states(home: str, names: Sequence[str], states: Sequence[FileState]) -> None:
+    # one digest for all states, because a million tuples would take 200 MB
+    get_run_scope().memo.setdefault(_STATES_KEY, []).append((home, names, _digest_states(states)))
+
+
+def _digest_states(states: Iterable[FileState]) -> bytes:
+    digest = hashlib.sha256()
+    for state in states:
+        digest.update(b"%d %d %d %d\n" % state)
+    return digest.digest()
+
+
+def _read_state(path: str) -> FileState:
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise DataError(f"{path} {reason}; unpack the data set again") from None
+    return FileState(stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+def _choose_sample(names: Sequence[str]) -> list[int]:
+    """Return the indices of the files with the smallest hashes of their names."""
+    ranked = (
+        (hashlib.sha256(f"{_SAMPLE_SALT}:{Path(name).as_posix()}".encode()).digest(), index)
+        for index, name in enumerate(names)
+    )
+    return sorted(index for _, index in heapq.nsmallest(SAMPLE_SIZE, ranked))
+
+
+def _hash_indices(
+    home: str, names: Sequence[str], states: Sequence[FileState], wanted: Sequence[int], algorithm: Algorithm
+) -> Iterator[tuple[int, str]]:
+    """Yield index and digest of each wanted file, from the store where the file is unchanged."""
+    store, hash_file = HashStore(algorithm), _HASH_FUNCTIONS[algorithm]
+    known = store.load(home) if get_run_scope().trusts_caches else {}
+    unknown = []
+    for index in wanted:
+        stored = known.get(names[index])
+        if stored is not None and stored[0] == states[index]:
+            yield index, stored[1]
+        else:
+            unknown.append(index)
+    if not unknown:
+        return
+    with ThreadPoolExecutor(4) as pool, ProgressBar("content of the data", "files", len(unknown)) as bar:
+        for start in range(0, len(unknown), _CHUNK):
+            chunk = unknown[start : start + _CHUNK]
+            began = time.time()
+            # threads help, because hashlib and read release the interpreter's lock
+            digests = list(pool.map(lambda index: _read_digest(hash_file, os.path.join(home, names[index])), chunk))
+            fresh = {}
+            for index, digest in zip(chunk, digests, strict=True):
+                yield index, digest
+                state = states[index]
+                # A file written just now may change again without its times showing it: file systems count in steps.
+                if began - max(state.mtime_ns, state.ctime_ns) / 1e9 > SETTLED_SECONDS:
+                    fresh[names[index]] = (state, digest)
+            store.save(home, fresh)
+            bar.advance(num_items=len(chunk))
+
+
+def _read_digest(hash_file: Callable[[IO[bytes]], str], path: str) -> str:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return hash_file(file)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); fetch it again") from error
+
+
+def _iter_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: file.read(1 << 20), b"")
+
+
+def _compute_sha256(file: IO[bytes]) -> str:
+    return sha256_chunks(_iter_chunks(file))
+
+
+def _compute_crc32(file: IO[bytes]) -> str:
+    value = size = 0
+    for chunk in _iter_chunks(file):
+        value, size = zlib.crc32(chunk, value), size + len(chunk)
+    return format_crc32(value, size)
+
+
+def format_crc32(value: int, size: int) -> str:
+    """Return the digest of a file or a member of a zip from its CRC-32 and its number of bytes."""
+    return f"crc32:{value:08x}:{size}"
+
+
+_HASH_FUNCTIONS: Mapping[Algorithm, Callable[[IO[bytes]], str]] = {"sha256": _compute_sha256, "crc32": _compute_crc32}
+
+
+class HashStore:
+    """The digests of earlier runs. It only saves time: without it (read-only cache, damaged file) files are read."""
+
+    def __init__(self, algorithm: Algorithm) -> None:
+        self.path = get_cache_dir() / "file_hashes.sqlite"
+        self.table = f"{algorithm}_digests"
+
+    def load(self, home: str) -> Mapping[str, tuple[FileState, str]]:
+        """Return state and digest of every stored file below a folder, by its path relative to the folder."""
+        if not self.path.is_file():
+            return {}
+        # as bytes, since a file name need not be valid UTF-8
+        prefix = os.fsencode(os.path.join(home, ""))
+        columns = "path, inode, size, mtime_ns, ctime_ns, digest"
+        query = f"SELECT {columns} FROM {self.table} WHERE path >= ? AND path < ?"  # noqa: S608 - a constant name
+        try:
+            with closing(self._connect()) as connection:
+                # in the order of bytes, all paths with this prefix lie between it and the prefix followed by 0xff
+                rows = connection.execute(query, (prefix, prefix + b"\xff")).fetchall()
+        except sqlite3.Error:
+            return {}
+        return {os.fsdecode(path[len(prefix) :]): (FileState(*state), digest) for path, *state, digest in rows}
+
+    def save(self, home: str, digests: Mapping[str, tuple[FileState, str]]) -> None:
+        """Store digests; a store that cannot be written is no error, and a damaged one begins anew."""
+        rows = [(os.fsencode(os.path.join(home, name)), *state, digest) for name, (state, digest) in digests.items()]
+        try:
+            self._insert(rows)
+        except sqlite3.OperationalError:  # locked, read-only, disk full
+            return
+        except sqlite3.DatabaseError:
+            try:
+                self.path.unlink(missing_ok=True)
+                self._insert(rows)
+            except (OSError, sqlite3.Error):
+                return
+        except OSError:
+            return
+
+    def _insert(self, rows: Sequence[tuple[bytes | int | str, ...]]) -> None:
+        if not rows:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(self._connect()) as connection, connection:
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {self.table} (path BLOB PRIMARY KEY, inode INTEGER, size INTEGER, "
+                "mtime_ns INTEGER, ctime_ns INTEGER, digest TEXT) WITHOUT ROWID"
+            )
+            statement = f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant name
+            connection.executemany(statement, rows)
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=20)
