@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from engine.recipe import LearningRate, ProtocolSettings, StrictConfig, TrainingRecipe, VoteTemperature
+from engine.recipe import LayerDecay, LearningRate, ProtocolSettings, StrictConfig, TrainingRecipe, VoteTemperature
 
 TrainSplits = Literal["train", "train+val"]
 
@@ -22,8 +22,7 @@ class SearchSpace(StrictConfig):
     """
 
     lr: list[LearningRate] = Field(default_factory=list)
-    # the range of optimizer.layer_decay
-    layer_decay: list[Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=list)
+    layer_decay: list[LayerDecay] = Field(default_factory=list)
 
 
 class ClassificationRecipe(TrainingRecipe):

@@ -76,6 +76,9 @@ LearningRate = Annotated[float, Field(ge=1e-12)]
 training, which diverges."""
 
 
+LayerDecay = Annotated[float, Field(ge=0.01, le=1)]
+"""Below 0.01 a few blocks down the rate would be 0."""
+
 VoteTemperature = Annotated[float, Field(ge=1e-4, le=1e4)]
 """Temperature of a k-NN vote. Beyond this range the nearest neighbor decides alone, or all neighbors count the same."""
 
@@ -102,7 +105,7 @@ class OptimizerConfig(StrictConfig):
     betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = True
-    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    layer_decay: LayerDecay = 1.0
     backbone_scale: PositiveFloat = 1.0
     decay_all: bool = False
 
