@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from classification.finetune import SplitDatasets, run_finetune
+from classification.data.subset_sampling import count_class_fraction
+from classification.finetune import SplitDatasets, expand_search, list_training_splits, run_finetune
 from classification.probes.feature_extraction import FrozenBackbone, make_frozen_backbone, require_one_process
 from classification.probes.knn import run_knn
 from classification.probes.linear import run_linear_probe
@@ -23,8 +24,12 @@ from classification.recipe import (
     LowShotRecipe,
 )
 from engine.config import load_protocol
+from engine.device import get_dist_info
+from engine.knn import require_enough_voters
+from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
-from foundation.errors import UserError
+from engine.training_checks.batch_norm import describe_batch_norm
+from foundation.errors import ConfigError, UserError
 
 ProtocolRecipe = ClassificationRecipe | FrozenRecipe
 
@@ -85,8 +90,8 @@ def resolve_protocol(
 
     Raises:
         ConfigError: invalid settings.
-        UserError: several processes for a protocol that runs in one, a data scale for low-shot, or more shots than a
-            class has images.
+        UserError: several processes for a protocol that runs in one, a data scale for low-shot, more shots than a class
+            has images, or a ``k`` above the number of images that vote.
     """
     recipe_type = get_recipe_type(request.protocol, is_photo_set)
     frozen = issubclass(recipe_type, FrozenRecipe)
@@ -98,21 +103,79 @@ def resolve_protocol(
     recipe: ProtocolRecipe = protocol.recipe
     # a frozen backbone is created without a classifier; timm takes num_classes=0 for that
     arguments: dict[str, Any] = {"img_size": recipe.img_size, "num_classes": 0, "global_pool": recipe.pool}
+    # at 1 the data scale is left out, so that a run on all data keeps the id that it had before the option existed
+    scale: dict[str, Any] = {"data_scale": request.data_scale} if request.data_scale != 1 else {}
+    more: dict[str, Any] = {}
     if isinstance(recipe, ClassificationRecipe):
         arguments |= {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
+        more = _describe_training(recipe, request, data, arguments)
+    if isinstance(recipe, KnnRecipe):
+        require_enough_voters(recipe.k, count_training_items(data, recipe.train_on, request.data_scale))
     if isinstance(recipe, LowShotRecipe) and recipe.shots is not None:
         _require_enough_shots(recipe.shots, data)
-    # at 1 the data scale is left out, so that a run on all data keeps the id that it had before the option existed
-    scale = {"data_scale": request.data_scale} if request.data_scale != 1 else {}
     return RunPlan(
         protocol_version=protocol.version,
-        config={"recipe": recipe.identity_settings(), **scale},
+        config={"recipe": recipe.identity_settings(), **scale, **more},
         non_identity_settings=recipe.non_identity_settings(),
         backbone_kwargs=arguments,
         # low-shot scores the complete test split once per draw
         num_expected_items=data.splits["test"] * (recipe.draws if isinstance(recipe, LowShotRecipe) else 1),
         steps=PROTOCOL_STEPS[request.protocol],
     )
+
+
+def count_training_items(data: DataReport, train_on: str, data_scale: float) -> int:
+    """Return the number of items that a run trains on.
+
+    Args:
+        data: the result of the data check.
+        train_on: ``train``, or ``train+val`` for both splits.
+        data_scale: fraction of each class of these splits that is used.
+    """
+    splits = train_on.split("+")
+    if data_scale == 1:
+        return sum(data.splits[split] for split in splits)
+    return sum(count_class_fraction(data.class_counts[split].values(), data_scale) for split in splits)
+
+
+def _describe_training(
+    recipe: ClassificationRecipe, request: RunRequest, data: DataReport, backbone_kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what belongs to the identity of a fine-tuning besides its recipe, if anything does.
+
+    Raises:
+        ConfigError: mixup cannot pair the images of a process.
+    """
+    processes, pieces = get_dist_info()[1], recipe.accumulate
+    if isinstance(recipe, ImageRecipe) and (recipe.mixup or recipe.cutmix):
+        # timm mixes image i with image n - 1 - i of what it gets, which is one piece in one process
+        _require_even_pieces(recipe.batch_size, processes, pieces)
+    fixes = {
+        fix
+        for splits in list_training_splits(recipe)
+        for _, one in expand_search(recipe)
+        for fix in list_schedule_fixes(
+            one,
+            count_steps_per_epoch(one, count_training_items(data, splits, request.data_scale), processes),
+        )
+    }
+    # the backbone is created only where the answer matters
+    norm = describe_batch_norm(
+        (processes, pieces) != (1, 1) and request.describe_model(backbone_kwargs).has_batch_norm,
+        recipe.batch_size,
+        pieces,
+        processes,
+        synchronised=False,
+    )
+    return {**({"fixes": sorted(fixes)} if fixes else {}), **({"batch_norm": norm} if norm else {})}
+
+
+def _require_even_pieces(batch_size: int, processes: int, pieces: int) -> None:
+    if batch_size % (2 * processes * pieces):
+        raise ConfigError(
+            f"mixup and cutmix pair images, so each of the {processes} processes needs an even number in each of its "
+            f"{pieces} pieces of the batch; set a batch_size that is a multiple of {2 * processes * pieces}"
+        )
 
 
 def _require_enough_shots(shots: int, data: DataReport) -> None:

@@ -67,6 +67,9 @@ def test_other_weights_are_found_by_evaluating_again(run: Path, capsys: pytest.C
         torch.save(content, path)
     assert verified(capsys, str(run))[0] == 0, "the record itself is whole"
     code, found = verified(capsys, str(run), "--rerun-eval", "--device", "cpu")
+    assert (code, found["evaluation"]) == (1, "fails"), "the digest says it before anything is evaluated"
+    shutil.rmtree(run / "checkpoints" / "sha256")  # as in a run of an earlier version
+    code, found = verified(capsys, str(run), "--rerun-eval", "--device", "cpu")
     assert (code, found["top1 evaluated again"]) == (1, "fails")
 
 
