@@ -342,13 +342,9 @@ class Task(ABC):
         raise UserError(f"task {self.name} offers no single images to analyze; choose a classification task")
 
     def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
-        """Return the test items as they stand in the per-item table: columns by name, those that follow from the data.
+        """Return the columns of the per-item table that follow from the data alone, for ``bench verify``.
 
-        ``bench verify`` compares them with a record's table, whatever the order of its rows. Empty if the task does not
-        say them.
-
-        Args:
-            root: folder that contains the data sets.
+        Empty if the task does not say them. ``root`` is the folder that contains the data sets.
         """
         return {}
 

@@ -30,7 +30,7 @@ def reproduce_evaluation(folder: Path, record: Record, data_dir: Path, device: s
         yield VerificationCheck(what, "unchecked", f"the run is {record.status}")
         return
     kept = _list_checkpoints(folder)
-    if not kept:
+    if not any(path.suffix == ".pth" for path in kept):
         text = "no checkpoint is stored (with a frozen backbone the evaluation is the run: bench run ... --fresh)"
         yield VerificationCheck(what, "unchecked", text)
         return
@@ -51,9 +51,9 @@ def reproduce_evaluation(folder: Path, record: Record, data_dir: Path, device: s
 
 
 def _list_checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints below a run's folder, and the files beside them that say whose they are."""
+    """Return the checkpoints below a run's folder, and the descriptions that say whose they are."""
     found = sorted(path for pattern in CHECKPOINT_PATTERNS for path in folder.rglob(f"checkpoints/{pattern}"))
-    return [*found, *(path.with_suffix(".json") for path in found if path.with_suffix(".json").is_file())]
+    return [*found, *sorted(folder.rglob("checkpoints/sha256/*.json"))]
 
 
 def _compare_reevaluation(
@@ -92,7 +92,7 @@ def _require_last_checkpoint(record: Record, checkpoints: set[Path]) -> None:
     """
     recipe = record.config.get("recipe", {})
     length = recipe.get("epochs") or recipe.get("iterations")
-    folders = {path.parent for path in checkpoints}
+    folders = {path.parent for path in checkpoints if path.suffix == ".pth"}
     for folder in sorted(folders):
         if folder / f"step_{length or 0:08d}.pth" not in checkpoints:
             raise UnknownNameError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.task_registry import TASKS
+from benchmarks.verify.compare_tables import count_differing_rows
 from benchmarks.verify.replay import format_overrides, replan_run, require_same_card, resolve_record_root
 from foundation.errors import BenchError, UserError
 from foundation.files import sha256_file
@@ -161,7 +162,7 @@ def _compare_outcomes(run: RepeatedRun, again: RepeatedRun) -> Iterator[Verifica
             apart = "it is missing" if value is None else f"{value:g} {metric.unit}, the record says {metric.value:g}"
             yield VerificationCheck(f"{name} run again", state, apart + where)
     before, now = (read_item_table(each.folder, each.record).columns for each in (run, again))
-    differing = _count_differing_rows(before, now)
+    differing = count_differing_rows(before, now)
     if differing:
         yield VerificationCheck("items run again", state, f"{differing} of {run.record.done} rows differ{where}")
     else:
@@ -185,20 +186,3 @@ def _list_changed_identity(stated: Record, again: Record) -> list[str]:
     before = {**first.protocol_fields, **first.candidate_fields}
     now = {**second.protocol_fields, **second.candidate_fields}
     return [name for name, value in before.items() if now.get(name) != value]
-
-
-def _count_differing_rows(first: dict[str, tuple[str, ...]], second: dict[str, tuple[str, ...]]) -> int:
-    """Return how many rows differ beyond rounding; all of them if the tables do not have the same form."""
-    rows, others = (list(zip(*table.values(), strict=True)) for table in (first, second))
-    if list(first) != list(second) or len(rows) != len(others):
-        return max(len(rows), len(others))
-    return sum(not all(map(_is_same_cell, *pair)) for pair in zip(rows, others, strict=True))
-
-
-def _is_same_cell(stated: str, found: str) -> bool:
-    if stated == found:
-        return True
-    try:
-        return is_same_up_to_rounding(float(stated), float(found))
-    except ValueError:
-        return False

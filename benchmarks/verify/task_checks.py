@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.task_registry import TASKS
+from benchmarks.task_registry import TASKS, describe_task_source
 from benchmarks.verify.recorded_command import list_requested_values, parse_recorded_command
 from benchmarks.verify.replay import ReplayedPlan, replan_run, resolve_record_root
+from benchmarks.verify.stored_predictions import check_stored_predictions
 from engine.config import parse_value
 from engine.run_environment import collect_package_versions
 from engine.task import DataReport, Task
@@ -60,6 +61,7 @@ def check_against_task(folder: Path, record: Record, data_dir: Path) -> Iterator
         yield VerificationCheck("task", "unchecked", str(error))
         return
     yield from check_metric_specs(record, task)
+    yield from _check_task_source(record, task)
     root = resolve_record_root(record, data_dir)
     try:
         found = _read_data(record.task, root)
@@ -70,7 +72,16 @@ def check_against_task(folder: Path, record: Record, data_dir: Path) -> Iterator
     # on other data neither the items nor their number can be compared
     if found.fingerprint == record.data.fingerprint or record.data.coverage is None:
         yield from _check_items(folder, record, task, root)
+    if found.fingerprint == record.data.fingerprint:
+        yield from check_stored_predictions(folder, record, task, root)
     yield from _check_settings(record, found, root)
+
+
+def _check_task_source(record: Record, task: Task) -> Iterator[VerificationCheck]:
+    """Compare the code of a plug-in task with the record's; that it was edited since is no fault of the record."""
+    source = describe_task_source(task).sha256
+    if source != record.task_source and record.schema_version >= COVERAGE_VERSION:
+        yield VerificationCheck("task", "unchecked", f"the code of {task.name} here is not that of the run")
 
 
 # a folder may hold hundreds of runs on one data set, and reading a set takes minutes

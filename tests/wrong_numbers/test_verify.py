@@ -210,7 +210,17 @@ def test_another_backbone(knn: Path, store: Path) -> None:
 
     card = get_card("vit_nano").as_dict()
     forged = forge_run(knn, lambda content: content["backbone"].update(name="vit_nano", card=card))
-    assert list_failures(forged) == {"command", "parameters"}
+    assert list_failures(forged) == {"command", "model", "parameters"}
+
+
+def test_another_digest_of_the_model(knn: Path) -> None:
+    forged = forge_run(knn, lambda content: content["backbone"]["model"].update(structure="0" * 64))
+    assert list_failures(forged) == {"model"}
+
+
+def test_code_that_only_a_plug_in_has(knn: Path) -> None:
+    forged = forge_run(knn, lambda content: content["backbone"]["model"].update(source="0" * 64))
+    assert list_failures(forged) == {"model"}
 
 
 @pytest.mark.parametrize(
@@ -241,7 +251,7 @@ def test_another_number_of_parameters_beside_the_backbone(knn: Path) -> None:
 
 def test_other_arguments(knn: Path) -> None:
     found = list_failures(forge_run(knn, lambda content: content["backbone"]["arguments"].update(img_size=64)))
-    assert found == {"arguments", "parameters"}
+    assert found == {"arguments", "model", "parameters"}
 
 
 def test_a_renamed_folder_says_nothing_and_a_wrong_name_fails(knn: Path) -> None:

@@ -112,7 +112,8 @@ def test_a_line_that_a_kill_cut_off_is_told_and_breaks_nothing(tmp_path: Path) -
     assert list_states(tmp_path) == {*WHOLE, ("chain", "note")}
     write_runs(tmp_path, 1)
     assert list_states(tmp_path) == {*WHOLE, ("chain", "note")}
-    assert read_ledgers(tmp_path)[0].torn_lines == (3,)
+    (chain,) = read_ledgers(tmp_path)
+    assert chain.torn_lines == (3,) and len(chain.lines) == 4, "no later line is lost"
 
 
 def append_some(job: tuple[Path, int]) -> None:
