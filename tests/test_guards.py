@@ -194,8 +194,8 @@ GUARDS = {
     ),
     "a share of the data is another board": Guard(
         "classification/protocols.py",
-        'config={"recipe": recipe.identity_settings(), **scale},',
-        'config={"recipe": recipe.identity_settings()},',
+        'config={"recipe": recipe.identity_settings(), **scale, **more},',
+        'config={"recipe": recipe.identity_settings(), **more},',
         "tests/classification/test_data_scale.py::test_every_share_is_another_board -k knn",
     ),
     "every draw scores every item": Guard(

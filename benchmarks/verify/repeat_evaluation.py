@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.task_registry import TASKS
 from benchmarks.verify.replay import make_request, require_same_card, resolve_record_root
 from engine.task import RunPlan
+from engine.training_checks.checkpoint_digests import CheckpointOwner, find_digest_fault
 from foundation.errors import BenchError, UnknownNameError
 from results.records.record import Record
 from results.records.verification import VerificationCheck
@@ -33,6 +34,11 @@ def reproduce_evaluation(folder: Path, record: Record, data_dir: Path, device: s
     if not any(path.suffix == ".pth" for path in kept):
         text = "no checkpoint is stored (with a frozen backbone the evaluation is the run: bench run ... --fresh)"
         yield VerificationCheck(what, "unchecked", text)
+        return
+    faults = (find_digest_fault(path, CheckpointOwner("", record.seed)) for path in kept if path.suffix == ".pth")
+    if fault := next(filter(None, faults), None):
+        # found here, since a resume would go on from the checkpoint before it, which means to train
+        yield VerificationCheck(what, "fails", fault)
         return
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as name:
         scratch = Path(name)
