@@ -144,7 +144,7 @@ def measure_cell_efficiency(request: RunRequest, plan: RunPlan) -> EfficiencyRec
     says so.
     """
     from backbones.measure_cost import measure_efficiency
-    from engine.progress import log_message
+    from engine.progress_bar import log_message
 
     model_kwargs = plan.backbone_kwargs
     timed = request.tier != "smoke"
@@ -178,7 +178,7 @@ def warn_changed_environment(before: RunEnvironment, now: RunEnvironment) -> Non
         before: where and how the interrupted attempt was made.
         now: where and how this one is made.
     """
-    from engine.progress import log_message
+    from engine.progress_bar import log_message
 
     changed = list_environment_changes(before, now)
     if changed:

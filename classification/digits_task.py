@@ -72,7 +72,7 @@ class DigitsTask(Task):
         Raises:
             ConfigError: invalid settings, or a ``crop_pct`` other than 1.
         """
-        from classification.protocols import resolve_protocol
+        from classification.plan import resolve_protocol
 
         plan = resolve_protocol(CONFIG_DIR / f"digits_{request.protocol}.py", request, num_classes=10, data=data)
         if plan.config["recipe"].get("crop_pct", 1.0) != 1:
@@ -83,7 +83,8 @@ class DigitsTask(Task):
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         """Train and test in the folder ``out``."""
         from classification.finetune import SplitDatasets
-        from classification.protocols import RECIPE_TYPES, run_protocol
+        from classification.plan import RECIPE_TYPES
+        from classification.protocols import run_protocol
         from engine.data import digits as digits_data
 
         recipe = RECIPE_TYPES[request.protocol].model_validate({**plan.config["recipe"], **plan.non_identity_settings})

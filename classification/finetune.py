@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +13,9 @@ from backbones.create import CreatedBackbone
 from classification.data.subset_sampling import LabeledSubset, sample_class_fraction
 from classification.metrics import PerItemAccuracy, ScoredItem, to_record_metrics
 from classification.model import Classifier
+from classification.plan import expand_search, list_training_splits
 from classification.recipe import ClassificationRecipe
-from engine.progress import log_message
+from engine.progress_bar import log_message
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import TrainingJob, TrainingResult, evaluate_test_split, train_model
 from foundation.errors import NonFiniteError, TrainingDivergedError
@@ -110,27 +110,6 @@ def run_finetune(
         },
         details={"diverged": diverged} if diverged else {},
     )
-
-
-def expand_search(recipe: ClassificationRecipe) -> Iterator[tuple[str, ClassificationRecipe]]:
-    """Yield the name and the recipe of every training of the search.
-
-    Without a search this is one recipe with an empty name.
-    """
-    optimizer = recipe.optimizer
-    rates = recipe.search.lr or [optimizer.lr]
-    decays = recipe.search.layer_decay or [optimizer.layer_decay]
-    for lr, decay in product(rates, decays):
-        name = "" if len(rates) == len(decays) == 1 else f"lr{lr:g}-decay{decay:g}"
-        changed = optimizer.model_copy(update={"lr": lr, "layer_decay": decay})
-        yield name, recipe.model_copy(update={"optimizer": changed})
-
-
-def list_training_splits(recipe: ClassificationRecipe) -> list[str]:
-    """Return on what the trainings of a run train: ``train`` if val chooses anything, ``train+val`` if it is set."""
-    # a single setting on train+val leaves nothing to choose, so no training on train alone is needed
-    alone = ["train"] if recipe.train_on == "train" or len(list(expand_search(recipe))) > 1 else []
-    return [*alone, *(["train+val"] if recipe.train_on == "train+val" else [])]
 
 
 def _run_search(

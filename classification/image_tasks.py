@@ -94,7 +94,7 @@ class ImageTask(Task):
 
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/<task>_<protocol>.py``, or by ``configs/images_<protocol>.py`` if there is none."""
-        from classification.protocols import resolve_protocol
+        from classification.plan import resolve_protocol
 
         own = CONFIG_DIR / f"{self.name}_{request.protocol}.py"
         file = own if own.is_file() else CONFIG_DIR / f"images_{request.protocol}.py"
@@ -106,7 +106,8 @@ class ImageTask(Task):
         """Train and test in the folder ``out``."""
         from classification.data.image_dataset import ImageDataset
         from classification.finetune import SplitDatasets
-        from classification.protocols import get_recipe_type, run_protocol
+        from classification.plan import get_recipe_type
+        from classification.protocols import run_protocol
         from classification.recipe import ImageRecipe
 
         settings = {**plan.config["recipe"], **plan.non_identity_settings}

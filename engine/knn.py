@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foundation.errors import NonFiniteError, UserError
+from engine.training_checks.bank_size import require_enough_voters
+from foundation.errors import NonFiniteError
 
 QUERY_BLOCK_SIZE, BANK_BLOCK_SIZE = 1024, 16384
 """Rows of queries and of the bank that are compared at once: 1024 x 16384 float32 similarities are 64 MiB."""
@@ -133,23 +134,6 @@ def _rerank_candidates(
         similar[index] = part @ row / np.maximum(lengths, np.finfo(np.float64).tiny)
     order = np.argsort(-similar, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(similar, order, 1), np.take_along_axis(candidates, order, 1)
-
-
-def require_enough_voters(k: int, num_voters: int, setting: str = "k") -> None:
-    """Require as many features that may vote as there are votes; fewer would be another protocol than ``k`` says.
-
-    Args:
-        k: number of neighbors.
-        num_voters: number of features in the bank.
-        setting: name of ``k``, for the message.
-
-    Raises:
-        UserError: ``k`` is above the number of features.
-    """
-    if k > num_voters:
-        raise UserError(
-            f"{setting} {k} is above the {num_voters:,} images that vote; set {setting}={num_voters} or lower"
-        )
 
 
 def _require_finite_features(values: Tensor, part: str, first_index: int) -> None:

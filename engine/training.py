@@ -30,7 +30,8 @@ from engine.device import decide_on_rank0, get_dist_info, translate_oom_error
 from engine.grad_accumulation import MicroBatchEpochLoop, MicroBatchIterLoop
 from engine.lr_schedule import build_lr_schedulers, count_steps_per_epoch
 from engine.optimizer import create_optim_wrapper
-from engine.progress import ProgressHook, log_message
+from engine.progress import ProgressHook
+from engine.progress_bar import log_message
 from engine.recipe import LOGGER_BACKENDS, TrainingRecipe
 from engine.seeding import InfiniteSeededSampler, MapDataset, ReseedHook, SeededDataset, SeededSampler, seed_all
 from engine.training_checks.checkpoint_digests import CheckpointOwner

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import center_crop, resize
 
 from backbones.features import extract_pooled
-from engine.knn import predict_knn, require_enough_voters
+from engine.knn import predict_knn
+from engine.training_checks.bank_size import require_enough_voters
 from foundation.errors import DataError
 from foundation.hash_order import order_by_hash
 from pretraining.data.gpu_augmentation import BatchPreprocessor

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.checkpoints import unwrap_model
 from engine.device import get_dist_info
-from engine.progress import log_message
+from engine.progress_bar import log_message
 from pretraining.methods.method import PretrainMethod
 
 

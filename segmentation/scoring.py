@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from engine.progress import log_message
+from engine.progress_bar import log_message
 from foundation.environment import resolve_data_root
 from foundation.errors import DataError, UserError
 from foundation.files import write_atomic

@@ -193,7 +193,7 @@ GUARDS = {
         "tests/classification/test_data_scale.py::test_the_draw_is_in_the_key_of_the_cache",
     ),
     "a share of the data is another board": Guard(
-        "classification/protocols.py",
+        "classification/plan.py",
         'config={"recipe": recipe.identity_settings(), **scale, **more},',
         'config={"recipe": recipe.identity_settings(), **more},',
         "tests/classification/test_data_scale.py::test_every_share_is_another_board -k knn",

@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from engine.config import load_protocol
 from engine.device import decide_on_rank0, get_dist_info
 from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
-from engine.progress import log_message
+from engine.progress_bar import log_message
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import TrainingJob, train_model
 from foundation.errors import UnknownNameError

@@ -20,15 +20,14 @@ from backbones.features import extract_pooled
 from backbones.weights import RANDOM_INIT
 from classification.data.subset_sampling import LabeledDataset, LabeledSubset, sample_class_fraction
 from classification.metrics import ScoredItem, compute_accuracies, rank_true_class, to_record_metrics
+from classification.plan import require_one_process
 from classification.probes import feature_cache
 from classification.probes.feature_cache import LabeledFeatures
 from classification.recipe import FrozenRecipe
-from engine.device import get_dist_info
-from engine.progress import log_message
-from engine.progress_bar import ProgressBar
+from engine.progress_bar import ProgressBar, log_message
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import make_deterministic
-from foundation.errors import IncompleteError, NonFiniteError, UserError
+from foundation.errors import IncompleteError, NonFiniteError
 from results.records.identity import compute_digest
 from results.records.record import MetricValue, ModelSelection
 
@@ -204,16 +203,6 @@ class FrozenBackbone:
                 done += len(numbers)
                 progress.advance(num_items=len(numbers))
                 yield values, batch["labels"].numpy()
-
-
-def require_one_process(protocol: str) -> None:
-    """Require a single process; several would all do the complete work and write the same cache entry.
-
-    Raises:
-        UserError: ``torchrun`` started more than one process.
-    """
-    if get_dist_info()[1] > 1:
-        raise UserError(f"protocol {protocol} runs in one process, not {get_dist_info()[1]}; start it without torchrun")
 
 
 def make_frozen_backbone(

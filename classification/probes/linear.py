@@ -20,8 +20,7 @@ from torch import Tensor
 from classification.metrics import compute_top1
 from classification.probes.feature_extraction import FrozenBackbone, build_accuracy_outcome, score_rows
 from classification.recipe import LinearRecipe
-from engine.progress import log_message
-from engine.progress_bar import ProgressBar
+from engine.progress_bar import ProgressBar, log_message
 from engine.task import Task, TaskOutcome
 from foundation.errors import TrainingDivergedError
 from results.records.record import ModelSelection

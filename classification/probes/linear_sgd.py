@@ -23,8 +23,7 @@ from classification.metrics import compute_top1
 from classification.probes.feature_extraction import FrozenBackbone, build_accuracy_outcome, score_rows
 from classification.probes.linear import MAX_LOGITS
 from classification.recipe import HeadOptimizerConfig, LinearSgdRecipe
-from engine.progress import log_message
-from engine.progress_bar import ProgressBar
+from engine.progress_bar import ProgressBar, log_message
 from engine.seeding import derive_seed
 from engine.task import Task, TaskOutcome
 from foundation.errors import TrainingDivergedError

@@ -21,7 +21,7 @@ from classification.probes.linear import (
     select_fit,
 )
 from classification.recipe import LowShotRecipe
-from engine.progress import log_message
+from engine.progress_bar import log_message
 from engine.seeding import derive_seed
 from engine.task import Task, TaskOutcome
 from results.records.record import MetricValue, ModelSelection

@@ -21,7 +21,7 @@ GUARDS = {
         f"{TESTS}::test_exactly_the_runs_whose_rates_moved_are_marked",
     ),
     "the items of a data scale are counted for the marker": Guard(
-        "classification/protocols.py",
+        "classification/plan.py",
         "    if data_scale == 1:\n        return",
         "    if True:\n        return",
         f"{TESTS}::test_a_plan_counts_the_items_that_are_trained_on",
@@ -135,7 +135,7 @@ GUARDS = {
         f"{TESTS}::test_two_ways_to_the_same_statistics_are_two_ids_in_segmentation",
     ),
     "what batch norm sees is in the id of a classification": Guard(
-        "classification/protocols.py",
+        "classification/plan.py",
         '**({"batch_norm": norm} if norm else {})',
         "",
         f"{TESTS}::test_pieces_are_neutral_in_classification_without_batch_norm",
@@ -153,7 +153,7 @@ GUARDS = {
         f"{TESTS}::test_groups_in_two_processes_make_the_same_step",
     ),
     "mixup has pairs in every process": Guard(
-        "classification/protocols.py",
+        "classification/plan.py",
         "    if batch_size % (2 * processes * pieces):\n",
         "    if False:\n",
         f"{TESTS}::test_mixup_is_refused_where_a_process_gets_an_odd_number",
@@ -213,13 +213,13 @@ GUARDS = {
         f"{TESTS}::test_values_beyond_any_sense_are_refused",
     ),
     "k is at most the images that vote": Guard(
-        "engine/knn.py",
+        "engine/training_checks/bank_size.py",
         "    if k > num_voters:\n",
         "    if False:\n",
         f"{TESTS}::test_k_above_the_images_that_vote_is_refused_before_anything_is_computed",
     ),
     "k is checked before the features": Guard(
-        "classification/protocols.py",
+        "classification/plan.py",
         "        require_enough_voters(recipe.k, count_training_items(data, recipe.train_on, request.data_scale))\n",
         "        pass\n",
         f"{TESTS}::test_k_above_the_images_that_vote_is_refused_before_anything_is_computed",

@@ -20,10 +20,10 @@ from torch import nn
 from classification import finetune
 from classification.digits_task import DIGITS
 from classification.model import Classifier
+from classification.plan import _describe_training, count_training_items
 from classification.probes.feature_extraction import score_rows
 from classification.probes.linear import LogisticFit, select_fit
 from classification.probes.linear_sgd import select_head, train_heads
-from classification.protocols import _describe_training, count_training_items
 from classification.recipe import (
     HeadOptimizerConfig,
     ImageRecipe,
