@@ -95,17 +95,7 @@ def resolve_cell(cell_request: CellRequest) -> ResolvedCell:
         UserError: a name, value or combination that cannot be run.
         DataError: the data are missing, damaged, or not the complete official set.
     """
-    task = cell_request.task if isinstance(cell_request.task, Task) else TASKS.get(cell_request.task)
-    protocol = cell_request.protocol or task.protocols[0]
-    if protocol not in task.protocols:
-        close = did_you_mean(protocol, task.protocols, hint=f"it has {', '.join(task.protocols)}")
-        raise UserError(f"task {task.name} has no protocol {protocol!r}{close}")
-    if cell_request.seed < 0:
-        raise UserError(f"seed {cell_request.seed} is negative; seeds are 0 or above")
-    if cell_request.data_scale != 1 and not task.supports_data_scale:
-        raise UserError(f"task {task.name} has no --data-scale: it always trains on all of its data")
-    if not 0 < cell_request.data_scale <= 1:
-        raise UserError(f"data scale {cell_request.data_scale:g} is not a fraction of the training data, above 0 to 1")
+    task, protocol = _resolve_protocol(cell_request)
     card, start = _resolve_backbone(cell_request)
     request = RunRequest(
         card=card,
@@ -120,11 +110,7 @@ def resolve_cell(cell_request: CellRequest) -> ResolvedCell:
         data_scale=cell_request.data_scale,
     )
     data = task.check_data(cell_request.data_root)
-    if data.duplicates and not cell_request.allow_duplicates:
-        raise DataError(
-            f"{task.name}: {'; '.join(data.duplicates)}. A test on training data says nothing about a backbone: remove "
-            "them from one split, or add --allow-duplicates (the record keeps it)"
-        )
+    _require_no_duplicates(task, data, cell_request.allow_duplicates)
     plan = task.plan(request, data)
     if data.deviations and not cell_request.allow_subset:
         raise DataError(
@@ -154,6 +140,30 @@ def resolve_cell(cell_request: CellRequest) -> ResolvedCell:
     request = replace(request, run_id=identity.run_id)
     is_answerable = digest.is_answerable and source.is_answerable
     return ResolvedCell(task, request, data, plan, backbone, source.sha256, identity, is_answerable)
+
+
+def _resolve_protocol(cell_request: CellRequest) -> tuple[Task, str]:
+    """Find task and protocol, and check the numbers of a request."""
+    task = cell_request.task if isinstance(cell_request.task, Task) else TASKS.get(cell_request.task)
+    protocol = cell_request.protocol or task.protocols[0]
+    if protocol not in task.protocols:
+        close = did_you_mean(protocol, task.protocols, hint=f"it has {', '.join(task.protocols)}")
+        raise UserError(f"task {task.name} has no protocol {protocol!r}{close}")
+    if cell_request.seed < 0:
+        raise UserError(f"seed {cell_request.seed} is negative; seeds are 0 or above")
+    if cell_request.data_scale != 1 and not task.supports_data_scale:
+        raise UserError(f"task {task.name} has no --data-scale: it always trains on all of its data")
+    if not 0 < cell_request.data_scale <= 1:
+        raise UserError(f"data scale {cell_request.data_scale:g} is not a fraction of the training data, above 0 to 1")
+    return task, protocol
+
+
+def _require_no_duplicates(task: Task, data: DataReport, allow_duplicates: bool) -> None:
+    if data.duplicates and not allow_duplicates:
+        raise DataError(
+            f"{task.name}: {'; '.join(data.duplicates)}. A test on training data says nothing about a backbone: remove "
+            "them from one split, or add --allow-duplicates (the record keeps it)"
+        )
 
 
 def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialWeights]:

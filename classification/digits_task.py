@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -56,6 +57,14 @@ class DigitsTask(Task):
             for name, members in digits.splits.items()
         }
         return DataReport(digits.fingerprint, splits, ("shipped with scikit-learn, CC BY 4.0",), class_counts=histogram)
+
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return index and label of every test image (``root`` is not used)."""
+        from engine.data import digits as digits_data
+
+        digits = digits_data.load_digits_data()
+        labels = [int(digits.labels[member]) for member in digits.splits["test"]]
+        return {"item": range(len(labels)), "label": labels}
 
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/digits_<protocol>.py``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,11 @@ class ImageTask(Task):
                 f"{self.name} could not be downloaded to {root} ({reason}); the same command tries again, or fetch it "
                 f"yourself: {self.dataset_card.source}"
             ) from error
+
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return index and label of every test image."""
+        labels = self.load_data(root).splits["test"].labels
+        return {"item": range(len(labels)), "label": labels}
 
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/<task>_<protocol>.py``, or by ``configs/images_<protocol>.py`` if there is none."""

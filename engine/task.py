@@ -341,6 +341,13 @@ class Task(ABC):
         """
         raise UserError(f"task {self.name} offers no single images to analyze; choose a classification task")
 
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return the columns of the per-item table that follow from the data alone, for ``bench verify``.
+
+        Empty if the task does not say them. ``root`` is the folder that contains the data sets.
+        """
+        return {}
+
     def visualize_run(self, folder: Path, record: Record) -> list[Path]:
         """Draw pictures of a complete run below its folder and return their paths; empty if the task draws none.
 

@@ -16,6 +16,7 @@ from results.statistics.metric_statistics import MetricStatistic
 if TYPE_CHECKING:  # commands that only list tasks start faster without numpy and OpenCV
     from results.records.record import Record
     from segmentation.data.dataset_layout import SegmentationDataset
+    from segmentation.data.label_summaries import LabelSummaries
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 
@@ -45,11 +46,11 @@ class SegmentationTask(Task):
         """
 
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
-        """Check pairs and counts; if files are opened, also image sizes, label values and two classic label errors.
+        """Check pairs, counts and the values of all labels; if images are opened, also their sizes.
 
         Args:
             root: the data root.
-            decode: how many files are opened: ``none``, ``sample`` or ``all``.
+            decode: how many images are opened: ``none``, ``sample`` or ``all``.
 
         Raises:
             DataError: the data cannot be used; the message names the first wrong file and how to fix it.
@@ -59,12 +60,30 @@ class SegmentationTask(Task):
         found = self.find_dataset(root)
         # class names are passed as a function, because reading ADE20K's imports mmseg, which takes seconds
         return check_dataset(
-            found, decode, self.expected if self.has_official_counts else None, lambda: self.get_class_names(found)
+            found,
+            decode,
+            self.expected if self.has_official_counts else None,
+            lambda: self.get_class_names(found),
+            lambda summaries: self.compare_official_labels(found, summaries),
         )
+
+    def compare_official_labels(self, dataset: SegmentationDataset, summaries: LabelSummaries) -> Sequence[str]:
+        """Return how the labels differ from the official ones, one sentence each.
+
+        Args:
+            dataset: the data set with its files paired.
+            summaries: what its label files hold.
+        """
+        return ()
 
     def get_class_names(self, dataset: SegmentationDataset) -> Sequence[str]:
         """Return the name of each class, by class index."""
         return dataset.label_space.class_names
+
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return index and name of every test image."""
+        names = [pair.name for pair in self.find_dataset(root).splits["test"]]
+        return {"item": range(len(names)), "name": names}
 
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/<task>_<protocol>.py``."""
@@ -104,6 +123,12 @@ class Ade20kTask(SegmentationTask):
         from segmentation.data.dataset_layout import read_ade20k
 
         return read_ade20k(root)
+
+    def compare_official_labels(self, dataset: SegmentationDataset, summaries: LabelSummaries) -> Sequence[str]:
+        """Compare the list of classes; the label files of ADE20K are too many to ship a digest of each."""
+        from segmentation.data.ade20k_classes import compare_ade20k_classes
+
+        return compare_ade20k_classes(dataset.root)
 
     def get_class_names(self, dataset: SegmentationDataset) -> Sequence[str]:
         """Return mmseg's names of the 150 classes."""
@@ -155,6 +180,12 @@ class CamvidTask(SegmentationTask):
         from segmentation.data.dataset_layout import read_camvid
 
         return read_camvid(root)
+
+    def compare_official_labels(self, dataset: SegmentationDataset, summaries: LabelSummaries) -> Sequence[str]:
+        """Compare the values of each label map with those of SegNet's tutorial."""
+        from segmentation.data.camvid_labels import compare_camvid_labels
+
+        return compare_camvid_labels(summaries)
 
     def download_data(self, root: Path) -> None:
         """Explain where to get the data; it cannot be downloaded automatically.

@@ -201,7 +201,7 @@ GUARDS = {
         f"{RESUME}::test_trainings_of_one_search_do_not_share_checkpoints",
     ),
     "damaged weights are no evaluation": Guard(
-        "benchmarks/verify_evaluation.py",
+        "benchmarks/verify/repeat_evaluation.py",
         "    if fault := next(filter(None, faults), None):\n",
         "    if fault := '':\n",
         f"{RESUME}::test_a_run_hands_its_id_to_its_checkpoints_and_its_evaluation_can_be_repeated",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from importlib import import_module, invalidate_caches
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from timm.models import _registry
 from torch import nn
 
 import backbones.architectures  # noqa: F401  # registers ours with timm
@@ -97,8 +99,17 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     folder = write_files(tmp_path / "site", PLUGIN)
     monkeypatch.syspath_prepend(folder)
+    tables = [each for name, each in vars(_registry).items() if name[:4] == "_mod" and isinstance(each, dict | set)]
+    before = [copy_table(table) for table in tables]
     yield folder
     forget_modules()
+    for table, old in zip(tables, before, strict=True):  # timm forgets what a test has registered
+        table.clear()
+        table.update(old)
+
+
+def copy_table(table: Any) -> Any:
+    return {key: copy(value) for key, value in table.items()} if isinstance(table, dict) else set(table)
 
 
 def hash_plugin() -> str:
@@ -336,7 +347,7 @@ def test_attributes_hold_nothing_of_the_machine() -> None:
             setattr(module, key, value)
         return hash_plain_attributes(module)
 
-    same = [
+    same: list[dict[str, Any]] = [
         {
             "scale": 8**-0.5,
             "file": "/home/a/weights.json",
@@ -347,7 +358,12 @@ def test_attributes_hold_nothing_of_the_machine() -> None:
         {"scale": 8**-0.5 * (1 + 1e-9), "file": "/b/weights.json", "act": object(), "table": torch.ones(2)},
     ]
     assert hash_with(**same[0]) == hash_with(**same[1])
-    others = [{"scale": 0.3}, {"act": nn.functional.relu}, {"table": torch.zeros(3)}, {"size": SimpleNamespace(a=1)}]
+    others: list[dict[str, Any]] = [
+        {"scale": 0.3},
+        {"act": nn.functional.relu},
+        {"table": torch.zeros(3)},
+        {"size": SimpleNamespace(a=1)},
+    ]
     assert len({hash_with(**same[0] | other) for other in ({}, *others)}) == 5
 
 
@@ -435,8 +451,8 @@ def test_preparing_leaves_the_generators_as_after_the_creation() -> None:
 
 
 def test_what_an_entry_point_registers_is_a_plugins(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = SimpleNamespace(target_path="their_package.cards:CARD", origin="theirs 1.0", is_plugin=True)
-    monkeypatch.setitem(BACKBONES._targets, "their_card", target)  # type: ignore[arg-type]
+    target: Any = SimpleNamespace(target_path="their_package.cards:CARD", origin="theirs 1.0", is_plugin=True)
+    monkeypatch.setitem(BACKBONES._targets, "their_card", target)
     text = (
         "from backbones.card import BackboneCard\nCARD = BackboneCard('their_card', 'vit_tiny_patch16_224', '', "
         "arguments={'depth': 1}, input_size=(3, 32, 32))\n"
@@ -457,7 +473,7 @@ def test_what_an_entry_point_registers_is_a_plugins(site: Path, monkeypatch: pyt
     finally:
         BACKBONES._loaded.pop("their_card", None)
     with pytest.raises(UserError, match="the card calls itself 'their_card' but is registered as 'other_card'"):
-        monkeypatch.setitem(BACKBONES._targets, "other_card", target)  # type: ignore[arg-type]
+        monkeypatch.setitem(BACKBONES._targets, "other_card", target)
         get_card("other_card")
 
 
@@ -475,9 +491,6 @@ def test_a_plugin_is_looked_at_before_it_is_imported(site: Path) -> None:
 
 
 def test_a_package_that_takes_a_name_of_timms_is_noticed(site: Path) -> None:
-    from timm.models import _registry
-
-    taken = _registry._model_entrypoints["test_vit"]
     text = (
         "from timm.models import register_model, vision_transformer\n@register_model\n"
         "def test_vit(pretrained=False, **kwargs):\n    return vision_transformer.test_vit2(**kwargs)\n"
@@ -485,16 +498,16 @@ def test_a_package_that_takes_a_name_of_timms_is_noticed(site: Path) -> None:
     write_files(site, {"their_helper.py": text})
     with pytest.warns(UserWarning, match="Overwriting test_vit"):
         import_module("their_helper")
-    try:
-        assert get_card("timm/test_vit").module == "their_helper", "timm's name, their code"
-        mine = BackboneCard("mine", "test_vit", "timm's, with other arguments", input_size=(3, 32, 32))
-        with pytest.raises(UserError, match="the module their_helper has registered test_vit with timm, and its code"):
-            make_request(mine).build_backbone(ARGUMENTS)
-        with pytest.raises(UserError, match="does not count in the id of a run of theirs"):
-            make_request(replace(mine, name="theirs", module="unrelated")).build_backbone(ARGUMENTS)
-        assert make_request(replace(mine, module="their_helper")).build_backbone(ARGUMENTS)
-    finally:
-        _registry._model_entrypoints["test_vit"] = taken
+    assert get_card("timm/test_vit").module == "their_helper", "timm's name, their code"
+    mine = BackboneCard("mine", "test_vit", "timm's, with other arguments", input_size=(3, 32, 32))
+    with pytest.raises(UserError, match="the module their_helper has registered test_vit with timm, and its code"):
+        make_request(mine).build_backbone(ARGUMENTS)
+    with pytest.raises(UserError, match="does not count in the id of a run of theirs"):
+        make_request(replace(mine, name="theirs", module="unrelated")).build_backbone(ARGUMENTS)
+    assert make_request(replace(mine, module="their_helper")).build_backbone(ARGUMENTS)
+
+
+def test_timms_own_name_is_timms_again() -> None:
     assert get_card("timm/test_vit").module == ""
 
 
@@ -540,7 +553,7 @@ def test_local_modules_that_the_code_of_a_module_names_count(site: Path) -> None
 
 def test_a_script_counts_by_what_it_names(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of ``__main__`` the file does not count, whose unrelated lines change; the modules that its code names do."""
-    main = ModuleType("__main__")
+    main: Any = ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", main)
     exec(NETWORK, vars(main))
     first = describe_memory(main.Net())
@@ -556,7 +569,8 @@ def test_a_script_counts_by_what_it_names(site: Path, monkeypatch: pytest.Monkey
 def test_a_module_of_timms_classes_has_no_source_and_one_that_was_typed_in_is_not_answered(site: Path) -> None:
     plain = describe_memory(nn.Sequential(nn.Conv2d(3, 4, 8)))
     assert plain.is_answerable and plain.source is None
-    for names in ({}, {"__name__": "typed_in"}):
+    scopes: list[dict[str, Any]] = [{}, {"__name__": "typed_in"}]
+    for names in scopes:
         exec(NETWORK, names)
         found = describe_memory(names["Net"]())
         assert not found.is_answerable and found.source is not None and found.source.startswith("unknown ")

@@ -35,10 +35,11 @@ def run(runs: Path, tmp_path: Path) -> Path:
 
 
 def verified(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, str]]:
-    """The exit code, and the state of each thing checked."""
+    """The exit code, and the state of each thing checked of the one record; the ledger has tests of its own."""
     capsys.readouterr()
     code = main(["verify", *words, "--json"])
-    (found,) = json.loads(capsys.readouterr().out)
+    found, ledger = json.loads(capsys.readouterr().out)
+    assert {"record", "ledger"} == {*found, *ledger} - {"checks"}
     return code, {check["subject"]: check["state"] for check in found["checks"]}
 
 
