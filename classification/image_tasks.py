@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from backbones.card import BackboneCard
 from classification.data.dataset_specs import IMAGE_DATASETS, ImageDatasetCard
-from engine.task import DataReport, DecodeLevel, RunPlan, RunRequest, Task, TaskImages, TaskOutcome, require_split
+from engine.task import (
+    ControlKind,
+    DataReport,
+    DecodeLevel,
+    RunPlan,
+    RunRequest,
+    Task,
+    TaskImages,
+    TaskOutcome,
+    require_split,
+)
 from foundation.errors import DataError, UserError
 from foundation.run_scope import memoize_in_run
 
@@ -104,6 +114,22 @@ class ImageTask(Task):
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         """Train and test in the folder ``out``."""
+        return self._run_on(self.load_data(request.data_root), request, plan, out)
+
+    def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
+        """Return a variant of the task whose labels are shuffled or whose images are noise."""
+        from classification.controls import answer_most_frequent, destroy_images
+        from engine.data.control_task import ControlTask
+
+        def run_variant(request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
+            data = destroy_images(self.load_data(request.data_root), kind, seed)
+            if kind == "labels_only":
+                return answer_most_frequent(data.splits["train"].labels, data.splits["test"].labels, self.metrics)
+            return self._run_on(data, request, plan, out)
+
+        return ControlTask(self, kind, seed, run_variant)
+
+    def _run_on(self, data: PreparedDataset, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         from classification.data.image_dataset import ImageDataset
         from classification.finetune import SplitDatasets
         from classification.plan import get_recipe_type
@@ -112,7 +138,7 @@ class ImageTask(Task):
 
         settings = {**plan.config["recipe"], **plan.non_identity_settings}
         recipe: Any = get_recipe_type(request.protocol, is_photo_set=True).model_validate(settings)
-        data, card = self.load_data(request.data_root), request.card
+        card = request.card
         # features of a frozen backbone are stored once per image, so they are taken without augmentation; fine-tuning
         # needs val twice: plain to choose on, and augmented for train_on="train+val"
         augments = isinstance(recipe, ImageRecipe)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # pydantic and torch are slow to import, and commands such as
 DecodeLevel = Literal["none", "sample", "all"]
 """How many files ``check_data`` decodes: none (before each run), a sample of each split, or every file."""
 
+ControlKind = Literal["intact", "labels_only", "shuffled_labels", "noise_images"]
+"""The runs that ``bench check task NAME --controls`` compares, see ``Task.make_control``."""
+
 
 class MetricSpec(NamedTuple):
     """A metric that a task reports. The first metric of a task is its primary metric.
@@ -347,6 +350,26 @@ class Task(ABC):
         Empty if the task does not say them. ``root`` is the folder that contains the data sets.
         """
         return {}
+
+    def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
+        """Return a variant of this task, as ``engine.data.control_task.ControlTask`` makes it, for negative controls.
+
+        It has another name and another fingerprint, so that no record and no cache mixes it up with this task; its
+        ``metrics`` are those that are compared. ``intact`` is this task as it is, ``labels_only`` the best answer that
+        needs no image, in ``shuffled_labels`` each training item has the label of another one, and in ``noise_images``
+        every image of every split is noise.
+
+        Args:
+            kind: what the variant does.
+            seed: another seed gives another order of the labels, and other noise.
+
+        Raises:
+            UserError: the task has no variant of this kind.
+        """
+        raise UserError(
+            f"task {self.name} has no negative controls: its class does not define make_control "
+            "(docs/guides/add-a-task.md says how)"
+        )
 
     def visualize_run(self, folder: Path, record: Record) -> list[Path]:
         """Draw pictures of a complete run below its folder and return their paths; empty if the task draws none.

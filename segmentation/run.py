@@ -20,8 +20,9 @@ from engine.training_checks.batch_norm import describe_batch_norm
 from foundation.errors import ConfigError
 from foundation.files import atomic_writer, sha256_file
 from results.records.record import MetricValue, ModelSelection
-from segmentation.data.dataset import SegmentationTestDataset, SegmentationTrainDataset, collate_as_lists
+from segmentation.data.dataset import PairReader, SegmentationTestDataset, SegmentationTrainDataset, collate_as_lists
 from segmentation.data.dataset_layout import SegmentationDataset
+from segmentation.data.files import read_image_pair
 from segmentation.evaluation import SegmentationMetric
 from segmentation.metrics import ImageScores, compute_segmentation_scores, map_class_iou
 from segmentation.models.segmentor import Segmentor, build_segmentor
@@ -93,6 +94,7 @@ class SegmentationCell:
         dataset: the paired files and the label space.
         class_names: name of each class, by class index.
         task: gives the name and the metrics.
+        read_pair: reads an image with its labels; negative controls read something else.
     """
 
     request: RunRequest
@@ -100,6 +102,7 @@ class SegmentationCell:
     dataset: SegmentationDataset
     class_names: Sequence[str]
     task: Task
+    read_pair: PairReader = read_image_pair
 
     @property
     def recipe(self) -> SegmentationRecipe:
@@ -127,15 +130,14 @@ def run_protocol(cell: SegmentationCell, run_folder: Path) -> TaskOutcome:
         )
         # MACs of one window through backbone, neck and decode head; the parameters include the auxiliary head
         counts = compute_complexity(model, [torch.zeros(1, 3, recipe.crop, recipe.crop)])
-    test = SegmentationTestDataset(found.splits["test"], found.label_space, recipe.test)
-    val = (
-        SegmentationTestDataset(found.splits["val"], found.label_space, recipe.test) if "val" in found.splits else None
-    )
+    space, read = found.label_space, cell.read_pair
+    test = SegmentationTestDataset(found.splits["test"], space, recipe.test, read)
+    val = SegmentationTestDataset(found.splits["val"], space, recipe.test, read) if "val" in found.splits else None
     job = TrainingJob(
         label=f"{cell.task.name} {request.card.name} seed {request.seed}",
         folder=run_folder,
         model=model,
-        train_dataset=SegmentationTrainDataset(found.splits["train"], found.label_space, recipe.train, recipe.crop),
+        train_dataset=SegmentationTrainDataset(found.splits["train"], space, recipe.train, recipe.crop, read),
         val_dataset=val,
         test_dataset=test,
         build_metric=lambda _: _make_metric(found, "val"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from engine.task import DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
+from engine.task import ControlKind, DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.environment import get_cache_dir
 from foundation.errors import UserError
 from results.statistics.metric_statistics import MetricStatistic
@@ -97,6 +97,22 @@ class SegmentationTask(Task):
 
         found = self.find_dataset(request.data_root)
         return run_protocol(SegmentationCell(request, plan, found, self.get_class_names(found), self), out)
+
+    def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
+        """Return a variant of the task whose label maps are exchanged between images or whose images are noise."""
+        from engine.data.control_task import ControlTask
+        from segmentation.controls import ControlReader, answer_best_mask, exchange_label_files
+        from segmentation.run import SegmentationCell, run_protocol
+
+        def run_variant(request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
+            found = self.find_dataset(request.data_root)
+            if kind == "labels_only":
+                return answer_best_mask(found, self.metrics, out)
+            found = exchange_label_files(found, seed) if kind == "shuffled_labels" else found
+            names, reader = self.get_class_names(found), ControlReader(kind, seed)
+            return run_protocol(SegmentationCell(request, plan, found, names, self, reader), out)
+
+        return ControlTask(self, kind, seed, run_variant)
 
     def visualize_run(self, folder: Path, record: Record) -> list[Path]:
         """Draw overlays of the best, median and worst image, and a chart of the IoU of each class."""

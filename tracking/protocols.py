@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from foundation.errors import UnknownNameError
 from foundation.suggest import did_you_mean
 from results.records.record import MetricValue, ModelSelection
 from tracking.configs import TRACKING_PROTOCOLS
-from tracking.data.pair_dataset import PairDataset, PairIouMetric
+from tracking.data.pair_dataset import PairDataset, PairIouMetric, WeightedPairSampler
 from tracking.data.readers.sequence import Video
 from tracking.deployment.export import ensure_export
 from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
@@ -99,10 +99,18 @@ def load_protocol_recipe(protocol: str, overrides: Sequence[str] = ()) -> Tracki
     return load_protocol(CONFIGS / f"{protocol}.py", TrackingRecipe, "full", overrides).recipe
 
 
-def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], out: Path, task: Task) -> TaskOutcome:
+def run_protocol(
+    request: RunRequest,
+    plan: RunPlan,
+    videos: Sequence[Video],
+    out: Path,
+    task: Task,
+    make_samplers: Callable[[TrackingRecipe, Path], list[WeightedPairSampler]] = make_pair_samplers,
+) -> TaskOutcome:
     """Carry out the plan of a request in the folder ``out``: train a tracker, then track and score the test sequences.
 
-    Training and tracking continue from what is already there. ``task`` names the metrics.
+    Training and tracking continue from what is already there. ``task`` names the metrics, and ``make_samplers`` makes
+    the samplers of training pairs; negative controls draw other pairs.
 
     Raises:
         BenchError: the run failed, for example because a frame cannot be read; the message says why.
@@ -114,7 +122,7 @@ def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], ou
     model = build_tracker_model(created.model, request.card, recipe)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     label = f"{task.name} {request.card.name} seed {request.seed}"
-    trained = train_model(_make_job(request, recipe, model, label, out))
+    trained = train_model(_make_job(request, recipe, model, label, out, make_samplers(recipe, request.data_root)))
     began = time.monotonic()
     make = _make_tracker_factory(request, plan, recipe, model, trained.weights_path, out)
     options = recipe.tracking_options()
@@ -142,9 +150,15 @@ def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], ou
     )
 
 
-def _make_job(request: RunRequest, recipe: TrackingRecipe, model: TrackerModel, label: str, out: Path) -> TrainingJob:
+def _make_job(
+    request: RunRequest,
+    recipe: TrackingRecipe,
+    model: TrackerModel,
+    label: str,
+    out: Path,
+    sources: list[WeightedPairSampler],
+) -> TrainingJob:
     """Return the training of a tracker; nothing is selected by its validation pairs."""
-    sources = make_pair_samplers(recipe, request.data_root)
     return TrainingJob(
         label=label,
         folder=out,

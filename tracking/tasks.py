@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from engine.task import DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
+from engine.task import ControlKind, DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
 from results.statistics.metric_statistics import MetricStatistic
 from tracking.configs import TRACKING_PROTOCOLS
@@ -127,6 +127,25 @@ class TrackingTask(Task):
         from tracking.protocols import run_protocol
 
         return run_protocol(request, plan, self.read_test_videos(request.data_root), out, self)
+
+    def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
+        """Return a variant whose training pairs have exchanged boxes, or whose crops and frames are noise.
+
+        Args:
+            kind: what the variant does.
+            seed: the seed of the exchange or of the noise.
+        """
+        from engine.data.control_task import ControlTask
+        from tracking.controls import ControlSamplers, answer_first_box, replace_frames
+        from tracking.protocols import run_protocol
+
+        def run_variant(request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
+            videos = replace_frames(self.read_test_videos(request.data_root), kind, seed)
+            if kind == "labels_only":
+                return answer_first_box(videos, [spec.name for spec in self.metrics], out)
+            return run_protocol(request, plan, videos, out, self, ControlSamplers(kind, seed))
+
+        return ControlTask(self, kind, seed, run_variant)
 
 
 def check_video_frames(videos: list[Video], decode: DecodeLevel) -> None:

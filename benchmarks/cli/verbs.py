@@ -75,7 +75,9 @@ VERBS = {
     ),
     "get": Verb("setup", "fetch weights or data, or say how to fetch them by hand", "bench get weights mae_tiny"),
     "check": Verb(
-        "setup", "check that a backbone fulfils its contract, or that data are complete", "bench check data digits"
+        "setup",
+        "check that a backbone fulfils its contract, that data are complete, or that a task measures its images",
+        "bench check data digits",
     ),
     "cache": Verb("setup", "list stored features and statistics, or remove them (--prune)", "bench cache --prune 30"),
     "doctor": Verb("setup", "report what is installed, what is wrong, and how to fix it", "bench doctor"),
