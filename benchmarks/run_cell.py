@@ -84,7 +84,7 @@ def _warn_input_size(resolved: ResolvedCell) -> None:
     The position embeddings are then stretched: a 32-px ViT under a protocol of 224 px gets 49 times as many tokens,
     and computes features at positions that its weights never saw. The number is valid, but rarely what one wants.
     """
-    from engine.progress import log_message
+    from engine.progress_bar import log_message
 
     card, size = resolved.request.card, resolved.plan.config["recipe"].get("img_size")
     own = card.input_size[-1]

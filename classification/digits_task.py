@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -62,13 +63,21 @@ class DigitsTask(Task):
         }
         return DataReport(digits.fingerprint, splits, ("shipped with scikit-learn, CC BY 4.0",), class_counts=histogram)
 
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return index and label of every test image (``root`` is not used)."""
+        from engine.data import digits as digits_data
+
+        digits = digits_data.load_digits_data()
+        labels = [int(digits.labels[member]) for member in digits.splits["test"]]
+        return {"item": range(len(labels)), "label": labels}
+
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/digits_<protocol>.py``.
 
         Raises:
             ConfigError: invalid settings, or a ``crop_pct`` other than 1.
         """
-        from classification.protocols import resolve_protocol
+        from classification.plan import resolve_protocol
 
         plan = resolve_protocol(CONFIG_DIR / f"digits_{request.protocol}.py", request, num_classes=10, data=data)
         if plan.config["recipe"].get("crop_pct", 1.0) != 1:
@@ -99,7 +108,8 @@ class DigitsTask(Task):
 
     def _run_on(self, digits: DigitsData, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         from classification.finetune import SplitDatasets
-        from classification.protocols import RECIPE_TYPES, run_protocol
+        from classification.plan import RECIPE_TYPES
+        from classification.protocols import run_protocol
         from engine.data import digits as digits_data
 
         recipe = RECIPE_TYPES[request.protocol].model_validate({**plan.config["recipe"], **plan.non_identity_settings})

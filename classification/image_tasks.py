@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,9 +97,14 @@ class ImageTask(Task):
                 f"yourself: {self.dataset_card.source}"
             ) from error
 
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return index and label of every test image."""
+        labels = self.load_data(root).splits["test"].labels
+        return {"item": range(len(labels)), "label": labels}
+
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/<task>_<protocol>.py``, or by ``configs/images_<protocol>.py`` if there is none."""
-        from classification.protocols import resolve_protocol
+        from classification.plan import resolve_protocol
 
         own = CONFIG_DIR / f"{self.name}_{request.protocol}.py"
         file = own if own.is_file() else CONFIG_DIR / f"images_{request.protocol}.py"
@@ -126,7 +132,8 @@ class ImageTask(Task):
     def _run_on(self, data: PreparedDataset, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         from classification.data.image_dataset import ImageDataset
         from classification.finetune import SplitDatasets
-        from classification.protocols import get_recipe_type, run_protocol
+        from classification.plan import get_recipe_type
+        from classification.protocols import run_protocol
         from classification.recipe import ImageRecipe
 
         settings = {**plan.config["recipe"], **plan.non_identity_settings}

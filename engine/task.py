@@ -344,6 +344,13 @@ class Task(ABC):
         """
         raise UserError(f"task {self.name} offers no single images to analyze; choose a classification task")
 
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return the columns of the per-item table that follow from the data alone, for ``bench verify``.
+
+        Empty if the task does not say them. ``root`` is the folder that contains the data sets.
+        """
+        return {}
+
     def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
         """Return a variant of this task, as ``engine.data.control_task.ControlTask`` makes it, for negative controls.
 

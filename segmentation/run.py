@@ -13,8 +13,10 @@ import torch
 from backbones.flop_counter import compute_complexity
 from engine.config import load_protocol
 from engine.device import get_dist_info, translate_oom_error
+from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import EvaluationResult, TrainingJob, TrainingResult, evaluate_test_split, train_model
+from engine.training_checks.batch_norm import describe_batch_norm
 from foundation.errors import ConfigError
 from foundation.files import atomic_writer, sha256_file
 from results.records.record import MetricValue, ModelSelection
@@ -43,9 +45,9 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
     """
     protocol = load_protocol(config_file, SegmentationRecipe, request.tier, request.overrides)
     recipe = protocol.recipe
-    norm = choose_norm_type()
+    norm, processes = choose_norm_type(), get_dist_info()[1]
     # batch norm sees one micro-batch; BN keeps statistics per process, SyncBN shares them among all processes
-    together = recipe.batch_size // recipe.accumulate // (1 if norm == "SyncBN" else get_dist_info()[1])
+    together = recipe.batch_size // recipe.accumulate // (1 if norm == "SyncBN" else processes)
     if together < 2:
         raise ConfigError(
             f"batch_size {recipe.batch_size} in {recipe.accumulate} micro-batches leaves batch norm {together} image "
@@ -54,13 +56,22 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
     arguments: dict[str, Any] = {"img_size": recipe.crop, "num_classes": 0}
     if recipe.drop_path:
         arguments["drop_path_rate"] = recipe.drop_path
+    fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, data_report.splits["train"], processes))
+    # neck and heads have batch norm always; one of the backbone is not synchronised, whatever theirs is
+    synchronised = norm == "SyncBN" and (recipe.frozen or not request.describe_model(arguments).has_batch_norm)
+    batch_norm = describe_batch_norm(True, recipe.batch_size, recipe.accumulate, processes, synchronised)
     # ADE20K has no split besides the one that is reported, so nothing may be chosen there
     chosen = ("choose the iteration on val",) if "val" in data_report.splits else ("take the last weights",)
     return RunPlan(
         protocol_version=protocol.version,
         # norm_batch is the number of images that share batch-norm statistics; it changes the score, so it is part of
-        # the identity, while accumulate and the number of processes are not
-        config={"recipe": recipe.identity_settings(), "norm_batch": together},
+        # the identity. Where it is not the complete batch, so does how often the running statistics move (batch_norm)
+        config={
+            "recipe": recipe.identity_settings(),
+            "norm_batch": together,
+            **({"batch_norm": batch_norm} if batch_norm else {}),
+            **({"fixes": fixes} if fixes else {}),
+        },
         non_identity_settings={**recipe.non_identity_settings(), "norm": norm},
         backbone_kwargs=arguments,
         num_expected_items=data_report.splits["test"],
@@ -137,6 +148,7 @@ def run_protocol(cell: SegmentationCell, run_folder: Path) -> TaskOutcome:
         seed=request.seed,
         device=request.device,
         collate_fn=collate_as_lists,
+        run_id=request.run_id,
     )
     trained = train_model(job)
     # only predictions of the test split are written; those of each validation would be thrown away

@@ -80,6 +80,11 @@ class SegmentationTask(Task):
         """Return the name of each class, by class index."""
         return dataset.label_space.class_names
 
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return index and name of every test image."""
+        names = [pair.name for pair in self.find_dataset(root).splits["test"]]
+        return {"item": range(len(names)), "name": names}
+
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/<task>_<protocol>.py``."""
         from segmentation.run import resolve_protocol

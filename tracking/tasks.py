@@ -6,7 +6,7 @@ Modules that need torch, OpenCV or mmengine are imported inside the methods, so 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -94,6 +94,11 @@ class TrackingTask(Task):
             videos: the test sequences.
         """
         return ()
+
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return name and number of frames of every test sequence."""
+        videos = self.read_test_videos(root)
+        return {"sequence": [video.name for video in videos], "frames": [len(video.frames) for video in videos]}
 
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Resolve the settings of ``configs/<protocol>.py`` for a request.

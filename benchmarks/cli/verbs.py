@@ -48,7 +48,9 @@ VERBS = {
         "bench compare vit_nano vit_pico",
     ),
     "verify": Verb(
-        "results", "check records against their files, or evaluate again (--rerun-eval)", "bench verify runs"
+        "results",
+        "check records against their files, task, data and ledger, or make the runs again (--rerun)",
+        "bench verify runs",
     ),
     "score": Verb(
         "results", "score result files by the rules of a data set", "bench score lasot --results results/atom"

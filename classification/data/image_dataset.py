@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from timm.data import create_transform
+from PIL import Image
+from timm.data import auto_augment, create_transform
 
 from classification.data.dataset_splits import ImageSplit
 from classification.recipe import FrozenRecipe, ImageRecipe
@@ -57,6 +58,10 @@ class ImageDataset:
                 "re_mode": "pixel",  # each erased pixel gets its own noise
             }
         self.transform: Any = create_transform(**self.transform_kwargs, **drawn)
+        for step in self.transform.transforms:
+            for operation in getattr(step, "ops", ()):  # those of RandAugment
+                if operation.aug_fn is auto_augment.posterize:
+                    operation.aug_fn = _posterize_image
 
     def __len__(self) -> int:
         return len(self.split.indices)
@@ -73,3 +78,14 @@ class ImageDataset:
         """Return everything that determines the pixels of an image, as plain data; part of the feature cache's key."""
         # raise "reader" when images are decoded differently, so that stored features are not used any more
         return {"reader": 1, **self.transform_kwargs}
+
+
+def _posterize_image(image: Image.Image, bits: int, **arguments: Any) -> Image.Image:
+    """Posterize as timm does, also to 0 bits: a black image, which Pillow refuses to make from version 13 on.
+
+    RandAugment reaches 0 bits where it draws the highest magnitude, about once in a thousand images.
+    """
+    if bits == 0:
+        return Image.new(image.mode, image.size)
+    posterized: Image.Image = auto_augment.posterize(image, bits, **arguments)
+    return posterized

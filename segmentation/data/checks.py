@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from engine.data.duplicates import judge_duplicates
 from engine.data.file_hashes import EMPTY_DIGESTS
-from engine.progress import log_message
+from engine.progress_bar import log_message
 from engine.task import DataReport, DecodeLevel
 from foundation.errors import DataError
 from segmentation.data.ade20k_classes import read_object_info

@@ -33,7 +33,7 @@ GUARDS = {
     ),
     "training images in a user's test split are refused": Guard(
         "benchmarks/resolve_cell.py",
-        "    if data.duplicates and not cell_request.allow_duplicates:\n",
+        "    if data.duplicates and not allow_duplicates:\n",
         "    if False:\n",
         f"{CONTENT} -k in_another_split",
     ),

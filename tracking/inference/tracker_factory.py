@@ -114,4 +114,5 @@ def build_tracker_model(backbone: nn.Module, card: BackboneCard, recipe: Trackin
         asymmetric_attention=recipe.asymmetric_attention,
         box_loss_cell=recipe.box_loss_cell,
         loss_weights=LossWeights(recipe.focal_weight, recipe.giou_weight, recipe.l1_weight),
+        norm_group=recipe.norm_group,
     )

@@ -108,3 +108,14 @@ def test_evaluation_draws_nothing_and_says_all_it_does() -> None:
 def test_settings_that_do_not_hold(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         recipe(**changes)
+
+
+def test_the_strongest_posterization_is_a_black_image() -> None:
+    """RandAugment reaches it about once in a thousand images; Pillow from version 13 on refuses to make it."""
+    transform = ImageDataset(split(), recipe(rand_augment="rand-m10-inc1"), MEAN, STD, augment=True).transform
+    (augment,) = [step for step in transform.transforms if hasattr(step, "ops")]
+    (posterize,) = [operation for operation in augment.ops if operation.name == "PosterizeIncreasing"]
+    posterize.prob = 1.0
+    black = posterize(Image.new("RGB", (4, 3), (200, 100, 50)))
+    assert black.size == (4, 3)
+    assert not np.asarray(black).any()
