@@ -154,7 +154,8 @@ def _resolve_probe_recipe(
         raise UserError(f"task {task.name} has no protocol {protocol} to probe with; choose --parts finetune")
     if request.protocol not in task.protocols:
         raise UserError(f"task {task.name} has no protocol {request.protocol}; it has {', '.join(task.protocols)}")
-    probe = _make_run_request(request, backbone, protocol, 1.0, request.seeds[0])
+    # planned with the fewest training images, so that a k above their number is refused now
+    probe = _make_run_request(request, backbone, protocol, min(request.data_scales), request.seeds[0])
     finetuning = replace(probe, protocol=request.protocol, overrides=request.overrides)
     # probes and fine-tuning see the same input size, otherwise their curves could not be compared
     img_size = task.plan(finetuning, data).config["recipe"]["img_size"]

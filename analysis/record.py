@@ -12,12 +12,8 @@ from pydantic import Field, ValidationError
 from analysis.request import AnalysisKind
 from foundation.errors import RecordError
 from results.records.identity import compute_digest
-from results.records.record import (
-    BackboneRecord,
-    DatasetRecord,
-    RunEnvironment,
-    Sha256,
-)
+from results.records.measurements import RunEnvironment
+from results.records.record import BackboneRecord, DatasetRecord, Sha256
 from results.records.schema_upgrade import rename_keys, upgrade_backbone
 from results.records.strict_model import StrictModel, format_validation_errors
 

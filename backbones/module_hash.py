@@ -7,13 +7,19 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from functools import partial
-from types import CodeType, FunctionType, MethodType, ModuleType
+from pathlib import Path
+from types import CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from foundation.errors import UserError
+from foundation.source_hash import is_library_module
 
 LIBRARY_NAMES = {"torch", "timm", "numpy", *sys.stdlib_module_names, "builtins"}
 """Code of these is known by the packages' versions, which every record holds."""
@@ -23,6 +29,9 @@ _MODULE_INTERNALS = {*vars(nn.Module()), "training", "_is_torch_compile"}
 _CLASS_INTERNALS = {"__doc__", "__module__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__"}
 _CARD_ATTRIBUTES = {"name", "mean", "std", "input_size", "pretrained_cfg", "default_cfg"}
 """What the outermost module says of itself; what counts of it is in the card."""
+
+_MACHINE_ATTRIBUTES = {"fused_attn"}
+"""Whether timm uses torch's fused attention, which it decides by the installation."""
 
 
 def collect_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -54,6 +63,87 @@ def hash_structure(module: nn.Module) -> str:
     # all or none: a module that was frozen to be evaluated is the same module
     lines.append(f"trainable: {trainable if len(trainable) < len(list(module.parameters())) else []}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def hash_tensor_shapes(module: nn.Module) -> str:
+    """SHA-256 over the names, shapes and kinds of number of all parameters and buffers, whatever their values.
+
+    It is the same on every machine and in every precision, as ``float64`` and ``float32`` are one kind of number.
+
+    Raises:
+        UserError: a tensor has no shape yet.
+    """
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    lines = []
+    for name, tensor in sorted(collect_tensors(module).items()):
+        if is_lazy(tensor):
+            raise UserError(
+                f"{name} of this {type(module).__name__} has no shape before its first input (a lazy layer), so the "
+                "model cannot be told from others before it runs; give the layer its sizes"
+            )
+        role = "parameter" if name in parameters else "buffer"
+        lines.append(f"{role} {name} {tuple(tensor.shape)} {_get_number_kind(tensor)}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _get_number_kind(tensor: Tensor) -> str:
+    if tensor.is_floating_point():
+        return "float"
+    return "complex" if tensor.is_complex() else "bool" if tensor.dtype == torch.bool else "int"
+
+
+def hash_plain_attributes(module: nn.Module) -> str:
+    """SHA-256 over the class and the plain attributes of every part: a number of heads stands in no tensor's shape.
+
+    The values of tensors do not count, and what depends on the machine neither: see ``_format_plain``.
+    """
+    lines = []
+    for path, part in module.named_modules():
+        left_out = _MODULE_INTERNALS | _MACHINE_ATTRIBUTES | (set() if path else _CARD_ATTRIBUTES)
+        values = {key: value for key, value in sorted(vars(part).items()) if key not in left_out}
+        lines.append(f"{path}: {type(part).__qualname__} {_format_plain(values)}")
+    frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+    return hashlib.sha256("\n".join([*lines, f"frozen: {frozen}"]).encode()).hexdigest()
+
+
+def _format_plain(value: Any, seen: frozenset[int] = frozenset()) -> str:
+    """A value as text that is the same on every machine.
+
+    Floats are rounded to six digits, as powers differ in the last one. Tensors and arrays count by their shape, paths
+    by their last part, functions, classes and objects of libraries by their names.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Enum):
+        return f"{type(value).__qualname__}.{value.name}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str | Path):
+        return repr(Path(value).name if Path(value).is_absolute() else str(value))
+    if value is None or isinstance(value, int | complex | bytes | torch.dtype):
+        return repr(value)
+    if isinstance(value, Tensor | np.ndarray):
+        return f"<tensor {tuple(value.shape)}>"
+    if id(value) in seen:
+        return "<seen>"
+    seen = seen | {id(value)}
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_format_plain(key)}: {_format_plain(each, seen)}' for key, each in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_format_plain(each, seen) for each in value)}]"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(_format_plain(each, seen) for each in value))}}}"
+    if isinstance(value, partial):
+        return f"<partial {_format_plain([value.func, value.args, value.keywords], seen)}>"
+    name = getattr(value, "__qualname__", None) or type(value).__qualname__
+    held = vars(value) if isinstance(value, SimpleNamespace) or _is_own_object(value) else {}
+    return f"<{name} {_format_plain(held, seen)}>" if held else f"<{name}>"
+
+
+def _is_own_object(value: Any) -> bool:
+    """Whether a value is an object of a class that is no library's: a library's may hold the state of the process."""
+    is_object = not isinstance(value, type | FunctionType | MethodType | ModuleType) and hasattr(value, "__dict__")
+    return is_object and not is_library_module(type(value).__module__)
 
 
 def hash_code(module: nn.Module) -> str:
@@ -184,7 +274,7 @@ def _format_surroundings(function: FunctionType, seen: frozenset[int]) -> str:
     cells = [cell.cell_contents for cell in function.__closure__ or () if is_filled(cell)]
     names = sorted({name for code in _iterate_codes(function.__code__) for name in code.co_names})
     used = {name: function.__globals__[name] for name in names if name in function.__globals__}
-    # modules are known by their packages' versions, or are files of the user's that the guide warns of
+    # the source of modules counts in the digest of the model (``backbones.model_digest``)
     plain = {name: value for name, value in used.items() if not isinstance(value, ModuleType)}
     return _format_value([function.__defaults__, function.__kwdefaults__, cells, plain], seen)
 

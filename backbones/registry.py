@@ -5,10 +5,13 @@ Torch is imported only to look up a timm model.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from backbones import user_cards
 from backbones.card import BackboneCard, PretrainedWeights
-from foundation.errors import UnknownNameError
+from foundation.errors import UnknownNameError, UserError
 from foundation.registry import Registry
+from foundation.source_hash import hash_module_sources, is_library_module
 from foundation.suggest import did_you_mean
 
 TIMM_PREFIX = "timm/"
@@ -18,9 +21,11 @@ def _to_card(name: str, value: object) -> BackboneCard:
     """Convert a registered object to a card: a card, or a factory decorated with timm's ``register_model``.
 
     Raises:
-        TypeError: the object is neither of them.
+        TypeError: the object is neither of them, or a card of another name.
     """
     if isinstance(value, BackboneCard):
+        if value.name != name:
+            raise TypeError(f"the card calls itself {value.name!r} but is registered as {name!r}")
         return value
     if callable(value):
         return _card_from_timm(name, getattr(value, "__name__", ""), module=value.__module__)
@@ -55,7 +60,9 @@ def get_card(name: str) -> BackboneCard:
         BrokenPluginError: the plug-in or the user's card cannot be loaded; the message has the original error.
     """
     if not name.startswith(TIMM_PREFIX):
-        return BACKBONES.get(name)
+        card, module = BACKBONES.get(name), BACKBONES.get_plugin_module(name)
+        # importing a plug-in may register its architecture; a card that is made from this one must import it too
+        return replace(card, module=module) if module and not card.module else card
     import timm
 
     model = name.removeprefix(TIMM_PREFIX)
@@ -63,7 +70,54 @@ def get_card(name: str) -> BackboneCard:
         # without the tag of the weights ("vit_base_patch16_224.mae"), which timm.list_models does not have either
         close = did_you_mean(model.split(".")[0], timm.list_models(), hint="see timm.list_models()")
         raise UnknownNameError(f"timm has no model {model!r}{close}")
-    return _card_from_timm(name, model)
+    # what a package has registered with timm, perhaps under one of timm's own names, is that package's code
+    module = find_architecture_module(model)
+    return _card_from_timm(name, model, module="" if is_library_module(module) else module)
+
+
+def find_architecture_module(architecture: str) -> str:
+    """Return the module that registered an architecture with timm, as far as this process has imported it.
+
+    Args:
+        architecture: name of a timm model; "" is returned for one that timm reads from elsewhere (``hf-hub:``).
+    """
+    import timm
+
+    return str(timm.models.model_entrypoint(architecture).__module__) if timm.is_model(architecture) else ""
+
+
+def list_plugin_modules(card: BackboneCard) -> tuple[str, ...]:
+    """Return the modules that hold a backbone's code and are neither bench's nor timm's, sorted. Imports none of them.
+
+    Whatever an entry point registers is a plug-in's, even a card of one of timm's own architectures. The card may
+    name a second module.
+
+    Args:
+        card: not that of a module from memory.
+    """
+    named = {card.module, BACKBONES.get_plugin_module(card.name) or ""} - {""}
+    return tuple(sorted(name for name in named if not is_library_module(name)))
+
+
+def require_own_architecture(card: BackboneCard) -> None:
+    """Pass if the architecture is bench's or timm's, or of a plug-in that the card is from.
+
+    timm lets a package register a model under a name that is taken. Once it is imported, that model is created for
+    cards that mean the other one.
+
+    Raises:
+        UserError: naming the module that registered the architecture.
+    """
+    home, modules = find_architecture_module(card.architecture), list_plugin_modules(card)
+    if not home or is_library_module(home):
+        return
+    source = hash_module_sources(*modules) if modules else None
+    # a plug-in whose source was not found is never answered from a record, whatever it registers
+    if not modules or (source is not None and not source.covers_module(home)):
+        raise UserError(
+            f"the module {home} has registered {card.architecture} with timm, and its code does not count in the id of "
+            f"a run of {card.name}; start Python without importing it, or, if it is meant, name it as the card's module"
+        )
 
 
 def _card_from_timm(name: str, model_name: str, module: str = "") -> BackboneCard:

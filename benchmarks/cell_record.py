@@ -6,19 +6,19 @@ import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from backbones.card import BackboneCard
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, IncompleteError, UserError
 from foundation.files import sha256_file, sha256_unchanged_file, write_atomic
+from results.records.measurements import EfficiencyRecord, RunCost, RunEnvironment
 from results.records.record import (
     BackboneRecord,
-    EfficiencyRecord,
     ItemsFile,
     LoadReportRecord,
     MetricValue,
     Record,
-    RunCost,
-    RunEnvironment,
     RunResult,
     StartCheckpoint,
     StatisticRecord,
@@ -26,7 +26,7 @@ from results.records.record import (
 
 ITEMS_FILE = "items.csv"
 
-_MEASURING_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError, UserError)
+MEASURING_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError, UserError)
 """What a forward pass that was not made for this may raise, a user's own module's above all; out of memory is a
 ``RuntimeError``."""
 
@@ -144,21 +144,31 @@ def measure_cell_efficiency(request: RunRequest, plan: RunPlan) -> EfficiencyRec
     says so.
     """
     from backbones.measure_cost import measure_efficiency
-    from engine.progress import log_message
+    from engine.progress_bar import log_message
 
     model_kwargs = plan.backbone_kwargs
-    channels, *own = request.card.input_size
-    asked = model_kwargs.get("img_size", own)
-    height, width = (asked, asked) if isinstance(asked, int) else asked
     timed = request.tier != "smoke"
     try:
         model = request.prepare_backbone(model_kwargs).model
         return EfficiencyRecord.model_validate(
-            measure_efficiency(model, (channels, height, width), request.device, with_timing=timed)
+            measure_efficiency(model, get_input_size(request.card, model_kwargs), request.device, with_timing=timed)
         )
-    except _MEASURING_ERRORS as error:
+    except MEASURING_ERRORS as error:
         log_message(f"the cost of {request.card.name} was not measured: {describe_failure(error)}")
         return None
+
+
+def get_input_size(card: BackboneCard, model_kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Return channels, height and width of the images that a backbone takes, in pixels.
+
+    Args:
+        card: gives the size where the arguments do not.
+        model_kwargs: arguments with which the backbone is created.
+    """
+    channels, *own = card.input_size
+    asked = model_kwargs.get("img_size", own)
+    height, width = (asked, asked) if isinstance(asked, int) else asked
+    return channels, height, width
 
 
 def warn_changed_environment(before: RunEnvironment, now: RunEnvironment) -> None:
@@ -168,8 +178,17 @@ def warn_changed_environment(before: RunEnvironment, now: RunEnvironment) -> Non
         before: where and how the interrupted attempt was made.
         now: where and how this one is made.
     """
-    from engine.progress import log_message
+    from engine.progress_bar import log_message
 
+    changed = list_environment_changes(before, now)
+    if changed:
+        log_message(
+            f"this run goes on from an attempt that was made otherwise ({', '.join(changed)}); the record lists both"
+        )
+
+
+def list_environment_changes(before: RunEnvironment, now: RunEnvironment) -> list[str]:
+    """Return what differs between two attempts of those things that may move a number, as ``name before -> now``."""
     changed = [
         f"{name} {getattr(before, name)} -> {getattr(now, name)}"
         for name in ("device", "threads", "processes", "python", "platform", "git_commit")
@@ -180,10 +199,7 @@ def warn_changed_environment(before: RunEnvironment, now: RunEnvironment) -> Non
         for name in sorted(before.packages.keys() | now.packages.keys())
         if before.packages.get(name) != now.packages.get(name)
     ]
-    if changed:
-        log_message(
-            f"this run goes on from an attempt that was made otherwise ({', '.join(changed)}); the record lists both"
-        )
+    return changed
 
 
 def describe_failure(error: BaseException) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from benchmarks.run_cell import CellRequest, CellResult, run_cell
+from benchmarks.resolve_cell import CellRequest
+from benchmarks.run_cell import CellResult, run_cell
 from pretraining.task import PretrainTask
 
 DEMO_CELLS = (

@@ -7,82 +7,28 @@ change its number (``results.records.identity``). A cell whose record is complet
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from backbones.card import BackboneCard
-from backbones.registry import get_card
-from backbones.weights import InitialWeights, locate_weights
 from benchmarks.cell_record import (
-    describe_backbone,
     describe_failure,
     make_complete_record,
     measure_cell_efficiency,
     warn_changed_environment,
 )
-from benchmarks.task_registry import TASKS
+from benchmarks.resolve_cell import CellRequest, ResolvedCell, resolve_cell
 from engine.data.file_hashes import require_unchanged_files
-from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
-from foundation.errors import DataError, RecordError, UserError
+from engine.task import RunPlan, TaskOutcome
+from foundation.errors import RecordError
 from foundation.files import ensure_writable_dir
 from foundation.run_scope import open_run_scope
-from foundation.suggest import did_you_mean
-from results.records.identity import RunIdentity, make_run_identity
-from results.records.record import (
-    BackboneRecord,
-    DatasetRecord,
-    Record,
-    RunCost,
-    Tier,
-)
+from results.records.measurements import RunCost
+from results.records.record import DatasetRecord, Record
 from results.records.store import list_attempts, lock_folder, next_attempt_folder, read_record, write_record
 
 if TYPE_CHECKING:
-    from torch import nn
-
-
-@dataclass(frozen=True)
-class CellRequest:
-    """One cell as the user requested it.
-
-    Attributes:
-        task: a name of the registry, or a task object that is not registered.
-        backbone: a name of the registry, ``timm/<name>``, or a module (see ``backbones.memory_module``).
-        protocol: name of the protocol; ``None``: the first one of the task.
-        checkpoint: a weight file, the folder of a pre-training run, or ``random``; not for a module.
-        tier: length of the schedule: ``smoke``, ``short`` or ``full``.
-        seed: 0 or above.
-        overrides: settings that differ from the protocol's file, as ``key=value``.
-        data_root: folder of the data sets.
-        out: folder below which the run's folder is made.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        allow_partial: accept weights that fill only a part of the backbone.
-        allow_subset: accept data that are not the complete official set.
-        data_scale: fraction of the training items, above 0 to 1.
-        allow_duplicates: accept test items whose content is also in the training data; the record keeps them.
-        hash_all: hash every byte of the data, also of a set so large that a sample is the default.
-        force_new: run again although a record exists; nothing is taken from a cache.
-        command_line: words that the user typed, for the record.
-    """
-
-    task: str | Task
-    backbone: str | nn.Module
-    protocol: str | None = None
-    checkpoint: str | None = None
-    tier: Tier = "full"
-    seed: int = 0
-    overrides: tuple[str, ...] = ()
-    data_root: Path = Path("data")
-    out: Path = Path("runs")
-    device: str = "auto"
-    allow_partial: bool = False
-    allow_subset: bool = False
-    data_scale: float = 1.0
-    allow_duplicates: bool = False
-    hash_all: bool = False
-    force_new: bool = False
-    command_line: tuple[str, ...] = ()
+    pass
 
 
 class CellResult(NamedTuple):
@@ -91,17 +37,6 @@ class CellResult(NamedTuple):
     folder: Path
     record: Record
     from_record: bool
-
-
-class _ResolvedCell(NamedTuple):
-    task: Task
-    request: RunRequest
-    data: DataReport
-    plan: RunPlan
-    backbone: BackboneRecord
-    task_source: str | None
-    identity: RunIdentity
-    is_answerable: bool  # False if code that makes the number could not be found: then no record answers for it
 
 
 def run_cell(cell_request: CellRequest) -> CellResult:
@@ -121,7 +56,7 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
     from engine.device import decide_on_rank0, get_dist_info, init_distributed
 
     # everything that can be refused is refused before a folder is made
-    resolved = _resolve_request(cell_request)
+    resolved = resolve_cell(cell_request)
     ensure_writable_dir(cell_request.out)
     init_distributed()
     cell = f"{resolved.request.protocol}-{cell_request.tier}-seed{cell_request.seed}"
@@ -143,13 +78,13 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
         return CellResult(folder, decide_on_rank0(lambda: record), False)
 
 
-def _warn_input_size(resolved: _ResolvedCell) -> None:
+def _warn_input_size(resolved: ResolvedCell) -> None:
     """Report that a protocol's images are of a very different size than those the backbone was made for.
 
     The position embeddings are then stretched: a 32-px ViT under a protocol of 224 px gets 49 times as many tokens,
     and computes features at positions that its weights never saw. The number is valid, but rarely what one wants.
     """
-    from engine.progress import log_message
+    from engine.progress_bar import log_message
 
     card, size = resolved.request.card, resolved.plan.config["recipe"].get("img_size")
     own = card.input_size[-1]
@@ -161,89 +96,7 @@ def _warn_input_size(resolved: _ResolvedCell) -> None:
         )
 
 
-def _resolve_request(cell_request: CellRequest) -> _ResolvedCell:
-    """Check the request and find task, backbone, weights, data and plan; nothing is written.
-
-    Raises:
-        UserError: a name, value or combination that cannot be run.
-        DataError: the data are missing, damaged, or not the complete official set.
-    """
-    task = cell_request.task if isinstance(cell_request.task, Task) else TASKS.get(cell_request.task)
-    protocol = cell_request.protocol or task.protocols[0]
-    if protocol not in task.protocols:
-        close = did_you_mean(protocol, task.protocols, hint=f"it has {', '.join(task.protocols)}")
-        raise UserError(f"task {task.name} has no protocol {protocol!r}{close}")
-    if cell_request.seed < 0:
-        raise UserError(f"seed {cell_request.seed} is negative; seeds are 0 or above")
-    if cell_request.data_scale != 1 and not task.supports_data_scale:
-        raise UserError(f"task {task.name} has no --data-scale: it always trains on all of its data")
-    if not 0 < cell_request.data_scale <= 1:
-        raise UserError(f"data scale {cell_request.data_scale:g} is not a fraction of the training data, above 0 to 1")
-    card, start = _resolve_backbone(cell_request)
-    request = RunRequest(
-        card=card,
-        start=start,
-        protocol=protocol,
-        tier=cell_request.tier,
-        seed=cell_request.seed,
-        overrides=cell_request.overrides,
-        data_root=cell_request.data_root,
-        device=cell_request.device,
-        allow_partial=cell_request.allow_partial,
-        data_scale=cell_request.data_scale,
-    )
-    data = task.check_data(cell_request.data_root)
-    if data.duplicates and not cell_request.allow_duplicates:
-        raise DataError(
-            f"{task.name}: {'; '.join(data.duplicates)}. A test on training data says nothing about a backbone: remove "
-            "them from one split, or add --allow-duplicates (the record keeps it)"
-        )
-    plan = task.plan(request, data)
-    if data.deviations and not cell_request.allow_subset:
-        raise DataError(
-            f"{task.name}: {'; '.join(data.deviations)}. A number on such data stands on a board of its own: "
-            "add --subset to run on it"
-        )
-    backbone = describe_backbone(request, plan)
-    # Everything that can change the number goes into one of the two groups. The first one alone is the key of the
-    # board: runs that share it may stand in one column. Device and threads are recorded, but not part of the id.
-    identity = make_run_identity(
-        task=task.name,
-        protocol=protocol,
-        protocol_version=plan.protocol_version,
-        config=plan.config,
-        data_fingerprint=data.fingerprint,
-        tier=cell_request.tier,
-        task_source=None,
-        card=card.identity_dict(),
-        arguments=plan.backbone_kwargs,
-        init=start.init,
-        checkpoint_sha256=backbone.checkpoint.sha256 if backbone.checkpoint else None,
-        allow_partial=cell_request.allow_partial,
-        seed=cell_request.seed,
-        model=backbone.model,
-    )
-    request = replace(request, run_id=identity.run_id)
-    return _ResolvedCell(task, request, data, plan, backbone, None, identity, True)
-
-
-def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialWeights]:
-    backbone = cell_request.backbone
-    if isinstance(backbone, str):
-        card = get_card(backbone)
-        return card, locate_weights(card, cell_request.checkpoint)
-    if cell_request.checkpoint is not None:
-        raise UserError("a module brings its own weights, so checkpoint cannot be given; load the file into it first")
-    from torch import nn
-
-    if not isinstance(backbone, nn.Module):
-        raise UserError(f"a backbone is a name or a torch module, not {type(backbone).__name__}")
-    from backbones.memory_module import make_memory_card
-
-    return make_memory_card(backbone)
-
-
-def _prepare_backbone(resolved: _ResolvedCell) -> _ResolvedCell:
+def _prepare_backbone(resolved: ResolvedCell) -> ResolvedCell:
     """Choose the device and make the backbone: weights that do not fit are refused before the run begins."""
     from engine.device import require_training_precision, resolve_device
 
@@ -276,14 +129,14 @@ def _choose_run_folder(out: Path, stem: str, is_new: bool) -> tuple[Path, Record
     return folder, record if record.status == "complete" else None
 
 
-def _run_task(resolved: _ResolvedCell, folder: Path) -> TaskOutcome:
+def _run_task(resolved: ResolvedCell, folder: Path) -> TaskOutcome:
     from engine.run_environment import reset_peak_memory
 
     reset_peak_memory(resolved.request.device)
     return resolved.task.run(resolved.request, resolved.plan, folder)
 
 
-def _run_and_record(resolved: _ResolvedCell, folder: Path, cell_request: CellRequest) -> Record:
+def _run_and_record(resolved: ResolvedCell, folder: Path, cell_request: CellRequest) -> Record:
     """Run the task and keep its record up to date: ``running``, then ``complete`` or ``failed``."""
     record = _make_running_record(resolved, folder, cell_request)
     write_record(folder, record)
@@ -304,7 +157,7 @@ def _run_and_record(resolved: _ResolvedCell, folder: Path, cell_request: CellReq
     return finished
 
 
-def _make_running_record(resolved: _ResolvedCell, folder: Path, cell_request: CellRequest) -> Record:
+def _make_running_record(resolved: ResolvedCell, folder: Path, cell_request: CellRequest) -> Record:
     from engine.run_environment import collect_run_environment
 
     environment = collect_run_environment(

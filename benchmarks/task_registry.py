@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from engine.task import Task
+from foundation.code_modules import list_code_modules
 from foundation.registry import Registry
+from foundation.source_hash import hash_module_sources
+
+
+class TaskSource(NamedTuple):
+    """The code of a task that is not bench's own.
+
+    Attributes:
+        sha256: of its source; ``None`` for bench's own tasks, ``unknown`` where the source was not found.
+        is_answerable: whether a run may be answered from a record: not if the source was not found, or was edited
+            after this process imported it.
+    """
+
+    sha256: str | None
+    is_answerable: bool
 
 
 def _convert_plugin(name: str, value: object) -> Task:
@@ -24,3 +41,21 @@ for _name in ("lasot", "mini_lasot", "trackfolder"):
     TASKS.register(_name, f"tracking.tasks:{_name.upper()}")
 for _name in ("ade20k", "camvid", "mini_ade", "segfolder"):
     TASKS.register(_name, f"segmentation.tasks:{_name.upper()}")
+
+
+def describe_task_source(task: Task) -> TaskSource:
+    """Hash the source of a plug-in's or a user's task; bench's own tasks are known by their protocols' versions.
+
+    Args:
+        task: of the registry, or one that is not registered. What is defined in a script or notebook itself has no
+            source that could be told from the rest of it.
+    """
+    plugin = TASKS.get_plugin_module(task.name)
+    plugins = [plugin] if plugin is not None and TASKS.get(task.name) is task else []
+    named = list_code_modules([type(task), *vars(task).values()])
+    if not plugins and not named:
+        return TaskSource(None, True)
+    source = hash_module_sources(*plugins, named=named)
+    if source is None or not source.is_current:
+        return TaskSource("unknown", False)
+    return TaskSource(source.sha256, True)

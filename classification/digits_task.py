@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from backbones.card import BackboneCard
 from classification.data.dataset_specs import MEAN_PER_CLASS, TOP1
 from engine.task import (
+    ControlKind,
     DataReport,
     DecodeLevel,
     RunPlan,
@@ -19,6 +22,9 @@ from engine.task import (
     require_split,
 )
 from foundation.errors import ConfigError, DataError
+
+if TYPE_CHECKING:  # listing tasks stays fast without scikit-learn and OpenCV
+    from engine.data.digits import DigitsData
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 
@@ -57,13 +63,21 @@ class DigitsTask(Task):
         }
         return DataReport(digits.fingerprint, splits, ("shipped with scikit-learn, CC BY 4.0",), class_counts=histogram)
 
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return index and label of every test image (``root`` is not used)."""
+        from engine.data import digits as digits_data
+
+        digits = digits_data.load_digits_data()
+        labels = [int(digits.labels[member]) for member in digits.splits["test"]]
+        return {"item": range(len(labels)), "label": labels}
+
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/digits_<protocol>.py``.
 
         Raises:
             ConfigError: invalid settings, or a ``crop_pct`` other than 1.
         """
-        from classification.protocols import resolve_protocol
+        from classification.plan import resolve_protocol
 
         plan = resolve_protocol(CONFIG_DIR / f"digits_{request.protocol}.py", request, num_classes=10, data=data)
         if plan.config["recipe"].get("crop_pct", 1.0) != 1:
@@ -73,12 +87,32 @@ class DigitsTask(Task):
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         """Train and test in the folder ``out``."""
+        from engine.data import digits as digits_data
+
+        return self._run_on(digits_data.load_digits_data(), request, plan, out)
+
+    def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
+        """Return a variant of the task whose labels are shuffled or whose images are noise."""
+        from classification.controls import answer_most_frequent, destroy_digits
+        from engine.data import digits as digits_data
+        from engine.data.control_task import ControlTask
+
+        def run_variant(request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
+            digits = destroy_digits(digits_data.load_digits_data(), kind, seed)
+            if kind == "labels_only":
+                train, test = (digits.labels[digits.splits[split]].tolist() for split in ("train", "test"))
+                return answer_most_frequent(train, test, self.metrics)
+            return self._run_on(digits, request, plan, out)
+
+        return ControlTask(self, kind, seed, run_variant)
+
+    def _run_on(self, digits: DigitsData, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         from classification.finetune import SplitDatasets
-        from classification.protocols import RECIPE_TYPES, run_protocol
+        from classification.plan import RECIPE_TYPES
+        from classification.protocols import run_protocol
         from engine.data import digits as digits_data
 
         recipe = RECIPE_TYPES[request.protocol].model_validate({**plan.config["recipe"], **plan.non_identity_settings})
-        digits = digits_data.load_digits_data()
         card = request.card
         shift = getattr(recipe, "shift", 0.0)  # recipes on frozen features have no augmentation
         train, val, test, val_augmented = (

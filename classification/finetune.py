@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +13,12 @@ from backbones.create import CreatedBackbone
 from classification.data.subset_sampling import LabeledSubset, sample_class_fraction
 from classification.metrics import PerItemAccuracy, ScoredItem, to_record_metrics
 from classification.model import Classifier
+from classification.plan import expand_search, list_training_splits
 from classification.recipe import ClassificationRecipe
+from engine.progress_bar import log_message
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import TrainingJob, TrainingResult, evaluate_test_split, train_model
+from foundation.errors import NonFiniteError, TrainingDivergedError
 from results.records.record import ModelSelection
 
 
@@ -74,21 +77,18 @@ def run_finetune(
         splits: data sets whose items are dicts of ``images``, ``labels`` and ``item``.
         out_dir: the run's folder; each training of a search gets a folder below it.
         task: gives name and metrics.
+
+    Raises:
+        TrainingDivergedError: the training diverged; in a search: every one of them, or the last one.
     """
+    trial = partial(_train_trial, request=request, plan=plan, splits=splits, run_folder=out_dir, task=task)
     settings = dict(expand_search(recipe))
-    done: list[SearchTrial] = []
-    # a single setting on train+val leaves nothing to choose, so no training on train alone is needed
-    if len(settings) > 1 or recipe.train_on == "train":
-        for name, one in settings.items():
-            alone = one.model_copy(update={"train_on": "train"})  # val must stay unseen while it decides
-            done.append(_train_trial(name, request, plan, alone, splits, out_dir / name, task))
+    done, diverged = _run_search(settings, trial) if "train" in list_training_splits(recipe) else ([], [])
     best = max(done, key=_get_val_score, default=None)  # max returns the first of equal trials
     chosen = best
     if recipe.train_on == "train+val":
         final = settings[best.name] if best else recipe
-        chosen = _train_trial(
-            "train+val" if best else "", request, plan, final, splits, out_dir / ("final" if best else ""), task
-        )
+        chosen = trial("train+val" if best else "", final, "final" if best else "")
         done.append(chosen)
     assert chosen is not None
     # the only place where test is read
@@ -108,30 +108,52 @@ def run_finetune(
             "train_and_validate": sum(candidate.result.seconds for candidate in done),
             "test": tested.seconds,
         },
+        details={"diverged": diverged} if diverged else {},
     )
 
 
-def expand_search(recipe: ClassificationRecipe) -> Iterator[tuple[str, ClassificationRecipe]]:
-    """Yield the name and the recipe of every training of the search.
+def _run_search(
+    settings: Mapping[str, ClassificationRecipe], train_trial: Callable[[str, ClassificationRecipe, str], SearchTrial]
+) -> tuple[list[SearchTrial], list[str]]:
+    """Train every setting of the search on train.
 
-    Without a search this is one recipe with an empty name.
+    Args:
+        settings: the recipe of each training, by name.
+        train_trial: trains one: its name, its recipe, and its folder below the run's.
+
+    Returns:
+        The trainings, and the names of those that diverged; val cannot choose them.
+
+    Raises:
+        TrainingDivergedError: all of them diverged.
     """
-    optimizer = recipe.optimizer
-    rates = recipe.search.lr or [optimizer.lr]
-    decays = recipe.search.layer_decay or [optimizer.layer_decay]
-    for lr, decay in product(rates, decays):
-        name = "" if len(rates) == len(decays) == 1 else f"lr{lr:g}-decay{decay:g}"
-        changed = optimizer.model_copy(update={"lr": lr, "layer_decay": decay})
-        yield name, recipe.model_copy(update={"optimizer": changed})
+    done: list[SearchTrial] = []
+    diverged: list[str] = []
+    for name, one in settings.items():
+        alone = one.model_copy(update={"train_on": "train"})  # val must stay unseen while it decides
+        try:
+            done.append(train_trial(name, alone, name))
+        except NonFiniteError as error:
+            if len(settings) == 1:
+                raise
+            log_message(f"{name} is not chosen from: {error}")
+            diverged.append(name)
+    if not done:
+        raise TrainingDivergedError(
+            f"the training diverged with every setting of the search ({', '.join(diverged)}); lower search.lr"
+        )
+    return done, diverged
 
 
 def _train_trial(
     name: str,
+    recipe: ClassificationRecipe,
+    subfolder: str,
+    *,
     request: RunRequest,
     plan: RunPlan,
-    recipe: ClassificationRecipe,
     splits: SplitDatasets,
-    folder: Path,
+    run_folder: Path,
     task: Task,
 ) -> SearchTrial:
     # seeds the initial weights of the classifier (and of a random backbone): the same in every trial of a search
@@ -145,7 +167,7 @@ def _train_trial(
         )
     job = TrainingJob(
         label=" ".join(filter(None, (task.name, request.card.name, name, f"seed {request.seed}"))),
-        folder=folder,
+        folder=run_folder / subfolder,
         model=Classifier.from_recipe(created.model, recipe),
         train_dataset=ConcatDataset([first, second]) if both else first,
         val_dataset=None if both else splits.val,  # a split that is trained on cannot choose anything
@@ -157,6 +179,8 @@ def _train_trial(
         recipe=recipe,
         seed=request.seed,
         device=request.device,
+        # trainings of one search must not resume from each other's checkpoints either
+        run_id=f"{request.run_id}/{subfolder}" if request.run_id and subfolder else request.run_id,
     )
     return SearchTrial(name, job, created, train_model(job))
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones.card import BackboneCard
 from classification.data.dataset_specs import IMAGE_DATASETS, ImageDatasetCard
-from engine.task import DataReport, DecodeLevel, RunPlan, RunRequest, Task, TaskImages, TaskOutcome, require_split
+from engine.task import (
+    ControlKind,
+    DataReport,
+    DecodeLevel,
+    RunPlan,
+    RunRequest,
+    Task,
+    TaskImages,
+    TaskOutcome,
+    require_split,
+)
 from foundation.errors import DataError, UserError
 from foundation.run_scope import memoize_in_run
 
@@ -86,9 +97,14 @@ class ImageTask(Task):
                 f"yourself: {self.dataset_card.source}"
             ) from error
 
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return index and label of every test image."""
+        labels = self.load_data(root).splits["test"].labels
+        return {"item": range(len(labels)), "label": labels}
+
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/<task>_<protocol>.py``, or by ``configs/images_<protocol>.py`` if there is none."""
-        from classification.protocols import resolve_protocol
+        from classification.plan import resolve_protocol
 
         own = CONFIG_DIR / f"{self.name}_{request.protocol}.py"
         file = own if own.is_file() else CONFIG_DIR / f"images_{request.protocol}.py"
@@ -98,14 +114,31 @@ class ImageTask(Task):
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         """Train and test in the folder ``out``."""
+        return self._run_on(self.load_data(request.data_root), request, plan, out)
+
+    def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
+        """Return a variant of the task whose labels are shuffled or whose images are noise."""
+        from classification.controls import answer_most_frequent, destroy_images
+        from engine.data.control_task import ControlTask
+
+        def run_variant(request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
+            data = destroy_images(self.load_data(request.data_root), kind, seed)
+            if kind == "labels_only":
+                return answer_most_frequent(data.splits["train"].labels, data.splits["test"].labels, self.metrics)
+            return self._run_on(data, request, plan, out)
+
+        return ControlTask(self, kind, seed, run_variant)
+
+    def _run_on(self, data: PreparedDataset, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         from classification.data.image_dataset import ImageDataset
         from classification.finetune import SplitDatasets
-        from classification.protocols import get_recipe_type, run_protocol
+        from classification.plan import get_recipe_type
+        from classification.protocols import run_protocol
         from classification.recipe import ImageRecipe
 
         settings = {**plan.config["recipe"], **plan.non_identity_settings}
         recipe: Any = get_recipe_type(request.protocol, is_photo_set=True).model_validate(settings)
-        data, card = self.load_data(request.data_root), request.card
+        card = request.card
         # features of a frozen backbone are stored once per image, so they are taken without augmentation; fine-tuning
         # needs val twice: plain to choose on, and augmented for train_on="train+val"
         augments = isinstance(recipe, ImageRecipe)

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.model import BaseModel
+from numpy.typing import NDArray
 from timm.data import Mixup
 from torch import Tensor, nn
 from torch.nn import functional
 
 from classification.metrics import ScoredItem, rank_true_class
 from classification.recipe import ClassificationRecipe, ImageRecipe
+from foundation.errors import NonFiniteError
 
 
 class Classifier(BaseModel):
@@ -71,6 +73,7 @@ class Classifier(BaseModel):
             return {"loss": functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)}
         if mode == "predict":
             probabilities, truth = logits.float().softmax(1).cpu().numpy(), labels.cpu().numpy()
+            _require_finite_outputs(probabilities, item)
             columns = (
                 item.cpu().numpy(),
                 truth,
@@ -81,3 +84,18 @@ class Classifier(BaseModel):
             # tolist() turns numpy scalars into Python numbers, which a CSV writer and JSON can take
             return [ScoredItem(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         return logits
+
+
+def _require_finite_outputs(probabilities: NDArray[np.float32], items: Tensor) -> None:
+    """Require finite outputs; argmax would call an undefined one the first class.
+
+    Raises:
+        NonFiniteError: names the first image whose output is not.
+    """
+    good = np.isfinite(probabilities).all(1)
+    if not good.all():
+        item = int(items[int(np.flatnonzero(~good)[0])])
+        raise NonFiniteError(
+            f"the outputs for image {item} are not finite, so it has no score; the weights are too large: lower "
+            "optimizer.lr"
+        )

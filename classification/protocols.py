@@ -1,4 +1,4 @@
-"""The classification protocols: which recipe each has, how a run is planned, and how it is carried out."""
+"""Carry out a planned classification run under its protocol."""
 
 from __future__ import annotations
 
@@ -7,56 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from classification.finetune import SplitDatasets, run_finetune
-from classification.probes.feature_extraction import FrozenBackbone, make_frozen_backbone, require_one_process
+from classification.plan import ProtocolRecipe
+from classification.probes.feature_extraction import FrozenBackbone, make_frozen_backbone
 from classification.probes.knn import run_knn
 from classification.probes.linear import run_linear_probe
 from classification.probes.linear_sgd import run_linear_sgd
 from classification.probes.lowshot import run_lowshot
-from classification.recipe import (
-    ClassificationRecipe,
-    DigitsRecipe,
-    FrozenRecipe,
-    ImageRecipe,
-    KnnRecipe,
-    LinearRecipe,
-    LinearSgdRecipe,
-    LowShotRecipe,
-)
-from engine.config import load_protocol
-from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
-from foundation.errors import UserError
-
-ProtocolRecipe = ClassificationRecipe | FrozenRecipe
-
-# protocols of the digits; finetune_tan and the like are for photographs only
-RECIPE_TYPES: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
-    "finetune": DigitsRecipe,
-    "linear": LinearRecipe,
-    "linear_sgd": LinearSgdRecipe,
-    "lowshot": LowShotRecipe,
-    "knn": KnnRecipe,
-}
-
-PHOTO_RECIPE_TYPES: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
-    **RECIPE_TYPES,
-    "finetune": ImageRecipe,
-    "finetune_improved": ImageRecipe,
-    "finetune_tan": ImageRecipe,
-    "finetune_32": ImageRecipe,
-}
-"""The same for data sets of photographs, whose augmentation differs from that of the digits."""
-
-# the phases of a run in words
-PROTOCOL_STEPS = {
-    "finetune": ("train", "choose the epoch on val", "test once"),
-    "finetune_improved": ("train", "choose the epoch on val", "test once"),
-    "finetune_tan": ("train", "choose the epoch on val", "test once"),
-    "finetune_32": ("train", "choose the epoch on val", "test once"),
-    "linear": ("features of train and val", "fit each C on train", "choose one on val", "test once"),
-    "linear_sgd": ("features of train and val", "train one head per rate", "choose one on val", "test once"),
-    "lowshot": ("features of the items drawn", "fit each draw", "choose each C on val", "test once per draw"),
-    "knn": ("features of train and test", "vote", "test once"),
-}
+from classification.recipe import ClassificationRecipe
+from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 
 FROZEN_PROTOCOLS: dict[str, Callable[[FrozenBackbone, Any, Task], TaskOutcome]] = {
     "linear": run_linear_probe,
@@ -64,68 +22,6 @@ FROZEN_PROTOCOLS: dict[str, Callable[[FrozenBackbone, Any, Task], TaskOutcome]] 
     "lowshot": run_lowshot,
     "knn": run_knn,
 }
-
-
-def get_recipe_type(protocol: str, is_photo_set: bool) -> type[ClassificationRecipe] | type[FrozenRecipe]:
-    """Return the recipe type of a protocol."""
-    return (PHOTO_RECIPE_TYPES if is_photo_set else RECIPE_TYPES)[protocol]
-
-
-def resolve_protocol(
-    config_file: Path, request: RunRequest, num_classes: int, data: DataReport, is_photo_set: bool = False
-) -> RunPlan:
-    """Read the protocol's config file and plan a request.
-
-    Args:
-        config_file: the protocol's config file.
-        request: the backbone, protocol, tier, overrides and seed that were requested.
-        num_classes: number of classes of the task.
-        data: the result of the data check; all of its test items are scored (once per draw for low-shot).
-        is_photo_set: whether the task's images are photographs, which are cropped and augmented as such.
-
-    Raises:
-        ConfigError: invalid settings.
-        UserError: several processes for a protocol that runs in one, a data scale for low-shot, or more shots than a
-            class has images.
-    """
-    recipe_type = get_recipe_type(request.protocol, is_photo_set)
-    frozen = issubclass(recipe_type, FrozenRecipe)
-    if frozen:
-        require_one_process(request.protocol)
-    if request.data_scale != 1 and request.protocol == "lowshot":
-        raise UserError("protocol lowshot has no --data-scale; set shots or percent to say how many items are drawn")
-    protocol = load_protocol(config_file, recipe_type, request.tier, request.overrides)
-    recipe: ProtocolRecipe = protocol.recipe
-    # a frozen backbone is created without a classifier; timm takes num_classes=0 for that
-    arguments: dict[str, Any] = {"img_size": recipe.img_size, "num_classes": 0, "global_pool": recipe.pool}
-    if isinstance(recipe, ClassificationRecipe):
-        arguments |= {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
-    if isinstance(recipe, LowShotRecipe) and recipe.shots is not None:
-        _require_enough_shots(recipe.shots, data)
-    # at 1 the data scale is left out, so that a run on all data keeps the id that it had before the option existed
-    scale = {"data_scale": request.data_scale} if request.data_scale != 1 else {}
-    return RunPlan(
-        protocol_version=protocol.version,
-        config={"recipe": recipe.identity_settings(), **scale},
-        non_identity_settings=recipe.non_identity_settings(),
-        backbone_kwargs=arguments,
-        # low-shot scores the complete test split once per draw
-        num_expected_items=data.splits["test"] * (recipe.draws if isinstance(recipe, LowShotRecipe) else 1),
-        steps=PROTOCOL_STEPS[request.protocol],
-    )
-
-
-def _require_enough_shots(shots: int, data: DataReport) -> None:
-    """Require that each class has enough training images, before anything is written.
-
-    Raises:
-        UserError: a class has too few; the message names the smallest class.
-    """
-    name, count = min(data.class_counts["train"].items(), key=lambda entry: entry[1])
-    if count < shots:
-        raise UserError(
-            f"class {name} has {count} training images and cannot give {shots} shots; ask for {count} or fewer"
-        )
 
 
 def run_protocol(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from engine.recipe import ProtocolSettings, StrictConfig, TrainingRecipe
+from engine.recipe import LayerDecay, LearningRate, ProtocolSettings, StrictConfig, TrainingRecipe, VoteTemperature
 
 TrainSplits = Literal["train", "train+val"]
 
@@ -21,8 +21,8 @@ class SearchSpace(StrictConfig):
         layer_decay: layer decays to try; an empty list keeps the recipe's own.
     """
 
-    lr: list[PositiveFloat] = Field(default_factory=list)
-    layer_decay: list[PositiveFloat] = Field(default_factory=list)
+    lr: list[LearningRate] = Field(default_factory=list)
+    layer_decay: list[LayerDecay] = Field(default_factory=list)
 
 
 class ClassificationRecipe(TrainingRecipe):
@@ -45,6 +45,15 @@ class ClassificationRecipe(TrainingRecipe):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     train_on: TrainSplits = "train"
     search: SearchSpace = SearchSpace()
+
+    @model_validator(mode="after")
+    def _check_searched_rates(self) -> ClassificationRecipe:
+        if self.search.lr and self.schedule.warmup_start > min(self.search.lr):
+            raise ValueError(
+                f"schedule.warmup_start {self.schedule.warmup_start:g} must not be above the lowest rate of search.lr, "
+                f"{min(self.search.lr):g}"
+            )
+        return self
 
 
 class DigitsRecipe(ClassificationRecipe):
@@ -121,27 +130,29 @@ class KnnRecipe(FrozenRecipe):
 
     Attributes:
         train_on: the splits whose images vote.
-        k: number of nearest images that vote.
-        temperature: the lower, the more the nearest images dominate the vote.
+        k: number of nearest images that vote; at most all images of ``train_on``.
+        temperature: the lower, the more the nearest images dominate the vote; 1e-4 to 1e4.
     """
 
     train_on: TrainSplits = "train"
     k: PositiveInt = 20
-    temperature: PositiveFloat = 0.07
+    temperature: VoteTemperature = 0.07
 
 
 class LogGrid(StrictConfig):
     """Values that are evenly spaced on a logarithmic scale.
 
     Attributes:
-        low: smallest value.
-        high: largest value.
-        count: number of values.
+        low: smallest value; 1e-12 or above.
+        high: largest value; 1e12 or below.
+        count: number of values, 1 to 1000.
     """
 
-    low: PositiveFloat
-    high: PositiveFloat
-    count: PositiveInt
+    # Far beyond these bounds the arithmetic gives out (high / low overflows, 1 / C is infinite), and every value of
+    # such a grid would be the same classifier.
+    low: float = Field(ge=1e-12, le=1e12)
+    high: float = Field(ge=1e-12, le=1e12)
+    count: int = Field(ge=1, le=1000)
 
     @model_validator(mode="after")
     def _check_bounds(self) -> LogGrid:
@@ -170,12 +181,14 @@ class LogisticRecipe(FrozenRecipe):
 
     Attributes:
         grid: values of scikit-learn's ``C`` to try; a larger ``C`` is a weaker regularization.
-        tolerance: a fit has converged when no entry of the gradient of the mean loss is larger than this.
+        tolerance: a fit has converged when no entry of the gradient of the mean loss is larger than this; 1e-12 to
+            1e-2.
         max_iterations: limit of L-BFGS iterations for each value of ``C``.
     """
 
     grid: LogGrid
-    tolerance: PositiveFloat = 1e-5
+    # above 1e-2 a fit would count as converged where it starts
+    tolerance: float = Field(default=1e-5, ge=1e-12, le=1e-2)
     max_iterations: PositiveInt = 2000
 
 
@@ -201,7 +214,7 @@ class HeadOptimizerConfig(StrictConfig):
         warmup: epochs of linear warm-up.
         momentum: momentum, 0 to below 1.
         weight_decay: weight decay of the weights; biases are not decayed.
-        trust: trust coefficient of LARS.
+        trust: trust coefficient of LARS, 1e-6 to 1.
     """
 
     name: Literal["LARS", "SGD"]
@@ -211,7 +224,7 @@ class HeadOptimizerConfig(StrictConfig):
     warmup: NonNegativeInt = 10
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: NonNegativeFloat = 0.0
-    trust: PositiveFloat = 0.001
+    trust: float = Field(default=0.001, ge=1e-6, le=1)
 
     @model_validator(mode="after")
     def _check_warmup(self) -> HeadOptimizerConfig:

@@ -2,13 +2,12 @@
 
 A run's ``checkpoints`` folder contains the two newest of each kind: ``step_00000012.pth`` (the complete training
 state, to resume) and ``best_00000009.pth`` (weights only, to test and to reuse with ``--checkpoint``; called
-``last_...`` if no epoch is chosen).
+``last_...`` if no epoch is chosen). A file in ``sha256`` names for each the run it belongs to and its digest.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +19,13 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from engine.training_checks.checkpoint_digests import (
+    CheckpointOwner,
+    checkpoint_writer,
+    find_digest_fault,
+    get_digest_path,
+)
 from foundation.errors import BenchError, CheckpointError
-from foundation.files import atomic_writer
 
 MAX_KEPT_CHECKPOINTS = 2  # if the newest one turns out to be damaged, the one before it is left
 
@@ -36,12 +40,16 @@ class ValidationResult(NamedTuple):
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read one of our checkpoints as plain tensors and values; code in the file is never executed.
 
+    torch loads a file with flipped bits without a word, so the content is checked first, by its digest.
+
     Args:
         path: the checkpoint file.
 
     Raises:
-        CheckpointError: the file cannot be read.
+        CheckpointError: the file cannot be read or is not what was written.
     """
+    if fault := find_digest_fault(path):
+        raise CheckpointError(fault)
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the zip reader or the unpickler raise almost anything
@@ -50,7 +58,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 class CheckpointRunner(Runner):
-    """mmengine's Runner, but checkpoints are written atomically and loaded safely and strictly."""
+    """mmengine's Runner, but checkpoints are written atomically and loaded safely and strictly.
+
+    Attributes:
+        checkpoint_owner: the training that its checkpoints belong to.
+    """
+
+    checkpoint_owner = CheckpointOwner("", 0)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> Any:
         """Build mmengine's logger, but print only errors to the terminal, which shows the progress bar."""
@@ -70,13 +84,8 @@ class CheckpointRunner(Runner):
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, **kwargs: Any) -> None:
         """Save a checkpoint as mmengine does, but through a temporary file, a flush to disk and a rename."""
-        partial = f".{filename}.tmp"
-        super().save_checkpoint(out_dir, partial, **kwargs)
-        path = Path(out_dir, partial)
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
-        # A rename is atomic: after a kill or a power failure the file is complete or does not exist.
-        path.replace(Path(out_dir, filename))
+        with checkpoint_writer(Path(out_dir, filename), self.checkpoint_owner) as partial:
+            super().save_checkpoint(out_dir, partial.name, **kwargs)
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Load a checkpoint into the model; every key must match (mmengine accepts any mismatch by default)."""
@@ -188,6 +197,8 @@ class CheckpointHook(Hook):
         checkpoint["bench"] = {
             "history": [[item.step, item.value] for item in self.validations],
             "seconds": self.elapsed_seconds,
+            # the weights that would be tested after this step; a resume looks for them
+            "weights": self.get_best_path().name,
         }
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
@@ -218,8 +229,8 @@ class CheckpointHook(Hook):
         self.validations.append(ValidationResult(step, value))
         # The weights come first: a checkpoint whose history names a best step must find that step's file.
         if runner.rank == 0 and self.best_validation.step == step:
-            with atomic_writer(self.get_best_path()) as file:
-                torch.save({"state_dict": _get_cpu_state_dict(unwrap_model(runner.model)), "step": step}, file)
+            with checkpoint_writer(self.get_best_path(), runner.checkpoint_owner) as partial:
+                torch.save({"state_dict": _get_cpu_state_dict(unwrap_model(runner.model)), "step": step}, partial)
         meta = {"epoch": epoch, "iter": iteration}
         runner.save_checkpoint(str(self.folder), f"step_{step:08d}.pth", meta=meta, by_epoch=self.by_epoch)
         if runner.rank == 0:
@@ -227,28 +238,62 @@ class CheckpointHook(Hook):
             for pattern in ("step_*.pth", "best_*.pth", "last_*.pth"):
                 for old in sorted(self.folder.glob(pattern))[:-MAX_KEPT_CHECKPOINTS]:
                     old.unlink()
+                    get_digest_path(old).unlink(missing_ok=True)
 
 
-def find_resume_checkpoint(folder: Path, log_warning: Any) -> Path | None:
-    """Return the newest readable checkpoint, or ``None``.
+def find_resume_checkpoint(
+    folder: Path, log_warning: Any, owner: CheckpointOwner = CheckpointRunner.checkpoint_owner
+) -> Path | None:
+    """Return the newest checkpoint that is whole and belongs to this training, or ``None``.
 
-    A checkpoint that cannot be read is reported and renamed to ``.broken``, and the one before it is tried.
+    A checkpoint that cannot be used is reported and renamed to ``.broken``, and the one before it is tried. A
+    checkpoint is also unusable if the weights that it would test are: they alone decide the number.
 
     Args:
         folder: folder of the checkpoints.
         log_warning: function that prints a line.
+        owner: the training that resumes; with a run id, checkpoints must have one.
+
+    Raises:
+        CheckpointError: the checkpoints have no digest and the owner has a run id, so they cannot be checked.
     """
-    for leftover in folder.glob(".*.tmp"):  # left over if the process was killed while saving
+    for leftover in folder.rglob(".*.tmp"):  # left over if the process was killed while saving
         leftover.unlink()
-    for path in sorted(folder.glob("step_*.pth"), reverse=True):
-        try:
-            read_checkpoint(path)
-        except CheckpointError as error:
-            log_warning(f"{error}; trying the checkpoint before it")
-            path.rename(path.with_suffix(".broken"))
-            continue
-        return path
+    paths = sorted(folder.glob("step_*.pth"), reverse=True)
+    if owner.run_id and paths and not any(get_digest_path(path).is_file() for path in paths):
+        raise CheckpointError(
+            f"the checkpoints in {folder} have no digests to check them by (an earlier version of bench wrote none); "
+            "run again with --fresh"
+        )
+    for path in paths:
+        fault = _find_resume_fault(path, owner)
+        if fault is None:
+            return path
+        log_warning(
+            f"{fault}; {'trying the checkpoint before it' if path != paths[-1] else 'the training starts anew'}"
+        )
+        path.rename(path.with_suffix(".broken"))
     return None
+
+
+def _find_resume_fault(path: Path, owner: CheckpointOwner) -> str | None:
+    """Return why a training must not go on from a checkpoint, as a sentence; ``None`` if it may."""
+    fault = _find_file_fault(path, owner)
+    if fault is not None:
+        return fault
+    try:
+        weights = read_checkpoint(path).get("bench", {}).get("weights")
+    except CheckpointError as error:
+        return str(error)
+    return _find_file_fault(path.with_name(weights), owner) if weights else None
+
+
+def _find_file_fault(path: Path, owner: CheckpointOwner) -> str | None:
+    if not path.is_file():
+        return f"the checkpoint {path} is missing"
+    if owner.run_id and not get_digest_path(path).is_file():
+        return f"the checkpoint {path} has no digest to check it by"
+    return find_digest_fault(path, owner)
 
 
 def unwrap_model(model: nn.Module) -> nn.Module:

@@ -6,8 +6,11 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import Tensor
+
+from engine.training_checks.batch_norm import count_norm_groups
 
 
 def get_batch_size(batch: Any) -> int:
@@ -19,39 +22,57 @@ def get_batch_size(batch: Any) -> int:
     return get_batch_size(next(iter(batch.values()))) if isinstance(batch, Mapping) else len(batch)
 
 
-def split_batch(batch: Any, num_pieces: int) -> list[Any]:
+def split_batch(batch: Any, num_pieces: int, norm_group: int | None = None) -> list[Any]:
     """Split a batch along its first axis into at most ``num_pieces`` micro-batches of nearly equal size.
 
     Args:
         batch: a tensor or list, or a (nested) mapping of these.
-        num_pieces: number of micro-batches; fewer are made if the batch has fewer items.
+        num_pieces: number of micro-batches; fewer are made if the batch has fewer items (or groups).
+        norm_group: largest number of items that are normalized together; each micro-batch then has whole groups, in the
+            order of ``count_norm_groups``.
 
     >>> split_batch({"images": [1, 2, 3], "labels": [5, 6, 7]}, 2)
     [{'images': [1, 2], 'labels': [5, 6]}, {'images': [3], 'labels': [7]}]
+    >>> split_batch([1, 2, 3, 4, 5, 6], 2, norm_group=2)
+    [[1, 2, 4, 5], [3, 6]]
     """
     size = get_batch_size(batch)
-    num_pieces = min(num_pieces, size)
-    # edge i = ceil(i * size / num_pieces): sizes differ by at most one and are never 0
-    edges = [-(-number * size // num_pieces) for number in range(num_pieces + 1)]
-    return [_slice_batch(batch, start, stop) for start, stop in itertools.pairwise(edges)]
+    if norm_group is None:
+        return [_take_items(batch, range(start, stop)) for start, stop in _cut_evenly(size, num_pieces)]
+    groups = count_norm_groups(size, norm_group)
+    return [
+        _take_items(batch, [item for item in range(size) if start <= item % groups < stop])
+        for start, stop in _cut_evenly(groups, num_pieces)
+    ]
 
 
-def _slice_batch(batch: Any, start: int, stop: int) -> Any:
+def _cut_evenly(total: int, num_pieces: int) -> list[tuple[int, int]]:
+    """Return the first index and the end of each of at most ``num_pieces`` nearly equal pieces."""
+    num_pieces = min(num_pieces, total)
+    # edge i = ceil(i * total / num_pieces): sizes differ by at most one and are never 0
+    return list(itertools.pairwise(-(-number * total // num_pieces) for number in range(num_pieces + 1)))
+
+
+def _take_items(batch: Any, items: Sequence[int]) -> Any:
     if isinstance(batch, Mapping):
-        return {key: _slice_batch(value, start, stop) for key, value in batch.items()}
-    if not isinstance(batch, Tensor | Sequence):
-        raise TypeError(f"a batch of {type(batch).__name__} cannot be split into micro-batches")
-    return batch[start:stop]
+        return {key: _take_items(value, items) for key, value in batch.items()}
+    if isinstance(items, range) and isinstance(batch, Tensor | Sequence):
+        return batch[items.start : items.stop]
+    if isinstance(batch, Tensor):
+        return batch[torch.tensor(items, device=batch.device)]
+    if isinstance(batch, Sequence):
+        return [batch[item] for item in items]
+    raise TypeError(f"a batch of {type(batch).__name__} cannot be split into micro-batches")
 
 
-def _train_step(runner: Any, batch: Any, num_pieces: int) -> dict[str, Any]:
+def _train_step(runner: Any, batch: Any, num_pieces: int, norm_group: int | None) -> dict[str, Any]:
     """Run forward and backward on each micro-batch and make one optimizer step.
 
     Returns:
         The losses of the complete batch by name.
     """
     size, wrapper = get_batch_size(batch), runner.optim_wrapper
-    parts = split_batch(batch, num_pieces) if num_pieces > 1 else [batch]
+    parts = split_batch(batch, num_pieces, norm_group) if num_pieces > 1 else [batch]
     total: dict[str, Any] = {}
     for number, part in enumerate(parts, 1):
         # the wrapper scales the loss by the weight and steps after the last part (MicroBatchMixin)
@@ -67,16 +88,17 @@ class MicroBatchEpochLoop(EpochBasedTrainLoop):
     Args:
         args, kwargs: for mmengine's loop.
         accumulate: largest number of micro-batches per step.
+        norm_group: largest number of items that are normalized together, see ``split_batch``.
     """
 
-    def __init__(self, *args: Any, accumulate: int = 1, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, accumulate: int = 1, norm_group: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.accumulate = accumulate
+        self.accumulate, self.norm_group = accumulate, norm_group
 
     def run_iter(self, idx: int, data_batch: Any) -> None:
         """Make one optimizer step; the hooks see the complete batch."""
         self.runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
-        outputs = _train_step(self.runner, data_batch, self.accumulate)
+        outputs = _train_step(self.runner, data_batch, self.accumulate, self.norm_group)
         self.runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
         self._iter += 1
 
@@ -87,15 +109,16 @@ class MicroBatchIterLoop(IterBasedTrainLoop):
     Args:
         args, kwargs: for mmengine's loop.
         accumulate: largest number of micro-batches per step.
+        norm_group: largest number of items that are normalized together, see ``split_batch``.
     """
 
-    def __init__(self, *args: Any, accumulate: int = 1, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, accumulate: int = 1, norm_group: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.accumulate = accumulate
+        self.accumulate, self.norm_group = accumulate, norm_group
 
     def run_iter(self, data_batch: Any) -> None:
         """Make one optimizer step; the hooks see the complete batch."""
         self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch)
-        outputs = _train_step(self.runner, data_batch, self.accumulate)
+        outputs = _train_step(self.runner, data_batch, self.accumulate, self.norm_group)
         self.runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=data_batch, outputs=outputs)
         self._iter += 1

@@ -10,6 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.training_checks.bank_size import require_enough_voters
+from foundation.errors import NonFiniteError
+
 QUERY_BLOCK_SIZE, BANK_BLOCK_SIZE = 1024, 16384
 """Rows of queries and of the bank that are compared at once: 1024 x 16384 float32 similarities are 64 MiB."""
 
@@ -60,10 +63,10 @@ def compute_vote_shares(
     last digits. Of equal similarities the lower item index comes first; of equal votes the lower class wins.
 
     Args:
-        bank_features: features that vote, (n, C); all of them vote if ``k`` is above n.
+        bank_features: features that vote, (n, C).
         bank_labels: classes of the bank features, (n,).
         query_features: features to classify, (m, C).
-        k: number of neighbors.
+        k: number of neighbors, 1 to n.
         temperature: divides the cosines in the weights; the lower it is, the more the nearest neighbors count.
         device: where the float32 similarities are computed.
         block_sizes: rows of queries and rows of the bank that are compared at once.
@@ -71,12 +74,17 @@ def compute_vote_shares(
     Yields:
         The fraction of the weight of each class, (rows, classes), one array per block of queries.
 
+    Raises:
+        UserError: ``k`` is above the number of features that vote.
+        NonFiniteError: a feature is infinite or undefined.
+
     Source: Wu et al. 2018 (instance discrimination); k = 20 and T = 0.07 as in DINO's evaluation.
     """
-    k = min(k, len(bank_features))
+    require_enough_voters(k, len(bank_features))
     classes = int(bank_labels.max()) + 1
     for start in range(0, len(query_features), block_sizes[0]):
         rows = np.array(query_features[start : start + block_sizes[0]])
+        _require_finite_features(torch.from_numpy(rows), "query", start)
         near = _find_candidates(bank_features, rows, min(2 * k, len(bank_features)), device, block_sizes[1])
         weights, members = _rerank_candidates(bank_features, rows, near, k)
         heap = np.zeros((len(rows), classes))
@@ -99,7 +107,9 @@ def _find_candidates(
     queries = _l2_normalize(torch.from_numpy(query_features).to(device))
     best: tuple[Tensor, Tensor] | None = None
     for start in range(0, len(bank_features), block_size):
-        part = _l2_normalize(torch.from_numpy(np.array(bank_features[start : start + block_size])).to(device))
+        rows = torch.from_numpy(np.array(bank_features[start : start + block_size])).to(device)
+        _require_finite_features(rows, "bank", start)
+        part = _l2_normalize(rows)
         similar = queries @ part.T
         numbers = torch.arange(start, start + len(part), device=device).expand(len(query_features), -1)
         if best is not None:  # the candidates so far compete with this block
@@ -124,6 +134,14 @@ def _rerank_candidates(
         similar[index] = part @ row / np.maximum(lengths, np.finfo(np.float64).tiny)
     order = np.argsort(-similar, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(similar, order, 1), np.take_along_axis(candidates, order, 1)
+
+
+def _require_finite_features(values: Tensor, part: str, first_index: int) -> None:
+    """Require finite features: the order of similarities that are undefined is arbitrary, and so is their vote."""
+    good = torch.isfinite(values).all(1)
+    if not good.all():
+        item = first_index + int((~good).nonzero()[0])
+        raise NonFiniteError(f"the features of {part} image {item} are not finite; check the weights of the backbone")
 
 
 def _l2_normalize(values: Tensor) -> Tensor:

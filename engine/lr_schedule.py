@@ -6,6 +6,12 @@ from typing import Any
 
 from engine.recipe import TrainingRecipe
 
+MIN_START_FACTOR = 1e-8
+"""mmengine requires a factor above 0; at 1e-8 of the rate the first step changes nothing."""
+
+ONE_STEP_WARMUP = "one_step_warmup"
+"""Marks runs with a warm-up of one step, which earlier versions trained at the start rate to their end."""
+
 
 def build_lr_schedulers(recipe: TrainingRecipe, steps_per_epoch: int) -> list[dict[str, Any]]:
     """Return the scheduler configurations for mmengine's Runner.
@@ -23,18 +29,50 @@ def build_lr_schedulers(recipe: TrainingRecipe, steps_per_epoch: int) -> list[di
     total, warmup = recipe.length * unit, setting.warmup * unit
     schedulers: list[dict[str, Any]] = []
     if warmup:
-        # mmengine requires a factor above 0; at 1e-8 of the rate the first step changes nothing
-        start = max(setting.warmup_start / recipe.optimizer.lr, 1e-8)
-        schedulers.append({"type": "LinearLR", "start_factor": start, "begin": 0, "end": warmup, "by_epoch": False})
+        # A linear warm-up of n steps reaches the full rate at its last step, so one of a single step would stay at its
+        # start; and since mmengine's schedulers multiply the current rate, so would the rest of the run. With ``end``
+        # at 2 the second step has the full rate, and the main phase starts from there.
+        start, end = _get_start_factor(recipe), max(warmup, 2)
+        schedulers.append({"type": "LinearLR", "start_factor": start, "begin": 0, "end": end, "by_epoch": False})
     span: dict[str, Any] = {"begin": warmup, "end": total, "by_epoch": False}
     # as a ratio, because every parameter group has its own rate
     floor = setting.end_lr / recipe.optimizer.lr
-    if setting.name == "cosine":
-        schedulers.append({"type": "CosineAnnealingLR", "T_max": total - warmup, "eta_min_ratio": floor, **span})
-    elif setting.name == "poly":
-        schedulers.append({"type": "PolyLR", "power": setting.power, "eta_min": setting.end_lr, **span})
-    else:
+    milestones = [milestone * unit for milestone in setting.milestones]
+    main_phases: dict[str, dict[str, Any]] = {
+        "cosine": {"type": "CosineAnnealingLR", "T_max": total - warmup, "eta_min_ratio": floor, **span},
+        "poly": {"type": "PolyLR", "power": setting.power, "eta_min": setting.end_lr, **span},
         # without ``span``: milestones count from the first iteration of the run, not from the end of the warm-up
-        milestones = [milestone * unit for milestone in setting.milestones]
-        schedulers.append({"type": "MultiStepLR", "milestones": milestones, "gamma": setting.gamma, "by_epoch": False})
-    return schedulers
+        "step": {"type": "MultiStepLR", "milestones": milestones, "gamma": setting.gamma, "by_epoch": False},
+    }
+    return [*schedulers, main_phases[setting.name]]
+
+
+def count_steps_per_epoch(recipe: TrainingRecipe, num_items: int, num_processes: int) -> int:
+    """Return the number of optimizer steps in one pass over the training items, as the loader of a training makes them.
+
+    Args:
+        recipe: gives the batch size, and whether the incomplete batch at the end is dropped.
+        num_items: number of training items.
+        num_processes: number of processes, which have equally many items (a few are repeated).
+    """
+    # -(-a // b) rounds a / b up
+    own_items, own_batch = -(-num_items // num_processes), max(1, recipe.batch_size // num_processes)
+    return own_items // own_batch if recipe.drop_last else -(-own_items // own_batch)
+
+
+def list_schedule_fixes(recipe: TrainingRecipe, steps_per_epoch: int) -> list[str]:
+    """Return the corrections of the schedule that change the rates of this run, compared with earlier versions.
+
+    They are part of the identity, so that a number of an earlier version is not taken for this run's.
+
+    Args:
+        recipe: the recipe of the training.
+        steps_per_epoch: optimizer steps per epoch (not used if the recipe counts iterations).
+    """
+    warmup = recipe.schedule.warmup * (steps_per_epoch if recipe.by_epoch else 1)
+    # a warm-up that starts at the full rate had the right rates before, too
+    return [ONE_STEP_WARMUP] if warmup == 1 and _get_start_factor(recipe) < 1 else []
+
+
+def _get_start_factor(recipe: TrainingRecipe) -> float:
+    return max(recipe.schedule.warmup_start / recipe.optimizer.lr, MIN_START_FACTOR)

@@ -5,14 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.hooks import Hook
-from rich.console import Console
 
 from engine.progress_bar import ProgressBar
-
-
-def log_message(message: str) -> None:
-    """Print a line for the user to stderr (stdout is reserved for results)."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(message, markup=False)
 
 
 class ProgressHook(Hook):

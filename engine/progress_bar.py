@@ -12,6 +12,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 LOG_INTERVAL_SECONDS = 15.0  # between two plain lines, so that the log of a batch job stays short
 
 
+def log_message(message: str) -> None:
+    """Print a line for the user to stderr (stdout is reserved for results)."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(message, markup=False)
+
+
 class ProgressBar:
     """Counts the items of a loop. As a context manager it removes its bar at the end, also after an error.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -35,8 +35,9 @@ class StrictConfig(BaseModel):
             that ids of earlier runs stay; any other value is part of the id.
     """
 
-    # strict: a text where a number belongs is an error instead of being converted silently
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # strict: a text where a number belongs is an error instead of being converted silently; 1e400 is read as infinity,
+    # which no setting can be
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {}
 
@@ -70,12 +71,24 @@ class ProtocolSettings(StrictConfig):
         return self.model_dump(mode="json", include=set(self.NON_IDENTITY_FIELDS))
 
 
+LearningRate = Annotated[float, Field(ge=1e-12)]
+"""Below 1e-12 a rate changes no float32 weight, so nothing would be trained. A rate that is too high is found by its
+training, which diverges."""
+
+
+LayerDecay = Annotated[float, Field(ge=0.01, le=1)]
+"""Below 0.01 a few blocks down the rate would be 0."""
+
+VoteTemperature = Annotated[float, Field(ge=1e-4, le=1e4)]
+"""Temperature of a k-NN vote. Beyond this range the nearest neighbor decides alone, or all neighbors count the same."""
+
+
 class OptimizerConfig(StrictConfig):
     """The optimizer and its parameter groups.
 
     Attributes:
         name: ``AdamW`` or ``SGD``.
-        lr: learning rate for the recipe's complete batch (it is not scaled by batch size / 256).
+        lr: learning rate for the recipe's complete batch (it is not scaled by batch size / 256); 1e-12 or above.
         weight_decay: not applied to one-dimensional parameters, position embeddings and class tokens.
         betas: of AdamW.
         momentum: of SGD.
@@ -87,12 +100,12 @@ class OptimizerConfig(StrictConfig):
     """
 
     name: Literal["AdamW", "SGD"]
-    lr: PositiveFloat
+    lr: LearningRate
     weight_decay: NonNegativeFloat = 0.0
-    betas: list[float] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = True
-    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    layer_decay: LayerDecay = 1.0
     backbone_scale: PositiveFloat = 1.0
     decay_all: bool = False
 
@@ -103,7 +116,7 @@ class LrScheduleConfig(StrictConfig):
     Attributes:
         name: shape of the schedule after the warm-up.
         warmup: length of the warm-up, in the recipe's unit (epochs or iterations).
-        warmup_start: learning rate of the first step.
+        warmup_start: learning rate of the first step; at most the recipe's ``lr``.
         end_lr: final learning rate of a group whose learning rate is ``lr``. With ``cosine`` the other groups
             (layer decay) end at the same fraction of their own rate; with ``poly`` every group ends at ``end_lr``.
         power: exponent of ``poly``.
@@ -128,7 +141,8 @@ class TrainingRecipe(ProtocolSettings):
         batch_size: number of items per optimizer step, over all processes.
         accumulate: number of micro-batches into which each process splits its part of the batch, to save memory; their
             gradients add up to the gradient of the complete batch. This changes the last digits and, like using more
-            processes, the input of batch norm (smaller micro-batches) and the random numbers of drop path and mixup.
+            processes, the random numbers of drop path and mixup. It also changes what batch norm averages over, so a
+            plan adds that to the identity (``engine.training_checks.batch_norm``).
         drop_last: skip the incomplete batch at the end of an epoch (it has other items in every epoch).
         optimizer: the optimizer.
         schedule: the learning rate over time.
@@ -139,7 +153,8 @@ class TrainingRecipe(ProtocolSettings):
         loggers: where training curves are written.
     """
 
-    # ``accumulate`` is memory-saving only; like the number of processes it is noted in the record, not in the id.
+    # ``accumulate`` is memory-saving only (batch norm apart); like the number of processes it is noted in the record,
+    # not in the id.
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset({"workers", "loggers", "accumulate"})
 
     epochs: PositiveInt | None = None
@@ -169,6 +184,11 @@ class TrainingRecipe(ProtocolSettings):
             raise ValueError("set exactly one of epochs and iterations")
         if self.schedule.warmup >= self.length:
             raise ValueError(f"schedule.warmup {self.schedule.warmup} must be below the length {self.length}")
+        if self.schedule.warmup_start > self.optimizer.lr:
+            raise ValueError(
+                f"schedule.warmup_start {self.schedule.warmup_start:g} must not be above optimizer.lr "
+                f"{self.optimizer.lr:g}: a warm-up rises"
+            )
         return self
 
     @property

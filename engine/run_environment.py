@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.device import describe_device, get_dist_info
-from results.records.record import RunEnvironment
+from results.records.measurements import RunEnvironment
 
 RECORDED_PACKAGES = (
     "litevit-bench",

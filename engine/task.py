@@ -16,12 +16,16 @@ from results.statistics.metric_statistics import MetricStatistic
 if TYPE_CHECKING:  # pydantic and torch are slow to import, and commands such as ``bench list`` do not need them
     from backbones.checkpoints.load_weights import LoadReport
     from backbones.create import CreatedBackbone
+    from backbones.model_digest import ModelDigest
     from engine.seeding import GeneratorState
     from results.records.record import MetricValue, ModelSelection, Record, Tier
 
 
 DecodeLevel = Literal["none", "sample", "all"]
 """How many files ``check_data`` decodes: none (before each run), a sample of each split, or every file."""
+
+ControlKind = Literal["intact", "labels_only", "shuffled_labels", "noise_images"]
+"""The runs that ``bench check task NAME --controls`` compares, see ``Task.make_control``."""
 
 
 class MetricSpec(NamedTuple):
@@ -106,11 +110,27 @@ class RunRequest:
         from engine.seeding import get_generator_state
 
         held = self.prepared
-        if held.created is None or held.model_kwargs != model_kwargs:
+        if held.created is None or held.generators is None or held.model_kwargs != model_kwargs:
             held.model_kwargs, held.created = dict(model_kwargs), self._create_backbone(model_kwargs)
             # Creating a model draws random weights; build_backbone restores the state that follows these draws.
             held.generators = get_generator_state()
+        else:  # what a caller draws next does not depend on whether the backbone was created before
+            self._restore_generators(held.generators)
         return held.created
+
+    def describe_model(self, model_kwargs: Mapping[str, Any]) -> ModelDigest:
+        """Describe the backbone as it is built, for the run's id; it is created only if no cache knows its digest.
+
+        Args:
+            model_kwargs: see ``backbones.create.create_backbone``.
+
+        Raises:
+            CheckpointError: the weights do not fit.
+            UserError: the architecture refuses a size or an argument.
+        """
+        from backbones.model_digest import describe_model
+
+        return describe_model(self.card, model_kwargs, lambda: self.prepare_backbone(model_kwargs).model)
 
     def build_backbone(self, model_kwargs: Mapping[str, Any]) -> CreatedBackbone:
         """Return the backbone to train, and set all random generators to their state after its creation.
@@ -125,22 +145,28 @@ class RunRequest:
             CheckpointError: the weights do not fit.
             UserError: the architecture refuses a size or an argument.
         """
-        from engine.seeding import set_generator_state
-
         held = self.prepared
         created, generators = held.created, held.generators
         if created is None or generators is None or held.model_kwargs != model_kwargs:
             return self._create_backbone(model_kwargs)
         held.created = None  # the caller trains and so changes it; a second call must not return it again
-        self._seed_generators()  # GPU generators too; creating a backbone on the CPU does not advance those
-        set_generator_state(generators)
+        self._restore_generators(generators)
         return created
 
     def _create_backbone(self, model_kwargs: Mapping[str, Any]) -> CreatedBackbone:
         from backbones.create import create_backbone
+        from backbones.registry import require_own_architecture
 
         self._seed_generators()
-        return create_backbone(self.card, checkpoint=self.start, allow_partial=self.allow_partial, **model_kwargs)
+        created = create_backbone(self.card, checkpoint=self.start, allow_partial=self.allow_partial, **model_kwargs)
+        require_own_architecture(self.card)
+        return created
+
+    def _restore_generators(self, state: GeneratorState) -> None:
+        from engine.seeding import set_generator_state
+
+        self._seed_generators()  # GPU generators too; creating a backbone on the CPU does not advance those
+        set_generator_state(state)
 
     def _seed_generators(self) -> None:
         from engine.seeding import derive_seed, seed_all
@@ -317,6 +343,33 @@ class Task(ABC):
             UserError: the task has no single images, or no such split.
         """
         raise UserError(f"task {self.name} offers no single images to analyze; choose a classification task")
+
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return the columns of the per-item table that follow from the data alone, for ``bench verify``.
+
+        Empty if the task does not say them. ``root`` is the folder that contains the data sets.
+        """
+        return {}
+
+    def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
+        """Return a variant of this task, as ``engine.data.control_task.ControlTask`` makes it, for negative controls.
+
+        It has another name and another fingerprint, so that no record and no cache mixes it up with this task; its
+        ``metrics`` are those that are compared. ``intact`` is this task as it is, ``labels_only`` the best answer that
+        needs no image, in ``shuffled_labels`` each training item has the label of another one, and in ``noise_images``
+        every image of every split is noise.
+
+        Args:
+            kind: what the variant does.
+            seed: another seed gives another order of the labels, and other noise.
+
+        Raises:
+            UserError: the task has no variant of this kind.
+        """
+        raise UserError(
+            f"task {self.name} has no negative controls: its class does not define make_control "
+            "(docs/guides/add-a-task.md says how)"
+        )
 
     def visualize_run(self, folder: Path, record: Record) -> list[Path]:
         """Draw pictures of a complete run below its folder and return their paths; empty if the task draws none.

@@ -26,13 +26,17 @@ from engine.checkpoints import (
     find_resume_checkpoint,
     read_checkpoint,
 )
-from engine.device import get_dist_info, translate_oom_error
+from engine.device import decide_on_rank0, get_dist_info, translate_oom_error
 from engine.grad_accumulation import MicroBatchEpochLoop, MicroBatchIterLoop
-from engine.lr_schedule import build_lr_schedulers
+from engine.lr_schedule import build_lr_schedulers, count_steps_per_epoch
 from engine.optimizer import create_optim_wrapper
-from engine.progress import ProgressHook, log_message
+from engine.progress import ProgressHook
+from engine.progress_bar import log_message
 from engine.recipe import LOGGER_BACKENDS, TrainingRecipe
 from engine.seeding import InfiniteSeededSampler, MapDataset, ReseedHook, SeededDataset, SeededSampler, seed_all
+from engine.training_checks.checkpoint_digests import CheckpointOwner
+from engine.training_checks.divergence import DivergenceHook
+from engine.training_checks.shared_buffers import SharedBuffersHook
 from foundation.errors import UserError
 
 
@@ -57,6 +61,10 @@ class TrainingJob:
         collate_fn: makes a batch from a list of items.
         select_best: choose the best validated weights; if ``False``, take the last ones.
         hooks: additional hooks of the task.
+        run_id: the run's id, followed by the folder of the training if the run has several. It is written into the
+            checkpoints and required of those that the training resumes from; empty: not checked.
+        norm_group: for a model that normalizes groups of at most this many items together: pieces of a batch then hold
+            whole groups (``engine.grad_accumulation``); ``None`` for any other model.
     """
 
     label: str
@@ -75,6 +83,8 @@ class TrainingJob:
     collate_fn: Callable[[list[Any]], Any] = default_collate
     select_best: bool = True
     hooks: tuple[Hook, ...] = ()
+    run_id: str = ""
+    norm_group: int | None = None
 
 
 @dataclass(frozen=True)
@@ -116,8 +126,10 @@ def train_model(job: TrainingJob) -> TrainingResult:
         job: the training.
 
     Raises:
-        UserError: settings that cannot work here (batch and processes, precision, loggers, memory).
+        UserError: settings that cannot work here (batch and processes, precision, loggers, memory), or checkpoints
+            that cannot be checked.
         DataError: an item that cannot be used.
+        TrainingDivergedError: a loss or a weight is not finite; nothing is saved after that step.
     """
     checkpoints = job.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -129,7 +141,9 @@ def train_model(job: TrainingJob) -> TrainingResult:
     # mmengine sometimes prints to stdout, which is reserved for results
     with translate_oom_error(), contextlib.redirect_stdout(sys.stderr):
         runner = _build_train_runner(job, [*job.hooks, keeper, progress])
-        resume = find_resume_checkpoint(checkpoints, log_message)
+        runner.checkpoint_owner = owner = CheckpointOwner(job.run_id, job.seed)
+        # one process decides, because it also renames what cannot be used
+        resume = decide_on_rank0(lambda: find_resume_checkpoint(checkpoints, log_message, owner))
         if resume is not None:  # the runner loads model, optimizer and schedulers before its first step
             runner._resume, runner._load_from = True, str(resume)
         try:
@@ -173,6 +187,9 @@ def _build_train_runner(job: TrainingJob, hooks: list[Any]) -> CheckpointRunner:
     seed_all(job.seed)
     make_deterministic()
     loader = _build_train_loader(job)
+    steps = count_steps_per_epoch(recipe, len(job.train_dataset), get_dist_info()[1])
+    # a plan counts the steps without a loader, so the two must agree (an endless stream of items has no length)
+    assert steps == len(loader) or not recipe.by_epoch, "the loader has other steps than the plan"
     # the loops of engine.grad_accumulation, so that one iteration is one optimizer step
     length: dict[str, Any] = {"type": MicroBatchEpochLoop, "max_epochs": recipe.epochs}
     if not recipe.by_epoch:
@@ -187,10 +204,21 @@ def _build_train_runner(job: TrainingJob, hooks: list[Any]) -> CheckpointRunner:
         }
     return CheckpointRunner(
         train_dataloader=loader,
-        train_cfg={"val_interval": recipe.val_interval, "accumulate": recipe.accumulate, **length},
+        train_cfg={
+            "val_interval": recipe.val_interval,
+            "accumulate": recipe.accumulate,
+            "norm_group": job.norm_group,
+            **length,
+        },
         optim_wrapper=create_optim_wrapper(job.model, recipe, job.device),
-        param_scheduler=build_lr_schedulers(recipe, len(loader)),
-        custom_hooks=[ReseedHook(job.seed, recipe.by_epoch), InitialWeightsHook(job.model), *hooks],
+        param_scheduler=build_lr_schedulers(recipe, steps),
+        custom_hooks=[
+            ReseedHook(job.seed, recipe.by_epoch),
+            InitialWeightsHook(job.model),
+            DivergenceHook(recipe),
+            SharedBuffersHook(),
+            *hooks,
+        ],
         visualizer={"type": "Visualizer", "vis_backends": [{"type": LOGGER_BACKENDS[name]} for name in recipe.loggers]},
         **validation,
         **_build_runner_kwargs(job, "train"),

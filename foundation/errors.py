@@ -62,5 +62,13 @@ class RecordError(UserError):
     """A record cannot be read or must not be written."""
 
 
+class NonFiniteError(BenchError):
+    """A loss, a weight, a feature or an output is infinite or undefined, so no number may be computed from it."""
+
+
+class TrainingDivergedError(NonFiniteError):
+    """A training left the finite numbers; its weights are of no use."""
+
+
 class IncompleteError(BenchError):
     """The scored items are not exactly those that the task requires, so no metric is computed."""

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, NamedTuple, TypeVar
 
 from foundation.errors import BenchError, BrokenPluginError, NameConflictError, UnknownNameError, UserError
+from foundation.source_hash import hash_module_sources
 from foundation.suggest import did_you_mean
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class _RegisteredTarget(NamedTuple):
 
     target_path: str
     origin: str
+    is_plugin: bool = False
 
 
 class Registry(Generic[T]):
@@ -100,6 +102,9 @@ class Registry(Generic[T]):
             hint = f"see: bench list {self.kind}s"
             raise UnknownNameError(f"unknown {self.kind} {name!r}{did_you_mean(name, self._targets, hint=hint)}")
         source = self._targets[name]
+        if module := self.get_plugin_module(name):
+            # before the import: whoever asks for this digest later learns whether the files were edited since
+            hash_module_sources(module)
         try:
             entry = self._convert(name, _import_target(source.target_path))
         except Exception as error:  # importing a plug-in runs foreign code, which may raise anything
@@ -114,6 +119,12 @@ class Registry(Generic[T]):
         """Return where a registered name comes from: ``bench``, or the package and its version."""
         self._load_plugins()
         return self._targets[name].origin
+
+    def get_plugin_module(self, name: str) -> str | None:
+        """Return the module that a plug-in's entry point names; ``None`` for bench's own entries and other names."""
+        self._load_plugins()
+        target = self._targets.get(name)
+        return target.target_path.partition(":")[0] if target is not None and target.is_plugin else None
 
     def list_entries(self) -> list[RegistryEntry]:
         """Return one ``RegistryEntry`` per name; a broken entry carries its error and the others are still listed."""
@@ -133,7 +144,7 @@ class Registry(Generic[T]):
             return
         # frozen only after all are stored: a name conflict is raised again at the next look-up, not forgotten
         for point in entry_points(group=self.entry_point_group):
-            self._store_target(point.name, _RegisteredTarget(point.value, _describe_distribution(point)))
+            self._store_target(point.name, _RegisteredTarget(point.value, _describe_distribution(point), True))
         self._frozen = True
 
     def _store_target(self, name: str, target: _RegisteredTarget) -> None:

@@ -77,27 +77,35 @@ def compare(
 
 
 def verify(
-    path: PathLike, *, data_root: PathLike | None = None, rerun_evaluation: bool = False, device: str = "auto"
+    path: PathLike,
+    *,
+    data_root: PathLike | None = None,
+    rerun_evaluation: bool = False,
+    rerun: bool = False,
+    device: str = "auto",
 ) -> list[tuple[Path, list[VerificationCheck]]]:
-    """Check that every record at a place still follows from its own fields and files.
+    """Check that every record at a place still follows from its own fields and files, its task, data and ledger.
 
     Args:
         path: a record, a run's folder, or a folder with runs below it.
         data_root: folder of the data sets; ``$BENCH_DATA`` or ``data`` where not given.
         rerun_evaluation: evaluate again from the stored checkpoints.
-        device: for that.
+        rerun: make every run again from its record alone, and compare numbers and items.
+        device: for these two.
 
     Returns:
-        The folder of every record and its checks; the state of a check is ``holds``, ``fails`` or ``unchecked``.
+        The folder of every record and its checks, and at the end the folder of every ledger and its checks. The state
+        of a check is ``holds``, ``fails``, ``unchecked`` or ``note``.
 
     Raises:
         UserError: there is no record.
     """
-    from benchmarks.verify_records import verify_records
+    from benchmarks.verify.verify_records import VerifyRequest, verify_records
 
     require_choice("device", device, DEVICES)
     root = None if data_root is None else Path(data_root)
-    return verify_records(Path(path), root, rerun_evaluation, device)
+    report = verify_records(VerifyRequest(Path(path), root, rerun_evaluation, rerun, device))
+    return [*report.records, *report.ledgers]
 
 
 def score(

@@ -81,7 +81,8 @@ def run(
         >>> record.result.metrics["top1"].value  # doctest: +SKIP
         46.796657381615596
     """
-    from benchmarks.run_cell import CellRequest, run_cell
+    from benchmarks.resolve_cell import CellRequest
+    from benchmarks.run_cell import run_cell
 
     require_choice("tier", tier, TIERS)
     require_whole_number("seed", seed)
@@ -145,7 +146,8 @@ def pretrain(
         UserError: something in the request does not fit; nothing was written.
         BenchError: the training failed; the same call goes on from its last checkpoint.
     """
-    from benchmarks.run_cell import CellRequest, run_cell
+    from benchmarks.resolve_cell import CellRequest
+    from benchmarks.run_cell import run_cell
     from pretraining.task import PretrainTask
 
     require_choice("tier", tier, TIERS)

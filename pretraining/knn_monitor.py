@@ -9,6 +9,7 @@ from torchvision.transforms.functional import center_crop, resize
 
 from backbones.features import extract_pooled
 from engine.knn import predict_knn
+from engine.training_checks.bank_size import require_enough_voters
 from foundation.errors import DataError
 from foundation.hash_order import order_by_hash
 from pretraining.data.gpu_augmentation import BatchPreprocessor
@@ -38,10 +39,7 @@ class KnnMonitor:
         ranked = order_by_hash(range(len(pool)), ITEM_ORDER_SALT)
         # the first ``num_queries`` are the queries, the rest is the bank
         self.item_indices = ranked[: recipe.bank_size + recipe.num_queries]
-        if len(self.item_indices) <= recipe.num_queries:
-            raise DataError(
-                f"{len(pool)} images are too few for {recipe.num_queries} queries; set knn_monitor.num_queries lower"
-            )
+        require_monitor_images(len(pool), recipe)
         self.labels = np.array([pool.labels[item] for item in self.item_indices], np.int64)
         self._pixels: Tensor | None = None
 
@@ -79,6 +77,24 @@ class KnnMonitor:
             resize(self.pool.load_image(item), self.preprocessor.img_size, interpolation=3), self.preprocessor.img_size
         )
         return torch.from_numpy(np.array(image, np.uint8)).permute(2, 0, 1)
+
+
+def require_monitor_images(num_images: int, recipe: KnnMonitorSettings) -> None:
+    """Require enough images for the queries and for those that vote.
+
+    Args:
+        num_images: number of labeled images.
+        recipe: number of queries, and of neighbors that vote.
+
+    Raises:
+        DataError: there are too few images for the queries.
+        UserError: fewer images are left to vote than ``k``.
+    """
+    if num_images <= recipe.num_queries:
+        raise DataError(
+            f"{num_images} images are too few for {recipe.num_queries} queries; set knn_monitor.num_queries lower"
+        )
+    require_enough_voters(recipe.k, min(recipe.bank_size, num_images - recipe.num_queries), "knn_monitor.k")
 
 
 def _split_batches(values: Tensor) -> list[Tensor]:

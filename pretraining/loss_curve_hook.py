@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +11,7 @@ from torch import Tensor, nn
 
 from engine.checkpoints import unwrap_model
 from engine.device import get_dist_info
-from engine.progress import log_message
-from foundation.errors import BenchError
+from engine.progress_bar import log_message
 from pretraining.methods.method import PretrainMethod
 
 
@@ -85,9 +83,6 @@ class LossCurveHook(Hook):
             self.skipped_items = set().union(*seen)
         self._loss_sums, self._iteration_count = {}, 0  # the next row has its own means
         losses = dict(zip(names, values.tolist(), strict=True))
-        if not all(math.isfinite(value) for value in losses.values()):
-            unit = "epoch" if self.by_epoch else "iteration"
-            raise BenchError(f"the loss is not a finite number at {unit} {step}; lower optimizer.lr, or set clip_grad")
         # layer decay gives most groups a smaller rate; the largest one is the recipe's
         rate = max(group["lr"] for group in runner.optim_wrapper.param_groups)
         self.rows.append({"step": step, "lr": rate, **losses, "knn": self._run_knn_monitor(runner, step, last)})

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from engine.recipe import StrictConfig, TrainingRecipe
+from engine.recipe import StrictConfig, TrainingRecipe, VoteTemperature
 
 
 class KnnMonitorSettings(StrictConfig):
@@ -16,15 +16,15 @@ class KnnMonitorSettings(StrictConfig):
         interval: epochs (or iterations) between two checks; 0 for one at the end only. A multiple of ``val_interval``.
         bank_size: number of images that vote.
         num_queries: number of images that are classified.
-        k: number of neighbors that vote.
-        temperature: of the votes' weights.
+        k: number of neighbors that vote; at most the images that vote.
+        temperature: of the votes' weights, 1e-4 to 1e4.
     """
 
     interval: NonNegativeInt = 0
     bank_size: PositiveInt = 2000
     num_queries: PositiveInt = 500
     k: PositiveInt = 20  # k and temperature as in DINO's evaluation, see engine.knn
-    temperature: PositiveFloat = 0.07
+    temperature: VoteTemperature = 0.07
 
 
 class PretrainRecipe(TrainingRecipe):
@@ -49,6 +49,11 @@ class PretrainRecipe(TrainingRecipe):
     def _check_ranges(self) -> PretrainRecipe:
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"scale {self.scale} is not a range of fractions of the area")
+        if self.knn_monitor.k > self.knn_monitor.bank_size:
+            raise ValueError(
+                f"knn_monitor.k {self.knn_monitor.k} is above knn_monitor.bank_size {self.knn_monitor.bank_size}; only "
+                "images of the bank can vote"
+            )
         # the check is part of a row of the curve, and rows are written every val_interval
         if self.knn_monitor.interval % self.val_interval:
             raise ValueError(
@@ -187,7 +192,7 @@ class MocoRecipe(PretrainRecipe):
     """Recipe of MoCo-v3.
 
     Attributes:
-        temperature: of the contrastive loss.
+        temperature: of the contrastive loss, 1e-3 to 1e3.
         momentum: of the momentum encoder at the start; it rises to 1 like a cosine.
         hidden_dim: width of the hidden layers of projector and predictor.
         out_dim: width of the compared features.
@@ -200,7 +205,7 @@ class MocoRecipe(PretrainRecipe):
     NON_IDENTITY_FIELDS = frozenset({"workers", "loggers"})
 
     scale: list[float] = Field(default=[0.08, 1.0], min_length=2, max_length=2)
-    temperature: PositiveFloat = 0.2
+    temperature: float = Field(default=0.2, ge=1e-3, le=1e3)
     momentum: float = Field(default=0.99, ge=0, lt=1)
     hidden_dim: PositiveInt = 4096
     out_dim: PositiveInt = 256

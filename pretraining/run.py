@@ -13,10 +13,12 @@ from torch.utils.data import default_collate
 
 from backbones.create import CreatedBackbone
 from engine.checkpoints import read_checkpoint
-from engine.device import decide_on_rank0
+from engine.device import decide_on_rank0, get_dist_info
+from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
 from engine.seeding import derive_seed
 from engine.task import RunPlan, RunRequest, TaskOutcome
 from engine.training import TrainingJob, train_model
+from engine.training_checks.batch_norm import describe_batch_norm, synchronises_batch_norm, uses_batch_norm
 from foundation.files import sha256_file
 from pretraining.data.dataset import ImageFileDataset, InMemoryDataset
 from pretraining.data.dataset_specs import PretrainDatasetCard
@@ -96,6 +98,22 @@ def build_method(
     return MethodBundle(method, feed)
 
 
+def describe_training(method: PretrainMethod, recipe: PretrainRecipe, num_images: int) -> dict[str, Any]:
+    """Return what belongs to the identity of a pre-training besides its recipe, if anything does.
+
+    Args:
+        method: the built method; whether it has batch norm counts.
+        recipe: the recipe of the method.
+        num_images: number of training images.
+    """
+    processes = get_dist_info()[1]
+    fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, num_images, processes))
+    norm = describe_batch_norm(
+        uses_batch_norm(method), recipe.batch_size, recipe.accumulate, processes, synchronises_batch_norm(method)
+    )
+    return {**({"fixes": fixes} if fixes else {}), **({"batch_norm": norm} if norm else {})}
+
+
 def run_pretraining(task: PretrainSetup, request: RunRequest, plan: RunPlan, run_dir: Path) -> TaskOutcome:
     """Train in a folder, resuming if it contains an interrupted run, and export the encoder of the last step.
 
@@ -164,6 +182,7 @@ def _make_job(
         collate_fn=default_collate,
         select_best=False,
         hooks=(curve,),
+        run_id=request.run_id,
     )
 
 

@@ -115,8 +115,9 @@ class PretrainTask(Task):
             ConfigError: the configuration is invalid.
         """
         from engine.config import load_protocol
+        from pretraining.knn_monitor import require_monitor_images
         from pretraining.models.vit import get_backbone_arguments
-        from pretraining.run import build_method
+        from pretraining.run import build_method, describe_training
 
         card = request.card
         if request.start.init == "memory":
@@ -133,7 +134,10 @@ class PretrainTask(Task):
         teacher = self.find_teacher_weights()
         prepared = request.prepare_backbone(arguments)
         # a copy, because building the method may initialize the backbone again
-        build_method(self, request, recipe, size, prepared._replace(model=copy.deepcopy(prepared.model)))
+        built = build_method(self, request, recipe, size, prepared._replace(model=copy.deepcopy(prepared.model)))
+        labeled = self.load_knn_pool(request.data_root)
+        if labeled is not None:
+            require_monitor_images(len(labeled), recipe.knn_monitor)
         # rows of the curve: one per epoch, or one per val_interval iterations (the last one may be shorter)
         interval = 1 if recipe.by_epoch else recipe.val_interval
         return RunPlan(
@@ -143,6 +147,7 @@ class PretrainTask(Task):
                 "data": self.data.name,
                 "knn_data": self.knn_dataset.name if self.knn_dataset.has_labels else None,
                 "teacher": teacher.identity_dict() if teacher else None,
+                **describe_training(built.method, recipe, len(self.load_pool(request.data_root))),
             },
             non_identity_settings={**recipe.non_identity_settings(), "skip_bad": self.skip_bad},
             backbone_kwargs=arguments,

@@ -15,7 +15,7 @@ from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 from PIL import Image
 
-from foundation.errors import BenchError
+from foundation.errors import BenchError, NonFiniteError
 from segmentation.data.labels import IGNORE_INDEX, LabelSpace
 from segmentation.metrics import (
     ClassAreas,
@@ -34,12 +34,13 @@ MAX_SCORE_DIFFERENCE = 0.01
 class ImagePrediction(NamedTuple):
     """One segmented image: its index, and its predicted and true class indices (height, width) on the CPU.
 
-    Both maps have the size of the label file.
+    Both maps have the size of the label file. ``is_finite`` says whether all logits were finite numbers.
     """
 
     item: int
     predicted: torch.Tensor
     truth: torch.Tensor
+    is_finite: bool = True
 
 
 class ImageAreas(NamedTuple):
@@ -126,8 +127,17 @@ class SegmentationMetric(BaseMetric):
         self.mmseg_check: dict[str, float | str] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[ImagePrediction]) -> None:
-        """Count the images of a batch; mmengine calls this after each forward pass."""
+        """Count the images of a batch; mmengine calls this after each forward pass.
+
+        Raises:
+            NonFiniteError: a logit is not finite; argmax would call it the first class.
+        """
         for sample in data_samples:
+            if not sample.is_finite:
+                raise NonFiniteError(
+                    f"the outputs for image {self.image_names[sample.item]} are not finite, so it has no score; the "
+                    "weights are too large: lower optimizer.lr"
+                )
             self.results.append(
                 ImageAreas(
                     sample.item, *count_areas_twice(sample.predicted, sample.truth, self.label_space.num_classes)

@@ -1,4 +1,4 @@
-"""Plan a segmentation run, carry it out, and collect its outcome."""
+"""Carry out a planned segmentation run, and collect its outcome."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import numpy as np
 import torch
 
 from backbones.flop_counter import compute_complexity
-from engine.config import load_protocol
 from engine.device import get_dist_info, translate_oom_error
-from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
+from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import EvaluationResult, TrainingJob, TrainingResult, evaluate_test_split, train_model
-from foundation.errors import ConfigError
 from foundation.files import atomic_writer, sha256_file
 from results.records.record import MetricValue, ModelSelection
-from segmentation.data.dataset import SegmentationTestDataset, SegmentationTrainDataset, collate_as_lists
+from segmentation.data.dataset import PairReader, SegmentationTestDataset, SegmentationTrainDataset, collate_as_lists
 from segmentation.data.dataset_layout import SegmentationDataset
+from segmentation.data.files import read_image_pair
 from segmentation.evaluation import SegmentationMetric
 from segmentation.metrics import ImageScores, compute_segmentation_scores, map_class_iou
 from segmentation.models.segmentor import Segmentor, build_segmentor
@@ -27,49 +26,6 @@ from segmentation.recipe import SegmentationRecipe
 
 AREAS_FILE = "areas.npy"
 PREDICTIONS_FOLDER = "predictions"
-
-
-def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataReport) -> RunPlan:
-    """Read the protocol's config file and plan a request.
-
-    Args:
-        config_file: the protocol's file in ``configs/``.
-        request: the backbone, tier, overrides and seed that were requested.
-        data_report: the result of the data check; it tells whether there is a val split.
-
-    Raises:
-        ConfigError: invalid settings, or a batch that leaves batch norm a single image.
-    """
-    protocol = load_protocol(config_file, SegmentationRecipe, request.tier, request.overrides)
-    recipe = protocol.recipe
-    norm = choose_norm_type()
-    # batch norm sees one micro-batch; BN keeps statistics per process, SyncBN shares them among all processes
-    together = recipe.batch_size // recipe.accumulate // (1 if norm == "SyncBN" else get_dist_info()[1])
-    if together < 2:
-        raise ConfigError(
-            f"batch_size {recipe.batch_size} in {recipe.accumulate} micro-batches leaves batch norm {together} image "
-            "to average over; it needs 2 or more, so lower accumulate or raise batch_size"
-        )
-    arguments: dict[str, Any] = {"img_size": recipe.crop, "num_classes": 0}
-    if recipe.drop_path:
-        arguments["drop_path_rate"] = recipe.drop_path
-    # ADE20K has no split besides the one that is reported, so nothing may be chosen there
-    chosen = ("choose the iteration on val",) if "val" in data_report.splits else ("take the last weights",)
-    return RunPlan(
-        protocol_version=protocol.version,
-        # norm_batch is the number of images that share batch-norm statistics; it changes the score, so it is part of
-        # the identity, while accumulate and the number of processes are not
-        config={"recipe": recipe.identity_settings(), "norm_batch": together},
-        non_identity_settings={**recipe.non_identity_settings(), "norm": norm},
-        backbone_kwargs=arguments,
-        num_expected_items=data_report.splits["test"],
-        steps=("train", *chosen, "test once"),
-    )
-
-
-def choose_norm_type() -> str:
-    """Return ``SyncBN`` where several processes have a GPU each, else ``BN`` (on one device the two are the same)."""
-    return "SyncBN" if get_dist_info()[1] > 1 and torch.cuda.is_available() else "BN"
 
 
 @dataclass(frozen=True)
@@ -82,6 +38,7 @@ class SegmentationCell:
         dataset: the paired files and the label space.
         class_names: name of each class, by class index.
         task: gives the name and the metrics.
+        read_pair: reads an image with its labels; negative controls read something else.
     """
 
     request: RunRequest
@@ -89,6 +46,7 @@ class SegmentationCell:
     dataset: SegmentationDataset
     class_names: Sequence[str]
     task: Task
+    read_pair: PairReader = read_image_pair
 
     @property
     def recipe(self) -> SegmentationRecipe:
@@ -116,15 +74,14 @@ def run_protocol(cell: SegmentationCell, run_folder: Path) -> TaskOutcome:
         )
         # MACs of one window through backbone, neck and decode head; the parameters include the auxiliary head
         counts = compute_complexity(model, [torch.zeros(1, 3, recipe.crop, recipe.crop)])
-    test = SegmentationTestDataset(found.splits["test"], found.label_space, recipe.test)
-    val = (
-        SegmentationTestDataset(found.splits["val"], found.label_space, recipe.test) if "val" in found.splits else None
-    )
+    space, read = found.label_space, cell.read_pair
+    test = SegmentationTestDataset(found.splits["test"], space, recipe.test, read)
+    val = SegmentationTestDataset(found.splits["val"], space, recipe.test, read) if "val" in found.splits else None
     job = TrainingJob(
         label=f"{cell.task.name} {request.card.name} seed {request.seed}",
         folder=run_folder,
         model=model,
-        train_dataset=SegmentationTrainDataset(found.splits["train"], found.label_space, recipe.train, recipe.crop),
+        train_dataset=SegmentationTrainDataset(found.splits["train"], space, recipe.train, recipe.crop, read),
         val_dataset=val,
         test_dataset=test,
         build_metric=lambda _: _make_metric(found, "val"),
@@ -135,6 +92,7 @@ def run_protocol(cell: SegmentationCell, run_folder: Path) -> TaskOutcome:
         seed=request.seed,
         device=request.device,
         collate_fn=collate_as_lists,
+        run_id=request.run_id,
     )
     trained = train_model(job)
     # only predictions of the test split are written; those of each validation would be thrown away

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from engine.progress import log_message
+from engine.progress_bar import log_message
 from foundation.environment import resolve_data_root
 from foundation.errors import DataError, UserError
 from foundation.files import write_atomic
 from results.score_request import ScoreRequest
 from segmentation.data.ade20k_classes import get_ade20k_classes
-from segmentation.data.dataset_layout import ImageLabelPair, read_ade20k
+from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset, read_ade20k
 from segmentation.data.files import read_label_map, read_raw_labels
 from segmentation.data.labels import LabelSpace
 from segmentation.evaluation import compare_with_mmseg, count_areas_twice
-from segmentation.metrics import compute_segmentation_scores, map_class_iou, score_image
+from segmentation.metrics import (
+    ClassAreas,
+    ImageScores,
+    compute_segmentation_scores,
+    count_class_areas,
+    map_class_iou,
+    score_image,
+)
 
 ADE20K_VAL_IMAGES = 2_000
 LOG_INTERVAL = 250
@@ -93,6 +101,27 @@ def score_ade20k(results: Path, data_root: Path, partial: bool = False) -> Segme
         "items": rows,
     }
     return SegmentationScoreReport(data, _format_lines(data))
+
+
+def rescore_predictions(dataset: SegmentationDataset, folder: Path) -> Iterator[tuple[ImageScores, ClassAreas]]:
+    """Score the predictions that a run has stored, image by image, in the order of the test split.
+
+    Args:
+        dataset: the data that the run was scored on.
+        folder: the run's folder of predictions.
+
+    Yields:
+        The row of the per-item table, and the pixel counts (3, classes).
+
+    Raises:
+        DataError: a prediction is missing, has another size than its label file, or a number that is no class.
+    """
+    space = dataset.label_space
+    for item, pair in enumerate(dataset.splits["test"]):
+        truth = read_label_map(pair.label_path, space)
+        prediction = _read_prediction(folder / f"{pair.name}.png", pair, truth.shape, space)
+        areas = count_class_areas(prediction, truth, space.num_classes)
+        yield score_image(item, pair.name, areas), areas
 
 
 def _match_predictions(results: Path, pairs: list[ImageLabelPair], partial: bool) -> list[tuple[Path, ImageLabelPair]]:

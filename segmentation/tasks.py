@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from engine.task import DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
+from engine.task import ControlKind, DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.environment import get_cache_dir
 from foundation.errors import UserError
 from results.statistics.metric_statistics import MetricStatistic
@@ -16,6 +16,7 @@ from results.statistics.metric_statistics import MetricStatistic
 if TYPE_CHECKING:  # commands that only list tasks start faster without numpy and OpenCV
     from results.records.record import Record
     from segmentation.data.dataset_layout import SegmentationDataset
+    from segmentation.data.label_summaries import LabelSummaries
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 
@@ -45,11 +46,11 @@ class SegmentationTask(Task):
         """
 
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
-        """Check pairs and counts; if files are opened, also image sizes, label values and two classic label errors.
+        """Check pairs, counts and the values of all labels; if images are opened, also their sizes.
 
         Args:
             root: the data root.
-            decode: how many files are opened: ``none``, ``sample`` or ``all``.
+            decode: how many images are opened: ``none``, ``sample`` or ``all``.
 
         Raises:
             DataError: the data cannot be used; the message names the first wrong file and how to fix it.
@@ -59,16 +60,34 @@ class SegmentationTask(Task):
         found = self.find_dataset(root)
         # class names are passed as a function, because reading ADE20K's imports mmseg, which takes seconds
         return check_dataset(
-            found, decode, self.expected if self.has_official_counts else None, lambda: self.get_class_names(found)
+            found,
+            decode,
+            self.expected if self.has_official_counts else None,
+            lambda: self.get_class_names(found),
+            lambda summaries: self.compare_official_labels(found, summaries),
         )
+
+    def compare_official_labels(self, dataset: SegmentationDataset, summaries: LabelSummaries) -> Sequence[str]:
+        """Return how the labels differ from the official ones, one sentence each.
+
+        Args:
+            dataset: the data set with its files paired.
+            summaries: what its label files hold.
+        """
+        return ()
 
     def get_class_names(self, dataset: SegmentationDataset) -> Sequence[str]:
         """Return the name of each class, by class index."""
         return dataset.label_space.class_names
 
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return index and name of every test image."""
+        names = [pair.name for pair in self.find_dataset(root).splits["test"]]
+        return {"item": range(len(names)), "name": names}
+
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/<task>_<protocol>.py``."""
-        from segmentation.run import resolve_protocol
+        from segmentation.plan import resolve_protocol
 
         return resolve_protocol(CONFIG_DIR / f"{self.name}_{request.protocol}.py", request, data)
 
@@ -78,6 +97,22 @@ class SegmentationTask(Task):
 
         found = self.find_dataset(request.data_root)
         return run_protocol(SegmentationCell(request, plan, found, self.get_class_names(found), self), out)
+
+    def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
+        """Return a variant of the task whose label maps are exchanged between images or whose images are noise."""
+        from engine.data.control_task import ControlTask
+        from segmentation.controls import ControlReader, answer_best_mask, exchange_label_files
+        from segmentation.run import SegmentationCell, run_protocol
+
+        def run_variant(request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
+            found = self.find_dataset(request.data_root)
+            if kind == "labels_only":
+                return answer_best_mask(found, self.metrics, out)
+            found = exchange_label_files(found, seed) if kind == "shuffled_labels" else found
+            names, reader = self.get_class_names(found), ControlReader(kind, seed)
+            return run_protocol(SegmentationCell(request, plan, found, names, self, reader), out)
+
+        return ControlTask(self, kind, seed, run_variant)
 
     def visualize_run(self, folder: Path, record: Record) -> list[Path]:
         """Draw overlays of the best, median and worst image, and a chart of the IoU of each class."""
@@ -104,6 +139,12 @@ class Ade20kTask(SegmentationTask):
         from segmentation.data.dataset_layout import read_ade20k
 
         return read_ade20k(root)
+
+    def compare_official_labels(self, dataset: SegmentationDataset, summaries: LabelSummaries) -> Sequence[str]:
+        """Compare the list of classes; the label files of ADE20K are too many to ship a digest of each."""
+        from segmentation.data.ade20k_classes import compare_ade20k_classes
+
+        return compare_ade20k_classes(dataset.root)
 
     def get_class_names(self, dataset: SegmentationDataset) -> Sequence[str]:
         """Return mmseg's names of the 150 classes."""
@@ -155,6 +196,12 @@ class CamvidTask(SegmentationTask):
         from segmentation.data.dataset_layout import read_camvid
 
         return read_camvid(root)
+
+    def compare_official_labels(self, dataset: SegmentationDataset, summaries: LabelSummaries) -> Sequence[str]:
+        """Compare the values of each label map with those of SegNet's tutorial."""
+        from segmentation.data.camvid_labels import compare_camvid_labels
+
+        return compare_camvid_labels(summaries)
 
     def download_data(self, root: Path) -> None:
         """Explain where to get the data; it cannot be downloaded automatically.

@@ -59,7 +59,7 @@ GUARDS = {
         "tests/classification/test_metrics.py::test_no_number_unless_each_item_was_scored_once",
     ),
     "data that are not the official set need the word": Guard(
-        "benchmarks/run_cell.py",
+        "benchmarks/resolve_cell.py",
         "    if data.deviations and not cell_request.allow_subset:\n",
         "    if False:\n",
         "tests/classification/test_image_tasks.py::test_a_cut_set_needs_the_word",
@@ -107,7 +107,7 @@ GUARDS = {
         "tests/results/leaderboard/test_table.py::test_only_one_comparability_key_shares_a_board",
     ),
     "a changed card is another backbone": Guard(
-        "results/leaderboard/table.py",
+        "results/leaderboard/row_grouping.py",
         "run[1].start_sha256[:12], _backbone_digest(run[1]))",
         "run[1].start_sha256[:12], '')",
         "tests/results/leaderboard/test_table.py::test_a_card_that_was_changed_is_never_averaged_with_the_old_one",
@@ -193,9 +193,9 @@ GUARDS = {
         "tests/classification/test_data_scale.py::test_the_draw_is_in_the_key_of_the_cache",
     ),
     "a share of the data is another board": Guard(
-        "classification/protocols.py",
-        'config={"recipe": recipe.identity_settings(), **scale},',
-        'config={"recipe": recipe.identity_settings()},',
+        "classification/plan.py",
+        'config={"recipe": recipe.identity_settings(), **scale, **more},',
+        'config={"recipe": recipe.identity_settings(), **more},',
         "tests/classification/test_data_scale.py::test_every_share_is_another_board -k knn",
     ),
     "every draw scores every item": Guard(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ from mmengine.hooks import Hook
 
 from engine.config import load_protocol
 from engine.device import decide_on_rank0, get_dist_info
-from engine.progress import log_message
+from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
+from engine.progress_bar import log_message
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import TrainingJob, train_model
 from foundation.errors import UnknownNameError
 from foundation.suggest import did_you_mean
 from results.records.record import MetricValue, ModelSelection
 from tracking.configs import TRACKING_PROTOCOLS
-from tracking.data.pair_dataset import PairDataset, PairIouMetric
+from tracking.data.pair_dataset import PairDataset, PairIouMetric, WeightedPairSampler
 from tracking.data.readers.sequence import Video
 from tracking.deployment.export import ensure_export
 from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
@@ -29,6 +30,8 @@ from tracking.inference.test_set import track_test_set
 from tracking.inference.tracker_factory import TorchTrackerFactory, TrackerFactory, build_tracker_model
 from tracking.models.candidate_elimination import CandidateElimination, compute_keep_ratio
 from tracking.models.compatibility import require_plain_vit
+from tracking.models.group_batch_norm import GroupStatisticsHook
+from tracking.models.norm_groups import require_whole_groups
 from tracking.models.tracker_model import TrackerModel
 from tracking.recipe import TrackingRecipe
 from tracking.training_sets import fingerprint_training_sets, make_pair_samplers
@@ -50,7 +53,7 @@ def resolve_protocol(request: RunRequest, data: DataReport) -> RunPlan:
         The plan. Its ``config`` holds the settings and the fingerprints of the training sets.
 
     Raises:
-        ConfigError: a setting is not valid.
+        ConfigError: a setting is not valid, or pieces or processes would tear apart what is normalized together.
         UserError: the backbone does not fit into a one-stream tracker, or the runtime or its precision is missing.
         DataError: a training set is missing.
     """
@@ -58,14 +61,18 @@ def resolve_protocol(request: RunRequest, data: DataReport) -> RunPlan:
     recipe = protocol.recipe
     # checked now, because a missing runtime would otherwise stop the run only after the training
     require_tracker_runtime(recipe.runtime, recipe.runtime_precision)
+    processes = get_dist_info()[1]
+    require_whole_groups(recipe, recipe.norm_group, recipe.pairs, processes)
     arguments: dict[str, Any] = {"num_classes": 0, "drop_path_rate": recipe.drop_path}
     require_plain_vit(request.prepare_backbone(arguments).model, recipe.template_size, recipe.search_size)
+    fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, recipe.pairs, processes))
     return RunPlan(
         protocol_version=protocol.version,
         config={
             "recipe": recipe.identity_settings(),
             # other training pairs give another number, so the content of the training sets is part of the identity
             "training_data": fingerprint_training_sets(recipe, request.data_root),
+            **({"fixes": fixes} if fixes else {}),
         },
         non_identity_settings=recipe.non_identity_settings(),
         backbone_kwargs=arguments,
@@ -92,10 +99,18 @@ def load_protocol_recipe(protocol: str, overrides: Sequence[str] = ()) -> Tracki
     return load_protocol(CONFIGS / f"{protocol}.py", TrackingRecipe, "full", overrides).recipe
 
 
-def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], out: Path, task: Task) -> TaskOutcome:
+def run_protocol(
+    request: RunRequest,
+    plan: RunPlan,
+    videos: Sequence[Video],
+    out: Path,
+    task: Task,
+    make_samplers: Callable[[TrackingRecipe, Path], list[WeightedPairSampler]] = make_pair_samplers,
+) -> TaskOutcome:
     """Carry out the plan of a request in the folder ``out``: train a tracker, then track and score the test sequences.
 
-    Training and tracking continue from what is already there. ``task`` names the metrics.
+    Training and tracking continue from what is already there. ``task`` names the metrics, and ``make_samplers`` makes
+    the samplers of training pairs; negative controls draw other pairs.
 
     Raises:
         BenchError: the run failed, for example because a frame cannot be read; the message says why.
@@ -106,27 +121,8 @@ def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], ou
     created = request.build_backbone(plan.backbone_kwargs)
     model = build_tracker_model(created.model, request.card, recipe)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    sources = make_pair_samplers(recipe, request.data_root)
     label = f"{task.name} {request.card.name} seed {request.seed}"
-    trained = train_model(
-        TrainingJob(
-            label=label,
-            folder=out,
-            model=model,
-            train_dataset=PairDataset(sources, recipe.pairs),
-            val_dataset=PairDataset(sources, recipe.val_pairs, VAL_PAIRS_SEED),
-            test_dataset=None,
-            build_metric=PairIouMetric,
-            selection_metric="pairs/iou",
-            metric_unit="%",
-            higher_is_better=True,
-            recipe=recipe,
-            seed=request.seed,
-            device=request.device,
-            select_best=False,
-            hooks=(CandidateEliminationHook(model, recipe.ce, recipe.by_epoch),),
-        )
-    )
+    trained = train_model(_make_job(request, recipe, model, label, out, make_samplers(recipe, request.data_root)))
     began = time.monotonic()
     make = _make_tracker_factory(request, plan, recipe, model, trained.weights_path, out)
     options = recipe.tracking_options()
@@ -151,6 +147,36 @@ def run_protocol(request: RunRequest, plan: RunPlan, videos: Sequence[Video], ou
         parameters=parameters,
         phase_seconds={"train_and_validate": trained.seconds, "track": time.monotonic() - began},
         details={"speed": speed},
+    )
+
+
+def _make_job(
+    request: RunRequest,
+    recipe: TrackingRecipe,
+    model: TrackerModel,
+    label: str,
+    out: Path,
+    sources: list[WeightedPairSampler],
+) -> TrainingJob:
+    """Return the training of a tracker; nothing is selected by its validation pairs."""
+    return TrainingJob(
+        label=label,
+        folder=out,
+        model=model,
+        train_dataset=PairDataset(sources, recipe.pairs),
+        val_dataset=PairDataset(sources, recipe.val_pairs, VAL_PAIRS_SEED),
+        test_dataset=None,
+        build_metric=PairIouMetric,
+        selection_metric="pairs/iou",
+        metric_unit="%",
+        higher_is_better=True,
+        recipe=recipe,
+        seed=request.seed,
+        device=request.device,
+        select_best=False,
+        hooks=(CandidateEliminationHook(model, recipe.ce, recipe.by_epoch), GroupStatisticsHook(model)),
+        run_id=request.run_id,
+        norm_group=recipe.norm_group,
     )
 
 

@@ -13,6 +13,7 @@ from tracking.data.pair import CropSizes, SearchJitter
 from tracking.data.video_pairs import PairAugmentation
 from tracking.inference.options import Runtime, TrackingOptions
 from tracking.models.candidate_elimination import CandidateElimination
+from tracking.models.norm_groups import DEFAULT_NORM_GROUP
 
 
 class DatasetWeights(StrictConfig):
@@ -73,6 +74,8 @@ class TrackingRecipe(TrainingRecipe):
         box_loss_cell: the cell at which size and offset are trained: the ``predicted`` cell with the highest score
             (as in OSTrack), or the cell of the true ``center``.
         focal_weight, giou_weight, l1_weight: weights of the losses.
+        norm_group: largest number of pairs whose batch-norm statistics and loss normalization belong together; 32 as in
+            the papers (32 on each of 4 GPUs). A smaller batch is one group.
         track_processes: number of single-threaded processes that track the test set on a CPU; by default up to one per
             core. It cannot change the number, because every frame is computed in the same way.
         track_batch: number of sequences that are tracked side by side on a GPU. Another batch size rounds differently,
@@ -115,6 +118,7 @@ class TrackingRecipe(TrainingRecipe):
     focal_weight: NonNegativeFloat = 1.0
     giou_weight: NonNegativeFloat = 2.0
     l1_weight: NonNegativeFloat = 5.0
+    norm_group: PositiveInt = DEFAULT_NORM_GROUP
     track_processes: PositiveInt | None = None
     track_batch: PositiveInt = 16
     runtime: Runtime = "torch"
@@ -123,9 +127,12 @@ class TrackingRecipe(TrainingRecipe):
     def identity_settings(self) -> dict[str, Any]:
         """Return the settings that can change the number, as plain data.
 
-        The runtime is left out if it is torch in f32: runs from before there was a choice keep their identity.
+        The runtime is left out if it is torch in f32, and the groups of batch norm if the complete batch is one group
+        of the default size: runs from before there was a choice keep their identity.
         """
         identity = super().identity_settings()
+        if self.norm_group == DEFAULT_NORM_GROUP and self.batch_size <= DEFAULT_NORM_GROUP:
+            del identity["norm_group"]
         if (self.runtime, self.runtime_precision) == ("torch", "f32"):
             del identity["runtime"], identity["runtime_precision"]
         return identity

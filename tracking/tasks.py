@@ -6,17 +6,18 @@ Modules that need torch, OpenCV or mmengine are imported inside the methods, so 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from engine.task import DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
+from engine.task import ControlKind, DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
 from results.statistics.metric_statistics import MetricStatistic
 from tracking.configs import TRACKING_PROTOCOLS
 
 if TYPE_CHECKING:
+    from tracking.data.frame_hashes import SetContent
     from tracking.data.readers.sequence import Video
 
 
@@ -54,13 +55,29 @@ class TrackingTask(Task):
         Raises:
             DataError: a file is missing or damaged, or a frame has another size than the first of its sequence.
         """
-        from tracking.data.readers.sequence import fingerprint_videos
-
         videos = self.read_test_videos(root)
         check_video_frames(videos, decode)
+        content = self.describe_content(videos, root)
         return DataReport(
-            fingerprint_videos(videos), {"test": len(videos)}, self.list_notes(videos), self.list_deviations(videos)
+            content.fingerprint,
+            {"test": len(videos)},
+            self.list_notes(videos),
+            self.list_deviations(videos),
+            coverage=content.coverage,
+            duplicates=content.duplicates,
         )
+
+    @abstractmethod
+    def describe_content(self, videos: list[Video], root: Path) -> SetContent:
+        """Return the fingerprint of the test sequences, what it covers, and what is in the training data too.
+
+        Args:
+            videos: the test sequences.
+            root: the data root.
+
+        Raises:
+            DataError: a frame is missing or cannot be read.
+        """
 
     def list_notes(self, videos: list[Video]) -> tuple[str, ...]:
         """Return what a reader should know about the test sequences, one sentence each.
@@ -68,7 +85,7 @@ class TrackingTask(Task):
         Args:
             videos: the test sequences.
         """
-        return (f"{sum(len(video.frames) for video in videos)} frames; the fingerprint covers boxes and labels",)
+        return (f"{sum(len(video.frames) for video in videos)} frames",)
 
     def list_deviations(self, videos: list[Video]) -> tuple[str, ...]:
         """Return how the sequences differ from the official test set, one sentence each; empty if they do not.
@@ -77,6 +94,11 @@ class TrackingTask(Task):
             videos: the test sequences.
         """
         return ()
+
+    def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
+        """Return name and number of frames of every test sequence."""
+        videos = self.read_test_videos(root)
+        return {"sequence": [video.name for video in videos], "frames": [len(video.frames) for video in videos]}
 
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Resolve the settings of ``configs/<protocol>.py`` for a request.
@@ -105,6 +127,25 @@ class TrackingTask(Task):
         from tracking.protocols import run_protocol
 
         return run_protocol(request, plan, self.read_test_videos(request.data_root), out, self)
+
+    def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
+        """Return a variant whose training pairs have exchanged boxes, or whose crops and frames are noise.
+
+        Args:
+            kind: what the variant does.
+            seed: the seed of the exchange or of the noise.
+        """
+        from engine.data.control_task import ControlTask
+        from tracking.controls import ControlSamplers, answer_first_box, replace_frames
+        from tracking.protocols import run_protocol
+
+        def run_variant(request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
+            videos = replace_frames(self.read_test_videos(request.data_root), kind, seed)
+            if kind == "labels_only":
+                return answer_first_box(videos, [spec.name for spec in self.metrics], out)
+            return run_protocol(request, plan, videos, out, self, ControlSamplers(kind, seed))
+
+        return ControlTask(self, kind, seed, run_variant)
 
 
 def check_video_frames(videos: list[Video], decode: DecodeLevel) -> None:
@@ -155,6 +196,20 @@ class LasotTask(TrackingTask):
 
         return lasot.read_test_videos(find_lasot_root(root))
 
+    def describe_content(self, videos: list[Video], root: Path) -> SetContent:
+        """Return the fingerprint of boxes, labels and frames; it is the same for zips and folders.
+
+        Args:
+            videos: the test sequences.
+            root: the data root.
+
+        Raises:
+            DataError: a frame cannot be read.
+        """
+        from tracking.training_sets import find_lasot_root, fingerprint_lasot_videos
+
+        return fingerprint_lasot_videos(videos, find_lasot_root(root))
+
     def download_data(self, root: Path) -> None:
         """Refuse: LaSOT has to be downloaded by hand.
 
@@ -171,16 +226,23 @@ class LasotTask(TrackingTask):
         )
 
     def list_deviations(self, videos: list[Video]) -> tuple[str, ...]:
-        """Report another number of sequences or frames than LaSOT's test set has.
+        """Report sequences, frames or ground truth other than those of LaSOT's test set.
 
         Args:
             videos: the test sequences that were found.
         """
+        from tracking.data.label_digests import SequenceLabels, find_changed_labels, load_label_digests
+
+        official = load_label_digests()
+        changed = find_changed_labels((SequenceLabels(v.name, v.boxes, ~v.visible) for v in videos), official)
         # a cut sequence would change the score and leave the number of sequences as it is, so frames are counted too
         frames = sum(len(video.frames) for video in videos)
-        if (len(videos), frames) == (280, 685_360):
-            return ()
-        return (f"{len(videos)} test sequences with {frames:,} frames, LaSOT has 280 with 685,360",)
+        if (len(videos), frames) != (280, 685_360):
+            return (f"{len(videos)} test sequences with {frames:,} frames, LaSOT has 280 with 685,360", *changed)
+        strange = sorted({video.name for video in videos} - official.keys())
+        if strange:
+            return (f"{len(strange)} test sequences are not in LaSOT's official list, such as {strange[0]}", *changed)
+        return changed
 
 
 class MiniLasotTask(TrackingTask):
@@ -204,21 +266,20 @@ class MiniLasotTask(TrackingTask):
 
         return lasot.read_test_videos(ensure_mini_lasot())
 
-    def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
-        """Check the sequences like the other tasks do, with a fingerprint that covers every pixel.
+    def describe_content(self, videos: list[Video], root: Path) -> SetContent:
+        """Return the fingerprint of all files of the miniature.
 
         Args:
+            videos: the test sequences; not used.
             root: not used.
-            decode: which frames are opened: ``none``, ``sample`` or ``all``.
         """
-        from dataclasses import replace
-
+        from engine.data.file_hashes import FULL_COVERAGE
+        from tracking.data.frame_hashes import SetContent
         from tracking.data.mini_lasot import ensure_mini_lasot
         from tracking.training_sets import fingerprint_folder
 
         # the pixels come from installed packages (photographs, OpenCV); another version could give another test set
-        report = super().check_data(root, decode)
-        return replace(report, fingerprint=fingerprint_folder(ensure_mini_lasot()))
+        return SetContent(fingerprint_folder(ensure_mini_lasot()), FULL_COVERAGE)
 
     def list_notes(self, videos: list[Video]) -> tuple[str, ...]:
         """Return where the photographs come from.
@@ -248,7 +309,37 @@ class TrackfolderTask(TrackingTask):
         """
         from tracking.data.readers.folder import read_folder_videos
 
-        return read_folder_videos(root / "test" if (root / "test").is_dir() else root)
+        return read_folder_videos(_find_test_folder(root))
+
+    def describe_content(self, videos: list[Video], root: Path) -> SetContent:
+        """Return the fingerprint, and the test sequences that share frames with the sequences in ``root/train``.
+
+        These are compared whether or not the protocol trains on them.
+
+        Args:
+            videos: the test sequences.
+            root: the data root.
+
+        Raises:
+            DataError: a sequence is damaged.
+        """
+        from tracking.data.frame_hashes import fingerprint_videos, hash_folder_frames
+        from tracking.data.readers.folder import find_sequence_folders, read_folder_videos
+        from tracking.data.shared_frames import find_shared_sequences
+
+        frames = hash_folder_frames(_find_test_folder(root))
+        content = fingerprint_videos(videos, frames)
+        train = root / "train"
+        if not find_sequence_folders(train):
+            return content
+        shared = find_shared_sequences(videos, frames, read_folder_videos(train), hash_folder_frames(train))
+        if shared and not (root / "test").is_dir():
+            shared = (f"{shared[0]} (without a folder test, everything in {root} is tested, its folder train too)",)
+        return content._replace(duplicates=shared)
+
+
+def _find_test_folder(root: Path) -> Path:
+    return root / "test" if (root / "test").is_dir() else root
 
 
 LASOT = LasotTask()

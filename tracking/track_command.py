@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from engine.device import describe_device, resolve_device
-from engine.progress import log_message
+from engine.progress_bar import log_message
 from engine.run_environment import collect_package_versions, utc_now
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir, sha256_file

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from engine.data import photographs
+from engine.data.file_hashes import FULL_COVERAGE, hash_files
 from foundation.errors import DataError
-from foundation.files import sha256_chunks, sha256_file
+from foundation.files import sha256_chunks
+from foundation.run_scope import memoize_in_run
+from tracking.data.frame_hashes import SetContent, fingerprint_videos, hash_folder_frames, hash_frame_files, hash_frames
 from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.data.pair_dataset import WeightedPairSampler
 from tracking.data.readers import lasot, others
 from tracking.data.readers.folder import read_folder_videos
-from tracking.data.readers.sequence import Video, fingerprint_videos
+from tracking.data.readers.sequence import Video
 from tracking.data.synthetic_pairs import PhotoPairSampler
 from tracking.data.video_pairs import VideoPairSampler
 from tracking.recipe import TrackingRecipe
@@ -27,13 +32,13 @@ def find_lasot_root(root: Path) -> Path:
     return root / "lasot" if (root / "lasot").is_dir() else root
 
 
-def read_training_videos(name: str, root: Path, recipe: TrackingRecipe) -> Sequence[Video]:
+def read_training_videos(name: str, root: Path, got10k_exclude: str | None) -> Sequence[Video]:
     """Read the videos or still images of a training set.
 
     Args:
         name: name of the set, as in ``DatasetWeights``, except ``photos``.
         root: the data root.
-        recipe: names the GOT-10k sequences to leave out.
+        got10k_exclude: file with the names of GOT-10k sequences to leave out.
 
     Returns:
         The videos. COCO's objects are videos of one frame each.
@@ -59,16 +64,13 @@ def read_training_videos(name: str, root: Path, recipe: TrackingRecipe) -> Seque
             f"dataset_weights.{name}=0"
         )
     if name == "got10k":
-        excluded = Path(recipe.got10k_exclude).expanduser() if recipe.got10k_exclude else None
+        excluded = Path(got10k_exclude).expanduser() if got10k_exclude else None
         return others.read_got10k_videos(folder, excluded)
     return others.read_trackingnet_videos(folder) if name == "trackingnet" else others.read_coco_stills(folder)
 
 
 def fingerprint_training_sets(recipe: TrackingRecipe, root: Path) -> dict[str, str]:
-    """Return the SHA-256 of each training set that the recipe uses.
-
-    For embedded sets it covers every pixel; for the others names and boxes only, since reading all images would take
-    hours.
+    """Return the SHA-256 of each training set that the recipe uses; see ``describe_training_sets``.
 
     Args:
         recipe: names the sets.
@@ -80,21 +82,67 @@ def fingerprint_training_sets(recipe: TrackingRecipe, root: Path) -> dict[str, s
     Raises:
         DataError: a set is missing or damaged.
     """
-    found = {}
-    for name in recipe.dataset_weights.nonzero_weights():
-        if name == "photos":
-            # only the training photographs; the others are kept for the test sequences
-            found[name] = photographs.fingerprint_photos(photographs.TRAIN_PHOTOS)
-        elif name == "mini_lasot":
-            found[name] = fingerprint_folder(ensure_mini_lasot())
-        elif name == "coco":
-            # all boxes are in this one file, and hashing it is faster than parsing its JSON
-            found[name] = sha256_file(root / "coco" / "annotations" / "instances_train2017.json")
-        else:
-            found[name] = fingerprint_videos(read_training_videos(name, root, recipe))
-    return found
+    return {name: content.fingerprint for name, content in describe_training_sets(recipe, root).items()}
 
 
+def describe_training_sets(recipe: TrackingRecipe, root: Path) -> dict[str, SetContent]:
+    """Return the fingerprint of each training set that the recipe uses, and which bytes it covers.
+
+    It is over names, boxes, visibility and the content of all frames, as far as ``hash_files`` reads them.
+
+    Args:
+        recipe: names the sets.
+        root: the data root.
+
+    Raises:
+        DataError: a set is missing or damaged, or a frame is missing and ``skip_unreadable`` is off.
+    """
+    return {
+        name: _describe_training_set(name, root, recipe.got10k_exclude, recipe.skip_unreadable)
+        for name in recipe.dataset_weights.nonzero_weights()
+    }
+
+
+@memoize_in_run
+def _describe_training_set(name: str, root: Path, got10k_exclude: str | None, skip_missing: bool) -> SetContent:
+    if name == "photos":
+        # only the training photographs; the others are kept for the test sequences
+        return SetContent(photographs.fingerprint_photos(photographs.TRAIN_PHOTOS), FULL_COVERAGE)
+    if name == "mini_lasot":
+        return SetContent(fingerprint_folder(ensure_mini_lasot()), FULL_COVERAGE)
+    videos = read_training_videos(name, root, got10k_exclude)
+    if isinstance(videos, others.StillImages):
+        return _describe_still_images(videos, root / name, skip_missing)
+    if name == "lasot":
+        return fingerprint_lasot_videos(videos, find_lasot_root(root))
+    if name == "trackfolder":
+        return fingerprint_videos(videos, hash_folder_frames(root / "train"))
+    return fingerprint_videos(videos, hash_frames(videos, root / name, skip_missing=skip_missing))
+
+
+def fingerprint_lasot_videos(videos: Sequence[Video], lasot_root: Path) -> SetContent:
+    """Return what sequences in LaSOT's layout contain; zips and folders have the same fingerprint.
+
+    Args:
+        videos: the sequences.
+        lasot_root: the folder with the category folders or zips.
+
+    Raises:
+        DataError: a frame cannot be read.
+    """
+    return fingerprint_videos(videos, hash_frames(videos, lasot_root, "crc32"))
+
+
+def _describe_still_images(stills: others.StillImages, folder: Path, skip_missing: bool) -> SetContent:
+    """Return what COCO contains: the file of annotations, and the images that have a usable box."""
+    annotation = hash_files(folder, [others.COCO_ANNOTATION]).digests[0]
+    used = [f"{others.COCO_IMAGES}/{stills.file_names[index]}" for index in np.unique(stills.image_indices)]
+    images = hash_frame_files(folder, used, skip_missing=skip_missing)
+    lines = (f"{name}\0{digest}\n".encode() for name, digest in zip(used, images.digests, strict=True))
+    return SetContent(sha256_chunks([annotation.encode(), *lines]), images.coverage)
+
+
+@memoize_in_run
 def fingerprint_folder(folder: Path) -> str:
     """Return the SHA-256 over the names and contents of all files below a folder.
 
@@ -130,7 +178,7 @@ def make_pair_samplers(recipe: TrackingRecipe, root: Path) -> list[WeightedPairS
             )
             continue
         # photographs are always exact and readable, so only the other sets need augmentation and skip_unreadable
-        videos = read_training_videos(name, root, recipe)
+        videos = read_training_videos(name, root, recipe.got10k_exclude)
         maker = VideoPairSampler(
             videos, sizes, jitter, recipe.max_frame_gap, recipe.pair_augmentation(), recipe.skip_unreadable
         )

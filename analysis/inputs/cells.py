@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.request import AnalysisCell, BackboneChoice, RunsRequest
-from engine.progress import log_message
+from engine.progress_bar import log_message
 from foundation.errors import UserError
 from results.records.record import Record
 

@@ -88,6 +88,18 @@ def add_hash_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hash-all", action="store_true", help=text)
 
 
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which data and weights are accepted."""
+    add_data_root_option(parser)
+    # all three need the user's consent, because the result is then not comparable with published numbers
+    parser.add_argument("--subset", action="store_true", help="accept data that are not the complete official set")
+    text = "accept a checkpoint that fills only part of the backbone; the rest keeps random weights"
+    parser.add_argument("--allow-partial", action="store_true", help=text)
+    text = "accept test items whose content is also in the training data; the record keeps it"
+    parser.add_argument("--allow-duplicates", action="store_true", help=text)
+    add_hash_option(parser)
+
+
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of every verb that trains: seeds, tier, data, and what to do with partial data or old records."""
     # plain int: a negative seed is refused with a sentence when the run is prepared, for Python callers as well
@@ -100,14 +112,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help="length of the schedule: smoke (a few steps, to test that it works), short (a shortened schedule, for a "
         "first impression), full (the complete schedule of the protocol; default); each tier has its own leaderboards",
     )
-    add_data_root_option(parser)
-    # Both need the user's consent, because the result is then not comparable with published numbers
-    parser.add_argument("--subset", action="store_true", help="accept data that are not the complete official set")
-    text = "accept a checkpoint that fills only part of the backbone; the rest keeps random weights"
-    parser.add_argument("--allow-partial", action="store_true", help=text)
-    text = "accept test items whose content is also in the training data; the record keeps it"
-    parser.add_argument("--allow-duplicates", action="store_true", help=text)
-    add_hash_option(parser)
+    add_data_options(parser)
     text = "run again although a record exists, and read no cache; the old record is kept"
     parser.add_argument("--fresh", action="store_true", help=text)
     add_output_options(parser)

@@ -11,7 +11,8 @@ from benchmarks.cli.output import write_json, write_stdout
 
 # only for annotations: benchmarks.run_cell imports torch
 if TYPE_CHECKING:
-    from benchmarks.run_cell import CellRequest, CellResult
+    from benchmarks.resolve_cell import CellRequest
+    from benchmarks.run_cell import CellResult
 
 
 def get_request_settings(options: Namespace) -> dict[str, Any]:

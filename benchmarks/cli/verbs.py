@@ -48,7 +48,9 @@ VERBS = {
         "bench compare vit_nano vit_pico",
     ),
     "verify": Verb(
-        "results", "check records against their files, or evaluate again (--rerun-eval)", "bench verify runs"
+        "results",
+        "check records against their files, task, data and ledger, or make the runs again (--rerun)",
+        "bench verify runs",
     ),
     "score": Verb(
         "results", "score result files by the rules of a data set", "bench score lasot --results results/atom"
@@ -73,7 +75,9 @@ VERBS = {
     ),
     "get": Verb("setup", "fetch weights or data, or say how to fetch them by hand", "bench get weights mae_tiny"),
     "check": Verb(
-        "setup", "check that a backbone fulfils its contract, or that data are complete", "bench check data digits"
+        "setup",
+        "check that a backbone fulfils its contract, that data are complete, or that a task measures its images",
+        "bench check data digits",
     ),
     "cache": Verb("setup", "list stored features and statistics, or remove them (--prune)", "bench cache --prune 30"),
     "doctor": Verb("setup", "report what is installed, what is wrong, and how to fix it", "bench doctor"),

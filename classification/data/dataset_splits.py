@@ -11,118 +11,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from engine.data.decode import open_rgb
-from engine.data.duplicates import find_duplicates
-from engine.data.file_hashes import EMPTY_FILE_DIGEST, FULL_COVERAGE, FileHashes, hash_files
+from classification.data.image_collections import ImageCollection
+from engine.data.duplicates import find_duplicates, judge_duplicates
+from engine.data.file_hashes import FileHashes
 from foundation.errors import DataError
 from foundation.hash_order import order_by_hash
 
 SPLIT_SALT = "bench-split-1"
 """Part of every hash that decides which items become val or test; another salt gives other splits."""
 
-
-class ImageCollection(Protocol):
-    """Images in the order of the data set."""
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-
-    def load_image(self, index: int) -> Image.Image:
-        """Return image ``index`` as 8-bit RGB."""
-
-    def get_image_name(self, index: int) -> str:
-        """Return the name of image ``index`` for messages; two images with the same name are the same image."""
-
-    def get_relative_name(self, index: int) -> str:
-        """Return the name of image ``index`` within the data set, which is the same wherever the data are."""
-
-    def hash_contents(self) -> FileHashes:
-        """Return a digest of the content of each image."""
-
-
-class ImageFiles:
-    """Image files below a folder.
-
-    Args:
-        root: the folder.
-        paths: paths of the files, relative to the folder.
-    """
-
-    def __init__(self, root: Path, paths: Sequence[str]) -> None:
-        self.root = root
-        self.paths = paths
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def load_image(self, index: int) -> Image.Image:
-        """Decode image ``index`` as 8-bit RGB.
-
-        Raises:
-            DataError: the file cannot be decoded.
-        """
-        return open_rgb(self.root / self.paths[index])
-
-    def get_image_name(self, index: int) -> str:
-        """Return the path of image ``index``."""
-        return str(self.root / self.paths[index])
-
-    def get_relative_name(self, index: int) -> str:
-        """Return the path of image ``index`` below the folder, with forward slashes on every system."""
-        return Path(self.paths[index]).as_posix()
-
-    def hash_contents(self) -> FileHashes:
-        """Return a digest of each file; unchanged files are not read again.
-
-        Raises:
-            DataError: a file is missing or empty.
-        """
-        hashes = hash_files(self.root, self.paths)
-        empty = next((i for i, digest in enumerate(hashes.digests) if digest in (EMPTY_FILE_DIGEST, "size:0")), None)
-        if empty is not None:
-            raise DataError(f"{self.root / self.paths[empty]} is empty; fetch it again")
-        return hashes
-
-
-class ImageArrays:
-    """Images in memory.
-
-    Args:
-        pixels: (n, height, width, 3), uint8 RGB.
-        label: name of the collection, for messages.
-    """
-
-    def __init__(self, pixels: NDArray[np.uint8], label: str) -> None:
-        self.pixels = pixels
-        self.label = label
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def load_image(self, index: int) -> Image.Image:
-        """Return image ``index`` as a PIL image."""
-        return Image.fromarray(self.pixels[index])
-
-    def get_image_name(self, index: int) -> str:
-        """Return the name of the collection and the index."""
-        return f"{self.label} image {index}"
-
-    def get_relative_name(self, index: int) -> str:
-        """Return the index as text."""
-        return f"{self.label} {index}"
-
-    def hash_contents(self) -> FileHashes:
-        """Return the SHA-256 of the pixels of each image."""
-        # all images of a collection have one shape, which is part of the digest: equal bytes may be other images
-        shape = repr(self.pixels.shape[1:]).encode()
-        digests = [hashlib.sha256(shape + image.tobytes()).hexdigest() for image in self.pixels]
-        return FileHashes(digests, FULL_COVERAGE)
+MAX_NAMED_CLASSES = 3
 
 
 class RawSplit(NamedTuple):
@@ -223,17 +123,9 @@ def prepare_dataset(
         for name, listing in raw.splits.items()
     }
     _require_disjoint_splits(splits)
-    notes = list(raw.notes)
     names = tuple(raw.class_names[label] for label in sorted(numbers, key=numbers.__getitem__))
     is_official = bool(official_counts)
-    untested = [name for number, name in enumerate(names) if number not in set(splits["test"].labels)]
-    if untested and not is_official:
-        raise DataError(
-            f"class {untested[0]!r} in {location} has no test image ({len(untested)} of {len(names)} classes have "
-            "none), so its score cannot be measured; add test images, or remove the class"
-        )
-    if untested:
-        notes.append(f"{len(untested)} of {len(names)} classes have no test image: {', '.join(untested[:3])} ...")
+    notes = [*raw.notes, *_note_missing_classes(splits, names, is_official, location)]
     has_own_val = "val" in splits
     if "val" not in splits:
         splits["train"], splits["val"] = _split_off_val(splits["train"], val_fraction)
@@ -244,13 +136,44 @@ def prepare_dataset(
     order = {name: splits[name] for name in ("train", "val", "test")}
     contents = _hash_splits(order)
     coverage = " and ".join(dict.fromkeys(hashes.coverage for hashes in contents.values()))
-    duplicates, cut_notes = _find_shared_images(order, contents, has_own_val)
-    if is_official:  # official sets are what they are: CIFAR has a few test images in train
-        notes, duplicates = [*notes, *duplicates], ()
+    duplicates, repeated = _find_shared_images(order, contents, has_own_val, is_official)
     fingerprint = _compute_fingerprint(names, order, contents)
     return PreparedDataset(
-        names, order, fingerprint, tuple(deviations), (*notes, *cut_notes), coverage, tuple(duplicates)
+        names, order, fingerprint, tuple(deviations), (*notes, *repeated), coverage, tuple(duplicates)
     )
+
+
+def _note_missing_classes(
+    splits: Mapping[str, ImageSplit], class_names: Sequence[str], is_official: bool, location: str
+) -> list[str]:
+    """Return notes on classes that test or val lacks, and on classes that are too small for val.
+
+    Raises:
+        DataError: the classes are the user's own, and test lacks one.
+    """
+    notes = []
+    for split in ("test", "val"):
+        seen = set(splits[split].labels) if split in splits else set(range(len(class_names)))
+        missing = [name for number, name in enumerate(class_names) if number not in seen]
+        if missing and split == "test" and not is_official:
+            raise DataError(
+                f"class {missing[0]!r} in {location} has no test image ({len(missing)} of {len(class_names)} classes "
+                "have none), so its score cannot be measured; add test images, or remove the class"
+            )
+        if missing:
+            notes.append(f"{_count_classes(missing, class_names)} no {split} image")
+    counts = Counter(splits["train"].labels)
+    single = [name for number, name in enumerate(class_names) if counts[number] == 1]
+    if single:
+        in_val = "" if "val" in splits else ", and none in the part of train that becomes val"
+        notes.append(f"{_count_classes(single, class_names)} a single training image{in_val}")
+    return notes
+
+
+def _count_classes(some: Sequence[str], class_names: Sequence[str]) -> str:
+    """Return how many of the classes these are, with the first names and the verb."""
+    shown = ", ".join(some[:MAX_NAMED_CLASSES]) + (", ..." if len(some) > MAX_NAMED_CLASSES else "")
+    return f"{len(some):,} of {len(class_names):,} classes ({shown}) {'has' if len(some) == 1 else 'have'}"
 
 
 def _hash_splits(splits: Mapping[str, ImageSplit]) -> dict[str, FileHashes]:
@@ -266,25 +189,25 @@ def _hash_splits(splits: Mapping[str, ImageSplit]) -> dict[str, FileHashes]:
 
 
 def _find_shared_images(
-    splits: Mapping[str, ImageSplit], contents: Mapping[str, FileHashes], has_own_val: bool
+    splits: Mapping[str, ImageSplit], contents: Mapping[str, FileHashes], has_own_val: bool, is_official: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return which images are in two splits: those that make a test worthless, and notes on a val cut from train.
+    """Return which images are in two splits: those that make a test worthless, and notes on the others.
 
     Only splits of which every byte was hashed are compared: equal sizes alone say nothing.
     """
     items = {
-        name: zip(map(split.images.get_relative_name, split.indices), contents[name].digests, strict=True)
+        name: list(zip(map(split.images.get_relative_name, split.indices), contents[name].digests, strict=True))
         for name, split in splits.items()
         if contents[name].is_complete
     }
     if has_own_val:
-        return find_duplicates(items), ()
-    listed = {name: list(pairs) for name, pairs in items.items()}
+        return judge_duplicates(items, is_official)
     # val was cut from train by bench, so repeated images of train may lie on both sides of the cut; that makes the
     # choice of the epoch optimistic, but not the test
-    within = find_duplicates({name: listed[name] for name in ("train", "val") if name in listed})
-    training = [*listed.get("train", ()), *listed.get("val", ())]
-    return find_duplicates({"train": training, "test": listed.get("test", ())}), within
+    within = find_duplicates({name: items[name] for name in ("train", "val") if name in items})
+    training = [*items.get("train", ()), *items.get("val", ())]
+    duplicates, notes = judge_duplicates({"train": training, "test": items.get("test", ())}, is_official)
+    return duplicates, (*notes, *within)
 
 
 def _number_classes(raw: RawDataset, location: str) -> dict[int, int]:

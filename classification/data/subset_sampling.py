@@ -8,7 +8,7 @@ nested: a smaller draw is part of a larger one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from foundation.errors import UserError
@@ -73,7 +73,24 @@ def sample_class_fraction(labels: Sequence[int], fraction: float, seed: int) -> 
     >>> sample_class_fraction([0] * 10 + [1] * 30, 0.1, seed=0)
     [0, 22, 29, 30]
     """
-    return _take_per_class(labels, seed, lambda _, count: max(1, round(fraction * count)))
+    return _take_per_class(labels, seed, lambda _, count: _count_fraction(count, fraction))
+
+
+def count_class_fraction(class_counts: Iterable[int], fraction: float) -> int:
+    """Return how many items ``sample_class_fraction`` draws.
+
+    Args:
+        class_counts: number of items of each class.
+        fraction: fraction of each class, above 0 and up to 1.
+
+    >>> count_class_fraction([10, 30, 0], 0.1)
+    4
+    """
+    return sum(_count_fraction(count, fraction) for count in class_counts if count)
+
+
+def _count_fraction(count: int, fraction: float) -> int:
+    return max(1, round(fraction * count))
 
 
 def sample_k_shot(labels: Sequence[int], num_shots: int, seed: int, allow_fewer: bool = False) -> list[int]:

@@ -12,7 +12,9 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +35,8 @@ ORPHAN_AGE_SECONDS = 3600.0
 """Age after which a file without its JSON counts as a leftover; a newer one may belong to a run that still writes."""
 
 _SECONDS_PER_DAY = 86400.0
+
+_SEPARATE_FOLDER: ContextVar[Path | None] = ContextVar("bench_feature_folder", default=None)
 
 
 class LabeledFeatures(NamedTuple):
@@ -64,7 +68,21 @@ class CacheEntry(NamedTuple):
 
 def feature_cache_dir() -> Path:
     """Return the folder of the entries; it need not exist yet."""
-    return get_cache_dir() / "features"
+    return _SEPARATE_FOLDER.get() or get_cache_dir() / "features"
+
+
+@contextmanager
+def use_feature_folder(folder: Path) -> Iterator[None]:
+    """Read and write features in another folder than the cache's, for runs that must leave nothing behind.
+
+    Args:
+        folder: the folder.
+    """
+    token = _SEPARATE_FOLDER.set(folder)
+    try:
+        yield
+    finally:
+        _SEPARATE_FOLDER.reset(token)
 
 
 def compute_cache_key(key_fields: Mapping[str, Any]) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -18,15 +20,14 @@ from backbones.features import extract_pooled
 from backbones.weights import RANDOM_INIT
 from classification.data.subset_sampling import LabeledDataset, LabeledSubset, sample_class_fraction
 from classification.metrics import ScoredItem, compute_accuracies, rank_true_class, to_record_metrics
+from classification.plan import require_one_process
 from classification.probes import feature_cache
 from classification.probes.feature_cache import LabeledFeatures
 from classification.recipe import FrozenRecipe
-from engine.device import get_dist_info
-from engine.progress import log_message
-from engine.progress_bar import ProgressBar
+from engine.progress_bar import ProgressBar, log_message
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import make_deterministic
-from foundation.errors import BenchError, IncompleteError, UserError
+from foundation.errors import IncompleteError, NonFiniteError
 from results.records.identity import compute_digest
 from results.records.record import MetricValue, ModelSelection
 
@@ -92,7 +93,7 @@ class FrozenBackbone:
 
         Raises:
             IncompleteError: an image is missing or came twice.
-            BenchError: a feature is not a finite number.
+            NonFiniteError: a feature is not a finite number.
         """
         whole = self._load_cached(split, None)
         if indices is None or len(indices) == len(self.splits[split]):
@@ -177,7 +178,7 @@ class FrozenBackbone:
 
         Raises:
             IncompleteError: an image is missing or came twice.
-            BenchError: a feature is not a finite number.
+            NonFiniteError: a feature is not a finite number.
         """
         done = 0
         loader: DataLoader[Any] = DataLoader(
@@ -196,20 +197,12 @@ class FrozenBackbone:
                 values = self._extract_batch(batch["images"])
                 if not np.isfinite(values).all():
                     first = done + int(np.flatnonzero(~np.isfinite(values).all(1))[0])
-                    raise BenchError(f"the features of {split} image {first} are not finite; check the start weights")
+                    raise NonFiniteError(
+                        f"the features of {split} image {first} are not finite; check the start weights"
+                    )
                 done += len(numbers)
                 progress.advance(num_items=len(numbers))
                 yield values, batch["labels"].numpy()
-
-
-def require_one_process(protocol: str) -> None:
-    """Require a single process; several would all do the complete work and write the same cache entry.
-
-    Raises:
-        UserError: ``torchrun`` started more than one process.
-    """
-    if get_dist_info()[1] > 1:
-        raise UserError(f"protocol {protocol} runs in one process, not {get_dist_info()[1]}; start it without torchrun")
 
 
 def make_frozen_backbone(
@@ -235,6 +228,7 @@ def make_frozen_backbone(
     """
     require_one_process(request.protocol)
     make_deterministic()
+    model = request.describe_model(plan.backbone_kwargs)
     created = request.build_backbone(plan.backbone_kwargs)
     created.model.eval().requires_grad_(False).to(request.device)
     # random parts of the backbone depend on the seed, so the seed is part of the key; loaded weights do not depend on
@@ -246,6 +240,9 @@ def make_frozen_backbone(
         "seed": request.seed if by_seed else None,
         "card": request.card.identity_dict(),
         "arguments": dict(plan.backbone_kwargs),
+        "model": model.identity_dict(),
+        # code that is not known is different code each time
+        **({} if model.is_answerable else {"nonce": uuid4().hex}),
     }
     label = f"{task.name} {request.card.name} {request.protocol}"
     scale = request.data_scale
@@ -259,7 +256,17 @@ def score_rows(labels: NDArray[np.int64], probabilities: NDArray[np.float64], fi
         labels: true classes, (n,).
         probabilities: probability of each class, (n, classes).
         first_item: index of the first item; the others follow.
+
+    Raises:
+        NonFiniteError: a probability is not finite; argmax would call it the first class.
     """
+    good = np.isfinite(probabilities).all(1)
+    if not good.all():
+        item = first_item + int(np.flatnonzero(~good)[0])
+        raise NonFiniteError(
+            f"the outputs for test image {item} are not finite, so it has no score: the classifier diverged; choose a "
+            "stronger regularization, or a lower rate"
+        )
     columns = (labels, probabilities.argmax(1), probabilities.max(1), rank_true_class(labels, probabilities))
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return [ScoredItem(item, *row) for item, row in enumerate(rows, first_item)]
@@ -271,6 +278,7 @@ def build_accuracy_outcome(
     item_rows: Sequence[ScoredItem],
     selection: ModelSelection,
     phase_seconds: Mapping[str, float],
+    details: Mapping[str, Any] = MappingProxyType({}),
 ) -> TaskOutcome:
     """Score the test items and build the outcome of a protocol that reads test once.
 
@@ -280,13 +288,14 @@ def build_accuracy_outcome(
         item_rows: one row per test item.
         selection: how the tested classifier was chosen.
         phase_seconds: duration of each phase, seconds.
+        details: further measurements for the record.
 
     Raises:
         IncompleteError: a test item is missing or was scored twice.
     """
     expected = len(frozen.splits["test"])
     metrics = to_record_metrics(task.metrics, compute_accuracies(item_rows, expected), expected)
-    return build_outcome(frozen, metrics, ScoredItem._fields, item_rows, selection, phase_seconds)
+    return build_outcome(frozen, metrics, ScoredItem._fields, item_rows, selection, phase_seconds, details)
 
 
 def build_outcome(
@@ -296,6 +305,7 @@ def build_outcome(
     item_rows: Sequence[Sequence[str | int | float | None]],
     selection: ModelSelection,
     phase_seconds: Mapping[str, float],
+    details: Mapping[str, Any] = MappingProxyType({}),
 ) -> TaskOutcome:
     """Build the outcome of a run, with the load report and the size of the backbone.
 
@@ -306,6 +316,7 @@ def build_outcome(
         item_rows: one row per scored item.
         selection: how the tested classifier was chosen.
         phase_seconds: duration of each phase, seconds.
+        details: further measurements for the record.
     """
     report, file = frozen.created.load_report, frozen.created.weight_file
     model: nn.Module = frozen.created.model
@@ -318,4 +329,5 @@ def build_outcome(
         checkpoint_format=file.format if file else None,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         phase_seconds=dict(phase_seconds),
+        details=dict(details),
     )

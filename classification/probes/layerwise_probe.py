@@ -120,10 +120,10 @@ def probe_layers(
             frozen.device,
             label=f"{frozen.label} depth {depth}",
         )
-        choice = select_fit(fits, standard.transform(queries), val.labels)
-        found.append(
-            _make_score(depth, "linear", choice.val_top1, len(queries), f"C={choice.fit.inverse_strength:.6g}")
-        )
+        choice = select_fit(fits, standard.transform(queries), val.labels, f"{frozen.label} depth {depth}")
+        lost = f", {len(choice.diverged)} values of C diverged" if choice.diverged else ""
+        chosen = f"C={choice.fit.inverse_strength:.6g}{lost}"
+        found.append(_make_score(depth, "linear", choice.val_top1, len(queries), chosen))
         votes = predict_knn(bank, train.labels, queries, knn_recipe.k, knn_recipe.temperature, frozen.device)
         value = compute_top1(val.labels, votes.predictions)
         found.append(_make_score(depth, "knn", value, len(queries), f"k={knn_recipe.k}, T={knn_recipe.temperature:g}"))

@@ -20,9 +20,9 @@ from torch import Tensor
 from classification.metrics import compute_top1
 from classification.probes.feature_extraction import FrozenBackbone, build_accuracy_outcome, score_rows
 from classification.recipe import LinearRecipe
-from engine.progress import log_message
-from engine.progress_bar import ProgressBar
+from engine.progress_bar import ProgressBar, log_message
 from engine.task import Task, TaskOutcome
+from foundation.errors import TrainingDivergedError
 from results.records.record import ModelSelection
 
 MAX_LOGITS = 1 << 24
@@ -67,11 +67,19 @@ class LogisticFit(NamedTuple):
 
 
 class SelectedFit(NamedTuple):
-    """The fit chosen on val, its top-1 accuracy on val in percent, and the number of fits compared."""
+    """The fit chosen on val, its top-1 accuracy on val in percent, and the number of fits compared.
+
+    ``diverged`` lists the values of ``C`` whose fits are not finite; they are not chosen from.
+    """
 
     fit: LogisticFit
     val_top1: float
     num_candidates: int
+    diverged: list[float]
+
+    def list_details(self) -> dict[str, Any]:
+        """Return what the record holds of fits that diverged; empty if none did."""
+        return {"diverged_strengths": self.diverged} if self.diverged else {}
 
 
 def run_linear_probe(frozen: FrozenBackbone, recipe: LinearRecipe, task: Task) -> TaskOutcome:
@@ -91,7 +99,7 @@ def run_linear_probe(frozen: FrozenBackbone, recipe: LinearRecipe, task: Task) -
     fits = fit_logistic_path(
         inputs, train.labels, grid, recipe.tolerance, recipe.max_iterations, frozen.device, label=frozen.label
     )
-    choice = select_fit(fits, standard.transform(val.features), val.labels)
+    choice = select_fit(fits, standard.transform(val.features), val.labels, frozen.label)
     _warn_about_fit(choice, grid, frozen.label)
     final = choice.fit
     if recipe.train_on == "train+val":
@@ -118,7 +126,7 @@ def run_linear_probe(frozen: FrozenBackbone, recipe: LinearRecipe, task: Task) -
         "fit_and_choose": fitted - extracted,
         "test": time.monotonic() - fitted,
     }
-    return build_accuracy_outcome(frozen, task, rows, selection, phases)
+    return build_accuracy_outcome(frozen, task, rows, selection, phases, choice.list_details())
 
 
 def fit_standardizer(features: NDArray[np.float32]) -> FeatureStandardizer:
@@ -176,7 +184,8 @@ def fit_logistic_path(
             scale = 1 / np.sqrt(np.append(variances / classes + penalty, 1 / classes))
             start = _extrapolate_solution(points, c_grid[:number]) if points else np.zeros((classes, width + 1))
             point, worst = _minimize_objective(objective, start, penalty, scale, axes, tolerance, max_iterations)
-            points = [*points[-1:], point]  # the extrapolation needs the last two only
+            # the extrapolation needs the last two only; a fit that diverged is no start for the next one
+            points = [*points[-1:], point] if np.isfinite(point).all() else []
             progress.advance()
             yield LogisticFit(strength, point[:, :width] @ axes.T, point[:, width].copy(), worst <= tolerance)
 
@@ -277,23 +286,36 @@ def _minimize_objective(
     return solution.x.reshape(start.shape) * variable_scale, worst(solution.jac)
 
 
-def select_fit(fits: Iterator[LogisticFit], features: NDArray[np.float32], labels: NDArray[np.int64]) -> SelectedFit:
+def select_fit(
+    fits: Iterator[LogisticFit], features: NDArray[np.float32], labels: NDArray[np.int64], label: str = "linear"
+) -> SelectedFit:
     """Choose the fit with the best top-1 accuracy on val; among equals, the one with the strongest regularization.
 
     Args:
         fits: the strongest regularisation first.
         features: standardized features of val, (n, C).
         labels: class indices of val, (n,).
+        label: prefix of messages.
+
+    Raises:
+        TrainingDivergedError: no fit is finite.
     """
     best: tuple[LogisticFit, float] | None = None
-    count = 0
+    count, diverged = 0, []
     for fit in fits:
         count += 1
-        value = compute_top1(labels, fit.predict_proba(features).argmax(1))
+        chances = fit.predict_proba(features)
+        if not np.isfinite(chances).all():  # argmax would take the first class, and that has an accuracy, too
+            diverged.append(fit.inverse_strength)
+            continue
+        value = compute_top1(labels, chances.argmax(1))
         if best is None or value > best[1]:  # ">" keeps the earlier fit, the stronger regularization, on a tie
             best = fit, value
-    assert best is not None, "a grid has one strength or more"
-    return SelectedFit(*best, count)
+    if best is None:
+        raise TrainingDivergedError(f"{label}: the fit diverged at every C; lower grid.low and grid.high")
+    if diverged:
+        log_message(f"{label}: {len(diverged)} of {count} fits diverged; they are not chosen from")
+    return SelectedFit(*best, count, diverged)
 
 
 def _warn_about_fit(selected: SelectedFit, c_grid: Sequence[float], label: str) -> None:

@@ -23,11 +23,10 @@ from classification.metrics import compute_top1
 from classification.probes.feature_extraction import FrozenBackbone, build_accuracy_outcome, score_rows
 from classification.probes.linear import MAX_LOGITS
 from classification.recipe import HeadOptimizerConfig, LinearSgdRecipe
-from engine.progress import log_message
-from engine.progress_bar import ProgressBar
+from engine.progress_bar import ProgressBar, log_message
 from engine.seeding import derive_seed
 from engine.task import Task, TaskOutcome
-from foundation.errors import BenchError
+from foundation.errors import TrainingDivergedError
 from results.records.record import ModelSelection
 
 BATCH_NORM_EPS = 1e-6
@@ -55,6 +54,20 @@ class LinearHeads(NamedTuple):
         return np.asarray(found.cpu().numpy(), np.float32)
 
 
+class SelectedHead(NamedTuple):
+    """The head chosen on val.
+
+    Attributes:
+        head: index of the head.
+        val_top1: its top-1 accuracy on val, percent.
+        diverged: indices of the heads that diverged; they are not chosen from.
+    """
+
+    head: int
+    val_top1: float
+    diverged: list[int]
+
+
 def run_linear_sgd(frozen: FrozenBackbone, recipe: LinearSgdRecipe, task: Task) -> TaskOutcome:
     """Train one head per learning rate on train, choose one on val, and test it once.
 
@@ -68,7 +81,7 @@ def run_linear_sgd(frozen: FrozenBackbone, recipe: LinearSgdRecipe, task: Task) 
     extracted = time.monotonic()
     optimizer, rates = recipe.optimizer, recipe.optimizer.lr.values()
     heads = train_heads(train.features, train.labels, optimizer, rates, frozen.seed, frozen.device, frozen.label)
-    head, value = select_head(heads, val.features, val.labels, frozen.label)
+    head, value, diverged = select_head(heads, val.features, val.labels, frozen.label)
     if len(rates) > 1 and head in (0, len(rates) - 1):
         log_message(f"{frozen.label}: the best rate {rates[head]:g} is at the edge of the grid; widen optimizer.lr")
     chosen = head
@@ -78,6 +91,11 @@ def run_linear_sgd(frozen: FrozenBackbone, recipe: LinearSgdRecipe, task: Task) 
             train.features, train.labels, optimizer, [rates[head]], frozen.seed, frozen.device, frozen.label
         )
         heads, chosen = last, 0  # this training had a single rate
+        if not np.isfinite(last.compute_logits(0, train.features)).all():
+            raise TrainingDivergedError(
+                f"{frozen.label}: the training on {recipe.train_on} diverged at the rate that val chose, "
+                f"{rates[head]:g}; lower optimizer.lr.high"
+            )
     fitted = time.monotonic()
     test = frozen.get_features("test")
     chances = torch.from_numpy(heads.compute_logits(chosen, test.features)).double().softmax(1).numpy()
@@ -95,7 +113,8 @@ def run_linear_sgd(frozen: FrozenBackbone, recipe: LinearSgdRecipe, task: Task) 
         "fit_and_choose": fitted - extracted,
         "test": time.monotonic() - fitted,
     }
-    return build_accuracy_outcome(frozen, task, rows, selection, phases)
+    details = {"diverged_rates": [rates[each] for each in diverged]} if diverged else {}
+    return build_accuracy_outcome(frozen, task, rows, selection, phases, details)
 
 
 def train_heads(
@@ -235,7 +254,7 @@ def update_heads(
 
 def select_head(
     heads: LinearHeads, features: NDArray[np.float32], labels: NDArray[np.int64], label: str = "linear_sgd"
-) -> tuple[int, float]:
+) -> SelectedHead:
     """Choose the head with the best top-1 accuracy on val; among equals, the one with the lowest learning rate.
 
     Args:
@@ -244,20 +263,18 @@ def select_head(
         labels: class indices of val, (n,).
         label: prefix of the progress lines.
 
-    Returns:
-        The index of the head, and its top-1 accuracy in percent.
-
     Raises:
-        BenchError: the training diverged at every rate.
+        TrainingDivergedError: the training diverged at every rate.
     """
     found: list[float] = []
     for head in range(len(heads.weights)):
         logits = heads.compute_logits(head, features)
         # a head with infinite or undefined logits diverged; -1 is below every accuracy
         found.append(compute_top1(labels, logits.argmax(1)) if np.isfinite(logits).all() else -1.0)
-    if lost := found.count(-1.0):
-        log_message(f"{label}: {lost} of {len(found)} rates diverged; they are not chosen from")
+    diverged = [head for head, value in enumerate(found) if value < 0]
+    if diverged:
+        log_message(f"{label}: {len(diverged)} of {len(found)} rates diverged; they are not chosen from")
     best = int(np.argmax(found))  # argmax returns the first of equal values
     if found[best] < 0:
-        raise BenchError(f"{label}: training diverged at every rate; lower optimizer.lr.low")
-    return best, found[best]
+        raise TrainingDivergedError(f"{label}: training diverged at every rate; lower optimizer.lr.low")
+    return SelectedHead(best, found[best], diverged)

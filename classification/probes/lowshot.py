@@ -21,7 +21,7 @@ from classification.probes.linear import (
     select_fit,
 )
 from classification.recipe import LowShotRecipe
-from engine.progress import log_message
+from engine.progress_bar import log_message
 from engine.seeding import derive_seed
 from engine.task import Task, TaskOutcome
 from results.records.record import MetricValue, ModelSelection
@@ -74,7 +74,9 @@ def run_lowshot(frozen: FrozenBackbone, recipe: LowShotRecipe, task: Task) -> Ta
     items = [(draw, *row) for draw, scores in enumerate(rows) for row in scores]
     selection = _describe_selection([choice for _, choice in fitted])
     metrics = average_over_draws(rows, len(frozen.splits["test"]), task)
-    return build_outcome(frozen, metrics, ("draw", *ScoredItem._fields), items, selection, phases)
+    diverged = {f"draw_{draw}": choice.diverged for draw, (_, choice) in enumerate(fitted) if choice.diverged}
+    details = {"diverged_strengths": diverged} if diverged else {}
+    return build_outcome(frozen, metrics, ("draw", *ScoredItem._fields), items, selection, phases, details)
 
 
 def sample_few_shot_subset(frozen: FrozenBackbone, recipe: LowShotRecipe, draw_number: int) -> FewShotSubset:
@@ -158,7 +160,7 @@ def _fit_draw(
         device,
         label,
     )
-    choice = select_fit(fits, standard.transform(val.features), val.labels)
+    choice = select_fit(fits, standard.transform(val.features), val.labels, label)
     if not choice.fit.converged:
         log_message(f"{label}: the fit chosen is not at its optimum; raise max_iterations")
     return standard, choice

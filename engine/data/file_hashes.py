@@ -11,17 +11,15 @@ from __future__ import annotations
 import hashlib
 import heapq
 import os
-import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
+from engine.data.cache_table import CacheTable
 from engine.progress_bar import ProgressBar
-from foundation.environment import get_cache_dir
 from foundation.errors import DataError
 from foundation.files import SETTLED_SECONDS, sha256_chunks
 from foundation.run_scope import get_run_scope
@@ -71,7 +69,8 @@ class FileHashes(NamedTuple):
 
 
 FULL_COVERAGE = "the bytes of every file"
-EMPTY_FILE_DIGEST = sha256_chunks([])
+EMPTY_DIGESTS = (sha256_chunks([]), "size:0")
+"""The digests of a file without content, hashed or outside of the sample."""
 
 
 def hash_files(root: Path, names: Sequence[str], algorithm: Algorithm = "sha256") -> FileHashes:
@@ -88,16 +87,37 @@ def hash_files(root: Path, names: Sequence[str], algorithm: Algorithm = "sha256"
     # the folder's real path: the store is keyed by it, and the folder may be reached through a link
     home = os.path.realpath(root)
     states = [_read_state(os.path.join(home, name)) for name in names]
-    wanted: Sequence[int] = range(len(names))
-    coverage = FULL_COVERAGE
-    if sum(state.size for state in states) > FULL_HASH_LIMIT and not get_run_scope().hashes_all:
-        wanted = _choose_sample(names)
-        coverage = f"the sizes of all files and the bytes of {len(wanted):,} of {len(names):,} (--hash-all reads all)"
+    wanted, coverage = _choose_hashed(names, sum(state.size for state in states))
     digests = [f"size:{state.size}" for state in states]
     for index, digest in _hash_indices(home, names, states, wanted, algorithm):
         digests[index] = digest
     _remember_states(home, names, states)
     return FileHashes(digests, coverage)
+
+
+def sample_digests(names: Sequence[str], digests: Sequence[str]) -> FileHashes:
+    """Return the digests that ``hash_files`` has for files of which every CRC-32 is known, as of members of a zip.
+
+    A large set in zips then has the fingerprint of the same set unpacked, of which only a sample is read.
+
+    Args:
+        names: paths of the files, as they are when the set is unpacked.
+        digests: the digest of each file, with its size.
+    """
+    sizes = [int(digest.rpartition(":")[2]) for digest in digests]
+    wanted, coverage = _choose_hashed(names, sum(sizes))
+    sampled = [f"size:{size}" for size in sizes]
+    for index in wanted:
+        sampled[index] = digests[index]
+    return FileHashes(sampled, coverage)
+
+
+def _choose_hashed(names: Sequence[str], total_size: int) -> tuple[Sequence[int], str]:
+    """Return the indices of the files whose bytes count, and the coverage in words."""
+    if total_size <= FULL_HASH_LIMIT or get_run_scope().hashes_all:
+        return range(len(names)), FULL_COVERAGE
+    wanted = _choose_sample(names)
+    return wanted, f"the sizes of all files and the bytes of {len(wanted):,} of {len(names):,} (--hash-all reads all)"
 
 
 def require_unchanged_files() -> None:
@@ -219,52 +239,20 @@ class HashStore:
     """The digests of earlier runs. It only saves time: without it (read-only cache, damaged file) files are read."""
 
     def __init__(self, algorithm: Algorithm) -> None:
-        self.path = get_cache_dir() / "file_hashes.sqlite"
-        self.table = f"{algorithm}_digests"
+        columns = "path BLOB PRIMARY KEY, inode INTEGER, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, digest TEXT"
+        self._rows = CacheTable("file_hashes.sqlite", f"{algorithm}_digests", columns)
 
     def load(self, home: str) -> Mapping[str, tuple[FileState, str]]:
         """Return state and digest of every stored file below a folder, by its path relative to the folder."""
-        if not self.path.is_file():
-            return {}
         # as bytes, since a file name need not be valid UTF-8
         prefix = os.fsencode(os.path.join(home, ""))
-        columns = "path, inode, size, mtime_ns, ctime_ns, digest"
-        query = f"SELECT {columns} FROM {self.table} WHERE path >= ? AND path < ?"  # noqa: S608 - a constant name
-        try:
-            with closing(self._connect()) as connection:
-                # in the order of bytes, all paths with this prefix lie between it and the prefix followed by 0xff
-                rows = connection.execute(query, (prefix, prefix + b"\xff")).fetchall()
-        except sqlite3.Error:
-            return {}
+        # in the order of bytes, all paths with this prefix lie between it and the prefix followed by 0xff
+        query = f"SELECT * FROM {self._rows.table} WHERE path >= ? AND path < ?"  # noqa: S608 - a constant name
+        rows = self._rows.select_rows(query, (prefix, prefix + b"\xff"))
         return {os.fsdecode(path[len(prefix) :]): (FileState(*state), digest) for path, *state, digest in rows}
 
     def save(self, home: str, digests: Mapping[str, tuple[FileState, str]]) -> None:
         """Store digests; a store that cannot be written is no error, and a damaged one begins anew."""
-        rows = [(os.fsencode(os.path.join(home, name)), *state, digest) for name, (state, digest) in digests.items()]
-        try:
-            self._insert(rows)
-        except sqlite3.OperationalError:  # locked, read-only, disk full
-            return
-        except sqlite3.DatabaseError:
-            try:
-                self.path.unlink(missing_ok=True)
-                self._insert(rows)
-            except (OSError, sqlite3.Error):
-                return
-        except OSError:
-            return
-
-    def _insert(self, rows: Sequence[tuple[bytes | int | str, ...]]) -> None:
-        if not rows:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(self._connect()) as connection, connection:
-            connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {self.table} (path BLOB PRIMARY KEY, inode INTEGER, size INTEGER, "
-                "mtime_ns INTEGER, ctime_ns INTEGER, digest TEXT) WITHOUT ROWID"
-            )
-            statement = f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant name
-            connection.executemany(statement, rows)
-
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=20)
+        self._rows.insert_rows(
+            [(os.fsencode(os.path.join(home, name)), *state, digest) for name, (state, digest) in digests.items()]
+        )

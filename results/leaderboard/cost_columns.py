@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
-from results.records.record import EfficiencyRecord, Record
+from results.records.measurements import EfficiencyRecord
+from results.records.record import Record
 
 
 class CostSummary(NamedTuple):

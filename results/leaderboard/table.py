@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
 from results.leaderboard.cost_columns import CostSummary, summarize_costs
+from results.leaderboard.row_grouping import RowRuns, UnrankedRun, group_rows
 from results.leaderboard.row_labels import (
     format_record_label,
     format_row_label,
@@ -24,9 +24,9 @@ from results.leaderboard.row_labels import (
 from results.published.match import PublishedComparison, UnmatchedResult, find_unmatched_published, match_published
 from results.published.rows import PublishedResult, read_published
 from results.records.flat_settings import flatten_settings
-from results.records.identity import compute_digest
 from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record
 from results.records.store import ScanResult
+from results.records.version_differences import describe_version_differences
 from results.statistics.ranking import StoredRun, rank_rows
 
 
@@ -102,6 +102,8 @@ class Board(NamedTuple):
     Attributes:
         settings: the settings in which this board differs from other boards of the same task, protocol and tier.
         units: unit of each metric.
+        version_differences: in which versions of bench and of libraries the runs differ, in words; empty if in none.
+        duplicates: test items that are also in the training data, which the user allowed; one sentence each.
     """
 
     task: str
@@ -113,6 +115,8 @@ class Board(NamedTuple):
     units: dict[str, str]
     higher_is_better: bool
     rows: tuple[BoardRow, ...]
+    version_differences: str = ""
+    duplicates: tuple[str, ...] = ()
 
     @property
     def board_key(self) -> BoardKey:
@@ -140,23 +144,12 @@ class Board(NamedTuple):
         return any(row.is_random_baseline for row in self.rows)
 
 
-class UnrankedRun(NamedTuple):
-    """A run that is not on any board, and the reason."""
-
-    folder: Path
-    record: Record
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.folder}: {self.reason}"
-
-
 class LeaderboardTable(NamedTuple):
     """All boards and everything that is not on them.
 
     Attributes:
         boards: the boards, sorted by their keys.
-        unranked: runs that are not complete.
+        unranked: runs that are not complete, or not of one network with the other seeds of their row.
         unmatched: published numbers without a comparable run.
         warnings: records that cannot be read, and attempts at one run that disagree.
     """
@@ -201,7 +194,12 @@ def build_table(
     printed = read_published() if published is None else published
     # from all records: the filter drops pre-trainings, but their methods name the start weights of the other runs
     made = map_pretrain_methods(scan_result.records)
-    boards = [_build_board(key, settings[key], runs, printed, made) for key, runs in sorted(groups.items())]
+    boards = []
+    for key, runs in sorted(groups.items()):
+        rows, refused = group_rows(runs)
+        unranked += refused
+        if rows:
+            boards.append(_build_board(key, settings[key], rows, printed, made))
     context = find_unmatched_published(printed, {key: _distinct_starts(runs) for key, runs in groups.items()})
     return LeaderboardTable(tuple(boards), tuple(unranked), context, tuple(warnings))
 
@@ -273,6 +271,8 @@ def _distinguishing_settings(firsts: Mapping[BoardKey, Record]) -> dict[BoardKey
             words = [f"{name}={flat[name]}" for name in differing if flat.get(name, "none") != "none"]
             if firsts[key].data.deviations:
                 words.append("not the official data")
+            if firsts[key].data.duplicates:
+                words.append("test items in train")
             found[key] = ", ".join(words)
     return found
 
@@ -280,54 +280,50 @@ def _distinguishing_settings(firsts: Mapping[BoardKey, Record]) -> dict[BoardKey
 def _build_board(
     key: BoardKey,
     settings: str,
-    runs: Sequence[StoredRun],
+    rows_of_runs: Sequence[RowRuns],
     published: Sequence[PublishedResult],
     pretrain_methods: Mapping[str, str],
 ) -> Board:
-    """Build one board from its runs: group the seeds into rows, rank the rows, and match published numbers."""
+    """Build one board from its rows: rank them, and match published numbers."""
     primary = key.primary_metric
-    first = get_metrics(runs[0][1])
-    higher = first[primary].higher_is_better
-    # A changed card or creation argument makes another backbone under the same name. The digest keeps the two in
-    # separate rows, so that they are never averaged.
-    by_candidate: dict[tuple[str, str, str, str], list[StoredRun]] = defaultdict(list)
-    for run in runs:
-        candidate = (run[1].backbone.name, get_start_kind(run[1]), run[1].start_sha256[:12], _backbone_digest(run[1]))
-        by_candidate[candidate].append(run)
-    grouped = [
-        (candidate, sorted(same, key=lambda run: run[1].seed)) for candidate, same in sorted(by_candidate.items())
-    ]
+    runs = [run for each in rows_of_runs for run in each.runs]
+    higher = get_metrics(runs[0][1])[primary].higher_is_better
     # stable: rows with equal scores stay in the order of their names, so the table does not depend on the scan
-    grouped.sort(key=lambda pair: _mean_metric(pair[1], primary), reverse=higher)
-    standings = rank_rows([same for _, same in grouped], primary, higher)
-    # from here on, candidates, standings and labels are in the same order as ``grouped``
-    labels = [format_record_label(same[0][1], pretrain_methods) for _, same in grouped]
+    grouped = sorted(rows_of_runs, key=lambda row: _mean_metric(row.runs, primary), reverse=higher)
+    standings = rank_rows([each.runs for each in grouped], primary, higher)
+    # from here on, standings and labels are in the same order as ``grouped``
+    labels = [format_record_label(each.runs[0][1], pretrain_methods) for each in grouped]
     rows = [
         _build_row(
-            candidate[:3], same, primary, match_published(published, same[0][1], _mean_metric(same, primary))
+            each.candidate,
+            each.runs,
+            primary,
+            match_published(published, each.runs[0][1], _mean_metric(each.runs, primary)),
         )._replace(
-            pretrain_method=get_pretrain_method(same[0][1], pretrain_methods),
+            pretrain_method=get_pretrain_method(each.runs[0][1], pretrain_methods),
             rank=standing.rank,
             tied_with=tuple(labels[place] for place in standing.tied_with),
             interval=standing.interval,
-            note=standing.note,
+            note="; ".join(filter(None, (standing.note, each.note))),
         )
-        for (candidate, same), standing in zip(grouped, standings, strict=True)
+        for each, standing in zip(grouped, standings, strict=True)
     ]
     # of all runs, in the order of the first: whichever run comes first, a metric that only some have is on the board
     units = {name: metric.unit for _, record in runs for name, metric in get_metrics(record).items()}
-    return Board(*(key.task, key.protocol, key.tier, settings, key.comparability, primary), units, higher, tuple(rows))
+    versions = describe_version_differences(record for _, record in runs)
+    duplicates = tuple(dict.fromkeys(sentence for _, record in runs for sentence in record.data.duplicates))
+    return Board(
+        *(key.task, key.protocol, key.tier, settings, key.comparability, primary),
+        units,
+        higher,
+        tuple(rows),
+        versions,
+        duplicates,
+    )
 
 
 def _mean_metric(runs: Sequence[StoredRun], metric: str) -> float:
     return fmean(get_metrics(record)[metric].value for _, record in runs)
-
-
-def _backbone_digest(record: Record) -> str:
-    """Return a digest of everything that defines the backbone as a network, without the descriptions on its card."""
-    shape = ("architecture", "arguments", "input_size", "mean", "std", "prefix_tokens")
-    card = {key: record.backbone.card.get(key) for key in shape}
-    return compute_digest({"card": card, "arguments": record.backbone.arguments})
 
 
 def _build_row(

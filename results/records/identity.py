@@ -127,9 +127,13 @@ def make_run_identity(
 
 
 def compute_candidate_digest(record: Record) -> str:
-    """Return a digest of backbone and checkpoint without the seed; runs that share it are one leaderboard row."""
+    """Return a digest of backbone and checkpoint without the seed.
+
+    Runs that share it are one leaderboard row, if they are also of one network (``results.leaderboard.same_network``:
+    records of schema versions before 5 have no digest of it).
+    """
     part = build_run_identity(record).candidate_fields
-    return compute_digest({key: value for key, value in part.items() if key != "seed"})
+    return compute_digest({key: value for key, value in part.items() if key not in ("seed", "model")})
 
 
 def compute_digest(value: Mapping[str, Any]) -> str:

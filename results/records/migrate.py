@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foundation.errors import BenchError, RecordError, UserError
-from foundation.files import write_atomic
+from foundation.files import sha256_file, write_atomic
+from results.records.ledger import ReplacedRecord, record_event
 from results.records.record import PRETRAINING_DOMAIN, SCHEMA_VERSION, Record, StatisticRecord, dump_record
 from results.records.store import RECORD_FILE, read_record
 from results.statistics.item_files import DEFAULT_AREAS_ENTRY, list_item_files
@@ -49,9 +50,11 @@ def migrate_store(root: Path) -> Iterator[tuple[Path, Path]]:
         migrated_record = add_legacy_statistics(folder, record)
         # rename before writing: a process killed in between leaves a record of the old version, which the next
         # migration finds and completes (the new name does not contain the old id, so it stays)
+        before = ReplacedRecord(folder=f"{record.task}/{folder.name}", record_sha256=sha256_file(path))
         folder.rename(target)
         migrated_record = migrated_record.model_copy(update={"schema_version": SCHEMA_VERSION})
         write_atomic(target / RECORD_FILE, dump_record(migrated_record))
+        record_event(target, migrated_record, before)
         yield folder, target
 
 

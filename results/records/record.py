@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from statistics import median
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from foundation.errors import RecordError
+from results.records.measurements import RunCost, RunEnvironment
 from results.records.schema_upgrade import upgrade_record
 from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors
 from results.statistics.metric_statistics import MetricStatistic, StatisticKind
@@ -227,76 +227,6 @@ class RunResult(StrictModel):
         if self.primary_metric not in self.metrics:
             raise ValueError(f"primary metric {self.primary_metric!r} is not among the metrics")
         return self
-
-
-class TimingSamples(StrictModel):
-    """The durations of single forward passes of ``batch`` images, in milliseconds, in the order of measurement."""
-
-    batch: int
-    raw_ms: list[FiniteFloat] = Field(min_length=1)
-
-    @property
-    def median_ms(self) -> float:
-        """Return the median duration in milliseconds; unlike the mean, it is not moved by a single slow pass."""
-        return median(self.raw_ms)
-
-
-class EfficiencyRecord(StrictModel):
-    """The cost of the backbone (with the classifier it was trained with, if any) at the run's input size.
-
-    Attributes:
-        img_size: height and width of the input, in pixels.
-        parameters: number of parameters.
-        macs, macs_without_attention: multiply-accumulates per image, with and without the products of attention.
-        activations: number of elements in the outputs of all convolutions and matrix products, per image.
-        latency, throughput: durations at batch size 1 and at a larger batch size.
-        chip, threads, runtime, precision: where and how the durations were measured; ``None`` without durations.
-    """
-
-    img_size: list[int]
-    parameters: int
-    macs: int
-    macs_without_attention: int
-    activations: int
-    latency: TimingSamples | None = None
-    throughput: TimingSamples | None = None
-    chip: str | None = None
-    threads: int | None = None
-    runtime: str | None = None
-    precision: str | None = None
-
-
-class RunCost(StrictModel):
-    """The cost of the run.
-
-    Attributes:
-        phases: seconds by phase, summed over all attempts.
-        peak_memory_mib: peak memory of this process, in MiB.
-        attempts: how often the run was started, including resumed runs.
-        efficiency: counts and durations of the backbone.
-    """
-
-    phases: dict[str, FiniteFloat]
-    peak_memory_mib: FiniteFloat | None = None
-    attempts: int = 1
-    efficiency: EfficiencyRecord | None = None
-
-
-class RunEnvironment(StrictModel):
-    """Where and how the run was made. ``started`` and ``finished`` are UTC in ISO 8601."""
-
-    started: str
-    finished: str | None = None
-    device: str
-    threads: int
-    processes: int  # of a distributed run
-    precision: str
-    python: str
-    platform: str
-    packages: dict[str, str]
-    git_commit: str | None = None
-    git_dirty: bool | None = None  # whether the checkout had uncommitted changes
-    command: list[str]
 
 
 class Record(StrictModel):

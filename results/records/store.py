@@ -5,6 +5,7 @@ Layout below the root (``runs/`` by default)::
     digits/vit_nano-finetune-full-seed0-3f2a9c01b7d4e586/     first attempt at this run_id
     digits/vit_nano-finetune-full-seed0-3f2a9c01b7d4e586.2/   after --fresh
         record.json   items.csv   checkpoints/   logs/
+    ledger/5f0c2a91-7be04d13.jsonl     what happened to the runs (``results.records.ledger``)
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from foundation.errors import RecordError, UserError
 from foundation.files import write_atomic
+from results.records.ledger import record_event
 from results.records.record import Record, dump_record, parse_record
 
 RECORD_FILE = "record.json"
@@ -51,11 +53,12 @@ def read_record(folder: Path) -> Record:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write a record into its run folder atomically.
+    """Write a record into its run folder atomically, and append what happened to the ledger of its store.
 
     Raises:
         RecordError: the folder already has a complete or invalidated record (numbers are append-only), or a record of
             another run.
+        UserError: the ledger cannot be written.
     """
     if (folder / RECORD_FILE).exists():
         old = read_record(folder)
@@ -66,6 +69,9 @@ def write_record(folder: Path, record: Record) -> None:
             raise RecordError(f"{folder / RECORD_FILE} belongs to run {old.run_id}, not {record.run_id}")
     # readers scan while other processes write, so they must see either the old record or the new one, never a part
     write_atomic(folder / RECORD_FILE, dump_record(record))
+    # After the record: a kill in between leaves a record that the ledger knows as started only, which verify says. The
+    # other order would leave a line about a record that never existed, as if it had been deleted.
+    record_event(folder, record)
 
 
 def scan_runs(roots: Iterable[Path]) -> ScanResult:

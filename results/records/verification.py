@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -10,7 +11,7 @@ from foundation.environment import get_weights_dir
 from foundation.errors import RecordError
 from foundation.files import sha256_file
 from results.records.identity import build_run_identity
-from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record
+from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record, StartCheckpoint
 from results.statistics.estimates import count_right_items, is_proportion
 from results.statistics.intervals import student_t_interval, wilson_interval
 from results.statistics.item_files import ItemTable, list_item_files, read_item_table, read_verified_file
@@ -23,18 +24,29 @@ INTERVAL_TOLERANCE = 1e-6
 Quantile functions of different scipy versions differ in the last digits.
 """
 
+RENAMING_VERSION = 4
+"""The schema version that renamed settings, so that ids of earlier records are others today."""
+
+ROW_COLUMNS = frozenset({"label", "prediction", "place"})
+"""Columns of a classification's table that say twice whether an item is right: ``place`` is the rank of the true class
+by probability, 0 if it is the predicted one."""
+
+
+CheckState = Literal["holds", "fails", "unchecked", "note"]
+
 
 class VerificationCheck(NamedTuple):
     """The result of checking one thing.
 
     Attributes:
         subject: what was checked, for example ``run_id`` or a metric.
-        state: ``unchecked`` if it could not be checked on this machine.
+        state: ``unchecked`` if it could not be checked on this machine; ``note`` for what contradicts nothing, but a
+            reader should know.
         message: a sentence with the details.
     """
 
     subject: str
-    state: Literal["holds", "fails", "unchecked"]
+    state: CheckState
     message: str
 
 
@@ -47,7 +59,8 @@ def verify_record(folder: Path, record: Record) -> list[VerificationCheck]:
     """
     return [
         *_check_identity(record),
-        *_check_start_weights(record),
+        *_check_folder_name(folder, record),
+        *_check_start_weights(folder, record),
         *_check_item_files(folder, record),
         *_check_metrics(folder, record),
     ]
@@ -76,7 +89,36 @@ def _check_identity(record: Record) -> Iterator[VerificationCheck]:
             yield VerificationCheck(what, "fails", text)
 
 
-def _check_start_weights(record: Record) -> Iterator[VerificationCheck]:
+def _check_folder_name(folder: Path, record: Record) -> Iterator[VerificationCheck]:
+    """Compare the folder's name, which says backbone, protocol, tier, seed and id; a renamed folder says nothing."""
+    name = folder.absolute().name
+    stated = re.fullmatch(r"(.+-seed\d+)-([0-9a-f]{16})(\.\d+)?", name)
+    if stated is None:
+        return
+    backbone = record.backbone.name.replace("/", "_")
+    cell = f"{backbone}-{record.protocol}-{record.tier}-seed{record.seed}"
+    # the folder of a record of schema 1 to 3 is named after the id that its settings had under their former names
+    same_id = stated[2] == record.run_id or record.schema_version < RENAMING_VERSION
+    if stated[1] == cell and same_id:
+        yield VerificationCheck("folder", "holds", "its name says the same backbone, protocol, tier, seed and id")
+    else:
+        yield VerificationCheck("folder", "fails", f"it is called {name}, but its record is {cell}-{record.run_id}")
+
+
+def find_start_weights(checkpoint: StartCheckpoint, folder: Path) -> Path | None:
+    """Return the file that a record names as its start weights, if it is at hand; its content is not compared.
+
+    Args:
+        checkpoint: what the record says about it.
+        folder: the run's folder; a pre-training of the same store is found wherever the store has been moved to.
+    """
+    name = Path(checkpoint.uri.removeprefix("file:"))
+    # a uri is a path, or the name of a downloaded file in the folder of weights
+    places = [name, get_weights_dir() / name, *(above / Path(*name.parts[-3:]) for above in folder.parents[1:3])]
+    return next((path for path in places if path.is_file()), None)
+
+
+def _check_start_weights(folder: Path, record: Record) -> Iterator[VerificationCheck]:
     """Compare the weight file from which the run started with its recorded SHA-256, if the file still exists."""
     checkpoint = record.backbone.checkpoint
     if checkpoint is None:
@@ -88,9 +130,7 @@ def _check_start_weights(record: Record) -> Iterator[VerificationCheck]:
             "start weights", "unchecked", f"{checkpoint.uri} was a module in memory, which ended with its process"
         )
         return
-    name = checkpoint.uri.removeprefix("file:")
-    # a uri is a path, or the name of a downloaded file in the folder of weights
-    path = next((path for path in (Path(name), get_weights_dir() / name) if path.is_file()), None)
+    path = find_start_weights(checkpoint, folder)
     if path is None:
         yield VerificationCheck("start weights", "unchecked", f"{checkpoint.uri} is not on this machine")
     elif sha256_file(path) == checkpoint.sha256:
@@ -125,6 +165,12 @@ def _check_item_table(folder: Path, record: Record, table: dict[str, tuple[str, 
     if set(counts.values()) != {record.expected}:
         stated = ", ".join(f"{name} {count}" for name, count in counts.items())
         yield VerificationCheck("number of items", "fails", f"{record.expected} are expected, but {stated}")
+    if table.keys() >= ROW_COLUMNS and record.domain == "classification":
+        rows = zip(table["label"], table["prediction"], table["place"], strict=True)
+        wrong = sum((label == prediction) != (place == "0") for label, prediction, place in rows)
+        if wrong:
+            text = f"in {wrong} rows the place of the true class contradicts the prediction"
+            yield VerificationCheck("items", "fails", text)
     # a tracking table has one row per sequence, whose column "boxes" is the SHA-256 of the sequence's result file
     if "boxes" in table and "sequence" in table:
         pairs = zip(table["sequence"], table["boxes"], strict=True)

@@ -16,9 +16,11 @@ from results.leaderboard.row_labels import (
     get_start_kind,
     map_pretrain_methods,
 )
+from results.leaderboard.same_network import find_network_conflict, split_by_network
 from results.records.flat_settings import flatten_settings
 from results.records.identity import build_run_identity, compute_candidate_digest
 from results.records.record import CONFIDENCE_LEVEL, PRETRAINING_DOMAIN, Record
+from results.records.version_differences import describe_version_differences
 from results.statistics.estimates import MetricSample, compute_difference
 from results.statistics.ranking import StoredRun, build_row_sample
 from results.statistics.rounding import ROUNDING_TOLERANCE
@@ -68,6 +70,7 @@ class BackboneComparison(NamedTuple):
             over all items. They can be below 0 or above 100 % for an item with classes that few items have.
         num_groups: number of groups of items that were left out in turn, if the metric is a function of all items.
             Then a single item has no value. ``None`` otherwise.
+        version_differences: in which versions of bench and of libraries the runs differ, in words; empty if in none.
     """
 
     task: str
@@ -91,6 +94,7 @@ class BackboneComparison(NamedTuple):
     num_items: int
     uses_pseudo_values: bool
     num_groups: int | None
+    version_differences: str = ""
 
 
 def compare_backbones(
@@ -145,6 +149,7 @@ def compare_backbones(
         # only pseudo-values have a mean that differs from the metric, because they are corrected for bias
         uses_pseudo_values=abs(ours.mean - float(ours.item_values.mean())) > ROUNDING_TOLERANCE,
         num_groups=groups,
+        version_differences=describe_version_differences(record for _, record in (*first_runs, *second_runs)),
     )
 
 
@@ -190,6 +195,7 @@ def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[s
     for same in boards.values():
         # runs that differ only in their seed have the same digest; several digests mean several backbones or starts
         kinds = {compute_candidate_digest(record): record for _, record in same}
+        _require_one_network(backbone_name, same)
         if len(kinds) > 1:
             starts = [format_record_start(record, made) for record in kinds.values()]
             runs_named = ", ".join(record.run_id for _, record in same)
@@ -201,6 +207,24 @@ def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[s
                 + (f"name one of them, as in {backbone}@{last[0]}" if len(last) > 1 else f"name two runs: {runs_named}")
             )
     return dict(boards)
+
+
+def _require_one_network(backbone_name: str, runs: Sequence[StoredRun]) -> None:
+    """Check that runs of one name and start are of one network.
+
+    Raises:
+        UserError: the backbone's code was edited between the runs.
+    """
+    by_candidate: dict[str, list[StoredRun]] = defaultdict(list)
+    for run in runs:
+        by_candidate[compute_candidate_digest(run[1])].append(run)
+    for same in by_candidate.values():
+        conflict = find_network_conflict([record for _, record in same])
+        if conflict is None and len(split_by_network(same)) > 1:
+            conflict = "its runs have different networks (its code was edited between them); name two runs"
+        if conflict is not None:
+            ids = ", ".join(record.run_id for _, record in same)
+            raise UserError(f"{backbone_name} is not one backbone: {conflict} ({ids})")
 
 
 def _matches_start(record: Record, start: str, pretrain_methods: Mapping[str, str]) -> bool:

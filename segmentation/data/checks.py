@@ -6,24 +6,30 @@ somebody saved them after mmseg's ``reduce_zero_label``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.progress import log_message
+from engine.data.duplicates import judge_duplicates
+from engine.data.file_hashes import EMPTY_DIGESTS
+from engine.progress_bar import log_message
 from engine.task import DataReport, DecodeLevel
 from foundation.errors import DataError
-from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
+from segmentation.data.ade20k_classes import read_object_info
+from segmentation.data.dataset_layout import ADE20K_LABEL_SPACE, DatasetHashes, ImageLabelPair, SegmentationDataset
 from segmentation.data.files import read_bgr_image, read_raw_labels, require_same_size, require_valid_labels
+from segmentation.data.label_checks import require_labeled_pixels
+from segmentation.data.label_summaries import LabelSummaries, summarize_labels
 from segmentation.data.labels import LabelSpace
 
 SAMPLED_PAIRS = 50
 """Number of pairs of each split that are opened when only a sample is checked."""
 
 ClassNamesGetter = Callable[[], Sequence[str]]
+LabelComparer = Callable[[LabelSummaries], Sequence[str]]
 
 
 class SplitScan(NamedTuple):
@@ -43,32 +49,75 @@ def check_dataset(
     decode: DecodeLevel,
     official_counts: Mapping[str, int] | None,
     get_class_names: ClassNamesGetter,
+    compare_labels: LabelComparer,
 ) -> DataReport:
     """Check a data set and report what was found.
 
+    Label files are summarized whatever ``decode`` says, because a label that is wrong would cost a whole training; a
+    second check takes the summaries from the cache.
+
     Args:
         dataset: the data set with its files paired.
-        decode: how many files are opened: ``none``, ``sample`` or ``all``.
+        decode: how many images are opened: ``none``, ``sample`` or ``all``.
         official_counts: number of images of each split of the official data set; ``None`` if there is no official one.
-        get_class_names: returns the class names; called only if files are opened.
+        get_class_names: returns the class names; called only if images are opened.
+        compare_labels: returns how the labels differ from the official ones, one sentence each.
 
     Raises:
         DataError: a file is wrong; the message names the first one and how to fix it.
     """
+    is_official = official_counts is not None
     splits = {split: len(pairs) for split, pairs in dataset.splits.items()}
+    hashes = dataset.hash_contents()
+    _require_content(dataset, hashes)
+    summaries = summarize_labels(dataset, hashes.labels.digests)
+    require_unshifted_labels(_sum_all(summaries.sum_histograms(split) for split in splits), dataset.root)
+    notes = require_labeled_pixels(dataset, summaries, is_official)
     opened = {split: _scan_split(split, pairs, dataset.label_space, decode) for split, pairs in dataset.splits.items()}
-    notes: list[str] = []
     if decode != "none":
-        total = sum((each.label_histogram for each in opened.values()), np.zeros(256, np.int64))
-        require_unshifted_labels(total, dataset.root)
-        notes = [_format_split_scan(split, each, dataset.label_space) for split, each in opened.items()]
+        notes += [_format_split_scan(split, each, dataset.label_space) for split, each in opened.items()]
+        total = _sum_all(each.label_histogram for each in opened.values())
         notes.append(_format_unseen_classes(total, dataset.label_space, get_class_names(), decode))
     deviations = [
         f"{split} has {splits.get(split, 0):,} of {count:,} pairs"
         for split, count in (official_counts or {}).items()
         if splits.get(split, 0) != count
     ]
-    return DataReport(dataset.compute_fingerprint(), splits, tuple(notes), tuple(deviations))
+    duplicates, repeated = _find_shared_images(dataset, hashes, is_official)
+    return DataReport(
+        dataset.compute_fingerprint(hashes),
+        splits,
+        (*notes, *repeated),
+        (*deviations, *compare_labels(summaries)),
+        coverage=hashes.coverage,
+        duplicates=duplicates,
+    )
+
+
+def _sum_all(histograms: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return sum(histograms, np.zeros(256, np.int64))
+
+
+def _require_content(dataset: SegmentationDataset, hashes: DatasetHashes) -> None:
+    for (_, pair), *digests in zip(dataset.list_pairs(), hashes.images.digests, hashes.labels.digests, strict=True):
+        for path, digest in zip(pair[1:], digests, strict=True):
+            if digest in EMPTY_DIGESTS:
+                raise DataError(f"{path} cannot be decoded (0 bytes); fetch it again")
+
+
+def _find_shared_images(
+    dataset: SegmentationDataset, hashes: DatasetHashes, is_official: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return which images are in two splits: those that make a test worthless, and notes on an official data set.
+
+    Label files are not compared: two images may well have equal ones.
+    """
+    if not hashes.images.is_complete:  # equal sizes say nothing
+        return (), ()
+    items: dict[str, list[tuple[str, str]]] = {split: [] for split in dataset.splits}
+    for (split, pair), digest in zip(dataset.list_pairs(), hashes.images.digests, strict=True):
+        items[split].append((dataset.get_relative_name(pair.image_path), digest))
+    return judge_duplicates(items, is_official)
 
 
 def _scan_split(split: str, pairs: Sequence[ImageLabelPair], label_space: LabelSpace, decode: DecodeLevel) -> SplitScan:
@@ -125,14 +174,12 @@ def require_unshifted_labels(label_histogram: NDArray[np.int64], folder: Path) -
         folder: the data set's folder; without ``objectInfo150.txt`` nothing is checked.
 
     Raises:
-        DataError: the labels are shifted.
+        DataError: the labels are shifted, or the list cannot be read.
     """
-    table = folder / "objectInfo150.txt"
-    if not table.is_file():
+    entries = read_object_info(folder)
+    if entries is None or len(entries) != ADE20K_LABEL_SPACE.num_classes:  # another number is a deviation of its own
         return
-    lines = table.read_text(encoding="utf-8").splitlines()[1:]  # the first line is the header
-    # columns are separated by tabs; the second one is the fraction of the pixels
-    fractions = np.array([float(line.split("\t")[1]) for line in lines if line.strip()])
+    fractions = np.array([entry.pixel_fraction for entry in entries])
     apart = {
         shift: _l1_distance(fractions, label_histogram[1 + shift : 1 + shift + len(fractions)]) for shift in (0, -1)
     }

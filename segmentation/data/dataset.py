@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mmcv
@@ -12,10 +12,13 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
 from segmentation.data.dataset_layout import ImageLabelPair
-from segmentation.data.files import read_image_pair
+from segmentation.data.files import ImageArray, read_image_pair
 from segmentation.data.labels import LabelSpace
 from segmentation.models.mmseg_imports import PackSegInputs, PhotoMetricDistortion, RandomCrop
 from segmentation.recipe import InferenceSettings, SegmentationAugmentation
+
+PairReader = Callable[[ImageLabelPair, LabelSpace], tuple[ImageArray, ImageArray]]
+"""Reads an image (height, width, 3), uint8 BGR, and its class indices (height, width), uint8."""
 
 
 def build_train_transforms(augmentation: SegmentationAugmentation, crop_size: int) -> Compose:
@@ -51,6 +54,7 @@ class SegmentationTrainDataset:
         label_space: the classes and how label files number them.
         augmentation: the settings of the augmentation.
         crop_size: side of the crop, pixels.
+        read_pair: reads an image with its labels.
     """
 
     def __init__(
@@ -59,9 +63,11 @@ class SegmentationTrainDataset:
         label_space: LabelSpace,
         augmentation: SegmentationAugmentation,
         crop_size: int,
+        read_pair: PairReader = read_image_pair,
     ) -> None:
         self.pairs = pairs
         self.label_space = label_space
+        self.read_pair = read_pair
         self.transforms = build_train_transforms(augmentation, crop_size)
 
     def __len__(self) -> int:
@@ -69,7 +75,7 @@ class SegmentationTrainDataset:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         pair = self.pairs[index]
-        image, labels = read_image_pair(pair, self.label_space)
+        image, labels = self.read_pair(pair, self.label_space)
         # what mmseg's own loading transforms would put there; seg_fields lists the maps to crop and flip with the image
         shape = image.shape[:2]
         content = {"img": image, "gt_seg_map": labels, "seg_fields": ["gt_seg_map"]}
@@ -87,20 +93,28 @@ class SegmentationTestDataset:
         pairs: the images and their label files.
         label_space: the classes and how label files number them.
         inference: gives the scale.
+        read_pair: reads an image with its labels.
     """
 
     __test__ = False  # pytest would collect this class because of its name
 
-    def __init__(self, pairs: Sequence[ImageLabelPair], label_space: LabelSpace, inference: InferenceSettings) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[ImageLabelPair],
+        label_space: LabelSpace,
+        inference: InferenceSettings,
+        read_pair: PairReader = read_image_pair,
+    ) -> None:
         self.pairs = pairs
         self.label_space = label_space
+        self.read_pair = read_pair
         self.scale = None if inference.scale is None else (inference.scale[0], inference.scale[1])
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        image, truth = read_image_pair(self.pairs[index], self.label_space)
+        image, truth = self.read_pair(self.pairs[index], self.label_space)
         if self.scale is not None:
             # the aspect ratio is kept; the truth is never resized, because that would change what is scored
             image = mmcv.imrescale(image, self.scale)

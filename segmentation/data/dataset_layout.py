@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.data.file_hashes import FileHashes, hash_files
 from foundation.errors import DataError
-from foundation.files import sha256_file
+from foundation.run_scope import memoize_in_run
 from segmentation.data.labels import MAX_CLASSES, LabelSpace
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -22,6 +22,20 @@ class ImageLabelPair(NamedTuple):
     name: str
     image_path: Path
     label_path: Path
+
+
+class DatasetHashes(NamedTuple):
+    """The content digests of the files of a data set, in the order of the pairs of all splits, split after split."""
+
+    images: FileHashes
+    labels: FileHashes
+
+    @property
+    def coverage(self) -> str:
+        """Which bytes the digests cover, in words."""
+        if self.images.coverage == self.labels.coverage:
+            return self.images.coverage
+        return f"images: {self.images.coverage}; label files: {self.labels.coverage}"
 
 
 @dataclass(frozen=True)
@@ -40,16 +54,40 @@ class SegmentationDataset:
     splits: Mapping[str, Sequence[ImageLabelPair]]
     label_space: LabelSpace
 
-    def compute_fingerprint(self) -> str:
-        """Return a SHA-256 over the label space, the splits, the names and the content of every file."""
-        files = [path for pairs in self.splits.values() for pair in pairs for path in pair[1:]]
-        with ThreadPoolExecutor(4) as pool:  # threads help, because hashlib releases the interpreter lock
-            sums = dict(zip(files, pool.map(sha256_file, files), strict=True))
+    def list_pairs(self) -> list[tuple[str, ImageLabelPair]]:
+        """Return split and pair of all splits, split after split."""
+        return [(split, pair) for split, pairs in self.splits.items() for pair in pairs]
+
+    def get_relative_name(self, path: Path) -> str:
+        """Return the path of a file below the data set's folder, with forward slashes on every system."""
+        return path.relative_to(self.root).as_posix()
+
+    def hash_contents(self) -> DatasetHashes:
+        """Return the digests of all files; unchanged files are not read again.
+
+        Label files are taken by themselves: they are small, so all of them can be hashed even where the images are too
+        large for that.
+        """
+        pairs = [pair for _, pair in self.list_pairs()]
+        images, labels = (
+            hash_files(self.root, [self.get_relative_name(path) for path in paths])
+            for paths in ((pair.image_path for pair in pairs), (pair.label_path for pair in pairs))
+        )
+        return DatasetHashes(images, labels)
+
+    def compute_fingerprint(self, hashes: DatasetHashes) -> str:
+        """Return a SHA-256 over the label space, the splits, the names and the content of every file.
+
+        Args:
+            hashes: what ``hash_contents`` returned.
+        """
         # the root is left out: the same files in another folder are the same data
         digest = hashlib.sha256(repr(self.label_space.make_lookup_table()).encode())
-        for split, pairs in sorted(self.splits.items()):
-            for pair in pairs:
-                digest.update(f"{split} {pair.name} {sums[pair.image_path]} {sums[pair.label_path]}\n".encode())
+        rows = zip(self.list_pairs(), hashes.images.digests, hashes.labels.digests, strict=True)
+        # sorted by split alone, so that the pairs of a split keep their order
+        for (split, pair), image, label in sorted(rows, key=lambda row: row[0][0]):
+            # surrogateescape: a file name need not be valid UTF-8
+            digest.update(f"{split} {pair.name} {image} {label}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
 
@@ -138,6 +176,7 @@ mmseg calls the same mapping ``reduce_zero_label``.
 """
 
 
+@memoize_in_run
 def read_ade20k(root: Path, dataset_name: str = "ade20k") -> SegmentationDataset:
     """Find ADEChallengeData2016 below ``root`` and pair its files.
 
@@ -167,6 +206,7 @@ CAMVID_CLASSES = (
 )
 
 
+@memoize_in_run
 def read_camvid(root: Path) -> SegmentationDataset:
     """Find CamVid (11 classes, 480 x 360 pixels) below ``root`` in SegNet's layout and pair its files.
 
@@ -181,6 +221,7 @@ def read_camvid(root: Path) -> SegmentationDataset:
     return SegmentationDataset("camvid", folder, splits, LabelSpace(11, 0, (11,), CAMVID_CLASSES))
 
 
+@memoize_in_run
 def read_segfolder(root: Path) -> SegmentationDataset:
     """Find a user's own images and labels in ``root`` and pair them.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,24 @@ def read_raw_labels(path: Path) -> NDArray[np.int64]:
     Raises:
         DataError: the file cannot be decoded, or is a color image.
     """
+    return decode_raw_labels(_read_bytes(path), path)
+
+
+def decode_raw_labels(data: bytes, path: Path) -> NDArray[np.int64]:
+    """Decode the label values of a label PNG that was read already.
+
+    Args:
+        data: the content of the file.
+        path: the file, for messages.
+
+    Returns:
+        (height, width), int64; for a palette image the palette indices.
+
+    Raises:
+        DataError: the file cannot be decoded, or is a color image.
+    """
     try:
-        with Image.open(path) as picture:
+        with Image.open(io.BytesIO(data)) as picture:
             picture.load()
             mode, values = picture.mode, np.asarray(picture)  # PIL and not OpenCV, which would turn a palette into BGR
     except (OSError, ValueError, SyntaxError) as error:  # PIL raises SyntaxError for a damaged PNG
@@ -96,6 +113,8 @@ def require_valid_labels(raw_labels: NDArray[np.int64], path: Path, label_space:
         hint = ""
         if label_space.first_label == 1 and 255 in wrong:
             hint = " (255 looks like labels that were already shifted by one: use the data set's original files)"
+        elif label_space.first_label == 0 and wrong.tolist() == [label_space.num_classes]:
+            hint = " (do your labels begin with 1? they are counted from 0, so subtract 1)"
         raise DataError(f"the label file {path} has label {int(wrong[0])}, but {label_space.describe_labels()}{hint}")
 
 

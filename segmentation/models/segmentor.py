@@ -56,12 +56,12 @@ class Segmentor(EncoderDecoder):
         Returns:
             One prediction per image, at the size of its truth.
         """
-        return [
-            ImagePrediction(
-                int(item), self.segment_image(image, (int(truth.shape[0]), int(truth.shape[1]))).cpu(), truth
-            )
-            for image, truth, item in zip(data["inputs"], data["truth"], data["item"], strict=True)
-        ]
+        predictions = []
+        for image, truth, item in zip(data["inputs"], data["truth"], data["item"], strict=True):
+            logits = self._compute_image_logits(image, (int(truth.shape[0]), int(truth.shape[1])))
+            finite = bool(torch.isfinite(logits).all())
+            predictions.append(ImagePrediction(int(item), _choose_classes(logits).cpu(), truth, finite))
+        return predictions
 
     def segment_image(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """Predict the class of every pixel.
@@ -73,11 +73,15 @@ class Segmentor(EncoderDecoder):
         Returns:
             Class indices, (height, width), uint8.
         """
+        return _choose_classes(self._compute_image_logits(image, size))
+
+    def _compute_image_logits(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        """Compute the logits of an image (3, h, w) at the size of its prediction, (classes, height, width)."""
         logits = self.compute_logits(self.data_preprocessor({"inputs": [image]}, False)["inputs"])
         # logits are resized and not class indices: between two classes there is no meaningful index to interpolate
         if logits.shape[2:] != size:
             logits = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
-        return logits[0].argmax(0).to(torch.uint8)
+        return logits[0]
 
     def compute_logits(self, image: Tensor) -> Tensor:
         """Compute logits (1, classes, h, w) of a normalized image (1, 3, h, w) in the recipe's inference mode."""
@@ -101,6 +105,11 @@ class Segmentor(EncoderDecoder):
         # mmseg's heads resize their logits to the size in img_shape; there must be one entry per image
         logits: Tensor = self.encode_decode(images, [{"img_shape": images.shape[2:]}] * len(images))
         return logits
+
+
+def _choose_classes(logits: Tensor) -> Tensor:
+    """Return the class with the highest logit at each pixel, uint8."""
+    return logits.argmax(0).to(torch.uint8)
 
 
 def build_segmentor(

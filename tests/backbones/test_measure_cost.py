@@ -11,7 +11,7 @@ from backbones import measure_cost
 from backbones.create import create_backbone
 from backbones.flop_counter import compute_complexity
 from backbones.measure_cost import MAX_BATCH_SIZE, MIN_PASSES, measure_efficiency
-from results.records.record import EfficiencyRecord
+from results.records.measurements import EfficiencyRecord
 
 SIZE = (3, 32, 32)
 

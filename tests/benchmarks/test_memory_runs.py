@@ -14,7 +14,8 @@ from torch import Tensor, nn
 import litevit_bench as bench
 from backbones.module_hash import collect_tensors, hash_state_dict
 from backbones.registry import get_card
-from benchmarks.run_cell import CellRequest, run_cell
+from benchmarks.resolve_cell import CellRequest
+from benchmarks.run_cell import run_cell
 from results.records.record import Record
 
 
@@ -77,7 +78,7 @@ def test_the_board_tells_it_by_its_hash(tmp_path: Path) -> None:
     starts = {f"memory {record.backbone.checkpoint.sha256[:12]}" for record in records if record.backbone.checkpoint}
     assert {row.start_label for row in board.rows} == starts and len(starts) == 2
     assert {row.label for row in board.rows} == {f"my_vit ({start})" for start in starts}
-    ((_, checks), _) = bench.verify(tmp_path)
+    ((_, checks), *_) = bench.verify(tmp_path)
     (start,) = (check for check in checks if check.subject == "start weights")
     assert start.state == "unchecked" and "memory:my_vit was a module in memory" in start.message
 

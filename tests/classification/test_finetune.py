@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 from classification.digits_task import DIGITS
-from classification.finetune import ConcatDataset, SplitDatasets, expand_search, run_finetune
+from classification.finetune import ConcatDataset, SplitDatasets, run_finetune
 from classification.model import Classifier
+from classification.plan import expand_search
 from classification.recipe import DigitsRecipe
 from engine.data import digits as digits_data
 from engine.task import TaskOutcome

@@ -17,7 +17,7 @@ from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import calculate_md5
 
 from backbones.registry import get_card
-from classification.image_tasks import IMAGE_TASKS, _load_dataset
+from classification.image_tasks import IMAGE_TASKS
 from foundation.errors import DataError, UserError
 from tests.classification.data import make
 from tests.conftest import Bench
@@ -30,10 +30,10 @@ FINETUNE = (*SMALL, "workers=0", "batch_size=8")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two classes that colour tells apart."""
     root = tmp_path_factory.mktemp("photos")
-    for split, count in (("train", 24), ("test", 8)):
+    for split, count, first in (("train", 24, 0), ("test", 8, 24)):  # no image is in both splits
         for number, name in enumerate(("dark", "light")):
             for index in range(count):
-                path = make.write_noise_image(root / split / name / f"{index}.png", index)
+                path = make.write_noise_image(root / split / name / f"{index}.png", first + index)
                 make.set_image_brightness(path, number)
     return root
 
@@ -71,7 +71,10 @@ def test_a_cut_set_needs_the_word(bench: Bench, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "(not the official data)" in done.stdout
     record = only_record(tmp_path / "runs")
-    assert len(record["data"]["deviations"]) == 5
+    said = record["data"]["deviations"]
+    assert sum("MD5" in sentence for sentence in said) == 2
+    assert sum("where the official split has" in sentence for sentence in said) == 3
+    assert any("other labels than the official ones" in sentence for sentence in said)
     assert record["result"]["primary_metric"] == "mean_per_class", "the field's custom for Flowers"
     table = bench("table", "--runs", str(tmp_path / "runs"))
     assert "not the official data" in table.stdout
@@ -157,5 +160,4 @@ def test_download_checks_the_sum(server: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: (tmp_path / "data/cifar-10-batches-py").is_dir())
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
     IMAGE_TASKS["cifar10"].download_data(tmp_path / "data")
-    _load_dataset.cache_clear()
     assert IMAGE_TASKS["cifar10"].check_data(tmp_path / "data", "all").splits == {"train": 40, "val": 10, "test": 20}

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from benchmarks.run_cell import CellRequest, run_cell
+from benchmarks.resolve_cell import CellRequest
+from benchmarks.run_cell import run_cell
 from engine.data import digits as digits_data
 from results.records.record import RunResult
 

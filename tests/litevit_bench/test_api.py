@@ -43,7 +43,8 @@ def test_a_cell_is_the_same_from_python_and_from_the_command_line(tmp_path: Path
     (cell,) = json.loads(done.stdout)
     assert cell["from_record"] and cell["record"]["run_id"] == record.run_id
     assert {row["run_id"] for row in bench.list_runs(tmp_path)} == {record.run_id}
-    ((folder, checks),) = bench.verify(tmp_path)
+    (folder, checks), (ledger, _) = bench.verify(tmp_path)
+    assert ledger == tmp_path / "ledger"
     assert folder == Path(cell["folder"]) and {check.state for check in checks} <= {"holds", "unchecked"}
     (board,) = bench.table(tmp_path).table.boards
     assert board.rows[0].backbone == "vit_pico"

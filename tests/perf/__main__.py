@@ -45,7 +45,8 @@ EPOCHS = 4
 
 
 def _time_engine_epoch() -> float:
-    from benchmarks.run_cell import CellRequest, run_cell
+    from benchmarks.resolve_cell import CellRequest
+    from benchmarks.run_cell import run_cell
 
     with tempfile.TemporaryDirectory() as out:
         changes = (f"epochs={EPOCHS}", "schedule.warmup=1")

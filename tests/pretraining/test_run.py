@@ -17,7 +17,8 @@ import torch
 
 from backbones.create import create_backbone
 from benchmarks.cli.main import main
-from benchmarks.run_cell import CellRequest, CellResult, run_cell
+from benchmarks.resolve_cell import CellRequest
+from benchmarks.run_cell import CellResult, run_cell
 from foundation.errors import BenchError, UserError
 from pretraining.task import PretrainTask
 from results.leaderboard.table import build_table
@@ -231,7 +232,9 @@ def test_what_cannot_be_added(undisturbed: CellResult, tmp_path: Path, monkeypat
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=r"not a finite number at epoch 1; lower optimizer\.lr"):
+    with pytest.raises(
+        BenchError, match=r"not a finite number at step 2 \(the last finite one was .*\); lower optimizer\.lr"
+    ):
         run(tmp_path, "optimizer.lr=1e30", "schedule.warmup=0")
     (folder,) = (tmp_path / "pretrain").iterdir()
     assert read_record(folder).status == "failed"

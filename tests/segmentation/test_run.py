@@ -19,7 +19,7 @@ from segmentation.metrics import compute_segmentation_scores, count_class_areas
 from segmentation.tasks import MINI_ADE
 from tests.conftest import Bench
 from tests.engine.test_training import kill_when, only_record
-from tests.segmentation.make import save_pair, write_small_ade
+from tests.segmentation.make import write_small_ade
 
 RUN = ("run", "mini_ade", "--backbone", "vit_nano", "--protocol", "semantic_fpn", "--tier", "smoke")
 
@@ -106,14 +106,15 @@ def test_a_moved_prediction_is_said(out: Path, tmp_path: Path, capsys: pytest.Ca
 
 def test_a_bad_file_stops_the_run_in_a_loader_process(tmp_path: Path, bench: Bench) -> None:
     write_small_ade(tmp_path)
-    save_pair(tmp_path, "training", "ADE_train_00000002", np.full((40, 48), 151))
+    image = tmp_path / "ADEChallengeData2016" / "images" / "training" / "ADE_train_00000002.jpg"
+    image.write_bytes(image.read_bytes()[:-200])
     words = ("run", "ade20k", "--backbone", "vit_nano", "--subset", "--tier", "smoke", "--data-root", str(tmp_path))
     small = ("crop=32", "test.stride=32", "batch_size=2", "test.scale=none", "model.decode_head.channels=8")
     done = bench(*words, "--out", str(tmp_path / "runs"), "--set", *small, "workers=1")
     assert done.returncode == 2, done.stderr
     said = done.stderr.strip().splitlines()
     assert len(said) == 1, done.stderr
-    assert "ADE_train_00000002.png has label 151, but labels are 1 to 150" in said[0]
+    assert "ADE_train_00000002.jpg cannot be decoded" in said[0]
     assert only_record(tmp_path / "runs")["status"] == "failed"
 
 

@@ -1,6 +1,8 @@
 """OSTrack at 256 px without candidate elimination (arXiv 2203.11991, experiments/ostrack/vitb_256_mae_32x4_ep300)."""
 
-version = 1
+# 2: batch norm and the focal loss work in groups of 32 pairs (norm_group), as on the papers' 4 GPUs; version 1
+# normalized the complete batch of 128, or what one process or piece held of it
+version = 2
 
 source = "OSTrack at 33b5e125; wangsr126/MAE-Lite at a5d1a74, TRACKING.md, differs in backbone and weights only"
 

@@ -45,6 +45,18 @@ def clip_box(box: BoxLike, width: int, height: int, margin: int = CLIP_MARGIN) -
     return np.array([left, top, max(margin, right - left), max(margin, bottom - top)], np.float64)
 
 
+def has_area(boxes: FloatArray) -> BoolArray:
+    """Return which boxes have a width and a height above 0; NaN has not.
+
+    Args:
+        boxes: x, y, width, height, shape (n, 4).
+
+    Returns:
+        Shape (n,).
+    """
+    return np.asarray((boxes[:, 2:] > 0).all(1), np.bool_)
+
+
 def require_first_box(box: BoxLike, width: int, height: int, context: str) -> FloatArray:
     """Check that a tracker can start from a box, and return it.
 

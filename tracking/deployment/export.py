@@ -13,7 +13,7 @@ from deployment.formats import FORMAT_BY_RUNTIME, RUNTIME_BY_FORMAT, ExportForma
 from deployment.manifest import MANIFEST_FILENAME, ExportOrigin, make_export_origin
 from deployment.onnx_export import export_onnx
 from deployment.runtimes import make_export_files, require_runtime
-from engine.progress import log_message
+from engine.progress_bar import log_message
 from engine.run_environment import collect_package_versions, utc_now
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir

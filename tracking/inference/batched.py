@@ -15,7 +15,7 @@ from tracking.data.readers.sequence import Video
 from tracking.inference.prefetch import PrefetchIterator
 from tracking.inference.progress import TrackingProgress
 from tracking.inference.result_files import TrackedSequence, write_tracked_sequence
-from tracking.inference.sequential import iter_frames
+from tracking.inference.sequential import iter_frames, name_failed_frame
 from tracking.inference.tracker import Tracker
 
 PREFETCH_PER_SEQUENCE = 2
@@ -139,8 +139,11 @@ def _advance_one_frame(active: Sequence[SequenceState], tracker: Tracker, batch_
     network_start = time.perf_counter()
     maps = tracker.network.predict_maps(memories + memories[:1] * spare, crops + crops[:1] * spare)
     network_end = time.perf_counter()
+    boxes = []
     # not strict: the maps of unused slots come last and are ignored
-    boxes = [each.tracker.decode_box(found) for each, found in zip(moving, maps, strict=False)]
+    for each, found in zip(moving, maps, strict=False):
+        with name_failed_frame(each.video, each.frame_index):
+            boxes.append(each.tracker.decode_box(found))
     # an equal part for each frame of the step, in milliseconds
     share = 1000 / len(moving)
     times = share * (time.perf_counter() - began), share * (network_end - network_start)

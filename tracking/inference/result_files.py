@@ -129,7 +129,7 @@ def discard_foreign_results(folder: Path, videos: Sequence[Video], provenance: M
         return
     others = [video for video in videos if boxes_path(folder, video).is_file()]
     if others:
-        from engine.progress import log_message  # imports mmengine, which worker processes should not have to load
+        from engine.progress_bar import log_message  # rich, which worker processes should not have to load
 
         log_message(
             f"{len(others)} result files in {folder} were made with other weights or settings; tracking them again"

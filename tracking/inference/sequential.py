@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from engine.device import get_dist_info
-from foundation.errors import DataError
+from foundation.errors import DataError, NonFiniteError
 from tracking.data.box_files import parse_predicted_boxes
 from tracking.data.boxes import require_first_box
 from tracking.data.crops import ImageArray
@@ -66,6 +66,7 @@ def track_sequence(
     Raises:
         DataError: a frame is missing, cannot be decoded or has another size than the first, or the first box cannot be
             used.
+        NonFiniteError: the outputs of the network are not finite.
     """
     tracked = TrackedSequence.allocate(len(video.frames))
     # both end the generator when an error leaves the loop
@@ -76,7 +77,8 @@ def track_sequence(
                 box = require_first_box(video.boxes[0], frame.shape[1], frame.shape[0], f"sequence {video.name}")
                 tracker.init(frame, box)
             else:
-                box, tracked.confidences[number] = tracker.update(frame), tracker.confidence
+                with name_failed_frame(video, number):
+                    box, tracked.confidences[number] = tracker.update(frame), tracker.confidence
             tracked.boxes[number] = box
             now = time.perf_counter()
             # from box to box, so that waiting for the decoder is included
@@ -84,6 +86,25 @@ def track_sequence(
             before = now
             on_frames_done(1)
     return tracked
+
+
+@contextmanager
+def name_failed_frame(video: Video, number: int) -> Iterator[None]:
+    """Name sequence and frame if the outputs of a tracker are not finite.
+
+    Args:
+        video: the sequence.
+        number: index of the frame.
+
+    Raises:
+        NonFiniteError: with the name of the frame.
+    """
+    try:
+        yield
+    except NonFiniteError as error:
+        raise NonFiniteError(
+            f"sequence {video.name}, frame {number + 1}: {error}; check the tracker's weights"
+        ) from error
 
 
 def iter_frames(video: Video) -> Generator[ImageArray, None, None]:

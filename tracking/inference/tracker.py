@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.errors import UserError
+from foundation.errors import NonFiniteError, UserError
 from tracking.data.boxes import BoxLike, FloatArray, clip_box, require_first_box
 from tracking.data.crops import (
     CropWindow,
@@ -123,7 +123,12 @@ class Tracker:
 
         Returns:
             x, y, width, height in pixels, shape (4,).
+
+        Raises:
+            NonFiniteError: an output is infinite or undefined; the maximum of such scores is at no place.
         """
+        if not all(np.isfinite(values).all() for values in maps):
+            raise NonFiniteError(f"the outputs of tracker {self.name} are not finite, so there is no box")
         assert self._box is not None and self._last_crop is not None
         place, width, height = self._last_crop
         # from the raw scores: the window would lower it for a target that has moved

@@ -80,10 +80,13 @@ class TorchTrackerFactory:
 
     def describe_provenance(self) -> dict[str, Any]:
         """Return a hash of the weights, the crops, and how the network is computed."""
+        card = self.memory_backbone[0] if self.memory_backbone else get_card(self.backbone_name)
         return {
             "weights": hash_state_dict(read_checkpoint(self.weights_file)["state_dict"]),
-            # settings that change the computation with the same weights
+            # everything that changes the computation with the same weights
+            "backbone": {"card": card.identity_dict(), "arguments": dict(self.backbone_arguments)},
             "network": {key: getattr(self.recipe, key) for key in ("use_ce", "asymmetric_attention", "head_channels")},
+            "candidate_elimination": self.recipe.ce.model_dump(mode="json") if self.recipe.use_ce else None,
             "crops": list(self.recipe.crop_sizes()),
             "runtime": TorchNetwork.runtime,
             "precision": TorchNetwork.precision,
@@ -111,4 +114,5 @@ def build_tracker_model(backbone: nn.Module, card: BackboneCard, recipe: Trackin
         asymmetric_attention=recipe.asymmetric_attention,
         box_loss_cell=recipe.box_loss_cell,
         loss_weights=LossWeights(recipe.focal_weight, recipe.giou_weight, recipe.l1_weight),
+        norm_group=recipe.norm_group,
     )

@@ -7,6 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tracking.models.group_batch_norm import GroupBatchNorm2d
+from tracking.models.norm_groups import DEFAULT_NORM_GROUP
+
 
 class HeadMaps(NamedTuple):
     """The outputs of the center head for a grid of G x G cells.
@@ -31,12 +34,13 @@ class CenterHead(nn.Module):
     Args:
         in_channels: channels of the tokens.
         hidden_channels: output channels of the first convolution; 256 in OSTrack.
+        norm_group: largest number of pairs that batch norm normalizes together.
     """
 
-    def __init__(self, in_channels: int, hidden_channels: int = 256) -> None:
+    def __init__(self, in_channels: int, hidden_channels: int = 256, norm_group: int = DEFAULT_NORM_GROUP) -> None:
         super().__init__()
         self.score, self.offset, self.size = (
-            _make_tower(in_channels, hidden_channels, outputs) for outputs in (1, 2, 2)
+            _make_tower(in_channels, hidden_channels, outputs, norm_group) for outputs in (1, 2, 2)
         )
         for parameter in self.parameters():
             # the weights of the convolutions; biases and batch norms are vectors and keep torch's initialization
@@ -97,11 +101,11 @@ def _clamped_sigmoid(values: Tensor) -> Tensor:
     return values.float().sigmoid().clamp(1e-4, 1 - 1e-4)
 
 
-def _make_tower(in_channels: int, hidden_channels: int, out_channels: int) -> nn.Sequential:
+def _make_tower(in_channels: int, hidden_channels: int, out_channels: int, norm_group: int) -> nn.Sequential:
     """Create a tower: four blocks of convolution, batch norm and ReLU, then a 1x1 convolution."""
     layers: list[nn.Module] = []
     before = in_channels
     for after in (hidden_channels, hidden_channels // 2, hidden_channels // 4, hidden_channels // 8):
-        layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
+        layers += [nn.Conv2d(before, after, 3, padding=1), GroupBatchNorm2d(after, norm_group), nn.ReLU()]
         before = after
     return nn.Sequential(*layers, nn.Conv2d(before, out_channels, 1))

@@ -5,6 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from engine.training_checks.batch_norm import count_norm_groups
+
+
+def average_group_loss(scores: Tensor, targets: Tensor, norm_group: int) -> Tensor:
+    """Compute the mean over groups of pairs of their focal losses, each normalized by its own group's cells.
+
+    So does OSTrack, where each GPU normalizes the loss of its 32 pairs by their number of centers, and the gradients of
+    the GPUs are averaged. Groups of unequal size count by their number of pairs.
+
+    Args:
+        scores: predictions strictly between 0 and 1, shape (n, G, G).
+        targets: values from 0 to 1, of the same shape.
+        norm_group: largest number of pairs in a group, see ``engine.training_checks.batch_norm.count_norm_groups``.
+    """
+    count = count_norm_groups(len(scores), norm_group)
+    parts = [(scores[group::count], targets[group::count]) for group in range(count)]
+    return torch.stack([focal_loss(*part) * (len(part[0]) / len(scores)) for part in parts]).sum()
+
 
 def focal_loss(scores: Tensor, targets: Tensor) -> Tensor:
     """Compute the penalty-reduced focal loss of CornerNet (alpha 2, beta 4).

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from tracking.models.candidate_elimination import CandidateElimination
 from tracking.models.center_head import CenterHead, HeadMaps, decode_boxes, gather_boxes
-from tracking.models.losses import cxcywh_to_xyxy, focal_loss, giou_loss
+from tracking.models.losses import average_group_loss, cxcywh_to_xyxy, giou_loss
+from tracking.models.norm_groups import DEFAULT_NORM_GROUP
 from tracking.models.one_stream_vit import OneStreamViT, TemplateKV
 from tracking.models.targets import find_center_cells, make_score_maps
 
@@ -52,6 +53,7 @@ class TrackerModel(BaseModel):
         box_loss_cell: the cell at which size and offset are trained: the ``predicted`` cell with the highest score (as
             in OSTrack), or the cell of the true ``center``.
         loss_weights: weights of the losses.
+        norm_group: largest number of pairs whose batch-norm statistics and loss normalization belong together.
 
     Attributes:
         train_keep_ratio: fraction of the search tokens that remains in training; ``CandidateEliminationHook`` sets it.
@@ -78,15 +80,16 @@ class TrackerModel(BaseModel):
         asymmetric_attention: bool = False,
         box_loss_cell: BoxLossCell = "predicted",
         loss_weights: LossWeights = OSTRACK_LOSS_WEIGHTS,
+        norm_group: int = DEFAULT_NORM_GROUP,
     ) -> None:
         super().__init__()
         blocks = tuple(candidate_elimination.blocks) if candidate_elimination else ()
         self.backbone = OneStreamViT(vit, template_size, search_size, blocks, asymmetric_attention)
-        self.head = CenterHead(self.backbone.embed_dim, head_channels)
+        self.head = CenterHead(self.backbone.embed_dim, head_channels, norm_group)
         self.candidate_elimination = candidate_elimination
         self.train_keep_ratio = 1.0
         self.box_loss_cell = box_loss_cell
-        self.loss_weights = loss_weights
+        self.loss_weights, self.norm_group = loss_weights, norm_group
         # not persistent: the card of the backbone defines them, and a weights file must not overwrite them
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
@@ -185,9 +188,10 @@ class TrackerModel(BaseModel):
             predicted = decode_boxes(maps.score, maps)
         corners, truth = cxcywh_to_xyxy(predicted), _xywh_to_clamped_xyxy(box)
         giou, overlap = giou_loss(corners, truth)
+        focal = average_group_loss(maps.score, make_score_maps(box, grid), self.norm_group)
         # mmengine adds up the values whose name contains "loss"; the IoU is only displayed
         return {
-            "loss_focal": self.loss_weights.focal * focal_loss(maps.score, make_score_maps(box, grid)),
+            "loss_focal": self.loss_weights.focal * focal,
             "loss_giou": self.loss_weights.giou * giou,
             # on the four corner coordinates, as fractions of the crop
             "loss_l1": self.loss_weights.l1 * (corners - truth).abs().mean(),

@@ -4,8 +4,9 @@ For boxes in memory use ``score_sequence`` and ``score_tracker``; for files use 
 (``tracking.scoring.command``).
 """
 
+from tracking.scoring.ground_truth import SequenceGroundTruth
 from tracking.scoring.rules import LASOT_GOT10K, LASOT_OFFICIAL, ScoringRules
-from tracking.scoring.score import SequenceGroundTruth, SequenceScore, TrackerScore, score_sequence, score_tracker
+from tracking.scoring.score import SequenceScore, TrackerScore, score_sequence, score_tracker
 
 __all__ = [
     "LASOT_GOT10K",

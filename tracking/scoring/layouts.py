@@ -12,7 +12,7 @@ from foundation.errors import DataError
 from tracking.data.box_files import read_box_file, read_flag_file, read_label_file
 from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.readers.zips import FileLike, ZippedSequence, read_zip_contents
-from tracking.scoring.score import SequenceGroundTruth
+from tracking.scoring.ground_truth import SequenceGroundTruth
 
 AnnotationPaths = dict[str, Path]
 

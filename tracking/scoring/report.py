@@ -88,6 +88,7 @@ def _tracker_to_dict(score: TrackerScore) -> dict[str, Any]:
         "partial_metrics": values if score.is_partial else None,
         "missing": list(score.missing),
         "wrong_length": list(score.wrong_length),
+        "box_faults": list(score.box_faults),
         "notes": list(score.notes),
         # key names are part of the format and keep their spelling
         "curves": {
@@ -141,7 +142,7 @@ def format_scores(set_title: str, scores: Sequence[TrackerScore], group_by: str 
     # deviations concern the ground truth, which all trackers share
     facts = list(scores[0].deviations)
     for score in scores:
-        facts += [f"{score.tracker_name}: {note}" for note in score.notes]
+        facts += [f"{score.tracker_name}: {note}" for note in (*score.box_faults, *score.notes)]
         facts += [f"{score.tracker_name}: missing: {', '.join(score.missing)}"] if score.missing else []
         facts += [f"{score.tracker_name}: wrong length: {', '.join(score.wrong_length)}"] if score.wrong_length else []
     blocks += ["\n".join(f"note: {fact}" for fact in facts)] if facts else []

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from foundation.errors import DataError, UserError
 from tracking.data.box_files import read_predicted_boxes
 from tracking.data.boxes import FloatArray
-from tracking.scoring.score import SequenceGroundTruth
+from tracking.scoring.ground_truth import SequenceGroundTruth
 
 
 class TrackerResults(NamedTuple):

@@ -11,37 +11,15 @@ import numpy as np
 
 from foundation.errors import DataError, IncompleteError
 from tracking.data.boxes import BoolArray, FloatArray
+from tracking.scoring.first_boxes import find_start_fault
+from tracking.scoring.ground_truth import SequenceGroundTruth, format_name_list
 from tracking.scoring.metrics import (
     MetricCurves,
     average_curves,
     compute_curve_metric,
-    compute_iou,
     compute_sequence_curves,
 )
 from tracking.scoring.rules import LASOT_OFFICIAL, ScoringRules
-
-MAX_LISTED_NAMES = 20
-"""Largest number of faulty sequences that a message lists."""
-
-
-class SequenceGroundTruth(NamedTuple):
-    """What is known about one sequence.
-
-    Attributes:
-        name: name of the sequence.
-        boxes: x, y, width, height in pixels, shape (frames, 4); NaN only where ``absent``.
-        absent: whether the target is fully occluded or out of view, shape (frames,).
-        category: category of the target, or empty.
-        attributes: names of the sequence's challenges.
-        image_size: width and height of its images in pixels, for rules that clip to them.
-    """
-
-    name: str
-    boxes: FloatArray
-    absent: BoolArray
-    category: str = ""
-    attributes: tuple[str, ...] = ()
-    image_size: tuple[float, float] | None = None
 
 
 class SequenceScore(NamedTuple):
@@ -89,6 +67,7 @@ class TrackerScore:
         wrong_length: sequences with too few or too many boxes, one phrase each; they are not scored.
         deviations: how the ground truth differs from the official set, one sentence each.
         notes: what a reader should know, one sentence each.
+        box_faults: why the boxes cannot be those of a tracker on this set, one sentence each.
     """
 
     tracker_name: str
@@ -99,13 +78,15 @@ class TrackerScore:
     wrong_length: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    box_faults: tuple[str, ...] = ()
 
     @property
     def is_partial(self) -> bool:
         """Whether the score does not cover the complete set."""
         return (
             # fewer sequences than the set has are partial even if none is reported missing, as in a cut list
-            bool(self.missing or self.wrong_length or self.deviations) or len(self.sequences) != self.expected_sequences
+            bool(self.missing or self.wrong_length or self.deviations or self.box_faults)
+            or len(self.sequences) != self.expected_sequences
         )
 
     # cached, because every metric and every plot needs them
@@ -223,7 +204,8 @@ def score_tracker(
 
     Raises:
         IncompleteError: sequences are missing or have the wrong length and ``partial`` is off, or none is left.
-        DataError: a prediction is not a box, or the boxes are corner coordinates.
+        DataError: a prediction is not a box, or the first boxes of more than a few sequences are far from the ground
+            truth and ``partial`` is off.
     """
     expected_sequences = len(ground_truths) if expected_sequences is None else expected_sequences
     # a sequence is missing if it has no prediction, or if the set names it but its ground truth is not there
@@ -235,11 +217,7 @@ def score_tracker(
     runs = {
         truth.name: _as_repetitions(predictions[truth.name]) for truth in ground_truths if truth.name in predictions
     }
-    wrong = tuple(
-        f"{truth.name} ({len(run)} of {len(truth.boxes)} boxes)"
-        for truth in ground_truths
-        for run in [run for run in runs.get(truth.name, ()) if len(run) != len(truth.boxes)][:1]
-    )
+    wrong = _find_wrong_lengths(runs, ground_truths)
     fitting = [t for t in ground_truths if t.name in runs and all(len(run) == len(t.boxes) for run in runs[t.name])]
     whole = not (missing or wrong or deviations) and len(fitting) == expected_sequences
     if not fitting or not (whole or partial):
@@ -252,24 +230,48 @@ def score_tracker(
         )
         for t in fitting
     )
-    notes += tuple(_check_first_boxes(tracker_name, {t.name: runs[t.name][0] for t in fitting}, fitting))
-    return TrackerScore(tracker_name, rules, scores, expected_sequences, missing, wrong, deviations, notes)
+    box_faults, doubts = _check_start(tracker_name, {t.name: runs[t.name] for t in fitting}, fitting, partial)
+    return TrackerScore(
+        tracker_name, rules, scores, expected_sequences, missing, wrong, deviations, (*notes, *doubts), box_faults
+    )
+
+
+def _find_wrong_lengths(
+    runs: Mapping[str, Sequence[FloatArray]], ground_truths: Sequence[SequenceGroundTruth]
+) -> tuple[str, ...]:
+    """Return one phrase for each sequence with too few or too many boxes."""
+    return tuple(
+        f"{truth.name} ({len(run)} of {len(truth.boxes)} boxes)"
+        for truth in ground_truths
+        for run in [run for run in runs.get(truth.name, ()) if len(run) != len(truth.boxes)][:1]
+    )
+
+
+def _check_start(
+    tracker_name: str,
+    runs: Mapping[str, Sequence[FloatArray]],
+    ground_truths: Sequence[SequenceGroundTruth],
+    partial: bool,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what makes a score partial, and what is only a note, about boxes that do not start from the ground truth.
+
+    Raises:
+        DataError: they do not in more than a few sequences, and ``partial`` is off.
+    """
+    fault = find_start_fault(runs, ground_truths)
+    if fault.is_serious and not partial:
+        raise DataError(
+            f"{tracker_name}: {fault.sentence}; {fault.fix}, or ask for a number that is marked partial with --partial"
+        )
+    if fault.is_serious:
+        return (f"{fault.sentence}; {fault.fix}",), ()
+    return (), (fault.sentence,) if fault.sentence else ()
 
 
 def _as_repetitions(predicted: FloatArray | Sequence[FloatArray]) -> list[FloatArray]:
     """Return a list of repetitions; a single array of boxes is one repetition."""
     # tested by type: the length of a list of boxes could be taken for the number of repetitions
     return [predicted] if isinstance(predicted, np.ndarray) else list(predicted)
-
-
-def format_name_list(items: Sequence[str]) -> str:
-    """Join names for a message, at most ``MAX_LISTED_NAMES`` of them.
-
-    Args:
-        items: the names.
-    """
-    more = len(items) - MAX_LISTED_NAMES
-    return ", ".join(items[:MAX_LISTED_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _format_incomplete(
@@ -329,36 +331,3 @@ def _require_predicted_boxes(boxes: FloatArray, num_frames: int, name: str) -> N
             f"prediction of {name} in frame {frame + 1} is not a box (not finite, or a negative size): "
             f"{boxes[frame].tolist()}; correct it"
         )
-
-
-def _check_first_boxes(
-    tracker_name: str, predictions: Mapping[str, FloatArray], ground_truths: Sequence[SequenceGroundTruth]
-) -> list[str]:
-    """Compare the first boxes with the ground truth, from which every tracker starts.
-
-    A large difference is a sign of boxes in another format.
-
-    Returns:
-        A note on sequences whose first box is far from the ground truth, if there are any.
-
-    Raises:
-        DataError: most of the first boxes are the ground truth in the form of corners x1, y1, x2, y2.
-    """
-    first = np.stack([predictions[truth.name][0] for truth in ground_truths])
-    truth = np.stack([truth.boxes[0] for truth in ground_truths])
-    # 0.5 leaves room for boxes in integers, or with corners counted from 1
-    far = compute_iou(first, truth) < 0.5
-    # the predictions read as corners: if they then match the ground truth and did not before, they are corners
-    corners = np.hstack([first[:, :2], first[:, 2:] - first[:, :2]])
-    as_corners = far & (compute_iou(corners, truth) >= 0.5)
-    if as_corners.mean() > 0.5:
-        raise DataError(
-            f"{tracker_name}: the first boxes of {as_corners.sum()} of {len(ground_truths)} sequences are the ground "
-            "truth as corners x1,y1,x2,y2; write x,y,w,h"
-        )
-    names = [truth.name for truth, is_far in zip(ground_truths, far, strict=True) if is_far]
-    return (
-        [f"first box far from the ground truth (IoU < 0.5) in {len(names)} sequences: {format_name_list(names)}"]
-        if names
-        else []
-    )

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from foundation.errors import ConfigError, DataError
+from tracking.data.boxes import has_area
+from tracking.data.label_digests import LASOT_DIGESTS_FILE, SequenceLabels, find_changed_labels, load_label_digests
 from tracking.scoring import layouts
+from tracking.scoring.ground_truth import SequenceGroundTruth, format_name_list
 from tracking.scoring.rules import (
     GOT10K_VAL_OFFICIAL,
     LASOT_GOT10K,
@@ -21,7 +24,6 @@ from tracking.scoring.rules import (
     UAV123_PYTRACKING,
     ScoringRules,
 )
-from tracking.scoring.score import SequenceGroundTruth, format_name_list
 
 
 class LoadedGroundTruth(NamedTuple):
@@ -55,6 +57,7 @@ class PublicTestSet(Generic[LocationT]):
         read_annotation: returns the ground truth of one sequence, given its name and what ``find_annotations``
             returned.
         expected_frames: number of frames of the complete set, if known.
+        official_labels: file with digests of the official ground truth, where bench has one.
         truncated_sequences: sequences whose results may be longer than the ground truth and are cut to it.
         has_repetitions: results are stored in one folder per sequence and one file per repetition (GOT-10k).
     """
@@ -67,6 +70,7 @@ class PublicTestSet(Generic[LocationT]):
     find_annotations: Callable[[Path, tuple[str, ...]], Mapping[str, LocationT]]
     read_annotation: Callable[[str, LocationT], SequenceGroundTruth]
     expected_frames: int | None = None
+    official_labels: Path | None = None
     truncated_sequences: frozenset[str] = field(default=frozenset())
     has_repetitions: bool = False
 
@@ -117,8 +121,14 @@ class PublicTestSet(Generic[LocationT]):
             departures.append(
                 f"ground truth in {folder} has {frames:,} frames, {self.title} has {self.expected_frames:,}"
             )
+        if self.official_labels is not None:
+            labels = (SequenceLabels(t.name, t.boxes, t.absent | ~has_area(t.boxes)) for t in truths)
+            departures += find_changed_labels(labels, load_label_digests(self.official_labels))
         if departures and not partial:
-            raise DataError(f"{departures[0]}; complete the set, or score what is there with --partial")
+            raise DataError(
+                f"{'; '.join(departures)}; complete the set from the official annotation, or score what is there with "
+                "--partial"
+            )
         return LoadedGroundTruth(truths, names, tuple(departures))
 
     def _locate_annotations(self, root: Path) -> tuple[Path, tuple[str, ...], Mapping[str, LocationT]]:
@@ -181,7 +191,7 @@ PUBLIC_TEST_SETS: dict[str, PublicTestSet[Any]] = {
     "lasot": PublicTestSet(
         "LaSOT testing set", ("lasot", "LaSOT", "LaSOTBenchmark"), 280, LASOT_RULES_BY_NAME,
         _list_lasot_sequences, layouts.find_lasot_annotations, layouts.read_lasot_annotation,
-        expected_frames=685_360, truncated_sequences=frozenset({"monkey-17"}),
+        expected_frames=685_360, official_labels=LASOT_DIGESTS_FILE, truncated_sequences=frozenset({"monkey-17"}),
     ),
     "lasot_ext": PublicTestSet(
         "LaSOT extension subset", ("lasot_ext", "LaSOT_ext", "lasot_extension_subset", "LaSOT_extension_subset"), 150,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ import numpy as np
 
 from foundation.errors import DataError, IncompleteError
 from foundation.files import atomic_writer
-from tracking.data.box_files import read_label_file, read_predicted_boxes
+from tracking.data.box_files import read_box_file, read_label_file, read_predicted_boxes
 from tracking.data.boxes import FloatArray
+from tracking.scoring.first_boxes import find_start_fault
+from tracking.scoring.ground_truth import SequenceGroundTruth, format_name_list
 from tracking.scoring.results import find_result_files
-from tracking.scoring.score import format_name_list
 
 _ZIP_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 """A fixed date for all files in an archive, so that the same results give the same bytes."""
@@ -33,6 +34,7 @@ class ServerTestSet:
         folder_names: names that its folder may have below the data root.
         expected_sequences: number of sequences in the complete set.
         count_frames: returns the number of images of each sequence, given the folder.
+        get_first_box_path: returns where the given first box of a sequence is, from the folder and the name.
         has_repetitions: files in the archive are ``<sequence>/<sequence>_001.txt`` and ``_time.txt`` (GOT-10k) instead
             of ``<sequence>.txt``.
     """
@@ -41,6 +43,7 @@ class ServerTestSet:
     folder_names: tuple[str, ...]
     expected_sequences: int
     count_frames: FrameCounter
+    get_first_box_path: Callable[[Path, str], Path]
     has_repetitions: bool
 
 
@@ -60,12 +63,14 @@ def _count_trackingnet_frames(folder: Path) -> dict[str, int]:
 
 SERVER_TEST_SETS = {
     "got10k_test": ServerTestSet(
-        "GOT-10k test", ("got10k/test", "GOT-10k/test", "GOT10k/test", "test"), 180, _count_got10k_frames, True
+        "GOT-10k test", ("got10k/test", "GOT-10k/test", "GOT10k/test", "test"), 180, _count_got10k_frames,
+        lambda folder, name: folder / name / "groundtruth.txt", True,
     ),
     "trackingnet": ServerTestSet(
-        "TrackingNet test", ("trackingnet/TEST", "TrackingNet/TEST", "TEST"), 511, _count_trackingnet_frames, False
+        "TrackingNet test", ("trackingnet/TEST", "TrackingNet/TEST", "TEST"), 511, _count_trackingnet_frames,
+        lambda folder, name: folder / "anno" / f"{name}.txt", False,
     ),
-}
+}  # fmt: skip
 
 
 def pack_submission(test_set: ServerTestSet, root: Path, results: Path, archive_path: Path) -> dict[str, Any]:
@@ -81,10 +86,10 @@ def pack_submission(test_set: ServerTestSet, root: Path, results: Path, archive_
         ``{"set", "archive", "sequences", "frames", "partial": False}``.
 
     Raises:
-        DataError: images are missing, or a result file is damaged.
+        DataError: images are missing, a result file is damaged, or its boxes cannot be those of this set.
         IncompleteError: a sequence is missing, or has too few or too many boxes.
     """
-    frames = _load_frame_counts(test_set, root)
+    folder, frames = _load_frame_counts(test_set, root)
     found = {name: _read_repetitions(test_set, results, name) for name in frames}
     missing = [name for name, runs in found.items() if not runs]
     # every repetition is checked, and a sequence is named once for each that is wrong
@@ -101,6 +106,7 @@ def pack_submission(test_set: ServerTestSet, root: Path, results: Path, archive_
             f"{results} is incomplete for {test_set.title}, so no archive was written; track what is missing "
             f"({'; '.join(faults)})"
         )
+    _require_first_boxes(test_set, folder, results, found, frames)
     entries = {
         path: text
         for name, runs in found.items()
@@ -120,8 +126,33 @@ def pack_submission(test_set: ServerTestSet, root: Path, results: Path, archive_
     }
 
 
-def _load_frame_counts(test_set: ServerTestSet, root: Path) -> dict[str, int]:
-    """Return the number of images of each sequence, after checking that the set is complete."""
+def _require_first_boxes(
+    test_set: ServerTestSet,
+    folder: Path,
+    results: Path,
+    repetitions: Mapping[str, list[FloatArray]],
+    frames: Mapping[str, int],
+) -> None:
+    """Check that the results start from the first boxes that the set gives, where its files are there.
+
+    Raises:
+        DataError: they do not, in more than a few sequences.
+    """
+    truths = []
+    for name, count in frames.items():
+        path = test_set.get_first_box_path(folder, name)
+        if path.is_file():
+            # nothing is known of the other frames
+            boxes = np.full((count, 4), np.nan)
+            boxes[0] = read_box_file(path)[0]
+            truths.append(SequenceGroundTruth(name, boxes, np.zeros(count, np.bool_)))
+    fault = find_start_fault(repetitions, truths)
+    if fault.is_serious:
+        raise DataError(f"{results}: {fault.sentence}; {fault.fix}; no archive was written")
+
+
+def _load_frame_counts(test_set: ServerTestSet, root: Path) -> tuple[Path, dict[str, int]]:
+    """Return the set's folder and the number of images of each sequence, after checking that the set is complete."""
     # the root first: it may be the set's own folder
     for folder in (root, *(root / name for name in test_set.folder_names)):
         frames = test_set.count_frames(folder)
@@ -142,7 +173,7 @@ def _load_frame_counts(test_set: ServerTestSet, root: Path) -> dict[str, int]:
             f"{folder} has {len(frames)} sequences, {test_set.title} has {test_set.expected_sequences}; complete the "
             "set"
         )
-    return frames
+    return folder, frames
 
 
 def _read_repetitions(test_set: ServerTestSet, results: Path, sequence_name: str) -> list[FloatArray]:

@@ -16,10 +16,10 @@ import numpy as np
 
 from foundation.errors import DataError
 from tracking.data.box_files import read_box_file
-from tracking.data.boxes import FloatArray
+from tracking.data.boxes import FloatArray, has_area
 from tracking.data.crops import ImageArray
 from tracking.data.readers.folder import GROUND_TRUTH_FILE, IMAGE_SUFFIXES, list_image_files
-from tracking.data.readers.sequence import has_area, read_image
+from tracking.data.readers.sequence import read_image
 
 SOURCE_IMAGE_SUFFIXES = IMAGE_SUFFIXES | {".tif", ".tiff", ".ppm", ".pgm", ".jp2"}
 _CONTAINER_SIGNATURES = (

@@ -28,9 +28,8 @@ from analysis.request import (
     SpectrumRequest,
 )
 from benchmarks.cli.common_options import (
-    add_data_root_option,
+    add_data_options,
     add_device_option,
-    add_hash_option,
     add_overrides_option,
     parse_nonnegative_int,
     parse_positive_int,
@@ -65,13 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
             name, help=command.summary, description=command.summary, epilog=f"example: {command.example}"
         )
         command.add_arguments(one)
-        add_data_root_option(one)
-        one.add_argument("--subset", action="store_true", help="accept data that are not the complete official set")
-        text = "accept a checkpoint that fills only part of the backbone; the rest keeps random weights"
-        one.add_argument("--allow-partial", action="store_true", help=text)
-        text = "accept test items whose content is also in the training data; the record keeps it"
-        one.add_argument("--allow-duplicates", action="store_true", help=text)
-        add_hash_option(one)
+        add_data_options(one)
         text = "do the analysis again although a record exists, and read no cache; the old record is kept"
         one.add_argument("--fresh", action="store_true", help=text)
         text = "folder of the runs; analyses are written to DIR/analysis; default: runs/"
@@ -307,7 +300,8 @@ def _get_runs_fields(options: Namespace) -> dict[str, Any]:
 
 def _make_run_cell(options: Namespace) -> RunCell:
     """Return a function that does one run as ``bench run`` does, with the options of this command line."""
-    from benchmarks.run_cell import CellRequest, run_cell
+    from benchmarks.resolve_cell import CellRequest
+    from benchmarks.run_cell import run_cell
 
     # passed into the analysis, because analysis/ is a layer below benchmarks/ and may not import it
     def run_analysis_cell(cell: AnalysisCell) -> CellResult:

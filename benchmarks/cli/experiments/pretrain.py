@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: Namespace) -> int:
     """Pre-train once per seed; the first failure ends the command."""
     # imported here: bench --help must be fast, and --device must be known before torch is imported
-    from benchmarks.run_cell import CellRequest
+    from benchmarks.resolve_cell import CellRequest
     from pretraining.task import PretrainTask
 
     # raises here, before the first run, when method, data and teacher do not fit together

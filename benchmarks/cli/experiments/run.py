@@ -20,7 +20,7 @@ from tracking.inference.options import RUNTIMES
 
 # only for annotations: benchmarks.run_cell imports torch
 if TYPE_CHECKING:
-    from benchmarks.run_cell import CellRequest
+    from benchmarks.resolve_cell import CellRequest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +63,7 @@ def main(options: Namespace) -> int:
 
 def _make_requests(options: Namespace) -> Iterator[CellRequest]:
     # imported here: bench --help must be fast, and --device must be known before torch is imported
-    from benchmarks.run_cell import CellRequest
+    from benchmarks.resolve_cell import CellRequest
 
     runtime = _make_runtime_override(options)
     settings = get_request_settings(options)

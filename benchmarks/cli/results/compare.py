@@ -83,6 +83,11 @@ def format_comparison(comparison: BackboneComparison, max_items: int | None) -> 
         f"have no value; {comparison.num_groups} groups of items were left out in turn",
         *_format_flips(f"better with {first}", comparison.better, max_items),
         *_format_flips(f"better with {second}", comparison.worse, max_items),
+        *(
+            [f"  made with different versions: {comparison.version_differences}"]
+            if comparison.version_differences
+            else []
+        ),
         *([PSEUDO_VALUE_NOTE] if comparison.uses_pseudo_values and comparison.num_groups is None else []),
     ]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_stdout
 from foundation.errors import UserError
+from foundation.plural import format_count
 
 # only for annotations: the module imports pydantic
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ def main(options: Namespace) -> int:
     if options.json:
         write_json(data)
     else:
+        if options.noun == "run":
+            # in short for people; what was recorded of each attempt is in the JSON
+            del data["earlier_attempts"]
+            data["attempts"] = describe_attempts(record)
         write_stdout("\n".join(_format_nested(data)))
     return 0
 
@@ -67,6 +72,19 @@ def describe_task(name: str) -> dict[str, Any]:
         ],
         "expected": dict(task.expected),
     }
+
+
+def describe_attempts(record: Record) -> dict[str, str]:
+    """Return a line for each attempt at a run, by number: when and where it began, and what it changed."""
+    from benchmarks.cell_record import list_environment_changes
+
+    attempts = [*record.earlier_attempts, record.environment]
+    lines = {}
+    for number, (before, each) in enumerate(zip([None, *attempts], attempts, strict=False), start=1):
+        changes = list_environment_changes(before, each) if before else []
+        words = [each.started, each.device, format_count(each.threads, "thread"), f"torch {each.packages.get('torch')}"]
+        lines[str(number)] = ", ".join([*words, *(f"changed: {change}" for change in changes)])
+    return lines
 
 
 def _draw_pictures(folder: Path, record: Record) -> dict[str, Any]:

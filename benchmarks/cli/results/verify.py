@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.cli.common_options import add_data_root_option
 from benchmarks.cli.output import write_json, write_stdout
 
+# only for annotations: the module imports pydantic
+if TYPE_CHECKING:
+    from results.records.verification import VerificationCheck
+
 # padded to one width, so that the messages line up
-STATE_LABELS = {"holds": "ok  ", "fails": "FAIL", "unchecked": "?   "}
+STATE_LABELS = {"holds": "ok  ", "fails": "FAIL", "unchecked": "?   ", "note": "note"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,28 +25,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # off by default: hashes and ids are checked in seconds, an evaluation can take hours
     text = "also evaluate again from the stored checkpoints, and compare the numbers"
     parser.add_argument("--rerun-eval", action="store_true", help=text)
+    text = "also make every run again from its record alone, in a temporary folder, and compare numbers and items"
+    parser.add_argument("--rerun", action="store_true", help=text)
     add_data_root_option(parser)
-    text = "where to compute for --rerun-eval"
+    text = "where to compute for --rerun-eval and --rerun; auto with --rerun: the kind of device that the run had"
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=text)
 
 
 def main(options: Namespace) -> int:
     """Check every record at a path; the exit code is 1 if any check fails."""
-    # imported here: --rerun-eval imports torch, and --device must be known before
-    from benchmarks.verify_records import verify_records
+    # imported here: counting parameters imports torch, and --device must be known before
+    from benchmarks.verify.verify_records import VerifyRequest, verify_records
 
-    found = verify_records(options.path, options.data_root, options.rerun_eval, options.device)
+    report = verify_records(
+        VerifyRequest(options.path, options.data_root, options.rerun_eval, options.rerun, options.device)
+    )
+    checks = [check for _, each in [*report.records, *report.ledgers] for check in each]
     # "unchecked" is not a failure: a file may have been removed to save space, which does not prove the record wrong
-    failed = sum(check.state == "fails" for _, checks in found for check in checks)
+    failed, unchecked = (sum(check.state == state for check in checks) for state in ("fails", "unchecked"))
     if options.json:
         write_json(
-            [{"record": str(folder), "checks": [check._asdict() for check in checks]} for folder, checks in found]
+            [
+                {kind: str(folder), "checks": [check._asdict() for check in each]}
+                for kind, places in (("record", report.records), ("ledger", report.ledgers))
+                for folder, each in places
+            ]
         )
         return 1 if failed else 0
-    for folder, checks in found:
-        write_stdout(str(folder))
-        write_stdout("\n".join(f"  {STATE_LABELS[check.state]} {check.subject}: {check.message}" for check in checks))
-    unchecked = sum(check.state == "unchecked" for _, checks in found for check in checks)
-    records = f"{len(found)} record{'' if len(found) == 1 else 's'}"
+    for folder, each in report.records:
+        write_stdout("\n".join([str(folder), *map(_format_check, each)]))
+    for folder, each in report.ledgers:
+        write_stdout("\n".join([f"ledger {folder}", *map(_format_check, each)]))
+    records = f"{len(report.records)} record{'' if len(report.records) == 1 else 's'}"
     write_stdout(f"{records}: {failed or 'nothing'} failed; {unchecked or 'nothing'} could not be checked here")
     return 1 if failed else 0
+
+
+def _format_check(check: VerificationCheck) -> str:
+    return f"  {STATE_LABELS[check.state]} {check.subject}: {check.message}"

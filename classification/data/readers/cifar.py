@@ -7,7 +7,9 @@ from pathlib import Path
 from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.utils import check_integrity
 
-from classification.data.dataset_splits import ImageArrays, RawDataset, RawSplit, require_folder
+from classification.data.dataset_splits import RawDataset, RawSplit, require_folder
+from classification.data.image_collections import ImageArrays
+from classification.data.readers.official_labels import compare_cifar_labels, describe_agreement
 from engine.data.cifar import read_cifar_batches, read_cifar_file
 from foundation.errors import DataError
 
@@ -44,5 +46,12 @@ def _read_cifar(root: Path, official: type[CIFAR10], label_key: str) -> RawDatas
     names = meta.get(official.meta["key"])
     if not isinstance(names, list):
         raise DataError(f"{folder / official.meta['filename']} has no list {official.meta['key']}; fetch the set again")
+    labels = {split: raw.labels for split, raw in splits.items()}
+    comparison = compare_cifar_labels(official.__name__.lower(), labels, [str(name) for name in names])
     deviations = (f"not the official files, by their MD5: {', '.join(strange)}",) if strange else ()
-    return RawDataset(dict(enumerate(map(str, names))), splits, deviations)
+    return RawDataset(
+        dict(enumerate(map(str, names))),
+        splits,
+        deviations + comparison.deviations,
+        describe_agreement(comparison),
+    )

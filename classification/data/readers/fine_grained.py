@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,13 @@ from typing import Any
 from torchvision.datasets import FGVCAircraft, Flowers102, OxfordIIITPet, StanfordCars
 from torchvision.datasets.utils import check_integrity
 
-from classification.data.dataset_splits import ImageFiles, RawDataset, RawSplit, require_folder
+from classification.data.dataset_splits import RawDataset, RawSplit, require_folder
+from classification.data.image_collections import ImageFiles
+from classification.data.readers.official_labels import (
+    compare_aircraft_labels,
+    compare_image_labels,
+    describe_agreement,
+)
 from foundation.errors import DataError
 
 
@@ -39,15 +46,17 @@ def read_flowers(root: Path) -> RawDataset:
     for split in ("train", "val", "test"):
         read = _read_with_torchvision(folder, _UncheckedFlowers102, root, split)
         splits[split] = RawSplit(_make_image_files(folder, read._image_files), read._labels)
+    comparison = compare_image_labels("flowers", splits)
     # the files give no names; the official labels are 1 to 102, and torchvision subtracts 1
-    return RawDataset({number: f"flower {number + 1}" for number in range(102)}, splits, tuple(deviations))
+    names = {number: f"flower {number + 1}" for number in range(102)}
+    return RawDataset(names, splits, (*deviations, *comparison.deviations), describe_agreement(comparison))
 
 
 def read_pets(root: Path) -> RawDataset:
     """Read ``oxford-iiit-pet`` with ``images`` and ``annotations``; the classes are the 37 breeds.
 
     Raises:
-        DataError: a file or folder is missing or damaged, or a class id belongs to two breeds.
+        DataError: a file or folder is missing or damaged, or class ids and breeds do not belong together.
     """
     folder = require_folder(root / "oxford-iiit-pet", "Oxford-IIIT Pet")
     splits: dict[str, RawSplit] = {}
@@ -64,7 +73,13 @@ def read_pets(root: Path) -> RawDataset:
                     f"class id {label + 1} of {folder / 'annotations'} is {names[label]!r} and {breed!r}; fetch the "
                     "annotations again"
                 )
-    return RawDataset(names, splits)
+    twice = [breed for breed, count in Counter(names.values()).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"breed {twice[0]!r} of {folder / 'annotations'} has two class ids; fetch the annotations again"
+        )
+    comparison = compare_image_labels("pets", splits)
+    return RawDataset(names, splits, comparison.deviations, describe_agreement(comparison))
 
 
 def read_aircraft(root: Path) -> RawDataset:
@@ -79,7 +94,8 @@ def read_aircraft(root: Path) -> RawDataset:
         read = _read_with_torchvision(folder, FGVCAircraft, root, split)
         splits[split] = RawSplit(_make_image_files(folder, read._image_files), read._labels)
         classes = read.classes
-    return RawDataset(dict(enumerate(classes)), splits)
+    comparison = compare_aircraft_labels(splits, classes)
+    return RawDataset(dict(enumerate(classes)), splits, comparison.deviations, describe_agreement(comparison))
 
 
 def read_cars(root: Path) -> RawDataset:

@@ -8,9 +8,11 @@ from pathlib import Path
 from timm.data import ImageNetInfo
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
-from classification.data.dataset_splits import SPLIT_SALT, ImageFiles, RawDataset, RawSplit, require_folder
+from classification.data.dataset_splits import SPLIT_SALT, RawDataset, RawSplit, require_folder
+from classification.data.image_collections import ImageFiles
 from foundation.errors import DataError
 from foundation.hash_order import order_by_hash
+from foundation.plural import format_count
 
 TEST_FRACTION = 0.2
 """Fraction of each class that becomes the test split if a user's folder has none."""
@@ -75,6 +77,9 @@ def _read_unsplit(root: Path) -> RawDataset:
     """Read class folders without splits; a fixed fifth of each class becomes the test split.
 
     A hash of each file's path below ``root`` decides which files these are, so the split is the same on every machine.
+
+    Raises:
+        DataError: a folder is missing or empty, or a class has fewer than three images.
     """
     classes = _number_classes(root, _list_class_folders(root))
     whole = _read_split(root, root, classes)
@@ -83,9 +88,14 @@ def _read_unsplit(root: Path) -> RawDataset:
     for path, label in zip(whole.images.paths, whole.labels, strict=True):
         by_class.setdefault(label, []).append(path)
     tests: set[str] = set()
-    for members in by_class.values():
-        # a class with one or two images gives none to test: train and val need one each
-        count = max(1, round(TEST_FRACTION * len(members))) if len(members) > 2 else 0
+    for name, number in classes.items():
+        members = by_class[number]
+        if len(members) < 3:
+            raise DataError(
+                f"class {name!r} in {root} has {format_count(len(members), 'image')}; without a test folder each class "
+                "needs 3 or more, because train, val and test get one each"
+            )
+        count = max(1, round(TEST_FRACTION * len(members)))
         ordered = order_by_hash(members, f"{SPLIT_SALT}:test", to_text=lambda path: Path(path).as_posix())
         tests.update(ordered[:count])
     splits = {}

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from classification.data.dataset_splits import ImageFiles, RawDataset, RawSplit, require_folder
+from classification.data.dataset_splits import RawDataset, RawSplit, require_folder
+from classification.data.image_collections import ImageFiles
 from foundation.errors import DataError
 
 
@@ -26,7 +27,12 @@ def read_inat18(root: Path) -> RawDataset:
         content = _load_json(folder / file)
         try:
             for category in content["categories"]:
-                names[category["id"]] = str(category["name"])
+                name = str(category["name"])
+                if names.setdefault(category["id"], name) != name:
+                    raise DataError(
+                        f"category {category['id']} of {folder} is {names[category['id']]!r} in train and {name!r} in "
+                        "val; fetch both files again"
+                    )
             # annotations refer to images by id: join the two lists
             paths = {image["id"]: image["file_name"] for image in content["images"]}
             pairs = [(paths[item["image_id"]], item["category_id"]) for item in content["annotations"]]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli.main import main
-from benchmarks.run_cell import CellRequest, run_cell
+from benchmarks.resolve_cell import CellRequest
+from benchmarks.run_cell import run_cell
 from tests.results.make import write_run
 
 

@@ -35,10 +35,11 @@ def run(runs: Path, tmp_path: Path) -> Path:
 
 
 def verified(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, str]]:
-    """The exit code, and the state of each thing checked."""
+    """The exit code, and the state of each thing checked of the one record; the ledger has tests of its own."""
     capsys.readouterr()
     code = main(["verify", *words, "--json"])
-    (found,) = json.loads(capsys.readouterr().out)
+    found, ledger = json.loads(capsys.readouterr().out)
+    assert {"record", "ledger"} == {*found, *ledger} - {"checks"}
     return code, {check["subject"]: check["state"] for check in found["checks"]}
 
 
@@ -65,6 +66,9 @@ def test_other_weights_are_found_by_evaluating_again(run: Path, capsys: pytest.C
         }
         torch.save(content, path)
     assert verified(capsys, str(run))[0] == 0, "the record itself is whole"
+    code, found = verified(capsys, str(run), "--rerun-eval", "--device", "cpu")
+    assert (code, found["evaluation"]) == (1, "fails"), "the digest says it before anything is evaluated"
+    shutil.rmtree(run / "checkpoints" / "sha256")  # as in a run of an earlier version
     code, found = verified(capsys, str(run), "--rerun-eval", "--device", "cpu")
     assert (code, found["top1 evaluated again"]) == (1, "fails")
 

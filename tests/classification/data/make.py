@@ -98,7 +98,7 @@ def write_cars(root: Path, classes: int = 3, each: int = 4) -> Path:
         rows = []
         for number in range(classes * each):
             name = f"{number:05d}.jpg"
-            write_noise_image(folder / f"cars_{split}" / name, number)
+            write_noise_image(folder / f"cars_{split}" / name, number + 1000 * (split == "test"))
             rows.append((number % classes + 1, name))
         kind = np.dtype([("class", "O"), ("fname", "O")])
         savemat(folder / file, {"annotations": np.array(rows, kind)})
@@ -115,7 +115,7 @@ def write_inat(root: Path, ids: Iterable[int] = (3, 17, 40), each: int = 4) -> P
         for label in ids:
             for index in range(count):
                 name = f"train_val2018/Insecta/{label}/{split}{index}.jpg"
-                write_noise_image(folder / name, label * 10 + index)
+                write_noise_image(folder / name, label * 100 + 10 * (split == "val") + index)
                 images.append({"id": len(images), "file_name": name})
                 annotations.append({"id": len(annotations), "image_id": images[-1]["id"], "category_id": label})
         categories = [{"id": label, "name": str(label)} for label in ids]

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from classification.data.dataset_splits import (
-    ImageArrays,
-    ImageFiles,
     PreparedDataset,
     RawDataset,
     RawSplit,
     prepare_dataset,
 )
+from classification.data.image_collections import ImageArrays, ImageFiles
 from foundation.errors import DataError
 from tests.classification.data.make import write_noise_image
 

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 
-from classification.data.dataset_splits import ImageArrays, ImageSplit
+from classification.data.dataset_splits import ImageSplit
+from classification.data.image_collections import ImageArrays
 from classification.data.image_dataset import ImageDataset
 from classification.recipe import ImageRecipe, KnnRecipe
 from engine.seeding import SeededDataset, SeededIndex

@@ -15,13 +15,12 @@ from timm.data import ImageNetInfo
 from torchvision.datasets import CIFAR10, FGVCAircraft, StanfordCars
 
 from classification.data.dataset_splits import PreparedDataset
-from classification.image_tasks import IMAGE_TASKS, _load_dataset
+from classification.image_tasks import IMAGE_TASKS
 from foundation.errors import DataError
 from tests.classification.data import make
 
 
 def read(name: str, root: Path) -> PreparedDataset:
-    _load_dataset.cache_clear()  # tests change the files
     return IMAGE_TASKS[name].load_data(root)
 
 
@@ -93,6 +92,7 @@ def test_real_flowers(shared_data: Path, tmp_path: Path) -> None:
         "setid.mat is not the official file (its MD5 differs)",
         "test has 1,020 images where the official split has 6,149",
     )
+    assert "3,060 images have their official label and are in their official split" in data.notes
     (tmp_path / "flowers-102" / "jpg" / Path(data.splits["val"].images.get_image_name(3)).name).unlink()
     with pytest.raises(DataError, match=r"image_\d+\.jpg is missing; unpack the data set again"):
         read("flowers", tmp_path)

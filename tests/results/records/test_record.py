@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from foundation.errors import RecordError
 from results.records.identity import build_run_identity
-from results.records.record import SCHEMA_VERSION, MetricValue, RunCost, dump_record, parse_record
+from results.records.measurements import RunCost
+from results.records.record import SCHEMA_VERSION, MetricValue, dump_record, parse_record
 from tests.results.make import FIXTURE, make_record
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks.cli.main import main
 from foundation.errors import DataError
 from segmentation.data.checks import require_unshifted_labels
-from segmentation.data.dataset_layout import ADE20K_LABEL_SPACE, read_ade20k, read_camvid
+from segmentation.data.dataset_layout import ADE20K_LABEL_SPACE, read_camvid
 from segmentation.data.files import read_label_map
 from segmentation.data.labels import LabelSpace
 from segmentation.tasks import ADE20K as TASK
@@ -141,11 +141,11 @@ def test_label_numbers_become_classes(tmp_path: Path) -> None:
 
 def test_the_fingerprint_sees_every_byte(tmp_path: Path) -> None:
     ade = write_small_ade(tmp_path)
-    first = read_ade20k(tmp_path).compute_fingerprint()
-    assert read_ade20k(tmp_path).compute_fingerprint() == first
+    first = TASK.check_data(tmp_path).fingerprint
+    assert TASK.check_data(tmp_path).fingerprint == first
     with (ade / f"images/validation/{NAME}.jpg").open("ab") as file:
         file.write(b"\0")
-    assert read_ade20k(tmp_path).compute_fingerprint() != first
+    assert TASK.check_data(tmp_path).fingerprint != first
 
 
 def test_real_ade20k(shared_data: Path) -> None:
@@ -183,10 +183,10 @@ def test_real_camvid(shared_data: Path, tmp_path: Path) -> None:
 
 def own_folder(root: Path, classes: str = "sky\nroad\n") -> None:
     (root / "classes.txt").write_text(classes)
-    for split in ("train", "test"):
+    for split, shade in (("train", 0), ("test", 255)):
         for part in ("images", "labels"):
             (root / part / split).mkdir(parents=True)
-        Image.new("RGB", (20, 20)).save(root / "images" / split / "a.jpg")
+        Image.new("RGB", (20, 20), (shade,) * 3).save(root / "images" / split / "a.jpg")
         Image.fromarray(np.array([[0, 1], [255, 1]], np.uint8).repeat(10, 0).repeat(10, 1)).save(
             root / "labels" / split / "a.png"
         )

@@ -18,7 +18,8 @@ from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.data.readers import lasot
 from tracking.data.readers.folder import read_folder_videos
 from tracking.data.readers.others import read_coco_stills, read_got10k_videos, read_trackingnet_videos
-from tracking.data.readers.sequence import NumberedFiles, fingerprint_videos
+from tracking.data.readers.sequence import NumberedFiles
+from tracking.training_sets import fingerprint_lasot_videos
 
 
 def image(path: Path, width: int = 64, height: int = 48) -> None:
@@ -171,10 +172,10 @@ def test_279_of_280_is_a_departure(copy: Path) -> None:
 
 
 def test_the_fingerprint_sees_a_box_and_a_label(copy: Path) -> None:
-    before = fingerprint_videos(lasot.read_test_videos(copy))
+    before = fingerprint_lasot_videos(lasot.read_test_videos(copy), copy)
     path = copy / "turn" / "turn-4" / "groundtruth.txt"
     path.write_text(path.read_text().replace("1", "2", 1))
-    changed = fingerprint_videos(lasot.read_test_videos(copy))
+    changed = fingerprint_lasot_videos(lasot.read_test_videos(copy), copy)
     assert changed != before
 
 

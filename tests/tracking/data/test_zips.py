@@ -17,9 +17,10 @@ from foundation.errors import DataError
 from tests.tracking.lasot_root import write_short_sequences, zip_categories, zip_folders
 from tracking.data.pair import CropSizes, SearchJitter
 from tracking.data.readers import lasot
-from tracking.data.readers.sequence import Video, fingerprint_videos
+from tracking.data.readers.sequence import Video
 from tracking.data.readers.zips import ZipMember, read_zip_contents
 from tracking.data.video_pairs import PairAugmentation, VideoPairSampler
+from tracking.training_sets import fingerprint_lasot_videos
 
 
 @pytest.fixture
@@ -34,9 +35,10 @@ def zipped(root: Path, tmp_path: Path) -> Path:
     return zip_categories(root, tmp_path / "zipped")
 
 
-def same(videos: list[Video], others: list[Video]) -> bool:
-    """Names, boxes, labels and every pixel."""
-    return fingerprint_videos(videos) == fingerprint_videos(others) and all(
+def same(root: Path, other_root: Path, read: Callable[[Path], list[Video]] = lasot.read_test_videos) -> bool:
+    """Names, boxes, labels and every pixel; and the fingerprint says so."""
+    videos, others = read(root), read(other_root)
+    return fingerprint_lasot_videos(videos, root) == fingerprint_lasot_videos(others, other_root) and all(
         np.array_equal(one.read_frame(number), other.read_frame(number))
         for one, other in zip(videos, others, strict=True)
         for number in range(len(one.frames))
@@ -48,7 +50,7 @@ def test_zips_of_categories_are_the_unpacked_set(root: Path, tmp_path: Path, met
     zipped = zip_categories(root, tmp_path / "zipped", method)
     assert not [path for path in zipped.iterdir() if path.is_dir()]
     for read in (lasot.read_test_videos, lasot.read_train_videos):
-        assert same(read(root), read(zipped))
+        assert same(root, zipped, read)
     video = lasot.read_test_videos(zipped)[0]
     assert isinstance(video.frames[0], ZipMember) and video.frames[-1].name == "00000024.jpg"
     assert [file.name for file in video.frames[:2]] == ["00000001.jpg", "00000002.jpg"]
@@ -59,8 +61,8 @@ def test_zips_of_categories_are_the_unpacked_set(root: Path, tmp_path: Path, met
 
 def test_one_zip_with_everything_lists_included(root: Path, tmp_path: Path) -> None:
     zip_folders(tmp_path / "LaSOT.zip", root.parent, [root])
-    assert same(lasot.read_test_videos(root), lasot.read_test_videos(tmp_path))
-    assert same(lasot.read_train_videos(root), lasot.read_train_videos(tmp_path))
+    assert same(root, tmp_path)
+    assert same(root, tmp_path, lasot.read_train_videos)
 
 
 def test_some_zipped_and_some_not(root: Path, zipped: Path) -> None:
@@ -69,7 +71,7 @@ def test_some_zipped_and_some_not(root: Path, zipped: Path) -> None:
     shutil.copytree(root / category, zipped / category)
     (zipped / f"{category}.zip").unlink()
     mixed = lasot.read_test_videos(zipped)
-    assert same(lasot.read_test_videos(root), mixed)
+    assert same(root, zipped)
     assert {isinstance(video.frames[0], ZipMember) for video in mixed} == {True, False}
 
 
@@ -86,12 +88,19 @@ def test_of_two_the_folder_counts_then_the_category_s_zip(root: Path, zipped: Pa
     assert read(zipped, name).boxes[0].tolist() == [1, 2, 3, 4], "unpacked"
     zip_folders(zipped / "aaa.zip", zipped, [zipped / category])
     shutil.rmtree(zipped / category)
-    truth = read(root, name).boxes
-    assert (read(zipped, name).boxes == truth).all(), "in the category's zip, not in aaa.zip"
+    with pytest.raises(DataError, match=rf"disagree about groundtruth\.txt of sequence {name}"):
+        read(zipped, name)
+    (zipped / f"{category}.zip").rename(zipped / "kept")
+    assert read(zipped, name).boxes[0].tolist() == [1, 2, 3, 4]
+    zip_folders(zipped / "aaa.zip", root, [root / category])
+    (zipped / "kept").rename(zipped / f"{category}.zip")
+    video = read(zipped, name)
+    assert (video.boxes == read(root, name).boxes).all()
+    assert isinstance(video.frames[0], ZipMember) and video.frames[0].archive.name == f"{category}.zip", "not aaa.zip"
     (zipped / f"{category}.zip").unlink()
-    assert read(zipped, name).boxes[0].tolist() == [1, 2, 3, 4]
+    assert read(zipped, name).frames[0].archive.name == "aaa.zip"
     (zipped / category / name).mkdir(parents=True)  # annotation may lie there alone
-    assert read(zipped, name).boxes[0].tolist() == [1, 2, 3, 4]
+    assert read(zipped, name).frames[0].archive.name == "aaa.zip"
 
 
 def test_pairs_are_drawn_from_zips(root: Path, zipped: Path) -> None:
@@ -138,13 +147,16 @@ def add(member: str, content: bytes = b"x") -> Callable[[Path], None]:
     return to
 
 
-def without(ending: str) -> Callable[[Path], None]:
+def with_content(ending: str, content: bytes | None) -> Callable[[Path], None]:
+    """Give one member another content, or none: take it out."""
+
     def rewrite(path: Path) -> None:
         with zipfile.ZipFile(path) as old:
-            kept = {name: old.read(name) for name in old.namelist() if not name.endswith(ending)}
+            kept = {name: content if name.endswith(ending) else old.read(name) for name in old.namelist()}
         with zipfile.ZipFile(path, "w") as new:
-            for name, content in kept.items():
-                new.writestr(name, content)
+            for name, each in kept.items():
+                if each is not None:
+                    new.writestr(name, each)
 
     return rewrite
 
@@ -159,17 +171,20 @@ def encrypt(path: Path) -> None:
     path.write_bytes(content)
 
 
-BAD: dict[str, tuple[Callable[[Path], None], str]] = {
+BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut off": (half, "cannot be read as a zip (File is not a zip file); fetch it again"),
     "empty": (lambda path: path.write_bytes(b""), "cannot be read as a zip"),
     "a changed byte": (flip_frame, "/img/00000004.jpg in"),
     "a path upwards": (add("../../etc/passwd-1/groundtruth.txt"), "the unsafe path ../../etc/passwd-1"),
     "an absolute path": (add("/drift/drift-1/groundtruth.txt"), "the unsafe path /drift"),
-    "a missing frame": (without("-1/img/00000003.jpg"), "-1/img/00000003.jpg is missing"),
-    "a missing truth": (without("groundtruth.txt"), "/groundtruth.txt; fetch that zip again"),
+    "a missing frame": (with_content("-1/img/00000003.jpg", None), "-1/img/00000003.jpg is missing"),
+    "a missing truth": (with_content("groundtruth.txt", None), "/groundtruth.txt; fetch that zip again"),
     "the sequence twice": (add("copy/distractor/distractor-1/groundtruth.txt"), "holds sequence distractor-1 twice"),
     "encrypted": (encrypt, "is encrypted or packed in a rare way; unpack that zip in its folder"),
-    "no image": (add("distractor/distractor-1/img/00000002.jpg"), "cannot be read as an image"),
+    "no image": (with_content("distractor-1/img/00000002.jpg", b"x"), "cannot be read as an image"),
+    "a file twice": (add("distractor/distractor-1/groundtruth.txt"), "distractor-1/groundtruth.txt twice"),
+    "a frame twice": (add("distractor/distractor-1/img/00000002.jpg"), "/img/00000002.jpg twice, so its content"),
+    "a list twice": (lambda path: [add(f"{x}/testing_set.txt")(path) for x in "ab"], "the list testing_set.txt twice"),
 }
 
 

@@ -37,11 +37,12 @@ GUARDS = {
         TESTS + "test_score.py -k gives_no_number"
     ),
     "a cut set is partial": Guard(
-        SCORE, "or self.deviations) or len(self.sequences) != self.expected_sequences", ")",
+        SCORE, "self.deviations or self.box_faults)\n            or len(self.sequences) != self.expected_sequences",
+        "self.box_faults)",
         TESTS + "test_score.py -k short_of_ground_truth",
     ),
     "corner coordinates are refused": Guard(
-        SCORE, "if as_corners.mean() > 0.5:", "if False:", TESTS + "test_score.py -k corner"
+        SCORE, "    if fault.is_serious and not partial:\n", "    if False:\n", TESTS + "test_score.py -k corner"
     ),
     "NaN in memory is refused": Guard(
         SCORE, "~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0)", "(boxes[:, 2:] < 0)",

@@ -10,8 +10,10 @@ import numpy as np
 
 from foundation.errors import DataError
 from foundation.files import iter_files
+from foundation.run_scope import memoize_in_run
 from tracking.data.box_files import read_box_file, read_flag_file
-from tracking.data.readers.sequence import Video, has_area, require_equal_counts
+from tracking.data.boxes import has_area
+from tracking.data.readers.sequence import Video, require_equal_counts
 
 GROUND_TRUTH_FILE = "groundtruth.txt"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
@@ -19,6 +21,7 @@ HIDDEN_LABEL_FILES = ("full_occlusion.txt", "out_of_view.txt", "absence.label")
 """Optional files with one flag per frame: 1 if the target cannot be seen."""
 
 
+@memoize_in_run
 def read_folder_videos(root: Path) -> list[Video]:
     """Read every folder at or below ``root`` that has a ``groundtruth.txt``, sorted by path.
 
@@ -32,13 +35,22 @@ def read_folder_videos(root: Path) -> list[Video]:
     """
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; name one with sequences with --data-root")
-    folders = sorted(path.parent for path in iter_files(root) if path.name == GROUND_TRUTH_FILE)
+    folders = find_sequence_folders(root)
     if not folders:
         raise DataError(
             f"there is no sequence at or below {root}: a sequence is a folder of images with a {GROUND_TRUTH_FILE} "
             "(one box x, y, w, h per line)"
         )
     return [read_folder_video(folder, root) for folder in folders]
+
+
+def find_sequence_folders(root: Path) -> list[Path]:
+    """Return every folder at or below ``root`` that has a ``groundtruth.txt``, sorted by path.
+
+    Args:
+        root: the folder.
+    """
+    return sorted(path.parent for path in iter_files(root) if path.name == GROUND_TRUTH_FILE)
 
 
 def read_folder_video(folder: Path, root: Path | None = None) -> Video:

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
+from foundation.run_scope import memoize_in_run
 from tracking.data.box_files import read_box_file, read_flag_file
+from tracking.data.boxes import has_area
 from tracking.data.readers.sequence import (
     FrameFiles,
     NumberedFiles,
     Video,
-    has_area,
     read_text,
     require_equal_counts,
 )
@@ -46,6 +47,7 @@ class SequenceFiles(NamedTuple):
     image_location: str
 
 
+@memoize_in_run
 def read_test_videos(root: Path) -> list[Video]:
     """Read the test sequences, in the order of the official list ``testing_set.txt``.
 
@@ -60,6 +62,7 @@ def read_test_videos(root: Path) -> list[Video]:
     return [read_lasot_video(root, name, zipped) for name in _read_test_names(root, zipped)]
 
 
+@memoize_in_run
 def read_train_videos(root: Path) -> list[Video]:
     """Read the training sequences: those of ``training_set.txt``, or all sequences that are not test sequences.
 
@@ -73,6 +76,7 @@ def read_train_videos(root: Path) -> list[Video]:
     listing = _find_list_file(root, TRAIN_LIST_FILE, zipped)
     if listing is not None:
         names = read_text(listing).split()
+        _require_disjoint_lists(root, names, zipped)
     else:
         # without a list of its own, the training split is everything else; the test list is required even then
         found = {path.parent.name for path in root.glob("*/*/groundtruth.txt")} | zipped.sequences.keys()
@@ -165,6 +169,22 @@ def _read_test_names(root: Path, zip_contents: ZipContents) -> list[str]:
     if not names:
         raise DataError(f"{path} is empty; it must list the test sequences, one per line")
     return names
+
+
+def _require_disjoint_lists(root: Path, train_names: list[str], zip_contents: ZipContents) -> None:
+    """Require that no training sequence is a test sequence, where there is a list of test sequences.
+
+    Raises:
+        DataError: a sequence is in both lists.
+    """
+    if _find_list_file(root, TEST_LIST_FILE, zip_contents) is None:
+        return
+    both = sorted(set(train_names) & set(_read_test_names(root, zip_contents)))
+    if both:
+        raise DataError(
+            f"sequence {both[0]} is in {TRAIN_LIST_FILE} and in {TEST_LIST_FILE} of {root} ({len(both)} are in both); "
+            "a tracker must not be trained on what it is tested on, so fetch the lists again"
+        )
 
 
 def _count_frames(parts: SequenceFiles, name: str) -> int:

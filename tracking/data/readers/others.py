@@ -10,19 +10,22 @@ from typing import overload
 import numpy as np
 
 from foundation.errors import DataError
+from foundation.run_scope import memoize_in_run
 from tracking.data.box_files import read_box_file, read_flag_file, read_label_file
-from tracking.data.boxes import FloatArray
+from tracking.data.boxes import FloatArray, has_area
 from tracking.data.readers.sequence import (
     NumberedFiles,
     Video,
-    has_area,
     read_text,
 )
+
+COCO_ANNOTATION, COCO_IMAGES = "annotations/instances_train2017.json", "train2017"
 
 MIN_COCO_SIDE = 50
 """A COCO box must be wider and higher than this number of pixels, as in the code from which OSTrack took its reader."""
 
 
+@memoize_in_run
 def read_got10k_videos(root: Path, excluded: Path | None = None) -> list[Video]:
     """Read the training split of GOT-10k: ``train/list.txt`` and one folder per sequence.
 
@@ -55,6 +58,7 @@ def read_got10k_videos(root: Path, excluded: Path | None = None) -> list[Video]:
     return videos
 
 
+@memoize_in_run
 def read_trackingnet_videos(root: Path) -> list[Video]:
     """Read the training split of TrackingNet.
 
@@ -114,6 +118,7 @@ class StillImages(Sequence[Video]):
         return Video(name, [self.folder / name], self.boxes[index : index + 1], np.ones(1, np.bool_))
 
 
+@memoize_in_run
 def read_coco_stills(root: Path) -> StillImages:
     """Read COCO's training objects of 2017, without crowds and without objects of up to 50 px in width or height.
 
@@ -123,7 +128,7 @@ def read_coco_stills(root: Path) -> StillImages:
     Raises:
         DataError: the file of annotations is missing or damaged, or has no such object.
     """
-    path = root / "annotations" / "instances_train2017.json"
+    path = root / COCO_ANNOTATION
     try:
         content = json.loads(read_text(path))
         names = {image["id"]: image["file_name"] for image in content["images"]}
@@ -143,4 +148,4 @@ def read_coco_stills(root: Path) -> StillImages:
     # image ids to indices, which take less memory than one file name per box
     places = {number: place for place, number in enumerate(names)}
     boxes = np.array([box for _, box in chosen], np.float64)
-    return StillImages(root / "train2017", list(names.values()), [places[number] for number, _ in chosen], boxes)
+    return StillImages(root / COCO_IMAGES, list(names.values()), [places[number] for number, _ in chosen], boxes)

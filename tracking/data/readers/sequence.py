@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 
 from foundation.errors import DataError
-from foundation.files import sha256_chunks
 from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.crops import ImageArray
 from tracking.data.readers.zips import FileLike, ZipMember
@@ -142,18 +141,6 @@ def read_text(file: FileLike) -> str:
         ) from error
 
 
-def has_area(boxes: FloatArray) -> BoolArray:
-    """Return which boxes have a width and a height above 0; NaN has not.
-
-    Args:
-        boxes: x, y, width, height, shape (n, 4).
-
-    Returns:
-        Shape (n,).
-    """
-    return np.asarray((boxes[:, 2:] > 0).all(1), np.bool_)
-
-
 def require_equal_counts(name: str, frames: int, boxes: int, missing: str = "") -> None:
     """Check that a sequence has as many boxes as frames.
 
@@ -173,16 +160,3 @@ def require_equal_counts(name: str, frames: int, boxes: int, missing: str = "") 
             f"sequence {name} has {frames} frames and {boxes} boxes in its ground truth{missing}; "
             "there must be one box per frame"
         )
-
-
-def fingerprint_videos(videos: Iterable[Video]) -> str:
-    """Return the SHA-256 over names, lengths, boxes and visibility. Pixels are not read, which would take hours.
-
-    Args:
-        videos: the sequences; their order counts.
-    """
-    return sha256_chunks(
-        # the length before the arrays says where they end
-        f"{video.name} {len(video.frames)}\n".encode() + video.boxes.tobytes() + video.visible.tobytes()
-        for video in videos
-    )

@@ -8,7 +8,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, overload
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
+from foundation.run_scope import memoize_in_run
 
 # [folders/]airplane-1/img/00000001.jpg or [folders/]airplane-1/groundtruth.txt
 _SEQUENCE_PATTERN = re.compile(r"(?:.*/)?(?P<name>[^/]+-\d+)/(?:img/(?P<number>\d{8})\.jpg|(?P<text>[a-z_]+\.txt))")
@@ -23,6 +23,9 @@ _LIST_PATTERN = re.compile(r"(?:[^/]+/)?(?P<name>(?:testing|training)_set\.txt)"
 # LaSOT's zips are stored or deflated; other methods are rare and would each need their own decoder
 _STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 _HEADER_SIZE, _ENCRYPTED_FLAG, _MAX_FILE_SIZE = 30, 1, 1 << 28
+
+ANNOTATION_FILES = ("groundtruth.txt", "full_occlusion.txt", "out_of_view.txt")
+"""The text files of a sequence that decide its score."""
 
 
 class ZipEntry(NamedTuple):
@@ -212,17 +215,18 @@ def read_zip_contents(root: Path, include_frameless: bool = False) -> ZipContent
         include_frameless: include sequences without frames in the zip, as in zips of annotation only.
 
     Raises:
-        DataError: a file is not a zip, or does not look like one of LaSOT's.
+        DataError: a file is not a zip, does not look like one of LaSOT's, or has other boxes or labels of a sequence
+            than another zip.
     """
     sequences: dict[str, ZippedSequence] = {}
     lists: dict[str, ZipMember] = {}
     for path in sorted(root.glob("*.zip")):
-        # size and time are part of the cache's key, so that a replaced zip is read again
-        state = path.stat()
-        found = _read_one_zip(path, state.st_size, state.st_mtime_ns)
+        found = _read_one_zip(path)
         for name, sequence in found.sequences.items():
             if not include_frameless and not len(sequence.frame_numbers):
                 continue
+            if name in sequences:
+                _require_equal_annotation(name, sequences[name], sequence)
             # paths are sorted, so the first zip wins unless a later one is that of the category
             if name not in sequences or path.stem == name.rpartition("-")[0]:
                 sequences[name] = sequence
@@ -230,29 +234,58 @@ def read_zip_contents(root: Path, include_frameless: bool = False) -> ZipContent
     return ZipContents(sequences, lists)
 
 
-@cache
-def _read_one_zip(path: Path, size: int, mtime_ns: int) -> ZipContents:
-    """Read the directory of one zip; cached while the zip stays the same, since a category takes a second."""
+def _require_equal_annotation(name: str, first: ZippedSequence, second: ZippedSequence) -> None:
+    """Require that two zips with the same sequence have the same boxes and labels.
+
+    Raises:
+        DataError: a text file that both have differs.
+    """
+    for file in ANNOTATION_FILES:
+        if file not in first.text_files or file not in second.text_files:
+            continue
+        # equal checksums and sizes mean equal files, so nothing has to be read
+        one, other = (sequence.text_files[file].entry for sequence in (first, second))
+        if (one.crc32, one.size) != (other.crc32, other.size):
+            raise DataError(
+                f"{first.archive} and {second.archive} disagree about {file} of sequence {name}; keep the zip that is "
+                "LaSOT's and move the other one away"
+            )
+
+
+# in a run the directories are read once, since a category takes a second
+@memoize_in_run
+def _read_one_zip(path: Path) -> ZipContents:
+    """Read the directory of one zip.
+
+    Raises:
+        DataError: see ``_iter_members``; also if a file, a sequence or a list of sequences is in it twice.
+    """
     sequences: dict[str, ZippedSequence] = {}
     lists: dict[str, ZipMember] = {}
     frames: dict[str, dict[int, ZipEntry]] = {}
     for member in _iter_members(path):
         if match := _LIST_PATTERN.fullmatch(member.path):
+            if match["name"] in lists:
+                raise DataError(f"{path} holds the list {match['name']} twice; fetch it again")
             lists[match["name"]] = member
         elif match := _SEQUENCE_PATTERN.fullmatch(member.path):
             name, folder = match["name"], member.path[: match.end("name")]
             sequence = sequences.setdefault(name, ZippedSequence(path, folder))
             if sequence.folder != folder:
                 raise DataError(f"{path} holds sequence {name} twice, in {sequence.folder} and {folder}; remove one")
+            places = frames.setdefault(name, {})
+            # zipfile would take the last of two members of one name, and other programs the first
+            if match["text"] in sequence.text_files or (match["number"] and int(match["number"]) in places):
+                raise DataError(f"{path} holds {member.path} twice, so its content is unclear; fetch that zip again")
             if match["text"]:
                 sequence.text_files[match["text"]] = member
             else:
-                frames.setdefault(name, {})[int(match["number"])] = member.entry
+                places[int(match["number"])] = member.entry
     # members can be in any order in a zip, so the frames are sorted at the end
     for name, places in frames.items():
         numbers = sorted(places)
         sequences[name].frame_numbers = np.array(numbers, np.int64)
-        sequences[name].frame_entries = np.array([places[number] for number in numbers], np.int64)
+        sequences[name].frame_entries = np.array([places[number] for number in numbers], np.int64).reshape(-1, 5)
     return ZipContents(sequences, lists)
 
 

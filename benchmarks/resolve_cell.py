@@ -1,0 +1,182 @@
+"""Resolve the request of a cell: task, backbone, data and plan, and the id that follows from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from backbones.card import BackboneCard
+from backbones.registry import get_card
+from backbones.weights import InitialWeights, locate_weights
+from benchmarks.cell_record import describe_backbone
+from benchmarks.task_registry import TASKS, describe_task_source
+from engine.task import DataReport, RunPlan, RunRequest, Task
+from foundation.errors import DataError, UserError
+from foundation.suggest import did_you_mean
+from results.records.identity import RunIdentity, make_run_identity
+from results.records.record import BackboneRecord, Tier
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class CellRequest:
+    """One cell as the user requested it.
+
+    Attributes:
+        task: a name of the registry, or a task object that is not registered.
+        backbone: a name of the registry, ``timm/<name>``, or a module (see ``backbones.memory_module``).
+        protocol: name of the protocol; ``None``: the first one of the task.
+        checkpoint: a weight file, the folder of a pre-training run, or ``random``; not for a module.
+        tier: length of the schedule: ``smoke``, ``short`` or ``full``.
+        seed: 0 or above.
+        overrides: settings that differ from the protocol's file, as ``key=value``.
+        data_root: folder of the data sets.
+        out: folder below which the run's folder is made.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        allow_partial: accept weights that fill only a part of the backbone.
+        allow_subset: accept data that are not the complete official set.
+        data_scale: fraction of the training items, above 0 to 1.
+        allow_duplicates: accept test items whose content is also in the training data; the record keeps them.
+        hash_all: hash every byte of the data, also of a set so large that a sample is the default.
+        force_new: run again although a record exists; nothing is taken from a cache.
+        command_line: words that the user typed, for the record.
+    """
+
+    task: str | Task
+    backbone: str | nn.Module
+    protocol: str | None = None
+    checkpoint: str | None = None
+    tier: Tier = "full"
+    seed: int = 0
+    overrides: tuple[str, ...] = ()
+    data_root: Path = Path("data")
+    out: Path = Path("runs")
+    device: str = "auto"
+    allow_partial: bool = False
+    allow_subset: bool = False
+    data_scale: float = 1.0
+    allow_duplicates: bool = False
+    hash_all: bool = False
+    force_new: bool = False
+    command_line: tuple[str, ...] = ()
+
+
+class ResolvedCell(NamedTuple):
+    """A request that can be run: its task, data, plan and identity.
+
+    Attributes:
+        task: the task.
+        request: what the task gets to run.
+        data: the report of ``check_data``.
+        plan: the task's plan.
+        backbone: the backbone as the record describes it before the run.
+        task_source: digest of the code of a plug-in task.
+        identity: everything that can change the number.
+        is_answerable: whether a record may answer; ``False`` if code that makes the number could not be found.
+    """
+
+    task: Task
+    request: RunRequest
+    data: DataReport
+    plan: RunPlan
+    backbone: BackboneRecord
+    task_source: str | None
+    identity: RunIdentity
+    is_answerable: bool
+
+
+def resolve_cell(cell_request: CellRequest) -> ResolvedCell:
+    """Check the request and find task, backbone, weights, data and plan; nothing is written.
+
+    Raises:
+        UserError: a name, value or combination that cannot be run.
+        DataError: the data are missing, damaged, or not the complete official set.
+    """
+    task, protocol = _resolve_protocol(cell_request)
+    card, start = _resolve_backbone(cell_request)
+    request = RunRequest(
+        card=card,
+        start=start,
+        protocol=protocol,
+        tier=cell_request.tier,
+        seed=cell_request.seed,
+        overrides=cell_request.overrides,
+        data_root=cell_request.data_root,
+        device=cell_request.device,
+        allow_partial=cell_request.allow_partial,
+        data_scale=cell_request.data_scale,
+    )
+    data = task.check_data(cell_request.data_root)
+    _require_no_duplicates(task, data, cell_request.allow_duplicates)
+    plan = task.plan(request, data)
+    if data.deviations and not cell_request.allow_subset:
+        raise DataError(
+            f"{task.name}: {'; '.join(data.deviations)}. A number on such data stands on a board of its own: "
+            "add --subset to run on it"
+        )
+    digest, source = request.describe_model(plan.backbone_kwargs), describe_task_source(task)
+    backbone = describe_backbone(request, plan).model_copy(update={"model": digest.identity_dict()})
+    # Everything that can change the number goes into one of the two groups. The first one alone is the key of the
+    # board: runs that share it may stand in one column. Device and threads are recorded, but not part of the id.
+    identity = make_run_identity(
+        task=task.name,
+        protocol=protocol,
+        protocol_version=plan.protocol_version,
+        config=plan.config,
+        data_fingerprint=data.fingerprint,
+        tier=cell_request.tier,
+        task_source=source.sha256,
+        card=card.identity_dict(),
+        arguments=plan.backbone_kwargs,
+        init=start.init,
+        checkpoint_sha256=backbone.checkpoint.sha256 if backbone.checkpoint else None,
+        allow_partial=cell_request.allow_partial,
+        seed=cell_request.seed,
+        model=backbone.model,
+    )
+    request = replace(request, run_id=identity.run_id)
+    is_answerable = digest.is_answerable and source.is_answerable
+    return ResolvedCell(task, request, data, plan, backbone, source.sha256, identity, is_answerable)
+
+
+def _resolve_protocol(cell_request: CellRequest) -> tuple[Task, str]:
+    """Find task and protocol, and check the numbers of a request."""
+    task = cell_request.task if isinstance(cell_request.task, Task) else TASKS.get(cell_request.task)
+    protocol = cell_request.protocol or task.protocols[0]
+    if protocol not in task.protocols:
+        close = did_you_mean(protocol, task.protocols, hint=f"it has {', '.join(task.protocols)}")
+        raise UserError(f"task {task.name} has no protocol {protocol!r}{close}")
+    if cell_request.seed < 0:
+        raise UserError(f"seed {cell_request.seed} is negative; seeds are 0 or above")
+    if cell_request.data_scale != 1 and not task.supports_data_scale:
+        raise UserError(f"task {task.name} has no --data-scale: it always trains on all of its data")
+    if not 0 < cell_request.data_scale <= 1:
+        raise UserError(f"data scale {cell_request.data_scale:g} is not a fraction of the training data, above 0 to 1")
+    return task, protocol
+
+
+def _require_no_duplicates(task: Task, data: DataReport, allow_duplicates: bool) -> None:
+    if data.duplicates and not allow_duplicates:
+        raise DataError(
+            f"{task.name}: {'; '.join(data.duplicates)}. A test on training data says nothing about a backbone: remove "
+            "them from one split, or add --allow-duplicates (the record keeps it)"
+        )
+
+
+def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialWeights]:
+    backbone = cell_request.backbone
+    if isinstance(backbone, str):
+        card = get_card(backbone)
+        return card, locate_weights(card, cell_request.checkpoint)
+    if cell_request.checkpoint is not None:
+        raise UserError("a module brings its own weights, so checkpoint cannot be given; load the file into it first")
+    from torch import nn
+
+    if not isinstance(backbone, nn.Module):
+        raise UserError(f"a backbone is a name or a torch module, not {type(backbone).__name__}")
+    from backbones.memory_module import make_memory_card
+
+    return make_memory_card(backbone)

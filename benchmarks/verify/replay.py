@@ -1,0 +1,139 @@
+"""Make again, from a record alone, the request and the plan of its run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from backbones.card import BackboneCard
+from backbones.registry import get_card
+from backbones.weights import InitialWeights
+from benchmarks.task_registry import TASKS
+from engine.task import DataReport, RunPlan, RunRequest
+from foundation.errors import BenchError, UnknownNameError
+from results.records.flat_settings import flatten_settings
+from results.records.record import Record
+
+PLANNING_SETTINGS = ("accumulate",)
+"""Settings outside of the identity that a plan computes with: how many pieces a batch is cut into decides what batch
+norm averages over."""
+
+
+class ReplayedPlan(NamedTuple):
+    """What a record's settings mean today.
+
+    Attributes:
+        plan: today's plan under these settings.
+        file_values: value in the protocol's file of each setting in which the record differs from it, by dotted name;
+            ``None`` where the file has no such setting.
+        computed: names of entries besides the recipe (data scale, training data ...) that the plan computes otherwise
+            than the record has them.
+    """
+
+    plan: RunPlan
+    file_values: Mapping[str, Any]
+    computed: list[str]
+
+
+def resolve_record_root(record: Record, root: Path) -> Path:
+    """Return where the run says its data were, if ``root`` does not exist."""
+    stated: Any = record.result.details.get("data_root") if record.result else None
+    return Path(stated) if isinstance(stated, str) and not root.is_dir() else root
+
+
+def find_changed_fields(record: Record, card: BackboneCard) -> list[str]:
+    """Return the fields in which a card differs from the record's, of those that can change a number."""
+    stated = record.backbone.card
+    return [key for key, value in card.identity_dict().items() if key in stated and stated[key] != value]
+
+
+def require_same_card(record: Record) -> BackboneCard:
+    """Return the registry's card, if it is still equal to the record's.
+
+    Raises:
+        UnknownNameError: there is no such card, or it has changed since.
+    """
+    card = get_card(record.backbone.name)
+    if changed := find_changed_fields(record, card):
+        raise UnknownNameError(f"the card of {card.name} has changed since ({', '.join(changed)})")
+    return card
+
+
+def make_request(
+    record: Record, card: BackboneCard, root: Path, device: str = "cpu", overrides: tuple[str, ...] = ()
+) -> RunRequest:
+    """Return a request for the record's cell that reads no weight file (``random``): to plan, or to load checkpoints.
+
+    Args:
+        record: the record.
+        card: the backbone's card.
+        root: folder of the data sets.
+        device: ``cpu`` or ``cuda``.
+        overrides: settings that differ from the protocol's file.
+    """
+    return RunRequest(
+        card=card,
+        start=InitialWeights("random", None, None),
+        protocol=record.protocol,
+        tier=record.tier,
+        seed=record.seed,
+        overrides=overrides,
+        data_root=root,
+        device=device,
+        allow_partial=record.backbone.allow_partial,
+        data_scale=float(record.config.get("data_scale", 1.0)),
+    )
+
+
+def replan_run(record: Record, data: DataReport, root: Path) -> ReplayedPlan:
+    """Plan the record's run again, with the settings in which it differs from the protocol's file as overrides.
+
+    Args:
+        record: the record.
+        data: what ``check_data`` says of the data at hand.
+        root: where these are.
+
+    Raises:
+        BenchError: the task, the protocol or a setting is not known here, or data for the training are missing.
+    """
+    task = TASKS.get(record.task)
+    if record.protocol not in task.protocols:
+        raise UnknownNameError(f"task {task.name} has no protocol {record.protocol!r}")
+    request = make_request(record, _find_planning_card(record), root)
+    in_file = task.plan(request, data)
+    stated = dict(flatten_settings(record.config.get("recipe", {})))
+    default = dict(flatten_settings(in_file.config["recipe"]))
+    # what the record lacks stays as in the file, and shows below as computed otherwise
+    changed = {name: default.get(name) for name, value in stated.items() if default.get(name) != value}
+    neutral = {
+        name: record.non_identity_settings[name]
+        for name in PLANNING_SETTINGS
+        if name in record.non_identity_settings and name in in_file.non_identity_settings
+    }
+    plan = task.plan(
+        replace(request, overrides=format_overrides({name: stated[name] for name in changed} | neutral)), data
+    )
+    # through JSON, as the record has been: a tuple becomes a list
+    again, before = json.loads(json.dumps(dict(plan.config))), record.config
+    computed = [
+        name for name in again.keys() | before.keys() if name != "recipe" and again.get(name) != before.get(name)
+    ]
+    computed += [name for name, value in flatten_settings(again["recipe"]) if (name, value) not in stated.items()]
+    return ReplayedPlan(plan, changed, sorted(computed))
+
+
+def format_overrides(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return settings by dotted name as ``key=value`` texts, with values as Python literals."""
+    return tuple(f"{name}={value!r}" for name, value in settings.items())
+
+
+def _find_planning_card(record: Record) -> BackboneCard:
+    """Return today's card, or for a backbone that is not known here one with the sizes that the record states."""
+    try:
+        return get_card(record.backbone.name)
+    except BenchError:
+        size = record.backbone.card.get("input_size", (3, 224, 224))
+        return BackboneCard(record.backbone.name, "unknown", "", input_size=tuple(size))

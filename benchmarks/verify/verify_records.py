@@ -1,0 +1,98 @@
+"""Check every record at a place, and the ledgers of the stores that it touches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.verify.backbone_checks import check_backbone
+from benchmarks.verify.recorded_command import check_recorded_command
+from benchmarks.verify.repeat_evaluation import reproduce_evaluation
+from benchmarks.verify.repeat_run import reads_every_byte, reproduce_run
+from benchmarks.verify.task_checks import check_against_task
+from foundation.environment import resolve_data_root
+from foundation.errors import UserError
+from foundation.run_scope import open_run_scope
+from results.records.ledger import LEDGER_FOLDER, find_store
+from results.records.ledger_checks import check_ledgers
+from results.records.record import Record
+from results.records.store import RECORD_FILE, scan_runs
+from results.records.verification import VerificationCheck, verify_record
+
+CheckedPlace = tuple[Path, list[VerificationCheck]]
+"""A folder of a run or a ledger, and its checks."""
+
+
+class VerifyRequest(NamedTuple):
+    """What to verify.
+
+    Attributes:
+        path: a record, a run's folder, or a folder with runs below it.
+        data_root: folder of the data sets; ``None``: where the run had them, else the usual place.
+        reruns_evaluation: evaluate again from the kept checkpoints.
+        reruns_all: make every run again, from its start.
+        device: for these two.
+    """
+
+    path: Path
+    data_root: Path | None = None
+    reruns_evaluation: bool = False
+    reruns_all: bool = False
+    device: str = "auto"
+
+
+class VerifyReport(NamedTuple):
+    """The checks of each record and of each ledger, by folder; a file that is no record fails."""
+
+    records: list[CheckedPlace]
+    ledgers: list[CheckedPlace]
+
+
+def verify_records(request: VerifyRequest) -> VerifyReport:
+    """Check every record at a place. Nothing that an earlier run stored in a cache is believed.
+
+    Raises:
+        UserError: there is no record.
+    """
+    folder = request.path.parent if request.path.name == RECORD_FILE else request.path
+    found = scan_runs([folder])
+    checks: dict[Path, list[VerificationCheck]] = {run: [] for run, _ in found.records}
+    # a scope for each way of reading data, so that a set that hundreds of runs share is read once
+    for hashes_all in (False, True):
+        with open_run_scope(trusts_caches=False, hashes_all=hashes_all):
+            for run, record in found.records:
+                if reads_every_byte(record) == hashes_all:
+                    checks[run] = _verify_run(run, record, request)
+    records = [*checks.items(), *((folder, [VerificationCheck("record", "fails", text)]) for text in found.errors)]
+    ledgers = _verify_ledgers(folder, found.records)
+    if not records and not any(check.state == "fails" for _, each in ledgers for check in each):
+        raise UserError(
+            f"there is no record at {request.path}; name a record.json, a run's folder or a folder with runs"
+        )
+    return VerifyReport(records, ledgers)
+
+
+def _verify_run(folder: Path, record: Record, request: VerifyRequest) -> list[VerificationCheck]:
+    root = resolve_data_root(request.data_root)
+    checks = [
+        *verify_record(folder, record),
+        *check_recorded_command(record),
+        *check_backbone(record),
+        *check_against_task(folder, record, root),
+    ]
+    if request.reruns_evaluation:
+        checks += reproduce_evaluation(folder, record, root, request.device)
+    if request.reruns_all:
+        checks += reproduce_run(folder, record, root, request.device)
+    return checks
+
+
+def _verify_ledgers(folder: Path, runs: list[tuple[Path, Record]]) -> list[CheckedPlace]:
+    """Check the ledger of every store that the runs belong to, and of every store at or below the folder."""
+    stores = {store for run, record in runs if (store := find_store(run.resolve(), record.task))}
+    # a store from which every run was deleted has its ledger still
+    stores |= {path.parents[1].resolve() for path in folder.rglob(f"{LEDGER_FOLDER}/*.jsonl")}
+    if not stores:
+        text = f"{folder} is not in a store, so no ledger says what was deleted, replaced or repeated"
+        return [(folder, [VerificationCheck("ledger", "unchecked", text)])]
+    return [(store / LEDGER_FOLDER, check_ledgers(store, runs, folder)) for store in sorted(stores)]

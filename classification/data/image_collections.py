@@ -1,0 +1,114 @@
+"""Images in the order of a data set: as files below a folder, or as arrays in memory. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from engine.data.decode import open_rgb
+from engine.data.file_hashes import EMPTY_DIGESTS, FULL_COVERAGE, FileHashes, hash_files
+from foundation.errors import DataError
+
+
+class ImageCollection(Protocol):
+    """Images in the order of the data set."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def load_image(self, index: int) -> Image.Image:
+        """Return image ``index`` as 8-bit RGB."""
+
+    def get_image_name(self, index: int) -> str:
+        """Return the name of image ``index`` for messages; two images with the same name are the same image."""
+
+    def get_relative_name(self, index: int) -> str:
+        """Return the name of image ``index`` within the data set, which is the same wherever the data are."""
+
+    def hash_contents(self) -> FileHashes:
+        """Return a digest of the content of each image."""
+
+
+class ImageFiles:
+    """Image files below a folder.
+
+    Args:
+        root: the folder.
+        paths: paths of the files, relative to the folder.
+    """
+
+    def __init__(self, root: Path, paths: Sequence[str]) -> None:
+        self.root = root
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load_image(self, index: int) -> Image.Image:
+        """Decode image ``index`` as 8-bit RGB.
+
+        Raises:
+            DataError: the file cannot be decoded.
+        """
+        return open_rgb(self.root / self.paths[index])
+
+    def get_image_name(self, index: int) -> str:
+        """Return the path of image ``index``."""
+        return str(self.root / self.paths[index])
+
+    def get_relative_name(self, index: int) -> str:
+        """Return the path of image ``index`` below the folder, with forward slashes on every system."""
+        return Path(self.paths[index]).as_posix()
+
+    def hash_contents(self) -> FileHashes:
+        """Return a digest of each file; unchanged files are not read again.
+
+        Raises:
+            DataError: a file is missing or empty.
+        """
+        hashes = hash_files(self.root, self.paths)
+        empty = next((i for i, digest in enumerate(hashes.digests) if digest in EMPTY_DIGESTS), None)
+        if empty is not None:
+            raise DataError(f"{self.root / self.paths[empty]} is empty; fetch it again")
+        return hashes
+
+
+class ImageArrays:
+    """Images in memory.
+
+    Args:
+        pixels: (n, height, width, 3), uint8 RGB.
+        label: name of the collection, for messages.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], label: str) -> None:
+        self.pixels = pixels
+        self.label = label
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def load_image(self, index: int) -> Image.Image:
+        """Return image ``index`` as a PIL image."""
+        return Image.fromarray(self.pixels[index])
+
+    def get_image_name(self, index: int) -> str:
+        """Return the name of the collection and the index."""
+        return f"{self.label} image {index}"
+
+    def get_relative_name(self, index: int) -> str:
+        """Return the index as text."""
+        return f"{self.label} {index}"
+
+    def hash_contents(self) -> FileHashes:
+        """Return the SHA-256 of the pixels of each image."""
+        # all images of a collection have one shape, which is part of the digest: equal bytes may be other images
+        shape = repr(self.pixels.shape[1:]).encode()
+        digests = [hashlib.sha256(shape + image.tobytes()).hexdigest() for image in self.pixels]
+        return FileHashes(digests, FULL_COVERAGE)

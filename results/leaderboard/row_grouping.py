@@ -1,0 +1,74 @@
+"""Group the runs of a board into rows: the seeds of one backbone with one start."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from results.leaderboard.row_labels import get_start_kind
+from results.leaderboard.same_network import find_network_conflict, get_model_digest, split_by_network
+from results.records.identity import compute_digest
+from results.records.record import Record
+from results.statistics.ranking import StoredRun
+
+
+class UnrankedRun(NamedTuple):
+    """A run that is not on any board, and the reason."""
+
+    folder: Path
+    record: Record
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.folder}: {self.reason}"
+
+
+_Candidate = tuple[str, str, str]
+"""Name of the backbone, kind of the start, and first digits of the SHA-256 of the start weights."""
+
+
+class RowRuns(NamedTuple):
+    """The runs of one row, by seed.
+
+    Attributes:
+        candidate: the row's backbone and start.
+        runs: its runs, in the order of their seeds.
+        note: what distinguishes the row from another one of the same name; otherwise empty.
+    """
+
+    candidate: _Candidate
+    runs: list[StoredRun]
+    note: str
+
+
+def group_rows(runs: Sequence[StoredRun]) -> tuple[list[RowRuns], list[UnrankedRun]]:
+    """Group the runs of one board into rows; runs that cannot be of one network are refused with the reason."""
+    # A changed card or creation argument makes another backbone under the same name. The digest keeps the two in
+    # separate rows, so that they are never averaged.
+    by_candidate: dict[tuple[str, str, str, str], list[StoredRun]] = defaultdict(list)
+    for run in runs:
+        candidate = (run[1].backbone.name, get_start_kind(run[1]), run[1].start_sha256[:12], _backbone_digest(run[1]))
+        by_candidate[candidate].append(run)
+    rows, refused = [], []
+    for candidate, alike in sorted(by_candidate.items()):
+        networks = split_by_network(alike)
+        for same in networks:
+            conflict = find_network_conflict([record for _, record in same])
+            if conflict is not None:
+                refused += [UnrankedRun(folder, record, conflict) for folder, record in same]
+                continue
+            note = ""
+            if len(networks) > 1:  # the same name, card and start, but the code of the plug-in was edited
+                model = get_model_digest(same[0][1])
+                note = f"network {compute_digest({'model': model})[:8]}" if model else "network not recorded"
+            rows.append(RowRuns(candidate[:3], sorted(same, key=lambda run: run[1].seed), note))
+    return rows, refused
+
+
+def _backbone_digest(record: Record) -> str:
+    """Return a digest of everything that defines the backbone as a network, without the descriptions on its card."""
+    shape = ("architecture", "arguments", "input_size", "mean", "std", "prefix_tokens")
+    card = {key: record.backbone.card.get(key) for key in shape}
+    return compute_digest({"card": card, "arguments": record.backbone.arguments})
