@@ -204,12 +204,13 @@ def measure_probe(name: str) -> Any:
 
 def measure_splits() -> Any:
     """Return digests of what is drawn: val where a set has none, shares of the training data, shots, and digits."""
-    labels = [number % 7 for number in range(90)]
+    # classes of unlike sizes, 5 to 25, so that shares are rounded up and down
+    labels = [label for label in range(6) for _ in range(5 + 4 * label)]
     pixels = np.zeros((120, 2, 2, 3), np.uint8)
     pixels[..., 0], pixels[..., 1] = np.arange(120)[:, None, None], 1
     train = RawSplit(ImageArrays(pixels[:90], "train"), labels)
-    test = RawSplit(ImageArrays(pixels[90:], "test"), labels[:30])
-    raw = RawDataset({number: str(number) for number in range(7)}, {"train": train, "test": test})
+    test = RawSplit(ImageArrays(pixels[90:], "test"), [number % 6 for number in range(30)])
+    raw = RawDataset({number: str(number) for number in range(6)}, {"train": train, "test": test})
     data = prepare_dataset(raw, {}, None, 0.1, "here")
     return {
         "val": list(data.splits["val"].indices),

@@ -140,7 +140,8 @@ def train_protocol(name: str) -> FirstSteps:
     small = ["batch_size=8", "schedule.warmup=0", "loggers=[]", "workers=0", "knn_monitor.interval=0"]
     small += ["knn_monitor.bank_size=20", "knn_monitor.num_queries=4", "knn_monitor.k=2"]
     if method.name == "mocov3":
-        small += ["hidden_dim=32", "out_dim=16"]
+        # few epochs and a low momentum, whose rise then shows in three steps
+        small += ["hidden_dim=32", "out_dim=16", "epochs=2", "momentum=0.5"]
     task = _TaughtTask(method.name, data, teacher="replaced" if method.needs_teacher else None)
     task.taught = card
     return run_first_steps(task, method.name, card, small, write_dataset(data), get_work_folder(name))
