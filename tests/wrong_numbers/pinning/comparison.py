@@ -50,7 +50,7 @@ TOLERANCES = {
 """By section, or by a key within a section; all others are ``EXACT``."""
 
 STATISTICS = ("mean", "deviation")
-"""Keys of values over a whole image, in which the differences of single pixels average out: a tenth of the tolerance."""
+"""Keys of values over a whole image, where differences of pixels average out: a tenth of the tolerance."""
 
 
 def get_tolerance(section: str) -> Tolerance:
