@@ -61,6 +61,14 @@ def test_a_number_that_moved_needs_a_new_version() -> None:
     assert file.entries["b"] == make_file().entries["b"]
 
 
+def test_ids_that_move_are_called_ids() -> None:
+    file = PinnedFile("tracking")
+    before: dict[str, dict[str, Any]] = {"a": {"plan": ["recipe"], "losses": [1.0]}}
+    assert pin.update_pins(file, before, {"a": 1}) == []
+    (refused,) = pin.update_pins(file, {"a": {"plan": ["recipe", "data"], "losses": [1.0]}}, {"a": 1})
+    assert "moves the ids of runs of tracking a@1: plan is ['recipe', 'data'] and not ['recipe']" in refused
+
+
 def test_a_reason_for_the_same_version_is_kept_until_the_next_version() -> None:
     file = make_file()
     assert pin.update_pins(file, {**PINS, "b": {"scores": {"mIoU": 51.0}}}, VERSIONS, "only empty maps") == []

@@ -119,8 +119,10 @@ def explain_move(room: str, name: str, versions: Mapping[str, int], moved: list[
         whose, file = f"{room} {name}@{versions[name]}", f"{room}/configs/{name}.py"
     else:
         whose, file = f"every protocol of {room}", f"each file of {room}/configs"
+    # what is in the ids of runs, or something that was computed
+    what = "the ids of runs" if all(each.startswith(("settings", "plan")) for each in moved) else "numbers"
     return (
-        f"this change moves numbers of {whose}: {shown}. If that is intended, raise `version` in {file} (say why in "
+        f"this change moves {what} of {whose}: {shown}. If that is intended, raise `version` in {file} (say why in "
         f"its docstring and in CHANGELOG.md) and run `python -m tests.wrong_numbers.pin {room}`. If only some inputs "
         'move, leave the version, add a marker to the config of those runs (config["fixes"]) and give the command '
         "--same-version REASON. See CONTRIBUTING.md, 'When a number moves'"
