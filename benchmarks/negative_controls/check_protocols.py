@@ -24,7 +24,7 @@ from benchmarks.resolve_cell import CellRequest
 from benchmarks.run_cell import CellResult, run_cell
 from classification.probes.feature_cache import use_feature_folder
 from engine.device import get_dist_info
-from engine.progress import log_message
+from engine.progress_bar import log_message
 from engine.task import ControlKind, MetricSpec, Task
 from foundation.errors import RecordError, UserError
 from foundation.suggest import did_you_mean
