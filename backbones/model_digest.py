@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from backbones.card import BackboneCard
 from backbones.registry import list_plugin_modules
@@ -86,6 +87,25 @@ def describe_model(card: BackboneCard, arguments: Mapping[str, Any], build: Call
     if digest.is_answerable:
         _write_digest(path, digest, homes)
     return digest
+
+
+def identify_plugin_code(card: BackboneCard, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a plug-in's code belongs into an id; nothing for a backbone of bench's or timm's.
+
+    For ids beside those of runs: analyses, and the teachers of a distillation.
+
+    Args:
+        card: the backbone's card, not that of a module from memory.
+        arguments: arguments with which it is created.
+    """
+    from backbones.create import create_backbone
+
+    if not list_plugin_modules(card):
+        return {}
+    # weights make no difference to the digest, so none are read
+    digest = describe_model(card, arguments, lambda: create_backbone(card, checkpoint="random", **arguments).model)
+    # code that was not found is different code each time: nothing is ever answered from a record of it
+    return {"model": digest.identity_dict(), **({} if digest.is_answerable else {"nonce": uuid4().hex})}
 
 
 def _describe_known_model(model: nn.Module) -> ModelDigest:

@@ -146,6 +146,8 @@ class PretrainTask(Task):
                 "recipe": recipe.identity_settings(),
                 "data": self.data.name,
                 "knn_data": self.knn_dataset.name if self.knn_dataset.has_labels else None,
+                # the images of the check may be another set, and their labels are in no fingerprint of images
+                **({"knn_content": labeled.hash_labeled_images()} if labeled else {}),
                 "teacher": teacher.identity_dict() if teacher else None,
                 **describe_training(built.method, recipe, len(self.load_pool(request.data_root))),
             },

@@ -87,7 +87,7 @@ class SegmentationTask(Task):
 
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/<task>_<protocol>.py``."""
-        from segmentation.run import resolve_protocol
+        from segmentation.plan import resolve_protocol
 
         return resolve_protocol(CONFIG_DIR / f"{self.name}_{request.protocol}.py", request, data)
 

@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
 from backbones.checkpoints.read_checkpoint import read_weights
 from backbones.create import create_backbone
-from backbones.model_digest import describe_model
+from backbones.model_digest import identify_plugin_code
 from backbones.registry import get_card
 from backbones.weights import InitialWeights, locate_weights
 from engine.seeding import derive_seed, seed_all
@@ -72,21 +71,8 @@ class BackboneSpec:
             "checkpoint": self.weights_sha256,
             "allow_partial": self.allow_partial,
             "seed": self.seed if by_seed else None,
-            **self._describe_plugin(),
+            **identify_plugin_code(self.card, self.model_arguments),
         }
-
-    def _describe_plugin(self) -> dict[str, Any]:
-        """Return what of a plug-in's code counts; empty for backbones of bench and timm."""
-        digest = describe_model(
-            self.card,
-            self.model_arguments,
-            # weights make no difference to the digest, so none are read
-            lambda: create_backbone(self.card, checkpoint="random", **self.model_arguments).model,
-        )
-        if digest.source is None and digest.attributes is None:
-            return {}
-        # code that was not found is different code each time: such an analysis is never answered from a record
-        return {"model": digest.identity_dict(), **({} if digest.is_answerable else {"nonce": uuid4().hex})}
 
     def build_model(self, device: str) -> nn.Module:
         """Build the backbone in eval mode on a device; random weights are those of a run with the same seed.

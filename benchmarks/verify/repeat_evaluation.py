@@ -35,8 +35,7 @@ def reproduce_evaluation(folder: Path, record: Record, data_dir: Path, device: s
         text = "no checkpoint is stored (with a frozen backbone the evaluation is the run: bench run ... --fresh)"
         yield VerificationCheck(what, "unchecked", text)
         return
-    faults = (find_digest_fault(path, CheckpointOwner("", record.seed)) for path in kept if path.suffix == ".pth")
-    if fault := next(filter(None, faults), None):
+    if fault := _find_checkpoint_fault(folder, record, kept):
         # found here, since a resume would go on from the checkpoint before it, which means to train
         yield VerificationCheck(what, "fails", fault)
         return
@@ -60,6 +59,17 @@ def _list_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints below a run's folder, and the descriptions that say whose they are."""
     found = sorted(path for pattern in CHECKPOINT_PATTERNS for path in folder.rglob(f"checkpoints/{pattern}"))
     return [*found, *sorted(folder.rglob("checkpoints/sha256/*.json"))]
+
+
+def _find_checkpoint_fault(folder: Path, record: Record, paths: list[Path]) -> str | None:
+    """Return why a checkpoint is not one of this run, as a sentence; those of earlier versions do not say whose."""
+    for path in paths:
+        # a run with several trainings (a search) has a folder for each, which is part of its owner's name
+        training = path.relative_to(folder).parent.parent.as_posix()
+        owner = record.run_id if training == "." else f"{record.run_id}/{training}"
+        if path.suffix == ".pth" and (fault := find_digest_fault(path, CheckpointOwner(owner, record.seed))):
+            return fault
+    return None
 
 
 def _compare_reevaluation(

@@ -58,6 +58,10 @@ class ImagePool:
     def __len__(self) -> int:
         return len(self.paths) if self.pixels is None else len(self.pixels)
 
+    def hash_labeled_images(self) -> str:
+        """Return the SHA-256 over images and labels, which together decide the k-NN check."""
+        return hashlib.sha256(f"{self.fingerprint} {[int(label) for label in self.labels or ()]}".encode()).hexdigest()
+
     def load_image(self, index: int) -> Image.Image:
         """Return an image in RGB.
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from backbones.card import BackboneCard
 from backbones.create import create_backbone
+from backbones.model_digest import identify_plugin_code
 from backbones.registry import get_card
 from backbones.weights import InitialWeights, locate_weights
 from foundation.errors import UserError
@@ -32,7 +33,8 @@ class TeacherWeights(NamedTuple):
 
     def identity_dict(self) -> dict[str, Any]:
         """Return the part that can change a result, as plain data."""
-        return {"card": self.card.identity_dict(), "sha256": self.sha256}
+        code = identify_plugin_code(self.card, {"num_classes": 0})
+        return {"card": self.card.identity_dict(), "sha256": self.sha256, **code}
 
 
 def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:

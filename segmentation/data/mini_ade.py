@@ -22,7 +22,6 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from engine.seeding import derive_seed
 from foundation.errors import DataError
 
 MINI_ADE_VERSION = 1
@@ -87,6 +86,8 @@ def make_mini_ade(cache: Path) -> Path:
 
 
 def _write_dataset(folder: Path) -> None:
+    from engine.seeding import derive_seed  # imports torch, which a set that is already there does not need
+
     photographs = [_load_photograph(source) for source in PHOTO_SOURCES]
     for split, count in SPLIT_SIZES.items():
         pieces = [split_quarters(photograph, split == "training") for photograph in photographs]

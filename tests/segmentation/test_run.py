@@ -166,7 +166,7 @@ def test_a_folder_with_a_validation_split_chooses_on_it(tmp_path: Path, bench: B
 def test_verify_recomputes_and_evaluates_again(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder,) = out.glob("mini_ade/*")
     assert main(["verify", str(folder), "--rerun-eval", "--device", "cpu", "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)
+    found, _ledger = json.loads(capsys.readouterr().out)
     states = {check["subject"]: check["state"] for check in found["checks"]}
     for name in ("mIoU", "mIoU_all", "aAcc", "mAcc", "areas.npy"):
         assert states[name] == states.get(f"{name} evaluated again", "holds") == "holds"

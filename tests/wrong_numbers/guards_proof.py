@@ -104,6 +104,12 @@ GUARDS = {
         "if not hashes_all:",
         f"{VERIFY} -k as_many_bytes",
     ),
+    "checkpoints are those of the run": Guard(
+        "benchmarks/verify/repeat_evaluation.py",
+        "CheckpointOwner(owner, record.seed)",
+        'CheckpointOwner("", record.seed)',
+        f"{VERIFY} -k whose_they_are",
+    ),
     "the name of a run's folder is compared": Guard(
         "results/records/verification.py",
         "    if stated[1] == cell and same_id:\n",

@@ -129,7 +129,7 @@ GUARDS = {
         f"{TESTS}::test_a_tracking_run_is_refused_before_it_starts",
     ),
     "what batch norm sees is in the id of a segmentation": Guard(
-        "segmentation/run.py",
+        "segmentation/plan.py",
         '            **({"batch_norm": batch_norm} if batch_norm else {}),\n',
         "",
         f"{TESTS}::test_two_ways_to_the_same_statistics_are_two_ids_in_segmentation",
@@ -202,7 +202,7 @@ GUARDS = {
     ),
     "damaged weights are no evaluation": Guard(
         "benchmarks/verify/repeat_evaluation.py",
-        "    if fault := next(filter(None, faults), None):\n",
+        "    if fault := _find_checkpoint_fault(folder, record, kept):\n",
         "    if fault := '':\n",
         f"{RESUME}::test_a_run_hands_its_id_to_its_checkpoints_and_its_evaluation_can_be_repeated",
     ),

@@ -28,7 +28,7 @@ Pins = dict[str, Any]
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Measure one or several rooms and write their files; nothing is written if something is refused."""
+    """Measure rooms and write their files; a file is left as it is if something of its room is refused."""
     parser = argparse.ArgumentParser(prog="python -m tests.wrong_numbers.pin", description=__doc__)
     parser.add_argument("rooms", nargs="+", choices=ROOM_NAMES, metavar="ROOM", help=", ".join(ROOM_NAMES))
     parser.add_argument("--same-version", metavar="REASON", help="why numbers move although no version was raised")

@@ -126,6 +126,17 @@ def test_all_predictions_of_a_training_made_right_is_found_by_evaluating_again(t
     assert list_failures(forged, reruns_evaluation=True) == {"top1 evaluated again", "mean_per_class evaluated again"}
 
 
+def test_checkpoints_say_whose_they_are(tuned: Path) -> None:
+    def edit(content: dict[str, Any]) -> None:
+        content["config"]["recipe"]["label_smoothing"] = 0.2
+        words = ("run", "digits", "--backbone", "vit_pico", "--tier", "smoke", "--set", "label_smoothing=0.2")
+        set_command(content, *words)
+
+    forged = forge_run(tuned, edit)
+    assert list_failures(forged) == set()
+    assert list_failures(forged, reruns_evaluation=True) == {"evaluation"}
+
+
 def test_the_order_of_rows_is_free(knn: Path) -> None:
     assert list_failures(forge_run(knn, edit_rows=lambda rows: rows[::-1])) == set()
 

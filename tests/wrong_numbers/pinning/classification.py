@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,22 +14,24 @@ from PIL import Image
 from torch import nn
 
 from backbones.registry import get_card
-from classification.data.dataset_splits import ImageArrays, ImageSplit, RawDataset, RawSplit, prepare_dataset
+from classification.data.dataset_splits import ImageSplit, RawDataset, RawSplit, prepare_dataset
+from classification.data.image_collections import ImageArrays
 from classification.data.image_dataset import ImageDataset
 from classification.data.subset_sampling import sample_class_fraction, sample_k_shot
 from classification.digits_task import DIGITS
 from classification.image_tasks import IMAGE_TASKS
 from classification.metrics import ScoredItem, compute_accuracies, rank_true_class
+from classification.plan import get_recipe_type
 from classification.probes.feature_extraction import FrozenBackbone
 from classification.probes.layerwise_probe import LayerwiseFrozenBackbone, probe_layers
-from classification.protocols import FROZEN_PROTOCOLS, get_recipe_type
+from classification.protocols import FROZEN_PROTOCOLS
 from classification.recipe import FrozenRecipe, KnnRecipe, LinearRecipe
 from engine.config import load_protocol
 from engine.data.decode import open_rgb
 from engine.data.digits import DigitsDataset, load_digits_data
 from engine.task import Task
 from results.records.identity import compute_digest
-from tests.classification.data import make
+from tests.wrong_numbers.pinning.datasets import write_image_set
 from tests.wrong_numbers.pinning.first_steps import FirstSteps, run_first_steps
 from tests.wrong_numbers.pinning.inputs import (
     HALF,
@@ -122,38 +123,7 @@ def train_protocol(name: str) -> FirstSteps:
         small.append("img_size=32")
     small += ["search.lr=[]", "search.layer_decay=[]"]
     folder = get_work_folder(name)
-    return run_first_steps(found.task, found.protocol, card, small, write_dataset(found.task.name), folder)
-
-
-@cache
-def write_dataset(task_name: str) -> Path:
-    """Write a small data set in the layout that a task reads, and return its data root."""
-    root = get_work_folder(f"data-{task_name}")
-    synsets = ("n01440764", "n01443537", "n01484850")
-    writers: dict[str, Callable[[], object]] = {
-        "digits": lambda: None,
-        "cifar10": lambda: make.write_cifar10(root),
-        "cifar100": lambda: write_cifar100(root),
-        "flowers": lambda: make.write_flowers(root, classes=5, each=2),
-        "pets": lambda: make.write_pets(root),
-        "aircraft": lambda: make.write_aircraft(root),
-        "cars": lambda: make.write_cars(root, each=6),
-        "inat18": lambda: make.write_inat(root, each=6),
-        "imagenet": lambda: make.write_class_folders(root / "imagenet", ("train", "val"), synsets, each=6),
-        "imagefolder": lambda: make.write_class_folders(root, ("train", "test"), ("a", "b", "c"), each=6),
-    }
-    writers[task_name]()
-    return root
-
-
-def write_cifar100(root: Path) -> None:
-    """CIFAR-100 with 24 training images of four of its classes."""
-    folder = root / "cifar-100-python"
-    folder.mkdir()
-    for name, count in (("train", 24), ("test", 8)):
-        pixels = np.random.default_rng(count).integers(0, 256, (count, 3072), np.uint8)
-        (folder / name).write_bytes(pickle.dumps({"data": pixels, "fine_labels": [i % 4 for i in range(count)]}))
-    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": [f"class {i}" for i in range(100)]}))
+    return run_first_steps(found.task, found.protocol, card, small, write_image_set(found.task.name), folder)
 
 
 class FixedFeatures(FrozenBackbone):
@@ -204,12 +174,13 @@ def measure_probe(name: str) -> Any:
 
 def measure_splits() -> Any:
     """Return digests of what is drawn: val where a set has none, shares of the training data, shots, and digits."""
-    labels = [number % 7 for number in range(90)]
+    # classes of unlike sizes, 5 to 25, so that shares are rounded up and down
+    labels = [label for label in range(6) for _ in range(5 + 4 * label)]
     pixels = np.zeros((120, 2, 2, 3), np.uint8)
     pixels[..., 0], pixels[..., 1] = np.arange(120)[:, None, None], 1
     train = RawSplit(ImageArrays(pixels[:90], "train"), labels)
-    test = RawSplit(ImageArrays(pixels[90:], "test"), labels[:30])
-    raw = RawDataset({number: str(number) for number in range(7)}, {"train": train, "test": test})
+    test = RawSplit(ImageArrays(pixels[90:], "test"), [number % 6 for number in range(30)])
+    raw = RawDataset({number: str(number) for number in range(6)}, {"train": train, "test": test})
     data = prepare_dataset(raw, {}, None, 0.1, "here")
     return {
         "val": list(data.splits["val"].indices),

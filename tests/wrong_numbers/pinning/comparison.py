@@ -47,7 +47,10 @@ TOLERANCES = {
     # in percent; mmseg adds up float32
     "mmseg": Tolerance(0.0, 0.01),
 }
-"""By section, or by the last key of a value within a section; all others are ``EXACT``."""
+"""By section, or by a key within a section; all others are ``EXACT``."""
+
+STATISTICS = ("mean", "deviation")
+"""Keys of values over a whole image, where differences of pixels average out: a tenth of the tolerance."""
 
 
 def get_tolerance(section: str) -> Tolerance:
@@ -67,6 +70,8 @@ def _iter_moved(place: str, pinned: Any, found: Any, tolerance: Tolerance) -> It
                 yield f"{place} {'has a new' if key in found else 'lacks'} {key}"
             else:
                 inner = TOLERANCES.get(key, tolerance)
+                if key in STATISTICS:
+                    inner = inner._replace(absolute=inner.absolute / 10)
                 yield from _iter_moved(f"{place}.{key}", pinned[key], found[key], inner)
     elif isinstance(pinned, list) and isinstance(found, list) and len(pinned) == len(found):
         for number, (old, new) in enumerate(zip(pinned, found, strict=True)):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from PIL import Image
 
 from backbones.card import BackboneCard
 from backbones.cards.common import ARCHITECTURES_MODULE
@@ -28,8 +27,7 @@ from pretraining.models.vit import get_backbone_arguments
 from pretraining.recipe import KnnMonitorSettings, MocoRecipe, PretrainRecipe
 from pretraining.task import PretrainTask
 from results.records.identity import compute_digest
-from tests.classification.data import make
-from tests.wrong_numbers.pinning.classification import write_cifar100
+from tests.wrong_numbers.pinning.datasets import write_image_set
 from tests.wrong_numbers.pinning.first_steps import FirstSteps, run_first_steps
 from tests.wrong_numbers.pinning.inputs import HALF, TOKEN_CARD, describe_pixels, get_work_folder, make_photo
 from tests.wrong_numbers.pinning.recipes import describe_settings, list_config_files, trace_learning_rates
@@ -140,25 +138,11 @@ def train_protocol(name: str) -> FirstSteps:
     small = ["batch_size=8", "schedule.warmup=0", "loggers=[]", "workers=0", "knn_monitor.interval=0"]
     small += ["knn_monitor.bank_size=20", "knn_monitor.num_queries=4", "knn_monitor.k=2"]
     if method.name == "mocov3":
-        small += ["hidden_dim=32", "out_dim=16"]
+        # few epochs and a low momentum, whose rise then shows in three steps
+        small += ["hidden_dim=32", "out_dim=16", "epochs=2", "momentum=0.5"]
     task = _TaughtTask(method.name, data, teacher="replaced" if method.needs_teacher else None)
     task.taught = card
-    return run_first_steps(task, method.name, card, small, write_dataset(data), get_work_folder(name))
-
-
-@cache
-def write_dataset(data: str) -> Path:
-    """Write a small image set in the layout that a reader expects, and return its data root."""
-    root = get_work_folder(f"images-{data}")
-    if data == "cifar10":
-        make.write_cifar10(root)
-    elif data == "cifar100":
-        write_cifar100(root)
-    elif data == "folder":
-        for number in range(16):
-            shift = 13 * number
-            Image.fromarray(make_photo(80 + shift, 96 + shift)[shift:, shift:]).save(root / f"{number:02d}.jpg")
-    return root
+    return run_first_steps(task, method.name, card, small, write_image_set(data), get_work_folder(name))
 
 
 def measure_monitor() -> Any:

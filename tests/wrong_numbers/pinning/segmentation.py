@@ -119,7 +119,10 @@ def _write_pairs(images: Path, labels: Path, prefix: str, values: NDArray[Any], 
         shift = 17 * number + len(prefix)  # splits must not share an image
         name = f"{prefix}_{number:08d}"
         Image.fromarray(make_photo(96 + shift, 128 + shift)[shift:, shift:]).save(images / f"{name}{suffix}")
-        Image.fromarray(np.roll(_make_labels(values, 96, 128), 8 * number, axis=1)).save(labels / f"{name}.png")
+        classes = np.roll(_make_labels(values, 96, 128), 8 * number, axis=1)
+        if number % 2:
+            classes[8:, 16:] = values[1]  # crops with little else are drawn again
+        Image.fromarray(classes).save(labels / f"{name}.png")
 
 
 def _make_labels(values: NDArray[Any], height: int, width: int) -> NDArray[np.uint8]:

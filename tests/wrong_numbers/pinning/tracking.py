@@ -140,7 +140,7 @@ def train_protocol(name: str) -> FirstSteps:
     """Run the first steps of a protocol with a small backbone on short sequences and photographs."""
     small = ["batch_size=4", "schedule.warmup=0", "loggers=[]", "workers=0", "template_size=32", "search_size=64"]
     # one step per epoch: the drawn pairs and the elimination change with the epoch
-    small += ["pairs=4", "val_pairs=2", "val_interval=10", "head_channels=16", "ce.begin=0", "ce.end=2"]
+    small += ["pairs=4", "val_pairs=2", "val_interval=10", "head_channels=16", "norm_group=2", "ce.begin=0", "ce.end=2"]
     if not name.startswith("fast"):  # these train on photographs; the papers' four sets are not at hand
         small += [f"dataset_weights.{each}=0" for each in ("lasot", "got10k", "coco", "trackingnet")]
         small += ["dataset_weights.trackfolder=1", "dataset_weights.photos=1"]

@@ -1,0 +1,70 @@
+"""Plan a segmentation run: its recipe, and what belongs to the run's identity. Imports no torch in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from engine.config import load_protocol
+from engine.device import get_dist_info
+from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
+from engine.task import DataReport, RunPlan, RunRequest
+from engine.training_checks.batch_norm import describe_batch_norm
+from foundation.errors import ConfigError
+from segmentation.recipe import SegmentationRecipe
+
+
+def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataReport) -> RunPlan:
+    """Read the protocol's config file and plan a request.
+
+    Args:
+        config_file: the protocol's file in ``configs/``.
+        request: the backbone, tier, overrides and seed that were requested.
+        data_report: the result of the data check; it tells whether there is a val split.
+
+    Raises:
+        ConfigError: invalid settings, or a batch that leaves batch norm a single image.
+    """
+    protocol = load_protocol(config_file, SegmentationRecipe, request.tier, request.overrides)
+    recipe = protocol.recipe
+    norm, processes = choose_norm_type(), get_dist_info()[1]
+    # batch norm sees one micro-batch; BN keeps statistics per process, SyncBN shares them among all processes
+    together = recipe.batch_size // recipe.accumulate // (1 if norm == "SyncBN" else processes)
+    if together < 2:
+        raise ConfigError(
+            f"batch_size {recipe.batch_size} in {recipe.accumulate} micro-batches leaves batch norm {together} image "
+            "to average over; it needs 2 or more, so lower accumulate or raise batch_size"
+        )
+    arguments: dict[str, Any] = {"img_size": recipe.crop, "num_classes": 0}
+    if recipe.drop_path:
+        arguments["drop_path_rate"] = recipe.drop_path
+    fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, data_report.splits["train"], processes))
+    # neck and heads have batch norm always; one of the backbone is not synchronised, whatever theirs is
+    synchronised = norm == "SyncBN" and (recipe.frozen or not request.describe_model(arguments).has_batch_norm)
+    batch_norm = describe_batch_norm(True, recipe.batch_size, recipe.accumulate, processes, synchronised)
+    # ADE20K has no split besides the one that is reported, so nothing may be chosen there
+    chosen = ("choose the iteration on val",) if "val" in data_report.splits else ("take the last weights",)
+    return RunPlan(
+        protocol_version=protocol.version,
+        # norm_batch is the number of images that share batch-norm statistics; it changes the score, so it is part of
+        # the identity. Where it is not the complete batch, so does how often the running statistics move (batch_norm)
+        config={
+            "recipe": recipe.identity_settings(),
+            "norm_batch": together,
+            **({"batch_norm": batch_norm} if batch_norm else {}),
+            **({"fixes": fixes} if fixes else {}),
+        },
+        non_identity_settings={**recipe.non_identity_settings(), "norm": norm},
+        backbone_kwargs=arguments,
+        num_expected_items=data_report.splits["test"],
+        steps=("train", *chosen, "test once"),
+    )
+
+
+def choose_norm_type() -> str:
+    """Return ``SyncBN`` where several processes have a GPU each, else ``BN`` (on one device the two are the same)."""
+    if get_dist_info()[1] == 1:
+        return "BN"
+    import torch  # several processes need it anyway
+
+    return "SyncBN" if torch.cuda.is_available() else "BN"
