@@ -121,3 +121,13 @@ def test_a_task_that_declares_its_metric_anew_contradicts_old_records(
     verified = bench("verify", str(runs), PYTHONPATH=os.pathsep.join([str(ROOT), str(tmp_path)]))
     assert verified.returncode == 1
     assert re.search(r"FAIL mean_error: the task declares None, the record says MetricStatistic", verified.stdout)
+
+
+def test_its_controls_lose_their_score(bench: Bench, site: str) -> None:
+    done = bench("check", "task", "ink", "--controls", "--json", PYTHONPATH=site)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found["verdicts"] == {"ridge": "ok"}
+    assert {line["metric"] for line in found["runs"]} == {"mean_error"}
+    baseline, intact, *controls = (line["value"] for line in found["runs"])
+    assert intact < baseline / 2 and all(value > 0.9 * baseline for value in controls)

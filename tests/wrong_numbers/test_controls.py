@@ -27,6 +27,8 @@ from benchmarks.negative_controls.check_protocols import (
     summarize_verdicts,
 )
 from benchmarks.negative_controls.report import format_controls
+from benchmarks.resolve_cell import CellRequest
+from benchmarks.run_cell import run_cell
 from benchmarks.task_registry import TASKS
 from classification.controls import NoiseImages, destroy_digits, destroy_images
 from classification.data.image_collections import ImageFiles
@@ -40,10 +42,11 @@ from engine.task import ControlKind, DataReport, MetricSpec, RunPlan, Task, Task
 from foundation.errors import UserError
 from results.records.record import MetricValue, ModelSelection
 from results.statistics.metric_statistics import MetricStatistic
-from segmentation.controls import ControlReader, exchange_label_files
+from segmentation.controls import ControlReader, answer_best_mask, exchange_label_files
 from segmentation.data.dataset_layout import ADE20K_LABEL_SPACE, ImageLabelPair
+from segmentation.data.files import read_label_map
 from segmentation.tasks import MINI_ADE
-from tracking.controls import ControlSamplers, answer_first_box, replace_frames
+from tracking.controls import ControlSamplers, ExchangedBoxes, NoisePairs, answer_first_box, replace_frames
 from tracking.data.pair_dataset import PairDataset
 from tracking.data.readers import sequence
 from tracking.protocols import load_protocol_recipe
@@ -435,6 +438,39 @@ def test_frames_become_noise_and_boxes_stay(tmp_path: Path) -> None:
     assert (noise[0].boxes == videos[0].boxes).all() and (frame != noise[0].read_frame(1)).mean() > 0.9
 
 
+class Captured(Exception):  # noqa: N818 - not an error: the training is known, and the run is stopped
+    """Carries the training that a run would have done."""
+
+
+def capture_job(monkeypatch: pytest.MonkeyPatch, module: Any, control: Task, protocol: str, out: Path) -> Any:
+    """What the training of a control gets, without training."""
+
+    def train_model(job: Any) -> Any:
+        raise Captured(job)
+
+    monkeypatch.setattr(module, "train_model", train_model)
+    with pytest.raises(Captured) as caught:
+        run_cell(CellRequest(control, "vit_nano", protocol=protocol, tier="smoke", out=out, device="cpu"))
+    return caught.value.args[0]
+
+
+def test_training_reads_what_a_control_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = MINI_ADE.find_dataset(tmp_path)
+    for kind in KINDS[2:]:
+        job = capture_job(monkeypatch, segmentation.run, MINI_ADE.make_control(kind, 1), "linear", tmp_path)
+        for dataset in (job.train_dataset, job.test_dataset):
+            assert dataset.read_pair == ControlReader(kind, 1)
+        assert (job.train_dataset.pairs == found.splits["train"]) == (kind == "noise_images")
+        assert job.test_dataset.pairs == found.splits["test"]
+
+
+def test_training_draws_what_a_control_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, sampler in zip(KINDS[2:], (ExchangedBoxes, NoisePairs), strict=True):
+        job = capture_job(monkeypatch, tracking.protocols, MINI_LASOT.make_control(kind, 1), "fast64", tmp_path)
+        for dataset in (job.train_dataset, job.val_dataset):
+            assert [type(source.sampler) for source in dataset.samplers] == [sampler]
+
+
 # the answers without images
 
 
@@ -443,6 +479,24 @@ def test_the_most_frequent_class_answers_for_labeled_images(capsys: pytest.Captu
     digits = digits_data.load_digits_data()
     train, test = (np.bincount(digits.labels[digits.splits[split]]) for split in ("train", "test"))
     assert found["runs"][0]["value"] == pytest.approx(100 * test[train == train.max()].max() / 359)
+
+
+def test_the_best_of_three_masks_answers_for_scenes(tmp_path: Path) -> None:
+    """Counted again with plain loops: the mean mask is the most frequent class at each place of the training scenes."""
+    found = MINI_ADE.find_dataset(tmp_path)
+    outcome = answer_best_mask(found, MINI_ADE.metrics, tmp_path)
+    assert outcome.selection.chosen == "the mean mask" and outcome.selection.candidates == 3
+    maps = {
+        split: np.stack([read_label_map(pair.label_path, found.label_space) for pair in found.splits[split]])
+        for split in ("train", "test")
+    }
+    mask = np.stack([(maps["train"] == label).sum(0) for label in range(150)]).argmax(0)
+    ious = []
+    for label in np.unique(maps["test"])[:-1]:
+        guessed, real = (mask == label) & (maps["test"] != 255), maps["test"] == label
+        ious.append(100 * (guessed & real).sum() / (guessed | real).sum())
+    # the mask is counted on a grid of 64 x 64, the scenes have 96 x 128 pixels
+    assert outcome.metrics["mIoU"].value == pytest.approx(np.mean(ious), abs=0.5)
 
 
 def test_the_first_box_answers_for_sequences(tmp_path: Path) -> None:
