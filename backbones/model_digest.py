@@ -8,6 +8,7 @@ source count too.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -21,6 +22,7 @@ from backbones.registry import list_plugin_modules
 from backbones.weights import MEMORY_ARCHITECTURE
 from foundation.code_modules import MAIN_MODULE, list_code_modules
 from foundation.environment import get_cache_dir
+from foundation.errors import UserError
 from foundation.files import iter_files, sha256_chunks, write_atomic
 from foundation.run_scope import get_run_scope
 from foundation.source_hash import hash_module_sources
@@ -63,6 +65,9 @@ class ModelDigest:
 def describe_model(card: BackboneCard, arguments: Mapping[str, Any], build: Callable[[], nn.Module]) -> ModelDigest:
     """Describe the model that a run starts from; what was described before is read from ``$BENCH_CACHE``.
 
+    A plug-in may build another model from the same source, by an environment variable or a file elsewhere. So its
+    digest is read from the cache only where that saves the import of torch; ``require_described_model`` finds the rest.
+
     Args:
         card: the backbone's card.
         arguments: arguments with which it is created, the input size included.
@@ -77,7 +82,8 @@ def describe_model(card: BackboneCard, arguments: Mapping[str, Any], build: Call
         return _describe_foreign_model(model, (), list_code_modules([model]) - {MAIN_MODULE})
     plugins = list_plugin_modules(card)
     path = get_cache_dir() / "model_digests" / f"{_make_key(card, arguments, plugins)}.json"
-    found = _read_digest(path, plugins) if get_run_scope().trusts_caches else None
+    is_trusted = get_run_scope().trusts_caches and not (plugins and "torch" in sys.modules)
+    found = _read_digest(path, plugins) if is_trusted else None
     if found is not None:
         return found
     model = build()
@@ -87,6 +93,30 @@ def describe_model(card: BackboneCard, arguments: Mapping[str, Any], build: Call
     if digest.is_answerable:
         _write_digest(path, digest, homes)
     return digest
+
+
+def require_described_model(
+    card: BackboneCard, arguments: Mapping[str, Any], model: nn.Module, stated: Mapping[str, str] | None
+) -> None:
+    """Require that the model of a run is the one that the run's id stands for, and keep the digest of what was built.
+
+    Args:
+        card: the backbone's card.
+        arguments: arguments with which it was created.
+        model: what was built.
+        stated: the digests in the run's id.
+
+    Raises:
+        UserError: a plug-in has built another model than before, from the same source.
+    """
+    if card.architecture == MEMORY_ARCHITECTURE or not list_plugin_modules(card):
+        return
+    if describe_model(card, arguments, lambda: model).identity_dict() != stated:
+        raise UserError(
+            f"the package of {card.name} has built another network than before from the same code, so it reads "
+            "something outside of itself (an environment variable, a file elsewhere); put that into the package, or "
+            "give the same command again, and the run counts as one of the network that was built now"
+        )
 
 
 def identify_plugin_code(card: BackboneCard, arguments: Mapping[str, Any]) -> dict[str, Any]:

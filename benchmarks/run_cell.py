@@ -98,11 +98,14 @@ def _warn_input_size(resolved: ResolvedCell) -> None:
 
 def _prepare_backbone(resolved: ResolvedCell) -> ResolvedCell:
     """Choose the device and make the backbone: weights that do not fit are refused before the run begins."""
+    from backbones.model_digest import require_described_model
     from engine.device import require_training_precision, resolve_device
 
     request = replace(resolved.request, device=resolve_device(resolved.request.device))
     require_training_precision(_get_precision(resolved.plan), request.device)
-    request.prepare_backbone(resolved.plan.backbone_kwargs)
+    arguments = resolved.plan.backbone_kwargs
+    created = request.prepare_backbone(arguments)
+    require_described_model(request.card, arguments, created.model, resolved.backbone.model)
     return resolved._replace(request=request)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from engine.task import Task
 from foundation.code_modules import list_code_modules
@@ -14,7 +17,8 @@ class TaskSource(NamedTuple):
     """The code of a task that is not bench's own.
 
     Attributes:
-        sha256: of its source; ``None`` for bench's own tasks, ``unknown`` where the source was not found.
+        sha256: of its source, and of the plain values that the object holds; ``None`` for bench's own tasks,
+            ``unknown`` where the source was not found.
         is_answerable: whether a run may be answered from a record: not if the source was not found, or was edited
             after this process imported it.
     """
@@ -58,4 +62,19 @@ def describe_task_source(task: Task) -> TaskSource:
     source = hash_module_sources(*plugins, named=named)
     if source is None or not source.is_current:
         return TaskSource("unknown", False)
-    return TaskSource(source.sha256, True)
+    values = {key: value for key, value in vars(task).items() if key[0] != "_" and _is_plain(value)}
+    if not values:
+        return TaskSource(source.sha256, True)
+    # two objects of one class may differ in what their constructor was given
+    text = f"{source.sha256} {json.dumps(values, sort_keys=True)}"
+    return TaskSource(hashlib.sha256(text.encode()).hexdigest(), True)
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a value is a number, a text or a table of these; what is ``None`` may be filled in later."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    # where the data lie must not count
+    return isinstance(value, int | float) or (isinstance(value, str) and not Path(value).is_absolute())

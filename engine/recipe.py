@@ -32,7 +32,8 @@ class StrictConfig(BaseModel):
     Attributes:
         LATER_SETTINGS: settings that were added after runs had been recorded, with the value at which a run computes
             what it computed before the setting existed. At that value a setting is left out of the ids of runs, so
-            that ids of earlier runs stay; any other value is part of the id.
+            that ids of earlier runs stay; any other value is part of the id. Each class lists its own; those of the
+            classes that it is derived from count too.
     """
 
     # strict: a text where a number belongs is an error instead of being converted silently; 1e400 is read as infinity,
@@ -44,12 +45,22 @@ class StrictConfig(BaseModel):
     def dump_without_later_defaults(self) -> dict[str, Any]:
         """Return the settings as plain data, without those of ``LATER_SETTINGS`` that leave the number alone."""
         plain = self.model_dump(mode="json")
+        # a class that lists settings of its own hides the list of the class that it is derived from
+        later = {
+            key: value for kind in reversed(type(self).__mro__) for key, value in _get_later_settings(kind).items()
+        }
         for name, value in self:
-            if name in self.LATER_SETTINGS and value == self.LATER_SETTINGS[name]:
+            if name in later and value == later[name]:
                 del plain[name]
             elif isinstance(value, StrictConfig):  # groups of settings have later settings of their own
                 plain[name] = value.dump_without_later_defaults()
         return plain
+
+
+def _get_later_settings(kind: type) -> Mapping[str, Any]:
+    """Return the later settings that a class lists itself."""
+    listed: Mapping[str, Any] = vars(kind).get("LATER_SETTINGS", {})
+    return listed
 
 
 class ProtocolSettings(StrictConfig):
