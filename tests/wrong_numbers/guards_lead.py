@@ -31,14 +31,14 @@ GUARDS = {
     ),
     "a later setting at its default is not in the id": Guard(
         "engine/recipe.py",
-        "if name in self.LATER_SETTINGS and value == self.LATER_SETTINGS[name]:",
+        "if name in later and value == later[name]:",
         "if False:",
         "tests/wrong_numbers/test_identity.py -k leaves_ids_alone",
     ),
     "a later setting at another value is in the id": Guard(
         "engine/recipe.py",
-        "if name in self.LATER_SETTINGS and value == self.LATER_SETTINGS[name]:",
-        "if name in self.LATER_SETTINGS:",
+        "if name in later and value == later[name]:",
+        "if name in later:",
         "tests/wrong_numbers/test_identity.py -k any_other_value",
     ),
     "runs of two networks are no row": Guard(
