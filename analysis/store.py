@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analysis.record import ANALYSIS_FILE, Analysis, dump_analysis, read_analysis
+from engine.data.file_hashes import require_unchanged_files
 from foundation.errors import RecordError
 from foundation.files import ensure_writable_dir, sha256_file, write_atomic
 from results.records.store import list_attempts, lock_folder, next_attempt_folder
@@ -54,6 +55,7 @@ def load_or_compute(
         return found
     ensure_writable_dir(store)  # before the computation, which may take long
     made = compute()
+    require_unchanged_files()
     existing = list_attempts(store, stem)
     folder = next_attempt_folder(store, stem) if force_new or not existing else existing[-1]
     with lock_folder(folder):

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from engine.data.split_folders import require_split_names
 from engine.task import ControlKind, DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
 from results.statistics.metric_statistics import MetricStatistic
@@ -339,6 +340,7 @@ class TrackfolderTask(TrackingTask):
 
 
 def _find_test_folder(root: Path) -> Path:
+    require_split_names(root)  # beside Test, all of root would be the test, its training sequences too
     return root / "test" if (root / "test").is_dir() else root
 
 

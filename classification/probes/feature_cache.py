@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from engine.data.file_hashes import require_unchanged_files
 from foundation.environment import get_cache_dir
-from foundation.errors import IncompleteError
-from foundation.files import atomic_writer, sha256_file, write_atomic
+from foundation.errors import IncompleteError, UserError
+from foundation.files import atomic_writer, ensure_writable_dir, sha256_file, write_atomic
 from foundation.run_scope import get_run_scope
 
 CACHE_FORMAT = 1
@@ -150,9 +150,10 @@ def store_features(
     Raises:
         IncompleteError: the batches hold more or fewer items than expected; no usable entry is left behind.
         DataError: the images were changed in the meantime; no usable entry is left behind.
+        UserError: the cache folder cannot be written.
     """
     key = compute_cache_key(key_fields)
-    feature_cache_dir().mkdir(parents=True, exist_ok=True)
+    _require_writable_cache()
     values_file, labels_file = _array_paths(key)
     labels: list[NDArray[np.int64]] = []
     seen = 0
@@ -180,6 +181,19 @@ def store_features(
         feature_cache_dir() / f"{key}.json", json.dumps(note, indent=2, sort_keys=True, allow_nan=False) + "\n"
     )
     return LabeledFeatures(np.load(values_file, mmap_mode="r"), np.load(labels_file, mmap_mode="r"))
+
+
+def _require_writable_cache() -> None:
+    """Create the folder of the entries.
+
+    Raises:
+        UserError: it cannot be created or written.
+    """
+    folder = feature_cache_dir()
+    try:
+        ensure_writable_dir(folder)
+    except UserError as error:
+        raise UserError(f"the cache folder {folder} cannot be written; name another one with BENCH_CACHE") from error
 
 
 def list_cache_entries() -> list[CacheEntry]:

@@ -91,7 +91,7 @@ def hash_files(root: Path, names: Sequence[str], algorithm: Algorithm = "sha256"
     digests = [f"size:{state.size}" for state in states]
     for index, digest in _hash_indices(home, names, states, wanted, algorithm):
         digests[index] = digest
-    _remember_states(home, names, states)
+    _remember_states(root.absolute(), names, states)
     return FileHashes(digests, coverage)
 
 
@@ -128,23 +128,25 @@ def require_unchanged_files() -> None:
     Raises:
         DataError: a file was changed or removed; names it.
     """
-    taken: list[tuple[str, Sequence[str], bytes]] = get_run_scope().memo.get(_STATES_KEY, [])
-    for home, names, expected in taken:
-        states = [_read_state(os.path.join(home, name)) for name in names]
+    taken: list[tuple[Path, Sequence[str], bytes]] = get_run_scope().memo.get(_STATES_KEY, [])
+    for root, names, expected in taken:
+        # through the folder's own name, as the images were read: it may be a link, which may lead elsewhere by now
+        states = [_read_state(os.path.join(root, name)) for name in names]
         if _digest_states(states) != expected:
             newest = max(range(len(names)), key=lambda index: states[index].ctime_ns)
             raise DataError(
-                f"the data under {home} were changed while the run was reading them (last: {names[newest]}); "
+                f"the data under {root} were changed while the run was reading them (last: {names[newest]}); "
                 "the run has no number, so start it again"
             )
 
 
 _STATES_KEY = "file states"
+_MAX_INODE = (1 << 63) - 1
 
 
-def _remember_states(home: str, names: Sequence[str], states: Sequence[FileState]) -> None:
+def _remember_states(root: Path, names: Sequence[str], states: Sequence[FileState]) -> None:
     # one digest for all states, because a million tuples would take 200 MB
-    get_run_scope().memo.setdefault(_STATES_KEY, []).append((home, names, _digest_states(states)))
+    get_run_scope().memo.setdefault(_STATES_KEY, []).append((root, names, _digest_states(states)))
 
 
 def _digest_states(states: Iterable[FileState]) -> bytes:
@@ -160,7 +162,8 @@ def _read_state(path: str) -> FileState:
     except OSError as error:
         reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise DataError(f"{path} {reason}; unpack the data set again") from None
-    return FileState(stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    # SQLite keeps signed numbers, and some file systems (mergerfs, SMB) use all 64 bits of an inode
+    return FileState(stat.st_ino & _MAX_INODE, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def _choose_sample(names: Sequence[str]) -> list[int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.data.file_hashes import FileHashes, hash_files
+from engine.data.split_folders import require_read_formats, require_split_names
 from foundation.errors import DataError
 from foundation.run_scope import memoize_in_run
 from segmentation.data.labels import MAX_CLASSES, LabelSpace
@@ -47,12 +48,14 @@ class SegmentationDataset:
         root: the data set's folder.
         splits: the pairs of each split, in the order of their names: ``train``, ``test``, and ``val`` if there is one.
         label_space: the classes and how label files number them.
+        has_own_classes: whether the user's own list names the classes.
     """
 
     name: str
     root: Path
     splits: Mapping[str, Sequence[ImageLabelPair]]
     label_space: LabelSpace
+    has_own_classes: bool = False
 
     def list_pairs(self) -> list[tuple[str, ImageLabelPair]]:
         """Return split and pair of all splits, split after split."""
@@ -83,6 +86,8 @@ class SegmentationDataset:
         """
         # the root is left out: the same files in another folder are the same data
         digest = hashlib.sha256(repr(self.label_space.make_lookup_table()).encode())
+        if self.has_own_classes:  # their names stand beside the IoU of each class; those of the others never change
+            digest.update("\n".join(self.label_space.class_names).encode() + b"\n")
         rows = zip(self.list_pairs(), hashes.images.digests, hashes.labels.digests, strict=True)
         # sorted by split alone, so that the pairs of a split keep their order
         for (split, pair), image, label in sorted(rows, key=lambda row: row[0][0]):
@@ -160,7 +165,9 @@ def pair_label_files(image_folder: Path, label_folder: Path) -> list[ImageLabelP
 def _index_by_stem(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
     """Return the files of a folder by their name without the suffix."""
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    found = sorted(folder.iterdir())
+    require_read_formats(str(path) for path in found if not path.name.startswith("."))
+    for path in found:
         if path.suffix.lower() in suffixes and not path.name.startswith("."):
             if path.stem in files:
                 # a.jpg and a.png would both claim the label file a.png
@@ -241,7 +248,9 @@ def read_segfolder(root: Path) -> SegmentationDataset:
     names = tuple(line.strip() for line in list_file.read_text(encoding="utf-8").splitlines() if line.strip())
     if not 2 <= len(names) <= MAX_CLASSES:
         raise DataError(f"{list_file} names {len(names)} classes; give 2 to {MAX_CLASSES}, one per line")
+    require_split_names(root / "images")
     # val is optional: without it the last iteration is reported
     wanted = [split for split in ("train", "val", "test") if split != "val" or (root / "images" / "val").is_dir()]
     splits = {split: pair_label_files(root / "images" / split, root / "labels" / split) for split in wanted}
-    return SegmentationDataset("segfolder", root, splits, LabelSpace(len(names), 0, (255,), names))
+    label_space = LabelSpace(len(names), 0, (255,), names)
+    return SegmentationDataset("segfolder", root, splits, label_space, has_own_classes=True)

@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 
 from timm.data import ImageNetInfo
-from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
+from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes
 
 from classification.data.dataset_splits import SPLIT_SALT, RawDataset, RawSplit, require_folder
 from classification.data.image_collections import ImageFiles
+from engine.data.split_folders import SPLIT_ALIASES, require_read_formats, require_split_names
 from foundation.errors import DataError
+from foundation.files import iter_files
 from foundation.hash_order import order_by_hash
 from foundation.plural import format_count
 
@@ -57,6 +59,7 @@ def read_imagefolder(root: Path) -> RawDataset:
         raise DataError(f"{root} is not a folder; name your folder of class folders with --data-root")
     if not (root / "train").is_dir():
         return _read_unsplit(root)
+    require_split_names(root)
     others = [name for name in ("test", "val") if (root / name).is_dir()]
     if not others:
         raise DataError(
@@ -81,7 +84,10 @@ def _read_unsplit(root: Path) -> RawDataset:
     Raises:
         DataError: a folder is missing or empty, or a class has fewer than three images.
     """
-    classes = _number_classes(root, _list_class_folders(root))
+    names = _list_class_folders(root)
+    if all(name.lower() in SPLIT_ALIASES for name in names):
+        require_split_names(root)  # Train and Test are not two classes
+    classes = _number_classes(root, names)
     whole = _read_split(root, root, classes)
     assert isinstance(whole.images, ImageFiles)
     by_class: dict[int, list[str]] = {}
@@ -145,14 +151,19 @@ def _read_split(root: Path, split_folder: Path, class_numbers: dict[str, int]) -
             f"{split_folder / unknown[0]} is a class that train does not have; make the class folders agree"
         )
     present = {name: number for name, number in class_numbers.items() if (split_folder / name).is_dir()}
-    # allow_empty: torchvision's own error would list all empty classes; ours below names one and the suffixes
-    samples = make_dataset(str(split_folder), present, extensions=IMG_EXTENSIONS, allow_empty=True)
-    empty = sorted(set(present.values()) - {label for _, label in samples})
-    if empty:
-        name = next(name for name, number in present.items() if number == empty[0])
-        raise DataError(f"{split_folder / name} holds no image ({', '.join(IMG_EXTENSIONS)}); fill it or remove it")
-    paths = [os.path.relpath(path, root) for path, _ in samples]
-    return RawSplit(ImageFiles(root, paths), [label for _, label in samples])
+    paths: list[str] = []
+    labels: list[int] = []
+    for name in sorted(present):
+        # not torchvision's make_dataset: it takes hidden files (.ipynb_checkpoints, ._0.jpg) for images, and enters a
+        # link to its own folder forty times; the order is that of make_dataset
+        files = sorted(map(str, iter_files(split_folder / name)), key=os.path.split)
+        require_read_formats(files)
+        images = [os.path.relpath(path, root) for path in files if path.lower().endswith(IMG_EXTENSIONS)]
+        if not images:
+            raise DataError(f"{split_folder / name} holds no image ({', '.join(IMG_EXTENSIONS)}); fill it or remove it")
+        paths += images
+        labels += [present[name]] * len(images)
+    return RawSplit(ImageFiles(root, paths), labels)
 
 
 def _number_classes(root: Path, class_names: list[str]) -> dict[str, int]:

@@ -41,7 +41,16 @@ def read_folder_videos(root: Path) -> list[Video]:
             f"there is no sequence at or below {root}: a sequence is a folder of images with a {GROUND_TRUTH_FILE} "
             "(one box x, y, w, h per line)"
         )
-    return [read_folder_video(folder, root) for folder in folders]
+    videos = [read_folder_video(folder, root) for folder in folders]
+    places: dict[str, Path] = {}
+    for folder, video in zip(folders, videos, strict=True):
+        if video.name in places:  # the boxes of one would be written over those of the other
+            raise DataError(
+                f"{places[video.name]} and {folder} would both be the sequence {video.name} (a slash becomes _); "
+                "rename one of them"
+            )
+        places[video.name] = folder
+    return videos
 
 
 def find_sequence_folders(root: Path) -> list[Path]:
