@@ -15,6 +15,7 @@ from engine.checkpoints import (
     find_resume_checkpoint,
     read_checkpoint,
 )
+from engine.training_checks.checkpoint_digests import CheckpointOwner
 from foundation.errors import CheckpointError
 
 
@@ -89,3 +90,22 @@ def test_a_checkpoint_of_another_network_is_named_with_the_way_out(tmp_path: Pat
     runner: Any = SimpleNamespace(model=nn.Linear(2, 3), call_hook=lambda *_, **__: None)
     with pytest.raises(CheckpointError, match=r"0 names missing, 1 unknown: predict.bias.*--fresh"):
         CheckpointRunner.load_checkpoint(runner, str(tmp_path / "old.pth"))
+
+
+def test_files_of_later_steps_do_not_push_out_the_present_ones(tmp_path: Path) -> None:
+    """As after a resume that set the two newest checkpoints aside as damaged."""
+    for step in (8, 9):
+        (tmp_path / f"best_{step:08d}.pth").write_bytes(b"of an attempt whose checkpoints were damaged")
+    keeper = CheckpointHook(tmp_path, "top1", True, by_epoch=True)
+    saved: list[str] = []
+    runner = SimpleNamespace(
+        rank=0,
+        model=nn.Linear(2, 2),
+        checkpoint_owner=CheckpointOwner("", 0),
+        save_checkpoint=lambda folder, name, **words: saved.append(name),
+    )
+    for step, value in ((3, 50.0), (4, 60.0)):
+        keeper._save_validated(runner, step, step, value)
+        assert keeper.get_best_path().is_file()
+    assert sorted(path.name for path in tmp_path.glob("best_*.pth")) == ["best_00000003.pth", "best_00000004.pth"]
+    assert saved == ["step_00000003.pth", "step_00000004.pth"]
