@@ -236,7 +236,11 @@ class CheckpointHook(Hook):
         if runner.rank == 0:
             # names contain the step with leading zeros, so the alphabetic order is the order of steps
             for pattern in ("step_*.pth", "best_*.pth", "last_*.pth"):
-                for old in sorted(self.folder.glob(pattern))[:-MAX_KEPT_CHECKPOINTS]:
+                paths = sorted(self.folder.glob(pattern))
+                # Files of later steps belong to checkpoints that were set aside as damaged. Counted among the newest,
+                # they would make this attempt delete its own weights.
+                later = [path for path in paths if int(path.stem.rpartition("_")[2]) > step]
+                for old in [*paths[: len(paths) - len(later)][:-MAX_KEPT_CHECKPOINTS], *later]:
                     old.unlink()
                     get_digest_path(old).unlink(missing_ok=True)
 
