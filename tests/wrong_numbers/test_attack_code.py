@@ -16,6 +16,7 @@ from engine.recipe import StrictConfig, TrainingRecipe
 from foundation.errors import UserError
 from tests.wrong_numbers.test_models import describe, forget_modules, site, write_files
 from tests.wrong_numbers.test_plugin_runs import CARD
+from tests.wrong_numbers.test_resume import flip_bits, train
 
 __all__ = ["site"]
 pytestmark = pytest.mark.filterwarnings("ignore:Overwriting their_vit")
@@ -122,3 +123,19 @@ def test_a_later_setting_of_a_base_class_leaves_ids_alone_too() -> None:
     before = TrainingRecipe.model_validate(settings).identity_settings()
     assert DerivedLater.model_validate(settings).identity_settings() == before
     assert DerivedLater.model_validate(settings | {"ema": 0.5}).identity_settings() == before | {"ema": 0.5}
+
+
+# --- a training that starts anew beside the weights of a damaged one
+
+
+def test_a_training_that_starts_anew_keeps_its_own_weights(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The weights of later epochs, whose checkpoints were damaged, do not displace those of this attempt."""
+    train(tmp_path, stop_after=3)
+    checkpoints = tmp_path / "checkpoints"
+    for path in checkpoints.glob("step_*.pth"):
+        flip_bits(path)
+    train(tmp_path, stop_after=1)
+    assert "the training starts anew" in capfd.readouterr().err
+    assert {path.name for path in checkpoints.glob("*.pth")} == {"step_00000001.pth", "last_00000001.pth"}
+    train(tmp_path, stop_after=2)
+    assert "anew" not in capfd.readouterr().err, "it went on from its own first epoch"
