@@ -245,7 +245,7 @@ def read_segfolder(root: Path) -> SegmentationDataset:
             f"no segfolder under {root}: looked for classes.txt (one class name per line), images/ and labels/, found "
             f"{inside or 'nothing'}; name the folder that holds them with --data-root"
         )
-    names = tuple(line.strip() for line in list_file.read_text(encoding="utf-8").splitlines() if line.strip())
+    names = tuple(line.strip() for line in list_file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     if not 2 <= len(names) <= MAX_CLASSES:
         raise DataError(f"{list_file} names {len(names)} classes; give 2 to {MAX_CLASSES}, one per line")
     require_split_names(root / "images")

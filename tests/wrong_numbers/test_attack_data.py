@@ -110,7 +110,7 @@ def test_other_class_names_are_other_labels(tmp_path: Path) -> None:
     before = fingerprint_segfolder(root)
     (root / "classes.txt").write_text("road\nsky\n")
     assert fingerprint_segfolder(root) != before, "the IoU of each class would stand under the name of the other one"
-    (root / "classes.txt").write_text("sky \nroad\n\n")
+    (root / "classes.txt").write_text("sky \nroad\n\n", encoding="utf-8-sig")  # as editors of Windows write it
     assert fingerprint_segfolder(root) == before
 
 

@@ -7,6 +7,7 @@ infinite coordinate would become a number in some metric. Both would look like a
 
 from __future__ import annotations
 
+import codecs
 import io
 import math
 import re
@@ -151,8 +152,8 @@ def _read_bytes(file: FileLike) -> bytes:
 def _decode_lines(content: bytes, file: FileLike) -> list[str]:
     """Return the lines up to the last one that is not empty."""
     # Latin-1 decodes any byte, so that a damaged line can be quoted in the message; numbers are the same in all
-    # encodings
-    text = content.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n").rstrip()
+    # encodings. Some editors begin a file with the three bytes of a byte order mark
+    text = content.removeprefix(codecs.BOM_UTF8).decode("latin-1").replace("\r\n", "\n").replace("\r", "\n").rstrip()
     if not text:
         raise DataError(f"{file} is empty; it needs a line for each frame")
     # not splitlines(), which also splits at rare characters such as form feeds and would shift the line numbers

@@ -175,7 +175,7 @@ def _number_classes(root: Path, class_names: list[str]) -> dict[str, int]:
     file = root / "classes.txt"
     if not file.is_file():
         return {name: number for number, name in enumerate(class_names)}
-    listed = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    listed = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if sorted(listed) != class_names:
         odd = sorted(set(listed) ^ set(class_names)) or ["a name that is listed twice"]
         raise DataError(

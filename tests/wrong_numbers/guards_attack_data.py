@@ -1,0 +1,52 @@
+"""Guards of odd folders, links and caches."""
+
+from __future__ import annotations
+
+from tests.guards import Guard
+
+TEST = "tests/wrong_numbers/test_attack_data.py"
+
+GUARDS = {
+    "Train and Test are not two classes": Guard(
+        "classification/data/readers/folders.py",
+        "        require_split_names(root)  # Train and Test are not two classes\n",
+        "        pass\n",
+        f"{TEST} -k taken_for_classes",
+    ),
+    "images in an unread format are not left out": Guard(
+        "classification/data/readers/folders.py",
+        "        require_read_formats(files)\n",
+        "",
+        f"{TEST} -k unread_format",
+    ),
+    "class names are part of a user's labels": Guard(
+        "segmentation/data/dataset_layout.py",
+        "        if self.has_own_classes:",
+        "        if False:",
+        f"{TEST} -k other_class_names",
+    ),
+    "Train is not tested beside Test": Guard(
+        "tracking/tasks.py",
+        "    require_split_names(root)  # beside",
+        "    # beside",
+        f"{TEST} -k beside_a_folder_test",
+    ),
+    "two sequences have two names": Guard(
+        "tracking/data/readers/folder.py",
+        "        if video.name in places:",
+        "        if False:",
+        f"{TEST} -k of_one_name",
+    ),
+    "a link that moves during a run is noticed": Guard(
+        "engine/data/file_hashes.py",
+        "    _remember_states(root.absolute(), names, states)\n",
+        "    _remember_states(Path(home), names, states)\n",
+        f"{TEST} -k leads_elsewhere",
+    ),
+    "an analysis of changed images is not kept": Guard(
+        "analysis/store.py",
+        "    require_unchanged_files()\n",
+        "",
+        f"{TEST} -k analysis_of_images",
+    ),
+}
