@@ -18,6 +18,10 @@ from benchmarks.task_registry import describe_task_source
 from engine.recipe import StrictConfig, TrainingRecipe
 from engine.training_checks.checkpoint_digests import get_digest_path
 from foundation.errors import CheckpointError, UserError
+from results.leaderboard.table import build_table
+from results.statistics.comparison import group_runs_by_board
+from tests.results.make import make_record, make_scan
+from tests.wrong_numbers.test_boards import make_seed
 from tests.wrong_numbers.test_models import describe, forget_modules, site, write_files
 from tests.wrong_numbers.test_plugin_runs import CARD
 from tests.wrong_numbers.test_resume import flip_bits, train
@@ -171,3 +175,21 @@ def test_an_encoder_is_checked_by_its_record(result: Any, tmp_path: Path) -> Non
             locate_weights(CARD, str(tmp_path))
     else:
         assert locate_weights(CARD, str(tmp_path)).file == tmp_path / "encoder.pth"
+
+
+# --- a seed that was run again under another id
+
+
+def test_a_seed_that_was_run_again_under_another_id_counts_once() -> None:
+    """As after a new version, whose ids hold a digest of the network: the old record is of the same row."""
+    old = [make_seed(0), make_seed(1)]
+    again = make_record(60.0, run_id="again", seed=0, backbone={"parameters": None, "model": {"structure": "a" * 64}})
+    later = again.environment.model_copy(update={"started": "2999-01-01T00:00:00+00:00"})
+    scan = make_scan(*old, again.model_copy(update={"environment": later}))
+    table = build_table(scan, published=[])
+    (row,) = table.boards[0].rows
+    assert row.seeds == (0, 1) and sorted(row.run_ids) == ["again", "run1"]
+    assert [str(run.record.run_id) for run in table.unranked] == ["run0"]
+    assert "its seed 0 was run again, and the newer run counts" in str(table.unranked[0])
+    (runs,) = group_runs_by_board(scan.records, old[0].backbone.name).values()
+    assert sorted(record.run_id for _, record in runs) == ["again", "run1"]
