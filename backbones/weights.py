@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,6 +12,7 @@ from urllib.request import getproxies
 from backbones.card import BackboneCard
 from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError
+from foundation.files import sha256_unchanged_file
 
 RANDOM_INIT = "random"
 """The value of ``--checkpoint`` that requests random initialization although the card has weights."""
@@ -65,6 +67,7 @@ def locate_weights(card: BackboneCard, checkpoint: str | InitialWeights | None) 
         return InitialWeights("random", None, None)
     if checkpoint is not None:
         path = require_weight_file(Path(checkpoint).expanduser())
+        _require_stated_content(path)
         return InitialWeights("checkpoint", path, str(path))
     if card.weights is None:
         return InitialWeights("random", None, None)
@@ -76,6 +79,39 @@ def locate_weights(card: BackboneCard, checkpoint: str | InitialWeights | None) 
         else _find_in_weights_dir(card.name, rest, card.weights.source)
     )
     return InitialWeights("card", path, uri)
+
+
+def _require_stated_content(path: Path) -> None:
+    """Require that a file that bench wrote is still what it wrote: torch loads one with flipped bits without a word.
+
+    Raises:
+        CheckpointError: the SHA-256 is not the one that the run's folder states.
+    """
+    stated = _read_stated_sha256(path)
+    if stated is not None and stated != sha256_unchanged_file(path):
+        raise CheckpointError(
+            f"the checkpoint {path} is damaged or was replaced: its SHA-256 is not the one that its run states "
+            f"({stated[:12]}...); copy it again from where it was made, or copy it to another folder if it is meant"
+        )
+
+
+def _read_stated_sha256(path: Path) -> str | None:
+    """Return what the folder of a run says of a weight file: the record of an encoder, the digest of a checkpoint."""
+    is_encoder = path.name == ENCODER_FILENAME
+    source = path.with_name("record.json") if is_encoder else path.parent / "sha256" / f"{path.stem}.json"
+    if not source.is_file():
+        return None  # not a file in the folder of a run
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+        # a pre-training that is not complete has no result yet
+        place = (content["result"] or {}).get("details", {}).get("encoder", {}) if is_encoder else content
+        stated: str | None = place.get("sha256")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be checked, as {source}, which states its SHA-256, is damaged; copy it "
+            "again from where it was made"
+        ) from error
+    return stated
 
 
 def require_weight_file(path: Path) -> Path:

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from results.leaderboard.row_labels import get_start_kind
-from results.leaderboard.same_network import find_network_conflict, get_model_digest, split_by_network
+from results.leaderboard.same_network import (
+    find_network_conflict,
+    get_model_digest,
+    select_newest_seeds,
+    split_by_network,
+)
 from results.records.identity import compute_digest
 from results.records.record import Record
 from results.statistics.ranking import StoredRun
@@ -44,7 +49,10 @@ class RowRuns(NamedTuple):
 
 
 def group_rows(runs: Sequence[StoredRun]) -> tuple[list[RowRuns], list[UnrankedRun]]:
-    """Group the runs of one board into rows; runs that cannot be of one network are refused with the reason."""
+    """Group the runs of one board into rows; runs that cannot count are refused with the reason.
+
+    These are runs of several networks under one name, and runs of a seed that was run again since.
+    """
     # A changed card or creation argument makes another backbone under the same name. The digest keeps the two in
     # separate rows, so that they are never averaged.
     by_candidate: dict[tuple[str, str, str, str], list[StoredRun]] = defaultdict(list)
@@ -63,7 +71,11 @@ def group_rows(runs: Sequence[StoredRun]) -> tuple[list[RowRuns], list[UnrankedR
             if len(networks) > 1:  # the same name, card and start, but the code of the plug-in was edited
                 model = get_model_digest(same[0][1])
                 note = f"network {compute_digest({'model': model})[:8]}" if model else "network not recorded"
-            rows.append(RowRuns(candidate[:3], sorted(same, key=lambda run: run[1].seed), note))
+            counted, older = select_newest_seeds(same)
+            refused += [
+                UnrankedRun(*run, f"its seed {run[1].seed} was run again, and the newer run counts") for run in older
+            ]
+            rows.append(RowRuns(candidate[:3], counted, note))
     return rows, refused
 
 

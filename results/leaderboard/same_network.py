@@ -34,6 +34,27 @@ def split_by_network(runs: Sequence[StoredRun]) -> list[list[StoredRun]]:
     return list(by_model.values())
 
 
+def select_newest_seeds(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[StoredRun]]:
+    """Keep one run for each seed, the newest: a seed that counted twice would shift the mean and narrow its interval.
+
+    The same command has another id since records hold a digest of the network, so a seed of an earlier version may be
+    run again beside its old record.
+
+    Args:
+        runs: runs of one row.
+
+    Returns:
+        The runs that count, in the order of their seeds, and those that were made again.
+    """
+    newest: dict[int, StoredRun] = {}
+    older = []
+    for run in sorted(runs, key=lambda run: run[1].environment.started):
+        if (before := newest.get(run[1].seed)) is not None:
+            older.append(before)
+        newest[run[1].seed] = run
+    return [newest[seed] for seed in sorted(newest)], older
+
+
 def get_model_digest(record: Record) -> str:
     """Return the digests of the network as one text; empty in records of schema versions before 5."""
     model = record.backbone.model

@@ -1,8 +1,9 @@
 """Rewrite the records of a folder in the current schema version: ``python -m results.records.migrate FOLDER``.
 
-Records of earlier versions can be read without migration. Migrate a folder if its runs will be continued: afterwards
-a run is found under the id that the same command has today, so its record is used instead of running it again.
-Numbers and per-item files are not changed.
+Records of earlier versions can be read without migration. Afterwards each has the names of today and lies in the folder
+of its id. Numbers and per-item files are not changed. A record of a schema version before 5 holds no digest of the
+network, which is part of the id of a run today: the same command makes that run again, migrated or not, and on the
+boards the new run then counts instead of the old one.
 """
 
 from __future__ import annotations

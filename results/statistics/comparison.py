@@ -16,7 +16,7 @@ from results.leaderboard.row_labels import (
     get_start_kind,
     map_pretrain_methods,
 )
-from results.leaderboard.same_network import find_network_conflict, split_by_network
+from results.leaderboard.same_network import find_network_conflict, select_newest_seeds, split_by_network
 from results.records.flat_settings import flatten_settings
 from results.records.identity import build_run_identity, compute_candidate_digest
 from results.records.record import CONFIDENCE_LEVEL, PRETRAINING_DOMAIN, Record
@@ -170,7 +170,7 @@ def require_comparable(records: Sequence[Record]) -> None:
 
 
 def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[str, list[StoredRun]]:
-    """Return the complete runs of a backbone by comparability key, with the newest of several attempts at a run.
+    """Return the complete runs of a backbone by comparability key, with the newest of several runs of a seed.
 
     Args:
         runs: all runs that a scan found.
@@ -206,7 +206,8 @@ def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[s
                 f"({', '.join(sorted(starts))}); "
                 + (f"name one of them, as in {backbone}@{last[0]}" if len(last) > 1 else f"name two runs: {runs_named}")
             )
-    return dict(boards)
+    # of a seed that was run again under another id, as after a new version, only the newest run counts
+    return {key: select_newest_seeds(same)[0] for key, same in boards.items()}
 
 
 def _require_one_network(backbone_name: str, runs: Sequence[StoredRun]) -> None:

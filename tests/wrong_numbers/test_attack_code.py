@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -9,11 +11,17 @@ from typing import Any, ClassVar
 
 import pytest
 
+from backbones.weights import locate_weights
 from benchmarks import resolve_cell, run_cell
 from benchmarks.resolve_cell import CellRequest
 from benchmarks.task_registry import describe_task_source
 from engine.recipe import StrictConfig, TrainingRecipe
-from foundation.errors import UserError
+from engine.training_checks.checkpoint_digests import get_digest_path
+from foundation.errors import CheckpointError, UserError
+from results.leaderboard.table import build_table
+from results.statistics.comparison import group_runs_by_board
+from tests.results.make import make_record, make_scan
+from tests.wrong_numbers.test_boards import make_seed
 from tests.wrong_numbers.test_models import describe, forget_modules, site, write_files
 from tests.wrong_numbers.test_plugin_runs import CARD
 from tests.wrong_numbers.test_resume import flip_bits, train
@@ -139,3 +147,49 @@ def test_a_training_that_starts_anew_keeps_its_own_weights(tmp_path: Path, capfd
     assert {path.name for path in checkpoints.glob("*.pth")} == {"step_00000001.pth", "last_00000001.pth"}
     train(tmp_path, stop_after=2)
     assert "anew" not in capfd.readouterr().err, "it went on from its own first epoch"
+
+
+# --- start weights that were damaged after bench wrote them
+
+
+def test_start_weights_that_bench_wrote_are_checked_by_what_their_run_states(tmp_path: Path) -> None:
+    train(tmp_path, stop_after=1)
+    (path,) = tmp_path.glob("checkpoints/last_*.pth")
+    assert locate_weights(CARD, str(path)).file == path
+    flip_bits(path)
+    with pytest.raises(CheckpointError, match="is damaged or was replaced: its SHA-256 is not the one that its run"):
+        locate_weights(CARD, str(path))
+    elsewhere = shutil.copy(path, tmp_path / "meant.pth")  # a file of the user's own states nothing
+    assert locate_weights(CARD, str(elsewhere)).file == elsewhere
+    get_digest_path(path).write_text("{")
+    with pytest.raises(CheckpointError, match="cannot be checked"):
+        locate_weights(CARD, str(path))
+
+
+@pytest.mark.parametrize("result", [None, {"details": {}}, {"details": {"encoder": {"sha256": "0" * 64}}}])
+def test_an_encoder_is_checked_by_its_record(result: Any, tmp_path: Path) -> None:
+    (tmp_path / "encoder.pth").write_bytes(b"weights")
+    (tmp_path / "record.json").write_text(json.dumps({"result": result}))
+    if result and result["details"]:
+        with pytest.raises(CheckpointError, match="is damaged or was replaced"):
+            locate_weights(CARD, str(tmp_path))
+    else:
+        assert locate_weights(CARD, str(tmp_path)).file == tmp_path / "encoder.pth"
+
+
+# --- a seed that was run again under another id
+
+
+def test_a_seed_that_was_run_again_under_another_id_counts_once() -> None:
+    """As after a new version, whose ids hold a digest of the network: the old record is of the same row."""
+    old = [make_seed(0), make_seed(1)]
+    again = make_record(60.0, run_id="again", seed=0, backbone={"parameters": None, "model": {"structure": "a" * 64}})
+    later = again.environment.model_copy(update={"started": "2999-01-01T00:00:00+00:00"})
+    scan = make_scan(*old, again.model_copy(update={"environment": later}))
+    table = build_table(scan, published=[])
+    (row,) = table.boards[0].rows
+    assert row.seeds == (0, 1) and sorted(row.run_ids) == ["again", "run1"]
+    assert [str(run.record.run_id) for run in table.unranked] == ["run0"]
+    assert "its seed 0 was run again, and the newer run counts" in str(table.unranked[0])
+    (runs,) = group_runs_by_board(scan.records, old[0].backbone.name).values()
+    assert sorted(record.run_id for _, record in runs) == ["again", "run1"]

@@ -57,7 +57,8 @@ def main(options: Namespace) -> int:
     for folder, each in report.ledgers:
         write_stdout("\n".join([f"ledger {folder}", *map(_format_check, each)]))
     records = f"{len(report.records)} record{'' if len(report.records) == 1 else 's'}"
-    write_stdout(f"{records}: {failed or 'nothing'} failed; {unchecked or 'nothing'} could not be checked here")
+    rest = f"{unchecked} could not be checked here" if unchecked else "everything could be checked"
+    write_stdout(f"{records}: {failed or 'nothing'} failed; {rest}")
     return 1 if failed else 0
 
 
