@@ -82,7 +82,7 @@ def describe_model(card: BackboneCard, arguments: Mapping[str, Any], build: Call
         return _describe_foreign_model(model, (), list_code_modules([model]) - {MAIN_MODULE})
     plugins = list_plugin_modules(card)
     path = get_cache_dir() / "model_digests" / f"{_make_key(card, arguments, plugins)}.json"
-    is_trusted = get_run_scope().trusts_caches and not (plugins and "torch" in sys.modules)
+    is_trusted = get_run_scope().trusts_caches and not (plugins and _is_torch_imported())
     found = _read_digest(path, plugins) if is_trusted else None
     if found is not None:
         return found
@@ -93,6 +93,10 @@ def describe_model(card: BackboneCard, arguments: Mapping[str, Any], build: Call
     if digest.is_answerable:
         _write_digest(path, digest, homes)
     return digest
+
+
+def _is_torch_imported() -> bool:
+    return "torch" in sys.modules
 
 
 def require_described_model(

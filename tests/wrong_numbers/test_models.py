@@ -276,8 +276,11 @@ def test_a_plugin_edited_after_its_import_is_not_answered(site: Path) -> None:
     assert edited.is_answerable and len({honest.source, stale.source, edited.source}) == 3
 
 
-def test_a_plugin_that_extends_pythons_path_counts_with_what_it_finds_there(site: Path, tmp_path: Path) -> None:
+def test_a_plugin_that_extends_pythons_path_counts_with_what_it_finds_there(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before it is imported nobody knows of that folder, so its digest is not taken from the cache either."""
+    monkeypatch.setattr(model_digest, "_is_torch_imported", lambda: False)  # as in a command that answers from a record
     (site / "their_late_helper.py").unlink()
     start = f"import sys\nsys.path.append({str(tmp_path / 'hidden')!r})\nimport their_late_helper\n"
     write_files(site, {"their_package/vit.py": start + PLUGIN["their_package/vit.py"]})
