@@ -20,7 +20,7 @@ from classification.recipe import (
 )
 from engine.config import load_protocol
 from engine.device import get_dist_info
-from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
+from engine.lr_schedule import count_repeated_items, count_steps_per_epoch, list_schedule_fixes
 from engine.task import DataReport, RunPlan, RunRequest
 from engine.training_checks.bank_size import require_enough_voters
 from engine.training_checks.batch_norm import describe_batch_norm
@@ -155,7 +155,15 @@ def _describe_training(
         processes,
         synchronised=False,
     )
-    return {**({"fixes": sorted(fixes)} if fixes else {}), **({"batch_norm": norm} if norm else {})}
+    repeated = [
+        count_repeated_items(recipe, count_training_items(data, splits, request.data_scale), processes)
+        for splits in list_training_splits(recipe)
+    ]
+    return {
+        **({"fixes": sorted(fixes)} if fixes else {}),
+        **({"batch_norm": norm} if norm else {}),
+        **({"repeated_items": repeated} if any(repeated) else {}),
+    }
 
 
 def _require_even_pieces(batch_size: int, processes: int, pieces: int) -> None:

@@ -60,6 +60,22 @@ def count_steps_per_epoch(recipe: TrainingRecipe, num_items: int, num_processes:
     return own_items // own_batch if recipe.drop_last else -(-own_items // own_batch)
 
 
+def count_repeated_items(recipe: TrainingRecipe, num_items: int, num_processes: int) -> int:
+    """Return how many training items each epoch repeats so that all processes have equally many.
+
+    They weigh more than others and change the number, so plans put them into the identity of a run. They come last in
+    an epoch: where the incomplete batch is dropped, they are dropped with it unless they complete it.
+
+    Args:
+        recipe: counts epochs or iterations; a stream that is counted in iterations has no end and repeats nothing.
+        num_items: number of training items.
+        num_processes: number of processes.
+    """
+    repeated = -num_items % num_processes
+    completes_batch = (num_items + repeated) // recipe.batch_size > num_items // recipe.batch_size
+    return repeated if recipe.by_epoch and (completes_batch or not recipe.drop_last) else 0
+
+
 def list_schedule_fixes(recipe: TrainingRecipe, steps_per_epoch: int) -> list[str]:
     """Return the corrections of the schedule that change the rates of this run, compared with earlier versions.
 

@@ -14,7 +14,7 @@ from torch.utils.data import default_collate
 from backbones.create import CreatedBackbone
 from engine.checkpoints import read_checkpoint
 from engine.device import decide_on_rank0, get_dist_info
-from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
+from engine.lr_schedule import count_repeated_items, count_steps_per_epoch, list_schedule_fixes
 from engine.seeding import derive_seed
 from engine.task import RunPlan, RunRequest, TaskOutcome
 from engine.training import TrainingJob, train_model
@@ -111,7 +111,12 @@ def describe_training(method: PretrainMethod, recipe: PretrainRecipe, num_images
     norm = describe_batch_norm(
         uses_batch_norm(method), recipe.batch_size, recipe.accumulate, processes, synchronises_batch_norm(method)
     )
-    return {**({"fixes": fixes} if fixes else {}), **({"batch_norm": norm} if norm else {})}
+    repeated = count_repeated_items(recipe, num_images, processes)
+    return {
+        **({"fixes": fixes} if fixes else {}),
+        **({"batch_norm": norm} if norm else {}),
+        **({"repeated_items": repeated} if repeated else {}),
+    }
 
 
 def run_pretraining(task: PretrainSetup, request: RunRequest, plan: RunPlan, run_dir: Path) -> TaskOutcome:

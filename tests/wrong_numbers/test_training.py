@@ -577,7 +577,7 @@ def test_a_pre_training_says_what_its_batch_norm_sees(tmp_path: Path, monkeypatc
             task = PretrainTask(method, "digits")
             asked = make_request(method, checkpoint="random")
             configs[method, processes] = task.plan(asked, task.check_data(tmp_path)).config
-    assert configs["mae", "2"] == configs["mae", "1"], "MAE has no batch norm"
+    assert configs["mae", "2"] == configs["mae", "1"] | {"repeated_items": 1}, "MAE has no batch norm"
     assert "batch_norm" not in configs["mocov3", "1"]
     batch = configs["mocov3", "2"]["recipe"]["batch_size"]
     assert configs["mocov3", "2"]["batch_norm"]["images_per_statistic"] == batch // 2
@@ -592,6 +592,18 @@ def test_mixup_is_refused_where_a_process_gets_an_odd_number(monkeypatch: pytest
         _describe_training(recipe, asked, data, {})
     assert _describe_training(recipe.model_copy(update={"batch_size": 8}), asked, data, {}) is not None
     assert _describe_training(recipe.model_copy(update={"mixup": 0.0}), asked, data, {}) is not None
+
+
+def test_items_that_processes_repeat_are_in_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two processes one of the 1,169 training digits is taken twice in each epoch."""
+    recipe = ImageRecipe.model_validate(make_recipe(batch_size=8).model_dump() | {"img_size": 32, "mixup": 0.0})
+    asked, data = make_request("finetune"), DIGITS.check_data(Path())
+    assert "repeated_items" not in _describe_training(recipe, asked, data, {})
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert data.splits["train"] % 2 == 1
+    assert _describe_training(recipe, asked, data, {"num_classes": 10})["repeated_items"] == [1]
+    even = replace(data, splits={**data.splits, "train": 1_168})
+    assert "repeated_items" not in _describe_training(recipe, asked, even, {"num_classes": 10})
 
 
 # 15: settings beyond any sense
