@@ -136,7 +136,7 @@ GUARDS = {
     ),
     "what batch norm sees is in the id of a classification": Guard(
         "classification/plan.py",
-        '**({"batch_norm": norm} if norm else {})',
+        '        **({"batch_norm": norm} if norm else {}),\n',
         "",
         f"{TESTS}::test_pieces_are_neutral_in_classification_without_batch_norm",
     ),
