@@ -21,6 +21,7 @@ class CostSummary(NamedTuple):
         batch_size: batch size of the throughput measurement.
         timing_setup: chip, threads, runtime and precision of the timings, in one line. Timings of different setups are
             not compared.
+        is_busy: whether the machine was busy with something else while the timings were taken.
     """
 
     parameters: int | None
@@ -29,6 +30,7 @@ class CostSummary(NamedTuple):
     images_per_second: float | None
     batch_size: int | None
     timing_setup: str
+    is_busy: bool = False
 
 
 def summarize_costs(records: Sequence[Record]) -> CostSummary:

@@ -1,0 +1,115 @@
+"""The pictures of a run: files in its folder ``pictures`` and the manifest that says what each of them shows.
+
+A run writes them after its record; pages and ``bench show run`` read them. They are not part of what a run claims: a
+run without pictures is complete. As run folders may come from somebody else, a reader takes regular PNG and JPEG files
+of a limited size only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from foundation.files import write_atomic
+from results.records.strict_model import StrictModel
+
+PICTURES_DIR = "pictures"
+MANIFEST_FILE = "pictures.json"
+MAX_MANIFEST_BYTES = 500_000
+MAX_PICTURE_BYTES = 250_000
+
+PictureKind = Literal["overlay", "class_bars", "film_strip", "success_plot", "reconstruction", "curve", "item_sheet"]
+"""What a picture shows.
+
+- ``overlay``: an image with truth, prediction and errors, and the legend of its colors.
+- ``class_bars``: the score of each class.
+- ``film_strip``: frames of a video with the true and the predicted box.
+- ``success_plot``: success over the overlap threshold.
+- ``reconstruction``: an image, what a pre-training saw of it, and what it made of it.
+- ``curve``: losses or scores over the training.
+- ``item_sheet``: small pictures of test items in a grid; ``items`` and ``tile_size`` say where each of them is.
+"""
+
+# the first bytes of a file decide its type: a name may lie, and an SVG could contain a script
+_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+
+
+class PictureEntry(StrictModel):
+    """A picture of a run.
+
+    Attributes:
+        file: name of the file in the folder ``pictures``, without any folder.
+        kind: what it shows.
+        title: what it shows, in a few words, for the heading: ``"worst image: frame_0102, mIoU 31.2 %"``.
+        caption: what a reader needs to understand it; may be empty.
+        item: name of the test item that it shows, as in the per-item file; empty if it shows none or several.
+        items: for an ``item_sheet``, the names of the items of its tiles, row by row.
+        tile_size: for an ``item_sheet``, width and height of a tile in pixels; tiles have no gap between them.
+    """
+
+    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.(png|jpg)$")
+    kind: PictureKind
+    title: str = Field(max_length=300)
+    caption: str = Field(default="", max_length=1000)
+    item: str = Field(default="", max_length=500)
+    items: tuple[str, ...] = Field(default=(), max_length=2_000, strict=False)
+    tile_size: tuple[int, int] | None = Field(default=None, strict=False)
+
+
+class StoredPicture(NamedTuple):
+    """A picture that can be displayed: its entry, its path and its media type."""
+
+    entry: PictureEntry
+    path: Path
+    media_type: str
+
+
+class _Manifest(StrictModel):
+    pictures: tuple[PictureEntry, ...] = Field(max_length=200, strict=False)
+
+
+def write_picture_manifest(run_folder: Path, entries: Sequence[PictureEntry]) -> None:
+    """Write the manifest of a run's pictures atomically; the files themselves are already there.
+
+    Args:
+        run_folder: the run's folder.
+        entries: the pictures, in the order in which they are to be displayed.
+    """
+    manifest = _Manifest(pictures=tuple(entries))
+    write_atomic(run_folder / PICTURES_DIR / MANIFEST_FILE, manifest.model_dump_json(indent=1, exclude_defaults=True))
+
+
+def read_pictures(run_folder: Path) -> list[StoredPicture]:
+    """Return the pictures of a run in the order of its manifest; what cannot be displayed safely is left out.
+
+    Symbolic links are left out, because a link in a foreign folder could point to a private file of the reader, and so
+    are files above ``MAX_PICTURE_BYTES`` and files whose content is neither PNG nor JPEG.
+    """
+    folder = run_folder / PICTURES_DIR
+    found = []
+    for entry in _read_entries(folder / MANIFEST_FILE):
+        path = folder / entry.file
+        if _is_small_file(path, MAX_PICTURE_BYTES):
+            with path.open("rb") as file:
+                start = file.read(8)
+            media_type = next((kind for sign, kind in _SIGNATURES.items() if start.startswith(sign)), None)
+            if media_type is not None:
+                found.append(StoredPicture(entry, path, media_type))
+    return found
+
+
+def _read_entries(path: Path) -> tuple[PictureEntry, ...]:
+    if not _is_small_file(path, MAX_MANIFEST_BYTES):
+        return ()
+    try:
+        return _Manifest.model_validate(json.loads(path.read_text(encoding="utf-8"))).pictures
+    except (ValueError, ValidationError, RecursionError):  # a damaged manifest costs the pictures, never the record
+        return ()
+
+
+def _is_small_file(path: Path, limit: int) -> bool:
+    return path.is_file() and not path.is_symlink() and not path.parent.is_symlink() and path.stat().st_size <= limit
