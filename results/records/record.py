@@ -31,7 +31,8 @@ SCHEMA_VERSION = 5
 4: renames some fields (``schema_upgrade`` reads older records under the new names) and adds ``statistic`` to metrics
    (``legacy_statistics`` has the statistics of older records).
 5: adds ``backbone.model`` and ``task_source`` (digests of the model as built and of a plug-in task's code, part of the
-   id where they are present), ``data.coverage``, ``data.duplicates`` and ``earlier_attempts``.
+   id where they are present), ``data.coverage``, ``data.duplicates``, ``earlier_attempts``, and to
+   ``cost.efficiency`` the load of the machine (``load_average``, ``other_load``).
 """
 
 PRETRAINING_DOMAIN = "pretraining"
