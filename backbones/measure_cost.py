@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from backbones.flop_counter import compute_complexity
-from backbones.profile import TimingConfig, describe_machine, start_machine_load, time_passes
+from backbones.profile import TimingConfig, describe_machine, start_device_load, time_passes
 
 TIMED_SECONDS = 1.0
 """Time budget of each of the two measurements, in seconds; at least ``MIN_PASSES`` passes are timed in any case."""
@@ -65,7 +65,7 @@ def _time_model(model: torch.nn.Module, image: torch.Tensor, device: str) -> dic
         stable_passes=STABLE_PASSES,
         warmup_seconds=min(WARMUP_SECONDS, TIMED_SECONDS),
     )
-    measure_load = start_machine_load(device)
+    measure_load = start_device_load(device)
     latency = time_passes(lambda: model(one), device, repeats)
     # latency is in ms; assume that a batch takes at most its size times as long as one image
     batch = 1
@@ -83,5 +83,5 @@ def _time_model(model: torch.nn.Module, image: torch.Tensor, device: str) -> dic
         "threads": machine["threads"],
         "runtime": f"torch {machine['torch']}",
         "precision": "fp32",
-        **measure_load(),
+        **measure_load()._asdict(),
     }

@@ -18,7 +18,7 @@ from backbones.flop_counter import compute_complexity
 from backbones.memory import MEMORY_METHODS, measure_peak_memory
 from backbones.registry import get_card
 from foundation.errors import UserError
-from foundation.machine_load import is_machine_busy, is_minimum_stable, read_load_average, start_load_meter
+from foundation.machine_load import MachineLoad, is_machine_busy, is_minimum_stable, start_load_meter
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -162,10 +162,10 @@ def profile_model(
     model = model.to(device, DTYPES[dtype]).eval()
     one = image.to(device, DTYPES[dtype])
     many = one.expand(batch_size, *one.shape[1:]).contiguous()
-    measure_load = start_machine_load(device)
+    measure_load = start_device_load(device)
     latency = time_passes(lambda: model(one), device, timing)
     throughput = time_passes(lambda: model(many), device, timing)
-    load = measure_load()
+    load, threads = measure_load(), torch.get_num_threads()
     # after the timing, so that the libraries have allocated their workspaces
     memory = {
         "batch_1": measure_peak_memory(model, [one], baseline_bytes),
@@ -174,17 +174,22 @@ def profile_model(
     return {
         "counts": counts.as_dict(),
         "memory": {"unit": "bytes", **memory, "method": MEMORY_METHODS[device]},
-        "latency": {"batch": 1, "unit": "ms", "is_busy": is_machine_busy(latency.raw, **load), **asdict(latency)},
+        "latency": {
+            "batch": 1,
+            "unit": "ms",
+            "is_busy": is_machine_busy(latency.raw, load, threads),
+            **asdict(latency),
+        },
         "throughput": {
             "batch": batch_size,
             "images_per_second": 1000
             * batch_size
             / throughput.median,  # from the median, which one slow pass does not change
             "unit": "ms",
-            "is_busy": is_machine_busy(throughput.raw, **load),
+            "is_busy": is_machine_busy(throughput.raw, load, threads),
             **asdict(throughput),
         },
-        "where": {**describe_machine(device), **load, "dtype": dtype, "repeats": asdict(timing)},
+        "where": {**describe_machine(device), **load._asdict(), "dtype": dtype, "repeats": asdict(timing)},
     }
 
 
@@ -227,19 +232,13 @@ def _has_settled(raw: list[float], stable_passes: int) -> bool:
     return is_minimum_stable(raw, stable_passes) and not is_machine_busy(raw)
 
 
-def start_machine_load(device: str) -> Callable[[], dict[str, float | None]]:
-    """Start to measure how busy the machine is with something else.
+def start_device_load(device: str) -> Callable[[], MachineLoad]:
+    """Start to measure what else the machine does; on a GPU, the load of the processors says nothing about the times.
 
     Args:
-        device: on a GPU, the load of the processors says nothing about the times, so it is not measured.
-
-    Returns:
-        A function that returns the fields ``load_average`` and ``other_load`` of a record's ``cost.efficiency``.
+        device: ``cpu`` or ``cuda``.
     """
-    if device == "cuda":
-        return lambda: {"load_average": None, "other_load": None}
-    load_average, measure = read_load_average(), start_load_meter()
-    return lambda: {"load_average": load_average, "other_load": measure()}
+    return MachineLoad if device == "cuda" else start_load_meter()
 
 
 def describe_machine(device: str) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def save_profile_timing(store: Path, profile: dict[str, Any]) -> Path:
         precision=where["dtype"],
         load_average=where["load_average"],
         other_load=where["other_load"],
+        processors=where["processors"],
     )
     return write_timing(
         store,

@@ -7,14 +7,20 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 BUSY_RATIO = 1.25
 """Median over minimum above which a timing is disturbed. On a quiet machine it was 1.01 to 1.16
 (docs/explanation/measurements.md)."""
 
 BUSY_OTHER_LOAD = 0.3
-"""Share of the processors' time above which other processes disturb a timing: they slow down every pass by the same
-factor, so that the median is close to a minimum that is just as wrong."""
+"""Share of the processors' time above which other processes disturb a timing, even one on processors of its own: they
+share its memory, its clock rate and often the halves of its cores. Every pass is slowed down by the same factor then,
+so that the median is close to a minimum that is just as wrong."""
+
+SPARE_PROCESSORS = 0.25
+"""How many processors other processes may use beyond those that the threads of a timing leave free. As the threads wait
+for each other, one that has to share its processor holds up all of them."""
 
 BUSY_LOAD_AVERAGE = 1.5
 """Load per processor above which a timing is disturbed, where the share of other processes is not known. The load of
@@ -23,24 +29,44 @@ the last minute includes what this process did itself, a training on all process
 _PROC_STAT = Path("/proc/stat")
 
 
-def is_machine_busy(
-    pass_times: Sequence[float], other_load: float | None = None, load_average: float | None = None
-) -> bool:
+class MachineLoad(NamedTuple):
+    """What else a machine did while passes were timed; ``None`` where it is not known.
+
+    Attributes:
+        load_average: load average of the minute before, per usable processor.
+        other_load: share of the processors' time that other processes used meanwhile, 0 to 1.
+        processors: number of processors that the process may use.
+    """
+
+    load_average: float | None = None
+    other_load: float | None = None
+    processors: int | None = None
+
+
+def is_machine_busy(pass_times: Sequence[float], load: MachineLoad | None = None, threads: int | None = None) -> bool:
     """Return whether something else kept the machine busy while passes were timed.
 
     Args:
         pass_times: duration of each pass, in any unit; at least one.
-        other_load: share of the processors' time that other processes used meanwhile, 0 to 1; ``None`` if not known.
-        load_average: load average per processor before the timing; ``None`` if not known.
+        load: what else the machine did; without it, the spread of the times decides alone.
+        threads: number of threads that were timed; ``None`` if not known.
 
-    >>> is_machine_busy([1.0, 1.1, 9.0]), is_machine_busy([1.0, 1.5, 9.0]), is_machine_busy([7.0, 7.1], other_load=0.9)
-    (False, True, True)
+    >>> is_machine_busy([1.0, 1.1, 9.0]), is_machine_busy([1.0, 1.5, 9.0])
+    (False, True)
+    >>> is_machine_busy([7.0, 7.1], MachineLoad(other_load=0.9))
+    True
     """
     if median(pass_times) > BUSY_RATIO * min(pass_times):
         return True
-    if other_load is not None:
-        return other_load > BUSY_OTHER_LOAD
-    return load_average is not None and load_average > BUSY_LOAD_AVERAGE
+    if load is None:
+        return False
+    if load.other_load is None:
+        return load.load_average is not None and load.load_average > BUSY_LOAD_AVERAGE
+    if load.processors is not None and threads is not None:
+        free = max(0, load.processors - threads)
+        if load.other_load * load.processors > free + SPARE_PROCESSORS:
+            return True
+    return load.other_load > BUSY_OTHER_LOAD
 
 
 def is_minimum_stable(pass_times: Sequence[float], passes: int, tolerance: float = 0.01) -> bool:
@@ -59,32 +85,35 @@ def is_minimum_stable(pass_times: Sequence[float], passes: int, tolerance: float
     return min(pass_times[-passes:]) >= (1 - tolerance) * min(pass_times[:-passes])
 
 
-def read_load_average() -> float | None:
-    """Return the load average of the last minute per usable processor; ``None`` on systems that have none."""
-    try:
-        return os.getloadavg()[0] / len(_list_processors())
-    except (AttributeError, OSError):  # Windows has no such function; a container may refuse the answer
-        return None
-
-
-def start_load_meter() -> Callable[[], float | None]:
-    """Start to measure how much other processes use the processors that this process may use.
+def start_load_meter() -> Callable[[], MachineLoad]:
+    """Start to measure what else the machine does.
 
     Returns:
-        A function that returns the share of the processors' time that others used since the start, 0 to 1. It returns
-        ``None`` where the system does not say so: outside of Linux, and for a time too short for its clock of 10 ms.
+        A function that returns the load since the start. The share of other processes is ``None`` where the system does
+        not say it: outside of Linux, and for a time too short for its clock of 10 ms.
     """
-    before, own_before = _read_processor_times(), time.process_time()
+    processors = _list_processors()
+    load_average = _read_load_average(len(processors))
+    before, own_before = _read_processor_times(processors), time.process_time()
 
-    def measure() -> float | None:
-        after = _read_processor_times()
-        if before is None or after is None or after[1] - before[1] < _MIN_TICKS:
-            return None
-        own = (time.process_time() - own_before) * os.sysconf("SC_CLK_TCK")
-        # the two clocks differ by some ticks, so a quiet machine can give a share slightly below 0
-        return min(1.0, max(0.0, (after[0] - before[0] - own) / (after[1] - before[1])))
+    def measure() -> MachineLoad:
+        after, own = _read_processor_times(processors), time.process_time() - own_before
+        other_load = None
+        if before is not None and after is not None and after[1] - before[1] >= _MIN_TICKS:
+            own_ticks = own * os.sysconf("SC_CLK_TCK")
+            # the two clocks differ by some ticks, so a quiet machine can give a share slightly below 0
+            other_load = min(1.0, max(0.0, (after[0] - before[0] - own_ticks) / (after[1] - before[1])))
+        return MachineLoad(load_average, other_load, len(processors))
 
     return measure
+
+
+def _read_load_average(num_processors: int) -> float | None:
+    """Return the load average of the last minute per processor; ``None`` on systems that have none."""
+    try:
+        return os.getloadavg()[0] / num_processors
+    except (AttributeError, OSError):  # Windows has no such function; a container may refuse the answer
+        return None
 
 
 _MIN_TICKS = 10
@@ -98,13 +127,13 @@ def _list_processors() -> set[int]:
     return set(range(os.cpu_count() or 1))
 
 
-def _read_processor_times() -> tuple[int, int] | None:
-    """Return the busy and the total time of the usable processors since the start of the system, in clock ticks."""
+def _read_processor_times(processors: set[int]) -> tuple[int, int] | None:
+    """Return the busy and the total time of some processors since the start of the system, in clock ticks."""
     try:
         lines = _PROC_STAT.read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
-    names = {f"cpu{number}" for number in _list_processors()}
+    names = {f"cpu{number}" for number in processors}
     busy = total = 0
     for name, *fields in map(str.split, filter(None, lines)):
         if name in names:

@@ -32,7 +32,8 @@ SCHEMA_VERSION = 5
    (``legacy_statistics`` has the statistics of older records).
 5: adds ``backbone.model`` and ``task_source`` (digests of the model as built and of a plug-in task's code, part of the
    id where they are present), ``data.coverage``, ``data.duplicates``, ``earlier_attempts``, and to
-   ``cost.efficiency`` the load of the machine (``load_average``, ``other_load``).
+   ``cost.efficiency`` the load of the machine (``load_average``, ``other_load``,
+   ``processors``).
 """
 
 PRETRAINING_DOMAIN = "pretraining"
