@@ -197,12 +197,15 @@ def _build_timing_notes(board: Board) -> list[str]:
     places = [f"{setup} ({_format_days(sorted(found))})" for setup, found in sorted(days.items())]
     lines = [f"Backbone timed on: {'; '.join(places)}."] if places else []
     # rows of one backbone share its timing and its renewal
-    renewals = _group_by_text((row.cost.renewal, row.label) for row in board.rows if row.cost.renewal)
-    if renewals:
-        lines.append(
-            "Times of a busy machine are marked and left off the fronts. To renew them on a quiet machine: "
-            + " ".join(renewals[:MAX_NOTES])
-        )
+    renewals: dict[str, list[str]] = {}
+    for row in board.rows:
+        if row.cost.renewal:
+            renewals.setdefault(row.cost.renewal, []).append(row.label)
+    # no full stop after a command, which is copied from here
+    lines += [
+        f"Timed on a busy machine, hence not compared: {', '.join(labels)}. Measure again when it is quiet: {renewal}"
+        for renewal, labels in list(renewals.items())[:MAX_NOTES]
+    ]
     if len(renewals) > MAX_NOTES:
         lines.append(f"{len(renewals) - MAX_NOTES} more rows to renew are in the output of bench table --format json.")
     return lines
