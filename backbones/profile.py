@@ -182,9 +182,8 @@ def profile_model(
         },
         "throughput": {
             "batch": batch_size,
-            "images_per_second": 1000
-            * batch_size
-            / throughput.median,  # from the median, which one slow pass does not change
+            # from the median, which one slow pass does not change
+            "images_per_second": 1000 * batch_size / throughput.median,
             "unit": "ms",
             "is_busy": is_machine_busy(throughput.raw, load, threads),
             **asdict(throughput),
