@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.cell_record import (
     describe_failure,
+    list_changed_settings,
     make_complete_record,
     measure_cell_efficiency,
     warn_changed_environment,
@@ -187,6 +188,7 @@ def _make_running_record(resolved: ResolvedCell, folder: Path, cell_request: Cel
         backbone=resolved.backbone,
         task_source=resolved.task_source,
         config=dict(resolved.plan.config),
+        changed_settings=list_changed_settings(resolved.task, resolved.request, resolved.data, resolved.plan),
         non_identity_settings=dict(resolved.plan.non_identity_settings),
         data=DatasetRecord(
             fingerprint=resolved.data.fingerprint,

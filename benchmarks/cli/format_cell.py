@@ -11,19 +11,12 @@ if TYPE_CHECKING:
 
 def format_cell(cell: CellResult) -> str:
     """Describe a run and its primary metric in one line; a second line names the record's file."""
+    from results.leaderboard.departures import list_departures
+
     record = cell.record
     head = f"{record.task} {record.protocol} {record.tier} {record.backbone.name} seed {record.seed}"
-    # the key exists only for fractions below 1
-    if "data_scale" in record.config:
-        head += f" {100 * record.config['data_scale']:g} % of train"
-    # only the low-shot protocol has these two keys, and one of them is None
-    recipe = record.config["recipe"]
-    if recipe.get("shots") is not None:
-        head += f" {recipe['shots']} shots"
-    if recipe.get("percent") is not None:
-        head += f" {recipe['percent']:g} %"
-    if record.data.deviations:
-        head += " (not the official data)"
+    if departures := list_departures(record):
+        head += f" ({', '.join(departures)})"
     if record.result is None:  # a run that did not finish has a status but no metrics
         return f"{head}: {record.status}"
     metric = record.result.metrics[record.result.primary_metric]
@@ -40,8 +33,12 @@ def format_cell(cell: CellResult) -> str:
 
 def format_pretraining(cell: CellResult) -> str:
     """Describe the result of a pre-training, and the command that uses its weights."""
+    from results.leaderboard.departures import list_departures
+
     record = cell.record
     head = f"{record.protocol} {record.tier} {record.backbone.name} on {record.config['data']} seed {record.seed}"
+    if departures := list_departures(record):
+        head += f" ({', '.join(departures)})"
     result = record.result
     if result is None:
         return f"{head}: {record.status}"

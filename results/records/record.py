@@ -21,7 +21,7 @@ from results.records.schema_upgrade import upgrade_record
 from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors
 from results.statistics.metric_statistics import MetricStatistic, StatisticKind
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The schema version that is written.
 
 1: the first schema.
@@ -32,6 +32,7 @@ SCHEMA_VERSION = 5
    (``legacy_statistics`` has the statistics of older records).
 5: adds ``backbone.model`` and ``task_source`` (digests of the model as built and of a plug-in task's code, part of the
    id where they are present), ``data.coverage``, ``data.duplicates`` and ``earlier_attempts``.
+6: adds ``changed_settings``.
 """
 
 PRETRAINING_DOMAIN = "pretraining"
@@ -239,6 +240,9 @@ class Record(StrictModel):
         reason: why the run failed or was invalidated.
         done, expected: number of items that were scored, and number that the task requires.
         config: the recipe and what the task added to it; part of the identity.
+        changed_settings: dotted names of the settings of ``config["recipe"]`` that differ from the protocol's file at
+            this tier. Not part of the identity, because it follows from the settings. ``None`` in records of schema
+            versions before 6.
         non_identity_settings: settings that cannot change the number, for example the number of workers.
         task_source: digest of the code of a plug-in task; ``None`` for bench's own tasks, whose code is guarded by
             pinned numbers.
@@ -246,7 +250,7 @@ class Record(StrictModel):
             last attempt's.
     """
 
-    schema_version: Literal[1, 2, 3, 4, 5] = 5  # an upgraded record keeps the version that it was written with
+    schema_version: Literal[1, 2, 3, 4, 5, 6] = 6  # an upgraded record keeps the version that it was written with
     run_id: str
     comparability: str
     status: RunStatus
@@ -261,6 +265,7 @@ class Record(StrictModel):
     seed: int
     backbone: BackboneRecord
     config: dict[str, Any]
+    changed_settings: list[str] | None = None
     non_identity_settings: dict[str, Any] = Field(default={})
     task_source: str | None = None
     data: DatasetRecord

@@ -69,7 +69,8 @@ def _write_report(options: Namespace) -> int:
     choice = TableFilter(
         tuple(options.task), tuple(options.backbone), tuple(options.tier), options.sort, options.pareto
     )
-    report = build_report(scan_runs(options.runs), choice)
+    scan = scan_runs(options.runs)
+    report = build_report(scan, choice)
     # broken records are left out with a warning on stderr, so that stdout stays valid CSV or JSON
     if options.html is None:
         write_stdout(render_report(report, "json" if options.json else options.format))
@@ -83,7 +84,9 @@ def _write_report(options: Namespace) -> int:
         for fault in faults:
             sys.stderr.write(f"bench: warning: left out of the page: {fault}\n")
     for warning in report.table.warnings:
-        sys.stderr.write(f"bench: warning: left out of the table: {warning}\n")
+        # the other warnings are about attempts of which one is in the table
+        left_out = "left out of the table: " if warning in scan.errors else ""
+        sys.stderr.write(f"bench: warning: {left_out}{warning}\n")
     return 0
 
 

@@ -15,6 +15,7 @@ CSV_COLUMNS = (
     *("metric", "unit", "value", "primary", "ci_low", "ci_high", "ci_over", "reported", "difference", "tolerance"),
     *("within", "source", "seeds", "seed_min", "seed_max", "n", "parameters", "macs", "latency_ms"),
     *("images_per_second", "batch", "measured_on", "finished", "run_ids"),
+    "departures",
 )
 
 
@@ -56,6 +57,7 @@ def _build_csv_row(board: Board, row: BoardRow, metric: str) -> dict[str, object
         "measured_on": row.cost.timing_setup,
         "finished": row.finished_at,
         "run_ids": " ".join(row.run_ids),
+        "departures": "; ".join(board.departures),
     }
     # rank, interval and published number exist only for the primary metric
     if metric != board.primary_metric:
