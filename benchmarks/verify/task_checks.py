@@ -188,7 +188,7 @@ def _check_settings(record: Record, data: DataReport, root: Path) -> Iterator[Ve
     if stated is not None and set(stated) != again.file_values.keys():
         listed = [", ".join(sorted(names)) or "none" for names in (stated, again.file_values)]
         text = f"the record says that these differ from the protocol's file: {listed[0]}; it is {listed[1]}"
-        yield VerificationCheck("changed settings", "fails", text)
+        yield VerificationCheck(what, "fails", text)
     yield from _compare_with_file(record, again, list_requested_values(options) if options else None)
 
 

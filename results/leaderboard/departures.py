@@ -1,4 +1,4 @@
-"""What departs from the protocol in a run or on a board: settings, the fraction of the data, and the data themselves."""
+"""What departs from the protocol in a run or on a board: settings, the fraction of the training data, and the data."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from foundation.display_text import escape_controls
 from foundation.errors import RecordError
 from results.records.measurements import RunCost, RunEnvironment
 from results.records.schema_upgrade import upgrade_record
@@ -297,7 +298,8 @@ class Record(StrictModel):
 
 def dump_record(record: Record) -> str:
     """Return the record as JSON text with an indent of two spaces; ``NaN`` is refused."""
-    return json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+    return escape_controls(text) + "\n"
 
 
 def parse_record(text: str, origin: str) -> Record:

@@ -212,6 +212,17 @@ def test_a_setting_without_a_command_is_told(tmp_path: Path) -> None:
     assert judge_run(folder)["command"] == "unchecked"
 
 
+def test_a_record_says_which_settings_differ_and_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*KNN, "--set", "k=5", "temperature=0.07", "--tier", "smoke", "--out", str(tmp_path)]) == 0
+    assert "digits knn smoke vit_pico seed 0 (k=5): " in capsys.readouterr().out, "0.07 is the file's own"
+    (folder,) = tmp_path.glob("digits/*")
+    assert read_record(folder).changed_settings == ["k"]
+    assert list_failures(folder) == set()
+    assert main(["list", "runs", "--runs", str(tmp_path)]) == 0
+    assert "  k=5  " in capsys.readouterr().out
+    assert list_failures(forge_run(folder, lambda content: content.update(changed_settings=[]))) == {"settings"}
+
+
 def test_another_data_scale(tuned: Path) -> None:
     assert list_failures(forge_run(tuned, lambda content: content["config"].update(data_scale=0.5))) == {"command"}
 
