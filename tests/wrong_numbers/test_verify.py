@@ -131,6 +131,7 @@ def test_checkpoints_say_whose_they_are(tuned: Path) -> None:
         content["config"]["recipe"]["label_smoothing"] = 0.2
         words = ("run", "digits", "--backbone", "vit_pico", "--tier", "smoke", "--set", "label_smoothing=0.2")
         set_command(content, *words)
+        content["changed_settings"] = ["label_smoothing"]
 
     forged = forge_run(tuned, edit)
     assert list_failures(forged) == set()
