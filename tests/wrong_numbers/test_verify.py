@@ -191,6 +191,7 @@ def test_an_earlier_version_is_not_compared(knn: Path) -> None:
 
 def set_k(content: dict[str, Any], value: int = 1) -> None:
     content["config"]["recipe"]["k"] = value
+    content["changed_settings"] = [] if value == 20 else ["k"]
 
 
 def test_another_setting(knn: Path) -> None:
