@@ -104,6 +104,7 @@ class Board(NamedTuple):
         units: unit of each metric.
         version_differences: in which versions of bench and of libraries the runs differ, in words; empty if in none.
         duplicates: test items that are also in the training data, which the user allowed; one sentence each.
+        metric_conflict: how another metric orders the rows differently than the primary one; empty if it does not.
     """
 
     task: str
@@ -117,6 +118,7 @@ class Board(NamedTuple):
     rows: tuple[BoardRow, ...]
     version_differences: str = ""
     duplicates: tuple[str, ...] = ()
+    metric_conflict: str = ""
 
     @property
     def board_key(self) -> BoardKey:

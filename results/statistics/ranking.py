@@ -30,6 +30,10 @@ RANKING_VERSION = 3
 """Increase it whenever the result for the same files changes, texts included; it is part of the cache key."""
 
 
+ONE_SEED_NOTE = "one seed: items only"
+"""The note of a row that has no rank because it has one seed."""
+
+
 class RankResult(NamedTuple):
     """The rank of a row on its board.
 
