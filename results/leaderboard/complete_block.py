@@ -8,9 +8,10 @@ from typing import NamedTuple
 MIN_ROWS = 2
 MIN_TASKS = 2
 
-MAX_CANDIDATES = 1_024
-"""Maximum number of sets of rows that are kept. n boards or n rows have fewer than 2^n, so the search is exhaustive for
-up to 10 boards or 10 rows, and for larger tables in which only a few patterns of missing cells occur."""
+MAX_CHECKS = 120_000
+"""Maximum number of sets of rows that are kept, times the number of boards. n boards or n rows have fewer than 2^n sets,
+so the search is exhaustive for up to 13 boards, for up to 10 rows x 100 boards, and for larger tables in which only a few
+patterns of missing cells occur. It takes 2 s at most for 500 rows x 100 boards."""
 
 
 class CompleteBlock(NamedTuple):
@@ -41,7 +42,7 @@ def find_largest_block(present: Sequence[Sequence[bool]], tasks: Sequence[str]) 
     Of several blocks with the same number of cells, the one with more tasks is taken, then the one with more rows,
     then the one whose boards come first. The rows of a best block are all rows that have all of its boards, so the
     candidates are the intersections of the sets of rows of the boards. They are built board by board. If there are
-    more than ``MAX_CANDIDATES``, those with the most cells are kept (a beam search).
+    more than ``MAX_CHECKS`` allows, those with the most cells are kept (a beam search).
 
     Args:
         present: whether a row has a score on a board, (rows, boards).
@@ -54,8 +55,9 @@ def find_largest_block(present: Sequence[Sequence[bool]], tasks: Sequence[str]) 
     columns = [sum(1 << row for row, line in enumerate(present) if line[board]) for board in range(len(tasks))]
     candidates: dict[int, _Candidate] = {}
     best: _Candidate | None = None
-    is_largest = True
-    for column in columns:
+    is_largest, limit = True, MAX_CHECKS // max(1, len(tasks))
+    # boards with many rows first: large blocks are then found early and rule out more candidates
+    for column in sorted(columns, key=int.bit_count, reverse=True):
         # rows can only be lost by further intersections, so sets of fewer rows lead nowhere
         found = {column & rows for rows in candidates} | {column}
         new = [rows for rows in found if rows.bit_count() >= MIN_ROWS and rows not in candidates]
@@ -65,9 +67,9 @@ def find_largest_block(present: Sequence[Sequence[bool]], tasks: Sequence[str]) 
         if best:  # further intersections have fewer rows, and no set has more boards than there are
             needed = -best.minus_cells
             candidates = {r: each for r, each in candidates.items() if -each.minus_rows * len(tasks) >= needed}
-        if len(candidates) > MAX_CANDIDATES:
+        if len(candidates) > limit:
             is_largest = False
-            candidates = {each.rows: each for each in sorted(candidates.values())[:MAX_CANDIDATES]}
+            candidates = {each.rows: each for each in sorted(candidates.values())[:limit]}
     if best is None:
         return None
     rows = tuple(row for row in range(len(present)) if best.rows >> row & 1)
