@@ -9,9 +9,11 @@ MIN_ROWS = 2
 MIN_TASKS = 2
 
 MAX_CHECKS = 120_000
-"""Maximum number of sets of rows that are kept, times the number of boards. n boards or n rows have fewer than 2^n sets,
-so the search is exhaustive for up to 13 boards, for up to 10 rows x 100 boards, and for larger tables in which only a few
-patterns of missing cells occur. It takes 2 s at most for 500 rows x 100 boards."""
+"""Maximum number of sets of rows that are kept, times the number of boards.
+
+n boards or n rows have fewer than 2^n sets, so the search is exhaustive for up to 13 boards, for up to 10 rows and 100
+boards, and for larger tables with few patterns of missing cells. 500 rows x 100 boards take about a second.
+"""
 
 
 class CompleteBlock(NamedTuple):

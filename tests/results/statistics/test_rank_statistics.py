@@ -41,7 +41,7 @@ TABLES = {
 def test_friedman_and_nemenyi_are_those_of_other_libraries(name: str) -> None:
     scores, p_values = TABLES[name]
     ranks = stats.rankdata(scores, axis=1)
-    num_tasks, num_rows = ranks.shape
+    num_rows = ranks.shape[1]
     found, expected = compute_friedman_test(ranks), stats.friedmanchisquare(*np.transpose(scores))
     assert (found.statistic, found.p_value) == pytest.approx((expected.statistic, expected.pvalue))
     assert found.degrees_of_freedom == num_rows - 1
@@ -112,7 +112,9 @@ def draw_taus(rng: np.random.Generator, tau: float, count: int, draws: int) -> F
     second = correlation * first + math.sqrt(1 - correlation**2) * noise
     total = np.zeros(draws)
     for place in range(count - 1):
-        signs = np.sign(first[:, place + 1 :] - first[:, [place]]) * np.sign(second[:, place + 1 :] - second[:, [place]])
+        signs = np.sign(first[:, place + 1 :] - first[:, [place]]) * np.sign(
+            second[:, place + 1 :] - second[:, [place]]
+        )
         total += signs.sum(1)
     return np.asarray(total / (count * (count - 1) / 2))
 
