@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -149,8 +148,7 @@ def _summarize_tier(tier: Tier, boards: Sequence[Board]) -> CrossBoardSummary:
     comparable = [{label: row for label, row in column.items() if can_compare_row(row)} for column in columns]
     tasks = [board.task for board in boards]
     found = find_largest_block([[label in column for column in comparable] for label in labels], tasks)
-    mid_ranks, block = _rank_block(found, labels, boards, comparable) if found else ({}, None)
-    mean_ranks = _average_mid_ranks(mid_ranks, tasks)
+    mid_ranks, mean_ranks, block = _rank_block(found, labels, boards, comparable) if found else ({}, {}, None)
     near = _find_near_best(mean_ranks, block)
     rates = _compute_win_rates(labels, boards, comparable)
     rows = []
@@ -193,21 +191,19 @@ def _index_rows(board: Board) -> tuple[dict[str, BoardRow], set[str]]:
 
 def _rank_block(
     found: CompleteBlock, labels: Sequence[str], boards: Sequence[Board], columns: Sequence[Mapping[str, BoardRow]]
-) -> tuple[dict[str, dict[int, float]], SummaryBlock]:
-    """Return the mid-ranks of each label of the block by board, and the block with its test."""
+) -> tuple[dict[str, dict[int, float]], dict[str, float], SummaryBlock]:
+    """Return the mid-ranks of each label of the block by board, the mean rank of each, and the block with its test."""
     members = [labels[row] for row in found.rows]
-    ranks: dict[str, dict[int, float]] = {label: {} for label in members}
+    ranks = {}  # of the members, by board
     for place in found.boards:
-        rows = [columns[place][label] for label in members]
-        board = boards[place]
-        mid = compute_mid_ranks(compare_rows(rows, board.primary_metric, board.higher_is_better))
-        for label, rank in zip(members, mid.tolist(), strict=True):
-            ranks[label][place] = rank
+        rows, board = [columns[place][label] for label in members], boards[place]
+        ranks[place] = compute_mid_ranks(compare_rows(rows, board.primary_metric, board.higher_is_better))
     tasks = tuple(dict.fromkeys(boards[place].task for place in found.boards))
-    by_task = np.array(
-        [[fmean(ranks[m][p] for p in found.boards if boards[p].task == task) for m in members] for task in tasks]
-    )
-    return ranks, SummaryBlock(
+    # a task counts once, so its boards are averaged first
+    by_task = np.stack([np.mean([ranks[p] for p in found.boards if boards[p].task == task], axis=0) for task in tasks])
+    mid_ranks = {label: {p: float(ranks[p][at]) for p in found.boards} for at, label in enumerate(members)}
+    mean_ranks = dict(zip(members, by_task.mean(0).tolist(), strict=True))
+    block = SummaryBlock(
         found.boards,
         tasks,
         len(members),
@@ -215,17 +211,7 @@ def _rank_block(
         sum(any(columns[place][label].rank is None for label in members) for place in found.boards),
         compute_friedman_test(by_task) if len(members) >= _MIN_TEST_ROWS else None,
     )
-
-
-def _average_mid_ranks(mid_ranks: Mapping[str, Mapping[int, float]], tasks: Sequence[str]) -> dict[str, float]:
-    """Return the mean rank of each label: first over the boards of a task, then over the tasks."""
-    means = {}
-    for label, by_board in mid_ranks.items():
-        by_task: dict[str, list[float]] = defaultdict(list)
-        for place, rank in by_board.items():
-            by_task[tasks[place]].append(rank)
-        means[label] = fmean(map(fmean, by_task.values()))
-    return means
+    return mid_ranks, mean_ranks, block
 
 
 def _find_near_best(mean_ranks: Mapping[str, float], block: SummaryBlock | None) -> set[str]:

@@ -30,9 +30,11 @@ def compare_rows(rows: Sequence[BoardRow], metric: str, higher_is_better: bool) 
         1 where the row of the first index is better, -1 where it is worse, 0 where the two are equal, (rows, rows).
     """
     scores = orient_scores(rows, metric, higher_is_better)
-    ranks = np.array([np.nan if row.rank is None else row.rank for row in rows])
-    by_rank, by_score = ranks[None, :] - ranks[:, None], scores[:, None] - scores[None, :]
-    return np.asarray(np.sign(np.where(np.isnan(by_rank), by_score, by_rank)))
+    found = scores[:, None] - scores
+    ranked = np.flatnonzero([row.rank is not None for row in rows])
+    ranks = np.array([rows[place].rank for place in ranked], dtype=float)
+    found[np.ix_(ranked, ranked)] = ranks - ranks[:, None]  # rank 1 is the best
+    return np.sign(found, out=found)
 
 
 def orient_scores(rows: Sequence[BoardRow], metric: str, higher_is_better: bool) -> FloatArray:

@@ -98,4 +98,12 @@ def _format_mean_agreement(board: int, agreements: tuple[BoardAgreement, ...]) -
 
 
 def _format_boards(boards: tuple[int, ...], separator: str = ", ") -> str:
-    return separator.join(str(board + 1) for board in boards)
+    """Return the numbers of the boards; three or more in a row are written as ``4 to 9``."""
+    parts: list[str] = []
+    start = 0
+    for place, board in enumerate(boards):
+        if place + 1 == len(boards) or boards[place + 1] != board + 1:  # a run of numbers ends here
+            run = [str(each + 1) for each in boards[start : place + 1]]
+            parts += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else run
+            start = place + 1
+    return separator.join(parts)

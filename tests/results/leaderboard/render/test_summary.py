@@ -50,7 +50,7 @@ def test_the_table_has_ranks_only_inside_the_block() -> None:
 
 def test_the_notes_say_what_was_compared_and_how() -> None:
     notes = build_summary_notes(summarize_gaps())
-    assert notes[0].startswith("Mean rank: over the largest complete block, 4 rows x 4 boards (1, 2, 3, 4) of 3 tasks.")
+    assert notes[0].startswith("Mean rank: over the largest complete block, 4 rows x 4 boards (1 to 4) of 3 tasks.")
     assert "On 3 of the 4 boards of the block, rows of one seed are ordered by their scores" in notes[1]
     assert notes[2].startswith("Friedman test over the 3 tasks: chi-square 3.53, 3 degrees of freedom, p = 0.32")
     assert "a rough value below 11 tasks or 6 rows" in notes[2]
