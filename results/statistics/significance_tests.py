@@ -14,13 +14,24 @@ from scipy.stats import binom
 
 from foundation.array_types import FloatArray, IntArray
 from results.records.record import CONFIDENCE_LEVEL
-from results.statistics.estimates import MetricSample, compute_p_values, estimate_differences, stack_samples
+from results.statistics.estimates import (
+    MetricSample,
+    StackedSamples,
+    compute_p_values,
+    estimate_differences,
+    stack_samples,
+)
 from results.statistics.rounding import ROUNDING_TOLERANCE
 from results.statistics.student_mixture import SMALLEST_P_VALUE
 
 NUM_SIGN_FLIPS = 9_999
 SIGN_FLIP_SEED = 20_261
 """A fixed seed: the same files must give the same p-value each time two runs are compared."""
+
+BORROWED_WEIGHT = 2.0
+"""Weight of the seeds' spread on the whole board, in units of a row's own degrees of freedom. The simulation in
+docs/explanation/statistics.md chose it: with more weight, boards whose rows differ in their spread are ranked apart too
+often."""
 
 _CHUNK_SIZE = 1_024
 """Number of flip patterns that are drawn at once. It limits the memory to 8 KiB per item (1,024 doubles)."""
@@ -74,13 +85,14 @@ def mcnemar_test(only_first: IntArray, only_second: IntArray) -> FloatArray:
 def compute_pairwise_p_values(samples: Sequence[MetricSample]) -> FloatArray:
     """Return the two-sided p-values of all pairs of R backbones on the same items, (R, R), with 1 on the diagonal.
 
-    They cover seeds and items and equal those of ``estimates.compute_difference``. A pair with a backbone of one seed
-    has the p-value 1: nothing is known about its other seeds.
+    They cover seeds and items. Of two backbones they equal that of ``estimates.compute_difference``; of more, each
+    backbone borrows a part of its seeds' spread from the others. A pair with a backbone of one seed has the p-value 1:
+    nothing is known about its other seeds.
     """
     found = np.ones((len(samples), len(samples)))
     members = np.flatnonzero([sample.num_seeds > 1 for sample in samples])
     if len(members) > 1:
-        stacked = stack_samples([samples[member] for member in members.tolist()])
+        stacked = _borrow_seed_spread(stack_samples([samples[member] for member in members.tolist()]))
         for place, row in enumerate(members[:-1].tolist()):
             # all partners of a row at once: a board of R rows has R (R - 1) / 2 pairs
             rest = members[place + 1 :]
@@ -88,6 +100,27 @@ def compute_pairwise_p_values(samples: Sequence[MetricSample]) -> FloatArray:
                 estimate_differences(stacked, place, slice(place + 1, None))
             )
     return found
+
+
+def _borrow_seed_spread(stacked: StackedSamples) -> StackedSamples:
+    """Return the samples with the seeds' variances of three or more samples drawn towards their common mean.
+
+    Two or three seeds tell so little about their spread that Student's tail, corrected for all pairs of a board, would
+    tell hardly any two rows apart. So the mean over the rows counts as ``BORROWED_WEIGHT`` times the degrees of freedom
+    of a row, as in the moderated t of Smyth (2004). A row with a larger spread of its own keeps that.
+    """
+    degrees = stacked.seed_degrees
+    if len(degrees) < 3:
+        return stacked
+    seeds = degrees + 1
+    own = stacked.seed_variances * seeds  # the variance of a single seed, (R,)
+    common, borrowed = float(degrees @ own / degrees.sum()), BORROWED_WEIGHT * float(degrees.mean())
+    drawn = (borrowed * common + degrees * own) / (borrowed + degrees)
+    # a pair can have at most the degrees of freedom of the whole board, each of its rows half of them
+    return stacked._replace(
+        seed_variances=np.maximum(own, drawn) / seeds,
+        seed_degrees=np.minimum(borrowed + degrees, degrees.sum() / 2),
+    )
 
 
 def _permutation_p_value(differences: FloatArray, num_flips: int, seed: int) -> float:
