@@ -17,7 +17,7 @@ def can_compare_row(row: BoardRow) -> bool:
     A row has no rank either because it has one seed, or because its board could not rank it: it was scored on other
     items, or its items cannot be read. In the second case its score says nothing about the other rows.
     """
-    return row.rank is not None or ONE_SEED_NOTE in row.note
+    return row.rank is not None or row.note.startswith(ONE_SEED_NOTE)
 
 
 def compare_rows(rows: Sequence[BoardRow], metric: str, higher_is_better: bool) -> FloatArray:
@@ -31,9 +31,10 @@ def compare_rows(rows: Sequence[BoardRow], metric: str, higher_is_better: bool) 
     """
     scores = orient_scores(rows, metric, higher_is_better)
     found = scores[:, None] - scores
-    ranked = np.flatnonzero([row.rank is not None for row in rows])
-    ranks = np.array([rows[place].rank for place in ranked], dtype=float)
-    found[np.ix_(ranked, ranked)] = ranks - ranks[:, None]  # rank 1 is the best
+    ranked = [place for place, row in enumerate(rows) if row.rank is not None]
+    ranks: FloatArray = np.array([rows[place].rank for place in ranked], dtype=float)
+    if ranked:
+        found[np.ix_(ranked, ranked)] = ranks - ranks[:, None]  # rank 1 is the best
     return np.sign(found, out=found)
 
 

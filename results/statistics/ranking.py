@@ -34,10 +34,6 @@ ONE_SEED_NOTE = "one seed: items only"
 """The note of a row that has no rank because it was trained once: its score may be the luck of its seed."""
 
 
-ONE_SEED_NOTE = "one seed: items only"
-"""The note of a row that has no rank because it has one seed."""
-
-
 class RankResult(NamedTuple):
     """The rank of a row on its board.
 

@@ -224,7 +224,7 @@ def format_summary_row(row: SummaryRow) -> tuple[str, ...]:
     """Return mean rank, win rate, number of boards, and the score on each board."""
     return (
         _format_mean_rank(row),
-        "no shared board" if row.win_rate is None else f"{100 * row.win_rate:.1f} % of {row.num_comparisons}",
+        "no comparison" if row.win_rate is None else f"{100 * row.win_rate:.1f} % of {row.num_comparisons}",
         f"{len(row.cells) - row.num_missing} of {len(row.cells)}",
         *(_format_summary_cell(cell) for cell in row.cells),
     )

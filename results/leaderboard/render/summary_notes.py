@@ -42,8 +42,9 @@ def _describe_block(block: SummaryBlock | None) -> list[str]:
     if block is None:
         return ["No mean rank: there are no two backbones that share boards of two tasks."]
     size = f"{block.num_rows} rows x {len(block.boards)} boards ({_format_boards(block.boards)}) of {len(block.tasks)}"
+    which = "the largest complete block" if block.is_largest else "a complete block"
     lines = [
-        f"Mean rank: over the largest complete block, {size} tasks. Ranks are counted among the rows of the block, "
+        f"Mean rank: over {which}, {size} tasks. Ranks are counted among the rows of the block, "
         "rows that share a rank have the middle of their places, and the boards of one task are averaged before the "
         "tasks are. Rows outside the block are not comparable with it and are listed without an order."
     ]

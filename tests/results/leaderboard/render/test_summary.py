@@ -40,7 +40,7 @@ def test_the_table_has_ranks_only_inside_the_block() -> None:
         (
             "y (random)",
             "not comparable, misses 4",
-            "no shared board",
+            "no comparison",
             "1 of 5",
             *["missing"] * 4,
             "8.00 (not compared)",
