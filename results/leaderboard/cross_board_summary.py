@@ -16,16 +16,16 @@ import numpy as np
 
 from foundation.array_types import FloatArray
 from results.leaderboard.complete_block import CompleteBlock, find_largest_block
-from results.leaderboard.row_comparison import can_compare_row, compare_rows
-from results.leaderboard.table import Board, BoardRow
-from results.records.record import TIER_ORDER, Tier
-from results.statistics.rank_statistics import (
+from results.leaderboard.rank_statistics import (
     FriedmanTest,
     compute_friedman_test,
     compute_kendall_taus,
     compute_mid_ranks,
     compute_tau_intervals,
 )
+from results.leaderboard.row_comparison import can_compare_row, compare_rows
+from results.leaderboard.table import Board, BoardRow
+from results.records.record import TIER_ORDER, Tier
 
 MIN_SHARED_BACKBONES = 4
 """Minimum number of backbones that two boards share if their agreement is computed."""

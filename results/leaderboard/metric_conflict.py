@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from foundation.array_types import FloatArray
+from results.leaderboard.rank_statistics import compute_kendall_taus
 from results.leaderboard.row_comparison import can_compare_row, compare_rows, orient_scores
 from results.leaderboard.table import Board, BoardRow, get_metrics
-from results.statistics.rank_statistics import compute_kendall_taus
 
 LOW_TAU = 0.5
 """Below this, Kendall's tau-b is worth a note: a quarter of the pairs of rows or more are in the other order."""

@@ -10,8 +10,8 @@ from results.leaderboard.cross_board_summary import (
     CrossBoardSummary,
     SummaryBlock,
 )
+from results.leaderboard.rank_statistics import FriedmanTest
 from results.records.record import CONFIDENCE_LEVEL
-from results.statistics.rank_statistics import FriedmanTest
 
 
 def build_summary_notes(summary: CrossBoardSummary) -> list[str]:
