@@ -74,12 +74,11 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
     if done is not None:
         return CellResult(folder, done, True)
     _warn_input_size(resolved)
-    if get_dist_info()[0] == 0:
-        _print_data_notes(resolved)
     resolved = _prepare_backbone(resolved)
     if get_dist_info()[0] > 0:  # only the first process writes the record
         _run_task(resolved, folder)
         return CellResult(folder, decide_on_rank0(lambda: read_record(folder)), False)
+    _print_data_notes(resolved)
     with lock_folder(folder):  # two commands for the same cell must not write into one folder
         record = _run_and_record(resolved, folder, cell_request)
         return CellResult(folder, decide_on_rank0(lambda: record), False)

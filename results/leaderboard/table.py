@@ -108,6 +108,7 @@ class Board(NamedTuple):
         duplicates: test items that are also in the training data, which the user allowed; one sentence each.
         departures: in which ways the runs depart from the protocol, whatever other boards there are; empty if in none.
         deviations: how the data differ from the official set, one sentence each.
+        metric_conflict: how another metric orders the rows differently than the primary one; empty if it does not.
     """
 
     task: str
@@ -123,6 +124,7 @@ class Board(NamedTuple):
     duplicates: tuple[str, ...] = ()
     departures: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
+    metric_conflict: str = ""
 
     @property
     def board_key(self) -> BoardKey:

@@ -25,7 +25,7 @@ from results.records.version_differences import describe_version_differences
 from results.statistics.estimates import MetricSample, compute_difference
 from results.statistics.ranking import StoredRun, build_row_sample
 from results.statistics.rounding import ROUNDING_TOLERANCE
-from results.statistics.significance_tests import compute_pairwise_p_values
+from results.statistics.significance_tests import sign_flip_test
 
 
 class ComparedBackbone(NamedTuple):
@@ -130,12 +130,13 @@ def compare_backbones(
         )
     # both samples have their items in the same order (sorted by name), so they are paired by index
     ids, ours, theirs = first_row.item_ids, first_row.sample, second_row.sample
-    found, p = compute_difference(ours, theirs), float(compute_pairwise_p_values([ours, theirs])[0, 1])
+    found = compute_difference(ours, theirs)
+    # a claim about seeds needs at least two on both sides
+    several = ours.num_seeds > 1 and theirs.num_seeds > 1
+    p = found.p_value if several else sign_flip_test(ours.item_values.mean(0) - theirs.item_values.mean(0))
     groups = first_row.num_groups
     # with a function of all rows there is no value per item, so no single item is better or worse
     better, worse = ((), ()) if groups else _compute_item_differences(ids, ours, theirs, metric.higher_is_better)
-    # a claim about seeds needs at least two on both sides
-    several = ours.num_seeds > 1 and theirs.num_seeds > 1
     return BackboneComparison(
         *(one.task, one.protocol, one.tier, one.comparability, one.result.primary_metric),
         *(metric.unit, metric.higher_is_better),
@@ -261,7 +262,7 @@ def _compute_item_differences(
 
 
 def _describe_test(first: MetricSample, second: MetricSample, unit: str) -> str:
-    """Name the test that ``compute_pairwise_p_values`` applies to the two samples."""
+    """Name the test that gives the p-value of the two samples."""
     if first.num_seeds > 1 and second.num_seeds > 1:
         return "mixture of Student's tails over seeds and items"
     # sign flips are McNemar's exact test if all differences that are not 0 have the same size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from foundation.display_text import format_one_line
-from results.leaderboard.cross_board_summary import NORMALIZED_SCORE_FORMULA
 from results.leaderboard.render.cells import (
     TextTable,
     build_board_notes,
@@ -12,6 +11,7 @@ from results.leaderboard.render.cells import (
     tabulate_unmatched,
 )
 from results.leaderboard.render.columns import SUMMARY_TITLE, UNMATCHED_TITLE
+from results.leaderboard.render.summary_notes import build_summary_notes
 from results.leaderboard.report import LeaderboardReport
 
 # one pass over the text, so that the backslashes that an escape adds are not escaped again
@@ -39,11 +39,8 @@ def to_latex(report: LeaderboardReport) -> str:
         for board in report.table.boards
     ]
     for view in report.summaries:
-        notes = [
-            f"Normalized: {NORMALIZED_SCORE_FORMULA}.",
-            *(f"{i}: {title}." for i, title in enumerate(view.board_titles, 1)),
-        ]
-        parts.append(_build_latex_table(tabulate_summary(view), f"{SUMMARY_TITLE}, {view.tier}", notes))
+        caption = f"{SUMMARY_TITLE}, {view.tier}"
+        parts.append(_build_latex_table(tabulate_summary(view), caption, build_summary_notes(view)))
     if report.table.unmatched:
         parts.append(_build_latex_table(tabulate_unmatched(report.table.unmatched), UNMATCHED_TITLE, []))
     # a line break in a reason would end the comment and turn the rest into LaTeX code

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from foundation.display_text import format_one_line
-from results.leaderboard.cross_board_summary import NORMALIZED_SCORE_FORMULA, CrossBoardSummary
+from results.leaderboard.cross_board_summary import CrossBoardSummary
 from results.leaderboard.render.cells import (
     TextTable,
     build_board_notes,
@@ -16,6 +16,7 @@ from results.leaderboard.render.cells import (
     tabulate_unmatched,
 )
 from results.leaderboard.render.columns import SUMMARY_TITLE, UNMATCHED_TITLE
+from results.leaderboard.render.summary_notes import build_summary_notes
 from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board
 
@@ -105,13 +106,12 @@ def _build_board_lines(board: Board, report: LeaderboardReport) -> list[str]:
 
 
 def _build_summary_lines(summary: CrossBoardSummary) -> list[str]:
-    legend = [f"{number}: {title}." for number, title in enumerate(summary.board_titles, 1)]
     return [
         f"## {SUMMARY_TITLE} · {summary.tier}",
         "",
         *format_markdown_table(tabulate_summary(summary)),
         "",
-        *_join_paragraph([f"Normalized: {NORMALIZED_SCORE_FORMULA}, mean over the boards that compare rows.", *legend]),
+        *_join_paragraph(build_summary_notes(summary)),
     ]
 
 
