@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foundation.errors import UserError
+from results.leaderboard.departures import list_board_departures
 from results.leaderboard.row_labels import (
     format_record_label,
     format_record_start,
@@ -71,6 +72,7 @@ class BackboneComparison(NamedTuple):
         num_groups: number of groups of items that were left out in turn, if the metric is a function of all items.
             Then a single item has no value. ``None`` otherwise.
         version_differences: in which versions of bench and of libraries the runs differ, in words; empty if in none.
+        departures: in which ways the runs depart from their protocol; empty if in none.
     """
 
     task: str
@@ -95,6 +97,7 @@ class BackboneComparison(NamedTuple):
     uses_pseudo_values: bool
     num_groups: int | None
     version_differences: str = ""
+    departures: tuple[str, ...] = ()
 
 
 def compare_backbones(
@@ -151,6 +154,7 @@ def compare_backbones(
         uses_pseudo_values=abs(ours.mean - float(ours.item_values.mean())) > ROUNDING_TOLERANCE,
         num_groups=groups,
         version_differences=describe_version_differences(record for _, record in (*first_runs, *second_runs)),
+        departures=list_board_departures([record for _, record in (*first_runs, *second_runs)]),
     )
 
 

@@ -168,6 +168,7 @@ def build_board_notes(board: Board) -> list[str]:
         lines.append(f"Backbone timed on: {'; '.join(places)}.")
     if board.version_differences:
         lines.append(f"The rows were made with different versions: {board.version_differences}.")
+    lines += [f"Not the official data: {sentence}." for sentence in board.deviations]
     lines += [f"Test items in the training data, allowed by the user: {sentence}." for sentence in board.duplicates]
     notes = _group_by_text((row.note, row.label) for row in board.rows if row.note)
     lines += notes[:MAX_NOTES]

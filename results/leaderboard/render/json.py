@@ -37,6 +37,7 @@ def _board_to_dict(board: Board, report: LeaderboardReport) -> dict[str, Any]:
     fronts = [_front_to_dict(each) for each in report.fronts[board.board_key]]
     return {
         **plain,
+        "title": board.title,
         # "floor" is the name of the random baseline in all outputs
         "has_floor": board.has_random_baseline,
         "rows": [_row_to_dict(row) for row in board.rows],
