@@ -106,9 +106,9 @@ class Board(NamedTuple):
         units: unit of each metric.
         version_differences: in which versions of bench and of libraries the runs differ, in words; empty if in none.
         duplicates: test items that are also in the training data, which the user allowed; one sentence each.
+        metric_conflict: how another metric orders the rows differently than the primary one; empty if it does not.
         departures: in which ways the runs depart from the protocol, whatever other boards there are; empty if in none.
         deviations: how the data differ from the official set, one sentence each.
-        metric_conflict: how another metric orders the rows differently than the primary one; empty if it does not.
     """
 
     task: str
@@ -122,9 +122,9 @@ class Board(NamedTuple):
     rows: tuple[BoardRow, ...]
     version_differences: str = ""
     duplicates: tuple[str, ...] = ()
+    metric_conflict: str = ""
     departures: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
-    metric_conflict: str = ""
 
     @property
     def board_key(self) -> BoardKey:
