@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from results.leaderboard.cross_board_summary import NORMALIZED_SCORE_FORMULA, CrossBoardSummary, SummaryRow
+from results.leaderboard.cross_board_summary import CrossBoardSummary, SummaryRow
 from results.leaderboard.pareto import COST_LABELS
 from results.leaderboard.render import cells as text
 from results.leaderboard.render.columns import ColumnHeader, build_board_columns, build_summary_columns
+from results.leaderboard.render.summary_notes import build_summary_notes
 from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
 from results.published.match import UnmatchedResult
@@ -144,24 +145,14 @@ def build_summary_view(summary: CrossBoardSummary) -> dict[str, Any]:
         "rows": [
             {"backbone": row.backbone, "label": row.label, "cells": _build_summary_cells(row)} for row in summary.rows
         ],
-        "formula": NORMALIZED_SCORE_FORMULA,
+        "notes": build_summary_notes(summary),
     }
 
 
 def _build_summary_cells(row: SummaryRow) -> list[TableCell]:
-    mean_rank, num_wins, normalized_score, there, *scores = text.format_summary_row(row)
-    return [
-        TableCell(mean_rank, row.mean_rank),
-        TableCell(num_wins, row.num_wins),
-        TableCell(normalized_score, row.mean_normalized_score),
-        TableCell(there, len(row.cells) - row.num_missing),
-        *(
-            TableCell(score, None, css_class="missing")
-            if cell is None
-            else TableCell(score, cell.score, f"rank {cell.rank}" if cell.rank else "")
-            for cell, score in zip(row.cells, scores, strict=True)
-        ),
-    ]
+    values = [row.mean_rank, row.win_rate, len(row.cells) - row.num_missing]
+    values += [None if cell is None else cell.score for cell in row.cells]
+    return [TableCell(cell, value) for cell, value in zip(text.format_summary_row(row), values, strict=True)]
 
 
 def build_unmatched_view(unmatched: tuple[UnmatchedResult, ...]) -> dict[str, Any]:
