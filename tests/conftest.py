@@ -21,11 +21,40 @@ from foundation.environment import SHARED_DATA_VAR
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts its background jobs so; Ctrl-C is tested here
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+NUM_SOAK_TESTS = pytest.StashKey[int]()  # how many soak tests this process left out
+
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = str(Path(sys.executable).with_name("bench"))
 """The command, as it is installed beside this Python; ``PYTHONPATH`` says from which tree its rooms come."""
 
 Bench = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves soak tests out where no ``-m`` says which tests to take."""
+    if config.option.markexpr:
+        return
+    soak = [item for item in items if item.get_closest_marker("soak")]
+    if soak:
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=soak)
+    if hasattr(config, "workeroutput"):  # a worker of pytest-xdist prints nothing itself
+        config.workeroutput["num_soak_tests"] = len(soak)
+    config.stash[NUM_SOAK_TESTS] = len(soak)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes the count from a worker of pytest-xdist; each of them collects the whole suite."""
+    node.config.stash[NUM_SOAK_TESTS] = getattr(node, "workeroutput", {}).get("num_soak_tests", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says that soak tests were left out, above all to someone who named one."""
+    if left_out := terminalreporter.config.stash.get(NUM_SOAK_TESTS, 0):
+        terminalreporter.write_line(
+            f"Soak tests left out of the named ones: {left_out}. Add -m soak to run them; `make soak` runs all of them."
+        )
 
 
 @pytest.fixture(autouse=True)

@@ -142,7 +142,7 @@ GUARDS = {
     ),
     "what batch norm sees is in the id of a pre-training": Guard(
         "pretraining/run.py",
-        '**({"batch_norm": norm} if norm else {})',
+        '        **({"batch_norm": norm} if norm else {}),\n',
         "",
         f"{TESTS}::test_a_pre_training_says_what_its_batch_norm_sees",
     ),
