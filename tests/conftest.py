@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from foundation.environment import SHARED_DATA_VAR
+from foundation.plural import format_count
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts its background jobs so; Ctrl-C is tested here
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -53,7 +54,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says that soak tests were left out, above all to someone who named one."""
     if left_out := terminalreporter.config.stash.get(NUM_SOAK_TESTS, 0):
         terminalreporter.write_line(
-            f"Soak tests left out of the named ones: {left_out}. Add -m soak to run them; `make soak` runs all of them."
+            f"left out: {format_count(left_out, 'soak test')}; add -m soak to run them (`make soak` runs all of them)"
         )
 
 
