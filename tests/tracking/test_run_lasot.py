@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cli.main import main
 import pytest
+
+from benchmarks.cli.main import main
 from tests.conftest import BENCH, ROOT
 from tests.tracking.lasot_root import write_short_sequences, zip_categories
 
