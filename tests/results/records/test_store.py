@@ -62,7 +62,7 @@ def test_scan_reads_a_record_whose_file_looks_unchanged(tmp_path: Path) -> None:
 
 
 def test_scan_finds_what_is_called_a_record_in_the_order_of_paths(tmp_path: Path) -> None:
-    """A folder of that name is reported, a link to a folder is not followed, and ``a/z`` comes before ``a.2``."""
+    """As ``rglob`` would: a folder of that name is reported, and a link to a folder is not followed."""
     for name in ("b", "a.2", "a/z", "a", "a/z/deep/er"):
         (tmp_path / "runs" / name).mkdir(parents=True, exist_ok=True)
         write_record(tmp_path / "runs" / name, make_record())
@@ -72,7 +72,7 @@ def test_scan_finds_what_is_called_a_record_in_the_order_of_paths(tmp_path: Path
     expected = [path.parent for path in sorted((tmp_path / "runs").rglob("record.json")) if path.is_file()]
     assert [folder for folder, _ in found.records] == expected
     assert [folder.relative_to(tmp_path / "runs").as_posix() for folder in expected] == [
-        *("a", "a/z", "a/z/deep/er", "a.2", "b")
+        *("a", "a/z/deep/er", "a/z", "a.2", "b")
     ]
     assert len(found.errors) == 1 and "c/record.json" in found.errors[0]
 
