@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from foundation.files import write_atomic
 from tracking.data.boxes import FloatArray
@@ -77,6 +78,25 @@ def draw_score_plots(folder: Path, set_title: str, scores: Sequence[TrackerScore
     return written
 
 
+def draw_success_plot(set_title: str, score: TrackerScore) -> Image.Image:
+    """Draw the success curve of one tracker, as in ``draw_score_plots`` but smaller.
+
+    Args:
+        set_title: name of the test set.
+        score: the score of the tracker.
+    """
+    figure, axes = _make_figure("Success plot of OPE", set_title, (score,), size=(5.2, 4.2))
+    levels = np.linspace(0, 1, score.rules.num_thresholds)
+    metric = score.rules.metrics[0]
+    axes.plot(levels, score.curves.success, linewidth=2, label=f"[{score.metric_values()[metric]:.1f}] {score.tracker_name}")
+    axes.set(xlabel="Overlap threshold", ylabel="Success rate", xlim=(0, 1), ylim=(0, 1))
+    axes.grid(True, linestyle=":", color="0.6")
+    axes.legend(loc="upper right", title=f"{metric}, %", fontsize=9)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
+    return Image.open(stream).convert("RGB")
+
+
 def _draw_differences(folder: Path, set_title: str, first: TrackerScore, second: TrackerScore) -> list[Path]:
     """Draw the difference of two trackers as one bar per sequence, sorted."""
     pairs = compute_score_differences(first, second)
@@ -106,10 +126,12 @@ def _draw_differences(folder: Path, set_title: str, first: TrackerScore, second:
     return _save_figure(figure, folder / "difference")
 
 
-def _make_figure(heading: str, set_title: str, scores: Sequence[TrackerScore]) -> tuple[Figure, Axes]:
+def _make_figure(
+    heading: str, set_title: str, scores: Sequence[TrackerScore], size: tuple[float, float] = (6.4, 5.2)
+) -> tuple[Figure, Axes]:
     """Create a figure with a title that names the rules and marks partial scores."""
     # not through pyplot, whose global state needs a display and is not safe in threads
-    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     if _has_partial_score(scores):
         least = min(len(score.sequences) for score in scores)
