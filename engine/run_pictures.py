@@ -64,7 +64,7 @@ def make_picture(image: Image.Image, stem: str, kind: PictureKind, title: str, *
     """
     content, suffix = _encode_png(image), "png"
     if len(content) > MAX_PNG_BYTES:
-        content, suffix = _encode_jpeg(image), "jpg"
+        content, suffix = encode_jpeg(image), "jpg"
     return DrawnPicture(PictureEntry(file=f"{stem}.{suffix}", kind=kind, title=title, **fields), content)
 
 
@@ -74,7 +74,8 @@ def _encode_png(image: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def _encode_jpeg(image: Image.Image) -> bytes:
+def encode_jpeg(image: Image.Image) -> bytes:
+    """Encode a picture as JPEG, with less quality if it would be larger than readers accept."""
     for quality in JPEG_QUALITIES:
         stream = io.BytesIO()
         # without subsampling of the colors, which would blur text and thin lines
@@ -141,7 +142,12 @@ def draw_legend(entries: Sequence[tuple[RgbColor, str]], width: int, is_outline:
     for (color, _), (left, row, text) in zip(entries, places, strict=True):
         top = 4 + row * LINE_HEIGHT
         swatch = (left, top, left + 18, top + 13)
-        pen.rectangle(swatch, fill=None if is_outline else color, outline=color if is_outline else (90, 90, 90), width=3 if is_outline else 1)
+        pen.rectangle(
+            swatch,
+            fill=None if is_outline else color,
+            outline=color if is_outline else (90, 90, 90),
+            width=3 if is_outline else 1,
+        )
         pen.text((left + 24, top - 1), text, fill=TEXT_COLOR, font=font)
     return strip
 

@@ -23,7 +23,9 @@ TILE_SIZES = (120, 224)
 """Smallest and largest side of a tile, pixels: a smaller one leaves no room for its title."""
 COLUMN_TITLES = ("image", "masked", "reconstruction")
 _OLD_RECONSTRUCTIONS = "reconstructions.png"  # of runs before the manifest; without titles
-_CAPTION = "Gray parts were hidden from the encoder; the reconstruction shows its own guess there, and the image elsewhere."
+_CAPTION = (
+    "Gray parts were hidden from the encoder; the reconstruction shows its own guess there, and the image elsewhere."
+)
 
 
 def draw_reconstructions(columns: Sequence[Tensor], has_true_contrast: bool) -> DrawnPicture:
@@ -41,7 +43,11 @@ def draw_reconstructions(columns: Sequence[Tensor], has_true_contrast: bool) -> 
         for row in zip(*columns, strict=True)
         for image in row
     ]
-    note = " Mean and contrast of each patch are those of the image, as the method predicts none." if has_true_contrast else ""
+    note = (
+        " Mean and contrast of each patch are those of the image, as the method predicts none."
+        if has_true_contrast
+        else ""
+    )
     return _add_column_titles(arrange_grid(tiles, len(columns), TILE_GAP), _CAPTION + note)
 
 
@@ -105,9 +111,7 @@ def draw_loss_curves(columns: Mapping[str, Sequence[float | None]], unit: str) -
     return Image.open(stream).convert("RGB")
 
 
-def _select_points(
-    columns: Mapping[str, Sequence[float | None]], name: str
-) -> tuple[list[float], list[float]]:
+def _select_points(columns: Mapping[str, Sequence[float | None]], name: str) -> tuple[list[float], list[float]]:
     """Return the steps and values of the rows that contain a value (the k-NN check is not made in every row)."""
     points = zip(columns["step"], columns.get(name, ()), strict=False)
     present = [(step, value) for step, value in points if step is not None and value is not None]

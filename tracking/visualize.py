@@ -54,7 +54,9 @@ def draw_tracking_run(folder: Path, record: Record, videos: Sequence[Video], set
     auc = score.metric_values()["AUC"]
     image = draw_success_plot(set_title, score)
     caption = "Fraction of frames whose overlap with the true box exceeds a threshold, averaged over sequences."
-    pictures.append(make_picture(image, "success_plot", "success_plot", f"success plot, AUC {auc:.2f} %", caption=caption))
+    pictures.append(
+        make_picture(image, "success_plot", "success_plot", f"success plot, AUC {auc:.2f} %", caption=caption)
+    )
     return pictures
 
 

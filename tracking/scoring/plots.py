@@ -88,7 +88,9 @@ def draw_success_plot(set_title: str, score: TrackerScore) -> Image.Image:
     figure, axes = _make_figure("Success plot of OPE", set_title, (score,), size=(5.2, 4.2))
     levels = np.linspace(0, 1, score.rules.num_thresholds)
     metric = score.rules.metrics[0]
-    axes.plot(levels, score.curves.success, linewidth=2, label=f"[{score.metric_values()[metric]:.1f}] {score.tracker_name}")
+    axes.plot(
+        levels, score.curves.success, linewidth=2, label=f"[{score.metric_values()[metric]:.1f}] {score.tracker_name}"
+    )
     axes.set(xlabel="Overlap threshold", ylabel="Success rate", xlim=(0, 1), ylim=(0, 1))
     axes.grid(True, linestyle=":", color="0.6")
     axes.legend(loc="upper right", title=f"{metric}, %", fontsize=9)
