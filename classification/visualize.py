@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from backbones.card import BackboneCard
-from engine.run_pictures import BACKGROUND_COLOR, arrange_grid, make_picture
+from engine.pictures.encoding import make_picture
+from engine.pictures.layout import BACKGROUND_COLOR, arrange_grid
 from engine.task import Task, TaskImages
 from foundation.errors import DataError
 from foundation.plural import format_count

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
-from engine.run_pictures import arrange_grid, draw_text_lines, make_picture, resize_to_width, stack_images
+from engine.pictures.encoding import make_picture
+from engine.pictures.layout import arrange_grid, draw_text_lines, resize_to_width, stack_images
 from results.records.picture_manifest import PICTURES_DIR, DrawnPicture
 from results.records.record import Record
 from results.statistics.item_files import read_item_table

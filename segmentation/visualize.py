@@ -11,19 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from engine.run_pictures import (
+from engine.pictures.encoding import make_picture
+from engine.pictures.item_rank import ItemRank, rank_items
+from engine.pictures.layout import (
     BACKGROUND_COLOR,
     FONT_SIZE,
     LINE_HEIGHT,
     TEXT_COLOR,
-    ItemRank,
     RgbColor,
     arrange_grid,
     draw_legend,
     draw_text_lines,
     get_font,
-    make_picture,
-    rank_items,
     resize_to_width,
     shorten_text,
     stack_images,

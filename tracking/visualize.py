@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.run_pictures import make_picture, rank_items
+from engine.pictures.encoding import make_picture
+from engine.pictures.item_rank import rank_items
 from foundation.errors import DataError
 from results.records.picture_manifest import DrawnPicture
 from results.records.record import Record
@@ -45,7 +46,7 @@ def draw_tracking_run(folder: Path, record: Record, videos: Sequence[Video], set
                 f"{rank.label}_sequence",
                 "film_strip",
                 f"{rank.label} sequence: {rank.name}, AUC {rank.score:.1f} %",
-                caption="Frames at equal distances, from the first, which shows the target to the tracker, to the last.",
+                caption="Frames at equal distances; the first one shows the target to the tracker.",
                 item=rank.name,
             )
         )

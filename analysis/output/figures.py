@@ -14,10 +14,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.run_pictures import encode_jpeg
+from engine.pictures.encoding import encode_jpeg
 
 COLORS = ("#1f5fa8", "#d1641a", "#3a8a3f", "#8a4fa8", "#a83a3a", "#4d4d4d")
 MARKERS = "osD^vP"
@@ -153,9 +154,8 @@ def draw_depth_scatter(
         title: title of the figure.
         reference_lines: a level to compare with and its name, under the same labels.
     """
-    figure = Figure(figsize=(1.2 + 4.3 * len(panels), 3.7), layout="constrained")
+    figure = Figure(figsize=(1.2 + 4.3 * len(panels), 3.7), layout=ConstrainedLayoutEngine(wspace=0.06))
     figure.suptitle(wrap_title(title, 1.2 + 4.3 * len(panels)), fontsize=10)
-    figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr] # between a panel and the next one's label
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (label, blocks) in zip(grid, panels.items(), strict=True):
         for place, heads in enumerate(blocks):

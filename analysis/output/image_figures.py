@@ -81,8 +81,8 @@ def draw_attention_maps(image: RgbImage, maps: NDArray[np.float32], title: str) 
     sheet = np.full((heads * (cell + gap) - gap, blocks * (cell + gap) - gap, 3), 255, np.uint8)
     for block in range(blocks):
         for head in range(heads):
-            top, left = head * (cell + gap), block * (cell + gap)
-            sheet[top : top + cell, left : left + cell] = overlay_attention(image, maps[block, head], cell)
+            row, column = head * (cell + gap), block * (cell + gap)
+            sheet[row : row + cell, column : column + cell] = overlay_attention(image, maps[block, head], cell)
     # placed by hand, in inches, so that the maps keep their pixels: a layout engine would scale them
     height, width = (side / DPI for side in sheet.shape[:2])
     shown, left = 2.6, 3.5  # side of the image, and where the maps begin

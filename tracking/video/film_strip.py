@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from engine.run_pictures import RgbColor, arrange_grid, draw_legend, draw_text_lines, stack_images
+from engine.pictures.layout import RgbColor, arrange_grid, draw_legend, draw_text_lines, stack_images
 from foundation.errors import DataError
 from tracking.data.boxes import FloatArray, has_area
 from tracking.data.readers.sequence import Video

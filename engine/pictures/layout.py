@@ -1,18 +1,12 @@
-"""Draw with Pillow what the pictures of several tasks need: captions, legends, and the bytes of a file.
-
-The same pixels give the same bytes: no time and no version is written into a file.
-"""
+"""Put the parts of a picture together with Pillow: texts, legends, rows and columns."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-
-from results.records.picture_manifest import MAX_PICTURE_BYTES, DrawnPicture, PictureEntry, PictureKind
 
 RgbColor = tuple[int, int, int]
 
@@ -21,68 +15,6 @@ LINE_HEIGHT = 20
 """Pixels of a line of text."""
 TEXT_COLOR: RgbColor = (30, 30, 30)
 BACKGROUND_COLOR: RgbColor = (255, 255, 255)
-MAX_PNG_BYTES = 90_000
-"""A larger picture is a photograph and is stored as JPEG, which needs a fraction of the space."""
-JPEG_QUALITIES = (85, 75, 60, 40, 20)
-"""Tried in this order until the file is small enough."""
-
-
-class ItemRank(NamedTuple):
-    """An item that is drawn because of its score: ``best``, ``median`` or ``worst``, its name, its score in percent."""
-
-    label: str
-    name: str
-    score: float
-
-
-def rank_items(names: Sequence[str], scores: Sequence[str]) -> list[ItemRank]:
-    """Select the worst, the median and the best item of a run; fewer if it has fewer than three items with a score.
-
-    Args:
-        names: name of each item.
-        scores: score of each item as text, from the per-item file; an empty one is left out.
-
-    >>> rank_items(["a", "b", "c", "d"], ["1.5", "", "3", "2"])[0]
-    ItemRank(label='worst', name='a', score=1.5)
-    """
-    order = sorted((float(score), name) for name, score in zip(names, scores, strict=True) if score)
-    # worst first, because it says most about a model; a dict drops a rank that shows the same item again
-    ranks = {0: "worst", len(order) - 1: "best"} | ({len(order) // 2: "median"} if len(order) > 2 else {})
-    order_of_display = sorted(ranks.items(), key=lambda rank: ("worst", "median", "best").index(rank[1]))
-    return [ItemRank(label, order[at][1], order[at][0]) for at, label in order_of_display] if order else []
-
-
-def make_picture(image: Image.Image, stem: str, kind: PictureKind, title: str, **fields: Any) -> DrawnPicture:
-    """Encode a picture, as PNG if that is small and as JPEG otherwise, and describe it for the manifest.
-
-    Args:
-        image: the picture.
-        stem: its file name without the suffix.
-        kind: what it shows.
-        title: its heading.
-        fields: further fields of ``PictureEntry``.
-    """
-    content, suffix = _encode_png(image), "png"
-    if len(content) > MAX_PNG_BYTES:
-        content, suffix = encode_jpeg(image), "jpg"
-    return DrawnPicture(PictureEntry(file=f"{stem}.{suffix}", kind=kind, title=title, **fields), content)
-
-
-def _encode_png(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "PNG", optimize=True)
-    return stream.getvalue()
-
-
-def encode_jpeg(image: Image.Image) -> bytes:
-    """Encode a picture as JPEG, with less quality if it would be larger than readers accept."""
-    for quality in JPEG_QUALITIES:
-        stream = io.BytesIO()
-        # without subsampling of the colors, which would blur text and thin lines
-        image.convert("RGB").save(stream, "JPEG", quality=quality, subsampling=0, optimize=True)
-        if stream.tell() <= MAX_PICTURE_BYTES:
-            break
-    return stream.getvalue()
 
 
 def get_font(size: int = FONT_SIZE) -> Any:
@@ -98,18 +30,6 @@ def shorten_text(text: str, width: float, size: int = FONT_SIZE) -> str:
     while text and font.getlength(text + "...") > width:
         text = text[:-1]
     return text.rstrip() + "..."
-
-
-def wrap_text(text: str, width: float, size: int = FONT_SIZE) -> list[str]:
-    """Break a text into lines of at most ``width`` pixels; a word that is wider is cut."""
-    font, lines = get_font(size), [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width:
-            lines[-1] = longer
-        else:
-            lines = [*(line for line in lines if line), shorten_text(word, width, size)]
-    return lines
 
 
 def draw_text_lines(lines: Sequence[str], width: int) -> Image.Image:
