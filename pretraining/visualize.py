@@ -16,6 +16,7 @@ from results.records.record import Record
 from results.statistics.item_files import read_item_table
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import Tensor
 
 TILE_GAP = 4  # pixels between two images
@@ -70,13 +71,15 @@ def draw_pretraining_curve(folder: Path, record: Record) -> DrawnPicture:
         for name, values in read_item_table(folder, record).columns.items()
     }
     unit = "epoch" if record.config["recipe"].get("epochs") is not None else "iteration"
-    image = draw_loss_curves(columns, unit)
+    stream = io.BytesIO()
+    plot_loss_curves(columns, unit).savefig(stream, format="png", dpi=110, metadata={"Software": None})
+    image = Image.open(stream).convert("RGB")
     # the k-NN check is made in a few rows only
-    caption = "The k-NN check classifies training images by their neighbours." if any(columns["knn"]) else ""
+    caption = "The k-NN check classifies training images by their neighbours." if any(columns.get("knn", ())) else ""
     return make_picture(image, "curve", "curve", f"loss over the training, by {unit}", caption=caption)
 
 
-def draw_loss_curves(columns: Mapping[str, Sequence[float | None]], unit: str) -> Image.Image:
+def plot_loss_curves(columns: Mapping[str, Sequence[float | None]], unit: str) -> Figure:
     """Draw the losses, and the k-NN check if there is one, over epochs or iterations.
 
     Args:
@@ -96,7 +99,9 @@ def draw_loss_curves(columns: Mapping[str, Sequence[float | None]], unit: str) -
         axes.plot(*_select_points(columns, name), label=name, marker="." if len(columns["step"]) < 30 else "")
     axes.set_xlabel(unit)
     axes.set_ylabel("loss")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))  # there is no half epoch
+    axes.xaxis.set_major_locator(
+        MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
+    )  # there is no half epoch
     axes.grid(True, linestyle=":", color="0.8")
     steps, accuracies = _select_points(columns, "knn")
     if steps:
@@ -106,9 +111,7 @@ def draw_loss_curves(columns: Mapping[str, Sequence[float | None]], unit: str) -
         other.set_ylim(0, 105)  # above 100, so that the mark of a perfect check is not cut
     # one legend for both axes, below them, where it hides no mark
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
-    return Image.open(stream).convert("RGB")
+    return figure
 
 
 def _select_points(columns: Mapping[str, Sequence[float | None]], name: str) -> tuple[list[float], list[float]]:

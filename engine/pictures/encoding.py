@@ -38,11 +38,12 @@ def _encode_png(image: Image.Image) -> bytes:
 
 
 def encode_jpeg(image: Image.Image) -> bytes:
-    """Encode a picture as JPEG, with less quality if it would be larger than readers accept."""
+    """Encode a picture as JPEG, with less quality, and then at half the size, if readers would not accept it."""
     for quality in JPEG_QUALITIES:
         stream = io.BytesIO()
-        # without subsampling of the colors, which would blur text and thin lines
-        image.convert("RGB").save(stream, "JPEG", quality=quality, subsampling=0, optimize=True)
+        # without subsampling of the colors, which would blur text and thin lines; and without optimize=True, with
+        # which Pillow fails on pictures that cannot be made small ("Suspension not allowed here")
+        image.convert("RGB").save(stream, "JPEG", quality=quality, subsampling=0)
         if stream.tell() <= MAX_PICTURE_BYTES:
-            break
-    return stream.getvalue()
+            return stream.getvalue()
+    return encode_jpeg(image.reduce(2))

@@ -88,7 +88,7 @@ def test_a_run_is_shown_and_on_no_board(undisturbed: CellResult, capsys: pytest.
     assert not table.unranked
     assert main(["show", "run", str(undisturbed.folder), "--json"]) == 0
     pictures = json.loads(capsys.readouterr().out)["pictures"]
-    assert [Path(path).name for path in pictures] == ["curves.png", "reconstructions.png"]
+    assert [Path(path).name for path in pictures] == ["reconstruction.png", "curve.png"]
     assert all(Path(path).read_bytes()[:4] == b"\x89PNG" for path in pictures)
 
 

@@ -89,7 +89,7 @@ def test_show_run_draws(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder,) = out.glob("mini_ade/*")
     assert main(["show", "run", str(folder), "--json"]) == 0
     files = [Path(name) for name in json.loads(capsys.readouterr().out)["pictures"]]
-    assert [path.name.split("_")[0] for path in files] == ["best", "median", "worst", "iou"]
+    assert [path.name.split("_")[0] for path in files] == ["worst", "median", "best", "iou"]
     for path in files:
         assert np.asarray(Image.open(path)).std() > 10, "something is drawn"
 
