@@ -62,4 +62,4 @@ def test_a_small_set_is_drawn_whole_in_sheets(tmp_path: Path) -> None:
 def test_an_item_of_several_draws_has_one_tile(tmp_path: Path) -> None:
     rows = ["0,0,0,0,0.9,0", "0,1,0,0,0.9,0", "1,0,0,1,0.8,1", "1,1,0,0,0.7,0"]
     pictures = draw_items(tmp_path, "draw,item,label,prediction,confidence,place\n" + "\n".join(rows) + "\n")
-    assert [picture.entry.items for picture in pictures] == [("1",), ("0",)], "wrong in one of its draws"
+    assert [picture.entry.items for picture in pictures] == [("0",), ("1",)], "wrong in one of its draws"

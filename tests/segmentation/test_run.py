@@ -100,6 +100,7 @@ def test_a_moved_prediction_is_said(out: Path, tmp_path: Path, capsys: pytest.Ca
     (folder,) = out.glob("mini_ade/*")
     copy = shutil.copytree(folder, tmp_path / "copy")
     shutil.rmtree(copy / "predictions")
+    shutil.rmtree(copy / "pictures")
     assert main(["show", "run", str(copy)]) == 0
     assert "pictures: none: the image or the prediction of" in capsys.readouterr().out
 

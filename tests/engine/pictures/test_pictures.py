@@ -63,5 +63,6 @@ def test_no_class_colors_are_mixed() -> None:
 
 
 def test_the_file_is_an_image() -> None:
-    picture = make_picture(NOISE, "noise", "overlay", "noise")
-    assert Image.open(io.BytesIO(picture.content)).size == NOISE.size
+    photo = NOISE.resize((30, 30)).resize((600, 600))
+    picture = make_picture(photo, "photo", "overlay", "a photo")
+    assert Image.open(io.BytesIO(picture.content)).size == (600, 600), "not made smaller where it fits"
