@@ -16,7 +16,7 @@ from tracking.scoring.score import TrackerScore, score_sequence
 def make_score(name: str, shift: float) -> TrackerScore:
     truth = np.tile([10.0, 10.0, 40.0, 40.0], (8, 1))
     scores = [
-        score_sequence(truth + [shift + number, 0, 0, 0], truth, None, LASOT_OFFICIAL, name=f"sequence-{number}")
+        score_sequence(truth + np.array([shift + number, 0, 0, 0]), truth, None, LASOT_OFFICIAL, name=f"sequence-{number}")
         for number in range(3)
     ]
     return TrackerScore(name, LASOT_OFFICIAL, tuple(scores), 3)
