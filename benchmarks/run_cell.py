@@ -20,6 +20,7 @@ from benchmarks.cell_record import (
     warn_changed_environment,
 )
 from benchmarks.resolve_cell import CellRequest, ResolvedCell, resolve_cell
+from benchmarks.run_pictures import draw_run_pictures
 from engine.data.file_hashes import require_unchanged_files
 from engine.task import RunPlan, TaskOutcome
 from foundation.errors import RecordError
@@ -177,6 +178,8 @@ def _run_and_record(resolved: ResolvedCell, folder: Path, cell_request: CellRequ
         write_record(folder, record.model_copy(update={"status": "failed", "reason": describe_failure(error)}))
         raise
     write_record(folder, finished)
+    # after the record, so that nothing about a picture can reach the number
+    draw_run_pictures(resolved.task, folder, finished, resolved.request.data_root, outcome.visualize)
     return finished
 
 

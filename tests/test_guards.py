@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.guards import Guard, SourceCopy, copy
+from tests.guards import Guard, SourceCopy, copy, list_guard_names
 
 __all__ = ["copy"]
 
@@ -27,6 +27,7 @@ GUARDS = {
         "        if not allow_partial:\n            raise\n",
         "",
         "tests/backbones/checkpoints/test_attention_heads.py",
+        soak=True,
     ),
     "a module from memory is the one that its record names": Guard(
         "backbones/adapt_module.py",
@@ -63,6 +64,7 @@ GUARDS = {
         "    if data.deviations and not cell_request.allow_subset:\n",
         "    if False:\n",
         "tests/classification/test_image_tasks.py::test_a_cut_set_needs_the_word",
+        soak=True,
     ),
     "a test image may not be among the training images": Guard(
         "classification/data/dataset_splits.py",
@@ -257,6 +259,7 @@ GUARDS = {
         "        if made.load_report is not None and made.load_report.resized:\n",
         "        if False:\n",
         "tests/pretraining/test_bad_input.py::test_a_teacher_of_another_size",
+        soak=True,
     ),
     "a teacher sees the student's patches": Guard(
         "pretraining/methods/mae_distill.py",
@@ -279,7 +282,7 @@ GUARDS = {
 }
 
 
-@pytest.mark.parametrize("name", GUARDS)
+@pytest.mark.parametrize("name", list_guard_names(GUARDS))
 def test_without_the_guard_its_test_goes_red(name: str, copy: SourceCopy) -> None:
     assert not copy.passes_without(GUARDS[name])
 

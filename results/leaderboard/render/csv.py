@@ -15,8 +15,9 @@ CSV_COLUMNS = (
     *("made_by", "floor"),
     *("metric", "unit", "value", "primary", "ci_low", "ci_high", "ci_over", "reported", "difference", "tolerance"),
     *("within", "source", "seeds", "seed_min", "seed_max", "n", "parameters", "macs", "latency_ms"),
-    *("images_per_second", "batch", "measured_on", "finished", "run_ids"),
-    *("departures", "timed_at", "busy", "throughput_busy"),
+    *("images_per_second", "batch", "measured_on", "timed_at", "busy", "throughput_busy", "finished", "run_ids"),
+    "departures",
+    *("timed_at", "busy", "throughput_busy"),
 )
 
 # the wide forms of these signs are formulas in spreadsheets of East Asian locales
