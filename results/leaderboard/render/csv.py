@@ -17,7 +17,6 @@ CSV_COLUMNS = (
     *("within", "source", "seeds", "seed_min", "seed_max", "n", "parameters", "macs", "latency_ms"),
     *("images_per_second", "batch", "measured_on", "timed_at", "busy", "throughput_busy", "finished", "run_ids"),
     "departures",
-    *("timed_at", "busy", "throughput_busy"),
 )
 
 # the wide forms of these signs are formulas in spreadsheets of East Asian locales
