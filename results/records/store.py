@@ -100,7 +100,7 @@ def _list_run_folders(root: Path) -> list[Path]:
     # os.walk, because Path.rglob takes three times as long; neither follows links to folders
     found = [folder for folder, folders, files in os.walk(root) if RECORD_FILE in files or RECORD_FILE in folders]
     # by parts, as paths are compared: as text, "a.2" would come between "a" and "a/z"
-    return [Path(folder) for folder in sorted(found, key=lambda folder: [*folder.split(os.sep), RECORD_FILE])]
+    return sorted(map(Path, found), key=lambda folder: (*folder.parts, RECORD_FILE))
 
 
 def list_attempts(root: Path, run_stem: str) -> list[Path]:
