@@ -292,9 +292,9 @@ def test_intervals_cover(seeds: int) -> None:
 
 
 def test_intervals_cover_where_hardly_an_item_is_wrong() -> None:
-    """300 repetitions: 92 % would be seen as 87.3 % or less in one of 1,000. Without pseudo-items it is 18 to 93 %."""
+    """300 repetitions a case. Without pseudo-items it is 18 to 93 %, with them 97 to 100 %."""
     rng = np.random.default_rng(7)
-    for world, numbers in iter_near_perfect(rng):
+    for world, numbers in iter_near_perfect(rng, num_seeds=30):
         for seeds in numbers:
             found = measure_coverage(world, seeds, 300, rng, resamples=0)
             assert found.ours >= 92, (world.name, seeds)
