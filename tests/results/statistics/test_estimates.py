@@ -300,6 +300,16 @@ def test_intervals_cover_where_hardly_an_item_is_wrong() -> None:
             assert found.ours >= 92, (world.name, seeds)
 
 
+@pytest.mark.parametrize("seeds", [1, 2, 10])
+def test_a_mean_over_classes_covers_where_hardly_an_item_is_wrong(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    labels = np.repeat(np.arange(10), [2, 2, 4, 4, 8, 8, 12, 12, 20, 28])
+    world = simulate_top1(rng, 0.97, 100, 0.3, 30)._replace(
+        make_sample=lambda drawn: sample_from_classes(drawn, labels)
+    )
+    assert measure_coverage(world, seeds, 200, rng, resamples=0).ours >= 92
+
+
 def test_many_items_are_not_made_uncertain() -> None:
     """The pseudo-items widen the interval by less than 2 % at 1,000 items and 75 %."""
     right = 100.0 * (RNG.random((3, 1000)) + RNG.normal(size=1000) > 0.1)
