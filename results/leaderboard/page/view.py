@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
-from results.leaderboard.cross_board_summary import NORMALIZED_SCORE_FORMULA, CrossBoardSummary, SummaryRow
-from results.leaderboard.pareto import COST_LABELS
+from results.leaderboard.cross_board_summary import CrossBoardSummary
 from results.leaderboard.render import cells as text
-from results.leaderboard.render.columns import ColumnHeader, build_board_columns, build_summary_columns
+from results.leaderboard.render.columns import ColumnHeader, build_board_columns
 from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
 from results.published.match import UnmatchedResult
+
+
+ABSENT_WORDS = ("not measured", "missing", "none", "not ranked")
+"""Cells with these words have no value; they are displayed quietly and sorted last."""
+
+_LEADING_NUMBER = re.compile(r"^[+-]?\d+(\.\d+)?")
 
 
 class TableCell(NamedTuple):
@@ -44,10 +50,6 @@ def build_board_sections(report: LeaderboardReport) -> list[dict[str, Any]]:
 
 def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict[str, Any]:
     fronts = report.fronts[board.board_key]
-    # ids of the rows on a front, by cost; each row is marked with these costs so that the page can filter by them
-    on_front = {
-        cost: {row.run_ids for front in fronts if front.cost == cost for row in front.rows} for cost in COST_LABELS
-    }
     scale = _compute_bar_range(board)
     return {
         "number": number,
@@ -63,8 +65,6 @@ def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict
                     f"{row.metrics[board.primary_metric]:.2f}", row.metrics[board.primary_metric], _format_interval(row)
                 ),
                 "cells": _build_row_cells(board, row),
-                # costs on whose front the row is, separated by blanks: the script filters by them
-                "fronts": " ".join(cost for cost in COST_LABELS if row.run_ids in on_front[cost]),
             }
             for place, row in enumerate(board.rows)
         ],
@@ -89,7 +89,7 @@ def _build_row_cells(board: Board, row: BoardRow) -> list[TableCell]:
         *(_build_metric_cell(row.metrics.get(name)) for name in board.other_metrics),
         TableCell(parameters, row.cost.parameters),
         TableCell(macs, row.cost.macs),
-        TableCell(latency, row.cost.latency_ms),
+        TableCell(latency, row.cost.latency_ms, "busy machine" if row.cost.is_busy else ""),
         TableCell(speed, row.cost.images_per_second, batch),
         TableCell(str(len(row.seeds)), len(row.seeds), text.format_range(*row.seed_range) if row.seed_range else ""),
         TableCell(row.finished_at[:10] or text.NOT_MEASURED, row.finished_at or None),
@@ -138,30 +138,21 @@ def _build_interval_bar(row: BoardRow, primary_metric: str, bar_range: tuple[flo
 
 def build_summary_view(summary: CrossBoardSummary) -> dict[str, Any]:
     """Return the summary over all boards of a tier as a table for the template."""
+    grid = text.tabulate_summary(summary)
     return {
         "tier": summary.tier,
-        "header": build_summary_columns(summary.board_titles),
-        "rows": [
-            {"backbone": row.backbone, "label": row.label, "cells": _build_summary_cells(row)} for row in summary.rows
-        ],
-        "formula": NORMALIZED_SCORE_FORMULA,
+        "header": [ColumnHeader(name, i in grid.numeric_columns) for i, name in enumerate(grid.header)],
+        "rows": [[TableCell(cell, _parse_sort_value(cell)) for cell in line] for line in grid.rows],
+        "notes": [f"Board {number}: {title}." for number, title in enumerate(summary.board_titles, 1)],
     }
 
 
-def _build_summary_cells(row: SummaryRow) -> list[TableCell]:
-    mean_rank, num_wins, normalized_score, there, *scores = text.format_summary_row(row)
-    return [
-        TableCell(mean_rank, row.mean_rank),
-        TableCell(num_wins, row.num_wins),
-        TableCell(normalized_score, row.mean_normalized_score),
-        TableCell(there, len(row.cells) - row.num_missing),
-        *(
-            TableCell(score, None, css_class="missing")
-            if cell is None
-            else TableCell(score, cell.score, f"rank {cell.rank}" if cell.rank else "")
-            for cell, score in zip(row.cells, scores, strict=True)
-        ),
-    ]
+def _parse_sort_value(cell: str) -> float | str | None:
+    """Return the number with which a cell of text begins, or its text; words for a missing value sort last."""
+    if cell in ABSENT_WORDS:
+        return None
+    found = _LEADING_NUMBER.match(cell)
+    return float(found[0]) if found else cell
 
 
 def build_unmatched_view(unmatched: tuple[UnmatchedResult, ...]) -> dict[str, Any]:
