@@ -9,7 +9,14 @@ from results.leaderboard.page.budget import SharedValues
 from results.leaderboard.page.comparisons import MAX_COMPARED_ROWS, PairComparisons, format_row_argument
 from results.leaderboard.page.items import ItemReader
 from results.leaderboard.page.media import PageMedia
-from results.leaderboard.page.overview import SIZE_CLASSES, UNKNOWN_SIZE, classify_size, find_mark, has_one_seed, map_sizes
+from results.leaderboard.page.overview import (
+    SIZE_CLASSES,
+    UNKNOWN_SIZE,
+    classify_size,
+    find_mark,
+    has_one_seed,
+    map_sizes,
+)
 from results.leaderboard.page.runs import RunEntries
 from results.leaderboard.pareto import COST_LABELS, get_row_cost
 from results.leaderboard.render.cells import format_front
@@ -78,7 +85,10 @@ def build_page_data(report: LeaderboardReport, media: PageMedia) -> dict[str, An
 
 def _name_boards(boards: Sequence[Board]) -> list[str]:
     """Return a short name of each board for addresses, which stays the same when other boards come and go."""
-    return [f"{board.task}.{board.protocol}.{board.tier}.{board.comparability[:8]}.{board.primary_metric}" for board in boards]
+    return [
+        f"{board.task}.{board.protocol}.{board.tier}.{board.comparability[:8]}.{board.primary_metric}"
+        for board in boards
+    ]
 
 
 def _get_encoder_sha256(record: Record) -> str:

@@ -153,7 +153,12 @@ def _find_extremes(table: ItemTable, sample: RowSample, higher_is_better: bool) 
     def describe_items(chosen: Sequence[tuple[float, int]]) -> list[list[str]]:
         return [[_shorten_cell(table.columns[name][row]) for name in shown] for _, row in chosen[:NUM_EXTREMES]]
 
-    return {"columns": shown, "item": shown.index(ids_column), "worst": describe_items(worst), "best": describe_items(best)}
+    return {
+        "columns": shown,
+        "item": shown.index(ids_column),
+        "worst": describe_items(worst),
+        "best": describe_items(best),
+    }
 
 
 def _parse_confidence(table: ItemTable) -> list[float]:

@@ -133,7 +133,9 @@ def write_media(folder: Path, files: dict[str, bytes]) -> None:
         return
     home = folder / MEDIA_DIR
     if home.is_symlink():
-        raise UserError(f"{home} is a symbolic link, so no pictures are written there; remove it or name another folder")
+        raise UserError(
+            f"{home} is a symbolic link, so no pictures are written there; remove it or name another folder"
+        )
     ensure_writable_dir(home)
     for name, content in sorted(files.items()):
         path = home / name

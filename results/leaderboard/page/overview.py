@@ -24,7 +24,6 @@ SIZE_CLASSES: tuple[tuple[float, str], ...] = (
 UNKNOWN_SIZE = "size not measured"
 
 
-
 class CostCell(NamedTuple):
     """A cost of a backbone over its boards; ``sort_value`` is the lowest value, ``tip`` says what differs."""
 
@@ -110,7 +109,7 @@ def build_overview_tables(boards: Sequence[Board]) -> list[OverviewTable]:
     """Return one table per tier, the tier with the longest schedule first."""
     sizes = map_sizes(boards)
     found = []
-    for tier in reversed(TIER_ORDER):
+    for tier in TIER_ORDER:
         numbered = [(number, board) for number, board in enumerate(boards) if board.tier == tier]
         if numbered:
             found.append(_build_table(tier, numbered, sizes))
@@ -178,7 +177,9 @@ def _build_row(
     setup: str,
 ) -> OverviewRow:
     rows = [row for same in places.values() for _, row in same]
-    cells = tuple(_build_score_cell(number, board, places[number]) if places.get(number) else None for number, board in numbered)
+    cells = tuple(
+        _build_score_cell(number, board, places[number]) if places.get(number) else None for number, board in numbered
+    )
     first = rows[0]
     return OverviewRow(
         label, first.backbone, first.start_label, first.is_random_baseline, _build_cost_cells(rows, setup), cells

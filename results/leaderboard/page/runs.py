@@ -75,9 +75,7 @@ class RunEntries:
 
 def _describe_picture(entry: PictureEntry) -> dict[str, Any]:
     return {
-        name: value
-        for name, value in entry.model_dump(mode="json", exclude_defaults=True).items()
-        if name != "file"
+        name: value for name, value in entry.model_dump(mode="json", exclude_defaults=True).items() if name != "file"
     }
 
 

@@ -93,7 +93,9 @@ def render_page(
     )
     boards = report.table.boards
     data = build_page_data(report, media)
-    return environment.get_template("page.html.j2").render(
+    return environment.get_template(
+        "page.html.j2"
+    ).render(
         security_policy=_build_security_policy(script),
         css=Markup((ASSETS_DIR / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own files

@@ -1,4 +1,5 @@
 // ---- the page of a backbone ----
+const MAX_OPEN_BOARDS = 4;
 function findRows(label) { // [board, row] of each board that has the backbone
   return boards.flatMap((board) => board.rows.filter((row) => row.label === label).map((row) => [board, row]));
 }
@@ -25,22 +26,21 @@ function costFacts(found) {
   }
   return make("dl", { class: "facts" }, ...facts);
 }
-function boardPart([board, row]) {
+function boardPart([board, row], open) {
   const runs = row.runs.map((index) => data.runs[index]), parts = [];
   const pictured = runs.filter(hasPictures);
   if (pictured.length) parts.push(make("h4", { text: pictured.length > 1 ? `Pictures of seed ${pictured[0].seed}` : "Pictures" }), showPictures(pictured[0]));
   const curved = runs.filter((run) => run.curves);
   if (curved.length) parts.push(make("h4", { text: `Training${curved.length > 1 || runs.length > 1 ? ` of seed ${curved[0].seed}` : ""}` }), drawCurves(curved[0]));
-  if (row.extremes) {
-    const both = make("div", { class: "columns" }, ...["worst", "best"].filter((kind) => row.extremes[kind].length).map((kind) => make("div", {}, make("h4", { text: `${kind === "worst" ? "Worst" : "Best"} items of seed ${runs[0].seed}` }), extremesTable(row.extremes, kind, runs))));
-    parts.push(both);
-  }
+  const columns = row.extremes ? ["worst", "best"].filter((kind) => row.extremes[kind].length).map((kind) =>
+    make("div", {}, make("h4", { text: `${kind === "worst" ? "Worst" : "Best"} items${runs.length > 1 ? ` of seed ${runs[0].seed}` : ""}` }), extremesTable(row.extremes, kind, runs))) : [];
   const perClass = runs.map((run) => run.details && Object.entries(run.details).find(([name, value]) => name.endsWith("_by_class") && value && typeof value === "object")).find(Boolean);
-  if (perClass) parts.push(make("h4", { text: perClass[0].replaceAll("_", " ") }), classBars(perClass[1], board.unit));
-  if (row.confusion) parts.push(make("h4", { text: "Confusion matrix" }), confusionTable(row.confusion));
+  if (perClass) columns.push(make("div", {}, make("h4", { text: perClass[0].replaceAll("_", " ") }), classBars(perClass[1], board.unit)));
+  if (row.confusion) columns.push(make("div", {}, make("h4", { text: "Confusion matrix" }), confusionTable(row.confusion)));
+  if (columns.length) parts.push(make("div", { class: "columns" }, ...columns));
   parts.push(make("h4", { text: runs.length > 1 ? `${runs.length} runs` : "Run" }), ...runs.map((run) => runDetails(run, false)));
   if (row.note) parts.unshift(make("p", { class: "quiet", text: row.note }));
-  return makeDetails(`${board.title}: ${formatScore(board, row.score)}`, () => parts, true);
+  return makeDetails(`${board.title}: ${formatScore(board, row.score)}`, () => parts, open);
 }
 function originPart(found) {
   const origin = found.map(([, row]) => row.origin).find((index) => index !== undefined);
@@ -61,5 +61,5 @@ function showBackbone(label) {
   place.replaceChildren(homeLink(), make("h2", { tabindex: -1, text: label }),
     make("p", { class: "quiet", text: `Start: ${first.start}${first.floor ? ", the floor that any pre-training has to beat" : ""}. ${formatCount(found.length, "board")}.` }),
     costFacts(found), ...(others.length ? [make("div", { class: "tools" }, make("label", {}, "Compare with ", choice))] : []),
-    make("h3", { text: "Scores over tasks" }), scoreTable(found), ...originPart(found), make("h3", { text: "Board by board" }), ...found.map(boardPart));
+    make("h3", { text: "Scores over tasks" }), scoreTable(found), ...originPart(found), make("h3", { text: "Board by board" }), ...found.map((each, i) => boardPart(each, found.length <= MAX_OPEN_BOARDS || i === 0)));
 }

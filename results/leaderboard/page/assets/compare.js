@@ -38,17 +38,23 @@ function itemParts(board, first, second, pair) {
   const changed = changedItems(board, first, second);
   if (!changed) return [...parts, make("p", { class: "quiet", text: "The outcomes of single items are not in this page, which would be too large; this command lists them:" }), makeCommand(`${compareCommand(board, first, second)} --all`)];
   const runs = [...first.runs, ...second.runs].map((index) => data.runs[index]);
-  return [...parts, make("div", { class: "columns" }, ...[["better", first], ["worse", second]].map(([kind, row]) => make("div", {}, make("h4", { text: `Better with ${row.label} (${changed[kind].length})` }), listItems(changed[kind], runs))))];
+  return [...parts, make("div", { class: "columns" }, ...[["better", first], ["worse", second]].map(([kind, row]) => make("div", {}, make("h4", { text: `Better with ${row.label} (${changed[kind].length})` }), listItems(changed[kind], runs, itemFormat(first.outcomes, second.outcomes, board.unit)))))];
 }
 const MAX_LISTED = 60;
-function listItems(items, runs) {
-  if (!items.length) return make("p", { class: "quiet", text: "no item" });
+// How the two values of an item are written: nothing if "right and wrong" is all there is to say.
+function itemFormat(one, other, unit) {
+  if (one.seeds === 1 && other.seeds === 1) return () => "";
+  if (one.seeds && one.seeds === other.seeds) return (item) => ` (right in ${Math.round((item.first * one.seeds) / 100)} and ${Math.round((item.second * one.seeds) / 100)} of ${one.seeds} seeds)`;
   const format = (value) => String(Number(value.toPrecision(4)));
-  const entries = items.slice(0, MAX_LISTED).map((item) => ({ ...item, text: `${item.name} (${format(item.first)} and ${format(item.second)})`, tile: findTile(runs, item.name) }));
+  return (item) => ` (${format(item.first)} and ${format(item.second)}${unit && ` ${unit}`})`;
+}
+function listItems(items, runs, format) {
+  if (!items.length) return make("p", { class: "quiet", text: "no item" });
+  const entries = items.slice(0, MAX_LISTED).map((item) => ({ ...item, text: item.name + format(item), tile: findTile(runs, item.name) }));
   const pictured = entries.filter((entry) => entry.tile), plain = entries.filter((entry) => !entry.tile);
   const more = items.length - entries.length;
   return make("div", {}, pictured.length ? make("div", { class: "tiles" }, ...pictured.map((entry) => makeTile(entry.tile, entry.text))) : null,
-    plain.length ? make("p", { text: plain.map((entry) => entry.text).join(", ") }) : null, more > 0 ? make("p", { class: "quiet", text: `and ${more.toLocaleString("en")} more` }) : null);
+    plain.length ? make("p", { text: plain.map((entry) => entry.text).join("; ") }) : null, more > 0 ? make("p", { class: "quiet", text: `and ${more.toLocaleString("en")} more` }) : null);
 }
 function comparisonPart(board, first, second) {
   const pair = findPair(board, board.rows.indexOf(first), board.rows.indexOf(second));
@@ -57,11 +63,12 @@ function comparisonPart(board, first, second) {
     const why = board.pairs ? "The two rows cannot be paired on this page: their items differ or cannot be read." : `This page compares pairs on boards with up to ${data.max_compared_rows} rows, while it has room; the difference, its interval and p-value come from this command:`;
     return [make("dl", { class: "facts" }, ...head), make("p", { class: "quiet", text: why }), makeCommand(compareCommand(board, first, second))];
   }
-  const verdict = pair.p <= 0.05 ? `${(pair.difference > 0) === board.higher ? first.label : second.label} is better: the difference is resolved at 5 %` : "not resolved: a tie on the measured items and seeds";
+  const winner = (pair.difference > 0) === board.higher ? first : second;
+  const verdict = pair.p <= 0.05 ? `Resolved at 5 %: ${winner.label} is better.` : "Not resolved: a tie on the measured items and seeds.";
   const caution = pair.covers === "items only" ? " At least one of the two has a single seed, so this says nothing about other training runs." : "";
   const numbers = [["difference, first minus second", `${formatSigned(pair.difference)} ${board.unit === "%" ? "points" : board.unit}`, `95 % interval ${formatSigned(pair.low)} to ${formatSigned(pair.high)}, ${pair.covers}`], ["p", formatP(pair.p), `${pair.test}; for this pair alone`]];
   return [make("dl", { class: "facts" }, ...head, ...numbers.map(([name, value, small]) => make("div", {}, make("dt", { text: name }), make("dd", {}, value, make("small", { text: small }))))),
-    make("p", {}, make("b", { text: `${verdict[0].toUpperCase()}${verdict.slice(1)}.` }), caution), drawDifference(pair, board.unit), make("h3", { text: "Items that changed" }), ...itemParts(board, first, second, pair),
+    make("p", {}, make("b", { text: verdict }), caution), drawDifference(pair, board.unit), make("h3", { text: "Items that changed" }), ...itemParts(board, first, second, pair),
     make("h3", { text: "The same in a terminal" }), makeCommand(compareCommand(board, first, second))];
 }
 function showComparison([one, other]) {

@@ -138,6 +138,7 @@ function showBoards() {
     for (const row of part.querySelectorAll("tbody tr")) row.hidden = !labelMatches(row.dataset.label);
     orderTable(part.querySelector("table"));
   }
+  if (byId("summary")) byId("summary").hidden = ![...document.querySelectorAll(".summary")].some((part) => !part.hidden);
   const word = state.q.trim().toLowerCase();
   for (const row of document.querySelectorAll("#unmatched tbody tr")) {
     row.hidden = Boolean(state.task && row.dataset.task !== state.task) || !row.dataset.label.toLowerCase().includes(word);
