@@ -85,9 +85,11 @@ def build_page_data(report: LeaderboardReport, media: PageMedia) -> dict[str, An
 
 def _name_boards(boards: Sequence[Board]) -> list[str]:
     """Return a short name of each board for addresses, which stays the same when other boards come and go."""
+    names = [f"{board.task}.{board.protocol}.{board.tier}.{board.comparability[:8]}" for board in boards]
+    # two keys with the same beginning, or a board by another metric
     return [
-        f"{board.task}.{board.protocol}.{board.tier}.{board.comparability[:8]}.{board.primary_metric}"
-        for board in boards
+        name if names.count(name) == 1 else f"{name}{board.comparability[8:]}.{board.primary_metric}"
+        for name, board in zip(names, boards, strict=True)
     ]
 
 

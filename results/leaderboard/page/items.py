@@ -93,7 +93,8 @@ class ItemReader:
 
 def _choose_rows(boards: Sequence[Board]) -> frozenset[tuple[str, ...]]:
     """Return the run ids of the rows whose items are read: the first row of each board, then the second, and so on."""
-    chosen, num_runs = set(), 0
+    chosen: set[tuple[str, ...]] = set()
+    num_runs = 0
     for place in range(max((len(board.rows) for board in boards), default=0)):
         for board in boards:
             if place < len(board.rows):

@@ -154,8 +154,8 @@ def remove_stale_media(folder: Path, names: Iterable[str]) -> None:
     home = folder / MEDIA_DIR
     for name in sorted(names):
         path = home / name
-        if not home.is_symlink() and path.is_file() and not path.is_symlink():
-            if hashlib.sha256(path.read_bytes()).hexdigest()[:32] == path.stem:
-                path.unlink()
+        is_regular = not home.is_symlink() and path.is_file() and not path.is_symlink()
+        if is_regular and hashlib.sha256(path.read_bytes()).hexdigest()[:32] == path.stem:
+            path.unlink()
     if home.is_dir() and not home.is_symlink() and not any(home.iterdir()):
         home.rmdir()

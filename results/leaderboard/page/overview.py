@@ -23,6 +23,9 @@ SIZE_CLASSES: tuple[tuple[float, str], ...] = (
 
 UNKNOWN_SIZE = "size not measured"
 
+MAX_QUIET_RATIO = 1.1
+"""A backbone's cost is written as one number if its boards differ by less than this factor."""
+
 
 class CostCell(NamedTuple):
     """A cost of a backbone over its boards; ``sort_value`` is the lowest value, ``tip`` says what differs."""
@@ -241,7 +244,7 @@ def _build_cost_cells(rows: Sequence[BoardRow], setup: str) -> tuple[CostCell, .
     )
     if not quiet and any(cost.timing_setup for cost in costs):
         why = "timed on a busy machine; see its boards" if here else "timed elsewhere; see its boards"
-        timed = (CostCell("busy machine" if here else "timed elsewhere", None, why),) * 2
+        timed = (CostCell("busy machine" if here else "elsewhere", None, why),) * 2
     return (
         _build_span([cost.parameters for cost in costs], format_quantity),
         _build_span([cost.macs for cost in costs], format_quantity),
@@ -250,16 +253,17 @@ def _build_cost_cells(rows: Sequence[BoardRow], setup: str) -> tuple[CostCell, .
 
 
 def _build_span(values: Sequence[float | None], format_value: Callable[[float], str]) -> CostCell:
-    """Return a value, or the lowest and the highest one if they differ in their three digits."""
+    """Return the lowest value, and the highest one as well if it is clearly larger."""
     measured = [value for value in values if value is not None]
     if not measured:
         return CostCell(NOT_MEASURED, None)
     low, high = format_value(min(measured)), format_value(max(measured))
-    if low == high:
+    # a classifier of ten classes or the noise of a timing is no news; another input size is
+    if low == high or max(measured) <= MAX_QUIET_RATIO * min(measured):
         return CostCell(low, min(measured))
     number, _, unit = low.partition(" ")
     # a unit that both ends share is written once
     short = number if unit == high.partition(" ")[2] else low
     return CostCell(
-        f"{short} – {high}", min(measured), "lowest and highest of its boards, which differ in input size or classifier"
+        f"{short} to {high}", min(measured), "lowest and highest of its boards, which differ in input size or classifier"
     )

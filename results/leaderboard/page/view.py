@@ -12,7 +12,6 @@ from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
 from results.published.match import UnmatchedResult
 
-
 ABSENT_WORDS = ("not measured", "missing", "none", "not ranked")
 """Cells with these words have no value; they are displayed quietly and sorted last."""
 

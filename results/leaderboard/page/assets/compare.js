@@ -76,7 +76,8 @@ function showComparison([one, other]) {
   const shared = rows.map(([board, row]) => [board, row, board.rows.find((each) => each.label === other && each !== row)]).filter(([, , second]) => second);
   const title = make("h2", { tabindex: -1, text: `${one} and ${other ?? "?"}` });
   if (!shared.length) {
-    place.replaceChildren(homeLink(), title, make("p", { text: "The two have no board in common, so they cannot be compared." }));
+    const missing = [one, other].find((label) => !findRows(label ?? "").length);
+    place.replaceChildren(homeLink(), title, make("p", { text: missing ? `No row is called ${missing}. The page may have been made from other runs.` : "The two have no board in common, so they cannot be compared." }));
     return;
   }
   const chosen = shared.find(([board]) => board.key === state.board) || shared.find(([board]) => board.pairs) || shared[0];

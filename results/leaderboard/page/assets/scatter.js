@@ -57,7 +57,7 @@ function drawScatter(width, points, front, titles, formatX) {
   });
   const order = { front: 0, row: 1, floor: 2, reported: 3, busy: 4 };
   for (const point of [...placed].sort((a, b) => Boolean(b.chosen) - Boolean(a.chosen) || order[a.kind] - order[b.kind])) {
-    const text = shorten(point.label, width < 520 ? 20 : 30), wide = textWidth(text);
+    const text = shorten(point.label, width < 520 ? 20 : 38), wide = textWidth(text);
     const spot = placeLabel(point.at, wide, [...taken, ...lines], view) || placeLabel(point.at, wide, taken, view); // a line is crossed only if it must be
     if (spot) taken.push(spot.box);
     point.text = spot && draw("text", { class: "label", x: round(spot.x), y: round(spot.y), "text-anchor": spot.anchor, text });
