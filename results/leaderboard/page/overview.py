@@ -265,5 +265,7 @@ def _build_span(values: Sequence[float | None], format_value: Callable[[float], 
     # a unit that both ends share is written once
     short = number if unit == high.partition(" ")[2] else low
     return CostCell(
-        f"{short} to {high}", min(measured), "lowest and highest of its boards, which differ in input size or classifier"
+        f"{short} to {high}",
+        min(measured),
+        "lowest and highest of its boards, which differ in input size or classifier",
     )

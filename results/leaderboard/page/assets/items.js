@@ -70,9 +70,9 @@ function confusionTable(confusion) {
   const withText = size <= 30;
   const body = confusion.classes.map((name, label) => make("tr", {}, make("th", { scope: "row", text: name }), ...confusion.classes.map((other, prediction) => {
     const count = table.get(label * size + prediction) || 0, share = totals[label] ? count / totals[label] : 0;
-    const cell = make("td", { class: `${label === prediction ? "right " : ""}${share > 0.55 ? "dark" : ""}`, text: withText && count ? String(count) : null,
+    const cell = make("td", { class: label === prediction ? "right" : null, text: withText && count ? String(count) : null,
       "data-tip": count ? `${name} taken for ${other}: ${count} of ${totals[label]} (${(100 * share).toFixed(1)} %)` : null });
-    cell.style.setProperty("--share", `${Math.round(100 * share)}%`);
+    cell.style.setProperty("--share", `${Math.round(45 * share)}%`);
     return cell;
   })));
   return make("div", { class: "scroll tall", role: "region", tabindex: 0, "aria-label": "Confusion matrix" }, make("table", { class: "heat" },

@@ -36,7 +36,10 @@ class Window(NamedTuple):
             f"{name}={','.join(quote(each, safe='') for each in ([value] if isinstance(value, str) else value))}"
             for name, value in state.items()
         ]
-        self.run("history.pushState(null, '', arguments[0]); dispatchEvent(new PopStateEvent('popstate'))", f"#{'&'.join(parts) or '='}")
+        self.run(
+            "history.pushState(null, '', arguments[0]); dispatchEvent(new PopStateEvent('popstate'))",
+            f"#{'&'.join(parts) or '='}",
+        )
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Run a script in the page."""
@@ -65,7 +68,10 @@ class Window(NamedTuple):
 
     def labels(self, table: str) -> list[str]:
         """Labels of a table's visible rows in their order."""
-        shown = "return [...document.querySelectorAll(arguments[0] + ' tbody tr[data-label]')].filter(row => !row.hidden && row.offsetParent).map(row => row.dataset.label)"
+        shown = (
+            "return [...document.querySelectorAll(arguments[0] + ' tbody tr[data-label]')]"
+            ".filter(row => !row.hidden && row.offsetParent).map(row => row.dataset.label)"
+        )
         found: list[str] = self.run(shown, table)
         return found
 

@@ -28,7 +28,8 @@ def test_the_top_is_a_table_of_backbones_by_task(window: Window) -> None:
 def test_only_rows_with_several_seeds_are_called_best(window: Window) -> None:
     def marks(label: str) -> list[str]:
         found: list[str] = window.run(
-            "return [...document.querySelectorAll(arguments[0] + ' tr[data-label=' + CSS.escape(arguments[1]) + '] .mark')].map(mark => mark.textContent)",
+            "const row = `${arguments[0]} tr[data-label=${CSS.escape(arguments[1])}]`;"
+            "return [...document.querySelectorAll(`${row} .mark`)].map(mark => mark.textContent)",
             *(OVERVIEW, label),
         )
         return found
@@ -49,7 +50,10 @@ def test_hovering_and_focusing_a_score_says_its_interval(window: Window) -> None
     stop.send_keys("\ue015")  # the arrow down leads to the next backbone
     assert "small" in window.one("#tip").text
     assert window.driver.switch_to.active_element.get_attribute("aria-describedby") == "tip"
-    assert len(window.run("return [...document.querySelectorAll('#overview-full .value')].filter(v => v.tabIndex === 0)")) == 1
+    assert (
+        len(window.run("return [...document.querySelectorAll('#overview-full .value')].filter(v => v.tabIndex === 0)"))
+        == 1
+    )
     window.driver.switch_to.active_element.send_keys("\ue00c")
     assert window.all("#tip") == [], "Escape closes it"
 

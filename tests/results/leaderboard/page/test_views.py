@@ -35,7 +35,9 @@ def test_a_deep_link_opens_the_page_of_a_backbone(window: Window) -> None:
 def test_a_run_shows_what_made_its_number(window: Window) -> None:
     window.open(backbone=NASTY)
     assert window.one("#detail h2").text == NASTY and window.driver.title == f"{NASTY} · bench leaderboard"
-    summary = window.run("return [...document.querySelectorAll('#detail summary')].find(s => s.textContent.startsWith('seed 0'))")
+    summary = window.run(
+        "return [...document.querySelectorAll('#detail summary')].find(s => s.textContent.startsWith('seed 0'))"
+    )
     summary.click()
     assert wait_until(lambda: len(window.all("#detail details details details")) > 3)
     (settings,) = (each for each in window.all("#detail summary") if each.text == "settings")
@@ -49,7 +51,10 @@ def test_a_run_shows_what_made_its_number(window: Window) -> None:
 def test_worst_items_come_with_their_pictures(window: Window) -> None:
     window.open(backbone="big")
     table = window.all("#detail [aria-label='worst items'] table")[0]
-    rows = [[cell.text for cell in row.find_elements("css selector", "td, th")] for row in table.find_elements("css selector", "tbody tr")]
+    rows = [
+        [cell.text for cell in row.find_elements("css selector", "td, th")]
+        for row in table.find_elements("css selector", "tbody tr")
+    ]
     assert len(rows) == 8 and [row[2:4] for row in rows] == [["0", "1"]] * 8, "label and prediction differ"
     tile = table.find_element("css selector", "img")
     window.run("arguments[0].scrollIntoView()", tile)
@@ -80,7 +85,9 @@ def test_two_ticked_rows_are_compared_with_the_numbers_of_bench_compare(window: 
     for label in ("small", "big"):
         window.one(f"#overview-full tr[data-label={label}] .pick").click()
     window.one("#selection .primary").click()
-    window.choose("compare-board", next(o.get_attribute("value") for o in window.all("#compare-board option") if "pets" in o.text))
+    window.choose(
+        "compare-board", next(o.get_attribute("value") for o in window.all("#compare-board option") if "pets" in o.text)
+    )
     found = compare_pets(window.page)
     text = window.one("#detail").text
     assert f"{found.difference:+.2f} points" in text
@@ -127,7 +134,9 @@ def test_an_unknown_backbone_says_so(window: Window) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("state", [{}, {"backbone": "big"}, {"compare": ["big", "small"]}], ids=["home", "backbone", "compare"])
+@pytest.mark.parametrize(
+    "state", [{}, {"backbone": "big"}, {"compare": ["big", "small"]}], ids=["home", "backbone", "compare"]
+)
 def test_axe_finds_nothing_serious(window: Window, theme: str, state: dict[str, Any]) -> None:
     pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
     script = find_axe()
@@ -137,7 +146,8 @@ def test_axe_finds_nothing_serious(window: Window, theme: str, state: dict[str, 
         if not window.run("return Boolean(window.axe)"):
             window.driver.execute_script(script)
         found = window.driver.execute_async_script(
-            "const done = arguments[0]; axe.run().then(r => done(r.violations.map(v => [v.id, v.impact, v.nodes.map(n => n.html).slice(0, 3)])))"
+            "const done = arguments[0]; const describe = (v) => [v.id, v.impact, v.nodes.map(n => n.html).slice(0, 3)];"
+            "axe.run().then(found => done(found.violations.map(describe)))"
         )
     finally:
         window.run("delete document.documentElement.dataset.theme")
