@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ EXTREME_BYTES = 150_000
 CONFUSION_BYTES = 150_000
 MAX_CLASSES = 100
 NUM_EXTREMES = 8
+NUM_HARDEST_CLASSES = 20
 MAX_CELL_CHARACTERS = 60
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -178,10 +179,11 @@ def _shorten_cell(cell: str) -> str:
 
 
 def count_confusions(tables: Sequence[ItemTable]) -> dict[str, Any] | None:
-    """Count label and prediction over the items of all seeds; ``None`` without both columns or above 100 classes.
+    """Count label and prediction over the items of all seeds; ``None`` if the tables do not have both columns.
 
     Returns:
-        ``classes``, and ``counts`` as (class of the label, class of the prediction, items) for counts above 0.
+        ``classes``, and ``counts`` as (class of the label, class of the prediction, items) for counts above 0. Above
+        ``MAX_CLASSES`` instead ``hardest``: label, right items and items of the classes with the lowest accuracy.
     """
     if any(not {"label", "prediction"} <= table.columns.keys() or "draw" in table.columns for table in tables):
         return None
@@ -189,8 +191,19 @@ def count_confusions(tables: Sequence[ItemTable]) -> dict[str, Any] | None:
         pair for table in tables for pair in zip(table.columns["label"], table.columns["prediction"], strict=True)
     )
     names = sorted({name for pair in pairs for name in pair}, key=lambda name: (len(name), name))
-    if not 1 < len(names) <= MAX_CLASSES:
+    if len(names) > MAX_CLASSES:
+        return {"hardest": _find_hardest_classes(pairs)}
+    if len(names) < 2:
         return None
     places = {name: place for place, name in enumerate(names)}
     counts = sorted([places[label], places[prediction], count] for (label, prediction), count in pairs.items())
     return {"classes": [name[:MAX_CELL_CHARACTERS] for name in names], "counts": counts}
+
+
+def _find_hardest_classes(pairs: Mapping[tuple[str, str], int]) -> list[tuple[str, int, int]]:
+    right, total = Counter[str](), Counter[str]()
+    for (label, prediction), count in pairs.items():
+        total[label] += count
+        right[label] += count if label == prediction else 0
+    ordered = sorted(total, key=lambda label: (right[label] / total[label], len(label), label))
+    return [(label[:MAX_CELL_CHARACTERS], right[label], total[label]) for label in ordered[:NUM_HARDEST_CLASSES]]

@@ -36,9 +36,10 @@ function boardPart([board, row], open) {
     make("div", {}, make("h4", { text: `${kind === "worst" ? "Worst" : "Best"} items${runs.length > 1 ? ` of seed ${runs[0].seed}` : ""}` }), extremesTable(row.extremes, kind, runs))) : [];
   const perClass = runs.map((run) => run.details && Object.entries(run.details).find(([name, value]) => name.endsWith("_by_class") && value && typeof value === "object")).find(Boolean);
   if (perClass) columns.push(make("div", {}, make("h4", { text: perClass[0].replaceAll("_", " ") }), classBars(perClass[1], board.unit)));
-  if (row.confusion) columns.push(make("div", {}, make("h4", { text: "Confusion matrix" }), confusionTable(row.confusion)));
+  if (row.confusion?.hardest) columns.push(make("div", {}, make("h4", { text: "Hardest classes (% right)" }), classBars(Object.fromEntries(row.confusion.hardest.map(([name, right, total]) => [`${name} (${total} items)`, (100 * right) / total])), "%")));
+  else if (row.confusion) columns.push(make("div", {}, make("h4", { text: "Confusion matrix" }), confusionTable(row.confusion)));
   if (columns.length) parts.push(make("div", { class: "columns" }, ...columns));
-  parts.push(make("h4", { text: runs.length > 1 ? `${runs.length} runs` : "Run" }), ...runs.map((run) => runDetails(run, false)));
+  parts.push(make("h4", { text: runs.length > 1 ? `${runs.length} runs` : "Run" }), ...runs.map((run) => runDetails(run, [pictured[0], curved[0]])));
   if (row.note) parts.unshift(make("p", { class: "quiet", text: row.note }));
   return makeDetails(`${board.title}: ${formatScore(board, row.score)}`, () => parts, open);
 }
@@ -46,7 +47,7 @@ function originPart(found) {
   const origin = found.map(([, row]) => row.origin).find((index) => index !== undefined);
   if (origin === undefined) return [];
   const run = data.runs[origin];
-  return [make("h3", { text: "The pre-training that made the start weights" }), ...(hasPictures(run) ? [showPictures(run)] : []), ...(run.curves ? [drawCurves(run)] : []), runDetails(run, false)];
+  return [make("h3", { text: "The pre-training that made the start weights" }), ...(hasPictures(run) ? [showPictures(run)] : []), ...(run.curves ? [drawCurves(run)] : []), runDetails(run, [run, run])];
 }
 function showBackbone(label) {
   const found = findRows(label), place = byId("detail");

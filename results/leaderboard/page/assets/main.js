@@ -8,11 +8,11 @@ function syncControls() {
   if (byId("published")) byId("published").checked = !state.unpublished;
   byId("grouped").checked = !state.ungrouped;
 }
-let homeScroll = 0;
+let homeScroll = 0, homeFocus = null;
 renderPage = () => {
   hideTip();
   const view = state.compare.length ? `compare ${state.compare.join("\n")} ${state.board}` : state.backbone ? `backbone ${state.backbone}` : "";
-  if (!shownView && view) homeScroll = scrollY;
+  if (!shownView && view) [homeScroll, homeFocus] = [scrollY, document.activeElement];
   byId("home").hidden = view !== "";
   byId("detail").hidden = view === "";
   if (view === "") {
@@ -30,7 +30,9 @@ renderPage = () => {
   showSelection();
   if (view !== shownView) {
     scrollTo(0, view === "" ? homeScroll : 0);
-    if (view) byId("detail").querySelector("h2").focus({ preventScroll: true });
+    // the focus goes where the reading goes on: to the heading, and on the way back to where it was
+    const next = view ? byId("detail").querySelector("h2") : homeFocus;
+    if (next?.isConnected) next.focus({ preventScroll: true });
     shownView = view;
   }
 };

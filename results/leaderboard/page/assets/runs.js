@@ -28,14 +28,17 @@ function makeDetails(name, fill, open = false) {
   return details;
 }
 const jsonDetails = (name, value) => makeDetails(name, () => [make("pre", { tabindex: 0, "aria-label": name, text: JSON.stringify(value, null, 1) })]);
-function runDetails(run, open) {
-  const score = run.metrics ? "" : ", facts in its record";
-  return makeDetails(`seed ${run.seed}, run ${run.id.slice(0, 12)}${score}`, () => [
+// "shown" are the runs whose pictures and whose curves stand above already.
+function runDetails(run, shown) {
+  const facts = run.command === undefined ? ", facts in its record" : "";
+  return makeDetails(`seed ${run.seed}, run ${run.id.slice(0, 12)}${facts}`, () => [
     runFacts(run),
+    ...(hasPictures(run) && shown[0] !== run ? [makeDetails("pictures", () => [showPictures(run)])] : []),
+    ...(run.curves && shown[1] !== run ? [makeDetails("curves", () => [drawCurves(run)])] : []),
     ...(run.selection === null || run.selection === undefined ? [] : [jsonDetails("selection of the weights", data.shared_values[run.selection])]),
     ...Object.entries(run.shared || {}).map(([name, index]) => jsonDetails(name, data.shared_values[index])),
     ...(run.details ? [jsonDetails("further measurements", run.details)] : []),
-  ], open);
+  ]);
 }
 function drawCurves(run) {
   return make("div", { class: "columns" }, ...run.curves.map(drawCurve));

@@ -10,9 +10,14 @@ function rowsOf(body) {
   return initialRows.get(body);
 }
 const columnOf = (button) => button.dataset.column ?? [...button.closest("tr").children].indexOf(button.closest("th"));
+// An entry of the state is "table~column~direction"; the id of a table may hold any character.
+function parseSort(entry) {
+  const parts = entry.split("~"), direction = parts.pop(), column = parts.pop();
+  return [parts.join("~"), column, direction === "descending" ? direction : "ascending"];
+}
 // Brings a table into the order that the state names, or into its first order.
 function orderTable(table) {
-  const [, column, direction] = state.sort.map((each) => each.split("~")).find(([id]) => id === table.id) || [];
+  const [, column, direction] = state.sort.map(parseSort).find(([id]) => id === table.id) || [];
   const wanted = column === undefined ? "" : `${column} ${direction}`;
   const merged = table.classList.contains("ungrouped");
   if ((table.dataset.order || "") === `${wanted} ${merged}`) return;
@@ -38,7 +43,7 @@ function sortBy(button) {
   const table = button.closest("table"), column = String(columnOf(button)), first = button.dataset.first || "ascending";
   const before = button.closest("th").getAttribute("aria-sort");
   const direction = before === "none" ? first : before === "ascending" ? "descending" : "ascending";
-  const others = state.sort.filter((each) => each.split("~")[0] !== table.id);
+  const others = state.sort.filter((each) => parseSort(each)[0] !== table.id);
   changeState({ sort: [...others, `${table.id}~${column}~${direction}`] });
 }
 

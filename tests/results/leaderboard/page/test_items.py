@@ -104,5 +104,7 @@ def test_confusions_are_counted_over_all_seeds() -> None:
         "counts": [[0, 0, 2], [1, 2, 2], [2, 1, 1], [2, 2, 1]],
     }
     many = tuple(map(str, range(101)))
-    assert count_confusions([ItemTable(Path("a"), "", {"label": many, "prediction": many})]) is None
+    wrong = (*many[:-1], "0")
+    found = count_confusions([ItemTable(Path("a"), "", {"label": many, "prediction": wrong})])
+    assert found is not None and found["hardest"][0] == ("100", 0, 1) and len(found["hardest"]) == 20
     assert count_confusions([ItemTable(Path("a"), "", {"sequence": many})]) is None

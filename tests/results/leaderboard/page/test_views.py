@@ -68,6 +68,7 @@ def test_back_and_escape_lead_home_with_the_filters(window: Window) -> None:
     assert window.one("#detail h2").text == "big"
     window.driver.back()
     assert window.labels("#overview-full") == ["big"]
+    assert window.driver.switch_to.active_element.text == "big", "the focus is back on the link"
     window.driver.forward()
     assert window.one("#detail h2").text == "big"
     window.driver.switch_to.active_element.send_keys("\ue00c")
