@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from backbones.card import BackboneCard
-from engine.task import RunPlan, RunRequest, Task, TaskOutcome
+from engine.task import DataReport, PreparedBackbone, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, IncompleteError, UserError
 from foundation.files import sha256_file, sha256_unchanged_file, write_atomic
+from results.records.flat_settings import find_changed_settings, flatten_settings
 from results.records.measurements import EfficiencyRecord, RunCost, RunEnvironment
 from results.records.record import (
     BackboneRecord,
@@ -50,6 +52,27 @@ def describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
         checkpoint=checkpoint,
         allow_partial=request.allow_partial,
     )
+
+
+def list_changed_settings(task: Task, request: RunRequest, data: DataReport, plan: RunPlan) -> list[str]:
+    """Return the dotted names of the settings in which a run differs from the protocol's file at its tier.
+
+    Args:
+        task: the task.
+        request: the cell, with the settings that the user changed.
+        data: the result of the data check.
+        plan: the task's plan for the request.
+    """
+    if not request.overrides:
+        return []
+    recipe = plan.config["recipe"]
+    try:
+        # a backbone of its own, so that the one that the run has prepared stays
+        in_file = task.plan(replace(request, overrides=(), prepared=PreparedBackbone()), data)
+    except BenchError:  # the protocol's own settings do not fit these data, so every setting that was named counts
+        named = {word.partition("=")[0].strip() for word in request.overrides}
+        return sorted(named & dict(flatten_settings(recipe)).keys())
+    return sorted(find_changed_settings(recipe, in_file.config["recipe"]))
 
 
 def make_complete_record(

@@ -31,5 +31,5 @@ def find_run(name: str, stores: Sequence[Path]) -> tuple[Path, Record]:
         raise UnknownNameError(f"no run {name!r}{did_you_mean(name, known, hint='see: bench list runs')}")
     if len({record.run_id for _, record in found}) > 1:
         raise UnknownNameError(f"{name!r} is the start of {len(found)} run ids; give more of it")
-    # several attempts at one run share its id; the newest one counts
-    return max(found, key=lambda item: item[1].environment.started)
+    # several attempts at one run share its id; the one that the leaderboard displays counts
+    return max(found, key=lambda item: (item[1].status == "complete", item[1].environment.started))

@@ -64,9 +64,12 @@ def list_pretraining_methods() -> Rows:
 
 def list_runs(roots: Sequence[Path]) -> Rows:
     """One row a run folder; a corrupt record carries its error."""
+    from results.leaderboard.departures import list_departures
+    from results.leaderboard.row_labels import format_record_start, map_pretrain_methods
     from results.records.store import scan_runs
 
     found = scan_runs(roots)
+    made = map_pretrain_methods(found.records)
     rows: Rows = []
     for folder, record in found.records:
         value = record.result.metrics[record.result.primary_metric].value if record.result else None
@@ -76,7 +79,9 @@ def list_runs(roots: Sequence[Path]) -> Rows:
                 "task": record.task,
                 "protocol": record.protocol,
                 "tier": record.tier,
+                "departures": list(list_departures(record)),
                 "backbone": record.backbone.name,
+                "start": format_record_start(record, made),
                 "seed": record.seed,
                 "status": record.status,
                 "primary": record.result.primary_metric if record.result else None,

@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from textwrap import shorten
+from typing import NamedTuple
 
 from benchmarks.cell_record import (
     describe_failure,
+    list_changed_settings,
     make_complete_record,
     measure_cell_efficiency,
     warn_changed_environment,
@@ -24,11 +26,14 @@ from foundation.errors import RecordError
 from foundation.files import ensure_writable_dir
 from foundation.run_scope import open_run_scope
 from results.records.measurements import RunCost
-from results.records.record import DatasetRecord, Record
+from results.records.record import PRETRAINING_DOMAIN, DatasetRecord, Record
 from results.records.store import list_attempts, lock_folder, next_attempt_folder, read_record, write_record
 
-if TYPE_CHECKING:
-    pass
+_MAX_DATA_NOTES = 3
+"""Maximum number of notes of the data check that a run prints."""
+
+_MAX_NOTE_LENGTH = 120
+"""Maximum number of characters of such a note."""
 
 
 class CellResult(NamedTuple):
@@ -69,6 +74,8 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
     if done is not None:
         return CellResult(folder, done, True)
     _warn_input_size(resolved)
+    if get_dist_info()[0] == 0:
+        _print_data_notes(resolved)
     resolved = _prepare_backbone(resolved)
     if get_dist_info()[0] > 0:  # only the first process writes the record
         _run_task(resolved, folder)
@@ -94,6 +101,20 @@ def _warn_input_size(resolved: ResolvedCell) -> None:
             f"{card.name} was made for {own} px and protocol {resolved.request.protocol} uses {size} px; "
             f"for its own size, which is another board, add --set img_size={own}"
         )
+
+
+def _print_data_notes(resolved: ResolvedCell) -> None:
+    """Report what the data check noted, in one short line; ``bench check data`` prints all of it."""
+    from engine.progress_bar import log_message
+
+    notes = [shorten(note, _MAX_NOTE_LENGTH, placeholder=" ...") for note in resolved.data.notes[:_MAX_DATA_NOTES]]
+    more = len(resolved.data.notes) - len(notes)
+    if more:
+        # the task of a pre-training is not in the registry, so no command prints its notes
+        where = "" if resolved.task.domain == PRETRAINING_DOMAIN else f": bench check data {resolved.task.name}"
+        notes.append(f"{more} more{where}")
+    if notes:
+        log_message(f"data of {resolved.task.name}: {'; '.join(notes)}")
 
 
 def _prepare_backbone(resolved: ResolvedCell) -> ResolvedCell:
@@ -187,6 +208,7 @@ def _make_running_record(resolved: ResolvedCell, folder: Path, cell_request: Cel
         backbone=resolved.backbone,
         task_source=resolved.task_source,
         config=dict(resolved.plan.config),
+        changed_settings=list_changed_settings(resolved.task, resolved.request, resolved.data, resolved.plan),
         non_identity_settings=dict(resolved.plan.non_identity_settings),
         data=DatasetRecord(
             fingerprint=resolved.data.fingerprint,

@@ -9,12 +9,14 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from foundation.display_text import escape_controls, format_one_line
+
 LOG_INTERVAL_SECONDS = 15.0  # between two plain lines, so that the log of a batch job stays short
 
 
 def log_message(message: str) -> None:
     """Print a line for the user to stderr (stdout is reserved for results)."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(message, markup=False)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(escape_controls(message), markup=False)
 
 
 class ProgressBar:
@@ -41,7 +43,7 @@ class ProgressBar:
         with_rate: bool = True,
         num_done: int = 0,
     ) -> None:
-        self.label, self.unit, self.total = label, unit, total
+        self.label, self.unit, self.total = format_one_line(label), unit, total
         self.count_prefix, self.with_rate = count_prefix, with_rate
         self.num_done = self._num_done_before = num_done
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -52,12 +54,12 @@ class ProgressBar:
         self._start_time = self._last_log_time = time.monotonic()
         if sys.stderr.isatty():
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),  # labels and notes may hold names with [brackets]
                 BarColumn(),
                 TextColumn("{task.fields[count]}"),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
             )
             description = f"{self.label}: {self.count_prefix.rstrip(',')}" if self.count_prefix else self.label
             self._bar = Progress(*columns, console=self._console, transient=True)  # transient: erased when it stops
@@ -87,7 +89,7 @@ class ProgressBar:
         now = time.monotonic()
         if self._bar is not None:
             task = self._bar.tasks[0].id
-            self._bar.update(task, completed=self.num_done, count=self._format_count(), note=note)
+            self._bar.update(task, completed=self.num_done, count=self._format_count(), note=format_one_line(note))
         elif now - self._last_log_time > LOG_INTERVAL_SECONDS:
             self._last_log_time = now
             num_done_here = self.num_done - self._num_done_before
@@ -104,11 +106,11 @@ class ProgressBar:
     def show_note(self, note: str) -> None:
         """Show a note next to the bar without counting an item; plain lines show only the note of ``advance``."""
         if self._bar is not None:
-            self._bar.update(self._bar.tasks[0].id, note=note)
+            self._bar.update(self._bar.tasks[0].id, note=format_one_line(note))
 
     def log_message(self, message: str) -> None:
         """Print a line above the bar."""
-        (self._bar.console if self._bar is not None else self._console).print(message, markup=False)
+        (self._bar.console if self._bar is not None else self._console).print(escape_controls(message), markup=False)
 
     def _format_count(self) -> str:
         return f"{self.num_done}/{self.total}" if self.total else f"{self.num_done}"

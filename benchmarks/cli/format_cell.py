@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.cli.format_run import format_metric
+from foundation.display_text import format_one_line
+
 # benchmarks.run_cell imports torch and mmengine, which bench --help must not load
 if TYPE_CHECKING:
     from benchmarks.run_cell import CellResult
@@ -11,40 +14,32 @@ if TYPE_CHECKING:
 
 def format_cell(cell: CellResult) -> str:
     """Describe a run and its primary metric in one line; a second line names the record's file."""
+    from results.leaderboard.departures import list_departures
+
     record = cell.record
     head = f"{record.task} {record.protocol} {record.tier} {record.backbone.name} seed {record.seed}"
-    # the key exists only for fractions below 1
-    if "data_scale" in record.config:
-        head += f" {100 * record.config['data_scale']:g} % of train"
-    # only the low-shot protocol has these two keys, and one of them is None
-    recipe = record.config["recipe"]
-    if recipe.get("shots") is not None:
-        head += f" {recipe['shots']} shots"
-    if recipe.get("percent") is not None:
-        head += f" {recipe['percent']:g} %"
-    if record.data.deviations:
-        head += " (not the official data)"
+    if departures := list_departures(record):
+        head += f" ({', '.join(departures)})"
     if record.result is None:  # a run that did not finish has a status but no metrics
-        return f"{head}: {record.status}"
-    metric = record.result.metrics[record.result.primary_metric]
-    text = f"{head}: {record.result.primary_metric} {metric.value:.2f} {metric.unit}".rstrip()
-    if metric.interval:
-        low, high = metric.interval.low, metric.interval.high
-        text += (
-            f" ({low:.2f} to {high:.2f}, {100 * metric.interval.level:.0f} % over {metric.interval.resampling_unit})"
-        )
+        return format_one_line(f"{head}: {record.status}")
+    primary = record.result.primary_metric
+    text = f"{head}: {format_metric(primary, record.result.metrics[primary])}"
     if cell.from_record:
         text += "; answered from the record, --fresh runs it again"
-    return f"{text}\n  {cell.folder / 'record.json'}"
+    return "\n".join(map(format_one_line, (text, f"  {cell.folder / 'record.json'}")))
 
 
 def format_pretraining(cell: CellResult) -> str:
     """Describe the result of a pre-training, and the command that uses its weights."""
+    from results.leaderboard.departures import list_departures
+
     record = cell.record
     head = f"{record.protocol} {record.tier} {record.backbone.name} on {record.config['data']} seed {record.seed}"
+    if departures := list_departures(record):
+        head += f" ({', '.join(departures)})"
     result = record.result
     if result is None:
-        return f"{head}: {record.status}"
+        return format_one_line(f"{head}: {record.status}")
     # the k-NN check needs labels, so a pre-training on an unlabeled folder does not have it
     knn, skipped = result.metrics.get("knn"), result.details["skipped"]
     again = "; answered from the record, --fresh runs it again" if cell.from_record else ""
@@ -55,7 +50,7 @@ def format_pretraining(cell: CellResult) -> str:
     if skipped:
         lines.append(f"  {len(skipped)} images could not be decoded and were left out: {', '.join(skipped[:3])} ...")
     lines.append(f"  use it: bench run TASK --backbone {record.backbone.name} --checkpoint {cell.folder}")
-    return "\n".join(lines)
+    return "\n".join(map(format_one_line, lines))
 
 
 def cell_to_dict(cell: CellResult) -> dict[str, Any]:

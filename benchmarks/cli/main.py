@@ -15,7 +15,9 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from benchmarks.cli.common_options import RENAMED_OPTIONS
+from benchmarks.cli.output import write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
+from foundation.display_text import escape_controls
 from foundation.environment import ENVIRONMENT_VARIABLES
 from foundation.errors import BenchError, UnknownNameError
 from foundation.suggest import did_you_mean
@@ -40,7 +42,7 @@ class OneLineErrorParser(argparse.ArgumentParser):
                 message = f"{old} is called {RENAMED_OPTIONS[old]} now"
         # the options are those of a verb: argparse reports unknown ones as errors of the main parser
         verb = f" {self.requested_verb}" if self.requested_verb else ""
-        sys.stderr.write(f"{self.prog}{verb}: {message} (see: {self.prog}{verb} --help)\n")
+        write_message(f"{self.prog}{verb}: {message} (see: {self.prog}{verb} --help)")
         raise SystemExit(2)
 
 
@@ -75,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         resumes = options.verb in ("run", "pretrain", "demo")
         goes_on = "; the same command resumes from the last checkpoint" if resumes else ""
-        sys.stderr.write(f"bench: interrupted{goes_on}\n")
+        write_message(f"bench: interrupted{goes_on}")
         return 130  # shells use 128 + the signal number, and Ctrl-C sends SIGINT (2)
     except BrokenPipeError:  # the reader of the pipe (head, less) has closed it
         # Python flushes stdout at exit and would fail a second time; /dev/null takes what is left
@@ -132,13 +134,13 @@ def _format_overview() -> str:
 
 def _report_error(error: Exception, debug: bool) -> int:
     if debug:
-        traceback.print_exception(error)
+        sys.stderr.write(escape_controls("".join(traceback.format_exception(error))))
     # a BenchError is an expected error with a complete sentence; its class decides between exit codes 1 and 2
     if isinstance(error, BenchError):
-        sys.stderr.write(f"bench: {error}\n")
+        write_message(f"bench: {error}")
         return error.exit_code
     # anything else is a bug or an error of a library: the first line usually says enough
     reason = str(error).splitlines()[0] if str(error) else "no message"
     hint = "" if debug else "; run again with --debug for the trace"
-    sys.stderr.write(f"bench: unexpected {type(error).__name__}: {reason}{hint}\n")
+    write_message(f"bench: unexpected {type(error).__name__}: {reason}{hint}")
     return 1

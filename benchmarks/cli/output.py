@@ -1,4 +1,4 @@
-"""Write text, tables and JSON to stdout. Progress and warnings go to stderr, so that stdout can be piped."""
+"""Write text, tables and JSON to stdout, and messages to stderr; control characters in them are escaped."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from foundation.display_text import escape_controls, format_one_line
+
 
 def write_stdout(text: str) -> None:
     """Write a text to stdout, ending in exactly one newline."""
     # sys.stdout at every call and not print: tests and callers replace the stream
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    sys.stdout.write(escape_controls(text).rstrip("\n") + "\n")
+
+
+def write_message(message: str) -> None:
+    """Write one line to stderr: an error or a warning."""
+    sys.stderr.write(format_one_line(message) + "\n")
 
 
 def write_json(value: Any) -> None:
     """Write a value to stdout as indented JSON."""
-    # NaN is not JSON; an error here is better than a file that other programs cannot read
+    # the escapes that write_stdout puts for control characters are JSON's own, so the content stays what it is;
+    # NaN is not JSON: an error here is better than a file that other programs cannot read
     write_stdout(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
@@ -27,6 +35,7 @@ def align_columns(rows: Sequence[Sequence[str]]) -> str:
     name      value
     vit_nano  1
     """
+    rows = [[format_one_line(cell) for cell in row] for row in rows]
     # the last column has no width, so that one long text does not add trailing spaces to every row
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)] if rows else []
     lines = []

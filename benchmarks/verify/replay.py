@@ -14,7 +14,7 @@ from backbones.weights import InitialWeights
 from benchmarks.task_registry import TASKS
 from engine.task import DataReport, RunPlan, RunRequest
 from foundation.errors import BenchError, UnknownNameError
-from results.records.flat_settings import flatten_settings
+from results.records.flat_settings import find_changed_settings, flatten_settings
 from results.records.record import Record
 
 PLANNING_SETTINGS = ("accumulate",)
@@ -105,9 +105,8 @@ def replan_run(record: Record, data: DataReport, root: Path) -> ReplayedPlan:
     request = make_request(record, _find_planning_card(record), root)
     in_file = task.plan(request, data)
     stated = dict(flatten_settings(record.config.get("recipe", {})))
-    default = dict(flatten_settings(in_file.config["recipe"]))
     # what the record lacks stays as in the file, and shows below as computed otherwise
-    changed = {name: default.get(name) for name, value in stated.items() if default.get(name) != value}
+    changed = find_changed_settings(record.config.get("recipe", {}), in_file.config["recipe"])
     neutral = {
         name: record.non_identity_settings[name]
         for name in PLANNING_SETTINGS

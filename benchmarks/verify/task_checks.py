@@ -184,6 +184,11 @@ def _check_settings(record: Record, data: DataReport, root: Path) -> Iterator[Ve
         is_known = record.schema_version >= COVERAGE_VERSION and record.environment.processes == 1
         text = f"today's plan has other values of {', '.join(again.computed)}"
         yield VerificationCheck(what, "fails" if is_known else "unchecked", text)
+    stated = record.changed_settings
+    if stated is not None and set(stated) != again.file_values.keys():
+        listed = [", ".join(sorted(names)) or "none" for names in (stated, again.file_values)]
+        text = f"the record says that these differ from the protocol's file: {listed[0]}; it is {listed[1]}"
+        yield VerificationCheck(what, "fails", text)
     yield from _compare_with_file(record, again, list_requested_values(options) if options else None)
 
 

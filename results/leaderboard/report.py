@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from results.leaderboard.cross_board_summary import CrossBoardSummary, summarize_boards
 from results.leaderboard.filter_sort import TableFilter, filter_table, require_known_names
+from results.leaderboard.metric_conflict import describe_metric_conflict
 from results.leaderboard.pareto import ParetoFront, compute_pareto_fronts
 from results.leaderboard.table import BoardKey, LeaderboardTable, build_table
 from results.published.rows import read_published
@@ -48,6 +49,9 @@ def build_report(scan_result: ScanResult, table_filter: TableFilter | None = Non
     # Boards are filtered before ranking and rows after it: hiding a row must not change the ranks, fronts and means of
     # the rows that remain.
     whole = build_table(scan_result, table_filter.matches_record, published)
+    whole = whole._replace(
+        boards=tuple(board._replace(metric_conflict=describe_metric_conflict(board)) for board in whole.boards)
+    )
     shown = filter_table(whole, table_filter)
     kept = {row.backbone for board in shown.boards for row in board.rows}
     views = [

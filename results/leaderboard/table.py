@@ -6,12 +6,13 @@ Rows whose difference is not significant share a rank. Runs that are not complet
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
 from results.leaderboard.cost_columns import CostSummary, summarize_costs
+from results.leaderboard.departures import format_setting, list_board_departures
 from results.leaderboard.row_grouping import RowRuns, UnrankedRun, group_rows
 from results.leaderboard.row_labels import (
     format_record_label,
@@ -100,10 +101,14 @@ class Board(NamedTuple):
     """Rows that may be compared, best first.
 
     Attributes:
-        settings: the settings in which this board differs from other boards of the same task, protocol and tier.
+        settings: the other settings in which this board differs from boards of the same task, protocol and tier; and
+            where nothing else distinguishes two boards, the start of their comparability keys.
         units: unit of each metric.
         version_differences: in which versions of bench and of libraries the runs differ, in words; empty if in none.
         duplicates: test items that are also in the training data, which the user allowed; one sentence each.
+        metric_conflict: how another metric orders the rows differently than the primary one; empty if it does not.
+        departures: in which ways the runs depart from the protocol, whatever other boards there are; empty if in none.
+        deviations: how the data differ from the official set, one sentence each.
     """
 
     task: str
@@ -117,6 +122,9 @@ class Board(NamedTuple):
     rows: tuple[BoardRow, ...]
     version_differences: str = ""
     duplicates: tuple[str, ...] = ()
+    metric_conflict: str = ""
+    departures: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
 
     @property
     def board_key(self) -> BoardKey:
@@ -125,8 +133,8 @@ class Board(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Return task, protocol, tier and settings in one line."""
-        return " · ".join(filter(None, (self.task, self.protocol, self.tier, self.settings)))
+        """Return task, protocol, tier, departures and settings in one line; no other board of a table has it."""
+        return format_board_title(self.board_key, self.departures, self.settings)
 
     @property
     def other_metrics(self) -> tuple[str, ...]:
@@ -190,7 +198,8 @@ def build_table(
         primary = record.result.primary_metric
         key = BoardKey(record.task, record.protocol, record.tier, record.comparability, primary)
         groups[key].append((folder, record))
-    settings = _distinguishing_settings({key: runs[0][1] for key, runs in groups.items()})
+    departures = {key: list_board_departures([record for _, record in runs]) for key, runs in groups.items()}
+    settings = _distinguishing_settings({key: runs[0][1] for key, runs in groups.items()}, departures)
     printed = read_published() if published is None else published
     # from all records: the filter drops pre-trainings, but their methods name the start weights of the other runs
     made = map_pretrain_methods(scan_result.records)
@@ -199,7 +208,8 @@ def build_table(
         rows, refused = group_rows(runs)
         unranked += refused
         if rows:
-            boards.append(_build_board(key, settings[key], rows, printed, made))
+            board = _build_board(key, settings[key], rows, printed, made)
+            boards.append(board._replace(departures=departures[key]))
     context = find_unmatched_published(printed, {key: _distinct_starts(runs) for key, runs in groups.items()})
     return LeaderboardTable(tuple(boards), tuple(unranked), context, tuple(warnings))
 
@@ -223,7 +233,7 @@ def _distinct_starts(runs: Sequence[StoredRun]) -> list[Record]:
 def _newest_attempts(records: Sequence[StoredRun], warnings: list[str]) -> list[StoredRun]:
     """Return one record per run_id: the newest complete attempt, or else the newest one.
 
-    A warning is added for attempts at one run whose numbers disagree.
+    A warning is added for complete attempts at one run whose numbers disagree.
     """
     by_run: dict[str, list[StoredRun]] = defaultdict(list)
     for folder, record in records:
@@ -233,47 +243,71 @@ def _newest_attempts(records: Sequence[StoredRun], warnings: list[str]) -> list[
         # False sorts before True, so the last entry is a complete attempt if there is any
         same.sort(key=lambda item: (item[1].status == "complete", item[1].environment.started))
         kept.append(same[-1])
-        values = {
-            r.result.metrics[r.result.primary_metric].value for _, r in same if r.status == "complete" and r.result
-        }
-        if len(values) > 1:
+        values = [
+            (record.result.metrics[record.result.primary_metric].value, folder)
+            for folder, record in same
+            if record.status == "complete" and record.result
+        ]
+        if len({value for value, _ in values}) > 1:
+            numbers = [f"{value:g} ({folder})" for value, folder in values]
             warnings.append(
-                f"attempts at run {run_id} disagree ({', '.join(f'{v:g}' for v in sorted(values))}); "
-                f"the newest one, {same[-1][0]}, is displayed"
+                f"run {run_id} was completed {len(values)} times with different numbers; {numbers[-1]} counts, because "
+                f"it was started last, and {', '.join(numbers[:-1])} is left out"
             )
     return kept
 
 
-def _distinguishing_settings(firsts: Mapping[BoardKey, Record]) -> dict[BoardKey, str]:
-    """Return for each board the settings in which boards of the same task, protocol and tier differ, as ``shots=4``.
+def format_board_title(key: BoardKey, departures: Sequence[str], settings: str) -> str:
+    """Return the heading of a board: ``digits · knn · full · k=1``."""
+    return " · ".join(filter(None, (key.task, key.protocol, key.tier, ", ".join(departures), settings)))
 
-    A board whose data are not the complete official set always says so.
+
+def _distinguishing_settings(
+    firsts: Mapping[BoardKey, Record], departures: Mapping[BoardKey, Sequence[str]]
+) -> dict[BoardKey, str]:
+    """Return for each board the settings in which boards of the same task, protocol and tier differ, as ``epochs=4``.
+
+    What a board's departures say is left out. Boards that still have the same heading get the start of their key.
 
     Args:
         firsts: one record of each board.
+        departures: the departures of each board.
     """
     alike: dict[tuple[str, ...], dict[BoardKey, dict[str, str]]] = defaultdict(dict)
     for key, record in firsts.items():
         # data and protocol version are part of the comparability key as well, so boards may differ in them alone
         data = {"data": record.data.fingerprint[:8], "version": record.protocol_version}
-        leaves = flatten_settings({**record.config, **data})
-        # --set names the settings of the recipe without a prefix. A whole number may be stored as 4 or as 4.0; both are
-        # displayed as 4. key[:3] is task, protocol and tier.
-        alike[key[:3]][key] = {
-            name.removeprefix("recipe."): "none" if value is None else str(value).removesuffix(".0")
-            for name, value in leaves
-        }
+        # the departures always name the fraction of the data, and so does its absence
+        leaves = flatten_settings({**record.config, **data} | {"data_scale": None})
+        # --set names the settings of the recipe without a prefix; key[:3] is task, protocol and tier
+        alike[key[:3]][key] = {name.removeprefix("recipe."): format_setting(value) for name, value in leaves}
     found = {}
     for boards in alike.values():
         names = sorted(set().union(*boards.values()))
         differing = [name for name in names if len({flat.get(name) for flat in boards.values()}) > 1]
         for key, flat in boards.items():
             words = [f"{name}={flat[name]}" for name in differing if flat.get(name, "none") != "none"]
-            if firsts[key].data.deviations:
-                words.append("not the official data")
-            if firsts[key].data.duplicates:
-                words.append("test items in train")
-            found[key] = ", ".join(words)
+            found[key] = ", ".join(word for word in words if word not in departures[key])
+    return _tell_titles_apart(found, departures)
+
+
+def _tell_titles_apart(
+    settings: Mapping[BoardKey, str], departures: Mapping[BoardKey, Sequence[str]]
+) -> dict[BoardKey, str]:
+    """Return the settings of each board; boards whose heading would be the same get more and more of their keys."""
+    found = dict(settings)
+    names = (
+        {key: f"key {key.comparability[:8]}" for key in found},
+        {key: f"{key.primary_metric}, key {key.comparability}" for key in found},
+    )
+    for name_by_key in names:
+        titles = {key: format_board_title(key, departures[key], text) for key, text in found.items()}
+        counts = Counter(titles.values())
+        found |= {
+            key: ", ".join(filter(None, (settings[key], name)))
+            for key, name in name_by_key.items()
+            if counts[titles[key]] > 1
+        }
     return found
 
 
@@ -312,6 +346,7 @@ def _build_board(
     units = {name: metric.unit for _, record in runs for name, metric in get_metrics(record).items()}
     versions = describe_version_differences(record for _, record in runs)
     duplicates = tuple(dict.fromkeys(sentence for _, record in runs for sentence in record.data.duplicates))
+    deviations = tuple(dict.fromkeys(sentence for _, record in runs for sentence in record.data.deviations))
     return Board(
         *(key.task, key.protocol, key.tier, settings, key.comparability, primary),
         units,
@@ -319,6 +354,7 @@ def _build_board(
         tuple(rows),
         versions,
         duplicates,
+        deviations=deviations,
     )
 
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from foundation.display_text import escape_controls
 from foundation.errors import BenchError, RecordError, UserError
 from foundation.files import sha256_file, write_atomic
 from results.records.ledger import ReplacedRecord, record_event
@@ -92,9 +93,9 @@ def main(words: list[str]) -> int:
     for word in words:
         try:
             for before, after in migrate_store(Path(word)):
-                sys.stdout.write(f"{before} -> {after.name}\n")
+                sys.stdout.write(escape_controls(f"{before} -> {after.name}\n"))
         except BenchError as error:
-            sys.stderr.write(f"{error}\n")
+            sys.stderr.write(escape_controls(f"{error}\n"))
             return error.exit_code
     return 0
 

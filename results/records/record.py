@@ -15,13 +15,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from foundation.display_text import escape_controls
 from foundation.errors import RecordError
 from results.records.measurements import RunCost, RunEnvironment
 from results.records.schema_upgrade import upgrade_record
 from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors
 from results.statistics.metric_statistics import MetricStatistic, StatisticKind
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The schema version that is written.
 
 1: the first schema.
@@ -32,6 +33,7 @@ SCHEMA_VERSION = 5
    (``legacy_statistics`` has the statistics of older records).
 5: adds ``backbone.model`` and ``task_source`` (digests of the model as built and of a plug-in task's code, part of the
    id where they are present), ``data.coverage``, ``data.duplicates`` and ``earlier_attempts``.
+6: adds ``changed_settings``.
 """
 
 PRETRAINING_DOMAIN = "pretraining"
@@ -239,6 +241,9 @@ class Record(StrictModel):
         reason: why the run failed or was invalidated.
         done, expected: number of items that were scored, and number that the task requires.
         config: the recipe and what the task added to it; part of the identity.
+        changed_settings: dotted names of the settings of ``config["recipe"]`` that differ from the protocol's file at
+            this tier. Not part of the identity, because it follows from the settings. ``None`` in records of schema
+            versions before 6.
         non_identity_settings: settings that cannot change the number, for example the number of workers.
         task_source: digest of the code of a plug-in task; ``None`` for bench's own tasks, whose code is guarded by
             pinned numbers.
@@ -246,7 +251,7 @@ class Record(StrictModel):
             last attempt's.
     """
 
-    schema_version: Literal[1, 2, 3, 4, 5] = 5  # an upgraded record keeps the version that it was written with
+    schema_version: Literal[1, 2, 3, 4, 5, 6] = 6  # an upgraded record keeps the version that it was written with
     run_id: str
     comparability: str
     status: RunStatus
@@ -261,6 +266,7 @@ class Record(StrictModel):
     seed: int
     backbone: BackboneRecord
     config: dict[str, Any]
+    changed_settings: list[str] | None = None
     non_identity_settings: dict[str, Any] = Field(default={})
     task_source: str | None = None
     data: DatasetRecord
@@ -292,7 +298,8 @@ class Record(StrictModel):
 
 def dump_record(record: Record) -> str:
     """Return the record as JSON text with an indent of two spaces; ``NaN`` is refused."""
-    return json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+    return escape_controls(text) + "\n"
 
 
 def parse_record(text: str, origin: str) -> Record:

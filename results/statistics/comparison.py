@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foundation.errors import UserError
+from results.leaderboard.departures import list_board_departures
 from results.leaderboard.row_labels import (
     format_record_label,
     format_record_start,
@@ -24,7 +25,7 @@ from results.records.version_differences import describe_version_differences
 from results.statistics.estimates import MetricSample, compute_difference
 from results.statistics.ranking import RowSample, StoredRun, build_row_sample
 from results.statistics.rounding import ROUNDING_TOLERANCE
-from results.statistics.significance_tests import compute_pairwise_p_values
+from results.statistics.significance_tests import sign_flip_test
 
 
 class ComparedBackbone(NamedTuple):
@@ -71,6 +72,7 @@ class BackboneComparison(NamedTuple):
         num_groups: number of groups of items that were left out in turn, if the metric is a function of all items.
             Then a single item has no value. ``None`` otherwise.
         version_differences: in which versions of bench and of libraries the runs differ, in words; empty if in none.
+        departures: in which ways the runs depart from their protocol; empty if in none.
     """
 
     task: str
@@ -95,6 +97,7 @@ class BackboneComparison(NamedTuple):
     uses_pseudo_values: bool
     num_groups: int | None
     version_differences: str = ""
+    departures: tuple[str, ...] = ()
 
 
 def compare_backbones(
@@ -148,12 +151,13 @@ def compare_row_samples(
         )
     # both samples have their items in the same order (sorted by name), so they are paired by index
     ids, ours, theirs = first_row.item_ids, first_row.sample, second_row.sample
-    found, p = compute_difference(ours, theirs), float(compute_pairwise_p_values([ours, theirs])[0, 1])
+    found = compute_difference(ours, theirs)
+    # a claim about seeds needs at least two on both sides
+    several = ours.num_seeds > 1 and theirs.num_seeds > 1
+    p = found.p_value if several else sign_flip_test(ours.item_values.mean(0) - theirs.item_values.mean(0))
     groups = first_row.num_groups
     # with a function of all rows there is no value per item, so no single item is better or worse
     better, worse = ((), ()) if groups else _compute_item_differences(ids, ours, theirs, metric.higher_is_better)
-    # a claim about seeds needs at least two on both sides
-    several = ours.num_seeds > 1 and theirs.num_seeds > 1
     return BackboneComparison(
         *(one.task, one.protocol, one.tier, one.comparability, one.result.primary_metric),
         *(metric.unit, metric.higher_is_better),
@@ -171,6 +175,7 @@ def compare_row_samples(
         uses_pseudo_values=abs(ours.mean - float(ours.item_values.mean())) > ROUNDING_TOLERANCE,
         num_groups=groups,
         version_differences=describe_version_differences(record for _, record in (*first_runs, *second_runs)),
+        departures=list_board_departures([record for _, record in (*first_runs, *second_runs)]),
     )
 
 
@@ -278,7 +283,7 @@ def _compute_item_differences(
 
 
 def _describe_test(first: MetricSample, second: MetricSample, unit: str) -> str:
-    """Name the test that ``compute_pairwise_p_values`` applies to the two samples."""
+    """Name the test that gives the p-value of the two samples."""
     if first.num_seeds > 1 and second.num_seeds > 1:
         return "mixture of Student's tails over seeds and items"
     # sign flips are McNemar's exact test if all differences that are not 0 have the same size

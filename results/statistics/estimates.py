@@ -9,8 +9,10 @@ for other seeds and other items, so the variance of a mean over S seeds has two 
   variation between items that all seeds share.
 
 The items' component is computed by leaving each item out in turn (in closed form for a mean) and the seeds' component
-is added to it. The p-value is a mixture of the Student tails of the components, each weighted with the component's
-fraction of the variance.
+is added to it. The p-value is a mixture of the Student tails of the components, see ``student_mixture``.
+
+Near 100 % of right items, the few wrong ones say little about the spread, and without a wrong one there is none. So
+pseudo-items are added to right-or-wrong items, as Agresti does for proportions, and to any items without spread.
 
 Why not a percentile bootstrap over seeds x items? With 3 seeds, it resamples seeds whose variance is 2/3 of the right
 one, it does not account for the degrees of freedom, and it does not correct the bias of mIoU.
@@ -24,12 +26,27 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t
 
 from foundation.array_types import FloatArray, IntArray
 from results.records.record import CONFIDENCE_LEVEL
 from results.statistics.intervals import wilson_interval
+from results.statistics.rounding import ROUNDING_TOLERANCE
 from results.statistics.segmentation_scores import AreaArray, compute_area_metric, jackknife_pseudo_values
+from results.statistics.student_mixture import (
+    VarianceComponents,
+    compute_half_width,
+    compute_tail_probability,
+    estimate_degrees_of_freedom,
+    welch_degrees_of_freedom,
+)
+
+PSEUDO_ITEMS = 2.0
+"""Number of pseudo-items at each end of the scale for one sample: "add two successes and two failures" (Agresti and
+Coull 1998)."""
+
+PAIRED_PSEUDO_ITEMS = 0.5
+"""Number of pseudo-items at each end for a paired difference: half an item that only the first has right, and half of
+one that only the second has right (Agresti and Min 2005)."""
 
 
 class MetricSample(NamedTuple):
@@ -41,13 +58,18 @@ class MetricSample(NamedTuple):
             the items is the estimate, or the estimate without its bias.
         scaled_deviations: scaled so that the dot product of the rows of two seeds is the covariance of their estimates
             when the items are resampled and the seeds are fixed, (S, n).
-        may_be_proportion: whether item values of 0 and 100 mean wrong and correct, so that their mean is a proportion.
+        num_items: number of items of equal weight that determine the mean as well as these do.
+        is_right_or_wrong: whether every single outcome was 0 for wrong or 100 for right. The item values may be
+            averages over draws, or weighted by class.
+        in_percent: whether outcomes lie between 0 and 100; otherwise the scale has no known ends.
     """
 
     seed_estimates: FloatArray
     item_values: FloatArray
     scaled_deviations: FloatArray
-    may_be_proportion: bool = True
+    num_items: float
+    is_right_or_wrong: bool = False
+    in_percent: bool = True
 
     @property
     def mean(self) -> float:
@@ -69,13 +91,6 @@ class IntervalEstimate(NamedTuple):
     p_value: float
 
 
-class VarianceComponents(NamedTuple):
-    """The components of a variance and their degrees of freedom: two arrays (components, ...) of the same shape."""
-
-    variances: FloatArray
-    degrees_of_freedom: FloatArray
-
-
 def sample_from_values(values: FloatArray, estimates: FloatArray | None = None) -> MetricSample:
     """Build the sample of a metric that is a mean over items.
 
@@ -91,7 +106,9 @@ def sample_from_values(values: FloatArray, estimates: FloatArray | None = None) 
     # C_ss' = 1 / (n (n - 1)) * sum_i (x_si - mean_s) (x_s'i - mean_s'): each factor takes the root of the scale
     count, means = values.shape[1], values.mean(1)
     deviations = (values - means[:, None]) / math.sqrt(count * (count - 1))
-    return MetricSample(means if estimates is None else estimates, values, deviations)
+    if estimates is not None:
+        return MetricSample(estimates, values, deviations, float(count))
+    return MetricSample(means, values, deviations, float(count), are_right_or_wrong(values))
 
 
 def sample_from_classes(values: FloatArray, labels: IntArray) -> MetricSample:
@@ -119,8 +136,11 @@ def sample_from_classes(values: FloatArray, labels: IntArray) -> MetricSample:
     # n_c / (n_c - 1) makes the variance within a class unbiased; summed over its items, the squares of these are
     # the variance of the class mean, sum (x - mean_c)^2 / (n_c (n_c - 1)), divided by K^2
     deviations = weights * (values - centre) * np.sqrt(size / np.where(alone, 1.0, size - 1))
+    # a mean with weights w that sum to 1 has the precision of 1 / sum w^2 items (Kish 1965)
+    num_items = float(1 / (weights**2).sum())
     # times n, so that the plain mean of the item values is the weighted mean that the metric is
-    return MetricSample(means.mean(1), values * weights * values.shape[1], deviations)
+    weighted = values * weights * values.shape[1]
+    return MetricSample(means.mean(1), weighted, deviations, num_items, are_right_or_wrong(values))
 
 
 def sample_from_areas(areas: Sequence[AreaArray], metric: str) -> MetricSample:
@@ -134,6 +154,11 @@ def sample_from_areas(areas: Sequence[AreaArray], metric: str) -> MetricSample:
     return sample_from_values(values, np.array([compute_area_metric(each, metric) for each in areas]))
 
 
+def are_right_or_wrong(values: FloatArray) -> bool:
+    """Return whether all values are 0 for wrong or 100 for right."""
+    return bool(((values == 0) | (values == 100)).all())
+
+
 def compute_interval(sample: MetricSample, confidence_level: float = CONFIDENCE_LEVEL) -> IntervalEstimate:
     """Return the mean over the seeds with its confidence interval.
 
@@ -144,19 +169,23 @@ def compute_interval(sample: MetricSample, confidence_level: float = CONFIDENCE_
     >>> found.low.__round__(4), found.high.__round__(4)
     (-0.4841, 4.4841)
     """
-    found = _build_estimate(
-        sample.mean, float(sample.item_values.mean()), estimate_variance_components([sample]), confidence_level
+    center, scale = float(sample.item_values.mean()), _find_scale([sample])
+    # without known ends of the scale, the pseudo-items lie as far from the value as the value from 0
+    ends = (0.0, scale) if sample.in_percent else (center - scale, center + scale)
+    found = _add_pseudo_items(
+        DifferenceEstimates(np.array(sample.mean), np.array(center), estimate_variance_components([sample])),
+        *(sample.num_items, sample.is_right_or_wrong, ends, PSEUDO_ITEMS),
     )
+    estimate = _build_estimate(found, confidence_level)
     if is_proportion(sample):
         wilson = wilson_interval(*count_right_items(sample), resampling_unit="items", level=confidence_level)
-        found = found._replace(low=wilson.low, high=wilson.high)
-    return found
+        estimate = estimate._replace(low=wilson.low, high=wilson.high)
+    return estimate
 
 
 def is_proportion(sample: MetricSample) -> bool:
     """Return whether the sample is the proportion of correct items of a single run: every item value is 0 or 100."""
-    alone = sample.may_be_proportion and sample.num_seeds == 1
-    return alone and bool(np.isin(sample.item_values, (0.0, 100.0)).all())
+    return sample.is_right_or_wrong and sample.num_seeds == 1 and are_right_or_wrong(sample.item_values)
 
 
 def count_right_items(sample: MetricSample) -> tuple[int, int]:
@@ -173,53 +202,124 @@ def compute_difference(
     Items are paired, seeds are not. If either sample has one seed, the result is conditional on the seeds and covers
     the items only. The p-value agrees with the interval: it is below 0.05 exactly if the 95 % interval excludes 0.
     """
-    # the interval is centered on the difference of the item means, which for mIoU are corrected for bias
-    centre = float(first.item_values.mean() - second.item_values.mean())
-    return _build_estimate(
-        first.mean - second.mean, centre, estimate_variance_components([first, second]), confidence_level
+    found = estimate_differences(stack_samples([first, second]), 0, slice(1, None))
+    # a single pair
+    components = VarianceComponents(*(each[:, 0] for each in found.components))
+    return _build_estimate(DifferenceEstimates(found.values[0], found.centers[0], components), confidence_level)
+
+
+class StackedSamples(NamedTuple):
+    """What the differences between R samples on the same items are computed from.
+
+    Attributes:
+        values: mean of the metric over the seeds, (R,).
+        centers: mean of the item values, which for mIoU is corrected for bias, (R,).
+        deviations: scaled deviations averaged over the seeds, (R, n).
+        seed_variances: the seeds' component of the variance of each value, which includes the residual, (R,).
+        residual_variances: the residual's component, (R,). Both are 0 if any sample has one seed.
+        seed_degrees: degrees of freedom of the seeds' component, (R,).
+        num_items: number of items of equal weight that determine a mean as well as these do.
+        are_right_or_wrong: whether the outcomes of all samples are right or wrong.
+        scale: distance between the worst and the best outcome of an item.
+    """
+
+    values: FloatArray
+    centers: FloatArray
+    deviations: FloatArray
+    seed_variances: FloatArray
+    residual_variances: FloatArray
+    seed_degrees: FloatArray
+    num_items: float
+    are_right_or_wrong: bool
+    scale: float
+
+
+class DifferenceEstimates(NamedTuple):
+    """Estimates of P quantities: what is reported, the middle of the interval, and the components of the variance."""
+
+    values: FloatArray
+    centers: FloatArray
+    components: VarianceComponents
+
+
+def stack_samples(samples: Sequence[MetricSample]) -> StackedSamples:
+    """Stack two or more samples on the same items, so that many differences are computed at once."""
+    covers_seeds = all(sample.num_seeds > 1 for sample in samples)
+    return StackedSamples(
+        np.array([sample.mean for sample in samples]),
+        np.array([sample.item_values.mean() for sample in samples]),
+        np.stack([sample.scaled_deviations.mean(0) for sample in samples]),
+        np.array([compute_seed_variance(sample) if covers_seeds else 0.0 for sample in samples]),
+        np.array([compute_residual_variance(sample) if covers_seeds else 0.0 for sample in samples]),
+        np.array([max(sample.num_seeds - 1.0, 1.0) for sample in samples]),
+        min(sample.num_items for sample in samples),
+        all(sample.is_right_or_wrong for sample in samples),
+        _find_scale(samples),
     )
 
 
+def estimate_differences(stacked: StackedSamples, row: int, others: slice) -> DifferenceEstimates:
+    """Estimate the sample ``row`` minus each of the ``others``, (P,)."""
+    variances = np.stack(np.broadcast_arrays(stacked.seed_variances[row], stacked.seed_variances[others]))
+    degrees = np.stack(np.broadcast_arrays(stacked.seed_degrees[row], stacked.seed_degrees[others]))
+    # subtract before squaring: this pairs the items, so an item that is hard for both backbones cancels out
+    deviations = stacked.deviations[row] - stacked.deviations[others]
+    residual = stacked.residual_variances[row] + stacked.residual_variances[others]
+    found = DifferenceEstimates(
+        stacked.values[row] - stacked.values[others],
+        stacked.centers[row] - stacked.centers[others],
+        _combine_components(deviations, residual, variances, degrees),
+    )
+    ends = (-stacked.scale, stacked.scale)
+    return _add_pseudo_items(found, stacked.num_items, stacked.are_right_or_wrong, ends, PAIRED_PSEUDO_ITEMS)
+
+
+def compute_p_values(estimates: DifferenceEstimates) -> FloatArray:
+    """Return the two-sided p-values of the hypotheses that the true values are 0, (P,).
+
+    Where the value and its bias-corrected center lie on two sides of 0, or the value is 0, not even the sign is known,
+    and the p-value is 1.
+    """
+    error = np.sqrt(estimates.components.variances.sum(0))
+    ratio = np.divide(np.abs(estimates.centers), error, out=np.zeros_like(error), where=error > 0)
+    found = compute_tail_probability(ratio, estimates.components)
+    return np.where(estimates.values * estimates.centers > 0, found, 1.0)
+
+
 def estimate_variance_components(samples: Sequence[MetricSample]) -> VarianceComponents:
-    """Return the components of the variance of one sample's mean, or of the difference of two samples' means.
+    """Return the components of the variance of one sample's mean, without pseudo-items: seeds, then items.
+
+    The seeds' component is 0 with one seed.
+    """
+    (sample,) = samples
+    several = sample.num_seeds > 1
+    return _combine_components(
+        sample.scaled_deviations.mean(0),
+        np.array(compute_residual_variance(sample) if several else 0.0),
+        np.array([compute_seed_variance(sample) if several else 0.0]),
+        np.array([max(sample.num_seeds - 1.0, 1.0)]),
+    )
+
+
+def _combine_components(
+    deviations: FloatArray, residual_variances: FloatArray, seed_variances: FloatArray, seed_degrees: FloatArray
+) -> VarianceComponents:
+    """Return the seeds' and the items' component of P variances, (2, P).
 
     Args:
-        samples: one or two samples.
-
-    Returns:
-        The seeds' component (of both samples together) and the items' component, in this order; only the items'
-        component if a sample has one seed.
+        deviations: scaled deviations averaged over the seeds, (P, n).
+        residual_variances: what these contain of the residual, (P,).
+        seed_variances: the seeds' components of the samples, (samples, P).
+        seed_degrees: their degrees of freedom, (samples, P).
     """
-    deviations = samples[0].scaled_deviations.mean(0)
-    # subtract before squaring: this pairs the items, so an item that is hard for both backbones cancels out
-    if len(samples) == 2:
-        deviations = deviations - samples[1].scaled_deviations.mean(0)
-    shared, items = float(deviations @ deviations), float(estimate_degrees_of_freedom(deviations))
-    if any(sample.num_seeds == 1 for sample in samples):
-        return VarianceComponents(np.array([shared]), np.array([items]))
     # |mean_s d_s|^2 = 1 / S^2 * sum_ss' C_ss' also has the diagonal C_ss, which includes the residual. The seeds'
     # component already covers the residual, so it is subtracted here; what remains is the mean of C_ss' over s != s'.
     # The estimate may come out negative where the true value is near 0.
-    shared = max(shared - sum(compute_residual_variance(sample) for sample in samples), 0.0)
-    variances = np.array([*map(compute_seed_variance, samples)])
-    seeds = welch_degrees_of_freedom(variances, np.array([sample.num_seeds - 1.0 for sample in samples]))
-    return VarianceComponents(np.array([variances.sum(), shared]), np.array([float(seeds), items]))
-
-
-def welch_degrees_of_freedom(variances: FloatArray, degrees_of_freedom: FloatArray) -> FloatArray:
-    """Return the degrees of freedom of a sum of variances (Satterthwaite 1946, Welch 1947).
-
-    Args:
-        variances: the summands, (summands, ...).
-        degrees_of_freedom: of each summand, in the same shape.
-
-    >>> float(welch_degrees_of_freedom(np.array([1.0, 1.0]), np.array([2.0, 2.0])))
-    4.0
-    """
-    # nu = (sum v_k)^2 / sum (v_k^2 / nu_k); if all variances are 0, any value serves, here the sum of the nu_k
-    total = variances.sum(0)
-    below = (variances**2 / degrees_of_freedom).sum(0)
-    return np.asarray(np.divide(total**2, below, out=np.array(degrees_of_freedom.sum(0)), where=below > 0))
+    shared = np.maximum((deviations**2).sum(-1) - residual_variances, 0.0)
+    free = welch_degrees_of_freedom(seed_variances, seed_degrees)
+    return VarianceComponents(
+        np.stack([seed_variances.sum(0), shared]), np.stack([free, estimate_degrees_of_freedom(deviations)])
+    )
 
 
 def compute_seed_variance(sample: MetricSample) -> float:
@@ -240,67 +340,54 @@ def compute_residual_variance(sample: MetricSample) -> float:
     return (own - shared) / sample.num_seeds
 
 
-def estimate_degrees_of_freedom(deviations: FloatArray) -> FloatArray:
-    """Return the degrees of freedom of a sum of squared deviations: 2 n / (kurtosis - 1), at least 1, at most n - 1.
-
-    If a few items, such as those of rare classes, dominate the variance, it is known less precisely than n suggests.
-    For a normal distribution, whose kurtosis is 3, the formula gives n.
-
-    Args:
-        deviations: deviations from the mean, (..., n).
-
-    Returns:
-        Degrees of freedom, (...).
-    """
-    count = deviations.shape[-1]
-    square = deviations**2
-    total = square.sum(-1)
-    # kurtosis - 1 = n * sum d^4 / (sum d^2)^2 - 1; it is 0 if all deviations have the same size, then n - 1 is taken
-    excess = count * (square**2).sum(-1) / np.where(total > 0, total, 1.0) ** 2 - 1
-    free = np.divide(2.0 * count, excess, out=np.full(np.shape(total), count - 1.0), where=excess > 1e-9)
-    return np.asarray(np.clip(free, 1.0, count - 1.0))
+def _find_scale(samples: Sequence[MetricSample]) -> float:
+    """Return the distance between the worst and the best outcome: 100 for percent, otherwise the largest item value."""
+    if all(sample.in_percent for sample in samples):
+        return 100.0
+    return max(float(np.abs(sample.item_values).max()) for sample in samples)
 
 
-def compute_tail_probability(standard_errors: FloatArray, components: VarianceComponents) -> FloatArray:
-    """Return the two-sided probability of a deviation of at least so many standard errors.
+def _add_pseudo_items(
+    estimates: DifferenceEstimates, num_items: float, right_or_wrong: bool, ends: tuple[float, float], count: float
+) -> DifferenceEstimates:
+    """Add pseudo-items to right-or-wrong items, and to items without any spread; other estimates stay as they are.
 
-    It is the sum of the Student tails of the components, each weighted with the component's fraction of the variance.
-    With one component it is Student's t; with several it lies between their tails. Without any variance it is 0 for a
-    positive deviation and 1 for none.
+    The pseudo-items have the same outcome with every seed. For one sample whose seeds agree this is the interval of
+    Agresti and Coull (1998), and for a difference that of Agresti and Min (2005), with Student's t.
 
     Args:
-        standard_errors: size of the deviation in standard errors, (...).
-        components: the variance components, (components, ...).
+        estimates: P estimates.
+        num_items: number of items, n.
+        right_or_wrong: whether the items are right or wrong.
+        ends: outcome of the pseudo-items at either end of the scale.
+        count: number of pseudo-items at each end, k.
     """
-    total = components.variances.sum(0)
-    shares = np.divide(components.variances, total, out=np.zeros_like(components.variances), where=total > 0)
-    found = (shares * 2 * t.sf(standard_errors, components.degrees_of_freedom)).sum(0)
-    return np.where(total > 0, found, np.where(np.asarray(standard_errors) > 0, 0.0, 1.0))
+    low, high = ends
+    seeds, items = estimates.components.variances
+    # rounding leaves a spread of 1e-15 among pseudo-values that are equal
+    none = np.sqrt(seeds + items) <= ROUNDING_TOLERANCE * max(1.0, abs(low), abs(high))
+    use = np.full_like(none, right_or_wrong) | none
+    total = num_items + 2 * count
+    ratio = num_items / total
+    centers = (num_items * estimates.centers + count * (low + high)) / total
+    # The variance of the mean over N = n + 2 k items is their sum of squares divided by N^2. The n items have the sum
+    # n (n - 1) Var around their own mean, and n (center - new center)^2 for its distance from the new one.
+    squares = num_items * (num_items - 1) * items + num_items * (estimates.centers - centers) ** 2
+    squares = squares + count * ((low - centers) ** 2 + (high - centers) ** 2)
+    added = np.stack([seeds * ratio**2, squares / total**2])
+    free = estimates.components.degrees_of_freedom
+    # the pseudo-items make up for the skewness, so the degrees of freedom need no correction by the kurtosis
+    of_count = np.stack([free[0], np.full_like(free[1], max(num_items - 1, 1.0))])
+    components = VarianceComponents(np.where(use, added, estimates.components.variances), np.where(use, of_count, free))
+    return DifferenceEstimates(estimates.values, np.where(use, centers, estimates.centers), components)
 
 
-def compute_half_width(components: VarianceComponents, confidence_level: float = CONFIDENCE_LEVEL) -> float:
-    """Return half the width of the interval in standard errors: where the tail probability equals 1 - level."""
-    quantiles = t.ppf(0.5 + confidence_level / 2, components.degrees_of_freedom)
-    low, high = float(quantiles.min()), float(quantiles.max())
-    # Bisection: the tail of the mixture falls monotonically, and its quantile lies between those of the components.
-    # 50 halvings reach the precision of a double.
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (
-            (middle, high)
-            if float(compute_tail_probability(np.array(middle), components)) > 1 - confidence_level
-            else (low, middle)
-        )
-    return high
-
-
-def _build_estimate(
-    value: float, center: float, components: VarianceComponents, confidence_level: float
-) -> IntervalEstimate:
-    """Build the estimate of ``value`` from the interval around ``center``, which may be corrected for bias."""
-    error = math.sqrt(float(components.variances.sum()))
-    half = compute_half_width(components, confidence_level) * error if error > 0 else 0.0
-    ratio = abs(center) / error if error > 0 else abs(center)
-    return IntervalEstimate(
-        value, center - half, center + half, float(compute_tail_probability(np.array(ratio), components))
-    )
+def _build_estimate(estimates: DifferenceEstimates, confidence_level: float) -> IntervalEstimate:
+    """Build one estimate. Its interval lies around the center and reaches at least to the value that is reported."""
+    value, center = float(estimates.values), float(estimates.centers)
+    error = math.sqrt(float(estimates.components.variances.sum()))
+    half = compute_half_width(estimates.components, confidence_level) * error if error > 0 else 0.0
+    # The center may be corrected for a bias that is larger than the interval, as for mIoU of a very bad run. Nobody can
+    # read an interval beside its own value, and both are estimates of the same number.
+    low, high = min(center - half, value), max(center + half, value)
+    return IntervalEstimate(value, low, high, float(compute_p_values(estimates)))

@@ -121,8 +121,8 @@ def sample_from_groups(estimates: FloatArray, without: FloatArray, group_sizes: 
     # weighted by 1 / h and scaled by G, so that the plain mean over the groups is the weighted mean
     values = pseudo * num_groups / share
     deviations = (pseudo - values.mean(1, keepdims=True)) / np.sqrt(num_groups * (share - 1))
-    # a perfect score has a pseudo-value of 100 in every group, but these are not 50 correct items
-    return MetricSample(estimates, values, deviations, may_be_proportion=False)
+    # a perfect score has a pseudo-value of 100 in every group, but it was found on all items, not on 50
+    return MetricSample(estimates, values, deviations, float(group_sizes.sum()))
 
 
 def _load_kept(key: str, shape: tuple[int, int]) -> FloatArray | None:

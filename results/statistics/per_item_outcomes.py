@@ -15,6 +15,7 @@ from foundation.errors import RecordError
 from results.records.record import MetricValue, Record
 from results.statistics.estimates import (
     MetricSample,
+    are_right_or_wrong,
     sample_from_areas,
     sample_from_classes,
     sample_from_values,
@@ -127,11 +128,13 @@ def build_sample(run_outcomes: Sequence[ItemOutcomes], item_order: tuple[str, ..
         assert first.statistic.function is not None
         return sample_from_areas(areas, first.statistic.function)
     if first.rows is not None:
-        return _build_function_sample(run_outcomes, orders)
+        return _build_function_sample(run_outcomes, orders)._replace(in_percent=first.in_percent)
     values = _average_draws([run.values[:, order] for run, order in ordered if run.values is not None])
     labels = first.labels  # the class of an item is the same in all runs
     sample = sample_from_values(values) if labels is None else sample_from_classes(values, labels[orders[0]])
-    return sample._replace(may_be_proportion=first.in_percent)
+    # looked up before the draws are averaged: the mean over five draws is neither right nor wrong
+    single = first.in_percent and all(are_right_or_wrong(run.values) for run in run_outcomes if run.values is not None)
+    return sample._replace(in_percent=first.in_percent, is_right_or_wrong=single)
 
 
 def _build_function_sample(

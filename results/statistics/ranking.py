@@ -20,14 +20,18 @@ from results.statistics.intervals import student_t_interval
 from results.statistics.item_files import list_item_files
 from results.statistics.metric_statistics import MetricStatistic
 from results.statistics.per_item_outcomes import build_sample, read_item_outcomes
+from results.statistics.rounding import is_same_up_to_rounding
 from results.statistics.significance_tests import compute_pairwise_p_values, group_tied_rows
 from results.statistics.statistic_functions import describe_statistic_function
 
 StoredRun = tuple[Path, Record]
 """A run's folder and its complete record."""
 
-RANKING_VERSION = 3
+RANKING_VERSION = 4
 """Increase it whenever the result for the same files changes, texts included; it is part of the cache key."""
+
+ONE_SEED_NOTE = "one seed: items only"
+"""The note of a row that has no rank because it was trained once: its score may be the luck of its seed."""
 
 
 class RankResult(NamedTuple):
@@ -37,7 +41,8 @@ class RankResult(NamedTuple):
         interval: confidence interval of the row's mean over its seeds. Its ``resampling_unit`` says what it covers
             ("items only" for one seed). If the per-item files cannot be used, it is the record's own interval for one
             seed, and an interval over "seeds only" for several.
-        rank: from 1. Rows whose difference is not significant share a rank. ``None`` if the row is not ranked.
+        rank: from 1, among the rows with two or more seeds. Rows whose difference is not significant share a rank.
+            ``None`` if the row is not ranked.
         tied_with: the other rows that share the rank, as indices of the rows that were given.
         note: why the row has no rank, or what else a reader should know; otherwise empty.
     """
@@ -113,9 +118,7 @@ def compute_row_interval(row_sample: RowSample, runs: Sequence[StoredRun], metri
     """Return the confidence interval of a row for display, clipped to 0 to 100 if the unit is percent."""
     sample = row_sample.sample
     found = compute_interval(sample)
-    low, high = found.low, found.high
-    if _get_metric(runs[0][1], metric).unit == "%":
-        low, high = max(low, 0.0), min(high, 100.0)
+    low, high = _clip_to_unit(found.low, found.high, runs, metric)
     if len(runs) > 1:
         method, over = f"seeds and items, {len(runs)} seeds", "seeds x items"
     elif sample.num_seeds > 1:  # one run with several seeds: the draws of a low-shot protocol
@@ -138,22 +141,18 @@ def _compute_ranks(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_b
     for place, reason in _find_outliers(found).items():
         alone = compute_row_interval(found.pop(place), rows[place], metric)
         standings[place] = RankResult(alone, None, (), reason)
+    for place in [place for place, row in found.items() if row.sample.num_seeds == 1]:
+        alone = compute_row_interval(found.pop(place), rows[place], metric)
+        standings[place] = RankResult(alone, None, (), ONE_SEED_NOTE)
     # the remaining rows have the same items and can be paired; ``ranked`` are their indices in ``rows``
     ranked = sorted(found)
-    samples = {place: found[place].sample for place in ranked}
+    samples = [found[place].sample for place in ranked]
+    means = np.array([sample.mean for sample in samples])
+    groups = group_tied_rows(means, compute_pairwise_p_values(samples), higher_is_better) if ranked else []
     rank = 1
-    means = np.array([samples[place].mean for place in ranked])
-    groups = (
-        group_tied_rows(means, compute_pairwise_p_values([samples[place] for place in ranked]), higher_is_better)
-        if ranked
-        else []
-    )
-    # a rank that covers seeds and one that does not are different claims, so a board that mixes them says so
-    several = {place for place in ranked if samples[place].num_seeds > 1}
-    once = "one seed: the rank is that of this single training run; other rows are ranked by their mean over seeds"
-    notes = {place: [once] if several and place not in several else [] for place in ranked}
+    notes: dict[int, list[str]] = {place: [] for place in ranked}
     for group in groups:
-        members = [ranked[row] for row in group.rows]
+        members = sorted(ranked[row] for row in group.rows)
         for place in members:
             tied = tuple(other for other in members if other != place)
             own = compute_row_interval(found[place], rows[place], metric)
@@ -168,9 +167,11 @@ def _find_outliers(samples: Mapping[int, RowSample]) -> dict[int, str]:
     """Return the rows that cannot be paired with the majority of the board, each with the reason."""
     outliers = {}
     if samples:
-        # the majority of rows decides which items are the board's, and among those rows which statistic is
-        usual_items = Counter(row.item_ids for row in samples.values()).most_common(1)[0][0]
-        same = {place: row for place, row in samples.items() if row.item_ids == usual_items}
+        # the majority of the rows that can be ranked decides which items are the board's, and among those rows which
+        # statistic is
+        several = {place: row for place, row in samples.items() if row.sample.num_seeds > 1} or samples
+        usual_items = Counter(row.item_ids for row in several.values()).most_common(1)[0][0]
+        same = {place: row for place, row in several.items() if row.item_ids == usual_items}
         # values per item and values per group of items cannot be paired, even if the items are the same
         usual_statistic = Counter(row.statistic for row in same.values()).most_common(1)[0][0]
         for place, row in samples.items():
@@ -187,13 +188,25 @@ def _get_metric(record: Record, metric: str) -> MetricValue:
     return record.result.metrics[metric]
 
 
+def _clip_to_unit(low: float, high: float, runs: Sequence[StoredRun], metric: str) -> tuple[float, float]:
+    """Return the ends of an interval, clipped to 0 to 100 if the metric's unit is percent."""
+    in_percent = _get_metric(runs[0][1], metric).unit == "%"
+    return (max(low, 0.0), min(high, 100.0)) if in_percent else (low, high)
+
+
 def _interval_from_records(runs: Sequence[StoredRun], metric: str) -> ConfidenceInterval | None:
-    """Return the interval that follows from the records alone, without per-item files."""
+    """Return the interval that follows from the records alone, without per-item files.
+
+    There is none over seeds that all have the same value: without items, nothing is known about the size of chance.
+    """
     if len(runs) == 1:
         return _get_metric(runs[0][1], metric).interval
-    return student_t_interval(
-        [_get_metric(record, metric).value for _, record in runs], resampling_unit="seeds only", level=CONFIDENCE_LEVEL
-    )
+    values = [_get_metric(record, metric).value for _, record in runs]
+    if is_same_up_to_rounding(min(values), max(values)):
+        return None
+    found = student_t_interval(values, resampling_unit="seeds only", level=CONFIDENCE_LEVEL)
+    low, high = _clip_to_unit(found.low, found.high, runs, metric)
+    return found.model_copy(update={"low": low, "high": high})
 
 
 def _compute_cache_key(rows: Sequence[Sequence[StoredRun]], metric: str) -> str:

@@ -16,17 +16,22 @@ from foundation.array_types import FloatArray, IntArray
 from results.records.record import CONFIDENCE_LEVEL
 from results.statistics.estimates import (
     MetricSample,
-    VarianceComponents,
-    compute_residual_variance,
-    compute_seed_variance,
-    compute_tail_probability,
-    estimate_degrees_of_freedom,
-    welch_degrees_of_freedom,
+    StackedSamples,
+    compute_p_values,
+    estimate_differences,
+    stack_samples,
 )
+from results.statistics.rounding import ROUNDING_TOLERANCE
+from results.statistics.student_mixture import SMALLEST_P_VALUE
 
 NUM_SIGN_FLIPS = 9_999
 SIGN_FLIP_SEED = 20_261
-"""A fixed seed: the same files must give the same p-value each time a board is built."""
+"""A fixed seed: the same files must give the same p-value each time two runs are compared."""
+
+BORROWED_WEIGHT = 2.0
+"""Weight of the seeds' spread on the whole board, in units of a row's own degrees of freedom. The simulation in
+docs/explanation/statistics.md chose it: with more weight, boards whose rows differ in their spread are ranked apart too
+often."""
 
 _CHUNK_SIZE = 1_024
 """Number of flip patterns that are drawn at once. It limits the memory to 8 KiB per item (1,024 doubles)."""
@@ -50,8 +55,14 @@ def sign_flip_test(differences: FloatArray, num_flips: int = NUM_SIGN_FLIPS, see
     >>> sign_flip_test(np.array([1.0] * 6 + [-1.0] + [0.0] * 9))  # McNemar: 2 P(X <= 1 of 7)
     0.125
     """
-    # a difference is the pair (differences, 0)
-    return float(_sign_flip_p_values(np.stack([differences, np.zeros_like(differences)]), None, num_flips, seed)[0, 1])
+    # Averages over seeds are compared with a tolerance, because sums in another order differ in the last digits.
+    size = float(np.abs(differences).max())
+    tolerance = 1e-12 * max(size, 1.0)
+    zero = np.abs(differences) <= tolerance
+    if (zero | (np.abs(np.abs(differences) - size) <= tolerance)).all():
+        counts = np.array((~zero & (differences > 0)).sum()), np.array((~zero & (differences < 0)).sum())
+        return float(mcnemar_test(*counts))
+    return _permutation_p_value(differences, num_flips, seed)
 
 
 def mcnemar_test(only_first: IntArray, only_second: IntArray) -> FloatArray:
@@ -66,129 +77,71 @@ def mcnemar_test(only_first: IntArray, only_second: IntArray) -> FloatArray:
     """
     # of the items on which the two differ, half are expected on each side: 2 P(X <= min), X ~ Binomial(n, 1 / 2)
     both = only_first + only_second
-    return np.asarray(np.minimum(1.0, 2 * binom.cdf(np.minimum(only_first, only_second), both, 0.5)))
+    found = 2 * binom.cdf(np.minimum(only_first, only_second), both, 0.5)
+    # the probability of more than a thousand items on one side is below the range of a double
+    return np.asarray(np.clip(found, SMALLEST_P_VALUE, 1.0))
 
 
 def compute_pairwise_p_values(samples: Sequence[MetricSample]) -> FloatArray:
     """Return the two-sided p-values of all pairs of R backbones on the same items, (R, R), with 1 on the diagonal.
 
-    If both backbones of a pair have two or more seeds, the p-value covers seeds and items and equals that of
-    ``estimates.compute_difference``. Otherwise it covers the items with the seeds fixed and equals that of
-    ``sign_flip_test`` on the item values averaged over the seeds.
+    They cover seeds and items. Of two backbones they equal that of ``estimates.compute_difference``; of more, each
+    backbone borrows a part of its seeds' spread from the others. A pair with a backbone of one seed has the p-value 1:
+    nothing is known about its other seeds.
     """
-    several = np.array([sample.num_seeds > 1 for sample in samples])
-    wanted = ~(several[:, None] & several)
     found = np.ones((len(samples), len(samples)))
-    # sign flips are the slow part, so the pairs that the other test decides are left out
-    if wanted.any():
-        found = _sign_flip_p_values(np.stack([sample.item_values.mean(0) for sample in samples]), wanted)
-    members = np.flatnonzero(several).tolist()
+    members = np.flatnonzero([sample.num_seeds > 1 for sample in samples])
     if len(members) > 1:
-        found[np.ix_(members, members)] = _seed_item_p_values([samples[member] for member in members])
+        stacked = _borrow_seed_spread(stack_samples([samples[member] for member in members.tolist()]))
+        for place, row in enumerate(members[:-1].tolist()):
+            # all partners of a row at once: a board of R rows has R (R - 1) / 2 pairs
+            rest = members[place + 1 :]
+            found[row, rest] = found[rest, row] = compute_p_values(
+                estimate_differences(stacked, place, slice(place + 1, None))
+            )
     return found
 
 
-def _seed_item_p_values(samples: Sequence[MetricSample]) -> FloatArray:
-    """Return the p-values of ``estimates.compute_difference`` for all pairs.
+def _borrow_seed_spread(stacked: StackedSamples) -> StackedSamples:
+    """Return the samples with the seeds' variances of three or more samples drawn towards their common mean.
 
-    The same computation as there, but vectorized over the partners of a row: a board of R rows has R (R - 1) / 2 pairs.
+    Two or three seeds tell so little about their spread that Student's tail, corrected for all pairs of a board, would
+    tell hardly any two rows apart. So the mean over the rows counts as ``BORROWED_WEIGHT`` times the degrees of freedom
+    of a row, as in the moderated t of Smyth (2004). A row with a larger spread of its own keeps that.
     """
-    centres = np.array([sample.item_values.mean() for sample in samples])
-    seeds, left = (
-        np.array([compute_seed_variance(sample) for sample in samples]),
-        np.array([compute_residual_variance(each) for each in samples]),
+    degrees = stacked.seed_degrees
+    if len(degrees) < 3:
+        return stacked
+    seeds = degrees + 1
+    own = stacked.seed_variances * seeds  # the variance of a single seed, (R,)
+    common, borrowed = float(degrees @ own / degrees.sum()), BORROWED_WEIGHT * float(degrees.mean())
+    drawn = (borrowed * common + degrees * own) / (borrowed + degrees)
+    # a pair can have at most the degrees of freedom of the whole board, each of its rows half of them
+    return stacked._replace(
+        seed_variances=np.maximum(own, drawn) / seeds,
+        seed_degrees=np.minimum(borrowed + degrees, degrees.sum() / 2),
     )
-    free = np.array([sample.num_seeds - 1.0 for sample in samples])
-    deviations = np.stack([sample.scaled_deviations.mean(0) for sample in samples])
-    found = np.ones((len(samples), len(samples)))
-    for row in range(len(samples) - 1):
-        rest = slice(row + 1, None)
-        apart = deviations[row] - deviations[rest]  # paired by item, (partners, n)
-        # the items' component without the residuals, which the seeds' component covers; see estimates
-        shared = np.maximum((apart**2).sum(1) - left[row] - left[rest], 0)
-        variances = np.stack([np.full_like(shared, seeds[row]), seeds[rest]])
-        of_both = welch_degrees_of_freedom(variances, np.stack([np.full_like(shared, free[row]), free[rest]]))
-        parts = VarianceComponents(
-            np.stack([variances.sum(0), shared]), np.stack([of_both, estimate_degrees_of_freedom(apart)])
-        )
-        error, far = np.sqrt(parts.variances.sum(0)), np.abs(centres[row] - centres[rest])
-        # without any variance the distance itself is passed on: the tail is then 0 for a distance above 0, else 1
-        ratio = np.divide(far, error, out=far.copy(), where=error > 0)
-        found[row, rest] = found[rest, row] = compute_tail_probability(ratio, parts)
-    return found
 
 
-def _sign_flip_p_values(
-    values: FloatArray,
-    pair_mask: NDArray[np.bool_] | None = None,
-    num_flips: int = NUM_SIGN_FLIPS,
-    seed: int = SIGN_FLIP_SEED,
-) -> FloatArray:
-    """Return the p-values of ``sign_flip_test`` for all pairs of rows of ``values`` (R, n).
-
-    All pairs use the same random patterns.
-
-    Args:
-        values: item values of each row, (R, n).
-        pair_mask: pairs that need random patterns, (R, R); by default all. Other pairs get the cheap exact test only.
-        num_flips: number of random patterns.
-        seed: seed of the random patterns.
-    """
-    found = np.ones((len(values), len(values)))
-    uneven: list[tuple[int, int]] = []
-    for row in range(len(values) - 1):
-        rest = slice(row + 1, None)
-        apart = values[row] - values[rest]
-        # Exact test: all differences are 0 or have the same size. Averages over seeds are compared with a tolerance,
-        # because sums in another order differ in the last digits.
-        size = np.abs(apart).max(1, keepdims=True)
-        tolerance = 1e-12 * np.maximum(size, 1)
-        zero = np.abs(apart) <= tolerance
-        even = (zero | (np.abs(np.abs(apart) - size) <= tolerance)).all(1)
-        exact = mcnemar_test((~zero & (apart > 0)).sum(1), (~zero & (apart < 0)).sum(1))
-        found[row, rest] = found[rest, row] = exact
-        # pairs with differences of several sizes, as indices of rows; McNemar's value is replaced below
-        others = row + 1 + np.flatnonzero(~even)
-        uneven += [(row, int(other)) for other in others if pair_mask is None or pair_mask[row, other]]
-    if uneven:
-        first, second = (np.array(side) for side in zip(*uneven, strict=True))
-        found[first, second] = found[second, first] = _permutation_p_values(values, first, second, num_flips, seed)
-    return found
-
-
-def _permutation_p_values(
-    values: FloatArray, first: IntArray, second: IntArray, num_flips: int, seed: int
-) -> FloatArray:
-    """Return for each pair the fraction of sign patterns whose mean difference is at least as far from 0 as observed.
-
-    Args:
-        values: item values of each row, (R, n).
-        first, second: rows of each pair, (pairs,).
-        num_flips: number of random patterns.
-        seed: seed of the random patterns.
-    """
-    items = values.shape[1]
-    seen = np.abs((values[first] - values[second]).sum(1))
-    limit = seen - 1e-9 * np.maximum(seen, 1)  # equal sums added in another order differ in the last digits
-    # sum_i sign_i (a_i - b_i) = sum_i sign_i a_i - sum_i sign_i b_i: one matrix product with all rows serves all pairs
+def _permutation_p_value(differences: FloatArray, num_flips: int, seed: int) -> float:
+    """Return the fraction of sign patterns whose mean difference is at least as far from 0 as the observed one."""
+    items = len(differences)
+    seen = abs(float(differences.sum()))
+    limit = seen - 1e-9 * max(seen, 1.0)  # equal sums added in another order differ in the last digits
     if 2**items <= num_flips:
         # bit i of the number of the pattern is the sign of item i; the observed pattern is one of the 2^n
         signs = 1.0 - 2.0 * ((np.arange(2**items)[:, None] >> np.arange(items)) & 1)
-        sums = signs @ values.T
-        return np.asarray((np.abs(sums[:, first] - sums[:, second]) >= limit).mean(0))
-    beyond = np.zeros(len(first))
+        return float((np.abs(signs @ differences) >= limit).mean())
+    beyond = 0
     generator = np.random.default_rng(seed)
     for start in range(0, num_flips, _CHUNK_SIZE):
         count = min(_CHUNK_SIZE, num_flips - start)
         # one random bit per item: draw bytes, then unpack 8 signs from each
         drawn = generator.integers(256, size=(count, -(-items // 8)), dtype=np.uint8)
-        sums = (1.0 - 2.0 * np.unpackbits(drawn, axis=1)[:, :items]) @ values.T
-        # pairs in chunks, too: (patterns, pairs) would not fit into memory for a board of hundreds of rows
-        for place in range(0, len(first), _CHUNK_SIZE):
-            some = slice(place, place + _CHUNK_SIZE)
-            beyond[some] += (np.abs(sums[:, first[some]] - sums[:, second[some]]) >= limit[some]).sum(0)
+        signs = 1.0 - 2.0 * np.unpackbits(drawn, axis=1)[:, :items]
+        beyond += int((np.abs(signs @ differences) >= limit).sum())
     # the observed pattern counts as one: a p-value of 0 would be wrong
-    return np.asarray((1 + beyond) / (1 + num_flips))
+    return (1 + beyond) / (1 + num_flips)
 
 
 def holm_correction(p_values: FloatArray) -> FloatArray:
@@ -211,8 +164,8 @@ class TieGroup(NamedTuple):
     """A group of rows that share a rank.
 
     Attributes:
-        rows: indices of the rows, the best one (the leader) first.
-        unresolved: rows below the group whose difference from the leader is not significant either.
+        rows: indices of the rows, by score, the best first. Rows with the best score of the group are its leaders.
+        unresolved: rows below the group whose difference from every leader is not significant either.
     """
 
     rows: tuple[int, ...]
@@ -224,24 +177,47 @@ def group_tied_rows(
 ) -> list[TieGroup]:
     """Divide rows into groups that share a rank, the best group first.
 
-    The best row that is not in a group yet becomes the leader of the next group. The leader is tested against every
-    row below it, with Holm's correction over these tests. The group ends before the first row that differs
-    significantly from the leader. Therefore the ranks never contradict the order of the scores, no row of a group
-    differs significantly from its leader, and the leader of the next group does.
+    All pairs of rows are tested with Holm's correction over all of them, because nobody knows before which row will
+    lead. All rows with the best score that are not in a group yet become the leaders of the next group. The group ends
+    before the first score at which a row differs significantly from a leader. Therefore the ranks never contradict the
+    scores, rows with equal scores share a rank, no row of a group differs significantly from its leaders, and the
+    groups do not depend on the order in which the rows are given.
 
     Args:
         scores: score of each row, (R,).
         p_values: two-sided p-values of all pairs, (R, R).
         higher_is_better: the metric's direction.
-        confidence_level: 0.95 means that a difference is significant at a corrected level of 5 %.
+        confidence_level: 0.95 means that with probability 95 % no pair of equal rows is significant on a board.
     """
-    order = np.argsort(-scores if higher_is_better else scores, kind="stable")
+    first, second = np.triu_indices(len(scores), 1)
+    resolved = np.zeros(p_values.shape, np.bool_)
+    resolved[first, second] = holm_correction(p_values[first, second]) <= 1 - confidence_level
+    resolved[second, first] = resolved[first, second]
+    levels = _split_by_score(scores, higher_is_better)
     groups: list[TieGroup] = []
-    while len(order):
-        resolved = holm_correction(p_values[order[0], order[1:]]) <= 1 - confidence_level
-        # argmax returns the first significant row; without any, the group takes all remaining rows
-        size = 1 + (int(resolved.argmax()) if resolved.any() else len(order) - 1)
-        below = order[size:]
-        groups.append(TieGroup(tuple(order[:size].tolist()), tuple(below[~resolved[size - 1 :]].tolist())))
-        order = below
+    while levels:
+        leaders = levels[0]
+        # whether a row is resolved from any of the leaders
+        apart: NDArray[np.bool_] = np.any(resolved[leaders], axis=0)
+        size = next((place for place, level in enumerate(levels) if apart[level].any()), len(levels))
+        members, below = levels[:size], levels[size:]
+        groups.append(
+            TieGroup(
+                tuple(row for level in members for row in level.tolist()),
+                tuple(row for level in below for row in level.tolist() if not apart[row]),
+            )
+        )
+        levels = below
     return groups
+
+
+def _split_by_score(scores: FloatArray, higher_is_better: bool) -> list[NDArray[np.intp]]:
+    """Return the rows of each score, the best score first. Scores that differ only by rounding are equal."""
+    order = np.argsort(-scores if higher_is_better else scores, kind="stable")
+    levels: list[NDArray[np.intp]] = []
+    while len(order):
+        best = scores[order[0]]
+        same = np.abs(scores[order] - best) <= ROUNDING_TOLERANCE * max(1.0, abs(float(best)))
+        levels.append(np.sort(order[same]))
+        order = order[~same]
+    return levels

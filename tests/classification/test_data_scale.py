@@ -90,5 +90,5 @@ def test_every_share_is_another_board(protocol: str, tmp_path: Path, capsys: pyt
     assert main(["table", "--runs", out]) == 0
     headings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("## digits")]
     assert sorted(headings) == sorted(
-        f"## digits · {protocol} · smoke{end}" for end in ("", " · data_scale=0.02", " · data_scale=0.5")
+        f"## digits · {protocol} · smoke{end}" for end in ("", " · 2 % of train", " · 50 % of train")
     )

@@ -69,7 +69,7 @@ def test_a_cut_set_needs_the_word(bench: Bench, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
     done = bench(*words, "--out", str(tmp_path / "runs"), "--subset")
     assert done.returncode == 0, done.stderr
-    assert "(not the official data)" in done.stdout
+    assert "(img_size=32, pool=avg, not the official data)" in done.stdout
     record = only_record(tmp_path / "runs")
     said = record["data"]["deviations"]
     assert sum("MD5" in sentence for sentence in said) == 2

@@ -131,6 +131,7 @@ def test_checkpoints_say_whose_they_are(tuned: Path) -> None:
         content["config"]["recipe"]["label_smoothing"] = 0.2
         words = ("run", "digits", "--backbone", "vit_pico", "--tier", "smoke", "--set", "label_smoothing=0.2")
         set_command(content, *words)
+        content["changed_settings"] = ["label_smoothing"]
 
     forged = forge_run(tuned, edit)
     assert list_failures(forged) == set()
@@ -190,6 +191,7 @@ def test_an_earlier_version_is_not_compared(knn: Path) -> None:
 
 def set_k(content: dict[str, Any], value: int = 1) -> None:
     content["config"]["recipe"]["k"] = value
+    content["changed_settings"] = [] if value == 20 else ["k"]
 
 
 def test_another_setting(knn: Path) -> None:
@@ -210,6 +212,17 @@ def test_a_setting_without_a_command_is_told(tmp_path: Path) -> None:
     (check,) = [each for each in verify_folder(folder).records[0][1] if each.subject == "settings"]
     assert check.state == "note" and "differs from the file of knn (version 1, smoke) in: k=5" in check.message
     assert judge_run(folder)["command"] == "unchecked"
+
+
+def test_a_record_says_which_settings_differ_and_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*KNN, "--set", "k=5", "temperature=0.07", "--tier", "smoke", "--out", str(tmp_path)]) == 0
+    assert "digits knn smoke vit_pico seed 0 (k=5): " in capsys.readouterr().out, "0.07 is the file's own"
+    (folder,) = tmp_path.glob("digits/*")
+    assert read_record(folder).changed_settings == ["k"]
+    assert list_failures(folder) == set()
+    assert main(["list", "runs", "--runs", str(tmp_path)]) == 0
+    assert "  k=5  " in capsys.readouterr().out
+    assert list_failures(forge_run(folder, lambda content: content.update(changed_settings=[]))) == {"settings"}
 
 
 def test_another_data_scale(tuned: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_stdout
+from foundation.display_text import format_one_line
 
 # only for annotations: the module imports numpy and scipy
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def main(options: Namespace) -> int:
     else:
         write_stdout(
             "\n\n".join(
-                "\n".join(format_comparison(comparison, None if options.all else MAX_LISTED_ITEMS))
+                "\n".join(
+                    map(format_one_line, format_comparison(comparison, None if options.all else MAX_LISTED_ITEMS))
+                )
                 for comparison in found
             )
         )
@@ -65,11 +68,12 @@ def format_comparison(comparison: BackboneComparison, max_items: int | None) -> 
     first, second = (side.label for side in (comparison.first, comparison.second))
     if first == second:  # two runs of the same backbone and weights have the same label
         first, second = comparison.first.run_ids[0], comparison.second.run_ids[0]
+    departures = f" ({', '.join(comparison.departures)})" if comparison.departures else ""
     direction = "" if comparison.higher_is_better else ", lower is better"
     # metrics such as mIoU have no value per item; groups of items are then left out in turn (jackknife)
     alike = comparison.num_items - len(comparison.better) - len(comparison.worse)
     return [
-        f"{comparison.task} {comparison.protocol} {comparison.tier}, {comparison.metric}{direction}, "
+        f"{comparison.task} {comparison.protocol} {comparison.tier}{departures}, {comparison.metric}{direction}, "
         f"key {comparison.comparability}",
         f"  {first}: {_format_mean(comparison.first.mean, unit)} ({_format_seeds(comparison.first.seeds)})",
         f"  {second}: {_format_mean(comparison.second.mean, unit)} ({_format_seeds(comparison.second.seeds)})",

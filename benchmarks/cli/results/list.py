@@ -49,7 +49,7 @@ def main(options: Namespace) -> int:
 
 def _format_value(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ", ".join(map(str, value)) or "-"
     if isinstance(value, bool):  # before numbers: bool is a subclass of int
         return "yes" if value else "no"
     if isinstance(value, float):

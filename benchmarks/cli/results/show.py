@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.common_options import add_runs_option
+from benchmarks.cli.format_run import format_run
 from benchmarks.cli.output import write_json, write_stdout
+from foundation.display_text import format_one_line
 from foundation.errors import UserError
-from foundation.plural import format_count
 
 # only for annotations: the module imports pydantic
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: Namespace) -> int:
-    """Write all details of one task, backbone or run."""
+    """Write all details of one task, backbone or run; of a run what a reader asks first, and with --json the record."""
     # each branch imports only what it needs: a card does not need the task registry
     if options.noun == "backbone":
         data = describe_backbone(options.name)
@@ -37,15 +38,15 @@ def main(options: Namespace) -> int:
         from benchmarks.find_run import find_run
 
         folder, record = find_run(options.name, options.runs)
-        data = record.model_dump(mode="json") | _draw_pictures(folder, record)
+        drawn = _draw_pictures(folder, record)
+        if not options.json:
+            write_stdout(format_run(folder, record, drawn.get("pictures", [])))
+            return 0
+        data = record.model_dump(mode="json") | drawn
     if options.json:
         write_json(data)
     else:
-        if options.noun == "run":
-            # in short for people; what was recorded of each attempt is in the JSON
-            del data["earlier_attempts"]
-            data["attempts"] = describe_attempts(record)
-        write_stdout("\n".join(_format_nested(data)))
+        write_stdout("\n".join(map(format_one_line, _format_nested(data))))
     return 0
 
 
@@ -72,19 +73,6 @@ def describe_task(name: str) -> dict[str, Any]:
         ],
         "expected": dict(task.expected),
     }
-
-
-def describe_attempts(record: Record) -> dict[str, str]:
-    """Return a line for each attempt at a run, by number: when and where it began, and what it changed."""
-    from benchmarks.cell_record import list_environment_changes
-
-    attempts = [*record.earlier_attempts, record.environment]
-    lines = {}
-    for number, (before, each) in enumerate(zip([None, *attempts], attempts, strict=False), start=1):
-        changes = list_environment_changes(before, each) if before else []
-        words = [each.started, each.device, format_count(each.threads, "thread"), f"torch {each.packages.get('torch')}"]
-        lines[str(number)] = ", ".join([*words, *(f"changed: {change}" for change in changes)])
-    return lines
 
 
 def _draw_pictures(folder: Path, record: Record) -> dict[str, Any]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.cli.common_options import add_runs_option
-from benchmarks.cli.output import write_stdout
+from benchmarks.cli.output import write_message, write_stdout
 from foundation.errors import UserError
 from results.leaderboard.filter_sort import TableFilter
 from results.leaderboard.report import LeaderboardReport, build_report
@@ -74,7 +73,8 @@ def _write_report(options: Namespace) -> int:
     choice = TableFilter(
         tuple(options.task), tuple(options.backbone), tuple(options.tier), options.sort, options.pareto
     )
-    report = build_report(scan_runs(options.runs), choice)
+    scan = scan_runs(options.runs)
+    report = build_report(scan, choice)
     # broken records are left out with a warning on stderr, so that stdout stays valid CSV or JSON
     if options.html is None:
         write_stdout(render_report(report, "json" if options.json else options.format))
@@ -86,9 +86,11 @@ def _write_report(options: Namespace) -> int:
         shown, faults = collect_page_analyses(options.runs)
         write_stdout(str(write_page(report, options.html, shown, options.single_file)))
         for fault in faults:
-            sys.stderr.write(f"bench: warning: left out of the page: {fault}\n")
+            write_message(f"bench: warning: left out of the page: {fault}")
     for warning in report.table.warnings:
-        sys.stderr.write(f"bench: warning: left out of the table: {warning}\n")
+        # the other warnings are about attempts of which one is in the table
+        left_out = "left out of the table: " if warning in scan.errors else ""
+        write_message(f"bench: warning: {left_out}{warning}")
     return 0
 
 

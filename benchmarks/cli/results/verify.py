@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cli.common_options import add_data_root_option
 from benchmarks.cli.output import write_json, write_stdout
+from foundation.display_text import format_one_line
 
 # only for annotations: the module imports pydantic
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def main(options: Namespace) -> int:
         )
         return 1 if failed else 0
     for folder, each in report.records:
-        write_stdout("\n".join([str(folder), *map(_format_check, each)]))
+        write_stdout("\n".join([format_one_line(str(folder)), *map(_format_check, each)]))
     for folder, each in report.ledgers:
         write_stdout("\n".join([f"ledger {folder}", *map(_format_check, each)]))
     records = f"{len(report.records)} record{'' if len(report.records) == 1 else 's'}"
@@ -63,4 +64,4 @@ def main(options: Namespace) -> int:
 
 
 def _format_check(check: VerificationCheck) -> str:
-    return f"  {STATE_LABELS[check.state]} {check.subject}: {check.message}"
+    return f"  {STATE_LABELS[check.state]} {format_one_line(f'{check.subject}: {check.message}')}"

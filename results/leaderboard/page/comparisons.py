@@ -23,7 +23,7 @@ MAX_COMPARED_ROWS = 40
 """Rows of a board up to which all pairs are compared on the page; for larger boards it names ``bench compare``."""
 
 MAX_PAIRS = 2_000
-"""Pairs of all boards together; each takes some milliseconds and about 70 bytes of the page."""
+"""Pairs of all boards together; each takes some milliseconds and about 90 bytes of the page."""
 
 PAIRS_VERSION = 1
 """Increase it whenever ``PairComparisons`` gives something else for the same samples; it is part of the cache key."""
@@ -95,8 +95,8 @@ def _compare_samples(board: Board, samples: Mapping[int, RowSample]) -> list[lis
 
 def _describe_pair(found: BackboneComparison) -> list[Any]:
     return [
-        # five digits are more than the page displays
-        *(float(f"{value:.5g}") for value in (found.difference, found.low, found.high, found.p_value)),
+        # more digits than the page displays, so that they are not rounded twice
+        *(float(f"{value:.10g}") for value in (found.difference, found.low, found.high, found.p_value)),
         *(found.test_name, found.resampling_unit, len(found.better), len(found.worse), found.num_items),
         0 if found.num_groups else 2 if found.uses_pseudo_values else 1,
     ]

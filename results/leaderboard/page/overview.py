@@ -165,11 +165,9 @@ def _build_table(tier: Tier, numbered: Sequence[tuple[int, Board]], sizes: dict[
 def _build_column(number: int, board: Board) -> OverviewColumn:
     unit = board.units[board.primary_metric]
     metric = f"{board.primary_metric} {unit}".strip() + ("" if board.higher_is_better else ", lower is better")
-    # the title of a board is "task · protocol · tier · settings"; what is in the other headers is not repeated
-    rest = board.title.split(" · ")[1:]
-    words = [word for word in rest if word not in (board.protocol, board.tier)]
+    settings = " · ".join(filter(None, (", ".join(board.departures), board.settings)))
     return OverviewColumn(
-        number, board.task, board.protocol, " · ".join(words), metric, all(has_one_seed(row) for row in board.rows)
+        number, board.task, board.protocol, settings, metric, all(has_one_seed(row) for row in board.rows)
     )
 
 

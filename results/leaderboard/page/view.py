@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from results.leaderboard.cross_board_summary import CrossBoardSummary
 from results.leaderboard.render import cells as text
-from results.leaderboard.render.columns import ColumnHeader, build_board_columns
+from results.leaderboard.render.columns import ColumnHeader, build_board_columns, build_summary_columns
+from results.leaderboard.render.summary_notes import build_summary_notes
 from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
 from results.published.match import UnmatchedResult
@@ -136,22 +137,24 @@ def _build_interval_bar(row: BoardRow, primary_metric: str, bar_range: tuple[flo
 
 
 def build_summary_view(summary: CrossBoardSummary) -> dict[str, Any]:
-    """Return the summary over all boards of a tier as a table for the template."""
+    """Return the summary over all boards of a tier as a table for the template; its boards are numbered."""
     grid = text.tabulate_summary(summary)
+    titles = dict(zip(map(str, range(1, len(summary.board_titles) + 1)), summary.board_titles, strict=True))
     return {
         "tier": summary.tier,
-        "header": [ColumnHeader(name, i in grid.numeric_columns) for i, name in enumerate(grid.header)],
-        "rows": [[TableCell(cell, _parse_sort_value(cell)) for cell in line] for line in grid.rows],
-        "notes": [f"Board {number}: {title}." for number, title in enumerate(summary.board_titles, 1)],
+        "header": [
+            column._replace(tooltip=titles.get(column.name, column.tooltip))
+            for column in build_summary_columns(list(titles))
+        ],
+        "rows": [[TableCell(cell, _parse_leading_number(cell)) for cell in line] for line in grid.rows],
+        "notes": build_summary_notes(summary),
     }
 
 
-def _parse_sort_value(cell: str) -> float | str | None:
-    """Return the number with which a cell of text begins, or its text; words for a missing value sort last."""
-    if cell in ABSENT_WORDS:
-        return None
+def _parse_leading_number(cell: str) -> float | None:
+    """Return the number with which a cell begins, by which it is sorted, or ``None`` if it begins with a word."""
     found = _LEADING_NUMBER.match(cell)
-    return float(found[0]) if found else cell
+    return float(found[0]) if found else None
 
 
 def build_unmatched_view(unmatched: tuple[UnmatchedResult, ...]) -> dict[str, Any]:

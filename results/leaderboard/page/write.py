@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from foundation.display_text import escape_controls
 from foundation.files import ensure_writable_dir, write_atomic
 from results.leaderboard.page.data import build_page_data
 from results.leaderboard.page.media import (
@@ -88,6 +89,7 @@ def render_page(
         loader=FileSystemLoader(ASSETS_DIR),
         autoescape=True,
         undefined=StrictUndefined,  # a misspelled name in the template is an error, not an empty cell
+        finalize=_make_displayable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -159,9 +161,24 @@ def _build_security_policy(script: str) -> str:
     )
 
 
+def _make_displayable(value: Any) -> Any:
+    """Return a value with the control characters of its texts as codes, in the markup and in the data alike.
+
+    A name that reverses the writing direction would otherwise be displayed as another one, and a folder's name that is
+    not UTF-8 cannot be written at all.
+    """
+    if type(value) is str:  # not its subclass Markup, which is our own text
+        return escape_controls(value)
+    if isinstance(value, dict):
+        return {_make_displayable(key): _make_displayable(each) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return [_make_displayable(each) for each in value]
+    return value
+
+
 def _encode_script_json(value: Any) -> str:
     """Return JSON that is safe inside a script element."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_make_displayable(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     # "</script>" in a string would end the element, and U+2028 and U+2029 are line breaks in older JavaScript. Inside
     # JSON these letters occur in strings only, so their \u escapes mean the same.
     for letter in "<>&\u2028\u2029":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from results.leaderboard.cross_board_summary import CrossBoardSummary, SummaryRow
+from results.leaderboard.cross_board_summary import CrossBoardSummary, SummaryCell, SummaryRow
 from results.leaderboard.pareto import COST_LABELS, ParetoFront, get_row_cost
 from results.leaderboard.render.columns import build_board_columns, build_summary_columns
 from results.leaderboard.table import Board, BoardRow
@@ -159,6 +159,8 @@ def build_board_notes(board: Board) -> list[str]:
         lines.append(f"Intervals: {'; '.join(kinds)}.")
     if any(row.tied_with for row in board.rows):
         lines.append("Rows that share a rank (=) do not differ significantly on the measured items and seeds.")
+    if board.metric_conflict:
+        lines.append(f"{board.metric_conflict}.")
     if not board.has_random_baseline:
         lines.append("No floor: this board has no run from random weights.")
     places = sorted({row.cost.timing_setup for row in board.rows if row.cost.timing_setup})
@@ -166,6 +168,7 @@ def build_board_notes(board: Board) -> list[str]:
         lines.append(f"Backbone timed on: {'; '.join(places)}.")
     if board.version_differences:
         lines.append(f"The rows were made with different versions: {board.version_differences}.")
+    lines += [f"Not the official data: {sentence}." for sentence in board.deviations]
     lines += [f"Test items in the training data, allowed by the user: {sentence}." for sentence in board.duplicates]
     notes = _group_by_text((row.note, row.label) for row in board.rows if row.note)
     lines += notes[:MAX_NOTES]
@@ -219,14 +222,26 @@ def tabulate_summary(summary: CrossBoardSummary) -> TextTable:
 
 
 def format_summary_row(row: SummaryRow) -> tuple[str, ...]:
-    """Return mean rank, wins, normalized score, number of boards, and the score on each board."""
+    """Return mean rank, win rate, number of boards, and the score on each board."""
     return (
-        "not ranked" if row.mean_rank is None else f"{row.mean_rank:.2f}",
-        str(row.num_wins),
-        NOT_MEASURED if row.mean_normalized_score is None else f"{row.mean_normalized_score:.1f}",
+        _format_mean_rank(row),
+        "no comparison" if row.win_rate is None else f"{100 * row.win_rate:.1f} % of {row.num_comparisons}",
         f"{len(row.cells) - row.num_missing} of {len(row.cells)}",
-        *("missing" if cell is None else f"{cell.score:.2f}" for cell in row.cells),
+        *(_format_summary_cell(cell) for cell in row.cells),
     )
+
+
+def _format_mean_rank(row: SummaryRow) -> str:
+    if row.mean_rank is not None:
+        return f"{row.mean_rank:.2f}=" if row.is_near_best else f"{row.mean_rank:.2f}"
+    missing = f", misses {row.num_missing_in_block}" if row.num_missing_in_block else ""
+    return f"not comparable{missing}"
+
+
+def _format_summary_cell(cell: SummaryCell | None) -> str:
+    if cell is None:
+        return "missing"
+    return f"{cell.score:.2f}" if cell.is_comparable else f"{cell.score:.2f} (not compared)"
 
 
 def tabulate_unmatched(unmatched: tuple[UnmatchedResult, ...]) -> TextTable:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from results.leaderboard.cross_board_summary import NORMALIZED_SCORE_FORMULA
 from results.leaderboard.table import Board
 
 SUMMARY_TITLE = "All boards"
@@ -70,9 +69,8 @@ def build_summary_columns(board_names: Sequence[str]) -> tuple[ColumnHeader, ...
     # in the order in which format_summary_row returns their cells, after the backbone
     return (
         ColumnHeader("backbone", numeric=False),
-        ColumnHeader("mean rank", tooltip="mean over the boards on which it is ranked"),
-        ColumnHeader("wins", tooltip="number of boards on which it has rank 1, shared or not"),
-        ColumnHeader("normalized", tooltip=f"{NORMALIZED_SCORE_FORMULA}, mean over the boards"),
+        ColumnHeader("mean rank", tooltip="over the tasks of the complete block; =: not told apart from the best"),
+        ColumnHeader("win rate", tooltip="share of the comparisons with other rows that it wins, and their number"),
         ColumnHeader("boards", tooltip="number of boards it is on"),
         *(ColumnHeader(name) for name in board_names),
     )

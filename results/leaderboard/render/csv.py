@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+from foundation.display_text import format_one_line
 from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
 
@@ -15,7 +16,11 @@ CSV_COLUMNS = (
     *("metric", "unit", "value", "primary", "ci_low", "ci_high", "ci_over", "reported", "difference", "tolerance"),
     *("within", "source", "seeds", "seed_min", "seed_max", "n", "parameters", "macs", "latency_ms"),
     *("images_per_second", "batch", "measured_on", "finished", "run_ids"),
+    "departures",
 )
+
+# the wide forms of these signs are formulas in spreadsheets of East Asian locales
+_FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
 def to_csv(report: LeaderboardReport) -> str:
@@ -25,8 +30,24 @@ def to_csv(report: LeaderboardReport) -> str:
     writer.writeheader()
     for board in report.table.boards:
         for row in board.rows:
-            writer.writerows(_build_csv_row(board, row, name) for name in row.metrics)
+            lines = (_build_csv_row(board, row, name) for name in row.metrics)
+            writer.writerows({name: guard_cell(value) for name, value in line.items()} for line in lines)
     return out.getvalue()
+
+
+def guard_cell(value: object) -> object:
+    """Return a value for a CSV cell; text that a spreadsheet would take for a formula gets an apostrophe in front.
+
+    Numbers stay numbers, negative ones too. The apostrophe is the convention of OWASP ("CSV Injection"): spreadsheets
+    display such a cell as text.
+
+    >>> guard_cell("=1+1"), guard_cell("vit_nano"), guard_cell(-0.2)
+    ("'=1+1", 'vit_nano', -0.2)
+    """
+    if not isinstance(value, str):
+        return value
+    text = format_one_line(value)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA_STARTS) else text
 
 
 def _build_csv_row(board: Board, row: BoardRow, metric: str) -> dict[str, object]:
@@ -56,6 +77,7 @@ def _build_csv_row(board: Board, row: BoardRow, metric: str) -> dict[str, object
         "measured_on": row.cost.timing_setup,
         "finished": row.finished_at,
         "run_ids": " ".join(row.run_ids),
+        "departures": "; ".join(board.departures),
     }
     # rank, interval and published number exist only for the primary metric
     if metric != board.primary_metric:

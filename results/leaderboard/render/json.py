@@ -6,6 +6,7 @@ from typing import Any
 
 from results.leaderboard.cross_board_summary import CrossBoardSummary
 from results.leaderboard.pareto import ParetoFront
+from results.leaderboard.render.summary_notes import build_summary_notes
 from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
 from results.published.match import UnmatchedResult
@@ -15,7 +16,8 @@ def to_json_data(report: LeaderboardReport) -> dict[str, Any]:
     """Return the report as plain data.
 
     Returns:
-        ``boards`` with their rows and fronts, ``overviews`` (the summaries over all boards), ``context`` (published
+        ``boards`` with their rows and fronts, ``overviews`` (the summaries over all boards, which
+        are counted from 0), ``context`` (published
         numbers without a comparable run), ``unranked`` runs, and ``warnings``.
     """
     table = report.table
@@ -35,6 +37,7 @@ def _board_to_dict(board: Board, report: LeaderboardReport) -> dict[str, Any]:
     fronts = [_front_to_dict(each) for each in report.fronts[board.board_key]]
     return {
         **plain,
+        "title": board.title,
         # "floor" is the name of the random baseline in all outputs
         "has_floor": board.has_random_baseline,
         "rows": [_row_to_dict(row) for row in board.rows],
@@ -75,7 +78,15 @@ def _front_to_dict(front: ParetoFront) -> dict[str, Any]:
 
 def _summary_to_dict(summary: CrossBoardSummary) -> dict[str, Any]:
     rows = [row._asdict() | {"cells": [cell._asdict() if cell else None for cell in row.cells]} for row in summary.rows]
-    return {**summary._asdict(), "rows": rows}
+    block = summary.block
+    friedman = block.friedman._asdict() if block and block.friedman else None
+    return {
+        **summary._asdict(),
+        "rows": rows,
+        "block": block._asdict() | {"friedman": friedman} if block else None,
+        "agreements": [each._asdict() for each in summary.agreements],
+        "notes": build_summary_notes(summary),
+    }
 
 
 def _unmatched_to_dict(each: UnmatchedResult) -> dict[str, Any]:

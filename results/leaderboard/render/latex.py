@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from results.leaderboard.cross_board_summary import NORMALIZED_SCORE_FORMULA
+from foundation.display_text import format_one_line
 from results.leaderboard.render.cells import (
     TextTable,
     build_board_notes,
@@ -11,6 +11,7 @@ from results.leaderboard.render.cells import (
     tabulate_unmatched,
 )
 from results.leaderboard.render.columns import SUMMARY_TITLE, UNMATCHED_TITLE
+from results.leaderboard.render.summary_notes import build_summary_notes
 from results.leaderboard.report import LeaderboardReport
 
 # one pass over the text, so that the backslashes that an escape adds are not escaped again
@@ -23,8 +24,9 @@ _ESCAPES = str.maketrans(
         "<": r"\textless{}",
         ">": r"\textgreater{}",
         "·": r"\textperiodcentered{}",
-        "\n": " ",
-        "\r": " ",
+        # after the end of a row, LaTeX would read these as arguments of "\\\\"
+        "[": "{[}",
+        "*": "{*}",
     }
 )
 
@@ -37,21 +39,18 @@ def to_latex(report: LeaderboardReport) -> str:
         for board in report.table.boards
     ]
     for view in report.summaries:
-        notes = [
-            f"Normalized: {NORMALIZED_SCORE_FORMULA}.",
-            *(f"{i}: {title}." for i, title in enumerate(view.board_titles, 1)),
-        ]
-        parts.append(_build_latex_table(tabulate_summary(view), f"{SUMMARY_TITLE}, {view.tier}", notes))
+        caption = f"{SUMMARY_TITLE}, {view.tier}"
+        parts.append(_build_latex_table(tabulate_summary(view), caption, build_summary_notes(view)))
     if report.table.unmatched:
         parts.append(_build_latex_table(tabulate_unmatched(report.table.unmatched), UNMATCHED_TITLE, []))
     # a line break in a reason would end the comment and turn the rest into LaTeX code
-    parts += [f"% not on a board: {str(each).translate({10: ' ', 13: ' '})}" for each in report.table.unranked]
+    parts += [f"% not on a board: {format_one_line(str(each))}" for each in report.table.unranked]
     return "\n\n".join(parts) + "\n"
 
 
 def escape_latex(text: str) -> str:
     """Escape text so that LaTeX prints it literally; names come from records, which anyone may have written."""
-    return text.translate(_ESCAPES)
+    return format_one_line(text).translate(_ESCAPES)
 
 
 def _build_latex_table(text_table: TextTable, caption: str, notes: list[str]) -> str:

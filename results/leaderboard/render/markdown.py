@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from results.leaderboard.cross_board_summary import NORMALIZED_SCORE_FORMULA, CrossBoardSummary
+from foundation.display_text import format_one_line
+from results.leaderboard.cross_board_summary import CrossBoardSummary
 from results.leaderboard.render.cells import (
     TextTable,
     build_board_notes,
@@ -14,6 +16,7 @@ from results.leaderboard.render.cells import (
     tabulate_unmatched,
 )
 from results.leaderboard.render.columns import SUMMARY_TITLE, UNMATCHED_TITLE
+from results.leaderboard.render.summary_notes import build_summary_notes
 from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board
 
@@ -34,7 +37,7 @@ def to_markdown(report: LeaderboardReport) -> str:
             "",
         ]
     if table.unranked:
-        lines += ["Not on a board:", "", *(f"- {escape_markdown(str(each))}" for each in table.unranked), ""]
+        lines += ["Not on a board:", "", *(f"- {escape_markdown_line(str(each))}" for each in table.unranked), ""]
     if not table.boards and not table.unranked and not table.unmatched:
         lines += ["No runs found.", ""]
     return "\n".join(lines)
@@ -58,13 +61,33 @@ def format_markdown_table(text_table: TextTable) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in (padded[0], rule, *padded[1:])]
 
 
-# "|" ends a cell, "`" starts code, "<" and "&" start HTML, and a line break ends the table
-_ESCAPES = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "&": "&amp;", "`": r"\`", "\n": " ", "\r": " "})
+# "|" ends a cell, "`" starts code, "<" and "&" start HTML, "[" links and images, "*" and "~" emphasis, "$" formulas
+_ESCAPES = str.maketrans(
+    {"<": "&lt;", ">": "&gt;", "&": "&amp;", **{sign: f"\\{sign}" for sign in "\\`*[]|~$"}},
+)
+# an underscore between letters or digits is no emphasis, so that vit_nano stays as it is; GitHub makes links of bare
+# addresses, which a comment (or a backslash) in their middle prevents
+_RULES = (
+    (re.compile(r"(?<![^\W_])_|_(?![^\W_])"), r"\\_"),
+    (re.compile(r"(?i)(www)\."), r"\1\\."),
+    (re.compile(r"(?i)\b(https?|ftp|mailto|xmpp):"), r"\1\\:"),
+    (re.compile(r"(?<=[\w.+-])@(?=[\w-]+\.)"), "@<!-- -->"),
+)
+_LINE_START = re.compile(r"^(\d+)?(?(1)(?=[.)](?:\s|$))|(?=[-+=#]))")
+"""Where a line needs a backslash so that it is no list, heading or rule: before a sign, or in ``1. text``."""
 
 
 def escape_markdown(text: str) -> str:
     """Escape text for a Markdown cell; names come from records, which anyone may have written."""
-    return text.translate(_ESCAPES)
+    escaped = format_one_line(text).translate(_ESCAPES)
+    for pattern, replacement in _RULES:
+        escaped = pattern.sub(replacement, escaped)
+    return escaped
+
+
+def escape_markdown_line(text: str) -> str:
+    """Escape text that begins a line of Markdown."""
+    return _LINE_START.sub(r"\1\\", escape_markdown(text).lstrip())
 
 
 def _build_board_lines(board: Board, report: LeaderboardReport) -> list[str]:
@@ -83,16 +106,15 @@ def _build_board_lines(board: Board, report: LeaderboardReport) -> list[str]:
 
 
 def _build_summary_lines(summary: CrossBoardSummary) -> list[str]:
-    legend = [f"{number}: {title}." for number, title in enumerate(summary.board_titles, 1)]
     return [
         f"## {SUMMARY_TITLE} · {summary.tier}",
         "",
         *format_markdown_table(tabulate_summary(summary)),
         "",
-        *_join_paragraph([f"Normalized: {NORMALIZED_SCORE_FORMULA}, mean over the boards that compare rows.", *legend]),
+        *_join_paragraph(build_summary_notes(summary)),
     ]
 
 
 def _join_paragraph(lines: Iterable[str]) -> list[str]:
     # two blanks before a line break keep the break within one paragraph
-    return ["  \n".join(escape_markdown(line) for line in lines), ""]
+    return ["  \n".join(escape_markdown_line(line) for line in lines), ""]

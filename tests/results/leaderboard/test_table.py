@@ -102,7 +102,15 @@ def test_attempts_at_one_run_that_disagree_are_named() -> None:
         make_backbone_record("a", 91.0, "1", started="2026-01-02T00:00:00+00:00"),
     )
     assert result.boards[0].rows[0].metrics["top1"] == 91.0
-    assert "disagree (90, 91)" in result.warnings[0]
+    assert result.warnings == (
+        "run 1 was completed 2 times with different numbers; 91 (runs/1) counts, because it was started last, and "
+        "90 (runs/0) is left out",
+    )
+    unfinished = make_record(run_id="1", status="failed", reason="x", started="2026-01-03T00:00:00+00:00")
+    earlier = make_backbone_record("a", 90.0, "1", started="2026-01-01T00:00:00+00:00")
+    found = table(earlier, unfinished)
+    assert found.boards[0].rows[0].metrics["top1"] == 90.0, "a complete attempt counts, also an older one"
+    assert not found.warnings and not found.unranked
     same = table(make_backbone_record("a", 90.0, "1"), make_backbone_record("a", 90.0, "1"))
     assert len(same.boards[0].rows) == 1
     assert not same.warnings
@@ -128,8 +136,16 @@ def test_the_heading_says_where_boards_of_one_protocol_differ() -> None:
         for number, change in enumerate([{}, {"shots": 4}, {"shots": None, "percent": 10}])
     ]
     scaled = make_backbone_record("a", 60.0, "5", comparability="5", config={"recipe": base, "data_scale": 0.1})
-    boards = table(*cells, scaled).boards
-    assert [board.settings for board in boards] == ["shots=1", "shots=4", "percent=10", "data_scale=0.1, shots=1"]
+    longer = make_backbone_record("a", 60.0, "6", comparability="6", config={"recipe": base | {"epochs": 999}})
+    epochs = base["epochs"]
+    boards = table(*cells, scaled, longer).boards
+    assert [(board.departures, board.settings) for board in boards] == [
+        (("shots=1",), f"epochs={epochs}"),
+        (("shots=4",), f"epochs={epochs}"),
+        (("percent=10",), f"epochs={epochs}"),
+        (("10 % of train", "shots=1"), f"epochs={epochs}"),
+        (("shots=1",), "epochs=999"),
+    ]
     assert table(cells[0]).boards[0].settings == "", "alone it has nothing to differ from"
 
 

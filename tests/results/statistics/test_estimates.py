@@ -8,16 +8,14 @@ from classification.metrics import compute_mean_per_class
 from results.statistics import segmentation_scores as area_scores
 from results.statistics.estimates import (
     MetricSample,
-    VarianceComponents,
     compute_difference,
     compute_interval,
-    compute_tail_probability,
-    estimate_degrees_of_freedom,
     estimate_variance_components,
     sample_from_areas,
     sample_from_classes,
     sample_from_values,
 )
+from results.statistics.student_mixture import VarianceComponents, compute_tail_probability, estimate_degrees_of_freedom
 from segmentation.metrics import compute_segmentation_scores
 from tests.results.statistics.coverage import measure_coverage, simulate_auc, simulate_miou, simulate_top1
 
@@ -159,11 +157,114 @@ def test_degrees_of_freedom_fall_where_few_items_matter() -> None:
     assert estimate_degrees_of_freedom(np.zeros(5)) == 4
 
 
-def test_no_variance_at_all() -> None:
-    same = sample_from_values(np.full((2, 5), 40.0))
-    assert compute_interval(same)[:3] == (40.0, 40.0, 40.0)
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize(("value", "in_percent"), [(0.0, True), (40.0, True), (100.0, True), (40.0, False)])
+def test_without_any_spread_nothing_is_certain(seeds: int, value: float, in_percent: bool) -> None:
+    """A tracker with identical boxes, a deterministic protocol, a perfect score; rounding is no spread either."""
+    same = sample_from_values(np.full((seeds, 30), value) + 1e-13 * RNG.normal(size=(seeds, 30)))
+    same = same._replace(in_percent=in_percent, is_right_or_wrong=False)
+    other = same._replace(seed_estimates=same.seed_estimates + 1, item_values=same.item_values + 1)
+    found, apart = compute_interval(same), compute_difference(same, other)
+    assert found.high - found.low > 0.1
+    assert found.low <= found.value <= found.high
     assert compute_difference(same, same).p_value == 1.0
-    assert compute_difference(same, sample_from_values(np.full((2, 5), 41.0))).p_value == 0.0
+    assert 0.05 < apart.p_value <= 1, "a distance of 1 on 30 items, and not a word on what is chance"
+    assert apart.low < 0 < apart.high
+
+
+@pytest.mark.parametrize("metric", ["mIoU", "mIoU_all", "aAcc", "mAcc"])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_perfect_segmentation_has_an_interval(metric: str, seeds: int) -> None:
+    areas = make_areas(40)
+    areas[:, 0] = areas[:, 1] = areas[:, 2]
+    found = compute_interval(sample_from_areas([areas] * seeds, metric))
+    assert found.value == 100
+    assert 80 < found.low < 97
+    assert found.high >= 100
+
+
+def agresti_coull(right: int, n: int) -> tuple[float, float]:
+    """Center and standard error of Agresti and Coull (1998) in percent, with two successes and two failures."""
+    p = (right + 2) / (n + 4)
+    return 100 * p, 100 * float(np.sqrt(p * (1 - p) / (n + 4)))
+
+
+@pytest.mark.parametrize(("right", "n"), [(24, 24), (23, 24), (0, 24), (358, 359), (270, 359)])
+def test_seeds_that_agree_have_agresti_and_coulls_interval(right: int, n: int) -> None:
+    """With Student's quantile of n - 1 degrees of freedom; nearly Wilson's, and never without a width."""
+    one = np.array([100.0] * right + [0.0] * (n - right))
+    found = compute_interval(sample_from_values(np.stack([one] * 3)))
+    center, standard_error = agresti_coull(right, n)
+    reach = stats.t.ppf(0.975, n - 1) * standard_error
+    assert (found.low, found.high) == pytest.approx((center - reach, center + reach), rel=1e-9)
+    wilson = stats.binomtest(right, n).proportion_ci(method="wilson")
+    assert found.low < 100 * wilson.low < 100 * wilson.high < found.high
+    shown = min(found.high, 100.0) - max(found.low, 0.0)
+    assert shown < 1.25 * 100 * (wilson.high - wilson.low)
+
+
+def agresti_min(only_first: int, only_second: int, n: int) -> tuple[float, float]:
+    """Difference and standard error of Agresti and Min (2005) in percent, half an item added to each of four cells."""
+    b, c, total = only_first + 0.5, only_second + 0.5, n + 2
+    return 100 * (b - c) / total, 100 * float(np.sqrt(b + c - (b - c) ** 2 / total)) / total
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (0, 1), (2, 1), (12, 3), (60, 0)])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_difference_of_right_items_is_agresti_and_mins(only_first: int, only_second: int, seeds: int) -> None:
+    """The pseudo-items of ours stand at either end only: in a mean they are worth n + 1 items, and theirs n + 2."""
+    n = 100
+    first, second = np.full(n, 100.0), np.full(n, 100.0)
+    second[:only_first] = 0
+    first[only_first : only_first + only_second] = 0
+    found = compute_difference(*(sample_from_values(np.stack([each] * seeds)) for each in (first, second)))
+    center, standard_error = agresti_min(only_first, only_second, n - 1)
+    reach = stats.t.ppf(0.975, n - 1) * standard_error
+    assert (found.low, found.high) == pytest.approx(
+        (min(center - reach, found.value), max(center + reach, found.value)), rel=1e-9, abs=1e-9
+    )
+    if only_first != only_second:
+        assert found.p_value == pytest.approx(2 * stats.t.sf(abs(center) / standard_error, n - 1))
+
+
+def test_two_wrong_against_one_is_not_resolved() -> None:
+    """3 seeds x 359 images, 357 and 358 right in each seed: p was 0, and both intervals had no width."""
+    first, second = np.full((3, 359), 100.0), np.full((3, 359), 100.0)
+    first[:, [3, 4]] = second[:, 200] = 0
+    ours, theirs = sample_from_values(first), sample_from_values(second)
+    found = compute_difference(ours, theirs)
+    assert found.p_value > 0.4
+    assert found.low < -1 < 0.5 < found.high
+    for each in map(compute_interval, (ours, theirs)):
+        assert each.low < 98.5
+        assert each.high > 99.8
+
+
+def test_a_perfect_mean_over_classes_has_an_interval() -> None:
+    """In small classes an item weighs more: 3 classes of 4, 10 and 30 items are worth 23.5 items of one weight."""
+    labels = np.repeat([0, 1, 2], [4, 10, 30])
+    sample = sample_from_classes(np.full((2, 44), 100.0), labels)
+    assert sample.num_items == pytest.approx(9 / (1 / 4 + 1 / 10 + 1 / 30))
+    found, plain = compute_interval(sample), compute_interval(sample_from_values(np.full((2, 44), 100.0)))
+    assert found.low < plain.low < 95
+    assert found.value == 100
+
+
+def test_a_p_value_is_never_zero() -> None:
+    first, second = (sample_from_values(np.full((3, 5000), value)) for value in (100.0, 0.0))
+    for pair in ((first, second), (second, first)):
+        assert 0 < compute_difference(*pair).p_value < 1e-100
+
+
+def test_an_interval_holds_its_own_value_and_a_p_value_knows_the_sign() -> None:
+    """The correction of a bias may go beyond 0, or further than the interval is wide; then nothing is resolved."""
+    made = sample_from_values(RNG.normal(size=(2, 80)), np.array([3.0, 3.1]))
+    found = compute_interval(made)
+    assert found.low < 1
+    assert found.high == pytest.approx(3.05)
+    turned = sample_from_values(RNG.normal(size=(2, 80)) - 5, np.array([0.5, 0.6]))
+    apart = compute_difference(turned, sample_from_values(RNG.normal(size=(2, 80)), np.zeros(2)))
+    assert (apart.p_value, apart.high) == (1, pytest.approx(0.55))
 
 
 @pytest.mark.parametrize("seeds", [1, 3])

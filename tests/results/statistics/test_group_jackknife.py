@@ -167,7 +167,10 @@ def test_two_backbones_on_the_same_items_are_paired_by_group() -> None:
     assert sign_flip_test(first.item_values[0] - worse.item_values[0]) < 0.01
 
 
-def test_a_perfect_score_is_no_share_of_right_items() -> None:
-    """All pseudo-values are 100; 50 of 50 groups right would be Wilson's 92.9 to 100."""
+def test_a_perfect_score_has_the_width_of_its_items_not_of_its_groups() -> None:
+    """All pseudo-values are 100; 50 of 50 groups right would be Wilson's 92.9 to 100, 200 of 200 items 98.1 to 100."""
     made = sample(lambda columns: 100.0, {"x": np.zeros(200)}, name_items(200))
-    assert compute_interval(made)[:3] == (100.0, 100.0, 100.0)
+    found = compute_interval(made)
+    assert found.value == 100
+    assert 97.5 < found.low < stats.binomtest(200, 200).proportion_ci(method="wilson").low * 100 + 0.05
+    assert found.high >= 100

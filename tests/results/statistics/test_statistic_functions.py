@@ -91,24 +91,25 @@ def test_it_is_ranked_as_any_other_metric(install: Install, tmp_path: Path) -> N
     install("1.0")
     rows = [
         [write_run(tmp_path / f"{name}{seed}", name, noise, seed) for seed in range(seeds)]
-        for name, noise, seeds in (("a", 0.5, 1), ("b", 0.505, 1), ("c", 1.0, 1), ("d", 0.5, 3))
+        for name, noise, seeds in (("a", 0.5, 3), ("b", 0.505, 3), ("c", 1.0, 3), ("d", 0.5, 1))
     ]
-    one, other, worse = rank_rows(rows[:3], "r", True)
-    assert (one.rank, other.rank, worse.rank) == (1, 1, 3)
+    first, other, worse, one = rank_rows(rows, "r", True)
+    assert (first.rank, other.rank, worse.rank, one.rank) == (1, 1, 3, None)
+    assert first.interval is not None
+    assert first.interval.resampling_unit == "seeds x items"
     assert one.interval is not None
     assert one.interval.method == "Student's t, 50 groups of items left out in turn"
     assert one.interval.resampling_unit == "items only"
-    result = rows[0][0][1].result
+    result = rows[3][0][1].result
     assert result is not None
     assert one.interval.low < result.metrics["r"].value < one.interval.high
-    several = rank_rows([rows[3], rows[2]], "r", True)
-    assert [each.rank for each in several] == [1, 2]
-    assert several[0].interval is not None
-    assert several[0].interval.resampling_unit == "seeds x items"
 
 
 def test_absent_it_is_shown_and_not_ranked(install: Install, tmp_path: Path) -> None:
-    board = [[write_run(tmp_path / name, name, noise)] for name, noise in (("a", 0.5), ("b", 1.0))]
+    board = [
+        [write_run(tmp_path / f"{name}{seed}", name, noise, seed) for seed in range(3)]
+        for name, noise in (("a", 0.5), ("b", 1.0))
+    ]
     assert [each.rank for each in rank_rows(board, "r", True)] == [None, None]
     assert "the metric's function 'correlation' is not installed; install the package" in (
         rank_rows(board, "r", True)[0].note
@@ -240,10 +241,12 @@ def test_a_function_that_is_no_use_takes_its_row_off_the_ranks(
 def test_rows_whose_metric_follows_in_another_way_are_not_paired(install: Install, tmp_path: Path) -> None:
     """A plug-in's new version may declare a metric anew; groups of items cannot be paired with items."""
     install("1.0")
-    board = [[write_run(tmp_path / name, name, 0.5)] for name in "ab"]
-    mean = MetricStatistic("mean", ("x",))
-    other = write_table_run(tmp_path / "c", "c", {"item": range(300), "x": [0.5] * 300}, {"r": (0.5, mean)})
-    standings = rank_rows([*board, [other]], "r", True)
+    board = [[write_run(tmp_path / f"{name}{seed}", name, 0.5, seed) for seed in (0, 1)] for name in "ab"]
+    mean, cells = MetricStatistic("mean", ("x",)), {"item": range(300), "x": [0.5] * 300}
+    other, again = (
+        write_table_run(tmp_path / f"c{seed}", "c", cells, {"r": (0.5, mean)}, seed=seed) for seed in (0, 1)
+    )
+    standings = rank_rows([*board, [other, again]], "r", True)
     assert [each.rank for each in standings] == [1, 1, None]
     assert standings[2].note == "its metric is computed from the items differently than on the rest of the board"
     with pytest.raises(UserError, match="r is computed from the items differently in each of the two"):

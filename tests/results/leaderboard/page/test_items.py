@@ -46,7 +46,7 @@ def test_pairs_are_those_of_bench_compare(tmp_path: Path) -> None:
         assert len(found["boards"][0]["pairs"]) == 3
         for one, other, *numbers in found["boards"][0]["pairs"]:
             pair = compare_backbones(board.rows[one].runs, board.rows[other].runs)
-            assert numbers[:4] == pytest.approx([pair.difference, pair.low, pair.high, pair.p_value], rel=1e-4)
+            assert numbers[:4] == pytest.approx([pair.difference, pair.low, pair.high, pair.p_value], rel=1e-9)
             words = [found["pair_words"][index] for index in numbers[4:6]]
             assert words == [pair.test_name, pair.resampling_unit]
             assert numbers[6:] == [len(pair.better), len(pair.worse), 60, 1]

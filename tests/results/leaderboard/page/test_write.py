@@ -14,7 +14,7 @@ import pytest
 from foundation.errors import UserError
 from results.leaderboard.page.write import ASSETS_DIR, SCRIPT_FILES, build_page_script, render_page, write_page
 from results.leaderboard.report import build_report
-from results.records.store import scan_runs
+from results.records.store import ScanResult, scan_runs
 from tests.results.make import make_backbone_record, make_cost, make_record, make_scan, write_run
 from tests.results.published.test_match import ours
 
@@ -121,6 +121,17 @@ def test_an_address_can_be_sent_although_boards_come_and_go() -> None:
     assert keys[0][0] in keys[1] and len(set(keys[1])) == 2
     alike = [make_backbone_record("a", 90.0, key, comparability=key) for key in ("11112222aaaa", "11112222bbbb")]
     assert len({board["key"] for board in data_of(page_of(*alike))["boards"]}) == 2, "also with the same beginning"
+
+
+def test_control_characters_are_codes_in_the_markup_and_in_the_data() -> None:
+    record = make_backbone_record("a\u202eb\x1b", 90.0, "1", backbone={"init": "card"})
+    page = render_page(build_report(ScanResult([(Path("runs/\udcff"), record)], [])))
+    page.encode()  # the byte of a folder's name that is not UTF-8 cannot be written
+    assert not {"\u202e", "\x1b"} & set(page)
+    data = data_of(page)
+    assert data["boards"][0]["rows"][0]["label"] == r"a\u202eb\u001b"
+    assert data["runs"][0]["folder"] == r"runs/\udcff"
+    assert r'data-label="a\u202eb\u001b"' in page, "the script finds the row by it"
 
 
 def test_the_parts_of_the_script_stay_small() -> None:

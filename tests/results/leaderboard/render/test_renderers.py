@@ -124,4 +124,4 @@ def test_the_heading_says_where_boards_of_one_protocol_differ() -> None:
     ]
     assert "## digits · finetune · full · shots=4\n" in to_markdown(report(*cells))
     rows = csv.DictReader(io.StringIO(to_csv(report(*cells))))
-    assert {row["settings"] for row in rows} == {"shots=1", "shots=4"}
+    assert {(row["settings"], row["departures"]) for row in rows} == {("", "shots=1"), ("", "shots=4")}

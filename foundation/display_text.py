@@ -1,0 +1,39 @@
+"""Make text safe to display: names, notes and reasons come from records and plug-ins, which anyone may have written.
+
+A terminal carries out what it finds in a text: an escape sequence clears the screen or changes what was written above,
+and a bidirectional override displays a name backwards. Every output of bench therefore passes through one of the two
+functions here; renderers then escape what is special in their own format.
+"""
+
+from __future__ import annotations
+
+import re
+
+# C0 except tab and line feed, DEL and C1; marks and overrides of the writing direction (Arabic letter mark, LRM, RLM,
+# U+202A to U+202E, U+2066 to U+2069); line and paragraph separator; the byte order mark; and surrogates, which stand
+# for bytes of a file name that are not UTF-8 and cannot be written
+_CONTROL_CHARACTERS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def escape_controls(text: str) -> str:
+    r"""Replace every control character except tab and line feed by its code, as ``\u001b``.
+
+    JSON reads these codes back as the characters, so the content of a JSON text stays what it is.
+
+    >>> print(escape_controls("a\x1b[31mb\u202e"))
+    a\u001b[31mb\u202e
+    """
+    return _CONTROL_CHARACTERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def format_one_line(text: str) -> str:
+    r"""Return a text for a cell, a heading or a message: on one line, without control characters.
+
+    Line breaks of all kinds and tabs become a single blank.
+
+    >>> print(format_one_line("disk\r\nfull \x07"))
+    disk full \u0007
+    """
+    return escape_controls(" ".join(part for part in text.replace("\t", " ").splitlines() if part))
