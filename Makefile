@@ -4,13 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test static check perf house docs-cli clean
+.PHONY: demo test soak gpu static check perf house docs-cli clean
 
 demo: $(STAMP)
 	$(BIN)/bench demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# the tests that are too slow for every change (CONTRIBUTING.md lists them)
+soak: $(STAMP)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m soak
+
+# without a CUDA device nothing was tested, so that is a failure and not a success
+gpu: $(STAMP)
+	@$(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "make gpu: PyTorch finds no CUDA device here, so no GPU test can run; run it on a machine with one.")'
+	$(BIN)/python -m pytest -m gpu
 
 static: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -21,7 +21,7 @@ from analysis.answer import AnalysisOutput, answer_question
 from analysis.inputs.image_inputs import AnalysisInputs, resolve_image_inputs
 from analysis.inputs.representations import find_blocks, hook_outputs
 from analysis.output.csv_tables import encode_csv
-from analysis.output.figures import draw_depth_scatter, render_figure
+from analysis.output.figures import draw_depth_scatter, render_figure, render_photo_sheet
 from analysis.output.image_figures import denormalize_image, draw_attention_maps
 from analysis.record import Analysis
 from analysis.request import AttentionRequest, DistanceUnit
@@ -334,7 +334,7 @@ def _render_attention_maps(
     subset, backbone = inputs.subsets[0], inputs.backbones[0]
     num_prefix_tokens = count_prefix_tokens(model)
     has_class_token = bool(num_prefix_tokens and getattr(model, "has_class_token", True))
-    source = "class token to patches" if has_class_token else "mean over queries"
+    source = "attention of the class token" if has_class_token else "attention of all tokens, averaged"
     files: dict[str, bytes] = {}
     for place in range(num_pictures):
         index = subset.indices[place]
@@ -351,7 +351,7 @@ def _render_attention_maps(
         pixels = denormalize_image(image, backbone.card.mean, backbone.card.std)
         name = Path(subset.dataset.get_image_name(index)).name
         figure = draw_attention_maps(pixels, np.stack(maps), f"{backbone.label}\n{name}, {source}")
-        files |= render_figure(figure, f"map_{place}", ["png"])
+        files |= render_photo_sheet(figure, f"map_{place}")
     return files
 
 

@@ -21,7 +21,7 @@ from analysis.inputs.representations import read_layers
 from analysis.output.csv_tables import encode_csv
 from analysis.output.figures import draw_heatmap, render_figure
 from analysis.record import Analysis
-from analysis.request import CkaRequest, ReadPoint
+from analysis.request import READ_POINT_WORDS, CkaRequest, ReadPoint
 from analysis.store import StoredAnalysis
 from foundation.errors import BenchError, UserError
 
@@ -207,8 +207,8 @@ def _compute_cka(request: CkaRequest, inputs: AnalysisInputs) -> AnalysisOutput:
     sums = accumulate_cka(inputs, request.read_point, request.batch_size)
     values = sums.compute()
     first, second = (each.label for each in inputs.backbones)
-    title = f"CKA, {inputs.caption}\nread at: {request.read_point}"
-    figure = draw_heatmap(values, sums.row_layers, sums.column_layers, title, (first, second))
+    title = f"CKA, {inputs.caption}\nlayers: {READ_POINT_WORDS[request.read_point]}"
+    figure = draw_heatmap(values, sums.row_layers, sums.column_layers, title, (f"{first}: block", f"{second}: block"))
     rows = [(row, *line) for row, line in zip(sums.row_layers, values.tolist(), strict=True)]
     numbers = {
         "rows": list(sums.row_layers),

@@ -233,7 +233,7 @@ def _draw_probes(
         note += "; bars: 95 %, wilson over images"
     subset = ", not the official data" if is_subset else ""
     title = f"{backbone.label}: probes after each block, {task_name} val{subset}\n{note}"
-    figure = draw_curves(curves, title, ("block (stage)", "val top-1, %"), integer_ticks=True)
+    figure = draw_curves(curves, title, ("probed after block (stage)", "val top-1, %"), integer_ticks=True)
     numbers = {"columns": list(PROBE_COLUMNS), "rows": [list(row) for row in rows]}
     return numbers, {"probe.csv": encode_csv(PROBE_COLUMNS, rows), **render_figure(figure, "probe")}
 

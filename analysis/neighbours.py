@@ -14,7 +14,7 @@ from torch import Tensor
 from analysis.answer import AnalysisOutput, answer_question
 from analysis.inputs.image_inputs import AnalysisInputs, resolve_image_inputs
 from analysis.output.csv_tables import encode_csv
-from analysis.output.figures import render_figure
+from analysis.output.figures import render_photo_sheet
 from analysis.output.image_figures import RgbImage, denormalize_image, draw_image_rows
 from analysis.record import Analysis
 from analysis.request import NeighboursRequest
@@ -26,7 +26,7 @@ METHOD_VERSION = 1
 BATCH_SIZE = 64
 """Images per forward pass; another value changes results only by rounding."""
 
-SAME_CLASS_COLOR, OTHER_CLASS_COLOR = "#3a8a3f", "#c23b3b"
+SAME_CLASS_COLOR, OTHER_CLASS_COLOR = "#0072b2", "#e67800"  # blue and orange, distinct to the color-blind
 
 
 class Neighbors(NamedTuple):
@@ -135,12 +135,15 @@ def _compute_neighbors(request: NeighboursRequest, inputs: AnalysisInputs) -> An
             color = SAME_CLASS_COLOR if labels[index] == labels[query] else OTHER_CLASS_COLOR
             row.append((_load_pixels(inputs, int(index)), f"{cosine:.3f}", color))
         sheet.append(row)
-    share = f"{100 * same_class:.0f} % of {100 * possible:.0f} % possible"
-    title = f"{inputs.backbones[0].label}: nearest by cosine, {inputs.caption}\ngreen: same class ({share})"
+    share = f"{100 * same_class:.0f} %, at most {100 * possible:.0f} % possible"
+    title = (
+        f"{inputs.backbones[0].label}: nearest by cosine similarity (the numbers), {inputs.caption}\n"
+        f"blue frame: same class as the query ({share}); orange frame: another class"
+    )
     numbers = {"same_class": same_class, "possible": possible, "pairs": [list(pair) for pair in pairs]}
     files = {
         "neighbours.csv": encode_csv(NeighborPair._fields, pairs),
-        **render_figure(draw_image_rows(sheet, title), "neighbours", ["png"]),
+        **render_photo_sheet(draw_image_rows(sheet, title), "neighbours"),
     }
     return AnalysisOutput(numbers, files)
 

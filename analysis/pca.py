@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from analysis.answer import AnalysisOutput, answer_question
 from analysis.inputs.image_inputs import AnalysisInputs, resolve_image_inputs
 from analysis.output.csv_tables import encode_csv
-from analysis.output.figures import render_figure
+from analysis.output.figures import render_photo_sheet
 from analysis.output.image_figures import denormalize_image, draw_image_rows
 from analysis.record import Analysis
 from analysis.request import PcaRequest
@@ -90,10 +90,13 @@ def _compute_pca(inputs: AnalysisInputs) -> AnalysisOutput:
     mean, std = backbone.card.mean, backbone.card.std
     cells = []
     for image, name, color in zip(images, names, colors, strict=True):
-        cells += [(denormalize_image(image, mean, std), name, ""), (color, "", "")]
+        cells += [(denormalize_image(image, mean, std), name, ""), (color, "components", "")]
     width = 2 * IMAGES_PER_ROW  # two cells per image: the image and its components
     sheet = [cells[place : place + width] for place in range(0, len(cells), width)]
-    title = f"{backbone.label}: principal components 1 to 3 of patch features, {inputs.caption}"
+    title = (
+        f"{backbone.label}: principal components of patch features, {inputs.caption}\n"
+        "red, green and blue: components 1, 2 and 3 of each patch, over all these images"
+    )
     table = [
         (name, patch, *values)
         for name, image_components in zip(names, components.tolist(), strict=True)
@@ -102,7 +105,7 @@ def _compute_pca(inputs: AnalysisInputs) -> AnalysisOutput:
     variance = components.reshape(-1, 3).var(0)
     numbers = {"variance": variance.tolist(), "images": names, "grid": list(tokens.grid_size)}
     files = {"pca.csv": encode_csv(("image", "patch", "first", "second", "third"), table)}
-    return AnalysisOutput(numbers, {**files, **render_figure(draw_image_rows(sheet, title), "pca", ["png"])})
+    return AnalysisOutput(numbers, {**files, **render_photo_sheet(draw_image_rows(sheet, title), "pca")})
 
 
 def summarize_analysis(analysis: Analysis) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, get_args
@@ -16,6 +17,15 @@ ReadPoint = Literal["papers", "norm1", "attn", "mlp", "blocks"]
 """Where a backbone is read: ``papers`` means the output of ``norm1`` in each block and the final norm."""
 
 READ_POINTS: tuple[ReadPoint, ...] = get_args(ReadPoint)
+
+READ_POINT_WORDS: Mapping[ReadPoint, str] = {
+    "papers": "input of the attention of each block (norm1), and the final norm",
+    "norm1": "input of the attention of each block (norm1)",
+    "attn": "output of the attention of each block",
+    "mlp": "output of the MLP of each block",
+    "blocks": "output of each block",
+}
+"""What each read point reads, for titles."""
 
 DistanceUnit = Literal["patch", "papers"]
 """Pixels per grid step: the patch size of the backbone, or always 14 as in the papers' code."""

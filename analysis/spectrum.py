@@ -129,9 +129,14 @@ def _compute_spectrum(inputs: AnalysisInputs) -> AnalysisOutput:
     numbers = {"eigenvalues": values.tolist(), "effective_rank": rank, "most": most, "width": len(values)}
     keep = shares > MIN_SHARE
     curve = PlotCurve((np.flatnonzero(keep) + 1).tolist(), shares[keep].tolist())
-    title = f"{backbone.label}, {inputs.caption}\neffective rank {rank:.1f} of {most} possible"
+    title = (
+        f"{backbone.label}, {inputs.caption}\nspectrum of pooled features, effective rank {rank:.1f} of {most} possible"
+    )
     figure = draw_curves(
-        {backbone.label: curve}, title, ("direction", "fraction of the variance"), log_scale=(False, True)
+        {backbone.label: curve},
+        title,
+        ("principal direction, by falling variance", "fraction of the variance"),
+        log_scale=(False, True),
     )
     rows = [(place, value, share) for place, (value, share) in enumerate(zip(values, shares, strict=True), 1)]
     table = encode_csv(("direction", "eigenvalue", "share"), rows)

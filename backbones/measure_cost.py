@@ -9,13 +9,20 @@ import torch
 from torch import nn
 
 from backbones.flop_counter import compute_complexity
-from backbones.profile import TimingConfig, describe_machine, time_passes
+from backbones.profile import TimingConfig, describe_machine, start_device_load, time_passes
 
 TIMED_SECONDS = 1.0
 """Time budget of each of the two measurements, in seconds; at least ``MIN_PASSES`` passes are timed in any case."""
 
 MIN_PASSES = 3
-MAX_PASSES = 50
+STABLE_PASSES = 30
+MAX_PASSES = 500
+"""Passes at most. A quiet machine needs about 50 (``STABLE_PASSES`` without a new minimum); a busy one gets more, in
+the same time budget."""
+
+WARMUP_SECONDS = 0.1
+"""Duration of each warm-up: the clock rate rises, and the load of other processes is measured long enough."""
+
 MAX_BATCH_SIZE = 16
 
 
@@ -31,8 +38,8 @@ def measure_efficiency(
         model: the backbone, with the run's weights (which do not change the cost).
         input_size: channels, height and width of its input, in pixels.
         device: ``cpu`` or ``cuda``.
-        with_timing: also measure latency and throughput. This takes about two seconds for a light backbone; for a slow
-            one, it takes ``MIN_PASSES`` passes and one to warm up.
+        with_timing: also measure latency and throughput. This takes up to about two seconds for a light backbone; for a
+            slow one, it takes ``MIN_PASSES`` passes and one to warm up.
 
     Returns:
         The fields of a record's ``cost.efficiency``. Throughput is measured at the largest power of two up to
@@ -50,7 +57,15 @@ def _time_model(model: torch.nn.Module, image: torch.Tensor, device: str) -> dic
     """Measure latency at batch 1 and throughput; return them with the machine that they were measured on."""
     model = model.to(device, torch.float32).eval()
     one = image.to(device)
-    repeats = TimingConfig(warmup=1, min_passes=MIN_PASSES, max_passes=MAX_PASSES, time_budget=TIMED_SECONDS)
+    repeats = TimingConfig(
+        warmup=1,
+        min_passes=MIN_PASSES,
+        max_passes=MAX_PASSES,
+        time_budget=TIMED_SECONDS,
+        stable_passes=STABLE_PASSES,
+        warmup_seconds=min(WARMUP_SECONDS, TIMED_SECONDS),
+    )
+    measure_load = start_device_load(device)
     latency = time_passes(lambda: model(one), device, repeats)
     # latency is in ms; assume that a batch takes at most its size times as long as one image
     batch = 1
@@ -68,4 +83,5 @@ def _time_model(model: torch.nn.Module, image: torch.Tensor, device: str) -> dic
         "threads": machine["threads"],
         "runtime": f"torch {machine['torch']}",
         "precision": "fp32",
+        **measure_load()._asdict(),
     }

@@ -18,6 +18,7 @@ from backbones.flop_counter import compute_complexity
 from backbones.memory import MEMORY_METHODS, measure_peak_memory
 from backbones.registry import get_card
 from foundation.errors import UserError
+from foundation.machine_load import MachineLoad, is_machine_busy, is_minimum_stable, start_load_meter
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -31,12 +32,17 @@ class TimingConfig:
         min_passes: passes that are timed in any case; at least 2.
         max_passes: passes that are timed at most.
         time_budget: seconds after which no further pass is started.
+        stable_passes: no further pass is started once the last ``stable_passes`` found no new minimum and the median
+            is close to it.
+        warmup_seconds: how long the warm-up takes at least.
     """
 
     warmup: int = 5
     min_passes: int = 10
-    max_passes: int = 200
+    max_passes: int = 500
     time_budget: float = 3.0
+    stable_passes: int = 150
+    warmup_seconds: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -149,15 +155,17 @@ def profile_model(
     Returns:
         ``counts`` (per image), ``memory`` (bytes at batch 1 and N, and how they were measured), ``latency`` (ms at
         batch 1), ``throughput`` (images per second, and ms per batch) and ``where`` (the machine and the settings). All
-        single times are included.
+        single times are included, and ``is_busy`` says whether something else kept the machine busy meanwhile.
     """
     # counted before the model changes its precision
     counts = compute_complexity(model, [image])
     model = model.to(device, DTYPES[dtype]).eval()
     one = image.to(device, DTYPES[dtype])
     many = one.expand(batch_size, *one.shape[1:]).contiguous()
+    measure_load = start_device_load(device)
     latency = time_passes(lambda: model(one), device, timing)
     throughput = time_passes(lambda: model(many), device, timing)
+    load, threads = measure_load(), torch.get_num_threads()
     # after the timing, so that the libraries have allocated their workspaces
     memory = {
         "batch_1": measure_peak_memory(model, [one], baseline_bytes),
@@ -166,21 +174,26 @@ def profile_model(
     return {
         "counts": counts.as_dict(),
         "memory": {"unit": "bytes", **memory, "method": MEMORY_METHODS[device]},
-        "latency": {"batch": 1, "unit": "ms", **asdict(latency)},
+        "latency": {
+            "batch": 1,
+            "unit": "ms",
+            "is_busy": is_machine_busy(latency.raw, load, threads),
+            **asdict(latency),
+        },
         "throughput": {
             "batch": batch_size,
-            "images_per_second": 1000
-            * batch_size
-            / throughput.median,  # from the median, which one slow pass does not change
+            # from the median, which one slow pass does not change
+            "images_per_second": 1000 * batch_size / throughput.median,
             "unit": "ms",
+            "is_busy": is_machine_busy(throughput.raw, load, threads),
             **asdict(throughput),
         },
-        "where": {**describe_machine(device), "dtype": dtype, "repeats": asdict(timing)},
+        "where": {**describe_machine(device), **load._asdict(), "dtype": dtype, "repeats": asdict(timing)},
     }
 
 
 def time_passes(call: Callable[[], object], device: str, timing: TimingConfig) -> TimingSummary:
-    """Time single calls in inference mode.
+    """Time single calls in inference mode, until the shortest time is stable.
 
     Args:
         call: what is timed, usually one forward pass.
@@ -199,13 +212,32 @@ def time_passes(call: Callable[[], object], device: str, timing: TimingConfig) -
         return 1000 * (time.perf_counter() - start)
 
     with torch.inference_mode():
-        for _ in range(timing.warmup):
+        warm = time.perf_counter() + timing.warmup_seconds
+        passes = 0
+        while passes < timing.warmup or time.perf_counter() < warm:
             once()
+            passes += 1
         raw: list[float] = []
         end = time.perf_counter() + timing.time_budget
-        while len(raw) < timing.min_passes or (len(raw) < timing.max_passes and time.perf_counter() < end):
+        while len(raw) < timing.min_passes or (
+            len(raw) < timing.max_passes and time.perf_counter() < end and not _has_settled(raw, timing.stable_passes)
+        ):
             raw.append(once())
     return TimingSummary.from_samples(raw)
+
+
+def _has_settled(raw: list[float], stable_passes: int) -> bool:
+    """Return whether more passes would hardly change the times: a disturbance that passes is waited for."""
+    return is_minimum_stable(raw, stable_passes) and not is_machine_busy(raw)
+
+
+def start_device_load(device: str) -> Callable[[], MachineLoad]:
+    """Start to measure what else the machine does; on a GPU, the load of the processors says nothing about the times.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+    """
+    return MachineLoad if device == "cuda" else start_load_meter()
 
 
 def describe_machine(device: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def _format_note(kept: StoredAnalysis, figures: int) -> str:
     parts = [f"{kept.folder}, {environment.device}, {finished} UTC"]
     if data and data.dataset.deviations:
         parts.append("not the official data")
-    whole = sum(name.endswith(".png") for name in kept.analysis.files)
+    whole = sum(name.endswith((".png", ".jpg")) for name in kept.analysis.files)
     if figures < whole:
         parts.append(f"{figures} of its {whole} figures fit into this page")
     return "; ".join(parts)

@@ -20,6 +20,7 @@ from benchmarks.cell_record import (
     warn_changed_environment,
 )
 from benchmarks.resolve_cell import CellRequest, ResolvedCell, resolve_cell
+from benchmarks.run_pictures import draw_run_pictures
 from engine.data.file_hashes import require_unchanged_files
 from engine.task import RunPlan, TaskOutcome
 from foundation.errors import RecordError
@@ -74,12 +75,11 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
     if done is not None:
         return CellResult(folder, done, True)
     _warn_input_size(resolved)
-    if get_dist_info()[0] == 0:
-        _print_data_notes(resolved)
     resolved = _prepare_backbone(resolved)
     if get_dist_info()[0] > 0:  # only the first process writes the record
         _run_task(resolved, folder)
         return CellResult(folder, decide_on_rank0(lambda: read_record(folder)), False)
+    _print_data_notes(resolved)
     with lock_folder(folder):  # two commands for the same cell must not write into one folder
         record = _run_and_record(resolved, folder, cell_request)
         return CellResult(folder, decide_on_rank0(lambda: record), False)
@@ -178,6 +178,8 @@ def _run_and_record(resolved: ResolvedCell, folder: Path, cell_request: CellRequ
         write_record(folder, record.model_copy(update={"status": "failed", "reason": describe_failure(error)}))
         raise
     write_record(folder, finished)
+    # after the record, so that nothing about a picture can reach the number
+    draw_run_pictures(resolved.task, folder, finished, resolved.request.data_root, outcome.visualize)
     return finished
 
 

@@ -25,6 +25,8 @@ from foundation.errors import ConfigError, DataError
 
 if TYPE_CHECKING:  # listing tasks stays fast without scikit-learn and OpenCV
     from engine.data.digits import DigitsData
+    from results.records.picture_manifest import DrawnPicture
+    from results.records.record import Record
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 
@@ -134,6 +136,12 @@ class DigitsTask(Task):
         digits = digits_data.load_digits_data()
         require_split(self.name, split, digits.splits)
         return digits_data.DigitsDataset(digits, split, img_size, card.mean, card.std)
+
+    def visualize_run(self, folder: Path, record: Record, data_root: Path) -> list[DrawnPicture]:
+        """Draw the test images: wrong answers, then right ones."""
+        from classification.visualize import draw_test_items
+
+        return draw_test_items(self, folder, record, data_root, img_size=8)  # as they are, without interpolation
 
 
 DIGITS = DigitsTask()

@@ -25,6 +25,8 @@ from foundation.run_scope import memoize_in_run
 
 if TYPE_CHECKING:
     from classification.data.dataset_splits import PreparedDataset
+    from results.records.picture_manifest import DrawnPicture
+    from results.records.record import Record
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 
@@ -169,6 +171,12 @@ class ImageTask(Task):
         require_split(self.name, split, data.splits)
         recipe = load_protocol(CONFIG_DIR / "images_linear.py", LinearRecipe, "full", [f"img_size={img_size}"]).recipe
         return ImageDataset(data.splits[split], recipe, card.mean, card.std)
+
+    def visualize_run(self, folder: Path, record: Record, data_root: Path) -> list[DrawnPicture]:
+        """Draw sheets of the test images: wrong answers, then right ones."""
+        from classification.visualize import IMAGE_SIDE, draw_test_items
+
+        return draw_test_items(self, folder, record, data_root, IMAGE_SIDE)
 
 
 @memoize_in_run  # the check, the plan and the run each need the data, and ImageNet has 1.3 million paths

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # pydantic and torch are slow to import, and commands such as
     from backbones.create import CreatedBackbone
     from backbones.model_digest import ModelDigest
     from engine.seeding import GeneratorState
+    from results.records.picture_manifest import DrawnPicture
     from results.records.record import MetricValue, ModelSelection, Record, Tier
 
 
@@ -237,6 +238,7 @@ class TaskOutcome:
         parameters: number of parameters of the backbone.
         phase_seconds: duration of each phase, seconds.
         details: further measurements for the record, as plain data.
+        visualize: draws what needs the trained model; called once the record is written.
     """
 
     metrics: Mapping[str, MetricValue]
@@ -248,6 +250,7 @@ class TaskOutcome:
     parameters: int
     phase_seconds: Mapping[str, float]
     details: Mapping[str, Any] = field(default_factory=dict)
+    visualize: Callable[[], list[DrawnPicture]] | None = None
 
 
 class TaskImages(Protocol):
@@ -371,15 +374,13 @@ class Task(ABC):
             "(docs/guides/add-a-task.md says how)"
         )
 
-    def visualize_run(self, folder: Path, record: Record) -> list[Path]:
-        """Draw pictures of a complete run below its folder and return their paths; empty if the task draws none.
+    def visualize_run(self, folder: Path, record: Record, data_root: Path) -> list[DrawnPicture]:
+        """Draw a complete run, the pictures in the order of their display; what fails here costs the pictures only.
 
         Args:
-            folder: the run's folder.
+            folder: the run's folder; the caller writes the pictures there.
             record: the run's record.
-
-        Raises:
-            DataError: the data it was scored on no longer exist.
+            data_root: folder that contains the data sets.
         """
         return []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 
 def did_you_mean(name: str, known: Iterable[str], *, hint: str = "") -> str:
@@ -21,7 +22,11 @@ def did_you_mean(name: str, known: Iterable[str], *, hint: str = "") -> str:
         >>> did_you_mean("vit_nan", ["vit_nano", "resnet50"])
         '; did you mean vit_nano?'
     """
-    known = sorted(known)
+    return _describe_similar_names(name, tuple(sorted(known)), hint)
+
+
+@lru_cache(maxsize=1024)  # many records may name the same backbone that is not installed
+def _describe_similar_names(name: str, known: tuple[str, ...], hint: str) -> str:
     # sorting is stable, so equally similar names stay in alphabetical order
     scored = sorted(((_name_similarity(name.lower(), item.lower()), item) for item in known), key=lambda pair: -pair[0])
     # difflib's own cutoff for close matches is 0.6; slightly lower also catches two typos in a short name

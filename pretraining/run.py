@@ -1,4 +1,4 @@
-"""Run a pre-training: build the method, train it, export the encoder and draw pictures."""
+"""Run a pre-training: build the method, train it and export the encoder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ from pretraining.methods.method import PretrainMethod
 from pretraining.methods.teacher import Teacher, TeacherWeights
 from pretraining.models.vit import get_backbone_arguments
 from pretraining.recipe import MocoRecipe, PretrainRecipe
-from pretraining.visualize import write_image_grid, write_loss_curves
+from pretraining.visualize import draw_reconstructions
+from results.records.picture_manifest import DrawnPicture
 from results.records.record import MetricValue, ModelSelection
 
 NUM_RECONSTRUCTIONS = 6
@@ -139,7 +140,7 @@ def run_pretraining(task: PretrainSetup, request: RunRequest, plan: RunPlan, run
     began = time.monotonic()
     built.method.load_state_dict(read_checkpoint(trained.weights_path)["state_dict"], strict=True)
     # one process writes the files; an error there stops all of them
-    exported = decide_on_rank0(lambda: _export_and_draw(task, request, recipe, built, curve, pool, run_dir))
+    exported = decide_on_rank0(lambda: _export_encoder(task, request, recipe, built, run_dir))
     last = curve.rows[-1]
     details: dict[str, Any] = {
         "encoder": {"file": exported.name, "sha256": sha256_file(exported)},
@@ -156,8 +157,9 @@ def run_pretraining(task: PretrainSetup, request: RunRequest, plan: RunPlan, run
         load_report=created.load_report,
         checkpoint_format=created.weight_file.format if created.weight_file else None,
         parameters=sum(parameter.numel() for parameter in built.method.exported_encoder.parameters()),
-        phase_seconds={"train": trained.seconds, "export_and_draw": time.monotonic() - began},
+        phase_seconds={"train": trained.seconds, "export": time.monotonic() - began},
         details=details,
+        visualize=lambda: _draw_reconstructions(built, pool, request.seed, task.method.num_views),
     )
 
 
@@ -213,31 +215,20 @@ def _make_curve_hook(
     return LossCurveHook(recipe.by_epoch, recipe.val_interval, check, recipe.knn_monitor.interval)
 
 
-def _export_and_draw(
-    task: PretrainSetup,
-    request: RunRequest,
-    recipe: PretrainRecipe,
-    bundle: MethodBundle,
-    curve: LossCurveHook,
-    pool: ImagePool,
-    run_dir: Path,
+def _export_encoder(
+    task: PretrainSetup, request: RunRequest, recipe: PretrainRecipe, bundle: MethodBundle, run_dir: Path
 ) -> Path:
-    """Export the encoder and draw the pictures; called in the first process only."""
+    """Export the encoder; called in the first process only."""
     made_by = {"method": task.method.name, "data": task.data.name, "length": f"{recipe.length} {_length_unit(recipe)}s"}
     encoder = bundle.method.exported_encoder
-    path = export_encoder(encoder, request.card, bundle.preprocessor.img_size, run_dir, made_by)
-    write_loss_curves(curve.rows, _length_unit(recipe), run_dir / "pictures" / "curves.png")
-    _write_reconstructions(
-        bundle, pool, request.seed, task.method.num_views, run_dir / "pictures" / "reconstructions.png"
-    )
-    return path
+    return export_encoder(encoder, request.card, bundle.preprocessor.img_size, run_dir, made_by)
 
 
-def _write_reconstructions(bundle: MethodBundle, pool: ImagePool, seed: int, num_views: int, path: Path) -> None:
+def _draw_reconstructions(bundle: MethodBundle, pool: ImagePool, seed: int, num_views: int) -> list[DrawnPicture]:
     """Draw reconstructions of a few training images, spread evenly over the set."""
     # a method that does not override reconstruct_images (MoCo-v3) has nothing to draw, so no image is decoded
     if type(bundle.method).reconstruct_images is PretrainMethod.reconstruct_images:
-        return
+        return []
     feed = bundle.preprocessor
     members = [
         # every (n // 6)-th image; "or 1" and the modulo are for sets of fewer than 6 images
@@ -253,8 +244,10 @@ def _write_reconstructions(bundle: MethodBundle, pool: ImagePool, seed: int, num
     data = feed(batch)
     bundle.method.eval()
     drawn = bundle.method.reconstruct_images(data["images"], data["seeds"])
-    if drawn is not None:
-        write_image_grid([feed.denormalize_images(each) for each in drawn], path)
+    if drawn is None:
+        return []
+    has_true_contrast = bool(getattr(feed.recipe, "norm_pix", False))
+    return [draw_reconstructions([feed.denormalize_images(each) for each in drawn], has_true_contrast)]
 
 
 def _metrics_from_row(

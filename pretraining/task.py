@@ -18,6 +18,8 @@ from pretraining.method_registry import get_method_card
 if TYPE_CHECKING:
     from pretraining.data.readers import ImagePool
     from pretraining.methods.teacher import TeacherWeights
+    from results.records.picture_manifest import DrawnPicture
+    from results.records.record import Record
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 
@@ -163,14 +165,11 @@ class PretrainTask(Task):
 
         return run_pretraining(self, request, plan, out)
 
-    def visualize_run(self, folder: Path, record: Any) -> list[Path]:
-        """Return the pictures that the run drew at its end: reconstructions and curves."""
-        return list_pictures(folder)
+    def visualize_run(self, folder: Path, record: Record, data_root: Path) -> list[DrawnPicture]:
+        """Draw the curve of the training; reconstructions need the model, so the run itself draws them."""
+        from pretraining.visualize import draw_pretraining_curve
 
-
-def list_pictures(folder: Path) -> list[Path]:
-    """Return the pictures in a run's folder."""
-    return sorted((folder / "pictures").glob("*.png"))
+        return [draw_pretraining_curve(folder, record)]
 
 
 @memoize_in_run  # the training images, and those of the k-NN check

@@ -14,6 +14,7 @@ from foundation.errors import UserError
 from results.statistics.metric_statistics import MetricStatistic
 
 if TYPE_CHECKING:  # commands that only list tasks start faster without numpy and OpenCV
+    from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
     from segmentation.data.dataset_layout import SegmentationDataset
     from segmentation.data.label_summaries import LabelSummaries
@@ -114,17 +115,13 @@ class SegmentationTask(Task):
 
         return ControlTask(self, kind, seed, run_variant)
 
-    def visualize_run(self, folder: Path, record: Record) -> list[Path]:
-        """Draw overlays of the best, median and worst image, and a chart of the IoU of each class."""
+    def visualize_run(self, folder: Path, record: Record, data_root: Path) -> list[DrawnPicture]:
+        """Draw overlays of the worst, median and best image, and a chart of the IoU of each class."""
         from segmentation.visualize import draw_segmentation_run
 
-        assert record.result is not None
-        details = record.result.details
-        # the record knows where the data were; the predictions are in the run's folder
-        found = self.find_dataset(Path(details["data_root"]))
-        metric = record.result.metrics["mIoU"].value
-        title = f"{record.task} {record.protocol} {record.tier} {record.backbone.name}: mIoU {metric:.2f} %"
-        return draw_segmentation_run(folder, found, details["iou_by_class"], title)
+        # the predictions are in the run's folder
+        found = self.find_dataset(data_root)
+        return draw_segmentation_run(folder, record, found, self.get_class_names(found))
 
 
 class Ade20kTask(SegmentationTask):

@@ -17,15 +17,47 @@ from typing import Any
 import pytest
 
 from foundation.environment import SHARED_DATA_VAR
+from foundation.plural import format_count
+from tests.bench_server import BenchServer
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts its background jobs so; Ctrl-C is tested here
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+BENCH_SERVER = BenchServer()
+NUM_SOAK_TESTS = pytest.StashKey[int]()  # how many soak tests this process left out
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = str(Path(sys.executable).with_name("bench"))
 """The command, as it is installed beside this Python; ``PYTHONPATH`` says from which tree its rooms come."""
 
 Bench = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves soak tests out where no ``-m`` says which tests to take."""
+    if config.option.markexpr:
+        return
+    soak = [item for item in items if item.get_closest_marker("soak")]
+    if soak:
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=soak)
+    if hasattr(config, "workeroutput"):  # a worker of pytest-xdist prints nothing itself
+        config.workeroutput["num_soak_tests"] = len(soak)
+    config.stash[NUM_SOAK_TESTS] = len(soak)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes the count from a worker of pytest-xdist; each of them collects the whole suite."""
+    node.config.stash[NUM_SOAK_TESTS] = getattr(node, "workeroutput", {}).get("num_soak_tests", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says that soak tests were left out, above all to someone who named one."""
+    if left_out := terminalreporter.config.stash.get(NUM_SOAK_TESTS, 0):
+        terminalreporter.write_line(
+            f"left out: {format_count(left_out, 'soak test')}; add -m soak to run them (`make soak` runs all of them)"
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -55,15 +87,13 @@ def deit_file(shared_data: Path) -> Path:
 
 
 def run_bench(*words: str, cwd: Path | None = None, timeout: float = 300, **env: str) -> Any:
-    """``bench`` as a process of its own, from this source tree."""
-    return subprocess.run(
-        [BENCH, *words],
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+    """``bench`` from this source tree, in a fork of a process that has loaded the libraries (tests.bench_server)."""
+    return BENCH_SERVER.run(list(words), os.environ | {"PYTHONPATH": str(ROOT)} | env, cwd or Path.cwd(), timeout)
+
+
+def pytest_unconfigure() -> None:
+    """Ends the server of ``run_bench``."""
+    BENCH_SERVER.close()
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +106,8 @@ def bench() -> Bench:
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The issue's command, run once in full: the folder of runs."""
     out = tmp_path_factory.mktemp("digits")
-    done = run_bench("run", "digits", "--backbone", "vit_nano", "--out", str(out))
+    words = ("run", "digits", "--backbone", "vit_nano", "--out", str(out))
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([BENCH, *words], env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return out

@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 LIBRARIES = (
@@ -41,15 +42,15 @@ def run_pytest(pytest_args: list[str], output: str, packages: set[str]) -> int:
     return code
 
 
-def main(output: str) -> None:
-    """Answers requests until there are no more."""
+def serve_forks(run_request: Callable[[str], int]) -> None:
+    """Loads the libraries, writes 0, and answers each line of stdin with the exit code of a fork that ran it."""
     answers = os.fdopen(os.dup(1), "w")  # of its own: libraries print while they are imported
     os.dup2(2, 1)
-    house = {path.parent.name for path in Path().glob("*/__init__.py")}
+    house = list_rooms()
     for name in LIBRARIES:
         importlib.import_module(name)
     early = house & {name.partition(".")[0] for name in sys.modules}
-    assert early == {"tests"}, f"imported before the fork: {early}"  # of tests, nothing but this file
+    assert early == {"tests"}, f"imported before the fork: {early}"  # of tests, nothing but the server
     assert len(os.listdir("/proc/self/task")) == 1, "a fork would lose the threads of the libraries"  # noqa: PTH208
     gc.collect()
     gc.freeze()  # pytest collects garbage at its end; it need not walk through the libraries
@@ -60,14 +61,26 @@ def main(output: str) -> None:
         if child == 0:
             code = NO_RESULT
             try:
-                code = run_pytest(json.loads(line), output, house)
+                code = run_request(line)
                 atexit._run_exitfuncs()
                 sys.stdout.flush()
+                sys.stderr.flush()
             finally:
                 os._exit(code)  # at once: nobody needs the libraries taken down
         _, status = os.waitpid(child, 0)
         answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
         answers.flush()
+
+
+def list_rooms() -> set[str]:
+    """The packages at the top of the tree that the process was started in."""
+    return {path.parent.name for path in Path().glob("*/__init__.py")}
+
+
+def main(output: str) -> None:
+    """Answers requests until there are no more."""
+    house = list_rooms()
+    serve_forks(lambda line: run_pytest(json.loads(line), output, house))
 
 
 if __name__ == "__main__":

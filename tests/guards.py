@@ -9,11 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from tests.conftest import ROOT
 
@@ -21,12 +22,23 @@ MAX_SECONDS = 120.0
 
 
 class Guard(NamedTuple):
-    """A piece of source that guards, what stands there without it, and the test that must notice."""
+    """A piece of source that guards, what stands there without it, and the test that must notice.
+
+    ``soak`` is for a guard whose test is slow, beside others of the same mechanism that are tested in every run.
+    """
 
     file: str
     code: str
     replacement: str
     test: str
+    soak: bool = False
+
+
+def list_guard_names(guards: Mapping[str, Guard]) -> list[ParameterSet]:
+    """The names of guards as parameters of a test, marked where a guard is a soak test."""
+    return [
+        pytest.param(name, id=name, marks=[pytest.mark.soak] if guard.soak else []) for name, guard in guards.items()
+    ]
 
 
 def _list_ignored(folder: str, names: list[str]) -> set[str]:
@@ -46,7 +58,8 @@ class SourceCopy:
 
     def passes(self, test: str) -> bool:
         """Whether a test (or several) passes against the copy as it now is."""
-        words = ["-q", "-x", "-p", "no:cacheprovider", *test.split()]
+        # the guard's test may itself be a soak test, and a test that is left out would prove nothing
+        words = ["-q", "-x", "-p", "no:cacheprovider", "-m", "soak or not soak", *test.split()]
         code = self._ask(json.dumps(words))
         assert code in (0, 1), f"no test ran (exit code {code}): {self._output.read_text()[-1000:]}"
         return code == 0

@@ -18,6 +18,8 @@ from results.statistics.metric_statistics import MetricStatistic
 from tracking.configs import TRACKING_PROTOCOLS
 
 if TYPE_CHECKING:
+    from results.records.picture_manifest import DrawnPicture
+    from results.records.record import Record
     from tracking.data.frame_hashes import SetContent
     from tracking.data.readers.sequence import Video
 
@@ -147,6 +149,12 @@ class TrackingTask(Task):
             return run_protocol(request, plan, videos, out, self, ControlSamplers(kind, seed))
 
         return ControlTask(self, kind, seed, run_variant)
+
+    def visualize_run(self, folder: Path, record: Record, data_root: Path) -> list[DrawnPicture]:
+        """Draw film strips of the worst, median and best sequence, and the success plot."""
+        from tracking.visualize import draw_tracking_run
+
+        return draw_tracking_run(folder, record, self.read_test_videos(data_root), self.name)
 
 
 def check_video_frames(videos: list[Video], decode: DecodeLevel) -> None:

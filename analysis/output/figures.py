@@ -14,7 +14,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
+from PIL import Image
+
+from engine.pictures.encoding import encode_jpeg
 
 COLORS = ("#1f5fa8", "#d1641a", "#3a8a3f", "#8a4fa8", "#a83a3a", "#4d4d4d")
 MARKERS = "osD^vP"
@@ -31,28 +35,42 @@ class PlotCurve(NamedTuple):
 
 # no software version and no date in the files: the same figure must give the same bytes on every day
 _METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+DPI = 150
+"""Dots per inch of all figures."""
 
 
-def render_figure(figure: Figure, stem: str, formats: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:
-    """Render a figure to ``stem.png`` (150 dpi) and ``stem.svg``; the same figure gives the same bytes.
+def render_figure(figure: Figure, stem: str) -> dict[str, bytes]:
+    """Render a figure of lines to ``stem.png`` and ``stem.svg``; the same figure gives the same bytes.
 
     Args:
         figure: the drawn figure.
         stem: file name without its suffix.
-        formats: ``png``, ``svg`` or both; sheets of photographs use PNG only, because their SVG would be larger.
 
     Returns:
         File contents by file name.
     """
-    files = {}
     # matplotlib derives the ids inside an SVG from this salt; without one they are random in every file
     with mpl.rc_context({"svg.hashsalt": "bench"}):
-        for kind in formats:
-            metadata = _METADATA[kind]
-            stream = io.BytesIO()
-            figure.savefig(stream, format=kind, dpi=150, metadata=metadata)
-            files[f"{stem}.{kind}"] = stream.getvalue()
-    return files
+        return {f"{stem}.{kind}": _save_figure(figure, kind) for kind in _METADATA}
+
+
+def render_photo_sheet(figure: Figure, stem: str) -> dict[str, bytes]:
+    """Render a figure of photographs to ``stem.jpg``, small enough for a page; the same figure gives the same bytes.
+
+    Args:
+        figure: the drawn figure.
+        stem: file name without its suffix.
+
+    Returns:
+        The file content by file name.
+    """
+    return {f"{stem}.jpg": encode_jpeg(Image.open(io.BytesIO(_save_figure(figure, "png"))))}
+
+
+def _save_figure(figure: Figure, kind: str) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format=kind, dpi=DPI, metadata=_METADATA[kind])
+    return stream.getvalue()
 
 
 def wrap_title(title: str, width_inches: float, font_size: float = 10) -> str:
@@ -65,7 +83,18 @@ def wrap_title(title: str, width_inches: float, font_size: float = 10) -> str:
     """
     # A line holds about 118 / font_size characters per inch; at least 20, so that a narrow figure has no tower of words
     room = max(20, int(width_inches * 118 / font_size))
-    return "\n".join(line for part in title.splitlines() for line in textwrap.wrap(part, room))
+    return "\n".join(line for part in title.splitlines() for line in _wrap_evenly(part, room))
+
+
+def _wrap_evenly(text: str, room: int) -> list[str]:
+    """Break a text into as few lines as ``room`` characters allow, of similar length: no last line of one word."""
+    lines = textwrap.wrap(text, room)
+    for width in range(room - 1, max(map(len, text.split()), default=1) - 1, -1):
+        narrower = textwrap.wrap(text, width)
+        if len(narrower) > len(lines):
+            break
+        lines = narrower
+    return lines
 
 
 def draw_heatmap(
@@ -85,15 +114,17 @@ def draw_heatmap(
         axis_labels: labels of the vertical and the horizontal axis, in this order.
     """
     high, wide = values.shape
-    # 0.42 inch per cell leaves room for a number of three characters; the rest is for ticks, title and color bar
-    figure = Figure(figsize=(2.6 + 0.42 * wide, 2.0 + 0.42 * high), layout="constrained")
+    # 0.42 inch per cell leaves room for a number of three characters; the rest is for ticks, title and color bar; a map
+    # of few cells is drawn larger, because its title needs the room
+    side = max(0.42, 3.6 / max(high, wide))
+    figure = Figure(figsize=(2.4 + side * wide, 1.8 + side * high), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(values, origin="lower", cmap="magma", vmin=0, vmax=1, aspect="equal")
     axes.set_xticks(range(wide), _shorten_names(column_names), fontsize=8)
     axes.set_yticks(range(high), _shorten_names(row_names), fontsize=8)
-    axes.set_xlabel(wrap_title(axis_labels[1], 0.42 * wide + 1, 9), fontsize=9)
-    axes.set_ylabel(wrap_title(axis_labels[0], 0.42 * high + 1, 9), fontsize=9)
-    axes.set_title(wrap_title(title, 0.42 * wide + 1), fontsize=10)
+    axes.set_xlabel(wrap_title(axis_labels[1], side * wide + 1, 9), fontsize=9)
+    axes.set_ylabel(wrap_title(axis_labels[0], side * high + 1, 9), fontsize=9)
+    figure.suptitle(wrap_title(title, side * wide + 2), fontsize=10)
     if max(high, wide) <= 16:  # numbers in a larger map are too small to read
         for row in range(high):
             for column in range(wide):
@@ -101,8 +132,10 @@ def draw_heatmap(
                 # without the leading zero, and without the sign of a rounded -0.00
                 text = f"{values[row, column]:.2f}".replace("0.", ".").replace("-.00", ".00")
                 color = "white" if dark else "black"
-                axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=color)
-    figure.colorbar(image, ax=axes, shrink=0.8, label="CKA")
+                axes.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label("CKA (1: alike up to rotation and scale)", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
     return figure
 
 
@@ -121,7 +154,7 @@ def draw_depth_scatter(
         title: title of the figure.
         reference_lines: a level to compare with and its name, under the same labels.
     """
-    figure = Figure(figsize=(1.2 + 4.3 * len(panels), 3.7), layout="constrained")
+    figure = Figure(figsize=(1.2 + 4.3 * len(panels), 3.7), layout=ConstrainedLayoutEngine(wspace=0.06))
     figure.suptitle(wrap_title(title, 1.2 + 4.3 * len(panels)), fontsize=10)
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (label, blocks) in zip(grid, panels.items(), strict=True):
@@ -171,7 +204,14 @@ def draw_curves(
         if line.low is not None and line.high is not None:
             # matplotlib takes the lengths of the two halves of a bar, not its ends
             reach = [np.subtract(line.y, line.low), np.subtract(line.high, line.y)]
-            axes.errorbar(line.x, line.y, reach, capsize=3, elinewidth=1, **style)
+            axes.errorbar(
+                shift_positions(line.x, place, len(curves), log_scale[0]),
+                line.y,
+                reach,
+                capsize=3,
+                elinewidth=1,
+                **style,
+            )
         else:
             axes.plot(line.x, line.y, **style)
     axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
@@ -184,11 +224,33 @@ def draw_curves(
         axes.set_xticks(places, [f"{x:.0f}" for x in places])
     if log_scale[1]:
         axes.set_yscale("log")
+    elif axis_labels[1].endswith("%"):  # Student's t knows no bounds, but no value lies beyond them
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, -1.0), min(high, 101.0))
     axes.set_title(wrap_title(title, 5.6), fontsize=10)
     _style_axes(axes)
     if len(curves) > 1:
         figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=2)
     return figure
+
+
+def shift_positions(places: Sequence[float], curve: int, num_curves: int, is_log: bool) -> list[float]:
+    """Shift the positions of a curve a little, so that its error bars do not hide those of the other curves.
+
+    Args:
+        places: the positions.
+        curve: index of the curve.
+        num_curves: number of curves in the figure.
+        is_log: whether the axis is logarithmic.
+
+    >>> shift_positions([1.0, 3.0], 0, 1, False)
+    [1.0, 3.0]
+    """
+    step = 0.012 * (curve - (num_curves - 1) / 2)  # a little more than the width of a cap
+    low, high = min(places), max(places)
+    if is_log:
+        return [place * (high / low) ** step for place in places]
+    return [place + step * (high - low) for place in places]
 
 
 def _style_axes(axes: Axes) -> None:

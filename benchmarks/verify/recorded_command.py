@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NoReturn
 
 from benchmarks.cli.experiments import pretrain, run
@@ -38,11 +39,16 @@ def parse_recorded_command(record: Record) -> argparse.Namespace | None:
     words = record.environment.command
     if len(words) < 2 or words[0] != "bench" or words[1] not in ADD_ARGUMENTS:
         return None
+    return _build_parser(words[1]).parse_args(words[2:])
+
+
+@cache  # building it takes longer than parsing a command, and there may be thousands of records
+def _build_parser(verb: str) -> _QuietParser:
     parser = _QuietParser(add_help=False)
-    ADD_ARGUMENTS[words[1]](parser)
+    ADD_ARGUMENTS[verb](parser)
     for switch in ("--json", "--debug"):
         parser.add_argument(switch, action="store_true")
-    return parser.parse_args(words[2:])
+    return parser
 
 
 def list_requested_values(options: argparse.Namespace) -> dict[str, list[str]]:

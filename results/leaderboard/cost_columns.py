@@ -1,11 +1,11 @@
-"""Collect the costs of a row's backbone from its records. What was not measured is ``None``, never 0."""
+"""The costs of a row's backbone. What was not measured is ``None``, never 0."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 from typing import NamedTuple
 
+from results.leaderboard.timing_index import TimingIndex
 from results.records.measurements import EfficiencyRecord
 from results.records.record import Record
 
@@ -21,7 +21,11 @@ class CostSummary(NamedTuple):
         batch_size: batch size of the throughput measurement.
         timing_setup: chip, threads, runtime and precision of the timings, in one line. Timings of different setups are
             not compared.
-        is_busy: whether the machine was busy with something else while the timings were taken.
+        is_busy: whether the machine was busy with something else while the latency was taken.
+        is_throughput_busy: the same for the throughput.
+        timed_at: when the latency was measured, UTC in ISO 8601; empty without a latency.
+        renewal: how to measure again what was measured on a busy machine: a command, or a sentence where there is no
+            command for it; empty if nothing has to be measured again.
     """
 
     parameters: int | None
@@ -31,35 +35,43 @@ class CostSummary(NamedTuple):
     batch_size: int | None
     timing_setup: str
     is_busy: bool = False
+    is_throughput_busy: bool = False
+    timed_at: str = ""
+    renewal: str = ""
+
+    @property
+    def quiet_latency_ms(self) -> float | None:
+        """Return the latency if it may be compared with others: ``None`` if the machine was busy."""
+        return None if self.is_busy else self.latency_ms
 
 
-def summarize_costs(records: Sequence[Record]) -> CostSummary:
-    """Return the costs of one row: the counts of the first record that has them, and the timings of one setup.
-
-    If the seeds of a row were timed in several setups, the setup of the newest run is used, and each timing is the
-    median over the runs in that setup.
+def summarize_costs(records: Sequence[Record], timings: TimingIndex) -> CostSummary:
+    """Return the costs of one row: the counts of its first record that has them, and the timings of its backbone.
 
     Args:
         records: records of the row's seeds.
+        timings: all timings; a backbone has the same on every board.
     """
     measured = [(record, found) for record in records if (found := _get_efficiency(record)) is not None]
-    timed = [(record, found) for record, found in measured if found.latency is not None]
-    # timings of different setups cannot be averaged; the newest one is the most likely to be repeated
-    place = _describe_timing_setup(max(timed, key=lambda pair: pair[0].environment.started)[1]) if timed else ""
-    same = [found for _, found in timed if _describe_timing_setup(found) == place]
-    # throughput depends on the batch size, so only runs with the batch size of the last one are combined
-    fast = [found.throughput for found in same if found.throughput is not None]
-    batch = fast[-1].batch if fast else None
+    if not measured:
+        return CostSummary(_classification_parameters(records[0]), None, None, None, None, "")
+    record, counts = measured[0]
+    timing = timings.find_timing(record)
+    if timing is None:
+        return CostSummary(counts.parameters, counts.macs, None, None, None, "")
+    fast = timing.throughput
     return CostSummary(
-        parameters=measured[0][1].parameters if measured else _classification_parameters(records[0]),
-        macs=measured[0][1].macs if measured else None,
-        latency_ms=median(found.latency.median_ms for found in same if found.latency) if same else None,
+        parameters=counts.parameters,
+        macs=counts.macs,
+        latency_ms=timing.latency.median_ms,
         # batch images in median_ms milliseconds
-        images_per_second=median(1000 * each.batch / each.median_ms for each in fast if each.batch == batch)
-        if fast
-        else None,
-        batch_size=batch,
-        timing_setup=place,
+        images_per_second=1000 * fast.batch / fast.median_ms if fast else None,
+        batch_size=fast.batch if fast else None,
+        timing_setup=timing.setup,
+        is_busy=timing.is_busy,
+        is_throughput_busy=timing.is_throughput_busy,
+        timed_at=timing.measured,
+        renewal=timings.describe_renewal(record, timing) if timing.is_busy or timing.is_throughput_busy else "",
     )
 
 
@@ -74,8 +86,3 @@ def _classification_parameters(record: Record) -> int | None:
     it includes a head, so it is not the cost of the backbone.
     """
     return record.backbone.parameters if record.domain == "classification" else None
-
-
-def _describe_timing_setup(efficiency: EfficiencyRecord) -> str:
-    threads = f"{efficiency.threads} thread{'' if efficiency.threads == 1 else 's'}" if efficiency.threads else None
-    return ", ".join(filter(None, (efficiency.chip, threads, efficiency.runtime, efficiency.precision)))

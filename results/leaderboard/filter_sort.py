@@ -114,8 +114,9 @@ def _sort_key_functions(board: Board) -> dict[str, Callable[[BoardRow], tuple[bo
         "backbone": lambda row: (False, row.label),
         "parameters": lambda row: last(row.cost.parameters),
         "macs": lambda row: last(row.cost.macs),
-        "latency": lambda row: last(row.cost.latency_ms),
-        "throughput": lambda row: last(row.cost.images_per_second, -1),
+        # a time of a busy machine is no time to sort by
+        "latency": lambda row: last(row.cost.quiet_latency_ms),
+        "throughput": lambda row: last(None if row.cost.is_throughput_busy else row.cost.images_per_second, -1),
         # newest first: ISO dates are text, which has no minus sign, so each letter is replaced by its complement
         "date": lambda row: (not row.finished_at, "".join(chr(0x10FFFF - ord(letter)) for letter in row.finished_at)),
     }

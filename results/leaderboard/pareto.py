@@ -21,18 +21,22 @@ class ParetoFront(NamedTuple):
         timing_setup: where and how the latency was measured; empty for other costs. Latencies that were measured on
             different devices or runtimes are never on one front.
         rows: the rows on the front, cheapest first.
-        num_measured: number of rows of the board for which the cost was measured.
+        num_measured: number of rows of the board for which the cost was measured, in this setup and on a quiet machine.
+        num_busy: number of rows that are left off because the machine was busy while their latency was taken.
+        num_other_setups: number of rows that are left off because their latency is of another setup.
     """
 
     cost: CostName
     timing_setup: str
     rows: tuple[BoardRow, ...]
     num_measured: int
+    num_busy: int = 0
+    num_other_setups: int = 0
 
 
 def get_row_cost(row: BoardRow, cost: CostName) -> float | None:
-    """Return a cost of a row, or ``None`` if it was not measured."""
-    return {"parameters": row.cost.parameters, "macs": row.cost.macs, "latency": row.cost.latency_ms}[cost]
+    """Return a cost of a row, or ``None`` if it was not measured, or while the machine was busy with something else."""
+    return {"parameters": row.cost.parameters, "macs": row.cost.macs, "latency": row.cost.quiet_latency_ms}[cost]
 
 
 def find_pareto_indices(points: Sequence[tuple[float, float]], higher_is_better: bool) -> list[int]:
@@ -63,8 +67,10 @@ def compute_pareto_fronts(board: Board) -> tuple[ParetoFront, ...]:
         for row in board.rows:
             if (value := get_row_cost(row, cost)) is not None:
                 places[row.cost.timing_setup if cost == "latency" else ""].append((value, row))
+        total = sum(map(len, places.values()))
+        num_busy = sum(row.cost.is_busy for row in board.rows) if cost == "latency" else 0
         for where, measured in sorted(places.items()):
             points = [(value, row.metrics[board.primary_metric]) for value, row in measured]
             best = tuple(measured[place][1] for place in find_pareto_indices(points, board.higher_is_better))
-            found.append(ParetoFront(cost, where, best, len(measured)))
+            found.append(ParetoFront(cost, where, best, len(measured), num_busy, total - len(measured)))
     return tuple(found)

@@ -22,6 +22,7 @@ from results.leaderboard.row_labels import (
     get_start_kind,
     map_pretrain_methods,
 )
+from results.leaderboard.timing_index import TimingIndex
 from results.published.match import PublishedComparison, UnmatchedResult, find_unmatched_published, match_published
 from results.published.rows import PublishedResult, read_published
 from results.records.flat_settings import flatten_settings
@@ -203,12 +204,14 @@ def build_table(
     printed = read_published() if published is None else published
     # from all records: the filter drops pre-trainings, but their methods name the start weights of the other runs
     made = map_pretrain_methods(scan_result.records)
+    # from all records as well: a backbone has one timing, whatever boards are shown
+    timings = TimingIndex(scan_result)
     boards = []
     for key, runs in sorted(groups.items()):
         rows, refused = group_rows(runs)
         unranked += refused
         if rows:
-            board = _build_board(key, settings[key], rows, printed, made)
+            board = _build_board(key, settings[key], rows, printed, made, timings)
             boards.append(board._replace(departures=departures[key]))
     context = find_unmatched_published(printed, {key: _distinct_starts(runs) for key, runs in groups.items()})
     return LeaderboardTable(tuple(boards), tuple(unranked), context, tuple(warnings))
@@ -317,6 +320,7 @@ def _build_board(
     rows_of_runs: Sequence[RowRuns],
     published: Sequence[PublishedResult],
     pretrain_methods: Mapping[str, str],
+    timings: TimingIndex,
 ) -> Board:
     """Build one board from its rows: rank them, and match published numbers."""
     primary = key.primary_metric
@@ -333,6 +337,7 @@ def _build_board(
             each.runs,
             primary,
             match_published(published, each.runs[0][1], _mean_metric(each.runs, primary)),
+            timings,
         )._replace(
             pretrain_method=get_pretrain_method(each.runs[0][1], pretrain_methods),
             rank=standing.rank,
@@ -367,6 +372,7 @@ def _build_row(
     runs: Sequence[StoredRun],
     primary_metric: str,
     published_comparison: PublishedComparison | None,
+    timings: TimingIndex,
 ) -> BoardRow:
     """Build a row without its rank, interval and note, which depend on the other rows of the board."""
     metrics = [get_metrics(record) for _, record in runs]
@@ -385,7 +391,7 @@ def _build_row(
         seed_range=(min(values), max(values)) if len(values) > 1 else None,
         num_items=metrics[0][primary_metric].n,
         published_comparison=published_comparison,
-        cost=summarize_costs([record for _, record in runs]),
+        cost=summarize_costs([record for _, record in runs], timings),
         finished_at=max(record.environment.finished or "" for _, record in runs),
         run_ids=tuple(record.run_id for _, record in runs),
         runs=tuple(runs),

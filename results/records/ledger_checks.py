@@ -61,9 +61,9 @@ def check_ledgers(
         return [VerificationCheck("ledger", "unchecked", text)]
     home, asked = store.resolve(), (scope or store).resolve()
     inside = {
-        folder.resolve().relative_to(home).as_posix(): record
-        for folder, record in runs
-        if find_store(folder.resolve(), record.task) == home
+        folder.relative_to(home).as_posix(): record
+        for folder, record in ((folder.resolve(), record) for folder, record in runs)
+        if find_store(folder, record.task) == home
     }
     ids = {record.run_id for record in inside.values()}
     view = _LedgerView(

@@ -6,6 +6,7 @@ from statistics import median
 
 from pydantic import Field
 
+from foundation.machine_load import MachineLoad, is_machine_busy
 from results.records.strict_model import FiniteFloat, StrictModel
 
 
@@ -31,6 +32,10 @@ class EfficiencyRecord(StrictModel):
         activations: number of elements in the outputs of all convolutions and matrix products, per image.
         latency, throughput: durations at batch size 1 and at a larger batch size.
         chip, threads, runtime, precision: where and how the durations were measured; ``None`` without durations.
+        load_average: load average of the minute before the measurement, per usable processor; ``None`` if not known.
+        other_load: share of the processors' time that other processes used during the measurement, 0 to 1; ``None`` if
+            not known, and for a GPU.
+        processors: number of processors that the process could use.
     """
 
     img_size: list[int]
@@ -44,6 +49,14 @@ class EfficiencyRecord(StrictModel):
     threads: int | None = None
     runtime: str | None = None
     precision: str | None = None
+    load_average: FiniteFloat | None = None
+    other_load: FiniteFloat | None = None
+    processors: int | None = None
+
+    def is_busy(self, timing: TimingSamples) -> bool:
+        """Return whether something else kept the machine busy during one of the two measurements."""
+        load = MachineLoad(self.load_average, self.other_load, self.processors)
+        return is_machine_busy(timing.raw_ms, load, self.threads)
 
 
 class RunCost(StrictModel):

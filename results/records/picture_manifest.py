@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
+from foundation.errors import RecordError
 from foundation.files import write_atomic
 from results.records.strict_model import StrictModel
 
@@ -68,8 +69,48 @@ class StoredPicture(NamedTuple):
     media_type: str
 
 
+class DrawnPicture(NamedTuple):
+    """A picture that is not written yet: its entry in the manifest and the content of its file."""
+
+    entry: PictureEntry
+    content: bytes
+
+
 class _Manifest(StrictModel):
     pictures: tuple[PictureEntry, ...] = Field(max_length=200, strict=False)
+
+
+def has_picture_manifest(run_folder: Path) -> bool:
+    """Return whether the pictures of a run were written; a run may also have none to show."""
+    return (run_folder / PICTURES_DIR / MANIFEST_FILE).is_file()
+
+
+def write_pictures(run_folder: Path, pictures: Sequence[DrawnPicture]) -> None:
+    """Write pictures and then their manifest, so that a manifest never names a file that is not there.
+
+    Args:
+        run_folder: the run's folder.
+        pictures: the pictures, in the order in which they are to be displayed.
+
+    Raises:
+        RecordError: a picture is larger than readers accept, two have the same name, or the folder is a link.
+    """
+    names = [picture.entry.file for picture in pictures]
+    folder = run_folder / PICTURES_DIR
+    if folder.is_symlink():  # a foreign run could have it point to a folder of the reader
+        raise RecordError(f"{folder} is a link, so no pictures are written there; remove it")
+    if len(set(names)) < len(names):
+        raise RecordError(f"two pictures for {folder} have the same name ({', '.join(names)}); name each differently")
+    for picture in pictures:
+        if len(picture.content) > MAX_PICTURE_BYTES:
+            raise RecordError(
+                f"the picture {picture.entry.file} has {len(picture.content):,} bytes, more than the "
+                f"{MAX_PICTURE_BYTES:,} that are displayed; draw it smaller"
+            )
+    folder.mkdir(exist_ok=True)
+    for picture in pictures:
+        write_atomic(folder / picture.entry.file, picture.content)
+    write_picture_manifest(run_folder, [picture.entry for picture in pictures])
 
 
 def write_picture_manifest(run_folder: Path, entries: Sequence[PictureEntry]) -> None:

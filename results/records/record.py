@@ -33,7 +33,8 @@ SCHEMA_VERSION = 6
    (``legacy_statistics`` has the statistics of older records).
 5: adds ``backbone.model`` and ``task_source`` (digests of the model as built and of a plug-in task's code, part of the
    id where they are present), ``data.coverage``, ``data.duplicates`` and ``earlier_attempts``.
-6: adds ``changed_settings``.
+6: adds ``changed_settings``, and to ``cost.efficiency`` the load of the machine (``load_average``, ``other_load``,
+   ``processors``).
 """
 
 PRETRAINING_DOMAIN = "pretraining"

@@ -6,12 +6,14 @@ Layout below the root (``runs/`` by default)::
     digits/vit_nano-finetune-full-seed0-3f2a9c01b7d4e586.2/   after --fresh
         record.json   items.csv   checkpoints/   logs/
     ledger/5f0c2a91-7be04d13.jsonl     what happened to the runs (``results.records.ledger``)
+    timings/vit_nano-32x32-5f0c2a917be04d13.json     from bench profile --save (``results.records.saved_timings``)
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +24,7 @@ from foundation.errors import RecordError, UserError
 from foundation.files import write_atomic
 from results.records.ledger import record_event
 from results.records.record import Record, dump_record, parse_record
+from results.records.saved_timings import SavedTiming, list_stores, scan_timings
 
 RECORD_FILE = "record.json"
 
@@ -31,11 +34,13 @@ class ScanResult(NamedTuple):
 
     Attributes:
         records: every readable record with the folder it is in.
-        errors: one sentence for each record that cannot be read.
+        errors: one sentence for each record or saved timing that cannot be read.
+        timings: timings of backbones that were saved beside the runs.
     """
 
     records: list[tuple[Path, Record]]
     errors: list[str]
+    timings: Sequence[SavedTiming] = ()
 
 
 def read_record(folder: Path) -> Record:
@@ -46,7 +51,7 @@ def read_record(folder: Path) -> Record:
     """
     path = folder / RECORD_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")  # faster than read_text, which decodes in steps
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"cannot read {path}: {error}") from error
     return parse_record(text, str(path))
@@ -75,7 +80,7 @@ def write_record(folder: Path, record: Record) -> None:
 
 
 def scan_runs(roots: Iterable[Path]) -> ScanResult:
-    """Read every record below the roots, in the order of their paths.
+    """Read every record below the roots, in the order of their paths, and the timings that were saved beside them.
 
     A record that cannot be read is reported in ``errors``; it is never skipped silently.
 
@@ -83,15 +88,25 @@ def scan_runs(roots: Iterable[Path]) -> ScanResult:
         UserError: a root does not exist.
     """
     records, faults = [], []
+    roots = list(roots)
     for root in roots:
         if not root.is_dir():
             raise UserError(f"no folder of runs at {root}; run something first, or name the folder with --runs")
-        for path in sorted(root.rglob(RECORD_FILE)):
+        for folder in _list_run_folders(root):
             try:
-                records.append((path.parent, read_record(path.parent)))
+                records.append((folder, read_record(folder)))
             except RecordError as error:
                 faults.append(str(error))
-    return ScanResult(records, faults)
+    saved = scan_timings(list_stores(roots, (folder for folder, _ in records)))
+    return ScanResult(records, faults + saved.errors, saved.timings)
+
+
+def _list_run_folders(root: Path) -> list[Path]:
+    """Return every folder at or below the root that holds a record, in the order of the records' paths."""
+    # os.walk, because Path.rglob takes three times as long; neither follows links to folders
+    found = [Path(folder) for folder, folders, files in os.walk(root) if RECORD_FILE in files or RECORD_FILE in folders]
+    # by the parts of the records' paths: as text, "a.2" would come between "a" and "a/z"
+    return sorted(found, key=lambda folder: (folder / RECORD_FILE).parts)
 
 
 def list_attempts(root: Path, run_stem: str) -> list[Path]:

@@ -57,13 +57,22 @@ def verify_record(folder: Path, record: Record) -> list[VerificationCheck]:
         folder: folder of the run.
         record: the record in that folder.
     """
+    table = _read_table(folder, record)  # once: every metric is computed from it
     return [
         *_check_identity(record),
         *_check_folder_name(folder, record),
         *_check_start_weights(folder, record),
-        *_check_item_files(folder, record),
-        *_check_metrics(folder, record),
+        *_check_item_files(folder, record, table),
+        *_check_metrics(folder, record, table),
     ]
+
+
+def _read_table(folder: Path, record: Record) -> ItemTable | None:
+    """Return the per-item table, or ``None`` if it cannot be used; whoever needs it then reads it and says why."""
+    try:
+        return read_item_table(folder, record)
+    except RecordError:
+        return None
 
 
 def _check_identity(record: Record) -> Iterator[VerificationCheck]:
@@ -141,7 +150,7 @@ def _check_start_weights(folder: Path, record: Record) -> Iterator[VerificationC
         )
 
 
-def _check_item_files(folder: Path, record: Record) -> Iterator[VerificationCheck]:
+def _check_item_files(folder: Path, record: Record, table: ItemTable | None) -> Iterator[VerificationCheck]:
     """Compare the per-item files with their recorded SHA-256, and the table's content with the record."""
     if record.result is None:
         yield VerificationCheck("per-item files", "unchecked", f"the run is {record.status} and has none")
@@ -149,9 +158,12 @@ def _check_item_files(folder: Path, record: Record) -> Iterator[VerificationChec
     try:
         for path, sha256 in list_item_files(folder, record).items():
             is_table = path.name == record.result.items.file
-            table = read_item_table(folder, record) if is_table else read_verified_file(path, sha256)
+            if not is_table:
+                read_verified_file(path, sha256)
+            elif table is None:
+                table = read_item_table(folder, record)  # which says what is wrong
             yield VerificationCheck(path.name, "holds", f"it has the SHA-256 of the record, {sha256[:12]}...")
-            if isinstance(table, ItemTable):
+            if is_table and table:
                 yield from _check_item_table(folder, record, table.columns)
     except RecordError as error:
         yield VerificationCheck("per-item files", "fails", str(error))
@@ -189,14 +201,14 @@ def _check_item_table(folder: Path, record: Record, table: dict[str, tuple[str, 
             )
 
 
-def _check_metrics(folder: Path, record: Record) -> Iterator[VerificationCheck]:
+def _check_metrics(folder: Path, record: Record, table: ItemTable | None) -> Iterator[VerificationCheck]:
     """Recompute every metric and its interval from the items."""
     if record.domain == PRETRAINING_DOMAIN:
         yield from _check_curve_end(folder, record)
         return
     for name, metric in (record.result.metrics if record.result else {}).items():
         try:
-            outcomes = read_item_outcomes(folder, record, name)
+            outcomes = read_item_outcomes(folder, record, name, table)
         # these two do not contradict the number: there is nothing to recompute it from, or no function to do it with
         except (NoItemValueError, MissingFunctionError) as error:
             yield VerificationCheck(name, "unchecked", str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import fmean, stdev
 
 from scipy.stats import binomtest, t
@@ -27,14 +28,19 @@ def wilson_interval(
     >>> wilson_interval(97, 100, resampling_unit="images").low.__round__(2)
     91.55
     """
-    found = binomtest(successes, total).proportion_ci(confidence_level=level, method="wilson")
+    low, high = _compute_wilson_ends(successes, total, level)
     return ConfidenceInterval(
-        low=100 * float(found.low),
-        high=100 * float(found.high),
-        level=level,
-        method="wilson",
-        resampling_unit=resampling_unit,
+        low=100 * low, high=100 * high, level=level, method="wilson", resampling_unit=resampling_unit
     )
+
+
+@lru_cache(maxsize=4096)  # many records of one test set have few different counts
+def _compute_wilson_ends(successes: int, total: int, level: float) -> tuple[float, float]:
+    # The hypothesis does not matter for the interval. For that of the observed proportion scipy need not search for the
+    # outcomes that are as unlikely.
+    test = binomtest(successes, total, successes / total)
+    found = test.proportion_ci(confidence_level=level, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def student_t_interval(

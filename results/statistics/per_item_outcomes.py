@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,13 +73,14 @@ class ItemOutcomes(NamedTuple):
     in_percent: bool = True
 
 
-def read_item_outcomes(folder: Path, record: Record, metric: str) -> ItemOutcomes:
+def read_item_outcomes(folder: Path, record: Record, metric: str, table: ItemTable | None = None) -> ItemOutcomes:
     """Read the per-item outcomes of a run for one metric, and check that they give the recorded value.
 
     Args:
         folder: folder of the run.
         record: record of the run; it must be complete.
         metric: name of the metric.
+        table: the run's per-item table, if it was read before; by default it is read.
 
     Raises:
         NoItemValueError: the metric cannot be computed from items.
@@ -87,7 +89,8 @@ def read_item_outcomes(folder: Path, record: Record, metric: str) -> ItemOutcome
     """
     assert record.result is not None
     stated = record.result.metrics[metric]
-    outcomes = _parse_outcomes(folder, record, metric)._replace(in_percent=stated.unit == "%")
+    table = table or read_item_table(folder, record)
+    outcomes = _parse_outcomes(folder, record, metric, table)._replace(in_percent=stated.unit == "%")
     found = recompute_metric(outcomes)
     if not is_same_up_to_rounding(stated.value, found):
         raise RecordError(
@@ -158,10 +161,9 @@ def _average_draws(by_run: Sequence[FloatArray]) -> FloatArray:
     return by_run[0] if len(by_run) == 1 else np.stack([draws.mean(0) for draws in by_run])
 
 
-def _parse_outcomes(folder: Path, record: Record, metric: str) -> ItemOutcomes:
+def _parse_outcomes(folder: Path, record: Record, metric: str, table: ItemTable) -> ItemOutcomes:
     """Read from the per-item files what the metric's statistic needs."""
     assert record.result is not None
-    table = read_item_table(folder, record)
     ids = next((table.columns[name] for name in ITEM_ID_COLUMNS if name in table.columns), None)
     # without a column of a known name, the first column identifies the item
     ids = ids or next(iter(table.columns.values()))
@@ -172,8 +174,10 @@ def _parse_outcomes(folder: Path, record: Record, metric: str) -> ItemOutcomes:
         areas = read_areas(folder, record, statistic.columns[0], len(ids))
         return ItemOutcomes(_require_unique_ids(ids, table.path), statistic, areas=areas)
     # the rows of a low-shot table are draw 0 with all items, then draw 1 with all items, and so on
-    draws = _parse_numbers(table, "draw") if "draw" in table.columns else np.zeros(len(ids))
-    num_draws, names = _check_draws(draws, ids, table.path)
+    if "draw" in table.columns:
+        num_draws, names = _check_draws(_parse_numbers(table, "draw"), ids, table.path)
+    else:
+        num_draws, names = 1, _require_unique_ids(ids, table.path)
     if statistic.kind == "function":
         rows = _parse_function_rows(table, statistic, (num_draws, len(names)))
         return ItemOutcomes(names, statistic, rows=rows)
@@ -246,11 +250,18 @@ def _parse_classes(table: ItemTable, column: str) -> IntArray:
 
 def _parse_numbers(table: ItemTable, column: str) -> FloatArray:
     try:
-        values = np.array(list(map(float, _get_column(table, column))))
+        values = _convert_cells(_get_column(table, column))
     except ValueError as error:
         raise RecordError(f"{table.path}: column {column} has a cell that is not a number ({error})") from error
     if not np.isfinite(values).all():
         raise RecordError(f"{table.path}: column {column} has a number that is not finite")
+    return values
+
+
+@lru_cache(maxsize=8)  # by content: the metrics of a run need the same columns one after the other
+def _convert_cells(cells: tuple[str, ...]) -> FloatArray:
+    values = np.fromiter(map(float, cells), np.float64, len(cells))
+    values.flags.writeable = False  # several metrics share it
     return values
 
 

@@ -60,6 +60,41 @@ def test_warm_up_is_dropped_and_passes_are_timed():
     assert found.median < 150
 
 
+def time_durations(monkeypatch, durations, **limits):
+    """The times of passes that take these seconds by the clock."""
+    clock, left = [0.0], iter(durations)
+    monkeypatch.setattr("backbones.profile.time.perf_counter", lambda: clock[0])
+
+    def call():
+        clock[0] += next(left)
+
+    return time_passes(call, "cpu", TimingConfig(**{"warmup": 0, "warmup_seconds": 0.0, "min_passes": 3} | limits))
+
+
+def test_passes_are_timed_until_the_minimum_is_stable(monkeypatch):
+    falling = [1.0, 0.9, 0.8, 0.7, 0.6]
+    found = time_durations(monkeypatch, [*falling, *[0.61] * 50], stable_passes=10, time_budget=1e9)
+    assert found.raw == pytest.approx([1000 * each for each in [*falling, *[0.61] * 10]])
+
+
+def test_a_disturbance_is_waited_for_until_the_time_is_up(monkeypatch):
+    # the minimum is stable, but most passes take far longer: the machine is busy for now
+    busy = [0.5, *[1.0] * 29]
+    quiet = time_durations(monkeypatch, [*busy, *[0.5] * 100], stable_passes=10, time_budget=1e9)
+    assert len(quiet.raw) == 59  # as many quick passes as slow ones, and then the median is a quick one
+    assert quiet.median == pytest.approx(500)
+    for limits, expected in (({"time_budget": 20.0}, 21), ({"time_budget": 1e9, "max_passes": 40}, 40)):
+        found = time_durations(monkeypatch, [0.5, *[1.0] * 100], stable_passes=10, **limits)
+        assert len(found.raw) == expected
+
+
+def test_the_warm_up_lasts_as_long_as_it_should(monkeypatch):
+    found = time_durations(monkeypatch, [0.1] * 50, warmup_seconds=0.95, max_passes=5, time_budget=1e9)
+    assert len(found.raw) == 5  # after ten passes of warm-up
+    with pytest.raises(StopIteration):
+        time_durations(monkeypatch, [0.1] * 14, warmup_seconds=0.95, min_passes=5, time_budget=0.0)
+
+
 def test_any_module_is_profiled_in_eval_mode():
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(12, 2))
     found = profile_model(model, torch.zeros(1, 3, 2, 2), 2, "cpu", "fp32", QUICK)

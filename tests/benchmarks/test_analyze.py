@@ -119,8 +119,8 @@ def test_attention_and_its_maps(capsys: Capture, tmp_path: Path) -> None:
         "attention.csv",
         "attention.png",
         "attention.svg",
-        "map_0.png",
-        "map_1.png",
+        "map_0.jpg",
+        "map_1.jpg",
     }
     assert numbers["pixels_a_step"] == [8, 8]
     assert numbers["uniform"]["entropy"] == pytest.approx(np.log(16))

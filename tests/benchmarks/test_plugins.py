@@ -60,6 +60,7 @@ def test_a_plugin_that_claims_our_name_is_refused(bench: Bench, site: str, tmp_p
     assert "their_package:my_vit of theirs 1.0" in refused.stderr
 
 
+@pytest.mark.soak
 def test_a_package_installed_by_pip_in_an_environment_of_its_own(bench: Bench, tmp_path: Path) -> None:
     """The steps of the guide as a third party would do them: a package, pip install, list, run."""
     package, venv = tmp_path / "package", tmp_path / "venv"

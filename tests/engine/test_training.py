@@ -125,6 +125,7 @@ ITERATIONS = (
 )
 
 
+@pytest.mark.soak
 def test_kill_9_and_resume_of_a_run_counted_in_iterations(bench: Bench, tmp_path: Path) -> None:
     """The stream of items goes on in the middle of a pass (90 steps of 64 are 4.9 passes over 1,169 images)."""
     assert bench(*ITERATIONS, "--out", str(tmp_path / "whole")).returncode == 0

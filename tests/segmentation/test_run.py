@@ -89,7 +89,7 @@ def test_show_run_draws(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder,) = out.glob("mini_ade/*")
     assert main(["show", "run", str(folder), "--json"]) == 0
     files = [Path(name) for name in json.loads(capsys.readouterr().out)["pictures"]]
-    assert [path.name.split("_")[0] for path in files] == ["best", "median", "worst", "iou"]
+    assert [path.name.split("_")[0] for path in files] == ["worst", "median", "best", "iou"]
     for path in files:
         assert np.asarray(Image.open(path)).std() > 10, "something is drawn"
 
@@ -100,6 +100,7 @@ def test_a_moved_prediction_is_said(out: Path, tmp_path: Path, capsys: pytest.Ca
     (folder,) = out.glob("mini_ade/*")
     copy = shutil.copytree(folder, tmp_path / "copy")
     shutil.rmtree(copy / "predictions")
+    shutil.rmtree(copy / "pictures")
     assert main(["show", "run", str(copy)]) == 0
     assert "pictures: none: the image or the prediction of" in capsys.readouterr().out
 

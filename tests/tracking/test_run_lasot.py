@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from benchmarks.cli.main import main
 from tests.conftest import BENCH, ROOT
 from tests.tracking.lasot_root import write_short_sequences, zip_categories
@@ -32,6 +34,7 @@ def children(number: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
 
 
+@pytest.mark.soak
 def test_kill_9_while_two_processes_track_and_resume_give_the_bytes_of_one(tmp_path: Path) -> None:
     """One process from zips, against two from folders that are killed in the middle and resumed by one."""
     unpacked = write_short_sequences(tmp_path / "lasot", 50)

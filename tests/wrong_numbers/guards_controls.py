@@ -78,6 +78,7 @@ GUARDS = {
         "split._replace(images=NoiseImages(split.images, seed))",
         "split",
         f"{CONTROLS} -k users_images",
+        soak=True,
     ),
     "a run reads the label maps of a control": Guard(
         "segmentation/tasks.py",
@@ -102,6 +103,7 @@ GUARDS = {
         "NoisePairs(each.sampler, self.seed)",
         "each.sampler",
         f"{CONTROLS} -k pairs_lose",
+        soak=True,
     ),
     "frames of a control are noise": Guard(
         "tracking/controls.py",
@@ -114,5 +116,6 @@ GUARDS = {
         "make_samplers(recipe, request.data_root)",
         "make_pair_samplers(recipe, request.data_root)",
         f"{CONTROLS} -k training_draws_what_a_control_shows",
+        soak=True,
     ),
 }

@@ -55,6 +55,7 @@ GUARDS = {
         "if stated.coverage is None and record.task not in TASKS_WITH_OLD_RULE:",
         "if stated.coverage is None:",
         f"{VERIFY} -k earlier_rule",
+        soak=True,
     ),
     "stored predictions are scored again": Guard(
         "benchmarks/verify/stored_predictions.py",
@@ -79,6 +80,7 @@ GUARDS = {
         '    yield "tier", record.tier, options.tier\n',
         "",
         f"{VERIFY} -k test_another_tier",
+        soak=True,
     ),
     "the card is the registry's": Guard(
         "benchmarks/verify/backbone_checks.py",
@@ -181,12 +183,14 @@ GUARDS = {
         "if len({event.items_sha256 for event in completed}) > 1:",
         "if False:",
         f"{VERIFY} -k repeated_until",
+        soak=True,
     ),
     "a resumed run lists its attempts": Guard(
         "benchmarks/run_cell.py",
         "earlier_attempts = [*earlier.earlier_attempts, earlier.environment]",
         "earlier_attempts = []",
         "tests/wrong_numbers/test_attempts.py",
+        soak=True,
     ),
     "a resume under other conditions is said": Guard(
         "benchmarks/cell_record.py",

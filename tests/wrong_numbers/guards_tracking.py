@@ -20,6 +20,7 @@ GUARDS = {
         "sha256_chunks([annotation.encode(), *lines])",
         "sha256_chunks([annotation.encode()])",
         DATA_TESTS + " -k is_its_frames",
+        soak=True,
     ),
     "a missing training frame is no frame": Guard(
         HASHES, "    if not skip_missing:\n", "    if False:\n", DATA_TESTS + " -k missing_training_frame"
@@ -29,6 +30,7 @@ GUARDS = {
         "return sample_digests(FrameNames(videos, root), digests)",
         "return FileHashes(digests, read.coverage)",
         DATA_TESTS + " -k one_fingerprint",
+        soak=True,
     ),
     "test frames in train are found": Guard(
         "tracking/tasks.py",
@@ -47,18 +49,27 @@ GUARDS = {
         "        _require_disjoint_lists(root, names, zipped)\n",
         "",
         DATA_TESTS + " -k both_lists",
+        soak=True,
     ),
     "boxes are those of LaSOT": Guard(
         DIGESTS, "found.boxes != expected.boxes", "False", DATA_TESTS + " -k another_ground_truth"
     ),
     "absence is that of LaSOT": Guard(
-        DIGESTS, "found.hidden != expected.hidden", "False", DATA_TESTS + " -k zeroed_absence"
+        DIGESTS,
+        "found.hidden != expected.hidden",
+        "False",
+        DATA_TESTS + " -k zeroed_absence",
+        soak=True,
     ),
     "one zero and one NaN": Guard(
         DIGESTS, "np.where(np.isnan(boxes), np.nan, boxes) + 0.0", "boxes", DATA_TESTS + " -k negative_zero"
     ),
     "names are those of LaSOT": Guard(
-        "tracking/tasks.py", "        if strange:\n", "        if False:\n", DATA_TESTS + " -k under_another_name"
+        "tracking/tasks.py",
+        "        if strange:\n",
+        "        if False:\n",
+        DATA_TESTS + " -k under_another_name",
+        soak=True,
     ),
     "scores are of LaSOT's ground truth": Guard(
         "tracking/scoring/sets.py",
@@ -77,6 +88,7 @@ GUARDS = {
         "                _require_equal_annotation(name, sequences[name], sequence)\n",
         "                pass\n",
         DATA_TESTS + " -k if_they_agree",
+        soak=True,
     ),
     "broken results are no number": Guard(
         SCORE, "    if fault.is_serious and not partial:\n", "    if False:\n", SCORE_TESTS + " -k another_format_get"

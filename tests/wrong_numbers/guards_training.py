@@ -97,12 +97,14 @@ GUARDS = {
         ", GroupStatisticsHook(model)),",
         ",),",
         f"{TESTS}::test_the_training_of_a_tracker_knows_its_groups",
+        soak=True,
     ),
     "the processes of a step share their statistics": Guard(
         "tracking/models/group_batch_norm.py",
         "                all_reduce(total)\n",
         "",
         f"{TESTS}::test_groups_in_two_processes_make_the_same_step",
+        soak=True,
     ),
     "each group normalises its own focal loss": Guard(
         "tracking/models/losses.py",
@@ -127,6 +129,7 @@ GUARDS = {
         "    require_whole_groups(recipe, recipe.norm_group, recipe.pairs, processes)\n",
         "",
         f"{TESTS}::test_a_tracking_run_is_refused_before_it_starts",
+        soak=True,
     ),
     "what batch norm sees is in the id of a segmentation": Guard(
         "segmentation/plan.py",
@@ -142,7 +145,7 @@ GUARDS = {
     ),
     "what batch norm sees is in the id of a pre-training": Guard(
         "pretraining/run.py",
-        '**({"batch_norm": norm} if norm else {})',
+        '        **({"batch_norm": norm} if norm else {}),\n',
         "",
         f"{TESTS}::test_a_pre_training_says_what_its_batch_norm_sees",
     ),
@@ -151,6 +154,7 @@ GUARDS = {
         "                torch.distributed.broadcast(buffer, src=0)\n",
         "                pass\n",
         f"{TESTS}::test_groups_in_two_processes_make_the_same_step",
+        soak=True,
     ),
     "mixup has pairs in every process": Guard(
         "classification/plan.py",
@@ -199,12 +203,14 @@ GUARDS = {
         'run_id=f"{request.run_id}/{subfolder}" if request.run_id and subfolder else request.run_id',
         "run_id=request.run_id",
         f"{RESUME}::test_trainings_of_one_search_do_not_share_checkpoints",
+        soak=True,
     ),
     "damaged weights are no evaluation": Guard(
         "benchmarks/verify/repeat_evaluation.py",
         "    if fault := _find_checkpoint_fault(folder, record, kept):\n",
         "    if fault := '':\n",
         f"{RESUME}::test_a_run_hands_its_id_to_its_checkpoints_and_its_evaluation_can_be_repeated",
+        soak=True,
     ),
     "infinity is no setting": Guard(
         "engine/recipe.py",

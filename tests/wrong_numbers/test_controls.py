@@ -77,7 +77,13 @@ def check_task(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, di
     return code, json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize(("task", "protocol"), EMBEDDED)
+SLOW = {("mini_ade", "semantic_fpn"), ("mini_lasot", "fast64")}  # trainings of many seconds, several times each
+
+
+@pytest.mark.parametrize(
+    ("task", "protocol"),
+    [pytest.param(*cell, marks=[pytest.mark.soak] if cell in SLOW else []) for cell in EMBEDDED],
+)
 def test_no_score_is_left_without_the_signal(
     task: str, protocol: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +168,7 @@ def test_a_segmentation_that_reads_the_test_labels_fails(
     assert found["runs"][2]["value"] == 100
 
 
+@pytest.mark.soak
 def test_a_tracker_that_reads_the_test_boxes_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

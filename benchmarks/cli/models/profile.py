@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 from benchmarks.cli.common_options import add_device_option, parse_positive_int
 from benchmarks.cli.output import align_columns, write_json, write_stdout
+from benchmarks.save_timing import save_profile_timing
 from foundation.errors import UserError
 from foundation.plural import format_count
 from tracking.inference.options import RUNTIMES
@@ -24,6 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_option(parser)
     text = "number type of weights and activations; default: fp32"
     parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help=text)
+    parser.add_argument(
+        "--save", nargs="?", type=Path, const=Path("runs"), metavar="DIR",
+        help="also keep the timings in this folder of runs (runs/ if none is given), where leaderboards take them up",
+    )  # fmt: skip
     parser.add_argument("--task", choices=("tracking",), help="profile the complete tracker instead of the backbone")
     parser.add_argument("--protocol", help="with --task: protocol of the tracker; default: ostrack256")
     parser.add_argument(
@@ -49,10 +55,12 @@ def main(options: Namespace) -> int:
     for name in options.names:
         get_card(name)
     profiles = _profile_trackers(options, device) if options.task else _profile_backbones(options, device)
+    saved = [] if options.save is None else [save_profile_timing(options.save, profile) for profile in profiles]
     if options.json:
         write_json(profiles)
-    else:
-        write_stdout(format_tracker_table(profiles) if options.task else format_backbone_table(profiles))
+        return 0
+    lines = [format_tracker_table(profiles) if options.task else format_backbone_table(profiles)]
+    write_stdout("\n".join([*lines, *(f"saved: {path}" for path in saved)]))
     return 0
 
 
@@ -67,8 +75,9 @@ def _reject_unused_options(options: Namespace) -> None:
         idle = [word for word in ("protocol", "runtime", "overrides") if getattr(options, word)]
         hint = "belongs to the protocol of a task; add --task tracking"
     else:
-        idle = [word for word in ("img_size", "batch", "dtype") if getattr(options, word)]
-        hint = "has no meaning for --task tracking: its protocol sets the crops, and a tracker sees one frame at a time"
+        idle = [word for word in ("img_size", "batch", "dtype", "save") if getattr(options, word)]
+        hint = "has no meaning for --task tracking: its protocol sets the crops, a tracker sees one frame at a time, "
+        hint += "and leaderboards have the timings of backbones"
     if idle:
         # the option of "overrides" is --set
         raise UserError(f"--{idle[0].replace('overrides', 'set').replace('_', '-')} {hint}")
@@ -149,6 +158,12 @@ def format_backbone_table(profiles: list[dict[str, Any]]) -> str:
         f"MiB: {profiles[0]['memory']['method']}.",
         f"ms: median, after {where['repeats']['warmup']} forward passes of warm-up; raw timings: --json.",
     ]
+    disturbed = [each["name"] for each in profiles if each["latency"]["is_busy"] or each["throughput"]["is_busy"]]
+    if disturbed:
+        below.append(
+            f"Busy machine: something else slowed down {', '.join(disturbed)}. Repeat the command when the machine is "
+            "quiet; leaderboards mark such times and compare none of them."
+        )
     return align_columns([head, *map(_format_backbone_row, profiles)]) + "\n\n" + "\n".join(below)
 
 

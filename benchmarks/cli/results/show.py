@@ -76,24 +76,14 @@ def describe_task(name: str) -> dict[str, Any]:
 
 
 def _draw_pictures(folder: Path, record: Record) -> dict[str, Any]:
-    """Let the task draw pictures of a complete run, and return their paths under ``pictures``, or why it cannot."""
-    # imported here, because drawing may import torch
-    from benchmarks.task_registry import TASKS
-    from pretraining.task import list_pictures
-    from results.records.record import PRETRAINING_DOMAIN
+    """Return the paths of a run's pictures under ``pictures``, drawn now where they are missing, or why they cannot."""
+    from benchmarks.run_pictures import ensure_run_pictures
 
-    if record.status != "complete":
-        return {}
     try:
-        # a pre-training wrote its pictures while it ran; the other tasks draw them now from the results of the run
-        files = (
-            list_pictures(folder)
-            if record.domain == PRETRAINING_DOMAIN
-            else TASKS.get(record.task).visualize_run(folder, record)
-        )
+        pictures = ensure_run_pictures(folder, record)
     except UserError as error:  # the data were moved, or the task is no longer installed; the record is still shown
         return {"pictures": f"none: {error}"}
-    return {"pictures": [str(path) for path in files]} if files else {}
+    return {"pictures": [str(picture.path) for picture in pictures]} if pictures else {}
 
 
 def _format_nested(value: Any, indent: str = "") -> list[str]:

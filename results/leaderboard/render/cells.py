@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from foundation.plural import format_count
 from results.leaderboard.cross_board_summary import CrossBoardSummary, SummaryCell, SummaryRow
 from results.leaderboard.pareto import COST_LABELS, ParetoFront, get_row_cost
 from results.leaderboard.render.columns import build_board_columns, build_summary_columns
@@ -119,16 +120,22 @@ def format_costs(row: BoardRow) -> tuple[str, str, str, str]:
     return (
         format_quantity(cost.parameters),
         format_quantity(cost.macs),
-        NOT_MEASURED if cost.latency_ms is None else f"{cost.latency_ms:.2f}",
+        NOT_MEASURED
+        if cost.latency_ms is None
+        else f"{cost.latency_ms:.2f}{' (busy machine)' if cost.is_busy else ''}",
         f"{speed} ({batch})" if batch else speed,
     )
 
 
 def split_throughput(row: BoardRow) -> tuple[str, str]:
-    """Return images per second and the batch size of the measurement; the latter is "" if nothing was measured."""
+    """Return images per second and the batch size of the measurement; the latter is "" if nothing was measured.
+
+    The batch size is followed by a mark if the machine was busy with something else.
+    """
     if row.cost.images_per_second is None:
         return NOT_MEASURED, ""
-    return f"{row.cost.images_per_second:.0f}", f"batch {row.cost.batch_size}"
+    mark = ", busy machine" if row.cost.is_throughput_busy else ""
+    return f"{row.cost.images_per_second:.0f}", f"batch {row.cost.batch_size}{mark}"
 
 
 def format_quantity(value: float | None) -> str:
@@ -163,9 +170,7 @@ def build_board_notes(board: Board) -> list[str]:
         lines.append(f"{board.metric_conflict}.")
     if not board.has_random_baseline:
         lines.append("No floor: this board has no run from random weights.")
-    places = sorted({row.cost.timing_setup for row in board.rows if row.cost.timing_setup})
-    if places:
-        lines.append(f"Backbone timed on: {'; '.join(places)}.")
+    lines += _build_timing_notes(board)
     if board.version_differences:
         lines.append(f"The rows were made with different versions: {board.version_differences}.")
     lines += [f"Not the official data: {sentence}." for sentence in board.deviations]
@@ -186,6 +191,33 @@ def build_board_notes(board: Board) -> list[str]:
     )
 
 
+def _build_timing_notes(board: Board) -> list[str]:
+    """Return where and when the backbones were timed, and how to renew what was timed on a busy machine."""
+    days: dict[str, list[str]] = {}
+    for row in board.rows:
+        if row.cost.timing_setup:
+            days.setdefault(row.cost.timing_setup, []).append(row.cost.timed_at[:10])
+    places = [f"{setup} ({_format_days(sorted(found))})" for setup, found in sorted(days.items())]
+    lines = [f"Backbone timed on: {'; '.join(places)}."] if places else []
+    # rows of one backbone share its timing and its renewal
+    renewals: dict[str, list[str]] = {}
+    for row in board.rows:
+        if row.cost.renewal:
+            renewals.setdefault(row.cost.renewal, []).append(row.label)
+    # no full stop after a command, which is copied from here
+    lines += [
+        f"Timed on a busy machine, hence not compared: {', '.join(labels)}. Measure again when it is quiet: {renewal}"
+        for renewal, labels in list(renewals.items())[:MAX_NOTES]
+    ]
+    if len(renewals) > MAX_NOTES:
+        lines.append(f"{len(renewals) - MAX_NOTES} more rows to renew are in the output of bench table --format json.")
+    return lines
+
+
+def _format_days(days: Sequence[str]) -> str:
+    return days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+
+
 def _group_by_text(pairs: Iterable[tuple[str, str]]) -> list[str]:
     """Combine the names that share a text into one line: ``a, b: text.``"""
     by_text: dict[str, list[str]] = {}  # keeps the order of insertion, so the texts follow the order of the rows
@@ -202,7 +234,15 @@ def format_front(board: Board, front: ParetoFront) -> str:
     steps = [
         f"{row.label} ({_format_cost(row, front)}, {score})" for row, score in zip(front.rows, scores, strict=True)
     ]
-    return f"against {COST_LABELS[front.cost]}{where} ({front.num_measured} rows measured): {'; '.join(steps)}"
+    left_off = [
+        f"{count} {why}"
+        for count, why in ((front.num_busy, "of a busy machine"), (front.num_other_setups, "of other setups"))
+        if count
+    ]
+    counts = f"{format_count(front.num_measured, 'row')} measured" + (
+        f", left off: {', '.join(left_off)}" if left_off else ""
+    )
+    return f"against {COST_LABELS[front.cost]}{where} ({counts}): {'; '.join(steps)}"
 
 
 def _format_cost(row: BoardRow, front: ParetoFront) -> str:

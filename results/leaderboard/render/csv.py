@@ -15,7 +15,7 @@ CSV_COLUMNS = (
     *("made_by", "floor"),
     *("metric", "unit", "value", "primary", "ci_low", "ci_high", "ci_over", "reported", "difference", "tolerance"),
     *("within", "source", "seeds", "seed_min", "seed_max", "n", "parameters", "macs", "latency_ms"),
-    *("images_per_second", "batch", "measured_on", "finished", "run_ids"),
+    *("images_per_second", "batch", "measured_on", "timed_at", "busy", "throughput_busy", "finished", "run_ids"),
     "departures",
 )
 
@@ -75,6 +75,9 @@ def _build_csv_row(board: Board, row: BoardRow, metric: str) -> dict[str, object
         "images_per_second": row.cost.images_per_second,
         "batch": row.cost.batch_size,
         "measured_on": row.cost.timing_setup,
+        "timed_at": row.cost.timed_at,
+        "busy": int(row.cost.is_busy),
+        "throughput_busy": int(row.cost.is_throughput_busy),
         "finished": row.finished_at,
         "run_ids": " ".join(row.run_ids),
         "departures": "; ".join(board.departures),

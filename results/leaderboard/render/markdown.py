@@ -94,7 +94,7 @@ def _build_board_lines(board: Board, report: LeaderboardReport) -> list[str]:
     fronts = [
         f"Pareto front {format_front(board, each)}."
         for each in report.fronts[board.board_key]
-        if each.num_measured > 1  # a front of one row says nothing
+        if each.num_measured + each.num_busy > 1  # a front of one row says nothing
     ]
     return [
         f"## {escape_markdown(board.title)}",

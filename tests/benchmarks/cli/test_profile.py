@@ -3,7 +3,11 @@ import json
 import pytest
 
 from backbones.profile import TimingConfig
+from backbones.registry import get_card
 from benchmarks.cli.main import main
+from foundation.machine_load import MachineLoad
+from results.records.record import Record, dump_record
+from tests.results.make import make_cost, write_digits_run
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +50,52 @@ def test_bad_input_is_one_sentence(words, sentence, capsys):
     assert captured.out == ""
     assert sentence in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_a_saved_timing_renews_that_of_a_board(tmp_path, capsys, monkeypatch):
+    record = write_digits_run(
+        tmp_path / "runs" / "digits" / "vit_pico-run",
+        "vit_pico",
+        [True] * 10,
+        cost=make_cost(44_928, 69.4, macs=780_480, other_load=0.9),
+    )[1]
+    card = get_card("vit_pico").as_dict()
+    changed = record.model_dump() | {"backbone": record.backbone.model_dump() | {"card": card}}
+    (tmp_path / "runs" / "digits" / "vit_pico-run" / "record.json").write_text(
+        dump_record(Record.model_validate(changed))
+    )
+    monkeypatch.chdir(tmp_path)
+    before = (tmp_path / "runs" / "digits" / "vit_pico-run" / "record.json").read_bytes()
+
+    def read_costs():
+        assert main(["table", "--format", "json"]) == 0
+        return json.loads(capsys.readouterr().out)["boards"][0]["rows"][0]["cost"]
+
+    assert (read_costs()["latency_ms"], read_costs()["is_busy"]) == (69.4, True)
+    command = read_costs()["renewal"].split()
+    assert command[:4] == ["OMP_NUM_THREADS=1", "bench", "profile", "vit_pico"]
+    # what the test's machine is doing is not part of the test
+    monkeypatch.setattr("backbones.profile.is_machine_busy", lambda *_, **__: False)
+    monkeypatch.setattr("backbones.profile.start_load_meter", lambda: MachineLoad)
+    monkeypatch.setattr("foundation.machine_load.BUSY_RATIO", 1e9)
+    assert main(command[2:]) == 0
+    assert "saved: runs/timings/vit_pico-32x32-" in capsys.readouterr().out
+    cost = read_costs()
+    assert (cost["is_busy"], cost["renewal"], cost["batch_size"]) == (False, "", 16)
+    assert cost["latency_ms"] < 69.4 or cost["timing_setup"] != "a chip, 1 thread, torch 2, fp32"
+    # no run and no ledger was touched, and the other commands go on as before
+    assert (tmp_path / "runs" / "digits" / "vit_pico-run" / "record.json").read_bytes() == before
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["digits", "timings"]
+    assert main(["list", "runs"]) == 0
+    assert len([line for line in capsys.readouterr().out.splitlines() if "vit_pico" in line]) == 1
+    main(["verify", "runs"])
+    assert "timings" not in capsys.readouterr().out
+
+
+def test_a_busy_machine_is_named_with_the_profile(capsys, monkeypatch):
+    monkeypatch.setattr("backbones.profile.is_machine_busy", lambda *_, **__: True)
+    assert main(["profile", "vit_pico", "--batch", "2"]) == 0
+    assert "Busy machine: something else slowed down vit_pico. Repeat" in capsys.readouterr().out
 
 
 def test_a_whole_tracker_is_profiled(capsys, monkeypatch):

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.conftest import BENCH, ROOT, Bench
 
 # slow enough to be hit: few images at once, many strengths
@@ -55,6 +57,7 @@ def only_record(out: Path) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.soak
 def test_kill_9_anywhere_gives_the_undisturbed_number(bench: Bench, tmp_path: Path) -> None:
     draw = random.Random(0)
     cut, whole = tmp_path / "cut", tmp_path / "whole"

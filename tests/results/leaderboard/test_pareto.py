@@ -47,3 +47,18 @@ def test_unmeasured_rows_take_no_part_and_times_of_two_places_never_meet() -> No
     assert by_cost["parameters", ""].num_measured == 3
     assert [row.backbone for row in by_cost["latency", "a chip, 1 thread, torch 2, fp32"].rows] == ["small", "large"]
     assert [row.backbone for row in by_cost["latency", "another chip, 1 thread, torch 2, fp32"].rows] == ["worse"]
+
+
+def test_a_time_of_a_busy_machine_is_left_off_the_front_and_counted() -> None:
+    made = board(
+        make_backbone_record("quiet", 80.0, "1", cost=make_cost(100, 2.0)),
+        # the cheapest and best of all, if its time could be believed
+        make_backbone_record("busy", 90.0, "2", cost=make_cost(90, 1.0, other_load=0.9)),
+        make_backbone_record("elsewhere", 85.0, "3", cost=make_cost(100, 1.0, chip="another chip")),
+    )
+    by_cost = {(each.cost, each.timing_setup): each for each in compute_pareto_fronts(made)}
+    front = by_cost["latency", "a chip, 1 thread, torch 2, fp32"]
+    assert [row.backbone for row in front.rows] == ["quiet"]
+    assert (front.num_measured, front.num_busy, front.num_other_setups) == (1, 1, 1)
+    assert [row.backbone for row in by_cost["parameters", ""].rows] == ["busy"]
+    assert (by_cost["parameters", ""].num_busy, by_cost["parameters", ""].num_other_setups) == (0, 0)

@@ -151,13 +151,18 @@ def test_the_heading_says_where_boards_of_one_protocol_differ() -> None:
 
 def test_rows_that_the_items_do_not_tell_apart_share_a_rank(tmp_path: Path) -> None:
     for number, (name, wrong) in enumerate((("a", 100), ("b", 101), ("c", 160))):
-        write_run(tmp_path / name, name, [i >= wrong for i in range(1000)], str(number))
+        for seed in (0, 1):
+            correct = [i >= wrong + seed for i in range(1000)]
+            write_run(tmp_path / f"{name}{seed}", name, correct, f"{number}{seed}", seed=seed)
+    write_run(tmp_path / "d", "d", [i >= 50 for i in range(1000)], "30")
     (board,) = build_table(scan_runs([tmp_path])).boards
     assert [(row.backbone, row.rank, row.tied_with) for row in board.rows] == [
+        ("d", None, ()),
         ("a", 1, ("b (random)",)),
         ("b", 1, ("a (random)",)),
         ("c", 3, ()),
     ]
+    assert board.rows[0].note == "one seed: items only"
 
 
 def test_the_floor_is_a_row_from_random_weights() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -45,6 +46,35 @@ def test_scan_names_a_corrupt_record_and_reads_the_rest(tmp_path: Path) -> None:
     assert len(found.errors) == 1
     assert str(tmp_path / "b" / "record.json") in found.errors[0]
     assert (tmp_path / "b" / "record.json").exists()
+
+
+def test_scan_reads_a_record_whose_file_looks_unchanged(tmp_path: Path) -> None:
+    """Edited in place, with the size and the time of before: no index may answer for it."""
+    path = tmp_path / "run/record.json"
+    path.parent.mkdir()
+    write_record(path.parent, make_record(71.5))
+    before, text = path.stat(), path.read_text()
+    assert scan_runs([tmp_path]).records[0][1] == make_record(71.5)
+    path.write_text(text.replace("71.5", "99.5"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert scan_runs([tmp_path]).records[0][1] == make_record(99.5)
+
+
+def test_scan_finds_what_is_called_a_record_in_the_order_of_paths(tmp_path: Path) -> None:
+    """As ``rglob`` would: a folder of that name is reported, and a link to a folder is not followed."""
+    for name in ("b", "a.2", "a/z", "a", "a/z/deep/er"):
+        (tmp_path / "runs" / name).mkdir(parents=True, exist_ok=True)
+        write_record(tmp_path / "runs" / name, make_record())
+    (tmp_path / "runs/c/record.json").mkdir(parents=True)
+    (tmp_path / "runs/link").symlink_to(tmp_path / "runs/b", target_is_directory=True)
+    found = scan_runs([tmp_path / "runs"])
+    expected = [path.parent for path in sorted((tmp_path / "runs").rglob("record.json")) if path.is_file()]
+    assert [folder for folder, _ in found.records] == expected
+    assert [folder.relative_to(tmp_path / "runs").as_posix() for folder in expected] == [
+        *("a", "a/z/deep/er", "a/z", "a.2", "b")
+    ]
+    assert len(found.errors) == 1 and "c/record.json" in found.errors[0]
 
 
 def test_scan_of_a_missing_root_says_so(tmp_path: Path) -> None:

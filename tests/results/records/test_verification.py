@@ -8,6 +8,8 @@ import pytest
 
 from results.records.record import Record, StartCheckpoint
 from results.records.verification import VerificationCheck, verify_record
+from results.statistics import item_files
+from results.statistics.item_files import read_verified_file
 from results.statistics.ranking import StoredRun
 from tests.results.make import make_record, write_digits_run
 
@@ -30,6 +32,24 @@ def test_a_whole_run_holds(run: StoredRun) -> None:
     found = states(verify_record(*run))
     assert set(found.values()) == {"holds"}
     assert {"run_id", "comparability", "start weights", "items.csv", "top1", "mean_per_class"} <= found.keys()
+
+
+def test_the_table_is_read_once(run: StoredRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every metric and every check computes from the same bytes."""
+    read: list[Path] = []
+    monkeypatch.setattr(
+        item_files, "read_verified_file", lambda path, sha256: (read.append(path), read_verified_file(path, sha256))[1]
+    )
+    assert len(run[1].result.metrics if run[1].result else ()) > 1
+    assert set(states(verify_record(*run)).values()) == {"holds"}
+    assert [path.name for path in read] == ["items.csv"]
+
+
+def test_a_table_that_was_changed_fails_everywhere(run: StoredRun) -> None:
+    path = run[0] / "items.csv"
+    path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6", 1) + b"\n")
+    found = states(verify_record(*run))
+    assert {found[name] for name in ("per-item files", "top1", "mean_per_class")} == {"fails"}
 
 
 def edited(content: dict[str, Any], path: str, value: Any) -> Record:

@@ -3,7 +3,8 @@
 Worlds whose truth is known: a large population of items, seen by a population of training seeds. A repetition draws
 S seeds and n items from them, and the interval is asked for the mean over all seeds and items; with one seed, for that
 seed's mean over all items, because its claim is conditional on the seed. The plain percentile bootstrap over
-seeds x items stands beside it for comparison. The thorough run writes the table of docs/explanation/statistics.md.
+seeds x items stands beside it for comparison. Then boards of equal rows are ranked, see ``board_errors``. The thorough
+run writes the tables of docs/explanation/statistics.md.
 """
 
 from __future__ import annotations
@@ -20,6 +21,13 @@ from scipy.stats import norm
 from foundation.array_types import FloatArray
 from results.statistics import segmentation_scores as scores
 from results.statistics.estimates import MetricSample, compute_interval, sample_from_areas, sample_from_values
+from tests.results.statistics.board_errors import (
+    BOARD_WORLDS,
+    BoardWorld,
+    SeedSpread,
+    measure_board_errors,
+    measure_board_power,
+)
 
 Outcomes = NDArray[Any]
 
@@ -57,7 +65,7 @@ def simulate_top1(
     hard, luck = 2 * rng.standard_normal(count), rng.standard_normal((num_seeds, count))
     right = level * scale + shift + hard + luck > 0
     outcomes = (100 * right).astype(np.float32)
-    return _make_population(f"top-1 {100 * mean:.0f} %, {items:,} images, seeds +-{seed_std}", outcomes, items)
+    return _make_population(f"top-1 {100 * mean:g} %, {items:,} images, seeds +-{seed_std}", outcomes, items)
 
 
 def simulate_auc(rng: np.random.Generator, items: int = 280, num_seeds: int = 200) -> Population:
@@ -93,6 +101,33 @@ def simulate_miou(
     totals = found.sum(1, dtype=np.float64)
     name = f"mIoU, {classes} classes, {items:,} images"
     return Population(name, found, items, scores.AREA_METRICS["mIoU"](totals), _make_miou_sample, _resample_miou)
+
+
+def simulate_bad_miou(
+    rng: np.random.Generator, items: int = 100, classes: int = 150, images: int = 3_000
+) -> Population:
+    """A run that knows nothing: it finds few pixels of the six true classes, and names three stray ones an image.
+
+    The more images, the more stray classes count in the mean, so the score of a few images is far too high.
+    """
+    kinds, real, pixels = 6, 6, 10_000
+    truth = np.zeros((images, classes))
+    truth[:, :real] = np.round(pixels * rng.dirichlet(np.ones(real), images))
+    often = 1 / np.arange(1, classes - real + 1)
+    found = np.empty((kinds, images, 3, classes), np.float32)
+    for seed in range(kinds):
+        hit = np.zeros_like(truth)
+        seen = rng.beta(1, 3, (images, real)) * (rng.random((images, real)) < 0.4)
+        hit[:, :real] = np.round(truth[:, :real] * seen)
+        around, named = np.zeros_like(truth), real + rng.permutation(classes - real)
+        missed = np.round((truth - hit).sum(1) / 3)
+        for _ in range(3):
+            chosen = named[rng.choice(classes - real, images, p=often / often.sum())]
+            np.add.at(around, (np.arange(images), chosen), missed)
+        found[seed] = np.stack([hit, hit + around, truth], 1)
+    name = f"mIoU of a useless run, {items} images"
+    truth_by_seed = scores.AREA_METRICS["mIoU"](found.sum(1, dtype=np.float64))
+    return Population(name, found, items, truth_by_seed, _make_miou_sample, _resample_miou)
 
 
 def _make_population(name: str, outcomes: Outcomes, items: int) -> Population:
@@ -145,27 +180,66 @@ def measure_coverage(
     return CoverageRates(100 * ours / repetitions, 100 * plain / repetitions, width / repetitions)
 
 
-def iter_populations(rng: np.random.Generator) -> Iterator[Population]:
-    """The cases of the table."""
-    yield simulate_top1(rng)
-    yield simulate_top1(rng, 0.75, 1000, 2.0)
-    yield simulate_top1(rng, 0.97, 359, 0.3)
-    yield simulate_auc(rng)
-    yield simulate_miou(rng)
-    yield simulate_miou(rng, 2000, 30)
+def iter_populations(rng: np.random.Generator) -> Iterator[tuple[Population, tuple[int, ...]]]:
+    """The cases of the table, each with its numbers of seeds."""
+    yield simulate_top1(rng), (1, 2, 3, 5)
+    yield simulate_top1(rng, 0.75, 1000, 2.0), (1, 2, 3, 5)
+    yield simulate_top1(rng, 0.97, 359, 0.3), (1, 2, 3, 5)
+    yield from iter_near_perfect(rng)
+    yield simulate_auc(rng), (1, 2, 3, 5)
+    yield simulate_miou(rng), (1, 2, 3, 5)
+    yield simulate_miou(rng, 2000, 30), (1, 2, 3, 5)
+    yield simulate_bad_miou(rng), (1, 3)
 
 
-def main(repetitions: int) -> None:
-    """Write the table, one line a case and number of seeds."""
+def iter_near_perfect(rng: np.random.Generator) -> Iterator[tuple[Population, tuple[int, ...]]]:
+    """Cases in which hardly an item is wrong."""
+    yield simulate_top1(rng, 0.97, 24, 0.3), (1, 2, 3, 5, 10)
+    yield simulate_top1(rng, 0.97, 100, 0.3), (2, 5, 10)
+    yield simulate_top1(rng, 0.995, 359, 0.1), (1, 2, 3, 5)
+    yield simulate_top1(rng, 0.995, 24, 0.1), (2, 5)
+
+
+def write_coverage_table(repetitions: int) -> None:
+    """Write one line per case and number of seeds."""
     rng = np.random.default_rng(0)
-    sys.stdout.write("| case | seeds | covered | plain percentile bootstrap | mean width |\n|---|--:|--:|--:|--:|\n")
-    for world in iter_populations(rng):
-        for seeds in (1, 2, 3, 5):
+    _write_line("| case | seeds | covered | plain percentile bootstrap | mean width |\n|---|--:|--:|--:|--:|")
+    for world, numbers in iter_populations(rng):
+        for seeds in numbers:
             found = measure_coverage(world, seeds, repetitions, rng)
-            line = f"| {world.name} | {seeds} | {found.ours:.1f} % | {found.percentile:.1f} % | {found.width:.2f} |\n"
-            sys.stdout.write(line)
-            sys.stdout.flush()
+            _write_line(
+                f"| {world.name} | {seeds} | {found.ours:.1f} % | {found.percentile:.1f} % | {found.width:.2f} |"
+            )
+
+
+def write_board_tables(boards: int) -> None:
+    """Write how many boards of equal rows have two rows ranked apart, then how many pairs that differ are."""
+    rng = np.random.default_rng(0)
+    spreads: tuple[SeedSpread, ...] = ("equal", "uneven", "one row of 4 points")
+    _write_line("\n| case | spread of seeds | rows | 2 seeds | 3 seeds | 5 seeds |\n|---|---|--:|--:|--:|--:|")
+    for world in BOARD_WORLDS:
+        for spread in spreads if world is BOARD_WORLDS[0] else spreads[:1]:
+            for rows in (2, 10, 30):
+                each = [measure_board_errors(world, rows, seeds, boards, rng, spread) for seeds in (2, 3, 5)]
+                _write_line(
+                    f"| {world.name} | {spread} | {rows} | " + " | ".join(f"{rate:.1f} %" for rate in each) + " |"
+                )
+    _write_line("\n| halves of a board differ by | rows | 2 seeds | 3 seeds | 5 seeds |\n|---|--:|--:|--:|--:|")
+    for points in (2.0, 5.0, 10.0):
+        for rows in (2, 10, 30):
+            each = [
+                measure_board_power(BoardWorld(1000, 0.75), rows, seeds, boards // 5, rng, points)
+                for seeds in (2, 3, 5)
+            ]
+            _write_line(f"| {points:g} points | {rows} | " + " | ".join(f"{rate:.0f} %" for rate in each) + " |")
+
+
+def _write_line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2_000)
+    asked = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
+    write_coverage_table(asked)
+    write_board_tables(asked)

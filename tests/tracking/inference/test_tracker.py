@@ -24,7 +24,6 @@ from tracking.inference.sequential import score_result_files, track_sequence, tr
 from tracking.inference.tracker import Tracker, decode_best_box
 from tracking.models.center_head import HeadMaps, decode_boxes
 from tracking.scoring import score_sequence
-from tracking.video.film_strip import write_film_strip
 
 SIZES = CropSizes(64, 128, 2.0, 4.0)
 FRAME = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
@@ -232,14 +231,3 @@ def test_targets_side_by_side_are_followed_as_one_by_one(own: bool) -> None:
             for tracker, maps, other in zip(together, found, alone, strict=True)
         ]
         assert max(np.abs(one - other).max() for one, other in pairs) < 1e-3
-
-
-def test_a_strip_shows_both_boxes(tmp_path: Path) -> None:
-    (video,) = lasot.read_test_videos(ensure_mini_lasot())[:1]
-    write_film_strip(video, video.boxes + np.array([0.0, 20.0, 0.0, 0.0]), tmp_path / "strip.png", num_frames=4)
-    picture = np.asarray(PIL.Image.open(tmp_path / "strip.png")).astype(int)
-    assert picture.shape == (180, 4 * 240, 3)
-    for part in np.split(picture, 4, axis=1):
-        assert (np.abs(part - [0, 200, 0]).sum(2) < 120).any() and (np.abs(part - [255, 0, 0]).sum(2) < 120).any()
-    with pytest.raises(DataError, match="3 boxes were given to draw"):
-        write_film_strip(video, video.boxes[:3], tmp_path / "x.png")

@@ -63,9 +63,32 @@ def test_reported_reproduced_and_difference_stand_side_by_side() -> None:
     assert by_name["difference"] == "-0.20, within 0.3"
     assert (by_name["parameters"], by_name["MACs"], by_name["ms"]) == ("5.72 M", "57.2 M", "12.35")
     assert by_name["images/s"] == "162 (batch 4)"
-    assert "Backbone timed on: a chip, 1 thread, torch 2, fp32." in text
+    assert re.search(r"Backbone timed on: a chip, 1 thread, torch 2, fp32 \(\d{4}-\d\d-\d\d\)\.", text)
     assert "Reported mae_tiny: wangsr126/MAE-Lite at f3090d4, result tables" in text
     assert "epochs is 1000 in the source and 300 in our run" in text, "the rest is context, with its reason"
+
+
+def test_a_time_of_a_busy_machine_is_marked_in_every_format() -> None:
+    made = report(
+        make_backbone_record("quiet", 80.0, "1", cost=make_cost(100, 2.0)),
+        make_backbone_record("busy", 90.0, "2", cost=make_cost(90, 20.5, other_load=0.9)),
+    )
+    text = to_markdown(made)
+    assert "20.50 (busy machine)" in text
+    assert "98 (batch 4, busy machine)" in text
+    assert "bench profile busy --img-size 32 --device cpu --save runs" in text
+    assert re.search(r"front against ms per image .*\(1 row measured, left off: 1 of a busy machine\): quiet", text)
+    assert r"20.50 (busy machine)" in to_latex(made)
+    lines = list(csv.DictReader(io.StringIO(to_csv(made))))
+    assert {(line["backbone"], line["busy"], line["throughput_busy"]) for line in lines} == {
+        ("quiet", "0", "0"),
+        ("busy", "1", "1"),
+    }
+    rows = to_json_data(made)["boards"][0]["rows"]
+    assert {(row["backbone"], row["cost"]["is_busy"], bool(row["cost"]["renewal"])) for row in rows} == {
+        ("quiet", False, False),
+        ("busy", True, True),
+    }
 
 
 def test_csv_has_full_precision_and_empty_for_not_measured() -> None:
