@@ -86,7 +86,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of ``write_store``."""
     root = tmp_path_factory.mktemp("page")
     write_store(root / "runs")
-    return write_page(build_report(scan_runs([root / "runs"])), root / "page")
+    with pytest.MonkeyPatch.context() as patch:  # made before the fixture that gives each test a cache of its own
+        patch.setenv("BENCH_CACHE", str(root / "cache"))
+        return write_page(build_report(scan_runs([root / "runs"])), root / "page")
 
 
 @pytest.fixture(scope="package")
