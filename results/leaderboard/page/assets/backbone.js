@@ -35,7 +35,8 @@ function boardPart([board, row], open) {
   const columns = row.extremes ? ["worst", "best"].filter((kind) => row.extremes[kind].length).map((kind) =>
     make("div", {}, make("h4", { text: `${kind === "worst" ? "Worst" : "Best"} items${runs.length > 1 ? ` of seed ${runs[0].seed}` : ""}` }), extremesTable(row.extremes, kind, runs))) : [];
   const perClass = runs.map((run) => run.details && Object.entries(run.details).find(([name, value]) => name.endsWith("_by_class") && value && typeof value === "object")).find(Boolean);
-  if (perClass) columns.push(make("div", {}, make("h4", { text: perClass[0].replaceAll("_", " ") }), classBars(perClass[1], board.unit)));
+  const drawn = pictured.length > 0 && pictured[0].pictures.some((picture) => picture.kind === "class_bars");
+  if (perClass && !drawn) columns.push(make("div", {}, make("h4", { text: perClass[0].replaceAll("_", " ") }), classBars(perClass[1], board.unit)));
   if (row.confusion?.hardest) columns.push(make("div", {}, make("h4", { text: "Hardest classes (% right)" }), classBars(Object.fromEntries(row.confusion.hardest.map(([name, right, total]) => [`${name} (${total} items)`, (100 * right) / total])), "%")));
   else if (row.confusion) columns.push(make("div", {}, make("h4", { text: "Confusion matrix" }), confusionTable(row.confusion)));
   if (columns.length) parts.push(make("div", { class: "columns" }, ...columns));

@@ -21,8 +21,9 @@ function selectText(element) { // where a page may not write to the clipboard
   getSelection().selectAllChildren(element);
 }
 function drawDifference(pair, unit) {
-  const reach = Math.max(Math.abs(pair.low), Math.abs(pair.high), 1e-9) * 1.15, view = { width: 640, height: 92, left: 20, right: 620, top: 20, bottom: 50 };
-  const x = { title: `difference in ${unit === "%" ? "percentage points" : unit || "the metric"}`, ticks: linearTicks(-reach, reach, 8), format: formatTick, scale: makeScale(-reach, reach, view.left, view.right, false) };
+  const reach = Math.max(Math.abs(pair.low), Math.abs(pair.high), 1e-9) * 1.15, width = Math.min(640, innerWidth - 30);
+  const view = { width, height: 92, left: 16, right: width - 16, top: 20, bottom: 50 };
+  const x = { title: `difference in ${unit === "%" ? "percentage points" : unit || "the metric"}`, ticks: linearTicks(-reach, reach, width < 500 ? 5 : 8), format: formatTick, scale: makeScale(-reach, reach, view.left, view.right, false) };
   return draw("svg", { viewBox: `0 0 ${view.width} ${view.height}`, width: view.width, role: "img", "aria-label": `difference ${formatSigned(pair.difference)}, interval ${formatSigned(pair.low)} to ${formatSigned(pair.high)}` },
     drawAxes(view, x, { title: "", ticks: [], scale: () => 0, format: String }),
     draw("line", { class: "zero", x1: x.scale(0), x2: x.scale(0), y1: view.top - 6, y2: view.bottom }),
@@ -38,7 +39,7 @@ function itemParts(board, first, second, pair) {
   const changed = changedItems(board, first, second);
   if (!changed) return [...parts, make("p", { class: "quiet", text: "The outcomes of single items are not in this page, which would be too large; this command lists them:" }), makeCommand(`${compareCommand(board, first, second)} --all`)];
   const runs = [...first.runs, ...second.runs].map((index) => data.runs[index]);
-  return [...parts, make("div", { class: "columns" }, ...[["better", first], ["worse", second]].map(([kind, row]) => make("div", {}, make("h4", { text: `Better with ${row.label} (${changed[kind].length})` }), listItems(changed[kind], runs, itemFormat(first.outcomes, second.outcomes, board.unit)))))];
+  return [...parts, make("div", { class: "columns halves" }, ...[["better", first], ["worse", second]].map(([kind, row]) => make("div", {}, make("h4", { text: `Better with ${row.label} (${changed[kind].length})` }), listItems(changed[kind], runs, itemFormat(first.outcomes, second.outcomes, board.unit)))))];
 }
 const MAX_LISTED = 60;
 // How the two values of an item are written: nothing if "right and wrong" is all there is to say.

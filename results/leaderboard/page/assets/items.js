@@ -54,7 +54,7 @@ function extremesTable(extremes, kind, runs) {
   const rows = extremes[kind], head = extremes.columns;
   const tiles = rows.map((row) => findTile(runs, row[extremes.item]));
   const withTiles = tiles.some((tile) => tile && tile.place >= 0);
-  return make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `${kind} items` }, make("table", {},
+  return make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `${kind} items` }, make("table", { class: "compact" },
     make("thead", {}, make("tr", {}, ...(withTiles ? [make("th", { scope: "col", text: "picture" })] : []), ...head.map((name) => make("th", { scope: "col", text: name })))),
     make("tbody", {}, ...rows.map((row, i) => make("tr", {},
       ...(withTiles ? [make("td", {}, tiles[i] && tiles[i].place >= 0 ? makeTile(tiles[i], "") : "")] : []),
