@@ -18,7 +18,7 @@ from results.leaderboard.page.overview import (
     map_sizes,
 )
 from results.leaderboard.page.runs import RunEntries
-from results.leaderboard.pareto import COST_LABELS, get_row_cost
+from results.leaderboard.pareto import COST_LABELS
 from results.leaderboard.render.cells import format_front
 from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
@@ -121,12 +121,7 @@ def _build_board_data(board: Board, report: LeaderboardReport, words: SharedValu
             {
                 "cost": front.cost,
                 "setup": words.index_of(front.timing_setup) if front.timing_setup else None,
-                # a time that was taken on a busy machine proves nothing
-                "rows": [
-                    shown[row.run_ids]
-                    for row in front.rows
-                    if row.run_ids in shown and not (front.cost == "latency" and row.cost.is_busy)
-                ],
+                "rows": [shown[row.run_ids] for row in front.rows if row.run_ids in shown],
                 "text": format_front(board, front),
             }
             for front in report.fronts[board.board_key]
@@ -159,8 +154,10 @@ def _build_row_data(board: Board, row: BoardRow, words: SharedValues) -> dict[st
         "one_seed": has_one_seed(row) or None,
         "busy": row.cost.is_busy or None,
         "setup": words.index_of(row.cost.timing_setup) if row.cost.timing_setup else None,
-        "speed": row.cost.images_per_second,
-        **{cost: get_row_cost(row, cost) for cost in COST_LABELS},
+        "parameters": row.cost.parameters,
+        "macs": row.cost.macs,
+        # with the mark "busy" for a busy machine: the plot shows such a time, and no front has it
+        "latency": row.cost.latency_ms,
     }
     if row.published_comparison is not None:
         source = row.published_comparison.published

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from results.leaderboard.cost_columns import CostSummary
 from results.leaderboard.render.cells import NOT_MEASURED, format_published_value, format_quantity
 from results.leaderboard.table import Board, BoardRow
 from results.records.record import TIER_ORDER, Tier
@@ -235,19 +236,35 @@ def _find_usual_setup(rows: Sequence[BoardRow]) -> str:
 def _build_cost_cells(rows: Sequence[BoardRow], setup: str) -> tuple[CostCell, ...]:
     costs = [row.cost for row in rows]
     here = [cost for cost in costs if cost.timing_setup == setup]
-    quiet = [cost for cost in here if not cost.is_busy]
-    timed = (
-        _build_span([cost.latency_ms for cost in quiet], lambda value: f"{value:.2f}"),
-        _build_span([cost.images_per_second for cost in quiet], lambda value: f"{value:.0f}"),
-    )
-    if not quiet and any(cost.timing_setup for cost in costs):
-        why = "timed on a busy machine; see its boards" if here else "timed elsewhere; see its boards"
-        timed = (CostCell("busy machine" if here else "elsewhere", None, why),) * 2
     return (
         _build_span([cost.parameters for cost in costs], format_quantity),
         _build_span([cost.macs for cost in costs], format_quantity),
-        *timed,
+        _build_timed_cell(costs, [(cost.latency_ms, cost.is_busy) for cost in here], lambda value: f"{value:.2f}"),
+        _build_timed_cell(
+            costs, [(cost.images_per_second, cost.is_throughput_busy) for cost in here], lambda value: f"{value:.0f}"
+        ),
     )
+
+
+def _build_timed_cell(
+    costs: Sequence[CostSummary], here: Sequence[tuple[float | None, bool]], format_value: Callable[[float], str]
+) -> CostCell:
+    """Return the cell of a timing.
+
+    Args:
+        costs: all costs of the backbone.
+        here: value and whether the machine was busy, of the timings in the setup of the column.
+        format_value: formats a value.
+    """
+    quiet = [value for value, is_busy in here if not is_busy]
+    if any(value is not None for value in quiet) or not any(cost.timing_setup for cost in costs):
+        return _build_span(quiet, format_value)
+    if not here:
+        return CostCell("elsewhere", None, "timed on another machine or runtime; see its boards")
+    if all(value is None for value, _ in here):
+        return CostCell(NOT_MEASURED, None)
+    renewal = next((cost.renewal for cost in costs if cost.renewal), "")
+    return CostCell("busy machine", None, ". Measure again: ".join(filter(None, ("timed on a busy machine", renewal))))
 
 
 def _build_span(values: Sequence[float | None], format_value: Callable[[float], str]) -> CostCell:

@@ -82,14 +82,15 @@ def _build_column_headers(board: Board) -> list[ColumnHeader]:
 
 
 def _build_row_cells(board: Board, row: BoardRow) -> list[TableCell]:
-    parameters, macs, latency, _ = text.format_costs(row)
+    parameters, macs, _, _ = text.format_costs(row)
+    latency = text.NOT_MEASURED if row.cost.latency_ms is None else f"{row.cost.latency_ms:.2f}"
     speed, batch = text.split_throughput(row)
     return [
         *(_build_published_cells(row) if board.has_published else ()),
         *(_build_metric_cell(row.metrics.get(name)) for name in board.other_metrics),
         TableCell(parameters, row.cost.parameters),
         TableCell(macs, row.cost.macs),
-        TableCell(latency, row.cost.latency_ms, "busy machine" if row.cost.is_busy else ""),
+        TableCell(latency, row.cost.quiet_latency_ms, "busy machine" if row.cost.is_busy else ""),
         TableCell(speed, row.cost.images_per_second, batch),
         TableCell(str(len(row.seeds)), len(row.seeds), text.format_range(*row.seed_range) if row.seed_range else ""),
         TableCell(row.finished_at[:10] or text.NOT_MEASURED, row.finished_at or None),

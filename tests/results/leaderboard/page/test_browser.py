@@ -153,6 +153,16 @@ def test_points_are_named_and_open_their_backbone(window: Window) -> None:
     assert window.all("#detail h2"), "and the keyboard does the same"
 
 
+def test_a_time_of_a_busy_machine_is_drawn_as_such(window: Window) -> None:
+    window.open(task="digits", cost="latency")
+    (busy,) = window.all("#plot .point.busy")
+    assert busy.get_attribute("data-name") == ODD and "busy machine" in busy.get_attribute("aria-label")
+    assert "timed on a busy machine" in window.one("#plot .legend").text
+    assert ODD not in window.one("#plot-text").text.partition(":")[2], "and is on no front"
+    odd = window.run("return document.querySelector(`#overview-full tr[data-label=${CSS.escape(arguments[0])}]`)", ODD)
+    assert "busy machine" in odd.text
+
+
 def test_selected_rows_are_marked_everywhere(window: Window) -> None:
     for label in ("big", "small"):
         window.one(f"{OVERVIEW} tr[data-label={label}] .pick").click()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from results.leaderboard.page.overview import build_overview_tables, classify_size, find_mark, name_size_class
+from results.leaderboard.page.view import build_board_sections
 from results.leaderboard.report import build_report
 from results.leaderboard.table import Board, BoardRow
 from tests.results.make import make_backbone_record, make_cost, make_scan
@@ -126,9 +127,19 @@ def test_times_of_two_places_never_share_a_column() -> None:
 
 def test_a_time_of_a_busy_machine_is_no_number() -> None:
     (board,) = boards_of(make_backbone_record("a", 50.0, "1", cost=make_cost(5, 2.0)))
-    busy = board.rows[0]._replace(cost=board.rows[0].cost._replace(is_busy=True))
-    (table,) = build_overview_tables([board._replace(rows=(busy,))])
-    assert [cell.text for cell in table.groups[0][1][0].costs] == ["5", "50", "busy machine", "busy machine"]
+    cost = board.rows[0].cost._replace(is_busy=True, renewal="bench profile a")
+    (table,) = build_overview_tables([board._replace(rows=(board.rows[0]._replace(cost=cost),))])
+    *counts, latency, speed = table.groups[0][1][0].costs
+    assert [cell.text for cell in counts] == ["5", "50"]
+    assert (latency.text, latency.sort_value) == ("busy machine", None)
+    assert latency.tip.endswith("Measure again: bench profile a")
+    assert speed.text == "1000", "each timing has its own mark"
+    empty = build_report(make_scan())
+    busy = board._replace(rows=(board.rows[0]._replace(cost=cost),))
+    report = empty._replace(table=empty.table._replace(boards=(busy,)), fronts={board.board_key: ()})
+    (section,) = build_board_sections(report)
+    shown = [cell for cell in section["rows"][0]["cells"] if cell.subtext == "busy machine"]
+    assert [(cell.text, cell.sort_value) for cell in shown] == [("2.00", None)]
 
 
 def test_a_published_number_stands_beside_its_row_only() -> None:
