@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from analysis.store import StoredAnalysis, scan_analyses
-from results.leaderboard.page.pictures import AnalysisPanel, encode_pictures
+from results.leaderboard.page.media import AnalysisPanel, read_figures
 
 MAX_FIGURE_BYTES = 2_500_000
-"""Figures of all analyses together that a page embeds at most, in bytes; further ones stay next to their records."""
+"""Figures of all analyses together that a page has at most, in bytes; further ones stay next to their records."""
 
 
 def collect_page_analyses(roots: Iterable[Path]) -> tuple[list[AnalysisPanel], list[str]]:
@@ -17,9 +17,8 @@ def collect_page_analyses(roots: Iterable[Path]) -> tuple[list[AnalysisPanel], l
     scanned = scan_analyses(roots)
     budget, shown = MAX_FIGURE_BYTES, []
     for kept in scanned.analyses:
-        figures = encode_pictures(kept.folder, budget)
-        # base64 turns three bytes into four characters
-        budget -= sum(len(address) * 3 // 4 for _, address in figures)
+        figures = read_figures(kept.folder, budget)
+        budget -= sum(len(content) for _, content in figures)
         shown.append(AnalysisPanel(kept.analysis.title, _format_note(kept, len(figures)), figures))
     return shown, scanned.faults
 

@@ -10,7 +10,9 @@ from results.leaderboard.metric_conflict import describe_metric_conflict
 from results.leaderboard.pareto import ParetoFront, compute_pareto_fronts
 from results.leaderboard.table import BoardKey, LeaderboardTable, build_table
 from results.published.rows import read_published
+from results.records.record import PRETRAINING_DOMAIN
 from results.records.store import ScanResult
+from results.statistics.ranking import StoredRun
 
 
 class LeaderboardReport(NamedTuple):
@@ -20,11 +22,14 @@ class LeaderboardReport(NamedTuple):
         table: the boards and rows that are displayed.
         fronts: Pareto fronts by a board's ``board_key``, computed from all of its rows, hidden ones included.
         summaries: one per tier, over all boards of the chosen tasks, without the rows of hidden backbones.
+        pretrainings: complete pre-trainings. They have no row, but the page shows their pictures beside the runs that
+            started from their weights.
     """
 
     table: LeaderboardTable
     fronts: dict[BoardKey, tuple[ParetoFront, ...]]
     summaries: tuple[CrossBoardSummary, ...]
+    pretrainings: tuple[StoredRun, ...] = ()
 
 
 def build_report(scan_result: ScanResult, table_filter: TableFilter | None = None) -> LeaderboardReport:
@@ -54,5 +59,10 @@ def build_report(scan_result: ScanResult, table_filter: TableFilter | None = Non
         for view in summarize_boards(whole.boards)
     ]
     return LeaderboardReport(
-        shown, {board.board_key: compute_pareto_fronts(board) for board in whole.boards}, tuple(views)
+        shown,
+        {board.board_key: compute_pareto_fronts(board) for board in whole.boards},
+        tuple(views),
+        tuple(
+            run for run in scan_result.records if run[1].domain == PRETRAINING_DOMAIN and run[1].status == "complete"
+        ),
     )

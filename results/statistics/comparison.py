@@ -23,7 +23,7 @@ from results.records.identity import build_run_identity, compute_candidate_diges
 from results.records.record import CONFIDENCE_LEVEL, PRETRAINING_DOMAIN, Record
 from results.records.version_differences import describe_version_differences
 from results.statistics.estimates import MetricSample, compute_difference
-from results.statistics.ranking import StoredRun, build_row_sample
+from results.statistics.ranking import RowSample, StoredRun, build_row_sample
 from results.statistics.rounding import ROUNDING_TOLERANCE
 from results.statistics.significance_tests import sign_flip_test
 
@@ -119,8 +119,29 @@ def compare_backbones(
     if one.run_id == other.run_id:
         raise UserError(f"both are run {one.run_id}; name two runs that differ in backbone, weights or seed")
     assert one.result is not None
+    rows = [build_row_sample(runs, one.result.primary_metric) for runs in (first_runs, second_runs)]
+    return compare_row_samples((first_runs, rows[0]), (second_runs, rows[1]), pretrain_methods)
+
+
+def compare_row_samples(
+    first: tuple[Sequence[StoredRun], RowSample],
+    second: tuple[Sequence[StoredRun], RowSample],
+    pretrain_methods: Mapping[str, str] | None = None,
+) -> BackboneComparison:
+    """Compare two rows of one board whose samples were read before, so that many pairs need each file only once.
+
+    Args:
+        first: runs of the first backbone, one per seed, and their sample of the board's primary metric.
+        second: those of the second backbone.
+        pretrain_methods: pre-training method by the SHA-256 of the weights it produced, for the labels.
+
+    Raises:
+        UserError: the two were scored on different items, or their metric is computed differently.
+    """
+    (first_runs, first_row), (second_runs, second_row) = first, second
+    one = first_runs[0][1]
+    assert one.result is not None
     metric = one.result.metrics[one.result.primary_metric]
-    first_row, second_row = (build_row_sample(runs, one.result.primary_metric) for runs in (first_runs, second_runs))
     if first_row.item_ids != second_row.item_ids:
         raise UserError("the two were not scored on the same items, so they cannot be compared")
     if first_row.statistic != second_row.statistic:

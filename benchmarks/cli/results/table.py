@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_message, write_stdout
+from foundation.errors import UserError
 from foundation.garbage_collection import pause_garbage_collection
 from results.leaderboard.filter_sort import TableFilter
 from results.leaderboard.report import LeaderboardReport, build_report
@@ -40,8 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="markdown",
         help="format of the text on stdout",
     )
-    text = "write DIR/index.html instead, a page that needs no other files"
+    text = "write DIR/index.html and its pictures in DIR/media instead, a page that needs no network"
     parser.add_argument("--html", type=Path, metavar="DIR", help=text)
+    text = "with --html: put the pictures into index.html, so that the page is one file"
+    parser.add_argument("--single-file", action="store_true", help=text)
 
 
 def main(options: Namespace) -> int:
@@ -51,6 +54,8 @@ def main(options: Namespace) -> int:
 
 
 def _write_report(options: Namespace) -> int:
+    if options.single_file and options.html is None:
+        raise UserError("--single-file says how the page is written; name its folder with --html DIR")
     choice = TableFilter(
         tuple(options.task), tuple(options.backbone), tuple(options.tier), options.sort, options.pareto
     )
@@ -65,7 +70,7 @@ def _write_report(options: Namespace) -> int:
         from results.leaderboard.page.write import write_page
 
         shown, faults = collect_page_analyses(options.runs)
-        write_stdout(str(write_page(report, options.html, shown)))
+        write_stdout(str(write_page(report, options.html, shown, options.single_file)))
         for fault in faults:
             write_message(f"bench: warning: left out of the page: {fault}")
     for warning in report.table.warnings:

@@ -1,1 +1,1 @@
-"""The leaderboard as a single HTML file that works without a network, a server or any other file."""
+"""The leaderboard as an HTML page that works without a network or a server: ``index.html`` and its pictures."""

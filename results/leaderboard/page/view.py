@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
-from results.leaderboard.cross_board_summary import CrossBoardSummary, SummaryRow
-from results.leaderboard.pareto import COST_LABELS
+from results.leaderboard.cross_board_summary import CrossBoardSummary
 from results.leaderboard.render import cells as text
 from results.leaderboard.render.columns import ColumnHeader, build_board_columns, build_summary_columns
 from results.leaderboard.render.summary_notes import build_summary_notes
 from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import Board, BoardRow
 from results.published.match import UnmatchedResult
+
+ABSENT_WORDS = ("not measured", "missing", "none", "not ranked")
+"""Cells with these words have no value; they are displayed quietly and sorted last."""
+
+_LEADING_NUMBER = re.compile(r"^[+-]?\d+(\.\d+)?")
 
 
 class TableCell(NamedTuple):
@@ -45,10 +50,6 @@ def build_board_sections(report: LeaderboardReport) -> list[dict[str, Any]]:
 
 def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict[str, Any]:
     fronts = report.fronts[board.board_key]
-    # ids of the rows on a front, by cost; each row is marked with these costs so that the page can filter by them
-    on_front = {
-        cost: {row.run_ids for front in fronts if front.cost == cost for row in front.rows} for cost in COST_LABELS
-    }
     scale = _compute_bar_range(board)
     return {
         "number": number,
@@ -64,8 +65,6 @@ def _build_section(number: int, board: Board, report: LeaderboardReport) -> dict
                     f"{row.metrics[board.primary_metric]:.2f}", row.metrics[board.primary_metric], _format_interval(row)
                 ),
                 "cells": _build_row_cells(board, row),
-                # costs on whose front the row is, separated by blanks: the script filters by them
-                "fronts": " ".join(cost for cost in COST_LABELS if row.run_ids in on_front[cost]),
             }
             for place, row in enumerate(board.rows)
         ],
@@ -83,14 +82,15 @@ def _build_column_headers(board: Board) -> list[ColumnHeader]:
 
 
 def _build_row_cells(board: Board, row: BoardRow) -> list[TableCell]:
-    parameters, macs, latency, _ = text.format_costs(row)
+    parameters, macs, _, _ = text.format_costs(row)
+    latency = text.NOT_MEASURED if row.cost.latency_ms is None else f"{row.cost.latency_ms:.2f}"
     speed, batch = text.split_throughput(row)
     return [
         *(_build_published_cells(row) if board.has_published else ()),
         *(_build_metric_cell(row.metrics.get(name)) for name in board.other_metrics),
         TableCell(parameters, row.cost.parameters),
         TableCell(macs, row.cost.macs),
-        TableCell(latency, row.cost.latency_ms),
+        TableCell(latency, row.cost.quiet_latency_ms, "busy machine" if row.cost.is_busy else ""),
         TableCell(speed, row.cost.images_per_second, batch),
         TableCell(str(len(row.seeds)), len(row.seeds), text.format_range(*row.seed_range) if row.seed_range else ""),
         TableCell(row.finished_at[:10] or text.NOT_MEASURED, row.finished_at or None),
@@ -138,21 +138,24 @@ def _build_interval_bar(row: BoardRow, primary_metric: str, bar_range: tuple[flo
 
 
 def build_summary_view(summary: CrossBoardSummary) -> dict[str, Any]:
-    """Return the summary over all boards of a tier as a table for the template."""
+    """Return the summary over all boards of a tier as a table for the template; its boards are numbered."""
+    grid = text.tabulate_summary(summary)
+    titles = dict(zip(map(str, range(1, len(summary.board_titles) + 1)), summary.board_titles, strict=True))
     return {
         "tier": summary.tier,
-        "header": build_summary_columns(summary.board_titles),
-        "rows": [
-            {"backbone": row.backbone, "label": row.label, "cells": _build_summary_cells(row)} for row in summary.rows
+        "header": [
+            column._replace(tooltip=titles.get(column.name, column.tooltip))
+            for column in build_summary_columns(list(titles))
         ],
+        "rows": [[TableCell(cell, _parse_leading_number(cell)) for cell in line] for line in grid.rows],
         "notes": build_summary_notes(summary),
     }
 
 
-def _build_summary_cells(row: SummaryRow) -> list[TableCell]:
-    values = [row.mean_rank, row.win_rate, len(row.cells) - row.num_missing]
-    values += [None if cell is None else cell.score for cell in row.cells]
-    return [TableCell(cell, value) for cell, value in zip(text.format_summary_row(row), values, strict=True)]
+def _parse_leading_number(cell: str) -> float | None:
+    """Return the number with which a cell begins, by which it is sorted, or ``None`` if it begins with a word."""
+    found = _LEADING_NUMBER.match(cell)
+    return float(found[0]) if found else None
 
 
 def build_unmatched_view(unmatched: tuple[UnmatchedResult, ...]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Write the page: a single file whose content security policy forbids any access to the outside."""
+"""Write the page: ``index.html`` and its pictures, with a content security policy that forbids any request."""
 
 from __future__ import annotations
 
@@ -9,25 +9,45 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from foundation.display_text import escape_controls
 from foundation.files import ensure_writable_dir, write_atomic
 from results.leaderboard.page.data import build_page_data
-from results.leaderboard.page.pictures import AnalysisPanel
-from results.leaderboard.page.view import build_board_sections, build_summary_view, build_unmatched_view
+from results.leaderboard.page.media import (
+    AnalysisPanel,
+    PageMedia,
+    list_page_media,
+    remove_stale_media,
+    write_media,
+)
+from results.leaderboard.page.overview import COST_COLUMNS, SIZE_CLASSES, UNKNOWN_SIZE, build_overview_tables
+from results.leaderboard.page.view import ABSENT_WORDS, build_board_sections, build_summary_view, build_unmatched_view
 from results.leaderboard.render.columns import SUMMARY_TITLE, UNMATCHED_TITLE
+from results.leaderboard.render.csv import to_csv
+from results.leaderboard.render.latex import to_latex
 from results.leaderboard.report import LeaderboardReport
-from results.records.record import TIER_ORDER
 
-PAGE_ASSETS_DIR = Path(__file__).parent
+ASSETS_DIR = Path(__file__).parent / "assets"
 PAGE_FILE = "index.html"
+SCRIPT_FILES = (
+    *("dom.js", "state.js", "svg.js", "tables.js", "scatter.js", "plot.js", "runs.js", "items.js"),
+    *("backbone.js", "compare.js", "export.js", "main.js"),
+)
+"""The parts of the page's script in their order; they share one scope."""
 
 
-def write_page(report: LeaderboardReport, folder: Path, analysis_panels: Sequence[AnalysisPanel] = ()) -> Path:
-    """Write ``index.html`` into a folder atomically. The same report gives the same bytes.
+def write_page(
+    report: LeaderboardReport, folder: Path, analysis_panels: Sequence[AnalysisPanel] = (), single_file: bool = False
+) -> Path:
+    """Write ``index.html`` and the pictures below ``media/`` into a folder. The same report gives the same bytes.
+
+    Each file is written in one piece, the page after its pictures. Pictures of an earlier page in the same folder are
+    removed after that, and no other file is.
 
     Args:
         report: what the page displays.
         folder: folder for the page; it is created if it does not exist.
         analysis_panels: analyses that are displayed after the boards.
+        single_file: whether the pictures are embedded, so that the page is one file.
 
     Returns:
         Path of the page.
@@ -36,67 +56,129 @@ def write_page(report: LeaderboardReport, folder: Path, analysis_panels: Sequenc
         UserError: the folder cannot be written.
     """
     ensure_writable_dir(folder)
-    write_atomic(folder / PAGE_FILE, render_page(report, analysis_panels))
-    return folder / PAGE_FILE
+    page = folder / PAGE_FILE
+    media = PageMedia(embed=single_file)
+    content = render_page(report, analysis_panels, media)
+    earlier = list_page_media(page)
+    write_media(folder, media.files)
+    write_atomic(page, content)
+    remove_stale_media(folder, earlier - media.files.keys())
+    return page
 
 
-def render_page(report: LeaderboardReport, analysis_panels: Sequence[AnalysisPanel] = ()) -> str:
+def render_page(
+    report: LeaderboardReport, analysis_panels: Sequence[AnalysisPanel] = (), media: PageMedia | None = None
+) -> str:
     """Return the page as text.
 
-    The content of records is not trusted. The template escapes all of it, the data for the script are JSON without
+    The content of records is not trusted. The templates escape all of it, the data for the script are JSON without
     ``<``, the script inserts them into the document as text only, and the content security policy forbids all other
     scripts and all requests.
 
     Args:
         report: what the page displays.
         analysis_panels: analyses that are displayed after the boards.
+        media: takes the pictures; by default they are embedded.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
-    scripts = [get_plotlyjs(), (PAGE_ASSETS_DIR / "page.js").read_text(encoding="utf-8")]
+    media = media or PageMedia(embed=True)
+    script = build_page_script()
     environment = Environment(
-        loader=FileSystemLoader(PAGE_ASSETS_DIR),
+        loader=FileSystemLoader(ASSETS_DIR),
         autoescape=True,
         undefined=StrictUndefined,  # a misspelled name in the template is an error, not an empty cell
+        finalize=_make_displayable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    data = build_page_data(report)
-    return environment.get_template("page.html.j2").render(
-        security_policy=_build_security_policy(scripts),
-        css=Markup((PAGE_ASSETS_DIR / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        scripts=[Markup(script) for script in scripts],  # noqa: S704 - plotly's and our own
+    boards = report.table.boards
+    data = build_page_data(report, media)
+    return environment.get_template(
+        "page.html.j2"
+    ).render(
+        security_policy=_build_security_policy(script),
+        css=Markup((ASSETS_DIR / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own files
         data=Markup(_encode_script_json(data)),  # noqa: S704 - it contains no <
+        exports=Markup(_encode_script_json(_render_exports(report))),  # noqa: S704 - it contains no <
+        overview_tables=build_overview_tables(boards),
+        cost_columns=COST_COLUMNS,
+        size_classes=[*(name for _, name in SIZE_CLASSES), UNKNOWN_SIZE],
         boards=build_board_sections(report),
+        board_keys=[board["key"] for board in data["boards"]],
         summaries=[build_summary_view(summary) for summary in report.summaries],
         summary_title=SUMMARY_TITLE,
         unmatched=build_unmatched_view(report.table.unmatched) if report.table.unmatched else None,
         unmatched_title=UNMATCHED_TITLE,
-        analysis_panels=list(analysis_panels),
+        analysis_panels=_place_figures(analysis_panels, media),
         unranked=[str(each) for each in report.table.unranked],
         warnings=list(report.table.warnings),
-        runs=len(data["runs"]),
-        newest=max((run["finished"] for run in data["runs"]), default=""),
-        tasks=sorted({board.task for board in report.table.boards}),
-        tiers=[tier for tier in TIER_ORDER if any(board.tier == tier for board in report.table.boards)],
+        num_runs=sum(len(row.runs) for board in boards for row in board.rows),
+        num_backbones=len(data["sizes"]),
+        newest=max((row.finished_at[:16] for board in boards for row in board.rows), default=""),
+        tasks=sorted({board.task for board in boards}),
+        absent_words=ABSENT_WORDS,
+        # after everything that may add a picture
+        media_names=Markup(_encode_script_json(sorted(media.files))),  # noqa: S704 - it contains no <
     )
 
 
-def _build_security_policy(scripts: list[str]) -> str:
-    """Return the policy that allows these scripts only, identified by their hashes, and no requests at all."""
-    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
+def build_page_script() -> str:
+    """Return the page's script: the parts in one function, so that nothing of them is global."""
+    parts = "\n".join((ASSETS_DIR / name).read_text(encoding="utf-8") for name in SCRIPT_FILES)
+    return f'"use strict";\n(() => {{\n{parts}\n}})();\n'
+
+
+def _render_exports(report: LeaderboardReport) -> dict[str, str]:
+    """Return the boards as the text renderers give them, for the page's buttons."""
+    return {"csv": to_csv(report), "latex": to_latex(report)} if report.table.boards else {}
+
+
+def _place_figures(panels: Sequence[AnalysisPanel], media: PageMedia) -> list[dict[str, Any]]:
+    """Return the panels with the addresses of their figures; figures beyond the page's limits are left out."""
+    return [
+        {
+            "title": panel.title,
+            "caption": panel.caption,
+            "figures": [
+                (name, address)
+                for name, content in panel.figures
+                if (address := media.add_picture(content)) is not None
+            ],
+        }
+        for panel in panels
+    ]
+
+
+def _build_security_policy(script: str) -> str:
+    """Return the policy that allows this script only, identified by its hash, and no requests but for our pictures."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
     )
+
+
+def _make_displayable(value: Any) -> Any:
+    """Return a value with the control characters of its texts as codes, in the markup and in the data alike.
+
+    A name that reverses the writing direction would otherwise be displayed as another one, and a folder's name that is
+    not UTF-8 cannot be written at all.
+    """
+    if type(value) is str:  # not its subclass Markup, which is our own text
+        return escape_controls(value)
+    if isinstance(value, dict):
+        return {_make_displayable(key): _make_displayable(each) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return [_make_displayable(each) for each in value]
+    return value
 
 
 def _encode_script_json(value: Any) -> str:
     """Return JSON that is safe inside a script element."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_make_displayable(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     # "</script>" in a string would end the element, and U+2028 and U+2029 are line breaks in older JavaScript. Inside
     # JSON these letters occur in strings only, so their \u escapes mean the same.
     for letter in "<>&\u2028\u2029":

@@ -61,6 +61,13 @@ def test_the_page_is_written_and_named(runs: str, tmp_path: Path, capsys: pytest
     assert "bench leaderboard" in (tmp_path / "page" / "index.html").read_text()
 
 
+def test_a_single_file_is_a_page(runs: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "--runs", runs, "--single-file"]) == 2
+    assert "name its folder with --html DIR" in capsys.readouterr().err
+    assert main(["table", "--runs", runs, "--html", str(tmp_path / "page"), "--single-file"]) == 0
+    assert [path.name for path in (tmp_path / "page").iterdir()] == ["index.html"]
+
+
 def test_the_demo_ends_by_naming_the_page(
     runs: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

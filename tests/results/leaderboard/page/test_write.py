@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -11,9 +12,9 @@ from typing import Any
 import pytest
 
 from foundation.errors import UserError
-from results.leaderboard.page.write import render_page, write_page
+from results.leaderboard.page.write import ASSETS_DIR, SCRIPT_FILES, build_page_script, render_page, write_page
 from results.leaderboard.report import build_report
-from results.records.store import scan_runs
+from results.records.store import ScanResult, scan_runs
 from tests.results.make import make_backbone_record, make_cost, make_record, make_scan, write_run
 from tests.results.published.test_match import ours
 
@@ -53,7 +54,7 @@ def page_of(*records: Any) -> str:
 
 
 def data_of(page: str) -> dict[str, Any]:
-    text = Scripts(page).scripts[0][1]
+    (text,) = (text for attributes, text in Scripts(page).scripts if attributes.get("id") == "data")
     data: dict[str, Any] = json.loads(text)
     return data
 
@@ -64,19 +65,27 @@ def test_foreign_text_makes_no_markup_and_no_script() -> None:
         make_record(run_id="2", status="failed", reason=NASTY),
     )
     seen = Scripts(page)
-    assert [dict(attributes).get("type") for attributes, _ in seen.scripts] == ["application/json", None, None]
+    assert [attributes.get("id") for attributes, _ in seen.scripts] == ["media", "data", "exports", None]
+    assert [attributes.get("type") for attributes, _ in seen.scripts] == ["application/json"] * 3 + [None]
     assert "img" not in seen.tags
-    data = json.loads(seen.scripts[0][1])
+    data = data_of(page)
     assert data["boards"][0]["rows"][0]["label"] == f"{NASTY} (random)", "the text itself is kept"
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
     assert policy is not None
-    for _, text in seen.scripts[1:]:
-        assert base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() in policy[1].replace("&#43;", "+")
+    digest = base64.b64encode(hashlib.sha256(seen.scripts[-1][1].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in html.unescape(policy[1])
     assert "unsafe-inline" not in policy[1].partition("style-src")[0], "no other script may run"
 
 
 def test_nothing_is_fetched_from_outside() -> None:
-    assert {address for address in Scripts(page_of(ours())).addresses if not address.startswith("#")} == {"data:,"}
+    page = page_of(ours())
+    assert {address for address in Scripts(page).addresses if not address.startswith("#")} == {"data:,"}
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None
+    rules = dict(rule.split(" ", 1) for rule in html.unescape(policy[1]).split("; "))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert rules["img-src"] == "'self' data: blob:"
+    assert set(rules) == {"default-src", "script-src", "style-src", "img-src", "base-uri", "form-action"}
 
 
 def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
@@ -89,12 +98,12 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
 def test_shared_parts_of_runs_stand_once() -> None:
     data = data_of(page_of(*(make_backbone_record("a", 90.0 + i, str(i), seed=i) for i in range(5))))
     assert len(data["runs"]) == 5
-    assert len({run["shared"]["configuration"] for run in data["runs"]}) == 1
+    assert len({run["shared"]["settings"] for run in data["runs"]}) == 1
     assert sum("recipe" in part for part in data["shared_values"] if isinstance(part, dict)) == 1
     assert data["boards"][0]["rows"][0]["runs"] == [0, 1, 2, 3, 4]
 
 
-def test_points_carry_null_for_what_was_not_measured() -> None:
+def test_points_have_no_value_for_what_was_not_measured() -> None:
     data = data_of(
         page_of(
             make_backbone_record("a", 90.0, "1", cost=make_cost(5, 2.0)),
@@ -103,7 +112,38 @@ def test_points_carry_null_for_what_was_not_measured() -> None:
     )
     first, second = data["boards"][0]["rows"]
     assert (first["parameters"], first["macs"], first["latency"]) == (5, 50, 2.0)
-    assert (second["parameters"], second["macs"], second["latency"]) == (None, None, None)
+    assert not {"parameters", "macs", "latency"} & second.keys(), "what was not measured is left out, never 0"
+
+
+def test_an_address_can_be_sent_although_boards_come_and_go() -> None:
+    one, other = (make_backbone_record("a", 90.0, key, comparability=key) for key in ("11112222aaaa", "33334444bbbb"))
+    keys = [[board["key"] for board in data_of(page_of(*records))["boards"]] for records in ((one,), (one, other))]
+    assert keys[0][0] in keys[1] and len(set(keys[1])) == 2
+    alike = [make_backbone_record("a", 90.0, key, comparability=key) for key in ("11112222aaaa", "11112222bbbb")]
+    assert len({board["key"] for board in data_of(page_of(*alike))["boards"]}) == 2, "also with the same beginning"
+
+
+def test_control_characters_are_codes_in_the_markup_and_in_the_data() -> None:
+    record = make_backbone_record("a\u202eb\x1b", 90.0, "1", backbone={"init": "card"})
+    page = render_page(build_report(ScanResult([(Path("runs/\udcff"), record)], [])))
+    page.encode()  # the byte of a folder's name that is not UTF-8 cannot be written
+    assert not {"\u202e", "\x1b"} & set(page)
+    data = data_of(page)
+    assert data["boards"][0]["rows"][0]["label"] == r"a\u202eb\u001b"
+    assert data["runs"][0]["folder"] == r"runs/\udcff"
+    assert r'data-label="a\u202eb\u001b"' in page, "the script finds the row by it"
+
+
+def test_the_parts_of_the_script_stay_small() -> None:
+    for path in ASSETS_DIR.iterdir():
+        assert len(path.read_text().splitlines()) <= 400, path.name
+    assert {path.name for path in ASSETS_DIR.glob("*.js")} == set(SCRIPT_FILES), "none is forgotten"
+
+
+def test_text_never_becomes_markup_in_the_script() -> None:
+    script = build_page_script()
+    for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "fetch("):
+        assert word not in script
 
 
 def test_an_empty_report_is_a_page_too() -> None:

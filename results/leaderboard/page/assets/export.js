@@ -1,0 +1,34 @@
+// ---- files ----
+function saveFile(name, blob) {
+  const address = URL.createObjectURL(blob), link = make("a", { href: address, download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
+}
+const exported = (name) => JSON.parse(byId("exports").textContent)[name] ?? ""; // parsed only when it is asked for
+const STYLES = ["fill", "stroke", "stroke-width", "stroke-dasharray", "font-family", "font-size", "font-style", "opacity"];
+// An image does not see the page's style sheet, so the copy gets its styles as attributes.
+function copyDrawing(svg) {
+  const copy = svg.cloneNode(true), from = [svg, ...svg.querySelectorAll("*")], to = [copy, ...copy.querySelectorAll("*")];
+  from.forEach((element, i) => {
+    const style = getComputedStyle(element);
+    for (const name of STYLES) to[i].setAttribute(name, style.getPropertyValue(name));
+    for (const name of ["class", "tabindex", "role", "aria-label"]) to[i].removeAttribute(name);
+  });
+  copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+  copy.prepend(draw("rect", { width: "100%", height: "100%", fill: getComputedStyle(document.body).backgroundColor }));
+  return copy;
+}
+function savePng() {
+  const svg = byId("plot").querySelector("svg[role=group]");
+  if (!svg) return;
+  const width = svg.width.baseVal.value, height = svg.height.baseVal.value, image = new Image();
+  const address = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copyDrawing(svg))], { type: "image/svg+xml" }));
+  image.addEventListener("load", () => {
+    const canvas = make("canvas");
+    [canvas.width, canvas.height] = [2 * width, 2 * height]; // sharp on a page of paper
+    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+    URL.revokeObjectURL(address);
+    canvas.toBlob((blob) => blob && saveFile("score-against-cost.png", blob), "image/png");
+  });
+  image.src = address;
+}

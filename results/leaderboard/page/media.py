@@ -1,0 +1,161 @@
+"""The pictures of a page: collected by content, written beside it or embedded, and removed when they are out of use."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from foundation.errors import UserError
+from foundation.files import ensure_writable_dir, write_atomic
+from results.leaderboard.page.budget import ByteBudget
+from results.records.picture_manifest import MAX_PICTURE_BYTES, StoredPicture
+
+MEDIA_DIR = "media"
+MAX_FOLDER_BYTES = 40_000_000
+MAX_EMBEDDED_BYTES = 4_000_000
+
+# the first bytes of a file decide its type: a name may lie, and an SVG could contain a script
+_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+_ENDINGS = {"image/png": "png", "image/jpeg": "jpg"}
+_NAME = re.compile(r"^[0-9a-f]{32}\.(png|jpg)$")
+_MEDIA_LIST = re.compile(r'<script type="application/json" id="media">(\[[^<]*\])</script>')
+
+
+class AnalysisPanel(NamedTuple):
+    """An analysis that is displayed on a page.
+
+    Attributes:
+        title: the kind of analysis and what it analyzes.
+        caption: how it was computed.
+        figures: (name, content of the PNG or JPEG file) of each figure.
+    """
+
+    title: str
+    caption: str
+    figures: list[tuple[str, bytes]]
+
+
+class PageMedia:
+    """The pictures of one page. A picture that is used twice is kept once, under a name made from its content.
+
+    Attributes:
+        files: content of each file below ``media/``, by name; empty if the pictures are embedded.
+    """
+
+    def __init__(self, embed: bool) -> None:
+        self.files: dict[str, bytes] = {}
+        self._embed = embed
+        self._budget = ByteBudget(MAX_EMBEDDED_BYTES if embed else MAX_FOLDER_BYTES)
+        self._addresses: dict[str, str] = {}
+
+    def add_picture(self, content: bytes) -> str | None:
+        """Return the address of a picture on the page, or ``None`` if it is no small PNG or JPEG or does not fit."""
+        media_type = detect_picture_type(content)
+        if media_type is None or len(content) > MAX_PICTURE_BYTES:
+            return None
+        digest = hashlib.sha256(content).hexdigest()[:32]
+        if digest not in self._addresses:
+            name = f"{digest}.{_ENDINGS[media_type]}"
+            # base64 turns three bytes into four characters
+            if not self._budget.take_bytes(len(content) * 4 // 3 if self._embed else len(content)):
+                return None
+            if self._embed:
+                self._addresses[digest] = f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+            else:
+                self.files[name] = content
+                self._addresses[digest] = f"{MEDIA_DIR}/{name}"
+        return self._addresses[digest]
+
+    def add_stored_picture(self, picture: StoredPicture) -> str | None:
+        """Return the address of a picture of a run, or ``None`` if it cannot be read any more or does not fit."""
+        try:
+            return self.add_picture(picture.path.read_bytes())
+        except OSError:  # removed since its folder was listed; a page does without it
+            return None
+
+
+def detect_picture_type(content: bytes) -> str | None:
+    """Return the media type of a PNG or JPEG, decided by its first bytes, or ``None`` for everything else."""
+    return next((kind for start, kind in _SIGNATURES.items() if content.startswith(start)), None)
+
+
+def read_figures(folder: Path, max_total_bytes: int) -> list[tuple[str, bytes]]:
+    """Read the PNG and JPEG files of a folder, the smallest ones first, until the limits are reached.
+
+    Args:
+        folder: folder of pictures; it may not exist.
+        max_total_bytes: maximum size of all pictures together, in bytes.
+
+    Returns:
+        (name, content) of each picture, sorted by name.
+    """
+    if not folder.is_dir():
+        return []
+    # no symbolic links: a link in a foreign run folder could point to a private file of the reader
+    files = sorted((path.stat().st_size, path) for path in folder.iterdir() if path.is_file() and not path.is_symlink())
+    found = []
+    for size, path in files:
+        if size > min(MAX_PICTURE_BYTES, max_total_bytes):
+            break  # all remaining files are at least as large
+        content = path.read_bytes()
+        if detect_picture_type(content) is not None:
+            max_total_bytes -= size
+            found.append((path.stem, content))
+    return sorted(found)
+
+
+def list_page_media(page: Path) -> frozenset[str]:
+    """Return the names of the media files that a page of ours uses; none if there is no such page."""
+    try:
+        found = _MEDIA_LIST.search(page.read_text(encoding="utf-8"))
+        names = json.loads(found[1]) if found else []
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(name for name in names if isinstance(name, str) and _NAME.match(name))
+
+
+def write_media(folder: Path, files: dict[str, bytes]) -> None:
+    """Write the media files of a page that are not there yet, each in one piece.
+
+    Args:
+        folder: the page's folder.
+        files: contents by name.
+
+    Raises:
+        UserError: ``media`` is a link or cannot be written.
+    """
+    if not files:
+        return
+    home = folder / MEDIA_DIR
+    if home.is_symlink():
+        raise UserError(
+            f"{home} is a symbolic link, so no pictures are written there; remove it or name another folder"
+        )
+    ensure_writable_dir(home)
+    for name, content in sorted(files.items()):
+        path = home / name
+        # the name is made from the content, so a file with that name is written again only if it was damaged
+        if path.is_symlink() or not path.is_file() or path.read_bytes() != content:
+            write_atomic(path, content)
+
+
+def remove_stale_media(folder: Path, names: Iterable[str]) -> None:
+    """Remove media files of an earlier page; a file whose content does not match its name is the user's and stays.
+
+    Args:
+        folder: the page's folder.
+        names: names that the earlier page used and the new one does not.
+    """
+    home = folder / MEDIA_DIR
+    for name in sorted(names):
+        path = home / name
+        is_regular = not home.is_symlink() and path.is_file() and not path.is_symlink()
+        if is_regular and hashlib.sha256(path.read_bytes()).hexdigest()[:32] == path.stem:
+            path.unlink()
+    if home.is_dir() and not home.is_symlink() and not any(home.iterdir()):
+        home.rmdir()
