@@ -19,7 +19,9 @@ from tests.results.make import write_run
 @pytest.fixture
 def runs(tmp_path: Path) -> str:
     for number, (name, right) in enumerate((("a", 90), ("b", 10))):
-        write_run(tmp_path / name, name, [i < right for i in range(100)], str(number))
+        for seed in (0, 1):  # ranks need two seeds
+            outcomes = [i < right + seed for i in range(100)]
+            write_run(tmp_path / f"{name}{seed}", name, outcomes, f"{number}{seed}", seed=seed)
     write_run(tmp_path / "other", "a", [True, False], "9", task="lasot", comparability="o", tier="short")
     return str(tmp_path)
 
@@ -34,7 +36,7 @@ def test_every_format_ranks_the_rows(form: str, runs: str, capsys: pytest.Captur
         rows = [row for row in csv.DictReader(io.StringIO(out)) if row["primary"] == "1"]
         assert [(row["backbone"], row["rank"]) for row in rows] == [("a", "1"), ("b", "2")]
     else:
-        assert out.index("90.00 (") < out.index("10.00 (")
+        assert out.index("90.50 (") < out.index("10.50 (")
 
 
 def test_json_is_short_for_its_format(runs: str, capsys: pytest.CaptureFixture[str]) -> None:
