@@ -19,6 +19,7 @@ from results.records.measurements import EfficiencyRecord, TimingSamples
 from results.records.record import BackboneRecord, Record
 from results.records.saved_timings import SavedTiming
 from results.records.store import ScanResult
+from results.statistics.ranking import StoredRun
 
 UNTIMED_ARGUMENTS = frozenset({"num_classes", "global_pool", "drop_path_rate", "img_size"})
 """Arguments of a backbone in which its uses differ and that hardly change its time: the classifier, the pooling of the
@@ -72,14 +73,14 @@ class TimingIndex:
     def __init__(self, scan_result: ScanResult) -> None:
         """Collect the timings of all records, whatever their board or status, and of all saved timings."""
         measured: dict[str, list[_Measurement]] = defaultdict(list)
-        self._stores: dict[str, str] = {}
+        self._runs: dict[str, StoredRun] = {}  # a run of each network, whose store takes a renewed timing
         for folder, record in scan_result.records:
             efficiency = record.cost.efficiency if record.cost else None
             if efficiency is not None and efficiency.latency is not None:
                 key = _identify_network(record.backbone, efficiency)
                 where = record.environment
                 measured[key].append(_summarize_measurement(efficiency, where.started, where.device))
-                self._stores.setdefault(key, _name_store(folder, record))
+                self._runs.setdefault(key, (folder, record))
         for saved in scan_result.timings:
             if saved.efficiency.latency is not None:
                 key = _identify_saved(saved)
@@ -112,7 +113,8 @@ class TimingIndex:
         others = set(backbone.arguments) - UNTIMED_ARGUMENTS
         if efficiency is None or backbone.init == "memory" or others or len(set(efficiency.img_size)) != 1:
             return "run it again with --fresh"
-        store = self._stores.get(_identify_network(backbone, efficiency), "runs")
+        run = self._runs.get(_identify_network(backbone, efficiency))
+        store = _name_store(*run) if run else "runs"
         words = ["bench", "profile", backbone.name, "--img-size", str(efficiency.img_size[0])]
         command = shlex.join([*words, "--device", timing.device, "--save", store])
         # another number of threads would be another setup, beside those of the other rows

@@ -104,9 +104,9 @@ def scan_runs(roots: Iterable[Path]) -> ScanResult:
 def _list_run_folders(root: Path) -> list[Path]:
     """Return every folder at or below the root that holds a record, in the order of the records' paths."""
     # os.walk, because Path.rglob takes three times as long; neither follows links to folders
-    found = [Path(folder) for folder, folders, files in os.walk(root) if RECORD_FILE in files or RECORD_FILE in folders]
-    # by the parts of the records' paths: as text, "a.2" would come between "a" and "a/z"
-    return sorted(found, key=lambda folder: (folder / RECORD_FILE).parts)
+    found = [folder for folder, folders, files in os.walk(root) if RECORD_FILE in files or RECORD_FILE in folders]
+    # by parts, as paths are compared: as text, "a.2" would come between "a" and "a/z"
+    return sorted(map(Path, found), key=lambda folder: (*folder.parts, RECORD_FILE))
 
 
 def list_attempts(root: Path, run_stem: str) -> list[Path]:

@@ -199,7 +199,8 @@ def group_tied_rows(
         leaders = levels[0]
         # whether a row is resolved from any of the leaders
         apart: NDArray[np.bool_] = np.any(resolved[leaders], axis=0)
-        size = next((place for place, level in enumerate(levels) if apart[level].any()), len(levels))
+        # from 1: leaders share their score, so they share a rank whatever their p-value is
+        size = next((place for place in range(1, len(levels)) if apart[levels[place]].any()), len(levels))
         members, below = levels[:size], levels[size:]
         groups.append(
             TieGroup(

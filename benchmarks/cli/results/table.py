@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_message, write_stdout
 from foundation.errors import UserError
+from foundation.garbage_collection import pause_garbage_collection
 from results.leaderboard.filter_sort import TableFilter
 from results.leaderboard.report import LeaderboardReport, build_report
 from results.records.store import scan_runs
@@ -51,20 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: Namespace) -> int:
     """Write the leaderboards to stdout or a page to a folder, and every warning to stderr."""
-    with _disable_gc():
+    with pause_garbage_collection():
         return _write_report(options)
-
-
-@contextmanager
-def _disable_gc() -> Iterator[None]:
-    """Switch off the garbage collector inside the context."""
-    # Ten thousand records are a million objects that all stay alive. The collector would visit them again and again,
-    # which takes longer than reading them.
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _write_report(options: Namespace) -> int:

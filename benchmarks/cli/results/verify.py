@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cli.common_options import add_data_root_option
 from benchmarks.cli.output import write_json, write_stdout
 from foundation.display_text import format_one_line
+from foundation.garbage_collection import pause_garbage_collection
 
 # only for annotations: the module imports pydantic
 if TYPE_CHECKING:
@@ -38,9 +40,11 @@ def main(options: Namespace) -> int:
     # imported here: counting parameters imports torch, and --device must be known before
     from benchmarks.verify.verify_records import VerifyRequest, verify_records
 
-    report = verify_records(
-        VerifyRequest(options.path, options.data_root, options.rerun_eval, options.rerun, options.device)
-    )
+    repeats_runs = options.rerun_eval or options.rerun
+    with nullcontext() if repeats_runs else pause_garbage_collection():
+        report = verify_records(
+            VerifyRequest(options.path, options.data_root, options.rerun_eval, options.rerun, options.device)
+        )
     checks = [check for _, each in [*report.records, *report.ledgers] for check in each]
     # "unchecked" is not a failure: a file may have been removed to save space, which does not prove the record wrong
     failed, unchecked = (sum(check.state == state for check in checks) for state in ("fails", "unchecked"))

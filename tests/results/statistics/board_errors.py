@@ -37,7 +37,7 @@ class BoardWorld(NamedTuple):
         """Return the case in words."""
         if self.accuracy is None:
             return f"AUC, {self.num_items} sequences"
-        return f"top-1 {100 * self.accuracy:.0f} %, {self.num_items:,} images, seeds +-{self.seed_std}"
+        return f"top-1 {100 * self.accuracy:g} %, {self.num_items:,} images, seeds +-{self.seed_std}"
 
 
 BOARD_WORLDS = (

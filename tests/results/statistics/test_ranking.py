@@ -89,6 +89,22 @@ def test_equal_rows_share_a_rank_in_any_order(tmp_path: Path) -> None:
         assert by_name[2] in (1, 3)
 
 
+def test_a_board_of_thirty_equal_rows_has_one_rank(tmp_path: Path) -> None:
+    """Every row is right on 75 % but for luck; whatever the order of the rows, all share rank 1."""
+    rng = np.random.default_rng(0)
+    board = [
+        [
+            write_digits_run(tmp_path / f"{row} {seed}", f"b{row}", (rng.random(200) < 0.75).tolist(), seed)
+            for seed in (0, 1)
+        ]
+        for row in range(30)
+    ]
+    for order in (range(30), reversed(range(30))):
+        found = rank_rows([board[place] for place in order], "top1", True)
+        assert {each.rank for each in found} == {1}
+        assert all(len(each.tied_with) == 29 for each in found)
+
+
 def test_lower_can_be_better(tmp_path: Path) -> None:
     turned: list[list[StoredRun]] = []
     for runs in rows(tmp_path, {"a": 0.5, "b": 0.8}):

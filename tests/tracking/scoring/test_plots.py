@@ -16,9 +16,7 @@ from tracking.scoring.score import TrackerScore, score_sequence
 def make_score(name: str, shift: float) -> TrackerScore:
     truth = np.tile([10.0, 10.0, 40.0, 40.0], (8, 1))
     scores = [
-        score_sequence(
-            truth + np.array([shift + number, 0, 0, 0]), truth, None, LASOT_OFFICIAL, name=f"sequence-{number}"
-        )
+        score_sequence(truth + np.array([shift + number, 0, 0, 0]), truth, None, LASOT_OFFICIAL, name=f"s-{number}")
         for number in range(3)
     ]
     return TrackerScore(name, LASOT_OFFICIAL, tuple(scores), 3)
@@ -50,7 +48,7 @@ def test_differences_name_both_ends_below_the_bars(figures: dict[str, Figure]) -
     plots.draw_score_plots(Path(), "a set", [make_score("a " * 40, 1), make_score("b " * 40, 5)])
     (axes,) = figures["difference"].axes
     assert not axes.texts
-    assert "3 sequences, from sequence-" in axes.get_xlabel()
+    assert "3 sequences, from s-" in axes.get_xlabel()
     title = axes.title.get_window_extent()
     assert 0 <= title.x0 <= title.x1 <= figures["difference"].bbox.x1
 
