@@ -126,6 +126,19 @@ GUARDS = {
         'for letter in "',
         "tests/results/leaderboard/page/test_write.py::test_foreign_text_makes_no_markup_and_no_script",
     ),
+    "one seed is never called the best": Guard(
+        "results/leaderboard/page/overview.py",
+        "    if not has_one_seed(row):\n",
+        "    if True:\n",
+        "tests/results/leaderboard/page/test_overview.py::test_marks_claim_no_more_than_was_measured",
+    ),
+    "a page removes no file but its own": Guard(
+        "results/leaderboard/page/media.py",
+        "if is_regular and hashlib.sha256(path.read_bytes()).hexdigest()[:32] == path.stem:",
+        "if is_regular:",
+        "tests/results/leaderboard/page/test_media.py"
+        "::test_a_later_page_removes_the_pictures_of_an_earlier_one_and_nothing_else",
+    ),
     "times of two places never share a front": Guard(
         "results/leaderboard/pareto.py",
         'row.cost.timing_setup if cost == "latency" else ""',

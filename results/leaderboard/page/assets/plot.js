@@ -62,7 +62,8 @@ function showPlot() {
   const costName = byId("plot-cost").selectedOptions[0].textContent, metric = board.unit ? `${board.metric} (${board.unit})` : board.metric;
   // rows that are filtered out leave the front's line as well; the front itself is that of the whole board
   const line = front.rows.filter((i) => rowMatches(board, i)).map((i) => [board.rows[i][front.cost], board.rows[i].score]);
-  const titles = { x: `${costName} (logarithmic)`, y: metric, label: `${metric} against ${costName}, ${board.title}` };
+  const fits = textWidth(costName) + 110 < place.clientWidth; // where and how it was timed also stands below the plot
+  const titles = { x: `${fits ? costName : data.costs[front.cost]} (logarithmic)`, y: metric, label: `${metric} against ${costName}, ${board.title}` };
   const format = front.cost === "latency" ? formatTick : formatQuantity;
   place.replaceChildren(drawLegend(new Set(points.map((point) => point.kind))), drawScatter(Math.max(300, place.clientWidth), points, line, titles, format));
   byId("plot-text").textContent = `Front ${front.text}.${line.length < front.rows.length ? " The filters hide some of its rows." : ""}`;

@@ -56,8 +56,8 @@ def add_pictures(folder: Path, items: int) -> None:
 def write_store(root: Path) -> None:
     """Write the runs of the browser's page.
 
-    digits has single runs (big, small, none, and two foreign names, one timed on a busy machine), pets two seeds
-    per row, lasot is of another tier, imagenet has a published number beside its row.
+    digits has single runs (big, small, none, and two foreign names, of which ODD was timed on a busy machine), pets two
+    seeds per row, lasot is of another tier, imagenet has a published number beside its row.
     """
     rows = ((NASTY, 80, 300), ("small", 120, 100_000), ("big", 160, 2_000_000), ("none", 100, 0), (ODD, 60, 5_000_000))
     for number, (name, right, parameters) in enumerate(rows):
