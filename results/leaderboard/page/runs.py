@@ -58,18 +58,19 @@ class RunEntries:
                 if curves.take_json(drawn):
                     entry["curves"] = drawn
                 with_curves += 1
-            if place < MAX_RUNS_WITH_PICTURES and (pictures := self._collect_pictures(folder, texts)):
+            if place < MAX_RUNS_WITH_PICTURES and (pictures := self._collect_pictures(folder, texts, shared_values)):
                 entry["pictures"] = pictures
             measured = dict(record.result.details) if record.result else {}
             if measured and details.take_json(measured):
                 entry["details"] = measured
 
-    def _collect_pictures(self, folder: Path, texts: ByteBudget) -> list[dict[str, Any]]:
+    def _collect_pictures(self, folder: Path, texts: ByteBudget, shared_values: SharedValues) -> list[dict[str, Any]]:
         found = []
         for picture in read_pictures(folder):
             described = _describe_picture(picture.entry)
             if texts.take_json(described) and (address := self._media.add_stored_picture(picture)) is not None:
-                found.append({"address": address, **described})
+                # in a single file, an address holds the picture, and runs share sheets of the same items
+                found.append({"address": shared_values.index_of(address), **described})
         return found
 
 

@@ -35,7 +35,7 @@ function findTile(runs, name) {
 }
 function makeTile(found, caption) {
   const { picture, place } = found;
-  const image = make("img", { alt: caption, loading: "lazy", src: picture.address });
+  const image = make("img", { alt: caption, loading: "lazy", src: data.shared_values[picture.address] });
   if (place >= 0) {
     const [width, height] = picture.tile_size, zoom = width < 40 ? 2 : 1;
     Object.assign(image, { width, height });

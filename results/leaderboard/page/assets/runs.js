@@ -45,7 +45,7 @@ function drawCurves(run) {
 }
 function showPictures(run) {
   return make("div", { class: "pictures" }, ...run.pictures.filter((picture) => picture.kind !== "item_sheet").map((picture) =>
-    make("figure", {}, make("img", { src: picture.address, alt: [picture.title, picture.caption].filter(Boolean).join(". "), loading: "lazy" }),
+    make("figure", {}, make("img", { src: data.shared_values[picture.address], alt: [picture.title, picture.caption].filter(Boolean).join(". "), loading: "lazy" }),
       make("figcaption", {}, make("b", { text: picture.title }), picture.caption ? make("span", { text: ` ${picture.caption}` }) : null))));
 }
 const hasPictures = (run) => Boolean(run.pictures && run.pictures.some((picture) => picture.kind !== "item_sheet"));

@@ -89,10 +89,12 @@ def test_pictures_keep_their_titles_and_lie_beside_the_page(tmp_path: Path) -> N
     write_run(tmp_path / "a", "a", [True, False], "1")
     add_pictures(tmp_path / "a", 2)
     media = PageMedia(embed=False)
-    overlay, sheet = page_data(tmp_path, media)["runs"][0]["pictures"]
+    found = page_data(tmp_path, media)
+    overlay, sheet = found["runs"][0]["pictures"]
     assert (overlay["kind"], overlay["title"]) == ("overlay", "worst image: 3")
     assert (sheet["items"], sheet["tile_size"]) == (["0", "1"], [8, 8])
-    assert {overlay["address"], sheet["address"]} == {f"media/{name}" for name in media.files}
+    addresses = {found["shared_values"][picture["address"]] for picture in (overlay, sheet)}
+    assert addresses == {f"media/{name}" for name in media.files}
 
 
 def test_the_pre_training_of_the_start_weights_is_on_the_page(tmp_path: Path) -> None:

@@ -70,7 +70,12 @@ def test_the_same_records_give_the_same_files(runs: Path, tmp_path: Path) -> Non
 def test_one_file_holds_its_pictures(runs: Path, tmp_path: Path) -> None:
     assert write_site(runs, tmp_path / "x", single_file=True) == set()
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["index.html"]
-    assert "data:image/png;base64,iVBOR" in (tmp_path / "x" / "index.html").read_text()
+    assert (tmp_path / "x" / "index.html").read_text().count("data:image/png;base64,iVBOR") == 2
+    write_run(runs / "b", "b", [True, False], "2")
+    add_pictures(runs / "b", 2)
+    write_site(runs, tmp_path / "x", single_file=True)
+    page = (tmp_path / "x" / "index.html").read_text()
+    assert page.count("data:image/png;base64,iVBOR") == 2, "two runs share a picture of the same content"
 
 
 def test_a_later_page_removes_the_pictures_of_an_earlier_one_and_nothing_else(runs: Path, tmp_path: Path) -> None:
