@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from backbones.card import BackboneCard
 from foundation.environment import get_weights_dir
-from foundation.errors import CheckpointError
+from foundation.errors import CheckpointError, NetworkError
 from foundation.files import sha256_unchanged_file
+from foundation.network.access import open_network
 
 RANDOM_INIT = "random"
 """The value of ``--checkpoint`` that requests random initialization although the card has weights."""
@@ -158,34 +156,43 @@ def require_matching_sha256(card: BackboneCard, path: Path, sha256: str) -> None
         )
 
 
+HUB_FILE = "model.safetensors"
+"""The file of a hub repository that has the weights."""
+
+
+def find_hub_file(repo_id: str) -> Path | None:
+    """Return the weights of a hub repository, if they are in the hub's cache on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(repo_id, HUB_FILE)
+    return Path(cached) if isinstance(cached, str) else None
+
+
 def _fetch_from_hub(name: str, repo_id: str) -> Path:
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
-
-    file = "model.safetensors"
-    if isinstance(cached := try_to_load_from_cache(repo_id, file), str):
-        return Path(cached)
-    try:
-        _require_hub_connection()
-        return Path(hf_hub_download(repo_id, file))
-    except Exception as error:
-        raise CheckpointError(
-            f"cannot fetch the weights of {name} from the hub repository {repo_id} ({type(error).__name__}: "
-            f"{str(error).splitlines()[0][:120] if str(error) else 'no message'}); with no network, give the file "
-            "with --checkpoint FILE, or ask for random weights with --checkpoint random"
-        ) from error
-
-
-def _require_hub_connection() -> None:
-    """Find out in seconds that there is no network; the hub's own client tries for half a minute.
+    """Return the weights of a hub repository, and fetch them first if they are not on this machine.
 
     Raises:
-        OSError: no connection (a configured proxy is trusted and not probed).
+        CheckpointError: they are not here and cannot be fetched.
     """
-    from huggingface_hub.constants import ENDPOINT
+    from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE
 
-    if not getproxies():
-        with socket.create_connection((urlsplit(ENDPOINT).hostname or "", 443), timeout=3):
-            pass
+    if (cached := find_hub_file(repo_id)) is not None:
+        return cached
+    try:
+        with open_network(ENDPOINT):
+            from huggingface_hub import hf_hub_download
+
+            return Path(hf_hub_download(repo_id, HUB_FILE))
+    except Exception as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else "no message"
+        if not isinstance(error, NetworkError):
+            reason = f"{type(error).__name__}: {reason}"
+        raise CheckpointError(
+            f"cannot fetch the weights of {name} from the hub repository {repo_id}: {reason}; they are not in the "
+            f"cache {HF_HUB_CACHE}; run bench get --pack FILE --backbones {name} where there is a network and "
+            "bench get --unpack FILE here, give the file with --checkpoint FILE, or ask for random weights with "
+            "--checkpoint random"
+        ) from error
 
 
 def _find_in_weights_dir(name: str, filename: str, source: str) -> Path:

@@ -20,7 +20,8 @@ from engine.task import (
     TaskOutcome,
     require_split,
 )
-from foundation.errors import DataError, UserError
+from foundation.errors import DataError, NetworkError, UserError
+from foundation.network.access import open_network
 from foundation.run_scope import memoize_in_run
 
 if TYPE_CHECKING:
@@ -90,13 +91,22 @@ class ImageTask(Task):
         import torchvision
 
         root.mkdir(parents=True, exist_ok=True)
+        dataset_class = getattr(torchvision.datasets, self.dataset_card.torchvision_class)
         try:
-            getattr(torchvision.datasets, self.dataset_card.torchvision_class)(root, download=True)
-        except (OSError, RuntimeError) as error:  # no network, a wrong checksum, a full disk
+            dataset_class(root)
+        except RuntimeError:  # not there, or not whole
+            pass
+        else:
+            return
+        try:
+            with open_network(_get_download_url(dataset_class)):
+                dataset_class(root, download=True)
+        except (OSError, RuntimeError, NetworkError) as error:  # no network, a wrong checksum, a full disk
             reason = str(error) or type(error).__name__
             raise DataError(
                 f"{self.name} could not be downloaded to {root} ({reason}); the same command tries again, or fetch it "
-                f"yourself: {self.dataset_card.source}"
+                f"yourself: {self.dataset_card.source}; or run bench get --pack FILE --tasks {self.name} --with-data "
+                "on a machine that has it and bench get --unpack FILE here"
             ) from error
 
     def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
@@ -177,6 +187,16 @@ class ImageTask(Task):
         from classification.visualize import IMAGE_SIDE, draw_test_items
 
         return draw_test_items(self, folder, record, data_root, IMAGE_SIDE)
+
+
+def _get_download_url(dataset_class: Any) -> str:
+    """Return an address on the server from which a data set of torchvision comes."""
+    # torchvision has no common name for it
+    names = ("url", "_URL", "_download_url_prefix")
+    return str(
+        next((getattr(dataset_class, name) for name in names if hasattr(dataset_class, name)), None)
+        or dataset_class._RESOURCES[0][0]
+    )
 
 
 @memoize_in_run  # the check, the plan and the run each need the data, and ImageNet has 1.3 million paths

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from foundation.errors import UserError
+
 
 class EnvironmentVariable(NamedTuple):
     """One environment variable.
@@ -24,6 +26,19 @@ class EnvironmentVariable(NamedTuple):
         value = os.environ.get(self.name, "")
         return Path(value).expanduser() if value else None
 
+    def read_switch(self) -> bool:
+        """Return whether the variable switches something on; unset, empty and ``0`` mean off.
+
+        Raises:
+            UserError: the value is neither a yes nor a no.
+        """
+        value = os.environ.get(self.name, "").strip().lower()
+        if value in ("", "0", "false", "no", "off"):
+            return False
+        if value in ("1", "true", "yes", "on"):
+            return True
+        raise UserError(f"${self.name} is {value!r}; set it to 1 or 0")
+
 
 DATA_ROOT_VAR = EnvironmentVariable("BENCH_DATA", "where data sets live when --data-root is not given (default: data/)")
 WEIGHTS_DIR_VAR = EnvironmentVariable(
@@ -33,8 +48,17 @@ CACHE_DIR_VAR = EnvironmentVariable("BENCH_CACHE", "where caches live (default: 
 CARDS_DIR_VAR = EnvironmentVariable("BENCH_CARDS", "where cards made by bench add live (default: cache folder)")
 SHARED_DATA_VAR = EnvironmentVariable("BENCH_SHARED_DATA", "real data that some tests use (default: ../shared/data)")
 
+OFFLINE_VAR = EnvironmentVariable("BENCH_OFFLINE", "1: never use the network, as --offline does (default: 0)")
+
 # a test compares this list with every BENCH_ name in the source, so none can be read without being declared
-ENVIRONMENT_VARIABLES = (DATA_ROOT_VAR, WEIGHTS_DIR_VAR, CACHE_DIR_VAR, CARDS_DIR_VAR, SHARED_DATA_VAR)
+ENVIRONMENT_VARIABLES = (
+    DATA_ROOT_VAR,
+    WEIGHTS_DIR_VAR,
+    CACHE_DIR_VAR,
+    CARDS_DIR_VAR,
+    OFFLINE_VAR,
+    SHARED_DATA_VAR,
+)
 
 
 def get_cache_dir() -> Path:

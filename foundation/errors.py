@@ -58,6 +58,10 @@ class DataError(UserError):
     """Data are missing or are not what they should be."""
 
 
+class NetworkError(UserError):
+    """The network is switched off, or a server cannot be reached."""
+
+
 class RecordError(UserError):
     """A record cannot be read or must not be written."""
 

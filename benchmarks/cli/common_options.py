@@ -116,3 +116,11 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     text = "run again although a record exists, and read no cache; the old record is kept"
     parser.add_argument("--fresh", action="store_true", help=text)
     add_output_options(parser)
+
+
+def add_common_switches(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every verb has."""
+    text = "never use the network; what is not on this machine is named at once (same as BENCH_OFFLINE=1)"
+    parser.add_argument("--offline", action="store_true", help=text)
+    parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+    parser.add_argument("--debug", action="store_true", help="show the full trace of an error")

@@ -14,12 +14,13 @@ from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from benchmarks.cli.common_options import RENAMED_OPTIONS
+from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
 from benchmarks.cli.output import write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
 from foundation.display_text import escape_controls
-from foundation.environment import ENVIRONMENT_VARIABLES
+from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
 from foundation.errors import BenchError, UnknownNameError
+from foundation.network.access import switch_network_off
 from foundation.suggest import did_you_mean
 
 
@@ -73,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # mmengine uses every CUDA device that it finds; torch reads this variable when it is imported, which is later
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     try:
+        if options.offline or OFFLINE_VAR.read_switch():
+            switch_network_off()
         return int(load_verb(options.verb).main(options))
     except KeyboardInterrupt:
         resumes = options.verb in ("run", "pretrain", "demo")
@@ -108,16 +111,10 @@ def build_parser(verbs: Collection[str] = tuple(VERBS)) -> OneLineErrorParser:
         subparser = subparsers.add_parser(name, description=verb.summary, epilog=f"example: {verb.example}")
         if name in verbs:
             load_verb(name).add_arguments(subparser)
-            # analyze has a parser per analysis, and each of them has these two: they follow the last word
+            # analyze has a parser per analysis, and each of them has these: they follow the last word
             if name != "analyze":
                 add_common_switches(subparser)
     return parser
-
-
-def add_common_switches(parser: argparse.ArgumentParser) -> None:
-    """Add ``--json`` and ``--debug``, which every verb has."""
-    parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
-    parser.add_argument("--debug", action="store_true", help="show the full trace of an error")
 
 
 def _format_overview() -> str:

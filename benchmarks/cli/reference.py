@@ -16,7 +16,7 @@ from benchmarks.cli.verbs import GROUP_TITLES, VERBS
 from foundation.environment import ENVIRONMENT_VARIABLES
 from foundation.files import write_atomic
 
-COMMON_OPTIONS = ("--help", "--json", "--debug")
+COMMON_OPTIONS = ("--help", "--json", "--debug", "--offline")
 """Options of every verb; the page explains them only once, at the top."""
 
 _INTRODUCTION = """\
@@ -35,6 +35,7 @@ _INTRODUCTION = """\
 | `--help` | show the arguments and options, and an example |
 | `--json` | write machine-readable output to stdout; progress and warnings go to stderr |
 | `--debug` | show the full trace of an error instead of one sentence |
+| `--offline` | never use the network; what is not on this machine is named at once (same as `BENCH_OFFLINE=1`) |
 
 ## Exit codes
 

@@ -28,6 +28,7 @@ from analysis.request import (
     SpectrumRequest,
 )
 from benchmarks.cli.common_options import (
+    add_common_switches,
     add_data_options,
     add_device_option,
     add_overrides_option,
@@ -70,8 +71,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         text = "folder of the runs; analyses are written to DIR/analysis; default: runs/"
         one.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help=text)
         add_device_option(one)
-        one.add_argument("--json", action="store_true", help="machine-readable output on stdout")
-        one.add_argument("--debug", action="store_true", help="show the full trace of an error")
+        add_common_switches(one)
 
 
 def main(options: Namespace) -> int:
