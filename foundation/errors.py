@@ -62,6 +62,10 @@ class NetworkError(UserError):
     """The network is switched off, or a server cannot be reached."""
 
 
+class ArchiveError(UserError):
+    """An archive cannot be read, is not what its manifest says, or holds what must not be unpacked."""
+
+
 class RecordError(UserError):
     """A record cannot be read or must not be written."""
 

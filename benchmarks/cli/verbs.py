@@ -52,6 +52,21 @@ VERBS = {
         "check records against their files, task, data and ledger, or make the runs again (--rerun)",
         "bench verify runs",
     ),
+    "merge": Verb(
+        "results",
+        "write the union of several stores, and name what contradicts",
+        "bench merge runs colleague --out all",
+    ),
+    "pack": Verb(
+        "results",
+        "pack the records of a store, without weights, into one archive",
+        "bench pack runs -o results.tar.zst",
+    ),
+    "submit": Verb(
+        "results",
+        "make the checks of a repository of results, and pack what passes",
+        "bench submit runs -o submission.tar.zst",
+    ),
     "score": Verb(
         "results", "score result files by the rules of a data set", "bench score lasot --results results/atom"
     ),

@@ -1,0 +1,1 @@
+"""Results, weights and data that travel between machines: archives, unions of stores, submissions."""
