@@ -38,6 +38,7 @@ perf: $(STAMP)
 
 docs-cli: $(STAMP)
 	$(BIN)/python -m benchmarks.cli.reference docs/reference/cli.md
+	$(BIN)/python -m benchmarks.transfer.record_schema docs/reference/record.schema.json
 
 # requirements.lock holds the versions that were tested (on Python 3.11); numpy's newest there has no build for
 # Python 3.10, so an older interpreter installs from the ranges of pyproject.toml instead, and says so.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -160,12 +161,62 @@ HUB_FILE = "model.safetensors"
 """The file of a hub repository that has the weights."""
 
 
+class CardWeights(NamedTuple):
+    """The weight file of a card on this machine: the file, if it is here, and the folder in which bench looks."""
+
+    file: Path | None
+    place: Path
+
+
+def find_card_weights(card: BackboneCard) -> CardWeights:
+    """Find the weights of a card on this machine; nothing is downloaded.
+
+    Raises:
+        CheckpointError: the card has no weights, or several files could be meant.
+    """
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    if card.weights is None:
+        raise CheckpointError(f"{card.name} has no weights: it starts from random ones")
+    scheme, _, rest = card.weights.uri.partition(":")
+    if scheme == "hf-hub":
+        return CardWeights(find_hub_file(rest), Path(HF_HUB_CACHE))
+    return CardWeights(_find_weight_file(card.name, rest), get_weights_dir())
+
+
 def find_hub_file(repo_id: str) -> Path | None:
     """Return the weights of a hub repository, if they are in the hub's cache on this machine."""
     from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(repo_id, HUB_FILE)
     return Path(cached) if isinstance(cached, str) else None
+
+
+class HubFile(NamedTuple):
+    """What the hub says of the weights of a repository: their size and, where it has it, their SHA-256."""
+
+    num_bytes: int | None
+    sha256: str | None
+
+
+def ask_hub(repo_id: str) -> HubFile:
+    """Ask the hub for size and SHA-256 of the weights of a repository; nothing is downloaded.
+
+    Raises:
+        NetworkError: the network is switched off, or the hub gives no answer.
+    """
+    from huggingface_hub.constants import ENDPOINT
+
+    with open_network(ENDPOINT):
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        try:
+            found = get_hf_file_metadata(hf_hub_url(repo_id, HUB_FILE))
+        except Exception as error:
+            raise NetworkError(f"the hub says nothing of {repo_id} ({type(error).__name__})") from error
+    # the tag of a large file is its SHA-256, that of a small one a digest of git
+    is_sha256 = re.fullmatch(r"[0-9a-f]{64}", found.etag or "")
+    return HubFile(found.size, found.etag if is_sha256 else None)
 
 
 def _fetch_from_hub(name: str, repo_id: str) -> Path:
@@ -196,18 +247,27 @@ def _fetch_from_hub(name: str, repo_id: str) -> Path:
 
 
 def _find_in_weights_dir(name: str, filename: str, source: str) -> Path:
-    """The file under the name its authors gave it, or under the card's name with any ending of a weight file."""
+    found = _find_weight_file(name, filename)
+    if found is None:
+        raise CheckpointError(
+            f"the weights of {name} are fetched by hand ({source}): put {filename} into {get_weights_dir()}, "
+            "or give it with --checkpoint FILE"
+        )
+    return found
+
+
+def _find_weight_file(name: str, filename: str) -> Path | None:
+    """Find a file under the name its authors gave it, or under the card's name with any ending of a weight file.
+
+    Raises:
+        CheckpointError: there are several.
+    """
     folder = get_weights_dir()
     found = [
         path for path in (folder / filename, *(folder / f"{name}{end}" for end in WEIGHT_SUFFIXES)) if path.is_file()
     ]
     found = list(dict.fromkeys(found))  # the authors' name may be the card's name
-    if not found:
-        raise CheckpointError(
-            f"the weights of {name} are fetched by hand ({source}): put {filename} into {folder}, "
-            "or give it with --checkpoint FILE"
-        )
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise CheckpointError(f"{folder} has {names}, all of them for {name}; keep one, or name it with --checkpoint")
-    return found[0]
+    return found[0] if found else None

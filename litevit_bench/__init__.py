@@ -24,7 +24,7 @@ from litevit_bench._models import (
     load_tracker,
     profile,
 )
-from litevit_bench._results import compare, list_runs, score, table, verify
+from litevit_bench._results import compare, list_runs, merge, pack, score, submit, table, verify
 from litevit_bench._runs import list_protocols, list_tasks, pretrain, run
 
 __all__ = [
@@ -39,10 +39,13 @@ __all__ = [
     "list_runs",
     "list_tasks",
     "load_tracker",
+    "merge",
+    "pack",
     "pretrain",
     "profile",
     "run",
     "score",
+    "submit",
     "table",
     "verify",
 ]

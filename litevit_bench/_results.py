@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from litevit_bench._arguments import DEVICES, TIERS, PathLike, list_folders, list_words, require_choice
 
 if TYPE_CHECKING:
+    from benchmarks.transfer.install_union import MergeReport
+    from benchmarks.transfer.pack_results import PackReport
+    from benchmarks.transfer.submission import SubmissionReport
     from results.leaderboard.report import LeaderboardReport
     from results.records.verification import VerificationCheck
     from results.statistics.comparison import BackboneComparison
@@ -159,3 +162,59 @@ def list_runs(runs: PathLike | Sequence[PathLike] = "runs") -> list[dict[str, An
     from benchmarks import listing
 
     return listing.list_runs(list_folders(runs))
+
+
+def merge(runs: Sequence[PathLike], out: PathLike, *, keep_first: bool = False) -> MergeReport:
+    """Write the union of several stores. Archives of ``pack`` may be among them and are treated as untrusted.
+
+    Args:
+        runs: folders of runs, and archives.
+        out: the store to write; what is there already stays, and the others are added to it.
+        keep_first: of records with equal numbers that differ elsewhere (times, machine), keep the first one.
+
+    Returns:
+        What was done. With ``report.conflicts`` nothing was written.
+
+    Raises:
+        UserError: a source is missing, or cannot be read as a whole.
+    """
+    from benchmarks.transfer.install_union import merge_stores
+
+    return merge_stores(list_folders(runs), Path(out), keep_first=keep_first)
+
+
+def pack(
+    runs: PathLike, output: PathLike, *, with_pictures: bool = False, with_weights: bool = False
+) -> PackReport:
+    """Pack the records of a store, their per-item files, ledger, timings and analyses into one archive.
+
+    Args:
+        runs: folder of the runs, a whole store.
+        output: the new file, ``.tar.zst``, ``.tar.gz`` or ``.tar``; equal runs give equal bytes.
+        with_pictures: pack pictures too.
+        with_weights: pack checkpoints and pre-trained encoders too.
+
+    Raises:
+        UserError: the folder is not one store, a file is missing, or the archive exists.
+    """
+    from benchmarks.transfer.pack_results import PackContent, pack_results
+
+    return pack_results(Path(runs), Path(output), PackContent(with_pictures, with_weights))
+
+
+def submit(runs: PathLike, *, data_root: PathLike | None = None) -> SubmissionReport:
+    """Make the checks of a repository of results; ``pack`` then makes the archive.
+
+    Args:
+        runs: folder of the runs, a whole store.
+        data_root: folder of the data sets; ``$BENCH_DATA`` or ``data`` where not given.
+
+    Returns:
+        The outcome; ``report.faults`` is empty if the runs can be submitted.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    from benchmarks.transfer.submission import check_submission
+
+    return check_submission(Path(runs), None if data_root is None else Path(data_root))

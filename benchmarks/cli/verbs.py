@@ -88,7 +88,11 @@ VERBS = {
     "add": Verb(
         "models", "store a pre-trained backbone under a name", "bench add backbone my_mae --from runs/pretrain/RUN"
     ),
-    "get": Verb("setup", "fetch weights or data, or say how to fetch them by hand", "bench get weights mae_tiny"),
+    "get": Verb(
+        "setup",
+        "fetch weights or data, or say how; list and carry what a machine without network needs",
+        "bench get weights mae_tiny",
+    ),
     "check": Verb(
         "setup",
         "check that a backbone fulfils its contract, that data are complete, or that a task measures its images",

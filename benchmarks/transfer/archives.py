@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 import zstandard
 
@@ -196,7 +196,7 @@ def _compress(raw: IO[bytes], target: Path) -> Iterator[IO[bytes]]:
     elif target.name.endswith(".gz"):
         # without the name and the time that gzip would store
         with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0) as packed:
-            yield packed
+            yield cast("IO[bytes]", packed)
     else:
         with zstandard.ZstdCompressor(level=ZSTD_LEVEL).stream_writer(raw, closefd=False) as stream:
             yield stream
@@ -214,7 +214,7 @@ def _open_members(path: Path) -> Iterator[Iterator[_Member]]:
                 decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
                 raw = stack.enter_context(decompressor.stream_reader(raw, closefd=False))
             elif start[:2] == b"\x1f\x8b":
-                raw = stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb"))  # type: ignore[assignment]
+                raw = stack.enter_context(cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode="rb")))
             yield _iter_members(raw, path)
     except _DAMAGE as error:
         # an error of the target (a full disk) comes here too, and says itself what it is

@@ -1,0 +1,83 @@
+"""Where the data of bench's own tasks come from, how large they are, and under which terms. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class DataSource(NamedTuple):
+    """The origin of a data set.
+
+    Attributes:
+        places: names below the data root under which bench looks for it; the first that exists is used. Empty for data
+            that come with the packages.
+        origin: where it comes from.
+        terms: its licence or terms of use, as its authors state them.
+        download_bytes: size of what is to be downloaded, as its authors state it; ``None`` where that is not known.
+        is_fetched: whether ``bench get data`` downloads it; otherwise it says how to fetch it by hand.
+    """
+
+    places: tuple[str, ...]
+    origin: str
+    terms: str
+    download_bytes: int | None = None
+    is_fetched: bool = False
+
+    def find_folder(self, root: Path) -> Path | None:
+        """Return the folder of the data set below a data root, if there is one; its content is not checked."""
+        return next((root / place for place in self.places if (root / place).is_dir()), None)
+
+
+_RESEARCH = "non-commercial research"
+_EMBEDDED = DataSource((), "made of what the packages contain", "that of the packages", 0)
+
+# sizes are those of the official archives
+DATA_SOURCES = {
+    "digits": DataSource((), "part of scikit-learn", "BSD-3-Clause", 0),
+    "mini_ade": _EMBEDDED,
+    "mini_lasot": _EMBEDDED,
+    "cifar10": DataSource(
+        ("cifar-10-batches-py",), "cs.toronto.edu/~kriz", "none stated; for research", 170_498_071, True
+    ),
+    "cifar100": DataSource(
+        ("cifar-100-python",), "cs.toronto.edu/~kriz", "none stated; for research", 169_001_437, True
+    ),
+    "flowers": DataSource(
+        ("flowers-102",), "robots.ox.ac.uk/~vgg/data/flowers/102", "none stated; for research", 344_878_000, True
+    ),
+    "pets": DataSource(("oxford-iiit-pet",), "robots.ox.ac.uk/~vgg/data/pets", "CC BY-SA 4.0", 811_092_049, True),
+    "aircraft": DataSource(
+        ("fgvc-aircraft-2013b",), "robots.ox.ac.uk/~vgg/data/fgvc-aircraft", _RESEARCH, 2_753_340_328, True
+    ),
+    "cars": DataSource(("stanford_cars",), "Krause et al. 2013; the authors' page is gone", _RESEARCH, 1_956_620_000),
+    "inat18": DataSource(
+        ("inat2018",), "github.com/visipedia/inat_comp, 2018", f"{_RESEARCH} and education", 120_000_000_000
+    ),
+    "imagenet": DataSource(("imagenet",), "image-net.org, ILSVRC 2012", _RESEARCH, 154_642_000_000),
+    "ade20k": DataSource(
+        ("ADEChallengeData2016", "ade20k", "ade"),
+        "sceneparsing.csail.mit.edu",
+        f"{_RESEARCH} and education",
+        967_382_037,
+    ),
+    "camvid": DataSource(("CamVid", "camvid"), "SegNet's tutorial, 480 x 360 px", "none stated; for research"),
+    "lasot": DataSource(("lasot",), "LaSOT's project page", "see its project page", 227_000_000_000),
+}
+
+
+def explain_missing_data(task: str, root: Path) -> str:
+    """Return how to get a data set that is not below a data root, as the end of a sentence; "" if something is there.
+
+    Args:
+        task: name of the task.
+        root: the data root.
+    """
+    source = DATA_SOURCES.get(task)
+    if source is None or not source.places or source.find_folder(root) is not None:
+        return ""
+    fetches = "fetches it" if source.is_fetched else "says how to fetch it"
+    return (
+        f"; bench get data {task} {fetches}, and bench get --pack FILE --tasks {task} --with-data carries it from a "
+        "machine that has it"
+    )
