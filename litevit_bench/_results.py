@@ -183,9 +183,7 @@ def merge(runs: Sequence[PathLike], out: PathLike, *, keep_first: bool = False) 
     return merge_stores(list_folders(runs), Path(out), keep_first=keep_first)
 
 
-def pack(
-    runs: PathLike, output: PathLike, *, with_pictures: bool = False, with_weights: bool = False
-) -> PackReport:
+def pack(runs: PathLike, output: PathLike, *, with_pictures: bool = False, with_weights: bool = False) -> PackReport:
     """Pack the records of a store, their per-item files, ledger, timings and analyses into one archive.
 
     Args:

@@ -165,7 +165,9 @@ def describe_requirements(needed: Requirements) -> str:
     lines = []
     for each in needed.weights:
         state = (
-            f"here, {_format_size(each.num_bytes)}: {each.file}" if each.file else f"not here, {_format_size(each.num_bytes)}, looked in {each.place}"
+            f"here, {_format_size(each.num_bytes)}: {each.file}"
+            if each.file
+            else f"not here, {_format_size(each.num_bytes)}, looked in {each.place}"
         )
         lines += [
             f"weights of {each.backbone}: {state}",
@@ -180,8 +182,9 @@ def describe_requirements(needed: Requirements) -> str:
         else:
             state = f"not here, {_format_size(item.download_bytes)} to download; looked for {item.place}"
         lines += [f"data of {item.task}: {state}", f"  {item.source}; terms: {item.terms}"]
+    unknown = f"{_format_size(needed.bytes_missing)} as far as known"
     here, missing = _format_size(needed.bytes_here), ", ".join(needed.missing) or "nothing"
-    return "\n".join([*lines, f"here: {here}; missing: {missing} ({_format_size(needed.bytes_missing)} as far as known)"])
+    return "\n".join([*lines, f"here: {here}; missing: {missing} ({unknown})"])
 
 
 def convert_requirements(needed: Requirements) -> dict[str, object]:

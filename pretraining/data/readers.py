@@ -155,7 +155,8 @@ def _iter_tiles(photo: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
 def _require_folder(path: Path) -> Path:
     if not path.is_dir():
         raise DataError(
-            f"there is no folder {path}; name the folder above it with --data-root, or get the set (bench get data TASK)"
+            f"there is no folder {path}; name the folder above it with --data-root, or get the set with "
+            "bench get data TASK"
         )
     return path
 

@@ -318,9 +318,13 @@ def parse_record(text: str, origin: str) -> Record:
     # JSON does not have, so a text with one of these words takes the strict path below.
     if not any(word in text for word in _NON_JSON_CONSTANTS):
         try:
-            return Record.model_validate_json(text)
+            record = Record.model_validate_json(text)
         except ValidationError:
             pass  # an older schema, or a fault that is reported below, the most helpful one first
+        else:
+            # a file without its version would be read under today's names, whatever it meant by them
+            if "schema_version" in record.model_fields_set:
+                return record
     try:
         content = json.loads(text, parse_constant=_reject_constant)
     except ValueError as error:

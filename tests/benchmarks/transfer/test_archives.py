@@ -110,7 +110,10 @@ def test_a_path_that_leads_out_is_refused_before_anything_is_written(name: str, 
 
 
 HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "link": (lambda path: make_hostile(path, [(member("a", tarfile.SYMTYPE, "/etc"), b"")], {"a": b""}), "no plain file"),
+    "link": (
+        lambda path: make_hostile(path, [(member("a", b"2", "/etc"), b"")], {"a": b""}),
+        "no plain file",
+    ),
     "hard link": (
         lambda path: make_hostile(path, [(member("a", tarfile.LNKTYPE, "/etc/passwd"), b"")], {"a": b""}),
         "no plain file",
@@ -127,7 +130,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "other size": (lambda path: make_hostile(path, [(member("a"), b"12")], {"a": b"1"}), "in this size"),
     "other content": (lambda path: make_hostile(path, [(member("a"), b"2")], {"a": b"1"}), "does not have the SHA-256"),
     "missing": (lambda path: make_hostile(path, [], {"a": b"1"}), "lacks 'a'"),
-    "file and folder": (lambda path: make_hostile(path, [], {"a": b"1", "a/b": b"1"}), "both as a file and as a folder"),
+    "file and folder": (
+        lambda path: make_hostile(path, [], {"a": b"1", "a/b": b"1"}),
+        "as a file and as a folder",
+    ),
     "other kind": (lambda path: make_hostile(path, [], kind="offline"), "is an archive of bench get --pack"),
     "newer": (lambda path: make_hostile(path, [], version=2), "is not valid: version"),
     "negative": (

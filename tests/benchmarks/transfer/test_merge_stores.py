@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -75,7 +74,7 @@ def conflicts_of(sources: list[Path], out: Path, **options: bool) -> list[str]:
 
 def test_other_numbers_of_one_run_are_always_a_conflict(tmp_path: Path) -> None:
     add_run(tmp_path / "a")
-    other = add_run(tmp_path / "b", right=RIGHT[::-1][:-1] + (False,))
+    other = add_run(tmp_path / "b", right=(*RIGHT[::-1][:-1], False))
     for keep_first in (False, True):
         (found,) = conflicts_of([tmp_path / "a", tmp_path / "b"], tmp_path / "all", keep_first=keep_first)
         assert "other numbers: top1 85.0" in found and "against top1 80.0" in found
@@ -229,6 +228,6 @@ def test_the_command_names_conflicts_and_gives_1(
     assert "conflict: digits/vit_nano" in out and "1 conflict; nothing was written" in out
     assert main(["merge", str(tmp_path / "nowhere"), "--out", str(tmp_path / "x")]) == 2
     assert "there is no folder" in capsys.readouterr().err
-    os.mkdir(tmp_path / "empty")
+    (tmp_path / "empty").mkdir()
     assert main(["merge", str(tmp_path / "empty"), "--out", str(tmp_path / "x")]) == 2
     assert "there is no record in" in capsys.readouterr().err
