@@ -192,6 +192,9 @@ def pack(runs: PathLike, output: PathLike, *, with_pictures: bool = False, with_
         with_pictures: pack pictures too.
         with_weights: pack checkpoints and pre-trained encoders too.
 
+    Returns:
+        The archive with its size and SHA-256, the number of records and files, and what was left out.
+
     Raises:
         UserError: the folder is not one store, a file is missing, or the archive exists.
     """

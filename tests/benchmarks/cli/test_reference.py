@@ -34,7 +34,8 @@ def test_every_verb_and_option_is_on_the_page_with_its_default() -> None:
             if isinstance(action, argparse._SubParsersAction) or set(action.option_strings) & set(COMMON_OPTIONS):
                 continue
             name = action.option_strings[0] if action.option_strings else _name_positional(action)
-            row = next(line for line in section.splitlines() if line.startswith((f"| `{name}`", f"| `{name} ")))
+            starts = (f"| `{name}`", f"| `{name} ", f"| `{name}, ")  # the last one: a short and a long form
+            row = next(line for line in section.splitlines() if line.startswith(starts))
             for value in action.default if isinstance(action.default, list) else [action.default]:
                 if value not in (None, False, True, argparse.SUPPRESS):
                     assert str(value) in row, f"{command} {name}: {row}"
