@@ -11,7 +11,7 @@ from backbones.registry import get_card
 from backbones.weights import InitialWeights, locate_weights
 from benchmarks.cell_record import describe_backbone
 from benchmarks.task_registry import TASKS, describe_task_source
-from benchmarks.transfer.data_sources import explain_missing_data
+from engine.data.data_sources import find_task_data
 from engine.task import DataReport, RunPlan, RunRequest, Task
 from foundation.errors import DataError, UserError
 from foundation.suggest import did_you_mean
@@ -110,10 +110,7 @@ def resolve_cell(cell_request: CellRequest) -> ResolvedCell:
         allow_partial=cell_request.allow_partial,
         data_scale=cell_request.data_scale,
     )
-    try:
-        data = task.check_data(cell_request.data_root)
-    except DataError as error:
-        raise DataError(f"{error}{explain_missing_data(task.name, cell_request.data_root)}") from error
+    data = find_task_data(task, cell_request.data_root)
     _require_no_duplicates(task, data, cell_request.allow_duplicates)
     plan = task.plan(request, data)
     if data.deviations and not cell_request.allow_subset:

@@ -11,6 +11,7 @@ from analysis.inputs.backbone_spec import BackboneSpec, resolve_backbone
 from analysis.inputs.image_subset import ImageSubset, sample_images
 from analysis.record import ImageSource
 from analysis.request import ImageRequest
+from engine.data.data_sources import find_task_data
 from engine.device import resolve_device
 from engine.task import DataReport, Task
 from engine.training import make_deterministic
@@ -95,9 +96,9 @@ def check_task_data(task: Task, data_root: Path, allow_subset: bool) -> DataRepo
         allow_subset: accept data that are not the complete official set.
 
     Raises:
-        DataError: the data are damaged, or are not the complete official set and ``allow_subset`` is false.
+        DataError: the data are missing or damaged, or are not the complete official set and ``allow_subset`` is false.
     """
-    data = task.check_data(data_root)
+    data = find_task_data(task, data_root)
     if data.deviations and not allow_subset:
         raise DataError(f"{task.name}: {'; '.join(data.deviations)}; add --subset to analyze these data anyway")
     return data

@@ -57,8 +57,10 @@ def merge_stores(sources: Sequence[Path], out: Path, *, keep_first: bool = False
     Raises:
         UserError: a source is not there, or cannot be read as a whole; nothing was written.
     """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is not a folder; name a folder with --out")
     with _open_workshop(out) as workshop:
-        folders = [_unpack_source(path, workshop / str(number)) for number, path in enumerate(sources)]
+        folders = [_unpack_source(path, workshop / f"{number:06d}") for number, path in enumerate(sources)]
         # the target comes first, so that what is there already is never changed by what arrives
         places = [out, *folders] if out.is_dir() else folders
         found = scan_stores(dict.fromkeys(place.resolve() for place in places))
@@ -76,7 +78,7 @@ def merge_stores(sources: Sequence[Path], out: Path, *, keep_first: bool = False
             plan.conflicts.extend(_find_new_ledger_faults(plan, stores, workshop / "ledger_check"))
         before = next((store.folders for store in stores if store.root == home), {})
         if not plan.conflicts:
-            _install_files(plan, stores, out, workshop / "union")
+            _install_files(plan, out, workshop / "union")
         records = {name for name, each in plan.records.items() if each.record is not None}
         added = len(records - before.keys())
         conflicts, notes = ([_name_origins(text, origins) for text in texts] for texts in (plan.conflicts, plan.notes))
@@ -100,6 +102,10 @@ def _open_workshop(out: Path) -> Iterator[Path]:
         shutil.rmtree(workshop, ignore_errors=True)
         workshop.mkdir()
         yield workshop
+    except OSError as error:  # a full disk, a source that went away
+        raise UserError(
+            f"the merge into {out} stopped ({error}); every run in it is whole, and the same command goes on"
+        ) from error
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
         Path(lock.lock_file).unlink(missing_ok=True)
@@ -148,7 +154,7 @@ def _check_store_ledger(store: StoreContents) -> list[VerificationCheck]:
     return check_ledgers(store.root, runs)
 
 
-def _install_files(plan: UnionPlan, stores: Sequence[StoreContents], out: Path, union: Path) -> None:
+def _install_files(plan: UnionPlan, out: Path, union: Path) -> None:
     """Copy everything that is not at the target yet, and put it there by renaming."""
     home = out.resolve()
     new = {name: path for name, path in plan.files.items() if not path.resolve().is_relative_to(home)}

@@ -25,8 +25,8 @@ from benchmarks.transfer.archives import (
     require_free_space,
     write_archive,
 )
-from benchmarks.transfer.data_sources import DATA_SOURCES
 from benchmarks.transfer.requirements import RequiredData, RequiredWeights, Requirements
+from engine.data.data_sources import DATA_SOURCES
 from foundation.environment import get_cards_dir, get_weights_dir
 from foundation.errors import ArchiveError, UserError
 from foundation.files import iter_files, sha256_file

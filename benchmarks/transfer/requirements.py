@@ -10,7 +10,7 @@ from backbones.card import BackboneCard
 from backbones.registry import get_card
 from backbones.weights import ask_hub, find_card_weights
 from benchmarks.task_registry import TASKS
-from benchmarks.transfer.data_sources import DATA_SOURCES
+from engine.data.data_sources import DATA_SOURCES
 from foundation.errors import BenchError, NetworkError, UserError
 from foundation.files import iter_files, sha256_unchanged_file
 

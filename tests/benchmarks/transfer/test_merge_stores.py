@@ -144,6 +144,52 @@ def test_an_end_replaces_a_start_and_a_withdrawal_what_it_withdraws(tmp_path: Pa
     assert "but withdrawn by the ledger of" in found and not whole.exists()
 
 
+def add_analysis(store: Path, seconds: float) -> Path:
+    folder = store / "analysis" / f"cka-vit_nano-{'a' * 16}"
+    folder.mkdir(parents=True)
+    (folder / "analysis.json").write_text(json.dumps({"seconds": seconds}))
+    (folder / "cka.png").write_bytes(b"figure")
+    return folder
+
+
+def test_analyses_travel_and_contradict_like_records(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    first, second = pair
+    mine = add_analysis(first, 1.0)
+    merge_stores(pair, tmp_path / "one")
+    assert read_tree(tmp_path / "one" / "analysis") == read_tree(first / "analysis")
+    add_analysis(second, 2.0)
+    (found,) = conflicts_of([first, second], tmp_path / "two")
+    assert "other content of the analysis" in found
+    assert merge_stores(pair, tmp_path / "two", keep_first=True).conflicts == []
+    kept = tmp_path / "two" / mine.relative_to(first)
+    assert json.loads((kept / "analysis.json").read_text())["seconds"] == 1.0
+
+
+def test_an_archive_is_named_in_messages_and_not_the_place_it_was_unpacked_to(tmp_path: Path) -> None:
+    add_run(tmp_path / "a")
+    add_run(tmp_path / "b", right=(True,) * 20)
+    pack_results(tmp_path / "b", tmp_path / "b.tar.gz")
+    (found,) = conflicts_of([tmp_path / "a", tmp_path / "b.tar.gz"], tmp_path / "all")
+    assert str(tmp_path / "b.tar.gz") in found and ".merge" not in found
+
+
+def test_a_target_that_cannot_be_written_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_run(tmp_path / "a")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="is not a folder; name a folder with --out"):
+        merge_stores([tmp_path / "a"], tmp_path / "file")
+    with pytest.raises(UserError, match="cannot write beside"):
+        merge_stores([tmp_path / "a"], tmp_path / "file" / "all")
+
+    def fill_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(install_union.shutil, "copyfile", fill_disk)
+    with pytest.raises(UserError, match=r"the merge into .* stopped \(.*No space left"):
+        merge_stores([tmp_path / "a"], tmp_path / "all")
+    assert not (tmp_path / "all").exists() and not list(tmp_path.glob(".all*"))
+
+
 def test_a_forked_chain_is_a_conflict(pair: tuple[Path, Path], tmp_path: Path) -> None:
     first, second = pair
     chain = next((second / "ledger").glob("*.jsonl"))

@@ -12,7 +12,7 @@ from benchmarks.cli.main import main
 from benchmarks.task_registry import TASKS
 from benchmarks.transfer import offline_pack, requirements
 from benchmarks.transfer.archives import ArchivedFile, write_archive
-from benchmarks.transfer.data_sources import DATA_SOURCES
+from engine.data.data_sources import DATA_SOURCES
 from foundation.errors import NetworkError
 from foundation.files import sha256_file
 

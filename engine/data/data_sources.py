@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.task import DataReport, Task
+from foundation.errors import DataError
+
 
 class DataSource(NamedTuple):
     """The origin of a data set.
@@ -66,7 +69,19 @@ DATA_SOURCES = {
 }
 
 
-def explain_missing_data(task: str, root: Path) -> str:
+def find_task_data(task: Task, root: Path) -> DataReport:
+    """Return what a task says of its data, before a run or an analysis.
+
+    Raises:
+        DataError: the data are missing or damaged; of a missing set the message says how to get it.
+    """
+    try:
+        return task.check_data(root)
+    except DataError as error:
+        raise DataError(f"{error}{_explain_missing_data(task.name, root)}") from error
+
+
+def _explain_missing_data(task: str, root: Path) -> str:
     """Return how to get a data set that is not below a data root, as the end of a sentence; "" if something is there.
 
     Args:
