@@ -107,7 +107,7 @@ def sample_few_shot_subset(frozen: FrozenBackbone, recipe: LowShotRecipe, draw_n
 def average_over_draws(
     rows_per_draw: Sequence[Sequence[ScoredItem]], num_images: int, task: Task
 ) -> dict[str, MetricValue]:
-    """Average each metric over the draws, with Student's t interval if there are two or more draws.
+    """Average each metric over the draws, with Student's t interval if there are two draws or more that differ.
 
     Args:
         rows_per_draw: for each draw, one row per test item.
@@ -127,7 +127,8 @@ def average_over_draws(
             higher_is_better=spec.higher_is_better,
             n=num_images,
             # the interval is over draws: it says how much another choice of training items would move the mean
-            interval=student_t_interval(each, resampling_unit="draws") if len(each) > 1 else None,
+            # Draws with one and the same value say nothing about the size of chance.
+            interval=student_t_interval(each, resampling_unit="draws") if len(set(each)) > 1 else None,
         )
     return found
 

@@ -112,7 +112,7 @@ def test_a_curve_is_one_record_and_one_board_a_value(tmp_path: Path, capsys: pyt
     out = str(tmp_path / "runs")
     assert main([*WORDS, "--shots", "1", "2", "--percent", "10", "--out", out]) == 0
     said = capsys.readouterr().out
-    assert all(text in said for text in (" 1 shots: ", " 2 shots: ", " 10 %: "))
+    assert all(text in said for text in ("(shots=1): ", "(shots=2): ", "(percent=10): "))
     assert main([*WORDS, "--set", "shots=2", "--out", out]) == 0
     assert "answered from the record" in capsys.readouterr().out, "--shots 2 is --set shots=2"
     assert main(["table", "--runs", out]) == 0
@@ -141,6 +141,9 @@ def test_a_draw_with_a_missing_item_has_no_number() -> None:
     whole = [ScoredItem(item, 0, 0, 1.0, 0) for item in range(3)]
     assert average_over_draws([whole, whole], 3, DIGITS)["top1"].value == 100
     assert average_over_draws([whole], 3, DIGITS)["top1"].interval is None
+    assert average_over_draws([whole, whole], 3, DIGITS)["top1"].interval is None, "a width of 0 would claim certainty"
+    worse = [ScoredItem(0, 0, 1, 1.0, 1), *whole[1:]]
+    assert average_over_draws([whole, worse], 3, DIGITS)["top1"].interval is not None
     with pytest.raises(IncompleteError, match="image 2 was scored 0 times"):
         average_over_draws([whole, whole[:2]], 3, DIGITS)
 
