@@ -26,6 +26,7 @@ from engine.seeding import derive_seed
 from engine.task import Task, TaskOutcome
 from results.records.record import MetricValue, ModelSelection
 from results.statistics.intervals import student_t_interval
+from results.statistics.rounding import is_same_up_to_rounding
 
 MAX_VAL_SHOTS = 4
 """Largest number of val items per class, as in CoOp (Zhou et al. 2022).
@@ -121,6 +122,7 @@ def average_over_draws(
     found = {}
     for spec in task.metrics:
         each = [value[spec.name] for value in values]
+        agree = is_same_up_to_rounding(min(each), max(each))
         found[spec.name] = MetricValue(
             value=fmean(each),
             unit=spec.unit,
@@ -128,7 +130,7 @@ def average_over_draws(
             n=num_images,
             # the interval is over draws: it says how much another choice of training items would move the mean
             # Draws with one and the same value say nothing about the size of chance.
-            interval=student_t_interval(each, resampling_unit="draws") if len(set(each)) > 1 else None,
+            interval=student_t_interval(each, resampling_unit="draws") if not agree else None,
         )
     return found
 
