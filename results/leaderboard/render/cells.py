@@ -165,7 +165,10 @@ def build_board_notes(board: Board) -> list[str]:
     if kinds:
         lines.append(f"Intervals: {'; '.join(kinds)}.")
     if any(row.tied_with for row in board.rows):
-        lines.append("Rows that share a rank (=) do not differ significantly on the measured items and seeds.")
+        # from the best only: a noisy best row may hold two rows together that do differ from each other
+        lines.append("Rows that share a rank (=) do not differ significantly from the best of them.")
+        if any(row.tied_with and len(row.seeds) == 2 for row in board.rows):
+            lines.append("Two seeds rarely show a difference, the less the more rows there are: run three or more.")
     if board.metric_conflict:
         lines.append(f"{board.metric_conflict}.")
     if not board.has_random_baseline:

@@ -65,7 +65,7 @@ function comparisonPart(board, first, second) {
     return [make("dl", { class: "facts" }, ...head), make("p", { class: "quiet", text: why }), makeCommand(compareCommand(board, first, second))];
   }
   const winner = (pair.difference > 0) === board.higher ? first : second;
-  const verdict = pair.p <= 0.05 ? `Resolved at 5 %: ${winner.label} is better.` : "Not resolved: a tie on the measured items and seeds.";
+  const verdict = pair.p <= 0.05 ? (pair.covers === "items only" ? `The runs differ at 5 %: that of ${winner.label} is better.` : `Resolved at 5 %: ${winner.label} is better.`) : "Not resolved: a tie on the measured items and seeds.";
   const caution = pair.covers === "items only" ? " At least one of the two has a single seed, so this says nothing about other training runs." : "";
   const numbers = [["difference, first minus second", `${formatSigned(pair.difference)} ${board.unit === "%" ? "points" : board.unit}`, `95 % interval ${formatSigned(pair.low)} to ${formatSigned(pair.high)}, ${pair.covers}`], ["p", formatP(pair.p), `${pair.test}; for this pair alone`]];
   return [make("dl", { class: "facts" }, ...head, ...numbers.map(([name, value, small]) => make("div", {}, make("dt", { text: name }), make("dd", {}, value, make("small", { text: small }))))),
