@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from foundation.errors import UserError
 from foundation.files import sha256_chunks, write_atomic
@@ -41,7 +41,7 @@ class SavedTiming(StrictModel):
     card: dict[str, Any]
     source: str | None = None
     device: str
-    measured: str
+    measured: str = Field(pattern=r"^\d{4}-\d\d-\d\dT[0-9:.+-]{8,30}$")  # as text, the newest is the greatest
     efficiency: EfficiencyRecord
 
 

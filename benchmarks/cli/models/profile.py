@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.cli.common_options import add_device_option, parse_positive_int
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from benchmarks.save_timing import save_profile_timing
+from foundation.display_text import format_one_line
 from foundation.errors import UserError
 from foundation.plural import format_count
 from tracking.inference.options import RUNTIMES
@@ -60,7 +61,7 @@ def main(options: Namespace) -> int:
         write_json(profiles)
         return 0
     lines = [format_tracker_table(profiles) if options.task else format_backbone_table(profiles)]
-    write_stdout("\n".join([*lines, *(f"saved: {path}" for path in saved)]))
+    write_stdout("\n".join([*lines, *(format_one_line(f"saved: {path}") for path in saved)]))
     return 0
 
 

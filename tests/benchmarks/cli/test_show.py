@@ -107,3 +107,13 @@ def test_an_id_of_several_attempts_means_the_one_on_the_board(
     write_record(tmp_path / "b", make_record(run_id="1", status="failed", started="2026-01-02T00:00:00+00:00"))
     assert main(["show", "run", "1", "--runs", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("top1 90.00 %")
+
+
+def test_damaged_pictures_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "pictures.json").write_text("[]")
+    (line,) = (line for line in show_run(tmp_path, capsys) if line.startswith("pictures"))
+    assert (
+        line
+        == f"pictures: none: those in {tmp_path}/pictures cannot be read; remove that folder to have them drawn again"
+    )

@@ -48,12 +48,14 @@ def test_what_is_no_timing_is_named_and_left_out(tmp_path: Path) -> None:
     (folder / "broken.json").write_text(text[:-20])
     (folder / "field.json").write_text(text.replace('"device"', '"host"'))
     (folder / "nan.json").write_text(text.replace("1.0", "NaN"))
+    (folder / "zero.json").write_text(text.replace("2.0", "0.0"))
+    (folder / "date.json").write_text(text.replace("2026-01-01T", "soon "))
     (folder / "large.json").write_text(text + " " * MAX_TIMING_BYTES)
     (folder / "folder.json").mkdir()
     (folder / "bytes.json").write_bytes(b"\xff\xfe")
     found = scan_timings([tmp_path])
     assert len(found.timings) == 1
-    assert len(found.errors) == 6
+    assert len(found.errors) == 8
     assert any("host: unknown field" in each for each in found.errors)
     assert all(each.count("\n") == 0 for each in found.errors)
 
