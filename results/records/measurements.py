@@ -53,12 +53,13 @@ class EfficiencyRecord(StrictModel):
     latency: TimingSamples | None = None
     throughput: TimingSamples | None = None
     chip: str | None = None
-    threads: int | None = None
+    threads: int | None = Field(default=None, ge=1)
     runtime: str | None = None
     precision: str | None = None
-    load_average: FiniteFloat | None = None
-    other_load: FiniteFloat | None = None
-    processors: int | None = None
+    # a negative load would make a busy machine quiet
+    load_average: FiniteFloat | None = Field(default=None, ge=0)
+    other_load: FiniteFloat | None = Field(default=None, ge=0, le=1)
+    processors: int | None = Field(default=None, ge=1)
 
     @field_validator("latency")
     @classmethod

@@ -31,6 +31,8 @@ def make_efficiency(part: str, field: str | None, value: Any) -> dict[str, Any]:
         ("latency", "batch", 64),  # would be shown as the milliseconds of one image
         *(("throughput", "batch", value) for value in (0, -64, 10**400)),
         *((name, None, value) for name in ("parameters", "macs", "activations") for value in (-1, 10**400)),
+        *(("load_average", None, -0.1), ("other_load", None, -5.0), ("other_load", None, 1.1)),
+        *((name, None, value) for name in ("threads", "processors") for value in (0, -3)),
     ],
 )
 def test_impossible_measurements_are_refused(part: str, field: str | None, value: Any) -> None:
