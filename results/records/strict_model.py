@@ -34,7 +34,8 @@ def format_validation_errors(error: ValidationError) -> str:
         place = ".".join(str(part) for part in fault["loc"])
         what = "unknown field" if fault["type"] == "extra_forbidden" else fault["msg"]
         # quote short values only: a nested or long input would flood the message
-        if isinstance(fault.get("input"), str | int | float | None) and fault["type"] != "extra_forbidden":
+        is_value = fault["type"] not in ("extra_forbidden", "json_invalid")  # else the input is the whole text
+        if is_value and isinstance(fault.get("input"), str | int | float | None):
             text = repr(fault["input"])
             what += f", not {text if len(text) <= _MAX_QUOTED else f'{text[:_MAX_QUOTED]} ...'}"
         faults.append(f"{place}: {what}" if place else what)
