@@ -196,12 +196,19 @@ def build_board_notes(board: Board) -> list[str]:
 
 def _build_timing_notes(board: Board) -> list[str]:
     """Return where and when the backbones were timed, and how to renew what was timed on a busy machine."""
-    days: dict[str, list[str]] = {}
+    timed: dict[str, list[BoardRow]] = {}
     for row in board.rows:
         if row.cost.timing_setup:
-            days.setdefault(row.cost.timing_setup, []).append(row.cost.timed_at[:10])
-    places = [f"{setup} ({_format_days(sorted(found))})" for setup, found in sorted(days.items())]
+            timed.setdefault(row.cost.timing_setup, []).append(row)
+    places = [
+        f"{setup} ({_format_days(sorted(row.cost.timed_at[:10] for row in rows))})"
+        # of two setups, a reader has to know which row is of which
+        + (f": {', '.join(dict.fromkeys(row.label for row in rows))}" if len(timed) > 1 else "")
+        for setup, rows in sorted(timed.items())
+    ]
     lines = [f"Backbone timed on: {'; '.join(places)}."] if places else []
+    if len(timed) > 1:
+        lines.append("Times of different setups are not comparable with each other.")
     # rows of one backbone share its timing and its renewal
     renewals: dict[str, list[str]] = {}
     for row in board.rows:

@@ -118,3 +118,13 @@ def test_an_interval_of_a_percentage_is_displayed_within_0_and_100() -> None:
         interval = ConfidenceInterval(low=-4.29, high=134.65, level=0.95, method=method, resampling_unit="draws")
         metric = MetricValue(value=15.0, unit=unit, higher_is_better=True, n=9, interval=interval)
         assert format_metric("top1", metric).startswith(text)
+
+
+def test_damaged_pictures_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "pictures.json").write_text("[]")
+    (line,) = (line for line in show_run(tmp_path, capsys) if line.startswith("pictures"))
+    assert (
+        line
+        == f"pictures: none: those in {tmp_path}/pictures cannot be read; remove that folder to have them drawn again"
+    )

@@ -159,3 +159,14 @@ def test_the_heading_says_where_boards_of_one_protocol_differ() -> None:
     assert "## digits · finetune · full · shots=4\n" in to_markdown(report(*cells))
     rows = csv.DictReader(io.StringIO(to_csv(report(*cells))))
     assert {(row["settings"], row["departures"]) for row in rows} == {("", "shots=1"), ("", "shots=4")}
+
+
+def test_of_two_machines_it_is_said_which_row_is_of_which() -> None:
+    text = to_markdown(
+        report(
+            make_backbone_record("a", 90.0, "1", cost=make_cost(100, 2.0, chip="old")),
+            make_backbone_record("b", 80.0, "2", cost=make_cost(90, 1.0, chip="new")),
+        )
+    )
+    assert re.search(r"on: new, .* \(2026-\S+\): b \(random\); old, .* \(2026-\S+\): a \(random\)\.", text)
+    assert "Times of different setups are not comparable with each other." in text
