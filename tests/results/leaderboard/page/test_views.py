@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from results.leaderboard.page.write import write_page
+from results.leaderboard.report import build_report
 from results.records.store import scan_runs
 from results.statistics.comparison import compare_backbones, group_runs_by_board
 from tests.results.leaderboard.page.conftest import Window, wait_until
-from tests.results.leaderboard.page.make_page import NASTY, ODD
+from tests.results.leaderboard.page.make_page import NASTY, ODD, add_pictures
+from tests.results.make import write_run
+
+
+@pytest.fixture
+def other(window: Window) -> Iterator[Window]:
+    """A second page: two tiers, a name with a control character, and an item whose picture is of one run only."""
+    root = window.page.parent / "other"
+    for tier in ("full", "short"):
+        for name, right in (("a\u202e", 3), ("b", 4)):
+            where = {"comparability": tier, "tier": tier}
+            write_run(root / tier / name, name, [i < right for i in range(9)], f"{tier}{name}", **where)
+        add_pictures(root / tier / "a\u202e", 1)
+    window.driver.get(write_page(build_report(scan_runs([root])), root / "page").as_uri())
+    yield window
+    shutil.rmtree(root)
+    window.driver.get(window.page.as_uri())
 
 
 def test_a_deep_link_opens_the_page_of_a_backbone(window: Window) -> None:
@@ -50,7 +70,7 @@ def test_a_run_shows_what_made_its_number(window: Window) -> None:
 
 def test_worst_items_come_with_their_pictures(window: Window) -> None:
     window.open(backbone="big")
-    table = window.all("#detail [aria-label='worst items'] table")[0]
+    table = window.all("#detail [aria-label^='worst items'] table")[0]
     rows = [
         [cell.text for cell in row.find_elements("css selector", "td, th")]
         for row in table.find_elements("css selector", "tbody tr")
@@ -118,6 +138,36 @@ def test_items_that_changed_are_shown_as_pictures(window: Window) -> None:
     tiles = window.all("#detail .tile")
     assert len(tiles) == 40 and tiles[0].text == "120", "right with big alone"
     assert tiles[0].find_element("tag name", "img").get_attribute("src").startswith(window.page.parent.as_uri())
+
+
+def test_a_large_picture_of_a_changed_item_says_whose_it_is(other: Window) -> None:
+    other.open(compare=["a\\u202e (random)", "b (random)"], tier="short")
+    (tile,) = other.all("#detail .tile")
+    assert tile.text == "3; picture of a\\u202e (random), seed 0"
+
+
+def test_a_view_begins_with_the_tier_that_was_looked_at(other: Window) -> None:
+    for tier in ("short", "full"):
+        other.open(compare=["a\\u202e (random)", "b (random)"], tier=tier)
+        assert other.one("#compare-board").get_attribute("value").split(".")[2] == tier
+        other.open(backbone="b (random)", tier=tier)
+        assert other.all("#detail tbody th[scope=row]")[0].text.endswith(tier)
+
+
+def test_a_name_with_a_control_character_has_a_page(other: Window) -> None:
+    (link,) = (each for each in other.all("#overview-full a") if each.text != "b")
+    link.click()
+    assert other.one("#detail h2").text == "a\\u202e (random)"
+    assert "2 boards." in other.one("#detail").text, "and not: no row is called so"
+
+
+@pytest.mark.parametrize("state", ["task=nope", "size=99", "front=nope", "sel=nope&only=1"])
+def test_what_a_page_does_not_offer_hides_no_row(other: Window, state: str) -> None:
+    """A link may come from a page of other runs."""
+    other.run("location.hash = arguments[0]", state)
+    assert wait_until(lambda: len(other.labels("#overview-full")) == 2)
+    assert other.one("#count").text == "2 rows on 1 board"
+    assert other.one("#task").get_attribute("value") == "" and other.all("#selection") == []
 
 
 @pytest.mark.parametrize("pair", [["big", "nobody"], ["mae_tiny", "none"], ["big"]])
