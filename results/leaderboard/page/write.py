@@ -111,41 +111,38 @@ def render_page(
     script = build_page_script()
     boards = report.table.boards
     data = build_page_data(report, media)
-    return (
-        _build_environment()
-        .get_template("page.html.j2")
-        .render(
-            security_policy=_build_security_policy(script),
-            css=Markup((ASSETS_DIR / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-            script=Markup(script),  # noqa: S704 - our own files
-            data=Markup(_encode_script_json(data)),  # noqa: S704 - it contains no <
-            exports=Markup(_encode_script_json(_render_exports(report))),  # noqa: S704 - it contains no <
-            overview_tables=build_overview_tables(boards),
-            cost_columns=COST_COLUMNS,
-            size_classes=[*(name for _, name in SIZE_CLASSES), UNKNOWN_SIZE],
-            boards=build_board_sections(report),
-            board_keys=[board["key"] for board in data["boards"]],
-            summaries=[build_summary_view(summary) for summary in report.summaries],
-            summary_title=SUMMARY_TITLE,
-            unmatched=build_unmatched_view(report.table.unmatched) if report.table.unmatched else None,
-            unmatched_title=UNMATCHED_TITLE,
-            analysis_panels=_place_figures(analysis_panels, media),
-            unranked=[str(each) for each in report.table.unranked],
-            warnings=list(report.table.warnings),
-            title=PAGE_TITLE,
-            counts=[
-                format_count(len(data["sizes"]), "backbone"),
-                format_count(len(boards), "board"),
-                format_count(sum(len(row.runs) for board in boards for row in board.rows), "run"),
-            ],
-            num_pretrainings=len(report.pretrainings),
-            format_count=format_count,
-            newest=max((row.finished_at[:16] for board in boards for row in board.rows), default=""),
-            tasks=sorted({board.task for board in boards}),
-            absent_words=ABSENT_WORDS,
-            # after everything that may add a picture
-            media_names=Markup(_encode_script_json(sorted(media.files))),  # noqa: S704 - it contains no <
-        )
+    template = _build_environment().get_template("page.html.j2")
+    return template.render(
+        security_policy=_build_security_policy(script),
+        css=Markup((ASSETS_DIR / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own files
+        data=Markup(_encode_script_json(data)),  # noqa: S704 - it contains no <
+        exports=Markup(_encode_script_json(_render_exports(report))),  # noqa: S704 - it contains no <
+        overview_tables=build_overview_tables(boards),
+        cost_columns=COST_COLUMNS,
+        size_classes=[*(name for _, name in SIZE_CLASSES), UNKNOWN_SIZE],
+        boards=build_board_sections(report),
+        board_keys=[board["key"] for board in data["boards"]],
+        summaries=[build_summary_view(summary) for summary in report.summaries],
+        summary_title=SUMMARY_TITLE,
+        unmatched=build_unmatched_view(report.table.unmatched) if report.table.unmatched else None,
+        unmatched_title=UNMATCHED_TITLE,
+        analysis_panels=_place_figures(analysis_panels, media),
+        unranked=[str(each) for each in report.table.unranked],
+        warnings=list(report.table.warnings),
+        title=PAGE_TITLE,
+        counts=[
+            format_count(len(data["sizes"]), "backbone"),
+            format_count(len(boards), "board"),
+            format_count(sum(len(row.runs) for board in boards for row in board.rows), "run"),
+        ],
+        num_pretrainings=len(report.pretrainings),
+        format_count=format_count,
+        newest=max((row.finished_at[:16] for board in boards for row in board.rows), default=""),
+        tasks=sorted({board.task for board in boards}),
+        absent_words=ABSENT_WORDS,
+        # after everything that may add a picture
+        media_names=Markup(_encode_script_json(sorted(media.files))),  # noqa: S704 - it contains no <
     )
 
 

@@ -59,7 +59,7 @@ function showPlot() {
     byId("plot-text").textContent = front ? "The filters leave no row of this board with this cost." : "No cost was measured for the rows of this board.";
     return;
   }
-  const costName = byId("plot-cost").selectedOptions[0].textContent, metric = board.unit ? `${board.metric} (${board.unit})` : board.metric;
+  const costName = byId("plot-cost").selectedOptions[0].textContent, metric = (board.unit ? `${board.metric} (${board.unit})` : board.metric) + (board.higher ? "" : ", lower is better");
   // rows that are filtered out leave the front's line as well; the front itself is that of the whole board
   const line = front.rows.filter((i) => rowMatches(board, i)).map((i) => [board.rows[i][front.cost], board.rows[i].score]);
   const fits = textWidth(costName) + 110 < place.clientWidth; // where and how it was timed also stands below the plot
