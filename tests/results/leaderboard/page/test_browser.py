@@ -214,6 +214,12 @@ def test_a_phone_scrolls_tables_and_not_the_page(window: Window) -> None:
             window.open(**state)
             assert window.run("return document.documentElement.scrollWidth") <= 390, state
         window.open()
+        covered = """
+        const names = [...document.querySelectorAll('.board tbody th.name')].filter((name) => name.offsetParent);
+        const end = (text) => text.getBoundingClientRect().left + text.scrollWidth;
+        return names.filter((name) => end(name.querySelector('span > span')) > name.getBoundingClientRect().right + 1);
+        """
+        assert window.run(covered) == [], "no name lies over the next column"
         assert window.all(f"{OVERVIEW} [data-col=macs]") == [], "scores come before costs where room is short"
     finally:
         window.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -16,7 +16,7 @@ from results.records.store import scan_runs
 from results.statistics.comparison import compare_backbones, group_runs_by_board
 from tests.results.leaderboard.page.conftest import Window, wait_until
 from tests.results.leaderboard.page.make_page import NASTY, ODD, add_pictures
-from tests.results.make import write_run
+from tests.results.make import make_cost, write_run
 
 
 @pytest.fixture
@@ -26,7 +26,15 @@ def other(window: Window) -> Iterator[Window]:
     for tier in ("full", "short"):
         for name, right in (("a\u202e", 3), ("b", 4)):
             where = {"comparability": tier, "tier": tier}
-            write_run(root / tier / name, name, [i < right for i in range(9)], f"{tier}{name}", **where)
+            folder = root / tier / name
+            write_run(
+                folder, name, [i < right for i in range(9)], f"{tier}{name}", cost=make_cost(45_000, 0.5), **where
+            )
+            if tier == "short":
+                record = (folder / "record.json").read_text()
+                (folder / "record.json").write_text(
+                    record.replace('"higher_is_better": true', '"higher_is_better": false')
+                )
         add_pictures(root / tier / "a\u202e", 1)
     window.driver.get(write_page(build_report(scan_runs([root])), root / "page").as_uri())
     yield window
@@ -152,6 +160,20 @@ def test_a_view_begins_with_the_tier_that_was_looked_at(other: Window) -> None:
         assert other.one("#compare-board").get_attribute("value").split(".")[2] == tier
         other.open(backbone="b (random)", tier=tier)
         assert other.all("#detail tbody th[scope=row]")[0].text.endswith(tier)
+
+
+def test_the_plot_of_a_board_says_that_lower_is_better(other: Window) -> None:
+    assert "lower" not in other.one("#plot svg[role=group]").text
+    other.open(tier="short", cost="latency")
+    assert "top1 (%), lower is better" in other.one("#plot svg[role=group]").text
+    assert "a\\u202e (random) (0.50 ms, 33.33 %)" in other.one("#plot-text").text
+    other.open(compare=["b (random)", "a\\u202e (random)"], tier="short")
+    assert "Better with a\\u202e (random) (1)" in other.one("#detail").text
+
+
+def test_points_of_one_cost_have_an_axis_that_can_be_read(other: Window) -> None:
+    ticks = [each.text for each in other.all("#plot svg[role=group] > g:first-child > text[text-anchor=middle]")]
+    assert len(ticks) > 2, "at least two ticks, and the title"
 
 
 def test_a_name_with_a_control_character_has_a_page(other: Window) -> None:
