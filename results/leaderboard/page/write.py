@@ -175,19 +175,15 @@ def _render_exports(report: LeaderboardReport) -> dict[str, str]:
 
 
 def _place_figures(panels: Sequence[AnalysisPanel], media: PageMedia) -> list[dict[str, Any]]:
-    """Return the panels with the addresses of their figures; figures beyond the page's limits are left out."""
-    return [
-        {
-            "title": panel.title,
-            "caption": panel.caption,
-            "figures": [
-                (name, address)
-                for name, content in panel.figures
-                if (address := media.add_picture(content)) is not None
-            ],
-        }
-        for panel in panels
-    ]
+    """Return the panels with the addresses of their figures; a caption says how many have no room on the page."""
+    placed = []
+    for panel in panels:
+        addresses = [(name, media.add_picture(content)) for name, content in panel.figures]
+        figures = [(name, address) for name, address in addresses if address is not None]
+        left = len(panel.figures) - len(figures)
+        caption = panel.caption + (f"; this page has no room for {format_count(left, 'figure')}" if left else "")
+        placed.append({"title": panel.title, "caption": caption, "figures": figures})
+    return placed
 
 
 def _build_security_policy(script: str) -> str:

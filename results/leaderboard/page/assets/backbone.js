@@ -13,7 +13,7 @@ function scoreTable(found) {
       make("td", {}, row.interval ? `${formatFixed(row.interval[0])} to ${formatFixed(row.interval[1])}` : "none", make("small", { text: row.interval ? data.words[row.covers] : "" })),
       make("td", {}, board.rows.length > 1 ? drawStrip(board, row) : make("span", { class: "quiet", text: "the only row" })),
       make("td", {}, row.one_seed ? make("span", { class: "chip", text: "1 seed" }) : row.rank ? `${row.rank}${row.tied ? "=" : ""} of ${board.rows.length}` : "not ranked"),
-      make("td", {}, row.published ? make("span", { class: "published", text: String(row.published.value), "data-tip": describePublished(row) }) : make("span", { class: "quiet", text: "none" })))))));
+      make("td", {}, row.published ? make("span", { class: "published", text: formatPublished(row.published.value), "data-tip": describePublished(row) }) : make("span", { class: "quiet", text: "none" })))))));
 }
 function costFacts(found) {
   const facts = [];

@@ -39,7 +39,7 @@ function listPoints(board, front) {
     points.push({ x: cost, y: row.score, kind, label: row.label, interval: row.interval, chosen: state.sel.includes(row.label), open,
       lines: [describeRow(board, row)[0], costLine, ...describeRow(board, row).slice(2)] });
     if (row.published && !state.unpublished) {
-      points.push({ x: cost, y: row.published.value, kind: "reported", label: `${row.backbone}, published`, chosen: false, open, lines: [`${row.backbone}, published: ${formatScore(board, row.published.value)}`, describePublished(row)] });
+      points.push({ x: cost, y: row.published.value, kind: "reported", label: `${row.backbone}, published`, chosen: false, open, lines: [`${row.backbone}, published: ${formatPublished(row.published.value)} ${board.unit}`.trim(), describePublished(row)] });
     }
   });
   return points;

@@ -123,7 +123,8 @@ def test_published_numbers_are_a_layer_of_their_own(window: Window) -> None:
     assert cell.text == "78.0"
     window.open(task="imagenet")
     reported = window.one("#plot .point.reported")
-    assert "Published: 78" in reported.get_attribute("aria-label")
+    said = reported.get_attribute("aria-label")
+    assert "published: 78.0 %" in said and "Published: 78.0 (" in said, "the digits that were printed"
     window.one("#published").click()
     assert window.all(f"{OVERVIEW} .published") == [] and window.all("#plot .point.reported") == []
 

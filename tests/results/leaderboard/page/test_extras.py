@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from results.leaderboard.page import media as media_module
 from results.leaderboard.page import runs
 from results.leaderboard.page.curves import MAX_CURVE_POINTS, read_training_curves
 from results.leaderboard.page.data import build_page_data
@@ -154,3 +155,9 @@ def test_analyses_are_shown_and_what_they_say_is_text() -> None:
     assert "cka: &lt;b&gt;a&lt;/b&gt;" in page and "<b>a</b>" not in page
     assert "note &amp; more" in page and 'src="data:image/png;base64,' in page
     assert ">Analyses</h2>" not in render_page(build_report(ScanResult([], [])))
+
+
+def test_a_figure_without_room_is_missed_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_module, "MAX_EMBEDDED_BYTES", 10)
+    page = render_page(build_report(ScanResult([], [])), [AnalysisPanel("cka", "note", [("heat", make_png())])])
+    assert "note; this page has no room for 1 figure<" in page
