@@ -143,7 +143,7 @@ def read_pictures(run_folder: Path) -> list[StoredPicture]:
         if _is_small_file(path, MAX_PICTURE_BYTES):
             with path.open("rb") as file:
                 start = file.read(8)
-            media_type = next((kind for sign, kind in _SIGNATURES.items() if start.startswith(sign)), None)
+            media_type = detect_picture_type(start)
             if media_type is not None:
                 found.append(StoredPicture(entry, path, media_type))
     return found
@@ -161,3 +161,8 @@ def _read_entries(path: Path) -> tuple[PictureEntry, ...] | None:
 
 def _is_small_file(path: Path, limit: int) -> bool:
     return path.is_file() and not path.is_symlink() and not path.parent.is_symlink() and path.stat().st_size <= limit
+
+
+def detect_picture_type(content: bytes) -> str | None:
+    """Return the media type of a PNG or JPEG, decided by its first bytes, or ``None`` for everything else."""
+    return next((kind for start, kind in _SIGNATURES.items() if content.startswith(start)), None)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir, write_atomic
 from results.leaderboard.page.budget import ByteBudget
-from results.records.picture_manifest import MAX_PICTURE_BYTES, StoredPicture
+from results.records.picture_manifest import MAX_PICTURE_BYTES, StoredPicture, detect_picture_type
 
 MEDIA_DIR = "media"
 MAX_FOLDER_BYTES = 40_000_000
@@ -22,8 +22,6 @@ MAX_EMBEDDED_BYTES = 4_000_000
 MAX_PICTURE_PIXELS = 10_000_000
 """A file of a few kilobytes can unpack to gigabytes in the reader's browser; pictures of runs have 1 to 2 million."""
 
-# the first bytes of a file decide its type: a name may lie, and an SVG could contain a script
-_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg"}
 _NAME = re.compile(r"^[0-9a-f]{32}\.(png|jpg)$")
 _MEDIA_LIST = re.compile(r'<script type="application/json" id="media">(\[[^<]*\])</script>')
@@ -80,11 +78,6 @@ class PageMedia:
             return self.add_picture(picture.path.read_bytes())
         except OSError:  # removed since its folder was listed; a page does without it
             return None
-
-
-def detect_picture_type(content: bytes) -> str | None:
-    """Return the media type of a PNG or JPEG, decided by its first bytes, or ``None`` for everything else."""
-    return next((kind for start, kind in _SIGNATURES.items() if content.startswith(start)), None)
 
 
 def _count_pixels(content: bytes) -> int:
