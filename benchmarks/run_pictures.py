@@ -10,9 +10,11 @@ from engine.task import Task
 from foundation.environment import resolve_data_root
 from foundation.errors import UserError
 from results.records.picture_manifest import (
+    PICTURES_DIR,
     DrawnPicture,
     StoredPicture,
     has_picture_manifest,
+    is_picture_folder_damaged,
     read_pictures,
     write_pictures,
 )
@@ -55,13 +57,16 @@ def ensure_run_pictures(folder: Path, record: Record) -> list[StoredPicture]:
         record: the run's record.
 
     Raises:
-        UserError: they cannot be drawn: the data or the task are no longer there, or the folder cannot be written.
+        UserError: they cannot be drawn: the data or the task are no longer there, or the folder cannot be written; or
+            they cannot be read.
     """
     if record.status == "complete" and not has_picture_manifest(folder):
         try:
             write_pictures(folder, _draw_again(folder, record))
         except OSError as error:
             raise UserError(f"{folder} cannot be written ({error.strerror}); copy it to draw its pictures") from error
+    if is_picture_folder_damaged(folder):
+        raise UserError(f"those in {folder / PICTURES_DIR} cannot be read; remove that folder to have them drawn again")
     return read_pictures(folder)
 
 

@@ -53,6 +53,8 @@ def format_metric(name: str, metric: MetricValue) -> str:
     if metric.interval is None:
         return text
     low, high, level = metric.interval.low, metric.interval.high, 100 * metric.interval.level
+    if metric.unit == "%":  # Student's t over a few draws knows no ends; the record keeps what it computed
+        low, high = max(low, 0.0), min(high, 100.0)
     return f"{text} ({low:.2f} to {high:.2f}, {level:.0f} % over {metric.interval.resampling_unit})"
 
 

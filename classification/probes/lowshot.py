@@ -26,6 +26,7 @@ from engine.seeding import derive_seed
 from engine.task import Task, TaskOutcome
 from results.records.record import MetricValue, ModelSelection
 from results.statistics.intervals import student_t_interval
+from results.statistics.rounding import is_same_up_to_rounding
 
 MAX_VAL_SHOTS = 4
 """Largest number of val items per class, as in CoOp (Zhou et al. 2022).
@@ -107,7 +108,7 @@ def sample_few_shot_subset(frozen: FrozenBackbone, recipe: LowShotRecipe, draw_n
 def average_over_draws(
     rows_per_draw: Sequence[Sequence[ScoredItem]], num_images: int, task: Task
 ) -> dict[str, MetricValue]:
-    """Average each metric over the draws, with Student's t interval if there are two or more draws.
+    """Average each metric over the draws, with Student's t interval if there are two draws or more that differ.
 
     Args:
         rows_per_draw: for each draw, one row per test item.
@@ -121,13 +122,15 @@ def average_over_draws(
     found = {}
     for spec in task.metrics:
         each = [value[spec.name] for value in values]
+        agree = is_same_up_to_rounding(min(each), max(each))
         found[spec.name] = MetricValue(
             value=fmean(each),
             unit=spec.unit,
             higher_is_better=spec.higher_is_better,
             n=num_images,
             # the interval is over draws: it says how much another choice of training items would move the mean
-            interval=student_t_interval(each, resampling_unit="draws") if len(each) > 1 else None,
+            # Draws with one and the same value say nothing about the size of chance.
+            interval=student_t_interval(each, resampling_unit="draws") if not agree else None,
         )
     return found
 

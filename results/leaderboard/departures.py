@@ -43,10 +43,13 @@ def list_board_departures(records: Sequence[Record]) -> tuple[str, ...]:
     recipe = config.get("recipe")
     flat = dict(flatten_settings(recipe)) if isinstance(recipe, dict) else {}
     scale = config.get("data_scale", 1)
-    found = [f"{100 * scale:g} % of train"] if isinstance(scale, int | float) and scale != 1 else []
-    # runs of one board have the same settings, so a single record that knows what differs speaks for all of them
+    # of an unknown kind or above 1 it can only have been made up, and is shown as it is
+    is_fraction = isinstance(scale, int | float) and 0 < scale < 1
+    found = [] if scale == 1 else [f"{100 * scale:g} % of train" if is_fraction else f"data_scale={scale}"]
+    # Runs of one board have the same settings, so a single record that knows what differs speaks for all of them. All
+    # of them are asked nevertheless: a record that hides a setting must not hide it on the rows of others.
     stated = [record.changed_settings for record in records if record.changed_settings is not None]
-    changed = set(stated[0]) if stated else {name for record in records for name in _list_commanded_settings(record)}
+    changed = set().union(*stated) if stated else {name for each in records for name in _list_commanded_settings(each)}
     shots = {name for name in LOW_SHOT_SETTINGS if flat.get(name) is not None}
     found += [
         f"{name}={format_setting(flat[name])}"

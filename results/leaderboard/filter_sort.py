@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from foundation.errors import UnknownNameError
 from foundation.suggest import did_you_mean
-from results.leaderboard.pareto import CostName, compute_pareto_fronts
+from results.leaderboard.pareto import COST_LABELS, CostName, compute_pareto_fronts
 from results.leaderboard.table import Board, BoardRow, LeaderboardTable
 from results.records.record import Record
 from results.records.store import ScanResult
@@ -27,6 +27,7 @@ class TableFilter(NamedTuple):
         backbones: only rows of these backbones.
         tiers: only boards of these tiers.
         sort_key: one of ``SORT_KEYS``. The best, smallest or newest row comes first, rows without a value come last.
+            Times are sorted within their setup, because those of two machines cannot be compared.
         pareto_cost: only rows on the Pareto front of score and this cost.
     """
 
@@ -67,8 +68,15 @@ def require_known_names(table_filter: TableFilter, scan_result: ScanResult, publ
 def filter_table(table: LeaderboardTable, table_filter: TableFilter) -> LeaderboardTable:
     """Return the table with the requested rows in the requested order.
 
-    Of the published numbers without a comparable run, those of the displayed tasks remain.
+    Of the published numbers without a comparable run, those of the displayed tasks remain. A warning names each board
+    of which no row is displayed, because none has a cost that can be compared.
     """
+    cost = table_filter.pareto_cost
+    frontless = [
+        f"{board.title}: no row has a cost to compare ({COST_LABELS[cost]}: not measured, or on a busy machine only)"
+        for board in table.boards
+        if cost and all(front.cost != cost for front in compute_pareto_fronts(board))
+    ]
     boards = [_filter_board(board, table_filter) for board in table.boards]
     shown = {board.task for board in boards if board.rows} | {each.record.task for each in table.unranked}
     # a requested task shows its published numbers even if no run of it exists yet
@@ -81,6 +89,7 @@ def filter_table(table: LeaderboardTable, table_filter: TableFilter) -> Leaderbo
             if not table_filter.backbones or each.record.backbone.name in table_filter.backbones
         ),
         unmatched=tuple(each for each in table.unmatched if each.published.task in tasks),
+        warnings=(*table.warnings, *frontless),
     )
 
 
@@ -102,21 +111,23 @@ def _filter_board(board: Board, table_filter: TableFilter) -> Board:
     return board._replace(rows=tuple(rows))
 
 
-def _sort_key_functions(board: Board) -> dict[str, Callable[[BoardRow], tuple[bool, float | str]]]:
+def _sort_key_functions(board: Board) -> dict[str, Callable[[BoardRow], tuple[bool, str, float | str]]]:
     """Return the key function of each sort order except ``rank``. Keys start with whether the value is missing."""
     sign = -1 if board.higher_is_better else 1
 
-    def last(value: float | None, sign: int = 1) -> tuple[bool, float | str]:
-        return value is None, 0.0 if value is None else sign * value
+    def last(value: float | None, sign: int = 1, setup: str = "") -> tuple[bool, str, float | str]:
+        return value is None, setup, 0.0 if value is None else sign * value
 
     return {
         "score": lambda row: last(row.metrics[board.primary_metric], sign),
-        "backbone": lambda row: (False, row.label),
+        "backbone": lambda row: (False, "", row.label),
         "parameters": lambda row: last(row.cost.parameters),
         "macs": lambda row: last(row.cost.macs),
         # a time of a busy machine is no time to sort by
-        "latency": lambda row: last(row.cost.quiet_latency_ms),
-        "throughput": lambda row: last(None if row.cost.is_throughput_busy else row.cost.images_per_second, -1),
+        "latency": lambda row: last(row.cost.quiet_latency_ms, setup=row.cost.timing_setup),
+        "throughput": lambda row: last(
+            None if row.cost.is_throughput_busy else row.cost.images_per_second, -1, row.cost.timing_setup
+        ),
         # newest first: ISO dates are text, which has no minus sign, so each letter is replaced by its complement
-        "date": lambda row: (not row.finished_at, "".join(chr(0x10FFFF - ord(letter)) for letter in row.finished_at)),
+        "date": lambda row: (not row.finished_at, "", "".join(chr(0x10FFFF - ord(sign)) for sign in row.finished_at)),
     }

@@ -252,7 +252,8 @@ def _newest_attempts(records: Sequence[StoredRun], warnings: list[str]) -> list[
             if record.status == "complete" and record.result
         ]
         if len({value for value, _ in values}) > 1:
-            numbers = [f"{value:g} ({folder})" for value, folder in values]
+            # with all digits: rounded, different numbers may look the same
+            numbers = [f"{value!r} ({folder})" for value, folder in values]
             warnings.append(
                 f"run {run_id} was completed {len(values)} times with different numbers; {numbers[-1]} counts, because "
                 f"it was started last, and {', '.join(numbers[:-1])} is left out"

@@ -72,12 +72,13 @@ class TimingIndex:
 
     def __init__(self, scan_result: ScanResult) -> None:
         """Collect the timings of all records, whatever their board or status, and of all saved timings."""
+        self._changed = _find_changed_networks(record.backbone for _, record in scan_result.records)
         measured: dict[str, list[_Measurement]] = defaultdict(list)
         self._runs: dict[str, StoredRun] = {}  # a run of each network, whose store takes a renewed timing
         for folder, record in scan_result.records:
             efficiency = record.cost.efficiency if record.cost else None
             if efficiency is not None and efficiency.latency is not None:
-                key = _identify_network(record.backbone, efficiency)
+                key = self._identify_network(record.backbone, efficiency)
                 where = record.environment
                 measured[key].append(_summarize_measurement(efficiency, where.started, where.device))
                 self._runs.setdefault(key, (folder, record))
@@ -96,7 +97,7 @@ class TimingIndex:
         efficiency = record.cost.efficiency if record.cost else None
         if efficiency is None:
             return None
-        by_macs = self._chosen.get(_identify_network(record.backbone, efficiency), {})
+        by_macs = self._chosen.get(self._identify_network(record.backbone, efficiency), {})
         # a run that was counted only, a smoke run for example, may have a classifier that no timing has
         near = [macs for macs in by_macs if _are_macs_alike(macs, efficiency.macs)]
         return by_macs[min(near, key=lambda macs: (abs(macs - efficiency.macs), macs))] if near else None
@@ -113,12 +114,20 @@ class TimingIndex:
         others = set(backbone.arguments) - UNTIMED_ARGUMENTS
         if efficiency is None or backbone.init == "memory" or others or len(set(efficiency.img_size)) != 1:
             return "run it again with --fresh"
-        run = self._runs.get(_identify_network(backbone, efficiency))
+        run = self._runs.get(self._identify_network(backbone, efficiency))
         store = _name_store(*run) if run else "runs"
         words = ["bench", "profile", backbone.name, "--img-size", str(efficiency.img_size[0])]
         command = shlex.join([*words, "--device", timing.device, "--save", store])
         # another number of threads would be another setup, beside those of the other rows
         return f"OMP_NUM_THREADS={timing.threads} {command}" if timing.threads and timing.device == "cpu" else command
+
+    def _identify_network(self, backbone: BackboneRecord, efficiency: EfficiencyRecord) -> str:
+        """Return what two measurements have in common if they are of one network, apart from its classifier."""
+        source = backbone.model.get("source") if backbone.model else None
+        key = _join_network(backbone.name, backbone.card, backbone.arguments, source, efficiency)
+        if _is_plugin(backbone) and _identify_creation(backbone) in self._changed:
+            key += json.dumps(backbone.model, sort_keys=True)
+        return key
 
 
 def describe_setup(efficiency: EfficiencyRecord) -> str:
@@ -127,10 +136,26 @@ def describe_setup(efficiency: EfficiencyRecord) -> str:
     return ", ".join(filter(None, (efficiency.chip, threads, efficiency.runtime, efficiency.precision)))
 
 
-def _identify_network(backbone: BackboneRecord, efficiency: EfficiencyRecord) -> str:
-    """Return what two measurements have in common if they are of one network, apart from its classifier."""
-    source = backbone.model.get("source") if backbone.model else None
-    return _join_network(backbone.name, backbone.card, backbone.arguments, source, efficiency)
+def _identify_creation(backbone: BackboneRecord) -> str:
+    """Return what a network was made from, its classifier included."""
+    shape = [backbone.name, backbone.card.get("architecture"), backbone.card.get("arguments"), backbone.arguments]
+    return json.dumps(shape, sort_keys=True)
+
+
+def _is_plugin(backbone: BackboneRecord) -> bool:
+    return backbone.model is not None and "attributes" in backbone.model
+
+
+def _find_changed_networks(backbones: Iterable[BackboneRecord]) -> set[str]:
+    """Return from what plug-ins have made several networks, as they read something outside of themselves.
+
+    Two numbers of heads, for example, have the same name, arguments and MACs, but not the same time.
+    """
+    models: dict[str, set[str]] = defaultdict(set)
+    for backbone in backbones:
+        if _is_plugin(backbone):
+            models[_identify_creation(backbone)].add(json.dumps(backbone.model, sort_keys=True))
+    return {creation for creation, found in models.items() if len(found) > 1}
 
 
 def _identify_saved(saved: SavedTiming) -> str:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from statistics import median
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from foundation.machine_load import MachineLoad, is_machine_busy
 from results.records.strict_model import FiniteFloat, StrictModel
+
+Count = Annotated[int, Field(ge=0, le=10**18)]
+"""A number of things. The limit keeps it a number that every format can hold; records may be made up."""
+
+Milliseconds = Annotated[FiniteFloat, Field(ge=1e-6, le=1e12)]
+"""A duration that a clock can have measured: from a nanosecond up to 30 years. No pass takes no time at all."""
 
 
 class TimingSamples(StrictModel):
     """The durations of single forward passes of ``batch`` images, in milliseconds, in the order of measurement."""
 
-    batch: int
-    raw_ms: list[FiniteFloat] = Field(min_length=1)
+    batch: int = Field(ge=1, le=10**9)
+    raw_ms: list[Milliseconds] = Field(min_length=1)
 
     @property
     def median_ms(self) -> float:
@@ -39,19 +46,28 @@ class EfficiencyRecord(StrictModel):
     """
 
     img_size: list[int]
-    parameters: int
-    macs: int
-    macs_without_attention: int
-    activations: int
+    parameters: Count
+    macs: Count
+    macs_without_attention: Count
+    activations: Count
     latency: TimingSamples | None = None
     throughput: TimingSamples | None = None
     chip: str | None = None
-    threads: int | None = None
+    threads: int | None = Field(default=None, ge=1)
     runtime: str | None = None
     precision: str | None = None
-    load_average: FiniteFloat | None = None
-    other_load: FiniteFloat | None = None
-    processors: int | None = None
+    # a negative load would make a busy machine quiet
+    load_average: FiniteFloat | None = Field(default=None, ge=0)
+    other_load: FiniteFloat | None = Field(default=None, ge=0, le=1)
+    processors: int | None = Field(default=None, ge=1)
+
+    @field_validator("latency")
+    @classmethod
+    def _require_single_images(cls, latency: TimingSamples | None) -> TimingSamples | None:
+        # boards show its median as the milliseconds of one image
+        if latency is not None and latency.batch != 1:
+            raise ValueError(f"a latency is measured with one image, not with a batch of {latency.batch}")
+        return latency
 
     def is_busy(self, timing: TimingSamples) -> bool:
         """Return whether something else kept the machine busy during one of the two measurements."""

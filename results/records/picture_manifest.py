@@ -85,6 +85,12 @@ def has_picture_manifest(run_folder: Path) -> bool:
     return (run_folder / PICTURES_DIR / MANIFEST_FILE).is_file()
 
 
+def is_picture_folder_damaged(run_folder: Path) -> bool:
+    """Return whether a run has a manifest of pictures and none of them can be displayed; one without any is whole."""
+    entries = _read_entries(run_folder / PICTURES_DIR / MANIFEST_FILE)
+    return has_picture_manifest(run_folder) and entries != () and not read_pictures(run_folder)
+
+
 def write_pictures(run_folder: Path, pictures: Sequence[DrawnPicture]) -> None:
     """Write pictures and then their manifest, so that a manifest never names a file that is not there.
 
@@ -132,25 +138,31 @@ def read_pictures(run_folder: Path) -> list[StoredPicture]:
     """
     folder = run_folder / PICTURES_DIR
     found = []
-    for entry in _read_entries(folder / MANIFEST_FILE):
+    for entry in _read_entries(folder / MANIFEST_FILE) or ():
         path = folder / entry.file
         if _is_small_file(path, MAX_PICTURE_BYTES):
             with path.open("rb") as file:
                 start = file.read(8)
-            media_type = next((kind for sign, kind in _SIGNATURES.items() if start.startswith(sign)), None)
+            media_type = detect_picture_type(start)
             if media_type is not None:
                 found.append(StoredPicture(entry, path, media_type))
     return found
 
 
-def _read_entries(path: Path) -> tuple[PictureEntry, ...]:
+def _read_entries(path: Path) -> tuple[PictureEntry, ...] | None:
+    """Return the entries of a manifest; ``None`` if it cannot be read."""
     if not _is_small_file(path, MAX_MANIFEST_BYTES):
-        return ()
+        return None
     try:
         return _Manifest.model_validate(json.loads(path.read_text(encoding="utf-8"))).pictures
     except (ValueError, ValidationError, RecursionError):  # a damaged manifest costs the pictures, never the record
-        return ()
+        return None
 
 
 def _is_small_file(path: Path, limit: int) -> bool:
     return path.is_file() and not path.is_symlink() and not path.parent.is_symlink() and path.stat().st_size <= limit
+
+
+def detect_picture_type(content: bytes) -> str | None:
+    """Return the media type of a PNG or JPEG, decided by its first bytes, or ``None`` for everything else."""
+    return next((kind for start, kind in _SIGNATURES.items() if content.startswith(start)), None)

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from foundation.display_text import escape_controls
 from foundation.errors import RecordError
-from results.records.measurements import RunCost, RunEnvironment
+from results.records.measurements import Count, RunCost, RunEnvironment
 from results.records.schema_upgrade import upgrade_record
 from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors
 from results.statistics.metric_statistics import MetricStatistic, StatisticKind
@@ -63,7 +63,7 @@ class ConfidenceInterval(StrictModel):
 
     low: FiniteFloat
     high: FiniteFloat
-    level: FiniteFloat = CONFIDENCE_LEVEL
+    level: FiniteFloat = Field(default=CONFIDENCE_LEVEL, gt=0, lt=1)
     method: str
     resampling_unit: str
 
@@ -167,7 +167,7 @@ class BackboneRecord(StrictModel):
     init: Literal["random", "card", "checkpoint", "memory"]
     checkpoint: StartCheckpoint | None = None
     allow_partial: bool = False  # whether --allow-partial accepted a checkpoint without all tensors of the trunk
-    parameters: int | None = None
+    parameters: Count | None = None
     # digests of the model as built, by kind (structure; for plug-ins also attributes and source); None in records of
     # schema versions before 5
     model: dict[str, str] | None = None

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from foundation.errors import UserError
 from foundation.files import sha256_chunks, write_atomic
@@ -41,7 +41,7 @@ class SavedTiming(StrictModel):
     card: dict[str, Any]
     source: str | None = None
     device: str
-    measured: str
+    measured: str = Field(pattern=r"^\d{4}-\d\d-\d\dT[0-9:.+-]{8,30}$")  # as text, the newest is the greatest
     efficiency: EfficiencyRecord
 
 
@@ -63,6 +63,8 @@ def write_timing(store: Path, timing: SavedTiming) -> Path:
     size = "x".join(map(str, timing.efficiency.img_size))
     # the digest of the content: two measurements never share a file
     path = store / TIMINGS_FOLDER / f"{name}-{size}-{sha256_chunks([text.encode()])[:16]}.json"
+    if path.parent.is_symlink():  # which no reader would follow
+        raise UserError(f"cannot keep the timing in {path.parent}, which is a link; name another folder with --save")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, text)
@@ -102,6 +104,9 @@ def list_stores(roots: Iterable[Path], run_folders: Iterable[Path]) -> set[Path]
 
 
 def _read_timing(path: Path) -> SavedTiming:
+    # a link in a foreign folder could point to a private file, of which an error message would quote a part
+    if path.is_symlink() or path.parent.is_symlink():
+        raise ValueError("it is a link or in a linked folder; copy the file")
     if not path.is_file() or path.stat().st_size > MAX_TIMING_BYTES:
         raise ValueError(f"it is not a file of at most {MAX_TIMING_BYTES:,} bytes")
     return SavedTiming.model_validate_json(path.read_text(encoding="utf-8"))

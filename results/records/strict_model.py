@@ -17,6 +17,9 @@ def _require_finite(value: float) -> float:
 
 FiniteFloat = Annotated[float, AfterValidator(_require_finite)]
 
+_MAX_QUOTED = 80
+"""Number of characters of a wrong value that an error message quotes."""
+
 
 class StrictModel(BaseModel):
     """Base class of all parts of a record: frozen, without unknown fields, without silent conversion of types."""
@@ -30,8 +33,10 @@ def format_validation_errors(error: ValidationError) -> str:
     for fault in error.errors():
         place = ".".join(str(part) for part in fault["loc"])
         what = "unknown field" if fault["type"] == "extra_forbidden" else fault["msg"]
-        # quote short values only: a nested input would flood the message
-        if isinstance(fault.get("input"), str | int | float | None) and fault["type"] != "extra_forbidden":
-            what += f", not {fault['input']!r}"
+        # quote short values only: a nested or long input would flood the message
+        is_value = fault["type"] not in ("extra_forbidden", "json_invalid")  # else the input is the whole text
+        if is_value and isinstance(fault.get("input"), str | int | float | None):
+            text = repr(fault["input"])
+            what += f", not {text if len(text) <= _MAX_QUOTED else f'{text[:_MAX_QUOTED]} ...'}"
         faults.append(f"{place}: {what}" if place else what)
     return "; ".join(faults)

@@ -22,7 +22,7 @@ from results.records.flat_settings import flatten_settings
 from results.records.identity import build_run_identity, compute_candidate_digest
 from results.records.record import CONFIDENCE_LEVEL, PRETRAINING_DOMAIN, Record
 from results.records.version_differences import describe_version_differences
-from results.statistics.estimates import MetricSample, compute_difference
+from results.statistics.estimates import IntervalEstimate, MetricSample, compute_difference
 from results.statistics.ranking import RowSample, StoredRun, build_row_sample
 from results.statistics.rounding import ROUNDING_TOLERANCE
 from results.statistics.significance_tests import sign_flip_test
@@ -64,7 +64,8 @@ class BackboneComparison(NamedTuple):
         level: its confidence level, 0 to 1.
         p_value: two-sided p-value of this pair alone, not corrected for other comparisons.
         test_name: the test that gave the p-value.
-        resampling_unit: "seeds x items", or "items only" if either backbone has one seed.
+        resampling_unit: "seeds x items"; "draws x items" if either backbone has one run with several draws of the
+            training images; "items only" if either has one seed without draws.
         better, worse: items on which the first backbone is better or worse, the largest difference first.
         num_items: number of items on which both were scored.
         uses_pseudo_values: whether the values of items are pseudo-values, the contributions of the items to a score
@@ -155,6 +156,8 @@ def compare_row_samples(
     # a claim about seeds needs at least two on both sides
     several = ours.num_seeds > 1 and theirs.num_seeds > 1
     p = found.p_value if several else sign_flip_test(ours.item_values.mean(0) - theirs.item_values.mean(0))
+    # several samples of a single run are the draws of a low-shot protocol
+    unit = "draws" if len(first_runs) == 1 or len(second_runs) == 1 else "seeds"
     groups = first_row.num_groups
     # with a function of all rows there is no value per item, so no single item is better or worse
     better, worse = ((), ()) if groups else _compute_item_differences(ids, ours, theirs, metric.higher_is_better)
@@ -165,9 +168,11 @@ def compare_row_samples(
             _summarize_runs(first_runs, ours, pretrain_methods or {}),
             _summarize_runs(second_runs, theirs, pretrain_methods or {}),
         ),
-        *(found.value, found.low, found.high, CONFIDENCE_LEVEL, p),
-        test_name=_describe_test(ours, theirs, "group of items" if groups else "item"),
-        resampling_unit="seeds x items" if several else "items only",
+        *(found.value, *_clip_difference(found, metric.unit), CONFIDENCE_LEVEL, p),
+        test_name=f"mixture of Student's tails over {unit} and items"
+        if several
+        else _describe_sign_flips(ours, theirs, "group of items" if groups else "item"),
+        resampling_unit=f"{unit} x items" if several else "items only",
         better=better,
         worse=worse,
         num_items=len(ids),
@@ -282,10 +287,13 @@ def _compute_item_differences(
     return better, tuple(flips[place] for place in order if gain[place] < -tolerance)
 
 
-def _describe_test(first: MetricSample, second: MetricSample, unit: str) -> str:
-    """Name the test that gives the p-value of the two samples."""
-    if first.num_seeds > 1 and second.num_seeds > 1:
-        return "mixture of Student's tails over seeds and items"
+def _clip_difference(found: IntervalEstimate, unit: str) -> tuple[float, float]:
+    """Return the ends of an interval; two percentages are 100 points apart at most."""
+    return (max(found.low, -100.0), min(found.high, 100.0)) if unit == "%" else (found.low, found.high)
+
+
+def _describe_sign_flips(first: MetricSample, second: MetricSample, unit: str) -> str:
+    """Name the test over the items of two samples, of which one has a single seed."""
     # sign flips are McNemar's exact test if all differences that are not 0 have the same size
     sizes = np.abs(first.item_values.mean(0) - second.item_values.mean(0))
     apart = sizes[sizes > ROUNDING_TOLERANCE * max(1.0, float(sizes.max()))]

@@ -109,6 +109,8 @@ def read_verified_file(path: Path, sha256: str) -> bytes:
     Raises:
         RecordError: the file cannot be read, or has another content.
     """
+    if path.exists() and not path.is_file():  # reading a pipe or a device would never end
+        raise RecordError(f"the per-item file {path} is no regular file; copy it from where the run was made")
     try:
         content = path.read_bytes()
     except OSError as error:

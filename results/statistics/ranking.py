@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -27,7 +27,9 @@ from results.statistics.statistic_functions import describe_statistic_function
 StoredRun = tuple[Path, Record]
 """A run's folder and its complete record."""
 
-RANKING_VERSION = 4
+_Value = TypeVar("_Value", bound=Hashable)
+
+RANKING_VERSION = 5
 """Increase it whenever the result for the same files changes, texts included; it is part of the cache key."""
 
 ONE_SEED_NOTE = "one seed: items only"
@@ -78,7 +80,7 @@ def rank_rows(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_better
     """Rank the rows of one board by a metric, using the per-item files next to the records.
 
     The result is cached in ``$BENCH_CACHE/statistics``. The key has the SHA-256 of each file as stated in its record,
-    and the file's size and modification time, so that a changed file is read and hashed again.
+    and the file's size, times and inode, so that a changed file is read and hashed again.
 
     Args:
         rows: for each row the runs (seeds) of one backbone. All runs have the same comparability key.
@@ -167,19 +169,24 @@ def _find_outliers(samples: Mapping[int, RowSample]) -> dict[int, str]:
     """Return the rows that cannot be paired with the majority of the board, each with the reason."""
     outliers = {}
     if samples:
-        # the majority of the rows that can be ranked decides which items are the board's, and among those rows which
-        # statistic is
+        # most of the rows that can be ranked decide which items are the board's, and most of those rows which statistic
         several = {place: row for place, row in samples.items() if row.sample.num_seeds > 1} or samples
-        usual_items = Counter(row.item_ids for row in several.values()).most_common(1)[0][0]
+        usual_items = _find_most_common(row.item_ids for row in several.values())
         same = {place: row for place, row in several.items() if row.item_ids == usual_items}
         # values per item and values per group of items cannot be paired, even if the items are the same
-        usual_statistic = Counter(row.statistic for row in same.values()).most_common(1)[0][0]
+        usual_statistic = _find_most_common(row.statistic for row in same.values())
         for place, row in samples.items():
             if row.item_ids != usual_items:
                 outliers[place] = "it was scored on different items than the rest of the board"
             elif row.statistic != usual_statistic:
                 outliers[place] = "its metric is computed from the items differently than on the rest of the board"
     return outliers
+
+
+def _find_most_common(values: Iterable[_Value]) -> _Value | None:
+    """Return the most common value, or ``None`` if there are several: the order of the rows must not decide."""
+    first = Counter(values).most_common(2)
+    return first[0][0] if len({count for _, count in first}) == len(first) > 0 else None
 
 
 def _get_metric(record: Record, metric: str) -> MetricValue:
@@ -219,6 +226,8 @@ def _compute_cache_key(rows: Sequence[Sequence[StoredRun]], metric: str) -> str:
         made_of.append(
             [record.run_id, record.expected, stated.value, stated.unit, stated.higher_is_better, str(folder)]
         )
+        # displayed if the files cannot be used; without a statistic, the schema decides how to compute the metric
+        made_of[-1] += [stated.interval.model_dump() if stated.interval else None, record.schema_version]
         if stated.statistic is not None:
             made_of[-1].append(stated.statistic.model_dump())
             functions |= {stated.statistic.function} if stated.statistic.kind == "function" else set()
@@ -233,12 +242,13 @@ def _compute_cache_key(rows: Sequence[Sequence[StoredRun]], metric: str) -> str:
 
 
 def _read_file_state(path: Path) -> list[int] | None:
-    # size and time instead of a hash: hashing 10,000 files for every table would take longer than ranking them
+    # Size and times instead of a hash: hashing 10,000 files for every table would take longer than ranking them. Tools
+    # can restore the time of modification (st_mtime), but not the time of the last change (st_ctime).
     try:
         found = path.stat()
     except OSError:
         return None
-    return [found.st_size, found.st_mtime_ns]
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 def _load_cached_ranks(key: str, rows: int) -> tuple[RankResult, ...] | None:

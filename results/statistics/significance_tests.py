@@ -106,15 +106,17 @@ def _borrow_seed_spread(stacked: StackedSamples) -> StackedSamples:
     """Return the samples with the seeds' variances of three or more samples drawn towards their common mean.
 
     Two or three seeds tell so little about their spread that Student's tail, corrected for all pairs of a board, would
-    tell hardly any two rows apart. So the mean over the rows counts as ``BORROWED_WEIGHT`` times the degrees of freedom
-    of a row, as in the moderated t of Smyth (2004). A row with a larger spread of its own keeps that.
+    tell hardly any two rows apart. So the mean over the rows counts as ``BORROWED_WEIGHT`` times the row's own degrees
+    of freedom, as in the moderated t of Smyth (2004). A row with a larger spread of its own keeps that. A row of two
+    seeds borrows as little beside rows of ten as beside rows of two: it may be the only one whose seeds differ much.
     """
     degrees = stacked.seed_degrees
     if len(degrees) < 3:
         return stacked
     seeds = degrees + 1
     own = stacked.seed_variances * seeds  # the variance of a single seed, (R,)
-    common, borrowed = float(degrees @ own / degrees.sum()), BORROWED_WEIGHT * float(degrees.mean())
+    # each row counts once: weighted by their seeds, a few rows of many seeds would speak for all others
+    common, borrowed = float(own.mean()), BORROWED_WEIGHT * degrees
     drawn = (borrowed * common + degrees * own) / (borrowed + degrees)
     # a pair can have at most the degrees of freedom of the whole board, each of its rows half of them
     return stacked._replace(

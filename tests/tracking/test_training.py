@@ -120,7 +120,7 @@ def test_kill_9_and_resume_give_the_same_losses_and_boxes(
     rows = list(csv.DictReader(items.open()))
     mean = sum(float(row["AUC"]) for row in rows) / len(rows)
     assert first["result"]["metrics"]["AUC"]["value"] == pytest.approx(mean) and len(rows) == 12
-    assert not list(whole.rglob("best_*"))
+    assert not list(whole.rglob("best_*.pth"))
     (run,) = (path.parent for path in whole.rglob("record.json"))
     (score,) = evaluate_run(run, ensure_mini_lasot() / "turn" / "turn-4", tmp_path / "mine")
     assert score.boxes == rows[-1]["boxes"], "a finished run's tracker gives the same boxes elsewhere"

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.cli.common_options import add_device_option, parse_positive_int
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from benchmarks.save_timing import save_profile_timing
+from foundation.display_text import format_one_line
 from foundation.errors import UserError
 from foundation.plural import format_count
 from tracking.inference.options import RUNTIMES
@@ -55,12 +56,14 @@ def main(options: Namespace) -> int:
     for name in options.names:
         get_card(name)
     profiles = _profile_trackers(options, device) if options.task else _profile_backbones(options, device)
-    saved = [] if options.save is None else [save_profile_timing(options.save, profile) for profile in profiles]
     if options.json:
         write_json(profiles)
-        return 0
-    lines = [format_tracker_table(profiles) if options.task else format_backbone_table(profiles)]
-    write_stdout("\n".join([*lines, *(f"saved: {path}" for path in saved)]))
+    else:
+        write_stdout(format_tracker_table(profiles) if options.task else format_backbone_table(profiles))
+    # after the table, which took minutes and would be lost with a folder that cannot be written
+    saved = [] if options.save is None else [save_profile_timing(options.save, profile) for profile in profiles]
+    if saved and not options.json:
+        write_stdout("\n".join(format_one_line(f"saved: {path}") for path in saved))
     return 0
 
 

@@ -63,8 +63,7 @@ def format_comparison(comparison: BackboneComparison, max_items: int | None) -> 
     unit, level = comparison.unit, f"{100 * comparison.level:.0f} %"
     # the difference of two percentages is in percentage points; a metric without a unit has none to name
     apart = f"{comparison.difference:+.2f} {'points' if unit == '%' else unit}".rstrip()
-    # an interval at level 95 % and a test at 5 % belong together
-    verdict = "resolved" if comparison.p_value <= 1 - comparison.level else "not resolved: a tie"
+    verdict = _describe_verdict(comparison)
     first, second = (side.label for side in (comparison.first, comparison.second))
     if first == second:  # two runs of the same backbone and weights have the same label
         first, second = comparison.first.run_ids[0], comparison.second.run_ids[0]
@@ -102,6 +101,16 @@ def comparison_to_dict(comparison: BackboneComparison) -> dict[str, Any]:
     data = comparison._asdict()
     data |= {"first": comparison.first._asdict(), "second": comparison.second._asdict()}
     return data | {name: [flip._asdict() for flip in data[name]] for name in ("better", "worse")}
+
+
+def _describe_verdict(comparison: BackboneComparison) -> str:
+    """Say what the p-value decides; of one seed it decides about two trainings, not about two backbones."""
+    # an interval at level 95 % and a test at 5 % belong together
+    if comparison.p_value > 1 - comparison.level:
+        return "not resolved: a tie"
+    if comparison.resampling_unit == "items only":
+        return "the runs differ, but one seed does not show that the backbones do"
+    return "resolved"
 
 
 def _format_mean(mean: float, unit: str) -> str:

@@ -8,6 +8,7 @@ from argparse import Namespace
 from benchmarks import listing
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import align_columns, write_json, write_stdout
+from foundation.display_text import format_one_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def main(options: Namespace) -> int:
     # one broken card or record must not hide the others
     for row in rows:
         if row.get("error") is not None:
-            write_stdout(f"BROKEN: {row['error']}")
+            write_stdout(format_one_line(f"BROKEN: {row['error']}"))
     if options.noun == "backbones":
         write_stdout("also timm/<name> for every model of timm")  # more than a thousand, too many to list
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_message, write_stdout
+from foundation.display_text import format_one_line
 from foundation.errors import UserError
 from foundation.garbage_collection import pause_garbage_collection
 from results.leaderboard.filter_sort import TableFilter
@@ -70,7 +71,7 @@ def _write_report(options: Namespace) -> int:
         from results.leaderboard.page.write import write_page
 
         shown, faults = collect_page_analyses(options.runs)
-        write_stdout(str(write_page(report, options.html, shown, options.single_file)))
+        write_stdout(format_one_line(str(write_page(report, options.html, shown, options.single_file))))
         for fault in faults:
             write_message(f"bench: warning: left out of the page: {fault}")
     for warning in report.table.warnings:

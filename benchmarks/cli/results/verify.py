@@ -60,7 +60,7 @@ def main(options: Namespace) -> int:
     for folder, each in report.records:
         write_stdout("\n".join([format_one_line(str(folder)), *map(_format_check, each)]))
     for folder, each in report.ledgers:
-        write_stdout("\n".join([f"ledger {folder}", *map(_format_check, each)]))
+        write_stdout("\n".join([format_one_line(f"ledger {folder}"), *map(_format_check, each)]))
     records = f"{len(report.records)} record{'' if len(report.records) == 1 else 's'}"
     rest = f"{unchecked} could not be checked here" if unchecked else "everything could be checked"
     write_stdout(f"{records}: {failed or 'nothing'} failed; {rest}")

@@ -14,6 +14,7 @@ from benchmarks.cli.common_options import (
     parse_positive_int,
 )
 from benchmarks.cli.output import align_columns, write_json, write_stdout
+from foundation.display_text import format_one_line
 from foundation.environment import resolve_data_root
 from foundation.errors import UserError
 from foundation.run_scope import open_run_scope
@@ -97,7 +98,8 @@ def _check_data(options: Namespace) -> int:
     if report.duplicates:
         verdict = "the test is not independent of the training data: runs need --allow-duplicates"
     fingerprint = f"fingerprint {report.fingerprint[:16]} over {report.coverage}"
-    write_stdout("\n".join([*lines, fingerprint, f"{options.name}: {verdict}"]))
+    # one line each: sentences about foreign data name their files
+    write_stdout("\n".join(map(format_one_line, [*lines, fingerprint, f"{options.name}: {verdict}"])))
     return 1 if report.duplicates else 0
 
 

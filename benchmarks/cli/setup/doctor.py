@@ -8,6 +8,7 @@ from argparse import Namespace
 from benchmarks.cli.common_options import add_data_root_option, add_output_options
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from benchmarks.doctor import diagnose_environment
+from foundation.display_text import format_one_line
 from foundation.environment import resolve_data_root
 
 
@@ -25,7 +26,7 @@ def main(options: Namespace) -> int:
     else:
         write_stdout(align_columns([(f.state, f.name, f.detail) for f in findings]))
         # below the table, because an instruction is too long for a column
-        fixes = [f"{f.name}: {f.fix}" for f in findings if f.fix]
+        fixes = [format_one_line(f"{f.name}: {f.fix}") for f in findings if f.fix]
         if fixes:
             write_stdout("\n" + "\n".join(fixes))
     # notes (an optional package that is missing) are not errors: scripts may rely on the exit code

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.cli.common_options import add_data_root_option
 from benchmarks.cli.output import write_json, write_stdout
+from foundation.display_text import format_one_line
 from foundation.environment import resolve_data_root
 from foundation.errors import UserError
 
@@ -84,7 +85,7 @@ def _get_data(options: Namespace) -> int:
         write_stdout(
             f"{options.name}: {', '.join(f'{name} {count:,}' for name, count in report.splits.items())} in {root}"
         )
-        write_stdout("\n".join([*report.notes, *report.deviations]))
+        write_stdout("\n".join(map(format_one_line, [*report.notes, *report.deviations])))
     return 0
 
 

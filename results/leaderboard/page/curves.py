@@ -35,8 +35,11 @@ def read_training_curves(run_folder: Path) -> list[TrainingCurve]:
     Args:
         run_folder: folder of the run, with mmengine's TensorBoard files below ``logs/``.
     """
+    # regular files only: a foreign folder may hold a link into nowhere, or a pipe that never ends
     files = [
-        path for path in sorted(run_folder.glob("logs/*/vis_data/events.*")) if path.stat().st_size <= MAX_LOG_BYTES
+        path
+        for path in sorted(run_folder.glob("logs/*/vis_data/events.*"))
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= MAX_LOG_BYTES
     ]
     logged: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for path in files:

@@ -83,7 +83,7 @@ class ItemReader:
         except RecordError:
             return {}
         found: dict[str, Any] = {}
-        extremes = _find_extremes(tables[0], sample, board.higher_is_better)
+        extremes = _find_extremes(tables[0], sample, board)
         if extremes is not None and self._extremes.take_json(extremes):
             found["extremes"] = extremes
         confusion = count_confusions(tables)
@@ -135,25 +135,33 @@ def pack_counts(counts: Sequence[int], bits: int) -> str:
     )
 
 
-def _find_extremes(table: ItemTable, sample: RowSample, higher_is_better: bool) -> dict[str, Any] | None:
+def _find_extremes(table: ItemTable, sample: RowSample, board: Board) -> dict[str, Any] | None:
     """Return the worst and the best items of the first seed's table, with the cells that a reader can use.
 
-    Among items that are right or wrong, the ones of which the model was surest come first.
+    If the table has a column of the board's metric, that decides, as it does for the pictures of the worst and the best
+    item: the item's contribution to a score over all items is not what the reader sees. Among items that are right or
+    wrong, the ones of which the model was surest come first.
     """
     if sample.num_groups is not None or "draw" in table.columns:
         return None
-    place_of = {name: place for place, name in enumerate(sample.item_ids)}
     ids_column = next((name for name in ITEM_ID_COLUMNS if name in table.columns), next(iter(table.columns)))
-    values = sample.sample.item_values[0]
+    sign = 1.0 if board.higher_is_better else -1.0
+    items = [(sign * value, row) for row, value in _list_item_scores(table, sample, ids_column, board.primary_metric)]
     confidence = _parse_confidence(table)
-    sign = 1.0 if higher_is_better else -1.0
-    items = [(sign * float(values[place_of[name]]), row) for row, name in enumerate(table.columns[ids_column])]
     worst = sorted(items, key=lambda item: (item[0], -confidence[item[1]], item[1]))
     best = sorted(items, key=lambda item: (-item[0], -confidence[item[1]], item[1]))
-    shown = [name for name in table.columns if name not in ("boxes", "item_sha256")][:7]
+    others = [name for name in table.columns if name not in (ids_column, "boxes", "item_sha256")]
+    shown = [name for name in table.columns if name == ids_column or name in others[:6]]
 
     def describe_items(chosen: Sequence[tuple[float, int]]) -> list[list[str]]:
-        return [[_shorten_cell(table.columns[name][row]) for name in shown] for _, row in chosen[:NUM_EXTREMES]]
+        # the name of an item stays whole, even if it is a number: it leads to the item's picture
+        return [
+            [
+                table.columns[name][row] if name == ids_column else _shorten_cell(table.columns[name][row])
+                for name in shown
+            ]
+            for _, row in chosen[:NUM_EXTREMES]
+        ]
 
     return {
         "columns": shown,
@@ -161,6 +169,19 @@ def _find_extremes(table: ItemTable, sample: RowSample, higher_is_better: bool) 
         "worst": describe_items(worst),
         "best": describe_items(best),
     }
+
+
+def _list_item_scores(table: ItemTable, sample: RowSample, ids_column: str, metric: str) -> list[tuple[int, float]]:
+    """Return (row of the table, score) of each item that has a score."""
+    try:
+        scores = [(row, float(cell)) for row, cell in enumerate(table.columns[metric]) if cell]
+    except (KeyError, ValueError):
+        scores = []
+    if scores and all(math.isfinite(score) for _, score in scores):
+        return scores
+    place_of = {name: place for place, name in enumerate(sample.item_ids)}
+    values = sample.sample.item_values[0]
+    return [(row, float(values[place_of[name]])) for row, name in enumerate(table.columns[ids_column])]
 
 
 def _parse_confidence(table: ItemTable) -> list[float]:

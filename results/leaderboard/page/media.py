@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -13,14 +14,14 @@ from typing import NamedTuple
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir, write_atomic
 from results.leaderboard.page.budget import ByteBudget
-from results.records.picture_manifest import MAX_PICTURE_BYTES, StoredPicture
+from results.records.picture_manifest import MAX_PICTURE_BYTES, StoredPicture, detect_picture_type
 
 MEDIA_DIR = "media"
 MAX_FOLDER_BYTES = 40_000_000
 MAX_EMBEDDED_BYTES = 4_000_000
+MAX_PICTURE_PIXELS = 10_000_000
+"""A file of a few kilobytes can unpack to gigabytes in the reader's browser; pictures of runs have 1 to 2 million."""
 
-# the first bytes of a file decide its type: a name may lie, and an SVG could contain a script
-_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg"}
 _NAME = re.compile(r"^[0-9a-f]{32}\.(png|jpg)$")
 _MEDIA_LIST = re.compile(r'<script type="application/json" id="media">(\[[^<]*\])</script>')
@@ -56,7 +57,7 @@ class PageMedia:
     def add_picture(self, content: bytes) -> str | None:
         """Return the address of a picture on the page, or ``None`` if it is no small PNG or JPEG or does not fit."""
         media_type = detect_picture_type(content)
-        if media_type is None or len(content) > MAX_PICTURE_BYTES:
+        if media_type is None or len(content) > MAX_PICTURE_BYTES or _count_pixels(content) > MAX_PICTURE_PIXELS:
             return None
         digest = hashlib.sha256(content).hexdigest()[:32]
         if digest not in self._addresses:
@@ -79,9 +80,20 @@ class PageMedia:
             return None
 
 
-def detect_picture_type(content: bytes) -> str | None:
-    """Return the media type of a PNG or JPEG, decided by its first bytes, or ``None`` for everything else."""
-    return next((kind for start, kind in _SIGNATURES.items() if content.startswith(start)), None)
+def _count_pixels(content: bytes) -> int:
+    """Return width x height as the head of a PNG or JPEG states them; 0 if it does not."""
+    if content.startswith(b"\x89PNG"):
+        width, height = struct.unpack_from(">II", content, 16) if len(content) >= 24 else (0, 0)
+        return int(width * height)
+    place = 2
+    while place + 9 <= len(content) and content[place] == 0xFF:
+        marker, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4])
+        # the start of a frame; C4, C8 and CC are tables and extensions (ITU-T T.81, table B.1)
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", content, place + 5)
+            return int(width * height)
+        place += 2 + length
+    return 0
 
 
 def read_figures(folder: Path, max_total_bytes: int) -> list[tuple[str, bytes]]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from results.leaderboard.cost_columns import CostSummary
 from results.leaderboard.render.cells import NOT_MEASURED, format_published_value, format_quantity
+from results.leaderboard.row_comparison import can_compare_row, orient_scores
 from results.leaderboard.table import Board, BoardRow
 from results.records.record import TIER_ORDER, Tier
 
@@ -208,13 +209,18 @@ def _build_score_cell(number: int, board: Board, same: Sequence[tuple[int, Board
 def find_mark(board: Board, row: BoardRow) -> str:
     """Return how a row is marked in the overview.
 
-    ``best`` and ``tied`` are claims about other seeds as well, so only rows with several seeds get them. Among rows
-    with one seed, the mark names what can be seen: the highest (or lowest) score.
+    ``best`` and ``tied`` are claims about other seeds as well, so only rows with several seeds get them, and only if
+    the claim was tested: another row has a rank, and no row without one scored better. Among rows with one seed, the
+    mark names what can be seen: the highest (or lowest) score.
     """
     if len(board.rows) < 2:
         return ""
     if not has_one_seed(row):
-        return "" if row.rank != 1 else "tied" if row.tied_with else "best"
+        if row.rank != 1 or sum(other.rank is not None for other in board.rows) < 2:
+            return ""
+        untested = [other for other in board.rows if other.rank is None and can_compare_row(other)]
+        own, *others = orient_scores([row, *untested], board.primary_metric, board.higher_is_better).tolist()
+        return "" if max(others, default=own) > own else "tied" if row.tied_with else "best"
     if any(not has_one_seed(other) for other in board.rows):
         return ""
     scores = [other.metrics[board.primary_metric] for other in board.rows]

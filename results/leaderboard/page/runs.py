@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from results.leaderboard.page.budget import ByteBudget, SharedValues
 from results.leaderboard.page.curves import read_training_curves
 from results.leaderboard.page.media import PageMedia
-from results.records.picture_manifest import PictureEntry, read_pictures
+from results.records.picture_manifest import PictureEntry, has_picture_manifest, read_pictures
 from results.records.record import Record
 
-# Limits over all runs of a page together. The newest runs come first; what does not fit stays next to the records.
+# Limits over all runs of a page together; what does not fit stays next to the records, and the page says so.
 MAX_RUNS_WITH_FACTS = 2_000
 MAX_RUNS_WITH_CURVES = 60
 MAX_RUNS_WITH_PICTURES = 300
@@ -43,9 +44,12 @@ class RunEntries:
         return self._indices[record.run_id]
 
     def describe_runs(self, shared_values: SharedValues) -> None:
-        """Add facts, curves, pictures and details to the newest runs, until the limits of the page are reached."""
-        # ISO 8601 in UTC sorts as text
-        order = sorted(range(len(self.entries)), key=lambda i: self._sources[i][1].environment.started, reverse=True)
+        """Add facts, curves, pictures and details of runs, until the limits of the page are reached.
+
+        The newest run of each board comes first, then the second newest of each: many runs on one board would otherwise
+        leave nothing to the others.
+        """
+        order = self._order_runs()
         curves, details, texts = (ByteBudget(size) for size in (CURVE_BYTES, DETAIL_BYTES, PICTURE_TEXT_BYTES))
         with_curves = 0
         for place, number in enumerate(order):
@@ -58,20 +62,43 @@ class RunEntries:
                 if curves.take_json(drawn):
                     entry["curves"] = drawn
                 with_curves += 1
-            if place < MAX_RUNS_WITH_PICTURES and (pictures := self._collect_pictures(folder, texts, shared_values)):
-                entry["pictures"] = pictures
             measured = dict(record.result.details) if record.result else {}
             if measured and details.take_json(measured):
                 entry["details"] = measured
+        self._add_pictures(order[:MAX_RUNS_WITH_PICTURES], texts, shared_values)
+        for number in order[MAX_RUNS_WITH_PICTURES:]:
+            if has_picture_manifest(self._sources[number][0]):
+                self.entries[number]["pictures_left_out"] = True
 
-    def _collect_pictures(self, folder: Path, texts: ByteBudget, shared_values: SharedValues) -> list[dict[str, Any]]:
-        found = []
-        for picture in read_pictures(folder):
-            described = _describe_picture(picture.entry)
-            if texts.take_json(described) and (address := self._media.add_stored_picture(picture)) is not None:
-                # in a single file, an address holds the picture, and runs share sheets of the same items
-                found.append({"address": shared_values.index_of(address), **described})
-        return found
+    def _order_runs(self) -> list[int]:
+        # ISO 8601 in UTC sorts as text
+        newest = sorted(range(len(self.entries)), key=lambda i: self._sources[i][1].environment.started, reverse=True)
+        seen = Counter[str]()
+        places = {}
+        for number in newest:
+            board = self._sources[number][1].comparability
+            places[number] = seen[board]
+            seen[board] += 1
+        return sorted(newest, key=places.__getitem__)  # stable: among equals, the newest first
+
+    def _add_pictures(self, order: Sequence[int], texts: ByteBudget, shared_values: SharedValues) -> None:
+        """Add pictures in two rounds: sheets of many small ones take most room, and other pictures say more."""
+        stored = {number: read_pictures(self._sources[number][0]) for number in order}
+        found: dict[int, dict[int, dict[str, Any]]] = {number: {} for number in order}
+        for are_sheets in (False, True):
+            for number in order:
+                for place, picture in enumerate(stored[number]):
+                    if (picture.entry.kind == "item_sheet") != are_sheets:
+                        continue
+                    described = _describe_picture(picture.entry)
+                    if texts.take_json(described) and (address := self._media.add_stored_picture(picture)) is not None:
+                        # in a single file, an address holds the picture, and runs share sheets of the same items
+                        found[number][place] = {"address": shared_values.index_of(address), **described}
+        for number in order:
+            if found[number]:
+                self.entries[number]["pictures"] = [found[number][place] for place in sorted(found[number])]
+            if len(found[number]) < len(stored[number]):
+                self.entries[number]["pictures_left_out"] = True
 
 
 def _describe_picture(entry: PictureEntry) -> dict[str, Any]:

@@ -7,10 +7,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundation.display_text import escape_controls
+from foundation.errors import UserError
 from foundation.files import ensure_writable_dir, write_atomic
+from foundation.plural import format_count
 from results.leaderboard.page.data import build_page_data
 from results.leaderboard.page.media import (
     AnalysisPanel,
@@ -26,8 +28,14 @@ from results.leaderboard.render.csv import to_csv
 from results.leaderboard.render.latex import to_latex
 from results.leaderboard.report import LeaderboardReport
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 ASSETS_DIR = Path(__file__).parent / "assets"
 PAGE_FILE = "index.html"
+PAGE_TITLE = "bench leaderboard"
+NUM_HEAD_BYTES = 4_000
+"""Bytes at the start of a page in which its title stands."""
 SCRIPT_FILES = (
     *("dom.js", "state.js", "svg.js", "tables.js", "scatter.js", "plot.js", "runs.js", "items.js"),
     *("backbone.js", "compare.js", "export.js", "main.js"),
@@ -41,7 +49,7 @@ def write_page(
     """Write ``index.html`` and the pictures below ``media/`` into a folder. The same report gives the same bytes.
 
     Each file is written in one piece, the page after its pictures. Pictures of an earlier page in the same folder are
-    removed after that, and no other file is.
+    removed after that, and no other file is. An ``index.html`` that bench did not write is never replaced.
 
     Args:
         report: what the page displays.
@@ -53,10 +61,11 @@ def write_page(
         Path of the page.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or has an ``index.html`` of somebody else.
     """
     ensure_writable_dir(folder)
     page = folder / PAGE_FILE
+    _require_own_page(page)
     media = PageMedia(embed=single_file)
     content = render_page(report, analysis_panels, media)
     earlier = list_page_media(page)
@@ -64,6 +73,22 @@ def write_page(
     write_atomic(page, content)
     remove_stale_media(folder, earlier - media.files.keys())
     return page
+
+
+def _require_own_page(page: Path) -> None:
+    """Refuse to replace a file that is no page of bench.
+
+    Raises:
+        UserError: the file exists, and is no regular file or another page.
+    """
+    if not page.exists() and not page.is_symlink():
+        return
+    start = b""
+    if page.is_file():
+        with page.open("rb") as file:
+            start = file.read(NUM_HEAD_BYTES)
+    if f"<title>{PAGE_TITLE}</title>".encode() not in start:
+        raise UserError(f"{page} was not written by bench, so it is not replaced; move it or name another folder")
 
 
 def render_page(
@@ -80,24 +105,14 @@ def render_page(
         analysis_panels: analyses that are displayed after the boards.
         media: takes the pictures; by default they are embedded.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     media = media or PageMedia(embed=True)
     script = build_page_script()
-    environment = Environment(
-        loader=FileSystemLoader(ASSETS_DIR),
-        autoescape=True,
-        undefined=StrictUndefined,  # a misspelled name in the template is an error, not an empty cell
-        finalize=_make_displayable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     boards = report.table.boards
     data = build_page_data(report, media)
-    return environment.get_template(
-        "page.html.j2"
-    ).render(
+    template = _build_environment().get_template("page.html.j2")
+    return template.render(
         security_policy=_build_security_policy(script),
         css=Markup((ASSETS_DIR / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own files
@@ -115,14 +130,37 @@ def render_page(
         analysis_panels=_place_figures(analysis_panels, media),
         unranked=[str(each) for each in report.table.unranked],
         warnings=list(report.table.warnings),
-        num_runs=sum(len(row.runs) for board in boards for row in board.rows),
-        num_backbones=len(data["sizes"]),
+        title=PAGE_TITLE,
+        counts=[
+            format_count(len(data["sizes"]), "backbone"),
+            format_count(len(boards), "board"),
+            format_count(sum(len(row.runs) for board in boards for row in board.rows), "run"),
+        ],
+        num_pretrainings=len(report.pretrainings),
+        format_count=format_count,
         newest=max((row.finished_at[:16] for board in boards for row in board.rows), default=""),
         tasks=sorted({board.task for board in boards}),
         absent_words=ABSENT_WORDS,
         # after everything that may add a picture
         media_names=Markup(_encode_script_json(sorted(media.files))),  # noqa: S704 - it contains no <
     )
+
+
+def _build_environment() -> Environment:
+    """Return the templates with their escaping; everything that they insert is text."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS_DIR),
+        autoescape=True,
+        undefined=StrictUndefined,  # a misspelled name in the template is an error, not an empty cell
+        finalize=_make_displayable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # a label is escaped before it becomes part of an address, as it is in the data that the address is looked up in
+    environment.filters["escape_controls"] = escape_controls
+    return environment
 
 
 def build_page_script() -> str:
@@ -137,19 +175,15 @@ def _render_exports(report: LeaderboardReport) -> dict[str, str]:
 
 
 def _place_figures(panels: Sequence[AnalysisPanel], media: PageMedia) -> list[dict[str, Any]]:
-    """Return the panels with the addresses of their figures; figures beyond the page's limits are left out."""
-    return [
-        {
-            "title": panel.title,
-            "caption": panel.caption,
-            "figures": [
-                (name, address)
-                for name, content in panel.figures
-                if (address := media.add_picture(content)) is not None
-            ],
-        }
-        for panel in panels
-    ]
+    """Return the panels with the addresses of their figures; a caption says how many have no room on the page."""
+    placed = []
+    for panel in panels:
+        addresses = [(name, media.add_picture(content)) for name, content in panel.figures]
+        figures = [(name, address) for name, address in addresses if address is not None]
+        left = len(panel.figures) - len(figures)
+        caption = panel.caption + (f"; this page has no room for {format_count(left, 'figure')}" if left else "")
+        placed.append({"title": panel.title, "caption": caption, "figures": figures})
+    return placed
 
 
 def _build_security_policy(script: str) -> str:

@@ -165,7 +165,10 @@ def build_board_notes(board: Board) -> list[str]:
     if kinds:
         lines.append(f"Intervals: {'; '.join(kinds)}.")
     if any(row.tied_with for row in board.rows):
-        lines.append("Rows that share a rank (=) do not differ significantly on the measured items and seeds.")
+        # from the best only: a noisy best row may hold two rows together that do differ from each other
+        lines.append("Rows that share a rank (=) do not differ significantly from the best of them.")
+        if any(row.tied_with and len(row.seeds) == 2 for row in board.rows):
+            lines.append("Two seeds rarely show a difference, the less the more rows there are: run three or more.")
     if board.metric_conflict:
         lines.append(f"{board.metric_conflict}.")
     if not board.has_random_baseline:
@@ -193,12 +196,19 @@ def build_board_notes(board: Board) -> list[str]:
 
 def _build_timing_notes(board: Board) -> list[str]:
     """Return where and when the backbones were timed, and how to renew what was timed on a busy machine."""
-    days: dict[str, list[str]] = {}
+    timed: dict[str, list[BoardRow]] = {}
     for row in board.rows:
         if row.cost.timing_setup:
-            days.setdefault(row.cost.timing_setup, []).append(row.cost.timed_at[:10])
-    places = [f"{setup} ({_format_days(sorted(found))})" for setup, found in sorted(days.items())]
+            timed.setdefault(row.cost.timing_setup, []).append(row)
+    places = [
+        f"{setup} ({_format_days(sorted(row.cost.timed_at[:10] for row in rows))})"
+        # of two setups, a reader has to know which row is of which
+        + (f": {', '.join(dict.fromkeys(row.label for row in rows))}" if len(timed) > 1 else "")
+        for setup, rows in sorted(timed.items())
+    ]
     lines = [f"Backbone timed on: {'; '.join(places)}."] if places else []
+    if len(timed) > 1:
+        lines.append("Times of different setups are not comparable with each other.")
     # rows of one backbone share its timing and its renewal
     renewals: dict[str, list[str]] = {}
     for row in board.rows:

@@ -39,7 +39,7 @@ def to_markdown(report: LeaderboardReport) -> str:
     if table.unranked:
         lines += ["Not on a board:", "", *(f"- {escape_markdown_line(str(each))}" for each in table.unranked), ""]
     if not table.boards and not table.unranked and not table.unmatched:
-        lines += ["No runs found.", ""]
+        lines += ["Nothing to show; the warnings say why." if table.warnings else "No runs found.", ""]
     return "\n".join(lines)
 
 

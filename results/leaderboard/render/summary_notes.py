@@ -23,6 +23,10 @@ def build_summary_notes(summary: CrossBoardSummary) -> list[str]:
         "Win rate: how much of its comparisons a row wins, and their number. It is compared with every other row on "
         "each task that both are on, outside the block too; boards of one task are averaged first, a tie counts half."
     )
+    # in the block, a line of its own says so
+    cells = [cell for row in summary.rows for cell in row.cells if cell and cell.is_comparable]
+    if any(cell.rank is None and cell.mid_rank is None for cell in cells):
+        lines[-1] += " Rows of one seed are compared by their scores, which another seed may change."
     lines.append(_describe_agreement(summary.agreements))
     if any(cell and not cell.is_comparable for row in summary.rows for cell in row.cells):
         lines.append(

@@ -10,8 +10,10 @@ from rich.console import Console
 
 from benchmarks.cli.format_cell import format_cell
 from benchmarks.cli.main import main
+from benchmarks.doctor import Finding
 from benchmarks.run_cell import CellResult
 from engine.progress_bar import ProgressBar, log_message
+from engine.task import DataReport
 from results.records.store import read_record
 from tests.foundation.test_display_text import DANGEROUS
 from tests.results.make import write_digits_run
@@ -113,3 +115,28 @@ def test_a_record_file_holds_no_raw_control_character(store: Path) -> None:
     path = store / "0\x1b]0;t\x07" / "record.json"
     assert not set(DANGEROUS) & set(path.read_text())
     assert read_record(path.parent).backbone.name == f"{HOSTILE}a"
+
+
+def test_a_line_break_in_a_name_begins_no_line(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "s\nforged: line"
+    store.rename(broken)
+    faults = [{"name": "x", "error": "no module\nforged: line"}]
+    monkeypatch.setattr("benchmarks.listing.list_tasks", lambda: faults)
+    report = DataReport("f", {"test": 1}, notes=("a\nforged: line",), deviations=("b\nforged: line",))
+    monkeypatch.setattr("classification.digits_task.DigitsTask.check_data", lambda *_: report)
+    finding = Finding("plug-in", "bad", "x", "uninstall a\nforged: line")
+    monkeypatch.setattr("benchmarks.cli.setup.doctor.diagnose_environment", lambda *_: [finding])
+    for words in (
+        ("list", "tasks"),
+        ("list", "runs", "--runs", str(broken)),
+        ("table", "--runs", str(broken), "--html", str(broken / "page")),
+        ("verify", str(broken)),
+        ("check", "data", "digits"),
+        ("doctor",),
+    ):
+        main([*words])
+        said = capsys.readouterr()
+        assert "forged: line" in said.out, words
+        assert "\nforged: line" not in said.out + said.err, words

@@ -1,3 +1,4 @@
+import importlib
 import json
 
 import pytest
@@ -12,6 +13,8 @@ from tests.results.make import make_cost, write_digits_run
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
+    # a module that is first imported while the name is replaced would keep the replacement for good
+    importlib.import_module("backbones.measure_cost")
     monkeypatch.setattr(
         "backbones.profile.TimingConfig", lambda: TimingConfig(warmup=1, min_passes=2, max_passes=2, time_budget=0.0)
     )
@@ -130,3 +133,11 @@ def test_a_tracker_s_bad_options_are_one_sentence(words, sentence, capsys):
     assert main(["profile", *words]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and sentence in captured.err and captured.err.count("\n") == 1
+
+
+def test_a_timing_that_cannot_be_saved_does_not_cost_the_table(capsys, tmp_path):
+    (tmp_path / "timings").touch()
+    assert main(["profile", "vit_pico", "--batch", "2", "--device", "cpu", "--save", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert "vit_pico" in said.out and "saved:" not in said.out
+    assert "cannot keep the timing" in said.err

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from benchmarks.cli.format_run import format_metric
 from benchmarks.cli.main import main
 from results.records.picture_manifest import PictureEntry, write_picture_manifest
+from results.records.record import ConfidenceInterval, MetricValue
 from results.records.store import write_record
 from tests.results.make import make_backbone_record, make_record
 
@@ -107,3 +109,22 @@ def test_an_id_of_several_attempts_means_the_one_on_the_board(
     write_record(tmp_path / "b", make_record(run_id="1", status="failed", started="2026-01-02T00:00:00+00:00"))
     assert main(["show", "run", "1", "--runs", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("top1 90.00 %")
+
+
+def test_an_interval_of_a_percentage_is_displayed_within_0_and_100() -> None:
+    """Student's t over a few low-shot draws knows no ends; it was displayed as -4.29 to 34.65 %."""
+    method = "Student's t, n = 3"
+    for unit, text in (("%", "top1 15.00 % (0.00 to 100.00,"), ("dB", "top1 15.00 dB (-4.29 to 134.65,")):
+        interval = ConfidenceInterval(low=-4.29, high=134.65, level=0.95, method=method, resampling_unit="draws")
+        metric = MetricValue(value=15.0, unit=unit, higher_is_better=True, n=9, interval=interval)
+        assert format_metric("top1", metric).startswith(text)
+
+
+def test_damaged_pictures_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "pictures.json").write_text("[]")
+    (line,) = (line for line in show_run(tmp_path, capsys) if line.startswith("pictures"))
+    assert (
+        line
+        == f"pictures: none: those in {tmp_path}/pictures cannot be read; remove that folder to have them drawn again"
+    )

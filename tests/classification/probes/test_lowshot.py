@@ -112,7 +112,7 @@ def test_a_curve_is_one_record_and_one_board_a_value(tmp_path: Path, capsys: pyt
     out = str(tmp_path / "runs")
     assert main([*WORDS, "--shots", "1", "2", "--percent", "10", "--out", out]) == 0
     said = capsys.readouterr().out
-    assert all(text in said for text in (" 1 shots: ", " 2 shots: ", " 10 %: "))
+    assert all(text in said for text in (" (shots=1): ", " (shots=2): ", " (percent=10): "))
     assert main([*WORDS, "--set", "shots=2", "--out", out]) == 0
     assert "answered from the record" in capsys.readouterr().out, "--shots 2 is --set shots=2"
     assert main(["table", "--runs", out]) == 0

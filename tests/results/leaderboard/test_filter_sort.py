@@ -4,6 +4,7 @@ import pytest
 
 from foundation.errors import UnknownNameError
 from results.leaderboard.filter_sort import SORT_KEYS, TableFilter
+from results.leaderboard.render.markdown import to_markdown
 from results.leaderboard.report import LeaderboardReport, build_report
 from tests.results.make import make_backbone_record, make_cost, make_scan
 
@@ -99,3 +100,23 @@ def test_the_command_line_offers_what_there_is() -> None:
     choices = {action.dest: action.choices for action in parser._actions}
     assert choices["sort"] == SORT_KEYS
     assert choices["pareto"] == tuple(COST_LABELS)
+
+
+def test_times_of_two_machines_are_not_sorted_among_each_other() -> None:
+    found = make_scan(
+        make_backbone_record("a", 90.0, "1", cost=make_cost(300, 3.0, chip="x")),
+        make_backbone_record("b", 91.0, "2", cost=make_cost(300, 2.0, chip="y")),
+        make_backbone_record("c", 92.0, "3", cost=make_cost(300, 1.0, chip="x")),
+    )
+    for key in ("latency", "throughput"):
+        assert names(build_report(found, TableFilter(sort_key=key))) == [["c", "a", "b"]]
+
+
+def test_a_board_without_a_cost_to_compare_is_named() -> None:
+    busy = make_scan(make_backbone_record("a", 90.0, "1", cost=make_cost(300, 3.0, other_load=0.9)))
+    report = build_report(busy, TableFilter(pareto_cost="latency"))
+    assert names(report) == []
+    (warning,) = report.table.warnings
+    assert warning.startswith("digits · finetune · full: no row has a cost to compare (ms per image: ")
+    assert "No runs found" not in to_markdown(report)
+    assert build_report(busy, TableFilter(pareto_cost="macs")).table.warnings == ()

@@ -103,8 +103,8 @@ def test_attempts_at_one_run_that_disagree_are_named() -> None:
     )
     assert result.boards[0].rows[0].metrics["top1"] == 91.0
     assert result.warnings == (
-        "run 1 was completed 2 times with different numbers; 91 (runs/1) counts, because it was started last, and "
-        "90 (runs/0) is left out",
+        "run 1 was completed 2 times with different numbers; 91.0 (runs/1) counts, because it was started last, "
+        "and 90.0 (runs/0) is left out",
     )
     unfinished = make_record(run_id="1", status="failed", reason="x", started="2026-01-03T00:00:00+00:00")
     earlier = make_backbone_record("a", 90.0, "1", started="2026-01-01T00:00:00+00:00")
@@ -113,6 +113,8 @@ def test_attempts_at_one_run_that_disagree_are_named() -> None:
     assert not found.warnings and not found.unranked
     same = table(make_backbone_record("a", 90.0, "1"), make_backbone_record("a", 90.0, "1"))
     assert len(same.boards[0].rows) == 1
+    close = table(make_backbone_record("a", 90.0, "1"), make_backbone_record("a", 90.0 + 1e-9, "1"))
+    assert "90.000000001 (" in close.warnings[0], "numbers that differ look different"
     assert not same.warnings
 
 

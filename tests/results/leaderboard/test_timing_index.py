@@ -127,3 +127,18 @@ def test_an_edited_plugin_is_another_network() -> None:
     ]
     timings = TimingIndex(ScanResult(make_scan(*edited).records, []))
     assert [summarize_costs([each], timings).latency_ms for each in edited] == [1.0, 2.0]
+
+
+def test_networks_that_a_plugin_made_from_the_same_code_keep_their_own_timing() -> None:
+    """An environment variable that sets the number of heads changes neither code, arguments nor MACs."""
+
+    def make_plugin(heads: str, milliseconds: float, run: str) -> Record:
+        made = make_timed("a", [milliseconds], run)
+        model = {"structure": "s", "attributes": heads, "source": "c"}
+        return made.model_copy(update={"backbone": made.backbone.model_copy(update={"model": model})})
+
+    records = [make_plugin("2 heads", 1.0, "1"), make_plugin("8 heads", 5.0, "2"), make_plugin("8 heads", 6.0, "3")]
+    timings = TimingIndex(make_scan(*records))
+    assert [summarize_costs([each], timings).latency_ms for each in records] == [1.0, 5.0, 5.0]
+    alone = TimingIndex(make_scan(*records[1:]))
+    assert summarize_costs([records[2]], alone).latency_ms == 5.0

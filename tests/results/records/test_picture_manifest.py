@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from results.records.picture_manifest import MAX_PICTURE_BYTES, PictureEntry, read_pictures, write_picture_manifest
+from results.records.picture_manifest import (
+    MAX_PICTURE_BYTES,
+    PictureEntry,
+    is_picture_folder_damaged,
+    read_pictures,
+    write_picture_manifest,
+)
 
 
 def encode_png() -> bytes:
@@ -57,3 +63,16 @@ def test_unsafe_files_are_left_out(run_folder: Path, tmp_path: Path) -> None:
 def test_a_damaged_manifest_costs_the_pictures_only(run_folder: Path, text: str) -> None:
     (run_folder / "pictures" / "pictures.json").write_text(text)
     assert read_pictures(run_folder) == []
+
+
+def test_a_folder_of_which_nothing_can_be_displayed_is_damaged(run_folder: Path) -> None:
+    assert not is_picture_folder_damaged(run_folder), "no manifest: pictures that are still to be drawn"
+    write_picture_manifest(run_folder, [])
+    assert not is_picture_folder_damaged(run_folder), "a run may have none to show"
+    write_picture_manifest(run_folder, [make_entry()])
+    assert not is_picture_folder_damaged(run_folder)
+    (run_folder / "pictures" / "a.png").unlink()
+    assert is_picture_folder_damaged(run_folder)
+    (run_folder / "pictures" / "a.png").write_bytes(encode_png())
+    (run_folder / "pictures" / "pictures.json").write_text("[]")
+    assert is_picture_folder_damaged(run_folder)

@@ -112,3 +112,10 @@ def test_what_json_has_not_is_refused_wherever_it_stands() -> None:
         parse_record(broken, "x")
     worded = FIXTURE.read_text().replace('"summary": "', '"summary": "NaN and Infinity, ')
     assert "NaN and Infinity" in parse_record(worded, "x").backbone.card["summary"]
+
+
+def test_a_fault_quotes_little_of_a_long_value() -> None:
+    content = make_record().model_dump(mode="json") | {"seed": "9" * 10_000}
+    with pytest.raises(RecordError, match=r"seed: .*, not '9+ \.\.\.") as caught:
+        parse_record(json.dumps(content), "x")
+    assert len(str(caught.value)) < 300

@@ -41,6 +41,16 @@ def test_timings_of_every_store_below_a_root_are_found(tmp_path: Path) -> None:
     assert tmp_path / "runs" not in list_stores([tmp_path / "runs" / "demo"], [found.records[0][0]])
 
 
+def test_a_linked_folder_is_not_read(tmp_path: Path) -> None:
+    write_timing(tmp_path / "private", make_timing())
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "timings").symlink_to(tmp_path / "private" / "timings")
+    found = scan_timings([tmp_path / "store"])
+    assert (len(found.timings), len(found.errors)) == (0, 1)
+    with pytest.raises(UserError, match="is a link"):
+        write_timing(tmp_path / "store", make_timing())
+
+
 def test_what_is_no_timing_is_named_and_left_out(tmp_path: Path) -> None:
     write_timing(tmp_path, make_timing())
     folder = tmp_path / "timings"
@@ -48,12 +58,18 @@ def test_what_is_no_timing_is_named_and_left_out(tmp_path: Path) -> None:
     (folder / "broken.json").write_text(text[:-20])
     (folder / "field.json").write_text(text.replace('"device"', '"host"'))
     (folder / "nan.json").write_text(text.replace("1.0", "NaN"))
+    (folder / "zero.json").write_text(text.replace("2.0", "0.0"))
+    (folder / "date.json").write_text(text.replace("2026-01-01T", "soon "))
     (folder / "large.json").write_text(text + " " * MAX_TIMING_BYTES)
     (folder / "folder.json").mkdir()
+    (tmp_path / "private").write_text("secret: 1")
+    (folder / "link.json").symlink_to(tmp_path / "private")
+    (folder / "text.json").write_text("secret: 2")
     (folder / "bytes.json").write_bytes(b"\xff\xfe")
     found = scan_timings([tmp_path])
     assert len(found.timings) == 1
-    assert len(found.errors) == 6
+    assert len(found.errors) == 10
+    assert "secret" not in "".join(found.errors)
     assert any("host: unknown field" in each for each in found.errors)
     assert all(each.count("\n") == 0 for each in found.errors)
 

@@ -6,6 +6,7 @@ the row, on the seed, and on luck. ``tests.results.statistics.coverage`` writes 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -52,21 +53,23 @@ def draw_board(
     rng: np.random.Generator,
     world: BoardWorld,
     advantages: FloatArray,
-    num_seeds: int,
+    num_seeds: int | Sequence[int],
     seed_spread: SeedSpread = "equal",
-) -> FloatArray:
-    """Draw the outcomes of all rows, seeds and items, (R, S, n), 0 to 100.
+) -> list[FloatArray]:
+    """Draw the outcomes of all rows: for each row its seeds and items, (S, n), 0 to 100.
 
     Args:
         rng: source of randomness.
         world: what the board is drawn from.
         advantages: true advantage of each row in percentage points, (R,); 0 for equal rows.
-        num_seeds: seeds of every row.
+        num_seeds: seeds of every row, or of the first row, the second and so on, from the start again where they end.
         seed_spread: how the rows differ in the spread of their seeds. "uneven" is a log-normal factor of 3.
     """
     rows, items = len(advantages), world.num_items
+    counts = np.resize(num_seeds, rows).tolist()
+    most = max(counts)
     hard, suits = rng.standard_normal(items), rng.standard_normal((rows, 1, items))
-    luck, seeds = rng.standard_normal((rows, num_seeds, items)), rng.standard_normal((rows, num_seeds, 1))
+    luck, seeds = rng.standard_normal((rows, most, items)), rng.standard_normal((rows, most, 1))
     spread = np.full(rows, world.seed_std)
     if seed_spread == "uneven":
         spread = spread * np.exp(1.1 * rng.standard_normal(rows))
@@ -75,12 +78,14 @@ def draw_board(
     shift = seeds * spread[:, None, None] + advantages[:, None, None]
     if world.accuracy is None:
         # a step of 0.04 before the logistic function is about 0.6 points of AUC
-        return 100 * expit(0.5 + 1.1 * hard + 0.6 * suits + 0.45 * luck + 0.07 * shift)
-    level, scale = float(norm.ppf(world.accuracy)), 5.0**0.5  # of 1.6 hard + 1.2 suits + luck
-    return 100.0 * ((level + shift / 100 / norm.pdf(level)) * scale + 1.6 * hard + 1.2 * suits + luck > 0)
+        drawn = 100 * expit(0.5 + 1.1 * hard + 0.6 * suits + 0.45 * luck + 0.07 * shift)
+    else:
+        level, scale = float(norm.ppf(world.accuracy)), 5.0**0.5  # of 1.6 hard + 1.2 suits + luck
+        drawn = 100.0 * ((level + shift / 100 / norm.pdf(level)) * scale + 1.6 * hard + 1.2 * suits + luck > 0)
+    return [each[:count] for each, count in zip(drawn, counts, strict=True)]
 
 
-def group_board(outcomes: FloatArray) -> list[int]:
+def group_board(outcomes: Sequence[FloatArray]) -> list[int]:
     """Return the rank of each row as the product gives it."""
     samples = [sample_from_values(row) for row in outcomes]
     groups = group_tied_rows(
@@ -96,7 +101,12 @@ def group_board(outcomes: FloatArray) -> list[int]:
 
 
 def measure_board_errors(
-    world: BoardWorld, rows: int, seeds: int, boards: int, rng: np.random.Generator, seed_spread: SeedSpread = "equal"
+    world: BoardWorld,
+    rows: int,
+    seeds: int | Sequence[int],
+    boards: int,
+    rng: np.random.Generator,
+    seed_spread: SeedSpread = "equal",
 ) -> float:
     """Return the share of boards of equal rows on which any two have another rank, in percent."""
     apart = [

@@ -224,6 +224,14 @@ def write_board_tables(boards: int) -> None:
                 _write_line(
                     f"| {world.name} | {spread} | {rows} | " + " | ".join(f"{rate:.1f} %" for rate in each) + " |"
                 )
+    _write_line(
+        "\n| rows | spread of seeds | 2 and 10 seeds in turn | one row of 2, the others 10 |\n|--:|---|--:|--:|"
+    )
+    for rows in (2, 10, 30):
+        for spread in spreads:
+            numbers = ((2, 10), (2, *[10] * (rows - 1)))
+            each = [measure_board_errors(BOARD_WORLDS[0], rows, seeds, boards, rng, spread) for seeds in numbers]
+            _write_line(f"| {rows} | {spread} | " + " | ".join(f"{rate:.1f} %" for rate in each) + " |")
     _write_line("\n| halves of a board differ by | rows | 2 seeds | 3 seeds | 5 seeds |\n|---|--:|--:|--:|--:|")
     for points in (2.0, 5.0, 10.0):
         for rows in (2, 10, 30):

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 from scipy.stats import binomtest
 
+from benchmarks.cli.results.compare import format_comparison
 from foundation.errors import UserError
 from results.records.record import Record
 from results.statistics.comparison import compare_backbones, group_runs_by_board
-from results.statistics.ranking import build_row_sample
+from results.statistics.metric_statistics import MetricStatistic
+from results.statistics.ranking import build_row_sample, rank_rows
 from results.statistics.significance_tests import compute_pairwise_p_values
-from tests.results.make import make_record, write_digits_run
+from tests.results.make import make_record, write_digits_run, write_table_run
 
 FIRST = [place >= 10 for place in range(60)]  # wrong: 0 to 9
 SECOND = [place >= 30 or place in (2, 5) for place in range(60)]  # wrong: 0 to 29 but 2 and 5
@@ -44,6 +46,44 @@ def test_several_seeds_are_averaged_and_the_p_is_the_boards(tmp_path: Path) -> N
     assert found.first.seeds == (0, 1, 2)
     samples = [build_row_sample(runs, "top1")[1] for runs in (first, second)]
     assert found.p_value == compute_pairwise_p_values(samples)[0, 1]
+
+
+def test_draws_of_one_run_are_not_called_seeds(tmp_path: Path) -> None:
+    """Two draws of the training images in one run say nothing about another seed of the backbone."""
+    mean = MetricStatistic("mean", ("score",))
+    draws, items = [0] * 30 + [1] * 30, [*range(30)] * 2
+    sides = []
+    for name, wrong in (("a", 4), ("b", 20)):
+        scores = [100.0 * (item >= wrong + draw) for draw, item in zip(draws, items, strict=True)]
+        columns = {"draw": draws, "item": items, "score": scores}
+        run = write_table_run(tmp_path / name, name, columns, {"top1": (sum(scores) / 60, mean)}, "%")
+        sides.append([run])
+    found = compare_backbones(*sides)
+    assert found.resampling_unit == "draws x items"
+    assert found.test_name == "mixture of Student's tails over draws and items"
+    (standing,) = rank_rows([sides[0]], "top1", True)
+    assert standing.interval is not None
+    assert standing.interval.resampling_unit == found.resampling_unit
+    assert any(line.endswith("resolved") for line in format_comparison(found, 0))
+
+
+def test_one_seed_is_not_called_resolved(tmp_path: Path) -> None:
+    sides = [[write_digits_run(tmp_path / name, name, right)] for name, right in (("a", FIRST), ("b", SECOND))]
+    found = compare_backbones(*sides)
+    assert found.p_value < 0.001
+    text = "\n".join(format_comparison(found, 10))
+    assert "the runs differ, but one seed does not show that the backbones do" in text
+    assert "resolved" not in text
+
+
+def test_percentages_are_a_hundred_points_apart_at_most(tmp_path: Path) -> None:
+    sides = [
+        [write_digits_run(tmp_path / f"{name}{seed}", name, [right] * 2, seed) for seed in (0, 1)]
+        for name, right in (("a", True), ("b", False))
+    ]
+    found = compare_backbones(*sides)
+    assert (found.difference, found.high) == (100.0, 100.0)
+    assert found.low >= -100
 
 
 def test_what_is_not_comparable_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,9 @@ def test_a_file_that_was_changed_is_refused(run: StoredRun) -> None:
         read_item_outcomes(folder, record, "top1")
     path.unlink()
     with pytest.raises(RecordError, match=r"cannot read the per-item file .*items\.csv"):
+        read_item_outcomes(folder, record, "top1")
+    os.mkfifo(path)
+    with pytest.raises(RecordError, match=r"items\.csv is no regular file"):  # to read a pipe would wait for ever
         read_item_outcomes(folder, record, "top1")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,29 @@ def test_what_was_found_is_kept_until_a_file_changes(tmp_path: Path, monkeypatch
     assert rank_rows(board, "top1", True)[0].rank is None
 
 
+def test_a_file_edited_with_its_size_and_time_is_read_again(tmp_path: Path) -> None:
+    board = rows(tmp_path, {"a": 0.5, "b": 0.8})
+    assert [standing.rank for standing in rank_rows(board, "top1", True)] == [2, 1]
+    table = board[0][0][0] / "items.csv"
+    before, text = table.stat(), table.read_text()
+    table.write_text(text.replace("0.5", "0.6", 1))
+    os.utime(table, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert table.stat().st_size == before.st_size
+    assert [standing.rank for standing in rank_rows(board, "top1", True)] == [None, 1]
+
+
+def test_a_changed_interval_of_a_record_without_its_file_is_displayed(tmp_path: Path) -> None:
+    ((folder, record),) = rows(tmp_path, {"a": 0.5}, 1)[0]
+    (folder / "items.csv").unlink()
+    for low in (40.0, 45.0):
+        content = record.model_dump()
+        interval = {"low": low, "high": 60.0, "level": 0.95, "method": "wilson", "resampling_unit": "images"}
+        content["result"]["metrics"]["top1"]["interval"] = interval
+        (found,) = rank_rows([[(folder, Record.model_validate(content))]], "top1", True)
+        assert found.interval is not None
+        assert found.interval.low == low
+
+
 @pytest.mark.parametrize("text", ["", "[", "[]", '[{"rank": 1}, 2]', "{}"])
 def test_a_damaged_entry_is_made_anew(tmp_path: Path, text: str) -> None:
     board = rows(tmp_path, {"a": 0.5, "b": 0.8})
@@ -191,6 +215,15 @@ def test_other_items_are_not_paired(tmp_path: Path) -> None:
     board.append([write_digits_run(tmp_path / f"short{seed}", "c", right(0.9)[:500], seed) for seed in (0, 1)])
     assert [standing.rank for standing in rank_rows(board, "top1", True)] == [2, 1, None]
     assert rank_rows(board, "top1", True)[2].note == "it was scored on different items than the rest of the board"
+
+
+def test_of_two_sets_of_items_neither_is_the_boards(tmp_path: Path) -> None:
+    """With one row on each, the row that comes first had rank 1 and the other was the odd one out."""
+    (board,) = rows(tmp_path, {"a": 0.5})
+    other = [write_digits_run(tmp_path / f"short{seed}", "c", right(0.5)[:500], seed) for seed in (0, 1)]
+    for each in rank_rows([board, other], "top1", True):
+        assert (each.rank, each.note) == (None, "it was scored on different items than the rest of the board")
+        assert each.interval is not None
 
 
 def test_a_noisy_row_names_the_better_rank_it_is_not_resolved_from(

@@ -13,7 +13,7 @@ function scoreTable(found) {
       make("td", {}, row.interval ? `${formatFixed(row.interval[0])} to ${formatFixed(row.interval[1])}` : "none", make("small", { text: row.interval ? data.words[row.covers] : "" })),
       make("td", {}, board.rows.length > 1 ? drawStrip(board, row) : make("span", { class: "quiet", text: "the only row" })),
       make("td", {}, row.one_seed ? make("span", { class: "chip", text: "1 seed" }) : row.rank ? `${row.rank}${row.tied ? "=" : ""} of ${board.rows.length}` : "not ranked"),
-      make("td", {}, row.published ? make("span", { class: "published", text: String(row.published.value), "data-tip": describePublished(row) }) : make("span", { class: "quiet", text: "none" })))))));
+      make("td", {}, row.published ? make("span", { class: "published", text: formatPublished(row.published.value), "data-tip": describePublished(row) }) : make("span", { class: "quiet", text: "none" })))))));
 }
 function costFacts(found) {
   const facts = [];
@@ -33,13 +33,14 @@ function boardPart([board, row], open) {
   const curved = runs.filter((run) => run.curves);
   if (curved.length) parts.push(make("h4", { text: `Training${curved.length > 1 || runs.length > 1 ? ` of seed ${curved[0].seed}` : ""}` }), drawCurves(curved[0]));
   const columns = row.extremes ? ["worst", "best"].filter((kind) => row.extremes[kind].length).map((kind) =>
-    make("div", {}, make("h4", { text: `${kind === "worst" ? "Worst" : "Best"} items${runs.length > 1 ? ` of seed ${runs[0].seed}` : ""}` }), extremesTable(row.extremes, kind, runs))) : [];
+    make("div", {}, make("h4", { text: `${kind === "worst" ? "Worst" : "Best"} items${runs.length > 1 ? ` of seed ${runs[0].seed}` : ""}` }), extremesTable(row.extremes, kind, runs, board.title))) : [];
   const perClass = runs.map((run) => run.details && Object.entries(run.details).find(([name, value]) => name.endsWith("_by_class") && value && typeof value === "object")).find(Boolean);
   const drawn = pictured.length > 0 && pictured[0].pictures.some((picture) => picture.kind === "class_bars");
   if (perClass && !drawn) columns.push(make("div", {}, make("h4", { text: perClass[0].replaceAll("_", " ") }), classBars(perClass[1], board.unit)));
   if (row.confusion?.hardest) columns.push(make("div", {}, make("h4", { text: "Hardest classes (% right)" }), classBars(Object.fromEntries(row.confusion.hardest.map(([name, right, total]) => [`${name} (${total} items)`, (100 * right) / total])), "%")));
-  else if (row.confusion) columns.push(make("div", {}, make("h4", { text: "Confusion matrix" }), confusionTable(row.confusion)));
+  else if (row.confusion) columns.push(make("div", {}, make("h4", { text: "Confusion matrix" }), confusionTable(row.confusion, board.title)));
   if (columns.length) parts.push(make("div", { class: "columns" }, ...columns));
+  if (runs.some((run) => run.pictures_left_out)) parts.push(make("p", { class: "quiet", text: "This page has no room for some pictures of these runs; they lie in the folder pictures of each run." }));
   parts.push(make("h4", { text: runs.length > 1 ? `${runs.length} runs` : "Run" }), ...runs.map((run) => runDetails(run, [pictured[0], curved[0]])));
   if (row.note) parts.unshift(make("p", { class: "quiet", text: row.note }));
   return makeDetails(`${board.title}: ${formatScore(board, row.score)}`, () => parts, open);
@@ -51,7 +52,8 @@ function originPart(found) {
   return [make("h3", { text: "The pre-training that made the start weights" }), ...(hasPictures(run) ? [showPictures(run)] : []), ...(run.curves ? [drawCurves(run)] : []), runDetails(run, [run, run])];
 }
 function showBackbone(label) {
-  const found = findRows(label), place = byId("detail");
+  // the tier that was looked at comes first; a short schedule would else stand above the complete one
+  const order = [state.tier, ...tiers], found = findRows(label).sort(([a], [b]) => order.indexOf(a.tier) - order.indexOf(b.tier)), place = byId("detail");
   if (!found.length) {
     place.replaceChildren(homeLink(), make("h2", { tabindex: -1, text: "Not on this page" }), make("p", { text: `No row is called ${label}. The page may have been made from other runs.` }));
     return;

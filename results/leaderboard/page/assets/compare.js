@@ -37,9 +37,9 @@ function itemParts(board, first, second, pair) {
   const parts = [make("p", { text: `Of ${formatCount(pair.items, "item")}, ${pair.better.toLocaleString("en")} are better with ${first.label}, ${pair.worse.toLocaleString("en")} with ${second.label}, ${equal.toLocaleString("en")} are equal.` })];
   if (pair.itemValue === 2) parts.push(make("p", { class: "quiet", text: "The numbers of items are pseudo-values: their contributions to a score over all items." }));
   const changed = changedItems(board, first, second);
-  if (!changed) return [...parts, make("p", { class: "quiet", text: "The outcomes of single items are not in this page, which would be too large; this command lists them:" }), makeCommand(`${compareCommand(board, first, second)} --all`)];
-  const runs = [...first.runs, ...second.runs].map((index) => data.runs[index]);
-  return [...parts, make("div", { class: "columns halves" }, ...[["better", first], ["worse", second]].map(([kind, row]) => make("div", {}, make("h4", { text: `Better with ${row.label} (${changed[kind].length})` }), listItems(changed[kind], runs, itemFormat(first.outcomes, second.outcomes, board.unit)))))];
+  if (!changed) return [...parts, make("p", { class: "quiet", text: "The outcomes of single items are not in this page; this command lists them:" }), makeCommand(`${compareCommand(board, first, second)} --all`)];
+  const owners = new Map([first, second].flatMap((row) => row.runs.map((index) => [data.runs[index], row.label])));
+  return [...parts, make("div", { class: "columns halves" }, ...[["better", first], ["worse", second]].map(([kind, row]) => make("div", {}, make("h4", { text: `Better with ${row.label} (${pair[kind]})` }), listItems(changed[kind], pair[kind], owners, itemFormat(first.outcomes, second.outcomes, board.unit)))))];
 }
 const MAX_LISTED = 60;
 // How the two values of an item are written: nothing if "right and wrong" is all there is to say.
@@ -49,12 +49,15 @@ function itemFormat(one, other, unit) {
   const format = (value) => String(Number(value.toPrecision(4)));
   return (item) => ` (${format(item.first)} and ${format(item.second)}${unit && ` ${unit}`})`;
 }
-function listItems(items, runs, format) {
-  if (!items.length) return make("p", { class: "quiet", text: "no item" });
-  const entries = items.slice(0, MAX_LISTED).map((item) => ({ ...item, text: item.name + format(item), tile: findTile(runs, item.name) }));
+// "total" may be larger than the list: values that agree to four digits are not told apart here.
+function listItems(items, total, owners, format) {
+  if (!total) return make("p", { class: "quiet", text: "no item" });
+  const entries = items.slice(0, MAX_LISTED).map((item) => ({ ...item, text: item.name + format(item), tile: findTile([...owners.keys()], item.name) }));
+  // a small picture is the item itself, a large one what one of the two made of it
+  for (const { tile } of entries) if (tile && tile.place < 0) tile.source = `; picture of ${owners.get(tile.run)}, seed ${tile.run.seed}`;
   const pictured = entries.filter((entry) => entry.tile), plain = entries.filter((entry) => !entry.tile);
-  const more = items.length - entries.length;
-  return make("div", {}, pictured.length ? make("div", { class: "tiles" }, ...pictured.map((entry) => makeTile(entry.tile, entry.text))) : null,
+  const more = total - entries.length;
+  return make("div", {}, pictured.length ? make("div", { class: "tiles" }, ...pictured.map((entry) => makeTile(entry.tile, entry.text + (entry.tile.source ?? "")))) : null,
     plain.length ? make("p", { text: plain.map((entry) => entry.text).join("; ") }) : null, more > 0 ? make("p", { class: "quiet", text: `and ${more.toLocaleString("en")} more` }) : null);
 }
 function comparisonPart(board, first, second) {
@@ -65,7 +68,7 @@ function comparisonPart(board, first, second) {
     return [make("dl", { class: "facts" }, ...head), make("p", { class: "quiet", text: why }), makeCommand(compareCommand(board, first, second))];
   }
   const winner = (pair.difference > 0) === board.higher ? first : second;
-  const verdict = pair.p <= 0.05 ? `Resolved at 5 %: ${winner.label} is better.` : "Not resolved: a tie on the measured items and seeds.";
+  const verdict = pair.p <= 0.05 ? (pair.covers === "items only" ? `The runs differ at 5 %: that of ${winner.label} is better.` : `Resolved at 5 %: ${winner.label} is better.`) : "Not resolved: a tie on the measured items and seeds.";
   const caution = pair.covers === "items only" ? " At least one of the two has a single seed, so this says nothing about other training runs." : "";
   const numbers = [["difference, first minus second", `${formatSigned(pair.difference)} ${board.unit === "%" ? "points" : board.unit}`, `95 % interval ${formatSigned(pair.low)} to ${formatSigned(pair.high)}, ${pair.covers}`], ["p", formatP(pair.p), `${pair.test}; for this pair alone`]];
   return [make("dl", { class: "facts" }, ...head, ...numbers.map(([name, value, small]) => make("div", {}, make("dt", { text: name }), make("dd", {}, value, make("small", { text: small }))))),
@@ -81,7 +84,8 @@ function showComparison([one, other]) {
     place.replaceChildren(homeLink(), title, make("p", { text: missing ? `No row is called ${missing}. The page may have been made from other runs.` : "The two have no board in common, so they cannot be compared." }));
     return;
   }
-  const chosen = shared.find(([board]) => board.key === state.board) || shared.find(([board]) => board.pairs) || shared[0];
+  const own = shared.filter(([board]) => board.tier === state.tier), preferred = own.length ? own : shared; // the tier that was looked at
+  const chosen = shared.find(([board]) => board.key === state.board) || preferred.find(([board]) => board.pairs) || preferred[0];
   const select = make("select", { id: "compare-board" });
   fillOptions(select, shared.map(([board]) => [board.key, board.title]), chosen[0].key);
   select.addEventListener("input", () => changeState({ board: select.value }));

@@ -40,6 +40,8 @@ function formatQuantity(value) {
 }
 const formatCost = (cost, value) => (cost === "latency" ? `${formatFixed(value)} ms` : formatQuantity(value));
 const formatScore = (board, value) => `${formatFixed(value)} ${board.unit}`.trim();
+// A published number has the digits that it was printed with, at least one of them after the decimal point.
+const formatPublished = (value) => (Number.isInteger(value) ? value.toFixed(1) : String(value));
 const formatCount = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
 const formatSeconds = (value) => (value < 120 ? `${value} s` : value < 7200 ? `${(value / 60).toFixed(1)} min` : `${(value / 3600).toFixed(1)} h`);
 const shorten = (text, most) => (text.length <= most ? text : `${text.slice(0, most - 1)}…`);
@@ -79,7 +81,7 @@ function describeRow(board, row) {
 }
 function describePublished(row) {
   const { value, difference, within, citation, schedule } = row.published;
-  return `Published: ${value} (${citation}; ${schedule}). Ours is ${formatSigned(difference)}, ${within ? "within" : "outside"} its tolerance.`;
+  return `Published: ${formatPublished(value)} (${citation}; ${schedule}). Ours is ${formatSigned(difference)}, ${within ? "within" : "outside"} its tolerance.`;
 }
 function tipLines(element) {
   if (element.dataset.tip) return [element.dataset.tip];

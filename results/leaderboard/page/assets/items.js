@@ -27,8 +27,8 @@ function findTile(runs, name) {
   for (const run of runs) {
     for (const picture of run.pictures || []) {
       const place = picture.kind === "item_sheet" && picture.tile_size ? (picture.items || []).indexOf(name) : -1;
-      if (place >= 0) return { picture, place };
-      if (picture.item === name && picture.kind !== "item_sheet") return { picture, place: -1 };
+      if (place >= 0) return { picture, place, run };
+      if (picture.item === name && picture.kind !== "item_sheet") return { picture, place: -1, run };
     }
   }
   return null;
@@ -50,18 +50,18 @@ function makeTile(found, caption) {
   } else image.style.maxWidth = "12rem";
   return make("div", { class: "tile" }, image, caption);
 }
-function extremesTable(extremes, kind, runs) {
+function extremesTable(extremes, kind, runs, title) {
   const rows = extremes[kind], head = extremes.columns;
   const tiles = rows.map((row) => findTile(runs, row[extremes.item]));
   const withTiles = tiles.some((tile) => tile && tile.place >= 0);
-  return make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `${kind} items` }, make("table", { class: "compact" },
+  return make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `${kind} items, ${title}` }, make("table", { class: "compact" },
     make("thead", {}, make("tr", {}, ...(withTiles ? [make("th", { scope: "col", text: "picture" })] : []), ...head.map((name) => make("th", { scope: "col", text: name })))),
     make("tbody", {}, ...rows.map((row, i) => make("tr", {},
       ...(withTiles ? [make("td", {}, tiles[i] && tiles[i].place >= 0 ? makeTile(tiles[i], "") : "")] : []),
       ...row.map((cell, column) => make(column === extremes.item ? "th" : "td", { ...(column === extremes.item ? { scope: "row" } : {}), class: Number.isNaN(Number(cell)) ? null : "number", text: cell })))))));
 }
 // A heat map: one row per label, one column per prediction, shaded by the share of the label's items.
-function confusionTable(confusion) {
+function confusionTable(confusion, title) {
   const size = confusion.classes.length, totals = new Array(size).fill(0), table = new Map();
   for (const [label, prediction, count] of confusion.counts) {
     totals[label] += count;
@@ -75,7 +75,7 @@ function confusionTable(confusion) {
     cell.style.setProperty("--share", `${Math.round(45 * share)}%`);
     return cell;
   })));
-  return make("div", { class: "scroll tall", role: "region", tabindex: 0, "aria-label": "Confusion matrix" }, make("table", { class: "heat" },
+  return make("div", { class: "scroll tall", role: "region", tabindex: 0, "aria-label": `Confusion matrix, ${title}` }, make("table", { class: "heat" },
     make("caption", { text: "Rows: label; columns: prediction; shade: share of the label's items, over all seeds." }),
     make("thead", {}, make("tr", {}, make("td", {}), ...confusion.classes.map((name) => make("th", { scope: "col", text: name })))), make("tbody", {}, ...body)));
 }

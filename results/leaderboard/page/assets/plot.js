@@ -39,7 +39,7 @@ function listPoints(board, front) {
     points.push({ x: cost, y: row.score, kind, label: row.label, interval: row.interval, chosen: state.sel.includes(row.label), open,
       lines: [describeRow(board, row)[0], costLine, ...describeRow(board, row).slice(2)] });
     if (row.published && !state.unpublished) {
-      points.push({ x: cost, y: row.published.value, kind: "reported", label: `${row.backbone}, published`, chosen: false, open, lines: [`${row.backbone}, published: ${formatScore(board, row.published.value)}`, describePublished(row)] });
+      points.push({ x: cost, y: row.published.value, kind: "reported", label: `${row.backbone}, published`, chosen: false, open, lines: [`${row.backbone}, published: ${formatPublished(row.published.value)} ${board.unit}`.trim(), describePublished(row)] });
     }
   });
   return points;
@@ -59,7 +59,7 @@ function showPlot() {
     byId("plot-text").textContent = front ? "The filters leave no row of this board with this cost." : "No cost was measured for the rows of this board.";
     return;
   }
-  const costName = byId("plot-cost").selectedOptions[0].textContent, metric = board.unit ? `${board.metric} (${board.unit})` : board.metric;
+  const costName = byId("plot-cost").selectedOptions[0].textContent, metric = (board.unit ? `${board.metric} (${board.unit})` : board.metric) + (board.higher ? "" : ", lower is better");
   // rows that are filtered out leave the front's line as well; the front itself is that of the whole board
   const line = front.rows.filter((i) => rowMatches(board, i)).map((i) => [board.rows[i][front.cost], board.rows[i].score]);
   const fits = textWidth(costName) + 110 < place.clientWidth; // where and how it was timed also stands below the plot

@@ -21,6 +21,11 @@ function parseState(hash) {
     } catch { /* a broken percent code: the part is left out */ }
   }
   if (!tiers.includes(state.tier)) state.tier = tiers[0] || "";
+  // what this page does not offer would hide every row: a link may come from a page of other runs
+  for (const name of ["task", "size", "front"]) {
+    if (![...byId(name).options].some((option) => option.value === state[name])) state[name] = "";
+  }
+  state.sel = state.sel.filter((label) => Object.hasOwn(data.sizes, label));
   return state;
 }
 function formatState(state) {

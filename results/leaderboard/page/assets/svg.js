@@ -30,7 +30,7 @@ function logTicks(low, high, most) {
         if (tick >= low * 0.9999 && tick <= high * 1.0001) ticks.push(tick);
       }
     }
-    if (ticks.length <= most) return ticks.length > 1 ? ticks : linearTicks(low, high, 3).filter((tick) => tick > 0);
+    if (ticks.length <= most) return ticks.length > 1 ? ticks : linearTicks(low, high, 5).filter((tick) => tick > 0);
   }
   return [low, high];
 }

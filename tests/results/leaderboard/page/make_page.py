@@ -47,7 +47,9 @@ def add_pictures(folder: Path, items: int) -> None:
     (home / "sheet.png").write_bytes(make_png((80, 8 * ((items + 9) // 10)), (60, 200, 60)))
     sheet = {"items": tuple(map(str, range(items))), "tile_size": (8, 8)}
     entries = [
-        PictureEntry(file="overlay.png", kind="overlay", title="worst image: 3", caption="Truth and <b>errors</b>."),
+        PictureEntry(
+            file="overlay.png", kind="overlay", title="worst image: 3", caption="Truth and <b>errors</b>.", item="3"
+        ),
         PictureEntry(file="sheet.png", kind="item_sheet", title="test items", **sheet),
     ]
     write_picture_manifest(folder, entries)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from results.leaderboard.page import media as media_module
 from results.leaderboard.page import runs
 from results.leaderboard.page.curves import MAX_CURVE_POINTS, read_training_curves
 from results.leaderboard.page.data import build_page_data
@@ -72,7 +74,40 @@ def test_a_page_takes_in_the_newest_runs_first(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(runs, name, 1)
     found = {run["seed"]: run for run in page_data(tmp_path)["runs"]}
     assert {"pictures", "curves", "command"} <= found[2].keys()
-    assert found[1].keys() == {"id", "seed", "folder"}
+    assert found[1].keys() == {"id", "seed", "folder", "pictures_left_out"}
+
+
+def test_many_runs_of_one_board_leave_room_for_the_pictures_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = write_run(tmp_path / "old", "a", [True, False], "old", comparability="o", started="2020-01-01T00:00:00+00:00")
+    add_pictures(tmp_path / "old", 2)
+    for seed in range(4):
+        folder = tmp_path / str(seed)
+        write_run(folder, "a", [True, False], str(seed), seed=seed)
+        add_pictures(folder, 100)
+    monkeypatch.setattr(runs, "PICTURE_TEXT_BYTES", 1_500)  # room for two sheets of a hundred items
+    found = {run["id"]: run for run in page_data(tmp_path)["runs"]}
+    assert [picture["kind"] for picture in found[old.run_id]["pictures"]] == ["overlay", "item_sheet"]
+    assert all(run["pictures"][0]["kind"] == "overlay" for run in found.values()), "sheets come after all others"
+    assert sum("pictures_left_out" in run for run in found.values()) == 3, "and the page says that it left some out"
+    monkeypatch.setattr(runs, "MAX_RUNS_WITH_PICTURES", 2)
+    found = {run["id"]: run for run in page_data(tmp_path)["runs"]}
+    assert "pictures" in found[old.run_id]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_a_log_that_is_no_file_is_no_curve(tmp_path: Path, kind: str) -> None:
+    home = tmp_path / "logs" / "1" / "vis_data"
+    home.mkdir(parents=True)
+    path = home / "events.1"
+    if kind == "link":
+        path.symlink_to(tmp_path / "nowhere")
+    elif kind == "pipe":
+        os.mkfifo(path)  # to read it would wait for ever
+    else:
+        path.mkdir()
+    assert read_training_curves(tmp_path) == []
 
 
 def test_details_stay_within_their_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,3 +155,9 @@ def test_analyses_are_shown_and_what_they_say_is_text() -> None:
     assert "cka: &lt;b&gt;a&lt;/b&gt;" in page and "<b>a</b>" not in page
     assert "note &amp; more" in page and 'src="data:image/png;base64,' in page
     assert ">Analyses</h2>" not in render_page(build_report(ScanResult([], [])))
+
+
+def test_a_figure_without_room_is_missed_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_module, "MAX_EMBEDDED_BYTES", 10)
+    page = render_page(build_report(ScanResult([], [])), [AnalysisPanel("cka", "note", [("heat", make_png())])])
+    assert "note; this page has no room for 1 figure<" in page

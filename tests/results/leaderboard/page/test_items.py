@@ -94,6 +94,25 @@ def test_values_of_items_keep_four_digits_and_names(tmp_path: Path) -> None:
     assert [cells[0] for cells in worst.values()] in (["car-2", "car-1"], ["car-1", "car-2"])
 
 
+def test_the_worst_items_are_those_with_the_lowest_score(tmp_path: Path) -> None:
+    """As the pictures of a segmentation choose them: what an image contributes to a score over all is not displayed."""
+    statistic = MetricStatistic("mean", ("share",))
+    names = ["1403636579.763555584", "1403636579.813555456", "1403636579.863555584"]
+    columns = {"name": names, "share": [10.0, 50.0, 90.0], "mIoU": [40.0, 5.5, 20.25]}
+    write_table_run(tmp_path / "x", "x", columns, {"mIoU": (50.0, statistic)})
+    (row,) = page_data(tmp_path)["boards"][0]["rows"]
+    assert [cells[2] for cells in row["extremes"]["worst"]] == ["5.5", "20.25", "40.0"]
+    assert [cells[2] for cells in row["extremes"]["best"]] == ["40.0", "20.25", "5.5"]
+    assert {cells[0] for cells in row["extremes"]["worst"]} == set(names), "a name that is a number stays whole"
+
+
+def test_the_name_of_an_item_is_shown_wherever_its_column_stands(tmp_path: Path) -> None:
+    columns = {f"c{place}": [1, 2] for place in range(9)} | {"score": [10.0, 20.0], "item": ["x", "y"]}
+    write_table_run(tmp_path / "x", "x", columns, {"score": (15.0, MetricStatistic("mean", ("score",)))})
+    (row,) = page_data(tmp_path)["boards"][0]["rows"]
+    assert row["extremes"]["columns"][-1] == "item" and row["extremes"]["worst"][0][-1] == "x"
+
+
 def test_confusions_are_counted_over_all_seeds() -> None:
     tables = [
         ItemTable(Path("a"), "", {"label": ("0", "1", "10"), "prediction": ("0", "10", "10")}),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from foundation.errors import UserError
 from results.leaderboard.page import media
 from results.leaderboard.page.media import PageMedia, read_figures
-from results.leaderboard.page.write import write_page
+from results.leaderboard.page.write import PAGE_TITLE, write_page
 from results.leaderboard.report import build_report
 from results.records.picture_manifest import MAX_PICTURE_BYTES
 from results.records.store import scan_runs
@@ -36,6 +39,18 @@ def test_only_small_real_pictures_go_in_while_the_budget_lasts(tmp_path: Path) -
 @pytest.mark.parametrize("content", [b"<svg/>", b"GIF89a", b"", PNG + bytes(MAX_PICTURE_BYTES)])
 def test_what_is_no_small_picture_has_no_address(content: bytes) -> None:
     assert PageMedia(embed=False).add_picture(content) is None
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_small_file_with_a_huge_image_is_left_out(kind: str) -> None:
+    out = io.BytesIO()
+    Image.new("1" if kind == "PNG" else "L", (5_000, 2_500)).save(out, kind, quality=5)
+    small = out.getvalue()
+    assert len(small) <= MAX_PICTURE_BYTES, "a browser would need 50 MB for it"
+    assert PageMedia(embed=False).add_picture(small) is None
+    out = io.BytesIO()
+    Image.new("L", (500, 5_000)).save(out, kind, progressive=True)
+    assert PageMedia(embed=False).add_picture(out.getvalue()) is not None
 
 
 def test_the_same_content_is_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +140,25 @@ def test_a_foreign_page_cannot_name_files_to_remove(runs: Path, tmp_path: Path) 
     folder.mkdir()
     (tmp_path / "precious.png").write_bytes(make_png())
     names = '["../../precious.png","precious.png",7,null]'
-    (folder / "index.html").write_text(f'<script type="application/json" id="media">{names}</script>')
+    head = f"<title>{PAGE_TITLE}</title>"
+    (folder / "index.html").write_text(f'{head}<script type="application/json" id="media">{names}</script>')
     write_site(runs, folder)
     assert (tmp_path / "precious.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe", "folder", "link"])
+def test_a_page_of_somebody_else_is_never_replaced(runs: Path, tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    page = folder / "index.html"
+    if kind == "file":
+        page.write_text("<title>my home page</title>")
+    elif kind == "pipe":
+        os.mkfifo(page)
+    elif kind == "folder":
+        page.mkdir()
+    else:
+        page.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="was not written by bench, so it is not replaced"):
+        write_site(runs, folder)
+    assert sorted(folder.iterdir()) == [page], "and no picture was written beside it"

@@ -10,6 +10,7 @@ from results.leaderboard.page.overview import build_overview_tables, classify_si
 from results.leaderboard.page.view import build_board_sections
 from results.leaderboard.report import build_report
 from results.leaderboard.table import Board, BoardRow
+from results.statistics.ranking import ONE_SEED_NOTE
 from tests.results.make import make_backbone_record, make_cost, make_scan
 from tests.results.published.test_match import ours
 
@@ -66,9 +67,9 @@ def board_with(*rows: tuple[float, int | None, int, int], higher: bool = True) -
     """A board of (score, rank, seeds, ties) rows."""
     (board,) = boards_of(make_backbone_record("a", 50.0, "1"))
     made: list[BoardRow] = [
-        board.rows[0]._replace(
-            metrics={"top1": score}, rank=rank, seeds=tuple(range(seeds)), tied_with=("x",) * ties, interval=None
-        )
+        board.rows[0]
+        ._replace(metrics={"top1": score}, rank=rank, seeds=tuple(range(seeds)), tied_with=("x",) * ties, interval=None)
+        ._replace(note="" if rank else ONE_SEED_NOTE)
         for score, rank, seeds, ties in rows
     ]
     return board._replace(rows=tuple(made), higher_is_better=higher)
@@ -83,7 +84,12 @@ def board_with(*rows: tuple[float, int | None, int, int], higher: bool = True) -
         (board_with((90.0, None, 1, 0), (80.0, None, 1, 0), higher=False), ["", "lowest"]),
         # one seed among rows of several seeds claims nothing, even if an old rank says so
         (board_with((90.0, 1, 1, 0), (80.0, 2, 3, 0)), ["", ""]),
-        (board_with((90.0, None, 1, 0), (80.0, 1, 3, 0)), ["", "best"]),
+        # a single row of several seeds was tested against nothing, and the best one may have one seed
+        (board_with((90.0, None, 1, 0), (80.0, 1, 3, 0)), ["", ""]),
+        (board_with((90.0, 1, 3, 0), (80.0, None, 1, 0)), ["", ""]),
+        (board_with((90.0, None, 1, 0), (80.0, 1, 3, 0), (70.0, 2, 3, 0)), ["", "", ""]),
+        (board_with((80.0, 1, 3, 0), (75.0, None, 1, 0), (70.0, 2, 3, 0)), ["best", "", ""]),
+        (board_with((70.0, 1, 3, 0), (75.0, None, 1, 0), (80.0, 2, 3, 0), higher=False), ["best", "", ""]),
         (board_with((90.0, None, 1, 0), (90.0, None, 1, 0)), ["", ""]),
         (board_with((90.0, 1, 3, 0)), [""]),
     ],

@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from results.leaderboard.page.write import write_page
+from results.leaderboard.report import build_report
 from results.records.store import scan_runs
 from results.statistics.comparison import compare_backbones, group_runs_by_board
 from tests.results.leaderboard.page.conftest import Window, wait_until
-from tests.results.leaderboard.page.make_page import NASTY, ODD
+from tests.results.leaderboard.page.make_page import NASTY, ODD, add_pictures
+from tests.results.make import make_cost, write_run
+
+
+@pytest.fixture
+def other(window: Window) -> Iterator[Window]:
+    """A second page: two tiers, a name with a control character, and an item whose picture is of one run only."""
+    root = window.page.parent / "other"
+    for tier in ("full", "short"):
+        for name, right in (("a\u202e", 3), ("b", 4)):
+            where = {"comparability": tier, "tier": tier}
+            folder = root / tier / name
+            write_run(
+                folder, name, [i < right for i in range(9)], f"{tier}{name}", cost=make_cost(45_000, 0.5), **where
+            )
+            if tier == "short":
+                record = (folder / "record.json").read_text()
+                (folder / "record.json").write_text(
+                    record.replace('"higher_is_better": true', '"higher_is_better": false')
+                )
+        add_pictures(root / tier / "a\u202e", 1)
+    window.driver.get(write_page(build_report(scan_runs([root])), root / "page").as_uri())
+    yield window
+    shutil.rmtree(root)
+    window.driver.get(window.page.as_uri())
 
 
 def test_a_deep_link_opens_the_page_of_a_backbone(window: Window) -> None:
@@ -50,7 +78,7 @@ def test_a_run_shows_what_made_its_number(window: Window) -> None:
 
 def test_worst_items_come_with_their_pictures(window: Window) -> None:
     window.open(backbone="big")
-    table = window.all("#detail [aria-label='worst items'] table")[0]
+    table = window.all("#detail [aria-label^='worst items'] table")[0]
     rows = [
         [cell.text for cell in row.find_elements("css selector", "td, th")]
         for row in table.find_elements("css selector", "tbody tr")
@@ -118,6 +146,50 @@ def test_items_that_changed_are_shown_as_pictures(window: Window) -> None:
     tiles = window.all("#detail .tile")
     assert len(tiles) == 40 and tiles[0].text == "120", "right with big alone"
     assert tiles[0].find_element("tag name", "img").get_attribute("src").startswith(window.page.parent.as_uri())
+
+
+def test_a_large_picture_of_a_changed_item_says_whose_it_is(other: Window) -> None:
+    other.open(compare=["a\\u202e (random)", "b (random)"], tier="short")
+    (tile,) = other.all("#detail .tile")
+    assert tile.text == "3; picture of a\\u202e (random), seed 0"
+
+
+def test_a_view_begins_with_the_tier_that_was_looked_at(other: Window) -> None:
+    for tier in ("short", "full"):
+        other.open(compare=["a\\u202e (random)", "b (random)"], tier=tier)
+        assert other.one("#compare-board").get_attribute("value").split(".")[2] == tier
+        other.open(backbone="b (random)", tier=tier)
+        assert other.all("#detail tbody th[scope=row]")[0].text.endswith(tier)
+
+
+def test_the_plot_of_a_board_says_that_lower_is_better(other: Window) -> None:
+    assert "lower" not in other.one("#plot svg[role=group]").text
+    other.open(tier="short", cost="latency")
+    assert "top1 (%), lower is better" in other.one("#plot svg[role=group]").text
+    assert "a\\u202e (random) (0.50 ms, 33.33 %)" in other.one("#plot-text").text
+    other.open(compare=["b (random)", "a\\u202e (random)"], tier="short")
+    assert "Better with a\\u202e (random) (1)" in other.one("#detail").text
+
+
+def test_points_of_one_cost_have_an_axis_that_can_be_read(other: Window) -> None:
+    ticks = [each.text for each in other.all("#plot svg[role=group] > g:first-child > text[text-anchor=middle]")]
+    assert len(ticks) > 2, "at least two ticks, and the title"
+
+
+def test_a_name_with_a_control_character_has_a_page(other: Window) -> None:
+    (link,) = (each for each in other.all("#overview-full a") if each.text != "b")
+    link.click()
+    assert other.one("#detail h2").text == "a\\u202e (random)"
+    assert "2 boards." in other.one("#detail").text, "and not: no row is called so"
+
+
+@pytest.mark.parametrize("state", ["task=nope", "size=99", "front=nope", "sel=nope&only=1"])
+def test_what_a_page_does_not_offer_hides_no_row(other: Window, state: str) -> None:
+    """A link may come from a page of other runs."""
+    other.run("location.hash = arguments[0]", state)
+    assert wait_until(lambda: len(other.labels("#overview-full")) == 2)
+    assert other.one("#count").text == "2 rows on 1 board"
+    assert other.one("#task").get_attribute("value") == "" and other.all("#selection") == []
 
 
 @pytest.mark.parametrize("pair", [["big", "nobody"], ["mae_tiny", "none"], ["big"]])

@@ -150,6 +150,16 @@ def test_an_empty_report_is_a_page_too() -> None:
     assert "No complete runs yet." in page_of()
 
 
+def test_a_pre_training_alone_is_said_to_have_no_score() -> None:
+    page = page_of(make_record(domain="pretraining", run_id="1"))
+    assert "No complete runs with a score yet. The store has 1 pre-training, without a score;" in page
+
+
+def test_one_of_a_kind_has_no_plural() -> None:
+    page = page_of(make_record(run_id="1"), make_record(run_id="2", status="failed", reason="made up"))
+    assert "1 backbone · 1 board · 1 run ·" in page and "<summary>1 run</summary>" in page
+
+
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write to the output folder"):

@@ -9,6 +9,7 @@ import re
 
 import pytest
 
+from results.leaderboard.render.cells import build_board_notes
 from results.leaderboard.render.csv import to_csv
 from results.leaderboard.render.json import to_json_data
 from results.leaderboard.render.latex import to_latex
@@ -16,6 +17,7 @@ from results.leaderboard.render.markdown import to_markdown
 from results.leaderboard.report import LeaderboardReport, build_report
 from results.records.record import Record
 from tests.results.make import make_backbone_record, make_cost, make_record, make_scan
+from tests.results.make_boards import make_board
 from tests.results.published.test_match import ours
 
 NASTY = r"<script>|a_b&c%$#{}\^~`"
@@ -41,6 +43,15 @@ def test_markdown_is_aligned_and_says_what_is_not_measured() -> None:
 def test_a_board_without_a_floor_says_so() -> None:
     assert "No floor" in to_markdown(report(make_backbone_record("a", 90.0, "1", backbone={"init": "card"})))
     assert "No floor" not in to_markdown(report(make_backbone_record("a", 90.0, "1")))
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_a_shared_rank_claims_no_more_than_it_means_and_says_what_helps(seeds: int) -> None:
+    board = make_board("digits", {"a": 2.0, "b": 1.0}, {"a": 1, "b": 1})
+    tied = [row._replace(tied_with=("other",), seeds=tuple(range(seeds))) for row in board.rows]
+    notes = build_board_notes(board._replace(rows=tuple(tied)))
+    assert "Rows that share a rank (=) do not differ significantly from the best of them." in notes
+    assert any(note.startswith("Two seeds rarely show a difference") for note in notes) == (seeds == 2)
 
 
 def test_no_runs() -> None:
@@ -148,3 +159,14 @@ def test_the_heading_says_where_boards_of_one_protocol_differ() -> None:
     assert "## digits · finetune · full · shots=4\n" in to_markdown(report(*cells))
     rows = csv.DictReader(io.StringIO(to_csv(report(*cells))))
     assert {(row["settings"], row["departures"]) for row in rows} == {("", "shots=1"), ("", "shots=4")}
+
+
+def test_of_two_machines_it_is_said_which_row_is_of_which() -> None:
+    text = to_markdown(
+        report(
+            make_backbone_record("a", 90.0, "1", cost=make_cost(100, 2.0, chip="old")),
+            make_backbone_record("b", 80.0, "2", cost=make_cost(90, 1.0, chip="new")),
+        )
+    )
+    assert re.search(r"on: new, .* \(2026-\S+\): b \(random\); old, .* \(2026-\S+\): a \(random\)\.", text)
+    assert "Times of different setups are not comparable with each other." in text

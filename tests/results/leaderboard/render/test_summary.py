@@ -75,6 +75,9 @@ def test_the_notes_say_what_there_is_not() -> None:
     notes = build_summary_notes(summary)
     assert notes[0] == "No mean rank: there are no two backbones that share boards of two tasks."
     assert notes[2] == "How far the boards agree is unknown: no two share 4 backbones with different scores."
+    assert notes[1].endswith("Rows of one seed are compared by their scores, which another seed may change.")
+    ranked = [make_board("t", {"a": 2.0, "b": 1.0}, {"a": 1, "b": 2}), make_board("u", {"a": 2.0}, {"a": 1})]
+    assert "one seed" not in " ".join(build_summary_notes(summarize_boards(ranked)[0]))
     (two,) = summarize_boards([make_board(task, {"a": 2.0, "b": 1.0}) for task in "tu"])
     assert "No test over the tasks: it needs three rows in the block." in build_summary_notes(two)
     (few,) = summarize_boards([make_board(task, {"a": 3.0, "b": 2.0, "c": 1.0}) for task in "tu"])
