@@ -14,6 +14,7 @@ from benchmarks.transfer.archives import extract_archive, is_archive, read_manif
 from benchmarks.transfer.merge_stores import UnionPlan, plan_union
 from benchmarks.transfer.store_contents import StoreContents, scan_stores
 from engine.progress_bar import ProgressBar
+from foundation.display_text import format_one_line
 from foundation.errors import UserError
 from foundation.files import sha256_file
 from foundation.plural import format_count
@@ -204,11 +205,11 @@ def describe_merge(report: MergeReport) -> str:
     lines = [f"conflict: {text}" for text in report.conflicts]
     lines += [f"note: {text}" for text in report.notes]
     if report.conflicts:
-        return "\n".join([*lines, f"{format_count(len(report.conflicts), 'conflict')}; nothing was written"])
-    return "\n".join(
-        [
-            *lines,
-            f"{report.out}: {format_count(report.num_records, 'record')}, {report.num_added} of them new; "
-            f"{report.num_identical} were there several times",
-        ]
+        return "\n".join(
+            map(format_one_line, [*lines, f"{format_count(len(report.conflicts), 'conflict')}; nothing was written"])
+        )
+    lines.append(
+        f"{report.out}: {format_count(report.num_records, 'record')}, {report.num_added} of them new; "
+        f"{report.num_identical} were there several times"
     )
+    return "\n".join(map(format_one_line, lines))

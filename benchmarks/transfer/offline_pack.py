@@ -27,6 +27,7 @@ from benchmarks.transfer.archives import (
 )
 from benchmarks.transfer.requirements import RequiredData, RequiredWeights, Requirements
 from engine.data.data_sources import DATA_SOURCES
+from foundation.display_text import format_one_line
 from foundation.environment import get_cards_dir, get_weights_dir
 from foundation.errors import ArchiveError, UserError
 from foundation.files import iter_files, sha256_file
@@ -238,7 +239,7 @@ def describe_packed(packed: PackedSupplies) -> str:
     """Return what was packed as text."""
     lines = [f"left out: {text}" for text in packed.left_out]
     size = f"{packed.num_files} files, {packed.num_bytes / 1e6:,.1f} MB unpacked"
-    return "\n".join([*lines, f"{packed.archive}: {size}", f"sha256: {packed.sha256}"])
+    return "\n".join(map(format_one_line, [*lines, f"{packed.archive}: {size}", f"sha256: {packed.sha256}"]))
 
 
 def describe_restored(restored: RestoredSupplies) -> str:
@@ -246,4 +247,9 @@ def describe_restored(restored: RestoredSupplies) -> str:
     lines = [str(path) for path in restored.written[:20]]
     more = len(restored.written) - len(lines)
     lines += [f"and {more} more"] if more else []
-    return "\n".join([*lines, f"{len(restored.written)} files written, {restored.num_present} were here already"])
+    return "\n".join(
+        map(
+            format_one_line,
+            [*lines, f"{len(restored.written)} files written, {restored.num_present} were here already"],
+        )
+    )

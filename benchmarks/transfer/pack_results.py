@@ -8,6 +8,7 @@ from typing import NamedTuple
 from backbones.weights import ENCODER_FILENAME
 from benchmarks.transfer.archives import ArchivedFile, write_archive
 from benchmarks.transfer.store_contents import StoreContents, StoredFolder, scan_stores
+from foundation.display_text import format_one_line
 from foundation.errors import RecordError, UserError
 from foundation.files import sha256_file
 from foundation.plural import format_count
@@ -98,7 +99,7 @@ def describe_pack(report: PackReport) -> str:
     """Return what was packed as text."""
     left_out = [f"left out: {text}" for text in report.left_out]
     size = f"{format_count(report.num_records, 'record')}, {report.num_files} files, {report.num_bytes / 1e6:,.2f} MB"
-    return "\n".join([*left_out, f"{report.archive}: {size}", f"sha256: {report.sha256}"])
+    return "\n".join(map(format_one_line, [*left_out, f"{report.archive}: {size}", f"sha256: {report.sha256}"]))
 
 
 def _choose_files(found: StoredFolder, content: PackContent) -> set[str]:

@@ -11,6 +11,7 @@ from backbones.registry import get_card
 from backbones.weights import ask_hub, find_card_weights
 from benchmarks.task_registry import TASKS
 from engine.data.data_sources import DATA_SOURCES
+from foundation.display_text import format_one_line
 from foundation.errors import BenchError, NetworkError, UserError
 from foundation.files import iter_files, sha256_unchanged_file
 
@@ -184,7 +185,7 @@ def describe_requirements(needed: Requirements) -> str:
         lines += [f"data of {item.task}: {state}", f"  {item.source}; terms: {item.terms}"]
     unknown = f"{_format_size(needed.bytes_missing)} as far as known"
     here, missing = _format_size(needed.bytes_here), ", ".join(needed.missing) or "nothing"
-    return "\n".join([*lines, f"here: {here}; missing: {missing} ({unknown})"])
+    return "\n".join(map(format_one_line, [*lines, f"here: {here}; missing: {missing} ({unknown})"]))
 
 
 def convert_requirements(needed: Requirements) -> dict[str, object]:

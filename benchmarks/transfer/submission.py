@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from benchmarks.transfer.pack_results import require_one_store
 from benchmarks.transfer.store_contents import StoreContents, StoredFolder
 from benchmarks.verify.verify_records import VerifyRequest, verify_records
+from foundation.display_text import format_one_line
 from foundation.errors import UserError
 from foundation.plural import format_count
 from results.records.record import SCHEMA_VERSION, Record
@@ -81,7 +82,7 @@ def describe_submission(report: SubmissionReport) -> str:
     ]
     found = format_count(len(report.faults), "fault") if report.faults else "nothing against a submission"
     rest = f"; {report.num_unchecked} things could not be checked here" if report.num_unchecked else ""
-    return "\n".join([*lines, f"{format_count(report.num_records, 'record')}: {found}{rest}"])
+    return "\n".join(map(format_one_line, [*lines, f"{format_count(report.num_records, 'record')}: {found}{rest}"]))
 
 
 def _verify_store(root: Path, data_root: Path | None) -> tuple[list[SubmissionFault], int]:

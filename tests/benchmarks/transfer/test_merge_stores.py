@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.cli.main import main
 from benchmarks.transfer import install_union
-from benchmarks.transfer.install_union import MergeReport, merge_stores
+from benchmarks.transfer.install_union import MergeReport, describe_merge, merge_stores
 from benchmarks.transfer.pack_results import pack_results
 from foundation.errors import UserError
 from results.records.ledger_checks import check_ledgers
@@ -188,6 +188,11 @@ def test_a_target_that_cannot_be_written_is_a_sentence(tmp_path: Path, monkeypat
     with pytest.raises(UserError, match=r"the merge into .* stopped \(.*No space left"):
         merge_stores([tmp_path / "a"], tmp_path / "all")
     assert not (tmp_path / "all").exists() and not list(tmp_path.glob(".all*"))
+
+
+def test_names_cannot_write_lines_of_their_own(tmp_path: Path) -> None:
+    report = MergeReport(tmp_path, 1, 1, 0, ["a\nok: all is well\x1b[2J"], [])
+    assert describe_merge(report).splitlines()[0] == "conflict: a ok: all is well\\u001b[2J"
 
 
 def test_a_forked_chain_is_a_conflict(pair: tuple[Path, Path], tmp_path: Path) -> None:
