@@ -110,9 +110,22 @@ def test_the_switch(text: str, expected: bool, monkeypatch: pytest.MonkeyPatch) 
         access.OFFLINE_VAR.read_switch()
 
 
-def test_the_option_is_one_sentence_and_exit_2(bench: Bench, tmp_path: Path) -> None:
-    words = ("run", "digits", "--backbone", "timm/vit_tiny_patch16_224", "--out", str(tmp_path / "runs"), "--offline")
-    done = bench(*words, HF_HUB_CACHE=str(tmp_path / "hub"), HF_HOME=str(tmp_path))
+NAME = "timm/vit_tiny_patch16_224"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "digits", "--backbone", NAME, "--out", "runs"),
+        ("pretrain", "mae_distill", "--backbone", "vit_nano", "--teacher", NAME, "--data", "digits", "--out", "runs"),
+        ("analyze", "spectrum", NAME, "--out", "runs"),
+        ("get", "weights", NAME),
+        ("get", "data", "cifar10", "--data-root", "data"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_option_is_one_sentence_and_exit_2(words: tuple[str, ...], bench: Bench, tmp_path: Path) -> None:
+    done = bench(*words, "--offline", cwd=tmp_path, HF_HUB_CACHE=str(tmp_path / "hub"), HF_HOME=str(tmp_path))
     assert done.returncode == 2, done.stderr
     assert "the network is switched off (--offline or $BENCH_OFFLINE)" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
