@@ -29,6 +29,10 @@ from results.records.saved_timings import SavedTiming, list_stores, scan_timings
 RECORD_FILE = "record.json"
 
 
+class FolderLockedError(UserError):
+    """Another process works on a run folder."""
+
+
 class ScanResult(NamedTuple):
     """The result of scanning folders of runs.
 
@@ -143,7 +147,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """Lock a run folder for this process while the context is active, creating the folder if it does not exist.
 
     Raises:
-        UserError: another process has locked the folder.
+        FolderLockedError: another process has locked the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # an operating-system lock, not a marker file: the system releases it when a process is killed
@@ -151,7 +155,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise UserError(f"another process is working on {folder}; wait for it, or choose another --out") from error
+        raise FolderLockedError(
+            f"another process is working on {folder}; wait for it, or choose another --out"
+        ) from error
     try:
         yield
     finally:

@@ -1,0 +1,105 @@
+"""Run one cell of a matrix in a worker: any process, on any machine, that an executor started. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResources
+from foundation.errors import BenchError
+
+# each library that computes with threads reads its own variable when it is imported
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def make_worker_environment(resources: CellResources) -> dict[str, str]:
+    """Return the environment variables that a worker process must have before it imports torch.
+
+    Args:
+        resources: what the cells of this worker need.
+
+    >>> make_worker_environment(CellResources(threads=2))["OMP_NUM_THREADS"]
+    '2'
+    """
+    variables = dict.fromkeys(_THREAD_VARIABLES, str(resources.threads))
+    if resources.gpus == 0:
+        variables["CUDA_VISIBLE_DEVICES"] = "-1"
+    return variables
+
+
+def run_job(job: CellJob) -> CellReport:
+    """Run a cell with the threads that it needs; what it prints goes into its log file.
+
+    A cell that fails is a report as well. Only the death of the process ends without one.
+    """
+    began = time.monotonic()
+    job.log_file.parent.mkdir(parents=True, exist_ok=True)
+    with _redirect_output(job.log_file):
+        try:
+            with _use_threads(job.resources.threads):
+                from benchmarks.run_cell import run_cell
+
+                cell = run_cell(job.request)
+        except Exception as error:  # noqa: BLE001 - any failure of a cell is a report, and the matrix goes on
+            return _report_failure(job, error, time.monotonic() - began)
+    return CellReport(job.number, cell.folder, cell.from_record, time.monotonic() - began)
+
+
+def _report_failure(job: CellJob, error: Exception, seconds: float) -> CellReport:
+    from results.records.store import FolderLockedError
+
+    # to stderr, which is the log file: the sentence is enough for the list of failures
+    traceback.print_exception(error)
+    known = isinstance(error, BenchError)
+    first_line = next(iter(str(error).splitlines()), "no message")
+    return CellReport(
+        job.number,
+        None,
+        is_from_record=False,
+        seconds=seconds,
+        failure=str(error) if known else f"unexpected {type(error).__name__}: {first_line}",
+        # a BenchError says what the user must change; anything else may be the machine's fault
+        is_retryable=not known,
+        is_busy_elsewhere=isinstance(error, FolderLockedError),
+    )
+
+
+@contextlib.contextmanager
+def _redirect_output(log_file: Path) -> Iterator[None]:
+    """Append what this process and its children write to stdout and stderr to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    with log_file.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    try:
+        # python's own streams may be objects of the executor (Ray replaces them), which do not end in 1 and 2
+        with (
+            os.fdopen(os.dup(1), "w", buffering=1) as out,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(out),
+        ):
+            yield
+    finally:
+        for descriptor, copy in enumerate(saved, start=1):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+
+
+@contextlib.contextmanager
+def _use_threads(threads: int) -> Iterator[None]:
+    """Compute with a number of threads, also in a process whose libraries are loaded already."""
+    for name in _THREAD_VARIABLES:  # for processes that the cell starts
+        os.environ[name] = str(threads)
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(threads)
+    with threadpool_limits(threads):
+        yield
