@@ -11,6 +11,7 @@ from benchmarks.cli.common_options import (
     add_data_options,
     add_output_options,
     add_overrides_option,
+    parse_nonnegative_int,
     parse_positive_int,
 )
 from foundation.errors import UserError
@@ -42,8 +43,8 @@ def add_matrix_options(parser: argparse.ArgumentParser) -> None:
     add_output_options(parser)
     text = "CPU threads per cell; a cell gives the same number with the same threads; default: 1"
     parser.add_argument("--threads", type=parse_positive_int, default=1, metavar="N", help=text)
-    text = "GPUs per cell; default: 0, and 1 with --device cuda"
-    parser.add_argument("--gpus", type=parse_positive_int, metavar="N", help=text)
+    text = "GPUs per cell; default: 1 where this machine has GPUs, unless --device is cpu"
+    parser.add_argument("--gpus", type=parse_nonnegative_int, metavar="N", help=text)
     text = "main memory that is reserved per cell, GiB; default: none"
     parser.add_argument("--memory", type=float, metavar="GIB", help=text)
 
@@ -82,6 +83,16 @@ def make_matrix(options: Namespace) -> Matrix:
         allow_duplicates=options.allow_duplicates,
         hash_all=options.hash_all,
     )
-    gpus = options.gpus if options.gpus is not None else int(options.device == "cuda")
-    resources = CellResources(options.threads, gpus, options.memory)
+    resources = CellResources(options.threads, _count_gpus(options), options.memory)
     return expand_suite(replace_fields(base, changes), defaults, resources)
+
+
+def _count_gpus(options: Namespace) -> int:
+    """Return the number of GPUs per cell: as the user says, else one if the device is a GPU or may be one."""
+    from benchmarks.matrix.executors.local import list_gpus
+
+    if options.gpus is not None:
+        if options.gpus and options.device == "cpu":
+            raise UserError("--gpus and --device cpu exclude each other; leave one of them out")
+        return int(options.gpus)
+    return int(options.device == "cuda" or (options.device == "auto" and bool(list_gpus())))

@@ -62,7 +62,7 @@ class LocalExecutor:
 
     def __init__(self, slots: int | None, default: CellResources) -> None:
         self.default = default
-        self._gpus = _list_gpus()
+        self._gpus = list_gpus()
         self._num_slots = slots or self._count_slots()
         self._threads = self._num_slots * default.threads
         self._memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -165,7 +165,7 @@ class LocalExecutor:
         return slot
 
 
-def _list_gpus() -> list[str]:
+def list_gpus() -> list[str]:
     """Return the ids of the GPUs that this process may use, without importing torch where that is possible."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
