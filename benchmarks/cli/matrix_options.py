@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.common_options import (
@@ -67,14 +66,11 @@ def make_matrix(options: Namespace) -> Matrix:
     if options.overrides:
         changes["set"] = options.overrides
     base = read_suite(options.file) if options.file else Suite(cells=[SuiteBlock()])
-    checkpoint = options.checkpoint
-    # absolute: a worker, perhaps on another machine, runs in another folder
-    if checkpoint is not None and Path(checkpoint).expanduser().exists():
-        checkpoint = str(Path(checkpoint).expanduser().absolute())
     defaults = CellRequest(
         "",
         "",
-        checkpoint=checkpoint,
+        checkpoint=options.checkpoint,
+        # absolute: a worker, perhaps on another machine, runs in another folder
         data_root=resolve_data_root(options.data_root).absolute(),
         out=options.out.absolute(),
         device=options.device,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import Field, ValidationError
 
 from backbones.registry import get_card
+from backbones.weights import RANDOM_INIT
 from benchmarks.matrix.cell_command import make_cell_command
 from benchmarks.matrix.executors.executor import CellResources
 from benchmarks.resolve_cell import CellRequest
@@ -176,7 +177,9 @@ class _Expansion:
     """The expansion of one block."""
 
     def __init__(self, block: SuiteBlock, defaults: CellRequest, resources: CellResources) -> None:
-        self.block, self.defaults = block, defaults
+        start = defaults.checkpoint
+        self.defaults = replace(defaults, checkpoint=None if start is None else _make_absolute(start))
+        self.block = block
         self.faults: list[str] = []
         changes = {
             name: value for name in ("threads", "gpus", "memory_gib") if (value := getattr(block, name)) is not None
@@ -269,7 +272,7 @@ class _Expansion:
                     task=task.name,
                     backbone=name,
                     protocol=protocol,
-                    checkpoint=checkpoint if mark else self.defaults.checkpoint,
+                    checkpoint=_make_absolute(checkpoint) if mark else self.defaults.checkpoint,
                     tier=block.tier,
                     seed=seed,
                     overrides=tuple(block.set),
@@ -277,6 +280,12 @@ class _Expansion:
                 )
                 # the record says how its cell is run alone
                 yield replace(request, command_line=tuple(make_cell_command(request)))
+
+
+def _make_absolute(checkpoint: str) -> str:
+    """Return the path of start weights for a worker, which runs in another folder; ``random`` stays what it is."""
+    path = Path(checkpoint).expanduser()
+    return checkpoint if checkpoint == RANDOM_INIT else str(path.absolute())
 
 
 def _has_data(task: Task, root: Path) -> bool:

@@ -16,7 +16,7 @@ from benchmarks.cli.output import write_message, write_stdout
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.matrix.executors.executor import CellResources, Executor
+    from benchmarks.matrix.executors.executor import Executor
     from benchmarks.matrix.suite import MatrixCell
     from benchmarks.matrix.sweep import SweepState
 
@@ -43,7 +43,7 @@ def main(options: Namespace) -> int:
         write_message(f"bench: {note}")
     ensure_writable_dir(options.out)
     folder = get_sweep_folder(options.out.absolute(), matrix.cells)
-    executor = _make_executor(options, matrix.cells[0].resources)
+    executor = _make_executor(options, matrix.cells)
     with lock_folder(folder):  # two drivers would hand out every cell twice
         began = time.monotonic()
         state = _run(matrix.cells, executor, folder, options)
@@ -52,10 +52,10 @@ def main(options: Namespace) -> int:
     return 1 if state.failed else 0
 
 
-def _make_executor(options: Namespace, default: CellResources) -> Executor:
+def _make_executor(options: Namespace, cells: list[MatrixCell]) -> Executor:
     from benchmarks.matrix.executors.local import LocalExecutor
 
-    return LocalExecutor(options.slots, default)
+    return LocalExecutor(options.slots, cells[0].resources, len(cells))
 
 
 def _run(cells: list[MatrixCell], executor: Executor, folder: Path, options: Namespace) -> SweepState:

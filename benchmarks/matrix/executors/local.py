@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResources, WorkerDiedError
 from benchmarks.matrix.run_in_worker import make_worker_environment, run_job
 from foundation.errors import UserError
+from foundation.plural import format_count
 
 _INTERRUPT_SECONDS = 15.0
 """How long a cell may take to write its state after an interrupt, before its process is killed."""
@@ -55,15 +56,16 @@ class LocalExecutor:
         slots: number of cells that run at the same time if each needs ``default``; ``None``: as many as there are
             processors (or GPUs) for.
         default: what a cell needs unless it says otherwise.
+        num_cells: number of cells of the matrix; there are never more slots than that.
     """
 
     name = "local"
     takes_groups = False
 
-    def __init__(self, slots: int | None, default: CellResources) -> None:
+    def __init__(self, slots: int | None, default: CellResources, num_cells: int) -> None:
         self.default = default
         self._gpus = list_gpus()
-        self._num_slots = slots or self._count_slots()
+        self._num_slots = min(slots or self._count_slots(), num_cells)
         self._threads = self._num_slots * default.threads
         self._memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         self._slots: list[_Slot] = []
@@ -111,10 +113,9 @@ class LocalExecutor:
 
     def describe(self) -> str:
         """Return the number of processes and what each has."""
-        plural = "es" if self._num_slots > 1 else ""
-        gpus = f" and {self.default.gpus} GPU" if self.default.gpus else ""
-        threads = f"{self.default.threads} thread{'s' if self.default.threads > 1 else ''}"
-        return f"this machine, {self._num_slots} process{plural} of {threads}{gpus}"
+        processes = f"{self._num_slots} process{'es' if self._num_slots > 1 else ''}"
+        gpus = f" and {format_count(self.default.gpus, 'GPU')}" if self.default.gpus else ""
+        return f"this machine, {processes} of {format_count(self.default.threads, 'thread')}{gpus}"
 
     def close(self) -> None:
         """Interrupt the running cells, wait until they have written their state, and end all processes."""
@@ -139,11 +140,13 @@ class LocalExecutor:
     def _require_possible(self, resources: CellResources) -> None:
         if resources.threads > self._threads:
             raise UserError(
-                f"a cell needs {resources.threads} threads, and the {self._num_slots} slots of this sweep have "
-                f"{self._threads}; lower its threads, or raise --slots or --threads"
+                f"a cell needs {format_count(resources.threads, 'thread')}, and all processes of this sweep together "
+                f"have {self._threads}; lower its threads, or raise --slots or --threads"
             )
         if resources.gpus > len(self._gpus):
-            raise UserError(f"a cell needs {resources.gpus} GPUs, and this machine shows {len(self._gpus)}")
+            raise UserError(
+                f"a cell needs {format_count(resources.gpus, 'GPU')}, and this machine shows {len(self._gpus)}"
+            )
         if (resources.memory_gib or 0.0) > self._memory_gib:
             raise UserError(
                 f"a cell needs {resources.memory_gib:g} GiB of memory, and this machine has {self._memory_gib:.0f}"

@@ -186,6 +186,15 @@ def test_the_command_of_a_cell_has_its_id(tmp_path: Path) -> None:
         assert request.out == cell.request.out
 
 
+def test_paths_of_start_weights_hold_in_any_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    block = SuiteBlock(tasks=["digits"], backbones=["vit_pico@w.pth", "vit_pico@random", "vit_pico"])
+    suite = Suite(cells=[block])
+    defaults = CellRequest("", "", checkpoint="other.pth")
+    found = [cell.request.checkpoint for cell in expand_suite(suite, defaults, CellResources()).cells]
+    assert found == [str(tmp_path / "w.pth"), "random", str(tmp_path / "other.pth")]
+
+
 def test_the_protocols_that_share_features_are_those_of_frozen_backbones() -> None:
     from classification.protocols import FROZEN_PROTOCOLS
 

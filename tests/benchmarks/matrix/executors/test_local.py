@@ -32,7 +32,7 @@ def executor() -> Iterator[LocalExecutor]:
     """One slot of one thread; its process is started again when a test has killed it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
-        local = LocalExecutor(1, CellResources(threads=1))
+        local = LocalExecutor(1, CellResources(threads=1), num_cells=9)
         local.start()
         yield local
         local.close()
@@ -123,7 +123,7 @@ def test_a_cell_that_another_process_runs_says_so(executor: LocalExecutor, tmp_p
 
 
 def test_what_no_machine_has_is_refused(executor: LocalExecutor) -> None:
-    with pytest.raises(UserError, match="a cell needs 3 threads, and the 1 slots of this sweep have 1"):
+    with pytest.raises(UserError, match="a cell needs 3 threads, and all processes of this sweep together have 1"):
         executor.has_room(CellResources(threads=3))
     with pytest.raises(UserError, match="GPUs, and this machine shows"):
         executor.has_room(CellResources(gpus=64))
