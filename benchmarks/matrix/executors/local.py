@@ -45,6 +45,16 @@ class _Slot:
     def is_idle(self) -> bool:
         return self.running is None or self.running.done()
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the process may run another cell: not if it died or the last one failed for an unknown reason.
+
+        After an error of CUDA, for example, every further call in the same process fails.
+        """
+        if self.running is None or not self.running.done():
+            return True
+        return self.running.exception() is None and not self.running.result().is_retryable
+
 
 class LocalExecutor:
     """Runs cells in processes of this machine.
@@ -106,7 +116,7 @@ class LocalExecutor:
         try:
             inner = slot.pool.submit(run_job, job)
         except BrokenProcessPool:  # it died while it was idle
-            self._slots.remove(slot)
+            self._drop_slot(slot)
             return self.submit(jobs)
         inner.add_done_callback(lambda done: _hand_over(done, promise, job))
         return [promise]
@@ -154,18 +164,23 @@ class LocalExecutor:
 
     def _take_slot(self, resources: CellResources) -> _Slot:
         """Return an idle slot with exactly these threads and GPUs; slots of another shape make room for it."""
+        for slot in [slot for slot in self._slots if not slot.is_usable]:
+            self._drop_slot(slot)
         for slot in self._slots:
             if slot.is_idle and slot.threads == resources.threads and len(slot.gpus) == resources.gpus:
                 return slot
         idle = [slot for slot in self._slots if slot.is_idle]
         if len(self._slots) >= self._num_slots and idle:
-            self._slots.remove(idle[0])
-            idle[0].pool.shutdown(wait=False)
+            self._drop_slot(idle[0])
         taken = {gpu for slot in self._slots for gpu in slot.gpus}
         free = [gpu for gpu in self._gpus if gpu not in taken]
         slot = _start_slot(resources.threads, tuple(free[: resources.gpus]))
         self._slots.append(slot)
         return slot
+
+    def _drop_slot(self, slot: _Slot) -> None:
+        self._slots.remove(slot)
+        slot.pool.shutdown(wait=False)
 
 
 def list_gpus() -> list[str]:

@@ -93,6 +93,17 @@ def test_what_a_cell_prints_is_in_its_log_and_its_failure_is_a_report(
     assert capfd.readouterr() == ("", "")
 
 
+def test_after_an_unexpected_error_the_process_is_not_used_again(executor: LocalExecutor, tmp_path: Path) -> None:
+    """CUDA, for one, fails for ever in a process in which it failed once."""
+    report = executor.submit([make_job(tmp_path, seed="no number")])[0].result(WAIT)
+    assert report.failure is not None
+    assert report.failure.startswith("unexpected TypeError")
+    assert report.is_retryable
+    before = get_pid(executor)
+    assert executor.submit([make_job(tmp_path)])[0].result(WAIT).failure is None
+    assert get_pid(executor) != before
+
+
 def test_a_killed_worker_is_reported_and_the_cell_goes_on_in_another(executor: LocalExecutor, tmp_path: Path) -> None:
     slow = ("epochs=8", "val_interval=1")
     job = make_job(tmp_path / "cut", protocol="finetune", overrides=slow)
