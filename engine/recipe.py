@@ -25,6 +25,9 @@ LOGGER_BACKENDS = {
 }
 """Loggers for training curves: the Python package, and the mmengine visualization backend that writes to it."""
 
+ITEM_LIMITS = ("max_items", "max_frames")
+"""Settings that limit how many items a run uses; no protocol has one at the tier ``full``."""
+
 
 class StrictConfig(BaseModel):
     """Base class of all configurations: frozen, without unknown keys and without silent type conversion.
@@ -68,9 +71,14 @@ class ProtocolSettings(StrictConfig):
 
     Attributes:
         NON_IDENTITY_FIELDS: names of the settings that cannot change the result, so they are not part of a run's id.
+        max_items: largest number of items that a run uses of each split, for tiers below ``full``; ``None`` for all.
+            ``engine.data.item_limits`` says which are taken.
     """
 
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset()
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"max_items": None}
+
+    max_items: PositiveInt | None = None
 
     def identity_settings(self) -> dict[str, Any]:
         """Return the settings that can change the result, as plain data."""

@@ -33,6 +33,13 @@ recipe = {
 
 tiers = {
     # the drop of the learning rate is moved along with the length, to 80 % of it
-    "smoke": {"epochs": 1, "pairs": 256, "val_pairs": 64, "schedule.milestones": [1]},
+    "smoke": {
+        "epochs": 1,
+        "pairs": 256,
+        "val_pairs": 64,
+        "schedule.milestones": [1],
+        "max_items": 12,
+        "max_frames": 48,
+    },
     "short": {"epochs": 30, "schedule.milestones": [24]},
 }
