@@ -1,0 +1,62 @@
+"""Real cells of about a second for the tests of the executors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.matrix.executors.executor import CellJob, CellResources
+from benchmarks.resolve_cell import CellRequest
+from benchmarks.run_cell import run_cell
+from results.records.store import read_record
+
+
+def make_job(
+    out: Path, number: int = 0, protocol: str = "knn", seed: int = 0, resources: CellResources = CellResources()
+) -> CellJob:
+    """A cell of digits with a small backbone; ``out`` must exist."""
+    request = CellRequest(
+        "digits", "vit_pico", protocol=protocol, checkpoint="random", tier="smoke", seed=seed, out=out, device="cpu"
+    )
+    return CellJob(number, request, resources, out / "logs" / f"{number}.log")
+
+
+def read_outcome(folder: Path | None) -> tuple[str, Any, Any]:
+    """What must be the same wherever a cell runs: the id, the metrics, and the digest of the per-item file."""
+    assert folder is not None
+    record = read_record(folder)
+    assert record.status == "complete"
+    assert record.result is not None
+    return record.run_id, record.result.metrics, record.result.items
+
+
+def run_plainly(job: CellJob, out: Path) -> tuple[str, Any, Any]:
+    """The outcome of the same cell when it is run in this process."""
+    from dataclasses import replace
+
+    return read_outcome(run_cell(replace(job.request, out=out)).folder)
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
+    """The first true value of a condition."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError("the condition did not become true")
+
+
+def list_processes(word: str) -> list[int]:
+    """The ids of the processes whose command line contains a word."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it has ended
+            continue
+        if word in line:
+            found.append(int(path.parent.name))
+    return found
