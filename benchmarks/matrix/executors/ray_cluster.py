@@ -280,9 +280,9 @@ def _check_nodes(mark: DriverMark) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    check = ray.remote(
-        num_cpus=0, max_calls=1, max_retries=0, runtime_env={"env_vars": list_driver_variables()}
-    )(require_driver_mark)
+    check = ray.remote(num_cpus=0, max_calls=1, max_retries=0, runtime_env={"env_vars": list_driver_variables()})(
+        require_driver_mark
+    )
     nodes = {
         check.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(mark): node
         for node in ray.nodes()

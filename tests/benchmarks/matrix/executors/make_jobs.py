@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from benchmarks.run_cell import run_cell
 from results.records.store import read_record
 
 
+ONE_THREAD = CellResources()
+
+
 def make_job(
-    out: Path, number: int = 0, protocol: str = "knn", seed: int = 0, resources: CellResources = CellResources()
+    out: Path, number: int = 0, protocol: str = "knn", seed: int = 0, resources: CellResources = ONE_THREAD
 ) -> CellJob:
     """A cell of digits with a small backbone; ``out`` must exist."""
     request = CellRequest(
@@ -34,8 +38,6 @@ def read_outcome(folder: Path | None) -> tuple[str, Any, Any]:
 
 def run_plainly(job: CellJob, out: Path) -> tuple[str, Any, Any]:
     """The outcome of the same cell when it is run in this process."""
-    from dataclasses import replace
-
     return read_outcome(run_cell(replace(job.request, out=out)).folder)
 
 
