@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.matrix.executors.executor import CellJob, CellResources
 from benchmarks.resolve_cell import CellRequest
-from benchmarks.run_cell import run_cell
 from results.records.store import read_record
-
 
 ONE_THREAD = CellResources()
 
@@ -34,11 +31,6 @@ def read_outcome(folder: Path | None) -> tuple[str, Any, Any]:
     assert record.status == "complete"
     assert record.result is not None
     return record.run_id, record.result.metrics, record.result.items
-
-
-def run_plainly(job: CellJob, out: Path) -> tuple[str, Any, Any]:
-    """The outcome of the same cell when it is run in this process."""
-    return read_outcome(run_cell(replace(job.request, out=out)).folder)
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:

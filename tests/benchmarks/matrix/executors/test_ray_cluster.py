@@ -18,7 +18,8 @@ from benchmarks.matrix.executors import ray_cluster
 from benchmarks.matrix.executors.executor import CellReport, CellResources, WorkerDiedError
 from benchmarks.matrix.executors.ray_cluster import RayExecutor
 from foundation.errors import UserError
-from tests.benchmarks.matrix.executors.make_jobs import list_processes, make_job, read_outcome, run_plainly, wait_until
+from tests.benchmarks.matrix.executors.conftest import RunPlainly
+from tests.benchmarks.matrix.executors.make_jobs import list_processes, make_job, read_outcome, wait_until
 from tests.conftest import ROOT
 
 RUNNING = "ray::run_on_node"
@@ -73,7 +74,7 @@ def executor(cluster: str, out: Path) -> Iterator[RayExecutor]:
 
 
 def test_two_nodes_run_cells_at_once_and_write_the_records_of_plain_runs(
-    executor: RayExecutor, out: Path, tmp_path: Path
+    executor: RayExecutor, out: Path, run_plainly: RunPlainly
 ) -> None:
     from ray._private.state import available_resources_per_node
 
@@ -89,14 +90,14 @@ def test_two_nodes_run_cells_at_once_and_write_the_records_of_plain_runs(
     assert not any(report.failure or report.is_from_record for report in reports)
     assert executor.has_room(jobs[0].resources)
     for job, report in zip(jobs, reports, strict=True):
-        assert read_outcome(report.folder) == run_plainly(job, tmp_path)
+        assert read_outcome(report.folder) == run_plainly(job)
     assert "2 nodes with 2 CPUs" in executor.describe()
 
 
 def test_a_worker_that_is_killed_is_a_death_and_the_next_attempt_gives_the_same_record(
-    executor: RayExecutor, out: Path, tmp_path: Path
+    executor: RayExecutor, out: Path, run_plainly: RunPlainly
 ) -> None:
-    job = make_job(out, 2, "linear", seed=1)
+    job = make_job(out, 2, "knn", seed=1)
     (future,) = executor.submit([job])
     os.kill(wait_until(lambda: list_processes(RUNNING))[0], signal.SIGKILL)
     with pytest.raises(WorkerDiedError, match="cell 2 ended without a report: its process was killed"):
@@ -104,7 +105,7 @@ def test_a_worker_that_is_killed_is_a_death_and_the_next_attempt_gives_the_same_
     (future,) = executor.submit([job])
     report = future.result(120)
     assert not report.is_from_record
-    assert read_outcome(report.folder) == run_plainly(job, tmp_path)
+    assert read_outcome(report.folder) == run_plainly(job)
 
 
 def test_a_worker_has_the_threads_of_its_cell_and_the_variables_of_the_driver(

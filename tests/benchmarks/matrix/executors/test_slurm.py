@@ -16,7 +16,8 @@ from benchmarks.matrix.executors.executor import CellJob, CellResources, WorkerD
 from benchmarks.matrix.executors.job_queues import QueueBusyError, SlurmQueue, parse_time_limit
 from benchmarks.matrix.executors.slurm import SlurmExecutor
 from foundation.errors import UserError
-from tests.benchmarks.matrix.executors.make_jobs import make_job, read_outcome, run_plainly, wait_until
+from tests.benchmarks.matrix.executors.conftest import RunPlainly
+from tests.benchmarks.matrix.executors.make_jobs import make_job, read_outcome, wait_until
 from tests.conftest import ROOT
 
 pytest.importorskip("submitit")
@@ -36,7 +37,7 @@ fi
 n=$(( $(cat "$FAKE/last" 2>/dev/null || echo 100) + 1 ))
 echo $n > "$FAKE/last"
 cp "$1" "$FAKE/$n.sh"
-[ -e "$FAKE/hold" ] || SLURM_JOB_ID=$n setsid bash "$1" > "$FAKE/$n.out" 2>&1 &
+if [ ! -e "$FAKE/hold" ]; then SLURM_JOB_ID=$n setsid bash "$1" > "$FAKE/$n.out" 2>&1 & fi
 echo PENDING > "$FAKE/$n.state"
 echo "Submitted batch job $n"
 """,
@@ -116,35 +117,26 @@ def make_fast_jobs(out: Path) -> list[CellJob]:
 # Jobs of this machine
 
 
-def test_a_group_runs_in_one_job_and_reports_each_cell_when_it_is_done(
-    started: SlurmExecutor, out: Path, tmp_path: Path
+def test_a_job_reports_each_cell_and_a_driver_that_is_started_again_takes_it_up(
+    out: Path, run_plainly: RunPlainly
 ) -> None:
     jobs = make_fast_jobs(out)
-    first, second = started.submit(jobs)
-    assert len(list((out / "sweep" / "jobs").glob("group-*.json"))) == 1
-    assert first.result(120).number == 7
-    assert second.result(120).number == 8
-    for job, future in zip(jobs, (first, second), strict=True):
-        assert future.result().failure is None
-        assert read_outcome(future.result().folder) == run_plainly(job, tmp_path / "plain")
-    wait_until(lambda: not list((out / "sweep" / "jobs").glob("group-*")))
-
-
-def test_a_driver_that_is_killed_and_started_again_takes_up_its_job(out: Path, tmp_path: Path) -> None:
-    jobs = make_fast_jobs(out)
     first = start_executor(out, cluster="local")
-    earlier = first.submit(jobs)
+    done, lost = first.submit(jobs)
     (file,) = (out / "sweep" / "jobs").glob("group-*.json")
+    assert done.result(120).number == 7  # while the job goes on with the other cell
     crash(first)
     second = start_executor(out, cluster="local")
     # the cell has another number in the matrix of the new driver
-    (future,) = second.submit([make_job(out, 3, "linear")])
+    (taken_up,) = second.submit([make_job(out, 3, "linear")])
     assert list((out / "sweep" / "jobs").glob("group-*.json")) == [file]
-    report = future.result(120)
-    assert report.number == 3
-    assert not report.is_from_record
-    assert read_outcome(report.folder) == run_plainly(jobs[1], tmp_path / "plain")
-    assert not any(each.done() for each in earlier)
+    assert taken_up.result(120).number == 3
+    assert not lost.done()
+    for job, future in zip(jobs, (done, taken_up), strict=True):
+        assert future.result().failure is None
+        assert not future.result().is_from_record
+        assert read_outcome(future.result().folder) == run_plainly(job)
+    wait_until(lambda: not list((out / "sweep" / "jobs").glob("group-*")))
     second.close()
 
 
@@ -271,7 +263,7 @@ def test_a_report_that_names_another_folder_is_refused(slurm: Path, out: Path) -
     (group,) = executor._groups
     report = {"number": 2, "folder": "/etc", "is_from_record": False, "seconds": 1.0}
     (executor._locate_reports(group) / f"{group.keys[0]}.json").write_text(json.dumps(report))
-    with pytest.raises(WorkerDiedError, match="damaged report .*outside of the store"):
+    with pytest.raises(WorkerDiedError, match=r"damaged report .*outside of the store"):
         future.result(30)
     executor.close()
 
