@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,21 @@ def wait_until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
 
 
 def list_processes(word: str) -> list[int]:
-    """The ids of the processes whose command line contains a word."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    """The ids of the processes below this one whose command line contains a word; never those of another test run."""
+    parents, found = {}, []
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            # the name of the program, in parentheses, may contain spaces
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:  # it has ended
             continue
         if word in line:
-            found.append(int(path.parent.name))
-    return found
+            found.append(int(folder.name))
+    return [process for process in found if os.getpid() in iterate_parents(process, parents)]
+
+
+def iterate_parents(process: int, parents: Mapping[int, int]) -> Iterator[int]:
+    """The processes above one, from the nearest."""
+    while process := parents.get(process, 0):
+        yield process

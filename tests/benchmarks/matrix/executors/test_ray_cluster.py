@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,18 +26,17 @@ from tests.conftest import ROOT
 RUNNING = "ray::run_on_node"
 """How Ray names a process while it runs a cell."""
 
-_QUIET_DRIVER = """
+_DRIVER = """
 import sys
 from pathlib import Path
 import ray
 from benchmarks.matrix.executors.ray_cluster import RayExecutor
 from tests.benchmarks.matrix.executors.make_jobs import make_job
 out = Path(sys.argv[1])
-executor = RayExecutor(folder=out / "sweep", num_cpus=1)
+executor = RayExecutor(folder=out / "sweep", num_cpus=1, address=sys.argv[2] or None)
 executor.start()
 assert executor.has_room(make_job(out).resources)
 (future,) = executor.submit([make_job(out)])
-(out / "started").touch()
 error = future.exception()
 executor.close()
 (out / "error").write_text(str(error))
@@ -126,6 +126,25 @@ def test_a_worker_has_the_threads_of_its_cell_and_the_variables_of_the_driver(
     assert not variables["torch"]
 
 
+def test_the_cell_of_a_driver_that_is_killed_ends_and_runs_again(
+    executor: RayExecutor, cluster: str, out: Path, run_plainly: RunPlainly
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _DRIVER, str(out), cluster], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    ) as driver:
+        job = make_job(out)
+        # the cell of the first test has a record, which the other driver must not find
+        shutil.rmtree(out / "digits", ignore_errors=True)
+        wait_until(lambda: list_processes(RUNNING))
+        driver.kill()
+    wait_until(lambda: not list_processes(RUNNING))
+    (future,) = executor.submit([job])
+    assert read_outcome(future.result(120).folder) == run_plainly(job)
+    for file in (out / "sweep").iterdir():  # what a killed driver leaves behind
+        if executor._mark is not None and file != executor._mark.file:
+            file.unlink()
+
+
 @pytest.mark.parametrize(
     "resources", [CellResources(threads=2), CellResources(gpus=1), CellResources(memory_gib=1e6)], ids=str
 )
@@ -168,7 +187,7 @@ def test_ray_on_this_machine_writes_nothing_and_its_cell_dies_with_a_sentence(tm
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     earlier = set(list_processes(RUNNING))
     with subprocess.Popen(
-        [sys.executable, "-c", _QUIET_DRIVER, str(tmp_path)],
+        [sys.executable, "-c", _DRIVER, str(tmp_path), ""],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
