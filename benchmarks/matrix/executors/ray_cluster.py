@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import re
 import socket
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+import threading
+import uuid
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from textwrap import shorten
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResources, WorkerDiedError
+from benchmarks.matrix.executors.ray_nodes import (
+    check_nodes,
+    count_places,
+    describe_shortage,
+    explain_death,
+    get_ray_cause,
+    import_ray,
+    require_reachable_cluster,
+    shorten_reason,
+)
 from benchmarks.matrix.executors.worker_check import (
     DriverMark,
     WrongWorkerError,
@@ -25,16 +32,11 @@ from benchmarks.matrix.executors.worker_check import (
 )
 from benchmarks.matrix.run_in_worker import make_worker_environment, run_job
 from foundation.errors import UserError
+from foundation.files import write_atomic
 from foundation.plural import format_count
 
-_PROBE_SECONDS = 5.0
-"""How long the head node's port may take to answer."""
-
-_CONNECT_SECONDS = 20.0
-"""How long a connection to a cluster may take; Ray's own attempts go on for 160 s and then end the process."""
-
-_NODE_CHECK_SECONDS = 120.0
-"""How long a node may take to start a process that imports this module."""
+_NODE_LOOK_SECONDS = 5.0
+"""Time between two looks for lost nodes."""
 
 _INTERRUPT_SECONDS = 15.0
 """How long a cell may take to write its state after an interrupt, before its process is killed."""
@@ -42,22 +44,14 @@ _INTERRUPT_SECONDS = 15.0
 _OBJECT_STORE_BYTES = 80_000_000
 """Size of the object store of a Ray that is started here; cells exchange files, so Ray's minimum is enough."""
 
-_MAX_REASON_LENGTH = 400
-"""Maximum number of characters of a message of Ray's that is displayed."""
 
-_CONNECT_CODE = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, configure_logging=False)"
-
-_QUIET_VARIABLES = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # the messages of Ray's daemons go to the driver's stdout even if log_to_driver is off
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
-    # otherwise Ray announces that a later version will treat num_gpus=0 in another way
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-
-
-def run_on_node(job: CellJob, mark: DriverMark) -> CellReport:
+def run_on_node(job: CellJob, mark: DriverMark, place: Path) -> CellReport:
     """Run a cell in a worker process of Ray.
+
+    Args:
+        job: the cell.
+        mark: what this process compares itself with.
+        place: file into which it writes the id of its node.
 
     Raises:
         WrongWorkerError: the node has another bench, or does not share the driver's folders.
@@ -68,6 +62,9 @@ def run_on_node(job: CellJob, mark: DriverMark) -> CellReport:
             f"{socket.gethostname()} has no folder {job.request.out}; name a folder on a disk that all machines share "
             "with --out"
         )
+    import ray
+
+    write_atomic(place, ray.get_runtime_context().get_node_id())
     return run_job(job)
 
 
@@ -95,6 +92,7 @@ class RayExecutor:
         self._functions: dict[CellResources, Any] = {}
         self._running: dict[Future[CellReport], _RunningCell] = {}
         self._wrong_worker: str | None = None
+        self._is_closed = threading.Event()
 
     def start(self) -> None:
         """Connect, and check that every node has this bench and sees the sweep's folder.
@@ -102,7 +100,7 @@ class RayExecutor:
         Raises:
             UserError: Ray is not installed, the cluster cannot be reached, or a node cannot run cells.
         """
-        ray = _import_ray()
+        ray = import_ray()
         if ray.is_initialized():
             raise UserError("this process uses Ray already; call ray.shutdown() before the matrix is started")
         arguments: dict[str, Any] = {"address": self._address}
@@ -110,17 +108,18 @@ class RayExecutor:
             arguments = {"address": "local", "num_cpus": self._num_cpus, "object_store_memory": _OBJECT_STORE_BYTES}
             arguments["include_dashboard"] = False
         else:
-            _require_reachable_cluster(self._address)
+            require_reachable_cluster(self._address)
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
         except (Exception, SystemExit) as error:
-            raise UserError(f"Ray does not start: {_shorten_reason(str(error))}") from error
+            raise UserError(f"Ray does not start: {shorten_reason(str(error))}") from error
         self._mark = write_driver_mark(self._folder)
         try:
-            _check_nodes(self._mark)
+            check_nodes(self._mark)
         except BaseException:
             self.close()
             raise
+        threading.Thread(target=self._watch, name="ray nodes", daemon=True).start()
 
     def has_room(self, resources: CellResources) -> bool:
         """Return whether the nodes, as they are now, can start one more cell at once.
@@ -133,23 +132,25 @@ class RayExecutor:
         if self._wrong_worker:
             raise UserError(self._wrong_worker)
         nodes = [node for node in ray.nodes() if node["Alive"]]
-        num_places = _count_places(nodes, resources)
-        running = [cell.resources for cell in self._running.values()]
+        num_places = count_places(nodes, resources)
+        # a thread of Ray's takes cells out
+        running = [cell.resources for cell in list(self._running.values())]
         if num_places == 0:
             # what a lost node had may be asked for again when the other nodes have nothing left to do
-            if running and _count_places(ray.nodes(), resources):
+            if running and count_places(ray.nodes(), resources):
                 return False
-            raise UserError(_describe_shortage(nodes, resources))
-        load = sum(1 / max(1, _count_places(nodes, each)) for each in running)
+            raise UserError(describe_shortage(nodes, resources))
+        load = sum(1 / max(1, count_places(nodes, each)) for each in running)
         return load + 1 / num_places <= 1 + 1e-9
 
     def submit(self, jobs: Sequence[CellJob]) -> Sequence[Future[CellReport]]:
         """Start one cell on a node that has room, or as soon as one has."""
         (job,) = jobs  # takes_groups is False
-        ref = self._get_function(job.resources).remote(job, self._mark)
+        place = self._folder / f"node-{uuid.uuid4().hex}"
+        ref = self._get_function(job.resources).remote(job, self._mark, place)
         promise: Future[CellReport] = Future()
         promise.set_running_or_notify_cancel()
-        self._running[promise] = _RunningCell(job.resources, ref)
+        self._running[promise] = _RunningCell(job.number, job.resources, ref, place)
         ref.future().add_done_callback(lambda done: self._hand_over(done, promise, job))
         return [promise]
 
@@ -168,8 +169,9 @@ class RayExecutor:
         """Interrupt the running cells, wait until they have written their state, and leave the cluster."""
         import ray
 
+        self._is_closed.set()
         if ray.is_initialized():
-            refs = [cell.ref for cell in self._running.values()]
+            refs = [cell.ref for cell in list(self._running.values())]
             for force in (False, True):
                 for ref in refs:
                     # a task may end by itself in this moment
@@ -203,161 +205,53 @@ class RayExecutor:
 
     def _hand_over(self, done: Future[CellReport], promise: Future[CellReport], job: CellJob) -> None:
         """Pass on what became of a task; called by a thread of Ray's."""
-        self._running.pop(promise, None)
+        cell = self._running.pop(promise, None)
+        if cell is None:  # it was given up
+            return
+        cell.place.unlink(missing_ok=True)
         error = done.exception()
         if error is None:
             promise.set_result(done.result())
             return
         if isinstance(error, WrongWorkerError):
-            self._wrong_worker = _get_cause(error)
-        promise.set_exception(WorkerDiedError(f"cell {job.number} ended without a report: {_explain_death(error)}"))
+            self._wrong_worker = get_ray_cause(error)
+        promise.set_exception(WorkerDiedError(f"cell {job.number} ended without a report: {explain_death(error)}"))
 
+    def _watch(self) -> None:
+        """Look for lost nodes until the executor is closed; runs in a thread."""
+        while not self._is_closed.wait(_NODE_LOOK_SECONDS):
+            # at the end, and while the head node does not answer
+            with contextlib.suppress(Exception):
+                self._give_up_lost_cells()
 
-class _RunningCell:
-    """A task of Ray that has not ended, and what it needs."""
+    def _give_up_lost_cells(self) -> None:
+        """End the futures of the cells whose node is dead.
 
-    def __init__(self, resources: CellResources, ref: Any) -> None:
-        self.resources = resources
-        self.ref = ref
-
-
-def _import_ray() -> Any:
-    # Ray reads them when it is imported
-    for name, value in _QUIET_VARIABLES.items():
-        os.environ.setdefault(name, value)
-    try:
+        If a node loses its power or its network, Ray counts it as dead within a minute, but waits for its tasks until
+        the connection breaks, which takes many minutes.
+        """
         import ray
-    except ImportError as error:
-        raise UserError("executor ray needs the package ray: pip install 'litevit-bench[ray]'") from error
-    return ray
+
+        dead = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if not node["Alive"]}
+        for promise, cell in list(self._running.items()) if dead else ():
+            node = cell.place.read_text() if cell.place.exists() else ""
+            if node in dead and self._running.pop(promise, None) is not None:
+                cell.place.unlink(missing_ok=True)
+                sentence = f"cell {cell.number} ended without a report: its node {dead[node]} died"
+                promise.set_exception(WorkerDiedError(sentence))
 
 
-def _require_reachable_cluster(address: str) -> None:
-    """Connect to a cluster in another process first: a failed connection would end this one.
+class _RunningCell(NamedTuple):
+    """A task of Ray that has not ended.
 
-    Raises:
-        UserError: nothing answers there, or it is not a cluster that this Ray can join.
+    Attributes:
+        number: of the cell.
+        resources: what it needs.
+        ref: Ray's handle.
+        place: file that holds the id of its node once it runs.
     """
-    if address != "auto":
-        host, _, port = address.rpartition(":")
-        if not host or "/" in host or not port.isdigit():
-            raise UserError(f"--address {address} is not HOST:PORT of a Ray head node, for example 10.0.0.1:6379")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_SECONDS).close()
-        except (OSError, OverflowError) as error:
-            raise UserError(
-                f"no Ray cluster answers at {address} ({error}); start its head node with: "
-                f"ray start --head --port={port}"
-            ) from error
-    command = [sys.executable, "-c", _CONNECT_CODE, address]
-    try:
-        # the current folder may hold a file that is named like a module
-        done = subprocess.run(  # noqa: S603 - this Python, and an address that was checked
-            command,
-            capture_output=True,
-            text=True,
-            timeout=_CONNECT_SECONDS,
-            env=os.environ | {"PYTHONSAFEPATH": "1"},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UserError(
-            f"what listens at {address} did not answer as the head node of a Ray cluster within "
-            f"{_CONNECT_SECONDS:.0f} s; give the port of ray start --head (6379 unless it says otherwise)"
-        ) from error
-    if done.returncode != 0:
-        reason = re.findall(r"^[\w.]+(?:Error|Exception): (.+)\Z", done.stderr, re.MULTILINE | re.DOTALL)
-        raise UserError(
-            f"cannot join the Ray cluster at {address}: {_shorten_reason(reason[-1] if reason else done.stderr)}"
-        )
 
-
-def _check_nodes(mark: DriverMark) -> None:
-    """Run a check on every node.
-
-    Raises:
-        UserError: naming the first node that cannot run cells, and why.
-    """
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    check = ray.remote(num_cpus=0, max_calls=1, max_retries=0, runtime_env={"env_vars": list_driver_variables()})(
-        require_driver_mark
-    )
-    nodes = {
-        check.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(mark): node
-        for node in ray.nodes()
-        if node["Alive"]
-    }
-    ready, late = ray.wait(list(nodes), num_returns=len(nodes), timeout=_NODE_CHECK_SECONDS)
-    if late:
-        raise UserError(
-            f"node {nodes[late[0]]['NodeManagerAddress']} started no worker within {_NODE_CHECK_SECONDS:.0f} s; "
-            "look at it with: ray status"
-        )
-    for ref in ready:
-        try:
-            ray.get(ref)
-        except WrongWorkerError as error:
-            raise UserError(_get_cause(error)) from error
-        except Exception as error:
-            raise UserError(
-                f"node {nodes[ref]['NodeManagerAddress']} cannot run bench ({_explain_death(error)}); install the same "
-                "bench there and start its Ray with that Python"
-            ) from error
-
-
-def _count_places(nodes: Sequence[Mapping[str, Any]], resources: CellResources) -> int:
-    """Return how many cells the nodes can run at the same time."""
-    return sum(_count_node_places(node.get("Resources") or {}, resources) for node in nodes)
-
-
-def _count_node_places(offer: Mapping[str, float], resources: CellResources) -> int:
-    needs = {
-        "CPU": float(resources.threads),
-        "GPU": float(resources.gpus),
-        "memory": (resources.memory_gib or 0.0) * 2**30,
-    }
-    return min(int(offer.get(name, 0.0) // need) for name, need in needs.items() if need)
-
-
-def _describe_shortage(nodes: Sequence[Mapping[str, Any]], resources: CellResources) -> str:
-    needs = [format_count(resources.threads, "CPU")]
-    if resources.gpus:
-        needs.append(format_count(resources.gpus, "GPU"))
-    if resources.memory_gib:
-        needs.append(f"{resources.memory_gib:g} GiB of memory")
-    offers = [
-        f"{node['NodeManagerAddress']} has {node['Resources'].get('CPU', 0):g} CPUs, "
-        f"{node['Resources'].get('GPU', 0):g} GPUs and {node['Resources'].get('memory', 0) / 2**30:.1f} GiB"
-        for node in nodes[:5]
-    ]
-    return (
-        f"no node of the Ray cluster has {', '.join(needs)} for one cell ({'; '.join(offers) or 'it has no node'}); "
-        "lower --threads, --gpus or --memory, or add a node"
-    )
-
-
-def _get_cause(error: BaseException) -> str:
-    """Return the sentence of an exception that Ray carried over with its traceback."""
-    return str(getattr(error, "cause", None) or error)
-
-
-def _explain_death(error: BaseException) -> str:
-    """Return in words why a task of Ray ended without a result."""
-    from ray import exceptions
-
-    if isinstance(error, exceptions.OutOfMemoryError):
-        return "Ray killed its process because the node was almost out of memory"
-    if isinstance(error, exceptions.NodeDiedError):
-        return f"its node died ({_shorten_reason(str(error))})"
-    if isinstance(error, exceptions.WorkerCrashedError):
-        return "its process was killed or crashed (SIGKILL, out of memory, or a fault in a library)"
-    if isinstance(error, exceptions.TaskCancelledError):
-        return "it was cancelled"
-    return _shorten_reason(f"{type(error).__name__}: {_get_cause(error)}")
-
-
-def _shorten_reason(text: str) -> str:
-    """Return a message of Ray's as one line."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    return shorten(plain, _MAX_REASON_LENGTH, placeholder=" ...") or "it gives no reason"
+    number: int
+    resources: CellResources
+    ref: Any
+    place: Path

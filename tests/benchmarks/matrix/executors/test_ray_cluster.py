@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.matrix.executors import ray_cluster
+from benchmarks.matrix.executors import ray_cluster, ray_nodes
 from benchmarks.matrix.executors.executor import CellReport, CellResources, WorkerDiedError
 from benchmarks.matrix.executors.ray_cluster import RayExecutor
 from foundation.errors import UserError
@@ -46,7 +46,7 @@ executor.close()
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """Address of a cluster of two nodes with one CPU each."""
-    os.environ.update(ray_cluster._QUIET_VARIABLES)
+    os.environ.update(ray_nodes.QUIET_VARIABLES)
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     node = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
     with pytest.MonkeyPatch.context() as patch:
@@ -114,10 +114,12 @@ def test_a_worker_has_the_threads_of_its_cell_and_the_variables_of_the_driver(
     import ray
 
     monkeypatch.setenv("BENCH_DATA", "some/data")
-    monkeypatch.setattr(ray_cluster, "run_on_node", lambda job, mark: {**os.environ, "torch": "torch" in sys.modules})
+    monkeypatch.setattr(
+        ray_cluster, "run_on_node", lambda job, mark, place: {**os.environ, "torch": "torch" in sys.modules}
+    )
     executor._functions.clear()
     resources = CellResources(threads=1, memory_gib=0.5)
-    variables = ray.get(executor._get_function(resources).remote(make_job(out), None))
+    variables = ray.get(executor._get_function(resources).remote(make_job(out), None, None))
     executor._functions.clear()
     assert variables["OMP_NUM_THREADS"] == variables["OPENCV_FOR_THREADS_NUM"] == "1"
     assert variables["CUDA_VISIBLE_DEVICES"] == "-1"
@@ -159,7 +161,7 @@ def test_a_node_with_other_code_ends_the_matrix_with_one_sentence(
     assert executor._mark is not None
     other = replace(executor._mark, code="0" * 64)
     with pytest.raises(UserError, match=r"has bench .* \(code .*the driver has bench .* \(code 00000000\)"):
-        ray_cluster._check_nodes(other)
+        ray_nodes.check_nodes(other)
     monkeypatch.setattr(executor, "_mark", other)
     monkeypatch.setattr(executor, "_wrong_worker", None)
     (future,) = executor.submit([make_job(out, 3)])
@@ -176,6 +178,28 @@ def test_a_node_without_the_output_folder_is_named(
     (future,) = executor.submit([make_job(tmp_path / "not_there", 4)])
     with pytest.raises(WorkerDiedError, match=r"has no folder .*not_there"):
         future.result(60)
+
+
+def test_a_cell_on_a_lost_node_is_given_up(executor: RayExecutor, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(executor, "_wrong_worker", None)
+    (future,) = executor.submit([make_job(out, 6, "linear", seed=6)])
+    (cell,) = executor._running.values()
+    executor._give_up_lost_cells()
+    wait_until(cell.place.exists)
+    executor._give_up_lost_cells()
+    assert not future.done()
+    # as Ray says it after a power cut, when the connection to the process has not broken yet
+    nodes = ray.nodes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray, "nodes", lambda: [{**node, "Alive": False} for node in nodes])
+        executor._give_up_lost_cells()
+    with pytest.raises(WorkerDiedError, match=r"cell 6 ended without a report: its node \S+ died"):
+        future.result(0)
+    assert not executor._running
+    assert not cell.place.exists()
+    wait_until(lambda: not list_processes(RUNNING))
 
 
 def test_a_second_connection_is_refused(executor: RayExecutor, tmp_path: Path) -> None:
@@ -207,17 +231,17 @@ def test_ray_on_this_machine_writes_nothing_and_its_cell_dies_with_a_sentence(tm
 def test_an_address_of_another_form_is_refused(tmp_path: Path, address: str) -> None:
     pytest.importorskip("ray")
     with pytest.raises(UserError, match="is not HOST:PORT"):
-        ray_cluster._require_reachable_cluster(address)
+        ray_nodes.require_reachable_cluster(address)
 
 
 def test_a_cluster_that_does_not_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_cluster, "_CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr(ray_nodes, "_CONNECT_SECONDS", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         with pytest.raises(UserError, match=f"what listens at 127.0.0.1:{port} did not answer"):
-            ray_cluster._require_reachable_cluster(f"127.0.0.1:{port}")
+            ray_nodes.require_reachable_cluster(f"127.0.0.1:{port}")
     with pytest.raises(UserError, match=f"no Ray cluster answers at 127.0.0.1:{port} .*ray start --head"):
-        ray_cluster._require_reachable_cluster(f"127.0.0.1:{port}")
+        ray_nodes.require_reachable_cluster(f"127.0.0.1:{port}")
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
