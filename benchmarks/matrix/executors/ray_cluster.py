@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import threading
 import uuid
@@ -44,6 +45,9 @@ _INTERRUPT_SECONDS = 15.0
 _OBJECT_STORE_BYTES = 80_000_000
 """Size of the object store of a Ray that is started here; cells exchange files, so Ray's minimum is enough."""
 
+_FAILED = "failed: "
+"""What the file of a cell begins with that failed for an unknown reason; otherwise it holds the id of its node."""
+
 
 def run_on_node(job: CellJob, mark: DriverMark, place: Path) -> CellReport:
     """Run a cell in a worker process of Ray.
@@ -51,7 +55,7 @@ def run_on_node(job: CellJob, mark: DriverMark, place: Path) -> CellReport:
     Args:
         job: the cell.
         mark: what this process compares itself with.
-        place: file into which it writes the id of its node.
+        place: file into which it writes the id of its node, or why the cell failed before it ends this process.
 
     Raises:
         WrongWorkerError: the node has another bench, or does not share the driver's folders.
@@ -65,7 +69,12 @@ def run_on_node(job: CellJob, mark: DriverMark, place: Path) -> CellReport:
     import ray
 
     write_atomic(place, ray.get_runtime_context().get_node_id())
-    return run_job(job)
+    report = run_job(job)
+    if report.is_retryable:
+        # a process that failed for an unknown reason is not used again; Ray gives no other way to end it
+        write_atomic(place, f"{_FAILED}{report.failure}")
+        os._exit(1)
+    return report
 
 
 class RayExecutor:
@@ -155,13 +164,15 @@ class RayExecutor:
         return [promise]
 
     def describe(self) -> str:
-        """Return where Ray runs, and what its nodes have."""
+        """Return where Ray runs and, once it is connected, what its nodes have."""
+        place = f"Ray at {self._address}" if self._address else "Ray on this machine"
+        if self._mark is None:
+            return place
         import ray
 
         nodes = [node for node in ray.nodes() if node["Alive"]]
         cpus = sum(int(node["Resources"].get("CPU", 0)) for node in nodes)
         gpus = sum(int(node["Resources"].get("GPU", 0)) for node in nodes)
-        place = f"Ray at {self._address}" if self._address else "Ray on this machine"
         has_gpus = f" and {format_count(gpus, 'GPU')}" if gpus else ""
         return f"{place}, {format_count(len(nodes), 'node')} with {format_count(cpus, 'CPU')}{has_gpus}"
 
@@ -208,6 +219,7 @@ class RayExecutor:
         cell = self._running.pop(promise, None)
         if cell is None:  # it was given up
             return
+        written = cell.read_place()
         cell.place.unlink(missing_ok=True)
         error = done.exception()
         if error is None:
@@ -215,7 +227,10 @@ class RayExecutor:
             return
         if isinstance(error, WrongWorkerError):
             self._wrong_worker = get_ray_cause(error)
-        promise.set_exception(WorkerDiedError(f"cell {job.number} ended without a report: {explain_death(error)}"))
+        if written.startswith(_FAILED):
+            promise.set_exception(WorkerDiedError(written.removeprefix(_FAILED)))
+        else:
+            promise.set_exception(WorkerDiedError(f"cell {job.number} ended without a report: {explain_death(error)}"))
 
     def _watch(self) -> None:
         """Look for lost nodes until the executor is closed; runs in a thread."""
@@ -234,7 +249,7 @@ class RayExecutor:
 
         dead = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if not node["Alive"]}
         for promise, cell in list(self._running.items()) if dead else ():
-            node = cell.place.read_text() if cell.place.exists() else ""
+            node = cell.read_place()
             if node in dead and self._running.pop(promise, None) is not None:
                 cell.place.unlink(missing_ok=True)
                 sentence = f"cell {cell.number} ended without a report: its node {dead[node]} died"
@@ -248,10 +263,17 @@ class _RunningCell(NamedTuple):
         number: of the cell.
         resources: what it needs.
         ref: Ray's handle.
-        place: file that holds the id of its node once it runs.
+        place: file that the worker writes (``run_on_node``).
     """
 
     number: int
     resources: CellResources
     ref: Any
     place: Path
+
+    def read_place(self) -> str:
+        """Return what the worker wrote; nothing if it has not begun."""
+        try:
+            return self.place.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -81,6 +82,8 @@ class _CellGroup:
 def run_group(jobs: Sequence[CellJob], keys: Sequence[str], reports: Path, mark: DriverMark) -> None:
     """Run cells one after the other in a job, and write the report of each as soon as it is there.
 
+    Cells that have a report are left out: the job may have been put back into the queue.
+
     Args:
         jobs: the cells.
         keys: a file name for each.
@@ -92,6 +95,8 @@ def run_group(jobs: Sequence[CellJob], keys: Sequence[str], reports: Path, mark:
     # a cell that is cancelled or out of time writes its state
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for job, key in zip(jobs, keys, strict=True):
+        if (reports / f"{key}.json").exists():
+            continue
         try:
             require_driver_mark(mark)
         except WrongWorkerError as error:
@@ -100,6 +105,9 @@ def run_group(jobs: Sequence[CellJob], keys: Sequence[str], reports: Path, mark:
             report = run_job(job)
         folder = None if report.folder is None else str(report.folder)
         write_atomic(reports / f"{key}.json", json.dumps({**report._asdict(), "folder": folder}))
+        if report.is_retryable:
+            # it failed for an unknown reason; after an error of CUDA, every further cell would fail in this process
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the command that started this process
 
 
 class SlurmExecutor:

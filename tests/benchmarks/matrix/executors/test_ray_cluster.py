@@ -202,9 +202,21 @@ def test_a_cell_on_a_lost_node_is_given_up(executor: RayExecutor, out: Path, mon
     wait_until(lambda: not list_processes(RUNNING))
 
 
+def test_a_worker_that_failed_for_an_unknown_reason_is_not_used_again(
+    executor: RayExecutor, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "_wrong_worker", None)
+    job = make_job(out, 7)
+    (future,) = executor.submit([replace(job, request=replace(job.request, overrides=(3,)))])  # type: ignore[arg-type]
+    with pytest.raises(WorkerDiedError, match=r"^unexpected "):
+        future.result(60)
+
+
 def test_a_second_connection_is_refused(executor: RayExecutor, tmp_path: Path) -> None:
+    other = RayExecutor(folder=tmp_path)
+    assert other.describe() == "Ray on this machine"
     with pytest.raises(UserError, match="uses Ray already"):
-        RayExecutor(folder=tmp_path).start()
+        other.start()
 
 
 def test_ray_on_this_machine_writes_nothing_and_its_cell_dies_with_a_sentence(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ import pytest
 from benchmarks.matrix.executors import job_queues
 from benchmarks.matrix.executors.executor import CellJob, CellResources, WorkerDiedError
 from benchmarks.matrix.executors.job_queues import QueueBusyError, SlurmQueue, parse_time_limit
-from benchmarks.matrix.executors.slurm import SlurmExecutor
+from benchmarks.matrix.executors.slurm import SlurmExecutor, run_group
+from benchmarks.matrix.executors.worker_check import write_driver_mark
 from foundation.errors import UserError
 from tests.benchmarks.matrix.executors.conftest import RunPlainly
 from tests.benchmarks.matrix.executors.make_jobs import make_job, read_outcome, wait_until
@@ -157,6 +159,25 @@ def test_a_job_that_is_killed_is_a_death_and_close_cancels_the_others(started: S
     with pytest.raises(WorkerDiedError, match="the driver ended and cancelled its job"):
         future.result(0)
     assert not list((out / "sweep" / "jobs").glob("[gd]r*-*"))
+
+
+def test_after_an_unknown_failure_the_other_cells_run_in_a_fresh_process(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, reports = make_job(out, 1), tmp_path / "reports"
+    reports.mkdir()
+    bad = replace(good, number=0, request=replace(good.request, overrides=(3,)))  # type: ignore[arg-type]
+    started: list[list[str]] = []
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(os, "execv", lambda _, words: started.append(words) or sys.exit())
+    mark = write_driver_mark(tmp_path)
+    with pytest.raises(SystemExit):
+        run_group([bad, good], ["bad", "good"], reports, mark)
+    assert started == [sys.orig_argv]
+    assert [path.name for path in reports.iterdir()] == ["bad.json"]
+    assert json.loads((reports / "bad.json").read_text())["is_retryable"]
+    run_group([bad, good], ["bad", "good"], reports, mark)
+    assert json.loads((reports / "good.json").read_text())["failure"] is None
 
 
 # Slurm by stand-ins
