@@ -35,12 +35,15 @@ def align_columns(rows: Sequence[Sequence[str]]) -> str:
     name      value
     vit_nano  1
     """
-    rows = [[format_one_line(cell) for cell in row] for row in rows]
-    # the last column has no width, so that one long text does not add trailing spaces to every row
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)] if rows else []
-    lines = []
-    for row in rows:
-        # zip ends with the widths, one before the last cell
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        lines.append("  ".join([*cells, row[-1]]).rstrip())
-    return "\n".join(lines)
+    # by columns: most cells of a long list repeat one another, and each text is formatted once
+    columns: list[list[str]] = []
+    for cells in zip(*rows, strict=True):
+        texts = {cell: format_one_line(cell) for cell in dict.fromkeys(cells)}
+        width = max(map(len, texts.values())) if len(columns) + 1 < len(rows[0]) else 0
+        if len(texts) == len(cells):  # in the order of the cells, and as many
+            columns.append([text.ljust(width) for text in texts.values()])
+        else:
+            padded = {cell: text.ljust(width) for cell, text in texts.items()}
+            columns.append([padded[cell] for cell in cells])
+    # the last column is not padded, so that one long text does not add trailing spaces to every row
+    return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from argparse import Namespace
 
-from benchmarks import listing
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from foundation.display_text import format_one_line
+from foundation.garbage_collection import pause_garbage_collection
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,10 +19,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: Namespace) -> int:
     """Write the listing; broken entries come last with their errors."""
-    # functions and not results in the table: only the requested listing is computed
+    with pause_garbage_collection():
+        return _write_listing(options)
+
+
+def _write_listing(options: Namespace) -> int:
+    # imported here: the registries take longer to import than thousands of runs to list
     if options.noun == "runs":
-        rows = listing.list_runs(options.runs)
+        from results.store_index.run_listing import list_run_rows
+
+        rows = list_run_rows(options.runs)
     else:
+        from benchmarks import listing
+
+        # functions and not results in the table: only the requested listing is computed
         rows = {
             "tasks": listing.list_tasks,
             "backbones": listing.list_backbones,
@@ -36,7 +46,10 @@ def main(options: Namespace) -> int:
     if whole:
         # origin (a file or a package) is too long for a column; --json has it
         keys = [key for key in whole[0] if key not in ("error", "origin")]
-        write_stdout(align_columns([keys, *([_format_value(row[key]) for key in keys] for row in whole)]))
+        texts = [
+            [value if isinstance(value := row[key], str) else _format_value(value) for key in keys] for row in whole
+        ]
+        write_stdout(align_columns([keys, *texts]))
     elif len(rows) == 0:
         write_stdout(f"no {options.noun}")
     # one broken card or record must not hide the others
