@@ -35,15 +35,14 @@ def align_columns(rows: Sequence[Sequence[str]]) -> str:
     name      value
     vit_nano  1
     """
-    # by columns: most cells of a long list repeat one another, and each text is formatted once
-    columns: list[list[str]] = []
+    # by columns, as most cells of a long list are printable and repeat one another: each text is padded once
+    columns: list[Sequence[str]] = []
     for cells in zip(*rows, strict=True):
-        texts = {cell: format_one_line(cell) for cell in dict.fromkeys(cells)}
-        width = max(map(len, texts.values())) if len(columns) + 1 < len(rows[0]) else 0
-        if len(texts) == len(cells):  # in the order of the cells, and as many
-            columns.append([text.ljust(width) for text in texts.values()])
-        else:
-            padded = {cell: text.ljust(width) for cell, text in texts.items()}
-            columns.append([padded[cell] for cell in cells])
+        whole = "".join(cells)
+        texts = cells if whole.isascii() and whole.isprintable() else [format_one_line(cell) for cell in cells]
+        different = dict.fromkeys(texts)
+        width = max(map(len, different)) if len(columns) + 1 < len(rows[0]) else 0
+        padded = {text: text.ljust(width) for text in different}
+        columns.append([padded[text] for text in texts])
     # the last column is not padded, so that one long text does not add trailing spaces to every row
     return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))

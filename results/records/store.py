@@ -161,9 +161,8 @@ def iter_folders(root: Path, faults: list[str]) -> Iterator[FoundFolder]:
     pending = [str(root)]
     while pending:
         folder = pending.pop()
-        prefix = "" if folder == "." else os.path.join(folder, "")
         # one call for a run, whose entries need not be listed
-        record_stat = _find_stat(prefix + RECORD_FILE)
+        record_stat = _find_stat(f"{folder}{os.sep}{RECORD_FILE}")
         if record_stat is None:
             try:
                 with os.scandir(folder) as entries:
@@ -175,6 +174,7 @@ def iter_folders(root: Path, faults: list[str]) -> Iterator[FoundFolder]:
                 continue
             if all(entry.name != RECORD_FILE for entry in listed):  # a link to nothing is there, but has no state
                 below = [x.name for x in listed if x.is_dir(follow_symlinks=False) and not x.name.startswith(".")]
+                prefix = "" if folder == "." else os.path.join(folder, "")
                 # by their names one after the other, so that all paths come in the order of their parts
                 pending += [prefix + name for name in sorted(below, reverse=True)]
                 yield FoundFolder(folder, is_run=False, record_stat=None)

@@ -103,19 +103,25 @@ class FactsMemo:
             return {}
         keys = [os.fsencode(path) for path, _ in records]
         marks = ",".join("?" * len(keys))
+        query = f"SELECT * FROM records WHERE path IN ({marks})"  # noqa: S608 - question marks only
         try:
-            rows = self._connection.execute(f"SELECT * FROM records WHERE path IN ({marks})", keys).fetchall()  # noqa: S608 - question marks only
+            rows = self._connection.execute(query, keys).fetchall()
         except sqlite3.Error as error:
             self._give_up(error)
             return {}
-        known = {row[0]: row for row in rows if _is_whole(*row)}
         found = {}
-        for key, (path, record_stat) in zip(keys, records, strict=True):
-            if key in known and known[key][1] == pack_state(record_stat):
-                _, state, lines, _, day = known[key]
-                found[path] = lines
-                if abs(self._today - day) > KEPT_DAYS / 2:  # it is still in use
-                    self._keep_row(key, state, lines)
+        states = {key: (path, record_stat) for key, (path, record_stat) in zip(keys, records, strict=True)}
+        for key, state, lines, crc, day in rows:
+            try:
+                path, record_stat = states[key]
+                if state != pack_state(record_stat) or crc != _compute_crc(key, state, lines):
+                    continue
+                is_old = abs(self._today - day) > KEPT_DAYS / 2
+            except (KeyError, TypeError):  # a damaged row, whose values may be of any type
+                continue
+            found[path] = lines
+            if is_old:  # it is still in use
+                self._keep_row(key, state, lines)
         return found
 
     def keep_lines(self, path: str, state: bytes, lines: bytes) -> None:
@@ -203,10 +209,3 @@ def _remove_file() -> None:
 def _compute_crc(path: bytes, state: bytes, lines: bytes) -> int:
     # SQLite notices damage to its own structure only, and a flipped bit in a value would be another number
     return zlib.crc32(lines, zlib.crc32(state, zlib.crc32(path, _SALT)))
-
-
-def _is_whole(path: object, state: object, lines: object, crc: object, day: object) -> bool:
-    """Return whether a row is what was written."""
-    if not (isinstance(path, bytes) and isinstance(state, bytes) and isinstance(lines, bytes) and isinstance(day, int)):
-        return False
-    return _compute_crc(path, state, lines) == crc
