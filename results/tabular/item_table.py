@@ -40,7 +40,12 @@ ITEM_COLUMN_TYPES: Mapping[str, ColumnType] = {
 
 TableFormat = Literal["csv", "parquet"]
 
-_NUMBER = re.compile(r"-?\d+(\.\d*)?([eE][-+]?\d+)?")
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
+"""A number as Python and JSON write it. With a zero in front it is a name: 007 is not 7."""
+
+_NO_NUMBERS = ("", "nan", "inf", "-inf")
+"""Cells that may stand in a column of numbers: not measured, or the outcome of a calculation without a result."""
+
 _MAX_EXACT = 2**53
 """Integers up to here are exact as floating-point numbers; larger ones stay text."""
 
@@ -84,17 +89,29 @@ def write_item_table(
     return ItemExport(len(counts), sum(counts), left_out)
 
 
-def convert_cell(cell: str) -> tuple[float | None, str | None]:
-    """Return a cell as number or as text, the other one missing; what is not exactly a number stays text.
+def convert_column(cells: Sequence[str]) -> tuple[list[float | None], list[str | None]]:
+    """Return the cells of a column as numbers and as texts; where one of them has a cell, it is missing in the other.
 
-    >>> convert_cell("0.25"), convert_cell("cat"), convert_cell("nan")
-    ((0.25, None), (None, 'cat'), (None, 'nan'))
+    A column is of numbers if every cell is one, apart from ``nan``, ``inf`` (kept as text) and empty cells (missing).
+    All cells of any other column are texts, so that of names such as ``7``, ``1e5`` and ``cat`` none changes.
+
+    >>> convert_column(["0.25", "nan", ""])
+    ([0.25, None, None], [None, 'nan', None])
+    >>> convert_column(["7", "cat", ""])
+    ([None, None, None], ['7', 'cat', ''])
     """
-    # isascii: \d and float() accept the digits of all scripts
-    if not (cell.isascii() and _NUMBER.fullmatch(cell)):
-        return None, cell
+    numbers = [None if cell in _NO_NUMBERS else _parse_number(cell) for cell in cells]
+    if any(number is None and cell not in _NO_NUMBERS for number, cell in zip(numbers, cells, strict=True)):
+        return [None] * len(cells), list(cells)
+    return numbers, [cell if cell and number is None else None for number, cell in zip(numbers, cells, strict=True)]
+
+
+def _parse_number(cell: str) -> float | None:
+    """Return an exact number; ``None`` for anything else, and for integers that a double does not hold exactly."""
+    if not _NUMBER.fullmatch(cell):
+        return None
     value = float(cell)
-    return (value, None) if abs(value) <= _MAX_EXACT else (None, cell)
+    return value if abs(value) <= _MAX_EXACT else None
 
 
 def _iter_batches(
@@ -123,17 +140,17 @@ def _iter_batches(
 def _melt_table(table: ItemTable, shared: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
     """Return the cells of a per-item table below one another, without those of the column that names the items."""
     count = table.num_rows
-    name = next((each for each in ITEM_ID_COLUMNS if each in table.columns), None)
-    items = table.columns[name] if name else (None,) * count
+    # without a column of a known name, the first one identifies the item, as on the boards
+    name = next((each for each in ITEM_ID_COLUMNS if each in table.columns), next(iter(table.columns)))
     columns = [each for each in table.columns if each != name]
-    cells = [convert_cell(cell) for column in columns for cell in table.columns[column]]
+    converted = [convert_column(table.columns[column]) for column in columns]
     return {
-        **{each: [value] * len(cells) for each, value in shared.items()},
+        **{each: [value] * (count * len(columns)) for each, value in shared.items()},
         "row": [*range(count)] * len(columns),
-        "item": [*items] * len(columns),
+        "item": [*table.columns[name]] * len(columns),
         "column": [column for column in columns for _ in range(count)],
-        "value": [value for value, _ in cells],
-        "text": [text for _, text in cells],
+        "value": [value for values, _ in converted for value in values],
+        "text": [text for _, texts in converted for text in texts],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from benchmarks.cli.main import main
 from results.leaderboard.render.csv import CSV_COLUMNS
 from results.tabular.board_table import BOARD_COLUMN_TYPES
-from results.tabular.item_table import ITEM_COLUMN_TYPES, convert_cell
+from results.tabular.item_table import ITEM_COLUMN_TYPES, convert_column
 from tests.conftest import ROOT
 from tests.results.make import write_run, write_table_run
 
@@ -84,9 +85,54 @@ def test_a_changed_file_is_left_out_and_named(runs: Path, tmp_path: Path, capsys
     assert read_csv(out) == []
 
 
-@pytest.mark.parametrize("cell", ["nan", "inf", "1_000", " 5", "0x10", "", "٣", "1e999", "9" * 30, "=1"])
-def test_what_is_not_exactly_a_number_stays_text(cell: str) -> None:
-    assert convert_cell(cell) == (None, cell)
+@pytest.mark.parametrize("cell", ["1_000", " 5", "0x10", "007", "5.", ".5", "+1", "٣", "1e999", "9" * 30, "=1", "NaN"])
+def test_what_is_not_exactly_a_number_makes_its_column_text(cell: str) -> None:
+    """The names of a column do not become numbers one by one."""
+    assert convert_column([cell, "7", "1e5", ""]) == ([None] * 4, [cell, "7", "1e5", ""])
+
+
+def test_a_column_of_numbers_may_lack_some() -> None:
+    values, texts = convert_column(["-0.0", "1e-3", "12", "", "nan", "-inf"])
+    assert (repr(values), texts) == ("[-0.0, 0.001, 12.0, None, None, None]", [None] * 4 + ["nan", "-inf"])
+    assert convert_column([]) == ([], [])
+
+
+def test_a_run_without_a_table_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("failed", "twice", "header", "other"):
+        write_run(tmp_path / "runs" / name, name, [True, False], name)
+    content = json.loads((tmp_path / "runs/failed/record.json").read_text())
+    content |= {"status": "failed", "reason": "disk full", "result": None}
+    (tmp_path / "runs/failed/record.json").write_text(json.dumps(content))
+    for name, text in (("twice", "a,a\n1,2\n"), ("header", "item,label\n")):
+        (tmp_path / "runs" / name / "items.csv").write_text(text)
+        content = json.loads((tmp_path / "runs" / name / "record.json").read_text())
+        content["result"]["items"] |= {"sha256": hashlib.sha256(text.encode()).hexdigest(), "rows": 1}
+        (tmp_path / "runs" / name / "record.json").write_text(json.dumps(content))
+    out = tmp_path / "items.csv"
+    names = [str(tmp_path / "runs" / name) for name in ("failed", "twice", "header", "other")]
+    assert main(["items", *names, "--out", str(out)]) == 0
+    text = capsys.readouterr()
+    assert text.out == f"{out}: 8 rows of 1 run\n"
+    faults = text.err.splitlines()
+    assert len(faults) == 3 and all("left out of the table: " in fault for fault in faults)
+    assert ["failed and has no per-item file" in faults[0], "have the same name" in faults[1]] == [True, True]
+    assert {row["run_id"] for row in read_csv(out)} == {"other"}
+
+
+def test_several_boards_with_their_own_units_share_one_file(runs: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="the extra [parquet]")
+    write_table_run(
+        tmp_path / "more" / "a", "good", {"name": ["a"], "fps": [12.5]}, {"fps": (12.5, None)}, task="video", run_id="v"
+    )
+    assert (
+        main(
+            ["table", "--runs", str(runs), str(tmp_path / "more"), "--format", "parquet", "--out", str(tmp_path / "o")]
+        )
+        == 0
+    )
+    rows = read_parquet(tmp_path / "o").to_pylist()
+    assert {row["task"] for row in rows} == {"digits", "scenes", "video"}
+    assert all(isinstance(row["value"], float) and isinstance(row["unit"], str) for row in rows)
 
 
 def test_every_column_of_a_board_has_its_type() -> None:
