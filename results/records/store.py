@@ -203,8 +203,9 @@ def require_outside_run(folder: Path) -> None:
     Raises:
         UserError: it does.
     """
-    for place in (folder.resolve(), *folder.resolve().parents):
-        if (place / RECORD_FILE).exists():
+    real = folder.resolve()
+    for place in (real, *real.parents):
+        if os.path.lexists(place / RECORD_FILE):
             raise UserError(
                 f"{folder} lies in {place}, which is the folder of a run, where no command looks for other runs; "
                 "name another folder with --out"

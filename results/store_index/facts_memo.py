@@ -7,7 +7,6 @@ locked or out of date at any time: what it does not know is read from the record
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import struct
 import time
@@ -27,7 +26,7 @@ MAX_PENDING = 5_000
 """So many records are written in one transaction: what was read before a kill need not be read again."""
 
 KEPT_DAYS = 30
-"""Rows that no command asked for in so many days may be dropped. Their files are not looked at: they may lie on a disk
+"""Rows that no command asked for in so many days are dropped. Their files are not looked at: they may lie on a disk
 that does not answer."""
 
 _TABLE = "CREATE TABLE records (path BLOB PRIMARY KEY, state BLOB, lines BLOB, crc INT, day INT)"
@@ -164,21 +163,13 @@ class FactsMemo:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany(_UPSERT, values)
-            self._drop_unused(2 * len(values) + 100)
+            # once a day, as it reads the whole file
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] != self._today:
+                self._connection.execute("DELETE FROM records WHERE abs(day - ?) > ?", (self._today, KEPT_DAYS))
+                self._connection.execute(f"PRAGMA user_version = {self._today}")
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._give_up(error)
-
-    def _drop_unused(self, count: int) -> None:
-        """Look at some random rows, and drop those that no command has asked for in a while.
-
-        As twice as many are looked at as are written, at most about half of the rows are such ones in the long run.
-        """
-        assert self._connection is not None
-        last = self._connection.execute("SELECT max(rowid) FROM records").fetchone()[0]
-        chosen = random.sample(range(1, last + 1), min(count, last))
-        drop = "DELETE FROM records WHERE rowid = ? AND abs(day - ?) > ?"
-        self._connection.executemany(drop, ((rowid, self._today, KEPT_DAYS) for rowid in chosen))
 
     def _give_up(self, error: sqlite3.Error) -> None:
         self._close()

@@ -32,6 +32,7 @@ class RunFacts(NamedTuple):
         model: digest of the network as built (``compute_digest`` of the record's ``backbone.model``); ``None`` in
             records of schema versions before 5.
         data_fingerprint: digest of the data.
+        task_source: digest of the code of a plug-in task; ``None`` for bench's own.
         departures: in which ways the run departs from its protocol, one short phrase each.
         start_kind: how the run started, as ``get_start_kind`` returns it.
         start_sha256: SHA-256 of the start weights; empty for random ones.
@@ -52,6 +53,7 @@ class RunFacts(NamedTuple):
     candidate: str
     model: str | None
     data_fingerprint: str
+    task_source: str | None
     seed: int
     status: str
     departures: Sequence[str]
@@ -89,6 +91,7 @@ def summarize_run(folder: str, record: Record) -> RunFacts:
         candidate=compute_candidate_digest(record),
         model=None if model is None else compute_digest(model),
         data_fingerprint=record.data.fingerprint,
+        task_source=record.task_source,
         seed=record.seed,
         status=record.status,
         departures=list_departures(record),

@@ -6,7 +6,7 @@ import argparse
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_message, write_stdout
@@ -40,8 +40,9 @@ def main(options: Namespace) -> int:
     from results.tabular.item_table import write_item_table
 
     with pause_garbage_collection():
-        runs, methods = _choose_runs(options)
-        done = write_item_table(runs, methods, options.out, options.format)
+        chosen = _choose_runs(options)
+        done = write_item_table(chosen.runs, chosen.pretrain_methods, options.out, options.format)
+        done = done._replace(left_out=[*chosen.errors, *done.left_out])
     for fault in done.left_out:
         write_message(f"bench: warning: left out of the table: {fault}")
     if options.json:
@@ -52,8 +53,21 @@ def main(options: Namespace) -> int:
     return 0
 
 
-def _choose_runs(options: Namespace) -> tuple[Sequence[StoredRun], Mapping[str, str]]:
-    """Return the runs that were asked for, and the pre-training methods that name their start weights."""
+class _ChosenRuns(NamedTuple):
+    """The runs that were asked for.
+
+    Attributes:
+        runs: the runs.
+        pretrain_methods: pre-training method by the SHA-256 of the weights it produced.
+        errors: one sentence for each record that cannot be read, which could be one of them.
+    """
+
+    runs: Sequence[StoredRun]
+    pretrain_methods: Mapping[str, str]
+    errors: Sequence[str]
+
+
+def _choose_runs(options: Namespace) -> _ChosenRuns:
     from benchmarks.find_run import find_run
     from results.leaderboard.filter_sort import TableFilter
     from results.leaderboard.row_labels import map_pretrain_methods
@@ -65,9 +79,9 @@ def _choose_runs(options: Namespace) -> tuple[Sequence[StoredRun], Mapping[str, 
             raise UserError("--task, --tier and --backbone choose among leaderboards; leave them out, or the names")
         stores = [root for root in options.runs if root.is_dir()]  # a run named by its folder needs no store
         made = map_pretrain_methods(scan_selected_runs(stores, lambda facts: False).scan_result.records)
-        return [find_run(name, options.runs) for name in options.run], made
+        return _ChosenRuns([find_run(name, options.runs) for name in options.run], made, ())
     choice = TableFilter(tuple(options.task), tuple(options.backbone), tuple(options.tier))
-    report = build_store_report(options.runs, choice).report
+    report, errors = build_store_report(options.runs, choice)
     # the runs that count: of several attempts at a run, or runs of a seed, the one that is on the board
     runs = [run for board in report.table.boards for row in board.rows for run in row.runs]
-    return runs, map_pretrain_methods(report.pretrainings)
+    return _ChosenRuns(runs, map_pretrain_methods(report.pretrainings), errors)

@@ -6,7 +6,7 @@ import argparse
 from argparse import Namespace
 
 from benchmarks.cli.common_options import add_runs_option
-from benchmarks.cli.output import align_columns, write_json, write_stdout
+from benchmarks.cli.output import join_columns, write_json, write_stdout
 from foundation.display_text import format_one_line
 from foundation.garbage_collection import pause_garbage_collection
 
@@ -46,10 +46,9 @@ def _write_listing(options: Namespace) -> int:
     if whole:
         # origin (a file or a package) is too long for a column; --json has it
         keys = [key for key in whole[0] if key not in ("error", "origin")]
-        texts = [
-            [value if isinstance(value := row[key], str) else _format_value(value) for key in keys] for row in whole
-        ]
-        write_stdout(align_columns([keys, *texts]))
+        # by columns, as there may be 100,000 rows
+        columns = [[key, *(_format_value(row[key]) for row in whole)] for key in keys]
+        write_stdout(join_columns(columns))
     elif len(rows) == 0:
         write_stdout(f"no {options.noun}")
     # one broken card or record must not hide the others
@@ -62,6 +61,8 @@ def _write_listing(options: Namespace) -> int:
 
 
 def _format_value(value: object) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "-"
     if isinstance(value, bool):  # before numbers: bool is a subclass of int

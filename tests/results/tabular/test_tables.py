@@ -83,6 +83,9 @@ def test_a_changed_file_is_left_out_and_named(runs: Path, tmp_path: Path, capsys
     assert main(["items", "--runs", str(runs), "--task", "scenes", "--out", str(out)]) == 0
     assert "left out of the table" in (error := capsys.readouterr().err) and "another SHA-256" in error
     assert read_csv(out) == []
+    (runs / "other" / "record.json").write_text("{}")
+    assert main(["items", "--runs", str(runs), "--task", "digits", "--out", str(out)]) == 0
+    assert "it has no schema_version" in capsys.readouterr().err, "a record that could be of this task"
 
 
 @pytest.mark.parametrize("cell", ["1_000", " 5", "0x10", "007", "5.", ".5", "+1", "٣", "1e999", "9" * 30, "=1", "NaN"])
