@@ -25,6 +25,9 @@ LOCK_SECONDS = 5.0
 MAX_PENDING = 5_000
 """So many records are written in one transaction: what was read before a kill need not be read again."""
 
+MAX_LINES_BYTES = 65_536
+"""What a record says in more bytes is not kept: a made-up record may have a name of any length."""
+
 KEPT_DAYS = 30
 """Rows that no command asked for in so many days are dropped. Their files are not looked at: they may lie on a disk
 that does not answer."""
@@ -131,7 +134,8 @@ class FactsMemo:
             state: state of the file that was read, before it was read.
             lines: what it says.
         """
-        self._keep_row(os.fsencode(path), state, lines)
+        if len(lines) <= MAX_LINES_BYTES:
+            self._keep_row(os.fsencode(path), state, lines)
 
     def _keep_row(self, key: bytes, state: bytes, lines: bytes) -> None:
         self._pending[key] = state, lines

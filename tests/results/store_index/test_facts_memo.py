@@ -103,6 +103,16 @@ def test_a_row_that_is_not_what_was_written(
     assert count_reads(store, monkeypatch) == 0
 
 
+def test_a_record_with_an_endless_name_is_read_each_time(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = next(store.rglob(RECORD_FILE))
+    content = json.loads(path.read_text())
+    content["backbone"]["name"] = "n" * facts_memo.MAX_LINES_BYTES
+    path.write_text(json.dumps(content))
+    assert count_reads(store, monkeypatch) == 24
+    assert count_reads(store, monkeypatch) == 1
+    assert get_memo_file().stat().st_size < facts_memo.MAX_LINES_BYTES
+
+
 def test_each_version_has_its_own_file(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     list_run_rows([store])
     monkeypatch.setattr(facts_memo, "INDEX_VERSION", facts_memo.INDEX_VERSION + 1)
