@@ -69,7 +69,7 @@ def scan_stores(roots: Iterable[Path]) -> StoreScan:
         if not root.is_dir():
             raise UserError(f"there is no folder {root}; name a folder of runs")
         _scan_root(root.resolve(), stores, faults)
-    return StoreScan(list(stores.values()), faults)
+    return StoreScan(list(stores.values()), list(dict.fromkeys(faults)))  # a link may be found twice
 
 
 def list_files(folder: Path, faults: list[str]) -> dict[str, Path]:
@@ -101,6 +101,8 @@ def list_files(folder: Path, faults: list[str]) -> dict[str, Path]:
 def _scan_root(root: Path, stores: dict[Path, StoreContents], faults: list[str]) -> None:
     for found in iter_folders(root, faults):
         here = Path(found.folder)
+        # what lies behind a link would be overlooked, and replaced without a word
+        faults += [_describe_link(here / name) for name in found.linked_folders]
         if found.is_run:
             _add_run(here, stores, faults)
         elif here.name == LEDGER_FOLDER:

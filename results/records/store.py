@@ -141,11 +141,13 @@ class FoundFolder(NamedTuple):
         folder: its path, as ``str(Path)`` writes it; a ``Path`` takes longer to make than its folder to find.
         is_run: whether it has an entry with the name of a record, of whatever kind.
         record_stat: the state of the record's file; ``None`` if there is none, or it cannot be looked at.
+        linked_folders: names of links to folders in it, which are not entered; none of a run.
     """
 
     folder: str
     is_run: bool
     record_stat: os.stat_result | None
+    linked_folders: Sequence[str] = ()
 
 
 def iter_folders(root: Path, faults: list[str]) -> Iterator[FoundFolder]:
@@ -173,11 +175,12 @@ def iter_folders(root: Path, faults: list[str]) -> Iterator[FoundFolder]:
                 faults.append(f"cannot list the runs in {folder}: {error.strerror or error}")
                 continue
             if all(entry.name != RECORD_FILE for entry in listed):  # a link to nothing is there, but has no state
-                below = [x.name for x in listed if x.is_dir(follow_symlinks=False) and not x.name.startswith(".")]
+                below = [each for each in listed if not each.name.startswith(".") and _is_folder(each)]
                 prefix = "" if folder == "." else os.path.join(folder, "")
                 # by their names one after the other, so that all paths come in the order of their parts
-                pending += [prefix + name for name in sorted(below, reverse=True)]
-                yield FoundFolder(folder, is_run=False, record_stat=None)
+                pending += sorted((prefix + each.name for each in below if not each.is_symlink()), reverse=True)
+                linked = sorted(each.name for each in below if each.is_symlink())
+                yield FoundFolder(folder, is_run=False, record_stat=None, linked_folders=linked)
                 continue
         yield FoundFolder(folder, is_run=True, record_stat=record_stat)
 
@@ -210,6 +213,13 @@ def require_outside_run(folder: Path) -> None:
                 f"{folder} lies in {place}, which is the folder of a run, where no command looks for other runs; "
                 "name another folder with --out"
             )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, or to where nobody may look
+        return False
 
 
 def _find_stat(path: str) -> os.stat_result | None:

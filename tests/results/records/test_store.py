@@ -9,6 +9,7 @@ import pytest
 
 from foundation.errors import RecordError, UserError
 from results.records.store import (
+    iter_folders,
     list_attempts,
     list_unread_records,
     lock_folder,
@@ -77,6 +78,7 @@ def test_scan_finds_what_is_called_a_record_in_the_order_of_paths(tmp_path: Path
         write_record(tmp_path / "runs" / name, make_record())
     (tmp_path / "runs/c/record.json").mkdir(parents=True)
     (tmp_path / "runs/link").symlink_to(tmp_path / "runs/b", target_is_directory=True)
+    (tmp_path / "runs/circle").symlink_to("circle")
     found = scan_runs([tmp_path / "runs"])
     expected = [path.parent for path in sorted((tmp_path / "runs").rglob("record.json")) if path.is_file()]
     expected.remove(tmp_path / "runs/.merge/b")
@@ -85,6 +87,7 @@ def test_scan_finds_what_is_called_a_record_in_the_order_of_paths(tmp_path: Path
         *("a/deep/er", "a/x", "a/x.2", "a/z", "a.2", "b")
     ]
     assert len(found.errors) == 1 and "c/record.json" in found.errors[0]
+    assert next(iter_folders(tmp_path / "runs", [])).linked_folders == ["link"]
 
 
 def test_what_is_in_the_folder_of_a_run_belongs_to_it(tmp_path: Path) -> None:
