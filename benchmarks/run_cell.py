@@ -19,7 +19,7 @@ from benchmarks.cell_record import (
     measure_cell_efficiency,
     warn_changed_environment,
 )
-from benchmarks.resolve_cell import CellRequest, ResolvedCell, resolve_cell
+from benchmarks.resolve_cell import CellRequest, ResolvedCell, make_run_stem, resolve_cell
 from benchmarks.run_pictures import draw_run_pictures
 from engine.data.file_hashes import require_unchanged_files
 from engine.task import RunPlan, TaskOutcome
@@ -65,9 +65,7 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
     resolved = resolve_cell(cell_request)
     ensure_writable_dir(cell_request.out)
     init_distributed()
-    cell = f"{resolved.request.protocol}-{cell_request.tier}-seed{cell_request.seed}"
-    name = f"{resolved.request.card.name.replace('/', '_')}-{cell}"
-    stem = f"{resolved.task.name}/{name}-{resolved.identity.run_id}"
+    stem = make_run_stem(resolved.task, resolved.request, cell_request.seed, resolved.identity.run_id)
     # one process looks at the disk and tells the others; otherwise the first one to create the folder would make the
     # others choose another attempt
     is_new = cell_request.force_new or not resolved.is_answerable

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from engine.recipe import ProtocolSettings
 from foundation.errors import ConfigError
+from foundation.run_scope import memoize_in_run
 from foundation.suggest import did_you_mean
 from results.records.renamed_settings import find_new_name, find_new_value
 from results.records.strict_model import format_validation_errors
@@ -54,7 +55,7 @@ def load_protocol(
     Raises:
         ConfigError: an unknown key, or invalid values (all of them are listed).
     """
-    file = Config.fromfile(path, lazy_import=False).to_dict()  # resolves ``_base_`` files
+    file = _read_protocol_file(path)
     # Validating first fills in the defaults, so that an override may name a setting that the file leaves out.
     recipe = _validate_recipe(recipe_type, file["recipe"], str(path.name)).model_dump()
     # ``!r`` writes a value as a Python literal, which ``parse_value`` reads back unchanged.
@@ -62,6 +63,12 @@ def load_protocol(
     for change in [*changes, *overrides]:
         recipe = _apply_override(recipe, change)
     return ResolvedProtocol(file["version"], file["source"], _validate_recipe(recipe_type, recipe, "--set"))
+
+
+@memoize_in_run  # a plan of many cells reads a file once; nobody changes what was read
+def _read_protocol_file(path: Path) -> dict[str, Any]:
+    file: dict[str, Any] = Config.fromfile(path, lazy_import=False).to_dict()  # resolves ``_base_`` files
+    return file
 
 
 def parse_value(text: str) -> Any:
