@@ -73,7 +73,7 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
     if done is not None:
         return CellResult(folder, done, True)
     _warn_input_size(resolved)
-    resolved = _prepare_backbone(resolved)
+    resolved = prepare_cell_backbone(resolved)
     if get_dist_info()[0] > 0:  # only the first process writes the record
         _run_task(resolved, folder)
         return CellResult(folder, decide_on_rank0(lambda: read_record(folder)), False)
@@ -115,7 +115,7 @@ def _print_data_notes(resolved: ResolvedCell) -> None:
         log_message(f"data of {resolved.task.name}: {'; '.join(notes)}")
 
 
-def _prepare_backbone(resolved: ResolvedCell) -> ResolvedCell:
+def prepare_cell_backbone(resolved: ResolvedCell) -> ResolvedCell:
     """Choose the device and make the backbone: weights that do not fit are refused before the run begins."""
     from backbones.model_digest import require_described_model
     from engine.device import require_training_precision, resolve_device
