@@ -28,6 +28,7 @@ from engine.calibration.scope import CalibrationScope, LoopMeasurement, open_cal
 from foundation.environment import get_cache_dir
 from foundation.errors import BenchError
 from foundation.files import iter_files, sha256_chunks, write_atomic
+from foundation.machine_load import is_machine_busy, start_load_meter
 from foundation.run_scope import memoize_in_run, open_run_scope
 
 KEY_PACKAGES = ("litevit-bench", "torch", "timm", "numpy", "scipy", "opencv-python", "onedl-mmengine")
@@ -49,6 +50,7 @@ class Calibration:
         disk_bytes: bytes of checkpoints and predictions that a complete run leaves in its folder.
         cache_bytes: bytes that it leaves in the feature cache.
         seconds: duration of the calibration, the start of the process included.
+        is_busy: whether other processes used the machine meanwhile, so that the pace may be too slow.
     """
 
     date: str
@@ -58,16 +60,12 @@ class Calibration:
     disk_bytes: float
     cache_bytes: float
     seconds: float
+    is_busy: bool = False
 
     @property
     def estimated_seconds(self) -> float:
         """Return the duration of a complete run in a process that has imported torch."""
         return self.overhead_seconds + sum(loop.estimated_seconds for loop in self.loops)
-
-    @property
-    def feature_seconds(self) -> float:
-        """Return the part of the duration that a run saves if its features are in the cache."""
-        return sum(loop.estimated_seconds for loop in self.loops if loop.phase.startswith("features of "))
 
     @property
     def num_steps(self) -> int:
@@ -212,13 +210,14 @@ def calibrate_cell(request: CellRequest, threads: int) -> Calibration:
     torch.set_num_threads(threads)
     scope = CalibrationScope()
     with (
-        open(os.devnull, "w") as nowhere,
+        Path(os.devnull).open("w") as nowhere,
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),  # progress of a run that nobody asked for
         open_run_scope(hashes_all=request.hash_all),
         TemporaryDirectory(prefix="bench-calibration-") as scratch,
     ):
         resolved = resolve_cell(request)
+        measure_load = start_load_meter()
         began = time.monotonic()
         resolved = prepare_cell_backbone(resolved)
         measure_cell_efficiency(resolved.request, resolved.plan)
@@ -237,6 +236,7 @@ def calibrate_cell(request: CellRequest, threads: int) -> Calibration:
         disk_bytes=scope.disk_bytes,
         cache_bytes=scope.cache_bytes,
         seconds=seconds,
+        is_busy=is_machine_busy([seconds], measure_load(), threads),
     )
 
 

@@ -6,7 +6,7 @@ network once per task, protocol and backbone, whatever the number of seeds. Impo
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -20,15 +20,24 @@ from engine.data.data_sources import find_task_data
 from engine.task import DataReport, Task
 from foundation.errors import BenchError, RecordError
 from foundation.run_scope import open_run_scope
-from results.records.identity import RunIdentity, compute_digest
+from results.records.identity import RunIdentity
 from results.records.record import Record
 from results.records.store import RECORD_FILE, read_record
 
 CellState = Literal["done", "unfinished", "stale", "missing", "impossible"]
-"""``done``: a complete record answers. ``unfinished``: an attempt goes on from its checkpoints. ``stale``: only a record
-of other data, code or weights is there. ``missing``: never run. ``impossible``: the command would end with an error."""
+"""``done``: a complete record answers. ``unfinished``: an attempt goes on from its checkpoints. ``stale``: the only
+record is of other data, code or weights. ``missing``: never run. ``impossible``: the command ends with an error."""
 
 CELL_STATES: tuple[CellState, ...] = ("done", "unfinished", "stale", "missing", "impossible")
+
+
+class RowKey(NamedTuple):
+    """What the seeds of one leaderboard row have in common: the board, the backbone and its start weights."""
+
+    comparability: str
+    backbone: str
+    init: str
+    start_sha256: str
 
 
 class CellStatus(NamedTuple):
@@ -104,17 +113,20 @@ class _SharedWork:
         return self.boards[id(parts)]
 
 
-def find_cell_states(requests: Sequence[CellRequest], runs: Sequence[Path] = ()) -> list[CellStatus]:
+def find_cell_states(
+    requests: Sequence[CellRequest], runs: Sequence[Path] = (), folders: Mapping[Path, RunFolders] | None = None
+) -> list[CellStatus]:
     """Find the state of each cell. The ids are those of ``benchmarks.resolve_cell.resolve_cell``.
 
     Args:
         requests: the cells.
         runs: further stores whose records count as done; the folder ``out`` of each request always counts.
+        folders: the run folders of all of these; by default they are listed now.
 
     Returns:
         One status per request, in the same order.
     """
-    indexed = {folders.root: folders for folders in index_run_folders([*(each.out for each in requests), *runs])}
+    indexed = index_run_folders([*(each.out for each in requests), *runs]) if folders is None else folders
     found: dict[int, CellStatus] = {}
     for hash_all in sorted({each.hash_all for each in requests}):
         # one scope for all cells: what one of them reads of data, caches and protocol files serves the others
@@ -223,20 +235,10 @@ def _find_outdated_record(
     return max(found, key=lambda each: each[1].environment.started, default=None)
 
 
-def make_row_key(status: CellStatus) -> str | None:
-    """Return what cells of one leaderboard row share: the board, the backbone and its start, without the seed.
-
-    Args:
-        status: the state of a cell; an impossible cell has no row.
-    """
+def find_row_key(status: CellStatus) -> RowKey | None:
+    """Return which leaderboard row a cell belongs to; an impossible cell has none."""
     if status.parts is None or status.comparability is None:
         return None
-    checkpoint = status.parts.backbone.checkpoint
-    candidate = {
-        "card": status.parts.request.card.identity_dict(),
-        "arguments": dict(status.parts.plan.backbone_kwargs),
-        "init": status.parts.request.start.init,
-        "checkpoint": checkpoint.sha256 if checkpoint else None,
-        "allow_partial": status.parts.request.allow_partial,
-    }
-    return f"{status.comparability} {compute_digest(candidate)}"
+    backbone = status.parts.backbone
+    sha256 = backbone.checkpoint.sha256 if backbone.checkpoint else ""
+    return RowKey(status.comparability, backbone.name, backbone.init, sha256)

@@ -24,11 +24,13 @@ class RunFolders:
         attempts: folders of all attempts at a run, oldest first, by the path of the first one without its root:
             ``TASK/NAME-PROTOCOL-TIER-seedN-RUNID``.
         run_ids: run ids by the same path without the id: all runs that differ in their id alone.
+        seeds: the paths without id of ``run_ids``, by the same path without the seed.
     """
 
     root: Path
     attempts: dict[str, list[Path]] = field(default_factory=dict)
     run_ids: dict[str, list[str]] = field(default_factory=dict)
+    seeds: dict[str, list[str]] = field(default_factory=dict)
 
     def find_attempts(self, stem: str) -> list[Path]:
         """Return the folders of all attempts at a run, oldest first.
@@ -47,14 +49,27 @@ class RunFolders:
         cell, _, own = stem.rpartition("-")
         return [self.attempts[f"{cell}-{run_id}"][-1] for run_id in self.run_ids.get(cell, []) if run_id != own]
 
+    def find_other_seeds(self, stem: str) -> list[Path]:
+        """Return the newest attempt at each run that differs from this one in its seed and id alone, and at this one.
 
-def index_run_folders(roots: Iterable[Path]) -> list[RunFolders]:
+        Args:
+            stem: as in ``find_attempts``.
+        """
+        kind = stem.rpartition("-")[0].rpartition("-")[0]
+        cells = self.seeds.get(kind, [])
+        return [self.attempts[f"{cell}-{run_id}"][-1] for cell in cells for run_id in self.run_ids[cell]]
+
+
+def index_run_folders(roots: Iterable[Path]) -> dict[Path, RunFolders]:
     """List the run folders of several stores; a root that does not exist has none.
 
     Args:
         roots: stores. A run is found at ``TASK/NAME-RUNID`` below its root, where ``bench run`` looks for it.
+
+    Returns:
+        The folders of each root.
     """
-    return [_index_root(root) for root in dict.fromkeys(roots)]
+    return {root: _index_root(root) for root in dict.fromkeys(roots)}
 
 
 def _index_root(root: Path) -> RunFolders:
@@ -74,4 +89,7 @@ def _index_root(root: Path) -> RunFolders:
         # run folders hold checkpoints and pictures, but no other runs
         folders[:] = [name for name in below if name != LEDGER_FOLDER]
     attempts = {stem: [path for _, path in sorted(entries)] for stem, entries in found.items()}
-    return RunFolders(root, attempts, {cell: list(ids) for cell, ids in run_ids.items()})
+    seeds: dict[str, list[str]] = defaultdict(list)
+    for cell in run_ids:
+        seeds[cell.rpartition("-")[0]].append(cell)
+    return RunFolders(root, attempts, {cell: list(ids) for cell, ids in run_ids.items()}, dict(seeds))

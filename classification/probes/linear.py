@@ -29,8 +29,9 @@ from results.records.record import ModelSelection
 MAX_LOGITS = 1 << 24
 """Largest number of logits in memory at once while fitting: 128 MiB in float64."""
 
-EVALUATIONS_PER_FIT = 20
-"""Evaluations of the objective for each ``C``, on average."""
+EVALUATIONS_PER_FIT = 40
+"""Evaluations of the objective for each ``C`` that a calibration counts with. Measured averages over the grid: 24 on the
+digits (10 classes), 54 on Flowers-102 (102 classes)."""
 
 FLOAT64_BLOCK_ROWS = 1 << 16
 """Largest number of feature rows that are in float64 at once."""

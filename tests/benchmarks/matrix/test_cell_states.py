@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import benchmarks.matrix.cell_states
-from benchmarks.matrix.cell_states import CellStatus, find_cell_states, make_row_key
-from benchmarks.resolve_cell import CellRequest, resolve_cell
+from benchmarks.matrix.cell_states import CellStatus, find_cell_states, find_row_key
+from benchmarks.resolve_cell import CellRequest, resolve_cell, resolve_cell_parts
 from results.records.store import read_record, write_record
 from tests.benchmarks.matrix.make import make_request, write_complete_run
 
@@ -21,7 +21,7 @@ def find_state(request: CellRequest, **options: Any) -> CellStatus:
 
 
 def test_the_ids_are_those_of_single_runs(tmp_path: Path) -> None:
-    mixed = [
+    mixed: list[dict[str, Any]] = [
         {"protocol": "linear", "seed": 3},
         {"protocol": "finetune", "tier": "smoke"},
         {"protocol": "finetune", "tier": "short", "overrides": ("optimizer.lr=0.01",)},
@@ -39,7 +39,7 @@ def test_the_ids_are_those_of_single_runs(tmp_path: Path) -> None:
 
 def test_shared_work_is_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resolved: list[CellRequest] = []
-    work = benchmarks.matrix.cell_states.resolve_cell_parts
+    work = resolve_cell_parts
 
     def count(request: CellRequest, *rest: Any) -> Any:
         resolved.append(request)
@@ -57,7 +57,7 @@ def test_a_complete_record_is_done_and_only_its_own_seed(tmp_path: Path) -> None
     done, missing = find_cell_states([make_request(tmp_path), make_request(tmp_path, seed=1)])
     assert (done.state, done.folder, done.run_id) == ("done", folder, record.run_id)
     assert (missing.state, missing.reason) == ("missing", "")
-    assert make_row_key(done) == make_row_key(missing)
+    assert find_row_key(done) == find_row_key(missing)
     assert find_state(make_request(tmp_path, force_new=True)).state == "missing"
 
 
@@ -118,7 +118,7 @@ def test_a_broken_off_attempt_goes_on_and_a_withdrawn_one_is_missing(tmp_path: P
 
 
 def test_impossible_cells_say_why_and_the_others_are_planned(tmp_path: Path) -> None:
-    bad = [
+    bad: list[dict[str, Any]] = [
         {"task": "flowers", "data_root": tmp_path},
         {"protocol": "nonsense"},
         {"backbone": "vit_nanno"},
@@ -131,7 +131,7 @@ def test_impossible_cells_say_why_and_the_others_are_planned(tmp_path: Path) -> 
     for status, word in zip(found, words, strict=True):
         assert status.state == "impossible"
         assert word in status.reason
-        assert (status.run_id, make_row_key(status)) == (None, None)
+        assert (status.run_id, find_row_key(status)) == (None, None)
     assert good.state == "missing"
 
 
