@@ -39,13 +39,15 @@ class CellEstimate:
     Attributes:
         kind: what the estimate rests on.
         evidence: the same with details, in words.
-        seconds: duration in a process that has imported torch; ``None`` if unknown.
+        seconds: duration in a process that has imported what it needs (2 to 10 s for its first cell); ``None``
+            if unknown.
         steps: number of optimizer steps; 0 for a protocol that trains no backbone, ``None`` if unknown.
         disk_bytes: size of the run's folder; ``None`` if unknown.
         cache_bytes: size of its features in the cache.
         peak_memory_mib: peak memory of the process; ``None`` if unknown.
         feature_seconds: the part of ``seconds`` that is spent on the features of each split, by split. Cells of the
             same backbone on the same data share them, so only the first one spends this time.
+        refusal: with which error the run ends, where a calibration has found that out; otherwise empty.
     """
 
     kind: EvidenceKind = "unknown"
@@ -56,6 +58,7 @@ class CellEstimate:
     cache_bytes: float = 0.0
     peak_memory_mib: float | None = None
     feature_seconds: Mapping[str, float] = field(default_factory=dict)
+    refusal: str = ""
 
 
 def estimate_from_calibration(calibration: Calibration, parts: CellParts) -> CellEstimate:
@@ -71,7 +74,8 @@ def estimate_from_calibration(calibration: Calibration, parts: CellParts) -> Cel
         for loop in calibration.loops
         if loop.phase.startswith("features of ")
     }
-    busy = ", while other processes used the machine" if calibration.is_busy else ""
+    busy = ", in CPU time because the machine was busy" if calibration.is_cpu_time else ""
+    busy = ", on a busy machine" if calibration.is_busy else busy
     return CellEstimate(
         kind="calibrated",
         evidence=f"calibrated on {calibration.date[:10]} ({timed}){busy}",

@@ -26,7 +26,7 @@ from benchmarks.matrix.estimate import (
 )
 from benchmarks.matrix.run_folders import RunFolders, index_run_folders
 from benchmarks.resolve_cell import CellParts, CellRequest, make_run_stem
-from foundation.errors import BenchError
+from foundation.errors import BenchError, UserError
 from foundation.run_scope import open_run_scope
 
 
@@ -190,25 +190,28 @@ class _Evidence:
             if time.monotonic() - began >= budget.seconds:
                 break
             budget.report(request, number, len(kinds))
-            found: Calibration | str
+            found: Calibration | BenchError
             try:
                 found = calibrate_in_process(request, self.threads)
                 store_calibration(key, found)
             except BenchError as error:
-                found = str(error)
+                found = error
             self._use_findings(key, parts, found)
         # what other cells share was estimated as unknown before
         self.estimates = {key: each for key, each in self.estimates.items() if each.evidence != "unknown"}
 
-    def _use_findings(self, key: str, parts: CellParts, found: Calibration | str) -> None:
+    def _use_findings(self, key: str, parts: CellParts, found: Calibration | BenchError) -> None:
         for device in self.devices.values():
-            if make_calibration_key(parts, device, self.threads) == key:
+            if make_calibration_key(parts, device, self.threads) != key:
+                continue
+            if isinstance(found, Calibration):
+                estimate = estimate_from_calibration(found, parts)
+            else:
+                # what the user can fix fails in the real run as well
+                refusal = str(found) if isinstance(found, UserError) else ""
                 steps = count_planned_steps(parts)
-                self.estimates[(id(parts), device)] = (
-                    CellEstimate(evidence=f"unknown: {found}", steps=steps)
-                    if isinstance(found, str)
-                    else estimate_from_calibration(found, parts)
-                )
+                estimate = CellEstimate(evidence=f"unknown: {found}", steps=steps, refusal=refusal)
+            self.estimates[(id(parts), device)] = estimate
 
 
 def _make_cell(request: CellRequest, status: CellStatus, evidence: _Evidence) -> PlannedCell:
@@ -218,6 +221,8 @@ def _make_cell(request: CellRequest, status: CellStatus, evidence: _Evidence) ->
     if status.parts is None:
         return cell
     estimate = evidence.find_estimate(request, status.parts)
+    if estimate.refusal:
+        return replace(cell, state="impossible", reason=estimate.refusal, estimate=estimate)
     shared = {split: _make_feature_key(request, status.parts, split) for split in estimate.feature_seconds}
     progress = _find_progress(status.folder, status.parts) if status.state == "unfinished" else 0.0
     return replace(cell, estimate=estimate, shared_features=shared, progress=progress)

@@ -37,6 +37,7 @@ class LoopMeasurement(NamedTuple):
         seconds: duration of these units.
         total: number of units in a complete run.
         spent: duration of everything that the calibration did of this loop, the warm-up included, seconds.
+        cpu_seconds, cpu_spent: the same as ``seconds`` and ``spent``, in CPU time of this process.
     """
 
     phase: str
@@ -45,11 +46,17 @@ class LoopMeasurement(NamedTuple):
     seconds: float
     total: float
     spent: float
+    cpu_seconds: float = 0.0
+    cpu_spent: float = 0.0
 
     @property
     def estimated_seconds(self) -> float:
         """Return the duration of the loop in a complete run."""
         return self.seconds / self.measured * self.total if self.measured else 0.0
+
+    def convert_to_cpu_time(self) -> LoopMeasurement:
+        """Return the same pace in CPU time."""
+        return self._replace(seconds=self.cpu_seconds, spent=self.cpu_spent)
 
 
 @dataclass
@@ -124,17 +131,17 @@ class LoopTimer:
 
     def __init__(self, scope: CalibrationScope, phase: str, unit: str, total: float) -> None:
         self.scope, self.phase, self.unit, self.total = scope, phase, unit, total
-        self._began = self._start = time.monotonic()
+        self._began = self._start = _read_clocks()
         self._items, self._units = 0, 0.0
 
     def advance(self, num_units: float = 1) -> bool:
         """Count a finished item of some units, and return whether enough was seen."""
         self._items += 1
         if self._items <= NUM_WARMUP_ITEMS:
-            self._start = time.monotonic()
+            self._start = _read_clocks()
             return False
         self._units += num_units
-        return self.scope.is_enough(self._items - NUM_WARMUP_ITEMS, time.monotonic() - self._start)
+        return self.scope.is_enough(self._items - NUM_WARMUP_ITEMS, _read_clocks().wall - self._start.wall)
 
     def finish(self, num_done: float | None = None) -> None:
         """Store the pace.
@@ -143,13 +150,32 @@ class LoopTimer:
             num_done: number of units that were done since the timer was made, without ``advance``. By default a loop
                 that ended within its warm-up is taken for one that was done in full.
         """
-        now = time.monotonic()
-        measured, seconds = self._units, now - self._start
+        now, measured, start = _read_clocks(), self._units, self._start
         if not measured:
-            measured, seconds = num_done or self.total, now - self._began
+            measured, start = num_done or self.total, self._began
         self.scope.loops.append(
-            LoopMeasurement(self.phase, self.unit, measured, seconds, self.total, now - self._began)
+            LoopMeasurement(
+                self.phase,
+                self.unit,
+                measured,
+                now.wall - start.wall,
+                self.total,
+                now.wall - self._began.wall,
+                now.cpu - start.cpu,
+                now.cpu - self._began.cpu,
+            )
         )
+
+
+class _Clocks(NamedTuple):
+    """Two clocks, seconds: of the wall, and of the CPU time of this process."""
+
+    wall: float
+    cpu: float
+
+
+def _read_clocks() -> _Clocks:
+    return _Clocks(time.monotonic(), time.process_time())
 
 
 def measure_items(

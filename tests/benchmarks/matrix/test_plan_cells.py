@@ -15,7 +15,7 @@ from benchmarks.matrix.estimate import count_planned_steps, find_device
 from benchmarks.matrix.plan_cells import CalibrationBudget, PlannedCell, plan_cells
 from benchmarks.resolve_cell import CellRequest, resolve_cell_parts
 from engine.calibration.scope import LoopMeasurement
-from foundation.errors import BenchError
+from foundation.errors import BenchError, UserError
 from tests.benchmarks.matrix.make import make_request, write_complete_run
 
 
@@ -116,7 +116,7 @@ def test_a_calibration_counts_for_its_kind_alone(tmp_path: Path) -> None:
     assert cell.estimated_seconds == pytest.approx(3 + 152 + 20)
     assert (cell.estimate.steps, cell.estimate.peak_memory_mib) == (760, 700)
     assert "calibrated on 2026-01-02 (10 steps of train, 4 batches of validate)" in cell.estimate.evidence
-    others = [
+    others: list[dict[str, Any]] = [
         {"protocol": "finetune", "backbone": "vit_pico"},
         {"protocol": "finetune", "tier": "short"},
         {"protocol": "finetune", "overrides": ("batch_size=32",)},
@@ -163,26 +163,30 @@ def test_only_what_is_unknown_is_calibrated_and_within_its_time(
         made.append(f"{request.protocol} {request.backbone} {threads}")
         if request.backbone == "vit_pico":
             raise BenchError("no room")
+        if request.protocol == "finetune":
+            raise UserError("too shallow")
         return make_calibration(*FEATURES)
 
     monkeypatch.setattr(benchmarks.matrix.plan_cells, "calibrate_in_process", calibrate)
     requests = [
         *(make_request(tmp_path, seed=seed) for seed in (0, 1)),
         make_request(tmp_path, backbone="vit_pico"),
+        make_request(tmp_path, protocol="finetune"),
         make_request(tmp_path, task="no_such_task"),
     ]
     said: list[tuple[int, int]] = []
     budget = CalibrationBudget(60, lambda request, number, total: said.append((number, total)))
-    first, second, failed, impossible = plan_cells(requests, threads=1, calibration=budget)
-    assert made == ["knn vit_nano 1", "knn vit_pico 1"]
-    assert said == [(1, 2), (2, 2)]
+    first, second, failed, refused, impossible = plan_cells(requests, threads=1, calibration=budget)
+    assert made == ["knn vit_nano 1", "knn vit_pico 1", "finetune vit_nano 1"]
+    assert said == [(1, 3), (2, 3), (3, 3)]
+    assert (refused.state, refused.reason, refused.needs_run) == ("impossible", "too shallow", False)
     assert first.estimate == second.estimate
     assert (failed.estimated_seconds, failed.estimate.evidence) == (None, "unknown: no room")
     assert impossible.state == "impossible"
     plan_cells(requests[:2], threads=1, calibration=budget)
-    assert len(made) == 2, "the findings are kept"
+    assert len(made) == 3, "the findings are kept"
     plan_cells([make_request(tmp_path, protocol="linear")], threads=1, calibration=CalibrationBudget(0))
-    assert len(made) == 2
+    assert len(made) == 3
 
 
 def test_damaged_findings_are_none(tmp_path: Path) -> None:
