@@ -194,12 +194,13 @@ def _set_environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def calibrate_cell(request: CellRequest, threads: int) -> Calibration:
+def calibrate_cell(request: CellRequest, threads: int, limits: CalibrationScope | None = None) -> Calibration:
     """Make the run of a cell in this process until its pace is known; nothing is kept of the run.
 
     Args:
         request: the cell.
         threads: number of CPU threads.
+        limits: how long each loop is timed; by default some seconds.
 
     Raises:
         BenchError: the run fails before its pace is known.
@@ -212,7 +213,7 @@ def calibrate_cell(request: CellRequest, threads: int) -> Calibration:
     from engine.run_environment import get_peak_memory_mib, reset_peak_memory
 
     torch.set_num_threads(threads)
-    scope = CalibrationScope()
+    scope = limits or CalibrationScope()
     with (
         Path(os.devnull).open("w") as nowhere,
         contextlib.redirect_stdout(nowhere),

@@ -131,17 +131,24 @@ class LoopTimer:
 
     def __init__(self, scope: CalibrationScope, phase: str, unit: str, total: float) -> None:
         self.scope, self.phase, self.unit, self.total = scope, phase, unit, total
-        self._began = self._start = _read_clocks()
+        self._began = self._start = self._last = _read_clocks()
         self._items, self._units = 0, 0.0
 
     def advance(self, num_units: float = 1) -> bool:
         """Count a finished item of some units, and return whether enough was seen."""
         self._items += 1
+        self._last = _read_clocks()
         if self._items <= NUM_WARMUP_ITEMS:
-            self._start = _read_clocks()
+            self._start = self._last
             return False
         self._units += num_units
-        return self.scope.is_enough(self._items - NUM_WARMUP_ITEMS, _read_clocks().wall - self._start.wall)
+        return self.scope.is_enough(self._items - NUM_WARMUP_ITEMS, self._last.wall - self._start.wall)
+
+    def skip_item(self) -> None:
+        """Leave out the item that has just ended: something else than this loop was done since the one before."""
+        now, last = _read_clocks(), self._last
+        self._start = _Clocks(self._start.wall + now.wall - last.wall, self._start.cpu + now.cpu - last.cpu)
+        self._last = now
 
     def finish(self, num_done: float | None = None) -> None:
         """Store the pace.

@@ -29,6 +29,15 @@ class TrainingTimer(Hook):
     def __init__(self, scope: CalibrationScope, keeper: CheckpointHook, num_saves: int) -> None:
         self.scope, self.keeper, self.num_saves = scope, keeper, num_saves
         self._timer: LoopTimer | None = None
+        self._is_interrupted = False
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Between two epochs there are validations and checkpoints, which are timed on their own."""
+        self._is_interrupted = self._timer is not None
+
+    def after_val(self, runner: Any) -> None:
+        """The same between two iterations."""
+        self._is_interrupted = self._timer is not None
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Start the clock at the first step."""
@@ -44,7 +53,12 @@ class TrainingTimer(Hook):
             TrainingMeasured: everything was measured.
         """
         assert self._timer is not None
-        if self._timer.advance() or runner.iter + 1 >= runner.max_iters:
+        if self._is_interrupted:
+            self._timer.skip_item()
+            self._is_interrupted, is_enough = False, False
+        else:
+            is_enough = self._timer.advance()
+        if is_enough or runner.iter + 1 >= runner.max_iters:
             self._timer.finish()
             if runner.val_loop is not None:
                 self._time_validation(runner)
@@ -67,8 +81,9 @@ class TrainingTimer(Hook):
         self.keeper._save_validated(runner, runner.epoch + 1, runner.iter + 1, 0.0)
         timer.finish(num_done=1)
         kept = min(MAX_KEPT_CHECKPOINTS, self.num_saves)
-        sizes = [path.stat().st_size for path in self.keeper.folder.glob("*.pth")]
-        self.scope.disk_bytes += kept * sum(sizes)
+        for kind in ("step", "last", "best"):
+            sizes = [path.stat().st_size for path in self.keeper.folder.glob(f"{kind}_*.pth")]
+            self.scope.disk_bytes += kept * max(sizes, default=0)
 
 
 def make_training_timers(keeper: CheckpointHook, length: int, save_interval: int) -> list[Hook]:
