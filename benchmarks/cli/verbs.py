@@ -35,7 +35,7 @@ VERBS = {
     "plan": Verb(
         "experiments",
         "tell what is done, stale or missing of many cells, and what the rest will cost",
-        "bench plan --tasks digits mini_ade --backbones vit_nano vit_pico --seeds 0 1 2",
+        "bench plan --tasks digits mini_ade --backbones vit_nano --seeds 0 1",
     ),
     "pretrain": Verb(
         "experiments", "pre-train a backbone without labels", "bench pretrain mae --backbone vit_nano --data digits"
