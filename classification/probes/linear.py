@@ -30,8 +30,8 @@ MAX_LOGITS = 1 << 24
 """Largest number of logits in memory at once while fitting: 128 MiB in float64."""
 
 EVALUATIONS_PER_FIT = 40
-"""Evaluations of the objective for each ``C`` that a calibration counts with. Averages over the grid were 24 on the digits
-(10 classes) and 54 on Flowers-102 (102 classes)."""
+"""Evaluations of the objective for each ``C`` that a calibration counts with. Averages over the grid were 24 on the
+digits (10 classes) and 54 on Flowers-102 (102 classes)."""
 
 FLOAT64_BLOCK_ROWS = 1 << 16
 """Largest number of feature rows that are in float64 at once."""
