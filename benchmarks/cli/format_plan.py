@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.output import align_columns
+from benchmarks.matrix.cell_command import describe_cell
+from benchmarks.matrix.remaining_time import format_duration
 from foundation.plural import format_count
 
 if TYPE_CHECKING:
@@ -73,19 +75,6 @@ def format_remaining(cells: Iterable[PlannedCell]) -> str:
     return format_duration(sum(known)) + (f" + {unknown} unknown" if unknown else "")
 
 
-def format_duration(seconds: float) -> str:
-    """Format a duration with two or three digits.
-
-    >>> format_duration(42.1), format_duration(600), format_duration(9000), format_duration(360000)
-    ('42 s', '10 min', '2.5 h', '100 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 360_000 else f"{seconds / 3600:,.0f} h"
-
-
 def format_bytes(num_bytes: float) -> str:
     """Format a size in MiB or GiB."""
     return f"{num_bytes / 2**20:,.1f} MiB" if num_bytes < 2**30 else f"{num_bytes / 2**30:,.1f} GiB"
@@ -128,15 +117,9 @@ def _format_reasons(state: str, words: str, cells: Sequence[PlannedCell]) -> Ite
     for cell in cells:
         reasons[cell.reason].append(cell)
     for reason, some in sorted(reasons.items(), key=lambda entry: -len(entry[1]))[:_MAX_REASONS]:
-        yield f"  {format_count(len(some), 'cell')}, such as {name_cell(some[0])}: {reason}"
+        yield f"  {format_count(len(some), 'cell')}, such as {describe_cell(some[0].request)}: {reason}"
     if len(reasons) > _MAX_REASONS:
         yield f"  and {len(reasons) - _MAX_REASONS} other reasons (--json lists all)"
-
-
-def name_cell(cell: PlannedCell) -> str:
-    """Return task, protocol, tier, backbone and seed of a cell in words."""
-    request = cell.request
-    return " ".join(filter(None, (cell.task, cell.protocol, request.tier, cell.backbone, f"seed {request.seed}")))
 
 
 def format_choice(
@@ -160,7 +143,9 @@ def format_choice(
         "what tells most per hour comes first",
     ]
     for number, cell in enumerate(chosen, 1):
-        lines.append(f"  {number:4}  {format_duration(cell.estimated_seconds or 0.0):>8}  {name_cell(cell)}")
+        lines.append(
+            f"  {number:4}  {format_duration(cell.estimated_seconds or 0.0):>8}  {describe_cell(cell.request)}"
+        )
     if unknown:
         lines.append(f"  left out because nothing is known of their duration: {format_count(unknown, 'cell')}")
     return "\n".join([*lines, f"run them: {command}"])

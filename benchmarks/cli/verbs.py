@@ -37,6 +37,11 @@ VERBS = {
         "tell what is done, stale or missing of many cells, and what the rest will cost",
         "bench plan --tasks digits mini_ade --backbones vit_nano --seeds 0 1",
     ),
+    "sweep": Verb(
+        "experiments",
+        "run every cell of a matrix: backbones x tasks x protocols x seeds, in parallel",
+        "bench sweep --backbones vit_nano vit_pico --tasks digits --protocols knn linear --seeds 0 1 2",
+    ),
     "pretrain": Verb(
         "experiments", "pre-train a backbone without labels", "bench pretrain mae --backbone vit_nano --data digits"
     ),

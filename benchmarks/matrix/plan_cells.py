@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.matrix.calibration import (
-    Calibration,
     calibrate_in_process,
     can_calibrate,
     load_calibration,
@@ -95,7 +95,7 @@ class CalibrationBudget:
 def plan_cells(
     requests: Sequence[CellRequest],
     runs: Sequence[Path] = (),
-    threads: int | None = None,
+    threads: int | Sequence[int] | None = None,
     calibration: CalibrationBudget | None = None,
 ) -> list[PlannedCell]:
     """Find the state of each cell and estimate what it costs.
@@ -103,7 +103,7 @@ def plan_cells(
     Args:
         requests: the cells.
         runs: further stores whose records count as done and as evidence; each request's ``out`` always counts.
-        threads: number of CPU threads of each cell; ``None``: as many as a single run would use here.
+        threads: number of CPU threads of all cells, or of each; ``None``: as many as a single run would use here.
         calibration: how long to calibrate kinds of cells for which nothing is known; ``None``: not at all.
 
     Returns:
@@ -111,12 +111,14 @@ def plan_cells(
     """
     folders = index_run_folders([*(each.out for each in requests), *runs])
     statuses = find_cell_states(requests, runs, folders)
+    counts = threads if isinstance(threads, Sequence) else [threads or find_default_threads()] * len(requests)
     with open_run_scope():
-        evidence = _Evidence(folders, runs, threads or find_default_threads())
-        cells = [_make_cell(*each, evidence) for each in zip(requests, statuses, strict=True)]
+        evidence = _Evidence(folders, runs)
+        known = list(zip(requests, statuses, counts, strict=True))
+        cells = [_make_cell(*each, evidence) for each in known]
         if calibration is not None and calibration.seconds > 0:
-            evidence.calibrate_kinds(cells, statuses, calibration)
-            cells = [_make_cell(*each, evidence) for each in zip(requests, statuses, strict=True)]
+            evidence.calibrate_kinds(cells, statuses, counts, calibration)
+            cells = [_make_cell(*each, evidence) for each in known]
     return share_features(cells)
 
 
@@ -143,29 +145,27 @@ class _Evidence:
     Attributes:
         folders: run folders of all stores.
         runs: the further stores.
-        threads: number of CPU threads of each cell.
-        estimates: by the id of the parts' object and the device.
+        estimates: by the id of the parts' object, the device and the number of threads.
         devices: device names by what was requested.
     """
 
     folders: Mapping[Path, RunFolders]
     runs: Sequence[Path]
-    threads: int
-    estimates: dict[tuple[int, str], CellEstimate] = field(default_factory=dict)
+    estimates: dict[tuple[int, str, int], CellEstimate] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
 
-    def find_estimate(self, request: CellRequest, parts: CellParts) -> CellEstimate:
+    def find_estimate(self, request: CellRequest, parts: CellParts, threads: int) -> CellEstimate:
         """Return the estimate of a cell; cells that share their parts share it."""
         device = self._find_device(request)
-        key = (id(parts), device)
+        key = (id(parts), device, threads)
         if key not in self.estimates:
             # the seed in the name does not matter: the runs of all seeds are looked up
             stem = make_run_stem(parts.task, parts.request, request.seed, "0" * 16)
             stores = [self.folders[root] for root in dict.fromkeys([request.out, *self.runs])]
             earlier = [folder for store in stores for folder in store.find_other_seeds(stem)]
-            found = estimate_from_records(earlier, parts, device, self.threads) if earlier else None
+            found = estimate_from_records(earlier, parts, device, threads) if earlier else None
             if found is None:
-                kept = load_calibration(make_calibration_key(parts, device, self.threads))
+                kept = load_calibration(make_calibration_key(parts, device, threads))
                 found = CellEstimate() if kept is None else estimate_from_calibration(kept, parts)
             steps = count_planned_steps(parts) if found.steps is None else found.steps
             self.estimates[key] = replace(found, steps=steps)
@@ -177,50 +177,47 @@ class _Evidence:
         return self.devices[request.device]
 
     def calibrate_kinds(
-        self, cells: Sequence[PlannedCell], statuses: Sequence[CellStatus], budget: CalibrationBudget
+        self,
+        cells: Sequence[PlannedCell],
+        statuses: Sequence[CellStatus],
+        threads: Sequence[int],
+        budget: CalibrationBudget,
     ) -> None:
         """Calibrate each kind of cell that has to run and of which nothing is known, until the budget is spent."""
-        kinds: dict[str, tuple[CellRequest, CellParts]] = {}
-        for cell, status in zip(cells, statuses, strict=True):
+        kinds: dict[str, tuple[CellRequest, int]] = {}
+        places: dict[str, list[tuple[CellParts, tuple[int, str, int]]]] = defaultdict(list)
+        for cell, status, count in zip(cells, statuses, threads, strict=True):
             if cell.needs_run and cell.estimate.kind == "unknown" and status.parts and can_calibrate(cell.request):
-                key = make_calibration_key(status.parts, self._find_device(cell.request), self.threads)
-                kinds.setdefault(key, (cell.request, status.parts))
+                device = self._find_device(cell.request)
+                key = make_calibration_key(status.parts, device, count)
+                kinds.setdefault(key, (cell.request, count))
+                places[key].append((status.parts, (id(status.parts), device, count)))
         began = time.monotonic()
-        for number, (key, (request, parts)) in enumerate(kinds.items(), 1):
+        for number, (key, (request, count)) in enumerate(kinds.items(), 1):
             if time.monotonic() - began >= budget.seconds:
                 break
             budget.report(request, number, len(kinds))
-            found: Calibration | BenchError
             try:
-                found = calibrate_in_process(request, self.threads)
+                found = calibrate_in_process(request, count)
                 store_calibration(key, found)
             except BenchError as error:
-                found = error
-            self._use_findings(key, parts, found)
-        # what other cells share was estimated as unknown before
-        self.estimates = {key: each for key, each in self.estimates.items() if each.evidence != "unknown"}
-
-    def _use_findings(self, key: str, parts: CellParts, found: Calibration | BenchError) -> None:
-        for device in self.devices.values():
-            if make_calibration_key(parts, device, self.threads) != key:
-                continue
-            if isinstance(found, Calibration):
-                estimate = estimate_from_calibration(found, parts)
-            else:
                 # what the user can fix fails in the real run as well
-                refusal = str(found) if isinstance(found, UserError) else ""
-                steps = count_planned_steps(parts)
-                estimate = CellEstimate(evidence=f"unknown: {found}", steps=steps, refusal=refusal)
-            self.estimates[(id(parts), device)] = estimate
+                refusal = str(error) if isinstance(error, UserError) else ""
+                for parts, place in places[key]:
+                    steps = count_planned_steps(parts)
+                    self.estimates[place] = CellEstimate(evidence=f"unknown: {error}", steps=steps, refusal=refusal)
+                continue
+            for parts, place in places[key]:
+                self.estimates[place] = estimate_from_calibration(found, parts)
 
 
-def _make_cell(request: CellRequest, status: CellStatus, evidence: _Evidence) -> PlannedCell:
+def _make_cell(request: CellRequest, status: CellStatus, threads: int, evidence: _Evidence) -> PlannedCell:
     protocol = request.protocol if status.parts is None else status.parts.request.protocol
     row = find_row_key(status)
     cell = PlannedCell(request, status.state, status.reason, protocol, status.run_id, status.folder, row)
     if status.parts is None:
         return cell
-    estimate = evidence.find_estimate(request, status.parts)
+    estimate = evidence.find_estimate(request, status.parts, threads)
     if estimate.refusal:
         return replace(cell, state="impossible", reason=estimate.refusal, estimate=estimate)
     shared = {split: _make_feature_key(request, status.parts, split) for split in estimate.feature_seconds}

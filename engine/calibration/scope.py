@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from statistics import median
 from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -37,7 +38,8 @@ class LoopMeasurement(NamedTuple):
         seconds: duration of these units.
         total: number of units in a complete run.
         spent: duration of everything that the calibration did of this loop, the warm-up included, seconds.
-        cpu_seconds, cpu_spent: the same as ``seconds`` and ``spent``, in CPU time of this process.
+        cpu_seconds, cpu_spent: the same as ``seconds`` and ``spent``, in CPU time of this process; ``cpu_seconds`` by
+            the median pace of the items, as other processes slow some of them down.
     """
 
     phase: str
@@ -133,15 +135,17 @@ class LoopTimer:
         self.scope, self.phase, self.unit, self.total = scope, phase, unit, total
         self._began = self._start = self._last = _read_clocks()
         self._items, self._units = 0, 0.0
+        self._cpu_paces: list[float] = []
 
     def advance(self, num_units: float = 1) -> bool:
         """Count a finished item of some units, and return whether enough was seen."""
         self._items += 1
-        self._last = _read_clocks()
+        last, self._last = self._last, _read_clocks()
         if self._items <= NUM_WARMUP_ITEMS:
             self._start = self._last
             return False
         self._units += num_units
+        self._cpu_paces.append((self._last.cpu - last.cpu) / max(num_units, 1e-9))
         return self.scope.is_enough(self._items - NUM_WARMUP_ITEMS, self._last.wall - self._start.wall)
 
     def skip_item(self) -> None:
@@ -168,7 +172,7 @@ class LoopTimer:
                 now.wall - start.wall,
                 self.total,
                 now.wall - self._began.wall,
-                now.cpu - start.cpu,
+                measured * median(self._cpu_paces) if self._cpu_paces else now.cpu - start.cpu,
                 now.cpu - self._began.cpu,
             )
         )

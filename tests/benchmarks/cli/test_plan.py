@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cli.experiments.plan import _parse_hours
-from benchmarks.cli.format_plan import format_bytes, format_duration
+from benchmarks.cli.format_plan import format_bytes
 from benchmarks.cli.main import main
+from benchmarks.cli.matrix_plan import parse_hours
 from benchmarks.resolve_cell import CellRequest, resolve_cell
 from tests.benchmarks.matrix.make import make_request, write_complete_run
 
@@ -25,15 +25,28 @@ def plan(*words: str, code: int = 0) -> None:
 def test_a_plan_counts_the_states_and_gives_the_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_complete_run(make_request(tmp_path))
     write_complete_run(make_request(tmp_path, seed=1), protocol_version=0)
-    plan(*CELLS, "--tasks", "digits", "no_such", "--seeds", "0", "1", "2", "--out", str(tmp_path))
+    plan(
+        *CELLS,
+        "--tasks",
+        "digits",
+        "flowers",
+        "--seeds",
+        "0",
+        "1",
+        "2",
+        "--data-root",
+        str(tmp_path),
+        "--out",
+        str(tmp_path),
+    )
     text = capsys.readouterr().out
     lines = {line.split()[0]: line.split() for line in text.splitlines() if line}
     assert lines["digits"][1:9] == ["knn", "full", "3", "1", "-", "1", "1", "-"]
-    assert lines["no_such"][-3:] == ["3", "-", "-"]
+    assert lines["flowers"][-3:] == ["3", "-", "-"]
     assert "to run: 2 cells of 6, 2 unknown of computing" in text
     assert "stale (a record is there, but of other data, code or weights, so the cell runs again):" in text
-    assert "1 cell, such as digits knn full vit_nano seed 1: protocol version 0 -> 1" in text
-    assert "3 cells, such as no_such knn full vit_nano seed 0: " in text
+    assert "1 cell, such as digits knn vit_nano@random seed 1: protocol version 0 -> 1" in text
+    assert "3 cells, such as flowers knn vit_nano@random seed 0: " in text
 
 
 def test_every_cell_is_in_the_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,10 +71,10 @@ def test_a_budget_names_the_command_that_runs_what_was_chosen(
 ) -> None:
     plan(*CELLS, "--out", str(tmp_path), "--budget", "8h", "--runs", str(tmp_path / "more"), "--seeds", "0")
     text = capsys.readouterr().out
-    assert "within 8.0 h: 0 of 1 cell" in text
+    assert "within 8 h: 0 of 1 cell" in text
     assert "left out because nothing is known of their duration: 1 cell" in text
-    command = f"bench sweep {' '.join(CELLS)} --out {tmp_path} --budget 8h --seeds 0"
-    assert f"run them: {command}\n" in text
+    more = f"--budget 8h --runs {tmp_path / 'more'} --seeds 0 --no-calibration"
+    assert f"run them: bench sweep {' '.join(CELLS)} --out {tmp_path} {more}\n" in text
 
 
 @pytest.mark.parametrize("text", ["8", "0h", "nanh", "infh", "h", "8 weeks"])
@@ -71,8 +84,7 @@ def test_a_budget_that_is_no_time_is_refused(text: str, capsys: pytest.CaptureFi
 
 
 def test_times_and_sizes_read_well() -> None:
-    assert [_parse_hours(text) for text in ("8h", "90m", "1.5H", "2d", "36s")] == [8, 1.5, 1.5, 48, 0.01]
-    assert [format_duration(seconds) for seconds in (0.26, 59, 150, 7200)] == ["0.3 s", "59 s", "2 min", "2.0 h"]
+    assert [parse_hours(text) for text in ("8h", "90m", "1.5H", "2d", "36s")] == [8, 1.5, 1.5, 48, 0.01]
     assert [format_bytes(size) for size in (2**19, 5 * 2**30)] == ["0.5 MiB", "5.0 GiB"]
 
 
@@ -83,8 +95,8 @@ def dry_run(*words: str, capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 def test_a_dry_run_gives_every_setting_with_its_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("run", "digits", "--backbone", "vit_nano", "--checkpoint", "random", "--tier", "short", "--seeds", "3")
-    words = (*words, "--set", "batch_size=32", "workers=1", "--data-scale", "0.5", "--out", str(tmp_path / "runs"))
+    first = ("run", "digits", "--backbone", "vit_nano", "--checkpoint", "random", "--tier", "short", "--seeds", "3")
+    words = (*first, "--set", "batch_size=32", "workers=1", "--data-scale", "0.5", "--out", str(tmp_path / "runs"))
     (cell,) = dry_run(*words, capsys=capsys)
     request = CellRequest(
         "digits", "vit_nano", None, "random", "short", 3, ("batch_size=32", "workers=1"), data_scale=0.5
@@ -123,3 +135,9 @@ def test_a_dry_run_of_a_pre_training_trains_nothing(tmp_path: Path, capsys: pyte
 def test_a_dry_run_of_what_cannot_run_fails_like_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "digits", "--backbone", "vit_nano", "--set", "no_such=1", "--dry-run"]) == 2
     assert "unknown configuration key 'no_such'" in capsys.readouterr().err
+
+
+def test_a_sweep_takes_the_cells_of_its_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["sweep", *CELLS, "--out", str(tmp_path), "--budget", "8h", "--no-calibration"]
+    assert main(words) == 2
+    assert "no cell has to run and is known to fit into the budget" in capsys.readouterr().err
