@@ -76,9 +76,10 @@ class TrainingTimer(Hook):
         runner.model.train()
 
     def _time_checkpoint(self, runner: Any) -> None:
-        timer = LoopTimer(self.scope, "save checkpoints", "checkpoints", self.num_saves)
-        # the files of an untrained model have the size of those of a trained one
+        # the first one takes longer, as it loads code
         self.keeper._save_validated(runner, runner.epoch + 1, runner.iter + 1, 0.0)
+        timer = LoopTimer(self.scope, "save checkpoints", "checkpoints", self.num_saves)
+        self.keeper._save_validated(runner, runner.epoch + 2, runner.iter + 2, 0.0)
         timer.finish(num_done=1)
         kept = min(MAX_KEPT_CHECKPOINTS, self.num_saves)
         for kind in ("step", "last", "best"):
