@@ -139,7 +139,7 @@ def load_calibration(key: str) -> Calibration | None:
     try:
         content = json.loads(_get_path(key).read_text(encoding="utf-8"))
         loops = tuple(LoopMeasurement(**loop) for loop in content.pop("loops"))
-        return Calibration(loops=loops, **content)
+        return Calibration(loops=loops, **content) if loops else None
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return None
 

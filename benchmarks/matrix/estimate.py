@@ -68,7 +68,7 @@ def estimate_from_calibration(calibration: Calibration, parts: CellParts) -> Cel
         calibration: of a cell that has the same key (``calibration.make_calibration_key``).
         parts: what the cell resolves to.
     """
-    timed = ", ".join(f"{round(loop.measured):,} {loop.unit} of {loop.phase}" for loop in calibration.loops[:2])
+    longest = max(calibration.loops, key=lambda loop: loop.estimated_seconds)
     features = {
         loop.phase.removeprefix("features of "): loop.estimated_seconds
         for loop in calibration.loops
@@ -78,7 +78,7 @@ def estimate_from_calibration(calibration: Calibration, parts: CellParts) -> Cel
     busy = ", on a busy machine" if calibration.is_busy else busy
     return CellEstimate(
         kind="calibrated",
-        evidence=f"calibrated on {calibration.date[:10]} ({timed}){busy}",
+        evidence=f"calibrated on {calibration.date[:10]}, {round(longest.measured):,} {longest.unit} timed{busy}",
         seconds=calibration.estimated_seconds,
         steps=calibration.num_steps,
         disk_bytes=calibration.disk_bytes + BYTES_PER_ITEM * parts.plan.num_expected_items,
