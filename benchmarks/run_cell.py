@@ -19,7 +19,7 @@ from benchmarks.cell_record import (
     measure_cell_efficiency,
     warn_changed_environment,
 )
-from benchmarks.resolve_cell import CellRequest, ResolvedCell, resolve_cell
+from benchmarks.resolve_cell import CellRequest, ResolvedCell, make_run_stem, resolve_cell
 from benchmarks.run_pictures import draw_run_pictures
 from engine.data.file_hashes import require_unchanged_files
 from engine.task import RunPlan, TaskOutcome
@@ -73,9 +73,7 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
     require_outside_run(cell_request.out / resolved.task.name)
     ensure_writable_dir(cell_request.out)
     init_distributed()
-    cell = f"{resolved.request.protocol}-{cell_request.tier}-seed{cell_request.seed}"
-    name = f"{resolved.request.card.name.replace('/', '_')}-{cell}"
-    stem = f"{resolved.task.name}/{name}-{resolved.identity.run_id}"
+    stem = make_run_stem(resolved.task, resolved.request, cell_request.seed, resolved.identity.run_id)
     # one process looks at the disk and tells the others; otherwise the first one to create the folder would make the
     # others choose another attempt
     is_new = cell_request.force_new or not resolved.is_answerable
@@ -83,7 +81,7 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
     if done is not None:
         return CellResult(folder, done, True)
     _warn_input_size(resolved)
-    resolved = _prepare_backbone(resolved)
+    resolved = prepare_cell_backbone(resolved)
     if get_dist_info()[0] > 0:  # only the first process writes the record
         _run_task(resolved, folder)
         return CellResult(folder, decide_on_rank0(lambda: read_record(folder)), False)
@@ -125,7 +123,7 @@ def _print_data_notes(resolved: ResolvedCell) -> None:
         log_message(f"data of {resolved.task.name}: {'; '.join(notes)}")
 
 
-def _prepare_backbone(resolved: ResolvedCell) -> ResolvedCell:
+def prepare_cell_backbone(resolved: ResolvedCell) -> ResolvedCell:
     """Choose the device and make the backbone: weights that do not fit are refused before the run begins."""
     from backbones.model_digest import require_described_model
     from engine.device import require_training_precision, resolve_device

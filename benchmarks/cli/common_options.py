@@ -118,6 +118,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     add_output_options(parser)
 
 
+def add_dry_run_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--dry-run``."""
+    text = "print id, board, data, state and every setting of the run with its source, and train nothing"
+    parser.add_argument("--dry-run", action="store_true", help=text)
+
+
 def add_common_switches(parser: argparse.ArgumentParser) -> None:
     """Add the options that every verb has."""
     text = "never use the network; what is not on this machine is named at once (same as BENCH_OFFLINE=1)"

@@ -32,6 +32,11 @@ GROUP_TITLES = {
 # Written here and not in the modules of the verbs, so that bench --help imports none of them
 VERBS = {
     "run": Verb("experiments", "train and evaluate a backbone on a task", "bench run digits --backbone vit_nano"),
+    "plan": Verb(
+        "experiments",
+        "tell what is done, stale or missing of many cells, and what the rest will cost",
+        "bench plan --tasks digits mini_ade --backbones vit_nano --seeds 0 1",
+    ),
     "sweep": Verb(
         "experiments",
         "run every cell of a matrix: backbones x tasks x protocols x seeds, in parallel",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cli.common_options import parse_nonnegative_int, parse_positive_int
 from benchmarks.cli.matrix_options import add_matrix_options, make_matrix
+from benchmarks.cli.matrix_plan import add_plan_options, select_budget_cells
 from benchmarks.cli.output import write_message, write_stdout
 from foundation.errors import UserError
 
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--executor", choices=("local", "ray", "slurm"), default="local", help=text)
     text = "cells that run at the same time on this machine; default: as many as there are processors for"
     parser.add_argument("--slots", type=parse_positive_int, metavar="N", help=text)
+    add_plan_options(parser)
     text = "how often a cell is tried again whose process, machine or job died; default: 2"
     parser.add_argument("--retries", type=parse_nonnegative_int, default=2, metavar="N", help=text)
     text = "ray: the head node of a cluster, or auto for the one this machine belongs to; default: Ray on this machine"
@@ -61,12 +63,13 @@ def main(options: Namespace) -> int:
     _require_own_options(options)
     for note in matrix.notes:
         write_message(f"bench: {note}")
+    cells = select_budget_cells(matrix.cells, options)
     ensure_writable_dir(options.out)
-    folder = get_sweep_folder(options.out.absolute(), matrix.cells)
+    folder = get_sweep_folder(options.out.absolute(), cells)
     began = time.monotonic()
     # two drivers would hand out every cell twice
-    with lock_folder(folder), open_executor(_make_executor(options, matrix.cells, folder)) as executor:
-        state = _run(matrix.cells, executor, folder, options)
+    with lock_folder(folder), open_executor(_make_executor(options, cells, folder)) as executor:
+        state = _run(cells, executor, folder, options)
     _write_end(state, time.monotonic() - began, options.json)
     return 1 if state.failed else 0
 
