@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cli.output import write_message
 from foundation.errors import UserError
+from foundation.plural import format_count
 
 if TYPE_CHECKING:
     from benchmarks.matrix.plan_cells import PlannedCell
@@ -78,6 +80,39 @@ def select_budget_cells(cells: Sequence[MatrixCell], options: Namespace) -> list
     if not chosen:
         raise UserError("no cell has to run and is known to fit into the budget; bench plan says why")
     return [by_request[cell.request] for cell in chosen]
+
+
+def select_possible_cells(
+    cells: Sequence[MatrixCell], options: Namespace
+) -> tuple[list[MatrixCell], list[PlannedCell]]:
+    """Return the cells that can run, and their plans in the same order; what cannot run is named on stderr.
+
+    Raises:
+        UserError: some cells cannot run, and the user has not said that they may be left out; or none can.
+    """
+    from benchmarks.matrix.plan_cells import plan_cells
+
+    threads = [cell.resources.threads for cell in cells]
+    plans = plan_cells([cell.request for cell in cells], [root.absolute() for root in options.runs], threads)
+    impossible = [plan for plan in plans if plan.state == "impossible"]
+    for reason, number in Counter(plan.reason for plan in impossible).items():
+        write_message(f"bench: {format_count(number, 'cell')} cannot run: {reason}")
+    possible = [(cell, plan) for cell, plan in zip(cells, plans, strict=True) if plan.state != "impossible"]
+    if not possible:
+        raise UserError("no cell can run")
+    if impossible and not options.skip_impossible:
+        raise UserError(
+            f"{len(impossible)} of {len(cells)} cells cannot run; add --skip-impossible to run the other "
+            f"{len(possible)}: "
+            f"{_summarize_cells([plan for _, plan in possible])}"
+        )
+    return [cell for cell, _ in possible], [plan for _, plan in possible]
+
+
+def _summarize_cells(plans: Sequence[PlannedCell]) -> str:
+    """Return how many cells there are of each task and protocol."""
+    counts = Counter(f"{plan.task} {plan.protocol or ''}".strip() for plan in plans)
+    return ", ".join(f"{number} {name}" for name, number in counts.items())
 
 
 def _read_report(roots: Sequence[Path]) -> LeaderboardReport | None:
