@@ -22,7 +22,7 @@ from benchmarks.cell_record import (
 from benchmarks.resolve_cell import CellRequest, ResolvedCell, resolve_cell
 from benchmarks.run_pictures import draw_run_pictures
 from engine.data.file_hashes import require_unchanged_files
-from engine.launcher import apply_launcher
+from engine.processes.launcher import apply_launcher
 from engine.task import RunPlan, TaskOutcome
 from foundation.errors import RecordError
 from foundation.files import ensure_writable_dir

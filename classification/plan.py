@@ -20,7 +20,7 @@ from classification.recipe import (
 )
 from engine.config import load_protocol
 from engine.device import get_dist_info
-from engine.lr_schedule import count_repeated_items, count_steps_per_epoch, list_schedule_fixes
+from engine.lr_schedule import count_last_batch, count_repeated_items, count_steps_per_epoch, list_schedule_fixes
 from engine.task import DataReport, RunPlan, RunRequest
 from engine.training_checks.bank_size import require_enough_voters
 from engine.training_checks.batch_norm import describe_batch_norm
@@ -144,21 +144,18 @@ def _describe_training(
         for _, one in expand_search(recipe)
         for fix in list_schedule_fixes(
             one,
-            count_steps_per_epoch(one, count_training_items(data, splits, request.data_scale), processes),
+            count_steps_per_epoch(one, count_training_items(data, splits, request.data_scale)),
         )
     }
+    counts = [count_training_items(data, splits, request.data_scale) for splits in list_training_splits(recipe)]
     # the backbone is created only where the answer matters
-    norm = describe_batch_norm(
-        (processes, pieces) != (1, 1) and request.describe_model(backbone_kwargs).has_batch_norm,
-        recipe.batch_size,
-        pieces,
-        processes,
-        synchronised=False,
-    )
-    repeated = [
-        count_repeated_items(recipe, count_training_items(data, splits, request.data_scale), processes)
-        for splits in list_training_splits(recipe)
+    has_batch_norm = pieces != 1 and request.describe_model(backbone_kwargs).has_batch_norm
+    seen = [
+        describe_batch_norm(has_batch_norm, recipe.batch_size, pieces, processes, count_last_batch(recipe, count))
+        for count in counts
     ]
+    norm = max(seen, key=len)  # the one with a last batch of its own, if there is one
+    repeated = [count_repeated_items(recipe, count, processes) for count in counts]
     return {
         **({"fixes": sorted(fixes)} if fixes else {}),
         **({"batch_norm": norm} if norm else {}),

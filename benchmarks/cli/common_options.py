@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from engine.launcher import LAUNCHERS
+from engine.processes.launcher import LAUNCHERS
 
 RENAMED_OPTIONS = {"--low": "--lost-threshold", "--health": "--knn-data"}
 """Options of earlier versions and their present names; ``bench`` names the new one when the old one is used."""

@@ -17,7 +17,7 @@ from typing import NoReturn
 from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
 from benchmarks.cli.output import write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
-from engine.launcher import apply_launcher
+from engine.processes.launcher import apply_launcher
 from foundation.display_text import escape_controls
 from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
 from foundation.errors import BenchError, UnknownNameError

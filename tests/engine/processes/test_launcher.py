@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.cli.main import main
 from engine.device import choose_local_gpu
-from engine.launcher import ALONE, apply_launcher, expand_node_list, read_slurm_variables
+from engine.processes.launcher import ALONE, apply_launcher, expand_node_list, read_slurm_variables
 from foundation.errors import UserError
 
 # the fifth of 6 processes of ``srun`` on three machines
