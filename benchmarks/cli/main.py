@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             apply_launcher(options.launcher)
         return int(load_verb(options.verb).main(options))
     except KeyboardInterrupt:
-        resumes = options.verb in ("run", "pretrain", "demo")
+        resumes = options.verb in ("run", "pretrain", "sweep", "demo")
         goes_on = "; the same command resumes from the last checkpoint" if resumes else ""
         write_message(f"bench: interrupted{goes_on}")
         return 130  # shells use 128 + the signal number, and Ctrl-C sends SIGINT (2)

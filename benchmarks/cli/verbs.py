@@ -32,6 +32,11 @@ GROUP_TITLES = {
 # Written here and not in the modules of the verbs, so that bench --help imports none of them
 VERBS = {
     "run": Verb("experiments", "train and evaluate a backbone on a task", "bench run digits --backbone vit_nano"),
+    "sweep": Verb(
+        "experiments",
+        "run every cell of a matrix: backbones x tasks x protocols x seeds, in parallel",
+        "bench sweep --backbones vit_nano vit_pico --tasks digits --protocols knn linear --seeds 0 1 2",
+    ),
     "pretrain": Verb(
         "experiments", "pre-train a backbone without labels", "bench pretrain mae --backbone vit_nano --data digits"
     ),

@@ -12,13 +12,14 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -33,6 +34,9 @@ CACHE_FORMAT = 1
 
 ORPHAN_AGE_SECONDS = 3600.0
 """Age after which a file without its JSON counts as a leftover; a newer one may belong to a run that still writes."""
+
+LOCKS_FOLDER = "locks"
+"""Sub-folder for the locks of entries that are being computed. Its files are empty."""
 
 _SECONDS_PER_DAY = 86400.0
 
@@ -183,6 +187,35 @@ def store_features(
     return LabeledFeatures(np.load(values_file, mmap_mode="r"), np.load(labels_file, mmap_mode="r"))
 
 
+@contextmanager
+def lock_entry(key_fields: Mapping[str, Any], announce_wait: Callable[[], None]) -> Iterator[bool]:
+    """Lock an entry while its features are computed, so that processes that need the same features share one pass.
+
+    Args:
+        key_fields: everything that can change the features, as plain data.
+        announce_wait: called once if another process has the lock.
+
+    Yields:
+        Whether another process had the lock, so that the features may be in the cache now.
+    """
+    _require_writable_cache()
+    lock_file = feature_cache_dir() / LOCKS_FOLDER / f"{compute_cache_key(key_fields)}.lock"
+    ensure_writable_dir(lock_file.parent)
+    # a lock of the operating system: it is free as soon as the process that had it ends, however it ends
+    lock = FileLock(lock_file)
+    was_taken = False
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        was_taken = True
+        announce_wait()
+        lock.acquire()
+    try:
+        yield was_taken
+    finally:
+        lock.release()
+
+
 def _require_writable_cache() -> None:
     """Create the folder of the entries.
 
@@ -203,6 +236,8 @@ def list_cache_entries() -> list[CacheEntry]:
     """
     names: dict[str, list[Path]] = {}
     for path in sorted(feature_cache_dir().glob("*")) if feature_cache_dir().is_dir() else []:
+        if path.name == LOCKS_FOLDER:
+            continue
         # a writer that was killed leaves a temporary file whose name begins with a dot; list each as its own entry
         key = path.name if path.name.startswith(".") else path.name.partition(".")[0]
         names.setdefault(key, []).append(path)
@@ -226,7 +261,8 @@ def prune_features(unused_days: float, now: float | None = None) -> list[CacheEn
         if now - entry.last_used < limit:
             continue
         # the JSON file first: if the process is killed in between, the rest counts as leftovers and not as an entry
-        for name in (f"{entry.key}.json", *(path.name for path in _array_paths(entry.key)), entry.key):
+        lock_name = f"{LOCKS_FOLDER}/{entry.key}.lock"
+        for name in (f"{entry.key}.json", *(path.name for path in _array_paths(entry.key)), entry.key, lock_name):
             (feature_cache_dir() / name).unlink(missing_ok=True)
         gone.append(entry)
     return gone

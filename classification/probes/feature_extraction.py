@@ -97,16 +97,22 @@ class FrozenBackbone:
         """
         whole = self._load_cached(split, None)
         if indices is None or len(indices) == len(self.splits[split]):
-            return whole or feature_cache.store_features(
-                self.get_key_fields(split), *self._compute_features(split, None)
-            )
+            return whole or self._compute_once(split, None)
         if whole is not None:
             return LabeledFeatures(whole.features[indices], whole.labels[indices])
         # an entry with these items alone; its key has a digest of the indices
-        found = self._load_cached(split, indices)
-        return found or feature_cache.store_features(
-            self.get_key_fields(split, indices), *self._compute_features(split, indices)
-        )
+        return self._load_cached(split, indices) or self._compute_once(split, indices)
+
+    def _compute_once(self, split: str, indices: Sequence[int] | None) -> LabeledFeatures:
+        """Compute features and store them, or wait for another process that is computing the same ones."""
+        fields = self.get_key_fields(split, indices)
+
+        def announce_wait() -> None:
+            log_message(f"{self.label}: another process computes the features of {split}; waiting for it")
+
+        with feature_cache.lock_entry(fields, announce_wait) as was_taken:
+            found = self._load_cached(split, indices) if was_taken else None
+            return found or feature_cache.store_features(fields, *self._compute_features(split, indices))
 
     def get_key_fields(self, split: str, indices: Sequence[int] | None = None) -> dict[str, Any]:
         """Return everything that can change the features, as plain data: the fields of the cache key.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.cli.output import align_columns, write_stdout
-from tests.perf import analysis, deploy, finetune, pretrain, probe, slide, spread, table, tracking
+from tests.perf import analysis, deploy, finetune, pretrain, probe, slide, spread, sweep, table, tracking
 from tests.perf.line import SpeedRatio
 
 
@@ -90,6 +90,7 @@ SUITES: tuple[Callable[[], list[SpeedRatio]], ...] = (
     deploy.run_suite,
     table.run_suite,
     analysis.run_suite,
+    sweep.run_suite,
 )
 
 

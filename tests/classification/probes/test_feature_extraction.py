@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,10 @@ import torch
 
 from backbones.features import extract_pooled
 from classification.probes import feature_cache
-from classification.probes.feature_cache import compute_cache_key
+from classification.probes.feature_cache import compute_cache_key, list_cache_entries
 from classification.probes.feature_extraction import FrozenBackbone
 from engine.data.digits import DigitsDataset
-from foundation.errors import BenchError, IncompleteError, UserError
+from foundation.errors import BenchError, IncompleteError, NonFiniteError, UserError
 from tests.classification.probes.frozen_features import make_frozen, make_request
 from tests.conftest import Bench
 
@@ -108,6 +111,43 @@ def test_batch_size_is_neutral() -> None:
     assert compute_cache_key(make_frozen(batch_size=7).get_key_fields("val")) == compute_cache_key(
         make_frozen().get_key_fields("val")
     )
+
+
+def test_two_processes_that_need_the_same_features_share_one_pass(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second waits for the first, whose pass is made slow here, and reads what it left."""
+    frozen = make_frozen()
+    is_computing, may_go_on = threading.Event(), threading.Event()
+    compute, passes = FrozenBackbone._compute_features, []
+
+    def compute_slowly(self: FrozenBackbone, split: str, indices: Sequence[int] | None) -> Any:
+        passes.append(split)
+        is_computing.set()
+        assert may_go_on.wait(60)
+        return compute(self, split, indices)
+
+    monkeypatch.setattr(FrozenBackbone, "_compute_features", compute_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(frozen.get_features, "val")
+        assert is_computing.wait(60)
+        second = pool.submit(frozen.get_features, "val")
+        deadline = time.monotonic() + 60
+        while "another process computes the features of val" not in capsys.readouterr().err:
+            assert time.monotonic() < deadline
+        may_go_on.set()
+        assert np.array_equal(first.result(60).features, second.result(60).features)
+    assert passes == ["val"]
+
+
+def test_a_lock_whose_owner_failed_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = make_frozen()
+    with monkeypatch.context() as patch:
+        patch.setattr(FrozenBackbone, "_extract_batch", lambda self, images: np.full((len(images), 3), np.nan))
+        with pytest.raises(NonFiniteError):
+            frozen.get_features("val")
+    assert len(frozen.get_features("val").labels) == 269
+    assert [entry.defect for entry in list_cache_entries()] == [None], "the lock is no entry"
 
 
 def test_edited_model_code_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,94 @@
+"""The options that describe a matrix and its executor, shared by ``bench sweep`` and ``bench plan``."""
+
+from __future__ import annotations
+
+import argparse
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.cli.common_options import (
+    add_data_options,
+    add_output_options,
+    add_overrides_option,
+    parse_nonnegative_int,
+    parse_positive_int,
+)
+from foundation.errors import UserError
+
+# only for annotations: bench --help must import nothing heavy
+if TYPE_CHECKING:
+    from benchmarks.matrix.suite import Matrix
+
+
+def add_matrix_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which cells a matrix has."""
+    # None and not a value: what is given replaces the field in every block of the suite file
+    parser.add_argument(
+        "--file", metavar="SUITE", help="suite as a TOML file, or the name of one that comes with bench: frozen, papers"
+    )
+    text = "backbones; NAME@FILE starts from other weights, NAME@random from none"
+    parser.add_argument("--backbones", nargs="+", metavar="NAME", help=text)
+    parser.add_argument("--tasks", nargs="+", metavar="TASK", help="tasks (bench list tasks)")
+    text = "protocols; each is run on the tasks that have it; default: the first one of each task"
+    parser.add_argument("--protocols", nargs="+", metavar="NAME", help=text)
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="seeds; default: 0")
+    parser.add_argument(
+        "--data-scale", type=float, nargs="+", metavar="FRACTION", help="fractions of the training items; default: 1"
+    )
+    parser.add_argument("--tier", choices=("smoke", "short", "full"), help="length of the schedules; default: full")
+    add_overrides_option(parser, "change the configuration of every cell, e.g. optimizer.lr=1e-3")
+    parser.add_argument("--checkpoint", help="start weights of every backbone that names none after an @")
+    add_data_options(parser)
+    add_output_options(parser)
+    text = "CPU threads per cell; a cell gives the same number with the same threads; default: 1"
+    parser.add_argument("--threads", type=parse_positive_int, default=1, metavar="N", help=text)
+    text = "GPUs per cell; default: 1 where this machine has GPUs, unless --device is cpu"
+    parser.add_argument("--gpus", type=parse_nonnegative_int, metavar="N", help=text)
+    text = "main memory that is reserved per cell, GiB; default: none"
+    parser.add_argument("--memory", type=float, metavar="GIB", help=text)
+
+
+def make_matrix(options: Namespace) -> Matrix:
+    """Return the matrix that the options describe.
+
+    Raises:
+        ConfigError: unknown names and wrong values, all at once.
+    """
+    from benchmarks.matrix.executors.executor import CellResources
+    from benchmarks.matrix.suite import Suite, SuiteBlock, expand_suite, read_suite, replace_fields
+    from benchmarks.resolve_cell import CellRequest
+    from foundation.environment import resolve_data_root
+
+    if options.memory is not None and not 0 < options.memory < float("inf"):
+        raise UserError(f"--memory {options.memory:g} is not a size above 0")
+    fields = ("backbones", "tasks", "protocols", "seeds", "data_scale", "tier")
+    changes: dict[str, Any] = {name: value for name in fields if (value := getattr(options, name)) is not None}
+    if options.overrides:
+        changes["set"] = options.overrides
+    base = read_suite(options.file) if options.file else Suite(cells=[SuiteBlock()])
+    defaults = CellRequest(
+        "",
+        "",
+        checkpoint=options.checkpoint,
+        # absolute: a worker, perhaps on another machine, runs in another folder
+        data_root=resolve_data_root(options.data_root).absolute(),
+        out=options.out.absolute(),
+        device=options.device,
+        allow_partial=options.allow_partial,
+        allow_subset=options.subset,
+        allow_duplicates=options.allow_duplicates,
+        hash_all=options.hash_all,
+    )
+    resources = CellResources(options.threads, _count_gpus(options), options.memory)
+    return expand_suite(replace_fields(base, changes), defaults, resources)
+
+
+def _count_gpus(options: Namespace) -> int:
+    """Return the number of GPUs per cell: as the user says, else one if the device is a GPU or may be one."""
+    from benchmarks.matrix.executors.local import list_gpus
+
+    if options.gpus is not None:
+        if options.gpus and options.device == "cpu":
+            raise UserError("--gpus and --device cpu exclude each other; leave one of them out")
+        return int(options.gpus)
+    return int(options.device == "cuda" or (options.device == "auto" and bool(list_gpus())))

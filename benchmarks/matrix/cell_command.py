@@ -1,0 +1,62 @@
+"""The ``bench run`` command that runs one cell of a matrix alone."""
+
+from __future__ import annotations
+
+from benchmarks.resolve_cell import CellRequest
+from engine.task import Task
+
+
+def make_cell_command(request: CellRequest) -> list[str]:
+    """Return the words of the command that runs a cell with the same id.
+
+    Args:
+        request: a cell of registered names.
+
+    >>> " ".join(make_cell_command(CellRequest("digits", "vit_nano", "knn", tier="smoke", seed=1)))
+    'bench run digits --backbone vit_nano --protocol knn --tier smoke --seeds 1'
+    """
+    assert not isinstance(request.task, Task) and isinstance(request.backbone, str), "a matrix holds names"
+    defaults = CellRequest(request.task, request.backbone)
+    words = ["bench", "run", request.task, "--backbone", request.backbone]
+    options: dict[str, str | None] = {
+        "--protocol": request.protocol,
+        "--checkpoint": request.checkpoint,
+        "--tier": request.tier,
+        "--seeds": str(request.seed),
+        "--data-scale": repr(request.data_scale),
+        "--data-root": str(request.data_root),
+        "--out": str(request.out),
+        "--device": request.device,
+    }
+    same = {
+        "--tier": defaults.tier,
+        "--seeds": str(defaults.seed),
+        "--data-scale": repr(defaults.data_scale),
+        "--data-root": str(defaults.data_root),
+        "--out": str(defaults.out),
+        "--device": defaults.device,
+    }
+    for option, value in options.items():
+        if value is not None and value != same.get(option):
+            words += [option, value]
+    if request.overrides:
+        words += ["--set", *request.overrides]
+    switches = {
+        "--allow-partial": request.allow_partial,
+        "--subset": request.allow_subset,
+        "--allow-duplicates": request.allow_duplicates,
+        "--hash-all": request.hash_all,
+    }
+    return words + [switch for switch, is_on in switches.items() if is_on]
+
+
+def describe_cell(request: CellRequest) -> str:
+    """Return a cell in a few words: what differs from the defaults, for progress lines."""
+    parts = [str(request.task), str(request.protocol or ""), str(request.backbone)]
+    if request.checkpoint:
+        parts[-1] += f"@{request.checkpoint}"
+    if request.tier != "full":
+        parts.append(request.tier)
+    if request.data_scale != 1:
+        parts.append(f"{request.data_scale:g} of train")
+    return " ".join([*filter(None, parts), *request.overrides, f"seed {request.seed}"])

@@ -1,0 +1,247 @@
+"""Executor ``local``: processes of this machine, each of which runs one cell after the other. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+
+from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResources, WorkerDiedError
+from benchmarks.matrix.run_in_worker import make_worker_environment, run_job
+from foundation.errors import UserError
+from foundation.plural import format_count
+
+_INTERRUPT_SECONDS = 15.0
+"""How long a cell may take to write its state after an interrupt, before its process is killed."""
+
+
+@dataclass
+class _Slot:
+    """One worker process.
+
+    Attributes:
+        threads: number of threads that it was started with.
+        gpus: indices of the GPUs that it sees.
+        pool: a pool of this one process, so that its death breaks no other slot.
+        pid: holds the process id once the process has imported what cells need.
+        running: the cell that runs in it.
+    """
+
+    threads: int
+    gpus: tuple[str, ...]
+    pool: ProcessPoolExecutor
+    pid: Future[int]
+    running: Future[CellReport] | None = None
+    resources: CellResources = field(default_factory=CellResources)
+
+    @property
+    def is_idle(self) -> bool:
+        return self.running is None or self.running.done()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the process may run another cell: not if it died or the last one failed for an unknown reason.
+
+        After an error of CUDA, for example, every further call in the same process fails.
+        """
+        if self.running is None or not self.running.done():
+            return True
+        return self.running.exception() is None and not self.running.result().is_retryable
+
+
+class LocalExecutor:
+    """Runs cells in processes of this machine.
+
+    The processes are kept for the next cell, because importing the libraries takes longer than many cells. They end
+    with the driver, also when it is killed.
+
+    Args:
+        slots: number of cells that run at the same time if each needs ``default``; ``None``: as many as there are
+            processors (or GPUs) for.
+        default: what a cell needs unless it says otherwise.
+        num_cells: number of cells of the matrix; there are never more slots than that.
+    """
+
+    name = "local"
+    takes_groups = False
+
+    def __init__(self, slots: int | None, default: CellResources, num_cells: int) -> None:
+        self.default = default
+        self._gpus = list_gpus()
+        self._num_slots = min(slots or self._count_slots(), num_cells)
+        self._threads = self._num_slots * default.threads
+        self._memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        self._slots: list[_Slot] = []
+
+    def start(self) -> None:
+        """Start the processes, so that they import the libraries at the same time."""
+        self._require_possible(self.default)
+        for number in range(self._num_slots):
+            gpus = self._gpus[number * self.default.gpus : (number + 1) * self.default.gpus]
+            if len(gpus) == self.default.gpus:
+                self._slots.append(_start_slot(self.default.threads, tuple(gpus)))
+
+    def has_room(self, resources: CellResources) -> bool:
+        """Return whether threads, GPUs and memory for one more cell are free.
+
+        Raises:
+            UserError: this machine never has as much.
+        """
+        self._require_possible(resources)
+        busy = [slot for slot in self._slots if not slot.is_idle]
+        threads = sum(slot.resources.threads for slot in busy)
+        gpus = sum(slot.resources.gpus for slot in busy)
+        memory = sum(slot.resources.memory_gib or 0.0 for slot in busy)
+        return (
+            threads + resources.threads <= self._threads
+            and gpus + resources.gpus <= len(self._gpus)
+            and memory + (resources.memory_gib or 0.0) <= self._memory_gib
+        )
+
+    def submit(self, jobs: Sequence[CellJob]) -> Sequence[Future[CellReport]]:
+        """Start one cell in an idle process that fits it, or in a new one."""
+        (job,) = jobs  # takes_groups is False
+        slot = self._take_slot(job.resources)
+        slot.resources = job.resources
+        promise: Future[CellReport] = Future()
+        promise.set_running_or_notify_cancel()
+        slot.running = promise
+        try:
+            inner = slot.pool.submit(run_job, job)
+        except BrokenProcessPool:  # it died while it was idle
+            self._drop_slot(slot)
+            return self.submit(jobs)
+        inner.add_done_callback(lambda done: _hand_over(done, promise, job))
+        return [promise]
+
+    def describe(self) -> str:
+        """Return the number of processes and what each has."""
+        processes = f"{self._num_slots} process{'es' if self._num_slots > 1 else ''}"
+        gpus = f" and {format_count(self.default.gpus, 'GPU')}" if self.default.gpus else ""
+        return f"this machine, {processes} of {format_count(self.default.threads, 'thread')}{gpus}"
+
+    def close(self) -> None:
+        """Interrupt the running cells, wait until they have written their state, and end all processes."""
+        pids = [slot.pid.result() for slot in self._slots if slot.pid.done() and slot.pid.exception() is None]
+        busy = [slot for slot in self._slots if not slot.is_idle]
+        for slot in busy:
+            if slot.pid.done() and slot.pid.exception() is None:
+                _signal_group(slot.pid.result(), signal.SIGINT)
+        deadline = time.monotonic() + _INTERRUPT_SECONDS
+        while any(not slot.is_idle for slot in busy) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for slot in self._slots:
+            slot.pool.shutdown(wait=False, cancel_futures=True)
+        for pid in pids:
+            _signal_group(pid, signal.SIGKILL)
+        self._slots.clear()
+
+    def _count_slots(self) -> int:
+        by_threads = len(os.sched_getaffinity(0)) // self.default.threads
+        return max(1, min(by_threads, len(self._gpus) // self.default.gpus) if self.default.gpus else by_threads)
+
+    def _require_possible(self, resources: CellResources) -> None:
+        if resources.threads > self._threads:
+            raise UserError(
+                f"a cell needs {format_count(resources.threads, 'thread')}, and all processes of this sweep together "
+                f"have {self._threads}; lower its threads, or raise --slots or --threads"
+            )
+        if resources.gpus > len(self._gpus):
+            raise UserError(
+                f"a cell needs {format_count(resources.gpus, 'GPU')}, and this machine shows {len(self._gpus)}"
+            )
+        if (resources.memory_gib or 0.0) > self._memory_gib:
+            raise UserError(
+                f"a cell needs {resources.memory_gib:g} GiB of memory, and this machine has {self._memory_gib:.0f}"
+            )
+
+    def _take_slot(self, resources: CellResources) -> _Slot:
+        """Return an idle slot with exactly these threads and GPUs; slots of another shape make room for it."""
+        for slot in [slot for slot in self._slots if not slot.is_usable]:
+            self._drop_slot(slot)
+        for slot in self._slots:
+            if slot.is_idle and slot.threads == resources.threads and len(slot.gpus) == resources.gpus:
+                return slot
+        idle = [slot for slot in self._slots if slot.is_idle]
+        if len(self._slots) >= self._num_slots and idle:
+            self._drop_slot(idle[0])
+        taken = {gpu for slot in self._slots for gpu in slot.gpus}
+        free = [gpu for gpu in self._gpus if gpu not in taken]
+        slot = _start_slot(resources.threads, tuple(free[: resources.gpus]))
+        self._slots.append(slot)
+        return slot
+
+    def _drop_slot(self, slot: _Slot) -> None:
+        self._slots.remove(slot)
+        slot.pool.shutdown(wait=False)
+
+
+def list_gpus() -> list[str]:
+    """Return the ids of the GPUs that this process may use, without importing torch where that is possible."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
+    if not os.path.exists("/dev/nvidiactl"):  # noqa: PTH110 - a device file
+        return []
+    import torch
+
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def _start_slot(threads: int, gpus: tuple[str, ...]) -> _Slot:
+    variables = make_worker_environment(CellResources(threads=threads, gpus=len(gpus)))
+    if gpus:
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    # "spawn": a fork would share the locks and threads of the driver
+    pool = ProcessPoolExecutor(
+        1, mp_context=multiprocessing.get_context("spawn"), initializer=_enter_worker, initargs=(variables,)
+    )
+    return _Slot(threads, gpus, pool, pool.submit(_load_libraries))
+
+
+def _enter_worker(variables: Mapping[str, str]) -> None:
+    """Prepare a worker process: a group of its own, its variables, and an end with the driver."""
+    os.environ.update(variables)
+    os.setsid()  # Ctrl-C on the terminal reaches the driver only, which tells the workers
+    driver = multiprocessing.parent_process()
+    assert driver is not None, "a worker is started by a driver"
+    threading.Thread(target=_end_with_driver, args=(driver,), daemon=True).start()
+
+
+def _end_with_driver(driver: multiprocessing.process.BaseProcess) -> None:
+    """Wait until the driver ends, however it ends, and then kill this process and those it started."""
+    driver.join()
+    _signal_group(os.getpid(), signal.SIGKILL)
+
+
+def _load_libraries() -> int:
+    """Import what every cell needs, and return the process id."""
+    import benchmarks.run_cell  # noqa: F401
+    import engine.training  # noqa: F401
+
+    return os.getpid()
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended by itself
+        os.killpg(pid, number)
+
+
+def _hand_over(done: Future[CellReport], promise: Future[CellReport], job: CellJob) -> None:
+    """Pass on the report of a cell, or that its process died."""
+    error = done.exception()
+    if isinstance(error, BrokenProcessPool):
+        error = WorkerDiedError(
+            f"the process of the cell ended without a word (killed, or out of memory); its output is in {job.log_file}"
+        )
+    if error is not None:
+        promise.set_exception(error)
+    else:
+        promise.set_result(done.result())
