@@ -78,13 +78,10 @@ def resolve_protocol(
 
     Raises:
         ConfigError: invalid settings.
-        UserError: several processes for a protocol that runs in one, a data scale for low-shot, more shots than a class
-            has images, or a ``k`` above the number of images that vote.
+        UserError: a data scale for low-shot, more shots than a class has images, or a ``k`` above the number of images
+            that vote.
     """
     recipe_type = get_recipe_type(request.protocol, is_photo_set)
-    frozen = issubclass(recipe_type, FrozenRecipe)
-    if frozen:
-        require_one_process(request.protocol)
     if request.data_scale != 1 and request.protocol == "lowshot":
         raise UserError("protocol lowshot has no --data-scale; set shots or percent to say how many items are drawn")
     protocol = load_protocol(config_file, recipe_type, request.tier, request.overrides)
@@ -203,13 +200,3 @@ def list_training_splits(recipe: ClassificationRecipe) -> list[str]:
     # a single setting on train+val leaves nothing to choose, so no training on train alone is needed
     alone = ["train"] if recipe.train_on == "train" or len(list(expand_search(recipe))) > 1 else []
     return [*alone, *(["train+val"] if recipe.train_on == "train+val" else [])]
-
-
-def require_one_process(protocol: str) -> None:
-    """Require a single process; several would all do the complete work and write the same cache entry.
-
-    Raises:
-        UserError: ``torchrun`` started more than one process.
-    """
-    if get_dist_info()[1] > 1:
-        raise UserError(f"protocol {protocol} runs in one process, not {get_dist_info()[1]}; start it without torchrun")

@@ -9,10 +9,16 @@ from unittest import mock
 
 import torch
 
+from classification.digits_task import DIGITS
+from classification.probes.feature_cache import use_feature_folder
+from engine.data.digits import DigitsDataset
 from engine.device import get_dist_info
 from engine.training import evaluate_test_split, train_model
+from foundation.errors import DataError
+from foundation.files import sha256_file
 from segmentation.data.labels import LabelSpace
 from segmentation.evaluation import ImagePrediction, SegmentationMetric
+from tests.classification.probes.frozen_features import make_request
 from tests.engine.processes.start import share_findings
 from tests.tracking.slow import SlowTrackerFactory, truncate_video
 from tests.wrong_numbers.small_training import FewImages, make_job
@@ -66,12 +72,34 @@ def track_sequences(out: Path) -> list[str]:
     return names
 
 
+def score_frozen(out: Path, broken_item: int = -1) -> dict[str, Any]:
+    """k-NN on features of digits that the processes share; an item may be broken."""
+    fetch = DigitsDataset.__getitem__
+
+    def refuse_item(dataset: DigitsDataset, index: int) -> dict[str, Any]:
+        if len(dataset) == 359 and index == broken_item:  # of the test split
+            raise DataError(f"test image {index} is broken")
+        return fetch(dataset, index)
+
+    asked = make_request("knn", checkpoint="random", overrides=("batch_size=100",))
+    folder = out / "features" / str(broken_item)
+    with use_feature_folder(folder), mock.patch.object(DigitsDataset, "__getitem__", refuse_item):
+        try:
+            rows = DIGITS.run(asked, DIGITS.plan(asked, DIGITS.check_data(out)), out).item_rows
+        except DataError as error:
+            return {"error": str(error)}
+    return {"rows": [tuple(row) for row in rows], "files": {sha256_file(path) for path in folder.glob("*.npy")}}
+
+
 def find_all(out: Path) -> dict[str, Any]:
     """Everything that this process scores."""
     return {
         "images": {items: score_images(out, items) for items in (1, NUM_ITEMS)},
         "segmentations": score_segmentations(),
         "tracked": track_sequences(out),
+        "frozen": score_frozen(out),
+        # of batches of 100 the second one, which is the second process's
+        "broken": score_frozen(out, broken_item=150),
     }
 
 

@@ -28,6 +28,10 @@ def test_no_item_is_scored_twice_or_missed(both: Findings, tmp_path: Path) -> No
         assert found[0]["segmentations"] == alone["segmentations"], "pixel counts are whole numbers"
         names = [name for each in found for name in each["tracked"]]
         assert sorted(names) == sorted(alone["tracked"]) and len(set(names)) == 5
+        assert found[0]["frozen"] == alone["frozen"], "rows and features are the same to the last bit"
+        assert len(alone["frozen"]["rows"]) == 359 and len(alone["frozen"]["files"]) == 4
+        assert not any(other["frozen"]["rows"] for other in found[1:])
+        assert found[0]["broken"] == alone["broken"] == {"error": "test image 150 is broken"}
         assert read_boxes(folder) == read_boxes(one) and len(read_boxes(one)) >= 5
 
 
