@@ -576,6 +576,12 @@ def test_a_pre_training_says_what_its_batch_norm_sees(tmp_path: Path, monkeypatc
     assert configs["mae", "2"] == configs["mae", "1"]
     assert configs["mocov3", "2"] == configs["mocov3", "1"], "processes share the statistics"
     assert not {"batch_norm", "repeated_items"} & {*configs["mae", "2"], *configs["mocov3", "2"]}
+    # no method of bench has both batch norm and pieces; one of a plug-in may
+    monkeypatch.setattr("pretraining.run.uses_batch_norm", lambda method: True)
+    task = PretrainTask("mae", "digits")
+    asked = make_request("mae", checkpoint="random", overrides=("accumulate=2",))
+    seen = task.plan(asked, task.check_data(tmp_path)).config
+    assert seen["batch_norm"]["pieces_per_step"] == 2
 
 
 def test_mixup_is_refused_where_a_process_gets_an_odd_number(monkeypatch: pytest.MonkeyPatch) -> None:

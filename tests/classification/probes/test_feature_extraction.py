@@ -183,6 +183,17 @@ def test_items_out_of_order_are_refused() -> None:
         made.get_features("test")
 
 
+def test_two_processes_compute_the_batches_of_one() -> None:
+    """In turn, and the same bits."""
+    made = make_frozen(batch_size=100)
+    whole = list(made.compute_batches("test", None, 0, 1))
+    parts = [list(made.compute_batches("test", None, first, 2)) for first in (0, 1)]
+    assert [len(labels) for _, labels in whole] == [100, 100, 100, 59]
+    for number, (features, labels) in enumerate(whole):
+        own, own_labels = parts[number % 2][number // 2]
+        assert np.array_equal(own, features) and np.array_equal(own_labels, labels)
+
+
 @pytest.mark.parametrize("protocol", ["knn", "linear"])
 def test_the_command_and_its_record(protocol: str, bench: Bench, tmp_path: Path) -> None:
     words = ("run", "digits", "--backbone", "vit_pico", "--protocol", protocol, "--tier", "smoke")
