@@ -54,15 +54,13 @@ GUARDS = {
         "engine/training.py",
         "        synchronise_batch_norm(job.model)\n",
         "        pass\n",
-        f"{PROOFS}::test_twenty_steps_of_two_processes_are_those_of_one",
-        soak=True,
+        f"{SHARES}::test_a_training_of_several_processes_shares_its_statistics",
     ),
     "gradients of batch norm cross the processes": Guard(
         "engine/processes/batch_norm.py",
         "        dist.all_reduce(sums)\n",
         "",
-        f"{PROOFS}::test_batch_norm_of_two_processes_is_torchs_of_the_whole_batch",
-        soak=True,
+        f"{SHARES}::test_two_processes_with_equal_batches_are_one_with_both",
     ),
     "the key of a query is found behind those of other processes": Guard(
         "pretraining/methods/infonce_loss.py",

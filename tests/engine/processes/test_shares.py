@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from engine import grad_accumulation
+from engine import grad_accumulation, training
 from engine.grad_accumulation import BatchShare, split_batch
-from engine.processes.batch_norm import synchronise_batch_norm
+from engine.processes.batch_norm import SynchronisedBatchNorm1d, synchronise_batch_norm
+from tests.wrong_numbers.small_training import SmallNet, make_job
 
 
 @pytest.mark.parametrize("total", range(4, 17))
@@ -76,3 +78,36 @@ def test_batch_norm_in_a_group_of_one_is_torchs() -> None:
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         ours(torch.randn(1, 3))
     assert ours(torch.randn(4, 3).bfloat16()).dtype == torch.bfloat16
+
+
+def test_two_processes_with_equal_batches_are_one_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a second process: what it would send is what this one sends."""
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_gather", lambda parts, own: [part.copy_(own) for part in parts])
+    monkeypatch.setattr(dist, "all_reduce", lambda sums: sums.mul_(2))
+    torch.manual_seed(0)
+    ours, theirs = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    synchronise_batch_norm(ours)
+    own = torch.randn(5, 3).requires_grad_()
+    both = torch.cat([own.detach()] * 2).requires_grad_()
+    factor = torch.rand(5, 3)
+    (ours(own).sin() * factor).sum().backward()
+    (theirs(both).sin() * torch.cat([factor] * 2)).sum().backward()
+    assert own.grad is not None and both.grad is not None
+    assert torch.allclose(own.grad, both.grad[:5], atol=1e-6)
+    assert torch.allclose(ours.running_var, theirs.running_var)  # type: ignore[arg-type]
+
+
+def test_a_training_of_several_processes_shares_its_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("mmengine.dataset.sampler", "engine.training"):
+        monkeypatch.setattr(f"{module}.get_dist_info", lambda: (0, 2))
+    job = make_job(tmp_path, model=SmallNet(batch_norm=True))
+    with monkeypatch.context() as patch, pytest.raises(InterruptedError):
+        patch.setattr(training, "CheckpointRunner", interrupt)
+        training._build_train_runner(job, [])
+    norms = [part for part in job.model.modules() if isinstance(part, nn.BatchNorm1d)]
+    assert [type(part) for part in norms] == [SynchronisedBatchNorm1d]
+
+
+def interrupt(**arguments: Any) -> None:
+    raise InterruptedError
