@@ -11,6 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import Tensor
 
 from engine.device import get_dist_info
+from engine.processes.random_draws import BatchRows, draw_for_rows
 from engine.training_checks.batch_norm import count_norm_groups, count_pieces
 
 
@@ -36,6 +37,11 @@ class BatchShare(NamedTuple):
     rank: int = 0
     processes: int = 1
 
+    def count_own_before(self, position: int) -> int:
+        """Return the number of own items before a position of the batch."""
+        # (position - rank) / processes, rounded up
+        return -(-(position - self.rank) // self.processes)
+
 
 def split_batch(
     batch: Any, num_pieces: int, norm_group: int | None = None, share: BatchShare | None = None
@@ -58,15 +64,29 @@ def split_batch(
     """
     size = get_batch_size(batch)
     if norm_group is None:
-        total, rank, processes = share or BatchShare(size)
-        # the number of own items before a position of the batch is (position - rank) / processes, rounded up
-        edges = [[-(-(position - rank) // processes) for position in piece] for piece in _cut_evenly(total, num_pieces)]
+        share = share or BatchShare(size)
+        edges = [map(share.count_own_before, piece) for piece in _cut_evenly(share.total, num_pieces)]
         return [_take_items(batch, range(start, stop)) for start, stop in edges]
     groups = count_norm_groups(size, norm_group)
     return [
         _take_items(batch, [item for item in range(size) if start <= item % groups < stop])
         for start, stop in _cut_evenly(groups, num_pieces)
     ]
+
+
+def list_piece_rows(num_pieces: int, share: BatchShare) -> list[BatchRows]:
+    """Return which rows of each micro-batch this process has, see ``split_batch``.
+
+    Args:
+        num_pieces: number of micro-batches.
+        share: which part of the batch this process has.
+    """
+    rows = []
+    for start, stop in _cut_evenly(share.total, num_pieces):
+        before, until = share.count_own_before(start), share.count_own_before(stop)
+        first = share.rank + before * share.processes - start
+        rows.append(BatchRows(stop - start, first, share.processes, until - before))
+    return rows
 
 
 def _cut_evenly(total: int, num_pieces: int) -> list[tuple[int, int]]:
@@ -106,14 +126,22 @@ def _train_step(
     (rank, processes), wrapper = get_dist_info(), runner.optim_wrapper
     size = batch_size or get_batch_size(batch) * processes
     num_pieces = count_pieces(size, num_pieces, processes)
-    parts = split_batch(batch, num_pieces, norm_group, BatchShare(size, rank, processes)) if num_pieces > 1 else [batch]
+    share = BatchShare(size, rank, processes)
+    parts = split_batch(batch, num_pieces, norm_group, share) if num_pieces > 1 else [batch]
+    # pieces of whole groups have an order of their own; their rows are only counted
+    piece_rows = (
+        list_piece_rows(num_pieces, share)
+        if norm_group is None
+        else [BatchRows(len_part * processes, rank, processes, len_part) for len_part in map(get_batch_size, parts)]
+    )
     total: dict[str, Any] = {}
-    for number, part in enumerate(parts, 1):
+    for number, (part, rows) in enumerate(zip(parts, piece_rows, strict=True), 1):
         # The wrapper scales the loss by the weight and steps after the last part (MicroBatchMixin). Gradients are
         # averaged over the processes; times their number every item counts by 1 / size, however many each process has.
         wrapper.loss_weight = get_batch_size(part) * processes / size
         wrapper.is_last_piece = number == len(parts)
-        outputs = runner.model.train_step(part, optim_wrapper=wrapper)
+        with draw_for_rows(rows):
+            outputs = runner.model.train_step(part, optim_wrapper=wrapper)
         total = {name: total.get(name, 0.0) + wrapper.loss_weight * value for name, value in outputs.items()}
     return total
 

@@ -188,7 +188,10 @@ def seed_all_cpu(seed: int) -> None:
 
 
 class ReseedHook(Hook):
-    """Reseeds the model's random numbers from (run seed, epoch, rank) or (run seed, iteration, rank)."""
+    """Reseeds the model's random numbers from (run seed, epoch) or (run seed, iteration).
+
+    All processes have the same seed: ``engine.processes.random_draws`` gives each its part of what one would draw.
+    """
 
     priority = "VERY_HIGH"  # before other hooks, which may draw random numbers
 
@@ -199,9 +202,10 @@ class ReseedHook(Hook):
     def before_train_epoch(self, runner: Any) -> None:
         """Reseed if the run is counted in epochs."""
         if self.by_epoch:
-            seed_all(derive_seed(self.seed, runner.epoch, runner.rank))
+            # the 0 was the number of the process
+            seed_all(derive_seed(self.seed, runner.epoch, 0))
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Reseed if the run is counted in iterations."""
         if not self.by_epoch:
-            seed_all(derive_seed(self.seed, runner.iter, runner.rank))
+            seed_all(derive_seed(self.seed, runner.iter, 0))

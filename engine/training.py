@@ -31,6 +31,7 @@ from engine.grad_accumulation import MicroBatchEpochLoop, MicroBatchIterLoop
 from engine.lr_schedule import build_lr_schedulers, count_steps_per_epoch
 from engine.optimizer import create_optim_wrapper
 from engine.processes.batch_norm import synchronise_batch_norm
+from engine.processes.random_draws import share_random_draws
 from engine.progress import ProgressHook
 from engine.progress_bar import log_message
 from engine.recipe import LOGGER_BACKENDS, TrainingRecipe
@@ -189,6 +190,7 @@ def _build_train_runner(job: TrainingJob, hooks: list[Any]) -> CheckpointRunner:
     make_deterministic()
     if get_dist_info()[1] > 1:
         synchronise_batch_norm(job.model)
+        share_random_draws(job.model)
     loader = _build_train_loader(job)
     steps = count_steps_per_epoch(recipe, len(job.train_dataset))
     # a plan counts the steps without a loader, so the two must agree (an endless stream of items has no length)

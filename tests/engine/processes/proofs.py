@@ -134,9 +134,11 @@ def capture_job(room: str) -> Iterator[list[TrainingJob]]:
 def make_task_jobs(out: Path) -> Iterator[tuple[str, TrainingJob]]:
     """The trainings of the four tasks, as their protocols make them."""
     cells: list[tuple[str, Any, str, str, tuple[str, ...]]] = [
-        ("classification", DIGITS, "classification.finetune", "finetune", ("optimizer.lr=0.02", "val_interval=20")),
+        ("classification", DIGITS, "classification.finetune", "finetune", (
+            "optimizer.lr=0.02", "val_interval=20", "drop_path=0.3",
+        )),
         ("segmentation", MINI_ADE, "segmentation.run", "semantic_fpn", (
-            "optimizer.lr=0.01", "model.decode_head.dropout_ratio=0", "model.decode_head.channels=16",
+            "optimizer.lr=0.01", "model.decode_head.dropout_ratio=0.1", "model.decode_head.channels=16",
             "val_interval=20",
         )),
         ("tracking", MINI_LASOT, "tracking.protocols", "fast64", (
