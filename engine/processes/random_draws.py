@@ -1,4 +1,4 @@
-"""Let drop path and dropout draw for the batch of all processes, of which each takes its rows: as one process draws."""
+"""Draw for the batch of all processes as one process does: drop path, dropout, and the pairs of mixup."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
+import torch
+import torch.distributed as dist
 from timm.layers import DropPath, drop_path
 from torch import Tensor, nn
 from torch.nn import functional
@@ -43,6 +45,36 @@ def draw_for_rows(rows: BatchRows) -> Iterator[None]:
         yield
     finally:
         _ROWS.reset(token)
+
+
+def append_partners(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Append the images with which mixup pairs those of this process: of n images number i with number n - 1 - i.
+
+    With several processes these are all in one process, as each has every n-th image, and come in the order in which a
+    pairing within the result finds them.
+
+    Args:
+        images: (N, ...), those of this process, as many as in each of the others.
+        labels: (N,).
+
+    Returns:
+        (2 N, ...) and (2 N,), of which the first N are to be used; or the same where the partners are among them.
+    """
+    rows = _ROWS.get()
+    if rows is None or rows.step == 1:
+        return images, labels
+    assert rows.total == rows.own * rows.step, "a plan refuses batches that give a process fewer images than others"
+    partner = (rows.total - 1 - rows.first) % rows.step
+    if partner == rows.first:
+        return images, labels
+    found = []
+    for values in (images.contiguous(), labels.contiguous()):
+        other = torch.empty_like(values)
+        sent = [dist.P2POp(dist.isend, values, partner), dist.P2POp(dist.irecv, other, partner)]
+        for request in dist.batch_isend_irecv(sent):
+            request.wait()
+        found.append(torch.cat([values, other]))
+    return found[0], found[1]
 
 
 def share_random_draws(model: nn.Module) -> None:

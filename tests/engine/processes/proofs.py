@@ -10,10 +10,12 @@ from typing import Any
 from unittest import mock
 
 import torch
+from timm.data import Mixup
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from classification.digits_task import DIGITS
+from classification.model import Classifier
 from engine import training
 from engine.device import get_dist_info
 from engine.processes.batch_norm import synchronise_batch_norm
@@ -23,7 +25,7 @@ from segmentation.tasks import MINI_ADE
 from tests.classification.probes.frozen_features import make_request
 from tests.engine.processes import scoring
 from tests.engine.processes.start import share_findings
-from tests.wrong_numbers.small_training import SGD, NotesHook, make_job
+from tests.wrong_numbers.small_training import SGD, NotesHook, SmallNet, make_job
 from tracking.tasks import MINI_LASOT
 
 STEPS = 20
@@ -170,6 +172,11 @@ def make_small_jobs(out: Path) -> Iterator[tuple[str, TrainingJob]]:
         settings: dict[str, Any] = {"recipe_epochs": 5, "recipe_batch_size": 16, "recipe_accumulate": pieces}
         settings |= {"val_dataset": None, "items": 59}
         yield name, make_job(out / name, model=SmallConvNet(), recipe_optimizer=SGD | {"lr": 0.05}, **settings)
+    # both mixup and cutmix happen within 20 steps; the incomplete batch is dropped, and epochs have three steps
+    mixed = make_job(
+        out / "mixup", recipe_epochs=7, recipe_batch_size=16, recipe_drop_last=True, val_dataset=None, items=59
+    )
+    yield "mixup", replace(mixed, model=Classifier(SmallNet(), mixup=Mixup(0.8, 1.0, num_classes=2)))
 
 
 def train_all(out: Path) -> dict[str, dict[str, Any]]:
