@@ -102,6 +102,8 @@ def _scan_root(root: Path, stores: dict[Path, StoreContents], faults: list[str])
     for place, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(place)
+        # os.walk does not enter them: what lies behind a link would be overlooked, and replaced without a word
+        faults += [_describe_link(here / name) for name in folders if (here / name).is_symlink()]
         if RECORD_FILE in names or RECORD_FILE in folders:
             folders.clear()  # what lies in a run's folder belongs to the run
             _add_run(here, stores, faults)

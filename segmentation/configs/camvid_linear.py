@@ -21,7 +21,7 @@ recipe = {
 
 tiers = {
     "_delete_": True,
-    "smoke": {"iterations": 20, "schedule.warmup": 5, "val_interval": 10},
+    "smoke": {"iterations": 4, "schedule.warmup": 1, "val_interval": 2, "max_items": 8},
     # DeiT-Tiny reaches 53.0 % mIoU on test (docs/explanation/measurements.md); takes 13 to 20 minutes on one core
     "short": {
         "iterations": 1_200,

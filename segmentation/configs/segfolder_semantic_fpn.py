@@ -20,6 +20,6 @@ recipe = {
 
 tiers = {
     "_delete_": True,
-    "smoke": {"iterations": 20, "schedule.warmup": 5, "val_interval": 10},
+    "smoke": {"iterations": 4, "batch_size": 2, "schedule.warmup": 1, "val_interval": 2, "max_items": 8},
     "short": {"iterations": 2_000, "schedule.warmup": 200, "val_interval": 500},
 }
