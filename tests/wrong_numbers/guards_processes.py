@@ -62,6 +62,12 @@ GUARDS = {
         "",
         f"{SHARES}::test_two_processes_with_equal_batches_are_one_with_both",
     ),
+    "processes draw for their own rows": Guard(
+        "engine/processes/random_draws.py",
+        "by_item[rows.first :: rows.step]",
+        "by_item[: rows.own]",
+        "tests/engine/processes/test_random_draws.py::test_rows_of_processes_are_those_of_one",
+    ),
     "the key of a query is found behind those of other processes": Guard(
         "pretraining/methods/infonce_loss.py",
         "device=queries.device) + first",
