@@ -22,6 +22,7 @@ from benchmarks.cell_record import (
 from benchmarks.resolve_cell import CellRequest, ResolvedCell, make_run_stem, resolve_cell
 from benchmarks.run_pictures import draw_run_pictures
 from engine.data.file_hashes import require_unchanged_files
+from engine.processes.launcher import apply_launcher
 from engine.task import RunPlan, TaskOutcome
 from foundation.errors import RecordError
 from foundation.files import ensure_writable_dir
@@ -68,6 +69,7 @@ def run_cell(cell_request: CellRequest) -> CellResult:
 def _run_cell(cell_request: CellRequest) -> CellResult:
     from engine.device import decide_on_rank0, get_dist_info, init_distributed
 
+    apply_launcher(None)  # does nothing if the command line has done it
     # everything that can be refused is refused before a folder is made
     resolved = resolve_cell(cell_request)
     require_outside_run(cell_request.out / resolved.task.name)

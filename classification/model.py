@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from classification.metrics import ScoredItem, rank_true_class
 from classification.recipe import ClassificationRecipe, ImageRecipe
+from engine.processes.random_draws import append_partners
 from foundation.errors import NonFiniteError
 
 
@@ -65,8 +66,9 @@ class Classifier(BaseModel):
             # a seed drawn from torch's generator, which is reseeded each epoch, makes the mixing reproducible
             np.random.seed(int(torch.randint(2**31, ())))
             # the mixed labels are distributions over the classes, (batch, classes), already smoothed
-            images, mixed_labels = self.mixup(images, labels)
-            return {"loss": functional.cross_entropy(self.backbone(images).float(), mixed_labels)}
+            own = len(images)
+            images, mixed_labels = self.mixup(*append_partners(images, labels))
+            return {"loss": functional.cross_entropy(self.backbone(images[:own]).float(), mixed_labels[:own])}
         logits = self.backbone(images)
         if mode == "loss":
             # float() before the softmax: under fp16 or bf16 autocast the logits come in half precision

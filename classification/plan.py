@@ -21,7 +21,7 @@ from classification.recipe import (
 from engine.config import load_protocol
 from engine.data.item_limits import apply_item_limit
 from engine.device import get_dist_info
-from engine.lr_schedule import count_repeated_items, count_steps_per_epoch, list_schedule_fixes
+from engine.lr_schedule import count_last_batch, count_repeated_items, count_steps_per_epoch, list_schedule_fixes
 from engine.task import DataReport, RunPlan, RunRequest
 from engine.training_checks.bank_size import require_enough_voters
 from engine.training_checks.batch_norm import describe_batch_norm
@@ -79,13 +79,10 @@ def resolve_protocol(
 
     Raises:
         ConfigError: invalid settings.
-        UserError: several processes for a protocol that runs in one, a data scale for low-shot, more shots than a class
-            has images, or a ``k`` above the number of images that vote.
+        UserError: a data scale for low-shot, more shots than a class has images, or a ``k`` above the number of images
+            that vote.
     """
     recipe_type = get_recipe_type(request.protocol, is_photo_set)
-    frozen = issubclass(recipe_type, FrozenRecipe)
-    if frozen:
-        require_one_process(request.protocol)
     if request.data_scale != 1 and request.protocol == "lowshot":
         raise UserError("protocol lowshot has no --data-scale; set shots or percent to say how many items are drawn")
     protocol = load_protocol(config_file, recipe_type, request.tier, request.overrides)
@@ -146,21 +143,18 @@ def _describe_training(
         for _, one in expand_search(recipe)
         for fix in list_schedule_fixes(
             one,
-            count_steps_per_epoch(one, count_training_items(data, splits, request.data_scale), processes),
+            count_steps_per_epoch(one, count_training_items(data, splits, request.data_scale)),
         )
     }
+    counts = [count_training_items(data, splits, request.data_scale) for splits in list_training_splits(recipe)]
     # the backbone is created only where the answer matters
-    norm = describe_batch_norm(
-        (processes, pieces) != (1, 1) and request.describe_model(backbone_kwargs).has_batch_norm,
-        recipe.batch_size,
-        pieces,
-        processes,
-        synchronised=False,
-    )
-    repeated = [
-        count_repeated_items(recipe, count_training_items(data, splits, request.data_scale), processes)
-        for splits in list_training_splits(recipe)
+    has_batch_norm = pieces != 1 and request.describe_model(backbone_kwargs).has_batch_norm
+    seen = [
+        describe_batch_norm(has_batch_norm, recipe.batch_size, pieces, processes, count_last_batch(recipe, count))
+        for count in counts
     ]
+    norm = max(seen, key=len)  # the one with a last batch of its own, if there is one
+    repeated = [count_repeated_items(recipe, count, processes) for count in counts]
     return {
         **({"fixes": sorted(fixes)} if fixes else {}),
         **({"batch_norm": norm} if norm else {}),
@@ -208,13 +202,3 @@ def list_training_splits(recipe: ClassificationRecipe) -> list[str]:
     # a single setting on train+val leaves nothing to choose, so no training on train alone is needed
     alone = ["train"] if recipe.train_on == "train" or len(list(expand_search(recipe))) > 1 else []
     return [*alone, *(["train+val"] if recipe.train_on == "train+val" else [])]
-
-
-def require_one_process(protocol: str) -> None:
-    """Require a single process; several would all do the complete work and write the same cache entry.
-
-    Raises:
-        UserError: ``torchrun`` started more than one process.
-    """
-    if get_dist_info()[1] > 1:
-        raise UserError(f"protocol {protocol} runs in one process, not {get_dist_info()[1]}; start it without torchrun")

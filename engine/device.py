@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -66,14 +66,17 @@ def describe_device(device: str) -> str:
 
 
 def get_dist_info() -> tuple[int, int]:
-    """Return the rank and the number of processes, as set by ``torchrun`` (0 and 1 without it)."""
+    """Return the rank and the number of processes, as set by ``torchrun`` or ``--launcher slurm`` (0 and 1 without)."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def init_distributed() -> None:
-    """Join the process group of ``torchrun``, if there is one: nccl with one GPU per process, else gloo.
+    """Join the group of this run's processes, if there are several: nccl with one GPU per process, else gloo.
 
     mmengine's ``init_dist`` calls CUDA even on a CPU, so the group is created here, before the Runner.
+
+    Raises:
+        UserError: fewer GPUs are visible than processes run on this machine.
     """
     rank, size = get_dist_info()
     if size == 1:
@@ -85,10 +88,32 @@ def init_distributed() -> None:
         return
     if torch.cuda.is_available():
         # each process must use its own GPU; otherwise all of them would share GPU 0
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(choose_local_gpu(torch.cuda.device_count(), os.environ))
         dist.init_process_group("nccl", rank=rank, world_size=size)
     else:
         dist.init_process_group("gloo", rank=rank, world_size=size)
+
+
+def choose_local_gpu(num_visible: int, environment: Mapping[str, str]) -> int:
+    """Return the index of this process's GPU among those that it sees.
+
+    Args:
+        num_visible: number of GPUs that this process sees.
+        environment: LOCAL_RANK and LOCAL_WORLD_SIZE; with Slurm also what says that each process has GPUs of its own.
+
+    Raises:
+        UserError: fewer GPUs than processes on this machine.
+    """
+    local, count = int(environment["LOCAL_RANK"]), int(environment.get("LOCAL_WORLD_SIZE", "1"))
+    # Slurm shows each process its own GPUs alone, if asked to
+    if any(name in environment for name in ("SLURM_GPUS_PER_TASK", "SLURM_NTASKS_PER_GPU")) and num_visible < count:
+        return 0
+    if num_visible < max(count, local + 1):
+        raise UserError(
+            f"{max(count, local + 1)} processes run on this machine and see {num_visible} GPU(s); start as many as "
+            "there are GPUs, give each its own (srun --gpus-per-task=1), or add --device cpu"
+        )
+    return local
 
 
 def shutdown_distributed() -> None:

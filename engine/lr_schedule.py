@@ -47,33 +47,40 @@ def build_lr_schedulers(recipe: TrainingRecipe, steps_per_epoch: int) -> list[di
     return [*schedulers, main_phases[setting.name]]
 
 
-def count_steps_per_epoch(recipe: TrainingRecipe, num_items: int, num_processes: int) -> int:
-    """Return the number of optimizer steps in one pass over the training items, as the loader of a training makes them.
+def count_steps_per_epoch(recipe: TrainingRecipe, num_items: int) -> int:
+    """Return the number of optimizer steps in one pass over the training items, with any number of processes.
 
     Args:
         recipe: gives the batch size, and whether the incomplete batch at the end is dropped.
         num_items: number of training items.
-        num_processes: number of processes, which have equally many items (a few are repeated).
     """
     # -(-a // b) rounds a / b up
-    own_items, own_batch = -(-num_items // num_processes), max(1, recipe.batch_size // num_processes)
-    return own_items // own_batch if recipe.drop_last else -(-own_items // own_batch)
+    return num_items // recipe.batch_size if recipe.drop_last else -(-num_items // recipe.batch_size)
+
+
+def count_last_batch(recipe: TrainingRecipe, num_items: int) -> int:
+    """Return the number of items in the incomplete batch at the end of each epoch; 0 without one.
+
+    Args:
+        recipe: counts epochs or iterations (a stream that is counted in iterations has no end).
+        num_items: number of training items.
+    """
+    return num_items % recipe.batch_size if recipe.by_epoch and not recipe.drop_last else 0
 
 
 def count_repeated_items(recipe: TrainingRecipe, num_items: int, num_processes: int) -> int:
-    """Return how many training items each epoch repeats so that all processes have equally many.
+    """Return how many training items each epoch repeats so that each process has one of its last batch.
 
-    They weigh more than others and change the number, so plans put them into the identity of a run. They come last in
-    an epoch: where the incomplete batch is dropped, they are dropped with it unless they complete it.
+    They weigh more than others and change the number, so plans put them into the identity of a run. With at least one
+    item per process nothing is repeated: an incomplete batch is shared out unevenly.
 
     Args:
-        recipe: counts epochs or iterations; a stream that is counted in iterations has no end and repeats nothing.
+        recipe: gives the batch size, and whether the incomplete batch at the end is dropped.
         num_items: number of training items.
         num_processes: number of processes.
     """
-    repeated = -num_items % num_processes
-    completes_batch = (num_items + repeated) // recipe.batch_size > num_items // recipe.batch_size
-    return repeated if recipe.by_epoch and (completes_batch or not recipe.drop_last) else 0
+    last = count_last_batch(recipe, num_items)
+    return num_processes - last if 0 < last < num_processes else 0
 
 
 def list_schedule_fixes(recipe: TrainingRecipe, steps_per_epoch: int) -> list[str]:

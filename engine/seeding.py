@@ -77,15 +77,47 @@ def set_generator_state(state: GeneratorState) -> None:
 
 
 class SeededSampler(DefaultSampler):
-    """mmengine's ``DefaultSampler`` (shuffled, split over processes, ``set_epoch``) that yields ``SeededIndex``."""
+    """mmengine's ``DefaultSampler`` (shuffled, ``set_epoch``) that yields ``SeededIndex`` and shares out whole batches.
 
-    def __init__(self, dataset: Sized, shuffle: bool, seed: int, round_up: bool) -> None:
-        super().__init__(dataset, shuffle=shuffle, seed=seed, round_up=round_up)
+    With n processes each takes every n-th item of each batch, so that together they have the batches of one process.
+    The incomplete batch at the end of an epoch may give some an item less; only if it has fewer items than there are
+    processes, its first items are repeated (``engine.lr_schedule.count_repeated_items``).
+
+    Args:
+        dataset: gives the number of items.
+        seed: the run's seed.
+        batch_size: items of a batch over all processes, a multiple of their number.
+        drop_last: leave out the incomplete batch at the end.
+    """
+
+    def __init__(self, dataset: Sized, seed: int, batch_size: int, drop_last: bool) -> None:
+        super().__init__(dataset, shuffle=True, seed=seed, round_up=False)
+        self.batch_size = batch_size
+        count = len(dataset)
+        last = count % batch_size
+        # all processes together; each must make the same number of steps, or the others would wait for it forever
+        self.total_size = count - last if drop_last else count + max(0, self.world_size - last if last else 0)
 
     def __iter__(self) -> Iterator[SeededIndex]:
         """Yield the items of this process in this epoch."""
-        for index in super().__iter__():
-            yield SeededIndex(int(index), derive_seed(self.seed, self.epoch, int(index)))
+        generator = torch.Generator()
+        generator.manual_seed(self.seed + self.epoch)
+        order = torch.randperm(len(self.dataset), generator=generator).tolist()
+        for position in range(self.rank, self.total_size, self.world_size):
+            # beyond the end its beginning is repeated
+            item = order[position % len(order)]
+            yield SeededIndex(item, derive_seed(self.seed, self.epoch, item))
+
+    def __len__(self) -> int:
+        return len(range(self.rank, self.total_size, self.world_size))
+
+    def count_batch_items(self, batch: int) -> int:
+        """Return the number of items of a batch of the epoch, over all processes.
+
+        Args:
+            batch: its number in the epoch, from 0.
+        """
+        return min(self.batch_size, self.total_size - batch * self.batch_size)
 
 
 class InfiniteSeededSampler(Sampler[SeededIndex]):
@@ -156,7 +188,10 @@ def seed_all_cpu(seed: int) -> None:
 
 
 class ReseedHook(Hook):
-    """Reseeds the model's random numbers from (run seed, epoch, rank) or (run seed, iteration, rank)."""
+    """Reseeds the model's random numbers from (run seed, epoch) or (run seed, iteration).
+
+    All processes have the same seed: ``engine.processes.random_draws`` gives each its part of what one would draw.
+    """
 
     priority = "VERY_HIGH"  # before other hooks, which may draw random numbers
 
@@ -167,9 +202,10 @@ class ReseedHook(Hook):
     def before_train_epoch(self, runner: Any) -> None:
         """Reseed if the run is counted in epochs."""
         if self.by_epoch:
-            seed_all(derive_seed(self.seed, runner.epoch, runner.rank))
+            # the 0 was the number of the process
+            seed_all(derive_seed(self.seed, runner.epoch, 0))
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Reseed if the run is counted in iterations."""
         if not self.by_epoch:
-            seed_all(derive_seed(self.seed, runner.iter, runner.rank))
+            seed_all(derive_seed(self.seed, runner.iter, 0))

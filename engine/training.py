@@ -31,6 +31,8 @@ from engine.device import decide_on_rank0, get_dist_info, translate_oom_error
 from engine.grad_accumulation import MicroBatchEpochLoop, MicroBatchIterLoop
 from engine.lr_schedule import build_lr_schedulers, count_steps_per_epoch
 from engine.optimizer import create_optim_wrapper
+from engine.processes.batch_norm import synchronise_batch_norm
+from engine.processes.random_draws import share_random_draws
 from engine.progress import ProgressHook
 from engine.progress_bar import log_message
 from engine.recipe import LOGGER_BACKENDS, TrainingRecipe
@@ -190,8 +192,11 @@ def _build_train_runner(job: TrainingJob, hooks: list[Any]) -> CheckpointRunner:
     recipe = job.recipe
     seed_all(job.seed)
     make_deterministic()
+    if get_dist_info()[1] > 1:
+        synchronise_batch_norm(job.model)
+        share_random_draws(job.model)
     loader = _build_train_loader(job)
-    steps = count_steps_per_epoch(recipe, len(job.train_dataset), get_dist_info()[1])
+    steps = count_steps_per_epoch(recipe, len(job.train_dataset))
     # a plan counts the steps without a loader, so the two must agree (an endless stream of items has no length)
     assert steps == len(loader) or not recipe.by_epoch, "the loader has other steps than the plan"
     # the loops of engine.grad_accumulation, so that one iteration is one optimizer step
@@ -273,8 +278,7 @@ def _build_train_loader(job: TrainingJob) -> DataLoader[Any]:
         )
     sampler: Sampler[Any] = InfiniteSeededSampler(job.train_dataset, job.seed)
     if job.recipe.by_epoch:
-        # round_up repeats a few items, so that all processes have equally many; otherwise one would wait forever
-        sampler = SeededSampler(job.train_dataset, shuffle=True, seed=job.seed, round_up=True)
+        sampler = SeededSampler(job.train_dataset, job.seed, size, job.recipe.drop_last)
     return DataLoader(
         SeededDataset(job.train_dataset),
         batch_size=size // processes,

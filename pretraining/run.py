@@ -14,11 +14,11 @@ from torch.utils.data import default_collate
 from backbones.create import CreatedBackbone
 from engine.checkpoints import read_checkpoint
 from engine.device import decide_on_rank0, get_dist_info
-from engine.lr_schedule import count_repeated_items, count_steps_per_epoch, list_schedule_fixes
+from engine.lr_schedule import count_last_batch, count_repeated_items, count_steps_per_epoch, list_schedule_fixes
 from engine.seeding import derive_seed
 from engine.task import RunPlan, RunRequest, TaskOutcome
 from engine.training import TrainingJob, train_model
-from engine.training_checks.batch_norm import describe_batch_norm, synchronises_batch_norm, uses_batch_norm
+from engine.training_checks.batch_norm import describe_batch_norm, uses_batch_norm
 from foundation.files import sha256_file
 from pretraining.data.dataset import ImageFileDataset, InMemoryDataset
 from pretraining.data.dataset_specs import PretrainDatasetCard
@@ -109,10 +109,9 @@ def describe_training(method: PretrainMethod, recipe: PretrainRecipe, num_images
         num_images: number of training images.
     """
     processes = get_dist_info()[1]
-    fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, num_images, processes))
-    norm = describe_batch_norm(
-        uses_batch_norm(method), recipe.batch_size, recipe.accumulate, processes, synchronises_batch_norm(method)
-    )
+    fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, num_images))
+    last_batch = count_last_batch(recipe, num_images)
+    norm = describe_batch_norm(uses_batch_norm(method), recipe.batch_size, recipe.accumulate, processes, last_batch)
     repeated = count_repeated_items(recipe, num_images, processes)
     return {
         **({"fixes": fixes} if fixes else {}),

@@ -10,7 +10,7 @@ from engine.data.item_limits import apply_item_limit
 from engine.device import get_dist_info
 from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
 from engine.task import DataReport, RunPlan, RunRequest
-from engine.training_checks.batch_norm import describe_batch_norm
+from engine.training_checks.batch_norm import count_pieces, describe_batch_norm
 from foundation.errors import ConfigError
 from segmentation.recipe import SegmentationRecipe
 
@@ -28,9 +28,10 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
     """
     protocol = load_protocol(config_file, SegmentationRecipe, request.tier, request.overrides)
     recipe, data_report = apply_item_limit(protocol.recipe, data_report)
-    norm, processes = choose_norm_type(), get_dist_info()[1]
-    # batch norm sees one micro-batch; BN keeps statistics per process, SyncBN shares them among all processes
-    together = recipe.batch_size // recipe.accumulate // (1 if norm == "SyncBN" else processes)
+    processes = get_dist_info()[1]
+    # batch norm sees one micro-batch, over all processes
+    pieces = recipe.accumulate if processes == 1 else count_pieces(recipe.batch_size, recipe.accumulate, processes)
+    together = recipe.batch_size // max(1, pieces)
     if together < 2:
         raise ConfigError(
             f"batch_size {recipe.batch_size} in {recipe.accumulate} micro-batches leaves batch norm {together} image "
@@ -39,10 +40,9 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
     arguments: dict[str, Any] = {"img_size": recipe.crop, "num_classes": 0}
     if recipe.drop_path:
         arguments["drop_path_rate"] = recipe.drop_path
-    fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, data_report.splits["train"], processes))
-    # neck and heads have batch norm always; one of the backbone is not synchronised, whatever theirs is
-    synchronised = norm == "SyncBN" and (recipe.frozen or not request.describe_model(arguments).has_batch_norm)
-    batch_norm = describe_batch_norm(True, recipe.batch_size, recipe.accumulate, processes, synchronised)
+    fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, data_report.splits["train"]))
+    # neck and heads always have batch norm
+    batch_norm = describe_batch_norm(True, recipe.batch_size, recipe.accumulate, processes)
     # ADE20K has no split besides the one that is reported, so nothing may be chosen there
     chosen = ("choose the iteration on val",) if "val" in data_report.splits else ("take the last weights",)
     return RunPlan(
@@ -55,17 +55,8 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
             **({"batch_norm": batch_norm} if batch_norm else {}),
             **({"fixes": fixes} if fixes else {}),
         },
-        non_identity_settings={**recipe.non_identity_settings(), "norm": norm},
+        non_identity_settings={**recipe.non_identity_settings(), "norm": "BN"},
         backbone_kwargs=arguments,
         num_expected_items=data_report.splits["test"],
         steps=("train", *chosen, "test once"),
     )
-
-
-def choose_norm_type() -> str:
-    """Return ``SyncBN`` where several processes have a GPU each, else ``BN`` (on one device the two are the same)."""
-    if get_dist_info()[1] == 1:
-        return "BN"
-    import torch  # several processes need it anyway
-
-    return "SyncBN" if torch.cuda.is_available() else "BN"

@@ -126,6 +126,9 @@ def list_commands(page: Path) -> Iterator[tuple[int, list[str]]]:
             if words[:1] == ["torchrun"]:
                 assert "--no-python" in words, f"{page.name}:{number}: torchrun without --no-python"
                 words = words[words.index("bench") :]
+            if words[:1] == ["srun"] and "bench" in words:
+                assert "--launcher" in words, f"{page.name}:{number}: srun without --launcher"
+                words = words[words.index("bench") :]
             if words[:1] == ["bench"]:
                 yield number, words[1:]
 

@@ -69,7 +69,7 @@ def resolve_protocol(request: RunRequest, data: DataReport, read_videos: Callabl
     require_whole_groups(recipe, recipe.norm_group, recipe.pairs, processes)
     arguments: dict[str, Any] = {"num_classes": 0, "drop_path_rate": recipe.drop_path}
     require_plain_vit(request.prepare_backbone(arguments).model, recipe.template_size, recipe.search_size)
-    fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, recipe.pairs, processes))
+    fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, recipe.pairs))
     return RunPlan(
         protocol_version=protocol.version,
         config={

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from engine.processes.launcher import LAUNCHERS
+
 RENAMED_OPTIONS = {"--low": "--lost-threshold", "--health": "--knn-data"}
 """Options of earlier versions and their present names; ``bench`` names the new one when the old one is used."""
 
@@ -115,6 +117,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser)
     text = "run again although a record exists, and read no cache; the old record is kept"
     parser.add_argument("--fresh", action="store_true", help=text)
+    add_launcher_option(parser)
     add_output_options(parser)
 
 
@@ -122,6 +125,16 @@ def add_dry_run_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--dry-run``."""
     text = "print id, board, data, state and every setting of the run with its source, and train nothing"
     parser.add_argument("--dry-run", action="store_true", help=text)
+
+
+def add_launcher_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher``, for verbs whose work several processes share."""
+    parser.add_argument(
+        "--launcher",
+        choices=LAUNCHERS,
+        help="what started the processes that share a run: torchrun, slurm (srun), or none, whatever variables are "
+        "set; default: torchrun where its variables are set",
+    )
 
 
 def add_common_switches(parser: argparse.ArgumentParser) -> None:

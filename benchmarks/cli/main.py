@@ -17,6 +17,7 @@ from typing import NoReturn
 from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
 from benchmarks.cli.output import write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
+from engine.processes.launcher import apply_launcher
 from foundation.display_text import escape_controls
 from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
 from foundation.errors import BenchError, UnknownNameError
@@ -76,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.offline or OFFLINE_VAR.read_switch():
             switch_network_off()
+        if getattr(options, "launcher", None):
+            # before the verb: what it imports reads the variables that are set here
+            apply_launcher(options.launcher)
         return int(load_verb(options.verb).main(options))
     except KeyboardInterrupt:
         resumes = options.verb in ("run", "pretrain", "sweep", "demo")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResources
+from engine.processes.launcher import ALONE
 from foundation.errors import BenchError
 
 # each library that computes with threads reads its own variable when it is imported
@@ -29,7 +30,8 @@ def make_worker_environment(resources: CellResources) -> dict[str, str]:
     >>> make_worker_environment(CellResources(threads=2))["OMP_NUM_THREADS"]
     '2'
     """
-    variables = dict.fromkeys(_THREAD_VARIABLES, str(resources.threads))
+    # each worker runs its cells alone, also where several were started by srun or torchrun
+    variables = dict.fromkeys(_THREAD_VARIABLES, str(resources.threads)) | ALONE
     if resources.gpus == 0:
         variables["CUDA_VISIBLE_DEVICES"] = "-1"
     return variables

@@ -20,9 +20,9 @@ from backbones.features import extract_pooled
 from backbones.weights import RANDOM_INIT
 from classification.data.subset_sampling import LabeledDataset, LabeledSubset, sample_class_fraction
 from classification.metrics import ScoredItem, compute_accuracies, rank_true_class, to_record_metrics
-from classification.plan import require_one_process
 from classification.probes import feature_cache
 from classification.probes.feature_cache import LabeledFeatures
+from classification.probes.shared_pass import FeatureBatch, FeatureCrew, PassOrder
 from classification.recipe import FrozenRecipe
 from engine.calibration.scope import CalibrationScope, end_calibration, get_calibration, measure_items
 from engine.progress_bar import ProgressBar, log_message
@@ -55,6 +55,7 @@ class FrozenBackbone:
         device: ``cpu`` or ``cuda``.
         shared_key_fields: fields of the cache key that are the same for all splits.
         label: prefix of the progress lines.
+        crew: the processes that share a feature pass; ``None`` if this one is alone.
     """
 
     created: CreatedBackbone
@@ -66,6 +67,7 @@ class FrozenBackbone:
     device: str
     shared_key_fields: Mapping[str, Any]
     label: str
+    crew: FeatureCrew | None = None
 
     def get_train_features(self, train_on: str = "train") -> LabeledFeatures:
         """Return the features of the training items, reduced to the data scale; see ``get_features``.
@@ -125,7 +127,7 @@ class FrozenBackbone:
     def _make_up_features(self, scope: CalibrationScope, split: str, indices: Sequence[int] | None) -> LabeledFeatures:
         """Time the features of some batches, and return as many as a run has, repeated from these with some noise."""
         items = self._get_dataset(split, indices)
-        if not (blocks := [values for values, _ in self._iterate_batches(split, items)]):
+        if not (blocks := [values for values, _ in self._iterate_batches(split, indices)]):
             return LabeledFeatures(np.empty((0, 0), np.float32), np.empty(0, np.int64))
         some = np.concatenate(blocks)
         scope.cache_bytes += some[0].nbytes * len(items)
@@ -165,12 +167,9 @@ class FrozenBackbone:
         found = feature_cache.load_features(self.get_key_fields(split, indices))
         return found if found is not None and self._matches_backbone(found, self._get_dataset(split, indices)) else None
 
-    def _compute_features(
-        self, split: str, indices: Sequence[int] | None
-    ) -> tuple[int, Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]]:
+    def _compute_features(self, split: str, indices: Sequence[int] | None) -> tuple[int, Iterator[FeatureBatch]]:
         """Return the number of items and an iterator over their features, as ``store_features`` takes them."""
-        items = self._get_dataset(split, indices)
-        return len(items), self._iterate_batches(split, items)
+        return len(self._get_dataset(split, indices)), self._iterate_batches(split, indices)
 
     def _get_dataset(self, split: str, indices: Sequence[int] | None) -> LabeledDataset:
         items = self.splits[split]
@@ -200,38 +199,61 @@ class FrozenBackbone:
             values = extract_pooled(self.created.model, images.to(self.device), self.recipe.pool)
         return np.asarray(values.float().cpu().numpy(), np.float32)
 
-    def _iterate_batches(
-        self, split: str, dataset: LabeledDataset
-    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        """Yield features (b, C) and labels (b,), batch by batch in item order.
+    def _iterate_batches(self, split: str, indices: Sequence[int] | None) -> Iterator[FeatureBatch]:
+        """Yield features (b, C) and labels (b,), batch by batch in item order, from all processes of the run.
 
         Raises:
             IncompleteError: an image is missing or came twice.
             NonFiniteError: a feature is not a finite number.
         """
-        done = 0
+        count = len(self._get_dataset(split, indices))
+        batches = self.compute_batches(split, indices, 0, 1)
+        if self.crew is not None:
+            num_batches = -(-count // self.recipe.batch_size)
+            batches = self.crew.lead_pass(PassOrder(split, indices), num_batches, self.compute_batches)
+        what = f"features of {split},"
+        with ProgressBar(self.label, "images", count, count_prefix=what, with_rate=False) as progress:
+            timed = measure_items(what.rstrip(","), "images", count, batches, lambda batch: len(batch[1]))
+            for values, labels in timed:
+                progress.advance(num_items=len(values))
+                yield values, labels
+
+    def compute_batches(
+        self, split: str, indices: Sequence[int] | None, first: int, step: int
+    ) -> Iterator[FeatureBatch]:
+        """Yield features (b, C) and labels (b,) of every n-th batch, in item order.
+
+        Args:
+            split: ``train``, ``val`` or ``test``.
+            indices: item indices, ascending; ``None`` for the complete split.
+            first: number of the first batch.
+            step: from one batch to the next.
+
+        Raises:
+            IncompleteError: an image is missing or came twice.
+            NonFiniteError: a feature is not a finite number.
+        """
+        dataset = self._get_dataset(split, indices)
+        size = self.recipe.batch_size
+        parts: Any = [range(start, min(start + size, len(dataset))) for start in range(0, len(dataset), size)][
+            first::step
+        ]
         loader: DataLoader[Any] = DataLoader(
             dataset,  # type: ignore[arg-type]  # a map-style dataset by its methods
-            batch_size=self.recipe.batch_size,
+            batch_sampler=parts,
             num_workers=self.recipe.workers,
             pin_memory=self.device == "cuda",
         )
-        what = f"features of {split},"
-        with ProgressBar(self.label, "images", len(dataset), count_prefix=what, with_rate=False) as progress:
-            for batch in measure_items(what.rstrip(","), "images", len(dataset), loader, lambda one: len(one["item"])):
-                # labels and features must stay in item order; a loader that reorders or repeats items would mix them up
-                numbers = batch["item"].tolist()
-                if numbers != list(range(done, done + len(numbers))):
-                    raise IncompleteError(f"{split} gave images {numbers[:3]}... where image {done} was due")
-                values = self._extract_batch(batch["images"])
-                if not np.isfinite(values).all():
-                    first = done + int(np.flatnonzero(~np.isfinite(values).all(1))[0])
-                    raise NonFiniteError(
-                        f"the features of {split} image {first} are not finite; check the start weights"
-                    )
-                done += len(numbers)
-                progress.advance(num_items=len(numbers))
-                yield values, batch["labels"].numpy()
+        for part, batch in zip(parts, loader, strict=True):
+            # labels and features must stay in item order; a loader that reorders or repeats items would mix them up
+            numbers = batch["item"].tolist()
+            if numbers != list(part):
+                raise IncompleteError(f"{split} gave images {numbers[:3]}... where image {part.start} was due")
+            values = self._extract_batch(batch["images"])
+            if not np.isfinite(values).all():
+                number = part.start + int(np.flatnonzero(~np.isfinite(values).all(1))[0])
+                raise NonFiniteError(f"the features of {split} image {number} are not finite; check the start weights")
+            yield values, batch["labels"].numpy()
 
 
 def make_frozen_backbone(
@@ -251,11 +273,7 @@ def make_frozen_backbone(
         splits: data set of each split, without augmentation.
         fingerprint: SHA-256 of the data.
         task: gives the name.
-
-    Raises:
-        UserError: ``torchrun`` started more than one process.
     """
-    require_one_process(request.protocol)
     make_deterministic()
     model = request.describe_model(plan.backbone_kwargs)
     created = request.build_backbone(plan.backbone_kwargs)

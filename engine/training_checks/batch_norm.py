@@ -9,33 +9,47 @@ if TYPE_CHECKING:
 
 
 def describe_batch_norm(
-    has_batch_norm: bool, batch_size: int, accumulate: int, processes: int, synchronised: bool
+    has_batch_norm: bool, batch_size: int, accumulate: int, processes: int, last_batch: int = 0
 ) -> dict[str, Any]:
     """Describe which images share the statistics of batch norm, for the identity of a run.
+
+    Processes share them (``engine.processes.batch_norm``), so their number matters only where a piece would leave one
+    of them without an image.
 
     Args:
         has_batch_norm: whether a trained part of the model computes statistics of its batches.
         batch_size: images of one optimizer step, over all processes.
-        accumulate: pieces into which each process splits its part of the batch.
+        accumulate: largest number of pieces into which a batch is split.
         processes: number of processes.
-        synchronised: whether the statistics are computed over all processes together.
+        last_batch: images of the incomplete batch at the end of each epoch; 0 without one.
 
     Returns:
-        Nothing if there is no batch norm, or if it sees the complete batch; the number of processes and pieces then
-        cannot change the number. Otherwise ``images_per_statistic``, ``pieces_per_step`` and ``synchronised``.
+        Nothing if there is no batch norm, or if it sees the complete batch. Otherwise ``images_per_statistic``,
+        ``pieces_per_step`` and ``synchronised`` (earlier versions did not always), and ``pieces_of_last_batch`` where
+        one process would make another number of them.
 
-    >>> describe_batch_norm(True, 64, accumulate=4, processes=2, synchronised=False)
-    {'images_per_statistic': 8, 'pieces_per_step': 4, 'synchronised': False}
+    >>> describe_batch_norm(True, 64, accumulate=4, processes=2)
+    {'images_per_statistic': 16, 'pieces_per_step': 4, 'synchronised': True}
     """
-    # one process has nothing to synchronise, so it counts as all processes together
-    together = synchronised or processes == 1
-    if not has_batch_norm or (accumulate == 1 and together):
+    if not has_batch_norm or accumulate == 1:
         return {}
-    return {
-        "images_per_statistic": max(1, batch_size // accumulate // (1 if together else processes)),
-        "pieces_per_step": accumulate,
-        "synchronised": together,
-    }
+    pieces = accumulate if processes == 1 else count_pieces(batch_size, accumulate, processes)
+    seen = {"images_per_statistic": max(1, batch_size // pieces), "pieces_per_step": pieces, "synchronised": True}
+    last = count_pieces(last_batch, accumulate, processes)
+    if last != count_pieces(last_batch, accumulate, 1):
+        seen["pieces_of_last_batch"] = last
+    return seen
+
+
+def count_pieces(batch_size: int, accumulate: int, processes: int) -> int:
+    """Return the number of pieces of a batch: never more than leave each process an image in each of them.
+
+    Args:
+        batch_size: items of the batch, over all processes.
+        accumulate: largest number of pieces.
+        processes: number of processes.
+    """
+    return min(accumulate, batch_size // processes)
 
 
 def count_norm_groups(num_items: int, norm_group: int) -> int:
@@ -60,11 +74,3 @@ def uses_batch_norm(model: nn.Module) -> bool:
     from torch.nn.modules.batchnorm import _BatchNorm
 
     return any(isinstance(module, _BatchNorm) for module in model.modules())
-
-
-def synchronises_batch_norm(model: nn.Module) -> bool:
-    """Return whether every batch norm of a model computes its statistics over all processes."""
-    from torch.nn import SyncBatchNorm
-    from torch.nn.modules.batchnorm import _BatchNorm
-
-    return all(isinstance(module, SyncBatchNorm) for module in model.modules() if isinstance(module, _BatchNorm))

@@ -9,8 +9,6 @@ import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from engine.device import get_dist_info
-
 
 def cosine_momentum(base_momentum: float, progress: float) -> float:
     """Return the momentum, which rises from ``base_momentum`` to 1 like half a cosine.
@@ -35,23 +33,30 @@ def infonce_loss(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         keys: (N, C) of this process, without gradient.
         temperature: T.
     """
-    queries, keys = F.normalize(queries.float(), dim=1), concat_all_gather(F.normalize(keys.float(), dim=1))
-    # after gathering, the keys of this process start at rank * N
-    first = get_dist_info()[0] * len(queries) if len(keys) > len(queries) else 0
+    queries = F.normalize(queries.float(), dim=1)
+    keys, first = concat_all_gather(F.normalize(keys.float(), dim=1))
     right = torch.arange(len(queries), device=queries.device) + first
     # the factor 2 T as in algorithm 1 of arXiv 2104.02057
     return F.cross_entropy(queries @ keys.T / temperature, right) * 2 * temperature
 
 
 @torch.no_grad()
-def concat_all_gather(values: Tensor) -> Tensor:
+def concat_all_gather(values: Tensor) -> tuple[Tensor, int]:
     """Concatenate the values of all processes in the order of their ranks, without gradient.
 
     Args:
-        values: (N, C), with the same N in all processes.
+        values: (N, C); N may differ between processes.
+
+    Returns:
+        The values of all processes, and the position of the first one of this process.
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return values
-    parts = [torch.empty_like(values) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, values.contiguous())
-    return torch.cat(parts)
+        return values, 0
+    gathered = [torch.zeros(1, dtype=torch.int64, device=values.device) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, torch.full_like(gathered[0], len(values)))
+    counts = [int(count) for count in gathered]
+    # the parts that are exchanged must have one length
+    padded = F.pad(values, (0, 0, 0, max(counts) - len(values))).contiguous()
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)]), sum(counts[: dist.get_rank()])

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.device import get_dist_info
 from foundation.errors import UserError
 from pretraining.methods.infonce_loss import cosine_momentum, infonce_loss
 from pretraining.methods.mae import init_tokens
@@ -85,17 +84,15 @@ class MocoV3(PretrainMethod):
 def build_mlp(widths: list[int]) -> nn.Sequential:
     """Build linear layers without bias, each followed by batch norm, and ReLU between; the last norm is not affine.
 
-    On GPUs the batch statistics are computed over all processes. torch has no synchronized batch norm for CPUs, where
-    each process uses its own statistics.
+    The engine makes the batch statistics those of all processes (``engine.processes.batch_norm``).
 
     Args:
         widths: width of the input, of each hidden layer, and of the output.
     """
-    norm = nn.SyncBatchNorm if get_dist_info()[1] > 1 and torch.cuda.is_available() else nn.BatchNorm1d
     layers: list[nn.Module] = []
     for index, (width, out) in enumerate(itertools.pairwise(widths)):
         last = index == len(widths) - 2
-        layers += [nn.Linear(width, out, bias=False), norm(out, affine=not last)]
+        layers += [nn.Linear(width, out, bias=False), nn.BatchNorm1d(out, affine=not last)]
         if not last:
             layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)

@@ -22,7 +22,7 @@ class Noise:
 
 
 def epoch(workers: int, number: int, seed: int = 0, batch: int = 3) -> dict[int, tuple[float, ...]]:
-    sampler = SeededSampler(Noise(), shuffle=True, seed=seed, round_up=True)
+    sampler = SeededSampler(Noise(), seed, 10, False)
     sampler.set_epoch(number)
     loader = DataLoader(SeededDataset(Noise()), batch_size=batch, sampler=sampler, num_workers=workers)
     return {int(row[0]): tuple(row.tolist()) for batch_ in loader for row in batch_}
@@ -54,15 +54,33 @@ def test_mix_is_stable_over_versions() -> None:
     assert derive_seed(0, 1) != derive_seed(1, 0)
 
 
-@pytest.mark.parametrize("processes", [2, 3])
-def test_processes_share_an_epoch_without_gap(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("processes", "batch"), [(2, 4), (2, 6), (3, 3), (3, 6), (3, 9), (6, 6)])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_processes_share_the_batches_of_one(
+    processes: int, batch: int, drop_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten items: the last batch has one to four, of which each process has one at least."""
     import mmengine.dataset.sampler as sampler_module
 
-    seen = []
+    order = list(SeededSampler(Noise(), 5, batch, drop_last))
+    whole = [order[start : start + batch] for start in range(0, len(order), batch)]
+    assert len(order) == (10 - 10 % batch if drop_last else 10)
+    shares = []
     for rank in range(processes):
         monkeypatch.setattr(sampler_module, "get_dist_info", lambda rank=rank: (rank, processes))
-        seen += [draw.item for draw in SeededSampler(Noise(), shuffle=True, seed=0, round_up=False)]
-    assert sorted(seen) == list(range(10))
+        sampler = SeededSampler(Noise(), 5, batch, drop_last)
+        own = list(sampler)
+        assert len(own) == len(sampler)
+        size = batch // processes
+        shares.append([own[start : start + size] for start in range(0, len(own), size)])
+        assert [sampler.count_batch_items(number) for number in range(len(whole))] == [
+            max(len(part), processes) for part in whole
+        ]
+    for number, expected in enumerate(whole):
+        found = [draw for share in shares for draw in share[number]]
+        repeated = order[: max(0, processes - len(expected))]  # only so that each process has one
+        assert sorted(found) == sorted(expected + repeated)
+    assert {len(share) for share in shares} == {len(whole)}, "all make the same number of steps"
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])

@@ -21,7 +21,7 @@ from classification.probes import feature_cache
 from classification.probes.feature_cache import compute_cache_key, list_cache_entries
 from classification.probes.feature_extraction import FrozenBackbone
 from engine.data.digits import DigitsDataset
-from foundation.errors import BenchError, IncompleteError, NonFiniteError, UserError
+from foundation.errors import BenchError, IncompleteError, NonFiniteError
 from tests.classification.probes.frozen_features import make_frozen, make_request
 from tests.conftest import Bench
 
@@ -183,10 +183,15 @@ def test_items_out_of_order_are_refused() -> None:
         made.get_features("test")
 
 
-def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UserError, match="protocol knn runs in one process, not 2; start it without torchrun"):
-        make_frozen()
+def test_two_processes_compute_the_batches_of_one() -> None:
+    """In turn, and the same bits."""
+    made = make_frozen(batch_size=100)
+    whole = list(made.compute_batches("test", None, 0, 1))
+    parts = [list(made.compute_batches("test", None, first, 2)) for first in (0, 1)]
+    assert [len(labels) for _, labels in whole] == [100, 100, 100, 59]
+    for number, (features, labels) in enumerate(whole):
+        own, own_labels = parts[number % 2][number // 2]
+        assert np.array_equal(own, features) and np.array_equal(own_labels, labels)
 
 
 @pytest.mark.parametrize("protocol", ["knn", "linear"])

@@ -106,7 +106,7 @@ def count_trained_items(recipe: ProtocolSettings, data: DataReport) -> tuple[int
         ]
     else:
         sizes = [data.splits["train"]]
-    steps = sum(recipe.length * count_steps_per_epoch(recipe, size, 1) for size in sizes)
+    steps = sum(recipe.length * count_steps_per_epoch(recipe, size) for size in sizes)
     return steps, recipe.length * sum(sizes)
 
 

@@ -1,0 +1,1 @@
+"""Several processes that share a run: what started them, and the layers that make them compute what one would."""

@@ -1,0 +1,90 @@
+"""Start processes that share a run with the variables of ``srun``, so that the launcher is part of what is proved."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import BENCH, ROOT
+
+
+def make_slurm_variables(rank: int, processes: int, port: int) -> dict[str, str]:
+    """What ``srun`` sets for one of several processes on this machine."""
+    return {
+        "SLURM_JOB_ID": "17", "SLURM_STEP_ID": "0", "SLURM_NTASKS": str(processes), "SLURM_PROCID": str(rank),
+        "SLURM_LOCALID": str(rank), "SLURM_JOB_NODELIST": "localhost", "MASTER_PORT": str(port),
+    }  # fmt: skip
+
+
+def start_processes(words: list[str], processes: int, cwd: Path) -> list[subprocess.Popen[str]]:
+    """Start a command once per process, as ``srun`` does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    return [
+        subprocess.Popen(
+            words,
+            env=alone | make_slurm_variables(rank, processes, port) | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(processes)
+    ]
+
+
+def run_processes(words: list[str], processes: int, cwd: Path) -> list[str]:
+    """Run a command once per process; return what each wrote to stdout."""
+    children = start_processes(words, processes, cwd)
+    said = [child.communicate(timeout=300) for child in children]
+    for child, (_, errors) in zip(children, said, strict=True):
+        assert child.returncode == 0, "".join(each[-2000:] for _, each in said) + errors[-2000:]
+    return [out for out, _ in said]
+
+
+def kill_processes(out: Path, pattern: str, words: Sequence[str]) -> None:
+    """Start a command of bench in two processes, and kill both as soon as a file of that pattern is there."""
+    children = start_processes([BENCH, *words, "--out", str(out), "--launcher", "slurm"], 2, out)
+    deadline = time.monotonic() + 120
+    while not list(out.rglob(pattern)):
+        assert [child.poll() for child in children] == [None, None], [child.communicate() for child in children]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for child in children:
+        child.send_signal(signal.SIGKILL)
+    for child in children:
+        child.communicate(timeout=60)
+
+
+def collect_findings(module: str, out: Path, processes: int) -> list[dict[str, Any]]:
+    """Start a module that calls ``share_findings`` in several processes; return what each found."""
+    import torch
+
+    run_processes([sys.executable, "-m", module, str(out)], processes, ROOT)
+    return [torch.load(out / f"rank{rank}.pt", weights_only=False) for rank in range(processes)]
+
+
+def share_findings(find: Callable[[Path], dict[str, Any]]) -> None:
+    """In a process that was started: call a function with the folder of the command line, and store its answer."""
+    import torch
+
+    from engine.device import get_dist_info, init_distributed, shutdown_distributed
+    from engine.processes.launcher import apply_launcher
+
+    apply_launcher("slurm")
+    init_distributed()
+    out = Path(sys.argv[1])
+    torch.save(find(out), out / f"rank{get_dist_info()[0]}.pt")
+    torch.distributed.barrier()
+    shutdown_distributed()
+    sys.stderr.flush()
+    os._exit(0)  # as bench does: threads of gloo may still run

@@ -1,0 +1,134 @@
+"""The variables of Slurm and torchrun: what they are translated to, and what contradicts."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.cli.main import main
+from engine.device import choose_local_gpu
+from engine.processes.launcher import ALONE, apply_launcher, expand_node_list, read_slurm_variables
+from foundation.errors import UserError
+
+# the fifth of 6 processes of ``srun`` on three machines
+FIFTH = {
+    "SLURM_JOB_ID": "4711",
+    "SLURM_STEP_ID": "2",
+    "SLURM_PROCID": "4",
+    "SLURM_NTASKS": "6",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "2",
+    "SLURM_TASKS_PER_NODE": "2(x3)",
+    "SLURM_JOB_NODELIST": "gpu[01-02,07]",
+}
+
+
+def test_variables_of_srun_become_those_of_torchrun() -> None:
+    environment = dict(FIFTH)
+    apply_launcher("slurm", environment)
+    found = {name: environment[name] for name in (*ALONE, "MASTER_ADDR", "MASTER_PORT")}
+    assert found == {
+        "RANK": "4",
+        "WORLD_SIZE": "6",
+        "LOCAL_RANK": "0",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "gpu01",
+        "MASTER_PORT": str(10_000 + 4711 + 202),
+    }
+    apply_launcher("slurm", environment)  # a second time changes nothing
+    assert environment == FIFTH | found
+
+
+def test_all_processes_find_the_same_address_and_other_steps_another() -> None:
+    first, last, other = (
+        read_slurm_variables(FIFTH | changes)
+        for changes in ({"SLURM_PROCID": "0"}, {"SLURM_PROCID": "5", "SLURM_LOCALID": "1"}, {"SLURM_STEP_ID": "3"})
+    )
+    assert first["MASTER_PORT"] == last["MASTER_PORT"] != other["MASTER_PORT"]
+    # Slurm counts jobs up to 67 million
+    assert 10_000 <= int(read_slurm_variables(FIFTH | {"SLURM_JOB_ID": "67043328"})["MASTER_PORT"]) < 30_000
+    mine = read_slurm_variables(FIFTH | {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "4000"})
+    assert (mine["MASTER_ADDR"], mine["MASTER_PORT"]) == ("10.0.0.1", "4000"), "what the user sets is kept"
+
+
+def test_a_step_of_a_part_of_the_job_counts_for_itself() -> None:
+    """Two of the job's six processes, on its second machine."""
+    found = read_slurm_variables(
+        FIFTH
+        | {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "gpu02", "SLURM_STEP_TASKS_PER_NODE": "2"}
+        | {"SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_NODEID": "0"}
+    )
+    assert [found[name] for name in (*ALONE, "MASTER_ADDR")] == ["1", "2", "1", "2", "gpu02"]
+
+
+def test_machines_with_other_numbers_of_processes() -> None:
+    uneven = FIFTH | {"SLURM_TASKS_PER_NODE": "4,1(x2)", "SLURM_NODEID": "2"}
+    assert read_slurm_variables(uneven)["LOCAL_WORLD_SIZE"] == "1"
+
+
+@pytest.mark.parametrize("text", ["", "a,,b", "a[1-2", "a]1[", "a[x-y]", "a[1,]", ","])
+def test_what_is_no_node_list_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"node list|not a list of hosts"):
+        expand_node_list(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "removed", "message"),
+    [
+        ({}, "SLURM_STEP_ID", "needs the variables of srun .* and they are not set; start the command by: srun"),
+        ({}, "SLURM_LOCALID", "SLURM_LOCALID='' is not a number of a process"),
+        ({"SLURM_NTASKS": "4"}, "", "SLURM_PROCID=4 and SLURM_LOCALID=0 contradict a step of 4 processes"),
+        ({"SLURM_LOCALID": "5"}, "", "contradict a step of 6"),
+        ({"WORLD_SIZE": "8"}, "", "gives WORLD_SIZE=6, but WORLD_SIZE=8 is set: where srun starts torchrun, leave"),
+    ],
+)
+def test_contradictions_of_slurm_are_one_sentence(changes: dict[str, str], removed: str, message: str) -> None:
+    environment = {name: value for name, value in (FIFTH | changes).items() if name != removed}
+    with pytest.raises(UserError, match=message):
+        apply_launcher("slurm", environment)
+
+
+def test_srun_without_a_launcher_is_named() -> None:
+    with pytest.raises(UserError, match="srun started 6 processes, and without --launcher each of them would run"):
+        apply_launcher(None, dict(FIFTH))
+    # neither one process of srun, nor the script of a job, which has the variables of the job but is no step
+    apply_launcher(None, FIFTH | {"SLURM_STEP_NUM_TASKS": "1"})
+    apply_launcher(None, {name: value for name, value in FIFTH.items() if name != "SLURM_STEP_ID"})
+    # srun starts torchrun, which starts the processes
+    apply_launcher(None, FIFTH | {"RANK": "1", "WORLD_SIZE": "16"})
+
+
+def test_torchrun_and_none() -> None:
+    apply_launcher(None, {})
+    apply_launcher("torchrun", {"RANK": "1", "WORLD_SIZE": "2"})
+    with pytest.raises(UserError, match="RANK is not set, so torchrun did not start this process"):
+        apply_launcher("torchrun", {})
+    with pytest.raises(UserError, match="RANK=2 and WORLD_SIZE=2 contradict"):
+        apply_launcher(None, {"RANK": "2", "WORLD_SIZE": "2"})
+    environment = FIFTH | {"RANK": "3", "WORLD_SIZE": "8"}
+    apply_launcher("none", environment)
+    apply_launcher(None, environment)
+    assert environment == FIFTH | ALONE
+
+
+def test_the_command_says_so_before_it_does_anything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: object
+) -> None:
+    for name, value in FIFTH.items():
+        monkeypatch.setenv(name, value)
+    words = ["run", "digits", "--backbone", "vit_pico", "--out", f"{tmp_path}/runs"]
+    assert main(words) == 2
+    assert "srun started 6 processes" in capsys.readouterr().err
+    monkeypatch.delenv("SLURM_STEP_ID")
+    assert main([*words, "--launcher", "slurm"]) == 2
+    assert "start the command by: srun" in capsys.readouterr().err
+
+
+def test_each_process_has_a_gpu_of_its_own() -> None:
+    second = {"LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    assert choose_local_gpu(2, second) == choose_local_gpu(4, second) == 1
+    with pytest.raises(UserError, match=r"2 processes run on this machine and see 1 GPU\(s\)"):
+        choose_local_gpu(1, second)
+    with pytest.raises(UserError, match="see 1 GPU"):  # the first process too: NCCL would wait for the second
+        choose_local_gpu(1, second | {"LOCAL_RANK": "0"})
+    # Slurm shows each process its own
+    assert choose_local_gpu(1, second | {"SLURM_GPUS_PER_TASK": "1"}) == 0
