@@ -61,6 +61,13 @@ def list_pretraining_methods() -> Rows:
     ]
 
 
+def list_suites() -> Rows:
+    """One row a suite that comes with bench, see ``bench sweep --file``."""
+    from benchmarks.matrix.suite import list_shipped_suites
+
+    return [{"name": name, "summary": summary, "error": None} for name, summary in list_shipped_suites().items()]
+
+
 def _list_registry(registry: Registry[Any], describe_entry: Callable[[str], dict[str, Any]]) -> Rows:
     def row(entry: RegistryEntry) -> dict[str, Any]:
         details = describe_entry(entry.name) if entry.error is None else {}

@@ -85,7 +85,9 @@ VERBS = {
     "score": Verb(
         "results", "score result files by the rules of a data set", "bench score lasot --results results/atom"
     ),
-    "list": Verb("results", "list tasks, backbones, protocols, pre-training methods or runs", "bench list tasks"),
+    "list": Verb(
+        "results", "list tasks, backbones, protocols, pre-training methods, suites or runs", "bench list tasks"
+    ),
     "show": Verb("results", "show all details of a backbone, task or run", "bench show backbone vit_nano"),
     "profile": Verb(
         "models", "measure the cost of backbones: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"

@@ -1,4 +1,4 @@
-"""``bench list tasks|backbones|protocols|pretraining|runs``: list what exists."""
+"""``bench list tasks|backbones|protocols|pretraining|suites|runs``: list what exists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from foundation.garbage_collection import pause_garbage_collection
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.add_argument("noun", choices=("tasks", "backbones", "protocols", "pretraining", "runs"), help="what to list")
+    nouns = ("tasks", "backbones", "protocols", "pretraining", "suites", "runs")
+    parser.add_argument("noun", choices=nouns, help="what to list")
     add_runs_option(parser)
 
 
@@ -43,6 +44,7 @@ def _write_listing(options: Namespace) -> int:
         "backbones": listing.list_backbones,
         "protocols": listing.list_protocols,
         "pretraining": listing.list_pretraining_methods,
+        "suites": listing.list_suites,
     }[options.noun]()
     if options.json:
         write_json(rows)
