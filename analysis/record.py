@@ -15,7 +15,7 @@ from results.records.identity import compute_digest
 from results.records.measurements import RunEnvironment
 from results.records.record import BackboneRecord, DatasetRecord, Sha256
 from results.records.schema_upgrade import rename_keys, upgrade_backbone
-from results.records.strict_model import StrictModel, format_validation_errors
+from results.records.strict_model import StrictModel, format_validation_errors, load_json
 
 ANALYSIS_SCHEMA_VERSION = 2
 """1: the first schema. 2: some fields renamed; ``upgrade_analysis`` reads older analyses under the new names."""
@@ -143,7 +143,7 @@ def read_analysis(folder: Path) -> Analysis:
     path = folder / ANALYSIS_FILE
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text)
+        content = load_json(text)
     except (OSError, ValueError) as error:
         raise RecordError(f"cannot read {path}: {error}; run the analysis again with --fresh") from error
     # checked before validation, which would report unknown fields instead of the reason

@@ -28,7 +28,14 @@ from foundation.files import ensure_writable_dir
 from foundation.run_scope import open_run_scope
 from results.records.measurements import RunCost
 from results.records.record import PRETRAINING_DOMAIN, DatasetRecord, Record
-from results.records.store import list_attempts, lock_folder, next_attempt_folder, read_record, write_record
+from results.records.store import (
+    list_attempts,
+    lock_folder,
+    next_attempt_folder,
+    read_record,
+    require_outside_run,
+    write_record,
+)
 
 _MAX_DATA_NOTES = 3
 """Maximum number of notes of the data check that a run prints."""
@@ -63,6 +70,7 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
 
     # everything that can be refused is refused before a folder is made
     resolved = resolve_cell(cell_request)
+    require_outside_run(cell_request.out / resolved.task.name)
     ensure_writable_dir(cell_request.out)
     init_distributed()
     stem = make_run_stem(resolved.task, resolved.request, cell_request.seed, resolved.identity.run_id)

@@ -89,18 +89,15 @@ class DigitsTask(Task):
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         """Train and test in the folder ``out``."""
-        from engine.data import digits as digits_data
-
-        return self._run_on(digits_data.load_digits_data(), request, plan, out)
+        return self._run_on(_load_planned_digits(plan), request, plan, out)
 
     def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
         """Return a variant of the task whose labels are shuffled or whose images are noise."""
         from classification.controls import answer_most_frequent, destroy_digits
-        from engine.data import digits as digits_data
         from engine.data.control_task import ControlTask
 
         def run_variant(request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
-            digits = destroy_digits(digits_data.load_digits_data(), kind, seed)
+            digits = destroy_digits(_load_planned_digits(plan), kind, seed)
             if kind == "labels_only":
                 train, test = (digits.labels[digits.splits[split]].tolist() for split in ("train", "test"))
                 return answer_most_frequent(train, test, self.metrics)
@@ -142,6 +139,14 @@ class DigitsTask(Task):
         from classification.visualize import draw_test_items
 
         return draw_test_items(self, folder, record, data_root, img_size=8)  # as they are, without interpolation
+
+
+def _load_planned_digits(plan: RunPlan) -> DigitsData:
+    """Return the digits, or the part of them that the plan's limit keeps."""
+    from engine.data.digits import load_digits_data
+    from engine.data.item_limits import read_limit
+
+    return load_digits_data().limit_items(read_limit(plan.config["recipe"]))
 
 
 DIGITS = DigitsTask()

@@ -126,7 +126,13 @@ class ImageTask(Task):
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         """Train and test in the folder ``out``."""
-        return self._run_on(self.load_data(request.data_root), request, plan, out)
+        return self._run_on(self._load_planned_data(request, plan), request, plan, out)
+
+    def _load_planned_data(self, request: RunRequest, plan: RunPlan) -> PreparedDataset:
+        """Return the data, or the part of them that the plan's limit keeps."""
+        from engine.data.item_limits import read_limit
+
+        return self.load_data(request.data_root).limit_items(read_limit(plan.config["recipe"]))
 
     def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
         """Return a variant of the task whose labels are shuffled or whose images are noise."""
@@ -134,7 +140,7 @@ class ImageTask(Task):
         from engine.data.control_task import ControlTask
 
         def run_variant(request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
-            data = destroy_images(self.load_data(request.data_root), kind, seed)
+            data = destroy_images(self._load_planned_data(request, plan), kind, seed)
             if kind == "labels_only":
                 return answer_most_frequent(data.splits["train"].labels, data.splits["test"].labels, self.metrics)
             return self._run_on(data, request, plan, out)

@@ -19,6 +19,7 @@ from classification.recipe import (
     LowShotRecipe,
 )
 from engine.config import load_protocol
+from engine.data.item_limits import apply_item_limit
 from engine.device import get_dist_info
 from engine.lr_schedule import count_repeated_items, count_steps_per_epoch, list_schedule_fixes
 from engine.task import DataReport, RunPlan, RunRequest
@@ -88,7 +89,8 @@ def resolve_protocol(
     if request.data_scale != 1 and request.protocol == "lowshot":
         raise UserError("protocol lowshot has no --data-scale; set shots or percent to say how many items are drawn")
     protocol = load_protocol(config_file, recipe_type, request.tier, request.overrides)
-    recipe: ProtocolRecipe = protocol.recipe
+    whole_data, recipe = data, protocol.recipe
+    recipe, data = apply_item_limit(recipe, whole_data)
     # a frozen backbone is created without a classifier; timm takes num_classes=0 for that
     arguments: dict[str, Any] = {"img_size": recipe.img_size, "num_classes": 0, "global_pool": recipe.pool}
     # at 1 the data scale is left out, so that a run on all data keeps the id that it had before the option existed
@@ -100,7 +102,7 @@ def resolve_protocol(
     if isinstance(recipe, KnnRecipe):
         require_enough_voters(recipe.k, count_training_items(data, recipe.train_on, request.data_scale))
     if isinstance(recipe, LowShotRecipe) and recipe.shots is not None:
-        _require_enough_shots(recipe.shots, data)
+        _require_enough_shots(recipe.shots, whole_data)
     return RunPlan(
         protocol_version=protocol.version,
         config={"recipe": recipe.identity_settings(), **scale, **more},

@@ -10,9 +10,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from backbones.card import BackboneCard
+from classification.data.subset_sampling import LabeledDataset, LabeledSubset
+from engine.data.item_limits import balance_indices, read_limit
 from engine.pictures.encoding import make_picture
 from engine.pictures.layout import BACKGROUND_COLOR, arrange_grid
-from engine.task import Task, TaskImages
+from engine.task import Task
 from foundation.errors import DataError
 from foundation.plural import format_count
 from results.records.picture_manifest import DrawnPicture
@@ -55,7 +57,8 @@ def draw_test_items(task: Task, folder: Path, record: Record, data_root: Path, i
         DataError: the test images are no longer those that the run was scored on.
     """
     items = _sort_items(read_item_table(folder, record))
-    images = task.load_images(data_root, "test", _PIXEL_CARD, img_size)
+    all_images = task.load_images(data_root, "test", _PIXEL_CARD, img_size)
+    images = LabeledSubset(all_images, balance_indices(all_images.labels, read_limit(record.config.get("recipe"))))
     for each in items:
         if not 0 <= each.item < len(images) or images.labels[each.item] != each.label:
             raise DataError(
@@ -91,7 +94,7 @@ def _sort_items(table: ItemTable) -> list[_AnsweredItem]:
     return sorted(items, key=lambda each: (-each.num_wrong, -each.confidence, each.item))
 
 
-def _draw_sheet(images: TaskImages, items: Sequence[_AnsweredItem], stem: str, title: str) -> DrawnPicture:
+def _draw_sheet(images: LabeledDataset, items: Sequence[_AnsweredItem], stem: str, title: str) -> DrawnPicture:
     tiles = [_make_tile(images, each.item) for each in items]
     return make_picture(
         arrange_grid(tiles, num_columns=20 if len(items) > PHOTOS_PER_SHEET else 10),
@@ -104,7 +107,7 @@ def _draw_sheet(images: TaskImages, items: Sequence[_AnsweredItem], stem: str, t
     )
 
 
-def _make_tile(images: TaskImages, index: int) -> Image.Image:
+def _make_tile(images: LabeledDataset, index: int) -> Image.Image:
     # (3, S, S) in 0..1 to (S, S, 3) in 0..255; bicubic interpolation can leave this range
     pixels = np.asarray(images[index]["images"]).transpose(1, 2, 0).clip(0, 1) * 255
     # every pixel of a small image becomes a square of equal size

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from mmengine.config import Config
 from pydantic import ValidationError
 
-from engine.recipe import ProtocolSettings
+from engine.recipe import ITEM_LIMITS, ProtocolSettings
 from foundation.errors import ConfigError
 from foundation.run_scope import memoize_in_run
 from foundation.suggest import did_you_mean
@@ -53,7 +53,7 @@ def load_protocol(
         overrides: ``key=value`` with dotted keys, as given to ``--set``.
 
     Raises:
-        ConfigError: an unknown key, or invalid values (all of them are listed).
+        ConfigError: an unknown key, invalid values (all of them are listed), or a limit of items at the tier ``full``.
     """
     file = _read_protocol_file(path)
     # Validating first fills in the defaults, so that an override may name a setting that the file leaves out.
@@ -62,7 +62,17 @@ def load_protocol(
     changes = [] if tier == "full" else [f"{key}={value!r}" for key, value in file["tiers"][tier].items()]
     for change in [*changes, *overrides]:
         recipe = _apply_override(recipe, change)
-    return ResolvedProtocol(file["version"], file["source"], _validate_recipe(recipe_type, recipe, "--set"))
+    resolved = _validate_recipe(recipe_type, recipe, "--set")
+    if tier == "full":
+        _require_no_limit(resolved)
+    return ResolvedProtocol(file["version"], file["source"], resolved)
+
+
+def _require_no_limit(recipe: ProtocolSettings) -> None:
+    """Refuse limits for ``full``, which stands for the complete protocol on the complete data."""
+    for name in ITEM_LIMITS:
+        if getattr(recipe, name, None) is not None:
+            raise ConfigError(f"{name} limits the tiers smoke and short, and full is the complete protocol; add --tier")
 
 
 @memoize_in_run  # a plan of many cells reads a file once; nobody changes what was read

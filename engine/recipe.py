@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -18,12 +20,20 @@ from pydantic import (
     model_validator,
 )
 
+from foundation.environment import OFFLINE_VAR
+
 LOGGER_BACKENDS = {
     "tensorboard": "TensorboardVisBackend",
     "wandb": "WandbVisBackend",
     "mlflow": "BenchMlflowBackend",
 }
 """Loggers for training curves: the Python package, and the mmengine visualization backend that writes to it."""
+
+_LOCAL_STORES = ("", "file", "sqlite")
+"""Schemes of stores of MLflow that need no network."""
+
+ITEM_LIMITS = ("max_items", "max_frames")
+"""Settings that limit how many items a run uses; no protocol has one at the tier ``full``."""
 
 
 class StrictConfig(BaseModel):
@@ -68,9 +78,14 @@ class ProtocolSettings(StrictConfig):
 
     Attributes:
         NON_IDENTITY_FIELDS: names of the settings that cannot change the result, so they are not part of a run's id.
+        max_items: largest number of items that a run uses of each split, for tiers below ``full``; ``None`` for all.
+            ``engine.data.item_limits`` says which are taken.
     """
 
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset()
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"max_items": None}
+
+    max_items: PositiveInt | None = None
 
     def identity_settings(self) -> dict[str, Any]:
         """Return the settings that can change the result, as plain data."""
@@ -187,6 +202,12 @@ class TrainingRecipe(ProtocolSettings):
         for name in names:
             if find_spec(name) is None:  # report this before the training starts, not at the first logged value
                 raise ValueError(f"{name} is not installed here; pip install {name}")
+        store = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+        if "mlflow" in names and OFFLINE_VAR.read_switch() and store.scheme not in _LOCAL_STORES:
+            raise ValueError(
+                f"mlflow would write to {store.scheme}://{store.hostname or ''} ($MLFLOW_TRACKING_URI), and the "
+                "network is switched off; unset it, or leave mlflow out of loggers"
+            )
         return names
 
     @model_validator(mode="after")

@@ -88,7 +88,8 @@ def build_method(
     """
     card = request.card
     colors = recipe.color_augmentation if isinstance(recipe, MocoRecipe) else None
-    feed = BatchPreprocessor(task.load_pool(request.data_root), recipe, img_size, card.mean, card.std, colors)
+    pool = task.load_pool(request.data_root).limit_items(recipe.max_items)
+    feed = BatchPreprocessor(pool, recipe, img_size, card.mean, card.std, colors)
     teacher, file = None, task.find_teacher_weights()
     if file is not None:
         teacher = Teacher(file, img_size, card.mean, card.std, get_backbone_arguments(file.card.architecture))
@@ -134,7 +135,7 @@ def run_pretraining(task: PretrainSetup, request: RunRequest, plan: RunPlan, run
     recipe = task.method.load_recipe_class().model_validate({**plan.config["recipe"], **neutral})
     created = request.build_backbone(plan.backbone_kwargs)
     built = build_method(task, request, recipe, int(plan.backbone_kwargs["img_size"]), created)
-    pool = task.load_pool(request.data_root)
+    pool = task.load_pool(request.data_root).limit_items(recipe.max_items)
     curve = _make_curve_hook(task, request, recipe, built.preprocessor)
     trained = train_model(_make_job(task, request, recipe, built, pool, curve, run_dir))
     began = time.monotonic()

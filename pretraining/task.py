@@ -117,6 +117,7 @@ class PretrainTask(Task):
             ConfigError: the configuration is invalid.
         """
         from engine.config import load_protocol
+        from engine.data.item_limits import apply_item_limit
         from pretraining.knn_monitor import require_monitor_images
         from pretraining.models.vit import get_backbone_arguments
         from pretraining.run import build_method, describe_training
@@ -130,7 +131,7 @@ class PretrainTask(Task):
         names = (f"{request.protocol}_{card.architecture}", f"{request.protocol}_{self.data.name}", request.protocol)
         file = next(path for path in (CONFIG_DIR / f"{name}.py" for name in names) if path.is_file())
         protocol = load_protocol(file, self.method.load_recipe_class(), request.tier, request.overrides)
-        recipe = protocol.recipe
+        recipe, limited = apply_item_limit(protocol.recipe, data)
         size = recipe.img_size or card.input_size[1]
         arguments: dict[str, Any] = {"img_size": size, "num_classes": 0, **get_backbone_arguments(card.architecture)}
         teacher = self.find_teacher_weights()
@@ -151,7 +152,7 @@ class PretrainTask(Task):
                 # the images of the check may be another set, and their labels are in no fingerprint of images
                 **({"knn_content": labeled.hash_labeled_images()} if labeled else {}),
                 "teacher": teacher.identity_dict() if teacher else None,
-                **describe_training(built.method, recipe, len(self.load_pool(request.data_root))),
+                **describe_training(built.method, recipe, limited.splits["train"]),
             },
             non_identity_settings={**recipe.non_identity_settings(), "skip_bad": self.skip_bad},
             backbone_kwargs=arguments,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import load_protocol
+from engine.data.item_limits import apply_item_limit
 from engine.device import get_dist_info
 from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
 from engine.task import DataReport, RunPlan, RunRequest
@@ -26,7 +27,7 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
         ConfigError: invalid settings, or a batch that leaves batch norm a single image.
     """
     protocol = load_protocol(config_file, SegmentationRecipe, request.tier, request.overrides)
-    recipe = protocol.recipe
+    recipe, data_report = apply_item_limit(protocol.recipe, data_report)
     norm, processes = choose_norm_type(), get_dist_info()[1]
     # batch norm sees one micro-batch; BN keeps statistics per process, SyncBN shares them among all processes
     together = recipe.batch_size // recipe.accumulate // (1 if norm == "SyncBN" else processes)

@@ -96,8 +96,14 @@ class SegmentationTask(Task):
         """Train and score in the folder ``out``."""
         from segmentation.run import SegmentationCell, run_protocol
 
-        found = self.find_dataset(request.data_root)
+        found = self._find_planned_dataset(request, plan)
         return run_protocol(SegmentationCell(request, plan, found, self.get_class_names(found), self), out)
+
+    def _find_planned_dataset(self, request: RunRequest, plan: RunPlan) -> SegmentationDataset:
+        """Find the data set, or the part of it that the plan's limit keeps."""
+        from engine.data.item_limits import read_limit
+
+        return self.find_dataset(request.data_root).limit_items(read_limit(plan.config["recipe"]))
 
     def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
         """Return a variant of the task whose label maps are exchanged between images or whose images are noise."""
@@ -106,7 +112,7 @@ class SegmentationTask(Task):
         from segmentation.run import SegmentationCell, run_protocol
 
         def run_variant(request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
-            found = self.find_dataset(request.data_root)
+            found = self._find_planned_dataset(request, plan)
             if kind == "labels_only":
                 return answer_best_mask(found, self.metrics, out)
             found = exchange_label_files(found, seed) if kind == "shuffled_labels" else found

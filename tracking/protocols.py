@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from engine.config import load_protocol
+from engine.data.item_limits import apply_item_limit
 from engine.device import decide_on_rank0, get_dist_info
 from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
 from engine.progress_bar import log_message
@@ -42,12 +43,13 @@ VAL_PAIRS_SEED = 20_001
 """Seed of the pairs that are evaluated during training. It is the same in every run, so that curves are comparable."""
 
 
-def resolve_protocol(request: RunRequest, data: DataReport) -> RunPlan:
+def resolve_protocol(request: RunRequest, data: DataReport, read_videos: Callable[[], Sequence[Video]]) -> RunPlan:
     """Resolve ``configs/<protocol>.py`` for a request and check that the run is possible.
 
     Args:
         request: the requested run: backbone, protocol, tier, overrides and data root.
         data: the report on the test sequences.
+        read_videos: reads these; called only where the tier limits their frames.
 
     Returns:
         The plan. Its ``config`` holds the settings and the fingerprints of the training sets.
@@ -58,7 +60,9 @@ def resolve_protocol(request: RunRequest, data: DataReport) -> RunPlan:
         DataError: a training set is missing.
     """
     protocol = load_protocol(CONFIGS / f"{request.protocol}.py", TrackingRecipe, request.tier, request.overrides)
-    recipe = protocol.recipe
+    recipe, data = apply_item_limit(protocol.recipe, data)
+    if recipe.max_frames is not None and all(len(video.frames) <= recipe.max_frames for video in read_videos()):
+        recipe = recipe.model_copy(update={"max_frames": None})  # as apply_item_limit does
     # checked now, because a missing runtime would otherwise stop the run only after the training
     require_tracker_runtime(recipe.runtime, recipe.runtime_precision)
     processes = get_dist_info()[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -80,6 +81,9 @@ class TrackingRecipe(TrainingRecipe):
             core. It cannot change the number, because every frame is computed in the same way.
         track_batch: number of sequences that are tracked side by side on a GPU. Another batch size rounds differently,
             as another device does; both are written into the record instead of the identity.
+        max_items: as in every protocol; of the training pairs ``pairs`` decides instead.
+        max_frames: largest number of frames that are tracked of a test sequence, the first ones; for tiers below
+            ``full``, ``None`` for all.
         runtime: what runs the network on the test sequences: ``torch``, or ``onnxruntime`` or ``openvino`` after an
             export.
         runtime_precision: precision of that runtime: ``f32``, ``bf16`` or ``int8``.
@@ -89,6 +93,8 @@ class TrackingRecipe(TrainingRecipe):
         "track_processes",
         "track_batch",
     }
+
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"max_frames": None}
 
     template_size: PositiveInt
     search_size: PositiveInt
@@ -121,6 +127,7 @@ class TrackingRecipe(TrainingRecipe):
     norm_group: PositiveInt = DEFAULT_NORM_GROUP
     track_processes: PositiveInt | None = None
     track_batch: PositiveInt = 16
+    max_frames: PositiveInt | None = None
     runtime: Runtime = "torch"
     runtime_precision: Precision = "f32"
 

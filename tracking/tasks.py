@@ -117,7 +117,7 @@ class TrackingTask(Task):
         """
         from tracking.protocols import resolve_protocol
 
-        return resolve_protocol(request, data)
+        return resolve_protocol(request, data, lambda: self.read_test_videos(request.data_root))
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         """Train, track and score in a folder; continues from what is already there.
@@ -127,9 +127,11 @@ class TrackingTask(Task):
             plan: the plan that ``plan`` returned for it.
             out: folder of the run.
         """
+        from tracking.data.readers.sequence import limit_videos
         from tracking.protocols import run_protocol
 
-        return run_protocol(request, plan, self.read_test_videos(request.data_root), out, self)
+        videos = limit_videos(self.read_test_videos(request.data_root), plan.config["recipe"])
+        return run_protocol(request, plan, videos, out, self)
 
     def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
         """Return a variant whose training pairs have exchanged boxes, or whose crops and frames are noise.
@@ -140,10 +142,12 @@ class TrackingTask(Task):
         """
         from engine.data.control_task import ControlTask
         from tracking.controls import ControlSamplers, answer_first_box, replace_frames
+        from tracking.data.readers.sequence import limit_videos
         from tracking.protocols import run_protocol
 
         def run_variant(request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
-            videos = replace_frames(self.read_test_videos(request.data_root), kind, seed)
+            videos = limit_videos(self.read_test_videos(request.data_root), plan.config["recipe"])
+            videos = replace_frames(videos, kind, seed)
             if kind == "labels_only":
                 return answer_first_box(videos, [spec.name for spec in self.metrics], out)
             return run_protocol(request, plan, videos, out, self, ControlSamplers(kind, seed))
@@ -152,9 +156,11 @@ class TrackingTask(Task):
 
     def visualize_run(self, folder: Path, record: Record, data_root: Path) -> list[DrawnPicture]:
         """Draw film strips of the worst, median and best sequence, and the success plot."""
+        from tracking.data.readers.sequence import limit_videos
         from tracking.visualize import draw_tracking_run
 
-        return draw_tracking_run(folder, record, self.read_test_videos(data_root), self.name)
+        videos = limit_videos(self.read_test_videos(data_root), record.config.get("recipe"))
+        return draw_tracking_run(folder, record, videos, self.name)
 
 
 def check_video_frames(videos: list[Video], decode: DecodeLevel) -> None:

@@ -52,6 +52,11 @@ VERBS = {
     ),
     "demo": Verb("experiments", "do small real runs on embedded data and write a table and a page", "bench demo"),
     "table": Verb("results", "write the leaderboard of all runs as text or as a web page", "bench table --html page"),
+    "items": Verb(
+        "results",
+        "write the outcomes of all test items of runs as one table, CSV or Parquet",
+        "bench items --task digits --out items.csv",
+    ),
     "compare": Verb(
         "results",
         "compare two backbones or runs: difference, interval, p-value, and the items that differ",
@@ -108,7 +113,9 @@ VERBS = {
         "check that a backbone fulfils its contract, that data are complete, or that a task measures its images",
         "bench check data digits",
     ),
-    "cache": Verb("setup", "list stored features and statistics, or remove them (--prune)", "bench cache --prune 30"),
+    "cache": Verb(
+        "setup", "list stored features, statistics and indexes, or remove them (--prune)", "bench cache --prune 30"
+    ),
     "doctor": Verb("setup", "report what is installed, what is wrong, and how to fix it", "bench doctor"),
 }
 

@@ -14,7 +14,10 @@ from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResour
 from foundation.errors import BenchError
 
 # each library that computes with threads reads its own variable when it is imported
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
+    "OPENCV_FOR_THREADS_NUM",
+)
 
 
 def make_worker_environment(resources: CellResources) -> dict[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -91,24 +92,33 @@ def run_sweep(
 
     Args:
         cells: the matrix.
-        executor: runs the cells; it is started and closed here.
+        executor: runs the cells; it is started already.
         folder: folder of the sweep, for the output of each cell.
         view: shows what happens.
         retries: how often a cell is tried again that died, or failed for a reason that may pass.
         estimates: expected seconds by position, where they are known.
 
     Raises:
-        UserError: the executor cannot be reached, or never has what a cell needs.
+        UserError: the executor never has what a cell needs.
     """
     known = {cells[number].request: seconds for number, seconds in (estimates or {}).items()}
     state = SweepState(cells, _order_cells(cells), times=CellTimes(known))
-    driver = _Driver(state, executor, folder, view, retries)
+    _Driver(state, executor, folder, view, retries).run()
+    return state
+
+
+@contextmanager
+def open_executor(executor: Executor) -> Iterator[Executor]:
+    """Start an executor, and end whatever it still runs at the end of the context, also after an error or Ctrl-C.
+
+    Raises:
+        UserError: the executor cannot be reached.
+    """
     executor.start()
     try:
-        driver.run()
+        yield executor
     finally:
         executor.close()
-    return state
 
 
 def get_sweep_folder(out: Path, cells: Sequence[MatrixCell]) -> Path:
@@ -205,7 +215,7 @@ class _Driver:
             self._retry_or_fail(number, str(error))
             return
         if error is not None:
-            raise error
+            raise error  # a fault of the executor itself
         report = future.result()
         if report.failure is None:
             if self.groups[number] is not None:

@@ -13,7 +13,7 @@ import hashlib
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from io import BytesIO
@@ -138,6 +138,25 @@ def extract_archive(
     return manifest
 
 
+def require_space_for_all(planned: Iterable[tuple[Path, int]]) -> None:
+    """Require room for files in several folders; those on one file system share what is free there.
+
+    Args:
+        planned: folder and size of each file.
+
+    Raises:
+        UserError: there is not enough.
+    """
+    sizes: dict[int, int] = {}
+    folders: dict[int, Path] = {}
+    for folder, num_bytes in planned:
+        device = _find_existing(folder).stat().st_dev
+        sizes[device] = sizes.get(device, 0) + num_bytes
+        folders.setdefault(device, folder)
+    for device, folder in folders.items():
+        require_free_space(folder, sizes[device])
+
+
 def require_free_space(folder: Path, num_bytes: int) -> None:
     """Require that a file system has room.
 
@@ -148,8 +167,7 @@ def require_free_space(folder: Path, num_bytes: int) -> None:
     Raises:
         UserError: it has not.
     """
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(_find_existing(folder)).free
     if num_bytes > free:
         raise UserError(
             f"{num_bytes / 1e9:,.2f} GB are to be written to {folder}, but only {free / 1e9:,.2f} GB are free there; "
@@ -157,11 +175,22 @@ def require_free_space(folder: Path, num_bytes: int) -> None:
         )
 
 
+def _find_existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+
+
 _Member = tuple[str, int, Iterator[bytes]]
 
 
 def _describe_file(file: ArchivedFile, progress: ProgressBar) -> ManifestFile:
-    require_safe_name(file.name, str(file.path))
+    try:
+        require_safe_name(file.name, str(file.path))
+    except ArchiveError as error:  # its sentence is about a foreign archive
+        raise UserError(
+            f"{file.path} has a name that no archive may hold (hidden, not UTF-8, longer than 255 bytes, or with a "
+            "backslash, a colon or a control character); rename it"
+        ) from error
     if file.path.is_symlink() or not file.path.is_file():
         raise UserError(f"{file.path} is a link or no regular file, and only files are packed; copy its content there")
     described = ManifestFile(path=file.name, bytes=file.path.stat().st_size, sha256=sha256_file(file.path))

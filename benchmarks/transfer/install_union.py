@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
-
+from analysis.record import ANALYSIS_FILE
 from benchmarks.transfer.archives import extract_archive, is_archive, read_manifest, require_free_space
+from benchmarks.transfer.locked_scratch import open_locked_scratch
 from benchmarks.transfer.merge_stores import UnionPlan, plan_union
 from benchmarks.transfer.store_contents import StoreContents, scan_stores
 from engine.progress_bar import ProgressBar
@@ -20,8 +20,11 @@ from foundation.files import sha256_file
 from foundation.plural import format_count
 from results.records.ledger import LEDGER_FOLDER
 from results.records.ledger_checks import check_ledgers
-from results.records.store import lock_folder
+from results.records.store import RECORD_FILE, lock_folder, require_outside_run
 from results.records.verification import VerificationCheck
+
+REPLACED_FOLDER = "replaced"
+"""Where folders wait in the workshop until the later state of the run is in their place."""
 
 MISSING_RUNS = "missing runs"
 """The subject of the check that complete runs of the ledger are in the store."""
@@ -60,6 +63,7 @@ def merge_stores(sources: Sequence[Path], out: Path, *, keep_first: bool = False
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is not a folder; name a folder with --out")
+    require_outside_run(out)
     with _open_workshop(out) as workshop:
         folders = [_unpack_source(path, workshop / f"{number:06d}") for number, path in enumerate(sources)]
         # the target comes first, so that what is there already is never changed by what arrives
@@ -69,6 +73,8 @@ def merge_stores(sources: Sequence[Path], out: Path, *, keep_first: bool = False
         home = out.resolve()
         if any(store.root != home and store.root.is_relative_to(home) for store in stores):
             faults.append(f"{out} holds stores in folders below it; name one of them with --out, or a new folder")
+        around = [store.root for store in stores if store.root != home and home.is_relative_to(store.root)]
+        faults += [f"{out} lies in the store {root}, whose tables would count every run twice" for root in around]
         if not any(store.folders or store.single_files for store in stores):
             faults.append(f"there is no record in {', '.join(map(str, sources))}")
         origins = dict(zip(map(str, folders), map(str, sources), strict=True))
@@ -79,7 +85,7 @@ def merge_stores(sources: Sequence[Path], out: Path, *, keep_first: bool = False
             plan.conflicts.extend(_find_new_ledger_faults(plan, stores, workshop / "ledger_check"))
         before = next((store.folders for store in stores if store.root == home), {})
         if not plan.conflicts:
-            _install_files(plan, out, workshop / "union")
+            _install_files(plan, home, workshop / "union")
         records = {name for name, each in plan.records.items() if each.record is not None}
         added = len(records - before.keys())
         conflicts, notes = ([_name_origins(text, origins) for text in texts] for texts in (plan.conflicts, plan.notes))
@@ -89,28 +95,32 @@ def merge_stores(sources: Sequence[Path], out: Path, *, keep_first: bool = False
 @contextmanager
 def _open_workshop(out: Path) -> Iterator[Path]:
     """Yield an empty folder beside the target, which is removed at the end; one merge at a time writes to a target."""
-    workshop = out.absolute().with_name(f".{out.absolute().name}.merge")
-    try:
-        workshop.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(workshop.with_suffix(".lock"))
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"another process merges into {out}; wait for it, or choose another --out") from error
-    except OSError as error:
-        raise UserError(f"cannot write beside {out} ({error}); choose another --out") from error
-    try:
-        # what a killed merge left is not used: it may be half of a file
-        shutil.rmtree(workshop, ignore_errors=True)
-        workshop.mkdir()
-        yield workshop
-    except OSError as error:  # a full disk, a source that went away
-        raise UserError(
-            f"the merge into {out} stopped ({error}); every run in it is whole, and the same command goes on"
-        ) from error
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+    home = out.resolve()  # a link may lead to another file system, to which nothing can be renamed
+    with open_locked_scratch(
+        home.with_name(f".{home.name}.merge"),
+        is_busy=f"another process merges into {out}; wait for it, or choose another --out",
+        cannot_write=f"cannot write beside {out} ({{error}}); choose another --out",
+    ) as workshop:
+        try:
+            _restore_replaced(workshop / REPLACED_FOLDER, home)
+            # what else a killed merge left is not used: it may be half of a file
+            shutil.rmtree(workshop, ignore_errors=True)
+            workshop.mkdir()
+            yield workshop
+        except OSError as error:  # a full disk, a source that went away
+            raise UserError(
+                f"the merge into {out} stopped ({error}); every run in it is whole, and the same command goes on"
+            ) from error
+        finally:
+            _restore_replaced(workshop / REPLACED_FOLDER, home)
+
+
+def _restore_replaced(replaced: Path, home: Path) -> None:
+    """Put back the folders of which a merge that was stopped had not yet put the later state in place."""
+    for path in [*replaced.rglob(RECORD_FILE), *replaced.rglob(ANALYSIS_FILE)]:
+        target = home / path.parent.relative_to(replaced)
+        if not target.exists():
+            path.parent.rename(target)
 
 
 def _unpack_source(path: Path, target: Path) -> Path:
@@ -173,7 +183,7 @@ def _install_files(plan: UnionPlan, out: Path, union: Path) -> None:
         union.rename(out)
         return
     for name in sorted({_get_unit(name, plan) for name in new}):
-        _install_unit(union / name, out / name, union.with_name("replaced"), name in plan.records, plan, name)
+        _install_unit(union / name, out / name, union.with_name(REPLACED_FOLDER), name in plan.records, plan, name)
 
 
 def _get_unit(name: str, plan: UnionPlan) -> str:
@@ -184,6 +194,8 @@ def _get_unit(name: str, plan: UnionPlan) -> str:
 
 def _install_unit(new: Path, target: Path, replaced: Path, is_folder: bool, plan: UnionPlan, name: str) -> None:
     """Rename a folder or a file into place. A folder that is there gets new files, or gives way to a later state."""
+    if is_folder and target.exists() and not target.is_dir():
+        raise UserError(f"{target} is a file where the folder of a run belongs; move it away and merge again")
     target.parent.mkdir(parents=True, exist_ok=True)
     if not is_folder or not target.exists():
         new.replace(target)

@@ -13,8 +13,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
-
 from backbones.user_cards import CARD_NAME_PATTERN, get_card_path, list_user_cards
 from backbones.weights import HUB_FILE, WEIGHT_SUFFIXES
 from benchmarks.transfer.archive_manifest import ArchiveManifest, ManifestFile
@@ -22,11 +20,11 @@ from benchmarks.transfer.archives import (
     ArchivedFile,
     extract_archive,
     read_manifest,
-    require_free_space,
+    require_space_for_all,
     write_archive,
 )
+from benchmarks.transfer.locked_scratch import open_locked_scratch
 from benchmarks.transfer.requirements import RequiredData, RequiredWeights, Requirements
-from engine.data.data_sources import DATA_SOURCES
 from foundation.display_text import format_one_line
 from foundation.environment import get_cards_dir, get_weights_dir
 from foundation.errors import ArchiveError, UserError
@@ -102,8 +100,7 @@ def unpack_supplies(archive: Path, data_root: Path) -> RestoredSupplies:
     roots = _get_roots(data_root)
     targets = _choose_targets(read_manifest(archive, "offline"), roots, archive)
     new = {name: place for name, place in targets.items() if place.needs_copy}
-    for root in {place.root for place in new.values()}:
-        require_free_space(root, sum(place.file.bytes for place in new.values() if place.root == root))
+    require_space_for_all([(place.root, place.file.bytes) for place in new.values()])
     with ExitStack() as stack:
         staging = {root: stack.enter_context(_open_staging(root)) for root in {place.root for place in new.values()}}
 
@@ -155,7 +152,7 @@ def _list_weight_files(weights: RequiredWeights) -> dict[str, Path]:
 
 
 def _list_data_files(data: RequiredData) -> dict[str, Path]:
-    if data.folder is None or data.task not in DATA_SOURCES:
+    if data.folder is None:
         return {}
     # links are followed here too: data sets are often linked into place
     return {
@@ -200,23 +197,14 @@ def _is_equal(path: Path, file: ManifestFile) -> bool:
 @contextmanager
 def _open_staging(root: Path) -> Iterator[Path]:
     """Yield an empty hidden folder in the folder of a kind of file, which is removed at the end."""
-    staging = root / ".bench-unpack"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / ".bench-unpack.lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"another process unpacks into {root}; wait for it") from error
-    except OSError as error:
-        raise UserError(f"cannot write to {root} ({error}); make it writable, or name another folder") from error
-    try:
+    with open_locked_scratch(
+        root / ".bench-unpack",
+        is_busy=f"another process unpacks into {root}; wait for it",
+        cannot_write=f"cannot write to {root} ({{error}}); make it writable, or name another folder",
+    ) as staging:
         shutil.rmtree(staging, ignore_errors=True)  # what a killed process left
         staging.mkdir()
         yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
 
 
 def _move_file(source: Path, target: Path) -> None:

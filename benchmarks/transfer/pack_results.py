@@ -12,6 +12,7 @@ from foundation.display_text import format_one_line
 from foundation.errors import RecordError, UserError
 from foundation.files import sha256_file
 from foundation.plural import format_count
+from results.records.ledger import LEDGER_FOLDER
 from results.records.picture_manifest import PICTURES_DIR
 from results.records.store import RECORD_FILE
 from results.statistics.item_files import list_item_files
@@ -52,6 +53,7 @@ def pack_results(runs: Path, archive: Path, content: PackContent | None = None) 
         UserError: the folder is not one store, a record or file of it cannot be packed, or the archive exists. The
             message lists every fault; nothing was written.
     """
+    before = _measure_ledger(runs)
     store = require_one_store(runs)
     files = [ArchivedFile(name, path) for name, path in store.single_files.items()]
     faults: list[str] = []
@@ -73,6 +75,9 @@ def pack_results(runs: Path, archive: Path, content: PackContent | None = None) 
     if faults:
         raise UserError(f"nothing was packed: {'; '.join(faults)}")
     write_archive(archive, "results", files)
+    if _measure_ledger(runs) != before:  # its last lines would be about records that were read before
+        archive.unlink()
+        raise UserError(f"a run in {runs} began or ended while it was packed; pack again when nothing runs")
     return PackReport(archive, archive.stat().st_size, sha256_file(archive), num_records, len(files), left_out)
 
 
@@ -93,6 +98,11 @@ def require_one_store(runs: Path) -> StoreContents:
     if not store.root.is_relative_to(runs.resolve()):
         raise UserError(f"{runs} is a part of the store {store.root}; name the store, whose ledger is about all of it")
     return store
+
+
+def _measure_ledger(runs: Path) -> dict[str, int]:
+    """Return the size of each chain of a store's ledger, which grows with every start and end of a run."""
+    return {path.name: path.stat().st_size for path in (runs / LEDGER_FOLDER).glob("*.jsonl")}
 
 
 def describe_pack(report: PackReport) -> str:

@@ -10,7 +10,7 @@ from backbones.card import BackboneCard
 from backbones.registry import get_card
 from backbones.weights import ask_hub, find_card_weights
 from benchmarks.task_registry import TASKS
-from engine.data.data_sources import DATA_SOURCES
+from engine.data.data_sources import DATA_SOURCES, TRAINING_SOURCES, DataSource
 from foundation.display_text import format_one_line
 from foundation.errors import BenchError, NetworkError, UserError
 from foundation.files import iter_files, sha256_unchanged_file
@@ -43,7 +43,7 @@ class RequiredData(NamedTuple):
     """The data set of a task.
 
     Attributes:
-        task: the task.
+        task: the task, or the task and one of the sets that it trains on.
         source, terms: where it comes from and its licence.
         download_bytes: size of the official archives; 0 if nothing is downloaded, ``None`` if not known.
         num_bytes, num_files: size and number of the files that are here.
@@ -69,14 +69,14 @@ class Requirements(NamedTuple):
 
     @property
     def bytes_here(self) -> int:
-        """Return the size of everything that is here."""
-        weights = sum(each.num_bytes or 0 for each in self.weights if each.file is not None)
-        return weights + sum(each.num_bytes or 0 for each in self.data)
+        """Return the size of everything that is here; a file that several backbones share counts once."""
+        weights = {each.file: each.num_bytes or 0 for each in self.weights if each.file is not None}
+        return sum(weights.values()) + sum(each.num_bytes or 0 for each in self.data)
 
     @property
     def bytes_missing(self) -> int:
         """Return the size of what is not here, as far as it is known."""
-        weights = sum(each.num_bytes or 0 for each in self.weights if each.file is None)
+        weights = sum({each.uri: each.num_bytes or 0 for each in self.weights if each.file is None}.values())
         return weights + sum(each.download_bytes or 0 for each in self.data if each.folder is None)
 
     @property
@@ -111,7 +111,9 @@ def list_requirements(tasks: Iterable[str], backbones: Iterable[str], data_root:
     for name in dict.fromkeys(tasks):
         try:
             TASKS.get(name)
-            data.append(_describe_data(name, data_root))
+            data.append(_describe_data(name, DATA_SOURCES.get(name), data_root))
+            training = TRAINING_SOURCES.get(name, {})
+            data += [_describe_data(label, source, data_root) for label, source in training.items()]
         except BenchError as error:
             faults.append(str(error))
     if faults:
@@ -142,8 +144,7 @@ def _complete_from_hub(weights: RequiredWeights) -> tuple[RequiredWeights, bool]
     return weights._replace(num_bytes=stated.num_bytes, sha256=weights.sha256 or stated.sha256), True
 
 
-def _describe_data(task: str, root: Path) -> RequiredData:
-    source = DATA_SOURCES.get(task)
+def _describe_data(task: str, source: DataSource | None, root: Path) -> RequiredData:
     if source is None:  # your own images, or a plug-in's
         text = "your own data, or those of a plug-in, which bench does not know"
         return RequiredData(task, text, "not known", None, None, None, None, root)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.verify.compare_tables import count_differing_rows
+from engine.data.item_limits import read_limit
 from engine.task import Task
 from foundation.errors import BenchError, RecordError
 from results.records.record import Record
@@ -54,9 +55,11 @@ def check_stored_predictions(folder: Path, record: Record, task: Task, root: Pat
 
 def _compare_boxes(folder: Path, record: Record, task: TrackingTask, root: Path) -> int:
     """Return for how many sequences the stored boxes do not give the row of the table."""
+    from tracking.data.readers.sequence import limit_videos
     from tracking.inference.sequential import SequenceMetrics, score_result_files
 
-    scored = score_result_files(task.read_test_videos(root), folder / "tracked")
+    videos = limit_videos(task.read_test_videos(root), record.config.get("recipe"))
+    scored = score_result_files(videos, folder / "tracked")
     table = read_item_table(folder, record).columns
     return _count_wrong_rows(table, SequenceMetrics._fields, scored, "sequence")
 
@@ -67,7 +70,8 @@ def _compare_label_images(folder: Path, record: Record, task: SegmentationTask, 
     from segmentation.run import PREDICTIONS_FOLDER
     from segmentation.scoring import rescore_predictions
 
-    scored = list(rescore_predictions(task.find_dataset(root), folder / PREDICTIONS_FOLDER))
+    dataset = task.find_dataset(root).limit_items(read_limit(record.config.get("recipe")))
+    scored = list(rescore_predictions(dataset, folder / PREDICTIONS_FOLDER))
     table = read_item_table(folder, record).columns
     wrong = _count_wrong_rows(table, ImageScores._fields, [scores for scores, _ in scored], "name")
     # the areas are in the order of the rows, from which their items are known

@@ -11,6 +11,7 @@ from benchmarks.verify.recorded_command import list_requested_values, parse_reco
 from benchmarks.verify.replay import ReplayedPlan, replan_run, resolve_record_root
 from benchmarks.verify.stored_predictions import check_stored_predictions
 from engine.config import parse_value
+from engine.data.item_limits import limit_test_items
 from engine.run_environment import collect_package_versions
 from engine.task import DataReport, Task
 from foundation.errors import BenchError, RecordError
@@ -118,7 +119,7 @@ def _check_items(folder: Path, record: Record, task: Task, root: Path) -> Iterat
         return
     what = "items"
     try:
-        expected = task.list_test_items(root)
+        expected = limit_test_items(task.list_test_items(root), record.config.get("recipe"))
         table = read_item_table(folder, record).columns
     except RecordError:  # reported with the per-item files
         return

@@ -22,6 +22,6 @@ recipe = {
 
 tiers = {
     # only shows that the protocol runs
-    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32},
+    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "max_items": 128},
     "short": {"epochs": 5, "schedule.warmup": 1, "batch_size": 64},
 }

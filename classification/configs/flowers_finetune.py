@@ -25,7 +25,14 @@ recipe = {
 # Both tiers go without the search. The rate of short was chosen on the val split of Flowers (84.5 % after 5 epochs on
 # train alone).
 tiers = {
-    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 32, "search.lr": [], "search.layer_decay": []},
+    "smoke": {
+        "epochs": 1,
+        "schedule.warmup": 0,
+        "batch_size": 32,
+        "search.lr": [],
+        "search.layer_decay": [],
+        "max_items": 128,
+    },
     "short": {
         "epochs": 6,
         "schedule.warmup": 1,

@@ -23,6 +23,6 @@ recipe = {
 
 tiers = {
     # only shows that the protocol runs
-    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 64, "val_interval": 1},
+    "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 64, "val_interval": 1, "max_items": 128},
     "short": {"epochs": 20, "schedule.warmup": 2},
 }

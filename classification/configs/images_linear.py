@@ -14,4 +14,4 @@ recipe = {
     "grid": {"low": 1e-5, "high": 1e2, "count": 29},
 }
 
-tiers = {"smoke": {"grid.count": 3}, "short": {}}
+tiers = {"smoke": {"grid.count": 3, "max_items": 128}, "short": {}}

@@ -29,6 +29,6 @@ recipe = {
 }
 
 tiers = {
-    "smoke": {"optimizer.epochs": 10, "optimizer.warmup": 1, "optimizer.lr.count": 5},
+    "smoke": {"optimizer.epochs": 10, "optimizer.warmup": 1, "optimizer.lr.count": 5, "max_items": 128},
     "short": {"optimizer.epochs": 30, "optimizer.warmup": 3},
 }

@@ -17,4 +17,4 @@ recipe = {
     "grid": {"low": 1e-5, "high": 1e2, "count": 29},
 }
 
-tiers = {"smoke": {"draws": 2, "grid.count": 3}, "short": {}}
+tiers = {"smoke": {"draws": 2, "grid.count": 3, "max_items": 128}, "short": {}}

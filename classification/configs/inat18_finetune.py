@@ -21,6 +21,6 @@ recipe = {
 }
 
 tiers = {
-    "smoke": {"epochs": 1, "drop_last": False, "schedule.warmup": 0, "batch_size": 32},
+    "smoke": {"epochs": 1, "drop_last": False, "schedule.warmup": 0, "batch_size": 32, "max_items": 128},
     "short": {"epochs": 5, "drop_last": False, "schedule.warmup": 1, "batch_size": 64},
 }

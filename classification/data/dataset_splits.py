@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from classification.data.image_collections import ImageCollection
 from engine.data.duplicates import find_duplicates, judge_duplicates
 from engine.data.file_hashes import FileHashes
+from engine.data.item_limits import balance_indices, mark_limit
 from foundation.errors import DataError
 from foundation.hash_order import order_by_hash
 
@@ -90,6 +91,22 @@ class PreparedDataset:
         """Return the number of items of each class of a split, by class name."""
         counts = Counter(self.splits[split].labels)
         return {name: counts.get(number, 0) for number, name in enumerate(self.class_names)}
+
+    def limit_items(self, max_items: int | None) -> PreparedDataset:
+        """Return the part of each split that a limit keeps, with a fingerprint of its own.
+
+        Args:
+            max_items: see ``ProtocolSettings.max_items``.
+        """
+        if max_items is None:
+            return self
+        splits = {}
+        for name, split in self.splits.items():
+            kept = balance_indices(split.labels, max_items)
+            splits[name] = ImageSplit(
+                split.images, [split.indices[item] for item in kept], [split.labels[item] for item in kept]
+            )
+        return replace(self, splits=splits, fingerprint=mark_limit(self.fingerprint, max_items))
 
 
 def prepare_dataset(

@@ -102,7 +102,8 @@ def sample_few_shot_subset(frozen: FrozenBackbone, recipe: LowShotRecipe, draw_n
         )
     assert recipe.shots is not None
     return FewShotSubset(
-        sample_k_shot(train, recipe.shots, seed),
+        # of the items that a limit keeps, a class may have fewer; the plan requires the shots of the complete split
+        sample_k_shot(train, recipe.shots, seed, allow_fewer=recipe.max_items is not None),
         sample_k_shot(val, min(recipe.shots, MAX_VAL_SHOTS), seed, allow_fewer=True),
     )
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.data.item_limits import limit_report, read_limit
 from engine.task import ControlKind, DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 
 ItemT = TypeVar("ItemT")
@@ -52,7 +53,10 @@ class ControlTask(Task):
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan as the task does; an answer from labels alone is one row per test item, also where a run draws often."""
         plan = self.original.plan(request, data)
-        return replace(plan, num_expected_items=data.splits["test"]) if self.kind == "labels_only" else plan
+        if self.kind != "labels_only":
+            return plan
+        limited = limit_report(data, read_limit(plan.config.get("recipe")))
+        return replace(plan, num_expected_items=limited.splits["test"])
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         """Run on the changed data."""

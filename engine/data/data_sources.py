@@ -68,6 +68,17 @@ DATA_SOURCES = {
     "lasot": DataSource(("lasot",), "LaSOT's project page", "see its project page", 227_000_000_000),
 }
 
+TRAINING_SOURCES = {
+    "lasot": {
+        "lasot, training on got10k": DataSource(("got10k",), "got-10k.aitestunion.com", "CC BY-NC-SA 4.0"),
+        "lasot, training on trackingnet": DataSource(("trackingnet",), "tracking-net.org", "see its project page"),
+        "lasot, training on coco": DataSource(
+            ("coco",), "cocodataset.org, train2017", "annotations CC BY 4.0; images: the terms of Flickr"
+        ),
+    },
+}
+"""Further sets that the default protocol of a task trains on, by task and by what they are called in lists."""
+
 
 def find_task_data(task: Task, root: Path) -> DataReport:
     """Return what a task says of its data, before a run or an analysis.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
+from engine.data.item_limits import balance_indices, mark_limit
 from foundation.errors import DataError
 from foundation.hash_order import order_by_hash
 
@@ -39,6 +40,20 @@ class DigitsData(NamedTuple):
     labels: NDArray[np.int64]
     splits: dict[str, list[int]]
     fingerprint: str
+
+    def limit_items(self, max_items: int | None) -> DigitsData:
+        """Return the part of each split that a limit keeps, with a fingerprint of its own.
+
+        Args:
+            max_items: see ``ProtocolSettings.max_items``.
+        """
+        if max_items is None:
+            return self
+        kept = {
+            name: [members[item] for item in balance_indices(self.labels[members].tolist(), max_items)]
+            for name, members in self.splits.items()
+        }
+        return self._replace(splits=kept, fingerprint=mark_limit(self.fingerprint, max_items))
 
 
 def load_digits_data() -> DigitsData:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foundation.files import sha256_file, write_atomic
+from results.records.strict_model import load_json
 
 
 class CheckpointOwner(NamedTuple):
@@ -68,7 +69,7 @@ def find_digest_fault(path: Path, owner: CheckpointOwner | None = None) -> str |
     if not description.is_file():
         return None
     try:
-        content = json.loads(description.read_text())
+        content = load_json(description.read_text())
         stated, digest = CheckpointOwner(content["run_id"], content["seed"]), content["sha256"]
     except (ValueError, KeyError, TypeError):
         return f"the checkpoint {path} cannot be checked, as its digest in {description} is damaged"

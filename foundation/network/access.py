@@ -37,8 +37,9 @@ def switch_network_off() -> None:
     os.environ[OFFLINE_VAR.name] = "1"
     # the hub's client reads its own variable when it is imported; it also holds for code of plug-ins that calls it
     os.environ["HF_HUB_OFFLINE"] = "1"
-    # so does Weights & Biases, which keeps its files until wandb sync
-    os.environ.setdefault("WANDB_MODE", "offline")
+    # so does Weights & Biases, which keeps its files until wandb sync; it may be switched off altogether
+    if os.environ.get("WANDB_MODE") != "disabled":
+        os.environ["WANDB_MODE"] = "offline"
 
 
 @contextmanager

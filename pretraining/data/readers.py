@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from engine.data import digits as digit_reader
 from engine.data.cifar import read_cifar_batches
 from engine.data.decode import open_rgb
 from engine.data.file_hashes import FULL_COVERAGE, hash_files
+from engine.data.item_limits import spread_indices
 from foundation.errors import DataError
 from foundation.files import iter_files
 
@@ -57,6 +58,19 @@ class ImagePool:
 
     def __len__(self) -> int:
         return len(self.paths) if self.pixels is None else len(self.pixels)
+
+    def limit_items(self, max_items: int | None) -> ImagePool:
+        """Return the part that a limit keeps; the fingerprint stays that of all images.
+
+        Args:
+            max_items: see ``ProtocolSettings.max_items``.
+        """
+        if max_items is None or len(self) <= max_items:
+            return self
+        kept = list(spread_indices(len(self), max_items))
+        if self.pixels is not None:
+            return replace(self, pixels=self.pixels[kept], labels=None)
+        return replace(self, paths=[self.paths[item] for item in kept], labels=None)
 
     def hash_labeled_images(self) -> str:
         """Return the SHA-256 over images and labels, which together decide the k-NN check."""

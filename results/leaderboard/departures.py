@@ -8,9 +8,9 @@ from results.records.flat_settings import flatten_settings
 from results.records.record import Record
 from results.records.renamed_settings import find_new_name
 
-LOW_SHOT_SETTINGS = ("shots", "percent")
-"""How many training items a low-shot run has: always named where one is set, because the protocol's name does not say
-it. ``None`` means that the other one decides."""
+COUNT_SETTINGS = ("shots", "percent", "max_items", "max_frames")
+"""How many items a run has: always named where one is set, because neither protocol nor tier says it. ``None`` means
+that the other one decides, or that there is no limit."""
 
 _SHORT_OPTIONS = ("--shots", "--percent", "--runtime")
 """Options of ``bench run`` that are short forms of ``--set``."""
@@ -50,11 +50,11 @@ def list_board_departures(records: Sequence[Record]) -> tuple[str, ...]:
     # of them are asked nevertheless: a record that hides a setting must not hide it on the rows of others.
     stated = [record.changed_settings for record in records if record.changed_settings is not None]
     changed = set().union(*stated) if stated else {name for each in records for name in _list_commanded_settings(each)}
-    shots = {name for name in LOW_SHOT_SETTINGS if flat.get(name) is not None}
+    counts = {name for name in COUNT_SETTINGS if flat.get(name) is not None}
     found += [
         f"{name}={format_setting(flat[name])}"
-        for name in sorted((changed | shots) & flat.keys())
-        if not (name in LOW_SHOT_SETTINGS and flat[name] is None)
+        for name in sorted((changed | counts) & flat.keys())
+        if not (name in COUNT_SETTINGS and flat[name] is None)
     ]
     if any(record.data.deviations for record in records):
         found.append("not the official data")

@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from foundation.errors import UserError
 from foundation.files import sha256_file, write_atomic
 from results.records.record import Record, RunStatus
-from results.records.strict_model import StrictModel
+from results.records.strict_model import StrictModel, load_json
 
 LEDGER_FOLDER = "ledger"
 LOCK_SECONDS = 60.0
@@ -246,7 +246,7 @@ def _read_chain(path: Path) -> LedgerChain:
 def _parse_line(raw: bytes) -> tuple[str | None, str, LedgerEvent] | None:
     """Return what a line holds, or ``None`` if it is not a whole line of a ledger."""
     try:
-        content = json.loads(raw)
+        content = load_json(raw)
         return content.pop("previous"), content.pop("time"), LedgerEvent.model_validate(content)
     except (ValueError, AttributeError, KeyError, TypeError, ValidationError):
         return None

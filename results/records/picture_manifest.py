@@ -7,7 +7,6 @@ of a limited size only.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from foundation.errors import RecordError
 from foundation.files import write_atomic
-from results.records.strict_model import StrictModel
+from results.records.strict_model import StrictModel, load_json
 
 PICTURES_DIR = "pictures"
 MANIFEST_FILE = "pictures.json"
@@ -154,8 +153,8 @@ def _read_entries(path: Path) -> tuple[PictureEntry, ...] | None:
     if not _is_small_file(path, MAX_MANIFEST_BYTES):
         return None
     try:
-        return _Manifest.model_validate(json.loads(path.read_text(encoding="utf-8"))).pictures
-    except (ValueError, ValidationError, RecursionError):  # a damaged manifest costs the pictures, never the record
+        return _Manifest.model_validate(load_json(path.read_text(encoding="utf-8"))).pictures
+    except (ValueError, ValidationError):  # a damaged manifest costs the pictures, never the record
         return None
 
 

@@ -19,7 +19,7 @@ from foundation.display_text import escape_controls
 from foundation.errors import RecordError
 from results.records.measurements import Count, RunCost, RunEnvironment
 from results.records.schema_upgrade import upgrade_record
-from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors
+from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors, load_json
 from results.statistics.metric_statistics import MetricStatistic, StatisticKind
 
 SCHEMA_VERSION = 6
@@ -326,7 +326,7 @@ def parse_record(text: str, origin: str) -> Record:
             if "schema_version" in record.model_fields_set:
                 return record
     try:
-        content = json.loads(text, parse_constant=_reject_constant)
+        content = load_json(text, _reject_constant)
     except ValueError as error:
         raise RecordError(f"{origin} is not a record: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("schema_version"), int):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
@@ -25,6 +27,14 @@ class StrictModel(BaseModel):
     """Base class of all parts of a record: frozen, without unknown fields, without silent conversion of types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def load_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """Parse foreign JSON as ``json.loads`` does; also where it is nested too deeply, the error is a ``ValueError``."""
+    try:
+        return json.loads(text, parse_constant=parse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def format_validation_errors(error: ValidationError) -> str:

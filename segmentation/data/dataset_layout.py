@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.data.file_hashes import FileHashes, hash_files
+from engine.data.item_limits import spread_indices
 from engine.data.split_folders import require_read_formats, require_split_names
 from foundation.errors import DataError
 from foundation.run_scope import memoize_in_run
@@ -56,6 +57,17 @@ class SegmentationDataset:
     splits: Mapping[str, Sequence[ImageLabelPair]]
     label_space: LabelSpace
     has_own_classes: bool = False
+
+    def limit_items(self, max_items: int | None) -> SegmentationDataset:
+        """Return the part of each split that a limit keeps.
+
+        Args:
+            max_items: see ``ProtocolSettings.max_items``.
+        """
+        splits = {
+            name: [pairs[item] for item in spread_indices(len(pairs), max_items)] for name, pairs in self.splits.items()
+        }
+        return replace(self, splits=splits)
 
     def list_pairs(self) -> list[tuple[str, ImageLabelPair]]:
         """Return split and pair of all splits, split after split."""

@@ -32,7 +32,7 @@ class NoiseImages:
 def draw_items(folder: Path, text: str) -> list[Any]:
     (folder / "items.csv").write_text(text)
     items = SimpleNamespace(file="items.csv", sha256=hashlib.sha256(text.encode()).hexdigest())
-    record = SimpleNamespace(result=SimpleNamespace(items=items, metrics={}, details={}), status="complete")
+    record = SimpleNamespace(result=SimpleNamespace(items=items, metrics={}, details={}), status="complete", config={})
     task = SimpleNamespace(load_images=lambda *_: NoiseImages())
     return draw_test_items(cast(Task, task), folder, cast(Record, record), folder, IMAGE_SIDE)
 

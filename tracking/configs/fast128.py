@@ -27,6 +27,6 @@ recipe = {
 }
 
 tiers = {
-    "smoke": {"epochs": 2, "pairs": 256, "val_pairs": 64},
+    "smoke": {"epochs": 2, "pairs": 256, "val_pairs": 64, "max_items": 12, "max_frames": 48},
     "short": {"epochs": 4},
 }

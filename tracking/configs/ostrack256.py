@@ -33,6 +33,14 @@ recipe = {
 
 tiers = {
     # the drop of the learning rate is moved along with the length, to 80 % of it
-    "smoke": {"epochs": 1, "pairs": 256, "val_pairs": 64, "schedule.milestones": [1]},
+    "smoke": {
+        "epochs": 1,
+        "batch_size": 16,
+        "pairs": 32,
+        "val_pairs": 16,
+        "schedule.milestones": [1],
+        "max_items": 4,
+        "max_frames": 12,
+    },
     "short": {"epochs": 30, "schedule.milestones": [24]},
 }

@@ -6,20 +6,30 @@ import argparse
 import sys
 import time
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cli.common_options import parse_nonnegative_int, parse_positive_int
 from benchmarks.cli.matrix_options import add_matrix_options, make_matrix
 from benchmarks.cli.matrix_plan import add_plan_options, select_budget_cells
 from benchmarks.cli.output import write_message, write_stdout
+from foundation.errors import UserError
 
 # only for annotations: bench --help must import nothing heavy
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from benchmarks.matrix.executors.executor import Executor
     from benchmarks.matrix.suite import MatrixCell
     from benchmarks.matrix.sweep import SweepState
+
+_OWN_OPTIONS = {
+    "slots": ("local", "ray"),
+    "address": ("ray",),
+    "partition": ("slurm",),
+    "time": ("slurm",),
+    "array_size": ("slurm",),
+    "sbatch": ("slurm",),
+}
+"""Options that only some executors have."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,38 +37,78 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_matrix_options(parser)
     text = "where the cells run: processes of this machine (default), a Ray cluster, or jobs of Slurm"
     parser.add_argument("--executor", choices=("local", "ray", "slurm"), default="local", help=text)
-    text = "local: cells that run at the same time; default: as many as there are processors for"
+    text = "cells that run at the same time on this machine; default: as many as there are processors for"
     parser.add_argument("--slots", type=parse_positive_int, metavar="N", help=text)
     add_plan_options(parser)
     text = "how often a cell is tried again whose process, machine or job died; default: 2"
     parser.add_argument("--retries", type=parse_nonnegative_int, default=2, metavar="N", help=text)
+    text = "ray: the head node of a cluster, or auto for the one this machine belongs to; default: Ray on this machine"
+    parser.add_argument("--address", metavar="HOST:PORT", help=text)
+    parser.add_argument("--partition", metavar="NAME", help="slurm: partition; default: Slurm's own")
+    text = "slurm: limit of one job, minutes or D-HH:MM:SS; default: that of the partition"
+    parser.add_argument("--time", metavar="LIMIT", help=text)
+    text = "slurm: jobs that wait or run at the same time; default: 32"
+    parser.add_argument("--array-size", type=parse_positive_int, metavar="N", help=text)
+    text = "slurm: further options of sbatch, e.g. account=vision qos=low exclusive"
+    parser.add_argument("--sbatch", nargs="+", metavar="KEY=VALUE", help=text)
 
 
 def main(options: Namespace) -> int:
     """Run the cells; the exit code is 1 if one of them has no number at the end."""
-    from benchmarks.matrix.sweep import get_sweep_folder
+    from benchmarks.matrix.sweep import get_sweep_folder, open_executor
     from foundation.files import ensure_writable_dir
     from results.records.store import lock_folder
 
     matrix = make_matrix(options)
+    _require_own_options(options)
     for note in matrix.notes:
         write_message(f"bench: {note}")
     cells = select_budget_cells(matrix.cells, options)
     ensure_writable_dir(options.out)
     folder = get_sweep_folder(options.out.absolute(), cells)
-    executor = _make_executor(options, cells)
-    with lock_folder(folder):  # two drivers would hand out every cell twice
-        began = time.monotonic()
+    began = time.monotonic()
+    # two drivers would hand out every cell twice
+    with lock_folder(folder), open_executor(_make_executor(options, cells, folder)) as executor:
         state = _run(cells, executor, folder, options)
-    seconds = time.monotonic() - began
-    _write_end(state, seconds, options.json)
+    _write_end(state, time.monotonic() - began, options.json)
     return 1 if state.failed else 0
 
 
-def _make_executor(options: Namespace, cells: list[MatrixCell]) -> Executor:
+def _require_own_options(options: Namespace) -> None:
+    """Refuse an option that the executor does not have: it would be ignored in silence."""
+    for name, executors in _OWN_OPTIONS.items():
+        if getattr(options, name) is not None and options.executor not in executors:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(
+                f"{option} is for --executor {' or '.join(executors)}, and this sweep has --executor "
+                f"{options.executor}; leave it out"
+            )
+    if options.slots is not None and options.address is not None:
+        raise UserError("--slots is for a Ray on this machine; the cluster at --address says itself what it has")
+
+
+def _make_executor(options: Namespace, cells: list[MatrixCell], folder: Path) -> Executor:
+    default = cells[0].resources
+    if options.executor == "ray":
+        from benchmarks.matrix.executors.ray_cluster import RayExecutor
+
+        num_cpus = None if options.slots is None else options.slots * default.threads
+        return RayExecutor(folder=folder, address=options.address, num_cpus=num_cpus)
+    if options.executor == "slurm":
+        from benchmarks.matrix.executors.slurm import SlurmExecutor
+
+        words = [word.partition("=") for word in options.sbatch or []]
+        return SlurmExecutor(
+            folder=folder,
+            partition=options.partition,
+            time=options.time,
+            array_size=options.array_size or 32,
+            # a word without a value is a switch of sbatch
+            arguments={key: value if equals else True for key, equals, value in words},
+        )
     from benchmarks.matrix.executors.local import LocalExecutor
 
-    return LocalExecutor(options.slots, cells[0].resources, len(cells))
+    return LocalExecutor(options.slots, default, len(cells))
 
 
 def _run(cells: list[MatrixCell], executor: Executor, folder: Path, options: Namespace) -> SweepState:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 import struct
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from foundation.errors import UserError
 from foundation.files import ensure_writable_dir, write_atomic
 from results.leaderboard.page.budget import ByteBudget
 from results.records.picture_manifest import MAX_PICTURE_BYTES, StoredPicture, detect_picture_type
+from results.records.strict_model import load_json
 
 MEDIA_DIR = "media"
 MAX_FOLDER_BYTES = 40_000_000
@@ -125,7 +125,7 @@ def list_page_media(page: Path) -> frozenset[str]:
     """Return the names of the media files that a page of ours uses; none if there is no such page."""
     try:
         found = _MEDIA_LIST.search(page.read_text(encoding="utf-8"))
-        names = json.loads(found[1]) if found else []
+        names = load_json(found[1]) if found else []
     except (OSError, ValueError):
         return frozenset()
     return frozenset(name for name in names if isinstance(name, str) and _NAME.match(name))

@@ -11,7 +11,7 @@ import pytest
 import benchmarks.matrix.sweep as sweep_module
 from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResources, WorkerDiedError
 from benchmarks.matrix.suite import MatrixCell, Suite, SuiteBlock, expand_suite
-from benchmarks.matrix.sweep import FailedCell, SweepState, get_sweep_folder, run_sweep
+from benchmarks.matrix.sweep import FailedCell, SweepState, get_sweep_folder, open_executor, run_sweep
 from benchmarks.resolve_cell import CellRequest
 from foundation.errors import UserError
 
@@ -106,7 +106,8 @@ def drive(
 ) -> tuple[SweepState, list[str]]:
     """Run a sweep; returns its state and what a view saw."""
     log = Log(executor)
-    state = run_sweep(cells, executor, tmp_path, log, retries)
+    with open_executor(executor):
+        state = run_sweep(cells, executor, tmp_path, log, retries)
     assert executor.is_closed
     return state, log.lines
 
@@ -178,7 +179,7 @@ def test_a_cell_that_another_process_runs_is_awaited_without_end(tmp_path: Path)
 
 def test_an_error_of_the_driver_itself_ends_the_sweep_and_closes_the_executor(tmp_path: Path) -> None:
     executor = ScriptedExecutor(lambda job, attempt: RuntimeError("a fault of the executor"))
-    with pytest.raises(RuntimeError, match="a fault of the executor"):
+    with pytest.raises(RuntimeError, match="a fault of the executor"), open_executor(executor):
         run_sweep(make_cells(), executor, tmp_path, Log(executor), 2)
     assert executor.is_closed
     with pytest.raises(UserError, match="no machine has 9 threads"):

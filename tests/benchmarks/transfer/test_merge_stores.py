@@ -230,6 +230,80 @@ def test_links_and_unreadable_records_are_all_named(pair: tuple[Path, Path], tmp
     assert not (tmp_path / "all").exists()
 
 
+def test_runs_behind_a_link_in_the_target_are_never_replaced(tmp_path: Path) -> None:
+    """They were not seen, so other numbers took their place without a conflict."""
+    add_run(tmp_path / "mine")
+    shutil.move(tmp_path / "mine" / "digits", tmp_path / "large_disk")
+    (tmp_path / "mine" / "digits").symlink_to(tmp_path / "large_disk")
+    add_run(tmp_path / "theirs", right=(True,) * 20)
+    before = read_tree(tmp_path / "large_disk")
+    with pytest.raises(UserError, match="digits is a link"):
+        merge_stores([tmp_path / "theirs"], tmp_path / "mine")
+    assert read_tree(tmp_path / "large_disk") == before
+
+
+def test_a_target_inside_a_store_is_refused(tmp_path: Path) -> None:
+    run = add_run(tmp_path / "a")
+    add_run(tmp_path / "b", "vit_pico")
+    for out, reason in ((tmp_path / "a" / "all", "would count every run twice"), (run / "all", "the folder of a run")):
+        with pytest.raises(UserError, match=reason):
+            merge_stores([tmp_path / "a", tmp_path / "b"], out)
+        assert not out.exists()
+
+
+def test_a_record_that_is_nested_too_deeply_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = add_run(tmp_path / "a")
+    (run / "record.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"record.json is not a record: it is nested too deeply"):
+        merge_stores([tmp_path / "a"], tmp_path / "all")
+    main(["table", "--runs", str(tmp_path / "a")])
+    assert "nested too deeply" in capsys.readouterr().err
+
+
+def test_a_file_in_the_place_of_a_run_is_named(tmp_path: Path) -> None:
+    run = add_run(tmp_path / "a")
+    place = tmp_path / "b" / run.relative_to(tmp_path / "a")
+    add_run(tmp_path / "b", "vit_pico")
+    place.write_text("mine")
+    with pytest.raises(UserError, match="is a file where the folder of a run belongs"):
+        merge_stores([tmp_path / "a"], tmp_path / "b")
+    assert place.read_text() == "mine"
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_a_folder_that_gives_way_is_put_back_if_nothing_takes_its_place(
+    is_killed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = add_run(tmp_path / "a"), tmp_path / "b"
+    started = out / whole.relative_to(tmp_path / "a")
+    started.mkdir(parents=True)
+    failed = read_record(whole).model_copy(update={"status": "failed", "result": None, "done": 0, "reason": "disk"})
+    write_record(started, failed)
+    (started / "checkpoints").mkdir()
+    (started / "checkpoints" / "last.pth").write_text("hours of work")
+    real = Path.rename
+
+    def stop_at_the_second(self: Path, target: Path) -> Path:
+        if self.is_relative_to(tmp_path / ".b.merge" / "union"):
+            raise OSError(5, "Input/output error")
+        return real(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", stop_at_the_second)
+        if is_killed:  # nothing that would run at the end of the process runs
+            patch.setattr(install_union, "_restore_replaced", lambda *_: None)
+            patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(UserError, match="stopped"):
+            merge_stores([tmp_path / "a"], out)
+    if is_killed:
+        assert not started.exists()
+        with pytest.raises(UserError, match="there is no folder"):  # any merge into it
+            merge_stores([tmp_path / "nowhere"], out)
+    assert (started / "checkpoints" / "last.pth").read_text() == "hours of work"
+    assert merge_stores([tmp_path / "a"], out).conflicts == []
+    assert read_record(started).status == "complete"
+
+
 def test_a_run_that_is_going_on_is_not_replaced(tmp_path: Path) -> None:
     whole = add_run(tmp_path / "a")
     started = tmp_path / "b" / whole.relative_to(tmp_path / "a")

@@ -63,6 +63,11 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 WORDS = ("--tasks", "cifar10", "digits", "lasot", "--backbones", "mae_tiny", HUB_NAME, "vit_nano")
 
+LASOT_DATA = [
+    "data of lasot",
+    *(f"data of lasot, training on {name}" for name in ("got10k", "trackingnet", "coco")),
+]
+
 
 def read_files(machine: Machine) -> dict[str, bytes]:
     return {
@@ -78,12 +83,14 @@ def test_the_list_has_everything_with_sums(source: Machine, capsys: pytest.Captu
     by_hand, hub = listed["weights"]
     assert by_hand["sha256"] == sha256_file(source.root / "weights" / "mae_tiny.pth")
     assert (hub["backbone"], hub["num_bytes"], hub["licence"]) == (HUB_NAME, 11, "apache-2.0")
-    cifar, digits, lasot = listed["data"]
+    cifar, digits, lasot, *training = listed["data"]
     assert (cifar["num_bytes"], cifar["num_files"], cifar["download_bytes"]) == (4, 1, 170_498_071)
     assert digits["download_bytes"] == 0 and lasot["folder"] is None
     assert listed["bytes_here"] == 15 + 11 + 4
     assert listed["bytes_missing"] == lasot["download_bytes"] == 227_000_000_000
-    assert listed["missing"] == ["data of lasot"]
+    # the default protocol of LaSOT trains on four sets
+    assert [f"data of {each['task']}" for each in training] == LASOT_DATA[1:]
+    assert listed["missing"] == LASOT_DATA
     assert main(["get", "--list", *WORDS]) == 0
     said = capsys.readouterr().out
     for part in (
@@ -153,12 +160,12 @@ def test_a_pack_makes_the_other_machine_complete(
     assert "left out: data of lasot: not here" in capsys.readouterr().out
     target.enter()
     assert main(["get", "--list", *WORDS, "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["missing"]) == 4
+    assert len(json.loads(capsys.readouterr().out)["missing"]) == 3 + len(LASOT_DATA)
     assert main(["get", "--unpack", archive, "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
     assert (len(done["written"]), done["num_present"]) == (4, 0)
     assert main(["get", "--list", *WORDS, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["missing"] == ["data of lasot"]
+    assert json.loads(capsys.readouterr().out)["missing"] == LASOT_DATA
     found = find_hub_file(REPOSITORY)
     assert found is not None and found.read_bytes() == b"hub weights" and found.is_relative_to(target.root)
     assert locate_weights(get_card("mae_tiny"), None).file == target.root / "weights" / "mae_tiny.pth"
@@ -238,6 +245,28 @@ def test_a_damaged_pack_writes_nothing_and_a_kill_is_taken_up(
     monkeypatch.setattr(offline_pack, "_move_file", real)
     assert main(["get", "--unpack", str(archive)]) == 0
     assert len(read_files(target)) == 4
+
+
+def test_folders_on_one_disk_share_what_is_free(
+    source: Machine, target: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "supplies.tar"
+    assert main(["get", "--pack", str(archive), *WORDS, "--with-data"]) == 0
+    target.enter()
+    # room for the files of each folder (15, 11 and 4 bytes), but not for all of them
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(29, 0, 29))  # type: ignore[attr-defined]
+    assert main(["get", "--unpack", str(archive)]) == 2
+    assert not target.root.exists()
+
+
+def test_a_file_that_backbones_share_counts_once() -> None:
+    entries = [
+        requirements.RequiredWeights(name, "hf-hub:x/y", "", "", "", None, 7, file, Path("hub"))
+        for file in (None, Path("hub/y"))
+        for name in ("one", "other")
+    ]
+    found = requirements.Requirements(entries, [])
+    assert (found.bytes_missing, found.bytes_here) == (7, 7)
 
 
 def test_too_little_space_is_said_before_anything_is_written(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -9,8 +10,10 @@ import pytest
 
 import litevit_bench
 from benchmarks.cli.main import main
+from benchmarks.transfer import pack_results as pack_module
 from benchmarks.transfer.install_union import merge_stores
 from benchmarks.transfer.pack_results import PackContent, pack_results
+from benchmarks.transfer.store_contents import StoreContents
 from foundation.errors import UserError
 from results.records.store import read_record, write_record
 from tests.benchmarks.transfer.make_stores import add_run, read_tree
@@ -67,6 +70,31 @@ def test_what_has_not_ended_is_left_out_and_named(store: Path, tmp_path: Path) -
     done = pack_results(store, tmp_path / "a.tar.zst")
     assert done.num_records == 1
     assert done.left_out == [f"digits/{other.name}: it has not ended"]
+
+
+def test_a_run_that_ends_meanwhile_is_not_packed_half(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger would name a complete run that was running, and left out, when the records were read."""
+    real = pack_module.require_one_store
+
+    def scan_and_let_a_run_end(runs: Path) -> StoreContents:
+        found = real(runs)
+        add_run(store, "vit_pico")
+        return found
+
+    monkeypatch.setattr(pack_module, "require_one_store", scan_and_let_a_run_end)
+    with pytest.raises(UserError, match="began or ended while it was packed"):
+        pack_results(store, tmp_path / "a.tar.zst")
+    assert not list(tmp_path.glob("*.tar*"))
+
+
+def test_a_name_that_no_archive_may_hold_is_not_called_an_attack(store: Path, tmp_path: Path) -> None:
+    (run,) = (store / "digits").iterdir()
+    (run / "tracked" / os.fsdecode(b"\xff.txt")).write_text("1,2,3,4")
+    with pytest.raises(UserError, match=r"no archive may hold .* rename it") as caught:
+        pack_results(store, tmp_path / "a.tar.zst")
+    assert "trust" not in str(caught.value)
 
 
 def test_what_cannot_be_packed_is_named(store: Path, tmp_path: Path) -> None:

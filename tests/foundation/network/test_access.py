@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from classification.image_tasks import IMAGE_TASKS
 from foundation.errors import CheckpointError, DataError, NetworkError, UserError
 from foundation.network import access
 from tests.conftest import ROOT, Bench
+from tests.engine.make import make_recipe
 from tests.house_metrics import ROOMS
 
 
@@ -151,3 +153,34 @@ def test_every_download_goes_through_the_gate() -> None:
             found.add(path.relative_to(ROOT).as_posix())
     # these two ask the hub's package where its cache is, and nothing else
     assert found <= {"benchmarks/transfer/requirements.py", "benchmarks/doctor.py"}
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "offline"), ("online", "offline"), ("disabled", "disabled")])
+def test_weights_and_biases_stays_off_the_network(
+    before: str | None, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BENCH_OFFLINE", "HF_HUB_OFFLINE", "WANDB_MODE"):
+        monkeypatch.setenv(name, before or "")
+    if before is None:
+        monkeypatch.delenv("WANDB_MODE")
+    access.switch_network_off()
+    assert os.environ["WANDB_MODE"] == after
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_refused"), [("https://me:secret@mlflow.example/x", True), ("sqlite:///runs.db", False), ("", False)]
+)
+def test_a_remote_store_of_mlflow_is_refused_before_the_training(
+    uri: str, is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_OFFLINE", "1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr("engine.recipe.find_spec", lambda name: object())
+    if not is_refused:
+        assert make_recipe(loggers=["mlflow"]).loggers == ["mlflow"]
+        return
+    with pytest.raises(
+        ValueError, match=r"would write to https://mlflow.example .*the network is switched off"
+    ) as caught:
+        make_recipe(loggers=["mlflow"])
+    assert "secret@mlflow.example ($" not in str(caught.value)

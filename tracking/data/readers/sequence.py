@@ -10,6 +10,7 @@ from typing import overload
 import cv2
 import numpy as np
 
+from engine.data.item_limits import read_limit, spread_indices
 from foundation.errors import DataError
 from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.crops import ImageArray
@@ -47,6 +48,23 @@ class Video:
             DataError: the frame is missing or not an image.
         """
         return read_image(self.frames[index])
+
+
+def limit_videos(videos: Sequence[Video], recipe: object) -> list[Video]:
+    """Return the part of a test set that a recipe's ``max_items`` and ``max_frames`` keep.
+
+    Args:
+        videos: the sequences.
+        recipe: ``config["recipe"]`` of a plan or of a record, which may be anything.
+    """
+    kept = [videos[item] for item in spread_indices(len(videos), read_limit(recipe))]
+    frames = read_limit(recipe, "max_frames")
+    return [
+        Video(each.name, each.frames[:frames], each.boxes[:frames], each.visible[:frames])
+        if frames is not None and len(each.frames) > frames
+        else each
+        for each in kept
+    ]
 
 
 class NumberedFiles(Sequence[Path]):
