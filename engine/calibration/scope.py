@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from statistics import median
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -73,6 +73,7 @@ class CalibrationScope:
         disk_bytes: bytes that a complete run leaves in its folder, without its table of items.
         cache_bytes: bytes that it leaves in the feature cache.
         row_factor: rows of the training features of a complete run per row that the calibration made up.
+        made_up: what was made up in place of what a run would have in its cache.
     """
 
     min_seconds: float = 1.5
@@ -82,6 +83,7 @@ class CalibrationScope:
     disk_bytes: float = 0.0
     cache_bytes: float = 0.0
     row_factor: float = 1.0
+    made_up: dict[Any, Any] = field(default_factory=dict)
 
     def is_enough(self, num_items: int, seconds: float) -> bool:
         """Return whether a loop has been timed long enough."""

@@ -43,6 +43,8 @@ def test_a_frozen_probe_is_timed_without_a_feature_of_it_in_the_cache(
     request = make_request(tmp_path / "runs", tier="smoke", protocol=protocol)
     found = calibrate_cell(request, 1, CalibrationScope(0, 0.1, 2))
     assert not list((tmp_path / "cache").rglob("*.npy"))
+    phases = [loop.phase for loop in found.loops if loop.phase.startswith("features")]
+    assert len(phases) == len(set(phases)), "a run computes the features of a split once"
     totals = {loop.phase: loop.total for loop in found.loops}
     assert totals["features of train"] <= 1169
     assert found.cache_bytes > 0
