@@ -24,7 +24,7 @@ from foundation.code_modules import MAIN_MODULE, list_code_modules
 from foundation.environment import get_cache_dir
 from foundation.errors import UserError
 from foundation.files import iter_files, sha256_chunks, write_atomic
-from foundation.run_scope import get_run_scope
+from foundation.run_scope import get_run_scope, memoize_in_run
 from foundation.source_hash import hash_module_sources
 
 if TYPE_CHECKING:
@@ -204,6 +204,7 @@ def _make_key(card: BackboneCard, arguments: Mapping[str, Any], plugins: tuple[s
     return sha256_chunks([json.dumps(content, sort_keys=True).encode()])
 
 
+@memoize_in_run
 def _find_package_version(name: str) -> str | None:
     try:
         return version(name)

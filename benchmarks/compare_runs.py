@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from benchmarks.find_run import find_run
 from foundation.errors import UnknownNameError, UserError
 from foundation.suggest import did_you_mean
 from results.leaderboard.row_labels import map_pretrain_methods
-from results.records.store import RECORD_FILE, scan_runs
+from results.records.store import RECORD_FILE
 from results.statistics.comparison import BackboneComparison, compare_backbones, group_runs_by_board
 from results.statistics.ranking import StoredRun
+from results.store_index.select_runs import scan_selected_runs
 
 
 def make_comparisons(first: str, second: str, stores: Sequence[Path], task: str | None) -> list[BackboneComparison]:
@@ -30,9 +31,13 @@ def make_comparisons(first: str, second: str, stores: Sequence[Path], task: str 
         UnknownNameError: neither a run nor a backbone with complete runs.
         UserError: not comparable; the sentence says why.
     """
-    # two folders need no search, which may read thousands of records
-    runs = [] if all((Path(name) / RECORD_FILE).is_file() for name in (first, second)) else scan_runs(stores).records
-    names = {record.backbone.name for _, record in runs}
+    asked = {name.partition("@")[0] for name in (first, second)}
+    runs: list[StoredRun] = []
+    names: Collection[str] = ()
+    # two folders need no search, which may look at thousands of records
+    if not all((Path(name) / RECORD_FILE).is_file() for name in (first, second)):
+        found = scan_selected_runs(stores, lambda facts: facts.backbone in asked)
+        runs, names = found.scan_result.records, found.facts.backbones
     if all(name.partition("@")[0] in names for name in (first, second)):
         boards, others = group_runs_by_board(runs, first), group_runs_by_board(runs, second)
         shared = [key for key in boards if key in others and task in (None, boards[key][0][1].task)]
@@ -50,7 +55,7 @@ def make_comparisons(first: str, second: str, stores: Sequence[Path], task: str 
         except UnknownNameError as error:
             close = did_you_mean(name, names, hint="see: bench list runs")
             raise UnknownNameError(f"{name!r} is neither a run nor a backbone with runs{close}") from error
-    found = compare_backbones(sides[0], sides[1])
-    if task not in (None, found.task):
-        raise UserError(f"the two runs are of task {found.task}, not {task}")
-    return [found]
+    comparison = compare_backbones(sides[0], sides[1])
+    if task not in (None, comparison.task):
+        raise UserError(f"the two runs are of task {comparison.task}, not {task}")
+    return [comparison]

@@ -33,7 +33,7 @@ REQUIRED_PACKAGES = (
     "numpy",
     "scipy",
 )
-EXTRA_PACKAGES = {"deploy": ("onnx", "onnxruntime", "openvino")}
+EXTRA_PACKAGES = {"deploy": ("onnx", "onnxruntime", "openvino"), "parquet": ("pyarrow",)}
 LOGGERS = ("tensorboard", "wandb", "mlflow")
 MIN_FREE_DISK_GIB = 5
 

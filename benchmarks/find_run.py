@@ -8,7 +8,8 @@ from pathlib import Path
 from foundation.errors import UnknownNameError
 from foundation.suggest import did_you_mean
 from results.records.record import Record
-from results.records.store import RECORD_FILE, read_record, scan_runs
+from results.records.store import RECORD_FILE, read_record
+from results.store_index.run_listing import list_run_facts
 
 
 def find_run(name: str, stores: Sequence[Path]) -> tuple[Path, Record]:
@@ -24,12 +25,13 @@ def find_run(name: str, stores: Sequence[Path]) -> tuple[Path, Record]:
     folder = Path(name)
     if (folder / RECORD_FILE).is_file():
         return folder, read_record(folder)
-    records = scan_runs(stores).records
-    found = [(folder, record) for folder, record in records if record.run_id.startswith(name)]
+    runs = list_run_facts(stores).runs
+    found = [facts for facts in runs if facts.run_id.startswith(name)]
     if not found:
-        known = {record.run_id for _, record in records}
+        known = {facts.run_id for facts in runs}
         raise UnknownNameError(f"no run {name!r}{did_you_mean(name, known, hint='see: bench list runs')}")
-    if len({record.run_id for _, record in found}) > 1:
+    if len({facts.run_id for facts in found}) > 1:
         raise UnknownNameError(f"{name!r} is the start of {len(found)} run ids; give more of it")
     # several attempts at one run share its id; the one that the leaderboard displays counts
-    return max(found, key=lambda item: (item[1].status == "complete", item[1].environment.started))
+    chosen = Path(max(found, key=lambda facts: (facts.status == "complete", facts.started)).folder)
+    return chosen, read_record(chosen)

@@ -1,9 +1,8 @@
-"""What there is, as data: tasks, backbones, protocols, pre-training methods, runs. Imports no torch."""
+"""What there is, as data: tasks, backbones, protocols, pre-training methods. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from backbones.registry import BACKBONES, get_card
@@ -62,35 +61,11 @@ def list_pretraining_methods() -> Rows:
     ]
 
 
-def list_runs(roots: Sequence[Path]) -> Rows:
-    """One row a run folder; a corrupt record carries its error."""
-    from results.leaderboard.departures import list_departures
-    from results.leaderboard.row_labels import format_record_start, map_pretrain_methods
-    from results.records.store import scan_runs
+def list_suites() -> Rows:
+    """One row a suite that comes with bench, see ``bench sweep --file``."""
+    from benchmarks.matrix.suite import list_shipped_suites
 
-    found = scan_runs(roots)
-    made = map_pretrain_methods(found.records)
-    rows: Rows = []
-    for folder, record in found.records:
-        value = record.result.metrics[record.result.primary_metric].value if record.result else None
-        rows.append(
-            {
-                "run_id": record.run_id,
-                "task": record.task,
-                "protocol": record.protocol,
-                "tier": record.tier,
-                "departures": list(list_departures(record)),
-                "backbone": record.backbone.name,
-                "start": format_record_start(record, made),
-                "seed": record.seed,
-                "status": record.status,
-                "primary": record.result.primary_metric if record.result else None,
-                "value": value,
-                "folder": str(folder),
-                "error": None,
-            }
-        )
-    return rows + [{"error": fault} for fault in found.errors]
+    return [{"name": name, "summary": summary, "error": None} for name, summary in list_shipped_suites().items()]
 
 
 def _list_registry(registry: Registry[Any], describe_entry: Callable[[str], dict[str, Any]]) -> Rows:

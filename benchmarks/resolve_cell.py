@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from backbones.card import BackboneCard
-from backbones.registry import get_card
-from backbones.weights import InitialWeights, locate_weights
+from backbones.registry import get_card, list_plugin_modules
+from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights
 from benchmarks.cell_record import describe_backbone
 from benchmarks.task_registry import TASKS, describe_task_source
 from engine.data.data_sources import find_task_data
@@ -89,8 +90,63 @@ class ResolvedCell(NamedTuple):
     is_answerable: bool
 
 
+class CellParts(NamedTuple):
+    """What a request resolves to before its id: everything but the seed, see ``is_independent_of_seed``.
+
+    Attributes:
+        task, data, plan, backbone, task_source, is_answerable: as in ``ResolvedCell``.
+        request: what the task gets to run, still without its run id.
+    """
+
+    task: Task
+    request: RunRequest
+    data: DataReport
+    plan: RunPlan
+    backbone: BackboneRecord
+    task_source: str | None
+    is_answerable: bool
+
+    @property
+    def is_independent_of_seed(self) -> bool:
+        """Whether the same request with another seed has the same parts.
+
+        The plans of bench's own tasks and the digests of its own backbones do not depend on the seed. Foreign code
+        could do anything, so its parts belong to one seed.
+        """
+        card = self.request.card
+        is_own_backbone = card.architecture != MEMORY_ARCHITECTURE and not list_plugin_modules(card)
+        return self.task_source is None and self.is_answerable and is_own_backbone
+
+
 def resolve_cell(cell_request: CellRequest) -> ResolvedCell:
     """Check the request and find task, backbone, weights, data and plan; nothing is written.
+
+    Raises:
+        UserError: a name, value or combination that cannot be run.
+        DataError: the data are missing, damaged, or not the complete official set.
+    """
+    parts = resolve_cell_parts(cell_request)
+    identity = identify_cell(cell_request, parts)
+    return ResolvedCell(
+        parts.task,
+        replace(parts.request, run_id=identity.run_id),
+        parts.data,
+        parts.plan,
+        parts.backbone,
+        parts.task_source,
+        identity,
+        parts.is_answerable,
+    )
+
+
+def resolve_cell_parts(
+    cell_request: CellRequest, find_data: Callable[[Task, Path], DataReport] = find_task_data
+) -> CellParts:
+    """Do what ``resolve_cell`` does before it computes the id.
+
+    Args:
+        cell_request: the cell.
+        find_data: returns what a task says of its data below a data root; a plan of many cells asks once per data set.
 
     Raises:
         UserError: a name, value or combination that cannot be run.
@@ -110,7 +166,7 @@ def resolve_cell(cell_request: CellRequest) -> ResolvedCell:
         allow_partial=cell_request.allow_partial,
         data_scale=cell_request.data_scale,
     )
-    data = find_task_data(task, cell_request.data_root)
+    data = find_data(task, cell_request.data_root)
     _require_no_duplicates(task, data, cell_request.allow_duplicates)
     plan = task.plan(request, data)
     if data.deviations and not cell_request.allow_subset:
@@ -120,27 +176,48 @@ def resolve_cell(cell_request: CellRequest) -> ResolvedCell:
         )
     digest, source = request.describe_model(plan.backbone_kwargs), describe_task_source(task)
     backbone = describe_backbone(request, plan).model_copy(update={"model": digest.identity_dict()})
+    is_answerable = digest.is_answerable and source.is_answerable
+    return CellParts(task, request, data, plan, backbone, source.sha256, is_answerable)
+
+
+def identify_cell(cell_request: CellRequest, parts: CellParts) -> RunIdentity:
+    """Return the identity of a cell.
+
+    Args:
+        cell_request: gives the seed.
+        parts: of this request, or of one that differs in the seed alone if the parts do not depend on it.
+    """
     # Everything that can change the number goes into one of the two groups. The first one alone is the key of the
     # board: runs that share it may stand in one column. Device and threads are recorded, but not part of the id.
-    identity = make_run_identity(
-        task=task.name,
-        protocol=protocol,
-        protocol_version=plan.protocol_version,
-        config=plan.config,
-        data_fingerprint=data.fingerprint,
+    return make_run_identity(
+        task=parts.task.name,
+        protocol=parts.request.protocol,
+        protocol_version=parts.plan.protocol_version,
+        config=parts.plan.config,
+        data_fingerprint=parts.data.fingerprint,
         tier=cell_request.tier,
-        task_source=source.sha256,
-        card=card.identity_dict(),
-        arguments=plan.backbone_kwargs,
-        init=start.init,
-        checkpoint_sha256=backbone.checkpoint.sha256 if backbone.checkpoint else None,
+        task_source=parts.task_source,
+        card=parts.request.card.identity_dict(),
+        arguments=parts.plan.backbone_kwargs,
+        init=parts.request.start.init,
+        checkpoint_sha256=parts.backbone.checkpoint.sha256 if parts.backbone.checkpoint else None,
         allow_partial=cell_request.allow_partial,
         seed=cell_request.seed,
-        model=backbone.model,
+        model=parts.backbone.model,
     )
-    request = replace(request, run_id=identity.run_id)
-    is_answerable = digest.is_answerable and source.is_answerable
-    return ResolvedCell(task, request, data, plan, backbone, source.sha256, identity, is_answerable)
+
+
+def make_run_stem(task: Task, request: RunRequest, seed: int, run_id: str) -> str:
+    """Return the path of the first attempt at a run below its store.
+
+    Args:
+        task: the task.
+        request: gives backbone, protocol and tier.
+        seed: the run's seed.
+        run_id: the run's id.
+    """
+    cell = f"{request.protocol}-{request.tier}-seed{seed}"
+    return f"{task.name}/{request.card.name.replace('/', '_')}-{cell}-{run_id}"
 
 
 def _resolve_protocol(cell_request: CellRequest) -> tuple[Task, str]:

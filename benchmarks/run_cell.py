@@ -19,7 +19,7 @@ from benchmarks.cell_record import (
     measure_cell_efficiency,
     warn_changed_environment,
 )
-from benchmarks.resolve_cell import CellRequest, ResolvedCell, resolve_cell
+from benchmarks.resolve_cell import CellRequest, ResolvedCell, make_run_stem, resolve_cell
 from benchmarks.run_pictures import draw_run_pictures
 from engine.data.file_hashes import require_unchanged_files
 from engine.processes.launcher import apply_launcher
@@ -29,7 +29,14 @@ from foundation.files import ensure_writable_dir
 from foundation.run_scope import open_run_scope
 from results.records.measurements import RunCost
 from results.records.record import PRETRAINING_DOMAIN, DatasetRecord, Record
-from results.records.store import list_attempts, lock_folder, next_attempt_folder, read_record, write_record
+from results.records.store import (
+    list_attempts,
+    lock_folder,
+    next_attempt_folder,
+    read_record,
+    require_outside_run,
+    write_record,
+)
 
 _MAX_DATA_NOTES = 3
 """Maximum number of notes of the data check that a run prints."""
@@ -65,11 +72,10 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
     apply_launcher(None)  # does nothing if the command line has done it
     # everything that can be refused is refused before a folder is made
     resolved = resolve_cell(cell_request)
+    require_outside_run(cell_request.out / resolved.task.name)
     ensure_writable_dir(cell_request.out)
     init_distributed()
-    cell = f"{resolved.request.protocol}-{cell_request.tier}-seed{cell_request.seed}"
-    name = f"{resolved.request.card.name.replace('/', '_')}-{cell}"
-    stem = f"{resolved.task.name}/{name}-{resolved.identity.run_id}"
+    stem = make_run_stem(resolved.task, resolved.request, cell_request.seed, resolved.identity.run_id)
     # one process looks at the disk and tells the others; otherwise the first one to create the folder would make the
     # others choose another attempt
     is_new = cell_request.force_new or not resolved.is_answerable
@@ -77,7 +83,7 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
     if done is not None:
         return CellResult(folder, done, True)
     _warn_input_size(resolved)
-    resolved = _prepare_backbone(resolved)
+    resolved = prepare_cell_backbone(resolved)
     if get_dist_info()[0] > 0:  # only the first process writes the record
         _run_task(resolved, folder)
         return CellResult(folder, decide_on_rank0(lambda: read_record(folder)), False)
@@ -119,7 +125,7 @@ def _print_data_notes(resolved: ResolvedCell) -> None:
         log_message(f"data of {resolved.task.name}: {'; '.join(notes)}")
 
 
-def _prepare_backbone(resolved: ResolvedCell) -> ResolvedCell:
+def prepare_cell_backbone(resolved: ResolvedCell) -> ResolvedCell:
     """Choose the device and make the backbone: weights that do not fit are refused before the run begins."""
     from backbones.model_digest import require_described_model
     from engine.device import require_training_precision, resolve_device

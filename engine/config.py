@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from engine.recipe import ITEM_LIMITS, ProtocolSettings
 from foundation.errors import ConfigError
+from foundation.run_scope import memoize_in_run
 from foundation.suggest import did_you_mean
 from results.records.renamed_settings import find_new_name, find_new_value
 from results.records.strict_model import format_validation_errors
@@ -54,7 +55,7 @@ def load_protocol(
     Raises:
         ConfigError: an unknown key, invalid values (all of them are listed), or a limit of items at the tier ``full``.
     """
-    file = Config.fromfile(path, lazy_import=False).to_dict()  # resolves ``_base_`` files
+    file = _read_protocol_file(path)
     # Validating first fills in the defaults, so that an override may name a setting that the file leaves out.
     recipe = _validate_recipe(recipe_type, file["recipe"], str(path.name)).model_dump()
     # ``!r`` writes a value as a Python literal, which ``parse_value`` reads back unchanged.
@@ -72,6 +73,12 @@ def _require_no_limit(recipe: ProtocolSettings) -> None:
     for name in ITEM_LIMITS:
         if getattr(recipe, name, None) is not None:
             raise ConfigError(f"{name} limits the tiers smoke and short, and full is the complete protocol; add --tier")
+
+
+@memoize_in_run  # a plan of many cells reads a file once; nobody changes what was read
+def _read_protocol_file(path: Path) -> dict[str, Any]:
+    file: dict[str, Any] = Config.fromfile(path, lazy_import=False).to_dict()  # resolves ``_base_`` files
+    return file
 
 
 def parse_value(text: str) -> Any:

@@ -18,6 +18,7 @@ from mmengine.model import BaseModel
 from torch.utils.data import DataLoader, Sampler, default_collate
 
 from engine import mlflow_backend  # noqa: F401 - registers it with mmengine
+from engine.calibration.training_timer import TrainingMeasured, make_training_timers, time_test_batches
 from engine.checkpoints import (
     CheckpointHook,
     CheckpointRunner,
@@ -142,14 +143,16 @@ def train_model(job: TrainingJob) -> TrainingResult:
     progress = ProgressHook(job.label, job.selection_metric, job.metric_unit)
     # mmengine sometimes prints to stdout, which is reserved for results
     with translate_oom_error(), contextlib.redirect_stdout(sys.stderr):
-        runner = _build_train_runner(job, [*job.hooks, keeper, progress])
+        timers = make_training_timers(keeper, recipe.length, recipe.val_interval)
+        runner = _build_train_runner(job, [*job.hooks, keeper, progress, *timers])
         runner.checkpoint_owner = owner = CheckpointOwner(job.run_id, job.seed)
         # one process decides, because it also renames what cannot be used
         resume = decide_on_rank0(lambda: find_resume_checkpoint(checkpoints, log_message, owner))
         if resume is not None:  # the runner loads model, optimizer and schedulers before its first step
             runner._resume, runner._load_from = True, str(resume)
         try:
-            runner.train()
+            with contextlib.suppress(TrainingMeasured):  # raised only in a calibration
+                runner.train()
         finally:
             progress.close()
         seconds = keeper.elapsed_seconds
@@ -179,6 +182,7 @@ def evaluate_test_split(job: TrainingJob, weights_path: Path) -> EvaluationResul
             test_evaluator=Evaluator(metric),
             **_build_runner_kwargs(job, "test"),
         )
+        time_test_batches(runner, job.folder)  # ends here in a calibration, and does nothing in a real run
         began = time.monotonic()
         values = runner.test()
     return EvaluationResult(values, metric, time.monotonic() - began)

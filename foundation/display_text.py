@@ -36,4 +36,6 @@ def format_one_line(text: str) -> str:
     >>> print(format_one_line("disk\r\nfull \x07"))
     disk full \u0007
     """
+    if text.isascii() and text.isprintable():  # nearly all texts
+        return text
     return escape_controls(" ".join(part for part in text.replace("\t", " ").splitlines() if part))

@@ -44,15 +44,14 @@ def table(
     """
     from results.leaderboard.filter_sort import SORT_KEYS, TableFilter
     from results.leaderboard.pareto import COST_LABELS
-    from results.leaderboard.report import build_report
-    from results.records.store import scan_runs
+    from results.store_index.indexed_report import build_store_report
 
     require_choice("sort", sort, SORT_KEYS)
     require_choice("pareto", pareto, (None, *COST_LABELS))
     for tier in list_words(tiers):
         require_choice("tier", tier, TIERS)
     choice = TableFilter(list_words(tasks), list_words(backbones), list_words(tiers), sort, pareto)
-    return build_report(scan_runs(list_folders(runs)), choice)
+    return build_store_report(list_folders(runs), choice).report
 
 
 def compare(
@@ -159,9 +158,9 @@ def list_runs(runs: PathLike | Sequence[PathLike] = "runs") -> list[dict[str, An
     Returns:
         One row for each: id, task, protocol, backbone, seed, status, value, folder; an unreadable one has ``error``.
     """
-    from benchmarks import listing
+    from results.store_index.run_listing import list_run_rows
 
-    return listing.list_runs(list_folders(runs))
+    return list_run_rows(list_folders(runs))
 
 
 def merge(runs: Sequence[PathLike], out: PathLike, *, keep_first: bool = False) -> MergeReport:

@@ -121,6 +121,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     add_output_options(parser)
 
 
+def add_dry_run_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--dry-run``."""
+    text = "print id, board, data, state and every setting of the run with its source, and train nothing"
+    parser.add_argument("--dry-run", action="store_true", help=text)
+
+
 def add_launcher_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--launcher``, for verbs whose work several processes share."""
     parser.add_argument(

@@ -35,12 +35,19 @@ def align_columns(rows: Sequence[Sequence[str]]) -> str:
     name      value
     vit_nano  1
     """
-    rows = [[format_one_line(cell) for cell in row] for row in rows]
-    # the last column has no width, so that one long text does not add trailing spaces to every row
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)] if rows else []
-    lines = []
-    for row in rows:
-        # zip ends with the widths, one before the last cell
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        lines.append("  ".join([*cells, row[-1]]).rstrip())
-    return "\n".join(lines)
+    return join_columns([*zip(*rows, strict=True)])
+
+
+def join_columns(columns: Sequence[Sequence[str]]) -> str:
+    """Format columns as ``align_columns`` formats rows, which takes longer for 100,000 of them."""
+    padded: list[Sequence[str]] = []
+    for number, cells in enumerate(columns, start=1):
+        # most cells of a long list are printable and repeat one another
+        whole = "".join(cells)
+        texts = cells if whole.isascii() and whole.isprintable() else [format_one_line(cell) for cell in cells]
+        different = dict.fromkeys(texts)
+        # the last column is not padded, so that one long text does not add trailing spaces to every row
+        width = max(map(len, different), default=0) if number < len(columns) else 0
+        wide = {text: text.ljust(width) for text in different}
+        padded.append([wide[text] for text in texts])
+    return "\n".join("  ".join(cells).rstrip() for cells in zip(*padded, strict=True))

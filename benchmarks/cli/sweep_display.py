@@ -29,6 +29,11 @@ class PlainSweepView:
     def __init__(self) -> None:
         self._last_line = time.monotonic()
 
+    def show_answered(self, state: SweepState) -> None:
+        """Write how many cells need no work; their lines would bury the others."""
+        if state.finished:
+            write_message(f"bench: {format_count(len(state.finished), 'cell')} done already; their records answer")
+
     def show_started(self, state: SweepState, number: int) -> None:
         """Say nothing: a line at the end of the cell is enough."""
 
@@ -61,6 +66,11 @@ class PlainSweepView:
 
 class JsonSweepView:
     """One JSON object per event, on stdout."""
+
+    def show_answered(self, state: SweepState) -> None:
+        """Write an event for each cell, as for one that was run."""
+        for report in state.finished.values():
+            self.show_finished(state, report)
 
     def show_started(self, state: SweepState, number: int) -> None:
         """Write that a worker has the cell."""

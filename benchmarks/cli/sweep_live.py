@@ -48,12 +48,22 @@ class LiveSweepView:
     ) -> None:
         self._live.__exit__(kind, error, trace)
 
+    def show_answered(self, state: SweepState) -> None:
+        """Put the values of the cells that are done on their boards."""
+        for report in state.finished.values():
+            self._add_value(state, report)
+        self.refresh(state)
+
     def show_started(self, state: SweepState, number: int) -> None:
         """Draw the cell as running."""
         self.refresh(state)
 
     def show_finished(self, state: SweepState, report: CellReport) -> None:
         """Put the value of the cell on its board."""
+        self._add_value(state, report)
+        self.refresh(state)
+
+    def _add_value(self, state: SweepState, report: CellReport) -> None:
         assert report.folder is not None, "a cell without a failure has a folder"
         record = read_record(report.folder)
         assert record.result is not None, "a complete record has a result"
@@ -65,7 +75,6 @@ class LiveSweepView:
         what += [f"{request.data_scale:g} of train"] if request.data_scale != 1 else []
         what += [*request.overrides, f"({record.result.primary_metric}, {metric.unit})"]
         self._names[record.comparability] = format_one_line(" ".join(filter(None, what)))
-        self.refresh(state)
 
     def show_postponed(self, state: SweepState, number: int, reason: str) -> None:
         """Write a line above the table."""

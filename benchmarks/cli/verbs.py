@@ -32,6 +32,11 @@ GROUP_TITLES = {
 # Written here and not in the modules of the verbs, so that bench --help imports none of them
 VERBS = {
     "run": Verb("experiments", "train and evaluate a backbone on a task", "bench run digits --backbone vit_nano"),
+    "plan": Verb(
+        "experiments",
+        "tell what is done, stale or missing of many cells, and what the rest will cost",
+        "bench plan --tasks digits mini_ade --backbones vit_nano --seeds 0 1",
+    ),
     "sweep": Verb(
         "experiments",
         "run every cell of a matrix: backbones x tasks x protocols x seeds, in parallel",
@@ -47,6 +52,11 @@ VERBS = {
     ),
     "demo": Verb("experiments", "do small real runs on embedded data and write a table and a page", "bench demo"),
     "table": Verb("results", "write the leaderboard of all runs as text or as a web page", "bench table --html page"),
+    "items": Verb(
+        "results",
+        "write the outcomes of all test items of runs as one table, CSV or Parquet",
+        "bench items --task digits --out items.csv",
+    ),
     "compare": Verb(
         "results",
         "compare two backbones or runs: difference, interval, p-value, and the items that differ",
@@ -75,7 +85,9 @@ VERBS = {
     "score": Verb(
         "results", "score result files by the rules of a data set", "bench score lasot --results results/atom"
     ),
-    "list": Verb("results", "list tasks, backbones, protocols, pre-training methods or runs", "bench list tasks"),
+    "list": Verb(
+        "results", "list tasks, backbones, protocols, pre-training methods, suites or runs", "bench list tasks"
+    ),
     "show": Verb("results", "show all details of a backbone, task or run", "bench show backbone vit_nano"),
     "profile": Verb(
         "models", "measure the cost of backbones: MACs, memory, time", "bench profile vit_nano vit_pico --batch 8"
@@ -103,7 +115,9 @@ VERBS = {
         "check that a backbone fulfils its contract, that data are complete, or that a task measures its images",
         "bench check data digits",
     ),
-    "cache": Verb("setup", "list stored features and statistics, or remove them (--prune)", "bench cache --prune 30"),
+    "cache": Verb(
+        "setup", "list stored features, statistics and indexes, or remove them (--prune)", "bench cache --prune 30"
+    ),
     "doctor": Verb("setup", "report what is installed, what is wrong, and how to fix it", "bench doctor"),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from benchmarks.matrix.executors.executor import CellJob, CellReport, Executor, WorkerDiedError
+from benchmarks.matrix.plan_cells import PlannedCell
 from benchmarks.matrix.remaining_time import CellTimes, RunningCell
 from benchmarks.matrix.share_groups import get_order_in_group, get_share_group
 from benchmarks.matrix.suite import MatrixCell
@@ -64,6 +65,9 @@ class SweepState:
 class SweepView(Protocol):
     """Shows what happens in a sweep."""
 
+    def show_answered(self, state: SweepState) -> None:
+        """The cells that are finished at the beginning have their numbers from records."""
+
     def show_started(self, state: SweepState, number: int) -> None:
         """A worker has the cell now."""
 
@@ -80,31 +84,41 @@ class SweepView(Protocol):
         """Time has passed."""
 
 
-def run_sweep(
-    cells: Sequence[MatrixCell],
-    executor: Executor,
-    folder: Path,
-    view: SweepView,
-    retries: int,
-    estimates: Mapping[int, float] | None = None,
-) -> SweepState:
-    """Run the cells of a matrix, or answer them from their records.
+def begin_sweep(cells: Sequence[MatrixCell], planned: Sequence[PlannedCell]) -> SweepState:
+    """Return the state of a sweep before its first cell runs: what is done answers from its record.
 
     Args:
         cells: the matrix.
+        planned: its plan, in the same order.
+    """
+    done = {
+        number: CellReport(number, plan.folder, is_from_record=True, seconds=0.0)
+        for number, plan in enumerate(planned)
+        if plan.state == "done"
+    }
+    known = {
+        plan.request: plan.estimated_seconds
+        for plan in planned
+        if plan.needs_run and plan.estimated_seconds is not None
+    }
+    waiting = [number for number in _order_cells(cells) if number not in done]
+    return SweepState(cells, waiting, finished=done, times=CellTimes(known))
+
+
+def run_sweep(state: SweepState, executor: Executor, folder: Path, view: SweepView, retries: int) -> None:
+    """Run the waiting cells of a sweep until each has a number or has failed.
+
+    Args:
+        state: as ``begin_sweep`` returns it; it is kept up to date.
         executor: runs the cells; it is started already.
         folder: folder of the sweep, for the output of each cell.
         view: shows what happens.
         retries: how often a cell is tried again that died, or failed for a reason that may pass.
-        estimates: expected seconds by position, where they are known.
 
     Raises:
         UserError: the executor never has what a cell needs.
     """
-    known = {cells[number].request: seconds for number, seconds in (estimates or {}).items()}
-    state = SweepState(cells, _order_cells(cells), times=CellTimes(known))
     _Driver(state, executor, folder, view, retries).run()
-    return state
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from foundation.files import sha256_file
 from foundation.plural import format_count
 from results.records.ledger import LEDGER_FOLDER
 from results.records.ledger_checks import check_ledgers
-from results.records.store import RECORD_FILE, lock_folder
+from results.records.store import RECORD_FILE, lock_folder, require_outside_run
 from results.records.verification import VerificationCheck
 
 REPLACED_FOLDER = "replaced"
@@ -63,6 +63,7 @@ def merge_stores(sources: Sequence[Path], out: Path, *, keep_first: bool = False
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is not a folder; name a folder with --out")
+    require_outside_run(out)
     with _open_workshop(out) as workshop:
         folders = [_unpack_source(path, workshop / f"{number:06d}") for number, path in enumerate(sources)]
         # the target comes first, so that what is there already is never changed by what arrives

@@ -14,7 +14,7 @@ from foundation.errors import RecordError, UserError
 from results.records.ledger import LEDGER_FOLDER, find_store
 from results.records.record import Record
 from results.records.saved_timings import TIMINGS_FOLDER
-from results.records.store import RECORD_FILE, read_record
+from results.records.store import RECORD_FILE, iter_folders, read_record
 
 
 class StoredFolder(NamedTuple):
@@ -69,7 +69,7 @@ def scan_stores(roots: Iterable[Path]) -> StoreScan:
         if not root.is_dir():
             raise UserError(f"there is no folder {root}; name a folder of runs")
         _scan_root(root.resolve(), stores, faults)
-    return StoreScan(list(stores.values()), faults)
+    return StoreScan(list(stores.values()), list(dict.fromkeys(faults)))  # a link may be found twice
 
 
 def list_files(folder: Path, faults: list[str]) -> dict[str, Path]:
@@ -99,23 +99,18 @@ def list_files(folder: Path, faults: list[str]) -> dict[str, Path]:
 
 
 def _scan_root(root: Path, stores: dict[Path, StoreContents], faults: list[str]) -> None:
-    for place, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        here = Path(place)
-        # os.walk does not enter them: what lies behind a link would be overlooked, and replaced without a word
-        faults += [_describe_link(here / name) for name in folders if (here / name).is_symlink()]
-        if RECORD_FILE in names or RECORD_FILE in folders:
-            folders.clear()  # what lies in a run's folder belongs to the run
+    for found in iter_folders(root, faults):
+        here = Path(found.folder)
+        # what lies behind a link would be overlooked, and replaced without a word
+        faults += [_describe_link(here / name) for name in found.linked_folders]
+        if found.is_run:
             _add_run(here, stores, faults)
         elif here.name == LEDGER_FOLDER:
             _add_single_files(here, "*.jsonl", stores, faults)
         elif here.name == TIMINGS_FOLDER:
             _add_single_files(here, "*.json", stores, faults)
-        elif here.name == ANALYSIS_FOLDER:
-            for folder in (here / name for name in folders):
-                if (folder / ANALYSIS_FILE).is_file():
-                    _add_folder(here.parent, StoredFolder(folder, None, list_files(folder, faults)), stores)
-            folders.clear()
+        elif here.parent.name == ANALYSIS_FOLDER and here != root and (here / ANALYSIS_FILE).is_file():
+            _add_folder(here.parent.parent, StoredFolder(here, None, list_files(here, faults)), stores)
 
 
 def _add_run(folder: Path, stores: dict[Path, StoreContents], faults: list[str]) -> None:

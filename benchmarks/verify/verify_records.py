@@ -16,7 +16,7 @@ from foundation.run_scope import open_run_scope
 from results.records.ledger import LEDGER_FOLDER, find_store
 from results.records.ledger_checks import check_ledgers
 from results.records.record import Record
-from results.records.store import RECORD_FILE, scan_runs
+from results.records.store import RECORD_FILE, list_unread_records, scan_runs
 from results.records.verification import VerificationCheck, verify_record
 
 CheckedPlace = tuple[Path, list[VerificationCheck]]
@@ -64,12 +64,22 @@ def verify_records(request: VerifyRequest) -> VerifyReport:
                 if reads_every_byte(record) == hashes_all:
                     checks[run] = _verify_run(run, record, request)
     records = [*checks.items(), *((folder, [VerificationCheck("record", "fails", text)]) for text in found.errors)]
+    records += ((path.parent, [_check_unread(path, folder)]) for path in list_unread_records(folder))
     ledgers = _verify_ledgers(folder, found.records)
     if not records and not any(check.state == "fails" for _, each in ledgers for check in each):
         raise UserError(
             f"there is no record at {request.path}; name a record.json, a run's folder or a folder with runs"
         )
     return VerifyReport(records, ledgers)
+
+
+def _check_unread(path: Path, root: Path) -> VerificationCheck:
+    """Report a record that no list, board or merge has, because it lies in a run's folder or in a hidden one."""
+    if any(part.startswith(".") for part in path.relative_to(root).parts):
+        text = f"{path} lies in a hidden folder, so no command finds it; rename that folder, or remove it"
+        return VerificationCheck("record", "unchecked", text)
+    text = f"{path} lies in the folder of another run, so no command finds it; move its folder out, or remove it"
+    return VerificationCheck("record", "fails", text)
 
 
 def _verify_run(folder: Path, record: Record, request: VerifyRequest) -> list[VerificationCheck]:

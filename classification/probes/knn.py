@@ -7,6 +7,7 @@ import time
 from classification.metrics import ScoredItem
 from classification.probes.feature_extraction import FrozenBackbone, build_accuracy_outcome, score_rows
 from classification.recipe import KnnRecipe
+from engine.calibration.scope import measure_items
 from engine.knn import compute_vote_shares
 from engine.task import Task, TaskOutcome
 from results.records.record import ModelSelection
@@ -25,9 +26,10 @@ def run_knn(frozen: FrozenBackbone, recipe: KnnRecipe, task: Task) -> TaskOutcom
     extracted = time.monotonic()
     rows: list[ScoredItem] = []
     # the fractions of the vote come block by block; they sum to 1 over the classes and serve as probabilities
-    for part in compute_vote_shares(
+    shares = compute_vote_shares(
         bank.features, bank.labels, queries.features, recipe.k, recipe.temperature, frozen.device
-    ):
+    )
+    for part in measure_items("vote", "images", len(frozen.splits["test"]), shares, len):
         rows += score_rows(queries.labels[len(rows) : len(rows) + len(part)], part, first_item=len(rows))
     chosen = f"k={recipe.k}, T={recipe.temperature:g}, {recipe.train_on} votes"
     selection = ModelSelection(split="none", metric="top1", candidates=1, chosen=chosen, value=None)

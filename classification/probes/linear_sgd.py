@@ -23,6 +23,7 @@ from classification.metrics import compute_top1
 from classification.probes.feature_extraction import FrozenBackbone, build_accuracy_outcome, score_rows
 from classification.probes.linear import MAX_LOGITS
 from classification.recipe import HeadOptimizerConfig, LinearSgdRecipe
+from engine.calibration.scope import get_calibration, measure_items
 from engine.progress_bar import ProgressBar, log_message
 from engine.seeding import derive_seed
 from engine.task import Task, TaskOutcome
@@ -157,7 +158,8 @@ def train_heads(
     with ProgressBar(label, unit, optimizer.epochs, count_prefix="epoch", with_rate=False) as progress:
         for epoch in range(optimizer.epochs):
             order = torch.randperm(len(features), generator=random).numpy()
-            for step in range(steps):
+            # in a calibration the first epoch stands for all of them
+            for step in measure_items("train heads", "steps", steps * optimizer.epochs, range(steps)):
                 members = order[step * batch : (step + 1) * batch]
                 with torch.no_grad():
                     inputs = norm(torch.from_numpy(np.array(features[members])).to(device))
@@ -170,6 +172,8 @@ def train_heads(
                 # LARS adapts the weights only, as in MAE's code
                 update_heads(biases, moments[1], slopes[1], lrs, optimizer, use_lars=False)
             progress.advance()
+            if get_calibration() is not None:
+                break
     return LinearHeads(weights, biases, norm)
 
 

@@ -21,6 +21,7 @@ from classification.probes.linear import (
     select_fit,
 )
 from classification.recipe import LowShotRecipe
+from engine.calibration.scope import end_calibration
 from engine.progress_bar import log_message
 from engine.seeding import derive_seed
 from engine.task import Task, TaskOutcome
@@ -62,6 +63,7 @@ def run_lowshot(frozen: FrozenBackbone, recipe: LowShotRecipe, task: Task) -> Ta
     chosen = time.monotonic()
     # test is read only now, when the classifiers of all draws are fixed
     test = frozen.get_features("test")
+    end_calibration()
     rows = []
     for standard, choice in fitted:
         chances = choice.fit.predict_proba(standard.transform(test.features))

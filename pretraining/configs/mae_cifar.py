@@ -34,10 +34,10 @@ tiers = {
         "schedule.warmup": 0,
         "batch_size": 64,
         "val_interval": 1,
-        "max_items": 256,
+        "max_items": 128,
         "knn_monitor.interval": 0,
-        "knn_monitor.bank_size": 200,
-        "knn_monitor.num_queries": 56,
+        "knn_monitor.bank_size": 100,
+        "knn_monitor.num_queries": 28,
     },
     "short": {"epochs": 100, "schedule.warmup": 5},
 }

@@ -25,10 +25,10 @@ tiers = {
         "epochs": 1,
         "schedule.warmup": 0,
         "batch_size": 32,
-        "max_items": 256,
+        "max_items": 128,
         "knn_monitor.interval": 0,
-        "knn_monitor.bank_size": 200,
-        "knn_monitor.num_queries": 56,
+        "knn_monitor.bank_size": 100,
+        "knn_monitor.num_queries": 28,
     },
     "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1.5e-4},  # 1.5e-4 x 256 / 256
 }

@@ -59,14 +59,13 @@ def summarize_costs(records: Sequence[Record], timings: TimingIndex) -> CostSumm
     timing = timings.find_timing(record)
     if timing is None:
         return CostSummary(counts.parameters, counts.macs, None, None, None, "")
-    fast = timing.throughput
+    batch, batch_ms = timing.throughput_batch, timing.throughput_ms
     return CostSummary(
         parameters=counts.parameters,
         macs=counts.macs,
-        latency_ms=timing.latency.median_ms,
-        # batch images in median_ms milliseconds
-        images_per_second=1000 * fast.batch / fast.median_ms if fast else None,
-        batch_size=fast.batch if fast else None,
+        latency_ms=timing.latency_ms,
+        images_per_second=1000 * batch / batch_ms if batch and batch_ms else None,
+        batch_size=batch,
         timing_setup=timing.setup,
         is_busy=timing.is_busy,
         is_throughput_busy=timing.is_throughput_busy,

@@ -6,7 +6,7 @@ ranks among all rows of the board.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from foundation.errors import UnknownNameError
@@ -14,7 +14,6 @@ from foundation.suggest import did_you_mean
 from results.leaderboard.pareto import COST_LABELS, CostName, compute_pareto_fronts
 from results.leaderboard.table import Board, BoardRow, LeaderboardTable
 from results.records.record import Record
-from results.records.store import ScanResult
 
 SORT_KEYS = ("rank", "score", "backbone", "parameters", "macs", "latency", "throughput", "date")
 
@@ -39,23 +38,29 @@ class TableFilter(NamedTuple):
 
     def matches_record(self, record: Record) -> bool:
         """Return whether the board of a record is requested."""
-        return (not self.tasks or record.task in self.tasks) and (not self.tiers or record.tier in self.tiers)
+        return self.matches_board(record.task, record.tier)
+
+    def matches_board(self, task: str, tier: str) -> bool:
+        """Return whether boards of a task and tier are requested."""
+        return (not self.tasks or task in self.tasks) and (not self.tiers or tier in self.tiers)
 
 
-def require_known_names(table_filter: TableFilter, scan_result: ScanResult, published_tasks: set[str]) -> None:
+def require_known_names(
+    table_filter: TableFilter, tasks: Collection[str], backbones: Collection[str], published_tasks: Collection[str]
+) -> None:
     """Refuse requested tasks and backbones that do not exist; an empty table would look like an answer.
 
     Args:
         table_filter: the requested names.
-        scan_result: the records, which have the known tasks and backbones.
+        tasks, backbones: the names that the records have.
         published_tasks: tasks with published numbers; they are known even without a run.
 
     Raises:
         UnknownNameError: a name is unknown. The message has the most similar known names.
     """
     known = {
-        "task": (table_filter.tasks, {record.task for _, record in scan_result.records} | published_tasks),
-        "backbone": (table_filter.backbones, {record.backbone.name for _, record in scan_result.records}),
+        "task": (table_filter.tasks, {*tasks, *published_tasks}),
+        "backbone": (table_filter.backbones, backbones),
     }
     for kind, (asked, names) in known.items():
         for name in asked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from results.leaderboard.cross_board_summary import CrossBoardSummary, summarize_boards
@@ -9,10 +10,33 @@ from results.leaderboard.filter_sort import TableFilter, filter_table, require_k
 from results.leaderboard.metric_conflict import describe_metric_conflict
 from results.leaderboard.pareto import ParetoFront, compute_pareto_fronts
 from results.leaderboard.table import BoardKey, LeaderboardTable, build_table
+from results.leaderboard.timing_index import RunTiming, iter_run_timings
 from results.published.rows import read_published
 from results.records.record import PRETRAINING_DOMAIN
 from results.records.store import ScanResult
 from results.statistics.ranking import StoredRun
+
+
+class StoreFacts(NamedTuple):
+    """What all records of some stores say, whatever boards are displayed.
+
+    Attributes:
+        tasks, backbones: the names that they have.
+        run_timings: the timings of backbones, in the order of a scan.
+    """
+
+    tasks: Collection[str]
+    backbones: Collection[str]
+    run_timings: Collection[RunTiming]
+
+
+def collect_store_facts(scan_result: ScanResult) -> StoreFacts:
+    """Return the facts of a scan of all records."""
+    return StoreFacts(
+        {record.task for _, record in scan_result.records},
+        {record.backbone.name for _, record in scan_result.records},
+        tuple(iter_run_timings(scan_result)),
+    )
 
 
 class LeaderboardReport(NamedTuple):
@@ -32,12 +56,15 @@ class LeaderboardReport(NamedTuple):
     pretrainings: tuple[StoredRun, ...] = ()
 
 
-def build_report(scan_result: ScanResult, table_filter: TableFilter | None = None) -> LeaderboardReport:
+def build_report(
+    scan_result: ScanResult, table_filter: TableFilter | None = None, store_facts: StoreFacts | None = None
+) -> LeaderboardReport:
     """Build the boards, rank their rows, compare them with published numbers, and apply the filter.
 
     Args:
         scan_result: the records.
         table_filter: which boards and rows to display; by default all.
+        store_facts: what all records say, if ``scan_result`` has only those of the displayed boards.
 
     Raises:
         UnknownNameError: the filter names a task or backbone that no run has.
@@ -45,10 +72,11 @@ def build_report(scan_result: ScanResult, table_filter: TableFilter | None = Non
     """
     table_filter = table_filter or TableFilter()
     published = read_published()
-    require_known_names(table_filter, scan_result, {row.task for row in published})
+    known = collect_store_facts(scan_result) if store_facts is None else store_facts
+    require_known_names(table_filter, known.tasks, known.backbones, {row.task for row in published})
     # Boards are filtered before ranking and rows after it: hiding a row must not change the ranks, fronts and means of
     # the rows that remain.
-    whole = build_table(scan_result, table_filter.matches_record, published)
+    whole = build_table(scan_result, table_filter.matches_record, published, known.run_timings)
     whole = whole._replace(
         boards=tuple(board._replace(metric_conflict=describe_metric_conflict(board)) for board in whole.boards)
     )

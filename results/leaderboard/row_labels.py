@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from results.records.record import PRETRAINING_DOMAIN, Record
-from results.statistics.ranking import StoredRun
+
+# only for annotations: the module imports scipy, which takes longer than to list 100,000 runs
+if TYPE_CHECKING:
+    from results.statistics.ranking import StoredRun
 
 
 def format_row_label(backbone: str, init: str, weights_digest: str, pretrain_method: str = "") -> str:
@@ -55,14 +59,18 @@ def get_start_kind(record: Record) -> str:
 
 def map_pretrain_methods(runs: Sequence[StoredRun]) -> dict[str, str]:
     """Return the method of each complete pre-training among the runs, by the SHA-256 of the encoder it exported."""
-    made = {}
-    for _, record in runs:
-        if record.domain == PRETRAINING_DOMAIN and record.status == "complete" and record.result:
-            # the protocol of a pre-training is its method; "details" is free-form, so its types are checked
-            encoder = record.result.details.get("encoder")
-            if isinstance(encoder, Mapping) and isinstance(sha256 := encoder.get("sha256"), str):
-                made[sha256] = record.protocol
-    return made
+    # the protocol of a pre-training is its method
+    return {sha256: record.protocol for _, record in runs if (sha256 := get_exported_sha256(record)) is not None}
+
+
+def get_exported_sha256(record: Record) -> str | None:
+    """Return the SHA-256 of the encoder that a complete pre-training exported; ``None`` for any other run."""
+    if record.domain == PRETRAINING_DOMAIN and record.status == "complete" and record.result:
+        # "details" is free-form, so its types are checked
+        encoder = record.result.details.get("encoder")
+        if isinstance(encoder, Mapping) and isinstance(sha256 := encoder.get("sha256"), str):
+            return sha256
+    return None
 
 
 def get_pretrain_method(record: Record, pretrain_methods: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ Rows whose difference is not significant share a rank. Runs that are not complet
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from results.leaderboard.row_labels import (
     get_start_kind,
     map_pretrain_methods,
 )
-from results.leaderboard.timing_index import TimingIndex
+from results.leaderboard.timing_index import RunTiming, TimingIndex
 from results.published.match import PublishedComparison, UnmatchedResult, find_unmatched_published, match_published
 from results.published.rows import PublishedResult, read_published
 from results.records.flat_settings import flatten_settings
@@ -173,14 +173,16 @@ def build_table(
     scan_result: ScanResult,
     record_filter: Callable[[Record], bool] = lambda record: True,
     published: Sequence[PublishedResult] | None = None,
+    run_timings: Iterable[RunTiming] | None = None,
 ) -> LeaderboardTable:
     """Group the records of a scan into boards, rank the rows, and compare them with published numbers.
 
     Args:
-        scan_result: the records.
+        scan_result: the records; at least those that are used, and all complete pre-trainings.
         record_filter: returns whether a record is used. It should select entire boards (by task, protocol or tier),
             because a rank is a rank among all rows of a board.
         published: the published rows; by default the ones that come with bench.
+        run_timings: the timings in all records, if ``scan_result`` has not all: a backbone has one on all boards.
 
     Raises:
         RecordError: the records of one board disagree about a metric's direction, or published rows are not valid.
@@ -204,8 +206,7 @@ def build_table(
     printed = read_published() if published is None else published
     # from all records: the filter drops pre-trainings, but their methods name the start weights of the other runs
     made = map_pretrain_methods(scan_result.records)
-    # from all records as well: a backbone has one timing, whatever boards are shown
-    timings = TimingIndex(scan_result)
+    timings = TimingIndex(scan_result, run_timings)
     boards = []
     for key, runs in sorted(groups.items()):
         rows, refused = group_rows(runs)

@@ -19,7 +19,7 @@ from foundation.errors import BenchError, RecordError, UserError
 from foundation.files import sha256_file, write_atomic
 from results.records.ledger import ReplacedRecord, record_event
 from results.records.record import PRETRAINING_DOMAIN, SCHEMA_VERSION, Record, StatisticRecord, dump_record
-from results.records.store import RECORD_FILE, read_record
+from results.records.store import RECORD_FILE, list_run_folders, read_record
 from results.statistics.item_files import DEFAULT_AREAS_ENTRY, list_item_files
 from results.statistics.legacy_statistics import CLASSIFICATION_COLUMNS, infer_legacy_statistic
 
@@ -39,9 +39,12 @@ def migrate_store(root: Path) -> Iterator[tuple[Path, Path]]:
     """
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; name one with runs below it")
-    # rglob is sorted into a list first, so that renaming folders below does not disturb the walk
-    for path in sorted(root.rglob(RECORD_FILE)):
-        folder, record = path.parent, read_record(path.parent)
+    faults: list[str] = []
+    folders = list_run_folders(root, faults)  # all of them first, so that renaming does not disturb the walk
+    if faults:
+        raise RecordError(faults[0])
+    for folder in folders:
+        path, record = folder / RECORD_FILE, read_record(folder)
         if record.schema_version == SCHEMA_VERSION:
             continue
         # read_record returns the id of today; the folder is named after the id that is written in the file

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,12 +54,30 @@ def read_record(folder: Path) -> Record:
     Raises:
         RecordError: the record is missing, cannot be read, or does not follow the schema.
     """
+    return read_record_stat(folder)[0]
+
+
+def read_record_stat(folder: Path) -> tuple[Record, os.stat_result]:
+    """Read the record in a run folder, and the state of the very file that was read, before it was read.
+
+    Raises:
+        RecordError: the record is missing, cannot be read, or does not follow the schema.
+    """
     path = folder / RECORD_FILE
     try:
-        text = path.read_bytes().decode("utf-8")  # faster than read_text, which decodes in steps
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise RecordError(f"cannot read {path}: it is not a regular file")
+            text = file.read().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"cannot read {path}: {error}") from error
-    return parse_record(text, str(path))
+    return parse_record(text, str(path)), found
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # a pipe with the name of a record would keep a command waiting for ever
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -91,12 +110,12 @@ def scan_runs(roots: Iterable[Path]) -> ScanResult:
     Raises:
         UserError: a root does not exist.
     """
-    records, faults = [], []
+    records: list[tuple[Path, Record]] = []
+    faults: list[str] = []
     roots = list(roots)
     for root in roots:
-        if not root.is_dir():
-            raise UserError(f"no folder of runs at {root}; run something first, or name the folder with --runs")
-        for folder in _list_run_folders(root):
+        require_store(root)
+        for folder in list_run_folders(root, faults):
             try:
                 records.append((folder, read_record(folder)))
             except RecordError as error:
@@ -105,12 +124,109 @@ def scan_runs(roots: Iterable[Path]) -> ScanResult:
     return ScanResult(records, faults + saved.errors, saved.timings)
 
 
-def _list_run_folders(root: Path) -> list[Path]:
-    """Return every folder at or below the root that holds a record, in the order of the records' paths."""
-    # os.walk, because Path.rglob takes three times as long; neither follows links to folders
-    found = [folder for folder, folders, files in os.walk(root) if RECORD_FILE in files or RECORD_FILE in folders]
-    # by parts, as paths are compared: as text, "a.2" would come between "a" and "a/z"
-    return sorted(map(Path, found), key=lambda folder: (*folder.parts, RECORD_FILE))
+def require_store(root: Path) -> None:
+    """Check that a folder of runs exists.
+
+    Raises:
+        UserError: it does not.
+    """
+    if not root.is_dir():
+        raise UserError(f"no folder of runs at {root}; run something first, or name the folder with --runs")
+
+
+class FoundFolder(NamedTuple):
+    """A folder of a store.
+
+    Attributes:
+        folder: its path, as ``str(Path)`` writes it; a ``Path`` takes longer to make than its folder to find.
+        is_run: whether it has an entry with the name of a record, of whatever kind.
+        record_stat: the state of the record's file; ``None`` if there is none, or it cannot be looked at.
+        linked_folders: names of links to folders in it, which are not entered; none of a run.
+    """
+
+    folder: str
+    is_run: bool
+    record_stat: os.stat_result | None
+    linked_folders: Sequence[str] = ()
+
+
+def iter_folders(root: Path, faults: list[str]) -> Iterator[FoundFolder]:
+    """Yield a folder and the folders below it, in the order of their paths. All commands find runs by this function.
+
+    A folder with a record is one run: what is in it belongs to the run and is not entered. Nor are links to folders,
+    and hidden folders, which are unfinished writes.
+
+    Args:
+        root: where to look.
+        faults: takes one sentence for each folder that cannot be listed.
+    """
+    pending = [str(root)]
+    while pending:
+        folder = pending.pop()
+        # one call for a run, whose entries need not be listed
+        record_stat = _find_stat(f"{folder}{os.sep}{RECORD_FILE}")
+        if record_stat is None:
+            try:
+                with os.scandir(folder) as entries:
+                    listed = list(entries)
+            except (FileNotFoundError, NotADirectoryError):  # it was removed in the meantime
+                continue
+            except OSError as error:
+                faults.append(f"cannot list the runs in {folder}: {error.strerror or error}")
+                continue
+            if all(entry.name != RECORD_FILE for entry in listed):  # a link to nothing is there, but has no state
+                below = [each for each in listed if not each.name.startswith(".") and _is_folder(each)]
+                prefix = "" if folder == "." else os.path.join(folder, "")
+                # by their names one after the other, so that all paths come in the order of their parts
+                pending += sorted((prefix + each.name for each in below if not each.is_symlink()), reverse=True)
+                linked = sorted(each.name for each in below if each.is_symlink())
+                yield FoundFolder(folder, is_run=False, record_stat=None, linked_folders=linked)
+                continue
+        yield FoundFolder(folder, is_run=True, record_stat=record_stat)
+
+
+def list_run_folders(root: Path, faults: list[str]) -> list[Path]:
+    """Return every folder at or below the root that holds a record; see ``iter_folders``."""
+    return [Path(found.folder) for found in iter_folders(root, faults) if found.is_run]
+
+
+def list_unread_records(root: Path) -> list[Path]:
+    """Return the records that no command finds: in the folder of another run, or in a hidden folder.
+
+    This lists every folder, which takes a while in a large store.
+    """
+    runs = {os.path.join(folder, RECORD_FILE) for folder in list_run_folders(root, [])}
+    below = (Path(place, RECORD_FILE) for place, folders, files in os.walk(root) if RECORD_FILE in (*folders, *files))
+    return sorted(path for path in below if str(path) not in runs)
+
+
+def require_outside_run(folder: Path) -> None:
+    """Check that a folder for new runs does not lie in the folder of a run, where no command would find them.
+
+    Raises:
+        UserError: it does.
+    """
+    real = folder.resolve()
+    for place in (real, *real.parents):
+        if os.path.lexists(place / RECORD_FILE):
+            raise UserError(
+                f"{folder} lies in {place}, which is the folder of a run, where no command looks for other runs; "
+                "name another folder with --out"
+            )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, or to where nobody may look
+        return False
+
+
+def _find_stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
 
 
 def list_attempts(root: Path, run_stem: str) -> list[Path]:

@@ -52,8 +52,7 @@ def store_statistics(key: str, content: Any) -> None:
 
 def measure_statistics_cache() -> CacheSize:
     """Return the number and total size of all files in the cache."""
-    stats = [stat for _, stat in _list_files()]
-    return CacheSize(len(stats), sum(stat.st_size for stat in stats))
+    return measure_cache_folder(statistics_cache_dir())
 
 
 def prune_statistics(unused_days: float, now: float | None = None) -> CacheSize:
@@ -63,19 +62,30 @@ def prune_statistics(unused_days: float, now: float | None = None) -> CacheSize:
         unused_days: minimum number of days without use; 0 removes all files.
         now: current time in seconds since the epoch; by default the time of the system.
     """
+    return prune_cache_folder(statistics_cache_dir(), unused_days, now)
+
+
+def measure_cache_folder(folder: Path) -> CacheSize:
+    """Return the number and total size of the files of a cache."""
+    stats = [stat for _, stat in _list_files(folder)]
+    return CacheSize(len(stats), sum(stat.st_size for stat in stats))
+
+
+def prune_cache_folder(folder: Path, unused_days: float, now: float | None = None) -> CacheSize:
+    """Remove the files of a cache whose modification time is some days old; see ``prune_statistics``."""
     limit = (time.time() if now is None else now) - unused_days * _SECONDS_PER_DAY
     gone = 0
     freed = 0
-    for path, stat in _list_files():
+    for path, stat in _list_files(folder):
         if stat.st_mtime <= limit:
             path.unlink(missing_ok=True)
             gone, freed = gone + 1, freed + stat.st_size
     return CacheSize(gone, freed)
 
 
-def _list_files() -> list[tuple[Path, os.stat_result]]:
+def _list_files(folder: Path) -> list[tuple[Path, os.stat_result]]:
     found = []
-    for path in sorted(statistics_cache_dir().iterdir()) if statistics_cache_dir().is_dir() else []:
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         with contextlib.suppress(OSError):  # another process may prune at the same time
             found.append((path, path.stat()))
     return found

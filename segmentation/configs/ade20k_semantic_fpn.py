@@ -48,6 +48,16 @@ recipe = {
 
 tiers = {
     # only shows that the protocol runs
-    "smoke": {"iterations": 4, "batch_size": 2, "schedule.warmup": 1, "val_interval": 2, "max_items": 8},
+    "smoke": {
+        "iterations": 4,
+        "batch_size": 2,
+        "schedule.warmup": 1,
+        "val_interval": 2,
+        "crop": 128,
+        "train.scale": [512, 128],
+        "test.scale": [512, 128],
+        "test.stride": 85,
+        "max_items": 4,
+    },
     "short": {"iterations": 16_000, "schedule.warmup": 1_500},
 }

@@ -21,7 +21,17 @@ recipe = {
 
 tiers = {
     "_delete_": True,
-    "smoke": {"iterations": 4, "schedule.warmup": 1, "val_interval": 2, "max_items": 8},
+    "smoke": {
+        "iterations": 4,
+        "batch_size": 2,
+        "schedule.warmup": 1,
+        "val_interval": 2,
+        "crop": 128,
+        "train.scale": [240, 180],
+        "test.scale": [240, 180],
+        "test.stride": 85,
+        "max_items": 4,
+    },
     # DeiT-Tiny reaches 58.6 % mIoU on test, 32.4 % from scratch (docs/explanation/measurements.md);
     # 13 to 20 minutes on one core
     "short": {

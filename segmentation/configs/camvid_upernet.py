@@ -21,7 +21,17 @@ recipe = {
 
 tiers = {
     "_delete_": True,
-    "smoke": {"iterations": 4, "schedule.warmup": 1, "val_interval": 2, "max_items": 8},
+    "smoke": {
+        "iterations": 4,
+        "batch_size": 2,
+        "schedule.warmup": 1,
+        "val_interval": 2,
+        "crop": 128,
+        "train.scale": [240, 180],
+        "test.scale": [240, 180],
+        "test.stride": 85,
+        "max_items": 4,
+    },
     # estimated at 15 minutes on two cores from a measured 0.6 s per iteration; not yet run to the end
     "short": {
         "iterations": 1_200,

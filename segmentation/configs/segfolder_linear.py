@@ -18,6 +18,16 @@ recipe = {
 
 tiers = {
     "_delete_": True,
-    "smoke": {"iterations": 4, "batch_size": 2, "schedule.warmup": 1, "val_interval": 2, "max_items": 8},
+    "smoke": {
+        "iterations": 4,
+        "batch_size": 2,
+        "schedule.warmup": 1,
+        "val_interval": 2,
+        "crop": 128,
+        "train.scale": [512, 128],
+        "test.scale": [512, 128],
+        "test.stride": 85,
+        "max_items": 4,
+    },
     "short": {"iterations": 2_000, "schedule.warmup": 200, "val_interval": 500},
 }

@@ -60,6 +60,17 @@ def test_an_input_of_another_order_of_size_is_said(bench: Bench, tmp_path: Path)
     assert "was made for" not in bench(*words, "--backbone", "vit_pico").stderr
 
 
+def test_no_run_is_made_in_the_folder_of_a_run(bench: Bench, tmp_path: Path) -> None:
+    """No list or board would have it, because what is in a run's folder belongs to that run."""
+    words = ("run", "digits", "--backbone", "vit_nano", "--tier", "smoke", "--protocol", "knn", "--out")
+    for number, (place, out) in enumerate([("runs", "runs"), ("runs/digits", "runs"), ("runs", "runs/a/b")]):
+        (tmp_path / str(number) / place).mkdir(parents=True)
+        (tmp_path / str(number) / place / "record.json").write_text("{}")
+        done = bench(*words, str(tmp_path / str(number) / out))
+        assert done.returncode == 2 and "which is the folder of a run" in done.stderr, done.stderr
+        assert len(list((tmp_path / str(number)).rglob("*"))) == len(Path(place).parts) + 1, "nothing was written"
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The architectures that timm was asked to make, and the weight files that were hashed, in order."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.cli.output import align_columns, write_stdout
-from tests.perf import analysis, deploy, finetune, pretrain, probe, slide, spread, sweep, table, tracking
+from tests.perf import analysis, deploy, finetune, plan, pretrain, probe, slide, spread, store, sweep, table, tracking
 from tests.perf.line import SpeedRatio
 
 
@@ -89,6 +89,8 @@ SUITES: tuple[Callable[[], list[SpeedRatio]], ...] = (
     spread.run_suite,
     deploy.run_suite,
     table.run_suite,
+    store.run_suite,
+    plan.run_suite,
     analysis.run_suite,
     sweep.run_suite,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 
+from engine.calibration.scope import LoopTimer, end_calibration, get_calibration
 from engine.device import get_dist_info
 from engine.progress_bar import ProgressBar
 from tracking.data.readers.sequence import Video
@@ -26,6 +27,8 @@ class TrackingProgress:
         # frames and not sequences, whose lengths differ by a factor of ten
         self._counter = ProgressBar(label, "frames", sum(len(video.frames) for video in videos))
         self._is_main_process = get_dist_info()[0] == 0
+        scope, total = get_calibration(), sum(len(video.frames) for video in videos)
+        self._timer = None if scope is None else LoopTimer(scope, "track", "frames", total)
 
     def __enter__(self) -> TrackingProgress:
         return self
@@ -46,6 +49,9 @@ class TrackingProgress:
             if self._counter.num_done == 0:
                 self._counter.__enter__()
             self._counter.advance(f"{self.num_finished}/{self.num_sequences} sequences", count)
+        if self._timer is not None and self._timer.advance(count):
+            self._timer.finish()
+            end_calibration()
 
     def finish_sequence(self) -> None:
         """Count one more finished sequence."""

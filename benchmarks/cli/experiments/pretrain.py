@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from argparse import Namespace
 
-from benchmarks.cli.common_options import add_overrides_option, add_training_options
+from benchmarks.cli.common_options import add_dry_run_option, add_overrides_option, add_training_options
 from benchmarks.cli.format_cell import format_pretraining
+from benchmarks.cli.format_resolved import describe_requests
 from benchmarks.cli.run_cells import get_request_settings, run_cells
 
 
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "skip images that cannot be decoded, and count them in the record"
     parser.add_argument("--skip-bad", action="store_true", help=text)
     add_training_options(parser)
+    add_dry_run_option(parser)
 
 
 def main(options: Namespace) -> int:
@@ -51,4 +53,6 @@ def main(options: Namespace) -> int:
     requests = [
         CellRequest(task=task, seed=seed, overrides=tuple(options.overrides), **settings) for seed in options.seeds
     ]
+    if options.dry_run:
+        return describe_requests(requests, options.json)
     return run_cells(requests, options.json, format_pretraining)

@@ -9,11 +9,13 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from benchmarks.cli.common_options import (
+    add_dry_run_option,
     add_overrides_option,
     add_training_options,
     parse_positive_int,
 )
 from benchmarks.cli.format_cell import format_cell
+from benchmarks.cli.format_resolved import describe_requests
 from benchmarks.cli.run_cells import get_request_settings, run_cells
 from foundation.errors import UserError
 from tracking.inference.options import RUNTIMES
@@ -53,12 +55,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set runtime_precision=f32, bf16 or int8)",
     )  # fmt: skip
     add_training_options(parser)
+    add_dry_run_option(parser)
 
 
 def main(options: Namespace) -> int:
     """Run one cell per data fraction, number of shots (or percentage) and seed; the first failure ends the command."""
     # a list, so that wrong options are refused before the first run starts
-    return run_cells(list(_make_requests(options)), options.json, format_cell)
+    requests = list(_make_requests(options))
+    if options.dry_run:
+        return describe_requests(requests, options.json)
+    return run_cells(requests, options.json, format_cell)
 
 
 def _make_requests(options: Namespace) -> Iterator[CellRequest]:

@@ -6,19 +6,22 @@ import argparse
 import sys
 import time
 from argparse import Namespace
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cli.common_options import parse_nonnegative_int, parse_positive_int
 from benchmarks.cli.matrix_options import add_matrix_options, make_matrix
+from benchmarks.cli.matrix_plan import add_plan_options, select_budget_cells, select_possible_cells
 from benchmarks.cli.output import write_message, write_stdout
 from foundation.errors import UserError
+from foundation.plural import format_count
 
 # only for annotations: bench --help must import nothing heavy
 if TYPE_CHECKING:
     from benchmarks.matrix.executors.executor import Executor
     from benchmarks.matrix.suite import MatrixCell
-    from benchmarks.matrix.sweep import SweepState
+    from benchmarks.matrix.sweep import SweepState, SweepView
 
 _OWN_OPTIONS = {
     "slots": ("local", "ray"),
@@ -38,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--executor", choices=("local", "ray", "slurm"), default="local", help=text)
     text = "cells that run at the same time on this machine; default: as many as there are processors for"
     parser.add_argument("--slots", type=parse_positive_int, metavar="N", help=text)
+    add_plan_options(parser)
+    text = "leave out the cells that cannot run (missing data or weights, wrong settings) instead of running none"
+    parser.add_argument("--skip-impossible", action="store_true", help=text)
     text = "how often a cell is tried again whose process, machine or job died; default: 2"
     parser.add_argument("--retries", type=parse_nonnegative_int, default=2, metavar="N", help=text)
     text = "ray: the head node of a cluster, or auto for the one this machine belongs to; default: Ray on this machine"
@@ -53,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: Namespace) -> int:
     """Run the cells; the exit code is 1 if one of them has no number at the end."""
-    from benchmarks.matrix.sweep import get_sweep_folder, open_executor
+    from benchmarks.matrix.sweep import begin_sweep, get_sweep_folder
     from foundation.files import ensure_writable_dir
     from results.records.store import lock_folder
 
@@ -61,12 +67,14 @@ def main(options: Namespace) -> int:
     _require_own_options(options)
     for note in matrix.notes:
         write_message(f"bench: {note}")
+    cells, planned = select_possible_cells(select_budget_cells(matrix.cells, options), options)
+    state = begin_sweep(cells, planned)
     ensure_writable_dir(options.out)
+    # of the whole matrix: with another budget, or after data were added, it is still the same sweep
     folder = get_sweep_folder(options.out.absolute(), matrix.cells)
     began = time.monotonic()
-    # two drivers would hand out every cell twice
-    with lock_folder(folder), open_executor(_make_executor(options, matrix.cells, folder)) as executor:
-        state = _run(matrix.cells, executor, folder, options)
+    with lock_folder(folder):  # two drivers would hand out every cell twice
+        _run(state, folder, options)
     _write_end(state, time.monotonic() - began, options.json)
     return 1 if state.failed else 0
 
@@ -108,20 +116,32 @@ def _make_executor(options: Namespace, cells: list[MatrixCell], folder: Path) ->
     return LocalExecutor(options.slots, default, len(cells))
 
 
-def _run(cells: list[MatrixCell], executor: Executor, folder: Path, options: Namespace) -> SweepState:
+def _run(state: SweepState, folder: Path, options: Namespace) -> None:
+    from benchmarks.matrix.sweep import open_executor, run_sweep
+
+    if not state.waiting:  # no cluster is asked for nothing
+        with _open_view("", options) as view:
+            view.show_answered(state)
+        return
+    needs = [state.cells[number] for number in state.waiting]
+    with open_executor(_make_executor(options, needs, folder)) as executor:
+        title = f"{format_count(len(state.cells), 'cell')} on {executor.describe()}"
+        with _open_view(title, options) as view:
+            view.show_answered(state)
+            run_sweep(state, executor, folder, view, options.retries)
+
+
+def _open_view(title: str, options: Namespace) -> AbstractContextManager[SweepView]:
     from benchmarks.cli.sweep_display import JsonSweepView, PlainSweepView
     from benchmarks.cli.sweep_live import LiveSweepView
-    from benchmarks.matrix.sweep import run_sweep
-    from foundation.plural import format_count
 
-    title = f"{format_count(len(cells), 'cell')} on {executor.describe()}"
     if options.json:
-        return run_sweep(cells, executor, folder, JsonSweepView(), options.retries)
+        return nullcontext(JsonSweepView())
     if sys.stderr.isatty():
-        with LiveSweepView(title) as view:
-            return run_sweep(cells, executor, folder, view, options.retries)
-    write_message(f"bench: {title}")
-    return run_sweep(cells, executor, folder, PlainSweepView(), options.retries)
+        return LiveSweepView(title)
+    if title:
+        write_message(f"bench: {title}")
+    return nullcontext(PlainSweepView())
 
 
 def _write_end(state: SweepState, seconds: float, as_json: bool) -> None:

@@ -1,1 +1,1 @@
-"""Verbs for results: list, show, table, compare, verify, score."""
+"""Verbs for results: list, show, table, items, compare, verify, score."""

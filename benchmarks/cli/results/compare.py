@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_stdout
 from foundation.display_text import format_one_line
+from foundation.garbage_collection import pause_garbage_collection
 
 # only for annotations: the module imports numpy and scipy
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def main(options: Namespace) -> int:
     # imported here, because scipy takes a second
     from benchmarks.compare_runs import make_comparisons
 
-    found = make_comparisons(options.first, options.second, options.runs, options.task)
+    with pause_garbage_collection():
+        found = make_comparisons(options.first, options.second, options.runs, options.task)
     if options.json:
         write_json([comparison_to_dict(comparison) for comparison in found])
     else:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_message, write_stdout
-from foundation.display_text import format_one_line
+from foundation.display_text import escape_controls, format_one_line
 from foundation.errors import UserError
+from foundation.files import write_atomic
 from foundation.garbage_collection import pause_garbage_collection
 from results.leaderboard.filter_sort import TableFilter
-from results.leaderboard.report import LeaderboardReport, build_report
-from results.records.store import scan_runs
+from results.leaderboard.report import LeaderboardReport
+from results.store_index.indexed_report import build_store_report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--format",
-        choices=("markdown", "csv", "latex", "json"),
+        choices=("markdown", "csv", "latex", "json", "parquet"),
         default="markdown",
-        help="format of the text on stdout",
+        help="format of the text on stdout; parquet: of the file that --out names",
     )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the leaderboards to this file instead")
     text = "write DIR/index.html and its pictures in DIR/media instead, a page that needs no network"
     parser.add_argument("--html", type=Path, metavar="DIR", help=text)
     text = "with --html: put the pictures into index.html, so that the page is one file"
@@ -57,14 +59,18 @@ def main(options: Namespace) -> int:
 def _write_report(options: Namespace) -> int:
     if options.single_file and options.html is None:
         raise UserError("--single-file says how the page is written; name its folder with --html DIR")
+    if options.out is not None and options.html is not None:
+        raise UserError("--out is for text and Parquet, and --html for a page; leave out one of them")
+    table_format = "json" if options.json else options.format
+    if table_format == "parquet" and options.out is None and options.html is None:
+        raise UserError("a Parquet file is no text for stdout; name the file with --out FILE")
     choice = TableFilter(
         tuple(options.task), tuple(options.backbone), tuple(options.tier), options.sort, options.pareto
     )
-    scan = scan_runs(options.runs)
-    report = build_report(scan, choice)
+    report, errors = build_store_report(options.runs, choice)
     # broken records are left out with a warning on stderr, so that stdout stays valid CSV or JSON
     if options.html is None:
-        write_stdout(render_report(report, "json" if options.json else options.format))
+        _write_tables(report, table_format, options.out)
     else:
         # text output needs neither the analyses nor the code of the page
         from benchmarks.page_analyses import collect_page_analyses
@@ -76,9 +82,23 @@ def _write_report(options: Namespace) -> int:
             write_message(f"bench: warning: left out of the page: {fault}")
     for warning in report.table.warnings:
         # the other warnings are about attempts of which one is in the table
-        left_out = "left out of the table: " if warning in scan.errors else ""
+        left_out = "left out of the table: " if warning in errors else ""
         write_message(f"bench: warning: {left_out}{warning}")
     return 0
+
+
+def _write_tables(report: LeaderboardReport, table_format: str, out: Path | None) -> None:
+    if out is None:
+        write_stdout(render_report(report, table_format))
+    elif table_format == "parquet":
+        from results.tabular.board_table import write_board_table
+
+        write_board_table(report, out)
+    else:
+        try:
+            write_atomic(out, escape_controls(render_report(report, table_format)).rstrip("\n") + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {out}: {error}; name another file with --out") from error
 
 
 def render_report(report: LeaderboardReport, output_format: str) -> str:

@@ -1,4 +1,4 @@
-"""``bench cache``: list the stored features of frozen backbones and the statistics of leaderboards, or prune them."""
+"""``bench cache``: list what the cache holds, or prune it: features, statistics of leaderboards, indexes of runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from benchmarks.cli.output import align_columns, write_json, write_stdout
 from classification.probes.feature_cache import CacheEntry, feature_cache_dir, list_cache_entries, prune_features
 from results.statistics import statistics_cache
 from results.statistics.statistics_cache import CacheSize
+from results.store_index.facts_memo import get_memo_dir
 
 CACHE_COLUMNS = ("backbone", "split", "images", "MiB", "pool", "last used (UTC)", "key", "state")
 
@@ -31,26 +32,35 @@ def main(options: Namespace) -> int:
     removed = (
         None
         if options.prune is None
-        else (prune_features(options.prune), statistics_cache.prune_statistics(options.prune))
+        else (
+            prune_features(options.prune),
+            statistics_cache.prune_statistics(options.prune),
+            statistics_cache.prune_cache_folder(get_memo_dir(), options.prune),
+        )
     )
     found, statistics = list_cache_entries(), statistics_cache.measure_statistics_cache()
+    indexes = statistics_cache.measure_cache_folder(get_memo_dir())
     if options.json:
         content: dict[str, Any] = {
             "folder": str(feature_cache_dir()),
             "entries": [entry_to_dict(entry) for entry in found],
             "statistics": {"folder": str(statistics_cache.statistics_cache_dir()), **statistics._asdict()},
+            "indexes": {"folder": str(get_memo_dir()), **indexes._asdict()},
         }
         if removed is not None:
             content["removed"] = [entry_to_dict(entry) for entry in removed[0]]
             content["removed_statistics"] = removed[1]._asdict()
+            content["removed_indexes"] = removed[2]._asdict()
         write_json(content)
         return 0
     if removed is not None:
-        write_stdout(f"removed {_format_features_size(removed[0])} of features, {_format_statistics_size(removed[1])}")
+        sizes = f"{_format_size(removed[1])} of boards' statistics, {_format_size(removed[2])} of indexes"
+        write_stdout(f"removed {_format_features_size(removed[0])} of features, {sizes}")
     if found:
         write_stdout(align_columns([CACHE_COLUMNS, *(_format_entry(entry) for entry in found)]))
     write_stdout(f"{_format_features_size(found)} of features in {feature_cache_dir()}")
-    write_stdout(f"{_format_statistics_size(statistics)} in {statistics_cache.statistics_cache_dir()}")
+    write_stdout(f"{_format_size(statistics)} of boards' statistics in {statistics_cache.statistics_cache_dir()}")
+    write_stdout(f"{_format_size(indexes)} of indexes of runs in {get_memo_dir()}")
     return 0
 
 
@@ -79,9 +89,9 @@ def _format_last_used(entry: CacheEntry) -> str:
     return datetime.fromtimestamp(entry.last_used, timezone.utc).isoformat(timespec="seconds")
 
 
-def _format_statistics_size(size: CacheSize) -> str:
+def _format_size(size: CacheSize) -> str:
     files = "file" if size.num_files == 1 else "files"
-    return f"{size.num_files} {files}, {size.num_bytes / 2**20:.1f} MiB of boards' statistics"
+    return f"{size.num_files} {files}, {size.num_bytes / 2**20:.1f} MiB"
 
 
 def _format_features_size(entries: Sequence[CacheEntry]) -> str:

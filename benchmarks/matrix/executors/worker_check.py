@@ -23,6 +23,9 @@ ROOMS = (
 )
 """The packages that bench consists of."""
 
+_HOME = Path(__file__).resolve().parents[3]
+"""The folder that holds all packages of bench."""
+
 _SHARED_DISK_SECONDS = 5.0
 """How long a network disk may take to show a new file on another machine."""
 
@@ -68,6 +71,12 @@ def require_driver_mark(mark: DriverMark) -> None:
     Raises:
         WrongWorkerError: naming this machine, what is wrong, and what to do.
     """
+    for room in ROOMS:
+        if (hiding := _find_hiding_place(room)) is not None:
+            raise WrongWorkerError(
+                f"on {platform.node()}, {hiding} hides the part {room!r} of bench; rename it, or start the command in "
+                "another folder (Ray adds the current folder to Python's path)"
+            )
     code = hash_bench_code()
     if code != mark.code:
         raise WrongWorkerError(
@@ -112,6 +121,15 @@ def _iterate_source() -> Iterator[bytes]:
                 content = path.read_bytes()
                 yield f"{room}/{path.relative_to(place).as_posix()} {len(content)}\n".encode()
                 yield content
+
+
+def _find_hiding_place(room: str) -> str | None:
+    """Return what Python takes for a package of bench, if it is not beside the package of this module."""
+    spec = find_spec(room)
+    if spec is None or spec.origin is None:
+        return "an incomplete installation"
+    is_own = Path(spec.origin).resolve() == _HOME / room / "__init__.py"
+    return None if is_own else spec.origin
 
 
 def _wait_for_file(file: Path) -> bool:

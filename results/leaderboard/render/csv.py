@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 
 from foundation.display_text import format_one_line
 from results.leaderboard.report import LeaderboardReport
@@ -28,11 +29,15 @@ def to_csv(report: LeaderboardReport) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, CSV_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
+    writer.writerows({name: guard_cell(value) for name, value in line.items()} for line in iter_board_lines(report))
+    return out.getvalue()
+
+
+def iter_board_lines(report: LeaderboardReport) -> Iterator[dict[str, object]]:
+    """Yield a line per row of a board and metric, by ``CSV_COLUMNS``; what was not measured is ``None`` or missing."""
     for board in report.table.boards:
         for row in board.rows:
-            lines = (_build_csv_row(board, row, name) for name in row.metrics)
-            writer.writerows({name: guard_cell(value) for name, value in line.items()} for line in lines)
-    return out.getvalue()
+            yield from (_build_csv_row(board, row, name) for name in row.metrics)
 
 
 def guard_cell(value: object) -> object:

@@ -49,6 +49,20 @@ def test_whole_runs_hold(runs: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "2 records: nothing failed; everything could be checked" in capsys.readouterr().out
 
 
+def test_a_record_that_no_command_finds_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the folder of another run it is lost; in a hidden folder it may be what a killed merge left."""
+    (run.parent / ".old" / run.name).mkdir(parents=True)
+    shutil.copy(run / "record.json", run.parent / ".old" / run.name)
+    capsys.readouterr()
+    assert main(["verify", str(run.parent)]) == 0
+    assert "lies in a hidden folder, so no command finds it" in capsys.readouterr().out
+    (run / "checkpoints" / "again").mkdir()
+    shutil.copy(run / "record.json", run / "checkpoints" / "again")
+    assert main(["verify", str(run)]) == 1
+    found = capsys.readouterr().out
+    assert f"{run / 'checkpoints' / 'again' / 'record.json'} lies in the folder of another run" in found
+
+
 def test_the_evaluation_is_done_again_from_the_kept_weights(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*"))
     code, found = verified(capsys, str(run), "--rerun-eval", "--device", "cpu")

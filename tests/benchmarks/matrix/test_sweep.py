@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import benchmarks.matrix.sweep as sweep_module
 from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResources, WorkerDiedError
+from benchmarks.matrix.plan_cells import PlannedCell
 from benchmarks.matrix.suite import MatrixCell, Suite, SuiteBlock, expand_suite
-from benchmarks.matrix.sweep import FailedCell, SweepState, get_sweep_folder, open_executor, run_sweep
+from benchmarks.matrix.sweep import FailedCell, SweepState, begin_sweep, get_sweep_folder, open_executor, run_sweep
 from benchmarks.resolve_cell import CellRequest
 from foundation.errors import UserError
 
@@ -72,6 +74,9 @@ class Log:
         self.executor = executor
         self.lines: list[str] = []
 
+    def show_answered(self, state: SweepState) -> None:
+        self.lines.append(f"answered {sorted(state.finished)}")
+
     def show_started(self, state: SweepState, number: int) -> None:
         self.lines.append(f"start {number}")
 
@@ -101,13 +106,20 @@ def succeed(job: CellJob, attempt: int) -> CellReport:
     return CellReport(job.number, Path("run"), is_from_record=False, seconds=1.0)
 
 
+def begin(cells: list[MatrixCell], **states: Any) -> SweepState:
+    """The state of a sweep whose cells are missing, except those whose plan is given as ``cell_N``."""
+    missing = [PlannedCell(cell.request, "missing") for cell in cells]
+    return begin_sweep(cells, [states.get(f"cell_{n}", plan) for n, plan in enumerate(missing)])
+
+
 def drive(
     tmp_path: Path, cells: list[MatrixCell], executor: ScriptedExecutor, retries: int = 2
 ) -> tuple[SweepState, list[str]]:
     """Run a sweep; returns its state and what a view saw."""
     log = Log(executor)
     with open_executor(executor):
-        state = run_sweep(cells, executor, tmp_path, log, retries)
+        state = begin(cells)
+        run_sweep(state, executor, tmp_path, log, retries)
     assert executor.is_closed
     return state, log.lines
 
@@ -127,6 +139,21 @@ def test_every_cell_runs_once(tmp_path: Path) -> None:
     assert not state.waiting
     assert not state.running
     assert sorted(line for line in lines if line.startswith("start")) == [f"start {n}" for n in range(5)]
+
+
+def test_a_done_cell_is_answered_and_an_estimate_is_used(tmp_path: Path) -> None:
+    cells = make_cells(seeds=[0, 1, 2])
+    done = PlannedCell(cells[1].request, "done", folder=tmp_path)
+    known = PlannedCell(cells[0].request, "missing", estimated_seconds=40.0)
+    state = begin(cells, cell_0=known, cell_1=done)
+    assert state.waiting == [0, 2]
+    assert state.finished[1].is_from_record
+    assert state.predict_rest() is None, "nothing is known of cell 2"
+    state.waiting.remove(2)
+    assert state.predict_rest() == 40.0
+    executor = ScriptedExecutor(succeed)
+    run_sweep(state, executor, tmp_path, Log(executor), 0)
+    assert executor.submitted == [[0]]
 
 
 def test_a_cell_whose_worker_died_is_tried_again_after_the_others(tmp_path: Path) -> None:
@@ -180,10 +207,10 @@ def test_a_cell_that_another_process_runs_is_awaited_without_end(tmp_path: Path)
 def test_an_error_of_the_driver_itself_ends_the_sweep_and_closes_the_executor(tmp_path: Path) -> None:
     executor = ScriptedExecutor(lambda job, attempt: RuntimeError("a fault of the executor"))
     with pytest.raises(RuntimeError, match="a fault of the executor"), open_executor(executor):
-        run_sweep(make_cells(), executor, tmp_path, Log(executor), 2)
+        run_sweep(begin(make_cells()), executor, tmp_path, Log(executor), 2)
     assert executor.is_closed
     with pytest.raises(UserError, match="no machine has 9 threads"):
-        run_sweep(make_cells(threads=9), executor, tmp_path, Log(executor), 2)
+        run_sweep(begin(make_cells(threads=9)), executor, tmp_path, Log(executor), 2)
 
 
 def test_the_first_cell_of_a_group_computes_the_features_alone(tmp_path: Path) -> None:

@@ -245,8 +245,8 @@ def test_runs_behind_a_link_in_the_target_are_never_replaced(tmp_path: Path) -> 
 def test_a_target_inside_a_store_is_refused(tmp_path: Path) -> None:
     run = add_run(tmp_path / "a")
     add_run(tmp_path / "b", "vit_pico")
-    for out in (tmp_path / "a" / "all", run / "all"):
-        with pytest.raises(UserError, match="would count every run twice"):
+    for out, reason in ((tmp_path / "a" / "all", "would count every run twice"), (run / "all", "the folder of a run")):
+        with pytest.raises(UserError, match=reason):
             merge_stores([tmp_path / "a", tmp_path / "b"], out)
         assert not out.exists()
 

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import RecordError, UserError
-from results.records.store import list_attempts, lock_folder, next_attempt_folder, read_record, scan_runs, write_record
+from results.records.store import (
+    iter_folders,
+    list_attempts,
+    list_unread_records,
+    lock_folder,
+    next_attempt_folder,
+    read_record,
+    require_outside_run,
+    scan_runs,
+    write_record,
+)
 from tests.results.make import make_record
 
 
@@ -62,19 +72,69 @@ def test_scan_reads_a_record_whose_file_looks_unchanged(tmp_path: Path) -> None:
 
 
 def test_scan_finds_what_is_called_a_record_in_the_order_of_paths(tmp_path: Path) -> None:
-    """As ``rglob`` would: a folder of that name is reported, and a link to a folder is not followed."""
-    for name in ("b", "a.2", "a/z", "a", "a/z/deep/er"):
+    """A folder of that name is reported; links to folders and hidden folders are not entered."""
+    for name in ("b", "a.2", "a/z", "a/deep/er", "a/x.2", "a/x", ".merge/b"):
         (tmp_path / "runs" / name).mkdir(parents=True, exist_ok=True)
         write_record(tmp_path / "runs" / name, make_record())
     (tmp_path / "runs/c/record.json").mkdir(parents=True)
     (tmp_path / "runs/link").symlink_to(tmp_path / "runs/b", target_is_directory=True)
+    (tmp_path / "runs/circle").symlink_to("circle")
     found = scan_runs([tmp_path / "runs"])
     expected = [path.parent for path in sorted((tmp_path / "runs").rglob("record.json")) if path.is_file()]
+    expected.remove(tmp_path / "runs/.merge/b")
     assert [folder for folder, _ in found.records] == expected
     assert [folder.relative_to(tmp_path / "runs").as_posix() for folder in expected] == [
-        *("a", "a/z/deep/er", "a/z", "a.2", "b")
+        *("a/deep/er", "a/x", "a/x.2", "a/z", "a.2", "b")
     ]
     assert len(found.errors) == 1 and "c/record.json" in found.errors[0]
+    assert next(iter_folders(tmp_path / "runs", [])).linked_folders == ["link"]
+
+
+def test_what_is_in_the_folder_of_a_run_belongs_to_it(tmp_path: Path) -> None:
+    """A second record in there is no other run, and is named by who looks for it."""
+    for name in ("digits/a", "digits/a/checkpoints/b", "digits/.old/c"):
+        (tmp_path / name).mkdir(parents=True)
+        write_record(tmp_path / name, make_record())
+    assert [folder for folder, _ in scan_runs([tmp_path]).records] == [tmp_path / "digits/a"]
+    unread = [tmp_path / "digits/.old/c/record.json", tmp_path / "digits/a/checkpoints/b/record.json"]
+    assert list_unread_records(tmp_path) == unread
+    require_outside_run(tmp_path / "digits")
+    (tmp_path / "link").symlink_to(tmp_path / "digits/a/checkpoints")
+    for place in (tmp_path / "digits/a", tmp_path / "digits/a/new/runs", tmp_path / "link/runs"):
+        with pytest.raises(UserError, match="which is the folder of a run"):
+            require_outside_run(place)
+
+
+def test_only_a_regular_file_is_a_record(tmp_path: Path) -> None:
+    """Reading a pipe would wait for ever; a link to nothing is a record that cannot be read."""
+    for name in ("pipe", "nothing", "linked"):
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / "pipe/record.json")
+    (tmp_path / "nothing/record.json").symlink_to("nowhere")
+    write_record(tmp_path, make_record())
+    (tmp_path / "record.json").rename(tmp_path / "elsewhere.json")
+    (tmp_path / "linked/record.json").symlink_to("../elsewhere.json")
+    found = scan_runs([tmp_path])
+    assert [folder.name for folder, _ in found.records] == ["linked"]
+    assert ["nothing" in found.errors[0], "pipe" in found.errors[1]] == [True, True]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "digits" / name).mkdir(parents=True)
+        write_record(tmp_path / "digits" / name, make_record())
+    (tmp_path / "letters").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if path.endswith("letters"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    found = scan_runs([tmp_path])
+    assert len(found.records) == 2
+    assert found.errors == [f"cannot list the runs in {tmp_path / 'letters'}: Permission denied"]
 
 
 def test_scan_of_a_missing_root_says_so(tmp_path: Path) -> None:

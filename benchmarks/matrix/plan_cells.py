@@ -1,0 +1,253 @@
+"""Plan the cells of a matrix: the state of each, and what it will cost. Imports torch only where a cell needs it."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from benchmarks.matrix.calibration import (
+    calibrate_in_process,
+    can_calibrate,
+    load_calibration,
+    make_calibration_key,
+    store_calibration,
+)
+from benchmarks.matrix.cell_states import CellState, CellStatus, RowKey, find_cell_states, find_row_key
+from benchmarks.matrix.estimate import (
+    CellEstimate,
+    count_planned_steps,
+    estimate_from_calibration,
+    estimate_from_records,
+    find_default_threads,
+    find_device,
+)
+from benchmarks.matrix.run_folders import RunFolders, index_run_folders
+from benchmarks.resolve_cell import CellParts, CellRequest, make_run_stem
+from foundation.errors import BenchError, UserError
+from foundation.run_scope import open_run_scope
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell of a plan.
+
+    Attributes:
+        request: the cell.
+        state: whether it is done, goes on, is out of date, is missing or cannot run.
+        reason: why it is in this state; empty where nothing needs to be said.
+        protocol: name of the protocol; that of the request for an impossible cell, ``None`` if it names none.
+        run_id: id of its run; ``None`` for an impossible cell.
+        folder: folder of its record, of its unfinished attempt, or of the record that is out of date.
+        row: the leaderboard row it belongs to; ``None`` for an impossible cell.
+        estimate: what the complete cell costs if it is run alone.
+        estimated_seconds: what is left to compute: 0 if it is done, less than ``estimate.seconds`` if it goes on from a
+            checkpoint or finds its features in the cache; ``None`` if unknown.
+        shared_features: keys of the feature passes that it shares with other cells, by split.
+        progress: fraction of its training that an unfinished cell has behind it.
+    """
+
+    request: CellRequest
+    state: CellState
+    reason: str = ""
+    protocol: str | None = None
+    run_id: str | None = None
+    folder: Path | None = None
+    row: RowKey | None = None
+    estimate: CellEstimate = field(default_factory=CellEstimate)
+    estimated_seconds: float | None = None
+    shared_features: Mapping[str, Hashable] = field(default_factory=dict)
+    progress: float = 0.0
+
+    @property
+    def needs_run(self) -> bool:
+        """Whether a sweep would compute something for this cell."""
+        return self.state in ("unfinished", "stale", "missing")
+
+    @property
+    def task(self) -> str:
+        """Return the name of the task."""
+        return self.request.task if isinstance(self.request.task, str) else self.request.task.name
+
+    @property
+    def backbone(self) -> str:
+        """Return the name of the backbone."""
+        if self.row is not None:
+            return self.row.backbone
+        return self.request.backbone if isinstance(self.request.backbone, str) else type(self.request.backbone).__name__
+
+
+@dataclass(frozen=True)
+class CalibrationBudget:
+    """How long a plan may calibrate.
+
+    Attributes:
+        seconds: in all; a calibration that was begun is completed. 0: nothing is calibrated, kept findings count.
+        report: called before each calibration with the cell, its number from 1, and how many there are at most.
+    """
+
+    seconds: float = 0.0
+    report: Callable[[CellRequest, int, int], None] = lambda request, number, total: None
+
+
+def plan_cells(
+    requests: Sequence[CellRequest],
+    runs: Sequence[Path] = (),
+    threads: int | Sequence[int] | None = None,
+    calibration: CalibrationBudget | None = None,
+) -> list[PlannedCell]:
+    """Find the state of each cell and estimate what it costs.
+
+    Args:
+        requests: the cells.
+        runs: further stores whose records count as done and as evidence; each request's ``out`` always counts.
+        threads: number of CPU threads of all cells, or of each; ``None``: as many as a single run would use here.
+        calibration: how long to calibrate kinds of cells for which nothing is known; ``None``: not at all.
+
+    Returns:
+        One planned cell per request, in the same order.
+    """
+    folders = index_run_folders([*(each.out for each in requests), *runs])
+    statuses = find_cell_states(requests, runs, folders)
+    counts = threads if isinstance(threads, Sequence) else [threads or find_default_threads()] * len(requests)
+    with open_run_scope():
+        evidence = _Evidence(folders, runs)
+        known = list(zip(requests, statuses, counts, strict=True))
+        cells = [_make_cell(*each, evidence) for each in known]
+        if calibration is not None and calibration.seconds > 0:
+            evidence.calibrate_kinds(cells, statuses, counts, calibration)
+            cells = [_make_cell(*each, evidence) for each in known]
+    return share_features(cells)
+
+
+def share_features(cells: Iterable[PlannedCell]) -> list[PlannedCell]:
+    """Set what is left to compute for each cell, if the cells run in this order: a feature pass is paid for once."""
+    paid: set[Hashable] = set()
+    found = []
+    for cell in cells:
+        seconds = 0.0 if cell.state == "done" else cell.estimate.seconds
+        if cell.needs_run and seconds is not None:
+            for split, spent in cell.estimate.feature_seconds.items():
+                if cell.shared_features[split] in paid:
+                    seconds -= spent
+                paid.add(cell.shared_features[split])
+            seconds *= 1 - cell.progress
+        found.append(replace(cell, estimated_seconds=seconds))
+    return found
+
+
+@dataclass
+class _Evidence:
+    """What is known of the cost of cells, by kind.
+
+    Attributes:
+        folders: run folders of all stores.
+        runs: the further stores.
+        estimates: by the id of the parts' object, the device and the number of threads.
+        devices: device names by what was requested.
+    """
+
+    folders: Mapping[Path, RunFolders]
+    runs: Sequence[Path]
+    estimates: dict[tuple[int, str, int], CellEstimate] = field(default_factory=dict)
+    devices: dict[str, str] = field(default_factory=dict)
+
+    def find_estimate(self, request: CellRequest, parts: CellParts, threads: int) -> CellEstimate:
+        """Return the estimate of a cell; cells that share their parts share it."""
+        device = self._find_device(request)
+        key = (id(parts), device, threads)
+        if key not in self.estimates:
+            # the seed in the name does not matter: the runs of all seeds are looked up
+            stem = make_run_stem(parts.task, parts.request, request.seed, "0" * 16)
+            stores = [self.folders[root] for root in dict.fromkeys([request.out, *self.runs])]
+            earlier = [folder for store in stores for folder in store.find_other_seeds(stem)]
+            found = estimate_from_records(earlier, parts, device, threads) if earlier else None
+            if found is None:
+                kept = load_calibration(make_calibration_key(parts, device, threads))
+                found = CellEstimate() if kept is None else estimate_from_calibration(kept, parts)
+            steps = count_planned_steps(parts) if found.steps is None else found.steps
+            self.estimates[key] = replace(found, steps=steps)
+        return self.estimates[key]
+
+    def _find_device(self, request: CellRequest) -> str:
+        if request.device not in self.devices:
+            self.devices[request.device] = find_device(request.device)
+        return self.devices[request.device]
+
+    def calibrate_kinds(
+        self,
+        cells: Sequence[PlannedCell],
+        statuses: Sequence[CellStatus],
+        threads: Sequence[int],
+        budget: CalibrationBudget,
+    ) -> None:
+        """Calibrate each kind of cell that has to run and of which nothing is known, until the budget is spent."""
+        kinds: dict[str, tuple[CellRequest, int]] = {}
+        places: dict[str, list[tuple[CellParts, tuple[int, str, int]]]] = defaultdict(list)
+        for cell, status, count in zip(cells, statuses, threads, strict=True):
+            if cell.needs_run and cell.estimate.kind == "unknown" and status.parts and can_calibrate(cell.request):
+                device = self._find_device(cell.request)
+                key = make_calibration_key(status.parts, device, count)
+                kinds.setdefault(key, (cell.request, count))
+                places[key].append((status.parts, (id(status.parts), device, count)))
+        began = time.monotonic()
+        for number, (key, (request, count)) in enumerate(kinds.items(), 1):
+            if time.monotonic() - began >= budget.seconds:
+                break
+            budget.report(request, number, len(kinds))
+            try:
+                found = calibrate_in_process(request, count)
+                store_calibration(key, found)
+            except BenchError as error:
+                # what the user can fix fails in the real run as well
+                refusal = str(error) if isinstance(error, UserError) else ""
+                for parts, place in places[key]:
+                    steps = count_planned_steps(parts)
+                    self.estimates[place] = CellEstimate(evidence=f"unknown: {error}", steps=steps, refusal=refusal)
+                continue
+            for parts, place in places[key]:
+                self.estimates[place] = estimate_from_calibration(found, parts)
+
+
+def _make_cell(request: CellRequest, status: CellStatus, threads: int, evidence: _Evidence) -> PlannedCell:
+    protocol = request.protocol if status.parts is None else status.parts.request.protocol
+    row = find_row_key(status)
+    cell = PlannedCell(request, status.state, status.reason, protocol, status.run_id, status.folder, row)
+    if status.parts is None:
+        return cell
+    estimate = evidence.find_estimate(request, status.parts, threads)
+    if estimate.refusal:
+        return replace(cell, state="impossible", reason=estimate.refusal, estimate=estimate)
+    shared = {split: _make_feature_key(request, status.parts, split) for split in estimate.feature_seconds}
+    progress = _find_progress(status.folder, status.parts) if status.state == "unfinished" else 0.0
+    return replace(cell, estimate=estimate, shared_features=shared, progress=progress)
+
+
+def _make_feature_key(request: CellRequest, parts: CellParts, split: str) -> Hashable:
+    """Return what cells that read the same features of a split have in common."""
+    recipe, backbone = parts.plan.config.get("recipe", {}), parts.backbone
+    is_random = backbone.init == "random" or backbone.allow_partial
+    return (
+        split,
+        parts.task.name,
+        parts.data.fingerprint,
+        backbone.name,
+        backbone.checkpoint.sha256 if backbone.checkpoint else None,
+        request.seed if is_random else None,
+        tuple(recipe.get(name) for name in ("img_size", "crop_pct", "pool")),
+        request.data_scale,
+        request.device,
+    )
+
+
+def _find_progress(folder: Path | None, parts: CellParts) -> float:
+    """Return the fraction of its schedule that an unfinished run has behind it, by its newest checkpoint."""
+    recipe = parts.plan.config.get("recipe", {})
+    length = recipe.get("epochs") or recipe.get("iterations")
+    if folder is None or not isinstance(length, int):
+        return 0.0
+    # named by epoch or iteration (``engine.checkpoints``)
+    names = [path.stem.removeprefix("step_") for path in (folder / "checkpoints").glob("step_*.pth")]
+    return min(1.0, max((int(name) for name in names if name.isdecimal()), default=0) / length)

@@ -1,0 +1,1 @@
+"""What the records of stores say, without opening records that were read before."""

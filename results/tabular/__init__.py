@@ -1,0 +1,1 @@
+"""Boards and per-item outcomes as typed tables for pandas, polars and DuckDB."""
