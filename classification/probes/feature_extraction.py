@@ -239,9 +239,8 @@ class FrozenBackbone:
         """
         dataset = self._get_dataset(split, indices)
         size = self.recipe.batch_size
-        parts: Any = [range(start, min(start + size, len(dataset))) for start in range(0, len(dataset), size)][
-            first::step
-        ]
+        starts = range(first * size, len(dataset), step * size)
+        parts: Any = [range(start, min(start + size, len(dataset))) for start in starts]
         loader: DataLoader[Any] = DataLoader(
             dataset,  # type: ignore[arg-type]  # a map-style dataset by its methods
             batch_sampler=parts,

@@ -16,8 +16,8 @@ GUARDS = {
     ),
     "pieces of processes are those of one": Guard(
         "engine/grad_accumulation.py",
-        "total, rank, processes = share or BatchShare(size)",
-        "total, rank, processes = BatchShare(size)",
+        "share = share or BatchShare(size)",
+        "share = BatchShare(size)",
         f"{SHARES}::test_pieces_of_processes_are_those_of_one",
     ),
     "processes make the same number of steps": Guard(
