@@ -70,6 +70,20 @@ def get_dist_info() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def require_even_batch(batch_size: int) -> None:
+    """Check that the processes of the run can share a batch; plans call it before anything is written.
+
+    Args:
+        batch_size: items of one optimizer step, over all processes.
+
+    Raises:
+        UserError: it is not a multiple of their number.
+    """
+    processes = get_dist_info()[1]
+    if batch_size % processes:
+        raise UserError(f"batch_size {batch_size} cannot be split evenly over {processes} processes; set one that can")
+
+
 def init_distributed() -> None:
     """Join the group of this run's processes, if there are several: nccl with one GPU per process, else gloo.
 

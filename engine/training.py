@@ -27,7 +27,7 @@ from engine.checkpoints import (
     find_resume_checkpoint,
     read_checkpoint,
 )
-from engine.device import decide_on_rank0, get_dist_info, translate_oom_error
+from engine.device import decide_on_rank0, get_dist_info, require_even_batch, translate_oom_error
 from engine.grad_accumulation import MicroBatchEpochLoop, MicroBatchIterLoop
 from engine.lr_schedule import build_lr_schedulers, count_steps_per_epoch
 from engine.optimizer import create_optim_wrapper
@@ -270,8 +270,7 @@ def make_deterministic() -> None:
 
 def _build_train_loader(job: TrainingJob) -> DataLoader[Any]:
     size, processes = job.recipe.batch_size, get_dist_info()[1]
-    if size % processes:
-        raise UserError(f"batch_size {size} cannot be split evenly over {processes} processes; set one that can")
+    require_even_batch(size)
     if job.recipe.drop_last and len(job.train_dataset) < size:
         raise UserError(
             f"there are {len(job.train_dataset)} training items, fewer than one batch of {size}; set batch_size"
