@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,14 @@ from engine.training_checks.checkpoint_digests import CheckpointOwner
 from engine.training_checks.divergence import DivergenceHook
 from engine.training_checks.shared_buffers import SharedBuffersHook
 from foundation.errors import UserError
+
+
+_HARMLESS_WARNINGS = (
+    "Setting (OMP|MKL)_NUM_THREADS",  # by mmengine, after torch has read them
+    "`broadcast_buffers` is deprecated",  # an argument of mmengine's
+    "Grad strides do not match bucket view strides",  # copies a gradient of a few numbers
+)
+"""What libraries say in each of several processes, and nobody can act on."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +246,9 @@ def _build_train_runner(job: TrainingJob, hooks: list[Any]) -> CheckpointRunner:
 def _build_runner_kwargs(job: TrainingJob, phase: str) -> dict[str, Any]:
     """Return the arguments of mmengine's Runner that training and testing have in common."""
     distributed = get_dist_info()[1] > 1
+    if distributed:
+        for message in _HARMLESS_WARNINGS:
+            warnings.filterwarnings("ignore", message)
     wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
     if job.device == "cpu":  # DistributedDataParallel on a CPU accepts no device list
         wrapper["device_ids"] = None
