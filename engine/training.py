@@ -43,7 +43,6 @@ from engine.training_checks.divergence import DivergenceHook
 from engine.training_checks.shared_buffers import SharedBuffersHook
 from foundation.errors import UserError
 
-
 _HARMLESS_WARNINGS = (
     "Setting (OMP|MKL)_NUM_THREADS",  # by mmengine, after torch has read them
     "`broadcast_buffers` is deprecated",  # an argument of mmengine's
