@@ -9,6 +9,7 @@ from foundation.errors import UnknownNameError
 from foundation.suggest import did_you_mean
 from results.records.record import Record
 from results.records.store import RECORD_FILE, read_record
+from results.store_index.run_facts import RunFacts
 from results.store_index.run_listing import list_run_facts
 
 
@@ -22,16 +23,31 @@ def find_run(name: str, stores: Sequence[Path]) -> tuple[Path, Record]:
     Raises:
         UnknownNameError: no such run, or several.
     """
-    folder = Path(name)
-    if (folder / RECORD_FILE).is_file():
-        return folder, read_record(folder)
-    runs = list_run_facts(stores).runs
+    return find_runs([name], stores)[0]
+
+
+def find_runs(names: Sequence[str], stores: Sequence[Path]) -> list[tuple[Path, Record]]:
+    """Return the folders and records of runs; see ``find_run``. The stores are searched once, and only for ids."""
+    are_folders = [(Path(name) / RECORD_FILE).is_file() for name in names]
+    runs = [] if all(are_folders) else list_run_facts(stores).runs
+    folders = [
+        Path(name) if is_folder else _choose_folder(name, runs)
+        for name, is_folder in zip(names, are_folders, strict=True)
+    ]
+    return [(folder, read_record(folder)) for folder in folders]
+
+
+def _choose_folder(name: str, runs: Sequence[RunFacts]) -> Path:
+    """Return the folder of the run whose id starts so.
+
+    Raises:
+        UnknownNameError: no such run, or several.
+    """
     found = [facts for facts in runs if facts.run_id.startswith(name)]
     if not found:
         known = {facts.run_id for facts in runs}
         raise UnknownNameError(f"no run {name!r}{did_you_mean(name, known, hint='see: bench list runs')}")
-    if len({facts.run_id for facts in found}) > 1:
-        raise UnknownNameError(f"{name!r} is the start of {len(found)} run ids; give more of it")
-    # several attempts at one run share its id; the one that the leaderboard displays counts
-    chosen = Path(max(found, key=lambda facts: (facts.status == "complete", facts.started)).folder)
-    return chosen, read_record(chosen)
+    if (count := len({facts.run_id for facts in found})) > 1:
+        raise UnknownNameError(f"{name!r} is the start of {count} run ids; give more of it")
+    # several attempts at one run share its id; the one that the leaderboard displays counts, the last one of equals
+    return Path(sorted(found, key=lambda facts: (facts.status == "complete", facts.started))[-1].folder)
