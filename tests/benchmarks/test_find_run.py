@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import find_run as find_run_module
+from benchmarks.compare_runs import make_comparisons
 from benchmarks.find_run import find_run, find_runs
-from foundation.errors import UnknownNameError
+from foundation.errors import UnknownNameError, UserError
 from results.leaderboard.report import build_report
 from results.records.store import scan_runs
 from tests.results.make import write_run
@@ -42,5 +43,8 @@ def test_several_names_take_one_search(runs: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_start_of_two_ids_with_three_attempts(runs: Path) -> None:
-    with pytest.raises(UnknownNameError, match="'ab' is the start of 2 run ids"):
-        find_run("ab", [runs])
+    for search in (lambda: find_run("ab", [runs]), lambda: make_comparisons("ab", "ab1", [runs], None)):
+        with pytest.raises(UserError, match="'ab' is the start of 2 run ids"):
+            search()
+    with pytest.raises(UnknownNameError, match="'tow' is neither a run nor a backbone with runs; did you mean two"):
+        make_comparisons("ab1", "tow", [runs], None)
