@@ -204,4 +204,4 @@ def _remove_file() -> None:
 
 def _compute_crc(path: bytes, state: bytes, lines: bytes) -> int:
     # SQLite notices damage to its own structure only, and a flipped bit in a value would be another number
-    return zlib.crc32(lines, zlib.crc32(state, zlib.crc32(path, _SALT)))
+    return zlib.crc32(path + state + lines, _SALT)
