@@ -18,7 +18,7 @@ from tests.conftest import ROOT, Bench
 from tests.results.make import FIXTURE
 
 RUN = ("run", "digits", "--backbone", "vit_nano", "--tier", "smoke")
-LISTINGS = ("tasks", "backbones", "protocols", "pretraining")
+LISTINGS = ("tasks", "backbones", "protocols", "pretraining", "suites")
 Files = Callable[[Path], list[str]]
 
 
@@ -57,7 +57,7 @@ def test_listings_in_json(noun: str, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["list", noun, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     names = {row.get("name", row.get("task")) for row in rows}
-    assert {"backbones": "vit_nano", "pretraining": "mae"}.get(noun, "digits") in names
+    assert {"backbones": "vit_nano", "pretraining": "mae", "suites": "frozen"}.get(noun, "digits") in names
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
