@@ -111,10 +111,20 @@ def open_feature_crew() -> Iterator[FeatureCrew | None]:
     crew = FeatureCrew(group)
     try:
         yield crew
-    finally:
-        if crew.rank == 0:
-            crew.dismiss()
-        dist.destroy_process_group(group)
+    except BenchError:  # one that the processes exchanged, or of the first one between two passes
+        _close_crew(crew, group)
+        raise
+    # after any other error the others may be in the middle of an exchange, where both would wait for each other: this
+    # process ends, which they notice
+    _close_crew(crew, group)
+
+
+def _close_crew(crew: FeatureCrew, group: Any) -> None:
+    import torch.distributed as dist
+
+    if crew.rank == 0:
+        crew.dismiss()
+    dist.destroy_process_group(group)
 
 
 def _take_next(batches: Iterator[FeatureBatch]) -> FeatureBatch | BenchError | None:

@@ -20,8 +20,8 @@ _FAILURE_KEY = "bench_failure"
 def share_failures() -> Iterator[None]:
     """Leave the reason of a failure for the other processes, and give theirs instead of a broken connection.
 
-    SIGTERM, by which ``torchrun`` and Slurm end the processes that are left, counts like Ctrl-C meanwhile, so that a
-    record does not stay ``running``.
+    SIGTERM, by which ``torchrun`` and Slurm end the processes that are left, counts like Ctrl-C in the first one, so
+    that the record does not stay ``running``.
 
     Raises:
         BenchError: another process of the run failed or is gone.
@@ -48,7 +48,9 @@ def share_failures() -> Iterator[None]:
 
 @contextmanager
 def _interrupt_on_sigterm() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only there Python allows handlers
+    # Another process ends at once: it writes no record, and one that waits for the first would not hear the signal.
+    # Python allows handlers in the main thread only.
+    if get_dist_info()[0] > 0 or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -66,6 +66,10 @@ def test_the_signal_of_a_launcher_interrupts(monkeypatch: pytest.MonkeyPatch) ->
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
     assert signal.getsignal(signal.SIGTERM) == before
+    with monkeypatch.context() as patch:  # a process that waits for the first one would not hear it
+        patch.setenv("RANK", "1")
+        with share_failures():
+            assert signal.getsignal(signal.SIGTERM) == before
     fail_in_second_process(monkeypatch, DataError("image 3 is broken"))
     with pytest.raises(BenchError, match="process 1 of this run failed: image 3"), share_failures():
         os.kill(os.getpid(), signal.SIGTERM)
