@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import platform
 from pathlib import Path
 from typing import Any
@@ -195,6 +197,24 @@ def test_damaged_findings_are_none(tmp_path: Path) -> None:
     for text in ("", "[]", "{}", '{"loops": [1]}'):
         (tmp_path / "cache" / "calibrations" / f"{'a' * 64}.json").write_text(text)
         assert load_calibration("a" * 64) is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"overhead_seconds": math.nan}, {"overhead_seconds": -1.0}, {"overhead_seconds": "3"}, {"disk_bytes": None},
+        {"overhead_seconds": 10**400}, {"overhead_seconds": 1e17}, {"peak_memory_mib": math.inf}, {"date": 5},
+        {"date": "today"}, {"loop": {"total": math.nan}}, {"loop": {"phase": 3}}, {"loop": {"measured": -10}},
+        {"loop": {"measured": "many"}}, {"loop": {"measured": 5e-324, "seconds": 1e17}},
+    ],
+)  # fmt: skip
+def test_findings_that_no_measurement_gives_are_none(tmp_path: Path, damage: dict[str, Any]) -> None:
+    store_calibration("a" * 64, make_calibration(*FEATURES))
+    path = tmp_path / "cache" / "calibrations" / f"{'a' * 64}.json"
+    content = json.loads(path.read_text())
+    content["loops"][0] |= damage.get("loop", {})
+    path.write_text(json.dumps(content | {name: value for name, value in damage.items() if name != "loop"}))
+    assert load_calibration("a" * 64) is None
 
 
 def test_steps_follow_from_the_settings(tmp_path: Path) -> None:
