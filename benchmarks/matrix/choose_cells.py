@@ -16,12 +16,12 @@ A cell that no longer fits into the budget is passed over for a cheaper one. A c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from benchmarks.matrix.cell_states import RowKey
-from benchmarks.matrix.plan_cells import PlannedCell
+from benchmarks.matrix.plan_cells import FeatureKey, PlannedCell
 from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import BoardRow
 
@@ -51,7 +51,7 @@ def choose_cells(
         The cells in the order in which they should run, with ``estimated_seconds`` in this order.
     """
     seeds, unsettled = _count_seeds(report), _find_unsettled_rows(report)
-    left, paid = budget_hours * 3600, set[Hashable]()
+    left, paid = budget_hours * 3600, set[FeatureKey]()
     chosen = []
     for place in _order_cells(planned, seeds, unsettled):
         cell = planned[place]
@@ -84,11 +84,11 @@ def _order_cells(planned: Sequence[PlannedCell], seeds: Counter[RowKey], unsettl
     return [rank.place for rank in sorted(ranks)]
 
 
-def _get_remaining_seconds(cell: PlannedCell, paid: set[Hashable]) -> float | None:
+def _get_remaining_seconds(cell: PlannedCell, paid: set[FeatureKey]) -> float | None:
     if cell.estimate.seconds is None:
         return None
     spared = [
-        spent for split, spent in cell.estimate.feature_seconds.items() if cell.shared_features.get(split) in paid
+        spent for split, spent in cell.estimate.feature_seconds.items() if cell.shared_features[split].is_paid(paid)
     ]
     return max(0.0, cell.estimate.seconds - sum(spared)) * (1 - cell.progress)
 

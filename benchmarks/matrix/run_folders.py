@@ -112,7 +112,7 @@ def _list_folders(place: Path) -> list[Path]:
             return [
                 Path(entry.path)
                 for entry in entries
-                if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))
+                if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry).is_dir())
             ]
     except OSError:
         return []

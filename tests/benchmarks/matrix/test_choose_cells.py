@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.matrix.cell_states import RowKey
 from benchmarks.matrix.choose_cells import choose_cells
 from benchmarks.matrix.estimate import CellEstimate
-from benchmarks.matrix.plan_cells import PlannedCell
+from benchmarks.matrix.plan_cells import FeatureKey, PlannedCell
 from benchmarks.resolve_cell import CellRequest
 from results.leaderboard.report import build_report
 from results.records.store import scan_runs
@@ -62,7 +62,9 @@ def test_shared_features_are_paid_for_once_whatever_the_order() -> None:
     def share(name: str, hours: float) -> PlannedCell:
         cell = make_cell(name, 0, hours, board=name)
         estimate = replace(cell.estimate, feature_seconds={"train": 0.9 * HOUR})
-        return replace(cell, estimate=estimate, estimated_seconds=0.0, shared_features={"train": "one pass"})
+        return replace(
+            cell, estimate=estimate, estimated_seconds=0.0, shared_features={"train": FeatureKey("one pass")}
+        )
 
     chosen = choose_cells([share("linear", 2), share("knn", 1)], 2.2)
     assert [cell.backbone for cell in chosen] == ["knn", "linear"]

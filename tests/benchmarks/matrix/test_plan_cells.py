@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 import benchmarks.matrix.calibration
 import benchmarks.matrix.plan_cells
+from backbones.create import create_backbone
 from benchmarks.matrix.calibration import Calibration, load_calibration, make_calibration_key, store_calibration
 from benchmarks.matrix.estimate import count_planned_steps, find_device
 from benchmarks.matrix.plan_cells import CalibrationBudget, PlannedCell, plan_cells
@@ -140,6 +142,50 @@ def test_a_feature_pass_is_paid_for_once(tmp_path: Path) -> None:
     # random weights depend on the seed, so each seed has its own features; crop and pooling are those of the protocol
     assert seconds[0] == seconds[2] == pytest.approx(3 + 130)
     assert seconds[1] == seconds[3] == pytest.approx(3)
+
+
+def test_a_run_that_found_its_features_in_the_cache_is_no_measure_of_computing_them(tmp_path: Path) -> None:
+    def write(protocol: str, seconds: int, features: float, **changes: Any) -> None:
+        cost = {"phases": {"features": features}, "peak_memory_mib": 512.0, "attempts": 1, "efficiency": None}
+        write_timed_run(make_request(tmp_path, protocol=protocol, **changes), seconds, cost=cost)
+
+    write("linear", 40, 30.0)
+    write("knn", 3, 0.5)
+    write("knn", 50, 45.0, overrides=("img_size=64",))
+    write("knn", 50, 45.0, data_scale=0.5)
+    requests = [make_request(tmp_path, protocol=protocol, seed=1) for protocol in ("knn", "linear")]
+    for order in (requests, requests[::-1]):
+        cells = {cell.protocol: cell for cell in plan_cells(order, threads=1)}
+        assert [cells[name].estimate.seconds for name in ("knn", "linear")] == [32.5, 40]
+        assert sum(cell.estimated_seconds or 0.0 for cell in cells.values()) == 42.5
+
+
+def test_parts_of_the_data_are_drawn_anew_for_each_seed_and_found_in_the_complete_features(tmp_path: Path) -> None:
+    cells = [
+        ({"data_scale": 0.5, "seed": 0}, 130), ({"data_scale": 0.5, "seed": 1}, 100), ({"seed": 0}, 100),
+        ({"data_scale": 0.5, "seed": 2}, 0), ({"tier": "smoke", "overrides": ("max_items=30",)}, 130),
+    ]  # fmt: skip
+    # weights from a file are the same for all seeds
+    weights = tmp_path / "weights.safetensors"
+    save_file(create_backbone("vit_nano", num_classes=0).model.state_dict(), weights)
+    requests = [make_request(tmp_path, checkpoint=str(weights), **changes) for changes, _ in cells]
+    for request in requests:
+        keep_calibration(request, make_calibration(*FEATURES))
+    seconds = [cell.estimated_seconds for cell in plan_cells(requests, threads=1)]
+    assert seconds == pytest.approx([3 + features for _, features in cells])
+
+
+def test_made_up_records_give_no_impossible_figures(tmp_path: Path) -> None:
+    for seed, changes in enumerate(
+        [
+            {"environment": {"started": "2026-01-02T03:04:00", "finished": "2026-01-02T03:05:00+00:00"}},
+            {"config": {"recipe": [1]}},
+            {"cost": {"phases": {"features": 1e9}, "attempts": 1, "efficiency": None}},
+        ]
+    ):
+        write_timed_run(make_request(tmp_path, seed=seed), 20, **changes)
+    for cell in plan_cells([make_request(tmp_path, seed=each) for each in (7, 8)], threads=1):
+        assert cell.estimated_seconds is None or cell.estimated_seconds >= 0
 
 
 def test_an_unfinished_cell_costs_what_is_left(tmp_path: Path) -> None:
