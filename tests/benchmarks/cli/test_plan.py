@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
+from backbones.create import create_backbone
 from benchmarks.cli.format_plan import format_bytes
 from benchmarks.cli.main import main
 from benchmarks.cli.matrix_plan import parse_hours
@@ -135,6 +137,33 @@ def test_a_dry_run_of_a_pre_training_trains_nothing(tmp_path: Path, capsys: pyte
 def test_a_dry_run_of_what_cannot_run_fails_like_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "digits", "--backbone", "vit_nano", "--set", "no_such=1", "--dry-run"]) == 2
     assert "unknown configuration key 'no_such'" in capsys.readouterr().err
+
+
+def test_a_dry_run_refuses_what_the_run_refuses_before_it_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    wrong = tmp_path / "weights.safetensors"
+    save_file(create_backbone("vit_pico", num_classes=0).model.state_dict(), wrong)
+    folder, _ = write_complete_run(make_request(tmp_path / "damaged"))
+    (folder / "record.json").write_text("{")
+    before = sorted(tmp_path.rglob("*"))
+    first = ["run", "digits", "--backbone", "vit_nano", "--protocol", "knn"]
+    fine = ["--checkpoint", "random", "--out"]
+    for words in (
+        ["--checkpoint", str(wrong), "--out", str(tmp_path / "runs")],
+        ["--device", "cuda", *fine, str(tmp_path / "runs")],
+        [*fine, str(wrong)],
+        [*fine, str(wrong / "below")],
+        [*fine, str(folder)],
+        [*fine, str(tmp_path / "damaged")],
+    ):
+        ends = []
+        for dry in (["--dry-run"], []):
+            assert main([*first, *words, *dry]) == 2, words
+            ends.append(capsys.readouterr().err)
+        assert ends[0].replace("Not a directory", "File exists") == ends[1].replace("Not a directory", "File exists")
+        assert [path for path in sorted(tmp_path.rglob("*")) if path.name != "runs"] == before
 
 
 def test_a_sweep_takes_the_cells_of_its_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
