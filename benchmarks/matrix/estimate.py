@@ -6,10 +6,9 @@ calibration of this machine, and otherwise nothing: a figure that nothing was me
 
 from __future__ import annotations
 
-import operator
 import os
 import platform
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -112,17 +111,24 @@ def list_feature_passes(folders: Iterable[Path], device: str, threads: int) -> l
         device: ``cpu``, or the name of the GPU as records have it.
         threads: number of CPU threads.
     """
-    found = []
+    return [_make_pass(record, seconds) for _, record, seconds in _read_runs(folders, device, threads)]
+
+
+def _read_runs(folders: Iterable[Path], device: str, threads: int) -> Iterator[tuple[Path, Record, float]]:
+    """Yield the runs on this machine that were complete at the first attempt, with their durations."""
     for folder in folders:
         try:
             record = read_record(folder)
         except RecordError:
-            continue
-        seconds = _get_phases(record).get("features")
-        if seconds is not None and record.status == "complete" and _is_same_machine(record, device, threads):
-            kind = _get_feature_kind(record.config, record.backbone.arguments, record.data.splits)
-            found.append(FeaturePass(kind, seconds))
-    return found
+            continue  # it says nothing, and bench list names it
+        seconds = _get_run_seconds(record)
+        if seconds is not None and _is_same_machine(record, device, threads):
+            yield folder, record, seconds
+
+
+def _make_pass(record: Record, run_seconds: float) -> FeaturePass:
+    kind = _get_feature_kind(record.config, record.backbone.arguments, record.data.splits)
+    return FeaturePass(kind, min(run_seconds, _get_phases(record).get("features", 0.0)))
 
 
 def _get_feature_kind(
@@ -148,26 +154,25 @@ def estimate_from_records(
         parts: what the cell resolves to.
         device: ``cpu``, or the name of the GPU as records have it.
         threads: number of CPU threads.
-        find_passes: returns the feature passes of earlier runs of any protocol; called if this one reads features.
+        find_passes: returns the feature passes of runs of other protocols; called if this one reads features.
     """
     found: list[tuple[Path, Record, float]] = []
-    for folder in folders:
-        try:
-            record = read_record(folder)
-        except RecordError:
-            continue  # it says nothing, and bench list names it
-        seconds = _get_run_seconds(record)
-        if seconds is not None and _is_comparable(record, parts) and _is_same_machine(record, device, threads):
+    passes: list[FeaturePass] = []
+    for folder, record, seconds in _read_runs(folders, device, threads):
+        passes.append(_make_pass(record, seconds))
+        if _is_comparable(record, parts):
             found.append((folder, record, seconds))
     if not found:
         return None
     newest = sorted(found, key=lambda each: each[1].environment.started)[-MAX_RECORDS:]
-    features = _get_longest_pass(newest[-1][1], parts, find_passes)
     durations = [seconds for _, _, seconds in newest]
-    if features is not None:
-        # without the features that each run computed, or found in the cache, and with one pass that computes them
-        own = (_get_phases(record).get("features", 0.0) for _, record, _ in newest)
-        durations = [features + max(0.0, max(map(operator.sub, durations, own)))]
+    is_frozen = "features" in _get_phases(newest[-1][1])
+    features = 0.0
+    if is_frozen:
+        # the pass of a run that found its features in the cache is no measure of what they cost
+        kind = _get_feature_kind(parts.plan.config, parts.plan.backbone_kwargs, parts.data.splits)
+        features = max(each.seconds for each in (*passes, *find_passes()) if each.kind == kind)
+        durations = [features + max(seconds - _make_pass(record, seconds).seconds for _, record, seconds in newest)]
     memory = [cost.peak_memory_mib for _, each, _ in newest if (cost := each.cost) and cost.peak_memory_mib]
     last = newest[-1][1].environment.started[:10]
     return CellEstimate(
@@ -178,18 +183,8 @@ def estimate_from_records(
         disk_bytes=float(max(_measure_folder(folder) for folder, _, _ in newest)),
         peak_memory_mib=max(memory, default=None),
         # a record does not say how its time divides over the splits
-        feature_seconds={} if features is None else {"all splits": features},
+        feature_seconds={"all splits": features} if is_frozen else {},
     )
-
-
-def _get_longest_pass(
-    record: Record, parts: CellParts, find_passes: Callable[[], Iterable[FeaturePass]]
-) -> float | None:
-    """Return the duration of a feature pass that found nothing in the cache; ``None`` if the protocol has none."""
-    if "features" not in _get_phases(record):
-        return None
-    kind = _get_feature_kind(parts.plan.config, parts.plan.backbone_kwargs, parts.data.splits)
-    return max((each.seconds for each in find_passes() if each.kind == kind), default=0.0)
 
 
 def _get_phases(record: Record) -> Mapping[str, float]:

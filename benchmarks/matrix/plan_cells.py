@@ -168,7 +168,7 @@ class _Evidence:
         folders: run folders of all stores.
         runs: the further stores.
         estimates: by the id of the parts' object, the device and the number of threads.
-        passes: feature passes of earlier runs by task, backbone and tier, the device and the number of threads.
+        passes: feature passes of earlier runs by task, backbone, protocol and tier, the device and the threads.
         devices: device names by what was requested.
     """
 
@@ -202,13 +202,17 @@ class _Evidence:
         return [folder for store in stores for folder in store.find_other_seeds(stem)]
 
     def _find_passes(self, request: CellRequest, parts: CellParts, device: str, threads: int) -> list[FeaturePass]:
-        """Return the feature passes of the runs of all protocols on the task and backbone of a cell."""
-        key = (make_run_stem(parts.task, replace(parts.request, protocol=""), 0, ""), device, threads)
-        if key not in self.passes:
-            protocols = dict.fromkeys([parts.request.protocol, *FEATURE_PROTOCOLS])
-            folders = [folder for protocol in protocols for folder in self._find_runs(request, parts, protocol)]
-            self.passes[key] = list_feature_passes(folders, device, threads)
-        return self.passes[key]
+        """Return the feature passes of the runs of other protocols on the task and backbone of a cell."""
+        found: list[FeaturePass] = []
+        for protocol in FEATURE_PROTOCOLS:
+            if protocol == parts.request.protocol:
+                continue
+            key = (make_run_stem(parts.task, replace(parts.request, protocol=protocol), 0, ""), device, threads)
+            if key not in self.passes:
+                folders = self._find_runs(request, parts, protocol)
+                self.passes[key] = list_feature_passes(folders, device, threads)
+            found += self.passes[key]
+        return found
 
     def _find_device(self, request: CellRequest) -> str:
         if request.device not in self.devices:
