@@ -7,8 +7,9 @@ The rule:
 3. Then further seeds of rows that are not settled: rows that share their rank with another row, rows without a rank
    (a single seed has none), rows that this plan begins, and rows on a Pareto front of score against cost.
 4. Then further seeds of the other rows.
-5. Within each group, what a cell tells divided by its hours decides. The mean of n seeds of variance s^2 has the
-   variance s^2 / n, so one more seed tells s^2 (1/n - 1/(n + 1)): cheap cells and rows of few seeds come first.
+5. Within each group, what a cell tells divided by the hours that are left of it decides. The mean of n seeds of
+   variance s^2 has the variance s^2 / n, so one more seed tells s^2 (1/n - 1/(n + 1)): cheap cells and rows of few
+   seeds come first.
 
 A cell that no longer fits into the budget is passed over for a cheaper one. A cell of unknown duration is never chosen.
 """
@@ -80,7 +81,8 @@ def _order_cells(planned: Sequence[PlannedCell], seeds: Counter[RowKey], unsettl
             # a row that this plan begins has no rank yet
             group = 2 if cell.row in unsettled or seeds[cell.row] == 0 else 3
         gain = 1.0 if before == 0 else 1 / before - 1 / (before + 1)
-        ranks.append(_Rank(group, -gain / max(_MIN_SECONDS, cell.estimate.seconds), place))
+        left = cell.estimate.seconds * (1 - cell.progress)
+        ranks.append(_Rank(group, -gain / max(_MIN_SECONDS, left), place))
     return [rank.place for rank in sorted(ranks)]
 
 

@@ -58,6 +58,12 @@ def test_only_cells_that_need_a_run_and_have_a_known_duration_are_chosen() -> No
     assert choose(cells, 2) == [("slow_but_begun", 0), ("stale", 0)]
 
 
+def test_what_is_left_of_a_cell_counts_and_not_what_is_paid() -> None:
+    cells = [make_cell(name, hours=hours, state="unfinished", progress=progress)
+             for name, hours, progress in (("begun", 5, 0), ("almost_there", 10, 0.9))]  # fmt: skip
+    assert choose(cells, 5) == [("almost_there", 0)]
+
+
 def test_shared_features_are_paid_for_once_whatever_the_order() -> None:
     def share(name: str, hours: float) -> PlannedCell:
         cell = make_cell(name, 0, hours, board=name)
