@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -160,6 +160,20 @@ def share_features(cells: Iterable[PlannedCell]) -> list[PlannedCell]:
     return found
 
 
+class _Place(NamedTuple):
+    """What cells have in common that cost the same.
+
+    Attributes:
+        parts: id of the parts' object, which they share.
+        device: ``cpu``, or the name of the GPU.
+        threads: number of CPU threads.
+    """
+
+    parts: int
+    device: str
+    threads: int
+
+
 @dataclass
 class _Evidence:
     """What is known of the cost of cells, by kind.
@@ -167,21 +181,21 @@ class _Evidence:
     Attributes:
         folders: run folders of all stores.
         runs: the further stores.
-        estimates: by the id of the parts' object, the device and the number of threads.
+        estimates: what cells of the same parts cost.
         passes: feature passes of earlier runs by task, backbone, protocol and tier, the device and the threads.
         devices: device names by what was requested.
     """
 
     folders: Mapping[Path, RunFolders]
     runs: Sequence[Path]
-    estimates: dict[tuple[int, str, int], CellEstimate] = field(default_factory=dict)
+    estimates: dict[_Place, CellEstimate] = field(default_factory=dict)
     passes: dict[tuple[str, str, int], list[FeaturePass]] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
 
     def find_estimate(self, request: CellRequest, parts: CellParts, threads: int) -> CellEstimate:
         """Return the estimate of a cell; cells that share their parts share it."""
         device = self._find_device(request)
-        key = (id(parts), device, threads)
+        key = _Place(id(parts), device, threads)
         if key not in self.estimates:
             earlier = self._find_runs(request, parts)
             find_passes = partial(self._find_passes, request, parts, device, threads)
@@ -227,31 +241,49 @@ class _Evidence:
         budget: CalibrationBudget,
     ) -> None:
         """Calibrate each kind of cell that has to run and of which nothing is known, until the budget is spent."""
-        kinds: dict[str, tuple[CellRequest, int]] = {}
-        places: dict[str, list[tuple[CellParts, tuple[int, str, int]]]] = defaultdict(list)
+        kinds: dict[str, dict[_Place, tuple[CellRequest, CellParts]]] = defaultdict(dict)
         for cell, status, count in zip(cells, statuses, threads, strict=True):
             if cell.needs_run and cell.estimate.kind == "unknown" and status.parts and can_calibrate(cell.request):
-                device = self._find_device(cell.request)
-                key = make_calibration_key(status.parts, device, count)
-                kinds.setdefault(key, (cell.request, count))
-                places[key].append((status.parts, (id(status.parts), device, count)))
-        began = time.monotonic()
-        for number, (key, (request, count)) in enumerate(kinds.items(), 1):
-            if time.monotonic() - began >= budget.seconds:
-                break
-            budget.report(request, number, len(kinds))
+                place = _Place(id(status.parts), self._find_device(cell.request), count)
+                key = make_calibration_key(status.parts, place.device, count)
+                kinds[key].setdefault(place, (cell.request, status.parts))
+        ends = time.monotonic() + budget.seconds
+        for number, (key, members) in enumerate(kinds.items(), 1):
+            for request in self._calibrate_kind(key, members, ends):
+                budget.report(request, number, len(kinds))
+
+    def _calibrate_kind(
+        self, key: str, members: Mapping[_Place, tuple[CellRequest, CellParts]], ends: float
+    ) -> Iterator[CellRequest]:
+        """Calibrate the first cell of a kind that begins: a weight file that does not fit says nothing of another.
+
+        Yields:
+            Each cell before it is tried.
+        """
+        waiting = dict(members)
+        for place, (request, parts) in members.items():
+            if time.monotonic() >= ends:
+                return
+            yield request
             try:
-                found = calibrate_in_process(request, count)
-                store_calibration(key, found)
+                found = calibrate_in_process(request, place.threads)
+            except UserError as error:  # what the user can fix fails in the real run as well
+                del waiting[place]
+                self._set_unknown({place: (request, parts)}, error, refusal=str(error))
             except BenchError as error:
-                # what the user can fix fails in the real run as well
-                refusal = str(error) if isinstance(error, UserError) else ""
-                for parts, place in places[key]:
-                    steps = count_planned_steps(parts)
-                    self.estimates[place] = CellEstimate(evidence=f"unknown: {error}", steps=steps, refusal=refusal)
-                continue
-            for parts, place in places[key]:
-                self.estimates[place] = estimate_from_calibration(found, parts)
+                self._set_unknown(waiting, error)
+                return
+            else:
+                store_calibration(key, found)
+                self.estimates |= {each: estimate_from_calibration(found, some) for each, (_, some) in waiting.items()}
+                return
+
+    def _set_unknown(
+        self, members: Mapping[_Place, tuple[CellRequest, CellParts]], error: BenchError, refusal: str = ""
+    ) -> None:
+        for place, (_, parts) in members.items():
+            steps = count_planned_steps(parts)
+            self.estimates[place] = CellEstimate(evidence=f"unknown: {error}", steps=steps, refusal=refusal)
 
 
 def _make_cell(request: CellRequest, status: CellStatus, threads: int, evidence: _Evidence) -> PlannedCell:
@@ -261,7 +293,7 @@ def _make_cell(request: CellRequest, status: CellStatus, threads: int, evidence:
     if status.parts is None:
         return cell
     estimate = evidence.find_estimate(request, status.parts, threads)
-    if estimate.refusal:
+    if estimate.refusal and cell.needs_run:
         return replace(cell, state="impossible", reason=estimate.refusal, estimate=estimate)
     shared = {split: _make_feature_key(request, status.parts, split) for split in estimate.feature_seconds}
     progress = _find_progress(status.folder, status.parts) if status.state == "unfinished" else 0.0

@@ -237,6 +237,27 @@ def test_only_what_is_unknown_is_calibrated_and_within_its_time(
     assert len(made) == 3
 
 
+def test_weights_that_do_not_fit_say_nothing_of_other_weights_or_finished_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong, right = tmp_path / "wrong.safetensors", tmp_path / "right.safetensors"
+    for path in (wrong, right):
+        save_file(create_backbone("vit_nano", num_classes=0).model.state_dict(), path)
+
+    def calibrate(request: CellRequest, threads: int) -> Calibration:
+        if request.checkpoint == str(wrong):
+            raise UserError("does not fit")
+        return make_calibration(*FEATURES)
+
+    monkeypatch.setattr(benchmarks.matrix.plan_cells, "calibrate_in_process", calibrate)
+    write_complete_run(make_request(tmp_path, checkpoint=str(wrong)), environment={"threads": 64})
+    requests = [
+        make_request(tmp_path, checkpoint=str(path), seed=seed) for path, seed in ((wrong, 0), (wrong, 1), (right, 0))
+    ]
+    states = [cell.state for cell in plan_cells(requests, threads=1, calibration=CalibrationBudget(60))]
+    assert states == ["done", "impossible", "missing"]
+
+
 def test_damaged_findings_are_none(tmp_path: Path) -> None:
     store_calibration("a" * 64, make_calibration(*FEATURES))
     assert load_calibration("a" * 64) == make_calibration(*FEATURES)
