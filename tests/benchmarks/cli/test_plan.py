@@ -71,12 +71,18 @@ def test_a_plan_of_impossible_cells_alone_fails(tmp_path: Path, capsys: pytest.C
 def test_a_budget_names_the_command_that_runs_what_was_chosen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "more").mkdir()
     plan(*CELLS, "--out", str(tmp_path), "--budget", "8h", "--runs", str(tmp_path / "more"), "--seeds", "0")
     text = capsys.readouterr().out
     assert "within 8 h: 0 of 1 cell" in text
     assert "left out because nothing is known of their duration: 1 cell" in text
     more = f"--budget 8h --runs {tmp_path / 'more'} --seeds 0 --no-calibration"
     assert f"run them: bench sweep {' '.join(CELLS)} --out {tmp_path} {more}\n" in text
+
+
+def test_a_store_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan(*CELLS, "--out", str(tmp_path), "--runs", str(tmp_path), str(tmp_path / "typo"), code=2)
+    assert f"no folder of runs at {tmp_path / 'typo'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["8", "0h", "nanh", "infh", "h", "8 weeks"])
