@@ -125,6 +125,22 @@ def test_a_dry_run_gives_every_setting_with_its_source(tmp_path: Path, capsys: p
     assert "not part of the id" in text
 
 
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("--protocol", "lowshot", "--set", "max_items=20"), {"draws", "grid.count"}),
+        (("--protocol", "finetune", "--set", "epochs=2"), {"schedule.warmup"}),
+    ],
+)
+def test_what_fits_this_tier_alone_hides_no_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], names: set[str]
+) -> None:
+    (cell,) = dry_run(
+        "run", "digits", "--backbone", "vit_nano", "--tier", "smoke", *words, "--out", str(tmp_path), capsys=capsys
+    )
+    assert names <= {setting["name"] for setting in cell["settings"] if setting["source"] == "tier"}
+
+
 def test_a_dry_run_says_when_a_record_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, _ = write_complete_run(make_request(tmp_path))
     words = ("run", "digits", "--backbone", "vit_nano", "--protocol", "knn", "--checkpoint", "random")
