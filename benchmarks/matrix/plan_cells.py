@@ -66,7 +66,7 @@ class PlannedCell:
         row: the leaderboard row it belongs to; ``None`` for an impossible cell.
         estimate: what the complete cell costs if it is run alone.
         estimated_seconds: what is left to compute: 0 if it is done, less than ``estimate.seconds`` if it goes on from a
-            checkpoint or finds its features in the cache; ``None`` if unknown.
+            checkpoint or a cell before it computes its features; ``None`` if unknown.
         shared_features: keys of the feature passes that it shares with other cells, by split.
         progress: fraction of its training that an unfinished cell has behind it.
     """
