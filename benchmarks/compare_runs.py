@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from benchmarks.find_run import find_run
-from foundation.errors import UnknownNameError, UserError
-from foundation.suggest import did_you_mean
+from benchmarks.find_run import find_runs
+from foundation.errors import UserError
 from results.leaderboard.row_labels import map_pretrain_methods
 from results.records.store import RECORD_FILE
 from results.statistics.comparison import BackboneComparison, compare_backbones, group_runs_by_board
@@ -46,16 +45,11 @@ def make_comparisons(first: str, second: str, stores: Sequence[Path], task: str 
             raise UserError(f"{first} and {second} have no complete runs on one board{where}; see: bench table")
         made = map_pretrain_methods(runs)
         return [compare_backbones(boards[key], others[key], made) for key in shared]
-    sides: list[list[StoredRun]] = []
     for name in (first, second):
         if name.partition("@")[0] in names:
             raise UserError(f"{name} is a backbone and the other a run; name two backbones or two runs")
-        try:
-            sides.append([find_run(name, stores)])
-        except UnknownNameError as error:
-            close = did_you_mean(name, names, hint="see: bench list runs")
-            raise UnknownNameError(f"{name!r} is neither a run nor a backbone with runs{close}") from error
-    comparison = compare_backbones(sides[0], sides[1])
+    run, other = find_runs((first, second), stores, names)
+    comparison = compare_backbones([run], [other])
     if task not in (None, comparison.task):
         raise UserError(f"the two runs are of task {comparison.task}, not {task}")
     return [comparison]

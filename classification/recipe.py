@@ -55,6 +55,11 @@ class ClassificationRecipe(TrainingRecipe):
             )
         return self
 
+    @property
+    def draws_per_piece(self) -> bool:
+        """Whether each micro-batch draws random numbers of its own."""
+        return self.drop_path > 0
+
 
 class DigitsRecipe(ClassificationRecipe):
     """Adds the augmentation of the digits.
@@ -101,6 +106,11 @@ class ImageRecipe(ClassificationRecipe):
                 f"scale {self.scale} is not a range of fractions of the area; give two rising values up to 1"
             )
         return self
+
+    @property
+    def draws_per_piece(self) -> bool:
+        """Whether each micro-batch draws random numbers of its own; mixup also pairs its images only."""
+        return super().draws_per_piece or self.mixup > 0 or self.cutmix > 0
 
 
 class FrozenRecipe(ProtocolSettings):

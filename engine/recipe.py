@@ -168,9 +168,9 @@ class TrainingRecipe(ProtocolSettings):
         epochs, iterations: length of the training; set exactly one of the two.
         batch_size: number of items per optimizer step, over all processes.
         accumulate: number of micro-batches into which each process splits its part of the batch, to save memory; their
-            gradients add up to the gradient of the complete batch. This changes the last digits and, like using more
-            processes, the random numbers of drop path and mixup. It also changes what batch norm averages over, so a
-            plan adds that to the identity (``engine.training_checks.batch_norm``).
+            gradients add up to the gradient of the complete batch, which changes the last digits. Where each
+            micro-batch draws random numbers of its own, it is part of the identity. It also changes what batch norm
+            averages over, so a plan adds that to the identity (``engine.training_checks.batch_norm``).
         drop_last: skip the incomplete batch at the end of an epoch (it has other items in every epoch).
         optimizer: the optimizer.
         schedule: the learning rate over time.
@@ -181,8 +181,7 @@ class TrainingRecipe(ProtocolSettings):
         loggers: where training curves are written.
     """
 
-    # ``accumulate`` is memory-saving only (batch norm apart); like the number of processes it is noted in the record,
-    # not in the id.
+    # ``accumulate`` only saves memory, except where ``draws_per_piece`` says otherwise and with batch norm
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset({"workers", "loggers", "accumulate"})
 
     epochs: PositiveInt | None = None
@@ -224,6 +223,23 @@ class TrainingRecipe(ProtocolSettings):
                 f"{self.optimizer.lr:g}: a warm-up rises"
             )
         return self
+
+    @property
+    def draws_per_piece(self) -> bool:
+        """Whether each micro-batch draws random numbers of its own, so that ``accumulate`` changes the number."""
+        return False
+
+    def identity_settings(self) -> dict[str, Any]:
+        """Return the settings that can change the result, as plain data."""
+        settings = super().identity_settings()
+        if self.accumulate > 1 and self.draws_per_piece:
+            settings["accumulate"] = self.accumulate
+        return settings
+
+    def non_identity_settings(self) -> dict[str, Any]:
+        """Return the settings that cannot change the result, as plain data."""
+        identity = self.identity_settings()
+        return {name: value for name, value in super().non_identity_settings().items() if name not in identity}
 
     @property
     def by_epoch(self) -> bool:

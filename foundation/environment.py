@@ -21,10 +21,17 @@ class EnvironmentVariable(NamedTuple):
     purpose: str
 
     def read_path(self) -> Path | None:
-        """Return the variable's value as a path with ``~`` expanded, or ``None`` when it is unset or empty."""
+        """Return the variable's value as a path with ``~`` expanded, or ``None`` when it is unset or empty.
+
+        Raises:
+            UserError: the home folder of ``~`` is not known.
+        """
         # read at every call, not at import: tests and notebooks change variables while the process runs
         value = os.environ.get(self.name, "")
-        return Path(value).expanduser() if value else None
+        try:
+            return Path(value).expanduser() if value else None
+        except RuntimeError as error:
+            raise UserError(f"${self.name} is {value!r}, a home folder that is not known; write its path") from error
 
     def read_switch(self) -> bool:
         """Return whether the variable switches something on; unset, empty and ``0`` mean off.
@@ -62,10 +69,19 @@ ENVIRONMENT_VARIABLES = (
 
 
 def get_cache_dir() -> Path:
-    """Return the cache folder; the caller creates it if needed."""
-    # the XDG base directory specification: an unset or empty variable means ~/.cache
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return CACHE_DIR_VAR.read_path() or base / "litevit-bench"
+    """Return the cache folder; the caller creates it if needed.
+
+    Raises:
+        UserError: it would be in the user's home folder, which is not known, as for a user of a container.
+    """
+    if (chosen := CACHE_DIR_VAR.read_path()) is not None:
+        return chosen
+    try:
+        # the XDG base directory specification: an unset or empty variable means ~/.cache
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise UserError(f"this user has no home folder for caches; set ${CACHE_DIR_VAR.name} to a folder") from error
+    return base / "litevit-bench"
 
 
 def get_weights_dir() -> Path:

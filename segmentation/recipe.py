@@ -74,6 +74,12 @@ class SegmentationRecipe(TrainingRecipe):
     model: dict[str, Any]
     window_batch: PositiveInt = 8
 
+    @property
+    def draws_per_piece(self) -> bool:
+        """Whether each micro-batch draws random numbers of its own: mmseg's heads drop channels unless told not to."""
+        heads = [head for name in ("decode_head", "auxiliary_head") if (head := self.model.get(name)) is not None]
+        return self.drop_path > 0 or any(head.get("dropout_ratio", 0.1) > 0 for head in heads)
+
     @model_validator(mode="after")
     def _check_model_and_stride(self) -> SegmentationRecipe:
         if self.test.mode == "slide" and self.test.stride > self.crop:

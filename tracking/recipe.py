@@ -131,6 +131,11 @@ class TrackingRecipe(TrainingRecipe):
     runtime: Runtime = "torch"
     runtime_precision: Precision = "f32"
 
+    @property
+    def draws_per_piece(self) -> bool:
+        """Whether each micro-batch draws random numbers of its own."""
+        return self.drop_path > 0
+
     def identity_settings(self) -> dict[str, Any]:
         """Return the settings that can change the number, as plain data.
 

@@ -45,9 +45,12 @@ def join_columns(columns: Sequence[Sequence[str]]) -> str:
         # most cells of a long list are printable and repeat one another
         whole = "".join(cells)
         texts = cells if whole.isascii() and whole.isprintable() else [format_one_line(cell) for cell in cells]
-        different = dict.fromkeys(texts)
         # the last column is not padded, so that one long text does not add trailing spaces to every row
-        width = max(map(len, different), default=0) if number < len(columns) else 0
+        if number == len(columns):
+            padded.append(texts)
+            continue
+        different = dict.fromkeys(texts)
+        width = max(map(len, different), default=0)
         wide = {text: text.ljust(width) for text in different}
         padded.append([wide[text] for text in texts])
     return "\n".join("  ".join(cells).rstrip() for cells in zip(*padded, strict=True))

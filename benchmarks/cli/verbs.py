@@ -40,7 +40,7 @@ VERBS = {
     "sweep": Verb(
         "experiments",
         "run every cell of a matrix: backbones x tasks x protocols x seeds, in parallel",
-        "bench sweep --backbones vit_nano vit_pico --tasks digits --protocols knn linear --seeds 0 1 2",
+        "bench sweep --backbones vit_nano vit_pico --tasks digits --seeds 0 1",
     ),
     "pretrain": Verb(
         "experiments", "pre-train a backbone without labels", "bench pretrain mae --backbone vit_nano --data digits"

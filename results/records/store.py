@@ -29,6 +29,9 @@ from results.records.saved_timings import SavedTiming, list_stores, scan_timings
 
 RECORD_FILE = "record.json"
 
+MAX_RECORD_BYTES = 256_000_000
+"""A larger file is no record: records have kilobytes, and a made-up file must not fill the memory."""
+
 
 class FolderLockedError(UserError):
     """Another process works on a run folder."""
@@ -69,6 +72,8 @@ def read_record_stat(folder: Path) -> tuple[Record, os.stat_result]:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise RecordError(f"cannot read {path}: it is not a regular file")
+            if found.st_size > MAX_RECORD_BYTES:
+                raise RecordError(f"cannot read {path}: it has more than {MAX_RECORD_BYTES:,} bytes")
             text = file.read().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"cannot read {path}: {error}") from error

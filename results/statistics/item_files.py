@@ -131,6 +131,8 @@ def parse_item_table(content: bytes, path: Path) -> dict[str, tuple[str, ...]]:
     try:
         # both strict: every row as long as the others, and as many columns as the header names
         head, *rows = csv.reader(io.StringIO(content.decode()))
+        if not head:
+            raise ValueError("its first line names no columns")
         if len(set(head)) < len(head):
             raise ValueError("two columns have the same name")
         return dict(zip(head, zip(*rows, strict=True), strict=True))

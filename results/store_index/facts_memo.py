@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from foundation.environment import get_cache_dir
+from foundation.errors import UserError
 from foundation.files import SETTLED_SECONDS
 from results.store_index.run_facts import INDEX_VERSION, RunFacts
 
@@ -35,7 +36,7 @@ that does not answer."""
 _TABLE = "CREATE TABLE records (path BLOB PRIMARY KEY, state BLOB, lines BLOB, crc INT, day INT)"
 _UPSERT = """INSERT INTO records VALUES (?, ?, ?, ?, ?) ON CONFLICT (path)
     DO UPDATE SET state = excluded.state, lines = excluded.lines, crc = excluded.crc, day = excluded.day"""
-_STATE = struct.Struct("<QQqqq")
+_STATE = struct.Struct("<5Q")
 _MAX_UNSIGNED = (1 << 64) - 1
 _SALT = zlib.crc32(f"{INDEX_VERSION} {RunFacts._fields}".encode())
 
@@ -52,9 +53,9 @@ def get_memo_file() -> Path:
 
 def pack_state(found: os.stat_result) -> bytes:
     """Return what the system changes when a file is written or replaced; nobody can set the ctime."""
-    return _STATE.pack(
-        found.st_dev & _MAX_UNSIGNED, found.st_ino & _MAX_UNSIGNED, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-    )
+    numbers = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    # 64 bits of each: anybody can set an mtime so far away that its nanoseconds have more
+    return _STATE.pack(*[number & _MAX_UNSIGNED for number in numbers])
 
 
 def has_settled(found: os.stat_result, now: float) -> bool:
@@ -81,7 +82,7 @@ class FactsMemo:
             try:
                 self._connection = self._open_file()
                 return
-            except (sqlite3.Error, OSError, ValueError) as error:
+            except (sqlite3.Error, OSError, ValueError, UserError) as error:  # UserError: no folder for caches
                 if is_last or not _is_damaged(error):
                     return
                 _remove_file()
@@ -203,4 +204,4 @@ def _remove_file() -> None:
 
 def _compute_crc(path: bytes, state: bytes, lines: bytes) -> int:
     # SQLite notices damage to its own structure only, and a flipped bit in a value would be another number
-    return zlib.crc32(lines, zlib.crc32(state, zlib.crc32(path, _SALT)))
+    return zlib.crc32(path + state + lines, _SALT)

@@ -46,8 +46,8 @@ _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
 _NO_NUMBERS = ("", "nan", "inf", "-inf")
 """Cells that may stand in a column of numbers: not measured, or the outcome of a calculation without a result."""
 
-_MAX_EXACT = 2**53
-"""Integers up to here are exact as floating-point numbers; larger ones stay text."""
+_MAX_EXACT = 2**53 - 1
+"""Integers up to here are exact as floating-point numbers; larger ones stay text. (2^53 + 1 would become 2^53.)"""
 
 
 class ItemExport(NamedTuple):
@@ -119,6 +119,9 @@ def _iter_batches(
 ) -> Iterator[dict[str, Sequence[Any]]]:
     """Yield the rows of each run as columns."""
     for folder, record in runs:
+        if record.status == "invalidated":  # it keeps its numbers, which are on no board
+            left_out.append(f"{folder} is invalidated: {record.reason}")
+            continue
         try:
             table = read_item_table(folder, record)
         except RecordError as error:

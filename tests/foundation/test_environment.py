@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from foundation import environment
+from foundation.errors import UserError
 
 
 def test_option_wins_over_variable_wins_over_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -13,6 +14,23 @@ def test_option_wins_over_variable_wins_over_default(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("BENCH_DATA", "/somewhere")
     assert environment.resolve_data_root() == Path("/somewhere")
     assert environment.resolve_data_root(Path("here")) == Path("here")
+
+
+def test_a_home_folder_that_is_not_known_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", "~nobody-has-this-name/cache")
+    with pytest.raises(UserError, match="BENCH_CACHE is '~nobody-has-this-name/cache'"):
+        environment.get_cache_dir()
+
+    def fail() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", fail)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("BENCH_CACHE", "")
+    with pytest.raises(UserError, match=r"set \$BENCH_CACHE to a folder"):
+        environment.get_cache_dir()
+    monkeypatch.setenv("BENCH_CACHE", "/cache")
+    assert environment.get_cache_dir() == Path("/cache"), "then no home folder is needed"
 
 
 def test_every_bench_variable_in_the_source_is_declared() -> None:

@@ -67,8 +67,22 @@ class _ChosenRuns(NamedTuple):
     errors: Sequence[str]
 
 
+def _keep_distinct(runs: Sequence[StoredRun]) -> Sequence[StoredRun]:
+    """Return each run once, whatever names it has: with its rows twice, every mean over them would be another.
+
+    Raises:
+        UserError: two of them are attempts at one run, whose rows the table could not tell apart.
+    """
+    kept: dict[str, StoredRun] = {}
+    for folder, record in runs:
+        first, _ = kept.setdefault(record.run_id, (folder, record))
+        if first.resolve() != folder.resolve():
+            raise UserError(f"{first} and {folder} are attempts at the same run, {record.run_id}; name one of them")
+    return [*kept.values()]
+
+
 def _choose_runs(options: Namespace) -> _ChosenRuns:
-    from benchmarks.find_run import find_run
+    from benchmarks.find_run import find_runs
     from results.leaderboard.filter_sort import TableFilter
     from results.leaderboard.row_labels import map_pretrain_methods
     from results.store_index.indexed_report import build_store_report
@@ -79,7 +93,7 @@ def _choose_runs(options: Namespace) -> _ChosenRuns:
             raise UserError("--task, --tier and --backbone choose among leaderboards; leave them out, or the names")
         stores = [root for root in options.runs if root.is_dir()]  # a run named by its folder needs no store
         made = map_pretrain_methods(scan_selected_runs(stores, lambda facts: False).scan_result.records)
-        return _ChosenRuns([find_run(name, options.runs) for name in options.run], made, ())
+        return _ChosenRuns(_keep_distinct(find_runs(options.run, options.runs)), made, ())
     choice = TableFilter(tuple(options.task), tuple(options.backbone), tuple(options.tier))
     report, errors = build_store_report(options.runs, choice)
     # the runs that count: of several attempts at a run, or runs of a seed, the one that is on the board

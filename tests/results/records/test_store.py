@@ -9,6 +9,7 @@ import pytest
 
 from foundation.errors import RecordError, UserError
 from results.records.store import (
+    RECORD_FILE,
     iter_folders,
     list_attempts,
     list_unread_records,
@@ -175,3 +176,11 @@ def test_a_folder_is_claimed_by_one_process_and_freed_by_its_death(tmp_path: Pat
     other.join()
     with lock_folder(tmp_path):
         pass
+
+
+def test_a_made_up_file_does_not_fill_the_memory(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with (tmp_path / "a" / RECORD_FILE).open("wb") as file:
+        file.truncate(10**12)  # which takes no disk
+    found = scan_runs([tmp_path])
+    assert found.records == [] and "it has more than 256,000,000 bytes" in found.errors[0]

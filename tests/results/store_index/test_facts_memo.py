@@ -113,6 +113,13 @@ def test_a_record_with_an_endless_name_is_read_each_time(store: Path, monkeypatc
     assert get_memo_file().stat().st_size < facts_memo.MAX_LINES_BYTES
 
 
+def test_without_a_folder_for_caches_records_are_read(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user of a container may have no home folder."""
+    rows = list_run_rows([store])
+    monkeypatch.setenv("BENCH_CACHE", "~nobody-has-this-name/cache")
+    assert list_run_rows([store]) == rows
+
+
 def test_each_version_has_its_own_file(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     list_run_rows([store])
     monkeypatch.setattr(facts_memo, "INDEX_VERSION", facts_memo.INDEX_VERSION + 1)

@@ -30,7 +30,7 @@ from results.records import store as store_module
 from results.records.record import Record
 from results.records.store import RECORD_FILE, ScanResult, scan_runs
 from results.store_index import read_runs, select_runs
-from results.store_index.facts_memo import get_memo_dir
+from results.store_index.facts_memo import get_memo_dir, pack_state
 from results.store_index.indexed_report import build_store_report
 from results.store_index.run_listing import list_run_facts, list_run_rows
 from results.store_index.select_runs import SelectedRuns
@@ -388,6 +388,17 @@ def test_any_sequence_of_changes(store: Path, seed: int, settled: None, monkeypa
             require_same_board(chosen, choice)
     monkeypatch.chdir(store)
     require_same(Path())
+
+
+@pytest.mark.parametrize("year", [1500, 1901, 2300, 2440])
+def test_a_file_may_be_of_any_year(store: Path, settled: None, year: int) -> None:
+    """The nanoseconds of far years do not fit 64 bits, and some disks keep such times."""
+    require_same(store)
+    path = next(store.glob("digits/two-*")) / RECORD_FILE
+    os.utime(path, ns=(0, (year - 1970) * 31_556_952 * 10**9))
+    require_same(store)
+    far = os.stat_result((*path.stat()[:10], *([0.0] * 3), 0, (year - 1970) * 31_556_952 * 10**9, 0))
+    assert len(pack_state(far)) == 40, "whatever the disk of this test keeps"
 
 
 def test_a_task_that_becomes_a_link_is_no_longer_searched(store: Path, settled: None) -> None:

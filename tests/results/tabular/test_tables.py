@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,9 @@ def test_a_changed_file_is_left_out_and_named(runs: Path, tmp_path: Path, capsys
     assert "it has no schema_version" in capsys.readouterr().err, "a record that could be of this task"
 
 
-@pytest.mark.parametrize("cell", ["1_000", " 5", "0x10", "007", "5.", ".5", "+1", "٣", "1e999", "9" * 30, "=1", "NaN"])
+@pytest.mark.parametrize(
+    "cell", ["1_000", " 5", "0x10", "007", "5.", ".5", "+1", "٣", "1e999", "9" * 30, "=1", str(2**53 + 1), "NaN"]
+)
 def test_what_is_not_exactly_a_number_makes_its_column_text(cell: str) -> None:
     """The names of a column do not become numbers one by one."""
     assert convert_column([cell, "7", "1e5", ""]) == ([None] * 4, [cell, "7", "1e5", ""])
@@ -101,25 +104,44 @@ def test_a_column_of_numbers_may_lack_some() -> None:
 
 
 def test_a_run_without_a_table_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("failed", "twice", "header", "other"):
+    for name in ("failed", "twice", "header", "blank", "invalidated", "other"):
         write_run(tmp_path / "runs" / name, name, [True, False], name)
     content = json.loads((tmp_path / "runs/failed/record.json").read_text())
     content |= {"status": "failed", "reason": "disk full", "result": None}
     (tmp_path / "runs/failed/record.json").write_text(json.dumps(content))
-    for name, text in (("twice", "a,a\n1,2\n"), ("header", "item,label\n")):
+    content = json.loads((tmp_path / "runs/invalidated/record.json").read_text())
+    content |= {"status": "invalidated", "reason": "wrong labels"}
+    (tmp_path / "runs/invalidated/record.json").write_text(json.dumps(content))
+    for name, text in (("twice", "a,a\n1,2\n"), ("header", "item,label\n"), ("blank", "\n")):
         (tmp_path / "runs" / name / "items.csv").write_text(text)
         content = json.loads((tmp_path / "runs" / name / "record.json").read_text())
         content["result"]["items"] |= {"sha256": hashlib.sha256(text.encode()).hexdigest(), "rows": 1}
         (tmp_path / "runs" / name / "record.json").write_text(json.dumps(content))
     out = tmp_path / "items.csv"
-    names = [str(tmp_path / "runs" / name) for name in ("failed", "twice", "header", "other")]
+    names = [str(tmp_path / "runs" / name) for name in ("failed", "twice", "header", "blank", "invalidated", "other")]
     assert main(["items", *names, "--out", str(out)]) == 0
     text = capsys.readouterr()
     assert text.out == f"{out}: 8 rows of 1 run\n"
     faults = text.err.splitlines()
-    assert len(faults) == 3 and all("left out of the table: " in fault for fault in faults)
+    assert len(faults) == 5 and all("left out of the table: " in fault for fault in faults)
     assert ["failed and has no per-item file" in faults[0], "have the same name" in faults[1]] == [True, True]
+    assert "its first line names no columns" in faults[3]
+    assert faults[4].endswith("invalidated is invalidated: wrong labels"), "its numbers are on no board"
     assert {row["run_id"] for row in read_csv(out)} == {"other"}
+
+
+def test_a_run_that_is_named_twice_has_its_rows_once(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With each row twice, the mean over a selection would be another one."""
+    out = tmp_path / "items.csv"
+    (tmp_path / "link").symlink_to(runs)
+    names = ["01", str(runs / "01"), str(tmp_path / "link" / "01")]
+    assert main(["items", *names, "--runs", str(runs), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}: 160 rows of 1 run\n"
+    shutil.copytree(runs / "01", runs / "01.2")
+    assert main(["items", str(runs / "01"), str(runs / "01.2"), "--out", str(out)]) == 2
+    assert "are attempts at the same run, 01; name one of them" in capsys.readouterr().err
 
 
 def test_several_boards_with_their_own_units_share_one_file(runs: Path, tmp_path: Path) -> None:
