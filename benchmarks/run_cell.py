@@ -22,6 +22,7 @@ from benchmarks.cell_record import (
 from benchmarks.resolve_cell import CellParts, CellRequest, ResolvedCell, complete_cell, make_run_stem, resolve_cell
 from benchmarks.run_pictures import draw_run_pictures
 from engine.data.file_hashes import require_unchanged_files
+from engine.processes.failures import share_failures
 from engine.processes.launcher import apply_launcher
 from engine.task import RunPlan, TaskOutcome
 from foundation.errors import RecordError
@@ -82,7 +83,7 @@ def check_cell(cell_request: CellRequest, parts: CellParts) -> None:
 
 
 def _run_cell(cell_request: CellRequest) -> CellResult:
-    from engine.device import decide_on_rank0, get_dist_info, init_distributed
+    from engine.device import init_distributed
 
     apply_launcher(None)  # does nothing if the command line has done it
     # everything that can be refused is refused before a folder is made
@@ -90,6 +91,14 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
     require_outside_run(cell_request.out / resolved.task.name)
     ensure_writable_dir(cell_request.out)
     init_distributed()
+    with share_failures():
+        return _share_cell(resolved, cell_request)
+
+
+def _share_cell(resolved: ResolvedCell, cell_request: CellRequest) -> CellResult:
+    """Run a resolved cell together with the other processes of the run, if there are any."""
+    from engine.device import decide_on_rank0, get_dist_info
+
     stem = make_run_stem(resolved.task, resolved.request, cell_request.seed, resolved.identity.run_id)
     # one process looks at the disk and tells the others; otherwise the first one to create the folder would make the
     # others choose another attempt
@@ -97,11 +106,11 @@ def _run_cell(cell_request: CellRequest) -> CellResult:
     folder, done = decide_on_rank0(lambda: _choose_run_folder(cell_request.out, stem, is_new))
     if done is not None:
         return CellResult(folder, done, True)
-    _warn_input_size(resolved)
     resolved = prepare_cell_backbone(resolved)
     if get_dist_info()[0] > 0:  # only the first process writes the record
         _run_task(resolved, folder)
         return CellResult(folder, decide_on_rank0(lambda: read_record(folder)), False)
+    _warn_input_size(resolved)
     _print_data_notes(resolved)
     with lock_folder(folder):  # two commands for the same cell must not write into one folder
         record = _run_and_record(resolved, folder, cell_request)
@@ -180,7 +189,8 @@ def _run_task(resolved: ResolvedCell, folder: Path) -> TaskOutcome:
     from engine.run_environment import reset_peak_memory
 
     reset_peak_memory(resolved.request.device)
-    return resolved.task.run(resolved.request, resolved.plan, folder)
+    with share_failures():  # here too, so that the record has the reason
+        return resolved.task.run(resolved.request, resolved.plan, folder)
 
 
 def _run_and_record(resolved: ResolvedCell, folder: Path, cell_request: CellRequest) -> Record:

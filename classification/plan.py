@@ -20,7 +20,7 @@ from classification.recipe import (
 )
 from engine.config import load_protocol
 from engine.data.item_limits import apply_item_limit
-from engine.device import get_dist_info
+from engine.device import get_dist_info, require_even_batch
 from engine.lr_schedule import count_last_batch, count_repeated_items, count_steps_per_epoch, list_schedule_fixes
 from engine.task import DataReport, RunPlan, RunRequest
 from engine.training_checks.bank_size import require_enough_voters
@@ -79,8 +79,8 @@ def resolve_protocol(
 
     Raises:
         ConfigError: invalid settings.
-        UserError: a data scale for low-shot, more shots than a class has images, or a ``k`` above the number of images
-            that vote.
+        UserError: a data scale for low-shot, more shots than a class has images, a ``k`` above the number of images
+            that vote, or a batch that the processes cannot share.
     """
     recipe_type = get_recipe_type(request.protocol, is_photo_set)
     if request.data_scale != 1 and request.protocol == "lowshot":
@@ -132,7 +132,9 @@ def _describe_training(
 
     Raises:
         ConfigError: mixup cannot pair the images of a process.
+        UserError: the processes cannot share a batch.
     """
+    require_even_batch(recipe.batch_size)
     processes, pieces = get_dist_info()[1], recipe.accumulate
     if isinstance(recipe, ImageRecipe) and (recipe.mixup or recipe.cutmix):
         # timm mixes image i with image n - 1 - i of what it gets, which is one piece in one process

@@ -70,15 +70,29 @@ def get_dist_info() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def require_even_batch(batch_size: int) -> None:
+    """Check that the processes of the run can share a batch; plans call it before anything is written.
+
+    Args:
+        batch_size: items of one optimizer step, over all processes.
+
+    Raises:
+        UserError: it is not a multiple of their number.
+    """
+    processes = get_dist_info()[1]
+    if batch_size % processes:
+        raise UserError(f"batch_size {batch_size} cannot be split evenly over {processes} processes; set one that can")
+
+
 def init_distributed() -> None:
     """Join the group of this run's processes, if there are several: nccl with one GPU per process, else gloo.
 
     mmengine's ``init_dist`` calls CUDA even on a CPU, so the group is created here, before the Runner.
 
     Raises:
-        UserError: fewer GPUs are visible than processes run on this machine.
+        UserError: fewer GPUs are visible than processes run on this machine, or the processes cannot meet.
     """
-    rank, size = get_dist_info()
+    size = get_dist_info()[1]
     if size == 1:
         return
     import torch
@@ -86,12 +100,32 @@ def init_distributed() -> None:
 
     if dist.is_initialized():
         return
+    missing = [name for name in ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if missing:
+        raise UserError(
+            f"WORLD_SIZE={size} asks for several processes, but {missing[0]} is not set; start them by: torchrun "
+            "--no-python --nproc-per-node=N bench ..., or run in one process: --launcher none"
+        )
     if torch.cuda.is_available():
         # each process must use its own GPU; otherwise all of them would share GPU 0
         torch.cuda.set_device(choose_local_gpu(torch.cuda.device_count(), os.environ))
-        dist.init_process_group("nccl", rank=rank, world_size=size)
+        _join_group("nccl")
     else:
-        dist.init_process_group("gloo", rank=rank, world_size=size)
+        _join_group("gloo")
+
+
+def _join_group(backend: str) -> None:
+    import torch.distributed as dist
+
+    rank, size = get_dist_info()
+    try:
+        dist.init_process_group(backend, rank=rank, world_size=size)
+    except (dist.DistNetworkError, dist.DistStoreError) as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise UserError(
+            f"process {rank} of {size} cannot meet the others at {where}, which MASTER_ADDR and MASTER_PORT say; if "
+            f"the port is taken, set another MASTER_PORT ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def choose_local_gpu(num_visible: int, environment: Mapping[str, str]) -> int:

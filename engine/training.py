@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from engine.checkpoints import (
     find_resume_checkpoint,
     read_checkpoint,
 )
-from engine.device import decide_on_rank0, get_dist_info, translate_oom_error
+from engine.device import decide_on_rank0, get_dist_info, require_even_batch, translate_oom_error
 from engine.grad_accumulation import MicroBatchEpochLoop, MicroBatchIterLoop
 from engine.lr_schedule import build_lr_schedulers, count_steps_per_epoch
 from engine.optimizer import create_optim_wrapper
@@ -41,6 +42,13 @@ from engine.training_checks.checkpoint_digests import CheckpointOwner
 from engine.training_checks.divergence import DivergenceHook
 from engine.training_checks.shared_buffers import SharedBuffersHook
 from foundation.errors import UserError
+
+_HARMLESS_WARNINGS = (
+    "Setting (OMP|MKL)_NUM_THREADS",  # by mmengine, after torch has read them
+    "`broadcast_buffers` is deprecated",  # an argument of mmengine's
+    "Grad strides do not match bucket view strides",  # copies a gradient of a few numbers
+)
+"""What libraries say in each of several processes, and nobody can act on."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +245,9 @@ def _build_train_runner(job: TrainingJob, hooks: list[Any]) -> CheckpointRunner:
 def _build_runner_kwargs(job: TrainingJob, phase: str) -> dict[str, Any]:
     """Return the arguments of mmengine's Runner that training and testing have in common."""
     distributed = get_dist_info()[1] > 1
+    if distributed:
+        for message in _HARMLESS_WARNINGS:
+            warnings.filterwarnings("ignore", message)
     wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
     if job.device == "cpu":  # DistributedDataParallel on a CPU accepts no device list
         wrapper["device_ids"] = None
@@ -270,8 +281,7 @@ def make_deterministic() -> None:
 
 def _build_train_loader(job: TrainingJob) -> DataLoader[Any]:
     size, processes = job.recipe.batch_size, get_dist_info()[1]
-    if size % processes:
-        raise UserError(f"batch_size {size} cannot be split evenly over {processes} processes; set one that can")
+    require_even_batch(size)
     if job.recipe.drop_last and len(job.train_dataset) < size:
         raise UserError(
             f"there are {len(job.train_dataset)} training items, fewer than one batch of {size}; set batch_size"

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.config import load_protocol
 from engine.data.item_limits import apply_item_limit
-from engine.device import get_dist_info
+from engine.device import get_dist_info, require_even_batch
 from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
 from engine.task import DataReport, RunPlan, RunRequest
 from engine.training_checks.batch_norm import count_pieces, describe_batch_norm
@@ -25,9 +25,11 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
 
     Raises:
         ConfigError: invalid settings, or a batch that leaves batch norm a single image.
+        UserError: a batch that the processes cannot share.
     """
     protocol = load_protocol(config_file, SegmentationRecipe, request.tier, request.overrides)
     recipe, data_report = apply_item_limit(protocol.recipe, data_report)
+    require_even_batch(recipe.batch_size)
     processes = get_dist_info()[1]
     # batch norm sees one micro-batch, over all processes
     pieces = recipe.accumulate if processes == 1 else count_pieces(recipe.batch_size, recipe.accumulate, processes)

@@ -38,6 +38,7 @@ def describe_requests(requests: Sequence[CellRequest], as_json: bool) -> int:
     from benchmarks.matrix.cell_states import find_cell_states
     from benchmarks.resolve_cell import resolve_cell
     from benchmarks.run_cell import check_cell
+    from engine.device import get_dist_info
 
     statuses = find_cell_states(requests)
     checked = set()
@@ -51,6 +52,8 @@ def describe_requests(requests: Sequence[CellRequest], as_json: bool) -> int:
             check_cell(request, status.parts)
             checked.add(id(status.parts))
     cells = [(status, status.parts) for status in statuses if status.parts is not None]
+    if get_dist_info()[0] > 0:  # of several processes one writes
+        return 0
     if as_json:
         write_json([_to_dict(*cell, request) for cell, request in zip(cells, requests, strict=True)])
     else:

@@ -77,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.offline or OFFLINE_VAR.read_switch():
             switch_network_off()
-        if getattr(options, "launcher", None):
-            # before the verb: what it imports reads the variables that are set here
+        if hasattr(options, "launcher"):
+            # before the verb: what it imports reads the variables that are checked and set here
             apply_launcher(options.launcher)
         return int(load_verb(options.verb).main(options))
     except KeyboardInterrupt:

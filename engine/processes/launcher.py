@@ -37,12 +37,13 @@ def apply_launcher(launcher: str | None, environment: MutableMapping[str, str] =
         environment.update(ALONE)
     elif launcher == "slurm":
         environment.update(read_slurm_variables(environment))
-    elif launcher == "torchrun" or "WORLD_SIZE" in environment:
+    elif launcher == "torchrun" or {"RANK", "WORLD_SIZE"} & environment.keys():
         _require_torchrun_variables(environment)
     elif (tasks := _count_step_tasks(environment)) > 1:
         raise UserError(
             f"srun started {tasks} processes, and without --launcher each of them would run the complete command; add "
-            "--launcher slurm to share the work, or start one process (srun --ntasks=1)"
+            "--launcher slurm to share the work, or start one process (srun --ntasks=1; in a shell of srun --pty: "
+            "--launcher none)"
         )
 
 
@@ -118,7 +119,7 @@ def _expand_name(name: str) -> Iterator[str]:
     numbers, _, tail = rest.partition("]")
     for part in numbers.split(","):
         first, _, last = part.partition("-")
-        if not (first.isdigit() and (last or first).isdigit()):
+        if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first)):
             raise UserError(f"the node list has {name!r}, whose brackets hold no numbers or ranges such as [01-04,7]")
         for number in range(int(first), int(last or first) + 1):
             # 01-10 keeps its leading zeros
@@ -127,7 +128,9 @@ def _expand_name(name: str) -> Iterator[str]:
 
 def _count_step_tasks(environment: Mapping[str, str]) -> int:
     """Return the number of processes of this step of ``srun``; 1 outside of a step."""
-    if "SLURM_STEP_ID" not in environment:
+    step = environment.get("SLURM_STEP_ID", "")
+    # numbers from 0xfffffff0 are those of Slurm's own steps, such as the shell of salloc, which is one process
+    if not step or (step.isdecimal() and int(step) >= 0xFFFFFFF0):
         return 1
     # SLURM_NTASKS is the job's in a step that asked for fewer
     name = "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in environment else "SLURM_NTASKS"
@@ -156,7 +159,7 @@ def _require_torchrun_variables(environment: Mapping[str, str]) -> None:
     if missing:
         raise UserError(
             f"{missing[0]} is not set, so torchrun did not start this process; start it by: torchrun --no-python "
-            "--nproc-per-node=N bench ..., or leave --launcher out"
+            "--nproc-per-node=N bench ..., or run in one process: --launcher none"
         )
     rank, size = (_read_number(environment, name) for name in ("RANK", "WORLD_SIZE"))
     if not rank < size:
@@ -167,6 +170,6 @@ def _require_torchrun_variables(environment: Mapping[str, str]) -> None:
 
 def _read_number(environment: Mapping[str, str], name: str) -> int:
     value = environment.get(name, "")
-    if not value.isdigit():
+    if not value.isdecimal():
         raise UserError(f"{name}={value!r} is not a number of a process; start the command by srun or torchrun")
     return int(value)

@@ -108,6 +108,7 @@ def test_two_processes_one_and_two_again_give_the_number_of_one(undisturbed: Pat
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("top1") == 1, "only the first process talks"
+    assert "Warning" not in done.stderr, "of libraries, from each process"
     record, single = only_record(tmp_path), only_record(undisturbed)
     assert record["run_id"] == single["run_id"]
     assert record["cost"]["attempts"] == 3

@@ -138,13 +138,20 @@ def test_kill_9_and_resume_give_the_undisturbed_curve(undisturbed: CellResult, t
 def test_one_process_two_and_one_again_have_the_curve_of_one(
     undisturbed: CellResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Same batches, crops and masks: the losses agree to 1e-5 (measured: 2e-7), in one run with one record."""
+    """Same batches, crops and masks: the losses agree to 1e-5 (measured: 2e-7), in one run with one record.
+
+    Of the two the second one is killed, and the record of the first says so.
+    """
     with monkeypatch.context() as patch:
         patch.setattr(LossCurveHook, "before_train_epoch", interrupt_second_epoch, raising=False)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path)
     words = ["pretrain", "mae", "--backbone", "vit_pico", "--data", "digits", "--device", "cpu", "--set", *SET]
-    kill_processes(tmp_path, "step_00000003.pth", words)
+    said, _ = kill_processes(tmp_path, "step_00000003.pth", words, first_victim=1)
+    (file,) = tmp_path.glob("*/*/record.json")
+    broken_off = json.loads(file.read_text())
+    assert broken_off["status"] == "failed"
+    assert broken_off["reason"].startswith("another process of this run is gone") and broken_off["reason"] in said
     cell = run(tmp_path)
     record = cell.record
     assert record.run_id == undisturbed.record.run_id

@@ -87,6 +87,18 @@ GUARDS = {
         "elif (tasks := _count_step_tasks(environment)) > 9:",
         "tests/engine/processes/test_launcher.py::test_srun_without_a_launcher_is_named",
     ),
+    "a rank alone does not lose its run": Guard(
+        "engine/processes/launcher.py",
+        'or {"RANK", "WORLD_SIZE"} & environment.keys():',
+        'or "WORLD_SIZE" in environment:',
+        "tests/engine/processes/test_launcher.py::test_torchrun_and_none",
+    ),
+    "a run says why another process failed": Guard(
+        "engine/processes/failures.py",
+        "            _leave_failure(error)\n",
+        "",
+        "tests/engine/processes/test_failures.py::test_a_broken_connection_gives_the_reason_of_the_other_process",
+    ),
     "processes do not share a GPU": Guard(
         "engine/device.py",
         "    if num_visible < max(count, local + 1):\n",

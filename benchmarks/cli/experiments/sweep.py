@@ -60,9 +60,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: Namespace) -> int:
     """Run the cells; the exit code is 1 if one of them has no number at the end."""
     from benchmarks.matrix.sweep import begin_sweep, get_sweep_folder
+    from engine.device import get_dist_info
+    from engine.processes.launcher import apply_launcher
     from foundation.files import ensure_writable_dir
     from results.records.store import lock_folder
 
+    apply_launcher(None)  # refuses several processes of srun
+    if get_dist_info()[1] > 1:
+        raise UserError(
+            "bench sweep starts the processes of its cells by itself (--slots, --executor); start it without torchrun"
+        )
     matrix = make_matrix(options)
     _require_own_options(options)
     for note in matrix.notes:

@@ -51,18 +51,27 @@ def run_processes(words: list[str], processes: int, cwd: Path) -> list[str]:
     return [out for out, _ in said]
 
 
-def kill_processes(out: Path, pattern: str, words: Sequence[str]) -> None:
-    """Start a command of bench in two processes, and kill both as soon as a file of that pattern is there."""
+def kill_processes(out: Path, pattern: str, words: Sequence[str], first_victim: int = 0) -> list[str]:
+    """Start a command of bench in two processes, and kill them as soon as a file of that pattern is there.
+
+    Args:
+        out: the store.
+        pattern: of the file.
+        words: the command.
+        first_victim: 1 kills the second process alone; the first one must then end by itself.
+
+    Returns:
+        What each wrote to stderr.
+    """
     children = start_processes([BENCH, *words, "--out", str(out), "--launcher", "slurm"], 2, out)
     deadline = time.monotonic() + 120
     while not list(out.rglob(pattern)):
         assert [child.poll() for child in children] == [None, None], [child.communicate() for child in children]
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    for child in children:
+    for child in children[first_victim:]:
         child.send_signal(signal.SIGKILL)
-    for child in children:
-        child.communicate(timeout=60)
+    return [child.communicate(timeout=60)[1] for child in children]
 
 
 def collect_findings(module: str, out: Path, processes: int) -> list[dict[str, Any]]:

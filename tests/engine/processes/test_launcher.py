@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
+
 import pytest
 
 from benchmarks.cli.main import main
-from engine.device import choose_local_gpu
+from engine.device import _join_group, choose_local_gpu, init_distributed
 from engine.processes.launcher import ALONE, apply_launcher, expand_node_list, read_slurm_variables
 from foundation.errors import UserError
 
@@ -65,7 +68,7 @@ def test_machines_with_other_numbers_of_processes() -> None:
     assert read_slurm_variables(uneven)["LOCAL_WORLD_SIZE"] == "1"
 
 
-@pytest.mark.parametrize("text", ["", "a,,b", "a[1-2", "a]1[", "a[x-y]", "a[1,]", ","])
+@pytest.mark.parametrize("text", ["", "a,,b", "a[1-2", "a]1[", "a[x-y]", "a[1,]", "a[3-1]", ","])
 def test_what_is_no_node_list_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"node list|not a list of hosts"):
         expand_node_list(text)
@@ -93,6 +96,8 @@ def test_srun_without_a_launcher_is_named() -> None:
     # neither one process of srun, nor the script of a job, which has the variables of the job but is no step
     apply_launcher(None, FIFTH | {"SLURM_STEP_NUM_TASKS": "1"})
     apply_launcher(None, {name: value for name, value in FIFTH.items() if name != "SLURM_STEP_ID"})
+    # the shell that salloc opens is a step of Slurm's own
+    apply_launcher(None, FIFTH | {"SLURM_STEP_ID": "4294967290"})
     # srun starts torchrun, which starts the processes
     apply_launcher(None, FIFTH | {"RANK": "1", "WORLD_SIZE": "16"})
 
@@ -104,6 +109,9 @@ def test_torchrun_and_none() -> None:
         apply_launcher("torchrun", {})
     with pytest.raises(UserError, match="RANK=2 and WORLD_SIZE=2 contradict"):
         apply_launcher(None, {"RANK": "2", "WORLD_SIZE": "2"})
+    # a rank alone would do the complete work and write no record
+    with pytest.raises(UserError, match=r"WORLD_SIZE is not set, .* or run in one process: --launcher none"):
+        apply_launcher(None, {"RANK": "1"})
     environment = FIFTH | {"RANK": "3", "WORLD_SIZE": "8"}
     apply_launcher("none", environment)
     apply_launcher(None, environment)
@@ -111,7 +119,7 @@ def test_torchrun_and_none() -> None:
 
 
 def test_the_command_says_so_before_it_does_anything(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: object
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for name, value in FIFTH.items():
         monkeypatch.setenv(name, value)
@@ -121,6 +129,65 @@ def test_the_command_says_so_before_it_does_anything(
     monkeypatch.delenv("SLURM_STEP_ID")
     assert main([*words, "--launcher", "slurm"]) == 2
     assert "start the command by: srun" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["", "abc", "2"])
+def test_wrong_variables_are_one_sentence_in_every_verb(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, value: str
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", value)
+    assert main(["run", "digits", "--backbone", "vit_pico", "--out", f"{tmp_path}/runs"]) == 2
+    monkeypatch.setenv("RANK", "0")
+    words = ["sweep", "--backbones", "vit_pico", "--tasks", "digits", "--out", f"{tmp_path}/runs"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "RANK is not set" in said and "unexpected" not in said
+    if value == "2":
+        assert "start it without torchrun" in said
+
+
+def test_processes_that_cannot_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="WORLD_SIZE=2 asks for several processes, but LOCAL_RANK is not set"):
+        init_distributed()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(taken.getsockname()[1])}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(UserError, match=r"process 0 of 2 cannot meet the others at 127\.0\.0\.1:\d+"):
+            _join_group("gloo")
+
+
+def test_one_of_several_processes_describes_a_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    lengths = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        assert main(["run", "digits", "--backbone", "vit_pico", "--dry-run", "--out", f"{tmp_path}/runs"]) == 0
+        lengths.append(len(capsys.readouterr().out.splitlines()))
+    assert lengths[0] > 10 and lengths[1] == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "digits", "--backbone", "vit_pico"],
+        ["run", "mini_ade", "--backbone", "vit_nano", "--checkpoint", "random"],
+        ["pretrain", "mae", "--backbone", "vit_pico", "--data", "digits"],
+    ],
+)
+def test_a_batch_that_cannot_be_shared_is_refused_before_a_folder_is_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "5")
+    monkeypatch.setenv("RANK", "0")
+    assert main([*words, "--out", str(tmp_path / "runs")]) == 2
+    assert "cannot be split evenly over 5 processes" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_each_process_has_a_gpu_of_its_own() -> None:
