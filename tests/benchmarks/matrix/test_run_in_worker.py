@@ -17,6 +17,14 @@ from benchmarks.matrix.run_in_worker import run_job
 from benchmarks.resolve_cell import CellRequest
 from foundation.errors import UserError
 
+OPEN_FILES = Path("/proc/self/fd")
+"""Where Linux shows the open files of a process."""
+
+
+def count_open_files() -> int:
+    """The number of open files; 0 where there is no such list."""
+    return len(list(OPEN_FILES.iterdir())) if OPEN_FILES.is_dir() else 0
+
 
 def run_code(patch: pytest.MonkeyPatch, folder: Path, code: Callable[[], object]) -> CellReport:
     """The report of a cell that does nothing but this."""
@@ -46,12 +54,12 @@ def test_an_interrupt_is_no_failure_of_the_cell(monkeypatch: pytest.MonkeyPatch,
 
 def test_output_that_cannot_be_written_is_a_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file where the folder should be")
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
+    before = count_open_files()
     report = run_code(monkeypatch, tmp_path, lambda: None)
     assert report.failure is not None
     assert report.failure.startswith("the output of the cell cannot be written to ")
     assert report.is_retryable
-    assert before in (0, len(os.listdir("/proc/self/fd")))
+    assert count_open_files() == before
 
 
 @pytest.mark.parametrize(
@@ -79,12 +87,12 @@ def test_a_cell_that_leaves_settings_behind_says_so(
     assert report.ends_process
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs the list of open files of Linux")
+@pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="needs the list of open files of Linux")
 def test_a_training_leaves_no_file_open_and_its_process_usable(tmp_path: Path) -> None:
     """Two files per cell would end a long sweep at the limit of 1,024."""
     request = CellRequest("digits", "vit_pico", "finetune", tier="smoke", device="cpu", out=tmp_path)
     report = run_job(CellJob(0, request, CellResources(threads=1), tmp_path / "logs" / "0.log"))
     assert report.failure is None
     assert not report.ends_process
-    opened = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
-    assert not [name for name in opened if name.startswith(str(tmp_path.resolve()))]
+    opened = [link.resolve() for link in OPEN_FILES.iterdir()]
+    assert not [path for path in opened if path.is_relative_to(tmp_path.resolve())]
