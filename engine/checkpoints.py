@@ -75,7 +75,7 @@ class CheckpointRunner(Runner):
         return logger
 
     def close_log(self) -> None:
-        """Close the log file of this runner: mmengine keeps it open until the process ends, which may run many cells."""
+        """Close the log file of this runner; mmengine keeps it open until the process ends, after perhaps 100 cells."""
         for handler in [each for each in self.logger.handlers if isinstance(each, logging.FileHandler)]:
             self.logger.removeHandler(handler)
             handler.close()

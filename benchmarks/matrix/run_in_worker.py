@@ -61,8 +61,9 @@ def _run_and_report(job: CellJob, began: float) -> CellReport:
 
             before = describe_process_state()
             cell = run_cell(job.request)
-    # SystemExit: a plug-in that calls sys.exit would end the whole matrix, perhaps with exit code 0
-    except (Exception, SystemExit) as error:
+    # any failure of a cell is a report, and the matrix goes on. SystemExit is one too: it would end the whole matrix,
+    # perhaps with exit code 0
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         report = _report_failure(job, error, time.monotonic() - began)
     else:
         report = CellReport(job.number, cell.folder, cell.from_record, time.monotonic() - began)
