@@ -187,6 +187,7 @@ class LocalExecutor:
 
     def _drop_slot(self, slot: _Slot) -> None:
         self._slots.remove(slot)
+        self._signal_slot(slot, signal.SIGKILL)  # a process that died has left those behind that it had started
         slot.pool.shutdown(wait=False)
 
 

@@ -255,3 +255,29 @@ def test_a_worker_starts_processes_as_a_single_run_does(executor: LocalExecutor)
         executor._slots[0].pool.submit(multiprocessing.get_start_method).result(WAIT)
         == (multiprocessing.get_all_start_methods()[0])
     )
+
+
+def start_sleeper() -> int:
+    """Start a process that outlives the one that started it."""
+    return subprocess.Popen(["sleep", "600"]).pid
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that waits for its parent to read its exit code does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs the list of processes of Linux")
+def test_what_a_dead_process_had_started_is_ended(executor: LocalExecutor, tmp_path: Path) -> None:
+    sleeper = executor._slots[0].pool.submit(start_sleeper).result(WAIT)
+    os.kill(get_pid(executor), signal.SIGKILL)
+    assert is_running(sleeper)
+    executor.submit([make_job(tmp_path)])[0].exception(WAIT)  # the death may be noticed only now
+    assert executor.submit([make_job(tmp_path)])[0].result(WAIT).failure is None
+    deadline = time.monotonic() + WAIT
+    while is_running(sleeper):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
