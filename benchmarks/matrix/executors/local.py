@@ -62,9 +62,8 @@ class LocalExecutor:
     with the driver, also when it is killed.
 
     Args:
-        slots: number of cells that run at the same time if each needs ``default``; ``None``: as many as there are
-            processors (or GPUs) for.
-        default: what a cell needs unless it says otherwise.
+        slots: number of cells that run at the same time; ``None``: as many as there are processors (or GPUs) for.
+        default: what the largest cell needs; there is room for ``slots`` cells of this size.
         num_cells: number of cells of the matrix; there are never more slots than that.
     """
 
@@ -74,6 +73,7 @@ class LocalExecutor:
     def __init__(self, slots: int | None, default: CellResources, num_cells: int) -> None:
         self.default = default
         self._gpus = list_gpus()
+        self._max_cells = slots
         self._num_slots = min(slots or self._count_slots(), num_cells)
         self._threads = self._num_slots * default.threads
         self._memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -99,7 +99,8 @@ class LocalExecutor:
         gpus = sum(slot.resources.gpus for slot in busy)
         memory = sum(slot.resources.memory_gib or 0.0 for slot in busy)
         return (
-            threads + resources.threads <= self._threads
+            len(busy) < (self._max_cells or len(busy) + 1)
+            and threads + resources.threads <= self._threads
             and gpus + resources.gpus <= len(self._gpus)
             and memory + (resources.memory_gib or 0.0) <= self._memory_gib
         )

@@ -196,6 +196,20 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def test_small_cells_do_not_exceed_the_slots(tmp_path: Path) -> None:
+    """A suite may have blocks of 1 and of 2 threads: --slots 1 is one cell at a time, whatever its size."""
+    local = LocalExecutor(1, CellResources(threads=2), num_cells=2)
+    assert local.has_room(CellResources(threads=1))
+    (future,) = local.submit([make_job(tmp_path)])
+    try:
+        assert not local.has_room(CellResources(threads=1))
+    finally:
+        local.close()
+    assert future.done()
+    with pytest.raises(UserError, match="a cell needs 3 threads"):
+        local.has_room(CellResources(threads=3))
+
+
 def test_a_sweep_that_ends_while_its_processes_begin_runs_no_cell(tmp_path: Path) -> None:
     """Ctrl-C in the first seconds was only obeyed when the cell was done."""
     local = LocalExecutor(1, CellResources(threads=1), num_cells=1)
