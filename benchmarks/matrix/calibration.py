@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.matrix.executors.executor import CellResources
-from benchmarks.matrix.run_in_worker import make_worker_environment
+from benchmarks.matrix.run_in_worker import end_with_driver, make_worker_environment
 from benchmarks.resolve_cell import CellParts, CellRequest
 from engine.calibration.scope import CalibrationScope, LoopMeasurement, open_calibration
 from foundation.environment import get_cache_dir
@@ -190,7 +190,7 @@ def calibrate_in_process(request: CellRequest, threads: int) -> Calibration:
     with _set_environment(make_worker_environment(resources)):
         # spawned: a forked process would inherit torch's threads and the memory of this one
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
+        with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_driver) as pool:
             try:
                 found = pool.submit(calibrate_cell, request, threads).result()
             except BenchError:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -35,6 +38,20 @@ def make_worker_environment(resources: CellResources) -> dict[str, str]:
     if resources.gpus == 0:
         variables["CUDA_VISIBLE_DEVICES"] = "-1"
     return variables
+
+
+def end_with_driver() -> None:
+    """Let this process end as soon as the one that started it does, however that ends; called once in a worker."""
+    driver = multiprocessing.parent_process()
+    assert driver is not None, "a worker is started by a driver"
+    threading.Thread(target=_wait_for_end, args=(driver,), daemon=True).start()
+
+
+def _wait_for_end(driver: multiprocessing.process.BaseProcess) -> None:
+    driver.join()
+    if os.getpgrp() == os.getpid():  # with the processes that it has started
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run_job(job: CellJob) -> CellReport:

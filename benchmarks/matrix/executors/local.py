@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -14,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
 from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResources, WorkerDiedError
-from benchmarks.matrix.run_in_worker import make_worker_environment, run_job
+from benchmarks.matrix.run_in_worker import end_with_driver, make_worker_environment, run_job
 from foundation.errors import UserError
 from foundation.plural import format_count
 
@@ -221,15 +220,7 @@ def _enter_worker(variables: Mapping[str, str]) -> None:
     os.setsid()  # Ctrl-C on the terminal reaches the driver only, which tells the workers
     # what this process starts begins as in a single run; "spawn" would also refuse data that cannot be pickled
     multiprocessing.set_start_method(None, force=True)
-    driver = multiprocessing.parent_process()
-    assert driver is not None, "a worker is started by a driver"
-    threading.Thread(target=_end_with_driver, args=(driver,), daemon=True).start()
-
-
-def _end_with_driver(driver: multiprocessing.process.BaseProcess) -> None:
-    """Wait until the driver ends, however it ends, and then kill this process and those it started."""
-    driver.join()
-    _signal_group(os.getpid(), signal.SIGKILL)
+    end_with_driver()
 
 
 def _load_libraries() -> None:

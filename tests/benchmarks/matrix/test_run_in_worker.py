@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from foundation.errors import UserError
 
 OPEN_FILES = Path("/proc/self/fd")
 """Where Linux shows the open files of a process."""
+from tests.conftest import ROOT
 
 
 def count_open_files() -> int:
@@ -96,3 +100,28 @@ def test_a_training_leaves_no_file_open_and_its_process_usable(tmp_path: Path) -
     assert not report.ends_process
     opened = [link.resolve() for link in OPEN_FILES.iterdir()]
     assert not [path for path in opened if path.is_relative_to(tmp_path.resolve())]
+
+
+def test_a_worker_ends_with_a_driver_that_is_killed() -> None:
+    code = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from benchmarks.matrix.run_in_worker import end_with_driver
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), end_with_driver)
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(600)
+"""
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
+        script.write(code)
+        script.flush()
+        with subprocess.Popen([sys.executable, script.name], env=env, stdout=subprocess.PIPE, text=True) as driver:
+            assert driver.stdout is not None
+            worker = Path(f"/proc/{int(driver.stdout.readline())}")
+            driver.kill()
+    deadline = time.monotonic() + 60
+    # a zombie that nobody has collected yet has ended, too
+    while worker.exists() and " Z " not in (worker / "stat").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
