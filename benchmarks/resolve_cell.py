@@ -125,11 +125,20 @@ def resolve_cell(cell_request: CellRequest) -> ResolvedCell:
         UserError: a name, value or combination that cannot be run.
         DataError: the data are missing, damaged, or not the complete official set.
     """
-    parts = resolve_cell_parts(cell_request)
+    return complete_cell(cell_request, resolve_cell_parts(cell_request))
+
+
+def complete_cell(cell_request: CellRequest, parts: CellParts) -> ResolvedCell:
+    """Return a cell with its id.
+
+    Args:
+        cell_request: gives the seed.
+        parts: as ``identify_cell`` takes them.
+    """
     identity = identify_cell(cell_request, parts)
     return ResolvedCell(
         parts.task,
-        replace(parts.request, run_id=identity.run_id),
+        replace(parts.request, seed=cell_request.seed, run_id=identity.run_id),
         parts.data,
         parts.plan,
         parts.backbone,

@@ -19,14 +19,14 @@ from benchmarks.cell_record import (
     measure_cell_efficiency,
     warn_changed_environment,
 )
-from benchmarks.resolve_cell import CellRequest, ResolvedCell, make_run_stem, resolve_cell
+from benchmarks.resolve_cell import CellParts, CellRequest, ResolvedCell, complete_cell, make_run_stem, resolve_cell
 from benchmarks.run_pictures import draw_run_pictures
 from engine.data.file_hashes import require_unchanged_files
 from engine.processes.failures import share_failures
 from engine.processes.launcher import apply_launcher
 from engine.task import RunPlan, TaskOutcome
 from foundation.errors import RecordError
-from foundation.files import ensure_writable_dir
+from foundation.files import ensure_writable_dir, require_writable_place
 from foundation.run_scope import open_run_scope
 from results.records.measurements import RunCost
 from results.records.record import PRETRAINING_DOMAIN, DatasetRecord, Record
@@ -65,6 +65,21 @@ def run_cell(cell_request: CellRequest) -> CellResult:
     """
     with open_run_scope(trusts_caches=not cell_request.force_new, hashes_all=cell_request.hash_all):
         return _run_cell(cell_request)
+
+
+def check_cell(cell_request: CellRequest, parts: CellParts) -> None:
+    """Build the backbone of a cell and refuse what ``run_cell`` refuses before it makes a folder; write nothing.
+
+    Args:
+        cell_request: the cell.
+        parts: what it resolves to.
+
+    Raises:
+        UserError: the request contains something that the user can fix.
+    """
+    require_outside_run(cell_request.out / parts.task.name)
+    require_writable_place(cell_request.out)
+    prepare_cell_backbone(complete_cell(cell_request, parts))
 
 
 def _run_cell(cell_request: CellRequest) -> CellResult:

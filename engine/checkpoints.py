@@ -74,6 +74,12 @@ class CheckpointRunner(Runner):
                 handler.setLevel(logging.ERROR)
         return logger
 
+    def close_log(self) -> None:
+        """Close the log file of this runner; mmengine keeps it open until the process ends, after perhaps 100 cells."""
+        for handler in [each for each in self.logger.handlers if isinstance(each, logging.FileHandler)]:
+            self.logger.removeHandler(handler)
+            handler.close()
+
     def _init_model_weights(self) -> None:
         """Do nothing, because the job's model is already initialized or loaded.
 

@@ -78,14 +78,16 @@ class ProtocolSettings(StrictConfig):
 
     Attributes:
         NON_IDENTITY_FIELDS: names of the settings that cannot change the result, so they are not part of a run's id.
-        max_items: largest number of items that a run uses of each split, for tiers below ``full``; ``None`` for all.
+        max_items: largest number of items that a run uses of each split, 2 or more, for tiers below ``full``; ``None``
+            for all.
             ``engine.data.item_limits`` says which are taken.
     """
 
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset()
     LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"max_items": None}
 
-    max_items: PositiveInt | None = None
+    # a score of one item has no interval, and a record of it could not be checked
+    max_items: Annotated[int, Field(ge=2)] | None = None
 
     def identity_settings(self) -> dict[str, Any]:
         """Return the settings that can change the result, as plain data."""

@@ -163,6 +163,7 @@ def train_model(job: TrainingJob) -> TrainingResult:
                 runner.train()
         finally:
             progress.close()
+            runner.close_log()
         seconds = keeper.elapsed_seconds
         if get_dist_info()[1] > 1:
             torch.distributed.barrier()  # rank 0 may still be writing the weights that all processes read next
@@ -190,9 +191,12 @@ def evaluate_test_split(job: TrainingJob, weights_path: Path) -> EvaluationResul
             test_evaluator=Evaluator(metric),
             **_build_runner_kwargs(job, "test"),
         )
-        time_test_batches(runner, job.folder)  # ends here in a calibration, and does nothing in a real run
-        began = time.monotonic()
-        values = runner.test()
+        try:
+            time_test_batches(runner, job.folder)  # ends here in a calibration, and does nothing in a real run
+            began = time.monotonic()
+            values = runner.test()
+        finally:
+            runner.close_log()
     return EvaluationResult(values, metric, time.monotonic() - began)
 
 

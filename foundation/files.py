@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -130,10 +131,24 @@ def ensure_writable_dir(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(
-            f"cannot write to the output folder {folder} ({reason}); name another one with --out"
-        ) from error
+        raise _make_output_error(folder, error.strerror or str(error)) from error
+
+
+def require_writable_place(folder: Path) -> None:
+    """Check that ``ensure_writable_dir`` would succeed, as far as that can be told without making the folder.
+
+    Raises:
+        UserError: if it is or lies in a file, or in a folder that may not be written.
+    """
+    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(each))
+    if not place.is_dir():
+        raise _make_output_error(folder, os.strerror(errno.EEXIST if place == folder.absolute() else errno.ENOTDIR))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise _make_output_error(folder, os.strerror(errno.EACCES))
+
+
+def _make_output_error(folder: Path, reason: str) -> UserError:
+    return UserError(f"cannot write to the output folder {folder} ({reason}); name another one with --out")
 
 
 def _fsync_dir(folder: Path) -> None:

@@ -82,9 +82,14 @@ def format_bytes(num_bytes: float) -> str:
 
 def _format_totals(cells: Sequence[PlannedCell]) -> Iterator[str]:
     needed = [cell for cell in cells if cell.needs_run]
-    yield f"to run: {format_count(len(needed), 'cell')} of {len(cells):,}, {format_remaining(cells)} of computing"
+    what = f"to run: {format_count(len(needed), 'cell')} of {len(cells):,}"
     if not needed:
+        yield what
         return
+    if all(cell.estimated_seconds is None for cell in needed):
+        yield f"{what}; how long they take is unknown"
+    else:
+        yield f"{what}, {format_remaining(cells)} of computing"
     steps = [cell.estimate.steps for cell in needed if cell.estimate.steps is not None]
     disk = [
         cell.estimate.disk_bytes + cell.estimate.cache_bytes for cell in needed if cell.estimate.disk_bytes is not None

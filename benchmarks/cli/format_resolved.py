@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.output import align_columns, write_json, write_stdout
+from foundation.errors import RecordError
 
 if TYPE_CHECKING:
     from benchmarks.matrix.cell_states import CellStatus
@@ -22,6 +23,8 @@ _STATE_WORDS = {
 def describe_requests(requests: Sequence[CellRequest], as_json: bool) -> int:
     """Write id, board, data, state and every setting of each cell; nothing is trained and no folder is made.
 
+    What a run would refuse before it makes a folder is refused here.
+
     Args:
         requests: the cells.
         as_json: write one JSON list.
@@ -30,16 +33,24 @@ def describe_requests(requests: Sequence[CellRequest], as_json: bool) -> int:
         The exit code 0.
 
     Raises:
-        BenchError: a cell cannot run; the message is the one that its run would end with.
+        BenchError: a cell cannot begin; the message is the one that its run would end with.
     """
     from benchmarks.matrix.cell_states import find_cell_states
     from benchmarks.resolve_cell import resolve_cell
+    from benchmarks.run_cell import check_cell
     from engine.device import get_dist_info
 
     statuses = find_cell_states(requests)
+    checked = set()
     for request, status in zip(requests, statuses, strict=True):
         if status.parts is None:
             resolve_cell(request)  # raises the error with its own exit code
+        elif status.state == "impossible":
+            raise RecordError(status.reason)
+        # cells that differ in the seed share their parts, and a backbone that fits one of them fits all
+        elif status.state != "done" and id(status.parts) not in checked:
+            check_cell(request, status.parts)
+            checked.add(id(status.parts))
     cells = [(status, status.parts) for status in statuses if status.parts is not None]
     if get_dist_info()[0] > 0:  # of several processes one writes
         return 0

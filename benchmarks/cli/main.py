@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 (done), 1 (a failure), 2 (something that the user can fix), 130 (interrupted).
     """
+    _open_missing_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     # checked before argparse, which would list all verbs as "invalid choice" instead of suggesting one
     if words and not words[0].startswith("-") and words[0] not in VERBS:
@@ -90,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python flushes stdout at exit and would fail a second time; /dev/null takes what is left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:  # noqa: BLE001 - the last handler: a sentence instead of a trace
+    # the last handler: a sentence instead of a trace; a plug-in that calls sys.exit(0) would look like success
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         return _report_error(error, options.debug)
 
 
@@ -133,7 +135,17 @@ def _format_overview() -> str:
     return "\n".join([*lines, "", "bench VERB --help lists the options of a verb."])
 
 
-def _report_error(error: Exception, debug: bool) -> int:
+def _open_missing_streams() -> None:
+    """Open /dev/null where the caller has closed stdin, stdout or stderr (``>&-``).
+
+    Otherwise the first message ends the command, and the next file that is opened takes the number of the stream.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - until the process ends
+
+
+def _report_error(error: BaseException, debug: bool) -> int:
     if debug:
         sys.stderr.write(escape_controls("".join(traceback.format_exception(error))))
     # a BenchError is an expected error with a complete sentence; its class decides between exit codes 1 and 2

@@ -48,16 +48,31 @@ def plan_matrix(cells: Sequence[MatrixCell], options: Namespace) -> list[Planned
     Args:
         cells: the matrix.
         options: those of ``add_plan_options``.
+
+    Raises:
+        UserError: a folder of ``--runs`` is not there.
     """
     from benchmarks.matrix.plan_cells import CalibrationBudget, plan_cells
 
     seconds = 0.0 if options.no_calibration else options.calibration_seconds
     return plan_cells(
         [cell.request for cell in cells],
-        [root.absolute() for root in options.runs],
+        _find_stores(options),
         [cell.resources.threads for cell in cells],
         CalibrationBudget(seconds, _report_calibration),
     )
+
+
+def _find_stores(options: Namespace) -> list[Path]:
+    """Return the folders of ``--runs``.
+
+    Raises:
+        UserError: one is not there; its cells would be planned as if they had never been run.
+    """
+    for root in options.runs:
+        if not root.is_dir():
+            raise UserError(f"no folder of runs at {root}; correct --runs, or leave it out")
+    return [root.absolute() for root in options.runs]
 
 
 def choose_within_budget(planned: Sequence[PlannedCell], options: Namespace) -> list[PlannedCell]:
@@ -93,7 +108,7 @@ def select_possible_cells(
     from benchmarks.matrix.plan_cells import plan_cells
 
     threads = [cell.resources.threads for cell in cells]
-    plans = plan_cells([cell.request for cell in cells], [root.absolute() for root in options.runs], threads)
+    plans = plan_cells([cell.request for cell in cells], _find_stores(options), threads)
     impossible = [plan for plan in plans if plan.state == "impossible"]
     for reason, number in Counter(plan.reason for plan in impossible).items():
         write_message(f"bench: {format_count(number, 'cell')} cannot run: {reason}")

@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.matrix.executors.executor import CellResources
-from benchmarks.matrix.run_in_worker import make_worker_environment
+from benchmarks.matrix.run_in_worker import end_with_driver, make_worker_environment
 from benchmarks.resolve_cell import CellParts, CellRequest
 from engine.calibration.scope import CalibrationScope, LoopMeasurement, open_calibration
 from foundation.environment import get_cache_dir
@@ -34,6 +34,12 @@ from foundation.run_scope import memoize_in_run, open_run_scope
 
 KEY_PACKAGES = ("litevit-bench", "torch", "timm", "numpy", "scipy", "opencv-python", "onedl-mmengine")
 """Packages whose version may change how long a step takes."""
+
+_MAX_NUMBER = 1e18
+"""No size, count or duration in a calibration is as large."""
+
+_MAX_SECONDS = 1e10
+"""No run is as long: three centuries."""
 
 TIMED_ROOMS = ("engine", "backbones", "classification", "segmentation", "tracking", "pretraining")
 """Rooms whose code runs between the first and the last step of a run."""
@@ -139,9 +145,24 @@ def load_calibration(key: str) -> Calibration | None:
     try:
         content = json.loads(_get_path(key).read_text(encoding="utf-8"))
         loops = tuple(LoopMeasurement(**loop) for loop in content.pop("loops"))
-        return Calibration(loops=loops, **content) if loops else None
-    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        found = Calibration(loops=loops, **content)
+        datetime.fromisoformat(found.date)
+        return found if loops and _is_possible(found) else None
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         return None
+
+
+def _is_possible(found: Calibration) -> bool:
+    """Whether findings that were read from a file are numbers that a measurement can give."""
+    names = [name for loop in found.loops for name in (loop.phase, loop.unit)]
+    numbers: list[Any] = [found.overhead_seconds, found.disk_bytes, found.cache_bytes, found.seconds]
+    numbers += [] if found.peak_memory_mib is None else [found.peak_memory_mib]
+    numbers += [number for loop in found.loops for number in loop[2:]]
+    return (
+        all(isinstance(name, str) for name in names)
+        and all(isinstance(number, int | float) and 0 <= number < _MAX_NUMBER for number in numbers)
+        and found.estimated_seconds < _MAX_SECONDS
+    )
 
 
 def store_calibration(key: str, calibration: Calibration) -> None:
@@ -169,7 +190,7 @@ def calibrate_in_process(request: CellRequest, threads: int) -> Calibration:
     with _set_environment(make_worker_environment(resources)):
         # spawned: a forked process would inherit torch's threads and the memory of this one
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
+        with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_driver) as pool:
             try:
                 found = pool.submit(calibrate_cell, request, threads).result()
             except BenchError:

@@ -207,6 +207,8 @@ def _look_up_attempts(status: CellStatus, stem: str, stores: Sequence[RunFolders
         try:
             record = read_record(folder)
         except RecordError as error:
+            if number > 0:
+                continue  # a run looks in its own store alone, and bench list names what is damaged elsewhere
             reason = f"{error}; move that folder away, or keep it and run again with --fresh"
             return CellStatus("impossible", reason, status.run_id, status.comparability, folder, status.parts)
         if record.status == "complete":
@@ -214,9 +216,15 @@ def _look_up_attempts(status: CellStatus, stem: str, stores: Sequence[RunFolders
         if record.status == "invalidated":
             status = status._replace(reason=f"its record was withdrawn: {record.reason}")
         elif number == 0:
-            words = f"{record.status}{': ' if record.reason else ''}{record.reason or ''}"
-            return status._replace(state="unfinished", reason=words, folder=folder)
+            return status._replace(state="unfinished", reason=_describe_attempt(record), folder=folder)
     return status
+
+
+def _describe_attempt(record: Record) -> str:
+    """Return in words how far an attempt has come that is not complete."""
+    if record.status == "running":  # a process that was killed leaves the same record as one that is at work
+        return f"running: begun at {record.environment.started}, and at work still or killed"
+    return f"{record.status}{': ' if record.reason else ''}{record.reason or ''}"
 
 
 def _find_outdated_record(

@@ -7,8 +7,9 @@ The rule:
 3. Then further seeds of rows that are not settled: rows that share their rank with another row, rows without a rank
    (a single seed has none), rows that this plan begins, and rows on a Pareto front of score against cost.
 4. Then further seeds of the other rows.
-5. Within each group, what a cell tells divided by its hours decides. The mean of n seeds of variance s^2 has the
-   variance s^2 / n, so one more seed tells s^2 (1/n - 1/(n + 1)): cheap cells and rows of few seeds come first.
+5. Within each group, what a cell tells divided by the hours that are left of it decides. The mean of n seeds of
+   variance s^2 has the variance s^2 / n, so one more seed tells s^2 (1/n - 1/(n + 1)): cheap cells and rows of few
+   seeds come first.
 
 A cell that no longer fits into the budget is passed over for a cheaper one. A cell of unknown duration is never chosen.
 """
@@ -16,12 +17,12 @@ A cell that no longer fits into the budget is passed over for a cheaper one. A c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from benchmarks.matrix.cell_states import RowKey
-from benchmarks.matrix.plan_cells import PlannedCell
+from benchmarks.matrix.plan_cells import FeatureKey, PlannedCell
 from results.leaderboard.report import LeaderboardReport
 from results.leaderboard.table import BoardRow
 
@@ -51,7 +52,7 @@ def choose_cells(
         The cells in the order in which they should run, with ``estimated_seconds`` in this order.
     """
     seeds, unsettled = _count_seeds(report), _find_unsettled_rows(report)
-    left, paid = budget_hours * 3600, set[Hashable]()
+    left, paid = budget_hours * 3600, set[FeatureKey]()
     chosen = []
     for place in _order_cells(planned, seeds, unsettled):
         cell = planned[place]
@@ -80,15 +81,16 @@ def _order_cells(planned: Sequence[PlannedCell], seeds: Counter[RowKey], unsettl
             # a row that this plan begins has no rank yet
             group = 2 if cell.row in unsettled or seeds[cell.row] == 0 else 3
         gain = 1.0 if before == 0 else 1 / before - 1 / (before + 1)
-        ranks.append(_Rank(group, -gain / max(_MIN_SECONDS, cell.estimate.seconds), place))
+        left = cell.estimate.seconds * (1 - cell.progress)
+        ranks.append(_Rank(group, -gain / max(_MIN_SECONDS, left), place))
     return [rank.place for rank in sorted(ranks)]
 
 
-def _get_remaining_seconds(cell: PlannedCell, paid: set[Hashable]) -> float | None:
+def _get_remaining_seconds(cell: PlannedCell, paid: set[FeatureKey]) -> float | None:
     if cell.estimate.seconds is None:
         return None
     spared = [
-        spent for split, spent in cell.estimate.feature_seconds.items() if cell.shared_features.get(split) in paid
+        spent for split, spent in cell.estimate.feature_seconds.items() if cell.shared_features[split].is_paid(paid)
     ]
     return max(0.0, cell.estimate.seconds - sum(spared)) * (1 - cell.progress)
 

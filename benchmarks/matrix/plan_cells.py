@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.matrix.calibration import (
     calibrate_in_process,
@@ -17,17 +19,37 @@ from benchmarks.matrix.calibration import (
 )
 from benchmarks.matrix.cell_states import CellState, CellStatus, RowKey, find_cell_states, find_row_key
 from benchmarks.matrix.estimate import (
+    FEATURE_SETTINGS,
     CellEstimate,
+    FeaturePass,
     count_planned_steps,
     estimate_from_calibration,
     estimate_from_records,
     find_default_threads,
     find_device,
+    list_feature_passes,
 )
 from benchmarks.matrix.run_folders import RunFolders, index_run_folders
+from benchmarks.matrix.share_groups import FEATURE_PROTOCOLS
 from benchmarks.resolve_cell import CellParts, CellRequest, make_run_stem
 from foundation.errors import BenchError, UserError
 from foundation.run_scope import open_run_scope
+
+
+class FeatureKey(NamedTuple):
+    """What cells have in common that read the same features.
+
+    Attributes:
+        source: backbone, data and split.
+        part: which items of the split; ``None`` for all of them.
+    """
+
+    source: Hashable
+    part: Hashable = None
+
+    def is_paid(self, paid: Set[FeatureKey]) -> bool:
+        """Return whether the features, or those of the complete split, are among those that were paid for."""
+        return self in paid or FeatureKey(self.source) in paid
 
 
 @dataclass(frozen=True)
@@ -44,7 +66,7 @@ class PlannedCell:
         row: the leaderboard row it belongs to; ``None`` for an impossible cell.
         estimate: what the complete cell costs if it is run alone.
         estimated_seconds: what is left to compute: 0 if it is done, less than ``estimate.seconds`` if it goes on from a
-            checkpoint or finds its features in the cache; ``None`` if unknown.
+            checkpoint or a cell before it computes its features; ``None`` if unknown.
         shared_features: keys of the feature passes that it shares with other cells, by split.
         progress: fraction of its training that an unfinished cell has behind it.
     """
@@ -58,7 +80,7 @@ class PlannedCell:
     row: RowKey | None = None
     estimate: CellEstimate = field(default_factory=CellEstimate)
     estimated_seconds: float | None = None
-    shared_features: Mapping[str, Hashable] = field(default_factory=dict)
+    shared_features: Mapping[str, FeatureKey] = field(default_factory=dict)
     progress: float = 0.0
 
     @property
@@ -124,18 +146,32 @@ def plan_cells(
 
 def share_features(cells: Iterable[PlannedCell]) -> list[PlannedCell]:
     """Set what is left to compute for each cell, if the cells run in this order: a feature pass is paid for once."""
-    paid: set[Hashable] = set()
+    paid: set[FeatureKey] = set()
     found = []
     for cell in cells:
         seconds = 0.0 if cell.state == "done" else cell.estimate.seconds
         if cell.needs_run and seconds is not None:
             for split, spent in cell.estimate.feature_seconds.items():
-                if cell.shared_features[split] in paid:
+                if cell.shared_features[split].is_paid(paid):
                     seconds -= spent
                 paid.add(cell.shared_features[split])
-            seconds *= 1 - cell.progress
+            seconds = max(0.0, seconds) * (1 - cell.progress)
         found.append(replace(cell, estimated_seconds=seconds))
     return found
+
+
+class _Place(NamedTuple):
+    """What cells have in common that cost the same.
+
+    Attributes:
+        parts: id of the parts' object, which they share.
+        device: ``cpu``, or the name of the GPU.
+        threads: number of CPU threads.
+    """
+
+    parts: int
+    device: str
+    threads: int
 
 
 @dataclass
@@ -145,31 +181,52 @@ class _Evidence:
     Attributes:
         folders: run folders of all stores.
         runs: the further stores.
-        estimates: by the id of the parts' object, the device and the number of threads.
+        estimates: what cells of the same parts cost.
+        passes: feature passes of earlier runs by task, backbone, protocol and tier, the device and the threads.
         devices: device names by what was requested.
     """
 
     folders: Mapping[Path, RunFolders]
     runs: Sequence[Path]
-    estimates: dict[tuple[int, str, int], CellEstimate] = field(default_factory=dict)
+    estimates: dict[_Place, CellEstimate] = field(default_factory=dict)
+    passes: dict[tuple[str, str, int], list[FeaturePass]] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
 
     def find_estimate(self, request: CellRequest, parts: CellParts, threads: int) -> CellEstimate:
         """Return the estimate of a cell; cells that share their parts share it."""
         device = self._find_device(request)
-        key = (id(parts), device, threads)
+        key = _Place(id(parts), device, threads)
         if key not in self.estimates:
-            # the seed in the name does not matter: the runs of all seeds are looked up
-            stem = make_run_stem(parts.task, parts.request, request.seed, "0" * 16)
-            stores = [self.folders[root] for root in dict.fromkeys([request.out, *self.runs])]
-            earlier = [folder for store in stores for folder in store.find_other_seeds(stem)]
-            found = estimate_from_records(earlier, parts, device, threads) if earlier else None
+            earlier = self._find_runs(request, parts)
+            find_passes = partial(self._find_passes, request, parts, device, threads)
+            found = estimate_from_records(earlier, parts, device, threads, find_passes) if earlier else None
             if found is None:
                 kept = load_calibration(make_calibration_key(parts, device, threads))
                 found = CellEstimate() if kept is None else estimate_from_calibration(kept, parts)
             steps = count_planned_steps(parts) if found.steps is None else found.steps
             self.estimates[key] = replace(found, steps=steps)
         return self.estimates[key]
+
+    def _find_runs(self, request: CellRequest, parts: CellParts, protocol: str | None = None) -> list[Path]:
+        """Return the folders of all runs that differ from a cell in seed, settings, weights or data alone."""
+        own = parts.request if protocol is None else replace(parts.request, protocol=protocol)
+        # the seed in the name does not matter: the runs of all seeds are looked up
+        stem = make_run_stem(parts.task, own, request.seed, "0" * 16)
+        stores = [self.folders[root] for root in dict.fromkeys([request.out, *self.runs])]
+        return [folder for store in stores for folder in store.find_other_seeds(stem)]
+
+    def _find_passes(self, request: CellRequest, parts: CellParts, device: str, threads: int) -> list[FeaturePass]:
+        """Return the feature passes of the runs of other protocols on the task and backbone of a cell."""
+        found: list[FeaturePass] = []
+        for protocol in FEATURE_PROTOCOLS:
+            if protocol == parts.request.protocol:
+                continue
+            key = (make_run_stem(parts.task, replace(parts.request, protocol=protocol), 0, ""), device, threads)
+            if key not in self.passes:
+                folders = self._find_runs(request, parts, protocol)
+                self.passes[key] = list_feature_passes(folders, device, threads)
+            found += self.passes[key]
+        return found
 
     def _find_device(self, request: CellRequest) -> str:
         if request.device not in self.devices:
@@ -184,31 +241,49 @@ class _Evidence:
         budget: CalibrationBudget,
     ) -> None:
         """Calibrate each kind of cell that has to run and of which nothing is known, until the budget is spent."""
-        kinds: dict[str, tuple[CellRequest, int]] = {}
-        places: dict[str, list[tuple[CellParts, tuple[int, str, int]]]] = defaultdict(list)
+        kinds: dict[str, dict[_Place, tuple[CellRequest, CellParts]]] = defaultdict(dict)
         for cell, status, count in zip(cells, statuses, threads, strict=True):
             if cell.needs_run and cell.estimate.kind == "unknown" and status.parts and can_calibrate(cell.request):
-                device = self._find_device(cell.request)
-                key = make_calibration_key(status.parts, device, count)
-                kinds.setdefault(key, (cell.request, count))
-                places[key].append((status.parts, (id(status.parts), device, count)))
-        began = time.monotonic()
-        for number, (key, (request, count)) in enumerate(kinds.items(), 1):
-            if time.monotonic() - began >= budget.seconds:
-                break
-            budget.report(request, number, len(kinds))
+                place = _Place(id(status.parts), self._find_device(cell.request), count)
+                key = make_calibration_key(status.parts, place.device, count)
+                kinds[key].setdefault(place, (cell.request, status.parts))
+        ends = time.monotonic() + budget.seconds
+        for number, (key, members) in enumerate(kinds.items(), 1):
+            for request in self._calibrate_kind(key, members, ends):
+                budget.report(request, number, len(kinds))
+
+    def _calibrate_kind(
+        self, key: str, members: Mapping[_Place, tuple[CellRequest, CellParts]], ends: float
+    ) -> Iterator[CellRequest]:
+        """Calibrate the first cell of a kind that begins: a weight file that does not fit says nothing of another.
+
+        Yields:
+            Each cell before it is tried.
+        """
+        waiting = dict(members)
+        for place, (request, parts) in members.items():
+            if time.monotonic() >= ends:
+                return
+            yield request
             try:
-                found = calibrate_in_process(request, count)
-                store_calibration(key, found)
+                found = calibrate_in_process(request, place.threads)
+            except UserError as error:  # what the user can fix fails in the real run as well
+                del waiting[place]
+                self._set_unknown({place: (request, parts)}, error, refusal=str(error))
             except BenchError as error:
-                # what the user can fix fails in the real run as well
-                refusal = str(error) if isinstance(error, UserError) else ""
-                for parts, place in places[key]:
-                    steps = count_planned_steps(parts)
-                    self.estimates[place] = CellEstimate(evidence=f"unknown: {error}", steps=steps, refusal=refusal)
-                continue
-            for parts, place in places[key]:
-                self.estimates[place] = estimate_from_calibration(found, parts)
+                self._set_unknown(waiting, error)
+                return
+            else:
+                store_calibration(key, found)
+                self.estimates |= {each: estimate_from_calibration(found, some) for each, (_, some) in waiting.items()}
+                return
+
+    def _set_unknown(
+        self, members: Mapping[_Place, tuple[CellRequest, CellParts]], error: BenchError, refusal: str = ""
+    ) -> None:
+        for place, (_, parts) in members.items():
+            steps = count_planned_steps(parts)
+            self.estimates[place] = CellEstimate(evidence=f"unknown: {error}", steps=steps, refusal=refusal)
 
 
 def _make_cell(request: CellRequest, status: CellStatus, threads: int, evidence: _Evidence) -> PlannedCell:
@@ -218,28 +293,30 @@ def _make_cell(request: CellRequest, status: CellStatus, threads: int, evidence:
     if status.parts is None:
         return cell
     estimate = evidence.find_estimate(request, status.parts, threads)
-    if estimate.refusal:
+    if estimate.refusal and cell.needs_run:
         return replace(cell, state="impossible", reason=estimate.refusal, estimate=estimate)
     shared = {split: _make_feature_key(request, status.parts, split) for split in estimate.feature_seconds}
     progress = _find_progress(status.folder, status.parts) if status.state == "unfinished" else 0.0
     return replace(cell, estimate=estimate, shared_features=shared, progress=progress)
 
 
-def _make_feature_key(request: CellRequest, parts: CellParts, split: str) -> Hashable:
+def _make_feature_key(request: CellRequest, parts: CellParts, split: str) -> FeatureKey:
     """Return what cells that read the same features of a split have in common."""
     recipe, backbone = parts.plan.config.get("recipe", {}), parts.backbone
     is_random = backbone.init == "random" or backbone.allow_partial
-    return (
+    source = (
         split,
         parts.task.name,
         parts.data.fingerprint,
         backbone.name,
         backbone.checkpoint.sha256 if backbone.checkpoint else None,
         request.seed if is_random else None,
-        tuple(recipe.get(name) for name in ("img_size", "crop_pct", "pool")),
-        request.data_scale,
+        tuple(recipe.get(name) for name in FEATURE_SETTINGS),
         request.device,
     )
+    # the items of a part are drawn anew for each seed; the test is always complete
+    is_part = request.data_scale != 1 and split != "test"
+    return FeatureKey(source, (request.data_scale, request.seed) if is_part else None)
 
 
 def _find_progress(folder: Path | None, parts: CellParts) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from statistics import fmean
 from typing import NamedTuple
 
 from benchmarks.resolve_cell import CellRequest
@@ -26,12 +25,14 @@ class CellTimes:
 
     def __init__(self, estimates: Mapping[CellRequest, float] | None = None) -> None:
         self._estimates = dict(estimates or {})
-        self._measured: dict[tuple[object, ...], list[float]] = {}
+        # sum and number of the durations by kind of cell: the mean is asked for at every look, for every waiting cell
+        self._measured: dict[tuple[object, ...], tuple[float, int]] = {}
 
     def add(self, request: CellRequest, seconds: float) -> None:
         """Take the duration of a cell that was computed, not answered from a record."""
         for key in _make_keys(request):
-            self._measured.setdefault(key, []).append(seconds)
+            total, count = self._measured.get(key, (0.0, 0))
+            self._measured[key] = (total + seconds, count + 1)
 
     def predict(self, request: CellRequest) -> float | None:
         """Return the expected seconds of a cell; ``None`` if nothing like it was measured.
@@ -41,7 +42,8 @@ class CellTimes:
         keys = list(_make_keys(request))
         if keys[0] not in self._measured and request in self._estimates:
             return self._estimates[request]
-        return next((fmean(self._measured[key]) for key in keys if key in self._measured), None)
+        total, count = next((self._measured[key] for key in keys if key in self._measured), (0.0, 0))
+        return total / count if count else None
 
     def predict_rest(
         self, waiting: Iterable[CellRequest], running: Iterable[RunningCell], num_parallel: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
@@ -63,12 +64,13 @@ def _plan_settings(parts: CellParts, tier: Literal["full"]) -> dict[str, Any] | 
     """Return the recipe that the same request has at another tier; ``None`` if it could not be planned."""
     if parts.request.tier == tier:
         return None
-    # a backbone of its own, so that the one that a run has prepared stays
-    request = replace(parts.request, tier=tier, prepared=PreparedBackbone())
-    try:
-        return dict(flatten_settings(parts.task.plan(request, parts.data).config.get("recipe", {})))
-    except BenchError:  # what the user set fits this tier alone
-        return None
+    # what the user set may fit this tier alone, such as few epochs without a warm-up, or a limit
+    for overrides in (parts.request.overrides, ()):
+        # a backbone of its own, so that the one that a run has prepared stays
+        request = replace(parts.request, tier=tier, overrides=overrides, prepared=PreparedBackbone())
+        with contextlib.suppress(BenchError):
+            return dict(flatten_settings(parts.task.plan(request, parts.data).config.get("recipe", {})))
+    return None
 
 
 def _list_other_settings(parts: CellParts) -> Iterator[ResolvedSetting]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,21 +75,44 @@ def index_run_folders(roots: Iterable[Path]) -> dict[Path, RunFolders]:
 def _index_root(root: Path) -> RunFolders:
     found: dict[str, list[tuple[int, Path]]] = defaultdict(list)
     run_ids: dict[str, dict[str, None]] = defaultdict(dict)
-    for place, folders, _ in os.walk(root):
-        task = Path(place).relative_to(root).as_posix()
-        below = []
-        for name in folders:
-            match = _RUN_FOLDER.fullmatch(name)
-            if match is None:
-                below.append(name)
-                continue
-            cell, run_id = f"{task}/{match['cell']}", match["run_id"]
-            found[f"{cell}-{run_id}"].append((int(match["attempt"] or 1), Path(place, name)))
+    for folder in _walk_folders(root, frozenset()):
+        if match := _RUN_FOLDER.fullmatch(folder.name):
+            cell, run_id = f"{folder.parent.relative_to(root).as_posix()}/{match['cell']}", match["run_id"]
+            found[f"{cell}-{run_id}"].append((int(match["attempt"] or 1), folder))
             run_ids[cell][run_id] = None
-        # run folders hold checkpoints and pictures, but no other runs
-        folders[:] = [name for name in below if name != LEDGER_FOLDER]
     attempts = {stem: [path for _, path in sorted(entries)] for stem, entries in found.items()}
     seeds: dict[str, list[str]] = defaultdict(list)
     for cell in run_ids:
         seeds[cell.rpartition("-")[0]].append(cell)
     return RunFolders(root, attempts, {cell: list(ids) for cell, ids in run_ids.items()}, dict(seeds))
+
+
+def _walk_folders(place: Path, above: frozenset[str]) -> Iterator[Path]:
+    """Yield all folders below a place, but none of a run; links are followed, as ``bench run`` does.
+
+    Args:
+        place: the folder.
+        above: real paths of the folders above it, so that a link in a circle ends.
+    """
+    real = os.path.realpath(place)
+    if real in above:
+        return
+    for folder in _list_folders(place):
+        yield folder
+        # run folders hold checkpoints and pictures, but no other runs
+        if folder.name != LEDGER_FOLDER and not _RUN_FOLDER.fullmatch(folder.name):
+            yield from _walk_folders(folder, above | {real})
+
+
+def _list_folders(place: Path) -> list[Path]:
+    """Return the folders in a folder, links to folders included; none if it is not there or may not be read."""
+    try:
+        with os.scandir(place) as entries:
+            # DirEntry.is_dir fails for a link to itself
+            return [
+                Path(entry.path)
+                for entry in entries
+                if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry).is_dir())
+            ]
+    except OSError:
+        return []

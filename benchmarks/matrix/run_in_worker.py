@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -37,30 +40,60 @@ def make_worker_environment(resources: CellResources) -> dict[str, str]:
     return variables
 
 
+def end_with_driver() -> None:
+    """Let this process end as soon as the one that started it does, however that ends; called once in a worker."""
+    driver = multiprocessing.parent_process()
+    assert driver is not None, "a worker is started by a driver"
+    threading.Thread(target=_wait_for_end, args=(driver,), daemon=True).start()
+
+
+def _wait_for_end(driver: multiprocessing.process.BaseProcess) -> None:
+    driver.join()
+    if os.getpgrp() == os.getpid():  # with the processes that it has started
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def run_job(job: CellJob) -> CellReport:
     """Run a cell with the threads that it needs; what it prints goes into its log file.
 
-    A cell that fails is a report as well. Only the death of the process ends without one.
+    A cell that fails is a report as well. Only the death of the process, or its interrupt, ends without one.
     """
     began = time.monotonic()
-    job.log_file.parent.mkdir(parents=True, exist_ok=True)
-    with _redirect_output(job.log_file):
-        try:
-            with _use_threads(job.resources.threads):
-                from benchmarks.run_cell import run_cell
-
-                cell = run_cell(job.request)
-        except Exception as error:  # noqa: BLE001 - any failure of a cell is a report, and the matrix goes on
-            return _report_failure(job, error, time.monotonic() - began)
-    return CellReport(job.number, cell.folder, cell.from_record, time.monotonic() - began)
+    try:
+        job.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with _redirect_output(job.log_file):
+            return _run_and_report(job, began)
+    except OSError as error:  # a full disk, for example
+        failure = f"the output of the cell cannot be written to {job.log_file} ({error.strerror or error})"
+        return CellReport(job.number, None, False, time.monotonic() - began, failure, is_retryable=True)
 
 
-def _report_failure(job: CellJob, error: Exception, seconds: float) -> CellReport:
+def _run_and_report(job: CellJob, began: float) -> CellReport:
+    before = None
+    try:
+        with _use_threads(job.resources.threads):
+            from benchmarks.matrix.process_state import describe_process_state
+            from benchmarks.run_cell import run_cell
+
+            before = describe_process_state()
+            cell = run_cell(job.request)
+    # any failure of a cell is a report, and the matrix goes on. SystemExit is one too: it would end the whole matrix,
+    # perhaps with exit code 0
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        report = _report_failure(job, error, time.monotonic() - began)
+    else:
+        report = CellReport(job.number, cell.folder, cell.from_record, time.monotonic() - began)
+    return report._replace(is_process_changed=before is not None and describe_process_state() != before)
+
+
+def _report_failure(job: CellJob, error: BaseException, seconds: float) -> CellReport:
     from results.records.store import FolderLockedError
 
     # to stderr, which is the log file: the sentence is enough for the list of failures
     traceback.print_exception(error)
     known = isinstance(error, BenchError)
+    is_exit = isinstance(error, SystemExit)
     first_line = next(iter(str(error).splitlines()), "no message")
     return CellReport(
         job.number,
@@ -68,8 +101,9 @@ def _report_failure(job: CellJob, error: Exception, seconds: float) -> CellRepor
         is_from_record=False,
         seconds=seconds,
         failure=str(error) if known else f"unexpected {type(error).__name__}: {first_line}",
-        # a BenchError says what the user must change; anything else may be the machine's fault
-        is_retryable=not known,
+        # a BenchError says what the user must change, and code that ends itself does it again; anything else may be
+        # the machine's fault
+        is_retryable=not known and not is_exit,
         is_busy_elsewhere=isinstance(error, FolderLockedError),
     )
 
@@ -79,8 +113,8 @@ def _redirect_output(log_file: Path) -> Iterator[None]:
     """Append what this process and its children write to stdout and stderr to a file."""
     sys.stdout.flush()
     sys.stderr.flush()
-    saved = [os.dup(1), os.dup(2)]
     with log_file.open("ab") as log:
+        saved = [os.dup(1), os.dup(2)]
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:

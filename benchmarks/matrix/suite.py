@@ -228,8 +228,11 @@ class _Expansion:
         if not self.block.backbones:
             self.faults.append("no backbone is named; name some with --backbones or backbones = [...]")
         for name in self.block.backbones:
+            card, mark, checkpoint = name.partition(CHECKPOINT_MARK)
+            if mark and not checkpoint:
+                self.faults.append(f"backbone {name!r} names no start weights after the {CHECKPOINT_MARK}")
             try:
-                get_card(name.partition(CHECKPOINT_MARK)[0])
+                get_card(card)
             except BenchError as error:
                 self.faults.append(str(error))
 

@@ -170,6 +170,8 @@ class _Driver:
 
     def run(self) -> None:
         """Run until no cell is left."""
+        for resources in dict.fromkeys(self.state.cells[number].resources for number in self.state.waiting):
+            self.executor.has_room(resources)  # what no machine has is refused now, not when half of the matrix is done
         while self.state.waiting or self.futures:
             self._submit_cells()
             done = wait(self.futures, timeout=_REFRESH_SECONDS, return_when=FIRST_COMPLETED).done

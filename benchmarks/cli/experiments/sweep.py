@@ -100,7 +100,12 @@ def _require_own_options(options: Namespace) -> None:
 
 
 def _make_executor(options: Namespace, cells: list[MatrixCell], folder: Path) -> Executor:
-    default = cells[0].resources
+    from benchmarks.matrix.executors.executor import CellResources
+
+    # the blocks of a suite may differ: --slots cells of the largest shape have room
+    needs = [cell.resources for cell in cells]
+    memory = max(each.memory_gib or 0.0 for each in needs) or None
+    default = CellResources(max(each.threads for each in needs), max(each.gpus for each in needs), memory)
     if options.executor == "ray":
         from benchmarks.matrix.executors.ray_cluster import RayExecutor
 

@@ -59,6 +59,7 @@ class CellReport(NamedTuple):
         failure: why the cell failed, in one sentence; ``None`` if its record is complete.
         is_retryable: whether another attempt may succeed: a full disk may, a misspelt name does not.
         is_busy_elsewhere: the cell failed because another process is working on it.
+        is_process_changed: the cell left settings behind that would change the numbers of other cells in its process.
     """
 
     number: int
@@ -68,6 +69,15 @@ class CellReport(NamedTuple):
     failure: str | None = None
     is_retryable: bool = False
     is_busy_elsewhere: bool = False
+    is_process_changed: bool = False
+
+    @property
+    def ends_process(self) -> bool:
+        """Whether the process must run no other cell.
+
+        After an error of CUDA, for example, every further call in the same process fails.
+        """
+        return self.is_retryable or self.is_process_changed
 
 
 class Executor(Protocol):

@@ -6,15 +6,14 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
 from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResources, WorkerDiedError
-from benchmarks.matrix.run_in_worker import make_worker_environment, run_job
+from benchmarks.matrix.run_in_worker import end_with_driver, make_worker_environment, run_job
 from foundation.errors import UserError
 from foundation.plural import format_count
 
@@ -30,7 +29,8 @@ class _Slot:
         threads: number of threads that it was started with.
         gpus: indices of the GPUs that it sees.
         pool: a pool of this one process, so that its death breaks no other slot.
-        pid: holds the process id once the process has imported what cells need.
+        pid: holds the process id once the process has begun.
+        loading: ends when the process has imported what cells need.
         running: the cell that runs in it.
     """
 
@@ -38,6 +38,7 @@ class _Slot:
     gpus: tuple[str, ...]
     pool: ProcessPoolExecutor
     pid: Future[int]
+    loading: Future[None]
     running: Future[CellReport] | None = None
     resources: CellResources = field(default_factory=CellResources)
 
@@ -47,13 +48,10 @@ class _Slot:
 
     @property
     def is_usable(self) -> bool:
-        """Whether the process may run another cell: not if it died or the last one failed for an unknown reason.
-
-        After an error of CUDA, for example, every further call in the same process fails.
-        """
+        """Whether the process may run another cell: not if it died or the last one left it in an unknown state."""
         if self.running is None or not self.running.done():
             return True
-        return self.running.exception() is None and not self.running.result().is_retryable
+        return self.running.exception() is None and not self.running.result().ends_process
 
 
 class LocalExecutor:
@@ -63,9 +61,8 @@ class LocalExecutor:
     with the driver, also when it is killed.
 
     Args:
-        slots: number of cells that run at the same time if each needs ``default``; ``None``: as many as there are
-            processors (or GPUs) for.
-        default: what a cell needs unless it says otherwise.
+        slots: number of cells that run at the same time; ``None``: as many as there are processors (or GPUs) for.
+        default: what the largest cell needs; there is room for ``slots`` cells of this size.
         num_cells: number of cells of the matrix; there are never more slots than that.
     """
 
@@ -75,6 +72,7 @@ class LocalExecutor:
     def __init__(self, slots: int | None, default: CellResources, num_cells: int) -> None:
         self.default = default
         self._gpus = list_gpus()
+        self._max_cells = slots
         self._num_slots = min(slots or self._count_slots(), num_cells)
         self._threads = self._num_slots * default.threads
         self._memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -100,7 +98,8 @@ class LocalExecutor:
         gpus = sum(slot.resources.gpus for slot in busy)
         memory = sum(slot.resources.memory_gib or 0.0 for slot in busy)
         return (
-            threads + resources.threads <= self._threads
+            len(busy) < (self._max_cells or len(busy) + 1)
+            and threads + resources.threads <= self._threads
             and gpus + resources.gpus <= len(self._gpus)
             and memory + (resources.memory_gib or 0.0) <= self._memory_gib
         )
@@ -129,19 +128,27 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Interrupt the running cells, wait until they have written their state, and end all processes."""
-        pids = [slot.pid.result() for slot in self._slots if slot.pid.done() and slot.pid.exception() is None]
         busy = [slot for slot in self._slots if not slot.is_idle]
-        for slot in busy:
-            if slot.pid.done() and slot.pid.exception() is None:
-                _signal_group(slot.pid.result(), signal.SIGINT)
-        deadline = time.monotonic() + _INTERRUPT_SECONDS
-        while any(not slot.is_idle for slot in busy) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        for slot in self._slots:
-            slot.pool.shutdown(wait=False, cancel_futures=True)
-        for pid in pids:
-            _signal_group(pid, signal.SIGKILL)
-        self._slots.clear()
+        try:
+            for slot in busy:
+                # a cell that has not begun has nothing to write, and an interrupted import would go on to the cell
+                self._signal_slot(slot, signal.SIGINT if slot.loading.done() else signal.SIGKILL)
+            deadline = time.monotonic() + _INTERRUPT_SECONDS
+            while any(not slot.is_idle for slot in busy) and time.monotonic() < deadline:
+                time.sleep(0.05)
+        finally:  # also after a second Ctrl-C
+            for slot in self._slots:
+                self._signal_slot(slot, signal.SIGKILL)
+                slot.pool.shutdown(wait=False, cancel_futures=True)
+            self._slots.clear()
+
+    @staticmethod
+    def _signal_slot(slot: _Slot, number: signal.Signals) -> None:
+        """Send a signal to a process and those that it started."""
+        # a process that has just been started says its id within a second, or breaks the pool
+        wait([slot.pid], timeout=_INTERRUPT_SECONDS)
+        if slot.pid.done() and slot.pid.exception() is None:
+            _signal_group(slot.pid.result(), number)
 
     def _count_slots(self) -> int:
         by_threads = len(os.sched_getaffinity(0)) // self.default.threads
@@ -180,6 +187,7 @@ class LocalExecutor:
 
     def _drop_slot(self, slot: _Slot) -> None:
         self._slots.remove(slot)
+        self._signal_slot(slot, signal.SIGKILL)  # a process that died has left those behind that it had started
         slot.pool.shutdown(wait=False)
 
 
@@ -203,30 +211,22 @@ def _start_slot(threads: int, gpus: tuple[str, ...]) -> _Slot:
     pool = ProcessPoolExecutor(
         1, mp_context=multiprocessing.get_context("spawn"), initializer=_enter_worker, initargs=(variables,)
     )
-    return _Slot(threads, gpus, pool, pool.submit(_load_libraries))
+    return _Slot(threads, gpus, pool, pool.submit(os.getpid), pool.submit(_load_libraries))
 
 
 def _enter_worker(variables: Mapping[str, str]) -> None:
     """Prepare a worker process: a group of its own, its variables, and an end with the driver."""
     os.environ.update(variables)
     os.setsid()  # Ctrl-C on the terminal reaches the driver only, which tells the workers
-    driver = multiprocessing.parent_process()
-    assert driver is not None, "a worker is started by a driver"
-    threading.Thread(target=_end_with_driver, args=(driver,), daemon=True).start()
+    # what this process starts begins as in a single run; "spawn" would also refuse data that cannot be pickled
+    multiprocessing.set_start_method(None, force=True)
+    end_with_driver()
 
 
-def _end_with_driver(driver: multiprocessing.process.BaseProcess) -> None:
-    """Wait until the driver ends, however it ends, and then kill this process and those it started."""
-    driver.join()
-    _signal_group(os.getpid(), signal.SIGKILL)
-
-
-def _load_libraries() -> int:
-    """Import what every cell needs, and return the process id."""
+def _load_libraries() -> None:
+    """Import what every cell needs."""
     import benchmarks.run_cell  # noqa: F401
     import engine.training  # noqa: F401
-
-    return os.getpid()
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
@@ -236,8 +236,11 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
 
 def _hand_over(done: Future[CellReport], promise: Future[CellReport], job: CellJob) -> None:
     """Pass on the report of a cell, or that its process died."""
-    error = done.exception()
-    if isinstance(error, BrokenProcessPool):
+    # cancelled: the executor was closed before the process took the cell
+    error = BrokenProcessPool() if done.cancelled() else done.exception()
+    if isinstance(error, KeyboardInterrupt):  # not of this command: its own is raised in the driver
+        error = WorkerDiedError(f"the process of the cell was interrupted; its output is in {job.log_file}")
+    elif isinstance(error, BrokenProcessPool):
         error = WorkerDiedError(
             f"the process of the cell ended without a word (killed, or out of memory); its output is in {job.log_file}"
         )

@@ -13,6 +13,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
 from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResources, WorkerDiedError
 from benchmarks.matrix.executors.ray_nodes import (
     check_nodes,
@@ -45,8 +47,10 @@ _INTERRUPT_SECONDS = 15.0
 _OBJECT_STORE_BYTES = 80_000_000
 """Size of the object store of a Ray that is started here; cells exchange files, so Ray's minimum is enough."""
 
-_FAILED = "failed: "
-"""What the file of a cell begins with that failed for an unknown reason; otherwise it holds the id of its node."""
+_REPORT = "report: "
+"""What the file of a cell begins with that ended its process; otherwise it holds the id of its node."""
+
+_REPORT_READER = TypeAdapter(CellReport)
 
 
 def run_on_node(job: CellJob, mark: DriverMark, place: Path) -> CellReport:
@@ -55,7 +59,7 @@ def run_on_node(job: CellJob, mark: DriverMark, place: Path) -> CellReport:
     Args:
         job: the cell.
         mark: what this process compares itself with.
-        place: file into which it writes the id of its node, or why the cell failed before it ends this process.
+        place: file into which it writes the id of its node, or the report before it ends this process.
 
     Raises:
         WrongWorkerError: the node has another bench, or does not share the driver's folders.
@@ -70,9 +74,8 @@ def run_on_node(job: CellJob, mark: DriverMark, place: Path) -> CellReport:
 
     write_atomic(place, ray.get_runtime_context().get_node_id())
     report = run_job(job)
-    if report.is_retryable:
-        # a process that failed for an unknown reason is not used again; Ray gives no other way to end it
-        write_atomic(place, f"{_FAILED}{report.failure}")
+    if report.ends_process:  # Ray gives no other way to end it
+        write_atomic(place, _REPORT + _REPORT_READER.dump_json(report).decode())
         os._exit(1)
     return report
 
@@ -227,8 +230,8 @@ class RayExecutor:
             return
         if isinstance(error, WrongWorkerError):
             self._wrong_worker = get_ray_cause(error)
-        if written.startswith(_FAILED):
-            promise.set_exception(WorkerDiedError(written.removeprefix(_FAILED)))
+        if written.startswith(_REPORT):
+            promise.set_result(_REPORT_READER.validate_json(written.removeprefix(_REPORT)))
         else:
             promise.set_exception(WorkerDiedError(f"cell {job.number} ended without a report: {explain_death(error)}"))
 

@@ -105,8 +105,7 @@ def run_group(jobs: Sequence[CellJob], keys: Sequence[str], reports: Path, mark:
             report = run_job(job)
         folder = None if report.folder is None else str(report.folder)
         write_atomic(reports / f"{key}.json", json.dumps({**report._asdict(), "folder": folder}))
-        if report.is_retryable:
-            # it failed for an unknown reason; after an error of CUDA, every further cell would fail in this process
+        if report.ends_process:
             os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the command that started this process
 
 

@@ -159,6 +159,25 @@ def test_a_fault_of_ours_is_exit_1_without_a_trace(
     assert "Traceback" not in err
 
 
+def test_foreign_code_that_calls_exit_is_no_success(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import listing
+
+    monkeypatch.setattr(listing, "list_tasks", lambda: sys.exit(0))
+    assert main(["list", "tasks"]) == 1
+    assert capsys.readouterr().err.startswith("bench: unexpected SystemExit: 0")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_command_works_without_the_standard_streams(closed: str) -> None:
+    """A daemon may start it so; a sweep would have ended at its first message or, hours later, at its table."""
+    command = f"{sys.executable} -m litevit_bench list tasks {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
 def corrupt_store(folder: Path) -> Path:
     good, bad = folder / "good", folder / "bad"
     for path in (good, bad):

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
+from backbones.create import create_backbone
 from benchmarks.cli.format_plan import format_bytes
 from benchmarks.cli.main import main
 from benchmarks.cli.matrix_plan import parse_hours
@@ -43,7 +45,7 @@ def test_a_plan_counts_the_states_and_gives_the_reasons(tmp_path: Path, capsys: 
     lines = {line.split()[0]: line.split() for line in text.splitlines() if line}
     assert lines["digits"][1:9] == ["knn", "full", "3", "1", "-", "1", "1", "-"]
     assert lines["flowers"][-3:] == ["3", "-", "-"]
-    assert "to run: 2 cells of 6, 2 unknown of computing" in text
+    assert "to run: 2 cells of 6; how long they take is unknown\n" in text
     assert "stale (a record is there, but of other data, code or weights, so the cell runs again):" in text
     assert "1 cell, such as digits knn vit_nano@random seed 1: protocol version 0 -> 1" in text
     assert "3 cells, such as flowers knn vit_nano@random seed 0: " in text
@@ -69,12 +71,18 @@ def test_a_plan_of_impossible_cells_alone_fails(tmp_path: Path, capsys: pytest.C
 def test_a_budget_names_the_command_that_runs_what_was_chosen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "more").mkdir()
     plan(*CELLS, "--out", str(tmp_path), "--budget", "8h", "--runs", str(tmp_path / "more"), "--seeds", "0")
     text = capsys.readouterr().out
     assert "within 8 h: 0 of 1 cell" in text
     assert "left out because nothing is known of their duration: 1 cell" in text
     more = f"--budget 8h --runs {tmp_path / 'more'} --seeds 0 --no-calibration"
     assert f"run them: bench sweep {' '.join(CELLS)} --out {tmp_path} {more}\n" in text
+
+
+def test_a_store_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan(*CELLS, "--out", str(tmp_path), "--runs", str(tmp_path), str(tmp_path / "typo"), code=2)
+    assert f"no folder of runs at {tmp_path / 'typo'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["8", "0h", "nanh", "infh", "h", "8 weeks"])
@@ -117,6 +125,22 @@ def test_a_dry_run_gives_every_setting_with_its_source(tmp_path: Path, capsys: p
     assert "not part of the id" in text
 
 
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("--protocol", "lowshot", "--set", "max_items=20"), {"draws", "grid.count"}),
+        (("--protocol", "finetune", "--set", "epochs=2"), {"schedule.warmup"}),
+    ],
+)
+def test_what_fits_this_tier_alone_hides_no_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], names: set[str]
+) -> None:
+    (cell,) = dry_run(
+        "run", "digits", "--backbone", "vit_nano", "--tier", "smoke", *words, "--out", str(tmp_path), capsys=capsys
+    )
+    assert names <= {setting["name"] for setting in cell["settings"] if setting["source"] == "tier"}
+
+
 def test_a_dry_run_says_when_a_record_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, _ = write_complete_run(make_request(tmp_path))
     words = ("run", "digits", "--backbone", "vit_nano", "--protocol", "knn", "--checkpoint", "random")
@@ -135,6 +159,33 @@ def test_a_dry_run_of_a_pre_training_trains_nothing(tmp_path: Path, capsys: pyte
 def test_a_dry_run_of_what_cannot_run_fails_like_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "digits", "--backbone", "vit_nano", "--set", "no_such=1", "--dry-run"]) == 2
     assert "unknown configuration key 'no_such'" in capsys.readouterr().err
+
+
+def test_a_dry_run_refuses_what_the_run_refuses_before_it_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    wrong = tmp_path / "weights.safetensors"
+    save_file(create_backbone("vit_pico", num_classes=0).model.state_dict(), wrong)
+    folder, _ = write_complete_run(make_request(tmp_path / "damaged"))
+    (folder / "record.json").write_text("{")
+    before = sorted(tmp_path.rglob("*"))
+    first = ["run", "digits", "--backbone", "vit_nano", "--protocol", "knn"]
+    fine = ["--checkpoint", "random", "--out"]
+    for words in (
+        ["--checkpoint", str(wrong), "--out", str(tmp_path / "runs")],
+        ["--device", "cuda", *fine, str(tmp_path / "runs")],
+        [*fine, str(wrong)],
+        [*fine, str(wrong / "below")],
+        [*fine, str(folder)],
+        [*fine, str(tmp_path / "damaged")],
+    ):
+        ends = []
+        for dry in (["--dry-run"], []):
+            assert main([*first, *words, *dry]) == 2, words
+            ends.append(capsys.readouterr().err)
+        assert ends[0].replace("Not a directory", "File exists") == ends[1].replace("Not a directory", "File exists")
+        assert [path for path in sorted(tmp_path.rglob("*")) if path.name != "runs"] == before
 
 
 def test_a_sweep_takes_the_cells_of_its_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

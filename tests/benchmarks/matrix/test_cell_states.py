@@ -68,6 +68,28 @@ def test_records_elsewhere_count_where_they_are_named(tmp_path: Path) -> None:
     assert find_state(request, runs=[tmp_path / "other"]).state == "done"
 
 
+def test_a_damaged_record_elsewhere_stops_no_run(tmp_path: Path) -> None:
+    folder, _ = write_complete_run(make_request(tmp_path / "other"))
+    (folder / "record.json").write_text("{")
+    request = make_request(tmp_path / "own")
+    assert find_state(request, runs=[tmp_path / "other"]).state == "missing"
+    write_complete_run(make_request(tmp_path / "third"))
+    assert find_state(request, runs=[tmp_path / "other", tmp_path / "third"]).state == "done"
+
+
+def test_the_folder_of_a_task_or_run_may_be_a_link(tmp_path: Path) -> None:
+    folder, _ = write_complete_run(make_request(tmp_path / "disk"))
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "digits").symlink_to(tmp_path / "disk" / "digits")
+    (tmp_path / "run" / "digits").mkdir(parents=True)
+    (tmp_path / "run" / "digits" / folder.name).symlink_to(folder)
+    (tmp_path / "run" / "digits" / "circle").symlink_to("circle")
+    (tmp_path / "run" / "digits" / "up").symlink_to(tmp_path / "run")
+    for store in ("task", "run"):
+        found = find_state(make_request(tmp_path / store))
+        assert (found.state, found.folder) == ("done", tmp_path / store / "digits" / folder.name)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -111,6 +133,8 @@ def test_a_broken_off_attempt_goes_on_and_a_withdrawn_one_is_missing(tmp_path: P
     write_record(later, read_record(folder).model_copy(update=failed))
     status = find_state(request)
     assert (status.state, status.folder, status.reason) == ("unfinished", later, "failed: no space left")
+    write_record(later, read_record(folder).model_copy(update=failed | {"status": "running", "reason": None}))
+    assert find_state(request).reason.endswith("at work still or killed")
     (later / "record.json").write_text("{")
     status = find_state(request)
     assert status.state == "impossible"

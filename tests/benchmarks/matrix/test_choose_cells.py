@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.matrix.cell_states import RowKey
 from benchmarks.matrix.choose_cells import choose_cells
 from benchmarks.matrix.estimate import CellEstimate
-from benchmarks.matrix.plan_cells import PlannedCell
+from benchmarks.matrix.plan_cells import FeatureKey, PlannedCell
 from benchmarks.resolve_cell import CellRequest
 from results.leaderboard.report import build_report
 from results.records.store import scan_runs
@@ -58,11 +58,19 @@ def test_only_cells_that_need_a_run_and_have_a_known_duration_are_chosen() -> No
     assert choose(cells, 2) == [("slow_but_begun", 0), ("stale", 0)]
 
 
+def test_what_is_left_of_a_cell_counts_and_not_what_is_paid() -> None:
+    cells = [make_cell(name, hours=hours, state="unfinished", progress=progress)
+             for name, hours, progress in (("begun", 5, 0), ("almost_there", 10, 0.9))]  # fmt: skip
+    assert choose(cells, 5) == [("almost_there", 0)]
+
+
 def test_shared_features_are_paid_for_once_whatever_the_order() -> None:
     def share(name: str, hours: float) -> PlannedCell:
         cell = make_cell(name, 0, hours, board=name)
         estimate = replace(cell.estimate, feature_seconds={"train": 0.9 * HOUR})
-        return replace(cell, estimate=estimate, estimated_seconds=0.0, shared_features={"train": "one pass"})
+        return replace(
+            cell, estimate=estimate, estimated_seconds=0.0, shared_features={"train": FeatureKey("one pass")}
+        )
 
     chosen = choose_cells([share("linear", 2), share("knn", 1)], 2.2)
     assert [cell.backbone for cell in chosen] == ["knn", "linear"]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 import platform
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 import benchmarks.matrix.calibration
 import benchmarks.matrix.plan_cells
+from backbones.create import create_backbone
 from benchmarks.matrix.calibration import Calibration, load_calibration, make_calibration_key, store_calibration
 from benchmarks.matrix.estimate import count_planned_steps, find_device
 from benchmarks.matrix.plan_cells import CalibrationBudget, PlannedCell, plan_cells
@@ -140,6 +144,50 @@ def test_a_feature_pass_is_paid_for_once(tmp_path: Path) -> None:
     assert seconds[1] == seconds[3] == pytest.approx(3)
 
 
+def test_a_run_that_found_its_features_in_the_cache_is_no_measure_of_computing_them(tmp_path: Path) -> None:
+    def write(protocol: str, seconds: int, features: float, **changes: Any) -> None:
+        cost = {"phases": {"features": features}, "peak_memory_mib": 512.0, "attempts": 1, "efficiency": None}
+        write_timed_run(make_request(tmp_path, protocol=protocol, **changes), seconds, cost=cost)
+
+    write("linear", 40, 30.0)
+    write("knn", 3, 0.5)
+    write("knn", 50, 45.0, overrides=("img_size=64",))
+    write("knn", 50, 45.0, data_scale=0.5)
+    requests = [make_request(tmp_path, protocol=protocol, seed=1) for protocol in ("knn", "linear")]
+    for order in (requests, requests[::-1]):
+        cells = {cell.protocol: cell for cell in plan_cells(order, threads=1)}
+        assert [cells[name].estimate.seconds for name in ("knn", "linear")] == [32.5, 40]
+        assert sum(cell.estimated_seconds or 0.0 for cell in cells.values()) == 42.5
+
+
+def test_parts_of_the_data_are_drawn_anew_for_each_seed_and_found_in_the_complete_features(tmp_path: Path) -> None:
+    cells = [
+        ({"data_scale": 0.5, "seed": 0}, 130), ({"data_scale": 0.5, "seed": 1}, 100), ({"seed": 0}, 100),
+        ({"data_scale": 0.5, "seed": 2}, 0), ({"tier": "smoke", "overrides": ("max_items=30",)}, 130),
+    ]  # fmt: skip
+    # weights from a file are the same for all seeds
+    weights = tmp_path / "weights.safetensors"
+    save_file(create_backbone("vit_nano", num_classes=0).model.state_dict(), weights)
+    requests = [make_request(tmp_path, checkpoint=str(weights), **changes) for changes, _ in cells]
+    for request in requests:
+        keep_calibration(request, make_calibration(*FEATURES))
+    seconds = [cell.estimated_seconds for cell in plan_cells(requests, threads=1)]
+    assert seconds == pytest.approx([3 + features for _, features in cells])
+
+
+def test_made_up_records_give_no_impossible_figures(tmp_path: Path) -> None:
+    for seed, changes in enumerate(
+        [
+            {"environment": {"started": "2026-01-02T03:04:00", "finished": "2026-01-02T03:05:00+00:00"}},
+            {"config": {"recipe": [1]}},
+            {"cost": {"phases": {"features": 1e9}, "attempts": 1, "efficiency": None}},
+        ]
+    ):
+        write_timed_run(make_request(tmp_path, seed=seed), 20, **changes)
+    for cell in plan_cells([make_request(tmp_path, seed=each) for each in (7, 8)], threads=1):
+        assert cell.estimated_seconds is None or cell.estimated_seconds >= 0
+
+
 def test_an_unfinished_cell_costs_what_is_left(tmp_path: Path) -> None:
     request = make_request(tmp_path, protocol="finetune")
     keep_calibration(request, make_calibration(LoopMeasurement("train", "steps", 10, 2.0, 760, 2.5)))
@@ -189,12 +237,51 @@ def test_only_what_is_unknown_is_calibrated_and_within_its_time(
     assert len(made) == 3
 
 
+def test_weights_that_do_not_fit_say_nothing_of_other_weights_or_finished_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong, right = tmp_path / "wrong.safetensors", tmp_path / "right.safetensors"
+    for path in (wrong, right):
+        save_file(create_backbone("vit_nano", num_classes=0).model.state_dict(), path)
+
+    def calibrate(request: CellRequest, threads: int) -> Calibration:
+        if request.checkpoint == str(wrong):
+            raise UserError("does not fit")
+        return make_calibration(*FEATURES)
+
+    monkeypatch.setattr(benchmarks.matrix.plan_cells, "calibrate_in_process", calibrate)
+    write_complete_run(make_request(tmp_path, checkpoint=str(wrong)), environment={"threads": 64})
+    requests = [
+        make_request(tmp_path, checkpoint=str(path), seed=seed) for path, seed in ((wrong, 0), (wrong, 1), (right, 0))
+    ]
+    states = [cell.state for cell in plan_cells(requests, threads=1, calibration=CalibrationBudget(60))]
+    assert states == ["done", "impossible", "missing"]
+
+
 def test_damaged_findings_are_none(tmp_path: Path) -> None:
     store_calibration("a" * 64, make_calibration(*FEATURES))
     assert load_calibration("a" * 64) == make_calibration(*FEATURES)
     for text in ("", "[]", "{}", '{"loops": [1]}'):
         (tmp_path / "cache" / "calibrations" / f"{'a' * 64}.json").write_text(text)
         assert load_calibration("a" * 64) is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"overhead_seconds": math.nan}, {"overhead_seconds": -1.0}, {"overhead_seconds": "3"}, {"disk_bytes": None},
+        {"overhead_seconds": 10**400}, {"overhead_seconds": 1e17}, {"peak_memory_mib": math.inf}, {"date": 5},
+        {"date": "today"}, {"loop": {"total": math.nan}}, {"loop": {"phase": 3}}, {"loop": {"measured": -10}},
+        {"loop": {"measured": "many"}}, {"loop": {"measured": 5e-324, "seconds": 1e17}},
+    ],
+)  # fmt: skip
+def test_findings_that_no_measurement_gives_are_none(tmp_path: Path, damage: dict[str, Any]) -> None:
+    store_calibration("a" * 64, make_calibration(*FEATURES))
+    path = tmp_path / "cache" / "calibrations" / f"{'a' * 64}.json"
+    content = json.loads(path.read_text())
+    content["loops"][0] |= damage.get("loop", {})
+    path.write_text(json.dumps(content | {name: value for name, value in damage.items() if name != "loop"}))
+    assert load_calibration("a" * 64) is None
 
 
 def test_steps_follow_from_the_settings(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_cell_that_two_blocks_name_is_there_once() -> None:
 def test_all_faults_are_named_at_once() -> None:
     first = SuiteBlock(
         tasks=["digitz", "mini_ade"],
-        backbones=["vit_nanoo", "timm/resnet51000", "vit_pico"],
+        backbones=["vit_nanoo", "timm/resnet51000", "vit_pico", "vit_pico@"],
         protocols=["knn"],
         seeds=[-1],
         data_scale=[0.5, 2.0],
@@ -87,6 +87,7 @@ def test_all_faults_are_named_at_once() -> None:
         "digits",
         "did you mean vit_nano",
         "resnet51000",
+        "backbone 'vit_pico@' names no start weights",
         "mini_ade has none of the protocols knn",
         "seed -1 is negative",
         "data scale 2 is not a fraction",

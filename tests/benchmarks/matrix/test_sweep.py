@@ -213,6 +213,15 @@ def test_an_error_of_the_driver_itself_ends_the_sweep_and_closes_the_executor(tm
         run_sweep(begin(make_cells(threads=9)), executor, tmp_path, Log(executor), 2)
 
 
+def test_what_no_machine_has_is_refused_before_the_first_cell(tmp_path: Path) -> None:
+    """It was found when the cell's turn came, and the running cells of other blocks were interrupted."""
+    executor = ScriptedExecutor(succeed)
+    cells = [*make_cells(seeds=[0, 1]), *make_cells(seeds=[2], threads=9)]
+    with pytest.raises(UserError, match="no machine has 9 threads"):
+        run_sweep(begin(cells), executor, tmp_path, Log(executor), 2)
+    assert executor.submitted == []
+
+
 def test_the_first_cell_of_a_group_computes_the_features_alone(tmp_path: Path) -> None:
     """With two slots the second takes another group, not a cell that would wait for the same features."""
     cells = make_cells(backbones=["vit_pico", "vit_nano"], protocols=["knn", "linear", "lowshot"])

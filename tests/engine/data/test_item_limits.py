@@ -157,6 +157,11 @@ def test_a_recorded_limit_may_be_anything() -> None:
     assert limit_test_items(columns, {"max_items": 2}) == {"item": range(2), "label": [0, 1]}
 
 
+def test_a_limit_of_one_item_is_refused_as_its_score_could_not_be_checked(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="max_items: Input should be greater than or equal to 2, not 1"):
+        bench.run("digits", "vit_pico", protocol="knn", tier="smoke", overrides={"max_items": 1}, out=tmp_path)
+
+
 def test_full_has_no_limit(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="max_items limits the tiers smoke and short"):
         bench.run("digits", "vit_pico", protocol="knn", overrides={"max_items": 50}, out=tmp_path)

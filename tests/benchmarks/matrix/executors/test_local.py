@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -193,3 +194,104 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_small_cells_do_not_exceed_the_slots(tmp_path: Path) -> None:
+    """A suite may have blocks of 1 and of 2 threads: --slots 1 is one cell at a time, whatever its size."""
+    local = LocalExecutor(1, CellResources(threads=2), num_cells=2)
+    assert local.has_room(CellResources(threads=1))
+    (future,) = local.submit([make_job(tmp_path)])
+    try:
+        assert not local.has_room(CellResources(threads=1))
+    finally:
+        local.close()
+    assert future.done()
+    with pytest.raises(UserError, match="a cell needs 3 threads"):
+        local.has_room(CellResources(threads=3))
+
+
+def test_a_sweep_that_ends_while_its_processes_begin_runs_no_cell(tmp_path: Path) -> None:
+    """Ctrl-C in the first seconds was only obeyed when the cell was done."""
+    local = LocalExecutor(1, CellResources(threads=1), num_cells=1)
+    local.start()
+    (future,) = local.submit([make_job(tmp_path)])
+    local.close()
+    assert isinstance(future.exception(WAIT), WorkerDiedError)
+    assert not list(tmp_path.rglob("record.json"))
+
+
+def test_a_second_interrupt_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = LocalExecutor(1, CellResources(threads=1), num_cells=1)
+    local.start()
+    slot = local._slots[0]
+    slot.loading.result(WAIT)
+    (future,) = local.submit([make_job(tmp_path, protocol="finetune", tier="full")])
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmarks.matrix.executors.local.time.sleep", interrupt)
+    # the cell does not end at the first one
+    monkeypatch.setattr("benchmarks.matrix.executors.local.signal.SIGINT", signal.SIGWINCH)
+    with pytest.raises(KeyboardInterrupt):
+        local.close()
+    assert isinstance(future.exception(WAIT), WorkerDiedError)
+
+
+def test_an_interrupted_process_is_one_that_died(executor: LocalExecutor, tmp_path: Path) -> None:
+    (future,) = executor.submit([make_job(tmp_path, protocol="finetune", tier="full")])
+    pid, record = get_pid(executor), tmp_path / "digits"
+    deadline = time.monotonic() + WAIT
+    while not list(record.rglob("*.pth")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGINT)
+    error = future.exception(WAIT)
+    assert isinstance(error, WorkerDiedError)
+    assert "was interrupted" in str(error)
+
+
+def test_a_process_whose_settings_were_changed_runs_no_other_cell(executor: LocalExecutor, tmp_path: Path) -> None:
+    executor.submit([make_job(tmp_path)])[0].result(WAIT)
+    before = get_pid(executor)
+    executor.submit([make_job(tmp_path)])[0].result(WAIT)
+    assert get_pid(executor) == before
+    report: Future[CellReport] = Future()
+    report.set_result(CellReport(0, tmp_path, False, 1.0, is_process_changed=True))
+    executor._slots[0].running = report
+    executor.submit([make_job(tmp_path)])[0].result(WAIT)
+    assert get_pid(executor) != before
+
+
+def test_a_worker_starts_processes_as_a_single_run_does(executor: LocalExecutor) -> None:
+    """A worker is spawned, and what it starts would be as well: slowly, and only if its data can be pickled."""
+    assert (
+        executor._slots[0].pool.submit(multiprocessing.get_start_method).result(WAIT)
+        == (multiprocessing.get_all_start_methods()[0])
+    )
+
+
+def start_sleeper() -> int:
+    """Start a process that outlives the one that started it."""
+    return subprocess.Popen(["sleep", "600"]).pid
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that waits for its parent to read its exit code does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs the list of processes of Linux")
+def test_what_a_dead_process_had_started_is_ended(executor: LocalExecutor, tmp_path: Path) -> None:
+    sleeper = executor._slots[0].pool.submit(start_sleeper).result(WAIT)
+    os.kill(get_pid(executor), signal.SIGKILL)
+    assert is_running(sleeper)
+    executor.submit([make_job(tmp_path)])[0].exception(WAIT)  # the death may be noticed only now
+    assert executor.submit([make_job(tmp_path)])[0].result(WAIT).failure is None
+    deadline = time.monotonic() + WAIT
+    while is_running(sleeper):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

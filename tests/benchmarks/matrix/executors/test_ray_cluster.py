@@ -202,14 +202,18 @@ def test_a_cell_on_a_lost_node_is_given_up(executor: RayExecutor, out: Path, mon
     wait_until(lambda: not list_processes(RUNNING))
 
 
-def test_a_worker_that_failed_for_an_unknown_reason_is_not_used_again(
+def test_a_worker_that_failed_for_an_unknown_reason_reports_it_and_is_not_used_again(
     executor: RayExecutor, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executor, "_wrong_worker", None)
     job = make_job(out, 7)
     (future,) = executor.submit([replace(job, request=replace(job.request, overrides=(3,)))])  # type: ignore[arg-type]
-    with pytest.raises(WorkerDiedError, match=r"^unexpected "):
-        future.result(60)
+    report = future.result(60)
+    assert report.number == 7
+    assert report.failure is not None
+    assert report.failure.startswith("unexpected ")
+    assert report.is_retryable
+    wait_until(lambda: not list_processes(RUNNING))
 
 
 def test_a_second_connection_is_refused(executor: RayExecutor, tmp_path: Path) -> None:
