@@ -39,8 +39,8 @@ def share_failures() -> Iterator[None]:
                 raise BenchError(reason) from error
             if lost:
                 raise BenchError(
-                    "another process of this run is gone (its own message says why, unless it was killed), and the others "
-                    "cannot go on without it; the same command goes on from the last checkpoint"
+                    "another process of this run is gone (its own message says why, unless it was killed), and the "
+                    "others cannot go on without it; the same command goes on from the last checkpoint"
                 ) from error
             _leave_failure(error)
             raise
