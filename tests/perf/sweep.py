@@ -26,7 +26,7 @@ backbones = {backbones}
 seeds = [0, 1]
 tier = "smoke"
 """
-BACKBONES = ("vit_pico", "vit_nano", "vit_micro", "vit_tiny", "vit_tiny_rpe", "deit_tiny@random")
+BACKBONES = ("vit_small", "vit_nano", "vit_micro", "vit_tiny", "vit_tiny_rpe", "deit_tiny@random")
 
 
 def run_suite() -> list[SpeedRatio]:
