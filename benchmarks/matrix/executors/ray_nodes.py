@@ -24,7 +24,7 @@ from foundation.plural import format_count
 _PROBE_SECONDS = 5.0
 """How long the head node's port may take to answer."""
 
-_CONNECT_SECONDS = 20.0
+_CONNECT_SECONDS = 60.0
 """How long a connection to a cluster may take; Ray's own attempts go on for 160 s and then end the process."""
 
 _NODE_CHECK_SECONDS = 120.0

@@ -34,7 +34,7 @@ def read_outcome(folder: Path | None) -> tuple[str, Any, Any]:
     return record.run_id, record.result.metrics, record.result.items
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 600.0) -> Any:
     """The first true value of a condition."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

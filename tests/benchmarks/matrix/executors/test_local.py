@@ -25,7 +25,7 @@ from results.records.record import Record
 from results.records.store import scan_runs
 from tests.conftest import BENCH, ROOT
 
-WAIT = 120.0
+WAIT = 600.0
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_a_killed_driver_takes_its_workers_along_and_is_started_again(tmp_path: 
         assert workers
         driver.kill()
     wait_for(lambda: not any(is_alive(pid) for pid in workers))
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert events[-1] | {"seconds": 0} == {"event": "end", "done": 3, "failed": 0, "total": 3, "seconds": 0}
