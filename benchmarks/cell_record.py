@@ -166,7 +166,7 @@ def measure_cell_efficiency(request: RunRequest, plan: RunPlan) -> EfficiencyRec
     A run whose backbone cannot be counted or timed still gets its score: the cost stays unmeasured, and a message
     says so.
     """
-    from backbones.measure_cost import measure_efficiency
+    from backbones.cost.measure_cost import measure_efficiency
     from engine.progress_bar import log_message
 
     model_kwargs = plan.backbone_kwargs

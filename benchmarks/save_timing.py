@@ -14,7 +14,7 @@ def save_profile_timing(store: Path, profile: dict[str, Any]) -> Path:
 
     Args:
         store: folder of runs.
-        profile: result of ``backbones.profile.profile_backbone``.
+        profile: result of ``backbones.cost.profile.profile_backbone``.
 
     Raises:
         UserError: the file cannot be written.

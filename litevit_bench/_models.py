@@ -119,7 +119,7 @@ def profile(
         Plain data: ``counts`` (parameters, MACs per image), ``memory`` (bytes), ``latency`` (milliseconds at batch
         1), ``throughput`` (images per second) and ``where`` (device, threads, versions).
     """
-    from backbones.profile import profile_backbone
+    from backbones.cost.profile import profile_backbone
 
     require_choice("dtype", dtype, ("fp32", "bf16", "fp16"))
     require_choice("device", device, ("cpu", "cuda"))

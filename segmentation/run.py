@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from backbones.flop_counter import compute_complexity
+from backbones.cost.flop_counter import compute_complexity
 from engine.device import get_dist_info, translate_oom_error
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import EvaluationResult, TrainingJob, TrainingResult, evaluate_test_split, train_model

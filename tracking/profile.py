@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from backbones.cost.flop_counter import compute_complexity
+from backbones.cost.profile import TimingConfig, TimingSummary, describe_machine, time_passes
 from backbones.create import create_backbone
-from backbones.flop_counter import compute_complexity
-from backbones.profile import TimingConfig, TimingSummary, describe_machine, time_passes
 from backbones.registry import get_card
 from backbones.weights import RANDOM_INIT
 from engine.data import photographs
@@ -103,7 +103,7 @@ def _describe_timings(timings: TimingSummary) -> dict[str, Any]:
 
 
 def count_tracker_cost(model: TrackerModel, sizes: CropSizes) -> dict[str, Any]:
-    """Count the parameters of the complete tracker, and the operations per frame (``backbones.flop_counter``).
+    """Count the parameters of the complete tracker, and the operations per frame (``backbones.cost.flop_counter``).
 
     With asymmetric attention the template is encoded only once; ``template`` then has the operations for that.
 

@@ -94,8 +94,8 @@ def _check_built_backbone(record: Record, card: BackboneCard, state: CheckState)
 
 @memoize_in_run  # a folder may hold hundreds of runs of one backbone
 def _build_backbone(name: str, arguments: str) -> _BuiltBackbone:
+    from backbones.cost.measure_cost import measure_efficiency
     from backbones.create import create_backbone
-    from backbones.measure_cost import measure_efficiency
     from backbones.model_digest import describe_model
 
     card, model_kwargs = get_card(name), json.loads(arguments)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from backbones.profile import describe_machine
+from backbones.cost.profile import describe_machine
 from tracking.data.boxes import FloatArray
 from tracking.data.readers.sequence import Video
 from tracking.inference.result_files import sidecar_path

@@ -98,7 +98,7 @@ def _profile_trackers(options: Namespace, device: str) -> list[dict[str, Any]]:
 
 
 def _profile_backbones(options: Namespace, device: str) -> list[dict[str, Any]]:
-    from backbones.profile import profile_backbone
+    from backbones.cost.profile import profile_backbone
 
     batch, dtype = options.batch or 16, options.dtype or "fp32"
     return [

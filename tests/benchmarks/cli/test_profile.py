@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from backbones.profile import TimingConfig
+from backbones.cost.profile import TimingConfig
 from backbones.registry import get_card
 from benchmarks.cli.main import main
 from foundation.machine_load import MachineLoad
@@ -14,9 +14,10 @@ from tests.results.make import make_cost, write_digits_run
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     # a module that is first imported while the name is replaced would keep the replacement for good
-    importlib.import_module("backbones.measure_cost")
+    importlib.import_module("backbones.cost.measure_cost")
     monkeypatch.setattr(
-        "backbones.profile.TimingConfig", lambda: TimingConfig(warmup=1, min_passes=2, max_passes=2, time_budget=0.0)
+        "backbones.cost.profile.TimingConfig",
+        lambda: TimingConfig(warmup=1, min_passes=2, max_passes=2, time_budget=0.0),
     )
 
 
@@ -78,8 +79,8 @@ def test_a_saved_timing_renews_that_of_a_board(tmp_path, capsys, monkeypatch):
     command = read_costs()["renewal"].split()
     assert command[:4] == ["OMP_NUM_THREADS=1", "bench", "profile", "vit_pico"]
     # what the test's machine is doing is not part of the test
-    monkeypatch.setattr("backbones.profile.is_machine_busy", lambda *_, **__: False)
-    monkeypatch.setattr("backbones.profile.start_load_meter", lambda: MachineLoad)
+    monkeypatch.setattr("backbones.cost.profile.is_machine_busy", lambda *_, **__: False)
+    monkeypatch.setattr("backbones.cost.profile.start_load_meter", lambda: MachineLoad)
     monkeypatch.setattr("foundation.machine_load.BUSY_RATIO", 1e9)
     assert main(command[2:]) == 0
     assert "saved: runs/timings/vit_pico-32x32-" in capsys.readouterr().out
@@ -96,7 +97,7 @@ def test_a_saved_timing_renews_that_of_a_board(tmp_path, capsys, monkeypatch):
 
 
 def test_a_busy_machine_is_named_with_the_profile(capsys, monkeypatch):
-    monkeypatch.setattr("backbones.profile.is_machine_busy", lambda *_, **__: True)
+    monkeypatch.setattr("backbones.cost.profile.is_machine_busy", lambda *_, **__: True)
     assert main(["profile", "vit_pico", "--batch", "2"]) == 0
     assert "Busy machine: something else slowed down vit_pico. Repeat" in capsys.readouterr().out
 

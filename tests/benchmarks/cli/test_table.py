@@ -101,7 +101,7 @@ def test_a_cost_that_cannot_be_measured_does_not_cost_the_score(
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("backbones.measure_cost.measure_efficiency", refuse)
+    monkeypatch.setattr("backbones.cost.measure_cost.measure_efficiency", refuse)
     record = run_cell(CellRequest("digits", "vit_pico", protocol="knn", out=tmp_path, device="cpu")).record
     assert record.status == "complete"
     assert record.cost is not None

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from backbones.cost.flop_counter import compute_complexity
 from backbones.create import create_backbone
-from backbones.flop_counter import compute_complexity
 from backbones.registry import get_card
 from engine.optimizer import build_param_groups
 from foundation.errors import UserError

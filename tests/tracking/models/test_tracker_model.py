@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from backbones.cost.flop_counter import compute_complexity
 from backbones.create import create_backbone
-from backbones.flop_counter import compute_complexity
 from foundation.errors import UserError
 from tests.tracking.make import MEAN, STD, make_images, make_tracker_model
 from tracking.models.candidate_elimination import CandidateElimination, compute_keep_ratio, count_kept_tokens

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from backbones.flop_counter import compute_complexity
-from backbones.profile import TimingConfig, describe_machine, start_device_load, time_passes
+from backbones.cost.flop_counter import compute_complexity
+from backbones.cost.profile import TimingConfig, describe_machine, start_device_load, time_passes
 
 TIMED_SECONDS = 1.0
 """Time budget of each of the two measurements, in seconds; at least ``MIN_PASSES`` passes are timed in any case."""

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from backbones.memory import measure_peak_memory
+from backbones.cost.memory import measure_peak_memory
 
 
 def test_a_chain_of_layers_by_hand():

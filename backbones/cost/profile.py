@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backbones.cost.flop_counter import compute_complexity
+from backbones.cost.memory import MEMORY_METHODS, measure_peak_memory
 from backbones.create import create_backbone
-from backbones.flop_counter import compute_complexity
-from backbones.memory import MEMORY_METHODS, measure_peak_memory
 from backbones.registry import get_card
 from foundation.errors import UserError
 from foundation.machine_load import MachineLoad, is_machine_busy, is_minimum_stable, start_load_meter

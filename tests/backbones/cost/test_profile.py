@@ -5,9 +5,9 @@ import time
 import pytest
 import torch
 
+from backbones.cost.flop_counter import compute_complexity
+from backbones.cost.profile import TimingConfig, TimingSummary, profile_backbone, profile_model, time_passes
 from backbones.create import create_backbone
-from backbones.flop_counter import compute_complexity
-from backbones.profile import TimingConfig, TimingSummary, profile_backbone, profile_model, time_passes
 from foundation.errors import UserError
 
 QUICK = TimingConfig(warmup=1, min_passes=3, max_passes=3, time_budget=0.0)
@@ -63,7 +63,7 @@ def test_warm_up_is_dropped_and_passes_are_timed():
 def time_durations(monkeypatch, durations, **limits):
     """The times of passes that take these seconds by the clock."""
     clock, left = [0.0], iter(durations)
-    monkeypatch.setattr("backbones.profile.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("backbones.cost.profile.time.perf_counter", lambda: clock[0])
 
     def call():
         clock[0] += next(left)
@@ -111,7 +111,7 @@ def test_what_does_not_run_is_one_sentence(monkeypatch):
     def unsupported(*_args, **_kwargs):
         raise RuntimeError("\"addmm_impl_cpu_\" not implemented for 'Half'\nand more")
 
-    monkeypatch.setattr("backbones.profile.time_passes", unsupported)
+    monkeypatch.setattr("backbones.cost.profile.time_passes", unsupported)
     with pytest.raises(
         UserError, match=r"fp16 on cpu \(\"addmm_impl_cpu_\" not implemented for 'Half'\); try"
     ) as caught:

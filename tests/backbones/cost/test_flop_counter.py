@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from backbones.cost.flop_counter import compute_complexity
 from backbones.create import create_backbone
-from backbones.flop_counter import compute_complexity
 
 
 def counts(name, size, **arguments):

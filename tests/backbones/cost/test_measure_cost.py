@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from backbones import measure_cost
+from backbones.cost import measure_cost
+from backbones.cost.flop_counter import compute_complexity
+from backbones.cost.measure_cost import MAX_BATCH_SIZE, MIN_PASSES, measure_efficiency
 from backbones.create import create_backbone
-from backbones.flop_counter import compute_complexity
-from backbones.measure_cost import MAX_BATCH_SIZE, MIN_PASSES, measure_efficiency
 from results.records.measurements import EfficiencyRecord
 
 SIZE = (3, 32, 32)
