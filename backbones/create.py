@@ -32,6 +32,7 @@ def create_backbone(
     *,
     img_size: int | tuple[int, int] | None = None,
     checkpoint: str | InitialWeights | None = None,
+    weights_key: str | None = None,
     allow_partial: bool = False,
     **model_kwargs: Any,
 ) -> CreatedBackbone:
@@ -44,6 +45,8 @@ def create_backbone(
             that can (timm's ``dynamic_img_size``) also take other sizes at run time: see ``backbones.features``.
         checkpoint: a weight file, ``"random"``, or nothing: then the card's weights, else random ones; or weights as
             ``locate_weights`` or ``make_memory_card`` gives them.
+        weights_key: the weights to take from a file that holds several versions of them; the running average if there
+            is one when not given.
         allow_partial: accept a checkpoint that fills only part of the trunk.
         model_kwargs: passed to timm's ``create_model`` over the card's (``num_classes``, ``drop_path_rate`` ...).
 
@@ -58,7 +61,7 @@ def create_backbone(
         'random'
     """
     card = name if isinstance(name, BackboneCard) else get_card(name)
-    start = locate_weights(card, checkpoint)
+    start = locate_weights(card, checkpoint, weights_key)
     size = card.input_size[1:] if img_size is None else (img_size, img_size) if isinstance(img_size, int) else img_size
     if (card.architecture == MEMORY_ARCHITECTURE) != (start.init == "memory"):
         raise UserError(
@@ -70,7 +73,7 @@ def create_backbone(
     model = _build_model(card, size, model_kwargs)
     if start.file is None:
         return CreatedBackbone(model, start, None, None)
-    file = read_weights(start.file)
+    file = read_weights(start.file, start.weights_key)
     if start.init == "card":
         require_matching_sha256(card, file.path, file.sha256)
     heads = card.heads if start.init == "card" else None  # weights of another file may have another head count

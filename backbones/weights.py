@@ -39,6 +39,7 @@ class InitialWeights(NamedTuple):
         module: the module that the user handed over, a ``torch.nn.Module``; it is copied and never changed.
         sha256: of the module's tensors (``backbones.module_hash``); a file is hashed when it is read.
         num_bytes: of the module's tensors.
+        weights_key: the key of the weights in the file that the user asked for; ``None``: bench chooses.
     """
 
     init: InitKind
@@ -47,27 +48,36 @@ class InitialWeights(NamedTuple):
     module: Any = None
     sha256: str | None = None
     num_bytes: int | None = None
+    weights_key: str | None = None
 
 
-def locate_weights(card: BackboneCard, checkpoint: str | InitialWeights | None) -> InitialWeights:
+def locate_weights(
+    card: BackboneCard, checkpoint: str | InitialWeights | None, weights_key: str | None = None
+) -> InitialWeights:
     """Find the weights that a run starts from.
 
     Args:
         card: the backbone's card.
         checkpoint: what the user gave: a file, the folder of a complete pre-training run, ``"random"``, or nothing
             (then the card decides). Weights that were located before are given back as they are.
+        weights_key: the weights to take from a file that holds several versions of them.
 
     Raises:
         CheckpointError: the file is missing, or the card's weights cannot be had; never random instead.
     """
     if isinstance(checkpoint, InitialWeights):
         return checkpoint
+    if weights_key is not None and (checkpoint == RANDOM_INIT or (checkpoint is None and card.weights is None)):
+        raise CheckpointError(
+            f"--weights-key {weights_key} names weights in a file, and the run starts from random weights; add "
+            "--checkpoint FILE, or leave it out"
+        )
     if checkpoint == RANDOM_INIT:
         return InitialWeights("random", None, None)
     if checkpoint is not None:
         path = require_weight_file(Path(checkpoint).expanduser())
         _require_stated_content(path)
-        return InitialWeights("checkpoint", path, str(path))
+        return InitialWeights("checkpoint", path, str(path), weights_key=weights_key)
     if card.weights is None:
         return InitialWeights("random", None, None)
     uri = card.weights.uri
@@ -77,7 +87,16 @@ def locate_weights(card: BackboneCard, checkpoint: str | InitialWeights | None) 
         if scheme == "hf-hub"
         else _find_in_weights_dir(card.name, rest, card.weights.source)
     )
-    return InitialWeights("card", path, uri)
+    return InitialWeights("card", path, uri, weights_key=weights_key)
+
+
+def hash_weight_file(path: Path) -> str:
+    """Return the SHA-256 of a weight file, in hexadecimal; a file that has not changed is not read again.
+
+    Args:
+        path: the file, as ``locate_weights`` found it.
+    """
+    return sha256_unchanged_file(path)
 
 
 def _require_stated_content(path: Path) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from backbones.card import BackboneCard
+from backbones.weights import hash_weight_file
 from engine.task import DataReport, PreparedBackbone, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, IncompleteError, UserError
-from foundation.files import sha256_file, sha256_unchanged_file, write_atomic
+from foundation.files import sha256_file, write_atomic
 from results.records.flat_settings import find_changed_settings, flatten_settings
 from results.records.measurements import EfficiencyRecord, RunCost, RunEnvironment
 from results.records.record import (
@@ -34,13 +35,16 @@ MEASURING_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupE
 
 
 def describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
-    """Describe the backbone for the record, with the SHA-256 of the weights it starts from. Imports no torch."""
+    """Describe the backbone for the record, with the SHA-256 of the weights it starts from."""
     start, checkpoint = request.start, None
     if start.file is not None:
+        from backbones.checkpoints.read_checkpoint import find_identity_key
+
         checkpoint = StartCheckpoint(
             uri=start.uri or str(start.file),
-            sha256=sha256_unchanged_file(start.file),
+            sha256=hash_weight_file(start.file),
             bytes=start.file.stat().st_size,
+            weights_key=find_identity_key(start.file, start.weights_key),
         )
     elif start.sha256 is not None:
         checkpoint = StartCheckpoint(uri=start.uri or "", sha256=start.sha256, bytes=start.num_bytes or 0)

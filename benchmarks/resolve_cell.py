@@ -32,6 +32,9 @@ class CellRequest:
         backbone: a name of the registry, ``timm/<name>``, or a module (see ``backbones.memory_module``).
         protocol: name of the protocol; ``None``: the first one of the task.
         checkpoint: a weight file, the folder of a pre-training run, or ``random``; not for a module.
+        weights_key: the weights to take from a file that holds several versions of them, by their key in the file.
+        mean, std: of each channel, for pixels in 0..1, in place of the card's; both or none.
+        label: a name for the row on boards; changes no number.
         tier: length of the schedule: ``smoke``, ``short`` or ``full``.
         seed: 0 or above.
         overrides: settings that differ from the protocol's file, as ``key=value``.
@@ -51,6 +54,10 @@ class CellRequest:
     backbone: str | nn.Module
     protocol: str | None = None
     checkpoint: str | None = None
+    weights_key: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    label: str | None = None
     tier: Tier = "full"
     seed: int = 0
     overrides: tuple[str, ...] = ()
@@ -196,6 +203,7 @@ def identify_cell(cell_request: CellRequest, parts: CellParts) -> RunIdentity:
         cell_request: gives the seed.
         parts: of this request, or of one that differs in the seed alone if the parts do not depend on it.
     """
+    checkpoint = parts.backbone.checkpoint
     # Everything that can change the number goes into one of the two groups. The first one alone is the key of the
     # board: runs that share it may stand in one column. Device and threads are recorded, but not part of the id.
     return make_run_identity(
@@ -209,7 +217,9 @@ def identify_cell(cell_request: CellRequest, parts: CellParts) -> RunIdentity:
         card=parts.request.card.identity_dict(),
         arguments=parts.plan.backbone_kwargs,
         init=parts.request.start.init,
-        checkpoint_sha256=parts.backbone.checkpoint.sha256 if parts.backbone.checkpoint else None,
+        checkpoint_sha256=checkpoint.sha256 if checkpoint else None,
+        weights_key=checkpoint.weights_key if checkpoint else None,
+        loading_fixes=checkpoint.loading_fixes if checkpoint else (),
         allow_partial=cell_request.allow_partial,
         seed=cell_request.seed,
         model=parts.backbone.model,
@@ -257,9 +267,12 @@ def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialW
     backbone = cell_request.backbone
     if isinstance(backbone, str):
         card = get_card(backbone)
-        return card, locate_weights(card, cell_request.checkpoint)
-    if cell_request.checkpoint is not None:
-        raise UserError("a module brings its own weights, so checkpoint cannot be given; load the file into it first")
+        return card, locate_weights(card, cell_request.checkpoint, cell_request.weights_key)
+    if cell_request.checkpoint is not None or cell_request.weights_key is not None:
+        raise UserError(
+            "a module brings its own weights, so neither checkpoint nor weights_key can be given; "
+            "load the file into it first"
+        )
     from torch import nn
 
     if not isinstance(backbone, nn.Module):

@@ -22,9 +22,8 @@ from torch import Tensor
 
 from backbones.checkpoints.formats import find_tensors, unwrap_checkpoint
 from backbones.checkpoints.pickle_stubs import PICKLE_STUBS
-from backbones.weights import require_weight_file
+from backbones.weights import hash_weight_file, require_weight_file
 from foundation.errors import CheckpointError
-from foundation.files import sha256_unchanged_file
 
 MAX_UNPACK_RATIO = 3
 """An archive is refused if it unpacks to more than this many times its size: torch stores without compression."""
@@ -63,6 +62,8 @@ class RawWeightFile(NamedTuple):
         content: the complete content.
         tensors: all tensors under their full names.
         arguments: the arguments of the training run as stored in the file.
+        identity_key: which weights these are, as an id has it; see ``formats.FoundTensors``.
+        keys: the keys of all versions of the weights in the file.
     """
 
     kind: str
@@ -70,13 +71,17 @@ class RawWeightFile(NamedTuple):
     content: object
     tensors: dict[str, Tensor]
     arguments: Mapping[str, Any]
+    identity_key: str | None
+    keys: tuple[str, ...]
 
 
-def read_weights(path: Path) -> WeightFile:
+def read_weights(path: Path, weights_key: str | None = None) -> WeightFile:
     """Read a checkpoint of any known format and extract its trunk.
 
     Args:
         path: the weight file.
+        weights_key: the weights to take from a file that holds several versions of them; ``None``: the running average
+            if there is one.
 
     Returns:
         The file with its tensors under its authors' names, without wrapper prefixes and containers.
@@ -84,26 +89,43 @@ def read_weights(path: Path) -> WeightFile:
     Raises:
         CheckpointError: the file is missing, is not a checkpoint, is unsafe, or has no tensors.
     """
-    raw = read_raw_weights(path)
+    raw = read_raw_weights(path, weights_key)
     unwrapped = unwrap_checkpoint(raw.tensors, raw.container, raw.content)
     where = f"{raw.kind}, under {raw.container}" if raw.container else raw.kind
     return WeightFile(
         path,
-        sha256_unchanged_file(path),
+        hash_weight_file(path),
         path.stat().st_size,
         f"{unwrapped.family} ({where})",
         unwrapped.tensors,
         tuple(unwrapped.dropped),
-        tuple(unwrapped.notes),
+        (*_describe_choice(raw), *unwrapped.notes),
         raw.arguments,
     )
 
 
-def read_raw_weights(path: Path) -> RawWeightFile:
+def find_identity_key(path: Path, weights_key: str | None = None) -> str | None:
+    """Return which weights of a file a run starts from, as its id has it.
+
+    Args:
+        path: the weight file.
+        weights_key: the key that the user asked for.
+
+    Returns:
+        The key; ``None`` where the file's plain weights are taken, or the only ones.
+
+    Raises:
+        CheckpointError: as ``read_weights``.
+    """
+    return read_raw_weights(path, weights_key).identity_key
+
+
+def read_raw_weights(path: Path, weights_key: str | None = None) -> RawWeightFile:
     """Read a checkpoint with every tensor under its full name.
 
     Args:
         path: the weight file.
+        weights_key: the weights to take, as ``read_weights`` takes it.
 
     Returns:
         The file with nothing removed or renamed.
@@ -112,12 +134,25 @@ def read_raw_weights(path: Path) -> RawWeightFile:
         CheckpointError: the file is missing, is not a checkpoint, is unsafe, or has no tensors.
     """
     kind, content, arguments = _read_any_format(path)
-    tensors, container = find_tensors(content)
-    if not tensors:
+    found = find_tensors(content, weights_key)
+    if not found.tensors:
+        if weights_key is not None and found.keys:
+            keys = ", ".join(key or "(top level)" for key in found.keys)
+            raise CheckpointError(f"the checkpoint {path} has no weights under {weights_key!r}, but under: {keys}")
         raise CheckpointError(f"the checkpoint {path} holds no weights{_describe_contents(content)}")
-    for name, value in tensors.items():
+    for name, value in found.tensors.items():
         _require_dense(name, value, path)
-    return RawWeightFile(kind, container, content, tensors, arguments)
+    return RawWeightFile(kind, found.container, content, found.tensors, arguments, found.identity_key, found.keys)
+
+
+def _describe_choice(raw: RawWeightFile) -> list[str]:
+    """Say which weights were taken from a file that holds several versions of them."""
+    others = [key or "the top level" for key in raw.keys if key != raw.container]
+    return (
+        [f"the weights are those of {raw.container or 'the top level'}; not used: {', '.join(others)}"]
+        if others
+        else []
+    )
 
 
 def _read_any_format(path: Path) -> tuple[str, object, Mapping[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def collect_identity_fields(content: Mapping[str, Any]) -> RunIdentity:
         arguments=backbone["arguments"],
         init=backbone["init"],
         checkpoint_sha256=checkpoint["sha256"] if checkpoint else None,
+        weights_key=checkpoint.get("weights_key") if checkpoint else None,
+        loading_fixes=checkpoint.get("loading_fixes", ()) if checkpoint else (),
         allow_partial=backbone.get("allow_partial", False),
         seed=content["seed"],
         model=backbone.get("model"),
@@ -85,6 +87,8 @@ def make_run_identity(
     arguments: Mapping[str, Any],
     init: str,
     checkpoint_sha256: str | None,
+    weights_key: str | None,
+    loading_fixes: Sequence[str],
     allow_partial: bool,
     seed: int,
     model: Mapping[str, str] | None,
@@ -99,6 +103,8 @@ def make_run_identity(
         card, arguments: what the backbone is made from; the card without fields that cannot change a number.
         init: where the start weights come from.
         checkpoint_sha256: the content of the weight file, never its path.
+        weights_key: which weights of the file, if not its plain ones.
+        loading_fixes: corrections of the loading that change the number of exactly this run.
         allow_partial: whether a part of the backbone may keep random weights.
         seed: the run's seed.
         model: digests of the model as built; ``None`` in records of schema versions before 5.
@@ -119,6 +125,8 @@ def make_run_identity(
             "arguments": arguments,
             "init": init,
             "checkpoint": checkpoint_sha256,
+            **({"weights_key": weights_key} if weights_key is not None else {}),
+            **({"loading_fixes": list(loading_fixes)} if loading_fixes else {}),
             "allow_partial": allow_partial,
             "seed": seed,
             **({"model": model} if model is not None else {}),

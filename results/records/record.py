@@ -22,7 +22,7 @@ from results.records.schema_upgrade import upgrade_record
 from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors, load_json
 from results.statistics.metric_statistics import MetricStatistic, StatisticKind
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """The schema version that is written.
 
 1: the first schema.
@@ -148,19 +148,29 @@ class StartCheckpoint(StrictModel):
     """The weight file from which a run started; ``format`` and ``load_report`` are set once the file was loaded.
 
     For a module from memory, ``uri`` is ``memory:NAME`` and the other fields describe the module's tensors.
+    ``weights_key`` names the weights that were taken from a file that holds several versions of them (a running
+    average, for example), and is part of the identity; it is ``None`` where the file's plain weights were taken.
+    ``loading_fixes`` names the corrections of bench's loading that changed the number of exactly this run; it is part
+    of the identity, too.
     """
 
     uri: str
     sha256: Sha256  # the content identifies the weights; the uri only says where they were
     bytes: int
+    weights_key: str | None = None
+    loading_fixes: list[str] = Field(default=[])
     format: str | None = None
     load_report: LoadReportRecord | None = None
 
 
 class BackboneRecord(StrictModel):
-    """The backbone of a run: its card with all defaults resolved, how it was initialized, and from which file."""
+    """The backbone of a run: its card with all defaults resolved, how it was initialized, and from which file.
+
+    ``label`` is the name that the user gave the row for display; it is not part of the identity.
+    """
 
     name: str
+    label: str | None = None
     card: dict[str, Any]
     arguments: dict[str, Any]
     # random weights, the card's weights, a file named by the user, or a module that the user passed in memory
@@ -252,7 +262,7 @@ class Record(StrictModel):
             last attempt's.
     """
 
-    schema_version: Literal[1, 2, 3, 4, 5, 6] = 6  # an upgraded record keeps the version that it was written with
+    schema_version: Literal[1, 2, 3, 4, 5, 6, 7] = 7  # an upgraded record keeps the version that it was written with
     run_id: str
     comparability: str
     status: RunStatus
