@@ -12,7 +12,7 @@ from benchmarks.task_registry import TASKS
 from benchmarks.verify.compare_tables import count_differing_rows
 from benchmarks.verify.replay import format_overrides, replan_run, require_same_card, resolve_record_root
 from foundation.errors import BenchError, UserError
-from foundation.files import sha256_file
+from foundation.weight_shards import hash_weights
 from results.records.flat_settings import flatten_settings
 from results.records.identity import build_run_identity
 from results.records.record import PRETRAINING_DOMAIN, Record
@@ -121,7 +121,7 @@ def _find_checkpoint(folder: Path, record: Record) -> str | None:
     if record.backbone.init == "card":
         return None  # found by the card; the comparison shows whether it is the same content
     path = find_start_weights(stated, folder)
-    if path is None or sha256_file(path) != stated.sha256:
+    if path is None or hash_weights(path) != stated.sha256:
         raise UserError(f"its start weights {stated.uri} (SHA-256 {stated.sha256[:12]}...) are not here")
     return str(path)
 
