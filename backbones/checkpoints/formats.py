@@ -12,10 +12,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-# the first that holds tensors counts
-_PLAIN_KEYS = ("state_dict", "model", "net", "model_state", "model_state_dict", "module", "teacher")
-# running averages of the weights, as timm, DeiT and others save them; timm, too, loads them where they are present
-_EMA_KEYS = ("state_dict_ema", "model_ema", "ema", "ema_state_dict")
 # added by DistributedDataParallel and by torch.compile
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 _BACKBONE_PREFIXES = ("base_encoder.", "backbone.", "model.", "encoder.", *_WRAPPER_PREFIXES)
@@ -48,56 +44,6 @@ class UnwrappedCheckpoint(NamedTuple):
     tensors: dict[str, Tensor]
     dropped: list[str]
     notes: list[str]
-
-
-class FoundTensors(NamedTuple):
-    """The weights that were chosen from a file's content.
-
-    Attributes:
-        tensors: the tensors by name; empty if there are none.
-        container: the key under which they were found, "" for the top level.
-        identity_key: the key as an id has it: ``None`` where the file holds one version of the weights, or where its
-            plain ones were chosen, as every bench did before running averages were preferred.
-        keys: the keys of all versions of the weights in the file.
-    """
-
-    tensors: dict[str, Tensor]
-    container: str
-    identity_key: str | None
-    keys: tuple[str, ...]
-
-
-def find_tensors(content: object, weights_key: str | None = None) -> FoundTensors:
-    """Find the mapping from names to tensors in a file's content; running averages come before plain weights.
-
-    Args:
-        content: the content of the file, as unpickled.
-        weights_key: the key that the user asked for; ``None``: the running average if there is one.
-
-    Returns:
-        The weights; without ``tensors`` if there are none, or none under ``weights_key``.
-    """
-    versions = {"": _select_tensors(content)}
-    if isinstance(content, Mapping):
-        versions |= {key: _select_tensors(content.get(key)) for key in (*_PLAIN_KEYS, *_EMA_KEYS)}
-        if weights_key is not None and weights_key not in versions:
-            versions[weights_key] = _select_tensors(content.get(weights_key))
-    # an empty mapping under a well-known key is no version
-    keys = tuple(key for key, tensors in versions.items() if tensors)
-    plain = next((key for key in (*_PLAIN_KEYS, "") if key in keys), None)
-    average = next((key for key in _EMA_KEYS if key in keys), None)
-    chosen = weights_key if weights_key is not None else average or plain
-    if chosen not in keys or chosen is None:
-        return FoundTensors({}, chosen or "", None, keys)
-    only_version = plain if plain is not None else average
-    return FoundTensors(versions[chosen], chosen, None if chosen == only_version else chosen, keys)
-
-
-def _select_tensors(content: object) -> dict[str, Tensor]:
-    """Return the tensors of a mapping by name."""
-    if not isinstance(content, Mapping):
-        return {}
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
 def unwrap_checkpoint(tensors: Mapping[str, Tensor], container: str, content: object = None) -> UnwrappedCheckpoint:
