@@ -14,6 +14,10 @@ from torch import Tensor
 
 # added by DistributedDataParallel and by torch.compile
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+# modules that FSDP, activation checkpointing, torch.compile and Lightning put around any part of a model
+_WRAPPER_NAMES = re.compile(
+    r"(?:^|(?<=\.))(?:_fsdp_wrapped_module|_checkpoint_wrapped_module|_fpw_module|_orig_mod|_forward_module)\."
+)
 _BACKBONE_PREFIXES = ("base_encoder.", "backbone.", "model.", "encoder.", *_WRAPPER_PREFIXES)
 
 # name pattern -> reason for the load report
@@ -24,7 +28,16 @@ _NON_BACKBONE_RULES = (
     (re.compile(r"momentum_encoder\."), "MoCo's momentum encoder"),
     (re.compile(r"(predictor|projector|momentum_projector)\."), "projection head of MoCo"),
     (re.compile(r"extra_block\."), "block of the decoupled distillation that has queries and keys only"),
-    (re.compile(r"box_head\."), "the tracker's box head"),
+    (re.compile(r"(dino|ibot)_head\."), "projection head of DINO or iBOT"),
+    (re.compile(r"((student|teacher|online)_)?(projection|prediction)_head\w*\."), "projection head of a pre-training"),
+    (re.compile(r"(n_averaged|steps)$"), "counter of a running average"),
+    (re.compile(r"ema_[^.]+$"), "backup of the weights by a running average (mmcv)"),
+    (re.compile(r"(box_head|head\.(score|offset|size))\."), "the tracker's box head"),
+    (re.compile(r"skipped$"), "the tracker's count of skipped steps"),
+    (
+        re.compile(r"(backbone\.)?(template|search)_positions$"),
+        "positions of the tracker's two crops; the backbone's pos_embed is the one before tracking",
+    ),
     (re.compile(r"(decode_head|auxiliary_head|neck|data_preprocessor)\."), "not part of the backbone"),
 )
 """Modules that are saved next to the trunk; the patterns are matched at the start of a name."""
@@ -60,14 +73,14 @@ def unwrap_checkpoint(tensors: Mapping[str, Tensor], container: str, content: ob
     """
     family = detect_family(tensors, container, content)
     dropped: list[str] = []
-    inside = _drop_non_backbone(dict(tensors), dropped)
+    inside = drop_non_backbone(_strip_wrapper_names(tensors), dropped)
     # wrappers are nested ("module.model.blocks..."), so one layer is removed at a time
     while prefix := _common_prefix(inside):
         outside = {name: value for name, value in inside.items() if not name.startswith(prefix)}
         stripped = {name.removeprefix(prefix): value for name, value in inside.items() if name.startswith(prefix)}
         # a name may exist with and without the prefix; the trunk gets it, and the other must not vanish silently
         clash = {f"(outside {prefix}) {name}": outside.pop(name) for name in list(outside) if name in stripped}
-        inside = _drop_non_backbone({**stripped, **outside, **clash}, dropped)
+        inside = drop_non_backbone({**stripped, **outside, **clash}, dropped)
     return UnwrappedCheckpoint(family, inside, dropped, [])
 
 
@@ -109,6 +122,16 @@ def detect_family(tensors: Mapping[str, Tensor], container: str, content: object
     return next((family for family, holds in rules if holds), "timm" if has(r"patch_embed\.|stem\.") else "plain")
 
 
+def _strip_wrapper_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the names of wrappers anywhere inside the names of the tensors."""
+    bare: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        new = _WRAPPER_NAMES.sub("", name)
+        # a file with a tensor inside and outside a wrapper is damaged; the full name makes it unexpected
+        bare[name if new in bare else new] = value
+    return bare
+
+
 def _common_prefix(tensors: Mapping[str, Tensor]) -> str:
     """Return the wrapper prefix that more than half of the names have, or "".
 
@@ -120,8 +143,16 @@ def _common_prefix(tensors: Mapping[str, Tensor]) -> str:
     return ""
 
 
-def _drop_non_backbone(tensors: dict[str, Tensor], dropped: list[str]) -> dict[str, Tensor]:
-    """Drop the modules that are not part of the trunk, with or without a wrapper prefix on their names."""
+def drop_non_backbone(tensors: Mapping[str, Tensor], dropped: list[str]) -> dict[str, Tensor]:
+    """Drop the modules that are not part of the trunk, with or without a wrapper prefix on their names.
+
+    Args:
+        tensors: the tensors by name.
+        dropped: a line is appended for each dropped tensor, with the reason.
+
+    Returns:
+        The remaining tensors.
+    """
     kept = {}
     for name, value in tensors.items():
         bare = name

@@ -86,7 +86,8 @@ def _read_shards(index: Path, *, names_only: bool) -> FileContent:
     """
     stated = read_shard_index(index)
     tensors: dict[str, Tensor] = {}
-    kind, arguments = "safetensors", {}
+    kind = "safetensors"
+    arguments: dict[str, Any] = {}
     for shard in list_weight_files(index)[1:]:
         part = read_content(shard, names_only=names_only)
         inside = find_tensors(part.content).tensors
