@@ -45,8 +45,12 @@ _OBJECTS = (
     *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
     "numpy.ndarray",
     "numpy.dtype",
-    # the types that a defaultdict names
-    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("dict", "list", "int", "float")),
+    # the types that a defaultdict names, and what mmengine refers to the methods of its HistoryBuffer with
+    *(
+        f"{module}.{name}"
+        for module in ("builtins", "__builtin__")
+        for name in ("dict", "list", "int", "float", "getattr")
+    ),
     # paths in the options of a training
     *(f"pathlib{module}.{name}" for module in ("", "._local") for name in ("PosixPath", "WindowsPath")),
 )
