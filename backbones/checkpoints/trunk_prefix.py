@@ -75,13 +75,32 @@ def strip_trunk_prefix(
     prefix = _choose_copy(copies, source)
     inside = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     outside = {name: value for name, value in tensors.items() if not name.startswith(prefix)}
-    for other in copies:
+    for other in (_first_difference(each, prefix) for each in copies if each != prefix):
         for name in [name for name in outside if name.startswith(other)]:
             dropped.append(format_dropped(name, outside.pop(name), f"another copy of the trunk; {prefix} was taken"))
+    # what stands beside the trunk in the same module is named from there: "teacher.dino_head." is "dino_head."
+    for name in list(outside):
+        if (bare := _strip_parent(name, prefix)) not in outside:
+            outside[bare] = outside.pop(name)
     notes.append(f"the trunk's names begin with {prefix} in the file, which was removed")
     outside = drop_non_backbone(outside, dropped)
     # a name may exist with and without the prefix; the trunk gets it, and the other must not vanish silently
     return inside | {(f"(outside {prefix}) {name}" if name in inside else name): v for name, v in outside.items()}
+
+
+def _first_difference(other: str, prefix: str) -> str:
+    """Return the beginning of another prefix up to the first module that is not also in the prefix of the trunk."""
+    parts = other.split(".")[:-1]
+    own = prefix.split(".")
+    shared = next((i for i, part in enumerate(parts) if part != own[i]), len(parts) - 1)
+    return "".join(f"{part}." for part in parts[: shared + 1])
+
+
+def _strip_parent(name: str, prefix: str) -> str:
+    """Remove the longest module around the trunk from the name of a tensor that stands beside the trunk."""
+    parts = prefix.split(".")[:-1]
+    parents = ["".join(f"{part}." for part in parts[:cut]) for cut in range(len(parts) - 1, 0, -1)]
+    return name.removeprefix(next((parent for parent in parents if name.startswith(parent)), ""))
 
 
 def _choose_copy(prefixes: list[str], source: str) -> str:
