@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from foundation.errors import CheckpointError
-from foundation.weight_shards import INDEX_SUFFIX
+from foundation.weights.shard_index import INDEX_SUFFIX
 
 ENCODER_FILENAME = "encoder.pth"
 """The encoder in the folder of a pre-training run; it exists once the run is complete."""

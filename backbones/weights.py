@@ -13,7 +13,7 @@ from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError, NetworkError
 from foundation.files import sha256_unchanged_file
 from foundation.network.access import open_network
-from foundation.weight_shards import hash_weights, list_weight_files
+from foundation.weights.shard_index import hash_weights, list_weight_files
 
 RANDOM_INIT = "random"
 """The value of ``--checkpoint`` that requests random initialization although the card has weights."""

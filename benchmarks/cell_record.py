@@ -14,7 +14,7 @@ from backbones.weights import hash_weight_file
 from engine.task import DataReport, PreparedBackbone, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, IncompleteError, UserError
 from foundation.files import sha256_file, write_atomic
-from foundation.weight_shards import count_weight_bytes
+from foundation.weights.shard_index import count_weight_bytes
 from results.records.flat_settings import find_changed_settings, flatten_settings
 from results.records.measurements import EfficiencyRecord, RunCost, RunEnvironment
 from results.records.record import (

@@ -103,7 +103,7 @@ def test_only_the_front_desk_reads_options(room: str) -> None:
     found = [
         path.relative_to(ROOT).as_posix()
         for path in sorted((ROOT / room).rglob("*.py"))
-        if path.name != "read_checkpoint.py"
+        if path.name not in ("read_content.py", "pickle_stubs.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if (isinstance(node, ast.Import) and "argparse" in [alias.name for alias in node.names])
         or (isinstance(node, ast.ImportFrom) and node.module == "argparse")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 from torch import Tensor
 
@@ -14,32 +15,42 @@ _MAX_LISTED = 3
 """How many names, or prefixes, a message lists of each kind."""
 
 
+class MismatchReport(Protocol):
+    """What is known about a load that failed: the tensors of each kind, formatted, and a summary in one line."""
+
+    @property
+    def missing(self) -> list[str]:
+        """The tensors that the file lacks."""
+
+    @property
+    def unexpected(self) -> list[str]:
+        """The tensors that the model does not have."""
+
+    def format_summary(self) -> str:
+        """Return the summary."""
+
+
 def describe_mismatch(
-    summary: str,
-    missing: Sequence[str],
-    unexpected: Sequence[str],
-    *,
+    report: MismatchReport,
     source: str,
+    model_state: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
     file_names: Collection[str],
-    model_state: Mapping[str, Tensor],
 ) -> str:
     """Describe in one sentence why a checkpoint does not fit a model.
 
     Args:
-        summary: the load report in one line.
-        missing: the tensors that the file lacks, formatted.
-        unexpected: the tensors that the model does not have, formatted.
+        report: the load report.
         source: the file.
+        model_state: the model's state dict.
         tensors: the tensors under the names that were compared with the model's.
         file_names: the names in the file, without wrappers, before any of them was changed.
-        model_state: the model's state dict.
 
     Returns:
         The sentence: the first names of each kind, then hints that follow from what was found.
     """
-    text = f"the checkpoint {source} does not fit the backbone: {summary}"
-    for label, lines in (("missing", missing), ("unexpected", unexpected)):
+    text = f"the checkpoint {source} does not fit the backbone: {report.format_summary()}"
+    for label, lines in (("missing", report.missing), ("unexpected", report.unexpected)):
         if lines:
             more = f" and {len(lines) - _MAX_LISTED} more" if len(lines) > _MAX_LISTED else ""
             text += f"; {label}: {', '.join(line[:120] for line in lines[:_MAX_LISTED])}{more}"
@@ -49,7 +60,7 @@ def describe_mismatch(
     other_shapes = [name for name in tensors if name in common and tensors[name].shape != model_state[name].shape]
     if 2 * len(other_shapes) > len(common):
         text += f"; {_describe_shapes(other_shapes, tensors, model_state)}"
-    elif {line.split()[0] for line in missing} == {"norm.weight", "norm.bias"}:
+    elif {line.split()[0] for line in report.missing} == {"norm.weight", "norm.bias"}:
         # a frequent case with a simple remedy: weights that were fine-tuned on pooled patch tokens
         text += (
             "; it has fc_norm in place of norm, like weights fine-tuned on pooled patch tokens: create the model with "

@@ -137,17 +137,7 @@ def load_tensors(
     )
     # with nothing accepted, even --allow-partial would mean a random model under the checkpoint's name
     if not accepted or (not report.is_complete and not allow_partial):
-        raise CheckpointError(
-            describe_mismatch(
-                report.format_summary(),
-                report.missing,
-                report.unexpected,
-                source=source,
-                tensors=tensors,
-                file_names=file_names,
-                model_state=own,
-            )
-        )
+        raise CheckpointError(describe_mismatch(report, source, own, tensors, file_names))
     try:
         notes += check_head_count(model, accepted, arguments or {}, source, card_heads)
     except CheckpointError as error:

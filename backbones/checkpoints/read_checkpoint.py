@@ -14,7 +14,7 @@ from backbones.checkpoints.read_content import read_content
 from backbones.checkpoints.weight_versions import FoundTensors, find_recorded_key, find_tensors
 from backbones.weights import hash_weight_file, require_weight_file
 from foundation.errors import CheckpointError
-from foundation.weight_shards import count_weight_bytes
+from foundation.weights.shard_index import count_weight_bytes
 
 
 class WeightFile(NamedTuple):

@@ -24,7 +24,7 @@ from backbones.checkpoints.file_kinds import describe_file_kind, describe_refuse
 from backbones.checkpoints.pickle_stubs import PICKLE_STUBS
 from backbones.checkpoints.weight_versions import find_tensors
 from foundation.errors import CheckpointError
-from foundation.weight_shards import is_shard_index, list_weight_files, read_shard_index
+from foundation.weights.shard_index import is_shard_index, list_weight_files, read_shard_index
 
 MAX_UNPACK_RATIO = 3
 """An archive is refused if it unpacks to more than this many times its size: torch stores without compression."""

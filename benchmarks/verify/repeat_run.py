@@ -12,7 +12,7 @@ from benchmarks.task_registry import TASKS
 from benchmarks.verify.compare_tables import count_differing_rows
 from benchmarks.verify.replay import format_overrides, replan_run, require_same_card, resolve_record_root
 from foundation.errors import BenchError, UserError
-from foundation.weight_shards import hash_weights
+from foundation.weights.shard_index import hash_weights
 from results.records.flat_settings import flatten_settings
 from results.records.identity import build_run_identity
 from results.records.record import PRETRAINING_DOMAIN, Record

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError, RecordError
 from foundation.files import sha256_file
-from foundation.weight_shards import hash_weights
+from foundation.weights.shard_index import hash_weights
 from results.records.identity import build_run_identity
 from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record, StartCheckpoint
 from results.statistics.estimates import count_right_items, is_proportion

@@ -22,7 +22,7 @@ from backbones.checkpoints.load_weights import LoadReport, load_weight_file
 from backbones.checkpoints.read_checkpoint import find_identity_key, find_request_key, read_weights
 from backbones.weights import hash_weight_file, require_weight_file
 from foundation.errors import CheckpointError
-from foundation.weight_shards import count_weight_bytes
+from foundation.weights.shard_index import count_weight_bytes
 from tests.backbones.checkpoints.weights import State, add_prefix, mae_decoder_state, make_vit, random_state
 
 Write = Callable[[Path, State], Path]

@@ -1,0 +1,1 @@
+"""What a file of weights is on disk, for the rooms that read it and those that only verify it."""
