@@ -80,7 +80,7 @@ def load_weight_file(
         model,
         file.tensors,
         allow_partial=allow_partial,
-        source=str(file.path),
+        source=file.source or str(file.path),
         arguments=file.arguments,
         card_heads=card_heads,
     )

@@ -29,6 +29,7 @@ class WeightFile(NamedTuple):
         dropped: tensors that were left out (teacher, momentum encoder, decode head), with shape and reason.
         notes: sentences about anything else that a reader should know.
         arguments: the arguments of the training run as stored in the file (``args``, or safetensors metadata).
+        source: the file, for messages; with the key of the weights where the file holds several versions of them.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class WeightFile(NamedTuple):
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     arguments: Mapping[str, Any] = {}
+    source: str = ""
 
 
 class RawWeightFile(NamedTuple):
@@ -90,6 +92,7 @@ def read_weights(path: Path, weights_key: str | None = None) -> WeightFile:
         tuple(unwrapped.dropped),
         (*describe_choice(raw), *unwrapped.notes),
         raw.arguments,
+        f"{path} (its {raw.container or 'top level'})" if len(raw.keys) > 1 else str(path),
     )
 
 

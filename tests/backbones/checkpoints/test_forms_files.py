@@ -440,6 +440,11 @@ def deepspeed_model_parallel(folder: Path, state: State) -> Path:
     return save({"module": state, "mp_world_size": 4}, folder)
 
 
+@refused("w.pth (its model_ema) does not fit the backbone")
+def average_of_a_part(folder: Path, state: State) -> Path:
+    return save({"model": state, "model_ema": {k: v for k, v in state.items() if "mlp" not in k}}, folder)
+
+
 @refused("choose one of them with --weights-key: first, second")
 def two_versions_of_unknown_names(folder: Path, state: State) -> Path:
     return save({"first": state, "second": other()}, folder)
