@@ -17,7 +17,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
-from backbones.checkpoints.resize import REL_POS_TABLE, resize_to_model
+from backbones.checkpoints.position_tables import REL_POS_TABLE
+from backbones.checkpoints.resize import resize_to_model
 from backbones.features import require_input_size
 from backbones.memory_module import copy_module
 from backbones.module_hash import collect_tensors, hash_state_dict

@@ -14,7 +14,8 @@ from backbones.checkpoints.beit import adapt_beit_tensors
 from backbones.checkpoints.conversion import drop_pretraining_tensors, rename_to_timm
 from backbones.checkpoints.formats import format_dropped, format_shape, format_tensor
 from backbones.checkpoints.read_checkpoint import WeightFile
-from backbones.checkpoints.resize import REL_POS_TABLE, resize_to_model
+from backbones.checkpoints.position_tables import REL_POS_TABLE
+from backbones.checkpoints.resize import resize_to_model
 from foundation.errors import CheckpointError
 
 _COMPUTED_BUFFERS = ("relative_position_index", "attn_mask", "relative_coords_table")
