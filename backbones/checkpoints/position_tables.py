@@ -52,7 +52,11 @@ def resize_position_table(
         return _resize_side_table(table, len(own)) if table.shape[1] == own.shape[1] else table
     if kind == BIAS_GRID:
         resolution = _read_resolution(module, own.shape[1])
-        return table if resolution is None or len(table) != len(own) else _resize_bias_grid(table, resolution, name, notes, image_size)
+        return (
+            table
+            if resolution is None or len(table) != len(own)
+            else _resize_bias_grid(table, resolution, name, notes, image_size)
+        )
     window = _read_size(module, "window_size")
     # without a window (plain attention) nothing is resized here, and a difference is reported as missing
     return table if window is None else resize_rel_pos_table(table, window, len(own), name, notes)
@@ -143,9 +147,9 @@ def resample_offsets(offsets: Tensor, size: tuple[int, int]) -> Tensor:
 def resample_bias_grid(biases: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
     """Resample the biases of absolute offsets to another resolution.
 
-    A bias holds for the offsets (y, x), (-y, x), (y, -x) and (-y, -x). So the grid is mirrored to all offsets, resampled
-    as a relative-position table is, and one quarter is kept. The offset 0 stays the offset 0, which it does not where
-    the grid itself is interpolated like an image (timm's ``resize_rel_pos_bias_table_levit``).
+    A bias holds for the offsets (y, x), (-y, x), (y, -x) and (-y, -x). So the grid is mirrored to all offsets,
+    resampled as a relative-position table is, and one quarter is kept. The offset 0 stays the offset 0, which it does
+    not where the grid itself is interpolated like an image (timm's ``resize_rel_pos_bias_table_levit``).
 
     Args:
         biases: shape (heads, rows * columns), row after row; the first is the offset (0, 0).
