@@ -31,6 +31,9 @@ _COMPUTED_BUFFERS = (
 _BATCH_COUNTER = "num_batches_tracked"
 """The only integer buffer that is counted in training and not computed; without it, batch norm counts from 0."""
 
+FC_NORM_POOLS = ("avg", "avgmax", "max")
+"""Poolings for which timm's transformers norm the pooled features (``fc_norm``) instead of the tokens (``norm``)."""
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -135,7 +138,7 @@ def load_tensors(
     """Load tensors into a model, in place.
 
     The trunk is everything except the classifier. The norm after pooling (``fc_norm``) belongs to it if the file has
-    one; where it does not (its final ``norm`` is then dropped), ``fc_norm`` starts anew, as in the authors' fine-tuning.
+    one. Else ``fc_norm`` starts anew and the file's final ``norm`` is dropped, as in the authors' fine-tuning.
 
     Args:
         model: a timm model.

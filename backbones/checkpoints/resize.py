@@ -139,6 +139,16 @@ def explain_token_mixers(tensors: Mapping[str, Tensor], model_state: Mapping[str
     return ""
 
 
+def find_patch_grid(model: nn.Module) -> tuple[int, int] | None:
+    """Return the rows and columns of the model's patch grid, or ``None`` if it has none."""
+    # timm's Hiera keeps the grid in the model itself, under another name
+    for owner, name in ((getattr(model, "patch_embed", None), "grid_size"), (model, "tokens_spatial_shape")):
+        size: Any = getattr(owner, name, None)
+        if size is not None and len(size) == 2:
+            return int(size[0]), int(size[1])
+    return None
+
+
 def _fit_pos_embed(
     result: dict[str, Tensor],
     model: nn.Module,
@@ -151,7 +161,7 @@ def _fit_pos_embed(
     Raises:
         CheckpointError: the file has a class-token row and the model has no class token, or the grid is unknown.
     """
-    grid = _patch_grid_size(model)
+    grid = find_patch_grid(model)
     embedding, rows = result["pos_embed"], model_state["pos_embed"].shape[1]
     if grid is None or embedding.shape[-1] != model_state["pos_embed"].shape[-1]:
         return  # another width is another model; the load report says so
@@ -228,16 +238,6 @@ def _resize_image_embedding(name: str, value: Tensor, own: Tensor, model: nn.Mod
         return value
     size = list(own.shape[-2:])
     return F.interpolate(value.float(), size=size, mode="bicubic", antialias=True, align_corners=False).to(value.dtype)
-
-
-def _patch_grid_size(model: nn.Module) -> tuple[int, int] | None:
-    """Return the rows and columns of the model's patch grid, or ``None`` if it has none."""
-    # timm's Hiera keeps the grid in the model itself, under another name
-    for owner, name in ((getattr(model, "patch_embed", None), "grid_size"), (model, "tokens_spatial_shape")):
-        size: Any = getattr(owner, name, None)
-        if size is not None and len(size) == 2:
-            return int(size[0]), int(size[1])
-    return None
 
 
 def _has_other_patch_size(value: Tensor, own: Tensor) -> bool:
