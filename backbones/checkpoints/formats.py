@@ -114,14 +114,14 @@ def unwrap_checkpoint(tensors: Mapping[str, Tensor], container: str, content: ob
     """
     family = detect_family(tensors, container, content)
     dropped: list[str] = []
-    inside = _drop_non_backbone(dict(tensors), dropped)
+    inside = drop_non_backbone(dict(tensors), dropped)
     # wrappers are nested ("module.model.blocks..."), so one layer is removed at a time
     while prefix := _common_prefix(inside):
         outside = {name: value for name, value in inside.items() if not name.startswith(prefix)}
         stripped = {name.removeprefix(prefix): value for name, value in inside.items() if name.startswith(prefix)}
         # a name may exist with and without the prefix; the trunk gets it, and the other must not vanish silently
         clash = {f"(outside {prefix}) {name}": outside.pop(name) for name in list(outside) if name in stripped}
-        inside = _drop_non_backbone({**stripped, **outside, **clash}, dropped)
+        inside = drop_non_backbone({**stripped, **outside, **clash}, dropped)
     return UnwrappedCheckpoint(family, inside, dropped, [])
 
 
@@ -174,7 +174,7 @@ def _common_prefix(tensors: Mapping[str, Tensor]) -> str:
     return ""
 
 
-def _drop_non_backbone(tensors: dict[str, Tensor], dropped: list[str]) -> dict[str, Tensor]:
+def drop_non_backbone(tensors: dict[str, Tensor], dropped: list[str]) -> dict[str, Tensor]:
     """Drop the modules that are not part of the trunk, with or without a wrapper prefix on their names."""
     kept = {}
     for name, value in tensors.items():

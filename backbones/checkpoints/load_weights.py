@@ -13,6 +13,7 @@ from backbones.checkpoints.attention_heads import check_head_count
 from backbones.checkpoints.beit import adapt_beit_tensors
 from backbones.checkpoints.conversion import drop_pretraining_tensors, rename_to_timm
 from backbones.checkpoints.formats import format_dropped, format_shape, format_tensor
+from backbones.checkpoints.layouts import convert_layout
 from backbones.checkpoints.read_checkpoint import WeightFile
 from backbones.checkpoints.resize import REL_POS_TABLE, resize_to_model
 from foundation.errors import CheckpointError
@@ -120,6 +121,7 @@ def load_tensors(
     notes: list[str] = []
     # the order matters: names first, since every later step finds tensors by timm's names; sizes last, since a table
     # that blocks share must be copied to them before it is resized
+    tensors = convert_layout(tensors, model, own, dropped, notes, source)
     tensors = rename_to_timm(tensors, own)
     _refuse_tracker_only(tensors, own, source)
     tensors = drop_pretraining_tensors(tensors, own, dropped)

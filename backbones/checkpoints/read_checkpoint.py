@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from backbones.checkpoints.formats import find_tensors, unwrap_checkpoint
+from backbones.checkpoints.layouts import isolate_trunk
 from backbones.checkpoints.pickle_stubs import PICKLE_STUBS
 from backbones.weights import hash_weight_file, require_weight_file
 from foundation.errors import CheckpointError
@@ -90,7 +91,8 @@ def read_weights(path: Path, weights_key: str | None = None) -> WeightFile:
         CheckpointError: the file is missing, is not a checkpoint, is unsafe, or has no tensors.
     """
     raw = read_raw_weights(path, weights_key)
-    unwrapped = unwrap_checkpoint(raw.tensors, raw.container, raw.content)
+    # a known layout tells where its trunk is; the generic wrappers are for all other files
+    unwrapped = isolate_trunk(raw.tensors) or unwrap_checkpoint(raw.tensors, raw.container, raw.content)
     where = f"{raw.kind}, under {raw.container}" if raw.container else raw.kind
     return WeightFile(
         path,

@@ -1,0 +1,63 @@
+"""Meta's DINOv2 and ConvNeXt.
+
+The names are those of ``dinov2/models/vision_transformer.py`` (blocks in chunks, as the training saves them, or one
+after the other, as the hub's files have them), and of ``models/convnext(v2).py`` of ConvNeXt and ConvNeXt-V2.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from backbones.checkpoints.layouts.layout import PREFIX, Layout, Rename, Trunk, reshape_to_model
+
+_HEADS = ((r"(dino_head|ibot_head|dino_loss|ibot_patch_loss)\.", "projection head or loss of the self-distillation"),)
+_DINOV2_RENAMES: tuple[Rename, ...] = (
+    # the second number counts over all chunks
+    (r"^blocks\.\d+\.(\d+)\.", r"blocks.\1."),
+    (r"^register_tokens$", "reg_token"),
+    (r"\.mlp\.w12\.", ".mlp.fc1."),
+    (r"\.mlp\.w3\.", ".mlp.fc2."),
+)
+
+
+def _adjust_convnext(trunk: Trunk) -> None:
+    """Drop the axes that the response normalization of V2 has, and fit the pointwise layers."""
+    reshape_to_model(trunk, r"stages\.\d+\.blocks\.\d+\.mlp\.(grn\.(weight|bias)|fc[12]\.weight)")
+
+
+def split_gated_layer(trunk: Trunk) -> None:
+    """Split the first layer of a SwiGLU where the model has gate and value apart: the gate's rows come first."""
+    for name in [name for name in trunk.tensors if ".mlp.fc1." in name and name not in trunk.model_state]:
+        gate, value = name.replace(".fc1.", ".fc1_g."), name.replace(".fc1.", ".fc1_x.")
+        if gate in trunk.model_state and value in trunk.model_state:
+            first, second = torch.chunk(trunk.tensors.pop(name), 2)
+            trunk.tensors.update({gate: first, value: second})
+
+
+META_LAYOUTS = (
+    Layout(
+        "DINOv2",
+        PREFIX + r"(?:blocks\.\d+\.\d+\.ls1\.gamma|register_tokens|blocks\.0\.mlp\.w12\.weight)$",
+        _DINOV2_RENAMES,
+        _HEADS,
+        split_gated_layer,
+    ),
+    Layout(
+        "ConvNeXt",
+        PREFIX + r"stages\.0\.0\.(?:dwconv|depthwise_conv)\.weight$",
+        (
+            (r"^downsample_layers\.0\.", "stem."),
+            (r"^downsample_layers\.(\d+)\.", r"stages.\1.downsample."),
+            (r"^stages\.(\d+)\.(\d+)\.", r"stages.\1.blocks.\2."),
+            # mmpretrain writes the names in full
+            (r"\.(dwconv|depthwise_conv)\.", ".conv_dw."),
+            (r"\.(pwconv|pointwise_conv)([12])\.", r".mlp.fc\2."),
+            (r"\.grn\.gamma$", ".mlp.grn.weight"),
+            (r"\.grn\.beta$", ".mlp.grn.bias"),
+            (r"^norm3?\.", "head.norm."),
+        ),
+        (),
+        _adjust_convnext,
+        ((r"head\.(fc\.)?(weight|bias)$", "classifier"), (r"norm[012]\.", "norm of a pyramid level for a dense head")),
+    ),
+)
