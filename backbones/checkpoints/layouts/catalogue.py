@@ -13,6 +13,7 @@ from backbones.checkpoints.layouts.activations import check_activation
 from backbones.checkpoints.layouts.clip import CLIP_LAYOUTS
 from backbones.checkpoints.layouts.eva import EVA_LAYOUTS
 from backbones.checkpoints.layouts.layout import Layout, Trunk
+from backbones.checkpoints.layouts.lightly import LIGHTLY_LAYOUTS
 from backbones.checkpoints.layouts.meta import META_LAYOUTS
 from backbones.checkpoints.layouts.openmmlab import OPENMMLAB_LAYOUTS
 from backbones.checkpoints.layouts.torchvision import TORCHVISION_LAYOUTS
@@ -26,6 +27,7 @@ LAYOUTS: tuple[Layout, ...] = (
     *META_LAYOUTS,
     *OPENMMLAB_LAYOUTS,
     *EVA_LAYOUTS,
+    *LIGHTLY_LAYOUTS,
 )
 """All layouts; the first whose anchor is among a file's names is the file's."""
 _WRAPPERS = re.compile(r"(?:module\.|_orig_mod\.)*")
@@ -108,7 +110,8 @@ def convert_layout(
         CheckpointError: two tensors would get the same name, or the model has another activation than the layout says.
     """
     found = find_layout(tensors)
-    if found is None:
+    # a model of the user's own may have such names itself
+    if found is None or found.layout.find_prefixes(model_state):
         return dict(tensors)
     layout = found.layout
     isolated = isolate_trunk(tensors) if found.prefix else None

@@ -35,7 +35,7 @@ _HF_RENAMES: tuple[Rename, ...] = (
     (r"\.layer_norm([12])\.", r".norm\1."),
     (r"^post_layernorm\.", "norm."),
 )
-_HF_REMOVED = ((r"position_ids$", "computed by the model"),)
+_HF_REMOVED = ((r"embeddings\.position_ids$", "computed by the model"),)
 
 
 def _adjust_clip(trunk: Trunk) -> None:

@@ -21,7 +21,7 @@ def _adjust_eva(trunk: Trunk) -> None:
 EVA_LAYOUTS = (
     Layout(
         "EVA-02",
-        PREFIX + r"blocks\.0\.(?:mlp\.w1\.weight|attn\.inner_attn_ln\.weight)$",
+        PREFIX + r"blocks\.0\.(?:mlp\.w3\.weight|attn\.inner_attn_ln\.weight)$",
         (
             (r"\.attn\.([qkv])_proj\.", r".attn.\1."),
             (r"\.attn\.inner_attn_ln\.", ".attn.norm."),

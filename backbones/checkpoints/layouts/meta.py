@@ -44,7 +44,7 @@ META_LAYOUTS = (
     ),
     Layout(
         "ConvNeXt",
-        PREFIX + r"stages\.0\.0\.(?:dwconv|depthwise_conv)\.weight$",
+        PREFIX + r"downsample_layers\.0\.0\.weight$",
         (
             (r"^downsample_layers\.0\.", "stem."),
             (r"^downsample_layers\.(\d+)\.", r"stages.\1.downsample."),

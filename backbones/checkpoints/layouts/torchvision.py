@@ -1,4 +1,4 @@
-"""torchvision's ViT, Swin and ConvNeXt, and lightly's ResNets, which are torchvision's in an ``nn.Sequential``.
+"""torchvision's ViT, Swin and ConvNeXt.
 
 The names are those of ``vision_transformer.py``, ``swin_transformer.py`` and ``convnext.py`` there. The ResNets of
 torchvision itself have the same names as timm's.
@@ -32,10 +32,6 @@ def _downsampling(found: re.Match[str]) -> str:
 def _adjust_convnext(trunk: Trunk) -> None:
     """Drop the axes that torchvision's LayerScale has, and fit the pointwise layers."""
     reshape_to_model(trunk, r"stages\.\d+\.blocks\.\d+\.(gamma|mlp\.fc[12]\.weight)")
-
-
-def _resnet_stage(found: re.Match[str]) -> str:
-    return f"layer{int(found[1]) - 3}."
 
 
 TORCHVISION_LAYOUTS = (
@@ -86,10 +82,5 @@ TORCHVISION_LAYOUTS = (
         (),
         _adjust_convnext,
         ((r"classifier\.2\.", "classifier"),),
-    ),
-    Layout(
-        "lightly ResNet",
-        PREFIX + r"4\.0\.conv1\.weight$",
-        ((r"^0\.", "conv1."), (r"^1\.", "bn1."), (r"^([4567])\.", _resnet_stage)),
     ),
 )
