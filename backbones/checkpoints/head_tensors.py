@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from foundation.errors import CheckpointError
+
 _SHARED_SPACE = "projection to the space that images and texts share"
 # name pattern -> reason for the load report; matched at the start of a name, the first match counts. The first group is
 # the module: where the model has it in its own trunk, nothing is dropped.
@@ -51,3 +53,29 @@ def find_head_reason(name: str, model_keys: Collection[str]) -> str:
             is_own = any(key == module or key.startswith(f"{module}.") for key in model_keys)
             return "" if is_own else reason
     return ""
+
+
+def refuse_distillation_token(tensors: Collection[str], model_keys: Collection[str], source: str) -> None:
+    """Refuse weights of a distilled DeiT for a model without its second token, which all others attend to.
+
+    Args:
+        tensors: the names of a trunk's tensors, under timm's names.
+        model_keys: the names in the model's state dict.
+        source: the file, for messages.
+
+    Raises:
+        CheckpointError: the file has a distillation token, and the model has none.
+    """
+    if "dist_token" in tensors and "dist_token" not in model_keys:
+        raise CheckpointError(
+            f"the checkpoint {source} has a distillation token (dist_token) that the backbone lacks; choose timm's "
+            "distilled model, for example timm/deit_tiny_distilled_patch16_224, which works with pool=token"
+        )
+
+
+def describe_missing_pooling(tensors: Collection[str], model_keys: Collection[str]) -> str:
+    """Return a part of a message where the model pools by attention and the file has no such layer, else ""."""
+    has_pooling, file_has_it = (any(name.startswith("attn_pool.") for name in names) for names in (model_keys, tensors))
+    if not has_pooling or file_has_it:
+        return ""
+    return "; the backbone pools its tokens by attention (attn_pool), the file has none: create it with global_pool=avg"

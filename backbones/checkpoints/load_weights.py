@@ -13,6 +13,7 @@ from backbones.checkpoints.attention_heads import check_head_count
 from backbones.checkpoints.beit import adapt_beit_tensors
 from backbones.checkpoints.conversion import drop_pretraining_tensors, rename_to_timm
 from backbones.checkpoints.formats import format_dropped, format_shape, format_tensor
+from backbones.checkpoints.head_tensors import describe_missing_pooling, refuse_distillation_token
 from backbones.checkpoints.layouts import convert_layout
 from backbones.checkpoints.read_checkpoint import WeightFile
 from backbones.checkpoints.resize import REL_POS_TABLE, resize_to_model
@@ -124,6 +125,7 @@ def load_tensors(
     tensors = convert_layout(tensors, model, own, dropped, notes, source)
     tensors = rename_to_timm(tensors, own)
     _refuse_tracker_only(tensors, own, source)
+    refuse_distillation_token(tensors, own, source)
     tensors = drop_pretraining_tensors(tensors, own, dropped)
     tensors = _drop_head_tensors(tensors, _head_prefixes(model), own, dropped)
     _refuse_non_finite(tensors, own, source)
@@ -249,4 +251,5 @@ def _describe_mismatch(
         name.startswith("norm.") for name in tensors
     ):
         text += "; it has no final norm, like weights fine-tuned on pooled patch tokens: create the model with fc_norm"
+    text += describe_missing_pooling(tensors, model_state)
     return text + "; choose the backbone it was made for, or accept a partly random trunk with --allow-partial"

@@ -24,9 +24,10 @@ LAYOUTS: tuple[Layout, ...] = (
     *CLIP_LAYOUTS,
     *TRANSFORMERS_LAYOUTS,
     *TORCHVISION_LAYOUTS,
+    # before DINOv2, which shares the names of the gated layers
+    *EVA_LAYOUTS,
     *META_LAYOUTS,
     *OPENMMLAB_LAYOUTS,
-    *EVA_LAYOUTS,
     *LIGHTLY_LAYOUTS,
 )
 """All layouts; the first whose anchor is among a file's names is the file's."""

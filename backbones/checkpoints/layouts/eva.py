@@ -5,7 +5,7 @@ The names are those of ``eva_vit.py`` and ``modeling_finetune.py`` of baaivision
 
 from __future__ import annotations
 
-from backbones.checkpoints.layouts.layout import PREFIX, Layout, Trunk, fuse_attention
+from backbones.checkpoints.layouts.layout import PREFIX, Layout, Trunk, fit_gated_layer, fuse_attention
 
 
 def _adjust_eva(trunk: Trunk) -> None:
@@ -16,16 +16,18 @@ def _adjust_eva(trunk: Trunk) -> None:
         own = f"{stem}.{kind[0]}_proj.bias"
         if own in trunk.model_state:
             trunk.tensors[own] = trunk.tensors.pop(name)
+    fit_gated_layer(trunk)
 
 
 EVA_LAYOUTS = (
     Layout(
         "EVA-02",
-        PREFIX + r"blocks\.0\.(?:mlp\.w3\.weight|attn\.inner_attn_ln\.weight)$",
+        PREFIX + r"(?:(?:blocks\.0\.attn\.)?rope\.freqs_cos|blocks\.0\.(?:attn\.inner_attn_ln|mlp\.ffn_ln)\.weight)$",
         (
             (r"\.attn\.([qkv])_proj\.", r".attn.\1."),
             (r"\.attn\.inner_attn_ln\.", ".attn.norm."),
             (r"\.mlp\.ffn_ln\.", ".mlp.norm."),
+            (r"\.mlp\.w12\.", ".mlp.fc1."),
             (r"\.mlp\.w1\.", ".mlp.fc1_g."),
             (r"\.mlp\.w2\.", ".mlp.fc1_x."),
             (r"\.mlp\.w3\.", ".mlp.fc2."),

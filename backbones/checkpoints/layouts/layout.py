@@ -90,6 +90,19 @@ def fuse_attention(trunk: Trunk) -> None:
             tensors[f"{layer}.q_bias"], tensors[f"{layer}.v_bias"] = tensors.pop(query), tensors.pop(value)
 
 
+def fit_gated_layer(trunk: Trunk) -> None:
+    """Split or join the first layer of a SwiGLU as the model has it: the gate's rows come first."""
+    tensors, state = trunk.tensors, trunk.model_state
+    for name in [name for name in tensors if ".mlp.fc1." in name and name not in state]:
+        gate, value = name.replace(".fc1.", ".fc1_g."), name.replace(".fc1.", ".fc1_x.")
+        if gate in state and value in state:
+            tensors[gate], tensors[value] = torch.chunk(tensors.pop(name), 2)
+    for gate in [name for name in tensors if ".mlp.fc1_g." in name and name not in state]:
+        value, joined = gate.replace(".fc1_g.", ".fc1_x."), gate.replace(".fc1_g.", ".fc1.")
+        if value in tensors and joined in state:
+            tensors[joined] = torch.cat([tensors.pop(gate), tensors.pop(value)])
+
+
 def reshape_to_model(trunk: Trunk, pattern: str) -> None:
     """Give tensors the model's shape where only axes of length 1 differ: linear layer and 1 x 1 convolution."""
     for name, value in trunk.tensors.items():

@@ -6,9 +6,7 @@ after the other, as the hub's files have them), and of ``models/convnext(v2).py`
 
 from __future__ import annotations
 
-import torch
-
-from backbones.checkpoints.layouts.layout import PREFIX, Layout, Rename, Trunk, reshape_to_model
+from backbones.checkpoints.layouts.layout import PREFIX, Layout, Rename, Trunk, fit_gated_layer, reshape_to_model
 
 _HEADS = ((r"(dino_head|ibot_head|dino_loss|ibot_patch_loss)\.", "projection head or loss of the self-distillation"),)
 _DINOV2_RENAMES: tuple[Rename, ...] = (
@@ -25,22 +23,13 @@ def _adjust_convnext(trunk: Trunk) -> None:
     reshape_to_model(trunk, r"stages\.\d+\.blocks\.\d+\.mlp\.(grn\.(weight|bias)|fc[12]\.weight)")
 
 
-def split_gated_layer(trunk: Trunk) -> None:
-    """Split the first layer of a SwiGLU where the model has gate and value apart: the gate's rows come first."""
-    for name in [name for name in trunk.tensors if ".mlp.fc1." in name and name not in trunk.model_state]:
-        gate, value = name.replace(".fc1.", ".fc1_g."), name.replace(".fc1.", ".fc1_x.")
-        if gate in trunk.model_state and value in trunk.model_state:
-            first, second = torch.chunk(trunk.tensors.pop(name), 2)
-            trunk.tensors.update({gate: first, value: second})
-
-
 META_LAYOUTS = (
     Layout(
         "DINOv2",
         PREFIX + r"(?:blocks\.\d+\.\d+\.ls1\.gamma|register_tokens|blocks\.0\.mlp\.w12\.weight)$",
         _DINOV2_RENAMES,
         _HEADS,
-        split_gated_layer,
+        fit_gated_layer,
     ),
     Layout(
         "ConvNeXt",

@@ -392,12 +392,18 @@ def eva02(state: State) -> State:
         (r"attn\.v_proj\.bias", "attn.v_bias"),
         (r"attn\.norm", "attn.inner_attn_ln"),
         (r"mlp\.norm", "mlp.ffn_ln"),
+        (r"mlp\.fc1\.", "mlp.w12."),
         (r"mlp\.fc1_g", "mlp.w1"),
         (r"mlp\.fc1_x", "mlp.w2"),
         (r"mlp\.fc2", "mlp.w3"),
     )
     tables = {"rope.freqs_cos": torch.zeros(16, 16), "blocks.0.attn.rope.freqs_sin": torch.zeros(16, 16)}
     return rename(trunk_of(state), names) | tables | {"mask_token": torch.zeros(1, 1, 48)}
+
+
+def eva02_apart(state: State) -> State:
+    """A packed gate, written as two layers."""
+    return eva02(split_rows(state, r"(.*mlp\.fc1)(\..*)", ("_g", "_x")))
 
 
 def lightly_resnet(state: State) -> State:

@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 import pytest
 import timm
 import torch
+import torchvision
 from torch import Tensor, nn
 
+from backbones.checkpoints.layouts import find_layout
 from backbones.checkpoints.load_weights import LoadReport, load_weight_file
 from backbones.checkpoints.read_checkpoint import read_weights
+from foundation.errors import CheckpointError
 from tests.backbones.checkpoints import foreign_layouts as write
 from tests.backbones.checkpoints.weights import make_swin, make_vit
 
@@ -157,11 +160,14 @@ FORMS = {
         make_layer_scale_vit, write.mmpretrain_vit, "mmsegmentation", container="state_dict"
     ),
     "eva02-tiny": Form(make_eva_tiny, write.eva02, "EVA-02", container="module", dropped=("rope.freqs_cos",)),
+    "eva02-tiny-apart": Form(make_eva_tiny, write.eva02_apart, "EVA-02", container="module"),
     "eva02-base": Form(make_eva_base, write.eva02, "EVA-02", container="module", dropped=("mask_token",)),
     "lightly-resnet": Form(
         make_resnet, write.lightly_resnet, "lightly ResNet", container="state_dict", dropped=("projection_head",)
     ),
-    "lightly-vit": Form(make_vit, write.lightly_vit, "lightly ViT", container="state_dict", dropped=("mask_token",)),
+    "lightly-vit": Form(
+        make_vit, write.lightly_vit, "lightly ViT", container="state_dict", dropped=("backbone.mask_token",)
+    ),
 }
 
 
@@ -205,3 +211,171 @@ def test_features_are_equal(name: str, tmp_path: Path) -> None:
     for part in form.notes:
         assert any(part in note for note in report.notes), (part, report.notes)
     torch.testing.assert_close(extract(target), extract(source), rtol=1e-5, atol=1e-5)
+
+
+TORCHVISION: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module], str, int]] = {
+    "vit": (
+        lambda: torchvision.models.VisionTransformer(64, 16, 3, 3, 48, 192, num_classes=10),
+        make_vit,
+        "torchvision ViT",
+        64,
+    ),
+    "swin": (
+        lambda: torchvision.models.SwinTransformer([4, 4], 24, [2, 2, 2, 2], [1, 2, 4, 8], [7, 7], num_classes=10),
+        make_swin,
+        "torchvision Swin",
+        224,
+    ),
+    "convnext": (
+        lambda: torchvision.models.ConvNeXt(
+            [
+                torchvision.models.convnext.CNBlockConfig(*sizes)
+                for sizes in ((8, 16, 1), (16, 24, 1), (24, 32, 2), (32, None, 1))
+            ],
+            num_classes=10,
+        ),
+        make_convnext,
+        "torchvision ConvNeXt",
+        64,
+    ),
+    "resnet": (lambda: torchvision.models.resnet18(num_classes=10), make_resnet, "", 64),
+}
+"""Models of torchvision itself: the model, timm's, the layout, and the images' side in pixels."""
+
+
+def forward_torchvision(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the features before the classifier."""
+    features: list[Tensor] = []
+    head = next(module for name, module in reversed(list(model.named_modules())) if isinstance(module, nn.Linear))
+    head.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+    model(images)
+    return features[0]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_torchvision_itself_gives_equal_features(name: str, tmp_path: Path) -> None:
+    make_source, make_target, layout, side = TORCHVISION[name]
+    source, target = randomize(make_source(), 1), randomize(make_target(), 2)
+    report, found = load_into(target, dict(source.state_dict()), tmp_path / "w.pth")
+    assert found.startswith(layout)
+    assert report.is_complete and report.matched_fraction == 1
+    images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(5))
+    ours = target.forward_head(target.forward_features(images), pre_logits=True)  # type: ignore[operator]
+    if name == "vit":  # torchvision pools the class token
+        ours = target.forward_features(images)[:, 0]  # type: ignore[operator]
+    torch.testing.assert_close(ours, forward_torchvision(source, images), rtol=1e-5, atol=1e-5)
+
+
+class Refusal(NamedTuple):
+    """A form that is refused.
+
+    Attributes:
+        make_source: creates the model whose weights are written.
+        make_model: creates the model that they are loaded into.
+        write: gives the weights the other project's names and shapes.
+        message: part of the reason.
+    """
+
+    make_source: Callable[[], nn.Module]
+    make_model: Callable[[], nn.Module]
+    write: write.Writer
+    message: str
+
+
+REFUSALS = {
+    "openai-clip-without-quick-gelu": Refusal(
+        make_clip, make_clip, write.openai_clip, "choose timm/vit_base_patch16_clip_quickgelu_224"
+    ),
+    "clip-in-a-vit-without-first-norm": Refusal(make_clip, make_vit, write.clip_tower, "unexpected: norm_pre"),
+    "distilled-in-a-plain-vit": Refusal(make_distilled, make_vit, write.hf_deit, "distillation token"),
+    "plain-vit-in-a-distilled": Refusal(make_vit, make_distilled, write.hf_vit, "missing: dist_token"),
+    "registers-in-a-model-without": Refusal(make_register_dinov2, make_dinov2, write.hf_dinov2, "reg_token"),
+    "beit-in-a-plain-vit": Refusal(make_token_beit, make_vit, write.hf_beit, "relative_position_bias_table"),
+    "siglip-without-pooling-in-a-model-with-it": Refusal(
+        make_pooled_siglip, make_siglip, write.timm_tower, "global_pool=avg"
+    ),
+    "two-encoders": Refusal(
+        make_vit,
+        make_vit,
+        lambda state: write.add_prefix("one.", write.hf_vit(state)) | write.add_prefix("two.", write.hf_vit(state)),
+        "does not fit",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refused_with_the_reason(name: str, tmp_path: Path) -> None:
+    case = REFUSALS[name]
+    content: dict[str, Any] = case.write(dict(randomize(case.make_source(), 1).state_dict()))
+    with pytest.raises(CheckpointError) as caught:
+        load_into(case.make_model(), content, tmp_path / "w.pth")
+    assert case.message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_same_name_inside_and_outside_a_trunk_is_unexpected(tmp_path: Path) -> None:
+    content: dict[str, Any] = write.hf_vit_classifier(dict(make_vit().state_dict()))
+    content["layernorm.weight"] = torch.zeros(48)
+    with pytest.raises(CheckpointError, match=r"\(outside vit\.\) layernorm"):
+        load_into(make_vit(), content, tmp_path / "w.pth")
+
+
+def test_a_missing_part_is_missing(tmp_path: Path) -> None:
+    """A key layer without its query and value is not fused with anything."""
+    state = write.hf_vit(dict(make_vit().state_dict()))
+    del state["encoder.layer.1.attention.attention.query.weight"]
+    with pytest.raises(CheckpointError, match=r"missing: blocks\.1\.attn\.qkv\.weight"):
+        load_into(make_vit(), state, tmp_path / "w.pth")
+
+
+OWN_NAMES = [
+    "beit_base_patch16_224",
+    "cait_xxs24_224",
+    "convnext_atto",
+    "convnextv2_atto",
+    "crossvit_tiny_240",
+    "csatv2",
+    "davit_tiny",
+    "deit_tiny_distilled_patch16_224",
+    "edgenext_xx_small",
+    "efficientformer_l1",
+    "efficientvit_b0",
+    "eva02_tiny_patch14_224",
+    "fastvit_t8",
+    "focalnet_tiny_srf",
+    "ghostnet_100",
+    "hgnetv2_b0",
+    "hiera_tiny_224",
+    "inception_next_atto",
+    "levit_128s",
+    "maxvit_pico_rw_256",
+    "mambaout_femto",
+    "mobilenetv3_small_050",
+    "mobilevit_xxs",
+    "mvitv2_tiny",
+    "nest_tiny",
+    "pit_ti_224",
+    "poolformer_s12",
+    "pvt_v2_b0",
+    "regnety_002",
+    "repvit_m0_9",
+    "resnet18",
+    "starnet_s1",
+    "swin_tiny_patch4_window7_224",
+    "swinv2_tiny_window8_256",
+    "tiny_vit_5m_224",
+    "twins_svt_small",
+    "vgg11",
+    "vit_base_patch16_siglip_224",
+    "vit_giant_patch14_dinov2",
+    "vit_small_patch14_reg4_dinov2",
+    "vitamin_small_224",
+    "xcit_nano_12_p16_224",
+]
+
+
+@pytest.mark.parametrize("name", OWN_NAMES)
+def test_timms_own_names_are_no_layout(name: str) -> None:
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    assert find_layout(model.state_dict()) is None
