@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from backbones.checkpoints.attention_heads import check_head_count
 from backbones.checkpoints.beit import adapt_beit_tensors
 from backbones.checkpoints.conversion import drop_pretraining_tensors, rename_to_timm
+from backbones.checkpoints.first_convolution import adapt_input_channels
 from backbones.checkpoints.formats import format_dropped, format_shape, format_tensor
 from backbones.checkpoints.head_tensors import describe_missing_pooling, refuse_distillation_token
 from backbones.checkpoints.layouts import convert_layout
@@ -124,13 +125,13 @@ def load_tensors(
     # that blocks share must be copied to them before it is resized
     tensors = convert_layout(tensors, model, own, dropped, notes, source)
     tensors = rename_to_timm(tensors, own)
-    _refuse_tracker_only(tensors, own, source)
-    refuse_distillation_token(tensors, own, source)
+    _refuse_other_tokens(tensors, own, source)
     tensors = drop_pretraining_tensors(tensors, own, dropped)
     tensors = _drop_head_tensors(tensors, _head_prefixes(model), own, dropped)
     _refuse_non_finite(tensors, own, source)
     _refuse_table_heads(tensors, own, source)
     tensors = adapt_beit_tensors(tensors, own, dropped, notes)
+    tensors = adapt_input_channels(tensors, model, own, resized)
     tensors = resize_to_model(tensors, model, own, resized, notes)
     report, accepted = _match_tensors(
         tensors, own, _head_prefixes(model), LoadReport(0, resized, [], [], dropped, 0, notes)
@@ -228,8 +229,9 @@ def _refuse_table_heads(tensors: Mapping[str, Tensor], model_state: Mapping[str,
             )
 
 
-def _refuse_tracker_only(tensors: Mapping[str, Tensor], model_state: Mapping[str, Tensor], source: str) -> None:
-    """Refuse a tracker's checkpoint that no longer has the backbone's own position embedding."""
+def _refuse_other_tokens(tensors: Mapping[str, Tensor], model_state: Mapping[str, Tensor], source: str) -> None:
+    """Refuse tokens that the model lacks, and a tracker's checkpoint without the backbone's own position embedding."""
+    refuse_distillation_token(tensors, model_state, source)
     if "pos_embed" in model_state and "pos_embed" not in tensors and "pos_embed_x" in tensors:
         raise CheckpointError(
             f"the checkpoint {source} has position embeddings for a tracker's template and search region only "

@@ -267,6 +267,36 @@ def test_torchvision_itself_gives_equal_features(name: str, tmp_path: Path) -> N
     torch.testing.assert_close(ours, forward_torchvision(source, images), rtol=1e-5, atol=1e-5)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("make_model", "layer"),
+    [
+        (lambda **settings: make_vit(**settings), "patch_embed.proj"),
+        (lambda **settings: timm.create_model("resnet18", num_classes=10, **settings), "conv1"),
+        (lambda **settings: timm.create_model("convnext_tiny", **CONVNEXT, **settings), "stem.0"),
+    ],
+    ids=["vit", "resnet", "convnext"],
+)
+def test_another_number_of_input_channels(make_model: Callable[..., nn.Module], layer: str, tmp_path: Path) -> None:
+    """A gray model sees what the color model sees in three equal channels; 13 channels keep the size of outputs."""
+    source, gray, many = randomize(make_model(), 1), make_model(in_chans=1).eval(), make_model(in_chans=13).eval()
+    report, _ = load_into(gray, dict(source.state_dict()), tmp_path / "w.pth")
+    shape = "x".join(map(str, source.get_parameter(f"{layer}.weight").shape[2:]))
+    assert len(report.resized) == 1 and report.resized[0].startswith(f"{layer}.weight ")
+    assert report.resized[0].endswith(f"x1x{shape} (from 3 to 1 input channels)")
+    image = torch.randn(2, 1, 64, 64)
+    features = gray.forward_features(image), source.forward_features(image.expand(-1, 3, -1, -1))  # type: ignore[operator]
+    torch.testing.assert_close(*features, rtol=1e-4, atol=1e-4)
+    load_into(many, dict(source.state_dict()), tmp_path / "w.pth")
+    color, weight = source.get_parameter(f"{layer}.weight"), many.get_parameter(f"{layer}.weight")
+    assert all(torch.allclose(weight[:, i], color[:, i % 3] * 3 / 13) for i in range(13))
+
+
+def test_a_gray_file_does_not_fit_a_color_model(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"missing: patch_embed\.proj\.weight 48x3x16x16, the file has 48x1"):
+        load_into(make_vit(), dict(make_vit(in_chans=1).state_dict()), tmp_path / "w.pth")
+
+
 class Refusal(NamedTuple):
     """A form that is refused.
 
