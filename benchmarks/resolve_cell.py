@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from backbones.card import BackboneCard
+from backbones.color_input import require_color_input
 from backbones.registry import get_card, list_plugin_modules
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights
 from benchmarks.cell_record import describe_backbone
@@ -170,6 +171,7 @@ def resolve_cell_parts(
     """
     task, protocol = _resolve_protocol(cell_request)
     card, start = _resolve_backbone(cell_request)
+    require_color_input(card)
     request = RunRequest(
         card=card,
         start=start,

@@ -13,6 +13,7 @@ from torch import nn
 
 from backbones.card import BackboneCard
 from backbones.checkpoints.read_checkpoint import read_weights
+from backbones.color_input import require_color_input
 from backbones.create import create_backbone
 from backbones.model_digest import identify_plugin_code
 from backbones.registry import get_card
@@ -138,6 +139,7 @@ def resolve_backbone(
         CheckpointError: the weights are missing or cannot be read.
     """
     card = get_card(name)
+    require_color_input(card)
     start = locate_weights(card, checkpoint)
     size = img_size or card.input_size[1]
     # 0 classes: timm then builds the model without a classifier, which no analysis reads

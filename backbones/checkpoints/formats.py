@@ -73,7 +73,7 @@ def unwrap_checkpoint(tensors: Mapping[str, Tensor], container: str, content: ob
     """
     family = detect_family(tensors, container, content)
     dropped: list[str] = []
-    inside = drop_non_backbone(_strip_wrapper_names(tensors), dropped)
+    inside = drop_non_backbone(strip_wrapper_names(tensors), dropped)
     # wrappers are nested ("module.model.blocks..."), so one layer is removed at a time
     while prefix := _common_prefix(inside):
         outside = {name: value for name, value in inside.items() if not name.startswith(prefix)}
@@ -122,8 +122,12 @@ def detect_family(tensors: Mapping[str, Tensor], container: str, content: object
     return next((family for family, holds in rules if holds), "timm" if has(r"patch_embed\.|stem\.") else "plain")
 
 
-def _strip_wrapper_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Remove the names of wrappers anywhere inside the names of the tensors."""
+def strip_wrapper_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the names of wrappers anywhere inside the names of the tensors.
+
+    Args:
+        tensors: the tensors under the names in the file.
+    """
     bare: dict[str, Tensor] = {}
     for name, value in tensors.items():
         new = _WRAPPER_NAMES.sub("", name)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from backbones.card import BackboneCard
 from backbones.checkpoints.read_checkpoint import find_identity_key
+from backbones.color_input import require_color_input
 from backbones.create import create_backbone
 from backbones.model_digest import identify_plugin_code
 from backbones.registry import get_card
@@ -50,6 +51,7 @@ def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
         UserError: the teacher has no weights, or they are not on this machine.
     """
     card = get_card(name)
+    require_color_input(card)
     start = locate_weights(card, checkpoint)
     if start.file is None:
         raise UserError(
