@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from backbones.checkpoints.attention_heads import check_head_count
 from backbones.checkpoints.describe_mismatch import describe_mismatch
+from backbones.checkpoints.fit_tensors import fit_tensors, get_head_prefixes
 from backbones.checkpoints.formats import format_shape, format_tensor
 from backbones.checkpoints.read_checkpoint import WeightFile
 from backbones.checkpoints.resize import explain_token_mixers
