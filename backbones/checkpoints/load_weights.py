@@ -93,6 +93,7 @@ def load_tensors(
     source: str,
     arguments: Mapping[str, Any] | None = None,
     card_heads: int | None = None,
+    optional: tuple[str, ...] = (),
 ) -> LoadReport:
     """Load tensors into a model, in place.
 
@@ -106,6 +107,8 @@ def load_tensors(
         source: the file, for messages.
         arguments: the arguments of the training run, as stored in the file.
         card_heads: the head count that the card states for these weights, if it states one.
+        optional: names in the trunk that the file may lack, since the caller does not read them; the notes list those
+            that it lacks.
 
     Returns:
         The report.
@@ -121,12 +124,16 @@ def load_tensors(
     # the order matters: names first, since every later step finds tensors by timm's names; sizes last, since a table
     # that blocks share must be copied to them before it is resized
     tensors = rename_to_timm(tensors, own)
-    _refuse_tracker_only(tensors, own, source)
+    if "pos_embed" not in optional:
+        _refuse_tracker_only(tensors, own, source)
     tensors = drop_pretraining_tensors(tensors, own, dropped)
     tensors = _drop_head_tensors(tensors, _head_prefixes(model), own, dropped)
     _refuse_non_finite(tensors, own, source)
     _refuse_table_heads(tensors, own, source)
     tensors = adapt_beit_tensors(tensors, own, dropped, notes)
+    if absent := [name for name in optional if name in own and name not in tensors]:
+        own = {name: value for name, value in own.items() if name not in absent}
+        notes.append(f"{', '.join(absent)}: not in the file and not needed here")
     tensors = resize_to_model(tensors, model, own, resized, notes)
     report, accepted = _match_tensors(
         tensors, own, _head_prefixes(model), LoadReport(0, resized, [], [], dropped, 0, notes)
