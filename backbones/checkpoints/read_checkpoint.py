@@ -99,7 +99,7 @@ def read_weights(path: Path, weights_key: str | None = None) -> WeightFile:
         f"{unwrapped.family} ({where})",
         unwrapped.tensors,
         tuple(unwrapped.dropped),
-        (*_describe_choice(raw), *unwrapped.notes),
+        (*describe_choice(raw), *unwrapped.notes),
         raw.arguments,
     )
 
@@ -145,8 +145,15 @@ def read_raw_weights(path: Path, weights_key: str | None = None) -> RawWeightFil
     return RawWeightFile(kind, found.container, content, found.tensors, arguments, found.identity_key, found.keys)
 
 
-def _describe_choice(raw: RawWeightFile) -> list[str]:
-    """Say which weights were taken from a file that holds several versions of them."""
+def describe_choice(raw: RawWeightFile) -> list[str]:
+    """Say which weights were taken from a file that holds several versions of them.
+
+    Args:
+        raw: the file.
+
+    Returns:
+        One sentence; nothing for a file with one version of the weights.
+    """
     others = [key or "the top level" for key in raw.keys if key != raw.container]
     return (
         [f"the weights are those of {raw.container or 'the top level'}; not used: {', '.join(others)}"]
