@@ -18,7 +18,8 @@ _PLAIN_KEYS = ("state_dict", "model", "net", "model_state", "model_state_dict", 
 _EMA_KEYS = ("state_dict_ema", "model_ema", "ema", "ema_state_dict")
 # added by DistributedDataParallel and by torch.compile
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
-_BACKBONE_PREFIXES = ("base_encoder.", "backbone.", "model.", "encoder.", *_WRAPPER_PREFIXES)
+# "vit." is the ViT inside the one-stream backbone of our own trackers
+_BACKBONE_PREFIXES = ("base_encoder.", "backbone.", "vit.", "model.", "encoder.", *_WRAPPER_PREFIXES)
 
 # name pattern -> reason for the load report
 _NON_BACKBONE_RULES = (
@@ -28,7 +29,9 @@ _NON_BACKBONE_RULES = (
     (re.compile(r"momentum_encoder\."), "MoCo's momentum encoder"),
     (re.compile(r"(predictor|projector|momentum_projector)\."), "projection head of MoCo"),
     (re.compile(r"extra_block\."), "block of the decoupled distillation that has queries and keys only"),
-    (re.compile(r"box_head\."), "the tracker's box head"),
+    (re.compile(r"box_head\.|head\.(score|offset|size)\."), "the tracker's box head"),
+    (re.compile(r"(template|search)_positions$"), "the tracker's resampled copy of pos_embed"),
+    (re.compile(r"skipped$"), "the tracker's count of unreadable frames"),
     (re.compile(r"(decode_head|auxiliary_head|neck|data_preprocessor)\."), "not part of the backbone"),
 )
 """Modules that are saved next to the trunk; the patterns are matched at the start of a name."""
