@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from timm.layers import Attention
+from timm.layers import Attention, AttentionRope, PatchEmbed
+from timm.models.eva import Eva, EvaAttention, EvaBlock, EvaBlockPostNorm
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
 from backbones.architectures.rpe import RelPosAttention
 from foundation.errors import UserError
 
+_KNOWN_BLOCKS = (Block, EvaBlock, EvaBlockPostNorm)
+_KNOWN_ATTENTION = (Attention, RelPosAttention, EvaAttention, AttentionRope)
+"""The blocks and attention modules whose parts ``tracking.models.block_parts`` knows."""
+
 
 def require_plain_vit(backbone: nn.Module, template_size: int, search_size: int) -> int:
     """Check that template and search tokens can share one sequence in a backbone's blocks; return the patch size.
 
     A plain ViT of timm fits, with any number of heads and blocks, any patch size, LayerScale, and register tokens, with
-    or without the relative position bias of ``backbones.architectures.rpe``. Class and register tokens are left out.
+    learned or rotary positions (EVA-02, DINOv3), and with or without the relative position bias of
+    ``backbones.architectures.rpe``. Class and register tokens are left out.
 
     Args:
         backbone: the model as ``create_backbone`` returns it.
@@ -28,25 +34,31 @@ def require_plain_vit(backbone: nn.Module, template_size: int, search_size: int)
         UserError: the backbone does not fit; the message says why.
     """
     kind = type(backbone).__name__
-    if not isinstance(backbone, VisionTransformer):
+    if not isinstance(backbone, VisionTransformer | Eva):
         raise UserError(
             f"{kind} cannot be a one-stream tracker: template and search tokens share one sequence in every block, and "
             "windows, merging and convolutions of hierarchical backbones (or other position encodings) need the tokens "
             "of one image on its own grid; choose a plain ViT (bench list backbones)"
         )
-    # exact types: subclasses (parallel or post-norm blocks, rotary attention) compute something else in forward
-    odd = {type(block).__name__ for block in backbone.blocks if type(block) is not Block}
-    parts = [block.attn for block in backbone.blocks if type(block) is Block]
-    odd |= {type(part).__name__ for part in parts if type(part) not in (Attention, RelPosAttention)}
+    # exact types: subclasses and others (parallel blocks, differential attention) compute something else in forward
+    odd = {type(block).__name__ for block in backbone.blocks if type(block) not in _KNOWN_BLOCKS}
+    parts = [block.attn for block in backbone.blocks if type(block) in _KNOWN_BLOCKS]
+    odd |= {type(part).__name__ for part in parts if type(part) not in _KNOWN_ATTENTION}
     if odd:
         raise UserError(
             f"{kind} cannot be a one-stream tracker: its blocks consist of {', '.join(sorted(odd))}, and the tracker "
-            "can only split timm's ordinary pre-norm Block and Attention into template and search"
+            "can only split the ordinary blocks of timm's plain ViTs into template and search"
         )
-    if backbone.pos_embed is None:
+    if not isinstance(backbone.patch_embed, PatchEmbed):
         raise UserError(
-            f"{kind} has no learned position embeddings, from which those of the two crops are resized; choose a "
-            "plain ViT that has them (bench list backbones)"
+            f"{kind} cannot be a one-stream tracker: its patches come from {type(backbone.patch_embed).__name__}, a "
+            "network of its own with another stride, and not from one convolution; choose a plain ViT (bench list "
+            "backbones)"
+        )
+    if backbone.pos_embed is None and getattr(backbone, "rope", None) is None:
+        raise UserError(
+            f"{kind} has neither learned position embeddings, from which those of the two crops are resized, nor "
+            "rotary ones; choose a plain ViT that has them (bench list backbones)"
         )
     # a patch embedding would silently cut off the pixels of an incomplete patch
     height, width = backbone.patch_embed.patch_size
