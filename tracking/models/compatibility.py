@@ -15,7 +15,7 @@ _KNOWN_ATTENTION = (Attention, RelPosAttention, EvaAttention, AttentionRope)
 """The blocks and attention modules whose parts ``tracking.models.block_parts`` knows."""
 
 
-def require_plain_vit(backbone: nn.Module, template_size: int, search_size: int) -> int:
+def find_patch_size(backbone: nn.Module) -> int:
     """Check that template and search tokens can share one sequence in a backbone's blocks; return the patch size.
 
     A plain ViT of timm fits, with any number of heads and blocks, any patch size, LayerScale, and register tokens, with
@@ -24,8 +24,6 @@ def require_plain_vit(backbone: nn.Module, template_size: int, search_size: int)
 
     Args:
         backbone: the model as ``create_backbone`` returns it.
-        template_size: side length of the template crop in pixels.
-        search_size: side length of the search crop in pixels.
 
     Returns:
         Side length of a patch in pixels.
@@ -60,12 +58,35 @@ def require_plain_vit(backbone: nn.Module, template_size: int, search_size: int)
             f"{kind} has neither learned position embeddings, from which those of the two crops are resized, nor "
             "rotary ones; choose a plain ViT that has them (bench list backbones)"
         )
-    # a patch embedding would silently cut off the pixels of an incomplete patch
     height, width = backbone.patch_embed.patch_size
-    if height != width or template_size % height or search_size % height:
+    if height != width:
         raise UserError(
-            f"crops of {template_size} and {search_size} px cannot be divided into the {height} x {width} patches of "
-            f"{kind}; set template_size and search_size to multiples of the patch size"
+            f"{kind} cannot be a one-stream tracker: its patches of {height} x {width} px are not square, and neither "
+            "would be the cells of the tracker's grid; choose another plain ViT (bench list backbones)"
+        )
+    return int(height)
+
+
+def require_plain_vit(backbone: nn.Module, template_size: int, search_size: int) -> int:
+    """Check that a backbone fits into a one-stream tracker with crops of these sizes; return the patch size.
+
+    Args:
+        backbone: the model as ``create_backbone`` returns it.
+        template_size: side length of the template crop in pixels.
+        search_size: side length of the search crop in pixels.
+
+    Returns:
+        Side length of a patch in pixels.
+
+    Raises:
+        UserError: backbone or sizes do not fit; the message says why.
+    """
+    patch = find_patch_size(backbone)
+    # a patch embedding would silently cut off the pixels of an incomplete patch
+    if template_size % patch or search_size % patch:
+        raise UserError(
+            f"crops of {template_size} and {search_size} px cannot be divided into the {patch} x {patch} patches of "
+            f"{type(backbone).__name__}; set template_size and search_size to multiples of the patch size"
         )
     # the relative position bias of the template is read from the top-left part of the search grid
     if template_size > search_size:
@@ -73,4 +94,4 @@ def require_plain_vit(backbone: nn.Module, template_size: int, search_size: int)
             f"the template ({template_size} px) may not be larger than the search region ({search_size} px); lower "
             "template_size"
         )
-    return int(height)
+    return patch
