@@ -130,6 +130,13 @@ class OneStreamViT(nn.Module):
         middle = (self.template_grid - 1) // 2
         return middle * self.template_grid + middle
 
+    def fix_rotations(self) -> None:
+        """Compute the rotary embeddings once, also learned ones; for a model whose weights no longer change."""
+        if self.rope is not None:
+            with torch.no_grad():
+                self.template_rotation = compute_rotation(self.rope, self.template_grid)
+                self.search_rotation = compute_rotation(self.rope, self.search_grid)
+
     def no_weight_decay(self) -> set[str]:
         """Return the names of the position embeddings, which get no weight decay."""
         return {"template_positions", "search_positions"}
