@@ -33,7 +33,7 @@ _NON_BACKBONE_RULES = (
     (re.compile(r"(n_averaged|steps)$"), "counter of a running average"),
     (re.compile(r"ema_[^.]+$"), "backup of the weights by a running average (mmcv)"),
     (re.compile(r"(box_head|head\.(score|offset|size))\."), "the tracker's box head"),
-    (re.compile(r"skipped$"), "the tracker's count of skipped steps"),
+    (re.compile(r"skipped$"), "the tracker's count of unreadable frames"),
     (
         re.compile(r"(backbone\.)?(template|search)_positions$"),
         "positions of the tracker's two crops; the backbone's pos_embed is the one before tracking",
