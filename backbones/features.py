@@ -7,16 +7,19 @@ maps of one resolution; a hierarchical backbone (Swin, Hiera, a CNN) has stages 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from timm.layers import PatchEmbed
 from torch import Tensor, nn
 
+from backbones.pooling import PoolingError, PoolingType
 from foundation.errors import UserError
 
 ResultT = TypeVar("ResultT")
-PoolingType = Literal["avg", "token"]
+
+FORWARD_ERRORS = (AssertionError, RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+"""What the code of an architecture raises for an argument or an input that it cannot take."""
 
 
 class TokenFeatures(NamedTuple):
@@ -158,6 +161,28 @@ def count_prefix_tokens(model: nn.Module) -> int:
     return int(getattr(model, "num_prefix_tokens", 0) or 0)
 
 
+def get_own_pooling(model: nn.Module) -> str | None:
+    """Return the pooling in front of a model's classifier as timm names it; ``None`` if the model does not say it."""
+    for part in (model, getattr(model, "head", None)):
+        pool: Any = getattr(part, "global_pool", None)
+        pool = pool if isinstance(pool, str) else getattr(pool, "pool_type", None)
+        if isinstance(pool, str) and pool:
+            return pool
+    return None
+
+
+def count_class_tokens(model: nn.Module) -> int:
+    """Return the number of class tokens that ``extract_pooled`` can read with ``token``.
+
+    Several hierarchical transformers have a class token that only their own pooling reads; they count as having one
+    if that pooling is ``token``.
+    """
+    if hasattr(model, "forward_intermediates") and hasattr(model, "feature_info") and is_plain_backbone(model):
+        # timm counts register tokens among the prefix tokens; what remains are class tokens
+        return max(count_prefix_tokens(model) - int(getattr(model, "num_reg_tokens", 0) or 0), 0)
+    return int(get_own_pooling(model) == "token")
+
+
 def extract_tokens(model: nn.Module, images: Tensor) -> TokenFeatures:
     """Extract the tokens of the last layer, for a tracker or an analysis.
 
@@ -200,8 +225,8 @@ def extract_pooled(model: nn.Module, images: Tensor, pool: PoolingType = "avg") 
     Args:
         model: a timm model.
         images: normalized images, shape (batch, channels, height, width).
-        pool: ``avg`` for the mean of the patch tokens (for a hierarchical backbone, the model's own pooling), or
-            ``token`` for the class token.
+        pool: ``avg`` for the mean of the patch tokens, or ``token`` for the class token; a hierarchical backbone
+            pools by itself, as it was created.
 
     Returns:
         Shape (batch, channels).
@@ -211,10 +236,8 @@ def extract_pooled(model: nn.Module, images: Tensor, pool: PoolingType = "avg") 
     """
     if pool not in ("avg", "token"):
         raise UserError(f"unknown pooling {pool!r}; choose avg or token")
-    # timm counts register tokens among the prefix tokens; what remains are class tokens
-    classes = count_prefix_tokens(model) - int(getattr(model, "num_reg_tokens", 0) or 0)
-    if pool == "token" and classes < 1:
-        raise UserError(f"{type(model).__name__} has no class token; pool with avg")
+    if pool == "token" and count_class_tokens(model) < 1:
+        raise PoolingError(f"{type(model).__name__} has no class token; pool with avg", "it has no class token")
     if not is_plain_backbone(model):
         head: Any = model.forward_head
         forward: Any = model.forward_features
@@ -269,7 +292,7 @@ def _call_at_size(model: nn.Module, images: Tensor, call: Callable[[], ResultT])
         return call()
     except torch.OutOfMemoryError:
         raise  # it is a RuntimeError too, but has nothing to do with the size; callers handle it
-    except (AssertionError, RuntimeError) as error:
+    except FORWARD_ERRORS as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{type(model).__name__} fails on {height} x {width} images of {images.dtype}, {images.device} ({first}); "
