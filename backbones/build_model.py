@@ -17,17 +17,17 @@ from torch import nn
 
 from backbones.card import BackboneCard
 from backbones.features import (
-    FORWARD_ERRORS,
     count_class_tokens,
     get_own_pooling,
+    has_drop_path,
     is_plain_backbone,
     require_input_size,
 )
 from backbones.pooling import make_pooling_error
 from foundation.errors import UserError
 
-_DROP_RATE_ATTRIBUTES = ("drop_prob", "drop_path_rate", "drop_path_prob")
-"""Attributes in which the layers of timm, and those made after them, keep their rate of stochastic depth."""
+_REFUSALS = (AssertionError, RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+"""What the code of an architecture raises for an argument or an input that it cannot take."""
 
 
 def build_model(card: BackboneCard, img_size: tuple[int, int], model_kwargs: Mapping[str, Any]) -> nn.Module:
@@ -54,7 +54,7 @@ def build_model(card: BackboneCard, img_size: tuple[int, int], model_kwargs: Map
         model = _create_timm_model(card.architecture, settings, optional)
     except torch.OutOfMemoryError:
         raise
-    except FORWARD_ERRORS as error:
+    except _REFUSALS as error:
         model = _explain_refusal(card, img_size, settings, optional, error)
     _require_followed(card, model, settings)
     require_input_size(model, height, width)
@@ -96,15 +96,21 @@ def _explain_refusal(
         rest = {key: value for key, value in settings.items() if key != name}
         try:
             model = _create_timm_model(card.architecture, rest, optional)
-        except FORWARD_ERRORS:
+        except _REFUSALS:
             continue
         if name == "drop_path_rate":
             raise _make_drop_path_error(card, settings[name], "its architecture does not take a rate") from error
         pool = settings[name]
         if pool == "avg" and settings.get("num_classes") == 0 and is_plain_backbone(model):
             return model
-        raise make_pooling_error(card.name, pool, f"timm's architecture says {reason.rstrip('.')!r}") from error
+        raise make_pooling_error(card.name, pool, f"its architecture says {reason.rstrip('.')!r}") from error
     height, width = img_size
+    own = {**settings, "img_size": card.input_size[1:]}
+    if tuple(img_size) != tuple(card.input_size[1:]) and "img_size" in optional:
+        try:  # a model of another size says in a sentence which ones it takes
+            require_input_size(_create_timm_model(card.architecture, own, optional), height, width)
+        except _REFUSALS:
+            pass
     raise UserError(f"backbone {card.name} cannot be made at {height} x {width} px: {reason}") from error
 
 
@@ -134,18 +140,6 @@ def _require_followed(card: BackboneCard, model: nn.Module, settings: Mapping[st
     own_matters = settings.get("num_classes") != 0 or count_class_tokens(model) == 0
     if pool in ("avg", "token") and own in ("avg", "token") and own != pool and own_matters:
         raise make_pooling_error(card.name, pool, f"its architecture ignores global_pool and pools by {own}")
-
-
-def has_drop_path(model: nn.Module) -> bool:
-    """Return whether a layer of the model drops paths in training (stochastic depth)."""
-    for part in model.modules():
-        for name in _DROP_RATE_ATTRIBUTES:
-            rate = getattr(part, name, None)
-            if isinstance(rate, float) and rate > 0:
-                return True
-        if type(part).__name__ == "StochasticDepth" and getattr(part, "p", 0) > 0:  # torchvision's
-            return True
-    return False
 
 
 def _make_drop_path_error(card: BackboneCard, rate: float, reason: str) -> UserError:
@@ -189,7 +183,7 @@ def _try_forward(model: Any, images: torch.Tensor) -> Exception | None:
             forward(images)
     except torch.OutOfMemoryError:
         raise
-    except FORWARD_ERRORS as error:
+    except _REFUSALS as error:
         return error
     return None
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from backbones.card import BackboneCard
-from backbones.pooling import PoolingError
+from backbones.refusals import PatchSizeError, PoolingError, restore_refusal, store_refusal
 from backbones.registry import list_plugin_modules
 from backbones.weights import MEMORY_ARCHITECTURE
 from foundation.code_modules import MAIN_MODULE, list_code_modules
@@ -47,6 +47,7 @@ class ModelDigest:
         has_batch_norm: whether a part computes with the statistics of a batch.
         parameters: number of parameters.
         class_tokens: number of tokens that token pooling can read in the model as it was built.
+        has_drop_path: whether a layer drops paths in training (stochastic depth).
         is_answerable: whether the run may be answered from a record: not if a source was not found, or was edited
             after this process imported it.
     """
@@ -57,6 +58,7 @@ class ModelDigest:
     has_batch_norm: bool
     parameters: int
     class_tokens: int
+    has_drop_path: bool
     is_answerable: bool
 
     def identity_dict(self) -> dict[str, str]:
@@ -77,7 +79,8 @@ def describe_model(card: BackboneCard, arguments: Mapping[str, Any], build: Call
         build: creates the model; called only if its digest is not in the cache. Weights make no difference.
 
     Raises:
-        PoolingError: the architecture cannot be pooled as the arguments ask; this is read from the cache, too.
+        PoolingError, PatchSizeError: the architecture refuses the pooling or the input size of the arguments; this is
+            read from the cache, too.
         UserError: a tensor has no shape before the first input.
     """
     if card.architecture == MEMORY_ARCHITECTURE:
@@ -88,15 +91,15 @@ def describe_model(card: BackboneCard, arguments: Mapping[str, Any], build: Call
     path = get_cache_dir() / "model_digests" / f"{_make_key(card, arguments, plugins)}.json"
     is_trusted = get_run_scope().trusts_caches and not (plugins and _is_torch_imported())
     found = _read_digest(path, plugins) if is_trusted else None
-    if isinstance(found, PoolingError):
+    if isinstance(found, PoolingError | PatchSizeError):
         raise found
     if found is not None:
         return found
     try:
         model = build()
-    except PoolingError as error:
+    except (PoolingError, PatchSizeError) as error:
         if not plugins:
-            _write_content(path, {"message": str(error), "reason": error.reason})
+            _write_content(path, {"refusal": store_refusal(error)})
         raise
     # the source is read once the model is built: then all modules are found, in whatever way a plug-in imports them
     homes = list_code_modules([model]) if plugins else set()
@@ -155,7 +158,7 @@ def identify_plugin_code(card: BackboneCard, arguments: Mapping[str, Any]) -> di
 
 def _describe_known_model(model: nn.Module) -> ModelDigest:
     """Describe a model whose code is bench's or timm's."""
-    from backbones.features import count_class_tokens
+    from backbones.features import count_class_tokens, has_drop_path
     from backbones.module_hash import hash_tensor_shapes
 
     return ModelDigest(
@@ -165,6 +168,7 @@ def _describe_known_model(model: nn.Module) -> ModelDigest:
         has_batch_norm=_has_batch_norm(model),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         class_tokens=count_class_tokens(model),
+        has_drop_path=has_drop_path(model),
         is_answerable=True,
     )
 
@@ -233,16 +237,16 @@ def _hash_own_code() -> str:
     return sha256_chunks(f"{path.relative_to(room).as_posix()}\n".encode() + path.read_bytes() for path in paths)
 
 
-def _read_digest(path: Path, plugins: tuple[str, ...]) -> ModelDigest | PoolingError | None:
+def _read_digest(path: Path, plugins: tuple[str, ...]) -> ModelDigest | PoolingError | PatchSizeError | None:
     """Read a digest from the cache; ``None`` if it is not there or damaged, or if a plug-in's source is another one.
 
-    An architecture that cannot be pooled as asked has no digest; its entry is the refusal.
+    Where the architecture refused the arguments there is no digest; the entry is the refusal.
     """
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         is_whole = kept["sha256"] == _hash_content(kept["content"])
-        if "reason" in kept["content"] and is_whole and not plugins:
-            return PoolingError(str(kept["content"]["message"]), str(kept["content"]["reason"]))
+        if "refusal" in kept["content"] and is_whole and not plugins:
+            return restore_refusal(kept["content"]["refusal"])
         found, homes = ModelDigest(**kept["content"]["digest"]), kept["content"]["homes"]
     except (OSError, ValueError, TypeError, LookupError):
         return None

@@ -6,29 +6,13 @@ from typing import Literal
 
 from backbones.card import BackboneCard
 from backbones.cards.common import ARCHITECTURES_MODULE
+from backbones.refusals import PoolingError
 from backbones.weights import MEMORY_ARCHITECTURE
-from foundation.errors import UserError
 
 PoolingType = Literal["avg", "token"]
 
 FC_NORM_POOLS = ("avg", "avgmax", "max")
 """Poolings for which timm's transformers norm the pooled features (``fc_norm``) instead of the tokens (``norm``)."""
-
-
-class PoolingError(UserError):
-    """The backbone cannot be pooled as asked.
-
-    Attributes:
-        reason: why, as a part of a sentence.
-    """
-
-    def __init__(self, message: str, reason: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type[PoolingError], tuple[str, str]]:
-        """Keep the reason when the error crosses to another process."""
-        return type(self), (str(self), self.reason)
 
 
 def make_pooling_error(name: str, pool: str, reason: str) -> PoolingError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from backbones.pooling import PoolingError, PoolingType, has_class_token, make_pooling_error, norms_pooled_mean
+from backbones.pooling import PoolingType, has_class_token, make_pooling_error, norms_pooled_mean
+from backbones.refusals import PoolingError
 from engine.task import RunRequest
 
 
@@ -14,6 +15,17 @@ class PoolingChoice(NamedTuple):
 
     pool: PoolingType
     reason: str | None
+
+    def describe(self, name: str, in_file: str) -> tuple[str, ...]:
+        """Return a sentence about a pooling that is not the protocol's.
+
+        Args:
+            name: the backbone's name.
+            in_file: the pooling of the protocol's file.
+        """
+        if self.reason is None:
+            return ()
+        return (f"{name} is pooled by {self.pool}, not by {in_file} as the protocol says: {self.reason}",)
 
 
 def choose_pooling(request: RunRequest, wanted: PoolingType, arguments: Mapping[str, Any]) -> PoolingChoice:

@@ -112,7 +112,7 @@ def replan_run(record: Record, data: DataReport, root: Path) -> ReplayedPlan:
     # what the record lacks stays as in the file, and shows below as computed otherwise
     recipe = record.config.get("recipe", {})
     changed = find_changed_settings(recipe, in_file.config["recipe"])
-    file_values = find_changed_settings(recipe, in_file.file_recipe)
+    file_values = find_changed_settings(recipe, {**in_file.config["recipe"], **in_file.file_settings})
     neutral = {
         name: record.non_identity_settings[name]
         for name in PLANNING_SETTINGS
