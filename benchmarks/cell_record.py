@@ -73,16 +73,16 @@ def list_changed_settings(task: Task, request: RunRequest, data: DataReport, pla
         data: the result of the data check.
         plan: the task's plan for the request.
     """
-    if not request.overrides:
-        return []
     recipe = plan.config["recipe"]
+    if not request.overrides:
+        return sorted(find_changed_settings(recipe, {**recipe, **plan.file_settings}))
     try:
         # a backbone of its own, so that the one that the run has prepared stays
         in_file = task.plan(replace(request, overrides=(), prepared=PreparedBackbone()), data)
     except BenchError:  # the protocol's own settings do not fit these data, so every setting that was named counts
         named = {word.partition("=")[0].strip() for word in request.overrides}
         return sorted(named & dict(flatten_settings(recipe)).keys())
-    return sorted(find_changed_settings(recipe, in_file.config["recipe"]))
+    return sorted(find_changed_settings(recipe, {**in_file.config["recipe"], **in_file.file_settings}))
 
 
 def make_complete_record(

@@ -110,11 +110,20 @@ def _share_cell(resolved: ResolvedCell, cell_request: CellRequest) -> CellResult
     if get_dist_info()[0] > 0:  # only the first process writes the record
         _run_task(resolved, folder)
         return CellResult(folder, decide_on_rank0(lambda: read_record(folder)), False)
+    _print_plan_notes(resolved)
     _warn_input_size(resolved)
     _print_data_notes(resolved)
     with lock_folder(folder):  # two commands for the same cell must not write into one folder
         record = _run_and_record(resolved, folder, cell_request)
         return CellResult(folder, decide_on_rank0(lambda: record), False)
+
+
+def _print_plan_notes(resolved: ResolvedCell) -> None:
+    """Report what of the protocol was adapted to the backbone."""
+    from engine.progress_bar import log_message
+
+    for note in resolved.plan.notes:
+        log_message(note)
 
 
 def _warn_input_size(resolved: ResolvedCell) -> None:

@@ -123,11 +123,7 @@ class RunRequest:
         """Describe the backbone as it is built, for the run's id; it is created only if no cache knows its digest.
 
         Args:
-            model_kwargs: see ``backbones.create.create_backbone``.
-
-        Raises:
-            CheckpointError: the weights do not fit.
-            UserError: the architecture refuses a size or an argument.
+            model_kwargs: see ``backbones.create.create_backbone``, whose errors it raises.
         """
         from backbones.model_digest import describe_model
 
