@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from backbones.card import BackboneCard
+from backbones.card import BackboneCard, replace_normalization
 from backbones.registry import get_card, list_plugin_modules
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights
 from benchmarks.cell_record import describe_backbone
+from benchmarks.row_label import require_row_label
 from benchmarks.task_registry import TASKS, describe_task_source
 from engine.data.data_sources import find_task_data
 from engine.task import DataReport, RunPlan, RunRequest, Task
@@ -169,6 +170,7 @@ def resolve_cell_parts(
         DataError: the data are missing, damaged, or not the complete official set.
     """
     task, protocol = _resolve_protocol(cell_request)
+    label = require_row_label(cell_request.label)
     card, start = _resolve_backbone(cell_request)
     request = RunRequest(
         card=card,
@@ -191,7 +193,7 @@ def resolve_cell_parts(
             "add --subset to run on it"
         )
     digest, source = request.describe_model(plan.backbone_kwargs), describe_task_source(task)
-    backbone = describe_backbone(request, plan).model_copy(update={"model": digest.identity_dict()})
+    backbone = describe_backbone(request, plan).model_copy(update={"model": digest.identity_dict(), "label": label})
     is_answerable = digest.is_answerable and source.is_answerable
     return CellParts(task, request, data, plan, backbone, source.sha256, is_answerable)
 
@@ -266,13 +268,15 @@ def _require_no_duplicates(task: Task, data: DataReport, allow_duplicates: bool)
 def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialWeights]:
     backbone = cell_request.backbone
     if isinstance(backbone, str):
-        card = get_card(backbone)
+        card = replace_normalization(get_card(backbone), cell_request.mean, cell_request.std)
         return card, locate_weights(card, cell_request.checkpoint, cell_request.weights_key)
     if cell_request.checkpoint is not None or cell_request.weights_key is not None:
         raise UserError(
             "a module brings its own weights, so neither checkpoint nor weights_key can be given; "
             "load the file into it first"
         )
+    if cell_request.mean is not None or cell_request.std is not None:
+        raise UserError("a module states its own normalization; set its attributes mean and std instead of giving them")
     from torch import nn
 
     if not isinstance(backbone, nn.Module):

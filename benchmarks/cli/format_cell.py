@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.format_run import format_metric
+from benchmarks.describe_start import describe_given_weights
 from foundation.display_text import format_one_line
 
 # benchmarks.run_cell imports torch and mmengine, which bench --help must not load
@@ -20,6 +21,8 @@ def format_cell(cell: CellResult) -> str:
     head = f"{record.task} {record.protocol} {record.tier} {record.backbone.name} seed {record.seed}"
     if departures := list_departures(record):
         head += f" ({', '.join(departures)})"
+    if given := describe_given_weights(record.backbone):
+        head += f" [{given}]"
     if record.result is None:  # a run that did not finish has a status but no metrics
         return format_one_line(f"{head}: {record.status}")
     primary = record.result.primary_metric
@@ -37,6 +40,8 @@ def format_pretraining(cell: CellResult) -> str:
     head = f"{record.protocol} {record.tier} {record.backbone.name} on {record.config['data']} seed {record.seed}"
     if departures := list_departures(record):
         head += f" ({', '.join(departures)})"
+    if given := describe_given_weights(record.backbone):
+        head += f" [{given}]"
     result = record.result
     if result is None:
         return format_one_line(f"{head}: {record.status}")

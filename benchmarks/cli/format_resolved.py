@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.output import align_columns, write_json, write_stdout
+from benchmarks.describe_start import describe_input, describe_weights_key
 from foundation.errors import RecordError
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def _format(status: CellStatus, parts: CellParts, request: CellRequest) -> str:
         ("task", f"{parts.task.name}, protocol {parts.request.protocol} version {plan.protocol_version}, "
                  f"tier {request.tier}, seed {request.seed}"),
         ("backbone", f"{parts.backbone.name} ({arguments}), start {_describe_start(parts)}"),
+        ("input", f"{describe_input(parts.backbone)}, for pixels from 0 to 1"),
+        *([("label", parts.backbone.label)] if parts.backbone.label else []),
         ("data", f"{splits}; fingerprint {data.fingerprint[:12]} over {data.coverage}{notes}"),
         ("run id", str(status.run_id)),
         ("board", f"key {status.comparability}; runs with the same key may be compared"),
@@ -97,7 +100,8 @@ def _describe_start(parts: CellParts) -> str:
     checkpoint = parts.backbone.checkpoint
     if checkpoint is None:
         return parts.backbone.init
-    return f"{parts.backbone.init} {checkpoint.uri}, sha256 {checkpoint.sha256[:12]}"
+    words = [f"{parts.backbone.init} {checkpoint.uri}", f"sha256 {checkpoint.sha256[:12]}"]
+    return ", ".join(filter(None, (*words, describe_weights_key(parts.backbone))))
 
 
 def _to_dict(status: CellStatus, parts: CellParts, request: CellRequest) -> dict[str, Any]:

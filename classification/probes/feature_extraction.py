@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, default_collate
 
+from backbones.checkpoints.read_checkpoint import find_identity_key
 from backbones.create import CreatedBackbone
 from backbones.features import extract_pooled
 from backbones.weights import RANDOM_INIT
@@ -284,9 +285,13 @@ def make_frozen_backbone(
     # random parts of the backbone depend on the seed, so the seed is part of the key; loaded weights do not depend on
     # it, so all seeds share one entry
     by_seed = request.start.init == "random" or request.allow_partial
+    start = request.start
+    # which of several versions of the weights in the file; absent for its plain ones, so that stored features stay
+    key = find_identity_key(start.file, start.weights_key) if start.file is not None else None
     identity = {
-        "weights": created.weight_file.sha256 if created.weight_file else request.start.sha256 or RANDOM_INIT,
-        "start": request.start.init,
+        "weights": created.weight_file.sha256 if created.weight_file else start.sha256 or RANDOM_INIT,
+        **({"weights_key": key} if key is not None else {}),
+        "start": start.init,
         "seed": request.seed if by_seed else None,
         "card": request.card.identity_dict(),
         "arguments": dict(plan.backbone_kwargs),
