@@ -9,6 +9,9 @@ from typing import Any
 
 from foundation.errors import UserError
 
+WEIGHT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors", ".bin")
+"""Suffixes that a weight file in ``$BENCH_WEIGHTS`` may have when it is named after its card."""
+
 
 @dataclass(frozen=True)
 class PretrainedWeights:

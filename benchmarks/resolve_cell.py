@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from backbones.card import BackboneCard, replace_normalization
+from backbones.hub import HUB_PREFIX
 from backbones.registry import get_card, list_plugin_modules
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights
 from benchmarks.cell_record import describe_backbone
-from benchmarks.row_label import require_row_label
 from benchmarks.task_registry import TASKS, describe_task_source
 from engine.data.data_sources import find_task_data
 from engine.task import DataReport, RunPlan, RunRequest, Task
 from foundation.errors import DataError, UserError
 from foundation.suggest import did_you_mean
+from results.leaderboard.row_labels import require_row_label
 from results.records.identity import RunIdentity, make_run_identity
 from results.records.record import BackboneRecord, Tier
 
@@ -238,7 +239,8 @@ def make_run_stem(task: Task, request: RunRequest, seed: int, run_id: str) -> st
         run_id: the run's id.
     """
     cell = f"{request.protocol}-{request.tier}-seed{seed}"
-    return f"{task.name}/{request.card.name.replace('/', '_')}-{cell}-{run_id}"
+    name = request.card.name.replace(HUB_PREFIX, "hub_").replace("/", "_")
+    return f"{task.name}/{name}-{cell}-{run_id}"
 
 
 def _resolve_protocol(cell_request: CellRequest) -> tuple[Task, str]:

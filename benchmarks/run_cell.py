@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 from benchmarks.cell_record import (
     describe_failure,
+    describe_given_weights,
     list_changed_settings,
     make_complete_record,
     measure_cell_efficiency,
     warn_changed_environment,
 )
-from benchmarks.describe_start import describe_given_weights
 from benchmarks.resolve_cell import CellParts, CellRequest, ResolvedCell, complete_cell, make_run_stem, resolve_cell
 from benchmarks.run_pictures import draw_run_pictures
 from engine.data.file_hashes import require_unchanged_files

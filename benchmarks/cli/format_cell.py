@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.format_run import format_metric
-from benchmarks.describe_start import describe_given_weights
 from foundation.display_text import format_one_line
 
 # benchmarks.run_cell imports torch and mmengine, which bench --help must not load
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
 def format_cell(cell: CellResult) -> str:
     """Describe a run and its primary metric in one line; a second line names the record's file."""
+    from benchmarks.cell_record import describe_given_weights
     from results.leaderboard.departures import list_departures
 
     record = cell.record
@@ -34,6 +34,7 @@ def format_cell(cell: CellResult) -> str:
 
 def format_pretraining(cell: CellResult) -> str:
     """Describe the result of a pre-training, and the command that uses its weights."""
+    from benchmarks.cell_record import describe_given_weights
     from results.leaderboard.departures import list_departures
 
     record = cell.record

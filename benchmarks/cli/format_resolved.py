@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.output import align_columns, write_json, write_stdout
-from benchmarks.describe_start import describe_input, describe_weights_key
 from foundation.errors import RecordError
 
 if TYPE_CHECKING:
@@ -63,6 +62,7 @@ def describe_requests(requests: Sequence[CellRequest], as_json: bool) -> int:
 
 
 def _format(status: CellStatus, parts: CellParts, request: CellRequest) -> str:
+    from benchmarks.cell_record import describe_input
     from benchmarks.matrix.resolved_settings import list_resolved_settings
 
     plan, data = parts.plan, parts.data
@@ -97,6 +97,8 @@ def _mark(counts: bool) -> str:
 
 
 def _describe_start(parts: CellParts) -> str:
+    from benchmarks.cell_record import describe_weights_key
+
     checkpoint = parts.backbone.checkpoint
     if checkpoint is None:
         return parts.backbone.init

@@ -94,7 +94,7 @@ def _list_scores(record: Record) -> Iterator[str]:
 
 def _list_facts(record: Record) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each fact that made the number."""
-    from benchmarks.describe_start import describe_input
+    from benchmarks.cell_record import describe_input
     from results.leaderboard.row_labels import get_start_kind
     from results.records.record import PRETRAINING_DOMAIN
 
@@ -141,7 +141,7 @@ def _format_checkpoint(backbone: BackboneRecord) -> str:
     checkpoint = backbone.checkpoint
     if checkpoint is None:
         return ""
-    from benchmarks.describe_start import describe_weights_key
+    from benchmarks.cell_record import describe_weights_key
 
     text = f" {checkpoint.uri}, sha256 {checkpoint.sha256[:12]}"
     if key := describe_weights_key(backbone):

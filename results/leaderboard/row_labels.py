@@ -7,6 +7,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from foundation.display_text import format_one_line
+from foundation.errors import UserError
 from results.records.identity import compute_digest
 from results.records.record import PRETRAINING_DOMAIN, Record
 
@@ -17,6 +18,29 @@ if TYPE_CHECKING:
 
 MAX_LABEL_LENGTH = 60
 """Longest label of a row, in characters: it stands in a narrow column of boards."""
+
+
+def require_row_label(label: str | None) -> str | None:
+    """Return a label without blanks at its ends.
+
+    Args:
+        label: what the user gave; ``None``: the row is named after its backbone.
+
+    Raises:
+        UserError: it is empty, too long, not one line, or has control characters.
+    """
+    if label is None:
+        return None
+    text = label.strip()
+    if not text:
+        raise UserError("--label is empty; give the row a name, or leave it out")
+    if len(text) > MAX_LABEL_LENGTH:
+        raise UserError(f"--label has {len(text)} characters; a row has room for {MAX_LABEL_LENGTH}")
+    if text != format_one_line(text):
+        raise UserError(
+            f"--label {format_one_line(text)!r} has line breaks, tabs or control characters; leave them out"
+        )
+    return text
 
 
 def format_row_label(
