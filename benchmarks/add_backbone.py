@@ -137,7 +137,7 @@ def add_checkpoint(
         )
     else:
         chosen = require_one_candidate(propose_architectures(file, weights_key, stated), file)
-    card = choose_normalization(chosen, stated, mean, std)
+    card = choose_normalization(chosen, file, stated, mean, std)
     suffix = next((ending for ending in WEIGHT_SUFFIXES if file.path.name.endswith(ending)), ".pth")
     suffix = suffix if weights_key is None else ".pth"
     target = get_weights_dir() / f"{name}{suffix}"

@@ -66,8 +66,8 @@ def create_backbone(
 
     if checkpoint is not None or weights_key is not None:
         raise UserError(
-            "a module brings its own weights, so neither checkpoint nor weights_key can be given; load the file into it "
-            "first"
+            "a module brings its own weights, so neither checkpoint nor weights_key can be given; load the file "
+            "into it first"
         )
     card, weights = make_memory_card(backbone)
     return create(card, img_size=img_size, checkpoint=weights, allow_partial=allow_partial, **model_kwargs)

@@ -9,7 +9,7 @@ import timm
 
 from backbones.card import BackboneCard, format_normalization, replace_normalization
 from backbones.checkpoints.read_checkpoint import WeightFile
-from backbones.file_cards.propose_architecture import Candidate
+from backbones.file_cards.propose_architecture import Candidate, list_network_names
 from backbones.file_cards.stated_input import StatedInput
 from backbones.registry import BACKBONES, TIMM_PREFIX
 from backbones.user_cards import list_user_cards
@@ -43,12 +43,17 @@ def require_one_candidate(candidates: Sequence[Candidate], file: WeightFile) -> 
 
 
 def choose_normalization(
-    chosen: Candidate, stated: StatedInput, mean: Sequence[float] | None, std: Sequence[float] | None
+    chosen: Candidate,
+    file: WeightFile,
+    stated: StatedInput,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
 ) -> BackboneCard:
     """Return the card of a candidate with the normalization of its input.
 
     Args:
         chosen: the architecture.
+        file: the weight file.
         stated: what files beside the weight file say.
         mean, std: what the user gave.
 
@@ -59,7 +64,8 @@ def choose_normalization(
         return replace_normalization(chosen.card, mean, std)
     if stated.mean is not None and stated.std is not None:
         return replace_normalization(chosen.card, stated.mean, stated.std)
-    known = _list_known_normalizations(chosen)
+    # two sets of weights of one network may go by different names: the file could be of either
+    known = _list_known_normalizations(chosen._replace(names=list_network_names(chosen, file.tensors)))
     if len(known) == 1:
         return replace_normalization(chosen.card, *next(iter(known)))
     values = "; ".join(f"{format_normalization(*key)} ({', '.join(names[:4])})" for key, names in known.items())

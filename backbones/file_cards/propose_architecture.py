@@ -121,6 +121,28 @@ def propose_architectures(
     return candidates
 
 
+def list_network_names(candidate: Candidate, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Return all names of a candidate's network that are known: for a plain ViT, timm has one network under several.
+
+    Args:
+        candidate: an architecture that fits.
+        tensors: those of the weight file.
+    """
+    model = _build_without_memory(candidate.names[0])
+    if model is None or not _is_plain_vit(tensors):
+        return candidate.names
+    network = _describe_network(model)
+    others = [name for name in _list_possible_names(tensors) if name not in candidate.names]
+    built = ((name, _build_without_memory(name)) for name in others)
+    same = [name for name, other in built if other is not None and _describe_network(other) == network]
+    return (*candidate.names, *same)
+
+
+def _is_plain_vit(tensors: Mapping[str, Tensor]) -> bool:
+    patch = tensors.get("patch_embed.proj.weight")
+    return "blocks.0.attn.qkv.weight" in tensors and patch is not None and patch.dim() == 4
+
+
 def _list_stated_names(file: WeightFile) -> Iterator[str]:
     """Yield the names of architectures in a file's training arguments and in its own name."""
     words = [file.arguments.get(key) for key in _ARCHITECTURE_ARGUMENTS]
@@ -136,11 +158,11 @@ def _list_possible_names(tensors: Mapping[str, Tensor]) -> Iterator[str]:
         if entry.error is None:
             card = BACKBONES.get(entry.name)
             key = (card.architecture, repr(sorted(card.arguments.items())), card.input_size)
-            if key not in seen and not timm.is_model(card.architecture):
+            # a card of a timm model as it is comes with timm's models
+            if key not in seen and (card.arguments or card.module):
                 seen.add(key)
                 yield entry.name
-    qkv, patch = tensors.get("blocks.0.attn.qkv.weight"), tensors.get("patch_embed.proj.weight")
-    is_plain_vit = qkv is not None and patch is not None and patch.dim() == 4
+    patch, is_plain_vit = tensors.get("patch_embed.proj.weight"), _is_plain_vit(tensors)
     modules = _PLAIN_VIT_MODULES if is_plain_vit else _find_similar_families(tensors)
     for name in timm.list_models():
         if timm.models.model_entrypoint(name).__module__ not in modules:

@@ -67,7 +67,8 @@ def test_a_file_that_names_its_architecture_is_believed_if_it_fits(folders: Path
     assert (added.card.architecture, added.card.mean) == ("resnet18", (0.485, 0.456, 0.406))
 
 
-def test_mean_and_std_are_required_where_nobody_states_them(folders: Path) -> None:
+def test_mean_and_std_are_required_where_nobody_states_them(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(propose_architecture, "_PLAIN_VIT_MODULES", ("timm.models.deit",))  # fewer to build
     state = create_backbone("timm/vit_tiny_patch16_224", checkpoint="random").model.state_dict()
     save_file(state, folders / "a.safetensors")
     with pytest.raises(BenchError, match=r"disagree|nothing states") as caught:
@@ -77,7 +78,7 @@ def test_mean_and_std_are_required_where_nobody_states_them(folders: Path) -> No
     added = add_checkpoint("mine", folders / "a.safetensors", architecture="vit_tiny_patch16_224")
     assert (added.card.mean, added.card.std) == (HALF, (0.25, 0.25, 0.25))
     with pytest.raises(BenchError, match="--mean needs --std"):
-        add_checkpoint("mine", folders / "a.safetensors", architecture="vit_pico", mean=HALF, replace=True)
+        add_checkpoint("mine", folders / "a.safetensors", architecture="vit_tiny_patch16_224", mean=HALF, replace=True)
 
 
 def test_what_does_not_fit_writes_nothing(folders: Path, tmp_path: Path) -> None:
