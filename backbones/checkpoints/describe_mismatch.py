@@ -9,6 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from backbones.checkpoints.formats import format_shape
+from backbones.checkpoints.head_tensors import describe_missing_pooling
 from backbones.checkpoints.trunk_prefix import count_prefix_matches
 
 _MAX_LISTED = 3
@@ -68,6 +69,7 @@ def describe_mismatch(
             if any(name.endswith("fc_norm.weight") for name in file_names)
             else "; it has no final norm"
         )
+    text += describe_missing_pooling(tensors, model_state)
     return text + "; choose the backbone it was made for, or accept a partly random trunk with --allow-partial"
 
 

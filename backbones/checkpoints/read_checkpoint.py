@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from backbones.checkpoints.formats import unwrap_checkpoint
+from backbones.checkpoints.layouts import isolate_trunk
 from backbones.checkpoints.read_content import read_content
 from backbones.checkpoints.weight_versions import FoundTensors, find_recorded_key, find_tensors
 from backbones.weights import hash_weight_file, require_weight_file
@@ -81,7 +82,8 @@ def read_weights(path: Path, weights_key: str | None = None) -> WeightFile:
     """
     path = require_weight_file(path)
     raw = read_raw_weights(path, weights_key)
-    unwrapped = unwrap_checkpoint(raw.tensors, raw.container, raw.content)
+    # a known layout tells where its trunk is; the generic wrappers are for all other files
+    unwrapped = isolate_trunk(raw.tensors) or unwrap_checkpoint(raw.tensors, raw.container, raw.content)
     where = f"{raw.kind}, under {raw.container}" if raw.container else raw.kind
     return WeightFile(
         path,
