@@ -11,8 +11,8 @@ from torch import Tensor
 
 from backbones.checkpoints.formats import unwrap_checkpoint
 from backbones.checkpoints.layouts import isolate_trunk
-from backbones.checkpoints.read_content import read_content
-from backbones.checkpoints.weight_versions import FoundTensors, find_recorded_key, find_tensors
+from backbones.checkpoints.reading.read_content import read_content
+from backbones.checkpoints.reading.weight_versions import FoundTensors, find_recorded_key, find_tensors
 from backbones.weights import hash_weight_file, require_weight_file
 from foundation.errors import CheckpointError
 from foundation.weights.shard_index import count_weight_bytes

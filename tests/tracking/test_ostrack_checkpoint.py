@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backbones.checkpoints.pickle_stubs import PICKLE_STUBS
+from backbones.checkpoints.reading.pickle_stubs import PICKLE_STUBS
 from backbones.checkpoints.read_checkpoint import read_weights
 from backbones.create import create_backbone
 from foundation.errors import CheckpointError, UnknownNameError

@@ -20,9 +20,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from backbones.checkpoints.file_kinds import describe_file_kind, describe_refused_class, describe_zip_kind
-from backbones.checkpoints.pickle_stubs import PICKLE_STUBS
-from backbones.checkpoints.weight_versions import find_tensors
+from backbones.checkpoints.reading.file_kinds import describe_file_kind, describe_refused_class, describe_zip_kind
+from backbones.checkpoints.reading.pickle_stubs import PICKLE_STUBS
+from backbones.checkpoints.reading.weight_versions import find_tensors
 from foundation.errors import CheckpointError
 from foundation.weights.shard_index import is_shard_index, list_weight_files, read_shard_index
 
