@@ -48,6 +48,8 @@ def identify(settings: Mapping[str, Any], **changes: Any) -> RunIdentity:
         "arguments": {},
         "init": "random",
         "checkpoint_sha256": None,
+        "weights_key": None,
+        "loading_fixes": (),
         "allow_partial": False,
         "seed": 0,
         "model": {"structure": "a" * 64},
