@@ -9,6 +9,7 @@ are those of the public code: timm and DeiT (``state_dict_ema``, ``model_ema``),
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from torch import Tensor
@@ -27,8 +28,9 @@ _NO_WEIGHTS = ("optim", "sched", "scaler", "rng", "random", "message_hub", "loop
 """Beginnings of keys whose content has tensors that are not weights, such as Adam's averages of the gradients."""
 
 _MAX_DEPTH = 3
-_MAX_VERSIONS = 50
-"""Mappings inside mappings are searched to this depth and number, since the file is untrusted."""
+_MAX_MAPPINGS = 1000
+"""Mappings inside mappings are searched to this depth and number, since the file is untrusted: one that refers to the
+same mapping again and again would have billions of them."""
 
 
 class FoundTensors(NamedTuple):
@@ -101,13 +103,11 @@ def find_recorded_key(content: object, identity_key: str | None) -> str | None:
 def _list_versions(content: object) -> dict[str, dict[str, Tensor]]:
     """Return all mappings with tensors in a file's content by their dotted keys, the top level under ""."""
     versions: dict[str, dict[str, Tensor]] = {}
-    for key, mapping in _iter_mappings(content, "", 0):
+    for key, mapping in islice(_iter_mappings(content, "", 0), _MAX_MAPPINGS):
         tensors = _select_tensors(mapping)
         # an empty mapping under a well-known key is no version
         if tensors and (key in ("", *_LEGACY_KEYS) or _has_matrix(tensors)):
             versions[key] = tensors
-        if len(versions) == _MAX_VERSIONS:
-            break
     return versions
 
 

@@ -445,6 +445,15 @@ def average_of_a_part(folder: Path, state: State) -> Path:
     return save({"model": state, "model_ema": {k: v for k, v in state.items() if "mlp" not in k}}, folder)
 
 
+@refused("holds no weights")
+def mappings_that_refer_to_each_other(folder: Path, state: State) -> Path:
+    """2,000 references to a mapping of 2,000 references: ended by the limit, not by four million steps or more."""
+    inner: dict[str, Any] = {"a": 1}
+    for _ in range(3):
+        inner = {str(i): inner for i in range(2000)}
+    return save(inner, folder)
+
+
 @refused("choose one of them with --weights-key: first, second")
 def two_versions_of_unknown_names(folder: Path, state: State) -> Path:
     return save({"first": state, "second": other()}, folder)
