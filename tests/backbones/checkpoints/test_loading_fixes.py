@@ -15,6 +15,7 @@ from backbones.create import create_backbone
 from backbones.memory_module import make_memory_card
 from backbones.registry import get_card
 from backbones.weights import InitialWeights
+from benchmarks.resolve_cell import CellRequest, identify_cell, resolve_cell_parts
 from tests.backbones.checkpoints.test_grids import make_waves
 
 State = dict[str, Tensor]
@@ -109,3 +110,19 @@ def test_random_numbers_stay_what_they_are(tmp_path: Path) -> None:
     torch.manual_seed(1)
     assert list_fixes(state, tmp_path, num_classes=0, global_pool="avg")
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_id_of_a_run_has_them(tmp_path: Path) -> None:
+    ids = {}
+    for name, state in (("plain", make_state()), ("tuned", make_state(global_pool="avg"))):
+        torch.save(state, tmp_path / f"{name}.pth")
+        request = CellRequest(
+            "digits", "vit_pico", "knn", checkpoint=str(tmp_path / f"{name}.pth"), overrides=("pool=avg",)
+        )
+        parts = resolve_cell_parts(request)
+        checkpoint = parts.backbone.checkpoint
+        assert checkpoint is not None
+        ids[name] = checkpoint.loading_fixes, identify_cell(request, parts)
+    assert ids["plain"][0] == []
+    assert "loading_fixes" not in ids["plain"][1].candidate_fields
+    assert ids["tuned"][0] == ids["tuned"][1].candidate_fields["loading_fixes"] == [FC_NORM_KEPT]
