@@ -42,6 +42,9 @@ _HEADS_BY_MODEL_NAME = (
 )
 """Head counts of model names found in the arguments of checkpoints (DeiT, facebook MAE, MAE-Lite, BEiT, timm)."""
 
+_HEAD_TABLES = ("relative_position_bias_table", "rel_pos.relative_position_bias_table", "attention_biases")
+"""Tables of an attention layer that have one row or column per head: BEiT, Swin; MaxViT, CoAtNet; LeViT, TinyViT."""
+
 
 class AttentionGroup(NamedTuple):
     """The attention layers of a model that have the same width and head count.
@@ -93,7 +96,7 @@ def check_head_count(
     notes = []
     for group in groups:
         suffix = f" (width {group.width})" if len(groups) > 1 else ""
-        if all(_is_informative(tensors.get(f"{name}.relative_position_bias_table")) for name in group.layer_names):
+        if all(any(_is_informative(tensors.get(f"{name}.{t}")) for t in _HEAD_TABLES) for name in group.layer_names):
             notes.append(f"head count {group.num_heads}{suffix} is fixed by the shape of the relative-position tables")
             continue
         notes.append(_test_head_count(group, tensors, source) + suffix)
@@ -101,7 +104,7 @@ def check_head_count(
 
 
 def _is_informative(table: Tensor | None) -> bool:
-    """Return whether a relative-position table, which has one column per head, comes from the file.
+    """Return whether a relative-position table, which has one row or column per head, comes from the file.
 
     A table of zeros may have been added by ``adapt_beit_tensors``, and its shape is then the model's.
     """
@@ -115,7 +118,11 @@ def group_attention_layers(model: nn.Module, tensors: Mapping[str, Tensor]) -> l
         # timm's Hiera calls it ``heads``; all other classes call it ``num_heads``
         heads = getattr(module, "num_heads", None) or getattr(module, "heads", None)
         qkv, proj = tensors.get(f"{name}.qkv.weight"), tensors.get(f"{name}.proj.weight")
-        if isinstance(heads, int) and qkv is not None and proj is not None and len(qkv) == 3 * proj.shape[1]:
+        if not isinstance(heads, int) or qkv is None or proj is None or not qkv.dim() == proj.dim() == 2:
+            continue
+        # Where each head has its q, k and v together (MaxViT, CoAtNet), the rows mean something else than the test of
+        # the structure takes them for.
+        if len(qkv) == 3 * proj.shape[1] and not getattr(module, "head_first", False):
             groups[proj.shape[1], heads].append(name)
     return [AttentionGroup(names, width, heads) for (width, heads), names in groups.items()]
 

@@ -228,8 +228,9 @@ def _resize_image_embedding(name: str, value: Tensor, own: Tensor, model: nn.Mod
         if value.shape[-1] != own.shape[-1] or any(isqrt(size) ** 2 != size for size in value.shape[1:3]):
             return value
         side, grid = isqrt(own.shape[2]), isqrt(own.shape[1] * own.shape[2])
-        image = resample_abs_pos_embed_nhwc(deblockify(value, isqrt(value.shape[2])), [grid, grid])
-        return torch.as_tensor(blockify(image, side))
+        image = deblockify(value, isqrt(value.shape[2])).permute(0, 3, 1, 2).float()
+        image = F.interpolate(image, size=[grid, grid], mode="bicubic", align_corners=False)  # as timm's NesT has it
+        return torch.as_tensor(blockify(image.permute(0, 2, 3, 1), side)).to(value.dtype)
     if own.shape[-1] == getattr(model, "num_features", None):  # channels last
         if value.shape[-1] != own.shape[-1]:
             return value

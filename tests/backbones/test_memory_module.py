@@ -21,6 +21,7 @@ from backbones.create import CreatedBackbone, create_backbone
 from backbones.memory_module import make_memory_card
 from backbones.weights import RANDOM_INIT, InitialWeights, locate_weights
 from foundation.errors import UserError
+from tests.backbones.checkpoints.test_grids import make_waves
 from tests.conftest import ROOT
 
 HALF = (0.5, 0.5, 0.5)
@@ -218,11 +219,27 @@ def test_a_copy_is_what_the_weights_from_a_file_make(pool: str, side: int, dynam
 
 def test_a_module_made_for_mean_pooling(tmp_path: Path) -> None:
     module = make_vit(num_classes=5, global_pool="avg")
-    nn.init.normal_(module.fc_norm.weight)  # the head's own, as the loader has it too
+    nn.init.normal_(module.fc_norm.weight)  # the module's own, which is kept, as the loader keeps that of a file
     arguments = {"num_classes": 0, "global_pool": "avg"}
-    assert torch.equal(*run_both(make_copy(module, **arguments), load_from_file(module, tmp_path, **arguments)))
+    ours = make_copy(module, **arguments)
+    assert torch.equal(ours.fc_norm.weight, module.fc_norm.weight)
+    assert torch.equal(*run_both(ours, load_from_file(module, tmp_path, **arguments)))
     with pytest.raises(UserError, match=r"mine has no final norm but an fc_norm .* set pool=avg"):
         make_copy(module, num_classes=0, global_pool="token")
+
+
+@pytest.mark.parametrize("made_for", [(32, 32), (16, 64)])
+def test_positions_of_as_many_patches_in_another_grid(made_for: tuple[int, int], tmp_path: Path) -> None:
+    """4x4 and 2x8 patches: the module knows its own grid, and the structure of the embedding shows it in a file."""
+    module = make_vit(img_size=made_for, num_classes=5).eval()
+    waves = make_waves(made_for[0] // 8, made_for[1] // 8, module.embed_dim)
+    module.pos_embed.data[0, 1:] = waves.to(module.pos_embed)
+    arguments = {"num_classes": 0, "img_size": (16, 64)}
+    card, weights = describe(module, input_size=(3, *made_for))
+    ours = create_backbone(card, checkpoint=weights, **arguments).model.eval()
+    theirs = load_from_file(module, tmp_path, **arguments)
+    images = torch.randn(2, 3, 16, 64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(*run_both(ours, theirs, images))
 
 
 @pytest.mark.parametrize("name", ["swin_lite", "timm/resnet10t"])

@@ -146,3 +146,32 @@ def test_tensors_that_the_caller_does_not_read_may_be_absent() -> None:
     del state["norm.bias"]
     with pytest.raises(CheckpointError, match=r"missing: norm\.bias"):
         load_tensors(make_vit(), state, allow_partial=False, source="file", optional=names)
+
+
+def test_the_norm_after_pooling_is_loaded_where_the_file_has_one() -> None:
+    tuned, model = make_vit(global_pool="avg"), make_vit(global_pool="avg", num_classes=0)
+    state = random_state(tuned)
+    report = load(model, state)
+    assert report.is_complete
+    assert torch.equal(model.state_dict()["fc_norm.weight"], state["fc_norm.weight"])
+    assert [line.split()[0] for line in report.dropped] == ["head.weight", "head.bias"]
+    assert not any("fc_norm" in note for note in report.notes)
+    # a file without it still starts it anew, which is said
+    model = make_vit(global_pool="avg", num_classes=0)
+    report = load(model, random_state(make_vit()))
+    assert report.is_complete
+    assert torch.equal(model.state_dict()["fc_norm.weight"], torch.ones(48))
+    assert "fc_norm, the norm after pooling, starts at 1 and 0: the file has none" in report.notes
+    del state["fc_norm.bias"]
+    with pytest.raises(CheckpointError, match=r"missing: fc_norm\.bias 48"):
+        load(make_vit(global_pool="avg"), state)
+
+
+def test_a_norm_after_pooling_is_never_left_out_in_silence() -> None:
+    """A model that pools the class token cannot use it; only beside the token's own norm may it be left out."""
+    state = random_state(make_vit(global_pool="avg"))
+    with pytest.raises(CheckpointError, match=r"2 missing, 2 unexpected"):
+        load(make_vit(), state)
+    report = load(make_vit(), {**state, "norm.weight": random_tensor(48), "norm.bias": random_tensor(48)})
+    assert report.is_complete
+    assert any("norm after pooling; the model norms its tokens instead" in line for line in report.dropped)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import timm
 import torch
+from safetensors.torch import load_file
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from timm.layers.pos_embed_rel import resize_rel_pos_bias_table_simple
 
@@ -40,6 +44,52 @@ def test_own_non_square_grid_is_untouched() -> None:
     state, model = backbone_state(make_vit(img_size=(64, 96))), make_vit(img_size=(64, 96))
     load(model, state)
     assert torch.equal(model.state_dict()["pos_embed"], state["pos_embed"])
+
+
+@pytest.mark.parametrize("size", [(32, 128), (128, 32), (16, 256)])
+def test_own_grid_with_as_many_patches_as_a_square_is_untouched(size: tuple[int, int]) -> None:
+    """16 patches are 2x8 in this model and could be 4x4: the report says how they were read."""
+    state, model = backbone_state(make_vit(img_size=size)), make_vit(img_size=size)
+    report = load(model, state)
+    assert torch.equal(model.state_dict()["pos_embed"], state["pos_embed"])
+    assert report.resized == []
+    grid = f"{size[0] // 16}x{size[1] // 16}"
+    assert any(f"read as a grid of {grid} like the model's" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("size", [(128, 512), (112, 448), (64, 1024)])
+def test_weights_that_are_known_to_be_square_are_resampled(size: tuple[int, int]) -> None:
+    side = (size[0] * size[1]) ** 0.5
+    state, model = backbone_state(make_vit(img_size=int(side))), make_vit(img_size=size)
+    by_card = load_tensors(model, state, allow_partial=False, source="file", card_size=(int(side), int(side)))
+    grid = [size[0] // 16, size[1] // 16]
+    expected = resample_abs_pos_embed(state["pos_embed"], grid, num_prefix_tokens=1)
+    assert torch.equal(model.state_dict()["pos_embed"], expected)
+    assert len(by_card.resized) == 1
+    # the file itself counts before the card
+    arguments = {"img_size": list(size)}
+    load_tensors(
+        model, state, allow_partial=False, source="file", arguments=arguments, card_size=(int(side), int(side))
+    )
+    assert torch.equal(model.state_dict()["pos_embed"], state["pos_embed"])
+
+
+def test_deit_tiny_at_a_wide_size_is_read_as_a_square(deit_file: Path) -> None:
+    """Its 196 positions are as many as 7x28; their structure says 14x14, whatever the file is called."""
+    tensors = load_file(deit_file)
+    model = timm.create_model("deit_tiny_patch16_224", img_size=(112, 448))
+    report = load(model, tensors)
+    expected = resample_abs_pos_embed(tensors["pos_embed"], [7, 28], num_prefix_tokens=1)
+    assert torch.equal(model.state_dict()["pos_embed"], expected)
+    assert any("read as a grid of 14x14: its neighbours are more alike than in 7x28" in note for note in report.notes)
+
+
+def test_positions_without_class_row_keep_the_models_grid() -> None:
+    """170 rows are 10x17 patches, and not a class token and 13x13 patches."""
+    source, target = make_vit(img_size=(160, 272), no_embed_class=True), make_vit(img_size=(160, 272))
+    state = random_state(source)
+    load(target, state)
+    assert torch.equal(target.state_dict()["pos_embed"][:, 1:], state["pos_embed"])
 
 
 def test_unknown_non_square_grid_is_refused() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from backbones.checkpoints.earlier_loading import FC_NORM_KEPT
 from backbones.features import extract_pooled
 from classification.probes import feature_cache
 from classification.probes.feature_cache import compute_cache_key, list_cache_entries
@@ -105,6 +106,21 @@ def test_weights_count_by_content_and_not_by_name_or_seed(tmp_path: Path) -> Non
     assert compute_cache_key(make_frozen(partial[0]).get_key_fields("val")) != compute_cache_key(
         make_frozen(partial[1]).get_key_fields("val")
     )
+
+
+def test_features_of_weights_that_are_loaded_otherwise_are_others(tmp_path: Path) -> None:
+    """The file is the same, and its features were computed with another ``fc_norm`` by earlier builds."""
+    state = make_frozen(make_request(seed=1)).created.model.state_dict()
+    torch.save(state, tmp_path / "plain.pth")
+    torch.save(state | {"fc_norm.weight": torch.full_like(state["fc_norm.weight"], 2)}, tmp_path / "tuned.pth")
+    torch.save({"model": state, "model_ema": state}, tmp_path / "average.pth")
+    fields = {
+        name: make_frozen(make_request(checkpoint=str(tmp_path / f"{name}.pth"))).get_key_fields("val")
+        for name in ("plain", "tuned", "average")
+    }
+    assert not {"loading_fixes", "weights_key"} & set(fields["plain"])
+    assert fields["tuned"]["loading_fixes"] == [FC_NORM_KEPT]
+    assert fields["average"]["weights_key"] == "model_ema"
 
 
 def test_batch_size_is_neutral() -> None:
