@@ -8,20 +8,15 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from backbones.card import BackboneCard
+from backbones.weight_folders import ENCODER_FILENAME, WEIGHT_SUFFIXES, choose_weight_file
 from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError, NetworkError
 from foundation.files import sha256_unchanged_file
 from foundation.network.access import open_network
+from foundation.weight_shards import hash_weights, list_weight_files
 
 RANDOM_INIT = "random"
 """The value of ``--checkpoint`` that requests random initialization although the card has weights."""
-
-ENCODER_FILENAME = "encoder.pth"
-"""The encoder in the folder of a pre-training run; it exists once the run is complete."""
-
-WEIGHT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors", ".bin")
-"""Suffixes that a weight file in ``$BENCH_WEIGHTS`` may have when it is named after its card."""
-
 
 MEMORY_ARCHITECTURE = "memory"
 """The architecture of a card that describes a module from memory: nothing but the module itself can be made of it."""
@@ -94,9 +89,12 @@ def hash_weight_file(path: Path) -> str:
     """Return the SHA-256 of a weight file, in hexadecimal; a file that has not changed is not read again.
 
     Args:
-        path: the file, as ``locate_weights`` found it.
+        path: the file, as ``locate_weights`` found it; for the index of sharded weights, all shards are hashed, too.
+
+    Raises:
+        CheckpointError: a shard is missing.
     """
-    return sha256_unchanged_file(path)
+    return hash_weights(path, sha256_unchanged_file)
 
 
 def _require_stated_content(path: Path) -> None:
@@ -133,25 +131,20 @@ def _read_stated_sha256(path: Path) -> str | None:
 
 
 def require_weight_file(path: Path) -> Path:
-    """Return the path of a weight file, if there is one.
+    """Return the path of a weight file, if there is one; of a folder, the weights in it.
 
     A run never goes on without the weights it was told to start from: see ``mae-lite``, where a wrong path
     logs "training from scratch" and the table gets a plausible wrong number.
 
     Raises:
-        CheckpointError: nothing there, a folder, a device or pipe, or a folder that may not be read.
+        CheckpointError: nothing there, a folder without or with several weights, a device or pipe, or no right to read.
     """
     try:
-        if (path / ENCODER_FILENAME).is_file():
-            return path / ENCODER_FILENAME
-        folder, file, there = path.is_dir(), path.is_file(), path.exists()
+        if path.is_dir():
+            path = choose_weight_file(path)
+        file, there = path.is_file(), path.exists()
     except (OSError, RuntimeError) as error:  # no right to the folder, a name too long, a loop of links
         raise CheckpointError(f"the checkpoint {path} cannot be accessed ({error}); fix the path") from error
-    if folder:
-        raise CheckpointError(
-            f"the checkpoint {path} is a folder; name the weight file in it (of a pre-training run the folder does, "
-            f"once it is complete and has its {ENCODER_FILENAME})"
-        )
     if there and not file:
         raise CheckpointError(f"{path} is not a file but a device or pipe; name a weight file")
     if not file:
@@ -159,6 +152,7 @@ def require_weight_file(path: Path) -> Path:
             f"there is no checkpoint at {path}; fix the path (bench never trains from scratch instead; "
             "random weights are requested with --checkpoint random)"
         )
+    list_weight_files(path)  # an index without one of its shards is refused before anything expensive
     return path
 
 

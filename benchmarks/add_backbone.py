@@ -10,7 +10,7 @@ from typing import Any
 from backbones.card import BackboneCard, PretrainedWeights
 from backbones.registry import BACKBONES
 from backbones.user_cards import get_card_path, list_user_cards, write_card
-from backbones.weights import ENCODER_FILENAME
+from backbones.weight_folders import ENCODER_FILENAME
 from foundation.environment import get_weights_dir
 from foundation.errors import UserError
 from foundation.files import atomic_writer, sha256_file

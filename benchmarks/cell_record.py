@@ -14,6 +14,7 @@ from backbones.weights import hash_weight_file
 from engine.task import DataReport, PreparedBackbone, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, IncompleteError, UserError
 from foundation.files import sha256_file, write_atomic
+from foundation.weight_shards import count_weight_bytes
 from results.records.flat_settings import find_changed_settings, flatten_settings
 from results.records.measurements import EfficiencyRecord, RunCost, RunEnvironment
 from results.records.record import (
@@ -43,7 +44,7 @@ def describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
         checkpoint = StartCheckpoint(
             uri=start.uri or str(start.file),
             sha256=hash_weight_file(start.file),
-            bytes=start.file.stat().st_size,
+            bytes=count_weight_bytes(start.file),
             weights_key=find_identity_key(start.file, start.weights_key),
         )
     elif start.sha256 is not None:

@@ -149,7 +149,7 @@ def resolve_backbone(
     arguments: dict[str, Any] = {"img_size": size, "num_classes": 0}
     if start.file is None:
         return BackboneSpec(card, start, size, seed, allow_partial, model_arguments=arguments)
-    file = read_weights(start.file)
+    file = read_weights(start.file, start.weights_key)
     if _POOLED_NORM_KEY in file.tensors and "norm.weight" not in file.tensors:
         arguments["global_pool"] = "avg"  # timm's ViT then has fc_norm instead of norm
     return BackboneSpec(card, start, size, seed, allow_partial, file.sha256, model_arguments=arguments)

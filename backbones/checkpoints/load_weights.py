@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from backbones.checkpoints.attention_heads import check_head_count
 from backbones.checkpoints.beit import adapt_beit_tensors
 from backbones.checkpoints.conversion import drop_pretraining_tensors, rename_to_timm
+from backbones.checkpoints.describe_mismatch import describe_mismatch
 from backbones.checkpoints.first_convolution import adapt_input_channels
 from backbones.checkpoints.formats import format_dropped, format_shape, format_tensor
-from backbones.checkpoints.head_tensors import describe_missing_pooling, refuse_distillation_token
+from backbones.checkpoints.head_tensors import refuse_distillation_token
 from backbones.checkpoints.layouts import convert_layout
 from backbones.checkpoints.read_checkpoint import WeightFile
 from backbones.checkpoints.resize import REL_POS_TABLE, resize_to_model
+from backbones.checkpoints.trunk_prefix import strip_trunk_prefix
 from foundation.errors import CheckpointError
 
 _COMPUTED_BUFFERS = ("relative_position_index", "attn_mask", "relative_coords_table")
@@ -123,7 +125,9 @@ def load_tensors(
     notes: list[str] = []
     # the order matters: names first, since every later step finds tensors by timm's names; sizes last, since a table
     # that blocks share must be copied to them before it is resized
+    file_names = tuple(tensors)
     tensors = convert_layout(tensors, model, own, dropped, notes, source)
+    tensors = strip_trunk_prefix(tensors, own, dropped, notes, source)
     tensors = rename_to_timm(tensors, own)
     _refuse_other_tokens(tensors, own, source)
     tensors = drop_pretraining_tensors(tensors, own, dropped)
@@ -138,7 +142,17 @@ def load_tensors(
     )
     # with nothing accepted, even --allow-partial would mean a random model under the checkpoint's name
     if not accepted or (not report.is_complete and not allow_partial):
-        raise CheckpointError(_describe_mismatch(report, source, own, tensors))
+        raise CheckpointError(
+            describe_mismatch(
+                report.format_summary(),
+                report.missing,
+                report.unexpected,
+                source=source,
+                tensors=tensors,
+                file_names=file_names,
+                model_state=own,
+            )
+        )
     try:
         notes += check_head_count(model, accepted, arguments or {}, source, card_heads)
     except CheckpointError as error:
@@ -237,21 +251,3 @@ def _refuse_other_tokens(tensors: Mapping[str, Tensor], model_state: Mapping[str
             f"the checkpoint {source} has position embeddings for a tracker's template and search region only "
             "(pos_embed_z, pos_embed_x), not the backbone's pos_embed; fetch the weights the tracker started from"
         )
-
-
-def _describe_mismatch(
-    report: LoadReport, source: str, model_state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
-) -> str:
-    """Describe in one sentence why a checkpoint does not fit, with the first three names of each kind."""
-    text = f"the checkpoint {source} does not fit the backbone: {report.format_summary()}"
-    for label, names in (("missing", report.missing), ("unexpected", report.unexpected)):
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            text += f"; {label}: {', '.join(name[:120] for name in names[:3])}{more}"
-    # a frequent case with a simple remedy: fine-tuned weights that pool patch tokens have fc_norm instead of norm
-    if {name for name in model_state if name.startswith("norm.")} and not any(
-        name.startswith("norm.") for name in tensors
-    ):
-        text += "; it has no final norm, like weights fine-tuned on pooled patch tokens: create the model with fc_norm"
-    text += describe_missing_pooling(tensors, model_state)
-    return text + "; choose the backbone it was made for, or accept a partly random trunk with --allow-partial"

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backbones.user_cards import CARD_NAME_PATTERN, get_card_path, list_user_cards
-from backbones.weights import HUB_FILE, WEIGHT_SUFFIXES
+from backbones.weight_folders import WEIGHT_SUFFIXES
+from backbones.weights import HUB_FILE
 from benchmarks.transfer.archive_manifest import ArchiveManifest, ManifestFile
 from benchmarks.transfer.archives import (
     ArchivedFile,

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
+from backbones.checkpoints.read_checkpoint import find_identity_key
 from backbones.color_input import require_color_input
 from backbones.create import create_backbone
 from backbones.model_digest import identify_plugin_code
 from backbones.registry import get_card
-from backbones.weights import InitialWeights, locate_weights
+from backbones.weights import InitialWeights, hash_weight_file, locate_weights
 from foundation.errors import UserError
-from foundation.files import sha256_unchanged_file
 from pretraining.models.stacked_linear import pack_linear_layers
 
 
@@ -35,7 +35,9 @@ class TeacherWeights(NamedTuple):
     def identity_dict(self) -> dict[str, Any]:
         """Return the part that can change a result, as plain data."""
         code = identify_plugin_code(self.card, {"num_classes": 0})
-        return {"card": self.card.identity_dict(), "sha256": self.sha256, **code}
+        key = find_identity_key(self.start.file, self.start.weights_key) if self.start.file is not None else None
+        chosen = {"weights_key": key} if key is not None else {}
+        return {"card": self.card.identity_dict(), "sha256": self.sha256, **chosen, **code}
 
 
 def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
@@ -56,7 +58,7 @@ def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
             f"the teacher {name} has no weights, and a student cannot learn from a random teacher; name a file or a "
             "pre-training run with --teacher-checkpoint, or another teacher"
         )
-    return TeacherWeights(card, start, sha256_unchanged_file(start.file))
+    return TeacherWeights(card, start, hash_weight_file(start.file))
 
 
 class Teacher:

@@ -162,6 +162,16 @@ FORMS = {
     "eva02-tiny": Form(make_eva_tiny, write.eva02, "EVA-02", container="module", dropped=("rope.freqs_cos",)),
     "eva02-tiny-apart": Form(make_eva_tiny, write.eva02_apart, "EVA-02", container="module"),
     "eva02-base": Form(make_eva_base, write.eva02, "EVA-02", container="module", dropped=("mask_token",)),
+    "student-and-teacher": Form(
+        make_vit,
+        lambda state: (
+            write.add_prefix("student_backbone.", write.hf_vit({k: v + 1 for k, v in state.items()}))
+            | write.add_prefix("teacher_backbone.", write.hf_vit(state))
+        ),
+        "transformers ViT",
+        container="state_dict",
+        dropped=("student_backbone.layernorm.weight",),
+    ),
     "lightly-resnet": Form(
         make_resnet, write.lightly_resnet, "lightly ResNet", container="state_dict", dropped=("projection_head",)
     ),
