@@ -76,8 +76,9 @@ def create_backbone(
     file = read_weights(start.file, start.weights_key)
     if start.init == "card":
         require_matching_sha256(card, file.path, file.sha256)
-    heads = card.heads if start.init == "card" else None  # weights of another file may have another head count
-    report = load_weight_file(model, file, allow_partial=allow_partial, card_heads=heads)
+    # weights of another file may have another head count, and be made for another size
+    heads, made_for = (card.heads, card.input_size[1:]) if start.init == "card" else (None, None)
+    report = load_weight_file(model, file, allow_partial=allow_partial, card_heads=heads, card_size=made_for)
     return CreatedBackbone(model, start, file, report)
 
 

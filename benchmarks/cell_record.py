@@ -37,7 +37,10 @@ MEASURING_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupE
 
 def describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
     """Describe the backbone for the record, with the SHA-256 of the weights it starts from."""
+    from backbones.checkpoints.loading_fixes import list_loading_fixes
+
     start, checkpoint = request.start, None
+    fixes = list_loading_fixes(request.card, start, plan.backbone_kwargs, allow_partial=request.allow_partial)
     if start.file is not None:
         from backbones.checkpoints.read_checkpoint import find_identity_key
 
@@ -46,9 +49,11 @@ def describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
             sha256=hash_weight_file(start.file),
             bytes=count_weight_bytes(start.file),
             weights_key=find_identity_key(start.file, start.weights_key),
+            loading_fixes=fixes,
         )
     elif start.sha256 is not None:
-        checkpoint = StartCheckpoint(uri=start.uri or "", sha256=start.sha256, bytes=start.num_bytes or 0)
+        uri, size = start.uri or "", start.num_bytes or 0
+        checkpoint = StartCheckpoint(uri=uri, sha256=start.sha256, bytes=size, loading_fixes=fixes)
     return BackboneRecord(
         name=request.card.name,
         card=request.card.as_dict(),

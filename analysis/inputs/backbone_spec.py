@@ -5,12 +5,11 @@ The description comes first, because it decides the id of the analysis: a stored
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from backbones.card import BackboneCard
 from backbones.checkpoints.read_checkpoint import read_weights
@@ -93,8 +92,6 @@ class BackboneSpec:
             allow_partial=self.allow_partial,
             **self.model_arguments,
         )
-        if created.weight_file is not None:
-            _load_pooled_norm(created.model, created.weight_file.tensors)
         self.weights_format = created.weight_file.format if created.weight_file else None
         self.load_report = LoadReportRecord.from_report(created.load_report) if created.load_report else None
         self.num_parameters = sum(parameter.numel() for parameter in created.model.parameters())
@@ -153,10 +150,3 @@ def resolve_backbone(
     if _POOLED_NORM_KEY in file.tensors and "norm.weight" not in file.tensors:
         arguments["global_pool"] = "avg"  # timm's ViT then has fc_norm instead of norm
     return BackboneSpec(card, start, size, seed, allow_partial, file.sha256, model_arguments=arguments)
-
-
-def _load_pooled_norm(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load ``fc_norm``, which the loader skips as part of the head; here it is the final norm of the features."""
-    norm = getattr(model, "fc_norm", None)
-    if isinstance(norm, nn.LayerNorm) and _POOLED_NORM_KEY in tensors:
-        norm.load_state_dict({name: tensors[f"fc_norm.{name}"] for name, _ in norm.named_parameters()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +15,29 @@ from backbones.checkpoints.conversion import drop_pretraining_tensors, rename_to
 from backbones.checkpoints.describe_mismatch import describe_mismatch
 from backbones.checkpoints.first_convolution import adapt_input_channels
 from backbones.checkpoints.formats import format_dropped, format_shape, format_tensor
+from backbones.checkpoints.grids import find_stated_size
 from backbones.checkpoints.head_tensors import refuse_distillation_token
 from backbones.checkpoints.layouts import convert_layout
+from backbones.checkpoints.position_tables import REL_POS_TABLE
 from backbones.checkpoints.read_checkpoint import WeightFile
-from backbones.checkpoints.resize import REL_POS_TABLE, resize_to_model
+from backbones.checkpoints.resize import explain_token_mixers, resize_to_model
 from backbones.checkpoints.trunk_prefix import strip_trunk_prefix
 from foundation.errors import CheckpointError
 
-_COMPUTED_BUFFERS = ("relative_position_index", "attn_mask", "relative_coords_table")
+_COMPUTED_BUFFERS = (
+    "relative_position_index",
+    "attn_mask",
+    "relative_coords_table",
+    "attention_bias_idxs",
+    "freqs_cos",
+    "freqs_sin",
+)
 """Buffers that a model computes when it is created; they are not part of the trunk's weights."""
+_BATCH_COUNTER = "num_batches_tracked"
+"""The only integer buffer that is counted in training and not computed; without it, batch norm counts from 0."""
+
+FC_NORM_POOLS = ("avg", "avgmax", "max")
+"""Poolings for which timm's transformers norm the pooled features (``fc_norm``) instead of the tokens (``norm``)."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +76,31 @@ class LoadReport:
         return text + ")"
 
 
+class FittedTensors(NamedTuple):
+    """Tensors that were renamed, dropped and resampled as a model needs them.
+
+    Attributes:
+        tensors: what is left of the file, under the model's names.
+        unresized: the same before positions and patches were resampled.
+        own: the tensors that the model needs from the file.
+        resized, dropped, notes: as the load report has them.
+    """
+
+    tensors: dict[str, Tensor]
+    unresized: dict[str, Tensor]
+    own: dict[str, Tensor]
+    resized: list[str]
+    dropped: list[str]
+    notes: list[str]
+
+
 def load_weight_file(
-    model: nn.Module, file: WeightFile, *, allow_partial: bool, card_heads: int | None = None
+    model: nn.Module,
+    file: WeightFile,
+    *,
+    allow_partial: bool,
+    card_heads: int | None = None,
+    card_size: tuple[int, int] | None = None,
 ) -> LoadReport:
     """Load a weight file into a model, in place.
 
@@ -72,6 +109,7 @@ def load_weight_file(
         file: the file, as ``read_weights`` returns it.
         allow_partial: accept an incomplete load; see ``load_tensors``.
         card_heads: the head count that the card states for these weights, if it states one.
+        card_size: height and width of the images that the card states for these weights, if it is their card.
 
     Returns:
         The report, including what was dropped when the file was read.
@@ -86,6 +124,7 @@ def load_weight_file(
         source=str(file.path),
         arguments=file.arguments,
         card_heads=card_heads,
+        card_size=card_size,
     )
     return replace(report, dropped=[*file.dropped, *report.dropped], notes=[*file.notes, *report.notes])
 
@@ -98,11 +137,13 @@ def load_tensors(
     source: str,
     arguments: Mapping[str, Any] | None = None,
     card_heads: int | None = None,
+    card_size: tuple[int, int] | None = None,
+    optional: tuple[str, ...] = (),
 ) -> LoadReport:
     """Load tensors into a model, in place.
 
-    The trunk is everything except the classifier and, if the model pools patch tokens, the ``fc_norm`` of its head (the
-    checkpoint's final ``norm`` is then dropped).
+    The trunk is everything except the classifier. The norm after pooling (``fc_norm``) belongs to it if the file has
+    one. Else ``fc_norm`` starts anew and the file's final ``norm`` is dropped, as in the authors' fine-tuning.
 
     Args:
         model: a timm model.
@@ -111,6 +152,9 @@ def load_tensors(
         source: the file, for messages.
         arguments: the arguments of the training run, as stored in the file.
         card_heads: the head count that the card states for these weights, if it states one.
+        card_size: height and width of the images that the card states for these weights, if it is their card.
+        optional: names in the trunk that the file may lack, since the caller does not read them; the notes list those
+            that it lacks.
 
     Returns:
         The report.
@@ -119,29 +163,18 @@ def load_tensors(
         CheckpointError: trunk incomplete, tensors left over or another head count (unless ``allow_partial``); or
             nothing fits, or a tensor is not floating-point or not finite. The model is then left unchanged.
     """
-    own = {name: value for name, value in model.state_dict().items() if not name.endswith(_COMPUTED_BUFFERS)}
-    resized: list[str] = []
-    dropped: list[str] = []
-    notes: list[str] = []
-    # the order matters: names first, since every later step finds tensors by timm's names; sizes last, since a table
-    # that blocks share must be copied to them before it is resized
     file_names = tuple(tensors)
-    tensors = convert_layout(tensors, model, own, dropped, notes, source)
-    tensors = strip_trunk_prefix(tensors, own, dropped, notes, source)
-    tensors = rename_to_timm(tensors, own)
-    _refuse_other_tokens(tensors, own, source)
-    tensors = drop_pretraining_tensors(tensors, own, dropped)
-    tensors = _drop_head_tensors(tensors, _head_prefixes(model), own, dropped)
-    _refuse_non_finite(tensors, own, source)
-    _refuse_table_heads(tensors, own, source)
-    tensors = adapt_beit_tensors(tensors, own, dropped, notes)
-    tensors = adapt_input_channels(tensors, model, own, resized)
-    tensors = resize_to_model(tensors, model, own, resized, notes)
+    fitted = fit_tensors(
+        model, tensors, source=source, arguments=arguments or {}, card_size=card_size, optional=optional
+    )
+    tensors, own, notes = fitted.tensors, fitted.own, fitted.notes
     report, accepted = _match_tensors(
-        tensors, own, _head_prefixes(model), LoadReport(0, resized, [], [], dropped, 0, notes)
+        tensors, own, _head_prefixes(model), LoadReport(0, fitted.resized, [], [], fitted.dropped, 0, notes)
     )
     # with nothing accepted, even --allow-partial would mean a random model under the checkpoint's name
     if not accepted or (not report.is_complete and not allow_partial):
+        if why := explain_token_mixers(tensors, own):
+            raise CheckpointError(f"the checkpoint {source} does not fit the backbone: {why}")
         raise CheckpointError(
             describe_mismatch(
                 report.format_summary(),
@@ -162,6 +195,92 @@ def load_tensors(
     # strict=False because heads and buffers are absent on purpose; _match_tensors has checked all the rest
     model.load_state_dict(accepted, strict=False)
     return report
+
+
+def fit_tensors(
+    model: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    source: str,
+    arguments: Mapping[str, Any],
+    card_size: tuple[int, int] | None = None,
+    optional: tuple[str, ...] = (),
+) -> FittedTensors:
+    """Rename, drop and resample tensors as a model needs them; the model is only looked at.
+
+    Args:
+        model, tensors, source, arguments, card_size, optional: as ``load_tensors`` has them.
+
+    Raises:
+        CheckpointError: a tensor is not floating-point or not finite, a table has another head count, or the size of a
+            grid is unknown.
+    """
+    own = _list_own_tensors(model)
+    resized: list[str] = []
+    dropped: list[str] = []
+    notes: list[str] = []
+    # the order matters: names first, since every later step finds tensors by timm's names; sizes last, since a table
+    # that blocks share must be copied to them before it is resized
+    tensors = convert_layout(tensors, model, own, dropped, notes, source)
+    tensors = strip_trunk_prefix(tensors, own, dropped, notes, source)
+    tensors = rename_to_timm(tensors, own)
+    refuse_distillation_token(tensors, own, source)
+    if "pos_embed" not in optional:
+        _refuse_tracker_only(tensors, own, source)
+    tensors = drop_pretraining_tensors(tensors, own, dropped)
+    tensors = _drop_computed_buffers(tensors, model, own, dropped)
+    own = _leave_out_absent(own, tensors, optional, notes)
+    tensors = _drop_head_tensors(tensors, _head_prefixes(model), own, dropped)
+    _refuse_non_finite(tensors, own, source)
+    _refuse_table_heads(tensors, own, source)
+    tensors = adapt_beit_tensors(tensors, own, dropped, notes)
+    tensors = adapt_input_channels(tensors, model, own, resized)
+    # what the file says of itself counts before what the card says
+    image_size = find_stated_size(arguments) or card_size
+    fitting = resize_to_model(tensors, model, own, resized, notes, image_size)
+    return FittedTensors(fitting, tensors, own, resized, dropped, notes)
+
+
+def _list_own_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return the model's tensors without the buffers that it computes itself."""
+    buffers = {name for name, value in model.named_buffers() if not value.is_floating_point()}
+    computed = {name for name in buffers if not name.endswith(_BATCH_COUNTER)}
+    return {
+        name: value
+        for name, value in model.state_dict().items()
+        if name not in computed and not name.endswith(_COMPUTED_BUFFERS)
+    }
+
+
+def _drop_computed_buffers(
+    tensors: Mapping[str, Tensor], model: nn.Module, own: Mapping[str, Tensor], dropped: list[str]
+) -> dict[str, Tensor]:
+    """Drop the buffers that the model computes itself."""
+    buffers = {name for name, _ in model.named_buffers()}
+    kept = {}
+    for name, value in tensors.items():
+        if name not in own and (name in buffers or name.endswith(_COMPUTED_BUFFERS)):
+            dropped.append(format_dropped(name, value, "computed by the model"))
+        else:
+            kept[name] = value
+    return kept
+
+
+def _leave_out_absent(
+    own: dict[str, Tensor], tensors: Mapping[str, Tensor], optional: tuple[str, ...], notes: list[str]
+) -> dict[str, Tensor]:
+    """Return the model's tensors without those that the file may lack, and say so."""
+    absent = {name for name in optional if name in own and name not in tensors}
+    if absent:
+        notes.append(f"{', '.join(name for name in optional if name in absent)}: not in the file and not needed here")
+    fresh = {name for name in own if name.startswith("fc_norm.")}
+    if fresh and fresh.isdisjoint(tensors):
+        notes.append("fc_norm, the norm after pooling, starts at 1 and 0: the file has none")
+        absent |= fresh
+    counters = {name for name in own if name.endswith(_BATCH_COUNTER) and name not in tensors}
+    if counters:
+        notes.append(f"the {len(counters)} batch counters start at 0: the file has none")
+    return {name: value for name, value in own.items() if name not in absent | counters}
 
 
 def _match_tensors(
@@ -190,7 +309,8 @@ def _match_tensors(
 def _drop_head_tensors(
     tensors: Mapping[str, Tensor], head_prefixes: tuple[str, ...], model_state: Mapping[str, Tensor], dropped: list[str]
 ) -> dict[str, Tensor]:
-    """Drop the classifier, and a final norm that the model does not have."""
+    """Drop the classifier, and a last norm in a place where the model has none."""
+    has_norm = any(name.startswith("norm.") and name in model_state for name in tensors)
     kept = {}
     for name, value in tensors.items():
         if name.startswith(head_prefixes) or (name.startswith("head.") and name not in model_state):
@@ -198,18 +318,20 @@ def _drop_head_tensors(
         elif name.startswith("norm.") and name not in model_state:
             # timm's global_pool="avg" has fc_norm after the pooling instead of norm before it
             dropped.append(format_dropped(name, value, "final norm; the model norms its pooled features instead"))
+        elif name.startswith("fc_norm.") and name not in model_state and has_norm:
+            dropped.append(format_dropped(name, value, "norm after pooling; the model norms its tokens instead"))
         else:
             kept[name] = value
     return kept
 
 
 def _head_prefixes(model: nn.Module) -> tuple[str, ...]:
-    """Return the name prefixes that belong to the head: the classifier that timm names, and ``fc_norm``."""
+    """Return the name prefixes that belong to the classifier, as timm names it."""
     config = getattr(model, "pretrained_cfg", None) or {}
     classifier = config.get("classifier") or "head"
     # distilled DeiT has two classifiers
     names = [classifier] if isinstance(classifier, str) else list(classifier)
-    return tuple(f"{name}." for name in (*names, "fc_norm"))
+    return tuple(f"{name}." for name in names)
 
 
 def _refuse_non_finite(tensors: Mapping[str, Tensor], model_state: Mapping[str, Tensor], source: str) -> None:
@@ -243,9 +365,8 @@ def _refuse_table_heads(tensors: Mapping[str, Tensor], model_state: Mapping[str,
             )
 
 
-def _refuse_other_tokens(tensors: Mapping[str, Tensor], model_state: Mapping[str, Tensor], source: str) -> None:
-    """Refuse tokens that the model lacks, and a tracker's checkpoint without the backbone's own position embedding."""
-    refuse_distillation_token(tensors, model_state, source)
+def _refuse_tracker_only(tensors: Mapping[str, Tensor], model_state: Mapping[str, Tensor], source: str) -> None:
+    """Refuse a tracker's checkpoint that no longer has the backbone's own position embedding."""
     if "pos_embed" in model_state and "pos_embed" not in tensors and "pos_embed_x" in tensors:
         raise CheckpointError(
             f"the checkpoint {source} has position embeddings for a tracker's template and search region only "

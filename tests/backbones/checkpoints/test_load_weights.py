@@ -131,3 +131,18 @@ def test_deit_tiny_equals_timms_own_load(deit_file: Path) -> None:
     with torch.no_grad():
         difference = ours.eval().forward_features(image) - theirs.eval().forward_features(image)
     assert difference.abs().max() <= 1e-5
+
+
+def test_tensors_that_the_caller_does_not_read_may_be_absent() -> None:
+    """A tracker's file has position embeddings of its own and no classifier; its trunk is complete all the same."""
+    state = random_state(make_vit())
+    del state["pos_embed"], state["cls_token"]
+    state["pos_embed_x"] = random_tensor(1, 256, 48)
+    names = ("pos_embed", "cls_token", "reg_token")
+    report = load_tensors(make_vit(), state, allow_partial=False, source="file", optional=names)
+    assert report.is_complete
+    assert report.matched_fraction == 1
+    assert "pos_embed, cls_token: not in the file and not needed here" in report.notes
+    del state["norm.bias"]
+    with pytest.raises(CheckpointError, match=r"missing: norm\.bias"):
+        load_tensors(make_vit(), state, allow_partial=False, source="file", optional=names)
