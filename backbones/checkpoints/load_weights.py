@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from backbones.checkpoints.attention_heads import check_head_count
-from backbones.checkpoints.beit import adapt_beit_tensors
-from backbones.checkpoints.conversion import drop_pretraining_tensors, rename_to_timm
 from backbones.checkpoints.describe_mismatch import describe_mismatch
-from backbones.checkpoints.first_convolution import adapt_input_channels
 from backbones.checkpoints.formats import format_dropped, format_shape, format_tensor
 from backbones.checkpoints.grids import find_stated_size
-from backbones.checkpoints.head_tensors import refuse_distillation_token
 from backbones.checkpoints.layouts import convert_layout
+from backbones.checkpoints.layouts.beit import adapt_beit_tensors
+from backbones.checkpoints.layouts.conversion import drop_pretraining_tensors, rename_to_timm
+from backbones.checkpoints.layouts.first_convolution import adapt_input_channels
+from backbones.checkpoints.layouts.head_tensors import refuse_distillation_token
 from backbones.checkpoints.position_tables import REL_POS_TABLE
 from backbones.checkpoints.read_checkpoint import WeightFile
 from backbones.checkpoints.resize import explain_token_mixers, resize_to_model
@@ -163,29 +163,19 @@ def load_tensors(
         CheckpointError: trunk incomplete, tensors left over or another head count (unless ``allow_partial``); or
             nothing fits, or a tensor is not floating-point or not finite. The model is then left unchanged.
     """
-    file_names = tuple(tensors)
     fitted = fit_tensors(
         model, tensors, source=source, arguments=arguments or {}, card_size=card_size, optional=optional
     )
-    tensors, own, notes = fitted.tensors, fitted.own, fitted.notes
+    notes = fitted.notes
     report, accepted = _match_tensors(
-        tensors, own, _head_prefixes(model), LoadReport(0, fitted.resized, [], [], fitted.dropped, 0, notes)
+        fitted.tensors,
+        fitted.own,
+        _head_prefixes(model),
+        LoadReport(0, fitted.resized, [], [], fitted.dropped, 0, notes),
     )
     # with nothing accepted, even --allow-partial would mean a random model under the checkpoint's name
     if not accepted or (not report.is_complete and not allow_partial):
-        if why := explain_token_mixers(tensors, own):
-            raise CheckpointError(f"the checkpoint {source} does not fit the backbone: {why}")
-        raise CheckpointError(
-            describe_mismatch(
-                report.format_summary(),
-                report.missing,
-                report.unexpected,
-                source=source,
-                tensors=tensors,
-                file_names=file_names,
-                model_state=own,
-            )
-        )
+        raise _describe_refusal(report, fitted, source, tuple(tensors))
     try:
         notes += check_head_count(model, accepted, arguments or {}, source, card_heads)
     except CheckpointError as error:
@@ -281,6 +271,25 @@ def _leave_out_absent(
     if counters:
         notes.append(f"the {len(counters)} batch counters start at 0: the file has none")
     return {name: value for name, value in own.items() if name not in absent | counters}
+
+
+def _describe_refusal(
+    report: LoadReport, fitted: FittedTensors, source: str, file_names: tuple[str, ...]
+) -> CheckpointError:
+    """Return the error that says why a checkpoint does not fit."""
+    if why := explain_token_mixers(fitted.tensors, fitted.own):
+        return CheckpointError(f"the checkpoint {source} does not fit the backbone: {why}")
+    return CheckpointError(
+        describe_mismatch(
+            report.format_summary(),
+            report.missing,
+            report.unexpected,
+            source=source,
+            tensors=fitted.tensors,
+            file_names=file_names,
+            model_state=fitted.own,
+        )
+    )
 
 
 def _match_tensors(
