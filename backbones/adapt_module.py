@@ -17,7 +17,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
-from backbones.checkpoints.load_weights import FC_NORM_POOLS
+from backbones.checkpoints.fit_tensors import FC_NORM_POOLS
 from backbones.checkpoints.resize import POSITION_TABLES, resize_to_model
 from backbones.features import require_input_size
 from backbones.memory_module import copy_module

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from backbones.card import WEIGHT_SUFFIXES
 from foundation.errors import CheckpointError
 from foundation.weight_shards import INDEX_SUFFIX
 
 ENCODER_FILENAME = "encoder.pth"
 """The encoder in the folder of a pre-training run; it exists once the run is complete."""
 
-WEIGHT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors", ".bin")
-"""Suffixes that a weight file in ``$BENCH_WEIGHTS`` may have when it is named after its card."""
 
 _KNOWN_NAMES = (
     ENCODER_FILENAME,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backbones.card import BackboneCard
+from backbones.card import BackboneCard, format_normalization
 from backbones.weights import hash_weight_file
 from engine.task import DataReport, PreparedBackbone, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, IncompleteError, UserError
@@ -64,6 +64,47 @@ def describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
     )
 
 
+def describe_given_weights(backbone: BackboneRecord) -> str:
+    """Return the chosen weights and the normalization of the input; empty unless the weights came by ``--checkpoint``.
+
+    Two backbones of one architecture may have cards with different normalizations, and a file does not say which one
+    it was trained with, so the one that counted stands beside the number.
+
+    Args:
+        backbone: as the record has it.
+    """
+    if backbone.init != "checkpoint":
+        return ""
+    return ", ".join(filter(None, (describe_weights_key(backbone), describe_input(backbone))))
+
+
+def describe_weights_key(backbone: BackboneRecord) -> str:
+    """Return which weights of a file were taken; empty where they are its plain ones.
+
+    >>> from results.records.record import StartCheckpoint
+    >>> start = StartCheckpoint(uri="a.pth", sha256="0" * 64, bytes=1, weights_key="model_ema")
+    >>> describe_weights_key(BackboneRecord(name="a", card={}, arguments={}, init="checkpoint", checkpoint=start))
+    "weights under 'model_ema' (running average)"
+    """
+    key = backbone.checkpoint.weights_key if backbone.checkpoint else None
+    if key is None:
+        return ""
+    return f"weights under {key!r}" + (" (running average)" if "ema" in key.lower().split("_") else "")
+
+
+def describe_input(backbone: BackboneRecord) -> str:
+    """Return the normalization of a backbone's input in words; empty if the record does not have it."""
+    mean, std = (_read_numbers(backbone.card.get(name)) for name in ("mean", "std"))
+    return format_normalization(mean, std) if mean and std else ""
+
+
+def _read_numbers(value: object) -> list[float]:
+    """Return a list of numbers; an empty one for anything else, since a record may be of anyone."""
+    if not isinstance(value, list | tuple) or not all(isinstance(each, int | float) for each in value):
+        return []
+    return list(value)
+
+
 def list_changed_settings(task: Task, request: RunRequest, data: DataReport, plan: RunPlan) -> list[str]:
     """Return the dotted names of the settings in which a run differs from the protocol's file at its tier.
 
@@ -73,16 +114,16 @@ def list_changed_settings(task: Task, request: RunRequest, data: DataReport, pla
         data: the result of the data check.
         plan: the task's plan for the request.
     """
-    if not request.overrides:
-        return []
     recipe = plan.config["recipe"]
+    if not request.overrides:
+        return sorted(find_changed_settings(recipe, {**recipe, **plan.file_settings}))
     try:
         # a backbone of its own, so that the one that the run has prepared stays
         in_file = task.plan(replace(request, overrides=(), prepared=PreparedBackbone()), data)
     except BenchError:  # the protocol's own settings do not fit these data, so every setting that was named counts
         named = {word.partition("=")[0].strip() for word in request.overrides}
         return sorted(named & dict(flatten_settings(recipe)).keys())
-    return sorted(find_changed_settings(recipe, in_file.config["recipe"]))
+    return sorted(find_changed_settings(recipe, {**in_file.config["recipe"], **in_file.file_settings}))
 
 
 def make_complete_record(

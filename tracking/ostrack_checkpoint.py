@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from backbones.checkpoints.formats import format_dropped, format_shape, format_tensor
-from backbones.checkpoints.load_weights import LoadReport
-from backbones.checkpoints.read_checkpoint import read_raw_weights
+from backbones.checkpoints.load_weights import LoadReport, load_tensors
+from backbones.checkpoints.read_checkpoint import describe_choice, read_raw_weights
 from backbones.create import create_backbone
 from backbones.registry import get_card
 from backbones.weights import RANDOM_INIT
@@ -38,12 +39,14 @@ OSTRACK_MEAN, OSTRACK_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TOWERS = {"ctr": "score", "offset": "offset", "size": "size"}
 _HEAD_LAYER_PATTERN = re.compile(r"box_head\.conv([1-4])_(ctr|offset|size)\.([01])\.(.+)$")
 _HEAD_OUTPUT_PATTERN = re.compile(r"box_head\.conv5_(ctr|offset|size)\.(.+)$")
-_UNUSED_TENSOR_PATTERNS = (
-    (re.compile(r"backbone\.(cls_token|dist_token|pos_embed)$"), "the joint sequence does not use it"),
-    (re.compile(r"backbone\.(head|head_dist|pre_logits)\."), "classifier"),
-)
+_TRUNK = "backbone.vit."
+_UNUSED_TRUNK_TENSORS = ("cls_token", "dist_token", "reg_token", "pos_embed")
+"""Tensors of a ViT that the joint sequence does not use: they are not loaded, and a file may lack them."""
+_FINAL_NORM_PATTERN = re.compile(r"backbone\.vit\.(norm|fc_norm)\.")
+_UNREAD_PATTERN = re.compile(rf"({'|'.join(_UNUSED_TRUNK_TENSORS)})$|(norm|fc_norm)\.")
+"""Tensors of a ViT that are not read when its trunk is loaded: those above, and the final norm, which is set apart."""
 _OPTIONAL_TENSOR_PATTERN = re.compile(
-    r"skipped$|backbone\.vit\.(cls_token|reg_token|dist_token|pos_embed)$|backbone\.vit\.(head|head_dist)\.|"
+    rf"skipped$|backbone\.vit\.({'|'.join(_UNUSED_TRUNK_TENSORS)})$|backbone\.vit\.(head|head_dist)\.|"
     r".*\.num_batches_tracked$"
 )
 """Tensors of our network that tracking does not read, so that an OSTrack file may lack them."""
@@ -54,8 +57,8 @@ def load_ostrack_tracker(path: Path, backbone: str, protocol: str, device: str =
 
     Args:
         path: the file: a state dict, either directly or under the key ``net``.
-        backbone: name of the plain ViT that was trained. It defines the number of attention heads, which the shapes in
-            the file do not show.
+        backbone: name of the plain ViT that was trained. It defines the number of attention heads, which is checked as
+            in every file: the shapes do not show it, but the structure of the weights mostly does.
         protocol: one of ``OSTRACK_PROTOCOLS``. It defines the crops and whether search tokens are eliminated.
         device: ``cpu`` or ``cuda``.
 
@@ -64,8 +67,8 @@ def load_ostrack_tracker(path: Path, backbone: str, protocol: str, device: str =
 
     Raises:
         UnknownNameError: there is no such backbone or protocol.
-        CheckpointError: the file cannot be read or does not fit; the message names missing, unexpected and misshapen
-            tensors.
+        CheckpointError: the file cannot be read or does not fit, or has another head count; the message names missing,
+            unexpected and misshapen tensors.
         UserError: the backbone does not fit into a one-stream tracker.
     """
     if protocol not in OSTRACK_PROTOCOLS:
@@ -85,21 +88,22 @@ def load_ostrack_tracker(path: Path, backbone: str, protocol: str, device: str =
         head_channels=recipe.head_channels,
         candidate_elimination=recipe.ce if recipe.use_ce else None,
     )
-    report = load_ostrack_weights(model, read_raw_weights(path).tensors, str(path))
-    heads = model.backbone.vit.blocks[0].attn.num_heads
-    report.notes.append(
-        f"{heads} attention heads, the number that {backbone} has; the shapes in the file do not show it"
-    )
+    raw = read_raw_weights(path)
+    report = load_ostrack_weights(model, raw.tensors, str(path), raw.arguments)
+    report.notes.extend(describe_choice(raw))
     return Tracker(TorchNetwork(model.to(device)), recipe.crop_sizes(), backbone), report
 
 
-def load_ostrack_weights(model: TrackerModel, tensors: Mapping[str, Tensor], source: str) -> LoadReport:
+def load_ostrack_weights(
+    model: TrackerModel, tensors: Mapping[str, Tensor], source: str, arguments: Mapping[str, Any] | None = None
+) -> LoadReport:
     """Load an OSTrack state dict into our network, in place: either all of it or nothing.
 
     Args:
         model: the network that gets the weights.
         tensors: the state dict with OSTrack's names.
         source: where the state dict is from, for messages.
+        arguments: the arguments of the training run, as stored in the file; they may state the head count.
 
     Raises:
         CheckpointError: see ``load_ostrack_tracker``.
@@ -110,9 +114,9 @@ def load_ostrack_weights(model: TrackerModel, tensors: Mapping[str, Tensor], sou
     own = model.state_dict()
     accepted: dict[str, Tensor] = {}
     dropped, unexpected, faults = [], [], []
+    names = {name: _find_own_name(name, tensors, own) for name in tensors}
     for name, value in tensors.items():
-        reason = next((why for pattern, why in _UNUSED_TENSOR_PATTERNS if pattern.match(name)), "")
-        ours = convert_tensor_name(name)
+        ours, reason = names[name], _find_drop_reason(name, tensors)
         if reason:
             dropped.append(format_dropped(name, value, reason))
         elif ours not in own:
@@ -126,7 +130,7 @@ def load_ostrack_weights(model: TrackerModel, tensors: Mapping[str, Tensor], sou
         else:
             accepted[ours] = value
     # dropped and misshapen tensors count as found, so that each fault is reported once
-    found = {convert_tensor_name(name) for name in tensors}
+    found = set(names.values())
     missing = [
         format_tensor(name, value)
         for name, value in own.items()
@@ -134,9 +138,77 @@ def load_ostrack_weights(model: TrackerModel, tensors: Mapping[str, Tensor], sou
     ]
     if faults or unexpected or missing:
         raise CheckpointError(_describe_mismatch(source, len(accepted), faults, missing, unexpected))
-    # not strict only because of the optional tensors; everything else was accounted for above
-    model.load_state_dict(accepted, strict=False)
-    return LoadReport(len(accepted), [], [], [], dropped, 1.0, [])
+    # the final norm is called fc_norm in some backbones, and loading takes that for a part of the classifier
+    is_trunk = {name: name.startswith(_TRUNK) and not _FINAL_NORM_PATTERN.match(name) for name in accepted}
+    trunk = {name.removeprefix(_TRUNK): value for name, value in accepted.items() if is_trunk[name]}
+    notes = _load_trunk(model.backbone.vit, trunk, source, arguments)
+    # not strict, because the trunk is loaded already and some tensors are optional; all were accounted for above
+    model.load_state_dict({name: value for name, value in accepted.items() if not is_trunk[name]}, strict=False)
+    return LoadReport(len(accepted), [], [], [], dropped, 1.0, notes)
+
+
+def _load_trunk(
+    vit: nn.Module, trunk: Mapping[str, Tensor], source: str, arguments: Mapping[str, Any] | None
+) -> list[str]:
+    """Load the trunk of a tracker as every checkpoint is loaded, with the check of the head count.
+
+    Args:
+        vit: the ViT of the network.
+        trunk: its tensors without the final norm, with the names and shapes of the ViT.
+        source: where they are from, for messages.
+        arguments: the arguments of the training run, as stored in the file.
+
+    Returns:
+        What the loading notes, above all on the head count.
+
+    Raises:
+        CheckpointError: the file has another head count.
+    """
+    optional = tuple(name for name in vit.state_dict() if _UNREAD_PATTERN.match(name))
+    try:
+        report = load_tensors(vit, trunk, allow_partial=False, source=source, arguments=arguments, optional=optional)
+    except CheckpointError as error:
+        # a tracker with wrong heads would follow nothing, so that there is no --allow-partial for the message to offer
+        raise CheckpointError(str(error).partition(", or accept it with")[0]) from error
+    return [note for note in report.notes if not note.endswith("not needed here")]
+
+
+def _find_own_name(name: str, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """Return the name that a tensor of a file has in our network, wherever the backbone keeps its final norm.
+
+    OSTrack norms all tokens at the end and calls that norm ``norm``. Our network does the same with a backbone that
+    averages patch tokens, whose only final norm is called ``fc_norm``.
+
+    Args:
+        name: name in the file.
+        tensors: all tensors of the file.
+        own: the state dict of our network.
+    """
+    ours = convert_tensor_name(name)
+    if ours.startswith(f"{_TRUNK}norm.") and ours not in own:
+        return ours.replace(".norm.", ".fc_norm.")
+    if ours.startswith(f"{_TRUNK}fc_norm.") and ours not in own and "backbone.norm.weight" not in tensors:
+        return ours.replace(".fc_norm.", ".norm.")
+    return ours
+
+
+def _find_drop_reason(name: str, tensors: Mapping[str, Tensor]) -> str:
+    """Return why a tensor of a file is left out; "" if it is not.
+
+    Args:
+        name: name in the file.
+        tensors: all tensors of the file.
+    """
+    bare = name.removeprefix("backbone.")
+    if bare == name:
+        return ""
+    if bare in _UNUSED_TRUNK_TENSORS:
+        return "the joint sequence does not use it"
+    if bare.startswith(("head.", "head_dist.", "pre_logits.")):
+        return "classifier"
+    if bare.startswith("fc_norm.") and "backbone.norm.weight" in tensors:
+        return "norm of a classifier; OSTrack applies the other one"
+    return ""
 
 
 def convert_tensor_name(ostrack_name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +24,7 @@ from tracking.data.crops import crop_window, make_crop_window
 from tracking.data.pair import CropSizes
 from tracking.data.readers.sequence import NumberedFiles, Video
 from tracking.deployment.export import build_runtime_network
+from tracking.fit_crops import fit_crop_sizes
 from tracking.inference.sequential import track_sequence
 from tracking.inference.timing import WARMUP_FRAMES
 from tracking.inference.tracker import Tracker
@@ -40,6 +41,7 @@ def profile_tracker(
     recipe: TrackingRecipe,
     device: str = "cpu",
     repeats: TimingConfig | None = None,
+    overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Measure what a complete tracker costs: backbone and head with random weights.
 
@@ -48,6 +50,7 @@ def profile_tracker(
         recipe: crops, network and runtime. Runtimes other than torch compute on the CPU, with as many threads as torch.
         device: ``cpu`` or ``cuda``.
         repeats: how often the network is timed.
+        overrides: what the user set in the recipe, as ``key=value``; other crop sizes follow the backbone's patches.
 
     Returns:
         ``counts`` for a frame (and ``template``, if it is encoded once), ``network`` (one search region until its maps
@@ -61,7 +64,9 @@ def profile_tracker(
     card = get_card(backbone_name)
     # random weights: the cost does not depend on their values
     torch.manual_seed(0)
-    model = build_tracker_model(create_backbone(card, checkpoint=RANDOM_INIT, num_classes=0).model, card, recipe).eval()
+    backbone = create_backbone(card, checkpoint=RANDOM_INIT, num_classes=0).model
+    recipe = fit_crop_sizes(recipe, backbone, overrides).recipe
+    model = build_tracker_model(backbone, card, recipe).eval()
     # counted on the CPU, before the model moves to its device
     counts = count_tracker_cost(model, recipe.crop_sizes())
     network = build_runtime_network(

@@ -26,6 +26,7 @@ from tracking.data.pair_dataset import PairDataset, PairIouMetric, WeightedPairS
 from tracking.data.readers.sequence import Video
 from tracking.deployment.export import ensure_export
 from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
+from tracking.fit_crops import fit_crop_sizes
 from tracking.inference.sequential import SequenceMetrics, score_result_files
 from tracking.inference.test_set import track_test_set
 from tracking.inference.tracker_factory import TorchTrackerFactory, TrackerFactory, build_tracker_model
@@ -68,7 +69,9 @@ def resolve_protocol(request: RunRequest, data: DataReport, read_videos: Callabl
     processes = get_dist_info()[1]
     require_whole_groups(recipe, recipe.norm_group, recipe.pairs, processes)
     arguments: dict[str, Any] = {"num_classes": 0, "drop_path_rate": recipe.drop_path}
-    require_plain_vit(request.prepare_backbone(arguments).model, recipe.template_size, recipe.search_size)
+    backbone = request.prepare_backbone(arguments).model
+    recipe, file_settings, notes = fit_crop_sizes(recipe, backbone, request.overrides)
+    require_plain_vit(backbone, recipe.template_size, recipe.search_size)
     fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, recipe.pairs))
     return RunPlan(
         protocol_version=protocol.version,
@@ -82,6 +85,8 @@ def resolve_protocol(request: RunRequest, data: DataReport, read_videos: Callabl
         backbone_kwargs=arguments,
         num_expected_items=data.splits["test"],
         steps=STEPS,
+        file_settings=file_settings,
+        notes=notes,
     )
 
 

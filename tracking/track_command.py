@@ -166,7 +166,8 @@ def load_requested_tracker(request: TrackVideoRequest, device: str) -> tuple[Tra
     protocol = request.protocol or OSTRACK_PROTOCOLS[0]
     tracker, report = load_ostrack_tracker(request.checkpoint, request.backbone, protocol, device)
     log_message(
-        f"{request.checkpoint}: {report.matched} tensors loaded, {len(report.dropped)} not used; {report.notes[0]}"
+        f"{request.checkpoint}: {report.matched} tensors loaded, {len(report.dropped)} not used; "
+        + "; ".join(report.notes)
     )
     return tracker, {
         "weights": {

@@ -11,7 +11,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
-from backbones.checkpoints.load_weights import FC_NORM_POOLS, FittedTensors, fit_tensors
+from backbones.checkpoints.fit_tensors import FC_NORM_POOLS, FittedTensors, fit_tensors
 from backbones.checkpoints.position_tables import REL_POS_TABLE
 from backbones.checkpoints.read_checkpoint import read_weights
 from backbones.checkpoints.resize import find_patch_grid

@@ -33,7 +33,7 @@ _NON_BACKBONE_RULES = (
     (re.compile(r"(n_averaged|steps)$"), "counter of a running average"),
     (re.compile(r"ema_[^.]+$"), "backup of the weights by a running average (mmcv)"),
     (re.compile(r"(box_head|head\.(score|offset|size))\."), "the tracker's box head"),
-    (re.compile(r"skipped$"), "the tracker's count of skipped steps"),
+    (re.compile(r"skipped$"), "the tracker's count of unreadable frames"),
     (
         re.compile(r"(backbone\.)?(template|search)_positions$"),
         "positions of the tracker's two crops; the backbone's pos_embed is the one before tracking",
@@ -123,7 +123,11 @@ def detect_family(tensors: Mapping[str, Tensor], container: str, content: object
 
 
 def strip_wrapper_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Remove the names of wrappers anywhere inside the names of the tensors."""
+    """Remove the names of wrappers anywhere inside the names of the tensors.
+
+    Args:
+        tensors: the tensors under the names in the file.
+    """
     bare: dict[str, Tensor] = {}
     for name, value in tensors.items():
         new = _WRAPPER_NAMES.sub("", name)

@@ -26,18 +26,19 @@ class TeacherWeights(NamedTuple):
         card: the teacher's card.
         start: where its weights are.
         sha256: SHA-256 of the weight file.
+        weights_key: which weights of the file, if not its plain ones.
     """
 
     card: BackboneCard
     start: InitialWeights
     sha256: str
+    weights_key: str | None = None
 
     def identity_dict(self) -> dict[str, Any]:
         """Return the part that can change a result, as plain data."""
         code = identify_plugin_code(self.card, {"num_classes": 0})
-        key = find_identity_key(self.start.file, self.start.weights_key) if self.start.file is not None else None
-        chosen = {"weights_key": key} if key is not None else {}
-        return {"card": self.card.identity_dict(), "sha256": self.sha256, **chosen, **code}
+        key = {"weights_key": self.weights_key} if self.weights_key is not None else {}
+        return {"card": self.card.identity_dict(), "sha256": self.sha256, **key, **code}
 
 
 def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
@@ -58,7 +59,7 @@ def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
             f"the teacher {name} has no weights, and a student cannot learn from a random teacher; name a file or a "
             "pre-training run with --teacher-checkpoint, or another teacher"
         )
-    return TeacherWeights(card, start, hash_weight_file(start.file))
+    return TeacherWeights(card, start, hash_weight_file(start.file), find_identity_key(start.file))
 
 
 class Teacher:

@@ -14,9 +14,11 @@ from torch.nn import functional
 
 from backbones.checkpoints.pickle_stubs import PICKLE_STUBS
 from backbones.checkpoints.read_checkpoint import read_weights
+from backbones.create import create_backbone
 from foundation.errors import CheckpointError, UnknownNameError
 from tests.tracking.make import make_tracker_model
 from tracking.data.crops import crop_window, make_crop_window
+from tracking.models.tracker_model import TrackerModel
 from tracking.ostrack_checkpoint import OSTRACK_MEAN, OSTRACK_STD, load_ostrack_tracker, load_ostrack_weights
 
 WIDTH, DEPTH, HEADS, PATCH = 32, 3, 2, 8  # of vit_pico
@@ -114,7 +116,7 @@ def test_a_checkpoint_with_the_genuine_names_gives_the_reference_maps(tmp_path: 
     tracker, report = load_ostrack_tracker(path, "vit_pico", "ostrack256")
     assert (report.matched, report.missing, report.unexpected) == (len(state) - 2, [], [])
     assert [line.split()[0] for line in report.dropped] == ["backbone.cls_token", "backbone.pos_embed"]
-    assert report.notes == ["2 attention heads, the number that vit_pico has; the shapes in the file do not show it"]
+    assert report.notes == ["head count cannot be decided from the file; the card's 2 is assumed"]
     frame = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
     crops = [
         crop_window(frame, make_crop_window((60, 40, 30, 20), factor), side)
@@ -144,6 +146,81 @@ def test_wrappers_and_what_tracking_does_not_read() -> None:
     assert {line.split()[0] for line in report.dropped} == {"backbone.pos_embed", "backbone.head.weight"}
     assert torch.equal(model.head.size[3].weight, state["box_head.conv2_size.0.weight"].half().float())
     assert torch.equal(model.backbone.search_positions.data, state["backbone.pos_embed_x"].half().float())
+
+
+def test_a_file_of_another_head_count_is_refused(tmp_path: Path) -> None:
+    """As everywhere: all shapes fit, and the tracker would follow nothing. Here the file's own arguments tell."""
+    path = tmp_path / "OSTrack.pth.tar"
+    torch.save({"net": made_up(128, 256), "args": {"num_heads": 4}}, path)
+    with pytest.raises(CheckpointError, match="has 4 attention heads by its own argument") as caught:
+        load_ostrack_tracker(path, "vit_pico", "ostrack256")
+    assert "--allow-partial" not in str(caught.value), "bench track has no such option"
+    torch.save({"net": made_up(128, 256), "args": {"num_heads": 2}}, path)
+    _, report = load_ostrack_tracker(path, "vit_pico", "ostrack256")
+    assert "num_heads=2" in report.notes[0]
+
+
+def tracker_state(backbone: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A ViT-Tiny's tensors as the trunk of an OSTrack file, with what our network of that backbone has besides."""
+    model = make_tracker_model(backbone, 128, 256)
+    head = {
+        f"box_head.conv{number}_{tower}.{part}": value
+        for tower, ours in (("ctr", "score"), ("offset", "offset"), ("size", "size"))
+        for number in range(1, 6)
+        for part, value in head_layer(model.head, ours, number)
+    }
+    positions = {"pos_embed_z": model.backbone.template_positions, "pos_embed_x": model.backbone.search_positions}
+    return {f"backbone.{name}": value.detach() for name, value in {**weights, **positions}.items()} | head
+
+
+def head_layer(head: Any, tower: str, number: int) -> list[tuple[str, Tensor]]:
+    """The tensors of one of the five convolutions of a tower with its norm, under OSTrack's names."""
+    layers = getattr(head, tower)
+    if number == 5:
+        return list(layers[12].state_dict().items())
+    return [
+        (f"{part}.{name}", value)
+        for part in (0, 1)
+        for name, value in layers[3 * (number - 1) + part].state_dict().items()
+    ]
+
+
+def test_three_heads_of_real_weights_are_confirmed_and_twelve_refused(deit_file: Path, tmp_path: Path) -> None:
+    weights = read_weights(deit_file).tensors
+    path = tmp_path / "OSTrack.pth.tar"
+    torch.save({"net": tracker_state("deit_tiny", weights)}, path)
+    _, report = load_ostrack_tracker(path, "deit_tiny", "ostrack256")
+    assert "head count 3 agrees with the structure of the weights" in report.notes[0]
+    for backbone in ("vit_tiny", "deit_tiny_12h"):
+        with pytest.raises(CheckpointError, match="has 3 attention heads by the structure of its weights"):
+            load_ostrack_tracker(path, backbone, "ostrack256")
+
+
+@pytest.mark.parametrize("pool", ["token", "avg"])
+@pytest.mark.parametrize("saved", ["norm", "fc_norm", "both"])
+def test_the_final_norm_is_loaded_wherever_file_and_backbone_keep_it(pool: str, saved: str) -> None:
+    """MAE-Lite's trackers have ``backbone.norm``; the supervised backbone they start from has ``fc_norm`` instead.
+
+    Its tracker keeps OSTrack's default classifier as well, as wide as a ViT-Base.
+    """
+    state: dict[str, Tensor] = dict(made_up(32, 64))
+    norm = {name: state.pop(f"backbone.norm.{name}") for name in ("weight", "bias")}
+    if saved in ("norm", "both"):
+        state |= {f"backbone.norm.{name}": value for name, value in norm.items()}
+    if saved in ("fc_norm", "both"):
+        state |= {f"backbone.fc_norm.{name}": value + (saved == "both") for name, value in norm.items()}
+    state["backbone.head.weight"], state["backbone.head.bias"] = torch.zeros(1000, 768), torch.zeros(1000)
+    vit = create_backbone("vit_pico", checkpoint="random", num_classes=0, global_pool=pool).model
+    model = TrackerModel(vit, 32, 64, OSTRACK_MEAN, OSTRACK_STD).eval()
+    report = load_ostrack_weights(model, state, "x.pth")
+    final = vit.norm if pool == "token" else vit.fc_norm
+    assert torch.equal(final.weight, norm["weight"]) and torch.equal(final.bias, norm["bias"])
+    assert any("OSTrack applies the other one" in line for line in report.dropped) == (saved == "both")
+    plain = small()
+    load_ostrack_weights(plain, made_up(32, 64), "x.pth")
+    with torch.no_grad():
+        images = torch.ones(1, 3, 32, 32), torch.ones(1, 3, 64, 64)
+        assert torch.equal(model.backbone(*images), plain.backbone(*images))
 
 
 def test_a_misfit_is_refused_with_names_and_shapes_and_changes_nothing() -> None:

@@ -121,6 +121,9 @@ def test_kill_9_and_resume_give_the_same_losses_and_boxes(
     mean = sum(float(row["AUC"]) for row in rows) / len(rows)
     assert first["result"]["metrics"]["AUC"]["value"] == pytest.approx(mean) and len(rows) == 12
     assert not list(whole.rglob("best_*.pth"))
+    for file in whole.rglob("*_00000003.pth"):
+        start = create_backbone("vit_pico", checkpoint=str(file), num_classes=0).model.state_dict()
+        assert all(torch.equal(value, weights[f"backbone.vit.{name}"]) for name, value in start.items()), file
     (run,) = (path.parent for path in whole.rglob("record.json"))
     (score,) = evaluate_run(run, ensure_mini_lasot() / "turn" / "turn-4", tmp_path / "mine")
     assert score.boxes == rows[-1]["boxes"], "a finished run's tracker gives the same boxes elsewhere"

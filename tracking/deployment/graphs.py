@@ -24,6 +24,8 @@ def build_export_graphs(model: TrackerModel) -> dict[str, ExportGraph]:
         model: the network.
     """
     model = copy.deepcopy(model).eval().cpu()
+    # constants of the graphs: how learned ones follow from the weights need not be computed again for each frame
+    model.backbone.fix_rotations()
     width = model.backbone.vit.blocks[0].attn.head_dim
     patch = model.backbone.vit.patch_embed.patch_size[0]
     # bytes: normalization is part of the graph, so that a user of the file cannot get it wrong

@@ -3,7 +3,8 @@
 This is the design of OSTrack (arXiv 2203.11991).
 
 The forward pass of timm's blocks is written out here, because attention has to distinguish the two images: for
-candidate elimination, for a template that attends only to itself, and for the relative position bias.
+candidate elimination, for a template that attends only to itself, for the relative position bias, and for rotary
+position embeddings.
 """
 
 from __future__ import annotations
@@ -12,12 +13,26 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
 from backbones.architectures.rpe import RelPosAttention
+from tracking.models.block_parts import (
+    add_attention,
+    add_mlp,
+    compute_attention,
+    merge_heads,
+    normalize_input,
+    project_qkv,
+)
 from tracking.models.compatibility import require_plain_vit
+from tracking.models.crop_positions import (
+    compute_rotation,
+    is_constant,
+    join_rotations,
+    resize_pos_embed,
+    rotate_kept_tokens,
+)
 
 
 class TemplateKV(NamedTuple):
@@ -38,11 +53,13 @@ class OneStreamViT(nn.Module):
     """A plain ViT over two images at once.
 
     The position embeddings of each grid are the backbone's own, resized bicubically (align_corners False, no antialias)
-    and then trained. The sequence has neither a class token nor an embedding that marks the image. Parameters that the
-    joint sequence does not use (class token, original positions) stay in the backbone and are frozen.
+    and then trained. A rotary embedding turns each token by its place in its own crop's grid, as timm computes it for
+    an image of that size. The sequence has no class token, no register tokens and no embedding that marks the image.
+    Parameters that the joint sequence does not use (class token, original positions) stay in the backbone and are
+    frozen.
 
     Args:
-        vit: a timm ``VisionTransformer`` that passes ``require_plain_vit``.
+        vit: a timm ``VisionTransformer`` or ``Eva`` that passes ``require_plain_vit``.
         template_size: side length of the template crop in pixels.
         search_size: side length of the search crop in pixels.
         ce_blocks: indices, from 0, of the blocks after whose attention search tokens are dropped: those to which the
@@ -58,6 +75,12 @@ class OneStreamViT(nn.Module):
         UserError: the backbone does not fit.
     """
 
+    vit: Any
+    template_positions: nn.Parameter | None
+    search_positions: nn.Parameter | None
+    template_rotation: Tensor | None
+    search_rotation: Tensor | None
+
     def __init__(
         self,
         vit: nn.Module,
@@ -68,21 +91,25 @@ class OneStreamViT(nn.Module):
     ) -> None:
         super().__init__()
         patch = require_plain_vit(vit, template_size, search_size)
-        assert isinstance(vit, VisionTransformer)
         self.vit = vit
         self.template_grid, self.search_grid = template_size // patch, search_size // patch
         self.ce_blocks = frozenset(ce_blocks)
         self.asymmetric_attention = asymmetric_attention
         self.keep_ratio = 1.0
         # frozen: distributed training waits for the gradient of every trainable parameter, and these get none
-        unused = (vit.cls_token, vit.reg_token, vit.pos_embed, getattr(vit, "dist_token", None))
-        for parameter in unused:
+        unused = [getattr(vit, name, None) for name in ("cls_token", "reg_token", "pos_embed", "dist_token")]
+        pool = getattr(vit, "attn_pool", None)
+        for parameter in (*unused, *(pool.parameters() if pool is not None else ())):
             if parameter is not None:
                 parameter.requires_grad_(False)
-        self.template_positions = nn.Parameter(resize_pos_embed(vit, self.template_grid))
-        self.search_positions = nn.Parameter(resize_pos_embed(vit, self.search_grid))
+        for name, grid in (("template", self.template_grid), ("search", self.search_grid)):
+            positions = resize_pos_embed(vit, grid)
+            self.register_parameter(f"{name}_positions", None if positions is None else nn.Parameter(positions))
+            # no part of the weights: the backbone and the size of the crop define it
+            rotation = compute_rotation(self.rope, grid) if self.rope is not None and is_constant(self.rope) else None
+            self.register_buffer(f"{name}_rotation", rotation, persistent=False)
         # the tables are made for the larger grid; the offsets within the template are a part of its offsets
-        for block in vit.blocks:
+        for block in self.vit.blocks:
             if isinstance(block.attn, RelPosAttention):
                 block.attn.set_grid((self.search_grid, self.search_grid))
 
@@ -92,10 +119,23 @@ class OneStreamViT(nn.Module):
         return int(self.vit.embed_dim)
 
     @property
+    def rope(self) -> nn.Module | None:
+        """The backbone's rotary position embedding, if it has one."""
+        rope: nn.Module | None = getattr(self.vit, "rope", None)
+        return rope
+
+    @property
     def center_index(self) -> int:
         """Index of the template's center token: row and column (side / 2 - 1) of an even grid, as in OSTrack."""
         middle = (self.template_grid - 1) // 2
         return middle * self.template_grid + middle
+
+    def fix_rotations(self) -> None:
+        """Compute the rotary embeddings once, also learned ones; for a model whose weights no longer change."""
+        if self.rope is not None:
+            with torch.no_grad():
+                self.template_rotation = compute_rotation(self.rope, self.template_grid)
+                self.search_rotation = compute_rotation(self.rope, self.search_grid)
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of the position embeddings, which get no weight decay."""
@@ -116,9 +156,14 @@ class OneStreamViT(nn.Module):
         tokens = torch.cat([self._embed_patches(template, True), self._embed_patches(search, False)], 1)
         # places holds the grid index of each remaining search token, so that features can return to their cells
         count, places = self.template_grid**2, self._all_token_indices(search)
-        for number, block in enumerate(self.vit.blocks):
-            normed = block.norm1(tokens)
-            q, k, v = project_qkv(block.attn, normed)
+        rotations = self._block_rotations(True), self._block_rotations(False)
+        for number, (block, template_rotation, search_rotation) in enumerate(
+            zip(self.vit.blocks, *rotations, strict=True)
+        ):
+            normed, rotation = normalize_input(block, tokens), None
+            if template_rotation is not None and search_rotation is not None:
+                rotation = join_rotations(template_rotation, rotate_kept_tokens(search_rotation, places))
+            q, k, v = project_qkv(block.attn, normed, rotation)
             search_bias = self._search_bias(block.attn, places, count)
             bias = self._joint_bias(block.attn, search_bias, count)
             if self.asymmetric_attention:
@@ -128,13 +173,13 @@ class OneStreamViT(nn.Module):
                 out = torch.cat([head, compute_attention(block.attn, q[:, :, count:], k, v, search_bias)], 2)
             else:
                 out = compute_attention(block.attn, q, k, v, bias)
-            tokens = tokens + block.drop_path1(block.ls1(merge_heads(block.attn, out, normed)))
+            tokens = add_attention(block, tokens, merge_heads(block.attn, out, normed))
             # between attention and MLP, so that the MLP is not computed for dropped tokens
             if number in self.ce_blocks:
                 center_query = q[:, :, self.center_index : self.center_index + 1]
                 kept, places = self._eliminate_tokens(block.attn, center_query, k, tokens[:, count:], places)
                 tokens = torch.cat([tokens[:, :count], kept], 1)
-            tokens = tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
+            tokens = add_mlp(block, tokens)
         return self._scatter_tokens(self._final_norm(tokens[:, count:]), places)
 
     def encode_template(self, template: Tensor) -> list[TemplateKV]:
@@ -147,17 +192,18 @@ class OneStreamViT(nn.Module):
             One entry per block.
         """
         assert self.asymmetric_attention, "a template that attends to the search region cannot be encoded alone"
-        tokens, cells, memory = self._embed_patches(template, True), self._template_cell_indices(), []
-        for block in self.vit.blocks:
-            normed = block.norm1(tokens)
-            q, k, v = project_qkv(block.attn, normed)
+        tokens, memory = self._embed_patches(template, True), []
+        for block, rotation in zip(self.vit.blocks, self._block_rotations(True), strict=True):
+            normed = normalize_input(block, tokens)
+            q, k, v = project_qkv(block.attn, normed, rotation)
             memory.append(TemplateKV(k, v, q[:, :, self.center_index : self.center_index + 1]))
             bias = None
             if isinstance(block.attn, RelPosAttention):
+                cells = self._template_cell_indices()
                 bias = get_patch_bias(block.attn)[:, cells][:, :, cells][None]
             out = compute_attention(block.attn, q, k, v, bias)
-            tokens = tokens + block.drop_path1(block.ls1(merge_heads(block.attn, out, normed)))
-            tokens = tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
+            tokens = add_attention(block, tokens, merge_heads(block.attn, out, normed))
+            tokens = add_mlp(block, tokens)
         return memory
 
     def forward_cached(self, template_kv: list[TemplateKV], search: Tensor) -> Tensor:
@@ -171,16 +217,19 @@ class OneStreamViT(nn.Module):
             Features of the search tokens row by row, shape (batch, search_grid ** 2, channels).
         """
         tokens, places = self._embed_patches(search, False), self._all_token_indices(search)
-        for number, (block, old) in enumerate(zip(self.vit.blocks, template_kv, strict=True)):
-            normed = block.norm1(tokens)
-            q, k, v = project_qkv(block.attn, normed)
+        blocks = zip(self.vit.blocks, template_kv, self._block_rotations(False), strict=True)
+        for number, (block, old, rotation) in enumerate(blocks):
+            normed = normalize_input(block, tokens)
+            if rotation is not None:
+                rotation = rotate_kept_tokens(rotation, places)
+            q, k, v = project_qkv(block.attn, normed, rotation)
             # template keys come first as in forward, so bias and elimination find them in the same columns
             k, v = torch.cat([old.keys, k], 2), torch.cat([old.values, v], 2)
             out = compute_attention(block.attn, q, k, v, self._search_bias(block.attn, places, old.keys.shape[2]))
-            tokens = tokens + block.drop_path1(block.ls1(merge_heads(block.attn, out, normed)))
+            tokens = add_attention(block, tokens, merge_heads(block.attn, out, normed))
             if number in self.ce_blocks:
                 tokens, places = self._eliminate_tokens(block.attn, old.center_query, k, tokens, places)
-            tokens = tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
+            tokens = add_mlp(block, tokens)
         return self._scatter_tokens(self._final_norm(tokens), places)
 
     def _embed_patches(self, images: Tensor, is_template: bool) -> Tensor:
@@ -188,8 +237,20 @@ class OneStreamViT(nn.Module):
         cells: Tensor = self.vit.patch_embed(images)
         cells = cells.flatten(1, 2) if cells.ndim == 4 else cells  # timm's NHWC output to tokens
         positions = self.template_positions if is_template else self.search_positions
-        embedded: Tensor = self.vit.norm_pre(self.vit.pos_drop(cells + positions))
+        embedded: Tensor = self.vit.norm_pre(self.vit.pos_drop(cells if positions is None else cells + positions))
         return embedded
+
+    def _block_rotations(self, is_template: bool) -> list[Tensor | None]:
+        """Return the rotary embedding of one crop's grid for each block; ``None`` where there is none."""
+        depth = len(self.vit.blocks)
+        rotation = self.template_rotation if is_template else self.search_rotation
+        if rotation is None and self.rope is not None:
+            # learned frequencies, or coordinates that are drawn at random in training
+            rotation = compute_rotation(self.rope, self.template_grid if is_template else self.search_grid)
+        # timm's mixed embedding has other frequencies in each block: (blocks, heads, patches, 2 * head channels)
+        if rotation is not None and rotation.ndim == 4:
+            return list(rotation)
+        return [rotation] * depth
 
     def _final_norm(self, tokens: Tensor) -> Tensor:
         """Apply the final norm: ``fc_norm`` in backbones that average patch tokens, else ``norm``."""
@@ -246,7 +307,7 @@ class OneStreamViT(nn.Module):
         A relative position bias depends on the offset of two cells only, so the bias of these cells is that of the
         template.
         """
-        line = torch.arange(self.template_grid, device=self.search_positions.device)
+        line = torch.arange(self.template_grid, device=self.vit.patch_embed.proj.weight.device)
         return (line[:, None] * self.search_grid + line[None]).flatten()
 
     def _search_bias(self, attn: nn.Module, token_indices: Tensor, num_template_tokens: int) -> Tensor | None:
@@ -287,26 +348,6 @@ class OneStreamViT(nn.Module):
         return torch.cat([functional.pad(own, (0, search_bias.shape[3] - num_template_tokens)), search_bias], 2)
 
 
-def resize_pos_embed(vit: VisionTransformer, grid_size: int) -> Tensor:
-    """Return a backbone's position embeddings of patches on another square grid.
-
-    Args:
-        vit: the backbone.
-        grid_size: number of patches per side of the new grid.
-
-    Returns:
-        Shape (1, grid_size ** 2, channels).
-    """
-    positions = vit.pos_embed.detach()
-    rows, columns = vit.patch_embed.grid_size
-    # prefix tokens, if they have positions, come first
-    patches = positions[:, positions.shape[1] - rows * columns :]
-    # an image with the channels first, as interpolate expects it; no antialias, as in OSTrack
-    chart = patches.reshape(1, rows, columns, -1).permute(0, 3, 1, 2)
-    chart = functional.interpolate(chart, size=(grid_size, grid_size), mode="bicubic", align_corners=False)
-    return chart.flatten(2).transpose(1, 2).contiguous()
-
-
 def get_patch_bias(attn: RelPosAttention) -> Tensor:
     """Return the bias between the patches of the search grid, without the class token: shape (heads, patches, patches).
 
@@ -314,55 +355,3 @@ def get_patch_bias(attn: RelPosAttention) -> Tensor:
         attn: attention module with a relative position bias.
     """
     return attn.compute_bias()[0, :, 1:, 1:]
-
-
-def project_qkv(attn: Any, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute queries, keys and values as timm's attention does.
-
-    Args:
-        attn: timm's attention module.
-        tokens: normalized tokens, shape (batch, tokens, channels).
-
-    Returns:
-        Queries, keys and values, each of shape (batch, heads, tokens, head channels).
-    """
-    # (batch, tokens, 3 * channels) -> (3, batch, heads, tokens, head channels)
-    qkv = attn.qkv(tokens).reshape(*tokens.shape[:2], 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
-    q, k, v = qkv.unbind(0)
-    return attn.q_norm(q), attn.k_norm(k), v
-
-
-def compute_attention(attn: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-    """Compute fused attention with timm's dropout.
-
-    Args:
-        attn: timm's attention module.
-        q: queries, shape (batch, heads, queries, head channels).
-        k: keys, shape (batch, heads, keys, head channels).
-        v: values, shape (batch, heads, keys, head channels).
-        bias: numbers added to the logits, broadcast to (batch, heads, queries, keys); ``None`` for none.
-
-    Returns:
-        Shape (batch, heads, queries, head channels).
-    """
-    dropout = attn.attn_drop.p if attn.training else 0.0
-    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
-
-
-def merge_heads(attn: Any, out: Tensor, tokens: Tensor) -> Tensor:
-    """Join the heads and project them, with timm's optional norm and gate.
-
-    Args:
-        attn: timm's attention module.
-        out: attention of each head, shape (batch, heads, tokens, head channels).
-        tokens: input of the attention module, for the gate, shape (batch, tokens, channels).
-
-    Returns:
-        Shape (batch, tokens, channels).
-    """
-    joined = attn.norm(out.transpose(1, 2).flatten(2))
-    gate = getattr(attn, "gate", None)
-    if gate is not None:
-        joined = joined * gate(tokens).sigmoid()
-    projected: Tensor = attn.proj_drop(attn.proj(joined))
-    return projected

@@ -94,7 +94,10 @@ def _profile_trackers(options: Namespace, device: str) -> list[dict[str, Any]]:
     # last, so that --runtime wins over --set runtime=...
     runtime = [f"runtime={options.runtime}"] if options.runtime else []
     recipe = load_protocol_recipe(protocol, [*options.overrides, *runtime])
-    return [{"protocol": protocol, **profile_tracker(name, recipe, device)} for name in options.names]
+    return [
+        {"protocol": protocol, **profile_tracker(name, recipe, device, overrides=options.overrides)}
+        for name in options.names
+    ]
 
 
 def _profile_backbones(options: Namespace, device: str) -> list[dict[str, Any]]:

@@ -33,6 +33,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "asymmetric_attention": True,
         "candidate_elimination": SOME_ELIMINATION,
     },
+    "rotary positions": {"backbone": "timm/vit_tiny_patch16_dinov3_qkvb", "candidate_elimination": SOME_ELIMINATION},
+    "rotary positions and asymmetric attention": {
+        "backbone": "timm/vit_tiny_patch16_dinov3_qkvb",
+        "asymmetric_attention": True,
+        "candidate_elimination": SOME_ELIMINATION,
+    },
 }
 
 

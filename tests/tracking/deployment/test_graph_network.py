@@ -23,10 +23,15 @@ from tests.tracking.deployment.make import (
     load_variant_network,
     make_variant,
 )
+from tests.tracking.make import MEAN, STD
+from tests.tracking.models.test_rotary_vit import make_vit
+from tracking.deployment.export import build_export_files
+from tracking.deployment.graph_network import build_exported_network
 from tracking.deployment.graphs import build_export_graphs
 from tracking.deployment.parity import load_parity_videos, measure_parity
 from tracking.inference.backend import TorchNetwork
 from tracking.inference.options import Runtime
+from tracking.models.tracker_model import TrackerModel
 
 CROPS = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
 TEMPLATE = np.ascontiguousarray(CROPS[0, :32, :32])
@@ -83,6 +88,18 @@ def test_exporting_leaves_the_model_as_it_is() -> None:
     for graph in build_export_graphs(model).values():
         export_onnx(graph)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["joint", "own"])
+def test_learned_rotations_become_constants_of_the_graphs(own: bool) -> None:
+    """Computed within the graph, they would be computed again for each frame, and the exporter loses their shape."""
+    skip_without_runtime("onnx")
+    model = TrackerModel(make_vit("mixed"), 32, 64, MEAN, STD, head_channels=16, asymmetric_attention=own).eval()
+    files = build_export_files(model, SIZES, "onnx", "f32")
+    network = build_exported_network(files, "onnxruntime", "f32", 1, 8)
+    parity = measure_parity(TorchNetwork(model), network, SIZES, load_parity_videos()[:1], max_frames=4)
+    assert max(parity.score, parity.size) <= 1e-4 and parity.offset <= 1e-3
+    assert model.backbone.search_rotation is None, "the model itself learns on"
 
 
 def test_graphs_take_bytes_and_hold_standard_operators_only() -> None:

@@ -249,7 +249,11 @@ def test_size_and_offset_can_be_taught_at_the_true_cell() -> None:
     [
         ("hiera_lite", "cannot be a one-stream tracker: template and search tokens share one sequence"),
         ("swin_lite", "cannot be a one-stream tracker"),
-        ("timm/eva02_tiny_patch14_224", "cannot be a one-stream tracker"),
+        ("timm/eva02_tiny_patch14_224", "crops of 64 and 128 px cannot be divided into the 14 x 14 patches"),
+        ("timm/cait_xxs24_224", "Cait cannot be a one-stream tracker: template and search tokens share one sequence"),
+        ("timm/xcit_nano_12_p16_224", "Xcit cannot be a one-stream tracker"),
+        ("timm/vit_tiny_r_s16_p8_224", "its patches come from HybridEmbed"),
+        ("timm/beit_base_patch16_224", "Beit cannot be a one-stream tracker"),
         ("timm/vit_relpos_small_patch16_224", "cannot be a one-stream tracker"),
         ("timm/vit_small_patch16_18x2_224", "its blocks consist of ParallelThingsBlock"),
         ("vit_cifar", "crops of 64 and 128 px cannot be divided into the 3 x 3 patches"),
@@ -271,6 +275,8 @@ def test_what_does_not_fit_is_refused_with_the_reason(backbone: str, words: str)
         "deit_tiny_12h",
         "timm/deit_tiny_distilled_patch16_224",
         "timm/vit_wee_patch16_reg1_gap_256",
+        "timm/vit_tiny_patch16_dinov3_qkvb",
+        "timm/vit_small_patch16_rope_mixed_ape_224",
     ],
 )
 def test_plain_vits_fit_and_every_used_weight_learns(backbone: str) -> None:
