@@ -126,12 +126,8 @@ def load_tensors(
         model, tensors, source=source, arguments=arguments or {}, card_size=card_size, optional=optional
     )
     notes = fitted.notes
-    report, accepted = _match_tensors(
-        fitted.tensors,
-        fitted.own,
-        get_head_prefixes(model),
-        LoadReport(0, fitted.resized, [], [], fitted.dropped, 0, notes),
-    )
+    blank = LoadReport(0, fitted.resized, [], [], fitted.dropped, 0, notes)
+    report, accepted = _match_tensors(fitted.tensors, fitted.own, get_head_prefixes(model), blank)
     # with nothing accepted, even --allow-partial would mean a random model under the checkpoint's name
     if not accepted or (not report.is_complete and not allow_partial):
         raise _explain_refusal(report, fitted, source)
