@@ -207,11 +207,12 @@ def load_into(model: nn.Module, content: dict[str, Any], path: Path) -> tuple[Lo
 
 
 @torch.no_grad()
-def extract(model: nn.Module) -> Tensor:
+def extract(model: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return a model's features, and what its head makes of them before the classifier."""
     size = getattr(getattr(model, "patch_embed", None), "img_size", None) or (64, 64)
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(5))
     features: Tensor = model.forward_features(images)  # type: ignore[operator]
-    return features
+    return features, model.forward_head(features, pre_logits=True)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("name", FORMS)
