@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from backbones.checkpoints.formats import format_shape
-from backbones.checkpoints.head_tensors import describe_missing_pooling
+from backbones.checkpoints.layouts.head_tensors import describe_missing_pooling
 from backbones.checkpoints.trunk_prefix import count_prefix_matches
 
 _MAX_LISTED = 3

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from backbones.checkpoints.attention_heads import check_head_count
 from backbones.checkpoints.describe_mismatch import describe_mismatch
-from backbones.checkpoints.fit_tensors import fit_tensors, get_head_prefixes
+from backbones.checkpoints.fit_tensors import FittedTensors, fit_tensors, get_head_prefixes
 from backbones.checkpoints.formats import format_shape, format_tensor
 from backbones.checkpoints.read_checkpoint import WeightFile
 from backbones.checkpoints.resize import explain_token_mixers
@@ -125,15 +125,12 @@ def load_tensors(
     fitted = fit_tensors(
         model, tensors, source=source, arguments=arguments or {}, card_size=card_size, optional=optional
     )
-    tensors, own, notes = fitted.tensors, fitted.own, fitted.notes
-    report, accepted = _match_tensors(
-        tensors, own, get_head_prefixes(model), LoadReport(0, fitted.resized, [], [], fitted.dropped, 0, notes)
-    )
+    notes = fitted.notes
+    blank = LoadReport(0, fitted.resized, [], [], fitted.dropped, 0, notes)
+    report, accepted = _match_tensors(fitted.tensors, fitted.own, get_head_prefixes(model), blank)
     # with nothing accepted, even --allow-partial would mean a random model under the checkpoint's name
     if not accepted or (not report.is_complete and not allow_partial):
-        if why := explain_token_mixers(tensors, own):
-            raise CheckpointError(f"the checkpoint {source} does not fit the backbone: {why}")
-        raise CheckpointError(describe_mismatch(report, source, own, tensors, fitted.file_names))
+        raise _explain_refusal(report, fitted, source)
     try:
         notes += check_head_count(model, accepted, arguments or {}, source, card_heads)
     except CheckpointError as error:
@@ -143,6 +140,13 @@ def load_tensors(
     # strict=False because heads and buffers are absent on purpose; _match_tensors has checked all the rest
     model.load_state_dict(accepted, strict=False)
     return report
+
+
+def _explain_refusal(report: LoadReport, fitted: FittedTensors, source: str) -> CheckpointError:
+    """Return the error that says why a checkpoint does not fit."""
+    if why := explain_token_mixers(fitted.tensors, fitted.own):
+        return CheckpointError(f"the checkpoint {source} does not fit the backbone: {why}")
+    return CheckpointError(describe_mismatch(report, source, fitted.own, fitted.tensors, fitted.file_names))
 
 
 def _match_tensors(

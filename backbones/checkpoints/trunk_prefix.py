@@ -72,7 +72,7 @@ def strip_trunk_prefix(
     if best <= counts[""] or best < _MIN_SHARE * len(model_names):
         return dict(tensors)
     copies = [prefix for prefix, count in counts.items() if prefix and count >= _SECOND_COPY_SHARE * best]
-    prefix = _choose_copy(copies, source)
+    prefix = choose_copy(copies, source)
     inside = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     outside = {name: value for name, value in tensors.items() if not name.startswith(prefix)}
     for other in (_first_difference(each, prefix) for each in copies if each != prefix):
@@ -103,8 +103,12 @@ def _strip_parent(name: str, prefix: str) -> str:
     return name.removeprefix(next((parent for parent in parents if name.startswith(parent)), ""))
 
 
-def _choose_copy(prefixes: list[str], source: str) -> str:
+def choose_copy(prefixes: list[str], source: str) -> str:
     """Choose among the prefixes under which a file holds whole copies of the trunk.
+
+    Args:
+        prefixes: the prefixes, at least one.
+        source: the file, for messages.
 
     Raises:
         CheckpointError: there are several, and nothing says which one is meant.

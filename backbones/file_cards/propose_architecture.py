@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
-from backbones.checkpoints.conversion import drop_pretraining_tensors, rename_to_timm
+from backbones.checkpoints.layouts.conversion import drop_pretraining_tensors, rename_to_timm
 from backbones.checkpoints.load_weights import LoadReport
 from backbones.checkpoints.read_checkpoint import WeightFile
 from backbones.create import create_backbone

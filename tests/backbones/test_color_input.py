@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.inputs.backbone_spec import resolve_backbone
+from analysis.request import BackboneChoice
 from backbones.card import BackboneCard
 from backbones.color_input import require_color_input
 from benchmarks.resolve_cell import CellRequest, resolve_cell
@@ -33,7 +34,7 @@ def test_every_way_in_refuses_a_gray_backbone(tmp_path: Path, monkeypatch: pytes
         with pytest.raises(UserError, match=sentence):
             resolve_cell(CellRequest(task, "gray_vit", checkpoint="random", out=tmp_path))
     with pytest.raises(UserError, match=sentence):
-        resolve_backbone("gray_vit", "random")
+        resolve_backbone(BackboneChoice("gray_vit", "random"))
     with pytest.raises(UserError, match=sentence):
         locate_teacher("gray_vit", None)
 

@@ -18,6 +18,7 @@ from backbones.checkpoints.layouts.meta import META_LAYOUTS
 from backbones.checkpoints.layouts.openmmlab import OPENMMLAB_LAYOUTS
 from backbones.checkpoints.layouts.torchvision import TORCHVISION_LAYOUTS
 from backbones.checkpoints.layouts.transformers import TRANSFORMERS_LAYOUTS
+from backbones.checkpoints.trunk_prefix import choose_copy
 from foundation.errors import CheckpointError
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -35,10 +36,11 @@ _WRAPPERS = re.compile(r"(?:module\.|_orig_mod\.)*")
 
 
 class FoundLayout(NamedTuple):
-    """A layout and what stands before its trunk in a file, for example ``"visual."``."""
+    """A layout, what stands before its trunk in a file (for example ``"visual."``), and before copies of the trunk."""
 
     layout: Layout
     prefix: str
+    copies: tuple[str, ...] = ()
 
 
 def find_layout(tensors: Mapping[str, Tensor]) -> FoundLayout | None:
@@ -51,10 +53,19 @@ def find_layout(tensors: Mapping[str, Tensor]) -> FoundLayout | None:
         The layout; ``None`` if no other project's names are known in the file, or if it holds more than one trunk.
     """
     for layout in LAYOUTS:
-        prefixes = layout.find_prefixes(tensors)
+        prefixes = sorted(layout.find_prefixes(tensors))
         if prefixes:
-            return FoundLayout(layout, prefixes.pop()) if len(prefixes) == 1 else None
+            return _choose_trunk(layout, prefixes)
     return None
+
+
+def _choose_trunk(layout: Layout, prefixes: list[str]) -> FoundLayout | None:
+    """Choose among the trunks in a file; ``None`` if nothing says which one is meant: the load report then refuses."""
+    try:
+        prefix = choose_copy(prefixes, "")
+    except CheckpointError:
+        return None
+    return FoundLayout(layout, prefix, tuple(each for each in prefixes if each != prefix))
 
 
 def isolate_trunk(tensors: Mapping[str, Tensor]) -> UnwrappedCheckpoint | None:
@@ -78,6 +89,8 @@ def isolate_trunk(tensors: Mapping[str, Tensor]) -> UnwrappedCheckpoint | None:
             continue
         bare = _WRAPPERS.sub("", name, count=1)
         reason = next((why for pattern, why in found.layout.outside if re.match(pattern, bare)), "")
+        if name.startswith(found.copies):
+            reason = f"another copy of the trunk; {found.prefix} was taken"
         if reason:
             dropped.append(format_dropped(bare, value, reason))
         else:

@@ -1,11 +1,14 @@
-"""Meta's DINOv2 and ConvNeXt.
+"""Meta's DINOv2, DINOv3 and ConvNeXt.
 
-The names are those of ``dinov2/models/vision_transformer.py`` (blocks in chunks, as the training saves them, or one
-after the other, as the hub's files have them), and of ``models/convnext(v2).py`` of ConvNeXt and ConvNeXt-V2.
+The names are those of ``vision_transformer.py`` of DINOv2 (blocks in chunks, as the training saves them, or one after
+the other, as the hub's files have them) and of DINOv3, and of ``models/convnext(v2).py`` of ConvNeXt and ConvNeXt-V2.
 """
 
 from __future__ import annotations
 
+import torch
+
+from backbones.checkpoints.formats import format_dropped
 from backbones.checkpoints.layouts.layout import PREFIX, Layout, Rename, Trunk, fit_gated_layer, reshape_to_model
 
 _HEADS = ((r"(dino_head|ibot_head|dino_loss|ibot_patch_loss)\.", "projection head or loss of the self-distillation"),)
@@ -23,7 +26,39 @@ def _adjust_convnext(trunk: Trunk) -> None:
     reshape_to_model(trunk, r"stages\.\d+\.blocks\.\d+\.mlp\.(grn\.(weight|bias)|fc[12]\.weight)")
 
 
+def _mask_key_biases(trunk: Trunk) -> None:
+    """Apply DINOv3's mask of the key biases, which are stored but count as 0.
+
+    Where the model has no such biases at all (timm has both kinds), those of a file are left out if all of them are 0.
+    """
+    tensors, state = trunk.tensors, trunk.model_state
+    for name in [name for name in tensors if name.endswith(".attn.qkv.bias")]:
+        query, key, value = tensors[name].chunk(3)
+        tensors[name] = torch.cat([query, torch.zeros_like(key), value])
+        takes_biases = name in state or name.replace(".qkv.bias", ".q_bias") in state
+        if not takes_biases and not bool(tensors[name].any()):
+            trunk.dropped.append(format_dropped(name, tensors.pop(name), "all of its elements count as 0"))
+    fit_gated_layer(trunk)
+
+
 META_LAYOUTS = (
+    Layout(
+        "DINOv3",
+        PREFIX + r"(?:storage_tokens|rope_embed\.periods)$",
+        (
+            (r"^storage_tokens$", "reg_token"),
+            (r"\.mlp\.w1\.", ".mlp.fc1_g."),
+            (r"\.mlp\.w2\.", ".mlp.fc1_x."),
+            (r"\.mlp\.w3\.", ".mlp.fc2."),
+        ),
+        _HEADS,
+        _mask_key_biases,
+        (
+            (r"rope_embed\.periods$", "computed by the model"),
+            (r"blocks\.\d+\.attn\.qkv\.bias_mask$", "mask of the key biases, which was applied"),
+            (r"local_cls_norm\.", "norm of the pre-training's local crops"),
+        ),
+    ),
     Layout(
         "DINOv2",
         PREFIX + r"(?:blocks\.\d+\.\d+\.ls1\.gamma|register_tokens|blocks\.0\.mlp\.w12\.weight)$",

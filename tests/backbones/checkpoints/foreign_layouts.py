@@ -313,6 +313,19 @@ def dinov2_teacher(state: State) -> State:
     return add_prefix("backbone.", chunked) | heads
 
 
+def dinov3_hub(state: State) -> State:
+    """One bias for q, k and v with a mask, whose key part has values that do not count; the rotary periods."""
+    result = rename(trunk_of(state), ((r"^reg_token", "storage_tokens"), (r"gamma_([12])", r"ls\1.gamma")))
+    blocks = sorted({name.split(".")[1] for name in state if name.startswith("blocks.")})
+    width = state["cls_token"].shape[-1]
+    ones, zeros = torch.ones(width), torch.zeros(width)
+    for block in blocks:
+        query, value = (result.pop(f"blocks.{block}.attn.{part}_bias", zeros) for part in "qv")
+        result[f"blocks.{block}.attn.qkv.bias"] = torch.cat([query, ones, value])
+        result[f"blocks.{block}.attn.qkv.bias_mask"] = torch.cat([ones, zeros, ones])
+    return result | {"rope_embed.periods": torch.ones(4), "mask_token": torch.zeros(1, width)}
+
+
 def meta_convnext(state: State) -> State:
     names: Names = (
         (r"^stem\.", "downsample_layers.0."),

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from torch import Tensor
 
 from backbones.checkpoints.formats import format_dropped
-from backbones.checkpoints.head_tensors import find_head_reason
+from backbones.checkpoints.layouts.head_tensors import find_head_reason
 from foundation.errors import CheckpointError
 
 _DECODER_REASON = "decoder of the pre-training"
