@@ -54,7 +54,7 @@ class RelPosAttention(Attention):
 
     @property
     def window_size(self) -> GridSize:
-        """The grid of the table, under the name by which loading finds it in attention that has windows."""
+        """The grid of the table, under the name of windowed attention: the loader resamples a file's table to it."""
         return self.table_grid
 
     def set_grid(self, grid: GridSize) -> None:
