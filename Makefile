@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test soak gpu static check perf house docs-cli clean
+.PHONY: demo test soak gpu static check perf house docs-cli docs-families clean
 
 demo: $(STAMP)
 	$(BIN)/bench demo
@@ -35,6 +35,9 @@ house: $(STAMP)
 
 perf: $(STAMP)
 	$(BIN)/python -m tests.perf
+
+docs-families: $(STAMP)
+	$(BIN)/python -m benchmarks.families.table docs/reference/backbones.md
 
 docs-cli: $(STAMP)
 	$(BIN)/python -m benchmarks.cli.reference docs/reference/cli.md

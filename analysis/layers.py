@@ -16,7 +16,7 @@ from analysis.inputs.truncated_backbone import count_blocks, write_truncated_wei
 from analysis.output.csv_tables import encode_csv
 from analysis.output.figures import PlotCurve, draw_curves, render_figure
 from analysis.record import Analysis
-from analysis.request import BackboneChoice, LayersRequest
+from analysis.request import LayersRequest
 from analysis.store import ANALYSIS_FOLDER, StoredAnalysis
 from analysis.transfer_curves import (
     TransferPoint,
@@ -70,7 +70,7 @@ def run_layers(request: LayersRequest) -> StoredAnalysis:
         raise UserError(
             f"layers are probed on classification tasks, but {task.name} is a {task.domain} task; choose another --task"
         )
-    backbone = resolve_backbone(request.backbone.name, request.backbone.checkpoint, allow_partial=request.allow_partial)
+    backbone = resolve_backbone(request.backbone, allow_partial=request.allow_partial)
     if "finetune" in request.parts and backbone.start.init == "random":
         raise UserError(
             f"{backbone.card.name} has random weights, so keeping some of its blocks shows nothing; give --checkpoint "
@@ -134,7 +134,8 @@ def _finetune_first_blocks(
             file = write_truncated_weights(request.out / ANALYSIS_FOLDER / "starts", backbone.card.name, model, count)
             # The run loads a file with only the first k blocks like any partial checkpoint, so its record contains a
             # load report that names the parameters with random weights
-            choice = BackboneChoice(request.backbone.name, str(file))
+            # the file holds the chosen weights alone
+            choice = replace(request.backbone, checkpoint=str(file), weights_key=None)
             found = run_all_seeds(request, choice, scale, allow_partial=True)
             points.append(average_runs(f"{100 * scale:g} % of train", float(count), found))
             records += found

@@ -45,10 +45,15 @@ class BackboneChoice:
     Attributes:
         name: registry name or ``timm/<name>``.
         checkpoint: weight file or ``"random"``; ``None`` for the weights of the card.
+        weights_key: the weights to take from a file that holds several versions of them.
+        mean, std: of each channel, for pixels in 0..1, in place of the card's; both or none.
     """
 
     name: str
     checkpoint: str | None = None
+    weights_key: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,15 +17,13 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
-from backbones.checkpoints.resize import REL_POS_TABLE, resize_to_model
+from backbones.checkpoints.fit_tensors import FC_NORM_POOLS
+from backbones.checkpoints.resize import POSITION_TABLES, resize_to_model
 from backbones.features import require_input_size
 from backbones.memory_module import copy_module
 from backbones.module_hash import collect_tensors, hash_state_dict
 from backbones.weights import InitialWeights
 from foundation.errors import UserError
-
-_FC_NORM_POOLS = ("avg", "avgmax", "max")
-"""Poolings for which timm's transformers norm the pooled features (``fc_norm``) instead of the tokens (``norm``)."""
 
 
 def copy_module_for_task(
@@ -84,9 +82,9 @@ def _change_input_size(card: BackboneCard, model: Any, img_size: tuple[int, int]
     if tuple(own) != tuple(img_size):
         try:
             if hasattr(model, "set_input_size"):
-                tables = {name: value for name, value in model.state_dict().items() if name.endswith(REL_POS_TABLE)}
+                tables = {name: value for name, value in model.state_dict().items() if name.endswith(POSITION_TABLES)}
                 model.set_input_size(img_size=img_size, **_keep_windows(model))
-                _resize_tables(model, tables)
+                _resize_tables(model, tables, (own[0], own[1]))
             elif not getattr(model, "dynamic_img_size", False):
                 _try_input_size(model, card.input_size[0], img_size)
         except (TypeError, ValueError, AssertionError, RuntimeError, NotImplementedError) as error:
@@ -105,13 +103,13 @@ def _keep_windows(model: Any) -> dict[str, Any]:
     return {"window_size": tuple(model.layers[0].blocks[0].window_size)}
 
 
-def _resize_tables(model: nn.Module, tables: dict[str, Tensor]) -> None:
+def _resize_tables(model: nn.Module, tables: dict[str, Tensor], own_size: tuple[int, int]) -> None:
     """Resample relative-position tables as the loader of weight files does; timm interpolates them in another way.
 
     Position embeddings are resampled by one function on both ways.
     """
     state = model.state_dict()
-    for name, value in resize_to_model(tables, model, state, [], []).items():
+    for name, value in resize_to_model(tables, model, state, [], [], own_size).items():
         if value.shape == state[name].shape:
             state[name].copy_(value)
 
@@ -176,13 +174,14 @@ def _replace_classifier(name: str, model: Any, num_classes: int, pool: str | Non
 def _move_norm(name: str, model: Any, pool: str) -> None:
     """Put the last norm where the constructors of timm's transformers have it for a pooling.
 
-    With mean pooling the tokens are not normed and the head gets a new norm, ``fc_norm``; a checkpoint's
-    ``norm`` is then left out by the loader as well.
+    With mean pooling the tokens are not normed, and the pooled features are, by ``fc_norm``: by the module's own if it
+    has one, else by a new one; a checkpoint's ``norm`` is then left out by the loader as well.
     """
     has_norm, has_fc_norm = (not isinstance(part, nn.Identity) for part in (model.norm, model.fc_norm))
-    if pool in _FC_NORM_POOLS and (has_norm or has_fc_norm):
-        model.fc_norm = model.norm if has_norm else model.fc_norm
-        model.fc_norm.reset_parameters()
+    if pool in FC_NORM_POOLS and (has_norm or has_fc_norm):
+        if not has_fc_norm:
+            model.fc_norm = model.norm
+            model.fc_norm.reset_parameters()
         model.norm = nn.Identity()
     elif has_fc_norm:
         raise UserError(

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from foundation.errors import UserError
+
+WEIGHT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors", ".bin")
+"""Suffixes that a weight file in ``$BENCH_WEIGHTS`` may have when it is named after its card."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,8 @@ class BackboneCard:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     input_size: tuple[int, int, int] = (3, 224, 224)
     # the ImageNet statistics that timm and torchvision use
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
     prefix_tokens: int = 1
     heads: int | None = None
     weights: PretrainedWeights | None = None
@@ -70,6 +76,56 @@ class BackboneCard:
         """Return the card as plain data, as a record stores it."""
         plain: dict[str, Any] = _to_json_types(asdict(self))
         return plain
+
+
+def replace_normalization(
+    card: BackboneCard, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> BackboneCard:
+    """Return a card with another normalization of its input; without mean and std the card as it is.
+
+    The card is part of a run's id, so another normalization is another run.
+
+    Args:
+        card: the backbone's card.
+        mean: mean of each channel, for pixel values in 0..1.
+        std: standard deviation of each channel, for pixel values in 0..1.
+
+    Raises:
+        UserError: one of the two without the other, a wrong number of values, or values that no pixels in 0..1 have.
+    """
+    if mean is None and std is None:
+        return card
+    if mean is None or std is None:
+        given, absent = ("--mean", "--std") if std is None else ("--std", "--mean")
+        raise UserError(f"{given} needs {absent}: the normalization of the input has both; give both, or neither")
+    channels = card.input_size[0]
+    for option, values in (("--mean", mean), ("--std", std)):
+        text = " ".join(f"{value:g}" for value in values)
+        if len(values) != channels:
+            raise UserError(f"{option} {text} must have one value per channel, and {card.name} has {channels} channels")
+        if not all(map(math.isfinite, values)):
+            raise UserError(f"{option} {text} must have finite values")
+        if max(values) > 1:
+            raise UserError(
+                f"{option} {text} looks as if it were for pixels from 0 to 255; give them for pixels from 0 to 1 "
+                f"({' '.join(f'{value / 255:.4g}' for value in values)})"
+            )
+    if min(mean) < 0 or min(std) <= 0:
+        raise UserError("for pixels from 0 to 1, --mean has values from 0 to 1, and --std values above 0 up to 1")
+    return replace(card, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
+
+
+def format_normalization(mean: Sequence[float], std: Sequence[float]) -> str:
+    """Return a normalization in words.
+
+    >>> format_normalization((0.5, 0.5, 0.5), (0.229, 0.224, 0.225))
+    'mean 0.5, std 0.229 0.224 0.225'
+    """
+    texts = []
+    for values in (mean, std):
+        words = [f"{value:.4g}" for value in values]
+        texts.append(words[0] if len(set(words)) == 1 else " ".join(words))
+    return f"mean {texts[0]}, std {texts[1]}"
 
 
 def _to_json_types(value: Any) -> Any:

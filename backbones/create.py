@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, NamedTuple
 
-import timm
 from torch import nn
 
 from backbones.adapt_module import copy_module_for_task
+from backbones.build_model import build_model
 from backbones.card import BackboneCard
 from backbones.checkpoints.load_weights import LoadReport, load_weight_file
 from backbones.checkpoints.read_checkpoint import WeightFile, read_weights
-from backbones.features import require_input_size
 from backbones.registry import get_card
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights, require_matching_sha256
 from foundation.errors import UserError
@@ -70,42 +68,13 @@ def create_backbone(
         )
     if start.init == "memory":
         return CreatedBackbone(copy_module_for_task(card, start, size, model_kwargs), start, None, None)
-    model = _build_model(card, size, model_kwargs)
+    model = build_model(card, size, model_kwargs)
     if start.file is None:
         return CreatedBackbone(model, start, None, None)
     file = read_weights(start.file, start.weights_key)
     if start.init == "card":
         require_matching_sha256(card, file.path, file.sha256)
-    heads = card.heads if start.init == "card" else None  # weights of another file may have another head count
-    report = load_weight_file(model, file, allow_partial=allow_partial, card_heads=heads)
+    # weights of another file may have another head count, and be made for another size
+    heads, made_for = (card.heads, card.input_size[1:]) if start.init == "card" else (None, None)
+    report = load_weight_file(model, file, allow_partial=allow_partial, card_heads=heads, card_size=made_for)
     return CreatedBackbone(model, start, file, report)
-
-
-def _build_model(card: BackboneCard, img_size: tuple[int, int], model_kwargs: dict[str, Any]) -> nn.Module:
-    if card.module:
-        importlib.import_module(card.module)
-    height, width = img_size
-    side = height if height == width else img_size
-    settings = {"dynamic_img_size": True, **card.arguments, **model_kwargs, "img_size": side}
-    optional = {"img_size", "dynamic_img_size"} - {*card.arguments, *model_kwargs}
-    try:
-        model = _create_timm_model(card.architecture, settings, optional)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"backbone {card.name} cannot be made at {height} x {width} px: {first}") from error
-    require_input_size(model, height, width)
-    return model
-
-
-def _create_timm_model(architecture: str, settings: dict[str, Any], optional: set[str]) -> nn.Module:
-    """timm's ``create_model``, without those optional settings that the architecture refuses by name."""
-    while True:
-        try:
-            model: nn.Module = timm.create_model(architecture, pretrained=False, **settings)
-        except TypeError as error:
-            refused = {name for name in optional & set(settings) if f"'{name}'" in str(error)}
-            if not refused:
-                raise
-            settings = {name: value for name, value in settings.items() if name not in refused}
-        else:
-            return model

@@ -7,16 +7,20 @@ maps of one resolution; a hierarchical backbone (Swin, Hiera, a CNN) has stages 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-from timm.layers import PatchEmbed
+from timm.layers import HybridEmbed, PatchEmbed
 from torch import Tensor, nn
 
+from backbones.pooling import PoolingType
+from backbones.refusals import PatchSizeError, PoolingError
 from foundation.errors import UserError
 
 ResultT = TypeVar("ResultT")
-PoolingType = Literal["avg", "token"]
+
+_DROP_RATE_ATTRIBUTES = ("drop_prob", "drop_path_rate", "drop_path_prob")
+"""Attributes in which the layers of timm, and those made after them, keep their rate of stochastic depth."""
 
 
 class TokenFeatures(NamedTuple):
@@ -83,9 +87,13 @@ def default_out_indices(model: nn.Module) -> list[int]:
 def get_size_divisor(model: nn.Module) -> tuple[int, int]:
     """Return the numbers of pixels that height and width must be multiples of.
 
-    This is the patch size, or 1 if the model pads by itself or has no patch embedding of timm's.
+    This is the patch size, or 1 if the model pads by itself or has no patch embedding of timm's. Behind a
+    convolutional stem it is the width of a patch in the image.
     """
     embed = getattr(model, "patch_embed", None)
+    if isinstance(embed, HybridEmbed) and not embed.dynamic_img_pad:
+        reduction = get_reductions(model)[-1]
+        return reduction, reduction
     if not isinstance(embed, PatchEmbed) or embed.dynamic_img_pad:
         return 1, 1
     height, width = embed.patch_size
@@ -103,16 +111,18 @@ def require_input_size(model: nn.Module, height: int, width: int) -> None:
         width: width of the images in pixels.
 
     Raises:
-        UserError: the size is not a multiple of the patch size, or the model only accepts another size.
+        PatchSizeError: the size is not a multiple of the patch size.
+        UserError: the model only accepts another size.
     """
     patch = get_size_divisor(model)
     kind = type(model).__name__
     if height < 1 or width < 1 or height % patch[0] or width % patch[1]:
         near = [max(round(size / step), 1) * step for size, step in zip((height, width), patch, strict=True)]
         steps = f"{patch[0]}" if patch[0] == patch[1] else f"{patch[0]} (height) and {patch[1]} (width)"
-        raise UserError(
+        raise PatchSizeError(
             f"{kind} accepts images whose height and width are multiples of {steps} px, not {height} x {width}; "
-            f"the nearest is {near[0]} x {near[1]}, or give the card the argument dynamic_img_pad=True"
+            f"the nearest is {near[0]} x {near[1]}, or give the card the argument dynamic_img_pad=True",
+            patch,
         )
     # a model with strict_img_size has positions for one grid only; with dynamic_img_size they are resampled
     embed = getattr(model, "patch_embed", None)
@@ -158,6 +168,40 @@ def count_prefix_tokens(model: nn.Module) -> int:
     return int(getattr(model, "num_prefix_tokens", 0) or 0)
 
 
+def get_own_pooling(model: nn.Module) -> str | None:
+    """Return the pooling in front of a model's classifier as timm names it; ``None`` if the model does not say it."""
+    for part in (model, getattr(model, "head", None)):
+        pool: Any = getattr(part, "global_pool", None)
+        pool = pool if isinstance(pool, str) else getattr(pool, "pool_type", None)
+        if isinstance(pool, str) and pool:
+            return pool
+    return None
+
+
+def count_class_tokens(model: nn.Module) -> int:
+    """Return the number of class tokens that ``extract_pooled`` can read with ``token``.
+
+    Several hierarchical transformers have a class token that only their own pooling reads; they count as having one
+    if that pooling is ``token``.
+    """
+    if hasattr(model, "forward_intermediates") and hasattr(model, "feature_info") and is_plain_backbone(model):
+        # timm counts register tokens among the prefix tokens; what remains are class tokens
+        return max(count_prefix_tokens(model) - int(getattr(model, "num_reg_tokens", 0) or 0), 0)
+    return int(get_own_pooling(model) == "token")
+
+
+def has_drop_path(model: nn.Module) -> bool:
+    """Return whether a layer of the model drops paths in training (stochastic depth)."""
+    for part in model.modules():
+        for name in _DROP_RATE_ATTRIBUTES:
+            rate = getattr(part, name, None)
+            if isinstance(rate, float) and rate > 0:
+                return True
+        if type(part).__name__ == "StochasticDepth" and getattr(part, "p", 0) > 0:  # torchvision's
+            return True
+    return False
+
+
 def extract_tokens(model: nn.Module, images: Tensor) -> TokenFeatures:
     """Extract the tokens of the last layer, for a tracker or an analysis.
 
@@ -200,8 +244,8 @@ def extract_pooled(model: nn.Module, images: Tensor, pool: PoolingType = "avg") 
     Args:
         model: a timm model.
         images: normalized images, shape (batch, channels, height, width).
-        pool: ``avg`` for the mean of the patch tokens (for a hierarchical backbone, the model's own pooling), or
-            ``token`` for the class token.
+        pool: ``avg`` for the mean of the patch tokens, or ``token`` for the class token; a hierarchical backbone
+            pools by itself, as it was created.
 
     Returns:
         Shape (batch, channels).
@@ -211,10 +255,8 @@ def extract_pooled(model: nn.Module, images: Tensor, pool: PoolingType = "avg") 
     """
     if pool not in ("avg", "token"):
         raise UserError(f"unknown pooling {pool!r}; choose avg or token")
-    # timm counts register tokens among the prefix tokens; what remains are class tokens
-    classes = count_prefix_tokens(model) - int(getattr(model, "num_reg_tokens", 0) or 0)
-    if pool == "token" and classes < 1:
-        raise UserError(f"{type(model).__name__} has no class token; pool with avg")
+    if pool == "token" and count_class_tokens(model) < 1:
+        raise PoolingError(f"{type(model).__name__} has no class token; pool with avg", "it has no class token")
     if not is_plain_backbone(model):
         head: Any = model.forward_head
         forward: Any = model.forward_features
@@ -269,7 +311,7 @@ def _call_at_size(model: nn.Module, images: Tensor, call: Callable[[], ResultT])
         return call()
     except torch.OutOfMemoryError:
         raise  # it is a RuntimeError too, but has nothing to do with the size; callers handle it
-    except (AssertionError, RuntimeError) as error:
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{type(model).__name__} fails on {height} x {width} images of {images.dtype}, {images.device} ({first}); "

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from backbones.card import BackboneCard
+from backbones.refusals import PatchSizeError, PoolingError, restore_refusal, store_refusal
 from backbones.registry import list_plugin_modules
 from backbones.weights import MEMORY_ARCHITECTURE
 from foundation.code_modules import MAIN_MODULE, list_code_modules
@@ -45,6 +46,8 @@ class ModelDigest:
             ``None`` if there are none. Where it was not found, a digest of the code in memory that says so.
         has_batch_norm: whether a part computes with the statistics of a batch.
         parameters: number of parameters.
+        class_tokens: number of tokens that token pooling can read in the model as it was built.
+        has_drop_path: whether a layer drops paths in training (stochastic depth).
         is_answerable: whether the run may be answered from a record: not if a source was not found, or was edited
             after this process imported it.
     """
@@ -54,6 +57,8 @@ class ModelDigest:
     source: str | None
     has_batch_norm: bool
     parameters: int
+    class_tokens: int
+    has_drop_path: bool
     is_answerable: bool
 
     def identity_dict(self) -> dict[str, str]:
@@ -74,6 +79,8 @@ def describe_model(card: BackboneCard, arguments: Mapping[str, Any], build: Call
         build: creates the model; called only if its digest is not in the cache. Weights make no difference.
 
     Raises:
+        PoolingError, PatchSizeError: the architecture refuses the pooling or the input size of the arguments; this is
+            read from the cache, too.
         UserError: a tensor has no shape before the first input.
     """
     if card.architecture == MEMORY_ARCHITECTURE:
@@ -84,14 +91,21 @@ def describe_model(card: BackboneCard, arguments: Mapping[str, Any], build: Call
     path = get_cache_dir() / "model_digests" / f"{_make_key(card, arguments, plugins)}.json"
     is_trusted = get_run_scope().trusts_caches and not (plugins and _is_torch_imported())
     found = _read_digest(path, plugins) if is_trusted else None
+    if isinstance(found, PoolingError | PatchSizeError):
+        raise found
     if found is not None:
         return found
-    model = build()
+    try:
+        model = build()
+    except (PoolingError, PatchSizeError) as error:
+        if not plugins:
+            _write_content(path, {"refusal": store_refusal(error)})
+        raise
     # the source is read once the model is built: then all modules are found, in whatever way a plug-in imports them
     homes = list_code_modules([model]) if plugins else set()
     digest = _describe_foreign_model(model, plugins, homes) if plugins else _describe_known_model(model)
     if digest.is_answerable:
-        _write_digest(path, digest, homes)
+        _write_content(path, {"digest": asdict(digest), "homes": sorted(homes)})
     return digest
 
 
@@ -144,6 +158,7 @@ def identify_plugin_code(card: BackboneCard, arguments: Mapping[str, Any]) -> di
 
 def _describe_known_model(model: nn.Module) -> ModelDigest:
     """Describe a model whose code is bench's or timm's."""
+    from backbones.features import count_class_tokens, has_drop_path
     from backbones.module_hash import hash_tensor_shapes
 
     return ModelDigest(
@@ -152,6 +167,8 @@ def _describe_known_model(model: nn.Module) -> ModelDigest:
         source=None,
         has_batch_norm=_has_batch_norm(model),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
+        class_tokens=count_class_tokens(model),
+        has_drop_path=has_drop_path(model),
         is_answerable=True,
     )
 
@@ -220,12 +237,17 @@ def _hash_own_code() -> str:
     return sha256_chunks(f"{path.relative_to(room).as_posix()}\n".encode() + path.read_bytes() for path in paths)
 
 
-def _read_digest(path: Path, plugins: tuple[str, ...]) -> ModelDigest | None:
-    """Read a digest from the cache; ``None`` if it is not there or damaged, or if a plug-in's source is another one."""
+def _read_digest(path: Path, plugins: tuple[str, ...]) -> ModelDigest | PoolingError | PatchSizeError | None:
+    """Read a digest from the cache; ``None`` if it is not there or damaged, or if a plug-in's source is another one.
+
+    Where the architecture refused the arguments there is no digest; the entry is the refusal.
+    """
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        found, homes = ModelDigest(**kept["content"]["digest"]), kept["content"]["homes"]
         is_whole = kept["sha256"] == _hash_content(kept["content"])
+        if "refusal" in kept["content"] and is_whole and not plugins:
+            return restore_refusal(kept["content"]["refusal"])
+        found, homes = ModelDigest(**kept["content"]["digest"]), kept["content"]["homes"]
     except (OSError, ValueError, TypeError, LookupError):
         return None
     if not is_whole or not plugins:
@@ -234,9 +256,8 @@ def _read_digest(path: Path, plugins: tuple[str, ...]) -> ModelDigest | None:
     return found if source is not None and source.is_current and source.sha256 == found.source else None
 
 
-def _write_digest(path: Path, digest: ModelDigest, homes: set[str]) -> None:
-    """Keep a digest in the cache. It is a convenience: a cache that cannot be written costs time and nothing else."""
-    content = {"digest": asdict(digest), "homes": sorted(homes)}
+def _write_content(path: Path, content: Mapping[str, Any]) -> None:
+    """Keep content in the cache. It is a convenience: a cache that cannot be written costs time and nothing else."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, json.dumps({"content": content, "sha256": _hash_content(content)}, indent=2) + "\n")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backbones import user_cards
-from backbones.card import BackboneCard, PretrainedWeights
+from backbones.card import WEIGHT_SUFFIXES, BackboneCard, PretrainedWeights
+from backbones.hub import HUB_PREFIX, read_hub_card
 from foundation.errors import UnknownNameError, UserError
 from foundation.registry import Registry
 from foundation.source_hash import hash_module_sources, is_library_module
@@ -50,16 +51,20 @@ for _name in user_cards.list_user_cards():
 
 
 def get_card(name: str) -> BackboneCard:
-    """Return the card of a registered backbone, or create one for ``timm/<name>``.
+    """Return the card of a registered backbone, or create one for ``timm/<name>`` or ``hf-hub:OWNER/REPO``.
 
     Args:
-        name: registry name or ``timm/<name>``.
+        name: registry name, ``timm/<name>``, or ``hf-hub:OWNER/REPO`` for a repository that timm can load.
 
     Raises:
+        CheckpointError: the configuration of the repository is not here and cannot be fetched, or is not timm's.
         UnknownNameError: there is no such backbone; the message suggests similar names.
         BrokenPluginError: the plug-in or the user's card cannot be loaded; the message has the original error.
     """
+    if name.startswith(HUB_PREFIX):
+        return read_hub_card(name)
     if not name.startswith(TIMM_PREFIX):
+        _refuse_file_name(name)
         card, module = BACKBONES.get(name), BACKBONES.get_plugin_module(name)
         # importing a plug-in may register its architecture; a card that is made from this one must import it too
         return replace(card, module=module) if module and not card.module else card
@@ -73,6 +78,19 @@ def get_card(name: str) -> BackboneCard:
     # what a package has registered with timm, perhaps under one of timm's own names, is that package's code
     module = find_architecture_module(model)
     return _card_from_timm(name, model, module="" if is_library_module(module) else module)
+
+
+def _refuse_file_name(name: str) -> None:
+    """Refuse the name of a weight file, which tells no architecture.
+
+    Raises:
+        UnknownNameError: saying where the file belongs.
+    """
+    if name.endswith(WEIGHT_SUFFIXES):
+        raise UnknownNameError(
+            f"{name} is a weight file, and --backbone takes an architecture: give it with --checkpoint {name} and name "
+            f"its backbone, or keep both under a name with bench add backbone NAME --checkpoint {name}"
+        )
 
 
 def find_architecture_module(architecture: str) -> str:

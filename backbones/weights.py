@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from backbones.card import BackboneCard
+from backbones.card import WEIGHT_SUFFIXES, BackboneCard, PretrainedWeights
+from backbones.hub import HUB_SCHEME, fetch_hub_weights, find_hub_file, get_hub_cache
+from backbones.weight_folders import ENCODER_FILENAME, choose_weight_file
+from backbones.weight_names import refuse_other_names
+from backbones.weight_packages import (
+    PACKAGE_SCHEME,
+    find_package_file,
+    get_package_folder,
+    make_missing_package_error,
+)
 from foundation.environment import get_weights_dir
-from foundation.errors import CheckpointError, NetworkError
+from foundation.errors import CheckpointError
 from foundation.files import sha256_unchanged_file
-from foundation.network.access import open_network
+from foundation.weight_shards import hash_weights, list_weight_files
 
 RANDOM_INIT = "random"
 """The value of ``--checkpoint`` that requests random initialization although the card has weights."""
-
-ENCODER_FILENAME = "encoder.pth"
-"""The encoder in the folder of a pre-training run; it exists once the run is complete."""
-
-WEIGHT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors", ".bin")
-"""Suffixes that a weight file in ``$BENCH_WEIGHTS`` may have when it is named after its card."""
 
 
 MEMORY_ARCHITECTURE = "memory"
@@ -75,28 +78,29 @@ def locate_weights(
     if checkpoint == RANDOM_INIT:
         return InitialWeights("random", None, None)
     if checkpoint is not None:
+        refuse_other_names(checkpoint, card)
         path = require_weight_file(Path(checkpoint).expanduser())
         _require_stated_content(path)
+        if card.weights is not None and card.weights.sha256 == sha256_unchanged_file(path):
+            # the card's own file, wherever it lies: the same start as without --checkpoint, and the same id
+            return InitialWeights("card", path, card.weights.uri, weights_key=weights_key)
         return InitialWeights("checkpoint", path, str(path), weights_key=weights_key)
     if card.weights is None:
         return InitialWeights("random", None, None)
-    uri = card.weights.uri
-    scheme, _, rest = uri.partition(":")
-    path = (
-        _fetch_from_hub(card.name, rest)
-        if scheme == "hf-hub"
-        else _find_in_weights_dir(card.name, rest, card.weights.source)
-    )
-    return InitialWeights("card", path, uri, weights_key=weights_key)
+    path = find_card_weights(card).file or _fetch_weights(card, card.weights)
+    return InitialWeights("card", path, card.weights.uri, weights_key=weights_key)
 
 
 def hash_weight_file(path: Path) -> str:
     """Return the SHA-256 of a weight file, in hexadecimal; a file that has not changed is not read again.
 
     Args:
-        path: the file, as ``locate_weights`` found it.
+        path: the file, as ``locate_weights`` found it; for the index of sharded weights, all shards are hashed, too.
+
+    Raises:
+        CheckpointError: a shard is missing.
     """
-    return sha256_unchanged_file(path)
+    return hash_weights(path, sha256_unchanged_file)
 
 
 def _require_stated_content(path: Path) -> None:
@@ -133,25 +137,20 @@ def _read_stated_sha256(path: Path) -> str | None:
 
 
 def require_weight_file(path: Path) -> Path:
-    """Return the path of a weight file, if there is one.
+    """Return the path of a weight file, if there is one; of a folder, the weights in it.
 
     A run never goes on without the weights it was told to start from: see ``mae-lite``, where a wrong path
     logs "training from scratch" and the table gets a plausible wrong number.
 
     Raises:
-        CheckpointError: nothing there, a folder, a device or pipe, or a folder that may not be read.
+        CheckpointError: nothing there, a folder without or with several weights, a device or pipe, or no right to read.
     """
     try:
-        if (path / ENCODER_FILENAME).is_file():
-            return path / ENCODER_FILENAME
-        folder, file, there = path.is_dir(), path.is_file(), path.exists()
+        if path.is_dir():
+            path = choose_weight_file(path)
+        file, there = path.is_file(), path.exists()
     except (OSError, RuntimeError) as error:  # no right to the folder, a name too long, a loop of links
         raise CheckpointError(f"the checkpoint {path} cannot be accessed ({error}); fix the path") from error
-    if folder:
-        raise CheckpointError(
-            f"the checkpoint {path} is a folder; name the weight file in it (of a pre-training run the folder does, "
-            f"once it is complete and has its {ENCODER_FILENAME})"
-        )
     if there and not file:
         raise CheckpointError(f"{path} is not a file but a device or pipe; name a weight file")
     if not file:
@@ -159,6 +158,7 @@ def require_weight_file(path: Path) -> Path:
             f"there is no checkpoint at {path}; fix the path (bench never trains from scratch instead; "
             "random weights are requested with --checkpoint random)"
         )
+    list_weight_files(path)  # an index without one of its shards is refused before anything expensive
     return path
 
 
@@ -176,10 +176,6 @@ def require_matching_sha256(card: BackboneCard, path: Path, sha256: str) -> None
         )
 
 
-HUB_FILE = "model.safetensors"
-"""The file of a hub repository that has the weights."""
-
-
 class CardWeights(NamedTuple):
     """The weight file of a card on this machine: the file, if it is here, and the folder in which bench looks."""
 
@@ -193,100 +189,56 @@ def find_card_weights(card: BackboneCard) -> CardWeights:
     Raises:
         CheckpointError: the card has no weights, or several files could be meant.
     """
-    from huggingface_hub.constants import HF_HUB_CACHE
-
     if card.weights is None:
         raise CheckpointError(f"{card.name} has no weights: it starts from random ones")
     scheme, _, rest = card.weights.uri.partition(":")
-    if scheme == "hf-hub":
-        return CardWeights(find_hub_file(rest), Path(HF_HUB_CACHE))
-    return CardWeights(_find_weight_file(card.name, rest), get_weights_dir())
+    if scheme == PACKAGE_SCHEME:
+        return CardWeights(find_package_file(rest), get_package_folder())
+    if scheme != HUB_SCHEME:
+        return CardWeights(_find_weight_file(rest, (card.name,)), get_weights_dir())
+    # timm/NAME is not looked for under NAME: that may be the name of a card of the user
+    repo_name = rest.rpartition("/")[2]
+    stems = [repo_name] if "/" in card.name else [card.name, repo_name]
+    if (cached := find_hub_file(rest)) is not None:
+        return CardWeights(cached, get_hub_cache())
+    found = _find_weight_file(f"{repo_name}.safetensors", stems)
+    return CardWeights(found, get_hub_cache() if found is None else get_weights_dir())
 
 
-def find_hub_file(repo_id: str) -> Path | None:
-    """Return the weights of a hub repository, if they are in the hub's cache on this machine."""
-    from huggingface_hub import try_to_load_from_cache
-
-    cached = try_to_load_from_cache(repo_id, HUB_FILE)
-    return Path(cached) if isinstance(cached, str) else None
-
-
-class HubFile(NamedTuple):
-    """What the hub says of the weights of a repository: their size and, where it has it, their SHA-256."""
-
-    num_bytes: int | None
-    sha256: str | None
-
-
-def ask_hub(repo_id: str) -> HubFile:
-    """Ask the hub for size and SHA-256 of the weights of a repository; nothing is downloaded.
+def _fetch_weights(card: BackboneCard, weights: PretrainedWeights) -> Path:
+    """Fetch the weights of a card, which are not on this machine.
 
     Raises:
-        NetworkError: the network is switched off, or the hub gives no answer.
+        CheckpointError: they cannot be fetched; the message says how to get them.
     """
-    from huggingface_hub.constants import ENDPOINT
-
-    with open_network(ENDPOINT):
-        from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
-        try:
-            found = get_hf_file_metadata(hf_hub_url(repo_id, HUB_FILE))
-        except Exception as error:
-            raise NetworkError(f"the hub says nothing of {repo_id} ({type(error).__name__})") from error
-    # the tag of a large file is its SHA-256, that of a small one a digest of git
-    is_sha256 = re.fullmatch(r"[0-9a-f]{64}", found.etag or "")
-    return HubFile(found.size, found.etag if is_sha256 else None)
+    scheme, _, rest = weights.uri.partition(":")
+    if scheme == HUB_SCHEME:
+        return fetch_hub_weights(card.name, rest)
+    if scheme == PACKAGE_SCHEME:
+        raise make_missing_package_error(card.name, rest)
+    raise CheckpointError(
+        f"the weights of {card.name} are fetched by hand ({weights.source}): put {rest} into {get_weights_dir()}, "
+        "or give it with --checkpoint FILE"
+    )
 
 
-def _fetch_from_hub(name: str, repo_id: str) -> Path:
-    """Return the weights of a hub repository, and fetch them first if they are not on this machine.
+def _find_weight_file(filename: str, stems: Sequence[str]) -> Path | None:
+    """Find a file in ``$BENCH_WEIGHTS``, under its own name or another one with any ending of a weight file.
 
-    Raises:
-        CheckpointError: they are not here and cannot be fetched.
-    """
-    from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE
-
-    if (cached := find_hub_file(repo_id)) is not None:
-        return cached
-    try:
-        with open_network(ENDPOINT):
-            from huggingface_hub import hf_hub_download
-
-            return Path(hf_hub_download(repo_id, HUB_FILE))
-    except Exception as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else "no message"
-        if not isinstance(error, NetworkError):
-            reason = f"{type(error).__name__}: {reason}"
-        raise CheckpointError(
-            f"cannot fetch the weights of {name} from the hub repository {repo_id}: {reason}; they are not in the "
-            f"cache {HF_HUB_CACHE}; run bench get --pack FILE --backbones {name} where there is a network and "
-            "bench get --unpack FILE here, give the file with --checkpoint FILE, or ask for random weights with "
-            "--checkpoint random"
-        ) from error
-
-
-def _find_in_weights_dir(name: str, filename: str, source: str) -> Path:
-    found = _find_weight_file(name, filename)
-    if found is None:
-        raise CheckpointError(
-            f"the weights of {name} are fetched by hand ({source}): put {filename} into {get_weights_dir()}, "
-            "or give it with --checkpoint FILE"
-        )
-    return found
-
-
-def _find_weight_file(name: str, filename: str) -> Path | None:
-    """Find a file under the name its authors gave it, or under the card's name with any ending of a weight file.
+    Args:
+        filename: the name that its authors gave it.
+        stems: other names, without ending: that of the card.
 
     Raises:
         CheckpointError: there are several.
     """
     folder = get_weights_dir()
-    found = [
-        path for path in (folder / filename, *(folder / f"{name}{end}" for end in WEIGHT_SUFFIXES)) if path.is_file()
-    ]
+    others = (folder / f"{stem}{ending}" for stem in stems for ending in WEIGHT_SUFFIXES)
+    found = [path for path in (folder / filename, *others) if path.is_file()]
     found = list(dict.fromkeys(found))  # the authors' name may be the card's name
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
-        raise CheckpointError(f"{folder} has {names}, all of them for {name}; keep one, or name it with --checkpoint")
+        raise CheckpointError(
+            f"{folder} has {names}, all of them for {stems[0]}; keep one, or name it with --checkpoint"
+        )
     return found[0] if found else None

@@ -1,21 +1,58 @@
-"""Keep the encoder of a pre-training run as a backbone with a name."""
+"""Keep the encoder of a pre-training run, or a weight file, as a backbone with a name."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from backbones.card import BackboneCard, PretrainedWeights
-from backbones.registry import BACKBONES
+import timm
+import torch
+
+from backbones.card import WEIGHT_SUFFIXES, BackboneCard, PretrainedWeights
+from backbones.checkpoints.read_checkpoint import WeightFile, read_raw_weights, read_weights
+from backbones.file_cards.choose_candidate import choose_normalization, require_one_candidate
+from backbones.file_cards.propose_architecture import Candidate, propose_architectures, try_architecture
+from backbones.file_cards.stated_input import read_stated_input
+from backbones.registry import BACKBONES, TIMM_PREFIX
 from backbones.user_cards import get_card_path, list_user_cards, write_card
-from backbones.weights import ENCODER_FILENAME
+from backbones.weight_folders import ENCODER_FILENAME
+from backbones.weight_names import refuse_other_names
+from backbones.weights import require_weight_file
 from foundation.environment import get_weights_dir
 from foundation.errors import UserError
 from foundation.files import atomic_writer, sha256_file
 from results.records.record import PRETRAINING_DOMAIN
 from results.records.store import read_record
+
+
+class AddedBackbone(NamedTuple):
+    """A card that was made of a weight file.
+
+    Attributes:
+        card: the card.
+        card_path, weights_path: its file, and that of its weights.
+        chosen: the architecture, with the report of loading the file into it.
+    """
+
+    card: BackboneCard
+    card_path: Path
+    weights_path: Path
+    chosen: Candidate
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the card, its files and the load report as plain data."""
+        return {
+            "name": self.card.name,
+            "card": str(self.card_path),
+            "weights": str(self.weights_path),
+            "sha256": self.card.weights.sha256 if self.card.weights else None,
+            "content": self.card.as_dict(),
+            "same_network": list(self.chosen.names),
+            "load_report": dataclasses.asdict(self.chosen.report),
+        }
 
 
 def add_backbone(name: str, run: Path, *, replace: bool = False) -> dict[str, Any]:
@@ -32,11 +69,7 @@ def add_backbone(name: str, run: Path, *, replace: bool = False) -> dict[str, An
     Raises:
         UserError: the name is taken, or the folder holds no complete pre-training run.
     """
-    path = get_card_path(name)
-    if name in BACKBONES.list_names() and name not in list_user_cards():
-        raise UserError(f"{name} is a backbone of {BACKBONES.get_origin(name)} already; choose another name")
-    if path.is_file() and not replace:
-        raise UserError(f"{name} was added before ({path}); choose another name, or replace it with --replace")
+    _require_free_name(name, replace=replace)
     record = read_record(run)
     if record.domain != PRETRAINING_DOMAIN or record.status != "complete" or record.result is None:
         raise UserError(
@@ -64,6 +97,90 @@ def add_backbone(name: str, run: Path, *, replace: bool = False) -> dict[str, An
     with source.open("rb") as old, atomic_writer(target) as new:
         shutil.copyfileobj(old, new)
     return {"name": name, "card": str(write_card(card)), "weights": str(target), "sha256": digest}
+
+
+def add_checkpoint(
+    name: str,
+    checkpoint: str | Path,
+    *,
+    architecture: str | None = None,
+    weights_key: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    licence: str | None = None,
+    label: str | None = None,
+    replace: bool = False,
+) -> AddedBackbone:
+    """Copy a weight file to the weights folder and write a card for it, once it has been loaded.
+
+    Args:
+        name: name of the new backbone: small letters, digits and ``_``.
+        checkpoint: the weight file; ``config.json`` or ``preprocessor_config.json`` beside it are read as well.
+        architecture: a card or ``timm/NAME``; ``None``: proposed from the file.
+        weights_key: the weights to take from a file that holds several versions of them.
+        mean, std: of each channel, for pixels in 0..1; both or none, where file or architecture state them.
+        licence: the licence of the weights.
+        label: one line for listings.
+        replace: replace a card of that name that was added before.
+
+    Raises:
+        UserError: the name is taken; or what the file cannot tell (architecture, mean and std) was not given.
+        CheckpointError: the file cannot be read, or does not fit.
+    """
+    _require_free_name(name, replace=replace)
+    refuse_other_names(str(checkpoint), BackboneCard(name, "", ""))
+    file = read_weights(require_weight_file(Path(checkpoint).expanduser()), weights_key)
+    stated = read_stated_input(file.path)
+    if architecture is not None:
+        is_bare = timm.is_model(architecture) and architecture not in BACKBONES.list_names()
+        chosen = try_architecture(
+            f"{TIMM_PREFIX}{architecture}" if is_bare else architecture, file, weights_key, stated
+        )
+    else:
+        chosen = require_one_candidate(propose_architectures(file, weights_key, stated), file)
+    card = choose_normalization(chosen, file, stated, mean, std)
+    suffix = next((ending for ending in WEIGHT_SUFFIXES if file.path.name.endswith(ending)), ".pth")
+    suffix = suffix if weights_key is None else ".pth"
+    target = get_weights_dir() / f"{name}{suffix}"
+    _write_weights(file, target, weights_key)
+    digest = sha256_file(target)
+    recipe = f"those of {file.path.name}" + (f", {weights_key}" if weights_key is not None else "")
+    weights = PretrainedWeights(f"file:{target.name}", recipe, "a file of yours", licence or "not stated", digest)
+    card = dataclasses.replace(
+        card, name=name, summary=label or f"{card.architecture}, {recipe}", heads=chosen.heads, weights=weights
+    )
+    return AddedBackbone(card, write_card(card), target, chosen)
+
+
+def _write_weights(file: WeightFile, target: Path, weights_key: str | None) -> None:
+    """Copy a weight file, or of a file with several versions of the weights only those that were asked for."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # another ending of the same name, from an earlier card, would leave two files that could be meant
+    for ending in WEIGHT_SUFFIXES:
+        other = target.with_name(target.name[: target.name.index(".")] + ending)
+        if other != target and other.is_file() and other.resolve() != file.path.resolve():
+            raise UserError(f"{other} is there already, and would be taken for the same backbone; remove it first")
+    if file.path.resolve() == target.resolve():
+        return
+    with atomic_writer(target) as new:
+        if weights_key is not None:
+            torch.save({"state_dict": read_raw_weights(file.path, weights_key).tensors}, new)
+            return
+        with file.path.open("rb") as old:
+            shutil.copyfileobj(old, new)
+
+
+def _require_free_name(name: str, *, replace: bool) -> None:
+    """Require a name for a card that is not taken.
+
+    Raises:
+        UserError: it is not valid, or taken.
+    """
+    path = get_card_path(name)
+    if name in BACKBONES.list_names() and name not in list_user_cards():
+        raise UserError(f"{name} is a backbone of {BACKBONES.get_origin(name)} already; choose another name")
+    if path.is_file() and not replace:
+        raise UserError(f"{name} was added before ({path}); choose another name, or replace it with --replace")
 
 
 def _restore_card(card_class: Any, content: dict[str, Any]) -> Any:

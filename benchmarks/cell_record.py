@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backbones.card import BackboneCard
+from backbones.card import BackboneCard, format_normalization
 from backbones.weights import hash_weight_file
 from engine.task import DataReport, PreparedBackbone, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, IncompleteError, UserError
 from foundation.files import sha256_file, write_atomic
+from foundation.weight_shards import count_weight_bytes
 from results.records.flat_settings import find_changed_settings, flatten_settings
 from results.records.measurements import EfficiencyRecord, RunCost, RunEnvironment
 from results.records.record import (
@@ -36,18 +37,23 @@ MEASURING_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupE
 
 def describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
     """Describe the backbone for the record, with the SHA-256 of the weights it starts from."""
+    from backbones.checkpoints.loading_fixes import list_loading_fixes
+
     start, checkpoint = request.start, None
+    fixes = list_loading_fixes(request.card, start, plan.backbone_kwargs, allow_partial=request.allow_partial)
     if start.file is not None:
         from backbones.checkpoints.read_checkpoint import find_identity_key
 
         checkpoint = StartCheckpoint(
             uri=start.uri or str(start.file),
             sha256=hash_weight_file(start.file),
-            bytes=start.file.stat().st_size,
+            bytes=count_weight_bytes(start.file),
             weights_key=find_identity_key(start.file, start.weights_key),
+            loading_fixes=fixes,
         )
     elif start.sha256 is not None:
-        checkpoint = StartCheckpoint(uri=start.uri or "", sha256=start.sha256, bytes=start.num_bytes or 0)
+        uri, size = start.uri or "", start.num_bytes or 0
+        checkpoint = StartCheckpoint(uri=uri, sha256=start.sha256, bytes=size, loading_fixes=fixes)
     return BackboneRecord(
         name=request.card.name,
         card=request.card.as_dict(),
@@ -56,6 +62,47 @@ def describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
         checkpoint=checkpoint,
         allow_partial=request.allow_partial,
     )
+
+
+def describe_given_weights(backbone: BackboneRecord) -> str:
+    """Return the chosen weights and the normalization of the input; empty unless the weights came by ``--checkpoint``.
+
+    Two backbones of one architecture may have cards with different normalizations, and a file does not say which one
+    it was trained with, so the one that counted stands beside the number.
+
+    Args:
+        backbone: as the record has it.
+    """
+    if backbone.init != "checkpoint":
+        return ""
+    return ", ".join(filter(None, (describe_weights_key(backbone), describe_input(backbone))))
+
+
+def describe_weights_key(backbone: BackboneRecord) -> str:
+    """Return which weights of a file were taken; empty where they are its plain ones.
+
+    >>> from results.records.record import StartCheckpoint
+    >>> start = StartCheckpoint(uri="a.pth", sha256="0" * 64, bytes=1, weights_key="model_ema")
+    >>> describe_weights_key(BackboneRecord(name="a", card={}, arguments={}, init="checkpoint", checkpoint=start))
+    "weights under 'model_ema' (running average)"
+    """
+    key = backbone.checkpoint.weights_key if backbone.checkpoint else None
+    if key is None:
+        return ""
+    return f"weights under {key!r}" + (" (running average)" if "ema" in key.lower().split("_") else "")
+
+
+def describe_input(backbone: BackboneRecord) -> str:
+    """Return the normalization of a backbone's input in words; empty if the record does not have it."""
+    mean, std = (_read_numbers(backbone.card.get(name)) for name in ("mean", "std"))
+    return format_normalization(mean, std) if mean and std else ""
+
+
+def _read_numbers(value: object) -> list[float]:
+    """Return a list of numbers; an empty one for anything else, since a record may be of anyone."""
+    if not isinstance(value, list | tuple) or not all(isinstance(each, int | float) for each in value):
+        return []
+    return list(value)
 
 
 def list_changed_settings(task: Task, request: RunRequest, data: DataReport, plan: RunPlan) -> list[str]:
@@ -67,16 +114,16 @@ def list_changed_settings(task: Task, request: RunRequest, data: DataReport, pla
         data: the result of the data check.
         plan: the task's plan for the request.
     """
-    if not request.overrides:
-        return []
     recipe = plan.config["recipe"]
+    if not request.overrides:
+        return sorted(find_changed_settings(recipe, {**recipe, **plan.file_settings}))
     try:
         # a backbone of its own, so that the one that the run has prepared stays
         in_file = task.plan(replace(request, overrides=(), prepared=PreparedBackbone()), data)
     except BenchError:  # the protocol's own settings do not fit these data, so every setting that was named counts
         named = {word.partition("=")[0].strip() for word in request.overrides}
         return sorted(named & dict(flatten_settings(recipe)).keys())
-    return sorted(find_changed_settings(recipe, in_file.config["recipe"]))
+    return sorted(find_changed_settings(recipe, {**in_file.config["recipe"], **in_file.file_settings}))
 
 
 def make_complete_record(

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from backbones.card import BackboneCard
+from backbones.card import BackboneCard, replace_normalization
+from backbones.color_input import require_color_input
+from backbones.hub import HUB_PREFIX
 from backbones.registry import get_card, list_plugin_modules
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights
 from benchmarks.cell_record import describe_backbone
@@ -16,6 +18,7 @@ from engine.data.data_sources import find_task_data
 from engine.task import DataReport, RunPlan, RunRequest, Task
 from foundation.errors import DataError, UserError
 from foundation.suggest import did_you_mean
+from results.leaderboard.row_labels import require_row_label
 from results.records.identity import RunIdentity, make_run_identity
 from results.records.record import BackboneRecord, Tier
 
@@ -169,7 +172,9 @@ def resolve_cell_parts(
         DataError: the data are missing, damaged, or not the complete official set.
     """
     task, protocol = _resolve_protocol(cell_request)
+    label = require_row_label(cell_request.label)
     card, start = _resolve_backbone(cell_request)
+    require_color_input(card)
     request = RunRequest(
         card=card,
         start=start,
@@ -191,7 +196,7 @@ def resolve_cell_parts(
             "add --subset to run on it"
         )
     digest, source = request.describe_model(plan.backbone_kwargs), describe_task_source(task)
-    backbone = describe_backbone(request, plan).model_copy(update={"model": digest.identity_dict()})
+    backbone = describe_backbone(request, plan).model_copy(update={"model": digest.identity_dict(), "label": label})
     is_answerable = digest.is_answerable and source.is_answerable
     return CellParts(task, request, data, plan, backbone, source.sha256, is_answerable)
 
@@ -236,7 +241,8 @@ def make_run_stem(task: Task, request: RunRequest, seed: int, run_id: str) -> st
         run_id: the run's id.
     """
     cell = f"{request.protocol}-{request.tier}-seed{seed}"
-    return f"{task.name}/{request.card.name.replace('/', '_')}-{cell}-{run_id}"
+    name = request.card.name.replace(HUB_PREFIX, "hub_").replace("/", "_")
+    return f"{task.name}/{name}-{cell}-{run_id}"
 
 
 def _resolve_protocol(cell_request: CellRequest) -> tuple[Task, str]:
@@ -266,13 +272,15 @@ def _require_no_duplicates(task: Task, data: DataReport, allow_duplicates: bool)
 def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialWeights]:
     backbone = cell_request.backbone
     if isinstance(backbone, str):
-        card = get_card(backbone)
+        card = replace_normalization(get_card(backbone), cell_request.mean, cell_request.std)
         return card, locate_weights(card, cell_request.checkpoint, cell_request.weights_key)
     if cell_request.checkpoint is not None or cell_request.weights_key is not None:
         raise UserError(
             "a module brings its own weights, so neither checkpoint nor weights_key can be given; "
             "load the file into it first"
         )
+    if cell_request.mean is not None or cell_request.std is not None:
+        raise UserError("a module states its own normalization; set its attributes mean and std instead of giving them")
     from torch import nn
 
     if not isinstance(backbone, nn.Module):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from benchmarks.cell_record import (
     describe_failure,
+    describe_given_weights,
     list_changed_settings,
     make_complete_record,
     measure_cell_efficiency,
@@ -105,16 +106,49 @@ def _share_cell(resolved: ResolvedCell, cell_request: CellRequest) -> CellResult
     is_new = cell_request.force_new or not resolved.is_answerable
     folder, done = decide_on_rank0(lambda: _choose_run_folder(cell_request.out, stem, is_new))
     if done is not None:
+        if get_dist_info()[0] == 0:
+            _report_other_label(done, resolved.backbone.label)
         return CellResult(folder, done, True)
     resolved = prepare_cell_backbone(resolved)
     if get_dist_info()[0] > 0:  # only the first process writes the record
         _run_task(resolved, folder)
         return CellResult(folder, decide_on_rank0(lambda: read_record(folder)), False)
+    _print_plan_notes(resolved)
+    _print_given_weights(resolved)
     _warn_input_size(resolved)
     _print_data_notes(resolved)
     with lock_folder(folder):  # two commands for the same cell must not write into one folder
         record = _run_and_record(resolved, folder, cell_request)
         return CellResult(folder, decide_on_rank0(lambda: record), False)
+
+
+def _print_plan_notes(resolved: ResolvedCell) -> None:
+    """Report what of the protocol was adapted to the backbone."""
+    from engine.progress_bar import log_message
+
+    for note in resolved.plan.notes:
+        log_message(note)
+
+
+def _report_other_label(record: Record, label: str | None) -> None:
+    """Say that a complete record keeps the label it was made with: a finished record is never rewritten."""
+    from engine.progress_bar import log_message
+
+    if label is not None and label != record.backbone.label:
+        kept = "no label" if record.backbone.label is None else f"the label {record.backbone.label!r}"
+        log_message(
+            f"seed {record.seed} is answered from its record, which has {kept} and is never rewritten; a row is named "
+            f"by the newest label among its runs, so {label!r} counts from the next new seed, or with --fresh"
+        )
+
+
+def _print_given_weights(resolved: ResolvedCell) -> None:
+    """State which weights of the user's file the run starts from, and how its images are normalized."""
+    from engine.progress_bar import log_message
+
+    if given := describe_given_weights(resolved.backbone):
+        checkpoint = resolved.backbone.checkpoint
+        log_message(f"{resolved.backbone.name} starts from {checkpoint.uri if checkpoint else ''}: {given}")
 
 
 def _warn_input_size(resolved: ResolvedCell) -> None:

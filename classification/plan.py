@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from classification.data.subset_sampling import count_class_fraction
+from classification.pooling import PoolingChoice, choose_pooling
 from classification.recipe import (
     ClassificationRecipe,
     DigitsRecipe,
@@ -89,7 +90,12 @@ def resolve_protocol(
     whole_data, recipe = data, protocol.recipe
     recipe, data = apply_item_limit(recipe, whole_data)
     # a frozen backbone is created without a classifier; timm takes num_classes=0 for that
-    arguments: dict[str, Any] = {"img_size": recipe.img_size, "num_classes": 0, "global_pool": recipe.pool}
+    arguments: dict[str, Any] = {"img_size": recipe.img_size, "num_classes": 0}
+    choice = PoolingChoice(recipe.pool, None)
+    if isinstance(recipe, FrozenRecipe):
+        choice = choose_pooling(request, recipe.pool, arguments)
+        recipe = recipe.model_copy(update={"pool": choice.pool})
+    arguments["global_pool"] = recipe.pool
     # at 1 the data scale is left out, so that a run on all data keeps the id that it had before the option existed
     scale: dict[str, Any] = {"data_scale": request.data_scale} if request.data_scale != 1 else {}
     more: dict[str, Any] = {}
@@ -108,6 +114,8 @@ def resolve_protocol(
         # low-shot scores the complete test split once per draw
         num_expected_items=data.splits["test"] * (recipe.draws if isinstance(recipe, LowShotRecipe) else 1),
         steps=PROTOCOL_STEPS[request.protocol],
+        file_settings={} if choice.reason is None else {"pool": protocol.recipe.pool},
+        notes=choice.describe(request.card.name, protocol.recipe.pool),
     )
 
 

@@ -19,16 +19,20 @@ def create_backbone(
     *,
     img_size: int | tuple[int, int] | None = None,
     checkpoint: str | Path | None = None,
+    weights_key: str | None = None,
     allow_partial: bool = False,
     **model_kwargs: Any,
 ) -> CreatedBackbone:
     """Make a backbone with its weights, and account for every tensor that was loaded.
 
     Args:
-        backbone: name of the registry, ``timm/<name>``, or a module (it is copied; see ``run``).
+        backbone: name of the registry, ``timm/<name>``, ``hf-hub:OWNER/REPO``, or a module (it is copied; see
+            ``run``).
         img_size: input side, or height and width, in pixels; the card's own where not given.
         checkpoint: a weight file, the folder of a pre-training run, or ``"random"``; the card's weights where not
             given.
+        weights_key: the weights to take from a file that holds several versions of them; where not given, the running
+            average if there is one.
         allow_partial: accept a checkpoint that fills only a part of the backbone.
         model_kwargs: for timm's ``create_model``: ``num_classes``, ``drop_path_rate`` ...
 
@@ -53,14 +57,18 @@ def create_backbone(
             backbone,
             img_size=img_size,
             checkpoint=None if checkpoint is None else str(checkpoint),
+            weights_key=weights_key,
             allow_partial=allow_partial,
             **model_kwargs,
         )
     from backbones.memory_module import make_memory_card
     from foundation.errors import UserError
 
-    if checkpoint is not None:
-        raise UserError("a module brings its own weights, so checkpoint cannot be given; load the file into it first")
+    if checkpoint is not None or weights_key is not None:
+        raise UserError(
+            "a module brings its own weights, so neither checkpoint nor weights_key can be given; load the file "
+            "into it first"
+        )
     card, weights = make_memory_card(backbone)
     return create(card, img_size=img_size, checkpoint=weights, allow_partial=allow_partial, **model_kwargs)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,6 +31,10 @@ def run(
     *,
     protocol: str | None = None,
     checkpoint: PathLike | None = None,
+    weights_key: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    label: str | None = None,
     tier: TierName = "full",
     seed: int = 0,
     overrides: Overrides | None = None,
@@ -56,6 +60,10 @@ def run(
         protocol: how the backbone is used; the task's first where not given.
         checkpoint: a weight file, the folder of a pre-training run, or ``"random"``; where not given, the weights
             that the backbone's card names. Not for a module: it brings its own.
+        weights_key: the weights to take from a file that holds several versions of them; where not given, the running
+            average if there is one.
+        mean, std: of each channel, for pixels in 0 to 1, in place of the card's; both or none. They are part of the id.
+        label: a name for the row on boards; changes no number and no id.
         tier: length of the schedule: ``smoke`` (a few steps), ``short`` or ``full``.
         seed: 0 or above.
         overrides: settings of the protocol that differ from its file, by dotted key: ``{"optimizer.lr": 1e-3}``.
@@ -91,6 +99,10 @@ def run(
         backbone=backbone,
         protocol=protocol,
         checkpoint=None if checkpoint is None else str(checkpoint),
+        weights_key=weights_key,
+        mean=None if mean is None else tuple(mean),
+        std=None if std is None else tuple(std),
+        label=label,
         tier=tier,
         seed=seed,
         overrides=format_overrides(overrides),
@@ -114,6 +126,10 @@ def pretrain(
     teacher: str | None = None,
     teacher_checkpoint: PathLike | None = None,
     checkpoint: PathLike = "random",
+    weights_key: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    label: str | None = None,
     knn_data: str | None = None,
     skip_bad: bool = False,
     tier: TierName = "full",
@@ -135,6 +151,7 @@ def pretrain(
         teacher: backbone of the teacher, for methods that distill.
         teacher_checkpoint: its weights; those of its card where not given.
         checkpoint: weights to go on from; ``"random"`` where not given.
+        weights_key, mean, std, label: as of ``run``.
         knn_data: labeled set for the k-NN health check; the data's own labels where not given.
         skip_bad: leave out and count images that cannot be decoded, instead of stopping.
         tier, seed, overrides, data_root, out, device, allow_subset, hash_all, force_new: as of ``run``.
@@ -164,6 +181,10 @@ def pretrain(
         task=task,
         backbone=backbone,
         checkpoint=str(checkpoint),
+        weights_key=weights_key,
+        mean=None if mean is None else tuple(mean),
+        std=None if std is None else tuple(std),
+        label=label,
         tier=tier,
         seed=seed,
         overrides=format_overrides(overrides),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from backbones.refusals import PatchSizeError
+from backbones.weights import MEMORY_ARCHITECTURE
 from engine.config import load_protocol
 from engine.data.item_limits import apply_item_limit
 from engine.device import get_dist_info, require_even_batch
@@ -39,9 +41,7 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
             f"batch_size {recipe.batch_size} in {recipe.accumulate} micro-batches leaves batch norm {together} image "
             "to average over; it needs 2 or more, so lower accumulate or raise batch_size"
         )
-    arguments: dict[str, Any] = {"img_size": recipe.crop, "num_classes": 0}
-    if recipe.drop_path:
-        arguments["drop_path_rate"] = recipe.drop_path
+    arguments = _choose_backbone_arguments(request, recipe)
     fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, data_report.splits["train"]))
     # neck and heads always have batch norm
     batch_norm = describe_batch_norm(True, recipe.batch_size, recipe.accumulate, processes)
@@ -61,4 +61,39 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
         backbone_kwargs=arguments,
         num_expected_items=data_report.splits["test"],
         steps=("train", *chosen, "test once"),
+        notes=_describe_padding(request.card.name, recipe.crop, arguments["img_size"]),
+    )
+
+
+def _choose_backbone_arguments(request: RunRequest, recipe: SegmentationRecipe) -> dict[str, Any]:
+    """Return the arguments with which the backbone is created.
+
+    Where the patch does not divide the crop, the input size is that of the padded crop. Where the drop path is 0 and
+    the architecture has one unless told not to, it is told.
+    """
+    arguments: dict[str, Any] = {"img_size": recipe.crop, "num_classes": 0}
+    if recipe.drop_path:
+        arguments["drop_path_rate"] = recipe.drop_path
+    if request.card.architecture == MEMORY_ARCHITECTURE:  # it is made already, and takes no such argument
+        return arguments
+    try:
+        digest = request.describe_model(arguments)
+    except PatchSizeError as error:
+        # -(-a // b) rounds a / b up
+        height, width = (-(-recipe.crop // step) * step for step in error.patch)
+        arguments["img_size"] = height if height == width else (height, width)
+        digest = request.describe_model(arguments)
+    if digest.has_drop_path and not recipe.drop_path and not recipe.frozen:
+        arguments["drop_path_rate"] = 0.0
+    return arguments
+
+
+def _describe_padding(name: str, crop: int, img_size: int | tuple[int, int]) -> tuple[str, ...]:
+    """Return a sentence about the padding of crops, if there is any."""
+    if img_size == crop:
+        return ()
+    height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+    return (
+        f"{name} gets crops of {crop} px padded at the right and bottom to {height} x {width}, the next multiple of "
+        "its patch; the padding is neither trained on nor scored",
     )

@@ -21,7 +21,7 @@ from segmentation.data.dataset_layout import SegmentationDataset
 from segmentation.data.files import read_image_pair
 from segmentation.evaluation import SegmentationMetric
 from segmentation.metrics import ImageScores, compute_segmentation_scores, map_class_iou
-from segmentation.models.segmentor import Segmentor, build_segmentor
+from segmentation.models.segmentor import Segmentor, build_segmentor, pad_to_patch
 from segmentation.recipe import SegmentationRecipe
 
 AREAS_FILE = "areas.npy"
@@ -73,7 +73,8 @@ def run_protocol(cell: SegmentationCell, run_folder: Path) -> TaskOutcome:
             created=request.build_backbone(cell.plan.backbone_kwargs),
         )
         # MACs of one window through backbone, neck and decode head; the parameters include the auxiliary head
-        counts = compute_complexity(model, [torch.zeros(1, 3, recipe.crop, recipe.crop)])
+        window = pad_to_patch((recipe.crop, recipe.crop), model.backbone.trunk)
+        counts = compute_complexity(model, [torch.zeros(1, 3, *window)])
     space, read = found.label_space, cell.read_pair
     test = SegmentationTestDataset(found.splits["test"], space, recipe.test, read)
     val = SegmentationTestDataset(found.splits["val"], space, recipe.test, read) if "val" in found.splits else None
@@ -144,6 +145,12 @@ def _make_outcome(
     )
 
 
+def _get_input_size(model: Segmentor, crop: int) -> int | list[int]:
+    """Return what a crop is padded to: its side, or height and width, pixels."""
+    height, width = pad_to_patch((crop, crop), model.backbone.trunk)
+    return height if height == width else [height, width]
+
+
 def _make_details(
     cell: SegmentationCell, model: Segmentor, counts: dict[str, int], metric: SegmentationMetric, run_folder: Path
 ) -> dict[str, Any]:
@@ -165,7 +172,11 @@ def _make_details(
         "second_implementation": metric.mmseg_check,
         "iou_by_class": map_class_iou(total, cell.class_names),
         "areas": {"file": AREAS_FILE, "sha256": sha256_file(run_folder / AREAS_FILE)},
-        "whole_model": {"img_size": recipe.crop, **counts, "parameters_training_only": training_only},
+        "whole_model": {
+            "img_size": _get_input_size(model, recipe.crop),
+            **counts,
+            "parameters_training_only": training_only,
+        },
         "out_indices": model.backbone.out_indices,
         "neck": type(model.neck).__name__ if model.with_neck else None,
         "data_root": str(cell.request.data_root.resolve()),

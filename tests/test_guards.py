@@ -42,7 +42,7 @@ GUARDS = {
         "tests/backbones/test_memory_module.py::test_what_computes_something_else_has_another_card",
     ),
     "a weight file is read as plain tensors": Guard(
-        "backbones/checkpoints/read_checkpoint.py",
+        "backbones/checkpoints/read_content.py",
         "weights_only=True",
         "weights_only=False",
         "tests/benchmarks/cli/test_cli.py::test_bad_input_is_one_sentence_and_exit_2 -k smokewhich",

@@ -5,15 +5,16 @@ The description comes first, because it decides the id of the analysis: a stored
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from backbones.card import BackboneCard
-from backbones.checkpoints.read_checkpoint import read_weights
+from analysis.request import BackboneChoice
+from backbones.card import BackboneCard, replace_normalization
+from backbones.checkpoints.read_checkpoint import find_identity_key, read_weights
+from backbones.color_input import require_color_input
 from backbones.create import create_backbone
 from backbones.model_digest import identify_plugin_code
 from backbones.registry import get_card
@@ -35,6 +36,7 @@ class BackboneSpec:
         seed: seed of random weights.
         allow_partial: accept a checkpoint that fills only part of the backbone.
         weights_sha256: SHA-256 of the weight file; ``None`` for random weights.
+        weights_key: which weights of the file, if not its plain ones.
         weights_format: format of the weight file; known after ``build_model``.
         load_report: report of the loaded weights; known after ``build_model``.
         num_parameters: number of parameters without a classifier; known after ``build_model``.
@@ -47,6 +49,7 @@ class BackboneSpec:
     seed: int = 0
     allow_partial: bool = False
     weights_sha256: str | None = None
+    weights_key: str | None = None
     weights_format: str | None = None
     load_report: LoadReportRecord | None = None
     num_parameters: int | None = None
@@ -58,6 +61,7 @@ class BackboneSpec:
         if self.start.init == "random":
             return f"{self.card.name}, random weights"
         file = Path(self.start.uri or "").name if self.start.init == "checkpoint" else ""
+        file += f" ({self.weights_key})" if self.weights_key else ""
         return f"{self.card.name}, {file}" if file else self.card.name
 
     def identity(self) -> dict[str, Any]:
@@ -69,6 +73,7 @@ class BackboneSpec:
             "arguments": self.model_arguments,
             "init": self.start.init,
             "checkpoint": self.weights_sha256,
+            **({"weights_key": self.weights_key} if self.weights_key is not None else {}),
             "allow_partial": self.allow_partial,
             "seed": self.seed if by_seed else None,
             **identify_plugin_code(self.card, self.model_arguments),
@@ -92,8 +97,6 @@ class BackboneSpec:
             allow_partial=self.allow_partial,
             **self.model_arguments,
         )
-        if created.weight_file is not None:
-            _load_pooled_norm(created.model, created.weight_file.tensors)
         self.weights_format = created.weight_file.format if created.weight_file else None
         self.load_report = LoadReportRecord.from_report(created.load_report) if created.load_report else None
         self.num_parameters = sum(parameter.numel() for parameter in created.model.parameters())
@@ -107,6 +110,7 @@ class BackboneSpec:
                 uri=self.start.uri or str(self.start.file),
                 sha256=self.weights_sha256,
                 bytes=self.start.file.stat().st_size,
+                weights_key=self.weights_key,
                 format=self.weights_format,
                 load_report=self.load_report,
             )
@@ -122,7 +126,7 @@ class BackboneSpec:
 
 
 def resolve_backbone(
-    name: str, checkpoint: str | None = None, img_size: int | None = None, seed: int = 0, allow_partial: bool = False
+    choice: BackboneChoice, img_size: int | None = None, seed: int = 0, allow_partial: bool = False
 ) -> BackboneSpec:
     """Find a backbone and its start weights.
 
@@ -130,8 +134,7 @@ def resolve_backbone(
     The backbone is then built with the same structure.
 
     Args:
-        name: registry name or ``timm/<name>``.
-        checkpoint: weight file or ``"random"``; ``None`` for the weights of the card.
+        choice: the backbone and its start weights as the user gave them.
         img_size: side of the square input, pixels; ``None`` for the size on the card.
         seed: seed of random weights.
         allow_partial: accept a checkpoint that fills only part of the backbone.
@@ -140,21 +143,16 @@ def resolve_backbone(
         UnknownNameError: there is no such backbone.
         CheckpointError: the weights are missing or cannot be read.
     """
-    card = get_card(name)
-    start = locate_weights(card, checkpoint)
+    card = replace_normalization(get_card(choice.name), choice.mean, choice.std)
+    require_color_input(card)
+    start = locate_weights(card, choice.checkpoint, choice.weights_key)
     size = img_size or card.input_size[1]
     # 0 classes: timm then builds the model without a classifier, which no analysis reads
     arguments: dict[str, Any] = {"img_size": size, "num_classes": 0}
     if start.file is None:
         return BackboneSpec(card, start, size, seed, allow_partial, model_arguments=arguments)
-    file = read_weights(start.file)
+    file = read_weights(start.file, start.weights_key)
+    key = find_identity_key(start.file, start.weights_key)
     if _POOLED_NORM_KEY in file.tensors and "norm.weight" not in file.tensors:
         arguments["global_pool"] = "avg"  # timm's ViT then has fc_norm instead of norm
-    return BackboneSpec(card, start, size, seed, allow_partial, file.sha256, model_arguments=arguments)
-
-
-def _load_pooled_norm(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load ``fc_norm``, which the loader skips as part of the head; here it is the final norm of the features."""
-    norm = getattr(model, "fc_norm", None)
-    if isinstance(norm, nn.LayerNorm) and _POOLED_NORM_KEY in tensors:
-        norm.load_state_dict({name: tensors[f"fc_norm.{name}"] for name, _ in norm.named_parameters()})
+    return BackboneSpec(card, start, size, seed, allow_partial, file.sha256, key, model_arguments=arguments)

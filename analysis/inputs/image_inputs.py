@@ -66,8 +66,7 @@ def resolve_image_inputs(request: ImageRequest, min_images: int = 1) -> Analysis
         DataError: the data are damaged, or are not the official set and ``--subset`` is missing.
     """
     backbones = [
-        resolve_backbone(each.name, each.checkpoint, request.img_size, request.seed, request.allow_partial)
-        for each in request.backbones
+        resolve_backbone(each, request.img_size, request.seed, request.allow_partial) for each in request.backbones
     ]
     data = check_task_data(request.task, request.data_root, request.allow_subset)
     # One data set object per backbone, because cards differ in input size, mean and std

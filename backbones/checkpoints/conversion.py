@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from torch import Tensor
 
 from backbones.checkpoints.formats import format_dropped
+from backbones.checkpoints.head_tensors import find_head_reason
 from foundation.errors import CheckpointError
 
 _DECODER_REASON = "decoder of the pre-training"
@@ -17,8 +18,6 @@ _DROP_RULES = (
     (re.compile(r"(decoder|decoder_(embed|pos_embed|blocks|norm|pred))(\.|$)"), _DECODER_REASON),
     (re.compile(r"mask_token$"), "mask token of the pre-training"),
     (re.compile(r"multi_scale_fusion_heads\."), _DECODER_REASON),
-    (re.compile(r"lm_head\."), "token classifier of the pre-training"),
-    (re.compile(r"head_dist\."), "classifier"),
     (re.compile(r"pos_embed_[zx]$"), "the tracker's resampled copy of pos_embed"),
     (re.compile(r"(template|search)_segment_pos_embed$|cls_pos_embed$"), "the tracker's own embedding"),
     (re.compile(r"(.*\.)?(relative_position_index|attn_mask|relative_coords_table)$"), "computed by the model"),
@@ -34,6 +33,9 @@ _MMSEG_RENAMES = (
     (re.compile(r"^layers\.(\d+)\.attn\.attn\.out_proj\."), r"blocks.\1.attn.proj."),
     (re.compile(r"^layers\.(\d+)\.ffn\.layers\.0\.0\."), r"blocks.\1.mlp.fc1."),
     (re.compile(r"^layers\.(\d+)\.ffn\.layers\.1\."), r"blocks.\1.mlp.fc2."),
+    # mmpretrain's LayerScale is a module inside the branch that it scales
+    (re.compile(r"^layers\.(\d+)\.attn\.gamma1\.weight$"), r"blocks.\1.ls1.gamma"),
+    (re.compile(r"^layers\.(\d+)\.ffn\.gamma2\.weight$"), r"blocks.\1.ls2.gamma"),
     (re.compile(r"^layers\.(\d+)\.(attn|gamma_)"), r"blocks.\1.\2"),
     (re.compile(r"^ln1\."), "norm."),
 )
@@ -118,6 +120,7 @@ def drop_pretraining_tensors(
     kept = {}
     for name, value in tensors.items():
         reason = next((why for pattern, why in _DROP_RULES if pattern.match(name)), "")
+        reason = reason or find_head_reason(name, model_keys)
         if not reason and name.startswith(tails):
             reason = "block of the decoupled distillation that has queries and keys only"
         if reason and name not in model_keys:

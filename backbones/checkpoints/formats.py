@@ -12,14 +12,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-# the first that holds tensors counts
-_PLAIN_KEYS = ("state_dict", "model", "net", "model_state", "model_state_dict", "module", "teacher")
-# running averages of the weights, as timm, DeiT and others save them; timm, too, loads them where they are present
-_EMA_KEYS = ("state_dict_ema", "model_ema", "ema", "ema_state_dict")
 # added by DistributedDataParallel and by torch.compile
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
-# "vit." is the ViT inside the one-stream backbone of our own trackers
-_BACKBONE_PREFIXES = ("base_encoder.", "backbone.", "vit.", "model.", "encoder.", *_WRAPPER_PREFIXES)
+# modules that FSDP, activation checkpointing, torch.compile and Lightning put around any part of a model
+_WRAPPER_NAMES = re.compile(
+    r"(?:^|(?<=\.))(?:_fsdp_wrapped_module|_checkpoint_wrapped_module|_fpw_module|_orig_mod|_forward_module)\."
+)
+_BACKBONE_PREFIXES = ("base_encoder.", "backbone.", "model.", "encoder.", *_WRAPPER_PREFIXES)
 
 # name pattern -> reason for the load report
 _NON_BACKBONE_RULES = (
@@ -29,9 +28,16 @@ _NON_BACKBONE_RULES = (
     (re.compile(r"momentum_encoder\."), "MoCo's momentum encoder"),
     (re.compile(r"(predictor|projector|momentum_projector)\."), "projection head of MoCo"),
     (re.compile(r"extra_block\."), "block of the decoupled distillation that has queries and keys only"),
-    (re.compile(r"box_head\.|head\.(score|offset|size)\."), "the tracker's box head"),
-    (re.compile(r"(template|search)_positions$"), "the tracker's resampled copy of pos_embed"),
+    (re.compile(r"(dino|ibot)_head\."), "projection head of DINO or iBOT"),
+    (re.compile(r"((student|teacher|online)_)?(projection|prediction)_head\w*\."), "projection head of a pre-training"),
+    (re.compile(r"(n_averaged|steps)$"), "counter of a running average"),
+    (re.compile(r"ema_[^.]+$"), "backup of the weights by a running average (mmcv)"),
+    (re.compile(r"(box_head|head\.(score|offset|size))\."), "the tracker's box head"),
     (re.compile(r"skipped$"), "the tracker's count of unreadable frames"),
+    (
+        re.compile(r"(backbone\.)?(template|search)_positions$"),
+        "positions of the tracker's two crops; the backbone's pos_embed is the one before tracking",
+    ),
     (re.compile(r"(decode_head|auxiliary_head|neck|data_preprocessor)\."), "not part of the backbone"),
 )
 """Modules that are saved next to the trunk; the patterns are matched at the start of a name."""
@@ -53,56 +59,6 @@ class UnwrappedCheckpoint(NamedTuple):
     notes: list[str]
 
 
-class FoundTensors(NamedTuple):
-    """The weights that were chosen from a file's content.
-
-    Attributes:
-        tensors: the tensors by name; empty if there are none.
-        container: the key under which they were found, "" for the top level.
-        identity_key: the key as an id has it: ``None`` where the file holds one version of the weights, or where its
-            plain ones were chosen, as every bench did before running averages were preferred.
-        keys: the keys of all versions of the weights in the file.
-    """
-
-    tensors: dict[str, Tensor]
-    container: str
-    identity_key: str | None
-    keys: tuple[str, ...]
-
-
-def find_tensors(content: object, weights_key: str | None = None) -> FoundTensors:
-    """Find the mapping from names to tensors in a file's content; running averages come before plain weights.
-
-    Args:
-        content: the content of the file, as unpickled.
-        weights_key: the key that the user asked for; ``None``: the running average if there is one.
-
-    Returns:
-        The weights; without ``tensors`` if there are none, or none under ``weights_key``.
-    """
-    versions = {"": _select_tensors(content)}
-    if isinstance(content, Mapping):
-        versions |= {key: _select_tensors(content.get(key)) for key in (*_PLAIN_KEYS, *_EMA_KEYS)}
-        if weights_key is not None and weights_key not in versions:
-            versions[weights_key] = _select_tensors(content.get(weights_key))
-    # an empty mapping under a well-known key is no version
-    keys = tuple(key for key, tensors in versions.items() if tensors)
-    plain = next((key for key in (*_PLAIN_KEYS, "") if key in keys), None)
-    average = next((key for key in _EMA_KEYS if key in keys), None)
-    chosen = weights_key if weights_key is not None else average or plain
-    if chosen not in keys or chosen is None:
-        return FoundTensors({}, chosen or "", None, keys)
-    only_version = plain if plain is not None else average
-    return FoundTensors(versions[chosen], chosen, None if chosen == only_version else chosen, keys)
-
-
-def _select_tensors(content: object) -> dict[str, Tensor]:
-    """Return the tensors of a mapping by name."""
-    if not isinstance(content, Mapping):
-        return {}
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-
-
 def unwrap_checkpoint(tensors: Mapping[str, Tensor], container: str, content: object = None) -> UnwrappedCheckpoint:
     """Extract the trunk from its wrappers.
 
@@ -117,14 +73,14 @@ def unwrap_checkpoint(tensors: Mapping[str, Tensor], container: str, content: ob
     """
     family = detect_family(tensors, container, content)
     dropped: list[str] = []
-    inside = _drop_non_backbone(dict(tensors), dropped)
+    inside = drop_non_backbone(strip_wrapper_names(tensors), dropped)
     # wrappers are nested ("module.model.blocks..."), so one layer is removed at a time
     while prefix := _common_prefix(inside):
         outside = {name: value for name, value in inside.items() if not name.startswith(prefix)}
         stripped = {name.removeprefix(prefix): value for name, value in inside.items() if name.startswith(prefix)}
         # a name may exist with and without the prefix; the trunk gets it, and the other must not vanish silently
         clash = {f"(outside {prefix}) {name}": outside.pop(name) for name in list(outside) if name in stripped}
-        inside = _drop_non_backbone({**stripped, **outside, **clash}, dropped)
+        inside = drop_non_backbone({**stripped, **outside, **clash}, dropped)
     return UnwrappedCheckpoint(family, inside, dropped, [])
 
 
@@ -166,6 +122,20 @@ def detect_family(tensors: Mapping[str, Tensor], container: str, content: object
     return next((family for family, holds in rules if holds), "timm" if has(r"patch_embed\.|stem\.") else "plain")
 
 
+def strip_wrapper_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the names of wrappers anywhere inside the names of the tensors.
+
+    Args:
+        tensors: the tensors under the names in the file.
+    """
+    bare: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        new = _WRAPPER_NAMES.sub("", name)
+        # a file with a tensor inside and outside a wrapper is damaged; the full name makes it unexpected
+        bare[name if new in bare else new] = value
+    return bare
+
+
 def _common_prefix(tensors: Mapping[str, Tensor]) -> str:
     """Return the wrapper prefix that more than half of the names have, or "".
 
@@ -177,8 +147,16 @@ def _common_prefix(tensors: Mapping[str, Tensor]) -> str:
     return ""
 
 
-def _drop_non_backbone(tensors: dict[str, Tensor], dropped: list[str]) -> dict[str, Tensor]:
-    """Drop the modules that are not part of the trunk, with or without a wrapper prefix on their names."""
+def drop_non_backbone(tensors: Mapping[str, Tensor], dropped: list[str]) -> dict[str, Tensor]:
+    """Drop the modules that are not part of the trunk, with or without a wrapper prefix on their names.
+
+    Args:
+        tensors: the tensors by name.
+        dropped: a line is appended for each dropped tensor, with the reason.
+
+    Returns:
+        The remaining tensors.
+    """
     kept = {}
     for name, value in tensors.items():
         bare = name

@@ -6,19 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from backbones.checkpoints.attention_heads import check_head_count
-from backbones.checkpoints.beit import adapt_beit_tensors
-from backbones.checkpoints.conversion import drop_pretraining_tensors, rename_to_timm
-from backbones.checkpoints.formats import format_dropped, format_shape, format_tensor
+from backbones.checkpoints.describe_mismatch import describe_mismatch
+from backbones.checkpoints.fit_tensors import fit_tensors, get_head_prefixes
+from backbones.checkpoints.formats import format_shape, format_tensor
 from backbones.checkpoints.read_checkpoint import WeightFile
-from backbones.checkpoints.resize import REL_POS_TABLE, resize_to_model
+from backbones.checkpoints.resize import explain_token_mixers
 from foundation.errors import CheckpointError
-
-_COMPUTED_BUFFERS = ("relative_position_index", "attn_mask", "relative_coords_table")
-"""Buffers that a model computes when it is created; they are not part of the trunk's weights."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,12 @@ class LoadReport:
 
 
 def load_weight_file(
-    model: nn.Module, file: WeightFile, *, allow_partial: bool, card_heads: int | None = None
+    model: nn.Module,
+    file: WeightFile,
+    *,
+    allow_partial: bool,
+    card_heads: int | None = None,
+    card_size: tuple[int, int] | None = None,
 ) -> LoadReport:
     """Load a weight file into a model, in place.
 
@@ -67,6 +68,7 @@ def load_weight_file(
         file: the file, as ``read_weights`` returns it.
         allow_partial: accept an incomplete load; see ``load_tensors``.
         card_heads: the head count that the card states for these weights, if it states one.
+        card_size: height and width of the images that the card states for these weights, if it is their card.
 
     Returns:
         The report, including what was dropped when the file was read.
@@ -81,6 +83,7 @@ def load_weight_file(
         source=str(file.path),
         arguments=file.arguments,
         card_heads=card_heads,
+        card_size=card_size,
     )
     return replace(report, dropped=[*file.dropped, *report.dropped], notes=[*file.notes, *report.notes])
 
@@ -93,12 +96,13 @@ def load_tensors(
     source: str,
     arguments: Mapping[str, Any] | None = None,
     card_heads: int | None = None,
+    card_size: tuple[int, int] | None = None,
     optional: tuple[str, ...] = (),
 ) -> LoadReport:
     """Load tensors into a model, in place.
 
-    The trunk is everything except the classifier and, if the model pools patch tokens, the ``fc_norm`` of its head (the
-    checkpoint's final ``norm`` is then dropped).
+    The trunk is everything except the classifier. The norm after pooling (``fc_norm``) belongs to it if the file has
+    one. Else ``fc_norm`` starts anew and the file's final ``norm`` is dropped, as in the authors' fine-tuning.
 
     Args:
         model: a timm model.
@@ -107,6 +111,7 @@ def load_tensors(
         source: the file, for messages.
         arguments: the arguments of the training run, as stored in the file.
         card_heads: the head count that the card states for these weights, if it states one.
+        card_size: height and width of the images that the card states for these weights, if it is their card.
         optional: names in the trunk that the file may lack, since the caller does not read them; the notes list those
             that it lacks.
 
@@ -117,30 +122,28 @@ def load_tensors(
         CheckpointError: trunk incomplete, tensors left over or another head count (unless ``allow_partial``); or
             nothing fits, or a tensor is not floating-point or not finite. The model is then left unchanged.
     """
-    own = {name: value for name, value in model.state_dict().items() if not name.endswith(_COMPUTED_BUFFERS)}
-    resized: list[str] = []
-    dropped: list[str] = []
-    notes: list[str] = []
-    # the order matters: names first, since every later step finds tensors by timm's names; sizes last, since a table
-    # that blocks share must be copied to them before it is resized
-    tensors = rename_to_timm(tensors, own)
-    if "pos_embed" not in optional:
-        _refuse_tracker_only(tensors, own, source)
-    tensors = drop_pretraining_tensors(tensors, own, dropped)
-    tensors = _drop_head_tensors(tensors, _head_prefixes(model), own, dropped)
-    _refuse_non_finite(tensors, own, source)
-    _refuse_table_heads(tensors, own, source)
-    tensors = adapt_beit_tensors(tensors, own, dropped, notes)
-    if absent := [name for name in optional if name in own and name not in tensors]:
-        own = {name: value for name, value in own.items() if name not in absent}
-        notes.append(f"{', '.join(absent)}: not in the file and not needed here")
-    tensors = resize_to_model(tensors, model, own, resized, notes)
+    fitted = fit_tensors(
+        model, tensors, source=source, arguments=arguments or {}, card_size=card_size, optional=optional
+    )
+    tensors, own, notes = fitted.tensors, fitted.own, fitted.notes
     report, accepted = _match_tensors(
-        tensors, own, _head_prefixes(model), LoadReport(0, resized, [], [], dropped, 0, notes)
+        tensors, own, get_head_prefixes(model), LoadReport(0, fitted.resized, [], [], fitted.dropped, 0, notes)
     )
     # with nothing accepted, even --allow-partial would mean a random model under the checkpoint's name
     if not accepted or (not report.is_complete and not allow_partial):
-        raise CheckpointError(_describe_mismatch(report, source, own, tensors))
+        if why := explain_token_mixers(tensors, own):
+            raise CheckpointError(f"the checkpoint {source} does not fit the backbone: {why}")
+        raise CheckpointError(
+            describe_mismatch(
+                report.format_summary(),
+                report.missing,
+                report.unexpected,
+                source=source,
+                tensors=tensors,
+                file_names=fitted.file_names,
+                model_state=own,
+            )
+        )
     try:
         notes += check_head_count(model, accepted, arguments or {}, source, card_heads)
     except CheckpointError as error:
@@ -173,85 +176,3 @@ def _match_tensors(
     fraction = sum(value.numel() for value in accepted.values()) / total
     report = replace(report, matched=len(accepted), missing=missing, unexpected=unexpected, matched_fraction=fraction)
     return report, accepted
-
-
-def _drop_head_tensors(
-    tensors: Mapping[str, Tensor], head_prefixes: tuple[str, ...], model_state: Mapping[str, Tensor], dropped: list[str]
-) -> dict[str, Tensor]:
-    """Drop the classifier, and a final norm that the model does not have."""
-    kept = {}
-    for name, value in tensors.items():
-        if name.startswith(head_prefixes) or (name.startswith("head.") and name not in model_state):
-            dropped.append(format_dropped(name, value, "classifier or projector"))
-        elif name.startswith("norm.") and name not in model_state:
-            # timm's global_pool="avg" has fc_norm after the pooling instead of norm before it
-            dropped.append(format_dropped(name, value, "final norm; the model norms its pooled features instead"))
-        else:
-            kept[name] = value
-    return kept
-
-
-def _head_prefixes(model: nn.Module) -> tuple[str, ...]:
-    """Return the name prefixes that belong to the head: the classifier that timm names, and ``fc_norm``."""
-    config = getattr(model, "pretrained_cfg", None) or {}
-    classifier = config.get("classifier") or "head"
-    # distilled DeiT has two classifiers
-    names = [classifier] if isinstance(classifier, str) else list(classifier)
-    return tuple(f"{name}." for name in (*names, "fc_norm"))
-
-
-def _refuse_non_finite(tensors: Mapping[str, Tensor], model_state: Mapping[str, Tensor], source: str) -> None:
-    """Refuse integer tensors where floating-point weights are expected, and NaN or infinity anywhere."""
-    for name, value in tensors.items():
-        # batch norm counts its batches in an integer, so integers are fine where the model has them too
-        if not value.is_floating_point() and (name not in model_state or model_state[name].is_floating_point()):
-            kind = str(value.dtype).removeprefix("torch.")
-            raise CheckpointError(
-                f"the checkpoint {source} holds {name} as {kind}; save the weights as floating-point numbers"
-            )
-        if value.is_floating_point() and not bool(torch.isfinite(value.float()).all()):
-            raise CheckpointError(
-                f"the checkpoint {source} holds NaN or infinity in {name} and cannot be used; "
-                "fetch it again or choose another file"
-            )
-
-
-def _refuse_table_heads(tensors: Mapping[str, Tensor], model_state: Mapping[str, Tensor], source: str) -> None:
-    """Refuse relative-position tables with another number of columns: they have one column per head."""
-    for name, value in tensors.items():
-        if (
-            name.endswith(REL_POS_TABLE)
-            and name in model_state
-            and value.dim() == 2
-            and value.shape[1] != model_state[name].shape[1]
-        ):
-            raise CheckpointError(
-                f"the checkpoint {source} has {value.shape[1]} attention heads according to {name}, but the backbone "
-                f"has {model_state[name].shape[1]}; choose the backbone with {value.shape[1]} heads"
-            )
-
-
-def _refuse_tracker_only(tensors: Mapping[str, Tensor], model_state: Mapping[str, Tensor], source: str) -> None:
-    """Refuse a tracker's checkpoint that no longer has the backbone's own position embedding."""
-    if "pos_embed" in model_state and "pos_embed" not in tensors and "pos_embed_x" in tensors:
-        raise CheckpointError(
-            f"the checkpoint {source} has position embeddings for a tracker's template and search region only "
-            "(pos_embed_z, pos_embed_x), not the backbone's pos_embed; fetch the weights the tracker started from"
-        )
-
-
-def _describe_mismatch(
-    report: LoadReport, source: str, model_state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
-) -> str:
-    """Describe in one sentence why a checkpoint does not fit, with the first three names of each kind."""
-    text = f"the checkpoint {source} does not fit the backbone: {report.format_summary()}"
-    for label, names in (("missing", report.missing), ("unexpected", report.unexpected)):
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            text += f"; {label}: {', '.join(name[:120] for name in names[:3])}{more}"
-    # a frequent case with a simple remedy: fine-tuned weights that pool patch tokens have fc_norm instead of norm
-    if {name for name in model_state if name.startswith("norm.")} and not any(
-        name.startswith("norm.") for name in tensors
-    ):
-        text += "; it has no final norm, like weights fine-tuned on pooled patch tokens: create the model with fc_norm"
-    return text + "; choose the backbone it was made for, or accept a partly random trunk with --allow-partial"

@@ -1,29 +1,74 @@
-"""Empty substitutes for the classes that some public checkpoints contain besides their weights.
+"""Inert substitutes for what some public checkpoints contain besides their weights.
 
-Trackers of the pytracking family (OSTrack, STARK, MixFormer ...) save the trainer's settings and running averages with
-the weights, as objects of their own classes. ``torch.load(weights_only=True)`` refuses every class that it was not told
-to allow. The classes here have the same names and no behavior, so no code from the file runs. Their contents are
-not used.
+``torch.load(weights_only=True)`` refuses every class and function that it was not told to allow. The names below are
+those that public trainers save with the weights: settings, logs, running averages of a loss. Each of them is replaced
+by a class or function of this module that does nothing, so no code from the file runs and none of the packages is
+needed. Their contents are not used.
 """
 
 from __future__ import annotations
 
-# the package that OSTrack and its successors use, and the older one of pytracking itself
-_STUB_MODULES = ("lib.train.admin", "ltr.admin")
-_STUB_CLASSES = (
-    ("settings", "Settings"),
-    ("local", "EnvironmentSettings"),
-    ("stats", "AverageMeter"),
-    ("stats", "StatValue"),
+import argparse
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+
+class InertObject:
+    """An object without behavior that takes the place of any object in a pickle."""
+
+    def __init__(self, *arguments: object) -> None:
+        """Ignore the arguments."""
+
+    def __new__(cls, *arguments: object) -> InertObject:
+        """Create the object, whatever the pickle passes."""
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        """Ignore the state."""
+
+
+def _make_plain_dict(*arguments: object) -> dict[object, object]:
+    """Create an empty dict in place of a ``defaultdict``; the pickle then fills it."""
+    return {}
+
+
+_OBJECTS = (
+    # the trackers of the pytracking family (OSTrack, STARK, MixFormer ...), and the older pytracking itself
+    *(
+        f"{root}.{name}"
+        for root in ("lib.train.admin", "ltr.admin")
+        for name in ("settings.Settings", "local.EnvironmentSettings", "stats.AverageMeter", "stats.StatValue")
+    ),
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    # arrays and scalars in logs; as real arrays they could claim any size
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+    "numpy.ndarray",
+    "numpy.dtype",
+    # the types that a defaultdict names, and what mmengine refers to the methods of its HistoryBuffer with
+    *(
+        f"{module}.{name}"
+        for module in ("builtins", "__builtin__")
+        for name in ("dict", "list", "int", "float", "getattr")
+    ),
+    # paths in the options of a training
+    *(f"pathlib{module}.{name}" for module in ("", "._local") for name in ("PosixPath", "WindowsPath")),
+)
+_DICTS = (
+    "yacs.config.CfgNode",  # Swin and SimMIM
+    "addict.addict.Dict",
+    "mmengine.config.config.ConfigDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
 )
 
-
-def _make_stub_class(module: str, name: str) -> type:
-    """Create an empty class with the module and name that the pickle asks for."""
-    # torch compares the name in the pickle with the class's own __module__ and __qualname__
-    return type(name, (), {"__module__": module, "__qualname__": name, "__doc__": "An empty substitute."})
-
-
-PICKLE_STUBS: list[type] = [
-    _make_stub_class(f"{root}.{module}", name) for root in _STUB_MODULES for module, name in _STUB_CLASSES
+PICKLE_STUBS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    argparse.Namespace,  # MAE and DeiT save their options as one, which only has attributes and runs no code
+    *((InertObject, name) for name in _OBJECTS),
+    # the unpickler fills only dicts of its own kinds, and sets attributes only of this one
+    *((OrderedDict, name) for name in _DICTS),
+    (_make_plain_dict, "collections.defaultdict"),
 ]
+"""What ``torch.serialization.safe_globals`` gets: the substitute, and the name in the pickle that it stands for."""

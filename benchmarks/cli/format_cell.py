@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
 def format_cell(cell: CellResult) -> str:
     """Describe a run and its primary metric in one line; a second line names the record's file."""
+    from benchmarks.cell_record import describe_given_weights
     from results.leaderboard.departures import list_departures
 
     record = cell.record
     head = f"{record.task} {record.protocol} {record.tier} {record.backbone.name} seed {record.seed}"
     if departures := list_departures(record):
         head += f" ({', '.join(departures)})"
+    if given := describe_given_weights(record.backbone):
+        head += f" [{given}]"
     if record.result is None:  # a run that did not finish has a status but no metrics
         return format_one_line(f"{head}: {record.status}")
     primary = record.result.primary_metric
@@ -31,12 +34,15 @@ def format_cell(cell: CellResult) -> str:
 
 def format_pretraining(cell: CellResult) -> str:
     """Describe the result of a pre-training, and the command that uses its weights."""
+    from benchmarks.cell_record import describe_given_weights
     from results.leaderboard.departures import list_departures
 
     record = cell.record
     head = f"{record.protocol} {record.tier} {record.backbone.name} on {record.config['data']} seed {record.seed}"
     if departures := list_departures(record):
         head += f" ({', '.join(departures)})"
+    if given := describe_given_weights(record.backbone):
+        head += f" [{given}]"
     result = record.result
     if result is None:
         return format_one_line(f"{head}: {record.status}")

@@ -62,6 +62,7 @@ def describe_requests(requests: Sequence[CellRequest], as_json: bool) -> int:
 
 
 def _format(status: CellStatus, parts: CellParts, request: CellRequest) -> str:
+    from benchmarks.cell_record import describe_input
     from benchmarks.matrix.resolved_settings import list_resolved_settings
 
     plan, data = parts.plan, parts.data
@@ -73,6 +74,8 @@ def _format(status: CellStatus, parts: CellParts, request: CellRequest) -> str:
         ("task", f"{parts.task.name}, protocol {parts.request.protocol} version {plan.protocol_version}, "
                  f"tier {request.tier}, seed {request.seed}"),
         ("backbone", f"{parts.backbone.name} ({arguments}), start {_describe_start(parts)}"),
+        ("input", f"{describe_input(parts.backbone)}, for pixels from 0 to 1"),
+        *([("label", parts.backbone.label)] if parts.backbone.label else []),
         ("data", f"{splits}; fingerprint {data.fingerprint[:12]} over {data.coverage}{notes}"),
         ("run id", str(status.run_id)),
         ("board", f"key {status.comparability}; runs with the same key may be compared"),
@@ -94,10 +97,13 @@ def _mark(counts: bool) -> str:
 
 
 def _describe_start(parts: CellParts) -> str:
+    from benchmarks.cell_record import describe_weights_key
+
     checkpoint = parts.backbone.checkpoint
     if checkpoint is None:
         return parts.backbone.init
-    return f"{parts.backbone.init} {checkpoint.uri}, sha256 {checkpoint.sha256[:12]}"
+    words = [f"{parts.backbone.init} {checkpoint.uri}", f"sha256 {checkpoint.sha256[:12]}"]
+    return ", ".join(filter(None, (*words, describe_weights_key(parts.backbone))))
 
 
 def _to_dict(status: CellStatus, parts: CellParts, request: CellRequest) -> dict[str, Any]:

@@ -94,11 +94,16 @@ def _list_scores(record: Record) -> Iterator[str]:
 
 def _list_facts(record: Record) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each fact that made the number."""
+    from benchmarks.cell_record import describe_input
     from results.leaderboard.row_labels import get_start_kind
     from results.records.record import PRETRAINING_DOMAIN
 
     yield "backbone", _format_backbone(record.backbone)
+    if record.backbone.label is not None:
+        yield "label", record.backbone.label
     yield "start", f"{get_start_kind(record)}{_format_checkpoint(record.backbone)}"
+    if normalization := describe_input(record.backbone):
+        yield "input", f"{normalization}, for pixels from 0 to 1"
     yield "protocol", f"{record.protocol} version {record.protocol_version}, tier {record.tier}"
     yield "settings", _format_settings(record)
     is_pretraining = record.domain == PRETRAINING_DOMAIN
@@ -136,7 +141,11 @@ def _format_checkpoint(backbone: BackboneRecord) -> str:
     checkpoint = backbone.checkpoint
     if checkpoint is None:
         return ""
+    from benchmarks.cell_record import describe_weights_key
+
     text = f" {checkpoint.uri}, sha256 {checkpoint.sha256[:12]}"
+    if key := describe_weights_key(backbone):
+        text += f", {key}"
     report = checkpoint.load_report
     if report is None:
         return text

@@ -13,6 +13,7 @@ from benchmarks.cli.common_options import (
     parse_nonnegative_int,
     parse_positive_int,
 )
+from benchmarks.cli.start_options import add_label_option, add_start_options, get_start_fields
 from foundation.errors import UserError
 
 # only for annotations: bench --help must import nothing heavy
@@ -38,6 +39,8 @@ def add_matrix_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", choices=("smoke", "short", "full"), help="length of the schedules; default: full")
     add_overrides_option(parser, "change the configuration of every cell, e.g. optimizer.lr=1e-3")
     parser.add_argument("--checkpoint", help="start weights of every backbone that names none after an @")
+    add_start_options(parser)
+    add_label_option(parser)
     add_data_options(parser)
     add_output_options(parser)
     text = "CPU threads per cell; a cell gives the same number with the same threads; default: 1"
@@ -70,6 +73,8 @@ def make_matrix(options: Namespace) -> Matrix:
         "",
         "",
         checkpoint=options.checkpoint,
+        **get_start_fields(options),
+        label=options.label,
         # absolute: a worker, perhaps on another machine, runs in another folder
         data_root=resolve_data_root(options.data_root).absolute(),
         out=options.out.absolute(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.format_cell import cell_to_dict
 from benchmarks.cli.output import write_json, write_stdout
+from benchmarks.cli.start_options import get_start_fields
 
 # only for annotations: benchmarks.run_cell imports torch
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def get_request_settings(options: Namespace) -> dict[str, Any]:
     return {
         "backbone": options.backbone,
         "checkpoint": options.checkpoint,
+        **get_start_fields(options),
+        "label": options.label,
         "tier": options.tier,
         "data_root": resolve_data_root(options.data_root),
         "out": options.out,

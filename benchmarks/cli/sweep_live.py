@@ -70,6 +70,7 @@ class LiveSweepView:
         metric = record.result.metrics[record.result.primary_metric]
         request = state.cells[report.number].request
         row = f"{request.backbone}@{request.checkpoint}" if request.checkpoint else str(request.backbone)
+        row = f"{request.label} ({row})" if request.label else row
         self._values.setdefault(record.comparability, {}).setdefault(row, []).append(metric.value)
         what = [record.task, record.protocol, "" if record.tier == "full" else record.tier]
         what += [f"{request.data_scale:g} of train"] if request.data_scale != 1 else []

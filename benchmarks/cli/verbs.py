@@ -103,7 +103,9 @@ VERBS = {
         "bench track walk.mp4 --init 240,110,60,150 --run runs/mini_lasot/RUN",
     ),
     "add": Verb(
-        "models", "store a pre-trained backbone under a name", "bench add backbone my_mae --from runs/pretrain/RUN"
+        "models",
+        "store a pre-training run or a weight file under a name",
+        "bench add backbone my_mae --checkpoint my_mae.pth",
     ),
     "get": Verb(
         "setup",

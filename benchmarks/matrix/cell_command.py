@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backbones.card import format_normalization
 from benchmarks.resolve_cell import CellRequest
 from engine.task import Task
 
@@ -21,6 +22,8 @@ def make_cell_command(request: CellRequest) -> list[str]:
     options: dict[str, str | None] = {
         "--protocol": request.protocol,
         "--checkpoint": request.checkpoint,
+        "--weights-key": request.weights_key,
+        "--label": request.label,
         "--tier": request.tier,
         "--seeds": str(request.seed),
         "--data-scale": repr(request.data_scale),
@@ -39,6 +42,9 @@ def make_cell_command(request: CellRequest) -> list[str]:
     for option, value in options.items():
         if value is not None and value != same.get(option):
             words += [option, value]
+    for option, values in (("--mean", request.mean), ("--std", request.std)):
+        if values is not None:
+            words += [option, *map(repr, values)]
     if request.overrides:
         words += ["--set", *request.overrides]
     switches = {
@@ -55,6 +61,10 @@ def describe_cell(request: CellRequest) -> str:
     parts = [str(request.task), str(request.protocol or ""), str(request.backbone)]
     if request.checkpoint:
         parts[-1] += f"@{request.checkpoint}"
+    if request.weights_key:
+        parts.append(f"weights {request.weights_key}")
+    if request.mean and request.std:
+        parts.append(format_normalization(request.mean, request.std))
     if request.tier != "full":
         parts.append(request.tier)
     if request.data_scale != 1:

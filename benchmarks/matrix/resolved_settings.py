@@ -12,9 +12,9 @@ from engine.task import PreparedBackbone
 from foundation.errors import BenchError
 from results.records.flat_settings import flatten_settings
 
-SettingSource = Literal["protocol", "tier", "--set", "derived"]
+SettingSource = Literal["protocol", "tier", "--set", "the backbone", "derived"]
 """``protocol``: its file, or the default of the setting. ``tier``: what the tier changes. ``--set``: the user.
-``derived``: follows from the data, the backbone or the machine."""
+``the backbone``: it cannot follow the protocol's file. ``derived``: follows from the data, the backbone or the machine."""
 
 _MISSING = object()
 """Stands for a setting that another plan does not have; ``None`` is a value."""
@@ -53,6 +53,8 @@ def _list_counting_settings(parts: CellParts) -> Iterator[ResolvedSetting]:
         source: SettingSource = "protocol"
         if name in named:
             source = "--set"
+        elif name in parts.plan.file_settings:
+            source = "the backbone"
         elif full is not None and full.get(name, _MISSING) != value:
             source = "tier"
         yield ResolvedSetting(name, value, source, counts=True)

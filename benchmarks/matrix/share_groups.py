@@ -29,7 +29,11 @@ def get_share_group(request: CellRequest) -> Hashable | None:
     )
     # a random backbone is another one for each seed
     by_seed = request.seed if is_random or request.allow_partial else None
-    return (request.task, request.backbone, request.checkpoint, request.device, by_seed)
+    return (request.task, request.backbone, *_get_start(request), request.device, by_seed)
+
+
+def _get_start(request: CellRequest) -> tuple[Hashable, ...]:
+    return (request.checkpoint, request.weights_key, request.mean, request.std)
 
 
 def get_order_in_group(request: CellRequest) -> tuple[float, int, str]:

@@ -13,8 +13,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from backbones.card import WEIGHT_SUFFIXES
+from backbones.hub import HUB_FILE
 from backbones.user_cards import CARD_NAME_PATTERN, get_card_path, list_user_cards
-from backbones.weights import HUB_FILE, WEIGHT_SUFFIXES
 from benchmarks.transfer.archive_manifest import ArchiveManifest, ManifestFile
 from benchmarks.transfer.archives import (
     ArchivedFile,

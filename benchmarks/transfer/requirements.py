@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backbones.card import BackboneCard
+from backbones.hub import HUB_SCHEME, ask_hub
 from backbones.registry import get_card
-from backbones.weights import ask_hub, find_card_weights
+from backbones.weights import find_card_weights
 from benchmarks.task_registry import TASKS
 from engine.data.data_sources import DATA_SOURCES, TRAINING_SOURCES, DataSource
 from foundation.display_text import format_one_line
@@ -135,7 +136,7 @@ def _describe_weights(name: str, card: BackboneCard) -> RequiredWeights | None:
 def _complete_from_hub(weights: RequiredWeights) -> tuple[RequiredWeights, bool]:
     """Return the entry with what the hub says of a file that is not here, and whether the hub answered."""
     scheme, _, repo_id = weights.uri.partition(":")
-    if scheme != "hf-hub":
+    if scheme != HUB_SCHEME:
         return weights, True
     try:
         stated = ask_hub(repo_id)

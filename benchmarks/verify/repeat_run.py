@@ -12,7 +12,7 @@ from benchmarks.task_registry import TASKS
 from benchmarks.verify.compare_tables import count_differing_rows
 from benchmarks.verify.replay import format_overrides, replan_run, require_same_card, resolve_record_root
 from foundation.errors import BenchError, UserError
-from foundation.files import sha256_file
+from foundation.weight_shards import hash_weights
 from results.records.flat_settings import flatten_settings
 from results.records.identity import build_run_identity
 from results.records.record import PRETRAINING_DOMAIN, Record
@@ -81,6 +81,7 @@ def _repeat_run(folder: Path, record: Record, data_dir: Path, device: str, out: 
         backbone=record.backbone.name,
         protocol=record.protocol,
         checkpoint=_find_checkpoint(folder, record),
+        weights_key=_find_weights_key(folder, record),
         tier=record.tier,
         seed=record.seed,
         overrides=format_overrides({name: stated[name] for name in names}),
@@ -121,9 +122,20 @@ def _find_checkpoint(folder: Path, record: Record) -> str | None:
     if record.backbone.init == "card":
         return None  # found by the card; the comparison shows whether it is the same content
     path = find_start_weights(stated, folder)
-    if path is None or sha256_file(path) != stated.sha256:
+    if path is None or hash_weights(path) != stated.sha256:
         raise UserError(f"its start weights {stated.uri} (SHA-256 {stated.sha256[:12]}...) are not here")
     return str(path)
+
+
+def _find_weights_key(folder: Path, record: Record) -> str | None:
+    """Return what ``--weights-key`` has to say, so that the run starts from the same weights of the same file."""
+    stated = record.backbone.checkpoint
+    path = find_start_weights(stated, folder) if stated is not None else None
+    if stated is None or path is None:
+        return stated.weights_key if stated is not None else None
+    from backbones.checkpoints.read_checkpoint import find_request_key
+
+    return find_request_key(path, stated.weights_key)
 
 
 def _choose_device(record: Record, device: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from backbones.card import BackboneCard
 from backbones.registry import get_card
-from backbones.weights import InitialWeights
+from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights
 from benchmarks.task_registry import TASKS
 from engine.task import DataReport, RunPlan, RunRequest
 from foundation.errors import BenchError, UnknownNameError
@@ -29,12 +29,14 @@ class ReplayedPlan(NamedTuple):
         plan: today's plan under these settings.
         file_values: value in the protocol's file of each setting in which the record differs from it, by dotted name;
             ``None`` where the file has no such setting.
+        adapted: those of them that follow from what the backbone can, so that no command names them.
         computed: names of entries besides the recipe (data scale, training data ...) that the plan computes otherwise
             than the record has them.
     """
 
     plan: RunPlan
     file_values: Mapping[str, Any]
+    adapted: frozenset[str]
     computed: list[str]
 
 
@@ -65,7 +67,9 @@ def require_same_card(record: Record) -> BackboneCard:
 def make_request(
     record: Record, card: BackboneCard, root: Path, device: str = "cpu", overrides: tuple[str, ...] = ()
 ) -> RunRequest:
-    """Return a request for the record's cell that reads no weight file (``random``): to plan, or to load checkpoints.
+    """Return a request for the record's cell that reads no weight file: to plan, or to load checkpoints.
+
+    It says whether the run started from the card's weights, as what these can do may decide on a setting.
 
     Args:
         record: the record.
@@ -76,7 +80,7 @@ def make_request(
     """
     return RunRequest(
         card=card,
-        start=InitialWeights("random", None, None),
+        start=InitialWeights("card" if record.backbone.init == "card" else "random", None, None),
         protocol=record.protocol,
         tier=record.tier,
         seed=record.seed,
@@ -106,7 +110,9 @@ def replan_run(record: Record, data: DataReport, root: Path) -> ReplayedPlan:
     in_file = task.plan(request, data)
     stated = dict(flatten_settings(record.config.get("recipe", {})))
     # what the record lacks stays as in the file, and shows below as computed otherwise
-    changed = find_changed_settings(record.config.get("recipe", {}), in_file.config["recipe"])
+    recipe = record.config.get("recipe", {})
+    changed = find_changed_settings(recipe, in_file.config["recipe"])
+    file_values = find_changed_settings(recipe, {**in_file.config["recipe"], **in_file.file_settings})
     neutral = {
         name: record.non_identity_settings[name]
         for name in PLANNING_SETTINGS
@@ -121,7 +127,7 @@ def replan_run(record: Record, data: DataReport, root: Path) -> ReplayedPlan:
         name for name in again.keys() | before.keys() if name != "recipe" and again.get(name) != before.get(name)
     ]
     computed += [name for name, value in flatten_settings(again["recipe"]) if (name, value) not in stated.items()]
-    return ReplayedPlan(plan, changed, sorted(computed))
+    return ReplayedPlan(plan, file_values, frozenset(file_values) - changed.keys(), sorted(computed))
 
 
 def format_overrides(settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -135,4 +141,12 @@ def _find_planning_card(record: Record) -> BackboneCard:
         return get_card(record.backbone.name)
     except BenchError:
         size = record.backbone.card.get("input_size", (3, 224, 224))
-        return BackboneCard(record.backbone.name, "unknown", "", input_size=tuple(size))
+        # whether it has a class token cannot be asked, so the run's pooling is taken for what the backbone can
+        prefix_tokens = 0 if record.backbone.arguments.get("global_pool") == "avg" else 1
+        return BackboneCard(
+            record.backbone.name,
+            MEMORY_ARCHITECTURE,
+            "",
+            input_size=tuple(size),
+            prefix_tokens=prefix_tokens,
+        )

@@ -212,7 +212,7 @@ def _compare_with_file(
         else:
             yield VerificationCheck(what, "holds", f"those of {file}")
         return
-    unnamed = [name for name in again.file_values if name not in requested]
+    unnamed = [name for name in again.file_values if name not in requested and name not in again.adapted]
     ignored = [
         f"{name}={' or '.join(texts)}"
         for name, texts in requested.items()

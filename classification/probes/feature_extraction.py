@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, default_collate
 
+from backbones.checkpoints.loading_fixes import list_loading_fixes
+from backbones.checkpoints.read_checkpoint import find_identity_key
 from backbones.create import CreatedBackbone
 from backbones.features import extract_pooled
 from backbones.weights import RANDOM_INIT
@@ -281,16 +283,21 @@ def make_frozen_backbone(
     model = request.describe_model(plan.backbone_kwargs)
     created = request.build_backbone(plan.backbone_kwargs)
     created.model.eval().requires_grad_(False).to(request.device)
+    start = request.start
     # random parts of the backbone depend on the seed, so the seed is part of the key; loaded weights do not depend on
     # it, so all seeds share one entry
-    by_seed = request.start.init == "random" or request.allow_partial
+    by_seed = start.init == "random" or request.allow_partial
+    weights_key = find_identity_key(start.file, start.weights_key) if start.file else None
+    fixes = list_loading_fixes(request.card, start, plan.backbone_kwargs, allow_partial=request.allow_partial)
     identity = {
-        "weights": created.weight_file.sha256 if created.weight_file else request.start.sha256 or RANDOM_INIT,
-        "start": request.start.init,
+        "weights": created.weight_file.sha256 if created.weight_file else start.sha256 or RANDOM_INIT,
+        "start": start.init,
         "seed": request.seed if by_seed else None,
         "card": request.card.identity_dict(),
         "arguments": dict(plan.backbone_kwargs),
         "model": model.identity_dict(),
+        **({"weights_key": weights_key} if weights_key is not None else {}),
+        **({"loading_fixes": fixes} if fixes else {}),
         # code that is not known is different code each time
         **({} if model.is_answerable else {"nonce": uuid4().hex}),
     }

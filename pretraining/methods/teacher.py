@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
+from backbones.checkpoints.read_checkpoint import find_identity_key
+from backbones.color_input import require_color_input
 from backbones.create import create_backbone
 from backbones.model_digest import identify_plugin_code
 from backbones.registry import get_card
-from backbones.weights import InitialWeights, locate_weights
+from backbones.weights import InitialWeights, hash_weight_file, locate_weights
 from foundation.errors import UserError
-from foundation.files import sha256_unchanged_file
 from pretraining.models.stacked_linear import pack_linear_layers
 
 
@@ -25,16 +26,19 @@ class TeacherWeights(NamedTuple):
         card: the teacher's card.
         start: where its weights are.
         sha256: SHA-256 of the weight file.
+        weights_key: which weights of the file, if not its plain ones.
     """
 
     card: BackboneCard
     start: InitialWeights
     sha256: str
+    weights_key: str | None = None
 
     def identity_dict(self) -> dict[str, Any]:
         """Return the part that can change a result, as plain data."""
         code = identify_plugin_code(self.card, {"num_classes": 0})
-        return {"card": self.card.identity_dict(), "sha256": self.sha256, **code}
+        key = {"weights_key": self.weights_key} if self.weights_key is not None else {}
+        return {"card": self.card.identity_dict(), "sha256": self.sha256, **key, **code}
 
 
 def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
@@ -48,13 +52,14 @@ def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
         UserError: the teacher has no weights, or they are not on this machine.
     """
     card = get_card(name)
+    require_color_input(card)
     start = locate_weights(card, checkpoint)
     if start.file is None:
         raise UserError(
             f"the teacher {name} has no weights, and a student cannot learn from a random teacher; name a file or a "
             "pre-training run with --teacher-checkpoint, or another teacher"
         )
-    return TeacherWeights(card, start, sha256_unchanged_file(start.file))
+    return TeacherWeights(card, start, hash_weight_file(start.file), find_identity_key(start.file))
 
 
 class Teacher:

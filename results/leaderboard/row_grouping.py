@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from results.leaderboard.row_labels import get_start_kind
+from results.leaderboard.row_labels import get_start_kind, get_weights_key
 from results.leaderboard.same_network import (
     find_network_conflict,
     get_model_digest,
@@ -56,9 +56,11 @@ def group_rows(runs: Sequence[StoredRun]) -> tuple[list[RowRuns], list[UnrankedR
     # A changed card or creation argument makes another backbone under the same name. The digest keeps the two in
     # separate rows, so that they are never averaged.
     by_candidate: dict[tuple[str, str, str, str], list[StoredRun]] = defaultdict(list)
+    normalizations: dict[tuple[str, ...], set[str]] = defaultdict(set)  # by what the name of a row says
     for run in runs:
         candidate = (run[1].backbone.name, get_start_kind(run[1]), run[1].start_sha256[:12], _backbone_digest(run[1]))
         by_candidate[candidate].append(run)
+        normalizations[_name_start(run[1])].add(_format_normalization(run[1]))
     rows, refused = [], []
     for candidate, alike in sorted(by_candidate.items()):
         networks = split_by_network(alike)
@@ -67,20 +69,34 @@ def group_rows(runs: Sequence[StoredRun]) -> tuple[list[RowRuns], list[UnrankedR
             if conflict is not None:
                 refused += [UnrankedRun(folder, record, conflict) for folder, record in same]
                 continue
-            note = ""
+            words = []
+            first = same[0][1]
+            if len(normalizations[_name_start(first)]) > 1:
+                words.append(_format_normalization(first))
             if len(networks) > 1:  # the same name, card and start, but the code of the plug-in was edited
-                model = get_model_digest(same[0][1])
-                note = f"network {compute_digest({'model': model})[:8]}" if model else "network not recorded"
+                model = get_model_digest(first)
+                words.append(f"network {compute_digest({'model': model})[:8]}" if model else "network not recorded")
             counted, older = select_newest_seeds(same)
             refused += [
                 UnrankedRun(*run, f"its seed {run[1].seed} was run again, and the newer run counts") for run in older
             ]
-            rows.append(RowRuns(candidate[:3], counted, note))
+            rows.append(RowRuns(candidate[:3], counted, "; ".join(words)))
     return rows, refused
 
 
 def _backbone_digest(record: Record) -> str:
-    """Return a digest of everything that defines the backbone as a network, without the descriptions on its card."""
+    """Return a digest of what defines the backbone as a network and its loading, without the card's descriptions."""
     shape = ("architecture", "arguments", "input_size", "mean", "std", "prefix_tokens")
     card = {key: record.backbone.card.get(key) for key in shape}
-    return compute_digest({"card": card, "arguments": record.backbone.arguments})
+    start = record.backbone.checkpoint
+    versions = {"weights_key": start.weights_key, "loading_fixes": start.loading_fixes} if start else {}
+    return compute_digest({"card": card, "arguments": record.backbone.arguments, **versions})
+
+
+def _name_start(record: Record) -> tuple[str, ...]:
+    return record.backbone.name, get_start_kind(record), record.start_sha256[:12], get_weights_key(record)
+
+
+def _format_normalization(record: Record) -> str:
+    card = record.backbone.card
+    return f"input normalized with mean {card.get('mean')}, std {card.get('std')}"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
+from foundation.display_text import format_one_line
+from foundation.errors import UserError
+from results.records.identity import compute_digest
 from results.records.record import PRETRAINING_DOMAIN, Record
 
 # only for annotations: the module imports scipy, which takes longer than to list 100,000 runs
@@ -12,15 +16,57 @@ if TYPE_CHECKING:
     from results.statistics.ranking import StoredRun
 
 
-def format_row_label(backbone: str, init: str, weights_digest: str, pretrain_method: str = "") -> str:
+MAX_LABEL_LENGTH = 60
+"""Longest label of a row, in characters: it stands in a narrow column of boards."""
+
+
+def require_row_label(label: str | None) -> str | None:
+    """Return a label without blanks at its ends.
+
+    Args:
+        label: what the user gave; ``None``: the row is named after its backbone.
+
+    Raises:
+        UserError: it is empty, too long, not one line, or has control characters.
+    """
+    if label is None:
+        return None
+    text = label.strip()
+    if not text:
+        raise UserError("--label is empty; give the row a name, or leave it out")
+    if len(text) > MAX_LABEL_LENGTH:
+        raise UserError(f"--label has {len(text)} characters; a row has room for {MAX_LABEL_LENGTH}")
+    if text != format_one_line(text):
+        raise UserError(
+            f"--label {format_one_line(text)!r} has line breaks, tabs or control characters; leave them out"
+        )
+    return text
+
+
+def format_row_label(
+    backbone: str,
+    init: str,
+    weights_digest: str,
+    pretrain_method: str = "",
+    weights_key: str = "",
+    given_label: str = "",
+) -> str:
     """Return a readable name of a backbone with its start: ``mae_tiny``, ``vit_nano (random)``, ``x (mae 0a1b2c3d)``.
 
-    A start from the card's own weights is implied by the name.
+    A start from the card's own weights is implied by the name. A label of the user stands in front and replaces
+    nothing, so that two starts of one label remain two names, and no label can pass for another backbone.
+
+    >>> format_row_label("vit_tiny", "checkpoint", "0a1b2c3d4e5f", given_label="my MAE")
+    'my MAE (vit_tiny, checkpoint 0a1b2c3d)'
     """
-    return backbone if init == "card" else f"{backbone} ({format_start_label(init, weights_digest, pretrain_method)})"
+    is_plain_card = init == "card" and not weights_key
+    start = "" if is_plain_card else format_start_label(init, weights_digest, pretrain_method, weights_key)
+    if given_label:
+        return f"{given_label} ({', '.join(filter(None, (backbone, start)))})"
+    return f"{backbone} ({start})" if start else backbone
 
 
-def format_start_label(init: str, weights_digest: str, pretrain_method: str) -> str:
+def format_start_label(init: str, weights_digest: str, pretrain_method: str, weights_key: str = "") -> str:
     """Return a readable name of a start.
 
     If the pre-training method of a checkpoint is known, it replaces the word ``checkpoint``. The first 8 digits of the
@@ -31,25 +77,66 @@ def format_start_label(init: str, weights_digest: str, pretrain_method: str) -> 
         init: how the run started, as ``get_start_kind`` returns it.
         weights_digest: SHA-256 of the start weights or its first 12 digits; empty for random weights.
         pretrain_method: method of the pre-training that produced the weights, or "" if it is not known.
+        weights_key: which weights of the file, or "" for its plain ones.
 
     >>> format_start_label("checkpoint", "0a1b2c3d4e5f", "mae"), format_start_label("random", "", "")
     ('mae 0a1b2c3d', 'random')
     """
     digits = 12 if init.endswith("memory") else 8
     kind = init.replace("checkpoint", pretrain_method) if pretrain_method else init
-    return f"{kind} {weights_digest[:digits]}".strip()
+    return " ".join(filter(None, (kind, format_one_line(weights_key), weights_digest[:digits])))
 
 
-def format_record_label(record: Record, pretrain_methods: Mapping[str, str]) -> str:
-    """Return ``format_row_label`` for a record; the methods are the result of ``map_pretrain_methods``."""
-    method = get_pretrain_method(record, pretrain_methods)
-    return format_row_label(record.backbone.name, get_start_kind(record), record.start_sha256, method)
+def format_record_label(record: Record, pretrain_methods: Mapping[str, str], given_label: str | None = None) -> str:
+    """Return ``format_row_label`` for a record; the methods are the result of ``map_pretrain_methods``.
+
+    Args:
+        record: record of a run.
+        pretrain_methods: methods by the SHA-256 of the encoders they exported.
+        given_label: label of the row; ``None``: the record's own.
+    """
+    return format_row_label(
+        record.backbone.name,
+        get_start_kind(record),
+        record.start_sha256,
+        get_pretrain_method(record, pretrain_methods),
+        get_weights_key(record),
+        get_given_label(record) if given_label is None else given_label,
+    )
 
 
 def format_record_start(record: Record, pretrain_methods: Mapping[str, str]) -> str:
     """Return ``format_start_label`` for a record; the methods are the result of ``map_pretrain_methods``."""
     method = get_pretrain_method(record, pretrain_methods)
-    return format_start_label(get_start_kind(record), record.start_sha256, method)
+    return format_start_label(get_start_kind(record), record.start_sha256, method, get_weights_key(record))
+
+
+def get_weights_key(record: Record) -> str:
+    """Return which weights of its file a run started from, "" for the plain ones."""
+    return (record.backbone.checkpoint.weights_key or "") if record.backbone.checkpoint else ""
+
+
+def get_given_label(record: Record) -> str:
+    """Return the label that the user gave a run, fit for a row; "" without one."""
+    # a record may be of anyone: any length, any characters
+    return shorten(format_one_line(record.backbone.label or ""), MAX_LABEL_LENGTH, placeholder=" ...")
+
+
+def map_given_labels(records: Iterable[Record]) -> dict[str, str]:
+    """Return the newest label of each backbone and start (``get_start_key``) that has one.
+
+    A label belongs to the row and not to a run: the newest one names all seeds, on all boards.
+    """
+    labeled = sorted((record for record in records if record.backbone.label), key=lambda each: each.environment.started)
+    return {get_start_key(record): get_given_label(record) for record in labeled}
+
+
+def get_start_key(record: Record) -> str:
+    """Return what distinguishes a backbone and its start from all others, whatever the task and its arguments."""
+    card, sha256 = record.backbone.card, record.start_sha256
+    shape = {name: card.get(name) for name in ("architecture", "arguments", "mean", "std")}
+    start = [get_start_kind(record), sha256, get_weights_key(record)]
+    return compute_digest({"name": record.backbone.name, "card": shape, "start": start})
 
 
 def get_start_kind(record: Record) -> str:

@@ -55,6 +55,38 @@ def select_newest_seeds(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], lis
     return [newest[seed] for seed in sorted(newest)], older
 
 
+def select_newest_attempts(records: Sequence[StoredRun], warnings: list[str]) -> list[StoredRun]:
+    """Return one record per run_id: the newest complete attempt, or else the newest one.
+
+    A warning is added for complete attempts at one run whose numbers disagree.
+
+    Args:
+        records: all runs.
+        warnings: sentences are appended to it.
+    """
+    by_run: dict[str, list[StoredRun]] = defaultdict(list)
+    for folder, record in records:
+        by_run[record.run_id].append((folder, record))
+    kept = []
+    for run_id, same in sorted(by_run.items()):
+        # False sorts before True, so the last entry is a complete attempt if there is any
+        same.sort(key=lambda item: (item[1].status == "complete", item[1].environment.started))
+        kept.append(same[-1])
+        values = [
+            (record.result.metrics[record.result.primary_metric].value, folder)
+            for folder, record in same
+            if record.status == "complete" and record.result
+        ]
+        if len({value for value, _ in values}) > 1:
+            # with all digits: rounded, different numbers may look the same
+            numbers = [f"{value!r} ({folder})" for value, folder in values]
+            warnings.append(
+                f"run {run_id} was completed {len(values)} times with different numbers; {numbers[-1]} counts, because "
+                f"it was started last, and {', '.join(numbers[:-1])} is left out"
+            )
+    return kept
+
+
 def get_model_digest(record: Record) -> str:
     """Return the digests of the network as one text; empty in records of schema versions before 5."""
     model = record.backbone.model

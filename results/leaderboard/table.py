@@ -19,9 +19,13 @@ from results.leaderboard.row_labels import (
     format_row_label,
     format_start_label,
     get_pretrain_method,
+    get_start_key,
     get_start_kind,
+    get_weights_key,
+    map_given_labels,
     map_pretrain_methods,
 )
+from results.leaderboard.same_network import select_newest_attempts
 from results.leaderboard.timing_index import RunTiming, TimingIndex
 from results.published.match import PublishedComparison, UnmatchedResult, find_unmatched_published, match_published
 from results.published.rows import PublishedResult, read_published
@@ -66,6 +70,8 @@ class BoardRow(NamedTuple):
         runs: folders and records of the row's runs.
         pretrain_method: the pre-training method that produced the start weights, if its record was found as well;
             otherwise empty.
+        weights_key: which weights of the file the row started from; empty for its plain ones.
+        given_label: the newest label of this backbone and start; empty without one.
     """
 
     backbone: str
@@ -86,16 +92,30 @@ class BoardRow(NamedTuple):
     run_ids: tuple[str, ...]
     runs: tuple[StoredRun, ...]
     pretrain_method: str = ""
+    weights_key: str = ""
+    given_label: str = ""
 
     @property
     def label(self) -> str:
         """Return the row's name on its board: the backbone, and how it started unless the name implies it."""
-        return format_row_label(self.backbone, self.init, self.weights_digest, self.pretrain_method)
+        return format_row_label(
+            *(self.backbone, self.init, self.weights_digest, self.pretrain_method, self.weights_key, self.given_label)
+        )
+
+    @property
+    def name(self) -> str:
+        """Return the user's label, or else the name of the backbone."""
+        return self.given_label or self.backbone
+
+    @property
+    def start_note(self) -> str:
+        """Return how the row started, behind the backbone if a label has the place of its name."""
+        return f"{self.backbone}, {self.start_label}" if self.given_label else self.start_label
 
     @property
     def start_label(self) -> str:
         """Return how the row started, as ``random``, ``card 0a1b2c3d``, ``mae 0a1b2c3d`` or ``memory 0a1b2c3d4e5f``."""
-        return format_start_label(self.init, self.weights_digest, self.pretrain_method)
+        return format_start_label(self.init, self.weights_digest, self.pretrain_method, self.weights_key)
 
 
 class Board(NamedTuple):
@@ -189,7 +209,9 @@ def build_table(
     """
     groups: dict[BoardKey, list[StoredRun]] = defaultdict(list)
     unranked, warnings = [], list(scan_result.errors)
-    for folder, record in _newest_attempts([run for run in scan_result.records if record_filter(run[1])], warnings):
+    for folder, record in select_newest_attempts(
+        [run for run in scan_result.records if record_filter(run[1])], warnings
+    ):
         # a pre-training has no score that can be compared; it only names the start weights of other runs
         if record.domain == PRETRAINING_DOMAIN:
             continue
@@ -206,13 +228,14 @@ def build_table(
     printed = read_published() if published is None else published
     # from all records: the filter drops pre-trainings, but their methods name the start weights of the other runs
     made = map_pretrain_methods(scan_result.records)
+    given = map_given_labels(record for _, record in scan_result.records)
     timings = TimingIndex(scan_result, run_timings)
     boards = []
     for key, runs in sorted(groups.items()):
         rows, refused = group_rows(runs)
         unranked += refused
         if rows:
-            board = _build_board(key, settings[key], rows, printed, made, timings)
+            board = _build_board(key, settings[key], rows, printed, made, given, timings)
             boards.append(board._replace(departures=departures[key]))
     context = find_unmatched_published(printed, {key: _distinct_starts(runs) for key, runs in groups.items()})
     return LeaderboardTable(tuple(boards), tuple(unranked), context, tuple(warnings))
@@ -232,34 +255,6 @@ def get_metrics(record: Record) -> dict[str, MetricValue]:
 def _distinct_starts(runs: Sequence[StoredRun]) -> list[Record]:
     """Return one record for each backbone and start, which is all that matching a published row depends on."""
     return list({(r.backbone.name, get_start_kind(r)): r for _, r in runs}.values())
-
-
-def _newest_attempts(records: Sequence[StoredRun], warnings: list[str]) -> list[StoredRun]:
-    """Return one record per run_id: the newest complete attempt, or else the newest one.
-
-    A warning is added for complete attempts at one run whose numbers disagree.
-    """
-    by_run: dict[str, list[StoredRun]] = defaultdict(list)
-    for folder, record in records:
-        by_run[record.run_id].append((folder, record))
-    kept = []
-    for run_id, same in sorted(by_run.items()):
-        # False sorts before True, so the last entry is a complete attempt if there is any
-        same.sort(key=lambda item: (item[1].status == "complete", item[1].environment.started))
-        kept.append(same[-1])
-        values = [
-            (record.result.metrics[record.result.primary_metric].value, folder)
-            for folder, record in same
-            if record.status == "complete" and record.result
-        ]
-        if len({value for value, _ in values}) > 1:
-            # with all digits: rounded, different numbers may look the same
-            numbers = [f"{value!r} ({folder})" for value, folder in values]
-            warnings.append(
-                f"run {run_id} was completed {len(values)} times with different numbers; {numbers[-1]} counts, because "
-                f"it was started last, and {', '.join(numbers[:-1])} is left out"
-            )
-    return kept
 
 
 def format_board_title(key: BoardKey, departures: Sequence[str], settings: str) -> str:
@@ -322,6 +317,7 @@ def _build_board(
     rows_of_runs: Sequence[RowRuns],
     published: Sequence[PublishedResult],
     pretrain_methods: Mapping[str, str],
+    given_labels: Mapping[str, str],
     timings: TimingIndex,
 ) -> Board:
     """Build one board from its rows: rank them, and match published numbers."""
@@ -332,7 +328,9 @@ def _build_board(
     grouped = sorted(rows_of_runs, key=lambda row: _mean_metric(row.runs, primary), reverse=higher)
     standings = rank_rows([each.runs for each in grouped], primary, higher)
     # from here on, standings and labels are in the same order as ``grouped``
-    labels = [format_record_label(each.runs[0][1], pretrain_methods) for each in grouped]
+    given = [given_labels.get(get_start_key(each.runs[0][1]), "") for each in grouped]
+    made = pretrain_methods
+    labels = [format_record_label(row.runs[0][1], made, label) for row, label in zip(grouped, given, strict=True)]
     rows = [
         _build_row(
             each.candidate,
@@ -342,12 +340,14 @@ def _build_board(
             timings,
         )._replace(
             pretrain_method=get_pretrain_method(each.runs[0][1], pretrain_methods),
+            weights_key=get_weights_key(each.runs[0][1]),
+            given_label=label,
             rank=standing.rank,
             tied_with=tuple(labels[place] for place in standing.tied_with),
             interval=standing.interval,
             note="; ".join(filter(None, (standing.note, each.note))),
         )
-        for each, standing in zip(grouped, standings, strict=True)
+        for each, label, standing in zip(grouped, given, standings, strict=True)
     ]
     # of all runs, in the order of the first: whichever run comes first, a metric that only some have is on the board
     units = {name: metric.unit for _, record in runs for name, metric in get_metrics(record).items()}

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from foundation.environment import get_weights_dir
-from foundation.errors import RecordError
+from foundation.errors import CheckpointError, RecordError
 from foundation.files import sha256_file
+from foundation.weight_shards import hash_weights
 from results.records.identity import build_run_identity
 from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record, StartCheckpoint
 from results.statistics.estimates import count_right_items, is_proportion
@@ -142,7 +143,13 @@ def _check_start_weights(folder: Path, record: Record) -> Iterator[VerificationC
     path = find_start_weights(checkpoint, folder)
     if path is None:
         yield VerificationCheck("start weights", "unchecked", f"{checkpoint.uri} is not on this machine")
-    elif sha256_file(path) == checkpoint.sha256:
+        return
+    try:
+        is_same = hash_weights(path) == checkpoint.sha256
+    except CheckpointError as error:  # an index whose shards are not all there
+        yield VerificationCheck("start weights", "unchecked", str(error))
+        return
+    if is_same:
         yield VerificationCheck("start weights", "holds", f"{path} has the SHA-256 of the record")
     else:
         yield VerificationCheck(

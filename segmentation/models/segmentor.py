@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.registry import DefaultScope
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from backbones.card import BackboneCard
@@ -89,27 +89,29 @@ class Segmentor(EncoderDecoder):
             return compute_slide_logits(
                 self._forward_windows, image, self.recipe.crop, self.recipe.test.stride, self.recipe.window_batch
             )
-        height, width = int(image.shape[2]), int(image.shape[3])
-        # pad with 0 (the mean color) up to the next multiple of the patch size; -(-a // b) rounds a / b up
-        down, right = (
-            -(-side // step) * step - side for side, step in zip((height, width), self._size_multiple, strict=True)
-        )
-        return self._forward_windows(functional.pad(image, (0, right, 0, down)))[:, :, :height, :width]
-
-    @property
-    def _size_multiple(self) -> tuple[int, int]:
-        """Height and width must be multiples of these, in pixels."""
-        return get_size_divisor(self.backbone.trunk)
+        return self._forward_windows(image)
 
     def _forward_windows(self, images: Tensor) -> Tensor:
-        # mmseg's heads resize their logits to the size in img_shape; there must be one entry per image
-        logits: Tensor = self.encode_decode(images, [{"img_shape": images.shape[2:]}] * len(images))
-        return logits
+        """Compute the logits of images (n, 3, h, w) at their size; what is padded for the backbone is cut off again."""
+        height, width = int(images.shape[2]), int(images.shape[3])
+        rows, columns = pad_to_patch((height, width), self.backbone.trunk)
+        # 0 is the mean color
+        padded = functional.pad(images, (0, columns - width, 0, rows - height))
+        # mmseg's heads resize their logits to the size in img_shape; there must be one entry per image. The maps cover
+        # the padded images, so the logits are resized to those and cut: resized to the images, they would be shifted
+        logits: Tensor = self.encode_decode(padded, [{"img_shape": padded.shape[2:]}] * len(padded))
+        return logits[:, :, :height, :width]
 
 
 def _choose_classes(logits: Tensor) -> Tensor:
     """Return the class with the highest logit at each pixel, uint8."""
     return logits.argmax(0).to(torch.uint8)
+
+
+def pad_to_patch(size: tuple[int, int], trunk: nn.Module) -> tuple[int, int]:
+    """Return height and width rounded up to the next multiples of a backbone's patch, pixels."""
+    rows, columns = get_size_divisor(trunk)
+    return -(-size[0] // rows) * rows, -(-size[1] // columns) * columns
 
 
 def build_segmentor(
@@ -137,7 +139,9 @@ def build_segmentor(
     Raises:
         UserError: the backbone has fewer maps than a head reads.
     """
-    settings = {"img_size": recipe.crop, **(timm_kwargs or {})}
+    # a backbone that was made before was made for the padded crop
+    made = (recipe.crop, recipe.crop) if created is None else pad_to_patch((recipe.crop, recipe.crop), created.model)
+    settings = {"img_size": made, **(timm_kwargs or {})}
     trunk = backbone.BenchBackbone(
         created or card,
         out_indices=recipe.out_indices,
@@ -161,7 +165,8 @@ def build_segmentor(
                 "bgr_to_rgb": True,
                 "pad_val": 0,  # padded after normalization, so 0 is the mean color
                 "seg_pad_val": IGNORE_INDEX,
-                "size": (recipe.crop, recipe.crop),
+                # of a crop that the patch does not divide, the padding is not trained on
+                "size": pad_to_patch((recipe.crop, recipe.crop), trunk.trunk),
             },
             test_cfg={"mode": recipe.test.mode},  # for mmseg's own code; compute_logits reads the recipe
         )

@@ -97,7 +97,7 @@ def test_a_backbone_is_made_once_and_its_file_hashed_once(protocol: str, calls: 
     save_file(create_backbone("vit_pico", num_classes=0).model.state_dict(), weights)
     os.utime(weights, (1e9, 1e9))
     calls.clear()
-    request = CellRequest("digits", "vit_pico", protocol, str(weights), "smoke", out=tmp_path, device="cpu")
+    request = CellRequest("digits", "vit_pico", protocol, str(weights), tier="smoke", out=tmp_path, device="cpu")
     files_settle_at_once = pytest.MonkeyPatch()
     files_settle_at_once.setattr(files, "SETTLED_SECONDS", 0.0)
     try:
@@ -112,11 +112,11 @@ def test_a_backbone_is_made_once_and_its_file_hashed_once(protocol: str, calls: 
 
 def test_a_search_makes_one_for_each_training(calls: list[str], tmp_path: Path) -> None:
     overrides = ("search.lr=[1e-4,2e-3]", "train_on=train+val")
-    request = CellRequest("digits", "vit_pico", "finetune", None, "smoke", out=tmp_path, device="cpu")
+    request = CellRequest("digits", "vit_pico", "finetune", None, tier="smoke", out=tmp_path, device="cpu")
     run_cell(request)
     assert len(calls) == 1
     searched = CellRequest(
-        "digits", "vit_pico", "finetune", None, "smoke", overrides=overrides, out=tmp_path, device="cpu"
+        "digits", "vit_pico", "finetune", None, tier="smoke", overrides=overrides, out=tmp_path, device="cpu"
     )
     run_cell(searched)
     assert len(calls) == 1 + 3

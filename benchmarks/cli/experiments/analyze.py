@@ -6,7 +6,7 @@ Nothing heavy is imported before ``main`` is called, because ``bench --help`` re
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,16 +36,13 @@ from benchmarks.cli.common_options import (
     parse_positive_int,
 )
 from benchmarks.cli.output import write_json, write_stdout
+from benchmarks.cli.start_options import add_start_options, choose_starts, get_start_fields, pair_checkpoints
 from foundation.environment import resolve_data_root
-from foundation.errors import UserError
 
 # only for annotations: both modules import pydantic, and the second one torch
 if TYPE_CHECKING:
     from analysis.store import StoredAnalysis
     from benchmarks.run_cell import CellResult
-
-CARD_WEIGHTS = "card"
-"""The word that stands for the weights of the card in ``--checkpoint`` of data-scale."""
 
 
 class _AnalysisCommand(NamedTuple):
@@ -106,6 +103,7 @@ def _add_cka_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("second", metavar="B", help="registry name or timm/<name>; may be A again")
     parser.add_argument("--checkpoint-a", metavar="FILE", help="weight file of A, or the word 'random'")
     parser.add_argument("--checkpoint-b", metavar="FILE", help="weight file of B, or the word 'random'")
+    add_start_options(parser)
     text = "what to read: papers (first norm of each block and the final norm), or one part of each block"
     parser.add_argument("--at", choices=READ_POINTS, default="papers", help=text)
     # the estimator is unbiased, so the batch size changes CKA only by sampling noise
@@ -117,7 +115,7 @@ def _add_cka_arguments(parser: ArgumentParser) -> None:
 def _make_cka_request(options: Namespace) -> CkaRequest:
     choices = ((options.first, options.checkpoint_a), (options.second, options.checkpoint_b))
     return CkaRequest(
-        backbones=tuple(BackboneChoice(*choice) for choice in choices),
+        backbones=choose_starts(choices, options),
         read_point=options.at,
         batch_size=options.batch,
         num_images=options.images,
@@ -137,7 +135,7 @@ def _add_attention_arguments(parser: ArgumentParser) -> None:
 
 def _make_attention_request(options: Namespace) -> AttentionRequest:
     return AttentionRequest(
-        backbones=(BackboneChoice(options.name, options.checkpoint),),
+        backbones=(BackboneChoice(options.name, options.checkpoint, **get_start_fields(options)),),
         distance_unit=options.distance,
         num_pictures=options.pictures,
         num_images=options.images,
@@ -157,7 +155,7 @@ def _add_layers_arguments(parser: ArgumentParser) -> None:
 
 def _make_layers_request(options: Namespace) -> LayersRequest:
     return LayersRequest(
-        backbone=BackboneChoice(options.name, options.checkpoint),
+        backbone=BackboneChoice(options.name, options.checkpoint, **get_start_fields(options)),
         protocol=options.protocol,
         parts=tuple(options.parts),
         first_blocks=None if options.first is None else tuple(options.first),
@@ -170,31 +168,15 @@ def _add_data_scale_arguments(parser: ArgumentParser) -> None:
     # a placeholder word is needed: a list of values cannot leave out the second of three
     text = "start weights, one value per backbone in the same order: a file, 'random', or 'card' for the card's weights"
     parser.add_argument("--checkpoint", nargs="+", metavar="FILE", help=text)
+    add_start_options(parser)
     _add_runs_options(parser, protocol=None)
 
 
 def _make_data_scale_request(options: Namespace) -> DataScaleRequest:
     return DataScaleRequest(
-        backbones=_pair_checkpoints(options.names, options.checkpoint),
+        backbones=pair_checkpoints(options),
         protocol=options.protocol,
         **_get_runs_fields(options),
-    )
-
-
-def _pair_checkpoints(names: Sequence[str], checkpoints: Sequence[str] | None) -> tuple[BackboneChoice, ...]:
-    """Pair backbones with their start weights; without ``checkpoints`` each one has the weights of its card.
-
-    Raises:
-        UserError: the number of checkpoints differs from the number of backbones.
-    """
-    if checkpoints is not None and len(checkpoints) != len(names):
-        raise UserError(
-            f"--checkpoint takes one file per backbone: {len(names)}, not {len(checkpoints)}; write 'card' for the "
-            "weights of the card"
-        )
-    return tuple(
-        BackboneChoice(name, None if file == CARD_WEIGHTS else file)
-        for name, file in zip(names, checkpoints or [CARD_WEIGHTS] * len(names), strict=True)
     )
 
 
@@ -205,7 +187,7 @@ def _add_spectrum_arguments(parser: ArgumentParser) -> None:
 
 def _make_spectrum_request(options: Namespace) -> SpectrumRequest:
     return SpectrumRequest(
-        backbones=(BackboneChoice(options.name, options.checkpoint),),
+        backbones=(BackboneChoice(options.name, options.checkpoint, **get_start_fields(options)),),
         num_images=options.images,
         **_get_image_fields(options),
     )
@@ -221,7 +203,7 @@ def _add_pca_arguments(parser: ArgumentParser) -> None:
 
 def _make_pca_request(options: Namespace) -> PcaRequest:
     return PcaRequest(
-        backbones=(BackboneChoice(options.name, options.checkpoint),),
+        backbones=(BackboneChoice(options.name, options.checkpoint, **get_start_fields(options)),),
         num_images=options.pictures,
         **_get_image_fields(options),
     )
@@ -239,7 +221,7 @@ def _add_neighbours_arguments(parser: ArgumentParser) -> None:
 
 def _make_neighbours_request(options: Namespace) -> NeighboursRequest:
     return NeighboursRequest(
-        backbones=(BackboneChoice(options.name, options.checkpoint),),
+        backbones=(BackboneChoice(options.name, options.checkpoint, **get_start_fields(options)),),
         num_queries=options.queries,
         num_neighbours=options.neighbours,
         num_images=options.images,
@@ -250,6 +232,7 @@ def _make_neighbours_request(options: Namespace) -> NeighboursRequest:
 def _add_backbone_options(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="A", help="registry name or timm/<name>")
     parser.add_argument("--checkpoint", metavar="FILE", help="weight file, or the word 'random'")
+    add_start_options(parser)
 
 
 def _add_image_options(parser: ArgumentParser, with_count: bool = True) -> None:
@@ -312,6 +295,9 @@ def _make_run_cell(options: Namespace) -> RunCell:
                 backbone=cell.choice.name,
                 protocol=options.protocol,
                 checkpoint=cell.choice.checkpoint,
+                weights_key=cell.choice.weights_key,
+                mean=cell.choice.mean,
+                std=cell.choice.std,
                 tier=options.tier,
                 seed=cell.seed,
                 overrides=tuple(options.overrides),

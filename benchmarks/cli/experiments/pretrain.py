@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 from argparse import Namespace
 
-from benchmarks.cli.common_options import add_dry_run_option, add_overrides_option, add_training_options
+from benchmarks.cli.common_options import (
+    add_dry_run_option,
+    add_overrides_option,
+    add_training_options,
+)
 from benchmarks.cli.format_cell import format_pretraining
 from benchmarks.cli.format_resolved import describe_requests
 from benchmarks.cli.run_cells import get_request_settings, run_cells
+from benchmarks.cli.start_options import add_label_option, add_start_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--teacher-checkpoint", metavar="PATH", help=text)
     # "random" and not the card's weights as in bench run: pre-training usually starts from scratch
     parser.add_argument("--checkpoint", default="random", help="weight file to start from; default: random")
+    add_start_options(parser)
+    add_label_option(parser)
     add_overrides_option(parser, "change the method's configuration, e.g. mask_ratio=0.6")
     parser.add_argument(
         "--knn-data", metavar="NAME", help="labeled data for the k-NN health check; default: the labels of --data"

@@ -17,6 +17,7 @@ from benchmarks.cli.common_options import (
 from benchmarks.cli.format_cell import format_cell
 from benchmarks.cli.format_resolved import describe_requests
 from benchmarks.cli.run_cells import get_request_settings, run_cells
+from benchmarks.cli.start_options import add_label_option, add_start_options
 from foundation.errors import UserError
 from tracking.inference.options import RUNTIMES
 
@@ -32,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", help="weight file to start from, or the word 'random'; default: as the card says"
     )
+    add_start_options(parser)
+    add_label_option(parser)
     parser.add_argument("--protocol", help="how the backbone is used (bench list protocols); default: the task's first")
     add_overrides_option(parser, "change the protocol's configuration, e.g. optimizer.lr=1e-3")
     parser.add_argument(

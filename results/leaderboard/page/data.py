@@ -134,7 +134,7 @@ def _build_row_data(board: Board, row: BoardRow, words: SharedValues) -> dict[st
     entry: dict[str, Any] = {
         "label": row.label,
         "backbone": row.backbone,
-        "start": row.start_label,
+        "start": row.start_note,
         "score": row.metrics[board.primary_metric],
         "rank": row.rank,
         "seeds": len(row.seeds),

@@ -185,7 +185,7 @@ def _build_row(
     )
     first = rows[0]
     return OverviewRow(
-        label, first.backbone, first.start_label, first.is_random_baseline, _build_cost_cells(rows, setup), cells
+        label, first.name, first.start_note, first.is_random_baseline, _build_cost_cells(rows, setup), cells
     )
 
 

@@ -39,7 +39,7 @@ def tabulate_board(board: Board) -> TextTable:
     headers += [*columns.other_metrics, columns.seeds, *columns.costs, columns.date]
     lines = []
     for row in board.rows:
-        line = [format_rank(row), row.backbone, format_start(row), format_score(row, board.primary_metric)]
+        line = [format_rank(row), row.name, format_start(row), format_score(row, board.primary_metric)]
         line += [format_reported_value(row), format_difference(row)] if board.has_published else []
         # a run of an earlier version of the task may lack a metric
         line += [f"{row.metrics[name]:.2f}" if name in row.metrics else NOT_MEASURED for name in board.other_metrics]
@@ -59,7 +59,7 @@ def format_rank(row: BoardRow) -> str:
 
 def format_start(row: BoardRow) -> str:
     """Return how the row started; a start from random weights is marked as the floor."""
-    return f"{row.start_label} (floor)" if row.is_random_baseline else row.start_label
+    return f"{row.start_note} (floor)" if row.is_random_baseline else row.start_note
 
 
 def format_score(row: BoardRow, metric: str) -> str:

@@ -17,7 +17,7 @@ CSV_COLUMNS = (
     *("metric", "unit", "value", "primary", "ci_low", "ci_high", "ci_over", "reported", "difference", "tolerance"),
     *("within", "source", "seeds", "seed_min", "seed_max", "n", "parameters", "macs", "latency_ms"),
     *("images_per_second", "batch", "measured_on", "timed_at", "busy", "throughput_busy", "finished", "run_ids"),
-    "departures",
+    *("departures", "weights_key", "label"),
 )
 
 # the wide forms of these signs are formulas in spreadsheets of East Asian locales
@@ -86,6 +86,8 @@ def _build_csv_row(board: Board, row: BoardRow, metric: str) -> dict[str, object
         "finished": row.finished_at,
         "run_ids": " ".join(row.run_ids),
         "departures": "; ".join(board.departures),
+        "weights_key": row.weights_key,
+        "label": row.given_label,
     }
     # rank, interval and published number exist only for the primary metric
     if metric != board.primary_metric:

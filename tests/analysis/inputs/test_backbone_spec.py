@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from analysis.inputs.backbone_spec import resolve_backbone
+from analysis.request import BackboneChoice
 from backbones.create import create_backbone
 from foundation.errors import CheckpointError
 from foundation.files import sha256_file
@@ -19,7 +20,7 @@ def test_weights_fine_tuned_on_pooled_tokens_keep_their_norm(tmp_path: Path) -> 
     tuned = create_backbone("vit_pico", num_classes=10, global_pool="avg").model
     torch.nn.init.normal_(tuned.fc_norm.weight)  # type: ignore[arg-type, union-attr]
     save_file(tuned.state_dict(), tmp_path / "tuned.safetensors")
-    one = resolve_backbone("vit_pico", str(tmp_path / "tuned.safetensors"))
+    one = resolve_backbone(BackboneChoice("vit_pico", str(tmp_path / "tuned.safetensors")))
     assert one.model_arguments == {"img_size": 32, "num_classes": 0, "global_pool": "avg"}
     model = one.build_model("cpu")
     assert torch.equal(model.fc_norm.weight, tuned.fc_norm.weight)  # type: ignore[arg-type, union-attr]
@@ -31,15 +32,19 @@ def test_weights_fine_tuned_on_pooled_tokens_keep_their_norm(tmp_path: Path) -> 
 
 
 def test_random_weights_go_by_the_seed_and_loaded_ones_do_not(tmp_path: Path) -> None:
-    assert resolve_backbone("vit_pico", seed=1).identity() != resolve_backbone("vit_pico", seed=2).identity()
+    assert (
+        resolve_backbone(BackboneChoice("vit_pico"), seed=1).identity()
+        != resolve_backbone(BackboneChoice("vit_pico"), seed=2).identity()
+    )
     first, again, other = (
-        resolve_backbone("vit_pico", seed=seed).build_model("cpu").state_dict() for seed in (1, 1, 2)
+        resolve_backbone(BackboneChoice("vit_pico"), seed=seed).build_model("cpu").state_dict() for seed in (1, 1, 2)
     )
     assert all(torch.equal(value, again[name]) for name, value in first.items())
     assert not torch.equal(first["pos_embed"], other["pos_embed"])
     save_file(first, tmp_path / "first.safetensors")
     loaded = [
-        resolve_backbone("vit_pico", str(tmp_path / "first.safetensors"), seed=seed).identity() for seed in (1, 2)
+        resolve_backbone(BackboneChoice("vit_pico", str(tmp_path / "first.safetensors")), seed=seed).identity()
+        for seed in (1, 2)
     ]
     assert loaded[0] == loaded[1]
 
@@ -47,4 +52,4 @@ def test_random_weights_go_by_the_seed_and_loaded_ones_do_not(tmp_path: Path) ->
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     save_file(create_backbone("vit_pico").model.state_dict(), tmp_path / "pico.safetensors")
     with pytest.raises(CheckpointError, match="does not fit the backbone"):
-        resolve_backbone("vit_nano", str(tmp_path / "pico.safetensors")).build_model("cpu")
+        resolve_backbone(BackboneChoice("vit_nano", str(tmp_path / "pico.safetensors"))).build_model("cpu")

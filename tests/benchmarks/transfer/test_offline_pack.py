@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from backbones.hub import HubFile, find_hub_file
 from backbones.registry import get_card
-from backbones.weights import HubFile, find_hub_file, locate_weights
+from backbones.weights import locate_weights
 from benchmarks.cli.main import main
 from benchmarks.task_registry import TASKS
 from benchmarks.transfer import offline_pack, requirements
