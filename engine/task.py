@@ -210,9 +210,8 @@ class RunPlan:
         backbone_kwargs: arguments for creating the backbone.
         num_expected_items: number of items that must be scored.
         steps: names of the phases, for display.
-        file_settings: values in the protocol's file of settings that the backbone cannot follow, by name; ``config``
-            has the values that it can.
-        notes: sentences about what was adapted to the backbone, for the run's output.
+        file_settings: of settings that the backbone cannot follow, the protocol's own values by name.
+        notes: sentences about what was adapted to the backbone.
     """
 
     protocol_version: int
@@ -223,11 +222,6 @@ class RunPlan:
     steps: tuple[str, ...]
     file_settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-    @property
-    def file_recipe(self) -> dict[str, Any]:
-        """The recipe as the protocol's file and the user's settings have it, whatever the backbone can follow."""
-        return {**self.config.get("recipe", {}), **self.file_settings}
 
 
 @dataclass(frozen=True)

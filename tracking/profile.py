@@ -61,12 +61,7 @@ def profile_tracker(
         UserError: an unknown name, a backbone that does not fit into a one-stream tracker, or a missing runtime.
     """
     repeats = repeats or TimingConfig()
-    card = get_card(backbone_name)
-    # random weights: the cost does not depend on their values
-    torch.manual_seed(0)
-    backbone = create_backbone(card, checkpoint=RANDOM_INIT, num_classes=0).model
-    recipe = fit_crop_sizes(recipe, backbone, overrides).recipe
-    model = build_tracker_model(backbone, card, recipe).eval()
+    model, recipe = _build_random_tracker(backbone_name, recipe, overrides)
     # counted on the CPU, before the model moves to its device
     counts = count_tracker_cost(model, recipe.crop_sizes())
     network = build_runtime_network(
@@ -100,6 +95,17 @@ def profile_tracker(
             "warm_up": {"network": repeats.warmup, "end_to_end": WARMUP_FRAMES},
         },
     }
+
+
+def _build_random_tracker(
+    backbone_name: str, recipe: TrackingRecipe, overrides: Sequence[str]
+) -> tuple[TrackerModel, TrackingRecipe]:
+    """Build a tracker with random weights, on whose values the cost does not depend, and fit the recipe's crops."""
+    card = get_card(backbone_name)
+    torch.manual_seed(0)
+    backbone = create_backbone(card, checkpoint=RANDOM_INIT, num_classes=0).model
+    recipe = fit_crop_sizes(recipe, backbone, overrides).recipe
+    return build_tracker_model(backbone, card, recipe).eval(), recipe
 
 
 def _describe_timings(timings: TimingSummary) -> dict[str, Any]:

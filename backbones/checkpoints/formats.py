@@ -43,6 +43,10 @@ _NON_BACKBONE_RULES = (
 """Modules that are saved next to the trunk; the patterns are matched at the start of a name."""
 
 
+OWN_RUN = "bench run"
+"""The family of the weights that our own runs write."""
+
+
 class UnwrappedCheckpoint(NamedTuple):
     """The trunk of a checkpoint.
 
@@ -108,7 +112,7 @@ def detect_family(tensors: Mapping[str, Tensor], container: str, content: object
         ("MoCo-v3", has(r"base_encoder\.")),
         ("OSTrack", container == "net" or has(r"box_head\.|pos_embed_[zx] ")),
         ("mmsegmentation", has(r"layers\.\d+\.(ffn\.|ln1\.)")),
-        ("bench run", has(r"backbone\.") and container == "state_dict" and bool({"step", "bench"} & top)),
+        (OWN_RUN, has(r"backbone\.") and container == "state_dict" and bool({"step", "bench"} & top)),
         ("mmsegmentation", has(r"backbone\.") and has(r"decode_head\.")),
         ("MAE-Lite SimMIM", swin and has(r"model\.encoder\.")),
         ("MAE-Lite", has(r"tch_model\.|attn_adapter\.") or (container == "model" and has(r"model\.blocks\."))),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from backbones.checkpoints.formats import unwrap_checkpoint
+from backbones.checkpoints.formats import OWN_RUN, detect_family, unwrap_checkpoint
 from backbones.checkpoints.layouts import isolate_trunk
 from backbones.checkpoints.reading.read_content import read_content
 from backbones.checkpoints.reading.weight_versions import FoundTensors, find_recorded_key, find_tensors
@@ -83,7 +83,10 @@ def read_weights(path: Path, weights_key: str | None = None) -> WeightFile:
     path = require_weight_file(path)
     raw = read_raw_weights(path, weights_key)
     # a known layout tells where its trunk is; the generic wrappers are for all other files
-    unwrapped = isolate_trunk(raw.tensors) or unwrap_checkpoint(raw.tensors, raw.container, raw.content)
+    # a run of our own has names that others use as well: the ViT of a tracker is called vit, as lightly's is
+    is_own = detect_family(raw.tensors, raw.container, raw.content) == OWN_RUN
+    isolated = None if is_own else isolate_trunk(raw.tensors)
+    unwrapped = isolated or unwrap_checkpoint(raw.tensors, raw.container, raw.content)
     where = f"{raw.kind}, under {raw.container}" if raw.container else raw.kind
     return WeightFile(
         path,

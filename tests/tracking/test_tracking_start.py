@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from backbones.checkpoints.load_weights import load_tensors
 from backbones.create import create_backbone
 from foundation.errors import CheckpointError
 from tests.tracking.make import make_images, make_tracker_model
@@ -28,14 +29,27 @@ def test_the_trunk_of_a_tracker_starts_any_run(backbone: str, tmp_path: Path) ->
     loaded = created.model.state_dict()
     norm = {name for name in loaded if name.startswith("fc_norm.")}
     assert all(torch.equal(value, trained[name]) for name, value in loaded.items() if name not in norm)
-    reasons = {line.split()[0]: line.partition("(")[2] for line in report.dropped}
+    reasons = {line.split()[0].removeprefix("backbone."): line.partition("(")[2] for line in report.dropped}
     assert reasons["head.score.0.weight"] == "the tracker's box head)"
-    assert reasons["search_positions"] == reasons["template_positions"] == "the tracker's resampled copy of pos_embed)"
+    assert reasons["search_positions"] == reasons["template_positions"]
+    assert "the backbone's pos_embed is the one before tracking" in reasons["search_positions"]
     assert reasons["skipped"] == "the tracker's count of unreadable frames)"
     if not norm:
         images = make_images(32)
         with torch.no_grad():
             assert torch.equal(created.model.eval()(images), tracker.backbone.vit(images))
+
+
+def test_a_tracker_with_relative_positions_gives_its_tables_back() -> None:
+    """Tracking has resampled them for the search region, and loading resamples them for the images of the run."""
+    vit = make_tracker_model("vit_tiny_rpe", 64, 128).backbone.vit
+    model = create_backbone("vit_tiny_rpe", checkpoint="random", num_classes=0).model
+    report = load_tensors(model, vit.state_dict(), allow_partial=False, source="x.pth")
+    assert report.is_complete and len(report.resized) == 12
+    for block in vit.blocks:
+        block.attn.set_grid((14, 14))
+    trained = vit.state_dict()
+    assert all(torch.equal(value, trained[name]) for name, value in model.state_dict().items())
 
 
 def test_an_ostrack_file_starts_a_run_with_the_positions_it_began_with(tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ class OneStreamViT(nn.Module):
         super().__init__()
         patch = require_plain_vit(vit, template_size, search_size)
         self.vit = vit
+        # a backbone made for one image size checks it; its convolution takes any, and positions are set for both crops
+        self.vit.patch_embed.strict_img_size = False
         self.template_grid, self.search_grid = template_size // patch, search_size // patch
         self.ce_blocks = frozenset(ce_blocks)
         self.asymmetric_attention = asymmetric_attention

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.architectures.rpe import resample_rel_pos_table
+from backbones.checkpoints.load_weights import load_tensors
 from foundation.errors import UserError
 from tests.backbones.architectures.checks import (
     assert_gradients_everywhere,
@@ -179,3 +180,15 @@ def test_layer_decay_puts_a_table_in_its_block() -> None:
     ids = group_parameters(model, model.group_matcher(coarse=False), reverse=True)
     name = "blocks.1.attn.{}".format
     assert ids[name("relative_position_bias_table")] == ids[name("qkv.weight")]
+
+
+def test_tables_of_a_file_follow_the_size_of_the_model() -> None:
+    """As positions do, at whatever size a protocol creates the backbone; the tables are those of ``set_input_size``."""
+    small, large = make(), make(img_size=96)
+    fill_tables(small)
+    report = load_tensors(large, small.state_dict(), allow_partial=False, source="x.pth")
+    assert report.is_complete and len(report.resized) == 3, "the positions and two tables"
+    small.set_input_size(96)
+    for ours, timms in zip(large.blocks, small.blocks, strict=True):
+        table = timms.attn.relative_position_bias_table
+        assert torch.equal(ours.attn.relative_position_bias_table, table) and table.abs().max() > 0

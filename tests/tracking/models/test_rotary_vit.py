@@ -54,9 +54,7 @@ def make_vit(kind: str, **changes: Any) -> Any:
 
 
 def make_stream(kind: str, **settings: Any) -> OneStreamViT:
-    vit = make_vit(kind)
-    vit.patch_embed.strict_img_size = False
-    return OneStreamViT(vit, 32, 64, **settings).eval()
+    return OneStreamViT(make_vit(kind), 32, 64, **settings).eval()
 
 
 @pytest.mark.parametrize("kind", KINDS)
