@@ -15,6 +15,7 @@ from backbones.checkpoints.conversion import drop_pretraining_tensors, rename_to
 from backbones.checkpoints.formats import format_dropped, format_shape, format_tensor
 from backbones.checkpoints.read_checkpoint import WeightFile
 from backbones.checkpoints.resize import REL_POS_TABLE, resize_to_model
+from backbones.checkpoints.stage_norm import replace_stage_norm
 from foundation.errors import CheckpointError
 
 _COMPUTED_BUFFERS = ("relative_position_index", "attn_mask", "relative_coords_table")
@@ -122,6 +123,7 @@ def load_tensors(
     # that blocks share must be copied to them before it is resized
     tensors = rename_to_timm(tensors, own)
     _refuse_tracker_only(tensors, own, source)
+    tensors = replace_stage_norm(tensors, own, dropped, notes)
     tensors = drop_pretraining_tensors(tensors, own, dropped)
     tensors = _drop_head_tensors(tensors, _head_prefixes(model), own, dropped)
     _refuse_non_finite(tensors, own, source)
