@@ -52,6 +52,11 @@ class RelPosAttention(Attention):
         self.table_grid: GridSize = (0, 0)
         self.input_grid: GridSize = (0, 0)
 
+    @property
+    def window_size(self) -> GridSize:
+        """The grid of the table, under the name of windowed attention: the loader resamples a file's table to it."""
+        return self.table_grid
+
     def set_grid(self, grid: GridSize) -> None:
         """Make the table fit a grid: create it with zeros the first time, resample it after that.
 
