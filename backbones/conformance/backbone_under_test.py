@@ -117,8 +117,6 @@ def make_backbone_under_test(name: str | BackboneCard, img_size: int | None = No
 
     has_weights = card.weights is not None and find_card_weights(card).file is not None
     size = (img_size, img_size) if img_size else (card.input_size[1], card.input_size[2])
-    subject = BackboneUnderTest(
-        make, size, card.input_size[0], make_for_task, load_for_task if has_weights else None
-    )
+    subject = BackboneUnderTest(make, size, card.input_size[0], make_for_task, load_for_task if has_weights else None)
     subject.model  # noqa: B018 - created here, so that a failure is raised once and not in every check
     return subject
