@@ -58,7 +58,7 @@ def check_frozen_features(backbone: BackboneUnderTest) -> str:
         try:
             model = make(backbone.img_size, num_classes=0, global_pool=pool).eval()
             with torch.no_grad():
-                vectors = extract_pooled(model, backbone.random_images(2), pool)  # type: ignore[arg-type]
+                vectors = extract_pooled(model, backbone.random_images(2), pool)
         except PoolingError as error:
             refusals.append(f"not {pool}: {error.reason}")
             continue

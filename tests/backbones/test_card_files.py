@@ -39,8 +39,7 @@ def narrow(name):
 
 def authors_trunk(card, **arguments):
     """The trunk as the authors' class has it: the card's own structure, with 1000 classes if it was fine-tuned."""
-    state = random_state(create_backbone(card, checkpoint="random", num_classes=1000, **arguments).model)
-    return state
+    return random_state(create_backbone(card, checkpoint="random", num_classes=1000, **arguments).model)
 
 
 def without_head(state):

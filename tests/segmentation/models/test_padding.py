@@ -53,7 +53,7 @@ def test_logits_stand_where_their_pixels_are(mode: str, monkeypatch: pytest.Monk
 
 def test_padding_is_not_trained_on() -> None:
     model = make_segmentor("whole")
-    label = SegDataSample(gt_sem_seg=PixelData(data=torch.ones(1, CROP, CROP, dtype=torch.uint8)))
+    label = SegDataSample(gt_sem_seg=PixelData(data=torch.ones(1, CROP, CROP, dtype=torch.int64)))
     image = torch.zeros(3, CROP, CROP, dtype=torch.uint8)
     batch = model.data_preprocessor({"inputs": [image], "data_samples": [label]}, True)
     assert batch["inputs"].shape == (1, 3, PADDED, PADDED)
