@@ -11,7 +11,7 @@ from backbones.build_model import build_model
 from backbones.card import BackboneCard
 from backbones.checkpoints.load_weights import LoadReport, load_weight_file
 from backbones.checkpoints.read_checkpoint import WeightFile, read_weights
-from backbones.pooling import NO_TOKEN_NORM, make_pooling_error, norms_pooled_mean
+from backbones.pooling import MEAN_NORM_REASON, make_pooling_error, norms_pooled_mean
 from backbones.registry import get_card
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights, require_matching_sha256
 from foundation.errors import UserError
@@ -69,7 +69,7 @@ def create_backbone(
             "and the weights that make_memory_card gives for it, and of no others"
         )
     if start.init == "card" and model_kwargs.get("global_pool") == "token" and norms_pooled_mean(card):
-        raise make_pooling_error(card.name, "token", NO_TOKEN_NORM)
+        raise make_pooling_error(card.name, "token", MEAN_NORM_REASON)
     if start.init == "memory":
         return CreatedBackbone(copy_module_for_task(card, start, size, model_kwargs), start, None, None)
     model = build_model(card, size, model_kwargs)
