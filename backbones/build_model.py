@@ -6,6 +6,7 @@ run asks for is either followed or refused in one sentence; nothing that was ask
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 from collections.abc import Mapping
@@ -107,10 +108,9 @@ def _explain_refusal(
     height, width = img_size
     own = {**settings, "img_size": card.input_size[1:]}
     if tuple(img_size) != tuple(card.input_size[1:]) and "img_size" in optional:
-        try:  # a model of another size says in a sentence which ones it takes
+        # a model of another size may say in a sentence which ones it takes
+        with contextlib.suppress(*_REFUSALS):
             require_input_size(_create_timm_model(card.architecture, own, optional), height, width)
-        except _REFUSALS:
-            pass
     raise UserError(f"backbone {card.name} cannot be made at {height} x {width} px: {reason}") from error
 
 

@@ -11,6 +11,7 @@ from backbones.build_model import build_model
 from backbones.card import BackboneCard
 from backbones.checkpoints.load_weights import LoadReport, load_weight_file
 from backbones.checkpoints.read_checkpoint import WeightFile, read_weights
+from backbones.pooling import MEAN_NORM_REASON, make_pooling_error, norms_pooled_mean
 from backbones.registry import get_card
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights, require_matching_sha256
 from foundation.errors import UserError
@@ -51,6 +52,7 @@ def create_backbone(
     Raises:
         UnknownNameError: no such backbone.
         CheckpointError: weights missing, unreadable, or not fitting.
+        PoolingError: a pooling that the architecture or the card's weights cannot do.
         UserError: a size or argument the architecture refuses.
 
     Example:
@@ -66,6 +68,8 @@ def create_backbone(
             f"the card of {card.name} and its weights do not belong together: a module from memory is made of the card "
             "and the weights that make_memory_card gives for it, and of no others"
         )
+    if start.init == "card" and model_kwargs.get("global_pool") == "token" and norms_pooled_mean(card):
+        raise make_pooling_error(card.name, "token", MEAN_NORM_REASON)
     if start.init == "memory":
         return CreatedBackbone(copy_module_for_task(card, start, size, model_kwargs), start, None, None)
     model = build_model(card, size, model_kwargs)

@@ -195,7 +195,7 @@ def has_drop_path(model: nn.Module) -> bool:
     for part in model.modules():
         for name in _DROP_RATE_ATTRIBUTES:
             rate = getattr(part, name, None)
-            if isinstance(rate, float) and rate > 0:
+            if isinstance(rate, float | Tensor) and float(rate) > 0:
                 return True
         if type(part).__name__ == "StochasticDepth" and getattr(part, "p", 0) > 0:  # torchvision's
             return True

@@ -15,6 +15,9 @@ FC_NORM_POOLS = ("avg", "avgmax", "max")
 """Poolings for which timm's transformers norm the pooled features (``fc_norm``) instead of the tokens (``norm``)."""
 
 
+MEAN_NORM_REASON = "its weights norm the mean of the patch tokens (fc_norm) and have no norm for a class token"
+
+
 def make_pooling_error(name: str, pool: str, reason: str) -> PoolingError:
     """Return the refusal of a pooling, in one sentence that says what to set instead.
 

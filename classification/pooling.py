@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from backbones.pooling import PoolingType, has_class_token, make_pooling_error, norms_pooled_mean
+from backbones.pooling import MEAN_NORM_REASON, PoolingType, has_class_token, make_pooling_error, norms_pooled_mean
 from backbones.refusals import PoolingError
 from engine.task import RunRequest
 
@@ -54,7 +54,7 @@ def _find_obstacle(request: RunRequest, arguments: Mapping[str, Any]) -> str | N
     """Return why the class token cannot be the features, or ``None`` if it can."""
     # weights of another file than the card's may have the norm that these lack
     if request.start.init == "card" and norms_pooled_mean(request.card):
-        return "its weights norm the mean of the patch tokens (fc_norm) and have no norm for a class token"
+        return MEAN_NORM_REASON
     stated = has_class_token(request.card)
     if stated is None:
         try:

@@ -17,6 +17,7 @@ from backbones.checkpoints.layouts.first_convolution import adapt_input_channels
 from backbones.checkpoints.layouts.head_tensors import refuse_distillation_token
 from backbones.checkpoints.position_tables import REL_POS_TABLE
 from backbones.checkpoints.resize import resize_to_model
+from backbones.checkpoints.stage_norm import replace_stage_norm
 from backbones.checkpoints.trunk_prefix import strip_trunk_prefix
 from foundation.errors import CheckpointError
 
@@ -87,6 +88,7 @@ def fit_tensors(
     refuse_distillation_token(tensors, own, source)
     if "pos_embed" not in optional:
         _refuse_tracker_only(tensors, own, source)
+    tensors = replace_stage_norm(tensors, own, dropped, notes)
     tensors = drop_pretraining_tensors(tensors, own, dropped)
     tensors = _drop_computed_buffers(tensors, model, own, dropped)
     own = _leave_out_absent(own, tensors, optional, notes)

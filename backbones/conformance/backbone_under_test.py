@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from backbones.card import BackboneCard
 from backbones.create import create_backbone
 from backbones.features import get_reductions, get_size_divisor
 from backbones.registry import get_card
+from backbones.weights import find_card_weights
 
 NUM_TEST_CLASSES = 10
 """Number of classes that a backbone under test is created with."""
@@ -35,11 +37,16 @@ class BackboneUnderTest:
             ``NUM_TEST_CLASSES`` classes.
         img_size: the height and width in pixels that the backbone is made for.
         channels: number of image channels.
+        create_for_task: creates the model for a size with the arguments that a protocol asks for, as keywords;
+            ``None`` if it cannot be made again.
+        load_for_task: does the same with the weights of the card; ``None`` if they are not on this machine.
     """
 
     create_model: Callable[[tuple[int, int]], nn.Module]
     img_size: tuple[int, int]
     channels: int = 3
+    create_for_task: Callable[..., nn.Module] | None = None
+    load_for_task: Callable[..., nn.Module] | None = None
 
     @cached_property
     def model(self) -> nn.Module:
@@ -95,14 +102,21 @@ def make_backbone_under_test(name: str | BackboneCard, img_size: int | None = No
         img_size: input side in pixels; the card's when not given.
 
     Raises:
-        UserError: the backbone cannot be created.
+        UserError: the backbone cannot be created, or several files may be meant by its card.
     """
     card = get_card(name) if isinstance(name, str) else name
 
-    def make(size: tuple[int, int]) -> nn.Module:
-        return create_backbone(card, img_size=size, checkpoint="random", num_classes=NUM_TEST_CLASSES).model
+    def make_for_task(size: tuple[int, int], **arguments: Any) -> nn.Module:
+        return create_backbone(card, img_size=size, checkpoint="random", **arguments).model
 
+    def make(size: tuple[int, int]) -> nn.Module:
+        return make_for_task(size, num_classes=NUM_TEST_CLASSES)
+
+    def load_for_task(size: tuple[int, int], **arguments: Any) -> nn.Module:
+        return create_backbone(card, img_size=size, **arguments).model
+
+    has_weights = card.weights is not None and find_card_weights(card).file is not None
     size = (img_size, img_size) if img_size else (card.input_size[1], card.input_size[2])
-    subject = BackboneUnderTest(make, size, card.input_size[0])
+    subject = BackboneUnderTest(make, size, card.input_size[0], make_for_task, load_for_task if has_weights else None)
     subject.model  # noqa: B018 - created here, so that a failure is raised once and not in every check
     return subject

@@ -13,6 +13,7 @@ from backbones.conformance.backbone_under_test import (
     make_backbone_under_test,
 )
 from backbones.conformance.checks import CONTRACT_CHECKS, check_compile
+from backbones.conformance.protocol_use import PROTOCOL_CHECKS
 from foundation.errors import UserError
 
 
@@ -47,7 +48,7 @@ def check_backbone(
         UserError: the backbone cannot be created.
     """
     subject = make_backbone_under_test(name, img_size)
-    outcomes = [run_check(what, check, subject) for what, check in CONTRACT_CHECKS.items()]
+    outcomes = [run_check(what, check, subject) for what, check in {**CONTRACT_CHECKS, **PROTOCOL_CHECKS}.items()]
     if with_compile:
         return [*outcomes, run_check("torch.compile", check_compile, subject)]
     return [*outcomes, CheckResult("torch.compile", "skipped", "slow, so it runs only with --compile")]

@@ -14,7 +14,7 @@ from results.records.flat_settings import flatten_settings
 
 SettingSource = Literal["protocol", "tier", "--set", "the backbone", "derived"]
 """``protocol``: its file, or the default of the setting. ``tier``: what the tier changes. ``--set``: the user.
-``the backbone``: it cannot follow the protocol's file. ``derived``: follows from the data, the backbone or the machine."""
+``the backbone``: it cannot follow the protocol. ``derived``: follows from the data, the backbone or the machine."""
 
 _MISSING = object()
 """Stands for a setting that another plan does not have; ``None`` is a value."""

@@ -1,15 +1,20 @@
 """The contract suite over every registered backbone, and each check against a model broken on purpose."""
 
 import pytest
+import timm
 import torch
 from torch import nn
 
 from backbones.conformance import checks
 from backbones.conformance.backbone_under_test import NUM_TEST_CLASSES, BackboneUnderTest, make_backbone_under_test
 from backbones.conformance.checks import CONTRACT_CHECKS, check_compile
+from backbones.conformance.protocol_use import PROTOCOL_CHECKS
 from backbones.conformance.suite import CheckResult, check_backbone, run_check
 from backbones.create import create_backbone
+from backbones.features import require_input_size
+from backbones.pooling import make_pooling_error
 from backbones.registry import BACKBONES
+from foundation.errors import UserError
 
 SMALL = 64  # pixels a side: enough for four stages, small enough for one core
 
@@ -314,3 +319,46 @@ def test_a_model_that_crashes_everywhere_gives_a_whole_table():
     outcomes = [run_check(what, check, subject) for what, check in CONTRACT_CHECKS.items()]
     assert len(outcomes) == len(CONTRACT_CHECKS)
     assert "it raised ValueError: no way" in {found.detail for found in outcomes if found.status == "failed"}
+
+
+def asked(what, make):
+    return run_check(what, PROTOCOL_CHECKS[what], BackboneUnderTest(Wrapped, (32, 32), create_for_task=make))
+
+
+def test_protocol_checks_do_what_the_protocols_do():
+    subject = make_backbone_under_test("timm/pit_ti_224", 64)
+    said = {what: run_check(what, check, subject) for what, check in PROTOCOL_CHECKS.items()}
+    assert "--set pool=token" in said["fine-tuning"].detail
+    assert "token: 256 numbers; not avg" in said["frozen features"].detail
+    assert said["weights"].status == "skipped"
+
+    def refuse_rate(size, **arguments):
+        if arguments.pop("drop_path_rate", 0):
+            raise UserError("none here")
+        return timm.create_model("test_vit", img_size=size, **arguments)
+
+    assert "without drop path (--set drop_path=0" in asked("fine-tuning", refuse_rate).detail
+    padded = asked("dense features", make_padded)
+    assert "4 maps of 516 x 516 px" in padded.detail
+
+
+def make_padded(size, **arguments):
+    model = timm.create_model("test_vit", img_size=504, patch_size=12, dynamic_img_size=True, **arguments)
+    require_input_size(model, *size)
+    return model
+
+
+def test_protocol_checks_go_red():
+    def two_outputs(size, **arguments):
+        model = timm.create_model("test_vit", img_size=size, **arguments)
+        model.forward = lambda images: (images, images)
+        return model
+
+    assert "gives tuple and not logits" in asked("fine-tuning", two_outputs).detail
+
+    def refuse_pooling(size, **arguments):
+        raise make_pooling_error("x", arguments["global_pool"], "never")
+
+    found = asked("frozen features", refuse_pooling)
+    assert found.status == "failed"
+    assert "features can be pooled in no way (not token: never; not avg: never)" in found.detail

@@ -116,7 +116,7 @@ def drop_pretraining_tensors(
     Returns:
         The remaining tensors.
     """
-    tails = _qk_only_blocks(tensors)
+    tails = find_qk_only_blocks(tensors)
     kept = {}
     for name, value in tensors.items():
         reason = next((why for pattern, why in _DROP_RULES if pattern.match(name)), "")
@@ -130,7 +130,7 @@ def drop_pretraining_tensors(
     return kept
 
 
-def _qk_only_blocks(tensors: Collection[str]) -> tuple[str, ...]:
+def find_qk_only_blocks(tensors: Collection[str]) -> tuple[str, ...]:
     """Return the prefixes of last blocks that only have ``norm1`` and ``attn.qkv``.
 
     D2-MAE (arXiv 2404.12210) trains such a 13th block to match the teacher's attention; it has no output that the next
