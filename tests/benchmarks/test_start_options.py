@@ -11,6 +11,8 @@ import torch
 from backbones.create import create_backbone
 from benchmarks.cell_record import describe_given_weights
 from benchmarks.matrix.cell_command import make_cell_command
+from benchmarks.matrix.executors.executor import CellResources
+from benchmarks.matrix.suite import Suite, SuiteBlock, expand_suite
 from benchmarks.resolve_cell import CellRequest, resolve_cell
 from benchmarks.verify.recorded_command import _build_parser
 from foundation.errors import BenchError
@@ -19,6 +21,7 @@ from results.leaderboard.table import build_table
 from results.records.store import scan_runs
 
 HALF = (0.5, 0.5, 0.5)
+OTHER = (0.25, 0.25, 0.25)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def test_what_changes_the_number_is_in_the_id(weights: Path) -> None:
     def resolve(**fields: object) -> str:
         return resolve_cell(make_request(weights, **fields)).identity.run_id
 
-    ids = [resolve(), resolve(weights_key="model"), resolve(mean=HALF, std=HALF)]
+    ids = [resolve(), resolve(weights_key="model"), resolve(mean=OTHER, std=HALF)]
     assert len(set(ids)) == 3
     assert resolve(label="mine") == ids[0]
     card = resolve_cell(make_request(weights)).request.card
@@ -83,7 +86,7 @@ def test_rows_are_named_and_stay_apart(weights: Path, tmp_path: Path) -> None:
         [
             {"label": "mine"},
             {"label": "mine", "weights_key": "model"},
-            {"label": "mine", "mean": HALF, "std": HALF},
+            {"label": "mine", "mean": OTHER, "std": HALF},
         ]
     ):
         shared = {"protocol": "knn", "checkpoint": weights, "tier": "smoke", "out": tmp_path, "device": "cpu"}
@@ -93,10 +96,29 @@ def test_rows_are_named_and_stay_apart(weights: Path, tmp_path: Path) -> None:
     assert len(board.rows) == 3, "three starts remain three rows"
     assert all(row.name == "mine" and row.label.startswith("mine (vit_pico, checkpoint ") for row in board.rows)
     assert sum("model_ema" in row.label for row in board.rows) == 2
-    assert sum("input normalized with mean [0.5, 0.5, 0.5]" in row.note for row in board.rows) == 1
+    assert sum("input normalized with mean [0.25, 0.25, 0.25]" in row.note for row in board.rows) == 1
     # features of one version are not those of the other, although both are of one file
     assert len({row.metrics["top1"] for row in board.rows}) == 3
     # the newest label names the row, whichever seed it was given to
     run("digits", "vit_pico", seed=1, **shared, label="renamed")  # type: ignore[arg-type]
     (board,) = build_table(scan_runs([tmp_path])).boards
     assert sorted(row.name for row in board.rows) == ["mine", "mine", "renamed"]
+
+
+def test_a_normalization_belongs_to_a_file() -> None:
+    with pytest.raises(BenchError, match="starts from random weights"):
+        resolve_cell(CellRequest("digits", "vit_pico", "knn", "random", mean=OTHER, std=HALF))
+
+
+def test_in_a_matrix_the_options_hold_for_files(weights: Path) -> None:
+    defaults = CellRequest("", "", weights_key="model", mean=OTHER, std=HALF, label="mine")
+    block = SuiteBlock(tasks=["digits"], backbones=[f"vit_pico@{weights}", "vit_nano"])
+    cells, notes = expand_suite(Suite(cells=[block]), defaults, CellResources())
+    assert [cell.request.weights_key for cell in cells] == ["model", None]
+    assert [cell.request.mean for cell in cells] == [OTHER, None]
+    assert [cell.request.label for cell in cells] == ["mine", "mine"]
+    assert notes == [
+        "--weights-key and --mean and --std hold for the backbones that start from a file, and not for vit_nano"
+    ]
+    with pytest.raises(BenchError, match="no backbone starts from one"):
+        expand_suite(Suite(cells=[block.model_copy(update={"backbones": ["vit_nano"]})]), defaults, CellResources())
