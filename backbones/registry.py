@@ -39,6 +39,7 @@ _CARD_NAMES_BY_MODULE = {
     "small_images": "vit_nano vit_pico vit_micro vit_cifar mae_vit_cifar",
     "scratch": "vit_tiny vit_small vit_base vit_tiny_rpe vit_small_rpe hiera_lite swin_lite",
     "supervised": "deit_tiny deit_tiny_12h mae_d2_tiny_ft_rpe",
+    "lite": "efficientnet_lite0 efficientnet_lite1 efficientnet_lite2",
     "masked": "mae_tiny mae_small mae_base beit_tiny bootmae_tiny maskfeat_tiny mocov3_tiny",
     "distilled": "mae_distill_tiny mae_distill_small mae_d2_tiny",
     "hierarchical": "mae_hiera mae_distill_hiera simmim_swin simmim_d2_swin",

@@ -272,8 +272,17 @@ def _require_no_duplicates(task: Task, data: DataReport, allow_duplicates: bool)
 def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialWeights]:
     backbone = cell_request.backbone
     if isinstance(backbone, str):
-        card = replace_normalization(get_card(backbone), cell_request.mean, cell_request.std)
-        return card, locate_weights(card, cell_request.checkpoint, cell_request.weights_key)
+        own = get_card(backbone)
+        card = replace_normalization(own, cell_request.mean, cell_request.std)
+        start = locate_weights(card, cell_request.checkpoint, cell_request.weights_key)
+        # published numbers stand beside rows of a card's own weights and of random ones, which have the card's input
+        if card != own and start.init != "checkpoint":
+            origin = "random weights" if start.init == "random" else "the own weights of its card"
+            raise UserError(
+                f"--mean and --std say what input the weights in a file of yours expect, and {own.name} starts from "
+                f"{origin}; leave them out, or keep the weights under another name (bench add backbone)"
+            )
+        return card, start
     if cell_request.checkpoint is not None or cell_request.weights_key is not None:
         raise UserError(
             "a module brings its own weights, so neither checkpoint nor weights_key can be given; "

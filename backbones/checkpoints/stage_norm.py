@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from backbones.checkpoints.conversion import find_qk_only_blocks
 from backbones.checkpoints.formats import format_dropped
+from backbones.checkpoints.layouts.conversion import find_qk_only_blocks
 
 _NORM_NAMES = ("norm.weight", "norm.bias")
 

@@ -17,7 +17,7 @@ CARD_WEIGHTS = "card"
 
 def add_start_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that belong to ``--checkpoint``: which weights of the file, and what input they expect."""
-    text = "weights to take from a file with several versions of them, e.g. model; default: the running average"
+    text = "weights to take from a file with several versions, e.g. model; default: the running average"
     parser.add_argument("--weights-key", metavar="KEY", help=text)
     for name, what in (("--mean", "mean"), ("--std", "standard deviation")):
         text = f"{what} of each channel, for pixels from 0 to 1; default: the card's"

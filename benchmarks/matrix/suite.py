@@ -193,7 +193,21 @@ class _Expansion:
         self._check_protocols(tasks)
         self._check_values(tasks)
         cells = [MatrixCell(request, self.resources) for request in self._make_requests(tasks)]
+        self._note_files(cells, notes)
         return cells if not self.faults else [], self.faults
+
+    def _note_files(self, cells: Sequence[MatrixCell], notes: list[str]) -> None:
+        """Say which cells the options of a weight file hold for; a fault if there are none."""
+        given = {"--weights-key": self.defaults.weights_key, "--mean": self.defaults.mean, "--std": self.defaults.std}
+        options = " and ".join(option for option, value in given.items() if value is not None)
+        if not options or not cells:
+            return
+        other = {str(cell.request.backbone) for cell in cells if cell.request.checkpoint in (None, RANDOM_INIT)}
+        if all(cell.request.checkpoint in (None, RANDOM_INIT) for cell in cells):
+            self.faults.append(f"{options} belong to weight files, and no backbone starts from one; name it after an @")
+        elif other:
+            names = ", ".join(sorted(other))
+            notes.append(f"{options} hold for the backbones that start from a file, and not for {names}")
 
     def _find_tasks(self, notes: list[str]) -> list[Task]:
         block = self.block
@@ -281,6 +295,8 @@ class _Expansion:
                     overrides=tuple(block.set),
                     data_scale=scale,
                 )
+                if request.checkpoint in (None, RANDOM_INIT):  # they say something of a weight file
+                    request = replace(request, weights_key=None, mean=None, std=None)
                 # the record says how its cell is run alone
                 yield replace(request, command_line=tuple(make_cell_command(request)))
 

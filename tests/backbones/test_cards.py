@@ -46,7 +46,8 @@ ARCHITECTURES = [
     "hiera_lite",
     "swin_lite",
 ]
-NAMES = PAPERS + ARCHITECTURES
+CONVOLUTIONAL = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+NAMES = PAPERS + ARCHITECTURES + CONVOLUTIONAL
 WITH_WEIGHTS = [name for name in PAPERS if name not in ("vit_tiny", "vit_small")]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
+from backbones.checkpoints.efficientnet import rename_efficientnet
 from backbones.checkpoints.formats import format_dropped
 from backbones.checkpoints.layouts.head_tensors import find_head_reason
 from foundation.errors import CheckpointError
@@ -63,6 +64,7 @@ def rename_to_timm(tensors: Mapping[str, Tensor], model_keys: Collection[str]) -
     Raises:
         CheckpointError: two tensors would get the same name.
     """
+    tensors = rename_efficientnet(tensors, model_keys)
     renamed: dict[str, Tensor] = {}
     rules = list(_rename_rules(tensors, model_keys))
     for name, value in tensors.items():
