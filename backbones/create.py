@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from backbones.adapt_module import copy_module_for_task
 from backbones.build_model import build_model
 from backbones.card import BackboneCard
 from backbones.checkpoints.load_weights import LoadReport, load_weight_file
 from backbones.checkpoints.read_checkpoint import WeightFile, read_weights
+from backbones.memory_modules.adapt_module import copy_module_for_task
 from backbones.pooling import MEAN_NORM_REASON, make_pooling_error, norms_pooled_mean
 from backbones.registry import get_card
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights, require_matching_sha256
@@ -39,7 +39,7 @@ def create_backbone(
 
     Args:
         name: registry name, ``timm/<name>``, or a card; for a module from memory the card that
-            ``backbones.memory_module.make_memory_card`` gives.
+            ``backbones.memory_modules.memory_module.make_memory_card`` gives.
         img_size: input side, or height and width, in pixels; the card's when not given. Plain ViTs and others
             that can (timm's ``dynamic_img_size``) also take other sizes at run time: see ``backbones.features``.
         checkpoint: a weight file, ``"random"``, or nothing: then the card's weights, else random ones; or weights as

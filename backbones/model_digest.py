@@ -159,7 +159,7 @@ def identify_plugin_code(card: BackboneCard, arguments: Mapping[str, Any]) -> di
 def _describe_known_model(model: nn.Module) -> ModelDigest:
     """Describe a model whose code is bench's or timm's."""
     from backbones.features import count_class_tokens, has_drop_path
-    from backbones.module_hash import hash_tensor_shapes
+    from backbones.memory_modules.module_hash import hash_tensor_shapes
 
     return ModelDigest(
         structure=hash_tensor_shapes(model),
@@ -181,7 +181,7 @@ def _describe_foreign_model(model: nn.Module, plugins: tuple[str, ...], homes: s
         plugins: modules of the plug-in; none for a model from memory.
         homes: other modules that hold its code.
     """
-    from backbones.module_hash import hash_code, hash_plain_attributes
+    from backbones.memory_modules.module_hash import hash_code, hash_plain_attributes
 
     known = replace(_describe_known_model(model), attributes=hash_plain_attributes(model))
     if not plugins and not homes:

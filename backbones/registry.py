@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from backbones import user_cards
 from backbones.card import WEIGHT_SUFFIXES, BackboneCard, PretrainedWeights
-from backbones.hub import HUB_PREFIX, read_hub_card
+from backbones.weight_sources.hub import HUB_PREFIX, read_hub_card
 from foundation.errors import UnknownNameError, UserError
 from foundation.registry import Registry
 from foundation.source_hash import hash_module_sources, is_library_module

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from backbones.card import WEIGHT_SUFFIXES, BackboneCard, PretrainedWeights
-from backbones.hub import HUB_SCHEME, fetch_hub_weights, find_hub_file, get_hub_cache
-from backbones.weight_folders import ENCODER_FILENAME, choose_weight_file
-from backbones.weight_names import refuse_other_names
-from backbones.weight_packages import (
+from backbones.weight_sources.hub import HUB_SCHEME, fetch_hub_weights, find_hub_file, get_hub_cache
+from backbones.weight_sources.weight_folders import ENCODER_FILENAME, choose_weight_file
+from backbones.weight_sources.weight_names import refuse_other_names
+from backbones.weight_sources.weight_packages import (
     PACKAGE_SCHEME,
     find_package_file,
     get_package_folder,
@@ -40,7 +40,7 @@ class InitialWeights(NamedTuple):
         file: the weight file; ``None`` for random weights and for a module.
         uri: where the weights come from, as the record says it.
         module: the module that the user handed over, a ``torch.nn.Module``; it is copied and never changed.
-        sha256: of the module's tensors (``backbones.module_hash``); a file is hashed when it is read.
+        sha256: of the module's tensors (``backbones.memory_modules.module_hash``); a file is hashed when it is read.
         num_bytes: of the module's tensors.
         weights_key: the key of the weights in the file that the user asked for; ``None``: bench chooses.
     """

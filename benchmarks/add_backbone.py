@@ -18,8 +18,8 @@ from backbones.file_cards.propose_architecture import Candidate, propose_archite
 from backbones.file_cards.stated_input import read_stated_input
 from backbones.registry import BACKBONES, TIMM_PREFIX
 from backbones.user_cards import get_card_path, list_user_cards, write_card
-from backbones.weight_folders import ENCODER_FILENAME
-from backbones.weight_names import refuse_other_names
+from backbones.weight_sources.weight_folders import ENCODER_FILENAME
+from backbones.weight_sources.weight_names import refuse_other_names
 from backbones.weights import require_weight_file
 from foundation.environment import get_weights_dir
 from foundation.errors import UserError

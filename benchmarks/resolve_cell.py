@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from backbones.card import BackboneCard, replace_normalization
 from backbones.color_input import require_color_input
-from backbones.hub import HUB_PREFIX
 from backbones.registry import get_card, list_plugin_modules
+from backbones.weight_sources.hub import HUB_PREFIX
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights
 from benchmarks.cell_record import describe_backbone
 from benchmarks.task_registry import TASKS, describe_task_source
@@ -32,7 +32,7 @@ class CellRequest:
 
     Attributes:
         task: a name of the registry, or a task object that is not registered.
-        backbone: a name of the registry, ``timm/<name>``, or a module (see ``backbones.memory_module``).
+        backbone: a name of the registry, ``timm/<name>``, or a module (see ``backbones.memory_modules.memory_module``).
         protocol: name of the protocol; ``None``: the first one of the task.
         checkpoint: a weight file, the folder of a pre-training run, or ``random``; not for a module.
         weights_key: the weights to take from a file that holds several versions of them, by their key in the file.
@@ -294,6 +294,6 @@ def _resolve_backbone(cell_request: CellRequest) -> tuple[BackboneCard, InitialW
 
     if not isinstance(backbone, nn.Module):
         raise UserError(f"a backbone is a name or a torch module, not {type(backbone).__name__}")
-    from backbones.memory_module import make_memory_card
+    from backbones.memory_modules.memory_module import make_memory_card
 
     return make_memory_card(backbone)

@@ -61,7 +61,7 @@ def create_backbone(
             allow_partial=allow_partial,
             **model_kwargs,
         )
-    from backbones.memory_module import make_memory_card
+    from backbones.memory_modules.memory_module import make_memory_card
     from foundation.errors import UserError
 
     if checkpoint is not None or weights_key is not None:

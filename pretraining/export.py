@@ -11,7 +11,7 @@ from torch import nn
 from backbones.card import BackboneCard
 from backbones.checkpoints.attention_heads import group_attention_layers
 from backbones.create import create_backbone
-from backbones.weight_folders import ENCODER_FILENAME
+from backbones.weight_sources.weight_folders import ENCODER_FILENAME
 from foundation.errors import BenchError
 from foundation.files import atomic_writer
 

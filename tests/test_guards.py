@@ -30,13 +30,13 @@ GUARDS = {
         soak=True,
     ),
     "a module from memory is the one that its record names": Guard(
-        "backbones/adapt_module.py",
+        "backbones/memory_modules/adapt_module.py",
         "    if hash_state_dict(collect_tensors(model)) != weights.sha256:\n",
         "    if False:\n",
         "tests/backbones/test_memory_module.py::test_a_module_that_was_trained_on_in_the_meantime_is_refused",
     ),
     "a module with another forward is another backbone": Guard(
-        "backbones/memory_module.py",
+        "backbones/memory_modules/memory_module.py",
         '"code_sha256": hash_code(module)',
         '"code_sha256": ""',
         "tests/backbones/test_memory_module.py::test_what_computes_something_else_has_another_card",

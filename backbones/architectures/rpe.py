@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from backbones.architectures.build import build_timm_model
 from backbones.architectures.plain import VIT_BASE_ARGS, VIT_FEATURE_CFG, VIT_SMALL_ARGS, VIT_TINY_ARGS
-from backbones.checkpoints.position_tables import resample_rel_pos_table
+from backbones.checkpoints.sizes.position_tables import resample_rel_pos_table
 from foundation.errors import UserError
 
 GridSize = tuple[int, int]

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from backbones.checkpoints.formats import format_dropped
-from backbones.checkpoints.grids import find_stated_size
 from backbones.checkpoints.layouts import convert_layout
 from backbones.checkpoints.layouts.beit import adapt_beit_tensors
 from backbones.checkpoints.layouts.conversion import drop_pretraining_tensors, rename_to_timm
 from backbones.checkpoints.layouts.first_convolution import adapt_input_channels
 from backbones.checkpoints.layouts.head_tensors import refuse_distillation_token
-from backbones.checkpoints.position_tables import REL_POS_TABLE
-from backbones.checkpoints.resize import resize_to_model
+from backbones.checkpoints.sizes.grids import find_stated_size
+from backbones.checkpoints.sizes.position_tables import REL_POS_TABLE
+from backbones.checkpoints.sizes.resize import resize_to_model
 from backbones.checkpoints.stage_norm import replace_stage_norm
 from backbones.checkpoints.trunk_prefix import strip_trunk_prefix
 from foundation.errors import CheckpointError

@@ -13,7 +13,7 @@ from backbones.checkpoints.describe_mismatch import describe_mismatch
 from backbones.checkpoints.fit_tensors import FittedTensors, fit_tensors, get_head_prefixes
 from backbones.checkpoints.formats import format_shape, format_tensor
 from backbones.checkpoints.read_checkpoint import WeightFile
-from backbones.checkpoints.resize import explain_token_mixers
+from backbones.checkpoints.sizes.resize import explain_token_mixers
 from foundation.errors import CheckpointError
 
 

@@ -58,8 +58,8 @@ def _is_special_file(path: Path, weights_key: str | None, sha256: str) -> bool:
         weights_key: the weights to take from it.
         sha256: of the file, so that one that was replaced is read again.
     """
-    from backbones.checkpoints.grids import find_stated_size
     from backbones.checkpoints.read_checkpoint import read_weights
+    from backbones.checkpoints.sizes.grids import find_stated_size
 
     file = read_weights(path, weights_key)
     height, width = find_stated_size(file.arguments) or (1, 1)

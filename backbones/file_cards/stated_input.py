@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from backbones.hub import HUB_CONFIG, read_timm_config
+from backbones.weight_sources.hub import HUB_CONFIG, read_timm_config
 from foundation.errors import CheckpointError
 
 PREPROCESSOR_CONFIG = "preprocessor_config.json"

@@ -24,8 +24,9 @@ from classification import plan as classification_plan
 from engine.task import DataReport, RunPlan, RunRequest
 from foundation.errors import BenchError
 from segmentation import plan as segmentation_plan
-from segmentation.models.segmentor import build_segmentor
+from segmentation.models.segmentor import build_segmentor, pad_to_patch
 from segmentation.recipe import SegmentationRecipe
+from tracking.fit_crops import fit_crop_sizes
 from tracking.inference.tracker_factory import build_tracker_model
 from tracking.protocols import load_protocol_recipe
 
@@ -139,10 +140,11 @@ def _try_segmentation(source: _OwnWeights) -> None:
             if checkpoint != RANDOM_INIT:
                 source.require_complete_load(created)
             model = build_segmentor(recipe, source.card, NUM_CLASSES, "BN", created=created).eval()
-            images = torch.randn(1, 3, recipe.crop, recipe.crop)
+            size = pad_to_patch((recipe.crop, recipe.crop), created.model)
+            images = torch.randn(1, 3, *size)
             with torch.no_grad():
                 logits = model.encode_decode(images, [{"img_shape": images.shape[2:]}])
-            if tuple(logits.shape) != (1, NUM_CLASSES, recipe.crop, recipe.crop):
+            if tuple(logits.shape) != (1, NUM_CLASSES, *size):
                 raise BenchError(f"the logits have shape {tuple(logits.shape)}")
             _require_finite(logits)
             if protocol == "upernet":
@@ -157,6 +159,7 @@ def _try_tracking(source: _OwnWeights) -> None:
         created = request.build_backbone({"num_classes": 0, "drop_path_rate": recipe.drop_path})
         if checkpoint != RANDOM_INIT:
             source.require_complete_load(created)
+        recipe = fit_crop_sizes(recipe, created.model, ()).recipe
         model = build_tracker_model(created.model, source.card, recipe).eval()
         sizes = recipe.crop_sizes()
         with torch.no_grad():

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backbones.card import WEIGHT_SUFFIXES
-from backbones.hub import HUB_FILE
 from backbones.user_cards import CARD_NAME_PATTERN, get_card_path, list_user_cards
+from backbones.weight_sources.hub import HUB_FILE
 from benchmarks.transfer.archive_manifest import ArchiveManifest, ManifestFile
 from benchmarks.transfer.archives import (
     ArchivedFile,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from backbones.weight_folders import ENCODER_FILENAME
+from backbones.weight_sources.weight_folders import ENCODER_FILENAME
 from benchmarks.transfer.archives import ArchivedFile, write_archive
 from benchmarks.transfer.store_contents import StoreContents, StoredFolder, scan_stores
 from foundation.display_text import format_one_line

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backbones.card import BackboneCard
-from backbones.hub import HUB_SCHEME, ask_hub
 from backbones.registry import get_card
+from backbones.weight_sources.hub import HUB_SCHEME, ask_hub
 from backbones.weights import find_card_weights
 from benchmarks.task_registry import TASKS
 from engine.data.data_sources import DATA_SOURCES, TRAINING_SOURCES, DataSource

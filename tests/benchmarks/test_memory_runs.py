@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import litevit_bench as bench
-from backbones.module_hash import collect_tensors, hash_state_dict
+from backbones.memory_modules.module_hash import collect_tensors, hash_state_dict
 from backbones.registry import get_card
 from benchmarks.resolve_cell import CellRequest
 from benchmarks.run_cell import run_cell

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from backbones.module_hash import hash_state_dict
+from backbones.memory_modules.module_hash import hash_state_dict
 from foundation.errors import DataError
 from tests.tracking.make import make_tracker_model
 from tracking.data.crops import ImageArray

@@ -44,7 +44,7 @@ GUARDS = {
         f"{TESTS}::test_a_plugin_without_a_source_is_not_answered",
     ),
     "a number of heads stands in no shape and counts": Guard(
-        "backbones/module_hash.py",
+        "backbones/memory_modules/module_hash.py",
         '{type(part).__qualname__} {_format_plain(values)}")',
         '{type(part).__qualname__}")',
         f"{TESTS}::test_a_plugin_edited_between_two_processes_is_another_backbone",

@@ -24,9 +24,9 @@ from torch import nn
 import backbones.architectures  # noqa: F401  # registers ours with timm
 from backbones import model_digest
 from backbones.card import BackboneCard
-from backbones.memory_module import make_memory_card
+from backbones.memory_modules.memory_module import make_memory_card
+from backbones.memory_modules.module_hash import hash_plain_attributes, hash_tensor_shapes
 from backbones.model_digest import ModelDigest
-from backbones.module_hash import hash_plain_attributes, hash_tensor_shapes
 from backbones.registry import BACKBONES, get_card, list_plugin_modules
 from backbones.weights import InitialWeights, locate_weights
 from benchmarks.resolve_cell import CellRequest

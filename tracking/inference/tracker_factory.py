@@ -11,7 +11,7 @@ from torch import nn
 
 from backbones.card import BackboneCard
 from backbones.create import create_backbone
-from backbones.module_hash import hash_state_dict
+from backbones.memory_modules.module_hash import hash_state_dict
 from backbones.registry import get_card
 from backbones.weights import RANDOM_INIT, InitialWeights
 from engine.checkpoints import read_checkpoint

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from backbones.checkpoints.efficientnet import rename_efficientnet
 from backbones.checkpoints.formats import format_dropped
+from backbones.checkpoints.layouts.efficientnet import rename_efficientnet
 from backbones.checkpoints.layouts.head_tensors import find_head_reason
 from foundation.errors import CheckpointError
 

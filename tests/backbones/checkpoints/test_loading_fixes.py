@@ -12,7 +12,7 @@ from torch import Tensor
 from backbones.checkpoints.earlier_loading import FC_NORM_KEPT, GRID_FOUND, TABLES_RESIZED
 from backbones.checkpoints.loading_fixes import list_loading_fixes
 from backbones.create import create_backbone
-from backbones.memory_module import make_memory_card
+from backbones.memory_modules.memory_module import make_memory_card
 from backbones.registry import get_card
 from backbones.weights import InitialWeights
 from benchmarks.resolve_cell import CellRequest, identify_cell, resolve_cell_parts

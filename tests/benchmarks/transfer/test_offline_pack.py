@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from backbones.hub import HubFile, find_hub_file
 from backbones.registry import get_card
+from backbones.weight_sources.hub import HubFile, find_hub_file
 from backbones.weights import locate_weights
 from benchmarks.cli.main import main
 from benchmarks.task_registry import TASKS

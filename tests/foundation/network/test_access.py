@@ -24,7 +24,7 @@ from tests.house_metrics import ROOMS
 def _no_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "hub"), raising=False)
-    monkeypatch.setattr("backbones.hub.find_hub_file", lambda repo_id: None)
+    monkeypatch.setattr("backbones.weight_sources.hub.find_hub_file", lambda repo_id: None)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from timm.models.nest import resize_pos_embed as resize_nest_embed
 from torch import Tensor
 
 from backbones.checkpoints.load_weights import FittedTensors, LoadReport, fit_tensors, load_tensors
-from backbones.checkpoints.position_tables import resample_bias_grid, resample_rel_pos_table
+from backbones.checkpoints.sizes.position_tables import resample_bias_grid, resample_rel_pos_table
 from foundation.errors import CheckpointError
 from tests.backbones.checkpoints.weights import make_vit, random_state
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import backbones.architectures  # registers ours with timm
 from backbones.create import CreatedBackbone, create_backbone
-from backbones.memory_module import make_memory_card
+from backbones.memory_modules.memory_module import make_memory_card
 from backbones.weights import RANDOM_INIT, InitialWeights, locate_weights
 from foundation.errors import UserError
 from tests.backbones.checkpoints.test_grids import make_waves
@@ -189,7 +189,7 @@ def test_code_that_was_typed_in_counts_too(tmp_path: Path) -> None:
     """``python -c`` has no source to read; a forward that was typed anew is another one all the same."""
     script = tmp_path / "typed.txt"
     script.write_text(
-        "import sys, torch\nfrom torch import nn\nfrom backbones.module_hash import hash_code\n"
+        "import sys, torch\nfrom torch import nn\nfrom backbones.memory_modules.module_hash import hash_code\n"
         "class Net(nn.Module):\n    def forward(self, x):\n        return x * FACTOR\n"
         "sys.stdout.write(hash_code(Net()))\n"
     )

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from backbones.checkpoints.grids import GridChoice, choose_grid
+from backbones.checkpoints.sizes.grids import GridChoice, choose_grid
 from foundation.errors import CheckpointError
 
 REL_POS_TABLE = "relative_position_bias_table"

@@ -11,7 +11,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from backbones.module_probe import hash_behavior
+from backbones.memory_modules.module_probe import hash_behavior
 
 SIZE = (3, 32, 32)
 FLOOR = 0.0

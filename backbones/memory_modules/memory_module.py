@@ -12,7 +12,7 @@ from timm.layers import PatchEmbed
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
-from backbones.module_hash import (
+from backbones.memory_modules.module_hash import (
     collect_tensors,
     hash_code,
     hash_state_dict,
@@ -20,7 +20,7 @@ from backbones.module_hash import (
     is_filled,
     iterate_functions,
 )
-from backbones.module_probe import hash_behavior
+from backbones.memory_modules.module_probe import hash_behavior
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights
 from foundation.errors import UserError
 
@@ -49,7 +49,7 @@ def make_memory_card(
     Returns:
         The card, and the weights to start from. The card's arguments hold a SHA-256 of the module's structure, one of
         its code (what is in neither timm nor torch), and one of what it computes from fixed images
-        (``backbones.module_probe``), so that a module that computes something else has another id.
+        (``backbones.memory_modules.module_probe``), so that a module that computes something else has another id.
 
     Raises:
         UserError: naming all that is missing, or what is no such value.

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from backbones.checkpoints.grids import GridChoice, choose_grid, find_smoother_grid, find_stated_size
+from backbones.checkpoints.sizes.grids import GridChoice, choose_grid, find_smoother_grid, find_stated_size
 
 
 def make_waves(rows: int, columns: int, channels: int = 64) -> Tensor:

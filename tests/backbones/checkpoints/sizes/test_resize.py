@@ -12,8 +12,8 @@ from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from timm.layers.pos_embed_rel import resize_rel_pos_bias_table_simple
 
 from backbones.checkpoints.load_weights import LoadReport, load_tensors
-from backbones.checkpoints.position_tables import resize_rel_pos_table
-from backbones.checkpoints.resize import resize_pos_embed
+from backbones.checkpoints.sizes.position_tables import resize_rel_pos_table
+from backbones.checkpoints.sizes.resize import resize_pos_embed
 from foundation.errors import CheckpointError
 from tests.backbones.checkpoints.weights import backbone_state, make_beit, make_vit, random_state
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from backbones.card import WEIGHT_SUFFIXES, BackboneCard
-from backbones.hub import HUB_PREFIX
 from backbones.registry import BACKBONES, TIMM_PREFIX
+from backbones.weight_sources.hub import HUB_PREFIX
 from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError
 from foundation.suggest import did_you_mean

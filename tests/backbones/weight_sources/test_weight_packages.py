@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from backbones import weight_packages
 from backbones.create import create_backbone
 from backbones.registry import get_card
-from backbones.weight_packages import find_package_file
+from backbones.weight_sources import weight_packages
+from backbones.weight_sources.weight_packages import find_package_file
 from backbones.weights import find_card_weights, locate_weights
 from foundation.errors import CheckpointError
 

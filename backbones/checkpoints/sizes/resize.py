@@ -14,8 +14,8 @@ from timm.models.nest import blockify, deblockify
 from torch import Tensor, nn
 
 from backbones.checkpoints.formats import format_shape
-from backbones.checkpoints.grids import choose_grid
-from backbones.checkpoints.position_tables import BIAS_GRID, REL_POS_TABLE, SIDE_TABLES, resize_position_table
+from backbones.checkpoints.sizes.grids import choose_grid
+from backbones.checkpoints.sizes.position_tables import BIAS_GRID, REL_POS_TABLE, SIDE_TABLES, resize_position_table
 from foundation.errors import CheckpointError
 
 POSITION_TABLES = (REL_POS_TABLE, BIAS_GRID, *SIDE_TABLES)

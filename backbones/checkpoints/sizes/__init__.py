@@ -1,0 +1,1 @@
+"""Resample what depends on the input size: position embeddings, relative-position tables, patches."""
