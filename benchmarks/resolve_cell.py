@@ -35,9 +35,6 @@ class CellRequest:
         backbone: a name of the registry, ``timm/<name>``, or a module (see ``backbones.memory_modules.memory_module``).
         protocol: name of the protocol; ``None``: the first one of the task.
         checkpoint: a weight file, the folder of a pre-training run, or ``random``; not for a module.
-        weights_key: the weights to take from a file that holds several versions of them, by their key in the file.
-        mean, std: of each channel, for pixels in 0..1, in place of the card's; both or none.
-        label: a name for the row on boards; changes no number.
         tier: length of the schedule: ``smoke``, ``short`` or ``full``.
         seed: 0 or above.
         overrides: settings that differ from the protocol's file, as ``key=value``.
@@ -51,16 +48,15 @@ class CellRequest:
         hash_all: hash every byte of the data, also of a set so large that a sample is the default.
         force_new: run again although a record exists; nothing is taken from a cache.
         command_line: words that the user typed, for the record.
+        weights_key: the weights to take from a file that holds several versions of them, by their key in the file.
+        mean, std: of each channel, for pixels in 0..1, in place of the card's; both or none.
+        label: a name for the row on boards; changes no number.
     """
 
     task: str | Task
     backbone: str | nn.Module
     protocol: str | None = None
     checkpoint: str | None = None
-    weights_key: str | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    label: str | None = None
     tier: Tier = "full"
     seed: int = 0
     overrides: tuple[str, ...] = ()
@@ -74,6 +70,10 @@ class CellRequest:
     hash_all: bool = False
     force_new: bool = False
     command_line: tuple[str, ...] = ()
+    weights_key: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    label: str | None = None
 
 
 class ResolvedCell(NamedTuple):
