@@ -16,7 +16,7 @@ from backbones.checkpoints.layouts import find_layout
 from backbones.checkpoints.load_weights import LoadReport, load_weight_file
 from backbones.checkpoints.read_checkpoint import read_weights
 from foundation.errors import CheckpointError
-from tests.backbones.checkpoints import foreign_layouts as write
+from tests.backbones.checkpoints.layouts import foreign_layouts as write
 from tests.backbones.checkpoints.weights import make_swin, make_vit
 
 State = dict[str, Tensor]
