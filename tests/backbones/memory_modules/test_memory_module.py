@@ -21,7 +21,7 @@ from backbones.create import CreatedBackbone, create_backbone
 from backbones.memory_modules.memory_module import make_memory_card
 from backbones.weights import RANDOM_INIT, InitialWeights, locate_weights
 from foundation.errors import UserError
-from tests.backbones.checkpoints.test_grids import make_waves
+from tests.backbones.checkpoints.sizes.test_grids import make_waves
 from tests.conftest import ROOT
 
 HALF = (0.5, 0.5, 0.5)
