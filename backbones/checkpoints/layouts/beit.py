@@ -47,12 +47,12 @@ def adapt_beit_tensors(
     blocks = sorted({found[1] for name in (*model_state, *tensors) if (found := _BLOCK_PREFIX.match(name))})
     done: dict[str, int] = {}
     for block in blocks:
-        found = [
+        steps = [
             *_merge_qkv_bias(block, result, model_state),
             *_split_qkv_bias(block, result, model_state, dropped, has_plain_keys),
             *_fold_layer_scale(block, result, model_state),
         ]
-        for what in found:
+        for what in steps:
             done[what] = done.get(what, 0) + 1
     notes += [f"{what} (in {count} places)" for what, count in done.items()]  # one line per kind, not per block
     _copy_shared_table(blocks, result, model_state, notes)

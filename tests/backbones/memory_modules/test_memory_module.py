@@ -224,7 +224,7 @@ def test_a_module_made_for_mean_pooling(tmp_path: Path) -> None:
     ours = make_copy(module, **arguments)
     assert torch.equal(ours.fc_norm.weight, module.fc_norm.weight)
     assert torch.equal(*run_both(ours, load_from_file(module, tmp_path, **arguments)))
-    with pytest.raises(UserError, match=r"mine has no final norm but an fc_norm .* set pool=avg"):
+    with pytest.raises(UserError, match=r"mine cannot be pooled by token: its weights norm the mean .* set pool=avg"):
         make_copy(module, num_classes=0, global_pool="token")
 
 
