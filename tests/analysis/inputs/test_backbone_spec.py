@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from analysis.inputs.backbone_spec import resolve_backbone
 from analysis.request import BackboneChoice
+from backbones.checkpoints.earlier_loading import FC_NORM_KEPT
 from backbones.create import create_backbone
 from foundation.errors import CheckpointError
 from foundation.files import sha256_file
@@ -29,6 +30,8 @@ def test_weights_fine_tuned_on_pooled_tokens_keep_their_norm(tmp_path: Path) -> 
     assert described.checkpoint.sha256 == sha256_file(tmp_path / "tuned.safetensors")
     assert described.checkpoint.load_report is not None
     assert described.checkpoint.load_report.missing == []
+    # earlier builds analyzed it with a new norm, so the id must be another one
+    assert one.identity()["loading_fixes"] == described.checkpoint.loading_fixes == [FC_NORM_KEPT]
 
 
 def test_random_weights_go_by_the_seed_and_loaded_ones_do_not(tmp_path: Path) -> None:
@@ -47,6 +50,7 @@ def test_random_weights_go_by_the_seed_and_loaded_ones_do_not(tmp_path: Path) ->
         for seed in (1, 2)
     ]
     assert loaded[0] == loaded[1]
+    assert "loading_fixes" not in loaded[0]
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from backbones.memory_modules.memory_module import make_memory_card
 from backbones.registry import get_card
 from backbones.weights import InitialWeights
 from benchmarks.resolve_cell import CellRequest, identify_cell, resolve_cell_parts
-from tests.backbones.checkpoints.test_grids import make_waves
+from tests.backbones.checkpoints.sizes.test_grids import make_waves
 
 State = dict[str, Tensor]
 
