@@ -13,6 +13,8 @@ from torch import nn
 
 from analysis.request import BackboneChoice
 from backbones.card import BackboneCard, replace_normalization
+from backbones.checkpoints.earlier_loading import FC_NORM_KEPT
+from backbones.checkpoints.loading_fixes import list_loading_fixes
 from backbones.checkpoints.read_checkpoint import find_identity_key, read_weights
 from backbones.color_input import require_color_input
 from backbones.create import create_backbone
@@ -68,16 +70,26 @@ class BackboneSpec:
         """Return everything about the backbone that can change a number."""
         # The seed does not affect fully loaded weights. Left out of the id, it lets every --seed find the same record.
         by_seed = self.start.init == "random" or self.allow_partial
+        fixes = self._list_loading_fixes()
         return {
             "card": self.card.identity_dict(),
             "arguments": self.model_arguments,
             "init": self.start.init,
             "checkpoint": self.weights_sha256,
             **({"weights_key": self.weights_key} if self.weights_key is not None else {}),
+            **({"loading_fixes": fixes} if fixes else {}),
             "allow_partial": self.allow_partial,
             "seed": self.seed if by_seed else None,
             **identify_plugin_code(self.card, self.model_arguments),
         }
+
+    def _list_loading_fixes(self) -> list[str]:
+        """List the corrections of the loading that change what the backbone starts from.
+
+        The norm after pooling is none of them: analyses have always loaded it.
+        """
+        fixes = list_loading_fixes(self.card, self.start, self.model_arguments, allow_partial=self.allow_partial)
+        return [fix for fix in fixes if fix != FC_NORM_KEPT]
 
     def build_model(self, device: str) -> nn.Module:
         """Build the backbone in eval mode on a device; random weights are those of a run with the same seed.
@@ -111,6 +123,7 @@ class BackboneSpec:
                 sha256=self.weights_sha256,
                 bytes=self.start.file.stat().st_size,
                 weights_key=self.weights_key,
+                loading_fixes=self._list_loading_fixes(),
                 format=self.weights_format,
                 load_report=self.load_report,
             )

@@ -37,6 +37,8 @@ def list_loading_fixes(
         return []
     asked = model_kwargs.get("img_size", card.input_size[1:])
     is_square = isinstance(asked, int) or asked[0] == asked[1]
+    # the loader takes the size of a card for that of the card's own weights
+    is_square &= start.init != "card" or card.input_size[1] == card.input_size[2]
     # the model is created only where there can be a difference
     if (
         is_square
