@@ -68,7 +68,7 @@ def create_backbone(
             f"the card of {card.name} and its weights do not belong together: a module from memory is made of the card "
             "and the weights that make_memory_card gives for it, and of no others"
         )
-    if start.init == "card" and model_kwargs.get("global_pool") == "token" and norms_pooled_mean(card):
+    if model_kwargs.get("global_pool") == "token" and norms_pooled_mean(card, start):
         raise make_pooling_error(card.name, "token", MEAN_NORM_REASON)
     if start.init == "memory":
         return CreatedBackbone(copy_module_for_task(card, start, size, model_kwargs), start, None, None)

@@ -190,6 +190,12 @@ def count_class_tokens(model: nn.Module) -> int:
     return int(get_own_pooling(model) == "token")
 
 
+def has_token_norm(model: nn.Module) -> bool:
+    """Return whether the model norms its tokens (``norm``) before they are pooled, as plain ViTs do by default."""
+    norm = getattr(model, "norm", None)
+    return isinstance(norm, nn.Module) and not isinstance(norm, nn.Identity)
+
+
 def has_drop_path(model: nn.Module) -> bool:
     """Return whether a layer of the model drops paths in training (stochastic depth)."""
     for part in model.modules():

@@ -47,6 +47,7 @@ class ModelDigest:
         has_batch_norm: whether a part computes with the statistics of a batch.
         parameters: number of parameters.
         class_tokens: number of tokens that token pooling can read in the model as it was built.
+        has_token_norm: whether tokens are normed before they are pooled.
         has_drop_path: whether a layer drops paths in training (stochastic depth).
         is_answerable: whether the run may be answered from a record: not if a source was not found, or was edited
             after this process imported it.
@@ -58,6 +59,7 @@ class ModelDigest:
     has_batch_norm: bool
     parameters: int
     class_tokens: int
+    has_token_norm: bool
     has_drop_path: bool
     is_answerable: bool
 
@@ -158,7 +160,7 @@ def identify_plugin_code(card: BackboneCard, arguments: Mapping[str, Any]) -> di
 
 def _describe_known_model(model: nn.Module) -> ModelDigest:
     """Describe a model whose code is bench's or timm's."""
-    from backbones.features import count_class_tokens, has_drop_path
+    from backbones.features import count_class_tokens, has_drop_path, has_token_norm
     from backbones.memory_modules.module_hash import hash_tensor_shapes
 
     return ModelDigest(
@@ -168,6 +170,7 @@ def _describe_known_model(model: nn.Module) -> ModelDigest:
         has_batch_norm=_has_batch_norm(model),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         class_tokens=count_class_tokens(model),
+        has_token_norm=has_token_norm(model),
         has_drop_path=has_drop_path(model),
         is_answerable=True,
     )

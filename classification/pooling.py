@@ -52,8 +52,7 @@ def choose_pooling(request: RunRequest, wanted: PoolingType, arguments: Mapping[
 
 def _find_obstacle(request: RunRequest, arguments: Mapping[str, Any]) -> str | None:
     """Return why the class token cannot be the features, or ``None`` if it can."""
-    # weights of another file than the card's may have the norm that these lack
-    if request.start.init == "card" and norms_pooled_mean(request.card):
+    if norms_pooled_mean(request.card, request.start):
         return MEAN_NORM_REASON
     stated = has_class_token(request.card)
     if stated is None:

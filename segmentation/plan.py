@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from backbones.pooling import place_pooled_norm
 from backbones.refusals import PatchSizeError
 from backbones.weights import MEMORY_ARCHITECTURE
 from engine.config import load_protocol
@@ -77,11 +78,13 @@ def _choose_backbone_arguments(request: RunRequest, recipe: SegmentationRecipe) 
     if request.card.architecture == MEMORY_ARCHITECTURE:  # it is made already, and takes no such argument
         return arguments
     try:
+        arguments = place_pooled_norm(request.card, request.start, arguments)
         digest = request.describe_model(arguments)
     except PatchSizeError as error:
         # -(-a // b) rounds a / b up
         height, width = (-(-recipe.crop // step) * step for step in error.patch)
         arguments["img_size"] = height if height == width else (height, width)
+        arguments = place_pooled_norm(request.card, request.start, arguments)
         digest = request.describe_model(arguments)
     if digest.has_drop_path and not recipe.drop_path and not recipe.frozen:
         arguments["drop_path_rate"] = 0.0

@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
+from backbones.pooling import place_pooled_norm
 from engine.config import load_protocol
 from engine.data.item_limits import apply_item_limit
 from engine.device import decide_on_rank0, get_dist_info
@@ -68,7 +69,8 @@ def resolve_protocol(request: RunRequest, data: DataReport, read_videos: Callabl
     require_tracker_runtime(recipe.runtime, recipe.runtime_precision)
     processes = get_dist_info()[1]
     require_whole_groups(recipe, recipe.norm_group, recipe.pairs, processes)
-    arguments: dict[str, Any] = {"num_classes": 0, "drop_path_rate": recipe.drop_path}
+    # the tracker applies the norm that the weights have
+    arguments = place_pooled_norm(request.card, request.start, {"num_classes": 0, "drop_path_rate": recipe.drop_path})
     backbone = request.prepare_backbone(arguments).model
     recipe, file_settings, notes = fit_crop_sizes(recipe, backbone, request.overrides)
     require_plain_vit(backbone, recipe.template_size, recipe.search_size)

@@ -38,7 +38,7 @@ _NON_BACKBONE_RULES = (
         re.compile(r"(backbone\.)?(template|search)_positions$"),
         "positions of the tracker's two crops; the backbone's pos_embed is the one before tracking",
     ),
-    (re.compile(r"(decode_head|auxiliary_head|neck|data_preprocessor)\."), "not part of the backbone"),
+    (re.compile(r"(decode_head|auxiliary_head|data_preprocessor)\."), "not part of the backbone"),
 )
 """Modules that are saved next to the trunk; the patterns are matched at the start of a name."""
 

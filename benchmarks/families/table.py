@@ -45,8 +45,10 @@ def main(arguments: list[str]) -> int:
 
 
 def format_trial(trial: Trial) -> str:
-    """Format an outcome: ``yes``, or ``no`` with its reason."""
-    return "yes" if trial.works else f"no ({trial.reason})"
+    """Format an outcome: ``yes``, with the setting that it needs, or the reason why not."""
+    if trial.works:
+        return f"yes, with `{trial.setting}`" if trial.setting else "yes"
+    return shorten_reason(trial.reason)
 
 
 def format_table(outcomes: Mapping[Family, Mapping[str, Trial]]) -> str:
@@ -64,8 +66,8 @@ def format_table(outcomes: Mapping[Family, Mapping[str, Trial]]) -> str:
         cells = []
         for kind in TRIALS:
             trial = trials[kind]
-            number = 0 if trial.works else reasons.setdefault(shorten_reason(trial.reason), len(reasons) + 1)
-            cells.append("yes" if trial.works else f"no [{number}]")
+            text = format_trial(trial)
+            cells.append(text if trial.works else f"no [{reasons.setdefault(text, len(reasons) + 1)}]")
         lines.append(f"| {family.name} | `{family.backbone}` | {' | '.join(cells)} |")
     lines += ["", *(f"{number}. {reason}" for reason, number in reasons.items())]
     return "\n".join(lines)
@@ -90,10 +92,13 @@ def replace_table(page: str, table: str) -> str:
 
 
 def read_table(page: str) -> dict[str, dict[str, str]]:
-    """Return what a page says: backbone -> kind of task -> ``yes`` or the reason.
+    """Return what a page says.
 
     Args:
         page: the text of the page.
+
+    Returns:
+        Backbone -> kind of task -> the outcome, as ``format_trial`` has it.
     """
     table = page.partition(BEGIN)[2].partition(END)[0]
     reasons = dict(re.findall(r"^(\d+)\. (.+)$", table, re.MULTILINE))
@@ -102,7 +107,7 @@ def read_table(page: str) -> dict[str, dict[str, str]]:
     ]
     return {
         row[1].strip("`"): {
-            kind: cell if cell == "yes" else reasons[re.fullmatch(r"no \[(\d+)\]", cell)[1]]  # type: ignore[index]
+            kind: re.sub(r"^no \[(\d+)\]$", lambda found: reasons[found[1]], cell)
             for kind, cell in zip(rows[0][2:], row[2:], strict=True)
         }
         for row in rows[2:]

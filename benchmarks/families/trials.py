@@ -6,9 +6,11 @@ input size and pooling do to a genuine checkpoint.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,10 +20,11 @@ from torch import Tensor, nn
 from backbones.card import BackboneCard
 from backbones.create import CreatedBackbone, create_backbone
 from backbones.features import extract_pooled
+from backbones.pooling import place_pooled_norm
 from backbones.registry import get_card
 from backbones.weights import RANDOM_INIT, locate_weights
 from classification import plan as classification_plan
-from engine.task import DataReport, RunPlan, RunRequest
+from engine.task import DataReport, RunRequest
 from foundation.errors import BenchError
 from segmentation import plan as segmentation_plan
 from segmentation.models.segmentor import build_segmentor, pad_to_patch
@@ -36,6 +39,7 @@ NUM_CLASSES = 7
 FEATURE_TOLERANCE = 1e-5
 """Largest difference of features, relative to their norm, between a model and one that was loaded from its file."""
 
+_NAMED_SETTING = re.compile(r"set (drop_path=0|pool=token)$")
 _CLASSES = {f"class {index}": 100 for index in range(NUM_CLASSES)}
 _SPLITS = {"train": 700, "val": 700, "test": 700}
 _DATA = DataReport(fingerprint="0" * 64, splits=_SPLITS, class_counts=dict.fromkeys(_SPLITS, _CLASSES))
@@ -46,11 +50,13 @@ class Trial(NamedTuple):
 
     Attributes:
         works: whether all protocols of the kind that were tried work.
+        setting: the setting with which they do, as ``--set`` takes it, where the protocol's own cannot be followed.
         reason: the error's sentence where one does not; a crash begins with the name of its exception.
         crashed: whether the error is one that bench does not explain: always a fault of bench.
     """
 
     works: bool
+    setting: str = ""
     reason: str = ""
     crashed: bool = False
 
@@ -71,7 +77,7 @@ def try_backbone(name: str, kinds: Collection[str] | None = None) -> dict[str, T
             card = get_card(name)
             source = _OwnWeights(card, Path(folder) / "own.pth")
         except BenchError as error:
-            return dict.fromkeys(chosen, Trial(False, str(error)))
+            return dict.fromkeys(chosen, Trial(False, reason=str(error)))
         return {kind: _run_trial(trial, source) for kind, trial in chosen.items()}
 
 
@@ -80,18 +86,31 @@ class _OwnWeights:
 
     def __init__(self, card: BackboneCard, file: Path) -> None:
         self.card, self.file = card, file
+        self.overrides: tuple[str, ...] = ()
         self.model = create_backbone(card, checkpoint=RANDOM_INIT).model.eval()
         _move_norm_statistics(self.model)
         torch.save(self.model.state_dict(), file)
 
-    def build(self, plan: RunPlan, checkpoint: str) -> CreatedBackbone:
-        """Build the backbone as a run of the plan does, from random weights or from the file."""
-        return self.make_request("any", checkpoint).build_backbone(plan.backbone_kwargs)
+    @property
+    def starts(self) -> tuple[str, str]:
+        """Random weights and the file, as ``--checkpoint`` takes them."""
+        return RANDOM_INIT, str(self.file)
 
-    def make_request(self, protocol: str, checkpoint: str = RANDOM_INIT) -> RunRequest:
+    def build(self, request: RunRequest, arguments: Mapping[str, Any]) -> CreatedBackbone:
+        """Build the backbone as a run does; all weights of a file must be in it.
+
+        Raises:
+            BenchError: they are not.
+        """
+        created = request.build_backbone(arguments)
+        if request.start.file is not None:
+            self.require_complete_load(created)
+        return created
+
+    def make_request(self, protocol: str, checkpoint: str) -> RunRequest:
         """Return a request as ``bench run`` makes it."""
         start = locate_weights(self.card, checkpoint)
-        return RunRequest(self.card, start, protocol, "full", 0, (), Path("data"), "cpu")
+        return RunRequest(self.card, start, protocol, "full", 0, self.overrides, Path("data"), "cpu")
 
     def require_complete_load(self, created: CreatedBackbone) -> None:
         """Require that all weights of the file are in the model.
@@ -109,65 +128,50 @@ def _try_classification(source: _OwnWeights) -> None:
     again = create_backbone(source.card, checkpoint=str(source.file))
     source.require_complete_load(again)
     _require_same_tokens(again.model, source.model, torch.randn(1, *source.card.input_size))
-    channels = source.card.input_size[0]
-    for protocol in ("finetune", "linear"):
-        config = CLASSIFICATION_CONFIGS / ("flowers_finetune.py" if protocol == "finetune" else "images_linear.py")
+    for protocol, checkpoint in product(("flowers_finetune", "images_linear"), source.starts):
+        request = source.make_request(protocol.partition("_")[2], checkpoint)
         plan = classification_plan.resolve_protocol(
-            config, source.make_request(protocol), NUM_CLASSES, _DATA, is_photo_set=True
+            CLASSIFICATION_CONFIGS / f"{protocol}.py", request, NUM_CLASSES, _DATA, is_photo_set=True
         )
+        created = source.build(request, plan.backbone_kwargs)
         recipe = plan.config["recipe"]
-        images = torch.randn(2, channels, recipe["img_size"], recipe["img_size"])
-        for checkpoint in (RANDOM_INIT, str(source.file)):
-            created = source.build(plan, checkpoint)
-            if checkpoint != RANDOM_INIT:
-                source.require_complete_load(created)
-            if protocol == "finetune":
-                _train_one_step(created.model, images)
-                continue
+        images = torch.randn(2, source.card.input_size[0], recipe["img_size"], recipe["img_size"])
+        if request.protocol == "finetune":
+            _train_one_step(created.model, images)
+        else:
             with torch.no_grad():
-                features = extract_pooled(created.model.eval(), images, recipe["pool"])
-            _require_finite(features)
+                _require_finite(extract_pooled(created.model.eval(), images, recipe["pool"]))
 
 
 def _try_segmentation(source: _OwnWeights) -> None:
-    """Semantic FPN and UperNet at 512 px: the loss of one training step."""
-    for protocol in ("semantic_fpn", "upernet"):
-        config = SEGMENTATION_CONFIGS / f"ade20k_{protocol}.py"
-        plan = segmentation_plan.resolve_protocol(config, source.make_request(protocol), _DATA)
+    """Semantic FPN and UperNet at 512 px: the logits of one crop."""
+    # the backbone of both protocols is the same, so the file is tried with the first
+    for protocol, checkpoint in (*product(("semantic_fpn",), source.starts), ("upernet", RANDOM_INIT)):
+        request = source.make_request(protocol, checkpoint)
+        plan = segmentation_plan.resolve_protocol(SEGMENTATION_CONFIGS / f"ade20k_{protocol}.py", request, _DATA)
+        created = source.build(request, plan.backbone_kwargs)
         recipe = SegmentationRecipe.model_validate(plan.config["recipe"])
-        for checkpoint in (RANDOM_INIT, str(source.file)):
-            created = source.build(plan, checkpoint)
-            if checkpoint != RANDOM_INIT:
-                source.require_complete_load(created)
-            model = build_segmentor(recipe, source.card, NUM_CLASSES, "BN", created=created).eval()
-            size = pad_to_patch((recipe.crop, recipe.crop), created.model)
-            images = torch.randn(1, 3, *size)
-            with torch.no_grad():
-                logits = model.encode_decode(images, [{"img_shape": images.shape[2:]}])
-            if tuple(logits.shape) != (1, NUM_CLASSES, *size):
-                raise BenchError(f"the logits have shape {tuple(logits.shape)}")
-            _require_finite(logits)
-            if protocol == "upernet":
-                break  # the file was tried with the first protocol, and the backbone is the same
+        model = build_segmentor(recipe, source.card, NUM_CLASSES, "BN", created=created).eval()
+        size = pad_to_patch((recipe.crop, recipe.crop), created.model)
+        with torch.no_grad():
+            logits = model.encode_decode(torch.randn(1, 3, *size), [{"img_shape": size}])
+        if tuple(logits.shape) != (1, NUM_CLASSES, *size):
+            raise BenchError(f"the logits have shape {tuple(logits.shape)}")
+        _require_finite(logits)
 
 
 def _try_tracking(source: _OwnWeights) -> None:
     """The one-stream tracker at 128 and 256 px: the maps of one pair."""
-    for checkpoint in (RANDOM_INIT, str(source.file)):
-        recipe = load_protocol_recipe("ostrack256_ce")
+    for checkpoint in source.starts:
         request = source.make_request("ostrack256_ce", checkpoint)
-        created = request.build_backbone({"num_classes": 0, "drop_path_rate": recipe.drop_path})
-        if checkpoint != RANDOM_INIT:
-            source.require_complete_load(created)
+        recipe = load_protocol_recipe(request.protocol, source.overrides)
+        arguments = {"num_classes": 0, "drop_path_rate": recipe.drop_path}
+        created = source.build(request, place_pooled_norm(source.card, request.start, arguments))
         recipe = fit_crop_sizes(recipe, created.model, ()).recipe
         model = build_tracker_model(created.model, source.card, recipe).eval()
-        sizes = recipe.crop_sizes()
+        crops = (torch.randn(1, 3, size, size) for size in (recipe.template_size, recipe.search_size))
         with torch.no_grad():
-            maps = model(
-                torch.randn(1, 3, sizes.template_size, sizes.template_size),
-                torch.randn(1, 3, sizes.search_size, sizes.search_size),
-            )
-        _require_finite(maps.score)
+            _require_finite(model(*crops).score)
 
 
 TRIALS: Mapping[str, Callable[[_OwnWeights], None]] = {
@@ -178,16 +182,20 @@ TRIALS: Mapping[str, Callable[[_OwnWeights], None]] = {
 """Kind of task -> how a backbone is tried in it."""
 
 
-def _run_trial(trial: Callable[[_OwnWeights], None], source: _OwnWeights) -> Trial:
+def _run_trial(trial: Callable[[_OwnWeights], None], source: _OwnWeights, setting: str = "") -> Trial:
+    """Try a kind of task; where the refusal names the setting that helps, with this setting."""
+    source.overrides = (setting,) if setting else ()
     try:
         trial(source)
     except BenchError as error:
+        if not setting and (named := _NAMED_SETTING.search(str(error))):
+            return _run_trial(trial, source, named[1])
         # the folder of the file has another name at every trial
-        return Trial(False, str(error).replace(f"checkpoint {source.file}", "file with its own weights"))
+        return Trial(False, reason=str(error).replace(f"checkpoint {source.file}", "file with its own weights"))
     except Exception as error:  # noqa: BLE001 - whatever timm raises belongs into the table, as a fault
         first = str(error).splitlines()[0] if str(error) else "no message"
-        return Trial(False, f"{type(error).__name__}: {first}", crashed=True)
-    return Trial(True)
+        return Trial(False, reason=f"{type(error).__name__}: {first}", crashed=True)
+    return Trial(True, setting)
 
 
 def _move_norm_statistics(model: nn.Module) -> None:

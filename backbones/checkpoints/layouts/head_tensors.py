@@ -17,6 +17,7 @@ _HEAD_RULES = tuple(
             r"((?:\w+_)?classifier|classif|cls_head|linear_head|last_linear|linear|fc|heads?|head_dist)(?:\.|$)",
             "classifier",
         ),
+        (r"(neck)\.", "neck of a detector or a segmentor"),
         (r"(pre_logits)\.", "layer of the classifier"),
         (r"(attn_pool)\.", "attention pooling of the head; the model pools its tokens in another way"),
         (r"(pooler)\.", "pooling layer of the head, after the class token"),
