@@ -82,6 +82,17 @@ def test_a_grid_that_was_taken_for_square_is_named(tmp_path: Path) -> None:
     assert list_fixes(make_state(img_size=(32, 56)), tmp_path, img_size=(16, 64)) == []
 
 
+def test_positions_of_patches_that_are_not_square_are_named(tmp_path: Path) -> None:
+    flat = replace(get_card("vit_pico"), arguments={"patch_size": (4, 16)})  # 8 x 2 patches, as many as 4 x 4
+    state = create_backbone(flat, checkpoint="random").model.state_dict()
+    torch.save(state, tmp_path / "flat.pth")
+    for init in ("card", "checkpoint"):
+        start = InitialWeights(init, tmp_path / "flat.pth", "flat.pth")  # type: ignore[arg-type]
+        loaded = create_backbone(flat, checkpoint=start).model.state_dict()
+        assert torch.equal(loaded["pos_embed"], state["pos_embed"])
+        assert list_loading_fixes(flat, start, {"img_size": 32, "num_classes": 0}) == [GRID_FOUND]
+
+
 def test_tables_that_were_left_out_of_a_partial_load_are_named(tmp_path: Path) -> None:
     state = create_backbone("timm/levit_128s", checkpoint="random").model.state_dict()
     sized = {"img_size": 256, "num_classes": 0}
