@@ -13,6 +13,7 @@ from torch import nn
 
 from analysis.request import BackboneChoice
 from backbones.card import BackboneCard, replace_normalization
+from backbones.checkpoints.earlier_loading import FC_NORM_KEPT
 from backbones.checkpoints.loading_fixes import list_loading_fixes
 from backbones.checkpoints.read_checkpoint import find_identity_key, read_weights
 from backbones.color_input import require_color_input
@@ -160,6 +161,7 @@ def resolve_backbone(
     file = read_weights(start.file, start.weights_key)
     if _POOLED_NORM_KEY in file.tensors and "norm.weight" not in file.tensors:
         arguments["global_pool"] = "avg"  # timm's ViT then has fc_norm instead of norm
+    fixes = list_loading_fixes(card, start, arguments, allow_partial=allow_partial)
     return BackboneSpec(
         card,
         start,
@@ -168,6 +170,7 @@ def resolve_backbone(
         allow_partial,
         file.sha256,
         find_identity_key(start.file, start.weights_key),
-        list_loading_fixes(card, start, arguments, allow_partial=allow_partial),
+        # the norm after pooling is no correction here: analyses have always loaded it
+        [fix for fix in fixes if fix != FC_NORM_KEPT],
         model_arguments=arguments,
     )
