@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
-import backbones.create
+import backbones.build_model
 from backbones.create import create_backbone
 from benchmarks.resolve_cell import CellRequest
 from benchmarks.run_cell import run_cell
@@ -75,7 +75,7 @@ def test_no_run_is_made_in_the_folder_of_a_run(bench: Bench, tmp_path: Path) -> 
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The architectures that timm was asked to make, and the weight files that were hashed, in order."""
     found: list[str] = []
-    create, hash_file = backbones.create.timm.create_model, files.sha256_file
+    create, hash_file = backbones.build_model.timm.create_model, files.sha256_file
 
     def count_model(architecture: str, *words: Any, **arguments: Any) -> Any:
         found.append(architecture)
@@ -86,7 +86,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             found.append(path.name)
         return hash_file(path)
 
-    monkeypatch.setattr(backbones.create.timm, "create_model", count_model)
+    monkeypatch.setattr(backbones.build_model.timm, "create_model", count_model)
     monkeypatch.setattr(files, "sha256_file", count_file)
     return found
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-import backbones.create
+import backbones.build_model
 from backbones.registry import get_card
 from backbones.weights import locate_weights
 from engine.seeding import derive_seed, seed_all
@@ -25,13 +25,13 @@ ARGUMENTS = {"img_size": 32, "num_classes": 10, "drop_path_rate": 0.1}
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The architectures that timm was asked for."""
     found: list[str] = []
-    create = backbones.create.timm.create_model
+    create = backbones.build_model.timm.create_model
 
     def count(architecture: str, *words: Any, **arguments: Any) -> Any:
         found.append(architecture)
         return create(architecture, *words, **arguments)
 
-    monkeypatch.setattr(backbones.create.timm, "create_model", count)
+    monkeypatch.setattr(backbones.build_model.timm, "create_model", count)
     return found
 
 
