@@ -75,8 +75,6 @@ def _choose_backbone_arguments(request: RunRequest, recipe: SegmentationRecipe) 
     arguments: dict[str, Any] = {"img_size": recipe.crop, "num_classes": 0}
     if recipe.drop_path:
         arguments["drop_path_rate"] = recipe.drop_path
-    if request.card.architecture == MEMORY_ARCHITECTURE:  # it is made already, and takes no such argument
-        return arguments
     try:
         arguments = place_pooled_norm(request.card, request.start, arguments)
         digest = request.describe_model(arguments)
@@ -86,7 +84,9 @@ def _choose_backbone_arguments(request: RunRequest, recipe: SegmentationRecipe) 
         arguments["img_size"] = height if height == width else (height, width)
         arguments = place_pooled_norm(request.card, request.start, arguments)
         digest = request.describe_model(arguments)
-    if digest.has_drop_path and not recipe.drop_path and not recipe.frozen:
+    # a module from memory is made already, and its drop path is its own
+    is_made = request.card.architecture == MEMORY_ARCHITECTURE
+    if digest.has_drop_path and not recipe.drop_path and not recipe.frozen and not is_made:
         arguments["drop_path_rate"] = 0.0
     return arguments
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from backbones.cost.flop_counter import compute_complexity
+from backbones.features import get_size_divisor
 from engine.device import get_dist_info, translate_oom_error
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import EvaluationResult, TrainingJob, TrainingResult, evaluate_test_split, train_model
@@ -151,6 +152,24 @@ def _get_input_size(model: Segmentor, crop: int) -> int | list[int]:
     return height if height == width else [height, width]
 
 
+def describe_test_mode(model: Segmentor, recipe: SegmentationRecipe) -> str:
+    """Say how an image is tested, and what is padded if the patch does not divide the crop.
+
+    Args:
+        model: the model.
+        recipe: its settings.
+    """
+    rows, columns = pad_to_patch((recipe.crop, recipe.crop), model.backbone.trunk)
+    is_padded = (rows, columns) != (recipe.crop, recipe.crop)
+    if recipe.test.mode == "slide":
+        mode = f"slide {recipe.crop}/{recipe.test.stride}"
+        padding = f", windows padded to {rows} x {columns} px" if is_padded else ""
+    else:
+        height, width = get_size_divisor(model.backbone.trunk)
+        mode, padding = "whole", f", images padded to multiples of {height} x {width} px" if is_padded else ""
+    return f"{mode}{padding}, single scale, no flip, native label size"
+
+
 def _make_details(
     cell: SegmentationCell, model: Segmentor, counts: dict[str, int], metric: SegmentationMetric, run_folder: Path
 ) -> dict[str, Any]:
@@ -164,9 +183,8 @@ def _make_details(
     # the auxiliary head adds a loss during training and is not part of the model that is tested
     extra = model.auxiliary_head.parameters() if model.with_auxiliary_head else ()
     training_only = sum(parameter.numel() for parameter in extra)
-    mode = f"slide {recipe.crop}/{recipe.test.stride}" if recipe.test.mode == "slide" else "whole"
     return {
-        "test_mode": f"{mode}, single scale, no flip, native label size",
+        "test_mode": describe_test_mode(model, recipe),
         "classes": cell.dataset.label_space.num_classes,
         "classes_present": total.num_present,
         "second_implementation": metric.mmseg_check,

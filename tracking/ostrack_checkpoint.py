@@ -25,6 +25,7 @@ from backbones.weights import RANDOM_INIT
 from engine.config import load_protocol
 from foundation.errors import CheckpointError, UnknownNameError
 from foundation.suggest import did_you_mean
+from tracking.fit_crops import fit_crop_sizes
 from tracking.inference.backend import TorchNetwork
 from tracking.inference.tracker import Tracker
 from tracking.models.tracker_model import TrackerModel
@@ -59,7 +60,8 @@ def load_ostrack_tracker(path: Path, backbone: str, protocol: str, device: str =
         path: the file: a state dict, either directly or under the key ``net``.
         backbone: name of the plain ViT that was trained. It defines the number of attention heads, which is checked as
             in every file: the shapes do not show it, but the structure of the weights mostly does.
-        protocol: one of ``OSTRACK_PROTOCOLS``. It defines the crops and whether search tokens are eliminated.
+        protocol: one of ``OSTRACK_PROTOCOLS``. It defines the crops, which follow the backbone's patches as in a run,
+            and whether search tokens are eliminated.
         device: ``cpu`` or ``cuda``.
 
     Returns:
@@ -79,8 +81,11 @@ def load_ostrack_tracker(path: Path, backbone: str, protocol: str, device: str =
         )
     # always the tier full: the file was trained by another program, so only crops and elimination matter
     recipe = load_protocol(CONFIGS / f"{protocol}.py", TrackingRecipe, "full").recipe
+    vit = create_backbone(get_card(backbone), checkpoint=RANDOM_INIT, num_classes=0).model
+    # as in a run; the positions in the file have the number of patches, so that crops of other sizes are refused
+    recipe, _, fit_notes = fit_crop_sizes(recipe, vit, ())
     model = TrackerModel(
-        create_backbone(get_card(backbone), checkpoint=RANDOM_INIT, num_classes=0).model,
+        vit,
         recipe.template_size,
         recipe.search_size,
         OSTRACK_MEAN,
@@ -90,7 +95,7 @@ def load_ostrack_tracker(path: Path, backbone: str, protocol: str, device: str =
     )
     raw = read_raw_weights(path)
     report = load_ostrack_weights(model, raw.tensors, str(path), raw.arguments)
-    report.notes.extend(describe_choice(raw))
+    report.notes.extend([*describe_choice(raw), *fit_notes])
     return Tracker(TorchNetwork(model.to(device)), recipe.crop_sizes(), backbone), report
 
 

@@ -7,7 +7,7 @@ facebookresearch mae, moco-v3 and hiera, microsoft BEiT and SimMIM, mmsegmentati
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -20,6 +20,8 @@ _WRAPPER_NAMES = re.compile(
 )
 BACKBONE_PREFIXES = ("base_encoder.", "backbone.", "model.", "encoder.", *_WRAPPER_PREFIXES)
 """What is removed from the names of a file before a model is at hand."""
+# where our trackers and segmentation models keep the backbone, by the beginning of their heads' names
+_OWN_TRUNKS = {"head.score.": "backbone.vit.", "decode_head.": "backbone.trunk."}
 
 _AVERAGE_REASON = "a running average saved next to the model"
 # name pattern -> reason for the load report
@@ -81,7 +83,10 @@ def unwrap_checkpoint(tensors: Mapping[str, Tensor], container: str, content: ob
     dropped: list[str] = []
     inside = drop_non_backbone(strip_wrapper_names(tensors), dropped)
     # wrappers are nested ("module.model.blocks..."), so one layer is removed at a time
-    while prefix := _common_prefix(inside):
+    heads = _OWN_TRUNKS if family == OWN_RUN else {}
+    own = [prefix for head, prefix in heads.items() if any(name.startswith(head) for name in tensors)]
+    prefixes = (*own, *BACKBONE_PREFIXES)
+    while prefix := _common_prefix(inside, prefixes):
         outside = {name: value for name, value in inside.items() if not name.startswith(prefix)}
         stripped = {name.removeprefix(prefix): value for name, value in inside.items() if name.startswith(prefix)}
         # a name may exist with and without the prefix; the trunk gets it, and the other must not vanish silently
@@ -144,12 +149,12 @@ def strip_wrapper_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return bare
 
 
-def _common_prefix(tensors: Mapping[str, Tensor]) -> str:
+def _common_prefix(tensors: Mapping[str, Tensor], prefixes: Sequence[str]) -> str:
     """Return the wrapper prefix that more than half of the names have, or "".
 
     Not all names need it: a decoder or a teacher may be saved outside the wrapper.
     """
-    for prefix in BACKBONE_PREFIXES:
+    for prefix in prefixes:
         if 2 * sum(name.startswith(prefix) for name in tensors) > len(tensors):
             return prefix
     return ""

@@ -196,6 +196,28 @@ def test_three_heads_of_real_weights_are_confirmed_and_twelve_refused(deit_file:
             load_ostrack_tracker(path, backbone, "ostrack256")
 
 
+def test_crops_follow_the_patches_of_the_backbone(tmp_path: Path) -> None:
+    """As in a run: ``bench track`` has no setting for the sizes, so that a patch of 14 px would fit no protocol."""
+    name = "timm/eva02_tiny_patch14_224"
+    vit = create_backbone(name, checkpoint="random", num_classes=0).model
+    model = TrackerModel(vit, 126, 252, OSTRACK_MEAN, OSTRACK_STD)
+    positions = {"pos_embed_z": model.backbone.template_positions, "pos_embed_x": model.backbone.search_positions}
+    state = {f"backbone.{part}": value.detach() for part, value in {**vit.state_dict(), **positions}.items()}
+    for tower, ours in (("ctr", "score"), ("offset", "offset"), ("size", "size")):
+        for number in range(1, 6):
+            layer = head_layer(model.head, ours, number)
+            state |= {f"box_head.conv{number}_{tower}.{part}": value for part, value in layer}
+    torch.save({"net": state}, tmp_path / "OSTrack.pth.tar")
+    tracker, report = load_ostrack_tracker(tmp_path / "OSTrack.pth.tar", name, "ostrack256")
+    assert tracker.crop_sizes[:2] == (126, 252)
+    assert "template_size=126 in place of 128" in report.notes[-1]
+    with pytest.raises(CheckpointError, match="pos_embed_z is 1x81x192 and should be 1x196x192"):
+        load_ostrack_tracker(tmp_path / "OSTrack.pth.tar", name, "ostrack384")
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "own.pth")
+    with pytest.raises(CheckpointError, match="is a weights file of a bench run"):
+        load_ostrack_tracker(tmp_path / "own.pth", name, "ostrack256")
+
+
 @pytest.mark.parametrize("pool", ["token", "avg"])
 @pytest.mark.parametrize("saved", ["norm", "fc_norm", "both"])
 def test_the_final_norm_is_loaded_wherever_file_and_backbone_keep_it(pool: str, saved: str) -> None:

@@ -24,6 +24,8 @@ def test_the_trunk_of_a_tracker_starts_any_run(backbone: str, tmp_path: Path) ->
     report, file = created.load_report, created.weight_file
     assert report is not None and file is not None
     assert file.format == "bench run (torch, under state_dict)"
+    assert file.tensors.keys() == tracker.backbone.vit.state_dict().keys(), "not names that others use as well"
+    assert not [note for note in report.notes if "names" in note]
     assert (report.missing, report.unexpected, report.resized) == ([], [], [])
     trained = tracker.backbone.vit.state_dict()
     loaded = created.model.state_dict()

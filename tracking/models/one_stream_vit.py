@@ -140,8 +140,9 @@ class OneStreamViT(nn.Module):
                 self.search_rotation = compute_rotation(self.rope, self.search_grid)
 
     def no_weight_decay(self) -> set[str]:
-        """Return the names of the position embeddings, which get no weight decay."""
-        return {"template_positions", "search_positions"}
+        """Return the names of the positions, which get no weight decay: embeddings, and learned rotary frequencies."""
+        rotary = {f"vit.rope.{name}" for name, _ in self.rope.named_parameters()} if self.rope is not None else set()
+        return {"template_positions", "search_positions", *rotary}
 
     def forward(self, template: Tensor, search: Tensor) -> Tensor:
         """Compute features of the search region.

@@ -11,11 +11,13 @@ from mmseg.structures import SegDataSample
 from torch.nn import functional
 
 from backbones.create import create_backbone
+from backbones.memory_modules.memory_module import make_memory_card
 from backbones.registry import get_card
 from backbones.weights import InitialWeights
 from engine.task import DataReport, RunPlan, RunRequest
 from segmentation.models.segmentor import Segmentor, build_segmentor
 from segmentation.plan import resolve_protocol
+from segmentation.run import describe_test_mode
 from segmentation.tasks import CONFIG_DIR
 from tests.segmentation.make import make_recipe
 
@@ -89,6 +91,33 @@ def test_a_plan_pads_only_where_the_patch_does_not_divide(tmp_path: Path, monkey
     odd = plan("vit_nano", "crop=60", "test.stride=40", "drop_path=0")
     assert odd.backbone_kwargs == {"img_size": 64, "num_classes": 0}
     assert "crops of 60 px padded at the right and bottom to 64 x 64" in odd.notes[0]
+
+
+def test_a_module_from_memory_is_padded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    module = create_backbone("vit_nano", checkpoint="random", num_classes=0).model
+    card, weights = make_memory_card(module)
+    request = RunRequest(card, weights, "linear", "full", 0, ("crop=60", "test.stride=40"), Path(), "cpu")
+    report = DataReport("0" * 64, {"train": 100, "test": 10})
+    padded = resolve_protocol(CONFIG_DIR / "mini_ade_linear.py", request, report)
+    assert padded.backbone_kwargs == {"img_size": 64, "num_classes": 0}
+    assert "crops of 60 px padded at the right and bottom to 64 x 64" in padded.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("crop", "mode", "expected"),
+    [
+        (36, "slide", "slide 36/20, windows padded to 40 x 40 px, single scale"),
+        (36, "whole", "whole, images padded to multiples of 8 x 8 px, single scale"),
+        (40, "slide", "slide 40/20, single scale"),
+        (40, "whole", "whole, single scale"),
+    ],
+)
+def test_the_record_says_what_is_padded(crop: int, mode: str, expected: str) -> None:
+    recipe = make_recipe("mini_ade_linear", f"crop={crop}", f"test.mode={mode}", "test.stride=20")
+    created = create_backbone("vit_nano", img_size=PADDED, checkpoint="random", num_classes=0)
+    model = build_segmentor(recipe, get_card("vit_nano"), 150, "BN", created=created)
+    assert describe_test_mode(model, recipe).startswith(expected)
 
 
 def test_no_drop_path_is_no_drop_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,13 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from engine.optimizer import build_param_groups
 from tests.tracking.make import MEAN, STD, make_images
 from tracking.inference.backend import TorchNetwork
 from tracking.models.candidate_elimination import CandidateElimination
 from tracking.models.one_stream_vit import OneStreamViT, TemplateKV
 from tracking.models.tracker_model import TrackerModel
+from tracking.protocols import load_protocol_recipe
 
 SMALL: dict[str, Any] = {
     "patch_size": 8, "embed_dim": 48, "depth": 4, "num_heads": 3, "num_classes": 0, "dynamic_img_size": True,
@@ -163,3 +165,12 @@ def test_learned_and_random_rotations_are_computed_anew() -> None:
     assert (first - second).abs().max() > 1e-3
     first, second = (random.eval()(make_images(32), make_images(64)) for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_learned_rotary_frequencies_get_no_weight_decay() -> None:
+    """As timm excludes them."""
+    model = TrackerModel(make_vit("mixed"), 32, 64, MEAN, STD)
+    assert model.backbone.vit.no_weight_decay() >= {"rope.freqs"}
+    groups = build_param_groups(model, load_protocol_recipe("fast64"))
+    decay = {name: group["weight_decay"] for group in groups for name in group["names"]}
+    assert decay["backbone.vit.rope.freqs"] == 0 < decay["backbone.vit.blocks.0.attn.qkv.weight"]
