@@ -218,9 +218,9 @@ def _remove_replaced_weights(name: str, target: Path) -> None:
     """Remove the weights of a card that is about to be replaced, unless the new ones have their place."""
     replaced = _find_replaced_weights(name)
     # a card that was edited by hand may name any file
-    if replaced is not None and replaced != target and replaced.parent == target.parent:
-        if replaced.name in {f"{name}{ending}" for ending in WEIGHT_SUFFIXES}:
-            replaced.unlink(missing_ok=True)
+    own = {target.with_name(f"{name}{ending}") for ending in WEIGHT_SUFFIXES} - {target}
+    if replaced in own:
+        replaced.unlink(missing_ok=True)
 
 
 def _copy_weights(source: Path, target: Path, digest: str) -> None:
