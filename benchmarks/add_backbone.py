@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import timm
 import torch
@@ -17,13 +16,14 @@ from backbones.file_cards.choose_candidate import choose_normalization, require_
 from backbones.file_cards.propose_architecture import Candidate, propose_architectures, try_architecture
 from backbones.file_cards.stated_input import read_stated_input
 from backbones.registry import BACKBONES, TIMM_PREFIX
-from backbones.user_cards import get_card_path, list_user_cards, write_card
+from backbones.user_cards import get_card_path, list_user_cards, read_card, write_card
 from backbones.weight_sources.weight_folders import ENCODER_FILENAME
 from backbones.weight_sources.weight_names import refuse_other_names
-from backbones.weights import require_weight_file
+from backbones.weights import hash_weight_file, require_weight_file
 from foundation.environment import get_weights_dir
-from foundation.errors import UserError
-from foundation.files import atomic_writer, sha256_file
+from foundation.errors import CheckpointError, UserError
+from foundation.files import atomic_writer, sha256_chunks, sha256_file
+from foundation.weights.shard_index import is_shard_index
 from results.records.record import PRETRAINING_DOMAIN
 from results.records.store import read_record
 
@@ -35,12 +35,14 @@ class AddedBackbone(NamedTuple):
         card: the card.
         card_path, weights_path: its file, and that of its weights.
         chosen: the architecture, with the report of loading the file into it.
+        input_source: who states mean and std, in words.
     """
 
     card: BackboneCard
     card_path: Path
     weights_path: Path
     chosen: Candidate
+    input_source: str
 
     def as_dict(self) -> dict[str, Any]:
         """Return the card, its files and the load report as plain data."""
@@ -51,6 +53,7 @@ class AddedBackbone(NamedTuple):
             "sha256": self.card.weights.sha256 if self.card.weights else None,
             "content": self.card.as_dict(),
             "same_network": list(self.chosen.names),
+            "input_source": self.input_source,
             "load_report": dataclasses.asdict(self.chosen.report),
         }
 
@@ -92,10 +95,9 @@ def add_backbone(name: str, run: Path, *, replace: bool = False) -> dict[str, An
         facts={},
     )
     # weights first, card last: a card never names a file that is not there
-    target = get_weights_dir() / f"{name}.pth"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as old, atomic_writer(target) as new:
-        shutil.copyfileobj(old, new)
+    target = _choose_weights_path(name, ".pth", source, digest)
+    _copy_weights(source, target, digest)
+    _remove_replaced_weights(name, target)
     return {"name": name, "card": str(write_card(card)), "weights": str(target), "sha256": digest}
 
 
@@ -138,36 +140,110 @@ def add_checkpoint(
         )
     else:
         chosen = require_one_candidate(propose_architectures(file, weights_key, stated), file)
-    card = choose_normalization(chosen, file, stated, mean, std)
-    suffix = next((ending for ending in WEIGHT_SUFFIXES if file.path.name.endswith(ending)), ".pth")
-    suffix = suffix if weights_key is None else ".pth"
-    target = get_weights_dir() / f"{name}{suffix}"
-    _write_weights(file, target, weights_key)
-    digest = sha256_file(target)
+    card, input_source = choose_normalization(chosen, file, stated, mean, std)
+    target, digest = _write_weights(name, file, weights_key)
     recipe = f"those of {file.path.name}" + (f", {weights_key}" if weights_key is not None else "")
     weights = PretrainedWeights(f"file:{target.name}", recipe, "a file of yours", licence or "not stated", digest)
     card = dataclasses.replace(
         card, name=name, summary=label or f"{card.architecture}, {recipe}", heads=chosen.heads, weights=weights
     )
-    return AddedBackbone(card, write_card(card), target, chosen)
+    _remove_replaced_weights(name, target)
+    return AddedBackbone(card, write_card(card), target, chosen, input_source)
 
 
-def _write_weights(file: WeightFile, target: Path, weights_key: str | None) -> None:
-    """Copy a weight file, or of a file with several versions of the weights only those that were asked for."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # another ending of the same name, from an earlier card, would leave two files that could be meant
-    for ending in WEIGHT_SUFFIXES:
-        other = target.with_name(target.name[: target.name.index(".")] + ending)
-        if other != target and other.is_file() and other.resolve() != file.path.resolve():
-            raise UserError(f"{other} is there already, and would be taken for the same backbone; remove it first")
-    if file.path.resolve() == target.resolve():
-        return
+def _write_weights(name: str, file: WeightFile, weights_key: str | None) -> tuple[Path, str]:
+    """Copy a weight file; of one with several versions of the weights, or in shards, only the tensors that count.
+
+    Returns:
+        The new file, and its SHA-256.
+
+    Raises:
+        UserError: its place is taken.
+        CheckpointError: the file has changed since it was loaded.
+    """
+    if weights_key is None and not is_shard_index(file.path):
+        suffix = next((ending for ending in WEIGHT_SUFFIXES if file.path.name.endswith(ending)), ".pth")
+        target = _choose_weights_path(name, suffix, file.path, file.sha256)
+        _copy_weights(file.path, target, file.sha256)
+        return target, file.sha256
+    target = _choose_weights_path(name, ".pth", file.path, None)
+    tensors = read_raw_weights(file.path, weights_key).tensors
+    if hash_weight_file(file.path) != file.sha256:
+        raise _make_changed_error(file.path)
     with atomic_writer(target) as new:
-        if weights_key is not None:
-            torch.save({"state_dict": read_raw_weights(file.path, weights_key).tensors}, new)
-            return
-        with file.path.open("rb") as old:
-            shutil.copyfileobj(old, new)
+        torch.save({"state_dict": tensors}, new)
+    return target, sha256_file(target)
+
+
+def _choose_weights_path(name: str, suffix: str, source: Path, digest: str | None) -> Path:
+    """Return where the weights of a new card go; no file is ever overwritten but that of the card it replaces.
+
+    Args:
+        name: of the backbone.
+        suffix: ending of the new file.
+        source: the file that the weights come from.
+        digest: SHA-256 of the new file, if it is known.
+
+    Raises:
+        UserError: another file would be taken for the backbone's weights.
+    """
+    folder = get_weights_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    target, replaced = folder / f"{name}{suffix}", _find_replaced_weights(name)
+    for other in (folder / f"{name}{ending}" for ending in WEIGHT_SUFFIXES):
+        if not other.exists():
+            continue
+        is_source = other.resolve() == source.resolve()
+        is_same = other == target and digest is not None and other.is_file() and sha256_file(other) == digest
+        if not is_same and (is_source or other != replaced):
+            raise UserError(
+                f"{other} is there already, and would be taken for the weights of {name}; choose another name for the "
+                f"backbone, or move the file out of {folder}"
+            )
+    return target
+
+
+def _find_replaced_weights(name: str) -> Path | None:
+    """Return the weights of the user's card of that name; ``None`` if there is none."""
+    if not get_card_path(name).is_file():
+        return None
+    try:
+        weights = read_card(name).weights
+    except (ValueError, TypeError):
+        return None  # edited by hand, so that it names no file
+    return get_weights_dir() / weights.uri.removeprefix("file:") if weights else None
+
+
+def _remove_replaced_weights(name: str, target: Path) -> None:
+    """Remove the weights of a card that is about to be replaced, unless the new ones have their place."""
+    replaced = _find_replaced_weights(name)
+    # a card that was edited by hand may name any file
+    own = {target.with_name(f"{name}{ending}") for ending in WEIGHT_SUFFIXES} - {target}
+    if replaced in own:
+        replaced.unlink(missing_ok=True)
+
+
+def _copy_weights(source: Path, target: Path, digest: str) -> None:
+    """Copy a file whose SHA-256 is known.
+
+    Raises:
+        CheckpointError: it is another file by now.
+    """
+    if source.resolve() == target.resolve():
+        return
+    with source.open("rb") as old, atomic_writer(target) as new:
+        if sha256_chunks(_pass_chunks(old, new)) != digest:
+            raise _make_changed_error(source)
+
+
+def _pass_chunks(old: IO[bytes], new: IO[bytes]) -> Iterator[bytes]:
+    while chunk := old.read(1 << 20):
+        new.write(chunk)
+        yield chunk
+
+
+def _make_changed_error(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path} has changed while it was added, so nothing was written; add it again")
 
 
 def _require_free_name(name: str, *, replace: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from backbones.card import BackboneCard, PretrainedWeights
 
-_SOURCE = "tensorflow/tpu, EfficientNet-Lite README"
+_SOURCE = "tensorflow/tpu, models/official/efficientnet/lite/README.md, FP32 accuracy"
 _FILES = {
     0: ("efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
     1: ("efficientnet-lite1-77cc7160.pth", "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),

@@ -13,6 +13,7 @@ from backbones.file_cards.propose_architecture import Candidate, list_network_na
 from backbones.file_cards.stated_input import StatedInput
 from backbones.registry import BACKBONES, TIMM_PREFIX
 from backbones.user_cards import list_user_cards
+from backbones.weight_sources.hub import HUB_CONFIG
 from foundation.errors import UserError
 
 
@@ -48,8 +49,8 @@ def choose_normalization(
     stated: StatedInput,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
-) -> BackboneCard:
-    """Return the card of a candidate with the normalization of its input.
+) -> tuple[BackboneCard, str]:
+    """Return the card of a candidate with the normalization of its input, and who states it, in words.
 
     Args:
         chosen: the architecture.
@@ -61,14 +62,29 @@ def choose_normalization(
         UserError: nobody states them, or the architecture's own weights disagree.
     """
     if mean is not None or std is not None:
-        return replace_normalization(chosen.card, mean, std)
-    if stated.mean is not None and stated.std is not None:
-        return replace_normalization(chosen.card, stated.mean, stated.std)
+        return replace_normalization(chosen.card, mean, std), "--mean and --std"
     # two sets of weights of one network may go by different names: the file could be of either
-    known = _list_known_normalizations(chosen._replace(names=list_network_names(chosen, file.tensors)))
-    if len(known) == 1:
-        return replace_normalization(chosen.card, *next(iter(known)))
+    names = list_network_names(chosen, file.tensors)
+    own_names = {chosen.card.architecture, *(name.removeprefix(TIMM_PREFIX) for name in names)}
+    states_both = stated.mean is not None and stated.std is not None
+    is_other = states_both and stated.source == HUB_CONFIG and stated.architecture not in own_names
+    if states_both and not is_other:
+        try:
+            return replace_normalization(chosen.card, stated.mean, stated.std), f"{stated.source} beside the file"
+        except UserError as error:
+            raise UserError(f"{stated.source} beside {file.path} states an unusable mean or std: {error}") from error
+    known = _list_known_normalizations(chosen._replace(names=names))
+    if len(known) == 1 and not is_other:
+        normalization, owners = next(iter(known.items()))
+        words = f"that of all known weights of this architecture, for example {owners[0]}; the file states none"
+        return replace_normalization(chosen.card, *normalization), words
     values = "; ".join(f"{format_normalization(*key)} ({', '.join(names[:4])})" for key, names in known.items())
+    if is_other:
+        values = f"{format_normalization(stated.mean or (), stated.std or ())} ({stated.architecture})"
+        raise UserError(
+            f"{stated.source} beside {file.path} is of another architecture, so its {values} may not be that of this "
+            "file; give mean and std of its training with --mean and --std, for pixels from 0 to 1"
+        )
     why = f"weights of this architecture disagree: {values}" if known else "nothing states them for this architecture"
     raise UserError(
         f"the file does not say with which mean and std its images were normalized, and {why}; give those of its "

@@ -8,14 +8,15 @@ count. Two names of one and the same network are one candidate.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from backbones.card import BackboneCard
 from backbones.checkpoints.layouts.conversion import drop_pretraining_tensors, rename_to_timm
@@ -38,6 +39,10 @@ _NUM_FAMILIES = 3
 # resized when the file is loaded, so their shape says nothing against an architecture
 _RESIZED = re.compile(r"(^|\.)(pos_embed\w*|relative_position_bias_table|rel_pos\w*|absolute_pos_embed)$")
 _COMPUTED = re.compile(r"(relative_position_index|attn_mask|relative_coords_table|num_batches_tracked)$")
+
+
+_FILLING = frozenset(f"{name}_" for name in ("uniform", "normal", "erfinv", "mul", "add", "clamp", "fill", "zero"))
+"""Methods of a tensor that change its values in place, as initializations use them."""
 
 
 class Candidate(NamedTuple):
@@ -154,14 +159,14 @@ def _list_stated_names(file: WeightFile) -> Iterator[str]:
 def _list_possible_names(tensors: Mapping[str, Tensor]) -> Iterator[str]:
     """Yield the names of the cards and timm models that are worth to be compared with a file."""
     seen = set()
-    for entry in BACKBONES.list_entries():
-        if entry.error is None:
-            card = BACKBONES.get(entry.name)
-            key = (card.architecture, repr(sorted(card.arguments.items())), card.input_size)
-            # a card of a timm model as it is comes with timm's models
-            if key not in seen and (card.arguments or card.module):
-                seen.add(key)
-                yield entry.name
+    cards = [BACKBONES.get(entry.name) for entry in BACKBONES.list_entries() if entry.error is None]
+    # of several cards of one network the one without weights: its name says nothing of a training
+    for card in sorted(cards, key=lambda card: (card.weights is not None, card.name)):
+        key = (card.architecture, repr(sorted(card.arguments.items())), card.input_size)
+        # a card of a timm model as it is comes with timm's models
+        if key not in seen and (card.arguments or card.module):
+            seen.add(key)
+            yield card.name
     patch, is_plain_vit = tensors.get("patch_embed.proj.weight"), _is_plain_vit(tensors)
     modules = _PLAIN_VIT_MODULES if is_plain_vit else _find_similar_families(tensors)
     for name in timm.list_models():
@@ -204,10 +209,21 @@ def _strip_numbers(name: str) -> str:
     return re.sub(r"\d+", "#", name)
 
 
+class _SkipInitialization(TorchFunctionMode):
+    """Skip what only fills tensors: on the meta device it changes nothing, and takes most of the time of a network."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Return the tensor as it is, or do what was asked for."""
+        is_filled = getattr(func, "__name__", "") in _FILLING and args and getattr(args[0], "is_meta", False)
+        return args[0] if is_filled else func(*args, **(kwargs or {}))
+
+
 def _build_without_memory(name: str) -> nn.Module | None:
     """Build a network on the meta device; ``None`` if it cannot be built so."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _SkipInitialization():
             return create_backbone(get_card(name), checkpoint="random").model
     except (BenchError, NotImplementedError, RuntimeError, ImportError):
         return None

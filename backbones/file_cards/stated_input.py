@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,12 +65,21 @@ def read_stated_input(path: Path) -> StatedInput:
 
 
 def _read_normalization(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Return mean and std as a preprocessor's configuration states them; ``None`` without both."""
+    """Return mean and std as a preprocessor's configuration states them, for pixels in 0..1; ``None`` without both."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if not content.get("do_normalize", True):
-            return None
-        mean, std = (tuple(map(float, content[f"image_{name}"])) for name in ("mean", "std"))
+        if not content.get("do_rescale", True):
+            return None  # whoever called it scaled the pixels
+        if content.get("do_normalize", True):
+            mean, std = (tuple(map(float, content[f"image_{name}"])) for name in ("mean", "std"))
+        else:
+            mean, std = (0.0,) * 3, (1.0,) * 3
+        # it multiplies pixels of 0..255 by a factor and may take 1 off, before mean and std
+        factor, shift = float(content.get("rescale_factor", 1 / 255)) * 255, float(bool(content.get("rescale_offset")))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return mean, std
+    if math.isclose(factor, 1, rel_tol=1e-6) and not shift:
+        return mean, std
+    if not factor > 0:
+        return None
+    return tuple((value + shift) / factor for value in mean), tuple(value / factor for value in std)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from safetensors.torch import save_file
 
 from backbones.create import create_backbone
 from backbones.file_cards import propose_architecture
+from backbones.file_cards.choose_candidate import choose_normalization
 from backbones.user_cards import read_card
 from backbones.weights import locate_weights
+from benchmarks import add_backbone
 from benchmarks.add_backbone import add_checkpoint
 from foundation.errors import BenchError
 
@@ -99,3 +102,108 @@ def test_the_chosen_version_of_the_weights_is_kept(folders: Path) -> None:
     for name, state in (("mine", average), ("plain", plain)):
         loaded = create_backbone(read_card(name)).model.state_dict()
         assert torch.equal(loaded["pos_embed"], state["pos_embed"])
+
+
+def test_weights_that_lie_where_the_new_ones_go_are_never_mistaken_for_them(folders: Path, tmp_path: Path) -> None:
+    plain, average = (create_backbone("vit_pico", checkpoint="random").model.state_dict() for _ in range(2))
+    (tmp_path / "weights").mkdir()
+    mine = tmp_path / "weights" / "mine.pth"
+    torch.save({"model": plain, "model_ema": average}, mine)
+    # the card would have named the whole file, and started from its average
+    with pytest.raises(BenchError, match="is there already"):
+        add_checkpoint("mine", mine, architecture="vit_pico", mean=HALF, std=HALF, weights_key="model")
+    assert not (tmp_path / "cards").exists()
+    # as a whole it may stay where it is
+    assert add_checkpoint("mine", mine, architecture="vit_pico", mean=HALF, std=HALF).weights_path == mine
+    assert add_checkpoint("mine", mine, architecture="vit_pico", mean=HALF, std=HALF, replace=True).weights_path == mine
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pth", ".bin"])
+def test_a_file_of_the_user_is_never_overwritten(folders: Path, tmp_path: Path, ending: str) -> None:
+    save_vit_pico(folders / "a.safetensors")
+    (tmp_path / "weights").mkdir()
+    taken = tmp_path / "weights" / f"mine{ending}"
+    taken.write_bytes(b"a file of the user")
+    for replace in (False, True):
+        with pytest.raises(BenchError, match="is there already"):
+            add_checkpoint(
+                "mine", folders / "a.safetensors", architecture="vit_pico", mean=HALF, std=HALF, replace=replace
+            )
+    assert taken.read_bytes() == b"a file of the user"
+    assert not (tmp_path / "cards").exists()
+
+
+def test_a_card_is_replaced_by_a_file_with_another_ending(folders: Path, tmp_path: Path) -> None:
+    first, second = save_vit_pico(folders / "a.safetensors"), save_vit_pico(folders / "b.safetensors")
+    torch.save(first, folders / "a.pth")
+    add_checkpoint("mine", folders / "a.pth", architecture="vit_pico", mean=HALF, std=HALF)
+    options = {"architecture": "vit_pico", "mean": HALF, "std": HALF, "replace": True}
+    for _ in range(2):  # an interrupted replacement is done again in the same way
+        add_checkpoint("mine", folders / "b.safetensors", **options)
+        assert [path.name for path in (tmp_path / "weights").iterdir()] == ["mine.safetensors"]
+        assert torch.equal(create_backbone(read_card("mine")).model.state_dict()["pos_embed"], second["pos_embed"])
+
+
+def test_sharded_weights_become_one_file(folders: Path) -> None:
+    state = create_backbone("vit_pico", checkpoint="random").model.state_dict()
+    names = sorted(state)
+    shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for shard, own in shards.items():
+        save_file({name: state[name] for name in own}, folders / shard)
+    index = {"weight_map": {name: shard for shard, own in shards.items() for name in own}}
+    (folders / "model.safetensors.index.json").write_text(json.dumps(index))
+    add_checkpoint("mine", folders, architecture="vit_pico", mean=HALF, std=HALF)
+    loaded = create_backbone(read_card("mine")).model.state_dict()
+    assert torch.equal(loaded["pos_embed"], state["pos_embed"])
+
+
+def test_a_file_that_changes_while_it_is_added_is_refused(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_vit_pico(folders / "a.safetensors")
+
+    def choose_and_change(*arguments: Any) -> Any:
+        save_vit_pico(folders / "a.safetensors")
+        return choose_normalization(*arguments)
+
+    monkeypatch.setattr(add_backbone, "choose_normalization", choose_and_change)
+    with pytest.raises(BenchError, match="has changed while it was added"):
+        add_checkpoint("mine", folders / "a.safetensors", architecture="vit_pico", mean=HALF, std=HALF)
+    assert not (tmp_path / "cards").exists() and not list((tmp_path / "weights").iterdir())
+
+
+def test_a_configuration_of_another_architecture_says_nothing_of_the_file(folders: Path) -> None:
+    save_file(create_backbone("timm/test_vit", checkpoint="random").model.state_dict(), folders / "a.safetensors")
+    config: dict[str, Any] = {"architecture": "resnet18", "pretrained_cfg": {"mean": [0.1] * 3, "std": [0.2] * 3}}
+    (folders / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BenchError, match="is of another architecture"):
+        add_checkpoint("mine", folders / "a.safetensors", architecture="timm/test_vit")
+    (folders / "config.json").write_text(json.dumps({**config, "architecture": "test_vit"}))
+    added = add_checkpoint("mine", folders / "a.safetensors", architecture="timm/test_vit")
+    assert (added.card.mean, added.input_source) == ((0.1,) * 3, "config.json beside the file")
+
+
+@pytest.mark.parametrize(
+    ("content", "mean", "std"),
+    [
+        ({"do_normalize": False}, 0, 1),
+        ({"image_mean": HALF, "image_std": HALF, "rescale_factor": 1 / 255}, 0.5, 0.5),
+        # pixels of -1 to 1 before mean and std
+        ({"image_mean": [0] * 3, "image_std": [1] * 3, "rescale_factor": 1 / 127.5, "rescale_offset": True}, 0.5, 0.5),
+    ],
+)
+def test_a_preprocessor_may_rescale_and_not_normalize(
+    folders: Path, content: dict[str, Any], mean: float, std: float
+) -> None:
+    save_vit_pico(folders / "a.safetensors")
+    (folders / "preprocessor_config.json").write_text(json.dumps(content))
+    added = add_checkpoint("mine", folders / "a.safetensors", architecture="vit_pico")
+    assert added.card.mean == pytest.approx((mean,) * 3) and added.card.std == pytest.approx((std,) * 3)
+
+
+def test_an_unusable_mean_is_not_said_to_be_an_option_of_the_user(folders: Path) -> None:
+    save_vit_pico(folders / "a.safetensors")
+    content = {"image_mean": [127.5] * 3, "image_std": [127.5] * 3}
+    (folders / "preprocessor_config.json").write_text(json.dumps(content))
+    with pytest.raises(BenchError, match=r"preprocessor_config.json beside .* for pixels from 0 to 255"):
+        add_checkpoint("mine", folders / "a.safetensors", architecture="vit_pico")

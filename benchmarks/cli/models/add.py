@@ -96,7 +96,7 @@ def _describe_added(added: AddedBackbone) -> Iterator[str]:
     yield f"  architecture: {card.architecture}{heads}, made for {'x'.join(map(str, card.input_size))}" + (
         f" (the same network: {also})" if also else ""
     )
-    yield f"  input: {format_normalization(card.mean, card.std)}, for pixels from 0 to 1"
+    yield f"  input: {format_normalization(card.mean, card.std)}, for pixels from 0 to 1 ({added.input_source})"
     yield f"  loaded: {report.format_summary()}"
     for what in ("resized", "dropped"):
         names = getattr(report, what)
