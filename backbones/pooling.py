@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -50,34 +49,6 @@ def norms_pooled_mean(card: BackboneCard, start: InitialWeights) -> bool:
         norms = (_is_norm(start.module, "fc_norm"), _is_norm(start.module, "norm"))
         return norms == (True, False)
     return start.file is not None and _has_mean_norm_only(start.file, start.weights_key, hash_weight_file(start.file))
-
-
-def place_pooled_norm(card: BackboneCard, start: InitialWeights, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a backbone without a classifier, with a place for the norm that its weights have.
-
-    Weights that norm the mean of the patch tokens have ``fc_norm`` in place of ``norm``, and a model that is built to
-    norm its tokens could not take them.
-
-    Args:
-        card: the backbone's card.
-        start: the weights that the run starts from.
-        arguments: the arguments with which the backbone would be created; they do not name a pooling.
-
-    Raises:
-        PatchSizeError: the architecture refuses the input size.
-    """
-    if start.module is not None or not norms_pooled_mean(card, start):
-        return dict(arguments)
-    from backbones.model_digest import describe_model
-
-    def build() -> Any:
-        from backbones.create import create_backbone
-
-        return create_backbone(card, checkpoint="random", **arguments).model
-
-    # what the architecture does by itself stays as it is, and so does the id of its runs
-    has_token_norm = describe_model(card, arguments, build).has_token_norm
-    return {**arguments, "global_pool": "avg"} if has_token_norm else dict(arguments)
 
 
 def _is_norm(module: Any, name: str) -> bool:

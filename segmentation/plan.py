@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from backbones.pooling import place_pooled_norm
+from backbones.norm_place import place_pooled_norm
 from backbones.refusals import PatchSizeError
 from backbones.weights import MEMORY_ARCHITECTURE
 from engine.config import load_protocol

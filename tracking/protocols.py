@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from backbones.pooling import place_pooled_norm
+from backbones.norm_place import place_pooled_norm
 from engine.config import load_protocol
 from engine.data.item_limits import apply_item_limit
 from engine.device import decide_on_rank0, get_dist_info

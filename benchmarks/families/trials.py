@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from backbones.card import BackboneCard
 from backbones.create import CreatedBackbone, create_backbone
 from backbones.features import extract_pooled
-from backbones.pooling import place_pooled_norm
+from backbones.norm_place import place_pooled_norm
 from backbones.registry import get_card
 from backbones.weights import RANDOM_INIT, locate_weights
 from classification import plan as classification_plan
