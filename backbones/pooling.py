@@ -17,6 +17,8 @@ PoolingType = Literal["avg", "token"]
 FC_NORM_POOLS = ("avg", "avgmax", "max")
 """Poolings for which timm's transformers norm the pooled features (``fc_norm``) instead of the tokens (``norm``)."""
 
+_ATTENTION_POOL_CLASSIFIER = "head.proj"
+"""What timm names as classifier where the features are pooled by attention, whose projection it is."""
 
 MEAN_NORM_REASON = "its weights norm the mean of the patch tokens (fc_norm) and have no norm for a class token"
 
@@ -103,7 +105,8 @@ def has_class_token(card: BackboneCard) -> bool | None:
     """Return whether a card says that the backbone has a class token; ``None`` if only the built model tells.
 
     Cards of bench's own and of modules from memory state their tokens. For a model of timm's, its configuration names
-    the grid that a hierarchical network pools; it has none for a plain ViT.
+    the grid that a hierarchical network pools; it has none for a plain ViT. The ResNets of CLIP have a grid and pool it
+    by attention, with a token of their own.
     """
     if card.prefix_tokens == 0:
         return False
@@ -112,4 +115,6 @@ def has_class_token(card: BackboneCard) -> bool | None:
     import timm
 
     config = timm.get_pretrained_cfg(card.architecture, allow_unregistered=True)
-    return False if config is not None and getattr(config, "pool_size", None) is not None else None
+    if config is None or getattr(config, "pool_size", None) is None or config.classifier == _ATTENTION_POOL_CLASSIFIER:
+        return None
+    return False

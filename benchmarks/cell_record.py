@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -85,11 +86,14 @@ def describe_weights_key(backbone: BackboneRecord) -> str:
     >>> start = StartCheckpoint(uri="a.pth", sha256="0" * 64, bytes=1, weights_key="model_ema")
     >>> describe_weights_key(BackboneRecord(name="a", card={}, arguments={}, init="checkpoint", checkpoint=start))
     "weights under 'model_ema' (running average)"
+    >>> start.weights_key = "callbacks.ema_state_dict"
+    >>> describe_weights_key(BackboneRecord(name="a", card={}, arguments={}, init="checkpoint", checkpoint=start))
+    "weights under 'callbacks.ema_state_dict' (running average)"
     """
     key = backbone.checkpoint.weights_key if backbone.checkpoint else None
     if key is None:
         return ""
-    return f"weights under {key!r}" + (" (running average)" if "ema" in key.lower().split("_") else "")
+    return f"weights under {key!r}" + (" (running average)" if "ema" in re.split(r"[._]", key.lower()) else "")
 
 
 def describe_input(backbone: BackboneRecord) -> str:

@@ -33,13 +33,13 @@ GUARDS = {
         "backbones/memory_modules/adapt_module.py",
         "    if hash_state_dict(collect_tensors(model)) != weights.sha256:\n",
         "    if False:\n",
-        "tests/backbones/test_memory_module.py::test_a_module_that_was_trained_on_in_the_meantime_is_refused",
+        "tests/backbones/memory_modules/test_memory_module.py::test_a_module_that_was_trained_on_in_the_meantime_is_refused",
     ),
     "a module with another forward is another backbone": Guard(
         "backbones/memory_modules/memory_module.py",
         '"code_sha256": hash_code(module)',
         '"code_sha256": ""',
-        "tests/backbones/test_memory_module.py::test_what_computes_something_else_has_another_card",
+        "tests/backbones/memory_modules/test_memory_module.py::test_what_computes_something_else_has_another_card",
     ),
     "a weight file is read as plain tensors": Guard(
         "backbones/checkpoints/reading/read_content.py",

@@ -13,6 +13,8 @@ from torch import nn
 
 from analysis.request import BackboneChoice
 from backbones.card import BackboneCard, replace_normalization
+from backbones.checkpoints.earlier_loading import FC_NORM_KEPT
+from backbones.checkpoints.loading_fixes import list_loading_fixes
 from backbones.checkpoints.read_checkpoint import find_identity_key, read_weights
 from backbones.color_input import require_color_input
 from backbones.create import create_backbone
@@ -20,6 +22,7 @@ from backbones.model_digest import identify_plugin_code
 from backbones.registry import get_card
 from backbones.weights import InitialWeights, locate_weights
 from engine.seeding import derive_seed, seed_all
+from foundation.weights.shard_index import count_weight_bytes
 from results.records.record import BackboneRecord, LoadReportRecord, StartCheckpoint
 
 _POOLED_NORM_KEY = "fc_norm.weight"
@@ -37,6 +40,7 @@ class BackboneSpec:
         allow_partial: accept a checkpoint that fills only part of the backbone.
         weights_sha256: SHA-256 of the weight file; ``None`` for random weights.
         weights_key: which weights of the file, if not its plain ones.
+        loading_fixes: corrections of the loading that change what exactly this backbone starts from.
         weights_format: format of the weight file; known after ``build_model``.
         load_report: report of the loaded weights; known after ``build_model``.
         num_parameters: number of parameters without a classifier; known after ``build_model``.
@@ -50,6 +54,7 @@ class BackboneSpec:
     allow_partial: bool = False
     weights_sha256: str | None = None
     weights_key: str | None = None
+    loading_fixes: list[str] = field(default_factory=list)
     weights_format: str | None = None
     load_report: LoadReportRecord | None = None
     num_parameters: int | None = None
@@ -74,6 +79,7 @@ class BackboneSpec:
             "init": self.start.init,
             "checkpoint": self.weights_sha256,
             **({"weights_key": self.weights_key} if self.weights_key is not None else {}),
+            **({"loading_fixes": self.loading_fixes} if self.loading_fixes else {}),
             "allow_partial": self.allow_partial,
             "seed": self.seed if by_seed else None,
             **identify_plugin_code(self.card, self.model_arguments),
@@ -109,8 +115,9 @@ class BackboneSpec:
             checkpoint = StartCheckpoint(
                 uri=self.start.uri or str(self.start.file),
                 sha256=self.weights_sha256,
-                bytes=self.start.file.stat().st_size,
+                bytes=count_weight_bytes(self.start.file),
                 weights_key=self.weights_key,
+                loading_fixes=self.loading_fixes,
                 format=self.weights_format,
                 load_report=self.load_report,
             )
@@ -152,7 +159,18 @@ def resolve_backbone(
     if start.file is None:
         return BackboneSpec(card, start, size, seed, allow_partial, model_arguments=arguments)
     file = read_weights(start.file, start.weights_key)
-    key = find_identity_key(start.file, start.weights_key)
     if _POOLED_NORM_KEY in file.tensors and "norm.weight" not in file.tensors:
         arguments["global_pool"] = "avg"  # timm's ViT then has fc_norm instead of norm
-    return BackboneSpec(card, start, size, seed, allow_partial, file.sha256, key, model_arguments=arguments)
+    fixes = list_loading_fixes(card, start, arguments, allow_partial=allow_partial)
+    return BackboneSpec(
+        card,
+        start,
+        size,
+        seed,
+        allow_partial,
+        file.sha256,
+        find_identity_key(start.file, start.weights_key),
+        # the norm after pooling is no correction here: analyses have always loaded it
+        [fix for fix in fixes if fix != FC_NORM_KEPT],
+        model_arguments=arguments,
+    )

@@ -12,13 +12,14 @@ from backbones.checkpoints.formats import format_dropped
 from backbones.checkpoints.layouts import convert_layout
 from backbones.checkpoints.layouts.beit import adapt_beit_tensors
 from backbones.checkpoints.layouts.conversion import drop_pretraining_tensors, rename_to_timm
+from backbones.checkpoints.layouts.efficientnet import refuse_other_efficientnet
 from backbones.checkpoints.layouts.first_convolution import adapt_input_channels
 from backbones.checkpoints.layouts.head_tensors import refuse_distillation_token
 from backbones.checkpoints.sizes.grids import find_stated_size
 from backbones.checkpoints.sizes.position_tables import REL_POS_TABLE
 from backbones.checkpoints.sizes.resize import resize_to_model
 from backbones.checkpoints.stage_norm import replace_stage_norm
-from backbones.checkpoints.trunk_prefix import strip_trunk_prefix
+from backbones.checkpoints.trunk_prefix import restore_own_prefixes, strip_trunk_prefix
 from foundation.errors import CheckpointError
 
 _COMPUTED_BUFFERS = (
@@ -83,7 +84,9 @@ def fit_tensors(
     # that blocks share must be copied to them before it is resized
     file_names = tuple(tensors)
     tensors = convert_layout(tensors, model, own, dropped, notes, source)
+    tensors = restore_own_prefixes(tensors, own)
     tensors = strip_trunk_prefix(tensors, own, dropped, notes, source)
+    refuse_other_efficientnet(tensors, model, source)
     tensors = rename_to_timm(tensors, own)
     refuse_distillation_token(tensors, own, source)
     if "pos_embed" not in optional:
@@ -92,10 +95,11 @@ def fit_tensors(
     tensors = drop_pretraining_tensors(tensors, own, dropped)
     tensors = _drop_computed_buffers(tensors, model, own, dropped)
     own = _leave_out_absent(own, tensors, optional, notes)
-    tensors = _drop_head_tensors(tensors, get_head_prefixes(model), own, dropped)
+    pools_with_norm = "fc_norm.weight" in model.state_dict()
+    tensors = _drop_head_tensors(tensors, get_head_prefixes(model), own, dropped, pools_with_norm=pools_with_norm)
     _refuse_non_finite(tensors, own, source)
     _refuse_table_heads(tensors, own, source)
-    tensors = adapt_beit_tensors(tensors, own, dropped, notes)
+    tensors = adapt_beit_tensors(tensors, own, dropped, notes, has_plain_keys=_has_plain_keys(model))
     tensors = adapt_input_channels(tensors, model, own, resized)
     # what the file says of itself counts before what the card says
     image_size = find_stated_size(arguments) or card_size
@@ -146,15 +150,20 @@ def _leave_out_absent(
 
 
 def _drop_head_tensors(
-    tensors: Mapping[str, Tensor], head_prefixes: tuple[str, ...], model_state: Mapping[str, Tensor], dropped: list[str]
+    tensors: Mapping[str, Tensor],
+    head_prefixes: tuple[str, ...],
+    model_state: Mapping[str, Tensor],
+    dropped: list[str],
+    *,
+    pools_with_norm: bool,
 ) -> dict[str, Tensor]:
-    """Drop the classifier, and a last norm in a place where the model has none."""
+    """Drop the classifier, and a last norm in a place where the model has none but in the other place."""
     has_norm = any(name.startswith("norm.") and name in model_state for name in tensors)
     kept = {}
     for name, value in tensors.items():
         if name.startswith(head_prefixes) or (name.startswith("head.") and name not in model_state):
             dropped.append(format_dropped(name, value, "classifier or projector"))
-        elif name.startswith("norm.") and name not in model_state:
+        elif name.startswith("norm.") and name not in model_state and pools_with_norm:
             # timm's global_pool="avg" has fc_norm after the pooling instead of norm before it
             dropped.append(format_dropped(name, value, "final norm; the model norms its pooled features instead"))
         elif name.startswith("fc_norm.") and name not in model_state and has_norm:
@@ -162,6 +171,13 @@ def _drop_head_tensors(
         else:
             kept[name] = value
     return kept
+
+
+def _has_plain_keys(model: nn.Module) -> bool:
+    """Return whether attention takes the keys as they are: neither rotated by their positions, nor normed."""
+    parts = list(model.modules())
+    is_rotated = any(getattr(part, "rope", None) is not None for part in parts)
+    return not is_rotated and all(isinstance(getattr(part, "k_norm", None), nn.Identity | None) for part in parts)
 
 
 def get_head_prefixes(model: nn.Module) -> tuple[str, ...]:

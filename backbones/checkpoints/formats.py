@@ -18,15 +18,21 @@ _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 _WRAPPER_NAMES = re.compile(
     r"(?:^|(?<=\.))(?:_fsdp_wrapped_module|_checkpoint_wrapped_module|_fpw_module|_orig_mod|_forward_module)\."
 )
+<<<<<<< HEAD
 _BACKBONE_PREFIXES = ("base_encoder.", "backbone.", "model.", "encoder.", *_WRAPPER_PREFIXES)
 # where our trackers and segmentation models keep the backbone, by the beginning of their heads' names
 _OWN_TRUNKS = {"head.score.": "backbone.vit.", "decode_head.": "backbone.trunk."}
+=======
+BACKBONE_PREFIXES = ("base_encoder.", "backbone.", "model.", "encoder.", *_WRAPPER_PREFIXES)
+"""What is removed from the names of a file before a model is at hand."""
+>>>>>>> main
 
+_AVERAGE_REASON = "a running average saved next to the model"
 # name pattern -> reason for the load report
 _NON_BACKBONE_RULES = (
     (re.compile(r"tch_model\."), "the frozen teacher of a distillation"),
     (re.compile(r"(\w*_)?adapter\w*\."), "adapter of a distillation, only used in pre-training"),
-    (re.compile(r"(ema_model|average)\."), "a running average saved next to the model"),
+    (re.compile(r"(ema_model|average)\."), _AVERAGE_REASON),
     (re.compile(r"momentum_encoder\."), "MoCo's momentum encoder"),
     (re.compile(r"(predictor|projector|momentum_projector)\."), "projection head of MoCo"),
     (re.compile(r"extra_block\."), "block of the decoupled distillation that has queries and keys only"),
@@ -90,7 +96,9 @@ def unwrap_checkpoint(tensors: Mapping[str, Tensor], container: str, content: ob
         # a name may exist with and without the prefix; the trunk gets it, and the other must not vanish silently
         clash = {f"(outside {prefix}) {name}": outside.pop(name) for name in list(outside) if name in stripped}
         inside = drop_non_backbone({**stripped, **outside, **clash}, dropped)
-    return UnwrappedCheckpoint(family, inside, dropped, [])
+    averages = sorted({line.split(".")[0] for line in dropped if line.endswith(f"({_AVERAGE_REASON})")})
+    notes = [f"the running average under {name} is not used; --weights-key {name} takes it" for name in averages]
+    return UnwrappedCheckpoint(family, inside, dropped, notes)
 
 
 def detect_family(tensors: Mapping[str, Tensor], container: str, content: object = None) -> str:
@@ -150,7 +158,11 @@ def _common_prefix(tensors: Mapping[str, Tensor], prefixes: Sequence[str]) -> st
 
     Not all names need it: a decoder or a teacher may be saved outside the wrapper.
     """
+<<<<<<< HEAD
     for prefix in prefixes:
+=======
+    for prefix in BACKBONE_PREFIXES:
+>>>>>>> main
         if 2 * sum(name.startswith(prefix) for name in tensors) > len(tensors):
             return prefix
     return ""

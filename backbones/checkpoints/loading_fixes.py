@@ -37,6 +37,8 @@ def list_loading_fixes(
         return []
     asked = model_kwargs.get("img_size", card.input_size[1:])
     is_square = isinstance(asked, int) or asked[0] == asked[1]
+    # the loader takes the size of a card for that of the card's own weights
+    is_square &= start.init != "card" or card.input_size[1] == card.input_size[2]
     # the model is created only where there can be a difference
     if (
         is_square
@@ -51,7 +53,7 @@ def list_loading_fixes(
 
 @lru_cache(maxsize=32)
 def _is_special_file(path: Path, weights_key: str | None, sha256: str) -> bool:
-    """Return whether a file has a norm after pooling, or states that it was made for images that are not square.
+    """Return whether a file has a norm after pooling, or patches or images that are not square.
 
     Args:
         path: the file.
@@ -63,4 +65,8 @@ def _is_special_file(path: Path, weights_key: str | None, sha256: str) -> bool:
 
     file = read_weights(path, weights_key)
     height, width = find_stated_size(file.arguments) or (1, 1)
-    return height != width or any(name.endswith("fc_norm.weight") for name in file.tensors)
+    return height != width or any(
+        name.endswith("fc_norm.weight")
+        or (name.endswith("patch_embed.proj.weight") and value.dim() == 4 and value.shape[2] != value.shape[3])
+        for name, value in file.tensors.items()
+    )

@@ -97,7 +97,7 @@ def read_weights(path: Path, weights_key: str | None = None) -> WeightFile:
         tuple(unwrapped.dropped),
         (*describe_choice(raw), *unwrapped.notes),
         raw.arguments,
-        f"{path} (its {raw.container or 'top level'})" if len(raw.keys) > 1 else str(path),
+        f"{path} ({_describe_version(raw)})" if len(raw.keys) > 1 else str(path),
     )
 
 
@@ -175,11 +175,22 @@ def describe_choice(raw: RawWeightFile) -> list[str]:
     Returns:
         One sentence; nothing for a file with one version of the weights.
     """
-    others = [key or "the top level" for key in raw.keys if key != raw.container]
+    others = _list_others(raw)
     if not others:
-        return []
+        return [raw.remark] if raw.remark else []
     text = f"the weights are those of {raw.container or 'the top level'}; not used: {', '.join(others)}"
     return [f"{text}; {raw.remark}" if raw.remark else text]
+
+
+def _list_others(raw: RawWeightFile) -> list[str]:
+    return [key or "the top level" for key in raw.keys if key != raw.container]
+
+
+def _describe_version(raw: RawWeightFile) -> str:
+    """Say in a message which weights of a file are meant, and how others are chosen."""
+    others = [key[:80] for key in raw.keys if key not in (raw.container, "")][:3]
+    hint = f"; --weights-key takes others: {', '.join(others)}" if others else ""
+    return f"its {raw.container or 'top level'}{hint}"
 
 
 def _choose_tensors(path: Path, content: object, weights_key: str | None) -> FoundTensors:

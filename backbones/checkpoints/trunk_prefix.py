@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from backbones.checkpoints.formats import drop_non_backbone, format_dropped
+from backbones.checkpoints.formats import BACKBONE_PREFIXES, drop_non_backbone, format_dropped
 from foundation.errors import CheckpointError
 
 _MIN_SHARE = 0.5
@@ -44,9 +44,25 @@ def count_prefix_matches(names: Collection[str], model_names: Collection[str]) -
     return counts
 
 
+def restore_own_prefixes(tensors: Mapping[str, Tensor], model_names: Collection[str]) -> dict[str, Tensor]:
+    """Put a prefix back that was taken for a wrapper's, where the model itself has a module of that name.
+
+    Args:
+        tensors: the tensors by name, without wrapper prefixes.
+        model_names: the names in the model's state dict.
+    """
+    own = [prefix for prefix in BACKBONE_PREFIXES if any(name.startswith(prefix) for name in model_names)]
+    restored: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        found = next((prefix for prefix in own if f"{prefix}{name}" in model_names), "")
+        is_taken = name in model_names or f"{found}{name}" in tensors
+        restored[name if is_taken else found + name] = value
+    return restored
+
+
 def strip_trunk_prefix(
     tensors: Mapping[str, Tensor],
-    model_names: Collection[str],
+    model: Mapping[str, Tensor],
     dropped: list[str],
     notes: list[str],
     source: str,
@@ -55,7 +71,7 @@ def strip_trunk_prefix(
 
     Args:
         tensors: the tensors by name.
-        model_names: the names in the model's state dict.
+        model: the model's state dict.
         dropped: a line is appended for each tensor of a second copy of the trunk, and of what belongs to no trunk.
         notes: a sentence is appended if a prefix was removed.
         source: the file, for messages.
@@ -67,15 +83,18 @@ def strip_trunk_prefix(
     Raises:
         CheckpointError: the file holds several copies of the trunk, and nothing says which one is meant.
     """
-    counts = count_prefix_matches(tensors, model_names)
+    counts = count_prefix_matches(tensors, model)
     best = max(counts.values(), default=0)
-    if best <= counts[""] or best < _MIN_SHARE * len(model_names):
+    if best <= counts[""] or best < _MIN_SHARE * len(model):
         return dict(tensors)
     copies = [prefix for prefix, count in counts.items() if prefix and count >= _SECOND_COPY_SHARE * best]
-    prefix = choose_copy(copies, source)
+    # a distillation often has a teacher of another width, whose names are those of the student
+    prefix = choose_copy([each for each in copies if _has_own_shapes(each, tensors, model)] or copies, source)
     inside = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     outside = {name: value for name, value in tensors.items() if not name.startswith(prefix)}
-    for other in (_first_difference(each, prefix) for each in copies if each != prefix):
+    for copy in (each for each in copies if each != prefix):
+        notes.append(f"another copy of the trunk is not used; --weights-key {copy[:-1]} takes it")
+        other = _first_difference(copy, prefix)
         for name in [name for name in outside if name.startswith(other)]:
             dropped.append(format_dropped(name, outside.pop(name), f"another copy of the trunk; {prefix} was taken"))
     # what stands beside the trunk in the same module is named from there: "teacher.dino_head." is "dino_head."
@@ -86,6 +105,12 @@ def strip_trunk_prefix(
     outside = drop_non_backbone(outside, dropped)
     # a name may exist with and without the prefix; the trunk gets it, and the other must not vanish silently
     return inside | {(f"(outside {prefix}) {name}" if name in inside else name): v for name, v in outside.items()}
+
+
+def _has_own_shapes(prefix: str, tensors: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> bool:
+    """Return whether most tensors under a prefix have the shapes that the model has; tables may be of another size."""
+    own = [name for name in model if f"{prefix}{name}" in tensors]
+    return 2 * sum(tensors[f"{prefix}{name}"].shape == model[name].shape for name in own) > len(own)
 
 
 def _first_difference(other: str, prefix: str) -> str:

@@ -10,8 +10,8 @@ import timm
 import torch
 
 from backbones.create import create_backbone
-from backbones.features import extract_pyramid
-from backbones.pooling import norms_pooled_mean, place_pooled_norm
+from backbones.features import count_class_tokens, extract_pyramid
+from backbones.pooling import has_class_token, norms_pooled_mean, place_pooled_norm
 from backbones.registry import get_card
 from backbones.weights import InitialWeights, locate_weights
 from engine.task import DataReport, RunRequest
@@ -86,3 +86,11 @@ def test_a_module_from_memory_is_looked_at() -> None:
     for pool, expected in (("avg", True), ("token", False)):
         module = create_backbone(CARD, checkpoint="random", global_pool=pool).model
         assert norms_pooled_mean(CARD, InitialWeights("memory", None, None, module, "0" * 64, 1)) is expected
+
+
+def test_only_the_built_model_tells_how_attention_pools() -> None:
+    # CLIP's ResNet has a grid in front of its head, and pools it with a token of its own
+    assert has_class_token(get_card("timm/resnet50_clip")) is None
+    assert count_class_tokens(timm.create_model("resnet50_clip", num_classes=0, global_pool="token")) == 1
+    for name in ("timm/resnet18", "timm/resnet50_clip_gap"):
+        assert has_class_token(get_card(name)) is False

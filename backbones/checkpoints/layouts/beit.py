@@ -20,7 +20,12 @@ _LAYER_SCALES = (("gamma_1", "ls1.gamma", "attn.proj"), ("gamma_2", "ls2.gamma",
 
 
 def adapt_beit_tensors(
-    tensors: Mapping[str, Tensor], model_state: Mapping[str, Tensor], dropped: list[str], notes: list[str]
+    tensors: Mapping[str, Tensor],
+    model_state: Mapping[str, Tensor],
+    dropped: list[str],
+    notes: list[str],
+    *,
+    has_plain_keys: bool,
 ) -> dict[str, Tensor]:
     """Convert biases, LayerScale and shared tables to the form that the model has.
 
@@ -31,6 +36,8 @@ def adapt_beit_tensors(
         model_state: the model's state dict.
         dropped: a line is appended for each tensor that is left out.
         notes: a sentence is appended for each kind of step that was taken.
+        has_plain_keys: whether the model's keys are neither rotated by their positions nor normed. Only then has a bias
+            of the keys no effect.
 
     Returns:
         The converted tensors.
@@ -40,18 +47,20 @@ def adapt_beit_tensors(
     blocks = sorted({found[1] for name in (*model_state, *tensors) if (found := _BLOCK_PREFIX.match(name))})
     done: dict[str, int] = {}
     for block in blocks:
-        for step in (_merge_qkv_bias, _split_qkv_bias, _fold_layer_scale):
-            for what in step(block, result, model_state, dropped):
-                done[what] = done.get(what, 0) + 1
+        steps = [
+            *_merge_qkv_bias(block, result, model_state),
+            *_split_qkv_bias(block, result, model_state, dropped, has_plain_keys),
+            *_fold_layer_scale(block, result, model_state),
+        ]
+        for what in steps:
+            done[what] = done.get(what, 0) + 1
     notes += [f"{what} (in {count} places)" for what, count in done.items()]  # one line per kind, not per block
     _copy_shared_table(blocks, result, model_state, notes)
     _add_neutral_parameters(tensors, result, model_state, notes)
     return result
 
 
-def _merge_qkv_bias(
-    block: str, result: dict[str, Tensor], model_state: Mapping[str, Tensor], _: list[str]
-) -> list[str]:
+def _merge_qkv_bias(block: str, result: dict[str, Tensor], model_state: Mapping[str, Tensor]) -> list[str]:
     """Merge q and v bias into the one bias of a plain ViT's ``qkv`` layer."""
     q, v, full = (f"{block}.attn.{part}" for part in ("q_bias", "v_bias", "qkv.bias"))
     if not (q in result and v in result and full in model_state and full not in result) or q in model_state:
@@ -63,22 +72,24 @@ def _merge_qkv_bias(
 
 
 def _split_qkv_bias(
-    block: str, result: dict[str, Tensor], model_state: Mapping[str, Tensor], dropped: list[str]
+    block: str, result: dict[str, Tensor], model_state: Mapping[str, Tensor], dropped: list[str], has_plain_keys: bool
 ) -> list[str]:
     """Split a plain ViT's ``qkv`` bias into BEiT's q and v bias."""
     q, v, full = (f"{block}.attn.{part}" for part in ("q_bias", "v_bias", "qkv.bias"))
     if not (q in model_state and full in result and full not in model_state) or q in result or result[full].numel() % 3:
         return []
-    result[q], key, result[v] = result.pop(full).chunk(3)
+    query, key, value = result[full].chunk(3)
     # q . (k + b) = q . k + q . b, where q . b is the same for all keys of a query: softmax ignores a constant, so the
-    # key bias can be dropped.
+    # key bias can be dropped. It is not the same where a rotation differs from key to key; the bias is then unexpected.
+    if not has_plain_keys and bool(key.any()):
+        return []
+    del result[full]
+    result[q], result[v] = query, value
     dropped.append(format_dropped(f"{full} (key part)", key, "without effect on softmax"))
     return ["the qkv bias was split into q and v bias"]
 
 
-def _fold_layer_scale(
-    block: str, result: dict[str, Tensor], model_state: Mapping[str, Tensor], _: list[str]
-) -> list[str]:
+def _fold_layer_scale(block: str, result: dict[str, Tensor], model_state: Mapping[str, Tensor]) -> list[str]:
     """Rename LayerScale to the model's name for it, or fold it into the layer before it if the model has none.
 
     LayerScale multiplies the output of a residual branch: gamma * (W x + b) = (gamma * W) x + gamma * b, so scaling the

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from backbones.checkpoints.formats import UnwrappedCheckpoint, drop_non_backbone, format_dropped, strip_wrapper_names
-from backbones.checkpoints.layouts.activations import check_activation
+from backbones.checkpoints.layouts.activations import check_activation, compare_norm_eps
 from backbones.checkpoints.layouts.clip import CLIP_LAYOUTS
 from backbones.checkpoints.layouts.eva import EVA_LAYOUTS
 from backbones.checkpoints.layouts.layout import Layout, Trunk
@@ -148,4 +148,5 @@ def convert_layout(
     notes.append(f"the names of {layout.name} were changed to timm's")
     layout.adjust(trunk)
     check_activation(layout.name, tensors, model, notes, source)
+    compare_norm_eps(layout, model, notes)
     return trunk.tensors

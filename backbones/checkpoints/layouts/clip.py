@@ -10,6 +10,7 @@ from backbones.checkpoints.layouts.layout import PREFIX, Layout, Rename, Trunk, 
 
 CLIP_TOWER = "CLIP (OpenAI, open_clip)"
 CLIP_TRANSFORMERS = "transformers CLIP"
+SIGLIP_TRANSFORMERS = "transformers SigLIP"
 
 _TEXT = "the text side of the pre-training"
 _PROJECTION = "projection to the space that images and texts share"
@@ -52,10 +53,6 @@ def _adjust_siglip(trunk: Trunk) -> None:
         if fused is not None:
             query = len(fused) // 3
             trunk.tensors.update({f"attn_pool.q.{kind}": fused[:query], f"attn_pool.kv.{kind}": fused[query:]})
-    trunk.notes.append(
-        "SigLIP was trained with the tanh approximation of GELU, and timm's models of it have the exact one, "
-        "which differs by less than 0.001 in each activation"
-    )
 
 
 CLIP_LAYOUTS = (
@@ -80,6 +77,7 @@ CLIP_LAYOUTS = (
         _OUTSIDE,
         _adjust_clip,
         ((r"proj$", _PROJECTION), (rf"({'|'.join(OPENAI_CONSTANTS)})$", "constant of OpenAI's program")),
+        1e-5,
     ),
     # "layrnorm" is how transformers spells it
     Layout(
@@ -89,9 +87,10 @@ CLIP_LAYOUTS = (
         _OUTSIDE,
         _adjust_clip,
         _HF_REMOVED,
+        1e-5,
     ),
     Layout(
-        "transformers SigLIP",
+        SIGLIP_TRANSFORMERS,
         r"^((?:\w+\.)*?(?:vision_model\.)?)head\.probe$",
         (
             *_HF_RENAMES,
@@ -104,5 +103,6 @@ CLIP_LAYOUTS = (
         _OUTSIDE,
         _adjust_siglip,
         _HF_REMOVED,
+        1e-6,
     ),
 )

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-from torch import Tensor
+import timm
+from torch import Tensor, nn
+
+from foundation.errors import CheckpointError
 
 _BLOCK = re.compile(r"_blocks\.(\d+)\.(\w+)\.(.+)")
 _OUTER = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
@@ -23,6 +26,37 @@ _WITH_EXPANSION = {
     "_bn2": "bn3",
 }
 _SQUEEZE = {"_se_reduce": "se.conv_reduce", "_se_expand": "se.conv_expand"}
+
+
+_BATCH_NORM_EPS = 1e-3
+"""What the authors' batch norms add to the variance, as TensorFlow's; timm's own EfficientNet adds 1e-5."""
+
+
+def refuse_other_efficientnet(tensors: Collection[str], model: nn.Module, source: str) -> None:
+    """Refuse the authors' weights for a model with timm's own padding and batch norm.
+
+    The authors compute as TensorFlow does. timm's models without ``tf_`` have the same names and shapes, pad elsewhere
+    and add less to the variance, which gives plausible, wrong features.
+
+    Args:
+        tensors: the names of the file's tensors, under the authors' names.
+        model: the timm model.
+        source: the file, for messages.
+
+    Raises:
+        CheckpointError: the file has the authors' names, and the model computes otherwise.
+    """
+    norm = getattr(model, "bn1", None)
+    if "_conv_stem.weight" not in tensors or not isinstance(norm, nn.BatchNorm2d) or norm.eps == _BATCH_NORM_EPS:
+        return
+    name = str((getattr(model, "pretrained_cfg", None) or {}).get("architecture", ""))
+    known = (
+        f"timm/tf_{name}" if timm.is_model(f"tf_{name}") else "one of timm's models with tf_efficientnet in their names"
+    )
+    raise CheckpointError(
+        f"the checkpoint {source} is an EfficientNet in the layout of its PyTorch authors, which pads and normalizes "
+        f"as TensorFlow does, and the backbone does not; choose {known}"
+    )
 
 
 def rename_efficientnet(tensors: Mapping[str, Tensor], model_keys: Collection[str]) -> dict[str, Tensor]:

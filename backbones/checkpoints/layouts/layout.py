@@ -45,6 +45,7 @@ class Layout:
         outside: patterns of names outside the trunk that are left out, with the reason.
         adjust: a step after the renames, for what a rename cannot do (shapes, order of channels).
         removed: patterns of the trunk's own names that are left out, with the reason.
+        norm_eps: what the project's LayerNorms add to the variance by default; ``None``: not compared with the model's.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Layout:
     outside: tuple[tuple[str, str], ...] = ()
     adjust: Callable[[Trunk], None] = field(default=lambda _: None)
     removed: tuple[tuple[str, str], ...] = ()
+    norm_eps: float | None = None
 
     def find_prefixes(self, names: Mapping[str, Tensor]) -> set[str]:
         """Return what stands before the trunks of this layout; empty if the names are of another layout."""

@@ -42,8 +42,10 @@ _VIT_RENAMES: tuple[Rename, ...] = (
 _CLASSIFIERS = ((r"(cls_|distillation_)?classifier\.", "classifier"),)
 
 
-def _vit(name: str, anchor: str) -> Layout:
-    return Layout(f"transformers {name}", PREFIX + anchor, _VIT_RENAMES, _CLASSIFIERS, fuse_attention)
+def _vit(name: str, anchor: str, norm_eps: float = 1e-12) -> Layout:
+    return Layout(
+        f"transformers {name}", PREFIX + anchor, _VIT_RENAMES, _CLASSIFIERS, fuse_attention, norm_eps=norm_eps
+    )
 
 
 def _adjust_convnext(trunk: Trunk) -> None:
@@ -54,7 +56,7 @@ def _adjust_convnext(trunk: Trunk) -> None:
 TRANSFORMERS_LAYOUTS = (
     # the first that fits decides; BEiT, DeiT and DINOv2 have what ViT has, and more
     _vit("BEiT", r"(?:encoder\.)?layer\.0\.lambda_1$"),
-    _vit("DINOv2", r"(?:encoder\.)?layer\.0\.layer_scale1\.lambda1$"),
+    _vit("DINOv2", r"(?:encoder\.)?layer\.0\.layer_scale1\.lambda1$", 1e-6),
     _vit("DeiT", r"embeddings\.distillation_token$"),
     _vit("ViT", r"(?:encoder\.)?layer\.0\.attention\.attention\.query\.weight$"),
     Layout(

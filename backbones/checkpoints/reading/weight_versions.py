@@ -147,7 +147,19 @@ def _choose_average(content: object, usable: Mapping[str, Mapping[str, Tensor]])
         names = content["ema_state_dict"]
         if "steps" in names and any(str(name).startswith("module.") for name in names):
             return "state_dict", "state_dict holds the running average, as mmengine's EMAHook saves it"
-    return min(found, key=_rank_average, default=None), ""
+    return min(found, key=_rank_average, default=None), "" if found else _find_nameless_average(content)
+
+
+def _find_nameless_average(content: object) -> str:
+    """Return a remark about a running average that is a list of tensors without names, as torch_ema saves it."""
+    if not isinstance(content, Mapping):
+        return ""
+    for key in (key for key in _EMA_KEYS if key in content):
+        inner = content[key]
+        for value in islice(inner.values(), _MAX_MAPPINGS) if isinstance(inner, Mapping) else (inner,):
+            if isinstance(value, list | tuple) and value and isinstance(value[0], Tensor):
+                return f"the running average under {key} has no names and is not used; save it by name to use it"
+    return ""
 
 
 def _rank_average(key: str) -> tuple[int, int]:

@@ -32,18 +32,25 @@ class GridChoice(NamedTuple):
 
 
 def choose_grid(
-    table: Tensor, target: tuple[int, int], image_size: tuple[int, int] | None = None, *, odd_sides: bool = False
+    table: Tensor,
+    target: tuple[int, int],
+    image_size: tuple[int, int] | None = None,
+    *,
+    patch_size: tuple[int, int] | None = None,
+    odd_sides: bool = False,
 ) -> GridChoice | None:
     """Choose the grid that the rows of a table form.
 
     It is decided, in this order, by the image size that the file or the card states; by the structure of the table,
     where that is clear; by the grid of the model, if it has as many entries; and last, a square number of rows is taken
-    for a square grid.
+    for a square grid. A stated size whose patches are not as many as the rows, since the table was made at another
+    size, counts less than a clear structure.
 
     Args:
         table: shape (rows, channels), without class-token rows.
         target: rows and columns of the model's grid.
         image_size: height and width of the images that the weights were made for, if known.
+        patch_size: height and width of a patch of the file in pixels, if known; else patches are taken for square.
         odd_sides: only grids with odd sides are possible, as for tables of offsets.
 
     Returns:
@@ -56,7 +63,11 @@ def choose_grid(
     square = next((size for size in options if size[0] == size[1]), None)
     as_model = target if prod(target) == count else None
     is_open = square is not None and as_model not in (None, square)
-    if image_size is not None and (stated := _match_aspect(options, image_size)):
+    if image_size is not None and (stated := _match_aspect(options, image_size, patch_size or (1, 1))):
+        # a table of a model that takes any size at run time may have been made at another size than the stated one
+        is_other = patch_size is not None and _count_patches(image_size, patch_size) != count
+        if is_other and square is not None and square != stated and find_smoother_grid(table, square, stated) == square:
+            return _choose_smoother(square, stated)
         is_usual = stated in (square, as_model) and not is_open
         why = f"its weights were made for {image_size[0]} x {image_size[1]} px"
         return GridChoice(stated, "" if is_usual else f"{_format(stated)}: {why}")
@@ -65,8 +76,7 @@ def choose_grid(
     if as_model is None:
         return GridChoice(square, f"{_format(square)}: assumed square, since the file does not say")
     if found := find_smoother_grid(table, square, as_model):
-        other = as_model if found == square else square
-        return GridChoice(found, f"{_format(found)}: its neighbours are more alike than in {other[0]}x{other[1]}")
+        return _choose_smoother(found, as_model if found == square else square)
     return GridChoice(as_model, f"{_format(as_model)} like the model's: the file does not say whether it is square")
 
 
@@ -121,9 +131,12 @@ def find_stated_size(arguments: Mapping[str, Any]) -> tuple[int, int] | None:
     return None
 
 
-def _match_aspect(options: list[tuple[int, int]], image_size: tuple[int, int]) -> tuple[int, int] | None:
-    """Return the grid whose sides are to each other as those of an image, if there is one."""
-    height, width = image_size
+def _match_aspect(
+    options: list[tuple[int, int]], image_size: tuple[int, int], patch_size: tuple[int, int]
+) -> tuple[int, int] | None:
+    """Return the grid whose sides are to each other as the numbers of patches of an image, if there is one."""
+    # as many patches fit as if the patch were square and the image stretched
+    height, width = image_size[0] * patch_size[1], image_size[1] * patch_size[0]
     if height == width:
         return next((size for size in options if size[0] == size[1]), None)
 
@@ -132,6 +145,14 @@ def _match_aspect(options: list[tuple[int, int]], image_size: tuple[int, int]) -
 
     best = min(options, key=differ)
     return best if differ(best) < _ASPECT_TOLERANCE else None
+
+
+def _count_patches(image_size: tuple[int, int], patch_size: tuple[int, int]) -> int:
+    return (image_size[0] // patch_size[0]) * (image_size[1] // patch_size[1])
+
+
+def _choose_smoother(found: tuple[int, int], other: tuple[int, int]) -> GridChoice:
+    return GridChoice(found, f"{_format(found)}: its neighbours are more alike than in {other[0]}x{other[1]}")
 
 
 def _measure_roughness(values: Tensor, size: tuple[int, int]) -> Tensor:

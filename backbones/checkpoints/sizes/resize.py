@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from timm.layers import resample_abs_pos_embed, resample_abs_pos_embed_nhwc, resample_patch_embed
+from timm.layers import PatchEmbed, resample_abs_pos_embed, resample_abs_pos_embed_nhwc, resample_patch_embed
 from timm.models.nest import blockify, deblockify
 from torch import Tensor, nn
 
@@ -88,6 +88,7 @@ def resize_pos_embed(
     num_prefix_tokens: int,
     notes: list[str] | None = None,
     image_size: tuple[int, int] | None = None,
+    patch_size: tuple[int, int] | None = None,
 ) -> Tensor:
     """Resample an absolute position embedding to another grid with timm's ``resample_abs_pos_embed``.
 
@@ -98,6 +99,7 @@ def resize_pos_embed(
         notes: a sentence is appended where the embedding's own grid had to be inferred.
         image_size: height and width of the images that the embedding was made for, if known; its own grid follows
             from it, else as ``grids.choose_grid`` says.
+        patch_size: height and width of the patches that the embedding was made for, pixels, if known.
 
     Returns:
         Shape (1, prefix + rows * columns, width). The embedding itself if its grid is the new one.
@@ -106,7 +108,8 @@ def resize_pos_embed(
         CheckpointError: the height and width of the old grid are unknown.
     """
     tokens = embedding.shape[1] - num_prefix_tokens
-    choice = choose_grid(embedding[0, num_prefix_tokens:], grid, image_size) if tokens > 0 else None
+    table = embedding[0, num_prefix_tokens:]
+    choice = choose_grid(table, grid, image_size, patch_size=patch_size) if tokens > 0 else None
     if choice is None:
         raise CheckpointError(
             f"the checkpoint's position embedding has {tokens} patch rows, which is not a square grid, and the "
@@ -183,7 +186,11 @@ def _fit_pos_embed(
         notes.append(
             "the class-token row of the position embedding was added to the class token, which has the same effect"
         )
-    result["pos_embed"] = resize_pos_embed(embedding, grid, prefix, notes, image_size)
+    kernel = result.get("patch_embed.proj.weight")
+    # behind a convolutional stem, the kernel is no patch of the image
+    is_patch = kernel is not None and kernel.dim() == 4 and isinstance(getattr(model, "patch_embed", None), PatchEmbed)
+    patch_size = (kernel.shape[2], kernel.shape[3]) if kernel is not None and is_patch else None
+    result["pos_embed"] = resize_pos_embed(embedding, grid, prefix, notes, image_size, patch_size)
 
 
 def _count_prefix_rows(rows: int, prefix: int, grid: tuple[int, int]) -> int:

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from analysis.inputs.backbone_spec import resolve_backbone
 from analysis.request import BackboneChoice
+from backbones.checkpoints.earlier_loading import GRID_FOUND
 from backbones.create import create_backbone
 from foundation.errors import CheckpointError
 from foundation.files import sha256_file
@@ -47,9 +48,34 @@ def test_random_weights_go_by_the_seed_and_loaded_ones_do_not(tmp_path: Path) ->
         for seed in (1, 2)
     ]
     assert loaded[0] == loaded[1]
+    assert "loading_fixes" not in loaded[0]
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     save_file(create_backbone("vit_pico").model.state_dict(), tmp_path / "pico.safetensors")
     with pytest.raises(CheckpointError, match="does not fit the backbone"):
         resolve_backbone(BackboneChoice("vit_nano", str(tmp_path / "pico.safetensors"))).build_model("cpu")
+
+
+def test_positions_that_are_read_in_another_grid_than_before_change_the_id(tmp_path: Path) -> None:
+    wide = create_backbone("vit_pico", checkpoint="random", img_size=(16, 64)).model.state_dict()
+    torch.save(wide, tmp_path / "plain.pth")
+    torch.save({"model": wide, "args": {"img_size": [16, 64]}}, tmp_path / "stated.pth")
+    plain, stated = (
+        resolve_backbone(BackboneChoice("vit_pico", str(tmp_path / f"{name}.pth"))) for name in ("plain", "stated")
+    )
+    # 2 x 8 positions were taken for 4 x 4
+    assert "loading_fixes" not in plain.identity()
+    assert stated.identity()["loading_fixes"] == [GRID_FOUND]
+    checkpoint = stated.to_record().checkpoint
+    assert checkpoint is not None
+    assert checkpoint.loading_fixes == [GRID_FOUND]
+
+
+def test_the_norm_after_pooling_changes_no_id(tmp_path: Path) -> None:
+    tuned = create_backbone("vit_pico", checkpoint="random", global_pool="avg").model
+    torch.nn.init.normal_(tuned.fc_norm.weight)  # type: ignore[arg-type, union-attr]
+    save_file(tuned.state_dict(), tmp_path / "tuned.safetensors")
+    # analyses loaded it before, too
+    choice = BackboneChoice("vit_pico", str(tmp_path / "tuned.safetensors"))
+    assert "loading_fixes" not in resolve_backbone(choice).identity()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 
-from backbones.checkpoints.load_weights import load_weight_file
+from backbones.checkpoints.load_weights import load_tensors, load_weight_file
 from backbones.checkpoints.read_checkpoint import read_weights
 from foundation.errors import CheckpointError
 from tests.backbones.checkpoints.weights import (
@@ -133,6 +134,18 @@ def test_full_bias_is_split_exactly(tmp_path: Path) -> None:
     with torch.no_grad():
         ours, theirs = target.eval().forward_features(image), source.eval().forward_features(image)
     assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+def test_a_key_bias_counts_where_keys_are_rotated() -> None:
+    """The rotation differs from key to key, so that leaving out the bias would change the attention."""
+    model = timm.create_model("eva02_tiny_patch14_224", num_classes=0, img_size=56, depth=1)
+    state = dict(model.state_dict())
+    query, value = (state.pop(f"blocks.0.attn.{part}_bias") for part in "qv")
+    state["blocks.0.attn.qkv.bias"] = torch.cat([query, torch.zeros_like(query), value])
+    assert load_tensors(model, state, allow_partial=False, source="x").is_complete
+    state["blocks.0.attn.qkv.bias"] = torch.cat([query, torch.ones_like(query), value])
+    with pytest.raises(CheckpointError, match=r"unexpected: blocks\.0\.attn\.qkv\.bias"):
+        load_tensors(model, state, allow_partial=False, source="x")
 
 
 def test_shared_table_goes_to_every_block(tmp_path: Path) -> None:

@@ -121,6 +121,22 @@ def a_nested_average_by_its_key(folder: Path, state: State) -> Path:
 
 
 @loads()
+def average_as_a_list_without_names(folder: Path, state: State) -> Path:
+    return save({"model": state, "ema": {"decay": 0.9, "shadow_params": list(other().values())}}, folder)
+
+
+@loads()
+def average_under_a_prefix_beside_the_model(folder: Path, state: State) -> Path:
+    names = {**add_prefix("model.", state), **add_prefix("model_ema.module.", other())}
+    return save({"state_dict": names}, folder)
+
+
+@loads()
+def average_of_lightning_beside_the_model(folder: Path, state: State) -> Path:
+    return save({"state_dict": {**add_prefix("model.", state), **add_prefix("ema_model.", other())}}, folder)
+
+
+@loads()
 def an_average_that_is_a_number(folder: Path, state: State) -> Path:
     return save({"model": state, "ema": {"decay": torch.tensor(0.999)}}, folder)
 
@@ -186,6 +202,12 @@ def teacher_and_student_in_one_mapping(folder: Path, state: State) -> Path:
 def student_by_the_beginning_of_its_names(folder: Path, state: State) -> Path:
     student = add_prefix("student.backbone.", state)
     return save({"state_dict": student | add_prefix("teacher.backbone.", other())}, folder)
+
+
+@loads()
+def student_beside_a_wider_teacher(folder: Path, state: State) -> Path:
+    teacher = random_state(make_vit(embed_dim=96))
+    return save({"state_dict": {**add_prefix("student.", state), **add_prefix("teacher.", teacher)}}, folder)
 
 
 @loads()
@@ -440,7 +462,7 @@ def deepspeed_model_parallel(folder: Path, state: State) -> Path:
     return save({"module": state, "mp_world_size": 4}, folder)
 
 
-@refused("w.pth (its model_ema) does not fit the backbone")
+@refused("w.pth (its model_ema; --weights-key takes others: model) does not fit the backbone")
 def average_of_a_part(folder: Path, state: State) -> Path:
     return save({"model": state, "model_ema": {k: v for k, v in state.items() if "mlp" not in k}}, folder)
 
@@ -612,6 +634,48 @@ def test_the_missing_norm_is_a_hint_only_where_it_is_what_lacks(tmp_path: Path) 
     with pytest.raises(CheckpointError) as caught:
         load(save({f"x.{name}": torch.zeros(2) for name in "abc"}, tmp_path))
     assert "final norm" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (average_as_a_list_without_names, "the running average under ema has no names and is not used"),
+        (average_under_a_prefix_beside_the_model, "--weights-key model_ema.module takes it"),
+        (average_of_lightning_beside_the_model, "--weights-key ema_model takes it"),
+        (student_beside_a_wider_teacher, "--weights-key teacher takes it"),
+    ],
+)
+def test_what_is_left_aside_is_said(write: Write, says: str, source: nn.Module, tmp_path: Path) -> None:
+    path = write(tmp_path, random_state(source))
+    notes = load(path)[1].notes
+    assert sum(says in note for note in notes) == 1, notes
+    if "model_ema" in says or "ema_model" in says:
+        model, _ = load(path, says.split()[1])
+        assert all(
+            torch.equal(value, other()[name]) for name, value in model.state_dict().items() if "head" not in name
+        )
+
+
+def test_the_final_norm_is_not_left_out_of_a_model_without_any(source: nn.Module, tmp_path: Path) -> None:
+    """Its features would be others than those of the file's model."""
+    model = make_vit(final_norm=False)
+    file = read_weights(save(random_state(source), tmp_path))
+    with pytest.raises(CheckpointError, match=r"unexpected: norm\.weight 48"):
+        load_weight_file(model, file, allow_partial=False)
+
+
+def test_a_module_of_the_model_is_no_wrapper(tmp_path: Path) -> None:
+    """timm's ViTs of vision-language models have a module "encoder" themselves."""
+
+    class Wrapping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.merge, self.pretrained_cfg = make_vit(), nn.Linear(48, 8), {"classifier": "head"}
+
+    source, model = Wrapping(), Wrapping()
+    report = load_weight_file(model, read_weights(save(source.state_dict(), tmp_path)), allow_partial=False)
+    assert report.is_complete
+    assert all(torch.equal(value, source.state_dict()[name]) for name, value in model.state_dict().items())
 
 
 def test_a_changed_shard_is_another_start(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from backbones.memory_modules.memory_module import make_memory_card
 from backbones.registry import get_card
 from backbones.weights import InitialWeights
 from benchmarks.resolve_cell import CellRequest, identify_cell, resolve_cell_parts
-from tests.backbones.checkpoints.test_grids import make_waves
+from tests.backbones.checkpoints.sizes.test_grids import make_waves
 
 State = dict[str, Tensor]
 
@@ -64,6 +65,12 @@ def test_a_grid_that_was_taken_for_square_is_named(tmp_path: Path) -> None:
     assert list_fixes(wide, tmp_path, img_size=(16, 48)) == []  # a square was assumed before, and is now
     assert list_fixes({"model": wide, "args": {"img_size": [16, 64]}}, tmp_path, img_size=(16, 48)) == [GRID_FOUND]
     assert list_fixes({"model": wide, "args": {"img_size": [16, 64]}}, tmp_path, img_size=32) == [GRID_FOUND]
+    # so does the size that a card states of its own weights, and of no other's
+    card = replace(get_card("vit_pico"), input_size=(3, 16, 64))
+    torch.save(wide, tmp_path / "wide.pth")
+    for init, expected in (("card", [GRID_FOUND]), ("checkpoint", [])):
+        start = InitialWeights(init, tmp_path / "wide.pth", "wide.pth")
+        assert list_loading_fixes(card, start, {"img_size": 32, "num_classes": 0}) == expected
     # what is known to be square is loaded as before: by the card, by the file, by the structure
     square = make_state()
     assert list_fixes(square, tmp_path, init="card", img_size=(16, 64)) == []
@@ -73,6 +80,17 @@ def test_a_grid_that_was_taken_for_square_is_named(tmp_path: Path) -> None:
     assert list_fixes(square, tmp_path, img_size=(16, 64)) == []
     # what was refused before has no number that could have changed
     assert list_fixes(make_state(img_size=(32, 56)), tmp_path, img_size=(16, 64)) == []
+
+
+def test_positions_of_patches_that_are_not_square_are_named(tmp_path: Path) -> None:
+    flat = replace(get_card("vit_pico"), arguments={"patch_size": (4, 16)})  # 8 x 2 patches, as many as 4 x 4
+    state = create_backbone(flat, checkpoint="random").model.state_dict()
+    torch.save(state, tmp_path / "flat.pth")
+    for init in ("card", "checkpoint"):
+        start = InitialWeights(init, tmp_path / "flat.pth", "flat.pth")  # type: ignore[arg-type]
+        loaded = create_backbone(flat, checkpoint=start).model.state_dict()
+        assert torch.equal(loaded["pos_embed"], state["pos_embed"])
+        assert list_loading_fixes(flat, start, {"img_size": 32, "num_classes": 0}) == [GRID_FOUND]
 
 
 def test_tables_that_were_left_out_of_a_partial_load_are_named(tmp_path: Path) -> None:

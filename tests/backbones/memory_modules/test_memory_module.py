@@ -21,7 +21,7 @@ from backbones.create import CreatedBackbone, create_backbone
 from backbones.memory_modules.memory_module import make_memory_card
 from backbones.weights import RANDOM_INIT, InitialWeights, locate_weights
 from foundation.errors import UserError
-from tests.backbones.checkpoints.test_grids import make_waves
+from tests.backbones.checkpoints.sizes.test_grids import make_waves
 from tests.conftest import ROOT
 
 HALF = (0.5, 0.5, 0.5)
@@ -224,7 +224,7 @@ def test_a_module_made_for_mean_pooling(tmp_path: Path) -> None:
     ours = make_copy(module, **arguments)
     assert torch.equal(ours.fc_norm.weight, module.fc_norm.weight)
     assert torch.equal(*run_both(ours, load_from_file(module, tmp_path, **arguments)))
-    with pytest.raises(UserError, match=r"mine has no final norm but an fc_norm .* set pool=avg"):
+    with pytest.raises(UserError, match=r"mine cannot be pooled by token: its weights norm the mean .* set pool=avg"):
         make_copy(module, num_classes=0, global_pool="token")
 
 

@@ -62,7 +62,7 @@ def test_an_object_among_the_attributes_counts() -> None:
 def test_a_constant_of_the_file_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     module = WithFloor(make_vit())
     before = hash_behavior(module, SIZE)
-    monkeypatch.setattr("tests.backbones.test_module_probe.FLOOR", 0.9)
+    monkeypatch.setattr("tests.backbones.memory_modules.test_module_probe.FLOOR", 0.9)
     assert hash_behavior(module, SIZE) != before
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from backbones.create import create_backbone
+from foundation.errors import CheckpointError
 
 # of a block with and without expansion, timm's name and the authors', in the order of the layers
 PLAIN = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
@@ -48,3 +49,11 @@ def test_the_features_are_those_of_the_model_that_was_saved(name: str, tmp_path:
     with torch.no_grad():
         difference = saved.forward_features(images) - loaded.eval().forward_features(images)  # type: ignore[operator]
     assert difference.abs().max() < 1e-6
+
+
+def test_a_model_with_other_padding_is_refused(tmp_path: Path) -> None:
+    """All names and shapes of ``efficientnet_b0`` are the same, and its features would be others."""
+    state = create_backbone("timm/tf_efficientnet_b0", checkpoint="random").model.state_dict()
+    torch.save(write_authors_names(state), tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="choose timm/tf_efficientnet_b0"):
+        create_backbone("timm/efficientnet_b0", checkpoint=str(tmp_path / "a.pth"))

@@ -16,7 +16,7 @@ from backbones.checkpoints.layouts import find_layout
 from backbones.checkpoints.load_weights import LoadReport, load_weight_file
 from backbones.checkpoints.read_checkpoint import read_weights
 from foundation.errors import CheckpointError
-from tests.backbones.checkpoints import foreign_layouts as write
+from tests.backbones.checkpoints.layouts import foreign_layouts as write
 from tests.backbones.checkpoints.weights import make_swin, make_vit
 
 State = dict[str, Tensor]
@@ -405,3 +405,21 @@ def test_timms_own_names_are_no_layout(name: str) -> None:
     with torch.device("meta"):
         model = timm.create_model(name)
     assert find_layout(model.state_dict()) is None
+
+
+def test_another_constant_in_the_norms_is_said(tmp_path: Path) -> None:
+    def list_notes(write_state: Callable[[State], Any], make_model: Callable[[], nn.Module]) -> list[str]:
+        state: dict[str, Any] = write_state(dict(make_model().state_dict()))
+        return [note for note in load_into(make_model(), state, tmp_path / "w.pth")[0].notes if "LayerNorms" in note]
+
+    (note,) = list_notes(write.hf_vit, make_vit)
+    assert note.startswith("transformers ViT adds 1e-12") and "the model adds 1e-06" in note
+    assert list_notes(write.hf_dinov2, make_dinov2) == []
+    assert list_notes(write.hf_clip, make_clip) == []
+
+
+def test_the_activation_of_siglip_is_said_where_it_differs(tmp_path: Path) -> None:
+    for activation, expected in (("gelu", 1), ("gelu_tanh", 0)):
+        model = timm.create_model("vit_base_patch16_siglip_224", **VIT, act_layer=activation)
+        report, _ = load_into(model, write.hf_siglip(dict(model.state_dict())), tmp_path / "w.pth")
+        assert sum("tanh approximation" in note for note in report.notes) == expected

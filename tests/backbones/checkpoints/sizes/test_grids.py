@@ -67,6 +67,24 @@ def test_a_stated_size_counts_before_everything(
     assert choice.size == expected
 
 
+def test_patches_that_are_not_square_count() -> None:
+    for patch, expected in (((4, 16), (8, 2)), ((16, 4), (2, 8)), ((8, 8), (4, 4))):
+        choice = choose_grid(make_noise(16), expected, (32, 32), patch_size=patch)
+        assert choice == GridChoice(expected, choice.reason if choice and expected != (4, 4) else "")
+
+
+def test_a_stated_size_of_another_table_gives_way_to_a_clear_structure() -> None:
+    # timm states what it trained at; with dynamic_img_size the table stays that of 224 px, 14 x 14
+    for table, expected in ((make_waves(14, 14), (14, 14)), (make_waves(7, 28), (7, 28)), (make_noise(196), (7, 28))):
+        choice = choose_grid(table, (14, 14), (128, 512), patch_size=(16, 16))
+        assert choice is not None
+        assert choice.size == expected
+    # 8 x 32 patches of 16 px are what 128 x 512 px have
+    choice = choose_grid(make_waves(16, 16), (16, 16), (128, 512), patch_size=(16, 16))
+    assert choice is not None
+    assert choice.size == (8, 32)
+
+
 def test_a_size_that_is_no_multiple_of_the_patch_tells_the_grid() -> None:
     choice = choose_grid(make_noise(8 * 31), (14, 14), (130, 500))
     assert choice is not None
