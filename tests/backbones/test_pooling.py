@@ -11,7 +11,8 @@ import torch
 
 from backbones.create import create_backbone
 from backbones.features import count_class_tokens, extract_pyramid
-from backbones.pooling import has_class_token, norms_pooled_mean, place_pooled_norm
+from backbones.norm_place import place_pooled_norm
+from backbones.pooling import has_class_token, norms_pooled_mean
 from backbones.registry import get_card
 from backbones.weights import InitialWeights, locate_weights
 from engine.task import DataReport, RunRequest
