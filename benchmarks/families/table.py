@@ -69,7 +69,12 @@ def format_table(outcomes: Mapping[Family, Mapping[str, Trial]]) -> str:
             text = format_trial(trial)
             cells.append(text if trial.works else f"no [{reasons.setdefault(text, len(reasons) + 1)}]")
         lines.append(f"| {family.name} | `{family.backbone}` | {' | '.join(cells)} |")
-    lines += ["", *(f"{number}. {reason}" for reason, number in reasons.items())]
+    lines += [
+        "",
+        "| | why not |",
+        "| --- | --- |",
+        *(f"| [{number}] | {reason} |" for reason, number in reasons.items()),
+    ]
     return "\n".join(lines)
 
 
@@ -101,7 +106,8 @@ def read_table(page: str) -> dict[str, dict[str, str]]:
         Backbone -> kind of task -> the outcome, as ``format_trial`` has it.
     """
     table = page.partition(BEGIN)[2].partition(END)[0]
-    reasons = dict(re.findall(r"^(\d+)\. (.+)$", table, re.MULTILINE))
+    reasons = dict(re.findall(r"^\| \[(\d+)\] \| (.+) \|$", table, re.MULTILINE))
+    table = table.partition("| | why not |")[0]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")
     ]
