@@ -15,7 +15,7 @@ from typing import Any
 from backbones.card import BackboneCard, PretrainedWeights
 from foundation.environment import get_cards_dir
 from foundation.errors import UserError
-from foundation.files import write_atomic
+from foundation.files import ensure_writable_dir, write_atomic
 
 CARD_NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TUPLE_FIELDS = ("input_size", "mean", "std")
@@ -49,7 +49,7 @@ def get_card_path(name: str) -> Path:
 def write_card(card: BackboneCard) -> Path:
     """Write a card to its file and return the path. An existing card of the same name is replaced."""
     path = get_card_path(card.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    ensure_writable_dir(path.parent)
     write_atomic(path, json.dumps(card.as_dict(), indent=2, ensure_ascii=False) + "\n")
     return path
 

@@ -22,7 +22,7 @@ from backbones.weight_sources.weight_names import refuse_other_names
 from backbones.weights import hash_weight_file, require_weight_file
 from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError, UserError
-from foundation.files import atomic_writer, sha256_chunks, sha256_file
+from foundation.files import atomic_writer, ensure_writable_dir, sha256_chunks, sha256_file
 from foundation.weights.shard_index import is_shard_index
 from results.records.record import PRETRAINING_DOMAIN
 from results.records.store import read_record
@@ -188,7 +188,7 @@ def _choose_weights_path(name: str, suffix: str, source: Path, digest: str | Non
         UserError: another file would be taken for the backbone's weights.
     """
     folder = get_weights_dir()
-    folder.mkdir(parents=True, exist_ok=True)
+    ensure_writable_dir(folder)
     target, replaced = folder / f"{name}{suffix}", _find_replaced_weights(name)
     for other in (folder / f"{name}{ending}" for ending in WEIGHT_SUFFIXES):
         if not other.exists():

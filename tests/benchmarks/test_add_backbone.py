@@ -40,7 +40,13 @@ def save_vit_pico(path: Path) -> dict[str, torch.Tensor]:
 def test_a_file_becomes_a_card(folders: Path) -> None:
     state = save_vit_pico(folders / "a.safetensors")
     added = add_checkpoint(
-        "mine", folders / "a.safetensors", architecture="vit_pico", mean=HALF, std=HALF, licence="MIT", label="my pico"
+        "mine",
+        folders / "a.safetensors",
+        architecture="vit_pico",
+        mean=[0.5] * 3,
+        std=[0.5] * 3,
+        licence="MIT",
+        label="my pico",
     )
     card = read_card("mine")
     assert (card.mean, card.std, card.summary, card.heads) == (HALF, HALF, "my pico", added.chosen.heads)
@@ -52,13 +58,13 @@ def test_a_file_becomes_a_card(folders: Path) -> None:
     # the same file by its path is the same start, and the same id
     assert locate_weights(card, str(folders / "a.safetensors")).init == "card"
     with pytest.raises(BenchError, match="was added before"):
-        add_checkpoint("mine", folders / "a.safetensors", architecture="vit_pico", mean=HALF, std=HALF)
+        add_checkpoint("mine", folders / "a.safetensors", architecture="vit_pico", mean=[0.5] * 3, std=[0.5] * 3)
 
 
 def test_the_architecture_is_proposed_from_the_shapes(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_vit_pico(folders / "a.safetensors")
     monkeypatch.setattr(propose_architecture, "_PLAIN_VIT_MODULES", ("timm.models.deit",))  # fewer to build
-    added = add_checkpoint("mine", folders / "a.safetensors", mean=HALF, std=HALF)
+    added = add_checkpoint("mine", folders / "a.safetensors", mean=[0.5] * 3, std=[0.5] * 3)
     assert (added.chosen.names[0], added.card.input_size) == ("vit_pico", (3, 32, 32))
 
 
@@ -87,9 +93,9 @@ def test_mean_and_std_are_required_where_nobody_states_them(folders: Path, monke
 def test_what_does_not_fit_writes_nothing(folders: Path, tmp_path: Path) -> None:
     save_vit_pico(folders / "a.safetensors")
     with pytest.raises(BenchError, match="does not fit the backbone"):
-        add_checkpoint("mine", folders / "a.safetensors", architecture="vit_nano", mean=HALF, std=HALF)
+        add_checkpoint("mine", folders / "a.safetensors", architecture="vit_nano", mean=[0.5] * 3, std=[0.5] * 3)
     with pytest.raises(BenchError, match="is an address"):
-        add_checkpoint("mine", "https://example.org/a.pth", mean=HALF, std=HALF)
+        add_checkpoint("mine", "https://example.org/a.pth", mean=[0.5] * 3, std=[0.5] * 3)
     assert not (tmp_path / "cards").exists() and not (tmp_path / "weights").exists()
 
 
@@ -98,7 +104,7 @@ def test_the_chosen_version_of_the_weights_is_kept(folders: Path) -> None:
     torch.save({"model": plain, "model_ema": average}, folders / "a.pth")
     names = {"mine": None, "plain": "model"}
     for name, key in names.items():
-        add_checkpoint(name, folders / "a.pth", architecture="vit_pico", mean=HALF, std=HALF, weights_key=key)
+        add_checkpoint(name, folders / "a.pth", architecture="vit_pico", mean=[0.5] * 3, std=[0.5] * 3, weights_key=key)
     for name, state in (("mine", average), ("plain", plain)):
         loaded = create_backbone(read_card(name)).model.state_dict()
         assert torch.equal(loaded["pos_embed"], state["pos_embed"])
@@ -111,11 +117,14 @@ def test_weights_that_lie_where_the_new_ones_go_are_never_mistaken_for_them(fold
     torch.save({"model": plain, "model_ema": average}, mine)
     # the card would have named the whole file, and started from its average
     with pytest.raises(BenchError, match="is there already"):
-        add_checkpoint("mine", mine, architecture="vit_pico", mean=HALF, std=HALF, weights_key="model")
+        add_checkpoint("mine", mine, architecture="vit_pico", mean=[0.5] * 3, std=[0.5] * 3, weights_key="model")
     assert not (tmp_path / "cards").exists()
     # as a whole it may stay where it is
-    assert add_checkpoint("mine", mine, architecture="vit_pico", mean=HALF, std=HALF).weights_path == mine
-    assert add_checkpoint("mine", mine, architecture="vit_pico", mean=HALF, std=HALF, replace=True).weights_path == mine
+    assert add_checkpoint("mine", mine, architecture="vit_pico", mean=[0.5] * 3, std=[0.5] * 3).weights_path == mine
+    assert (
+        add_checkpoint("mine", mine, architecture="vit_pico", mean=[0.5] * 3, std=[0.5] * 3, replace=True).weights_path
+        == mine
+    )
 
 
 @pytest.mark.parametrize("ending", [".safetensors", ".pth", ".bin"])
@@ -127,7 +136,12 @@ def test_a_file_of_the_user_is_never_overwritten(folders: Path, tmp_path: Path, 
     for replace in (False, True):
         with pytest.raises(BenchError, match="is there already"):
             add_checkpoint(
-                "mine", folders / "a.safetensors", architecture="vit_pico", mean=HALF, std=HALF, replace=replace
+                "mine",
+                folders / "a.safetensors",
+                architecture="vit_pico",
+                mean=[0.5] * 3,
+                std=[0.5] * 3,
+                replace=replace,
             )
     assert taken.read_bytes() == b"a file of the user"
     assert not (tmp_path / "cards").exists()
@@ -136,7 +150,7 @@ def test_a_file_of_the_user_is_never_overwritten(folders: Path, tmp_path: Path, 
 def test_a_card_is_replaced_by_a_file_with_another_ending(folders: Path, tmp_path: Path) -> None:
     first, second = save_vit_pico(folders / "a.safetensors"), save_vit_pico(folders / "b.safetensors")
     torch.save(first, folders / "a.pth")
-    add_checkpoint("mine", folders / "a.pth", architecture="vit_pico", mean=HALF, std=HALF)
+    add_checkpoint("mine", folders / "a.pth", architecture="vit_pico", mean=[0.5] * 3, std=[0.5] * 3)
     options = {"architecture": "vit_pico", "mean": HALF, "std": HALF, "replace": True}
     for _ in range(2):  # an interrupted replacement is done again in the same way
         add_checkpoint("mine", folders / "b.safetensors", **options)
@@ -152,7 +166,7 @@ def test_sharded_weights_become_one_file(folders: Path) -> None:
         save_file({name: state[name] for name in own}, folders / shard)
     index = {"weight_map": {name: shard for shard, own in shards.items() for name in own}}
     (folders / "model.safetensors.index.json").write_text(json.dumps(index))
-    add_checkpoint("mine", folders, architecture="vit_pico", mean=HALF, std=HALF)
+    add_checkpoint("mine", folders, architecture="vit_pico", mean=[0.5] * 3, std=[0.5] * 3)
     loaded = create_backbone(read_card("mine")).model.state_dict()
     assert torch.equal(loaded["pos_embed"], state["pos_embed"])
 
@@ -168,7 +182,7 @@ def test_a_file_that_changes_while_it_is_added_is_refused(
 
     monkeypatch.setattr(add_backbone, "choose_normalization", choose_and_change)
     with pytest.raises(BenchError, match="has changed while it was added"):
-        add_checkpoint("mine", folders / "a.safetensors", architecture="vit_pico", mean=HALF, std=HALF)
+        add_checkpoint("mine", folders / "a.safetensors", architecture="vit_pico", mean=[0.5] * 3, std=[0.5] * 3)
     assert not (tmp_path / "cards").exists() and not list((tmp_path / "weights").iterdir())
 
 
@@ -207,3 +221,14 @@ def test_an_unusable_mean_is_not_said_to_be_an_option_of_the_user(folders: Path)
     (folders / "preprocessor_config.json").write_text(json.dumps(content))
     with pytest.raises(BenchError, match=r"preprocessor_config.json beside .* for pixels from 0 to 255"):
         add_checkpoint("mine", folders / "a.safetensors", architecture="vit_pico")
+
+
+@pytest.mark.parametrize("variable", ["BENCH_CARDS", "BENCH_WEIGHTS"])
+def test_a_file_in_place_of_a_folder_is_one_sentence(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(create_backbone("vit_pico", checkpoint="random").model.state_dict(), tmp_path / "mine.pth")
+    (tmp_path / "taken").write_text("")
+    monkeypatch.setenv(variable, str(tmp_path / "taken"))
+    with pytest.raises(BenchError, match=r"taken"):
+        add_checkpoint("mine", tmp_path / "mine.pth", architecture="vit_pico", mean=[0.5] * 3, std=[0.5] * 3)
