@@ -86,7 +86,7 @@ def describe_weights_key(backbone: BackboneRecord) -> str:
     >>> start = StartCheckpoint(uri="a.pth", sha256="0" * 64, bytes=1, weights_key="model_ema")
     >>> describe_weights_key(BackboneRecord(name="a", card={}, arguments={}, init="checkpoint", checkpoint=start))
     "weights under 'model_ema' (running average)"
-    >>> start.weights_key = "callbacks.ema_state_dict"
+    >>> start = start.model_copy(update={"weights_key": "callbacks.ema_state_dict"})
     >>> describe_weights_key(BackboneRecord(name="a", card={}, arguments={}, init="checkpoint", checkpoint=start))
     "weights under 'callbacks.ema_state_dict' (running average)"
     """

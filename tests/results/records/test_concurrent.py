@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 
 from results.records.record import Record
 from results.records.store import scan_runs, write_record
+from tests.fork_pool import open_fork_pool
 from tests.results.make import make_record
 
 WRITERS, PROCESSES, RECORDS = 2, 8, 12
@@ -31,7 +31,7 @@ def look(job: tuple[Path, int]) -> list[str]:
 
 def test_no_record_is_lost_or_torn(tmp_path: Path) -> None:
     jobs = [(tmp_path, process, RECORDS) for process in range(WRITERS * PROCESSES)]
-    with multiprocessing.get_context("fork").Pool(WRITERS * PROCESSES + 1) as pool:
+    with open_fork_pool(WRITERS * PROCESSES + 1) as pool:
         reading = pool.map_async(look, [(tmp_path, 5)])
         pool.map(write_some, jobs, chunksize=1)
         assert reading.get() == [[]]

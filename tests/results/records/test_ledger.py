@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 from pathlib import Path
@@ -19,6 +18,7 @@ from results.records.ledger_checks import check_ledgers
 from results.records.migrate import migrate_store
 from results.records.store import RECORD_FILE, read_record, scan_runs, write_record
 from results.records.verification import VerificationCheck
+from tests.fork_pool import open_fork_pool
 from tests.results.make import make_record
 
 
@@ -123,7 +123,7 @@ def append_some(job: tuple[Path, int]) -> None:
 
 
 def test_processes_of_one_writer_share_a_chain(tmp_path: Path) -> None:
-    with multiprocessing.get_context("fork").Pool(4) as pool:
+    with open_fork_pool(4) as pool:
         pool.map(append_some, [(tmp_path, number) for number in range(4)], chunksize=1)
     (chain,) = read_ledgers(tmp_path)
     assert len(chain.lines) == 40 and not chain.faults and not chain.torn_lines

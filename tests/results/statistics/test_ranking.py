@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import multiprocessing
 import os
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from foundation.files import write_atomic
 from results.records.record import Record
 from results.statistics import ranking
 from results.statistics.ranking import StoredRun, rank_rows
+from tests.fork_pool import open_fork_pool
 from tests.results.make import write_digits_run
 
 ITEMS = 1000
@@ -205,7 +205,7 @@ def ranks(board: list[list[StoredRun]]) -> list[int | None]:
 
 def test_several_processes_may_rank_at_once(tmp_path: Path) -> None:
     board = rows(tmp_path, {"a": 0.5, "b": 0.8})
-    with multiprocessing.get_context("fork").Pool(4) as pool:
+    with open_fork_pool(4) as pool:
         assert pool.map(ranks, [board] * 16) == [[2, 1]] * 16
     assert len(list((get_cache_dir() / "statistics").iterdir())) == 1, "nothing half-written is left"
 

@@ -7,13 +7,13 @@ import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from foundation.errors import DataError
+from tests.fork_pool import open_fork_pool
 from tests.tracking.lasot_root import write_short_sequences, zip_categories, zip_folders
 from tracking.data.pair import CropSizes, SearchJitter
 from tracking.data.readers import lasot
@@ -121,7 +121,7 @@ def test_processes_read_one_zip_at_once(zipped: Path) -> None:
     """Forked ones too: no handle is shared, whose position they would fight for."""
     video = lasot.read_test_videos(zipped)[0]
     expected = read_all(video)
-    with get_context("fork").Pool(3) as pool:
+    with open_fork_pool(3) as pool:
         assert pool.map(read_all, [video] * 30, chunksize=1) == [expected] * 30
 
 
