@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from backbones.card import WEIGHT_SUFFIXES, BackboneCard, PretrainedWeights
-from backbones.weight_sources.hub import HUB_SCHEME, fetch_hub_weights, find_hub_file, get_hub_cache
+from backbones.weight_sources.hub import HUB_SCHEME, fetch_hub_weights, find_hub_file, get_hub_cache, get_local_name
 from backbones.weight_sources.weight_folders import ENCODER_FILENAME, choose_weight_file
 from backbones.weight_sources.weight_names import refuse_other_names
 from backbones.weight_sources.weight_packages import (
@@ -197,7 +197,7 @@ def find_card_weights(card: BackboneCard) -> CardWeights:
     if scheme != HUB_SCHEME:
         return CardWeights(_find_weight_file(rest, (card.name,)), get_weights_dir())
     # timm/NAME is not looked for under NAME: that may be the name of a card of the user
-    repo_name = rest.rpartition("/")[2]
+    repo_name = get_local_name(rest)
     stems = [repo_name] if "/" in card.name else [card.name, repo_name]
     if (cached := find_hub_file(rest)) is not None:
         return CardWeights(cached, get_hub_cache())

@@ -11,11 +11,12 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
-from backbones.checkpoints.fit_tensors import FC_NORM_POOLS, FittedTensors, fit_tensors
+from backbones.checkpoints.fit_tensors import FittedTensors, fit_tensors
 from backbones.checkpoints.read_checkpoint import read_weights
 from backbones.checkpoints.sizes.position_tables import REL_POS_TABLE
 from backbones.checkpoints.sizes.resize import find_patch_grid
 from backbones.create import create_backbone
+from backbones.pooling import FC_NORM_POOLS
 from backbones.weights import InitialWeights
 from foundation.errors import CheckpointError
 

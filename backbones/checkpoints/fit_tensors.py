@@ -34,9 +34,6 @@ _COMPUTED_BUFFERS = (
 _BATCH_COUNTER = "num_batches_tracked"
 """The only integer buffer that is counted in training and not computed; without it, batch norm counts from 0."""
 
-FC_NORM_POOLS = ("avg", "avgmax", "max")
-"""Poolings for which timm's transformers norm the pooled features (``fc_norm``) instead of the tokens (``norm``)."""
-
 
 class FittedTensors(NamedTuple):
     """Tensors that were renamed, dropped and resampled as a model needs them.

@@ -17,11 +17,11 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from backbones.card import BackboneCard
-from backbones.checkpoints.fit_tensors import FC_NORM_POOLS
 from backbones.checkpoints.sizes.resize import POSITION_TABLES, resize_to_model
 from backbones.features import require_input_size
 from backbones.memory_modules.memory_module import copy_module
 from backbones.memory_modules.module_hash import collect_tensors, hash_state_dict
+from backbones.pooling import FC_NORM_POOLS
 from backbones.weights import InitialWeights
 from foundation.errors import UserError
 

@@ -74,6 +74,21 @@ def ask_hub(repo_id: str) -> HubFile:
     return HubFile(found.size, found.etag if is_sha256 else None)
 
 
+def get_local_name(repo_id: str) -> str:
+    """Return the name, without ending, under which a file in ``$BENCH_WEIGHTS`` holds the weights of a repository.
+
+    Two owners may have repositories of one name, and a file says nothing of its owner; timm's go by their name alone.
+
+    Args:
+        repo_id: the repository.
+
+    Example:
+        >>> get_local_name("timm/deit_tiny"), get_local_name("acme/deit_tiny")
+        ('deit_tiny', 'acme_deit_tiny')
+    """
+    return repo_id.removeprefix("timm/").replace("/", "_")
+
+
 def fetch_hub_weights(name: str, repo_id: str) -> Path:
     """Download the weights of a hub repository.
 
@@ -91,7 +106,7 @@ def fetch_hub_weights(name: str, repo_id: str) -> Path:
             f"cannot fetch the weights of {name} from the hub repository {repo_id}: {_describe(error)}; they are not "
             f"in the cache {get_hub_cache()}; run bench get --pack FILE --backbones {name} where there is a network "
             "and bench get --unpack FILE here, put the file into $BENCH_WEIGHTS as "
-            f"{repo_id.rpartition('/')[2]}.safetensors, give it with --checkpoint FILE, or ask for random weights "
+            f"{get_local_name(repo_id)}.safetensors, give it with --checkpoint FILE, or ask for random weights "
             "with --checkpoint random"
         ) from error
 

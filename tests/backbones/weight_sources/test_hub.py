@@ -87,9 +87,13 @@ def test_what_is_not_here_is_named(cache: Path) -> None:
 def test_weights_of_the_hub_also_come_from_the_weights_folder(cache: Path, tmp_path: Path) -> None:
     state = store_in_cache(cache, CONFIG, with_weights=False)
     card = get_card(f"hf-hub:{REPOSITORY}")
-    with pytest.raises(BenchError, match=r"put the file into \$BENCH_WEIGHTS as tiny-vit.safetensors"):
+    with pytest.raises(BenchError, match=r"put the file into \$BENCH_WEIGHTS as acme_tiny-vit.safetensors"):
         locate_weights(card, None)
-    file = tmp_path / "weights" / "tiny-vit.safetensors"
+    # the file of another owner's repository of the same name is not taken
+    save_file(state, tmp_path / "weights" / "tiny-vit.safetensors")
+    with pytest.raises(BenchError, match="cannot fetch"):
+        locate_weights(card, None)
+    file = tmp_path / "weights" / "acme_tiny-vit.safetensors"
     save_file(state, file)
     assert locate_weights(card, None)[:2] == ("card", file)
     # a card of the registry finds them under its own name, too; timm/NAME does not: NAME may be a card of the user
