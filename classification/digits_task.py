@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from backbones.card import BackboneCard
 from classification.data.dataset_specs import MEAN_PER_CLASS, TOP1
+from engine.data.split_folders import require_split
 from engine.task import (
     ControlKind,
     DataReport,
@@ -19,7 +20,6 @@ from engine.task import (
     Task,
     TaskImages,
     TaskOutcome,
-    require_split,
 )
 from foundation.errors import ConfigError, DataError
 

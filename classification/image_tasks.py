@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from backbones.card import BackboneCard
 from classification.data.dataset_specs import IMAGE_DATASETS, ImageDatasetCard
+from engine.data.split_folders import require_split
 from engine.task import (
     ControlKind,
     DataReport,
@@ -18,7 +19,6 @@ from engine.task import (
     Task,
     TaskImages,
     TaskOutcome,
-    require_split,
 )
 from foundation.errors import DataError, NetworkError, UserError
 from foundation.network.access import open_network

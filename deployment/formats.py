@@ -7,10 +7,8 @@ from typing import Literal, get_args
 
 ExportFormat = Literal["onnx", "openvino"]
 ExportRuntime = Literal["onnxruntime", "openvino"]
-Precision = Literal["f32", "bf16", "int8"]
 
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 RUNTIME_BY_FORMAT: dict[ExportFormat, ExportRuntime] = {"onnx": "onnxruntime", "openvino": "openvino"}
 FORMAT_BY_RUNTIME: dict[ExportRuntime, ExportFormat] = {

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat, ExportRuntime, Precision, list_graph_files
+from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat, ExportRuntime, list_graph_files
+from engine.evaluation.model_source import Precision
 from engine.recipe import StrictConfig
 from foundation.files import sha256_file
 from results.records.record import Record

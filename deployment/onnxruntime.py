@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from deployment.formats import Precision
 from deployment.graph_io import GraphCallable, NamedArrays
 from deployment.packages import import_package
+from engine.evaluation.model_source import Precision
 from foundation.errors import UserError
 
 # named explicitly, since a build for GPUs would otherwise choose the GPU

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from deployment.formats import Precision
 from deployment.graph_io import GraphCallable, NamedArrays
 from deployment.packages import import_package
+from engine.evaluation.model_source import Precision
 from foundation.errors import UserError
 
 PRECISION_HINTS: dict[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deployment.formats import Precision
 from deployment.graph_io import NamedArrays
+from engine.evaluation.model_source import Precision
 from foundation.errors import BenchError
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deployment import onnxruntime, openvino
-from deployment.formats import ExportFormat, ExportRuntime, Precision
+from deployment.formats import ExportFormat, ExportRuntime
 from deployment.graph_io import GraphCallable
 from deployment.packages import import_package
+from engine.evaluation.model_source import Precision
 
 
 def require_runtime(runtime: ExportRuntime, precision: Precision) -> None:

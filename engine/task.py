@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # pydantic and torch are slow to import, and commands such as
     from backbones.checkpoints.load_weights import LoadReport
     from backbones.create import CreatedBackbone
     from backbones.model_digest import ModelDigest
+    from engine.evaluation.contract import Evaluation
+    from engine.evaluation.model_source import ModelSource
     from engine.seeding import GeneratorState
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import MetricValue, ModelSelection, Record, Tier
@@ -384,17 +386,14 @@ class Task(ABC):
         """
         return []
 
+    def open_evaluation(self, source: ModelSource, root: Path) -> Evaluation:
+        """Open a finished model for ``bench evaluate``; nothing is trained.
 
-def require_split(task: str, split: str, splits: Mapping[str, Any]) -> None:
-    """Check that the data have a split.
+        Args:
+            source: which model, and how it is applied.
+            root: folder that contains the data sets.
 
-    Args:
-        task: name of the task, for the message.
-        split: the requested split.
-        splits: the existing splits by name.
-
-    Raises:
-        UserError: there is no such split; names the existing ones.
-    """
-    if split not in splits:
-        raise UserError(f"task {task} has no split {split!r}; it has {', '.join(splits)}")
+        Raises:
+            UserError: the model or the data do not fit, or the task evaluates no finished models.
+        """
+        raise UserError(f"task {self.name} evaluates no finished models: its class does not define open_evaluation")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from deployment.formats import Precision
+from engine.evaluation.model_source import Precision, Runtime
 from tracking.data.readers.folder import read_folder_videos
 from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
-from tracking.inference.options import Runtime, TrackingOptions
+from tracking.inference.options import TrackingOptions
 from tracking.inference.run_files import load_recipe, load_torch_factory
 from tracking.inference.sequential import SequenceMetrics, score_result_files
 from tracking.inference.test_set import track_test_set

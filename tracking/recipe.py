@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from deployment.formats import Precision
+from engine.evaluation.model_source import Precision, Runtime
 from engine.recipe import StrictConfig, TrainingRecipe
 from tracking.data.crops import CropGeometry
 from tracking.data.pair import CropSizes, SearchJitter
 from tracking.data.video_pairs import PairAugmentation
-from tracking.inference.options import Runtime, TrackingOptions
+from tracking.inference.options import TrackingOptions
 from tracking.models.candidate_elimination import CandidateElimination
 from tracking.models.norm_groups import DEFAULT_NORM_GROUP
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from foundation.errors import DataError
+from foundation.errors import DataError, UserError
 
 SPLIT_ALIASES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -55,3 +56,18 @@ def require_read_formats(paths: Iterable[str]) -> None:
             f"{unread[0]} has an image format that bench does not read{more}; convert it to .jpg or .png, or move it "
             "out of the data, as they would be incomplete without a word"
         )
+
+
+def require_split(task: str, split: str, splits: Mapping[str, Any]) -> None:
+    """Check that the data have a split.
+
+    Args:
+        task: name of the task, for the message.
+        split: the requested split.
+        splits: the existing splits by name.
+
+    Raises:
+        UserError: there is no such split; names the existing ones.
+    """
+    if split not in splits:
+        raise UserError(f"task {task} has no split {split!r}; it has {', '.join(splits)}")

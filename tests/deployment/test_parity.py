@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deployment.formats import Precision
 from deployment.parity import OutputTolerance, compare_outputs, require_output_parity
+from engine.evaluation.model_source import Precision
 from foundation.errors import BenchError
 
 TOLERANCES: dict[Precision, dict[str, OutputTolerance]] = {

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from deployment import openvino
-from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat, Precision
+from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat
 from deployment.graph_io import GraphCallable
 from deployment.onnxruntime import refuse_external_data
 from deployment.packages import import_package
 from deployment.runtimes import load_runtime_graphs, require_runtime
+from engine.evaluation.model_source import Precision
 from foundation.errors import UserError
 from tests.conftest import ROOT
 from tests.deployment.make import export_classifier, export_classifier_onnx, make_images, skip_without_runtime

@@ -24,7 +24,8 @@ from torch import Tensor
 from backbones.create import create_backbone
 from benchmarks.cli.output import align_columns, write_stdout
 from deployment import openvino
-from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat, Precision
+from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat
+from engine.evaluation.model_source import Precision
 from foundation.environment import SHARED_DATA_VAR
 from tests.conftest import ROOT
 from tests.perf.line import SpeedRatio

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import torch
 
 from deployment.export_folder import hash_files, is_export_outdated, write_export
-from deployment.formats import FORMAT_BY_RUNTIME, RUNTIME_BY_FORMAT, ExportFormat, ExportRuntime, Precision
+from deployment.formats import FORMAT_BY_RUNTIME, RUNTIME_BY_FORMAT, ExportFormat, ExportRuntime
 from deployment.manifest import MANIFEST_FILENAME, ExportOrigin, make_export_origin
 from deployment.onnx_export import export_onnx
 from deployment.runtimes import make_export_files, require_runtime
+from engine.evaluation.model_source import Precision, Runtime
 from engine.progress_bar import log_message
 from engine.run_environment import collect_package_versions, utc_now
 from foundation.errors import UserError
@@ -26,7 +27,6 @@ from tracking.deployment.load import get_export_dir, require_tracker_runtime
 from tracking.deployment.manifest import ManifestCropSizes, TrackerManifest, read_tracker_export
 from tracking.deployment.parity import load_parity_videos, measure_parity, require_parity
 from tracking.inference.backend import TorchNetwork, TrackerNetwork
-from tracking.inference.options import Runtime
 from tracking.inference.run_files import list_weight_files, load_recipe, load_torch_factory
 from tracking.models.tracker_model import TrackerModel
 

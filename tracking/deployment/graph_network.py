@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from deployment.formats import ExportRuntime, Precision
+from deployment.formats import ExportRuntime
 from deployment.graph_io import GraphCallable, NamedArrays
 from deployment.runtimes import load_runtime_graphs
+from engine.evaluation.model_source import Precision
 from tracking.data.crops import ImageArray
 from tracking.deployment.graph_names import JOINT_GRAPH, SEARCH_GRAPH, TEMPLATE_GRAPH
 from tracking.inference.backend import NumpyHeadMaps

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from deployment.export_folder import is_export_outdated
-from deployment.formats import FORMAT_BY_RUNTIME, ExportRuntime, Precision
+from deployment.formats import FORMAT_BY_RUNTIME, ExportRuntime
 from deployment.manifest import MANIFEST_FILENAME
 from deployment.runtimes import require_runtime
+from engine.evaluation.model_source import Precision, Runtime
 from foundation.errors import UserError
 from tracking.deployment.graph_network import build_exported_network
 from tracking.deployment.manifest import TrackerManifest, read_tracker_export
 from tracking.inference.backend import TrackerNetwork
-from tracking.inference.options import Runtime
 from tracking.inference.tracker import Tracker
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deployment.formats import Precision
 from deployment.parity import OutputTolerance, PrecisionTolerances, compare_outputs, require_output_parity
+from engine.evaluation.model_source import Precision
 from foundation.errors import BenchError
 from tracking.data.boxes import FloatArray
 from tracking.data.mini_lasot import ensure_mini_lasot

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
-
-Runtime = Literal["torch", "onnxruntime", "openvino"]
-"""What runs the network: PyTorch, or, after an export, a runtime of ``deployment.formats``."""
-
-# the choices of --runtime
-RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+from typing import NamedTuple
 
 
 class TrackingOptions(NamedTuple):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployment.formats import Precision
-from tracking.inference.options import Runtime
+from engine.evaluation.model_source import Precision, Runtime
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from benchmarks.cli.format_cell import format_cell
 from benchmarks.cli.format_resolved import describe_requests
 from benchmarks.cli.run_cells import get_request_settings, run_cells
 from benchmarks.cli.start_options import add_label_option, add_start_options
+from engine.evaluation.model_source import RUNTIMES
 from foundation.errors import UserError
-from tracking.inference.options import RUNTIMES
 
 # only for annotations: benchmarks.run_cell imports torch
 if TYPE_CHECKING:

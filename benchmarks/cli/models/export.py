@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_stdout
-from deployment.formats import EXPORT_FORMATS, PRECISIONS
+from deployment.formats import EXPORT_FORMATS
+from engine.evaluation.model_source import PRECISIONS
 
 # only for annotations: the module imports torch
 if TYPE_CHECKING:

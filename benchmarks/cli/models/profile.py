@@ -10,10 +10,10 @@ from typing import Any
 from benchmarks.cli.common_options import add_device_option, parse_positive_int
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from benchmarks.save_timing import save_profile_timing
+from engine.evaluation.model_source import RUNTIMES
 from foundation.display_text import format_one_line
 from foundation.errors import UserError
 from foundation.plural import format_count
-from tracking.inference.options import RUNTIMES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

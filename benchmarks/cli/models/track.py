@@ -8,8 +8,7 @@ from pathlib import Path
 
 from benchmarks.cli.common_options import add_device_option, parse_nonnegative_int, parse_positive_int
 from benchmarks.cli.output import write_json, write_stdout
-from deployment.formats import PRECISIONS
-from tracking.inference.options import RUNTIMES
+from engine.evaluation.model_source import PRECISIONS, RUNTIMES
 from tracking.video.request import TrackVideoRequest
 
 INTERRUPTED_EXIT_CODE = 130  # as main returns it after Ctrl-C

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat, Precision
+from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat
 from deployment.manifest import ExportOrigin
+from engine.evaluation.model_source import Precision
 from tests.tracking.make import make_tracker_model
 from tracking.data.pair import CropSizes
 from tracking.deployment.export import build_export_files

@@ -11,9 +11,10 @@ import torch
 
 from benchmarks.cli.models import export, track
 from deployment import openvino
-from deployment.formats import ExportFormat, Precision
+from deployment.formats import ExportFormat
 from deployment.onnx_export import export_onnx
 from deployment.packages import import_package
+from engine.evaluation.model_source import Precision, Runtime
 from foundation.errors import UserError
 from tests.deployment.make import skip_without_runtime
 from tests.tracking.deployment.make import (
@@ -30,7 +31,6 @@ from tracking.deployment.graph_network import build_exported_network
 from tracking.deployment.graphs import build_export_graphs
 from tracking.deployment.parity import load_parity_videos, measure_parity
 from tracking.inference.backend import TorchNetwork
-from tracking.inference.options import Runtime
 from tracking.models.tracker_model import TrackerModel
 
 CROPS = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
