@@ -1,4 +1,4 @@
-"""Export a PyTorch module as a self-contained ONNX graph of standard operators with static shapes."""
+"""Export a PyTorch module as a self-contained ONNX graph of standard operators."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import io
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.onnx import symbolic_helper
+from torch.onnx.errors import SymbolicValueError
 
 from deployment.packages import import_package
 
@@ -27,18 +28,20 @@ class ExportGraph(NamedTuple):
             into its weights.
         inputs: an example of each input by name, in the order of ``forward``; the graph gets their shapes.
         outputs: names of the outputs, in the order in which ``forward`` returns them.
-        head_dim: number of channels of an attention head, by whose inverse square root every fused attention of the
-            module is scaled; ``None`` for a module without fused attention.
+        dynamic_axes: the axes of inputs and outputs whose length may differ from the example's, with a name for each,
+            by input or output; ``None`` gives static shapes.
     """
 
     module: nn.Module
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
-    head_dim: int | None
+    dynamic_axes: dict[str, dict[int, str]] | None = None
 
 
 def export_onnx(graph: ExportGraph) -> bytes:
     """Export a graph, fold its constants and apply ONNX Runtime's basic optimizations.
+
+    Torch's global switches are afterwards as they were before, upon an error too.
 
     Args:
         graph: the graph.
@@ -51,7 +54,7 @@ def export_onnx(graph: ExportGraph) -> bytes:
     """
     import_package("onnx")
     raw: Any = io.BytesIO()  # accepted by the exporter, although its type annotation does not list it
-    with torch.inference_mode(), _custom_symbolics(graph.head_dim), warnings.catch_warnings():
+    with torch.inference_mode(), _custom_symbolics(), _plain_attention(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of shapes that become constants, which is intended
         torch.onnx.export(
             graph.module,
@@ -59,6 +62,7 @@ def export_onnx(graph: ExportGraph) -> bytes:
             raw,
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),
+            dynamic_axes=graph.dynamic_axes,
             opset_version=ONNX_OPSET,
             dynamo=False,  # the newer exporter needs another package and gives no better graph here
         )
@@ -66,39 +70,79 @@ def export_onnx(graph: ExportGraph) -> bytes:
 
 
 @contextlib.contextmanager
-def _custom_symbolics(head_dim: int | None) -> Iterator[None]:
+def _plain_attention() -> Iterator[None]:
+    """Compute torch's own attention layers step by step within a ``with`` block.
+
+    In evaluation mode ``nn.MultiheadAttention`` and ``nn.TransformerEncoderLayer`` otherwise become one operator, for
+    which ONNX has no form.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextlib.contextmanager
+def _custom_symbolics() -> Iterator[None]:
     """Register our own conversion of two operators within a ``with`` block.
 
     The exporter has none for ``argsort``, and surrounds fused attention with shapes that are computed at run time.
     """
-    ours: dict[str, Callable[..., Any]] = {"aten::argsort": _argsort_symbolic}
-    if head_dim is not None:
-        ours["aten::scaled_dot_product_attention"] = partial(_attention_symbolic, head_dim)
-    for name, function in ours.items():
-        torch.onnx.register_custom_op_symbolic(name, function, ONNX_OPSET)
+    ours: dict[str, Callable[..., Any]] = {
+        "aten::argsort": _argsort_symbolic,
+        "aten::scaled_dot_product_attention": _attention_symbolic,
+    }
+    registered = []
     try:
+        for name, function in ours.items():
+            torch.onnx.register_custom_op_symbolic(name, function, ONNX_OPSET)
+            registered.append(name)
         yield
     finally:
-        for name in ours:
+        for name in registered:
             torch.onnx.unregister_custom_op_symbolic(name, ONNX_OPSET)
 
 
-def _attention_symbolic(head_dim: int, g: Any, q: Any, k: Any, v: Any, mask: Any, *rest: Any) -> Any:
-    """Write fused attention as softmax(q k^T / sqrt(head_dim) + mask) v."""
+def _attention_symbolic(
+    g: Any, q: Any, k: Any, v: Any, mask: Any, dropout: Any, is_causal: Any, scale: Any, *rest: Any
+) -> Any:
+    """Write fused attention as softmax(scale q k^T + mask) v; the default scale is 1 / sqrt(head dimension).
+
+    Raises:
+        SymbolicValueError: attention with a causal mask, or with heads of unknown width.
+    """
+    rank, width = symbolic_helper._get_tensor_rank(q), symbolic_helper._get_tensor_dim_size(q, -1)
+    if rank is None or width is None or symbolic_helper._maybe_get_const(is_causal, "b"):
+        raise SymbolicValueError("causal attention, or attention with heads of unknown width, is not written", q)
+    factor = width**-0.5 if symbolic_helper._is_none(scale) else symbolic_helper._get_const(scale, "f", "scale")
     # q is scaled before the product, which has fewer elements than the logits
-    scaled = g.op("Mul", q, g.op("Constant", value_t=torch.tensor(head_dim**-0.5)))
-    # (batch, heads, tokens, head_dim) times (batch, heads, head_dim, tokens)
-    logits = g.op("MatMul", scaled, g.op("Transpose", k, perm_i=[0, 1, 3, 2]))
-    if not mask.node().mustBeNone():
+    scaled = g.op("Mul", q, g.op("Constant", value_t=torch.tensor(factor)))
+    # (..., tokens, width) times (..., width, tokens)
+    logits = g.op("MatMul", scaled, g.op("Transpose", k, perm_i=[*range(rank - 2), rank - 1, rank - 2]))
+    if not symbolic_helper._is_none(mask):
+        if symbolic_helper._is_bool(mask):
+            zero, hidden = (g.op("Constant", value_t=torch.tensor(value)) for value in (0.0, float("-inf")))
+            mask = g.op("Where", mask, zero, hidden)
         logits = g.op("Add", logits, mask)
     return g.op("MatMul", g.op("Softmax", logits, axis_i=-1), v)
 
 
 def _argsort_symbolic(g: Any, values: Any, *rest: Any) -> Any:
-    """Write ``argsort`` along axis 1 in descending order as TopK of all values."""
-    count = g.op("Shape", values, start_i=1, end_i=2)
-    # ONNX defines that TopK puts equal values in the order of their indices, like a stable sort
-    return g.op("TopK", values, count, axis_i=1, largest_i=1, sorted_i=1, outputs=2)[1]
+    """Write ``argsort`` as TopK of all values along its axis, in its direction.
+
+    The arguments that follow the values are ``[stable,] dim, descending``.
+    """
+    axis = symbolic_helper._get_const(rest[-2], "i", "dim")
+    descending = symbolic_helper._get_const(rest[-1], "b", "descending")
+    axis %= values.type().dim()
+    count = g.op("Shape", values, start_i=axis, end_i=axis + 1)
+    # ONNX defines that TopK puts equal values in the order of their indices, so it is a stable sort in either direction
+    order = g.op("TopK", values, count, axis_i=axis, largest_i=int(descending), sorted_i=1, outputs=2)[1]
+    # said here, because the exporter knows no shapes behind an operator of ours
+    order.setType(values.type().with_dtype(torch.int64))
+    return order
 
 
 def _optimize_onnx(model: bytes) -> bytes:
