@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.onnx import symbolic_helper
+from torch.nn import functional
 from torch.onnx.errors import SymbolicValueError
 
 from deployment.packages import import_package
 
 ONNX_OPSET = 17
+_HELPER: Any = torch.onnx.symbolic_helper  # without types
 
 
 class ExportGraph(NamedTuple):
@@ -54,7 +55,7 @@ def export_onnx(graph: ExportGraph) -> bytes:
     """
     import_package("onnx")
     raw: Any = io.BytesIO()  # accepted by the exporter, although its type annotation does not list it
-    with torch.inference_mode(), _custom_symbolics(), _plain_attention(), warnings.catch_warnings():
+    with torch.inference_mode(), _custom_symbolics(), _quiet_plain_tracing(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of shapes that become constants, which is intended
         torch.onnx.export(
             graph.module,
@@ -70,29 +71,40 @@ def export_onnx(graph: ExportGraph) -> bytes:
 
 
 @contextlib.contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Compute torch's own attention layers step by step within a ``with`` block.
+def _quiet_plain_tracing() -> Iterator[None]:
+    """Switch off two things within a ``with`` block: torch's combined attention layers, and the exporter's log.
 
     In evaluation mode ``nn.MultiheadAttention`` and ``nn.TransformerEncoderLayer`` otherwise become one operator, for
-    which ONNX has no form.
+    which ONNX has no form. The log would print the whole graph on standard output where something fails.
     """
-    before = torch.backends.mha.get_fastpath_enabled()
+    core: Any = torch._C
+    attention, is_logging, log = (
+        torch.backends.mha.get_fastpath_enabled(),
+        core._jit_is_onnx_log_enabled(),
+        core._jit_onnx_log,
+    )
     torch.backends.mha.set_fastpath_enabled(False)
+    # torch 2.15 switches the log on in every export, so that switching it off before would not last
+    core._jit_onnx_log = lambda *_: None
     try:
         yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(before)
+        core._jit_onnx_log = log
+        core._jit_set_onnx_log_enabled(is_logging)
+        torch.backends.mha.set_fastpath_enabled(attention)
 
 
 @contextlib.contextmanager
 def _custom_symbolics() -> Iterator[None]:
-    """Register our own conversion of two operators within a ``with`` block.
+    """Register our own conversion of three operators within a ``with`` block.
 
-    The exporter has none for ``argsort``, and surrounds fused attention with shapes that are computed at run time.
+    The exporter has none for ``argsort`` and for resizing with anti-aliasing, and surrounds fused attention with shapes
+    that are computed at run time.
     """
     ours: dict[str, Callable[..., Any]] = {
         "aten::argsort": _argsort_symbolic,
         "aten::scaled_dot_product_attention": _attention_symbolic,
+        "aten::_upsample_bicubic2d_aa": _antialiased_resize_symbolic,
     }
     registered = []
     try:
@@ -113,16 +125,16 @@ def _attention_symbolic(
     Raises:
         SymbolicValueError: attention with a causal mask, or with heads of unknown width.
     """
-    rank, width = symbolic_helper._get_tensor_rank(q), symbolic_helper._get_tensor_dim_size(q, -1)
-    if rank is None or width is None or symbolic_helper._maybe_get_const(is_causal, "b"):
+    rank, width = _HELPER._get_tensor_rank(q), _HELPER._get_tensor_dim_size(q, -1)
+    if rank is None or width is None or _HELPER._maybe_get_const(is_causal, "b"):
         raise SymbolicValueError("causal attention, or attention with heads of unknown width, is not written", q)
-    factor = width**-0.5 if symbolic_helper._is_none(scale) else symbolic_helper._get_const(scale, "f", "scale")
+    factor = width**-0.5 if _HELPER._is_none(scale) else _HELPER._get_const(scale, "f", "scale")
     # q is scaled before the product, which has fewer elements than the logits
     scaled = g.op("Mul", q, g.op("Constant", value_t=torch.tensor(factor)))
     # (..., tokens, width) times (..., width, tokens)
     logits = g.op("MatMul", scaled, g.op("Transpose", k, perm_i=[*range(rank - 2), rank - 1, rank - 2]))
-    if not symbolic_helper._is_none(mask):
-        if symbolic_helper._is_bool(mask):
+    if not _HELPER._is_none(mask):
+        if _HELPER._is_bool(mask):
             zero, hidden = (g.op("Constant", value_t=torch.tensor(value)) for value in (0.0, float("-inf")))
             mask = g.op("Where", mask, zero, hidden)
         logits = g.op("Add", logits, mask)
@@ -134,8 +146,8 @@ def _argsort_symbolic(g: Any, values: Any, *rest: Any) -> Any:
 
     The arguments that follow the values are ``[stable,] dim, descending``.
     """
-    axis = symbolic_helper._get_const(rest[-2], "i", "dim")
-    descending = symbolic_helper._get_const(rest[-1], "b", "descending")
+    axis = _HELPER._get_const(rest[-2], "i", "dim")
+    descending = _HELPER._get_const(rest[-1], "b", "descending")
     axis %= values.type().dim()
     count = g.op("Shape", values, start_i=axis, end_i=axis + 1)
     # ONNX defines that TopK puts equal values in the order of their indices, so it is a stable sort in either direction
@@ -143,6 +155,35 @@ def _argsort_symbolic(g: Any, values: Any, *rest: Any) -> Any:
     # said here, because the exporter knows no shapes behind an operator of ours
     order.setType(values.type().with_dtype(torch.int64))
     return order
+
+
+def _antialiased_resize_symbolic(g: Any, maps: Any, size: Any, align_corners: Any, *rest: Any) -> Any:
+    """Write bicubic resizing with anti-aliasing as a product with one constant matrix per axis, exactly torch's.
+
+    Backbones resize their position embeddings so. These are constants, and then the whole product is folded. The size
+    is that of the traced call; where it should follow the input, the comparison with PyTorch at another size fails.
+
+    Raises:
+        SymbolicValueError: the size is not known when the graph is written.
+    """
+    before, after = maps.type().sizes(), g.original_node.output().type().sizes()
+    if before is None or after is None:
+        raise SymbolicValueError("resizing with anti-aliasing to a size that is not fixed is not written", maps)
+    align = bool(_HELPER._get_const(align_corners, "b", "align_corners"))
+    rows, columns = (_compute_resize_matrix(before[axis], after[axis], align) for axis in (2, 3))
+    # (targets, rows) (..., rows, columns) (columns, targets)
+    tall = g.op("MatMul", g.op("Constant", value_t=rows), maps)
+    wide = g.op("MatMul", tall, g.op("Constant", value_t=columns.T.contiguous()))
+    wide.setType(g.original_node.output().type())
+    return wide
+
+
+def _compute_resize_matrix(side: int, target: int, align_corners: bool) -> Tensor:
+    """Compute the matrix (target, side) by which torch resizes one axis: resizing is linear, and axes are apart."""
+    # channel c is the c-th unit vector; two equal columns, since torch 2.15 resizes maps of one column wrongly
+    units = torch.eye(side).view(1, side, side, 1).repeat(1, 1, 1, 2)
+    resized = functional.interpolate(units, (target, 2), mode="bicubic", antialias=True, align_corners=align_corners)
+    return resized[0, :, :, 0].T.contiguous()
 
 
 def _optimize_onnx(model: bytes) -> bytes:
