@@ -130,7 +130,7 @@ def test_other_data_need_the_word(tmp_path: Path) -> None:
         evaluate_model(make_request(double, tmp_path))
     assert list(tmp_path.iterdir()) == []
     assert evaluate_model(make_request(cut, tmp_path, allow_subset=True)).record.data.deviations == ["3 of 9 items"]
-    request = make_request(double, tmp_path, allow_duplicates=True, out=tmp_path / "others")
+    request = make_request(double, tmp_path / "others", allow_duplicates=True)
     allowed = evaluate_model(request).record
     assert allowed.data.duplicates == ["item 2 is in train"]
 
