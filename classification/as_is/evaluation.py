@@ -7,26 +7,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
 from backbones.cost.measure_cost import measure_efficiency
+from classification.as_is.batches import ProbabilityBatch, compute_batches
 from classification.as_is.finished_classifier import FinishedClassifier
 from classification.as_is.match_classes import ClassColumns
-from classification.as_is.network import FlipAverage, Network, average_flipped, make_network
+from classification.as_is.network import FlipAverage, make_network
 from classification.as_is.predictions import PREDICTIONS_FILE, ImagePrediction, rank_classes, write_predictions
 from classification.as_is.real_labels import RealLabels
 from classification.data.subset_sampling import LabeledDataset
 from classification.metrics import ScoredItem, compute_accuracies, to_record_metrics
-from classification.model import compute_probabilities, score_items
-from engine.device import translate_oom_error
+from classification.model import score_items
 from engine.evaluation.contract import Evaluation
 from engine.evaluation.model_source import ModelSource
-from engine.progress_bar import ProgressBar
 from engine.task import TaskOutcome
 from engine.training import make_deterministic
 from results.records.measurements import EfficiencyRecord
@@ -67,10 +60,17 @@ class ClassifierEvaluation(Evaluation):
         rows: list[ScoredItem] = []
         predictions: list[ImagePrediction] = []
         began = time.monotonic()
-        with translate_oom_error():
-            for probabilities, labels, items in self._compute_batches(network):
-                rows += self._score_batch(probabilities, labels, items)
-                predictions += self._list_predictions(probabilities, items)
+        for batch in compute_batches(
+            network,
+            self.dataset,
+            device=self.device,
+            label=f"{self.task.name} {self.backbone.name} as it is",
+            columns=self.columns,
+            flips=self.classifier.settings.tta_flip,
+            **self.plan.non_identity_settings,
+        ):
+            rows += self._score_batch(batch)
+            predictions += self._list_predictions(batch)
         seconds = time.monotonic() - began
         values = compute_accuracies(rows, self.plan.num_expected_items)
         # a mean over classes needs one class for each image
@@ -97,44 +97,14 @@ class ClassifierEvaluation(Evaluation):
         measured = measure_efficiency(model.cpu(), size, self.device, with_timing=True)
         return EfficiencyRecord.model_validate(measured)
 
-    def _compute_batches(
-        self, network: Network
-    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]]:
-        """Yield probabilities (batch, classes), labels and item indices (batch,) of all images in their order."""
-        columns = None if self.columns.is_whole_head else torch.tensor(self.columns.columns)
-        flips = self.classifier.settings.tta_flip
-        label = f"{self.task.name} {self.backbone.name} as it is"
-        with ProgressBar(label, "images", len(self.dataset)) as bar:
-            for batch in self._make_loader():
-                images = batch["images"].to(self.device)
-                logits = (average_flipped(network, images) if flips else network(images)).cpu()
-                if columns is not None:
-                    logits = logits[:, columns]
-                yield compute_probabilities(logits, batch["item"]), batch["labels"].numpy(), batch["item"].numpy()
-                bar.advance(num_items=len(images))
-
-    def _make_loader(self) -> DataLoader[Any]:
-        settings = self.plan.non_identity_settings
-        return DataLoader(
-            self.dataset,  # type: ignore[arg-type]  # a map-style dataset by its methods
-            batch_size=settings["batch_size"],
-            num_workers=settings["workers"],
-            pin_memory=self.device == "cuda",
-        )
-
-    def _score_batch(
-        self, probabilities: NDArray[np.float32], labels: NDArray[np.int64], items: NDArray[np.int64]
-    ) -> list[ScoredItem]:
+    def _score_batch(self, batch: ProbabilityBatch) -> list[ScoredItem]:
         if self.real_labels is not None:
-            return self.real_labels.score_items(probabilities, items)
-        return score_items(probabilities, labels, items)
+            return self.real_labels.score_items(batch.probabilities, batch.items)
+        return score_items(batch.probabilities, batch.labels, batch.items)
 
-    def _list_predictions(
-        self, probabilities: NDArray[np.float32], items: NDArray[np.int64]
-    ) -> Iterator[ImagePrediction]:
-        for item, row, top in zip(items.tolist(), probabilities, rank_classes(probabilities).tolist(), strict=True):
-            name = self.class_names[top[0]]
-            yield ImagePrediction(self.image_names(item), name, top[0], float(row[top[0]]), tuple(top))
+    def _list_predictions(self, batch: ProbabilityBatch) -> Iterator[ImagePrediction]:
+        for item, prediction in zip(batch.items.tolist(), rank_classes(batch.probabilities), strict=True):
+            yield prediction.name_image(self.image_names(item), self.class_names)
 
 
 def choose_loader(classifier: FinishedClassifier, num_images: int) -> dict[str, int]:

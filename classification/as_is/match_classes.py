@@ -113,8 +113,8 @@ def _match_numbered_classes(
         return [head.names.index(name) for name in class_names], ()
     if head.num_classes != len(class_names):
         raise UserError(
-            f"the head has {head.num_classes:,} classes and {task} has {len(class_names):,} ({_list_names(class_names)})"
-            "; choose weights with a head for these classes, or train one with bench run"
+            f"the head has {head.num_classes:,} classes and {task} has {len(class_names):,} "
+            f"({_list_names(class_names)}); choose weights with a head for these classes, or train one with bench run"
         )
     note = () if head.origin == "run" else (f"the head's classes are taken in the order of the labels of {task}",)
     return list(range(head.num_classes)), note

@@ -112,7 +112,7 @@ def open_digits_evaluation(task: Task, source: ModelSource) -> ClassifierEvaluat
     names = tuple(map(str, range(10)))
     counts = Counter(map(str, images.labels))
     report = DataReport(
-        fingerprint=_hash_test_digits(digits),
+        fingerprint=hash_test_digits(digits),
         splits={"test": len(images)},
         notes=("shipped with scikit-learn, CC BY 4.0",),
         class_counts={"test": {name: counts.get(name, 0) for name in names}},
@@ -122,7 +122,8 @@ def open_digits_evaluation(task: Task, source: ModelSource) -> ClassifierEvaluat
     return _make_evaluation(task, source, classifier, opened)
 
 
-def _hash_test_digits(digits: DigitsData) -> str:
+def hash_test_digits(digits: DigitsData) -> str:
+    """Return the fingerprint of the test split of the digits: SHA-256 over its images, labels and their indices."""
     members = digits.splits["test"]
     content = digits.images[members].tobytes() + digits.labels[members].tobytes() + repr(members).encode()
     return hashlib.sha256(content).hexdigest()
