@@ -188,13 +188,9 @@ def resolve_cell_parts(
         data_scale=cell_request.data_scale,
     )
     data = find_data(task, cell_request.data_root)
-    _require_no_duplicates(task, data, cell_request.allow_duplicates)
+    require_no_duplicates(task, data, cell_request.allow_duplicates)
     plan = task.plan(request, data)
-    if data.deviations and not cell_request.allow_subset:
-        raise DataError(
-            f"{task.name}: {'; '.join(data.deviations)}. A number on such data stands on a board of its own: "
-            "add --subset to run on it"
-        )
+    require_official_data(task, data, cell_request.allow_subset)
     digest, source = request.describe_model(plan.backbone_kwargs), describe_task_source(task)
     backbone = describe_backbone(request, plan).model_copy(update={"model": digest.identity_dict(), "label": label})
     is_answerable = digest.is_answerable and source.is_answerable
@@ -241,8 +237,16 @@ def make_run_stem(task: Task, request: RunRequest, seed: int, run_id: str) -> st
         run_id: the run's id.
     """
     cell = f"{request.protocol}-{request.tier}-seed{seed}"
-    name = request.card.name.replace(HUB_PREFIX, "hub_").replace("/", "_")
-    return f"{task.name}/{name}-{cell}-{run_id}"
+    return f"{task.name}/{make_folder_name(request.card.name)}-{cell}-{run_id}"
+
+
+def make_folder_name(backbone: str) -> str:
+    """Return the name of a backbone as it stands in the name of a folder.
+
+    >>> make_folder_name("timm/vit_tiny_patch16_224")
+    'timm_vit_tiny_patch16_224'
+    """
+    return backbone.replace(HUB_PREFIX, "hub_").replace("/", "_")
 
 
 def _resolve_protocol(cell_request: CellRequest) -> tuple[Task, str]:
@@ -261,7 +265,25 @@ def _resolve_protocol(cell_request: CellRequest) -> tuple[Task, str]:
     return task, protocol
 
 
-def _require_no_duplicates(task: Task, data: DataReport, allow_duplicates: bool) -> None:
+def require_official_data(task: Task, data: DataReport, allow_subset: bool) -> None:
+    """Refuse data that are not the complete official set, unless the user allows it.
+
+    Raises:
+        DataError: they are not; the message says how they differ.
+    """
+    if data.deviations and not allow_subset:
+        raise DataError(
+            f"{task.name}: {'; '.join(data.deviations)}. A number on such data stands on a board of its own: "
+            "add --subset to run on it"
+        )
+
+
+def require_no_duplicates(task: Task, data: DataReport, allow_duplicates: bool) -> None:
+    """Refuse test items whose content is also in the training data, unless the user allows it.
+
+    Raises:
+        DataError: there are some; the message names them.
+    """
     if data.duplicates and not allow_duplicates:
         raise DataError(
             f"{task.name}: {'; '.join(data.duplicates)}. A test on training data says nothing about a backbone: remove "
