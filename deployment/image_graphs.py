@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.memory_modules.module_hash import hash_plain_attributes, hash_state_dict, hash_structure
+from backbones.memory_modules.module_hash import hash_plain_attributes, hash_state_dict
 from deployment.image_manifest import IMAGE_INPUT, ImageModelFacts
 from deployment.image_sets import ImageSet
 from deployment.int8 import ACTIVATION_PRODUCTS, FIRST_CONVOLUTION, QUANTIZATION_METHOD, FloatRule, quantize_model
@@ -41,12 +41,12 @@ def prepare_image_model(model: nn.Module) -> nn.Module:
 
 
 def hash_image_model(model: nn.Module) -> str:
-    """Return the SHA-256 of everything that a prepared model computes with: tensors, structure, plain attributes.
+    """Return the SHA-256 of what a prepared model computes with: its tensors by name, and its plain attributes.
 
     Args:
         model: the model, as ``prepare_image_model`` returns it.
     """
-    parts = (hash_state_dict(model.state_dict()), hash_structure(model), hash_plain_attributes(model))
+    parts = (hash_state_dict(model.state_dict()), hash_plain_attributes(model))
     return sha256_chunks(part.encode() for part in parts)
 
 

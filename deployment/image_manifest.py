@@ -14,6 +14,7 @@ IMAGE_INPUT = "images"
 
 ImageModelKind = Literal["classifier", "segmentor"]
 ImageModelOutput = Literal["logits", "labels"]
+LogitSize = Literal["input", "head"]
 
 
 class ImageModelFacts(StrictConfig):
@@ -23,6 +24,7 @@ class ImageModelFacts(StrictConfig):
         kind: what the model is.
         output: ``logits``, (1, classes) of a classifier and (1, classes, height, width) of a segmentor; or ``labels``,
             the class with the highest logit, without the dimension of the classes.
+        logit_size: whether the logits of a segmentor have the size of the input, or the lower resolution of its head.
         num_classes: number of classes.
         class_names: name of each class, by class index; empty if they are not known.
         mean, std: the input is (pixel / 255 - mean) / std in the order red, green, blue.
@@ -34,6 +36,7 @@ class ImageModelFacts(StrictConfig):
     # lists and not tuples: a manifest is JSON, and pydantic's strict mode takes no list where it expects a tuple
     kind: ImageModelKind
     output: ImageModelOutput = "logits"
+    logit_size: LogitSize = "input"
     num_classes: PositiveInt
     class_names: list[str] = Field(default=[])
     mean: list[float] = Field(min_length=3, max_length=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -42,6 +43,13 @@ class ImageSet:
     def list_sizes(self) -> list[list[int]]:
         """Return height and width of the images, each size once."""
         return [list(size) for size in sorted({(int(image.shape[2]), int(image.shape[3])) for image in self.images})]
+
+
+class ExportImages(NamedTuple):
+    """The images of an export: to calibrate int8 on, and to compare with PyTorch on."""
+
+    calibration: ImageSet
+    parity: ImageSet
 
 
 def make_calibration_photos(

@@ -1,22 +1,26 @@
-"""Export a classifier: that of a finished run, or any other."""
+"""Export a finished classifier: that of a fine-tuning run, of timm, or of a file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
-from classification.deployment.trained_classifier import load_trained_classifier
+from classification.as_is.finished_classifier import FinishedClassifier, open_classifier
+from classification.deployment.runtime_network import (
+    describe_classifier,
+    draw_export_images,
+    load_digits_images,
+    make_classifier_origin,
+)
+from classification.image_tasks import IMAGE_TASKS
 from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat
-from deployment.image_manifest import ImageModelFacts
 from deployment.image_models import ImageExport, export_image_model
-from deployment.image_sets import ImageSet
-from deployment.manifest import ExportOrigin, make_export_origin
+from deployment.image_sets import ExportImages
 from deployment.runtimes import require_runtime
-from engine.evaluation.model_source import Precision
+from engine.data.item_limits import mark_limit, read_limit
+from engine.evaluation.model_source import ModelSource, Precision
+from foundation.errors import DataError, UserError
 
 
 def export_run(
@@ -34,93 +38,77 @@ def export_run(
         export_format: ``onnx`` (for ONNX Runtime) or ``openvino``.
         precision: ``f32``, ``bf16`` (OpenVINO, if the CPU has it) or ``int8``.
         out_dir: folder for the export; by default the folder ``export`` of the run.
-        data_root: folder of the run's data, for the names of the classes and the images of int8; without it the names
-            are left out, and embedded photographs are taken. Digits need none.
+        data_root: see ``export_classifier``.
 
     Raises:
         UserError: the folder holds no such run, its data are others, or the runtime or precision is missing.
+        CheckpointError: the tested weights are missing or damaged.
         BenchError: the exported model does not compute what PyTorch computes; nothing was written.
     """
+    # before the model is loaded, which takes longer
     require_runtime(RUNTIME_BY_FORMAT[export_format], precision)
-    trained = load_trained_classifier(run_dir)
-    data = trained.load_data(data_root)
-    return export_classifier(
-        trained.model,
-        trained.img_size,
-        export_format=export_format,
-        precision=precision,
-        out=out_dir or run_dir / "export",
-        origin=make_export_origin(trained.record, trained.weights_file),
-        facts=trained.describe(data.class_names if data else ()),
-        calibration=data.calibration if data else None,
-        parity_images=data.parity if data else None,
-    )
+    classifier = open_classifier(ModelSource(run=run_dir))
+    return export_classifier(classifier, export_format, precision, out_dir or run_dir / "export", data_root=data_root)
 
 
 def export_classifier(
-    model: nn.Module,
-    img_size: int | tuple[int, int],
-    *,
+    classifier: FinishedClassifier,
     export_format: ExportFormat,
     precision: Precision,
-    out: Path,
-    origin: ExportOrigin,
-    facts: ImageModelFacts,
-    calibration: ImageSet | None = None,
-    parity_images: ImageSet | None = None,
+    out_dir: Path,
+    *,
+    data_root: Path | None = None,
 ) -> ImageExport:
-    """Export any finished classifier to ``<format>-<precision>`` below a folder.
+    """Export any finished classifier to ``<format>-<precision>`` below ``out_dir``.
 
     Args:
-        model: maps normalized images (N, 3, H, W) to logits (N, classes); it is not changed.
-        img_size: side, or height and width, of the input, pixels.
+        classifier: the opened classifier.
         export_format: ``onnx`` (for ONNX Runtime) or ``openvino``.
         precision: ``f32``, ``bf16`` (OpenVINO, if the CPU has it) or ``int8``.
-        out: folder in which the folder of the export is written.
-        origin: where the weights come from.
-        facts: what a user has to know, see ``describe_classifier``.
-        calibration: training images for int8; embedded photographs by default.
-        parity_images: images to compare with PyTorch on; embedded photographs by default.
+        out_dir: folder for the export.
+        data_root: folder of the data that a run was trained on: int8 is calibrated on its training images, and the
+            comparison with PyTorch takes its validation images. Without it both take embedded photographs; digits come
+            with scikit-learn and need none.
 
     Raises:
-        UserError: a package is missing, the runtime lacks the precision, or the model cannot be written as ONNX.
+        UserError: the data are others, a package is missing, the runtime lacks the precision, or the model cannot be
+            written as ONNX.
         BenchError: the exported model does not compute what PyTorch computes; nothing was written.
     """
-    size = (img_size, img_size) if isinstance(img_size, int) else img_size
+    names, images = _load_run_images(classifier, data_root) if data_root else ((), load_digits_images(classifier))
     return export_image_model(
-        model,
-        facts,
+        classifier.model,
+        describe_classifier(classifier, names),
         export_format=export_format,
         precision=precision,
-        out=out,
-        origin=origin,
-        example=torch.zeros(1, 3, *size),
-        calibration=calibration,
-        parity_images=parity_images,
+        out=out_dir,
+        origin=make_classifier_origin(classifier),
+        example=torch.zeros(1, 3, *classifier.preprocessing.img_size),
+        calibration=images.calibration if images else None,
+        parity_images=images.parity if images else None,
     )
 
 
-def describe_classifier(
-    num_classes: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    preprocessing: dict[str, Any],
-    class_names: Sequence[str] = (),
-) -> ImageModelFacts:
-    """Return the facts of a classifier for its manifest.
+def _load_run_images(classifier: FinishedClassifier, data_root: Path) -> tuple[tuple[str, ...], ExportImages | None]:
+    """Return class names and images of the data that a run was trained on.
 
-    Args:
-        num_classes: number of logits.
-        mean: mean of each channel, for pixels in 0 to 1.
-        std: standard deviation of each channel, for pixels in 0 to 1.
-        preprocessing: how an image becomes pixels (``crop_pct``, ``interpolation`` and so on).
-        class_names: name of each class, by class index; empty if they are not known.
+    Raises:
+        UserError: the model is no run of a task with images in a folder.
+        DataError: the data are not those of the run.
     """
-    return ImageModelFacts(
-        kind="classifier",
-        num_classes=num_classes,
-        class_names=list(class_names),
-        mean=[float(value) for value in mean],
-        std=[float(value) for value in std],
-        preprocessing=preprocessing,
-    )
+    run = classifier.run
+    if run is not None and run.record.task not in IMAGE_TASKS:
+        return (), load_digits_images(classifier)
+    if run is None:
+        raise UserError("--data-root is the folder of a run's data; leave it out for a model that bench did not train")
+    record, task = run.record, IMAGE_TASKS[run.record.task]
+    data = task.load_data(data_root)
+    limit = read_limit(record.config.get("recipe"))
+    if record.data.fingerprint != (mark_limit(data.fingerprint, limit) if limit else data.fingerprint):
+        raise DataError(
+            f"the data of {task.name} in {data_root} are not those that the run was trained on (their fingerprints "
+            "differ); name the folder of its data, or leave --data-root out to calibrate on photographs"
+        )
+    side = classifier.preprocessing.img_size[0]
+    train, val = (task.load_images(data_root, split, classifier.card, side) for split in ("train", "val"))
+    return tuple(data.class_names), draw_export_images(train, val, task.name)
