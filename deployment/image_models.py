@@ -14,7 +14,7 @@ from deployment.export_folder import hash_files, read_export, write_export
 from deployment.formats import FORMAT_BY_RUNTIME, RUNTIME_BY_FORMAT, ExportFormat, ExportRuntime
 from deployment.graph_io import GraphCallable
 from deployment.image_graphs import hash_image_model, prepare_image_model, quantize_image_graph, write_image_graph
-from deployment.image_manifest import IMAGE_GRAPH, IMAGE_INPUT, ImageManifest, ImageModelFacts, ImageParity
+from deployment.image_manifest import IMAGE_GRAPH, IMAGE_INPUT, ImageManifest, ImageModelFacts
 from deployment.image_parity import measure_image_parity, require_image_parity
 from deployment.image_sets import ImageSet, make_calibration_photos, make_parity_photos
 from deployment.manifest import MANIFEST_FILENAME, ExportOrigin
@@ -115,7 +115,11 @@ def export_image_model(
     name = f"{export_format}-{precision}"
     log_message(f"exporting {origin.backbone} as {name}")
     reference, size = prepare_image_model(model), (int(example.shape[2]), int(example.shape[3]))
+    images = _complete_parity_images(parity_images, facts, size)
+    export_name = f"the {name} export of {origin.backbone}"
     graph, described = write_image_graph(reference, facts, size, origin.backbone), None
+    if facts.dynamic_size:
+        _require_dynamic_graph(graph, reference, facts, images, export_name)
     # bf16 has the same files as f32: the runtime converts when it compiles them
     if precision == "int8":
         calibration = calibration or make_calibration_photos(size, facts.mean, facts.std)
@@ -123,9 +127,7 @@ def export_image_model(
     files = make_export_files({IMAGE_GRAPH: graph}, export_format)
     # loaded from the very bytes that are written below
     network = _build_network(files, facts, size, runtime, precision, torch.get_num_threads())
-    images = _complete_parity_images(parity_images, facts, size)
-    export_name = f"the {name} export of {origin.backbone}"
-    parity = _measure_parity(reference, network, images, export_name)
+    parity = measure_image_parity(reference, network, images, facts.output)
     require_image_parity(parity, precision, export_name)
     manifest = ImageManifest(
         format=export_format,
@@ -258,21 +260,28 @@ def _complete_parity_images(images: ImageSet | None, facts: ImageModelFacts, siz
     return make_parity_photos([size, other], facts.mean, facts.std)
 
 
-def _measure_parity(reference: nn.Module, network: RuntimeNetwork, images: ImageSet, export_name: str) -> ImageParity:
-    """Compare an export with PyTorch's model.
+def _require_dynamic_graph(
+    graph: bytes, reference: nn.Module, facts: ImageModelFacts, images: ImageSet, export_name: str
+) -> None:
+    """Check that a graph computes with other sizes than the one it was traced with.
+
+    ONNX Runtime is asked whatever the format: it refuses shapes that do not fit, where OpenVINO writes over memory.
 
     Raises:
-        BenchError: it computes something else, or with a dynamic size it does not run with another size.
+        UserError: it does not run with another size.
+        BenchError: it computes something else.
     """
+    files = make_export_files({IMAGE_GRAPH: graph}, "onnx")
+    size = (int(images.images[0].shape[2]), int(images.images[0].shape[3]))
+    network = _build_network(files, facts, size, "onnxruntime", "f32", torch.get_num_threads())
     try:
-        return measure_image_parity(reference, network, images, network.facts.output)
+        parity = measure_image_parity(reference, network, images, facts.output)
     except BenchError:
         raise
-    # a shape that the tracer took for a constant: each runtime has errors of its own
+    # ONNX Runtime has errors of its own
     except Exception as error:
-        if not network.facts.dynamic_size:
-            raise
         raise UserError(
             f"{export_name} runs with the size it was traced with and with no other, since the architecture computes "
             "with a fixed number of positions; nothing was written, name a fixed size with --size HxW"
         ) from error
+    require_image_parity(parity, "f32", export_name)
