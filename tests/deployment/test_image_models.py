@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from deployment.formats import EXPORT_FORMATS, RUNTIME_BY_FORMAT, ExportFormat
+from deployment.image_graphs import write_image_graph
 from deployment.image_manifest import ImageModelFacts, ImageParity
 from deployment.image_models import ImageExport, build_runtime_network, export_image_model, load_image_model
 from deployment.image_parity import require_image_parity
@@ -59,7 +61,7 @@ class AttentionModel(nn.Module):
         heads = tokens.unflatten(2, (4, 4)).transpose(1, 2)
         mask = torch.ones(16, 16, dtype=torch.bool).tril()
         mixed = nn.functional.scaled_dot_product_attention(heads, heads, heads, attn_mask=mask, scale=0.3)
-        order = tokens.mean(2).argsort(dim=1, descending=False, stable=True)
+        order = tokens[:, :, 0].argsort(dim=1, descending=False, stable=True)
         tokens = mixed.transpose(1, 2).flatten(2).gather(1, order[:, :4, None].expand(-1, -1, 16))
         logits: Tensor = self.head(tokens.mean(1))
         return logits
@@ -117,6 +119,7 @@ def test_a_model_of_one_size_is_refused_as_dynamic(format_: ExportFormat, tmp_pa
 
         def forward(self, images: Tensor) -> Tensor:
             side = int(images.shape[2]) // 4, int(images.shape[3]) // 4
+            assert self.model.positions is not None
             positions = nn.functional.interpolate(self.model.positions, side, mode="bicubic", antialias=True)
             maps = self.model.norm(self.model.stem(images)).relu() + positions
             logits: Tensor = self.model.head(maps)
@@ -135,19 +138,17 @@ def test_what_computes_something_else_is_refused_and_nothing_is_written(
 ) -> None:
     before = export(make_classifier(), tmp_path)
     written = {path.name: path.read_bytes() for path in before.folder.iterdir()}
-    from deployment import image_models
-
-    ours = image_models.write_image_graph
+    ours = write_image_graph
 
     def write_other(model: nn.Module, *rest: Any) -> bytes:
         with torch.no_grad():
             model.head.bias += 1e-3  # type: ignore[union-attr,operator]
         graph = ours(model, *rest)
         with torch.no_grad():
-            model.head.bias -= 1e-3  # type: ignore[union-attr,operator]
+            model.head.bias -= 1e-3  # type: ignore[union-attr]
         return graph
 
-    monkeypatch.setattr(image_models, "write_image_graph", write_other)
+    monkeypatch.setattr("deployment.image_models.write_image_graph", write_other)
     with pytest.raises(BenchError, match=r"differs from PyTorch's model: logits by up to 0\.001"):
         export(make_classifier(), tmp_path)
     assert {path.name: path.read_bytes() for path in before.folder.iterdir()} == written
@@ -213,8 +214,6 @@ def test_an_export_is_taken_again_only_for_the_very_model(tmp_path: Path) -> Non
     (tmp_path / "onnx-f32" / "model.onnx").write_bytes(b"damaged")
     again = build(make_classifier())
     assert again != other_facts
-    import copy
-
     other = copy.deepcopy(make_classifier())
     with torch.no_grad():
         other.head.bias += 1  # type: ignore[union-attr,operator]
@@ -243,7 +242,8 @@ class UnknownOperator(nn.Module):
     """Something that ONNX has no form for."""
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.linalg.svdvals(images.mean(1))[:, :7]
+        values: Tensor = torch.linalg.svdvals(images.mean(1))
+        return values[:, :7]
 
 
 def test_global_switches_stay_as_they_were(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
