@@ -265,8 +265,8 @@ class _ClassFinder:
             top = self._read_top(number, line["top5"])
             if not top or top[0] != prediction or len(set(top)) != len(top):
                 raise DataError(
-                    f"line {number} of {self.path} has a top5 that does not begin with its class, or has one twice; write "
-                    "it again"
+                    f"line {number} of {self.path} has a top5 that does not begin with its class, or has one twice; "
+                    "write it again"
                 )
             place = top.index(label) if label in top[:NUM_TOP] else _NEVER
         return ScoredItem(item, label, prediction, 1.0, place)
@@ -278,7 +278,8 @@ class _ClassFinder:
             classes = None
         if not isinstance(classes, list):
             raise DataError(
-                f"line {number} of {self.path} has the top5 {text[:80]!r}, which is no JSON list of classes; write it again"
+                f"line {number} of {self.path} has the top5 {text[:80]!r}, which is no JSON list of classes; "
+                "write it again"
             )
         return [
             self._find_name(number, each) if isinstance(each, str) else self._find_number(number, str(each))
