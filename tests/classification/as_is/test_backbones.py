@@ -83,10 +83,8 @@ def test_a_fine_tuned_checkpoint_of_mae_lite(tmp_path: Path, images: Tensor) -> 
 def forward_mae_lite(model: Any, images: Tensor) -> Tensor:
     """``forward_features`` and ``forward`` of its fine-tuned ViT, written from its code."""
     with torch.no_grad():
-        tokens = model.patch_embed(images).flatten(1, -2) if model.patch_embed.dynamic_img_pad else None
-        tokens = model.patch_embed(images)
-        tokens = tokens.flatten(1, 2) if tokens.dim() == 4 else tokens
-        tokens = torch.cat([model.cls_token.expand(len(images), -1, -1), tokens], 1) + model.pos_embed
+        patches = model.patch_embed.proj(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([model.cls_token.expand(len(images), -1, -1), patches], 1) + model.pos_embed
         for block in model.blocks:
             tokens = block(tokens)
         return model.head(model.fc_norm(tokens[:, 1:].mean(1)))  # type: ignore[no-any-return]
@@ -146,7 +144,9 @@ def test_what_is_not_a_whole_classifier_is_refused(change: Any, message: str, tm
 
 def test_bad_requests(tmp_path: Path) -> None:
     file = make.save_model(tmp_path / "x.pth", make.make_model(10))
-    with pytest.raises(UserError, match="vit_pico has no weights, and a network of random numbers is no finished model"):
+    with pytest.raises(
+        UserError, match="vit_pico has no weights, and a network of random numbers is no finished model"
+    ):
         open_classifier(ModelSource(backbone="vit_pico"))
     with pytest.raises(UserError, match="has 10 classes, not 12"):
         open_classifier(ModelSource(backbone="vit_pico", checkpoint=file), num_classes=12)
