@@ -87,7 +87,7 @@ def test_digits_have_no_files_and_are_scored_by_number(root: Path) -> None:
 
 def test_a_part_is_refused_unless_it_is_meant(root: Path) -> None:
     part = "\n".join(write_rows(root).splitlines()[:-2])
-    with pytest.raises(IncompleteError, match="for 7 of 9 test images of imagefolder, the first missing is c/c_1.png"):
+    with pytest.raises(IncompleteError, match=r"for 7 of 9 test images of imagefolder, the first missing is c/c_1.png"):
         score(root, part)
     data = score(root, part, partial=True)
     assert data["partial"] is True and data["images"] == 7 and data["metrics"]["top1"] == 100  # type: ignore[index]

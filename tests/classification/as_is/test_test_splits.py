@@ -38,7 +38,7 @@ def test_test_goes_before_val_and_train_gives_the_classes(tmp_path: Path) -> Non
         path.write_bytes(b"other")
     assert FOLDER.load_test_split(tmp_path).fingerprint == before, "train is not read"
     shutil.rmtree(tmp_path / "test" / "b")
-    with pytest.raises(DataError, match="class 'b' in .*train has no folder in .*test"):
+    with pytest.raises(DataError, match=r"class 'b' in .*train has no folder in .*test"):
         FOLDER.load_test_split(tmp_path)
 
 
