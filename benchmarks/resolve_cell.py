@@ -40,7 +40,7 @@ class CellRequest:
         overrides: settings that differ from the protocol's file, as ``key=value``.
         data_root: folder of the data sets.
         out: folder below which the run's folder is made.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         allow_partial: accept weights that fill only a part of the backbone.
         allow_subset: accept data that are not the complete official set.
         data_scale: fraction of the training items, above 0 to 1.

@@ -241,7 +241,7 @@ def start_device_load(device: str) -> Callable[[], MachineLoad]:
     Args:
         device: ``cpu`` or ``cuda``.
     """
-    return MachineLoad if device == "cuda" else start_load_meter()
+    return start_load_meter() if device == "cpu" else MachineLoad
 
 
 def describe_machine(device: str) -> dict[str, Any]:
@@ -261,3 +261,5 @@ def _synchronize(device: str) -> None:
     """Wait until the GPU has finished all queued work."""
     if device == "cuda":
         torch.cuda.synchronize()
+    elif device == "mps":
+        torch.mps.synchronize()

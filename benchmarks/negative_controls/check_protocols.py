@@ -60,7 +60,7 @@ class ControlRequest:
         tier: length of the schedule.
         overrides: settings that differ from the protocol's file, as ``key=value``.
         data_root: folder of the data sets.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
     """
 
     task: Task

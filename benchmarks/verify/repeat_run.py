@@ -38,7 +38,7 @@ def reproduce_run(folder: Path, record: Record, data_dir: Path, device: str) -> 
         folder: the run's folder.
         record: its record.
         data_dir: folder of the data sets.
-        device: ``auto`` (the kind of device that the run was made on), ``cpu`` or ``cuda``.
+        device: ``auto`` (the kind of device that the run was made on), ``cpu``, ``cuda`` or ``mps``.
     """
     if record.status != "complete":
         yield VerificationCheck("run again", "unchecked", f"the run is {record.status}")
@@ -140,7 +140,9 @@ def _find_weights_key(folder: Path, record: Record) -> str | None:
 
 def choose_device(record: Record, device: str) -> str:
     """Return the device to compute on; for ``auto`` the kind that the record names, if this machine has it."""
-    return "cpu" if device == "auto" and record.environment.device == "cpu" else device
+    # what the record says besides the kind is the name of the chip: "cuda (NVIDIA H100)"
+    kind = record.environment.device.partition(" ")[0]
+    return kind if device == "auto" and kind in ("cpu", "mps") else device
 
 
 @contextmanager
