@@ -29,7 +29,7 @@ class TrackerFactory(Protocol):
 
     @property
     def device(self) -> str:
-        """``cpu`` or ``cuda``."""
+        """``cpu``, ``cuda`` or ``mps``."""
 
     def __call__(self) -> Tracker:
         """Create the tracker, ready for ``init``."""
@@ -47,7 +47,7 @@ class TorchTrackerFactory:
         backbone_arguments: arguments with which the backbone was created.
         recipe: settings of the training.
         weights_file: weights of the complete network.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
         memory_backbone: card and module of a backbone that is not in a registry. A copy of the module gets the weights
             of the file too.
     """
