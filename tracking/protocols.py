@@ -28,7 +28,7 @@ from tracking.data.readers.sequence import Video
 from tracking.deployment.export import ensure_export
 from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
 from tracking.fit_crops import fit_crop_sizes
-from tracking.inference.sequential import SequenceMetrics, score_result_files
+from tracking.inference.sequential import SequenceMetrics, average_sequences, score_result_files
 from tracking.inference.test_set import track_test_set
 from tracking.inference.tracker_factory import TorchTrackerFactory, TrackerFactory, build_tracker_model
 from tracking.models.candidate_elimination import CandidateElimination, compute_keep_ratio
@@ -214,13 +214,7 @@ def _mean_metrics(scores: Sequence[SequenceMetrics], task: Task, bad_frames: int
         task: names the metrics.
         bad_frames: number of frames that could not be read in training; ``None`` if such a frame stops the run.
     """
-    metrics = {}
-    for spec in task.metrics:
-        # every sequence counts the same, however long it is (one-pass evaluation of LaSOT)
-        mean = sum(getattr(score, spec.name) for score in scores) / len(scores)
-        metrics[spec.name] = MetricValue(
-            value=mean, unit=spec.unit, higher_is_better=spec.higher_is_better, n=len(scores)
-        )
+    metrics = average_sequences(scores, task.metrics)
     if bad_frames is not None:
         if get_dist_info()[0] == 0:
             log_message(f"{bad_frames} frames could not be read in training and were skipped; the record counts them")
