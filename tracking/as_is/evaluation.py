@@ -29,6 +29,7 @@ from tracking.deployment.load import require_tracker_runtime
 from tracking.inference.test_set import track_test_set
 from tracking.inference.tracker_factory import TrackerFactory
 from tracking.scoring.rules import LASOT_OFFICIAL
+from tracking.test_sets import ServerSetTask
 
 if TYPE_CHECKING:
     from tracking.tasks import TrackingTask
@@ -66,7 +67,13 @@ class TrackingEvaluation(Evaluation):
         Raises:
             DataError: a frame cannot be read.
             BenchError: a process failed, or the exported network does not compute what PyTorch computes.
+            UserError: the ground truth of the set is on a server.
         """
+        if isinstance(self.task, ServerSetTask):
+            raise UserError(
+                f"the ground truth of {self.task.name} is on a server, so there is no number here; "
+                "tracking.as_is.submission.write_submission tracks it and writes the archive for the server"
+            )
         folder, began = out / RESULTS_FOLDER, time.monotonic()
         speed = self.track(out)
         write_field_results(self.videos, folder, out / FIELD_RESULTS_FOLDER)
@@ -121,6 +128,7 @@ def open_tracking_evaluation(task: TrackingTask, source: ModelSource, root: Path
         UserError: the source is no finished tracker, or a setting or the runtime does not fit.
         DataError: the sequences are missing or damaged.
     """
+    source.require_one_place()
     settings = read_settings(source.overrides)
     require_tracker_runtime(source.runtime, source.precision)
     # an exported network computes on the CPU; a GPU is not asked for then

@@ -109,7 +109,7 @@ def open_tracker(source: ModelSource, settings: EvaluationSettings, device: str)
     """Open the tracker of a source.
 
     Args:
-        source: the finished model.
+        source: the finished model, from one place.
         settings: how it is applied.
         device: ``cpu``, ``cuda`` or ``mps``.
 
@@ -117,7 +117,6 @@ def open_tracker(source: ModelSource, settings: EvaluationSettings, device: str)
         UserError: the source is no finished tracker, or the user asks for something else than it says.
         CheckpointError: its weights cannot be loaded.
     """
-    source.require_one_place()
     if source.config is not None:
         raise UserError(
             "a config of mmsegmentation is no tracker; give --run RUN of a tracking task, or --backbone NAME with "

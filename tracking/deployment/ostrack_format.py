@@ -158,7 +158,7 @@ def _require_ostrack_network(model: TrackerModel, recipe: TrackingRecipe, backbo
         )
 
 
-def _list_trunk_faults(vit: nn.Module) -> list[str]:
+def _list_trunk_faults(vit: Any) -> list[str]:
     """Return what OSTrack's ViT does not have, one phrase each."""
     if type(vit) is not VisionTransformer:
         return [f"its backbone is a {type(vit).__name__}, and OSTrack has timm's plain ViT"]

@@ -82,10 +82,16 @@ def load_torch_factory(run_dir: Path, device: str = "cpu") -> TorchTrackerFactor
 def _read_normalization(record: Record) -> Normalization | None:
     """Return the normalization that a run was given and tracked with; runs before that correction tracked with the
     registry's."""
-    fixes, card = record.config.get("fixes"), record.backbone.card
+    fixes = record.config.get("fixes")
     if not isinstance(fixes, list) or GIVEN_NORMALIZATION not in fixes:
         return None
-    mean, std = card.get("mean"), card.get("std")
-    if not all(isinstance(each, list) and all(type(value) is float for value in each) for each in (mean, std)):
-        raise UserError(f"the record of {record.run_id} has no mean and std of its backbone; restore it")
-    return tuple(mean), tuple(std)
+    mean, std = (_read_numbers(record, name) for name in ("mean", "std"))
+    return mean, std
+
+
+def _read_numbers(record: Record, name: str) -> tuple[float, ...]:
+    """Return numbers of the card in a record, which may be anybody's."""
+    values = record.backbone.card.get(name)
+    if not isinstance(values, list) or not all(type(value) is float for value in values):
+        raise UserError(f"the record of run {record.run_id} has no {name} of its backbone; restore it")
+    return tuple(values)

@@ -24,8 +24,8 @@ Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel, for pixels from 0 to 1."""
 
 GIVEN_NORMALIZATION = "given_normalization"
-"""The name, in a run's id, of a correction: with ``--mean`` and ``--std`` a run tracks with the normalization that it was
-trained with. Before, it tracked with that of the registry's card."""
+"""The name, in a run's id, of a correction: a run with ``--mean`` and ``--std`` tracks with the normalization that it
+was trained with. Before, it tracked with that of the registry's card."""
 
 
 class TrackerFactory(Protocol):

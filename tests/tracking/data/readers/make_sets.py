@@ -147,3 +147,14 @@ def make_nfs(root: Path, frames: dict[str, int] | None = None) -> Path:
         ]
         (root / "Nfs" / name / "30" / f"{name}.txt").write_text("\n".join(rows) + "\n")
     return root
+
+
+def make_small_otb100(root: Path) -> Path:
+    """Videos of five frames alone, all of which can be read."""
+    for seed, (name, delimiter) in enumerate({"Basketball": ",", "Crossing": "\t"}.items()):
+        write_frames(root / "OTB100" / name / "img", range(1, 6), "{:04d}.jpg")
+        write_boxes(root / "OTB100" / name / "groundtruth_rect.txt", make_boxes(seed, 5), delimiter)
+    write_frames(root / "OTB100" / "Jogging" / "img", range(1, 6), "{:04d}.jpg")
+    for number in (1, 2):
+        write_boxes(root / "OTB100" / "Jogging" / f"groundtruth_rect.{number}.txt", make_boxes(number, 5))
+    return root
