@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
 from results.records.measurements import EfficiencyRecord
-from results.records.record import BackboneRecord
+from results.records.record import AS_IS_PROTOCOL, BackboneRecord
 
-AS_IS = "as_is"
+AS_IS = AS_IS_PROTOCOL
 """The protocol of evaluations: a finished model is tested as it is, and nothing is trained."""
 
 AS_IS_VERSION = 1

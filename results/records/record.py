@@ -41,6 +41,10 @@ PRETRAINING_DOMAIN = "pretraining"
 """The domain whose records are not on any board, because pre-training losses of different methods cannot be compared
 (docs/decisions/0006). The per-item table of such a record is the training curve."""
 
+AS_IS_PROTOCOL = "as_is"
+"""The protocol of evaluations: a finished model is tested as it is, and nothing is trained. Its numbers say nothing
+about other trainings, and its costs are those of the very model, runtime and precision that were tested."""
+
 CONFIDENCE_LEVEL = 0.95
 """The confidence level of every interval, and of every claim that two numbers differ."""
 
@@ -290,6 +294,11 @@ class Record(StrictModel):
     def start_sha256(self) -> str:
         """Return the SHA-256 of the weights from which the run started, or "" for random weights."""
         return self.backbone.checkpoint.sha256 if self.backbone.checkpoint else ""
+
+    @property
+    def is_evaluation(self) -> bool:
+        """Return whether a finished model was evaluated as it is, so that no training has a part in the number."""
+        return self.protocol == AS_IS_PROTOCOL
 
     @model_validator(mode="after")
     def _check_status_consistency(self) -> Record:

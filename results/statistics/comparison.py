@@ -11,6 +11,7 @@ import numpy as np
 from foundation.errors import UserError
 from results.leaderboard.departures import list_board_departures
 from results.leaderboard.row_labels import (
+    describe_variants,
     format_record_label,
     format_record_start,
     get_pretrain_method,
@@ -229,9 +230,16 @@ def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[s
         _require_one_network(backbone_name, same)
         if len(kinds) > 1:
             starts = [format_record_start(record, made) for record in kinds.values()]
+            variants = describe_variants(list(kinds.values()))
             runs_named = ", ".join(record.run_id for _, record in same)
             # the last word of a start's label distinguishes it: "random", or the beginning of a SHA-256
             last = sorted({text.split()[-1] for text in starts})
+            if len(set(starts)) < len(starts) and any(variants):
+                rows = [", ".join(filter(None, pair)) for pair in zip(starts, variants, strict=True)]
+                raise UserError(
+                    f"{backbone_name} is on the board of {same[0][1].task} in {len(kinds)} rows "
+                    f"({'; '.join(sorted(rows))}); name two runs: {runs_named}"
+                )
             raise UserError(
                 f"{backbone_name} is on the board of {same[0][1].task} with {len(kinds)} different starts "
                 f"({', '.join(sorted(starts))}); "

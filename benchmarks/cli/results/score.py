@@ -1,4 +1,4 @@
-"""``bench score SET``: score result files of any tracker or segmentation model by the rules of a data set."""
+"""``bench score SET``: score result files of any tracker, segmentation model or classifier by a data set's rules."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from results.score_request import ScoreRequest
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.add_argument("set", metavar="SET", help="lasot, got10k_val, otb100 ..., ade20k (docs/reference/scoring.md)")
+    parser.add_argument(
+        "set", metavar="SET", help="lasot, got10k_val, otb100 ..., ade20k, imagenet ... (docs/reference/scoring.md)"
+    )
     parser.add_argument(
         "--results",
         type=Path,
         nargs="+",
         required=True,
         metavar="DIR",
-        help="one folder per tracker with one file per sequence; ade20k: a folder of label PNGs",
+        help="one folder per tracker with one file per sequence; ade20k: a folder of label PNGs; classification: a CSV",
     )
     # default None and not "official": ade20k has no rules to choose and refuses the option when it is given
     parser.add_argument(

@@ -13,12 +13,16 @@ from tests.deployment.make import skip_without_runtime
 from tests.tracking.as_is.make import make_run
 from tests.tracking.as_is.test_evaluation import make_folder, open_task
 from tests.tracking.ostrack_file import PLAIN_NAME, list_ostrack_tensors, save_ostrack_file
+from tracking.deployment.parity import load_parity_videos
 from tracking.inference.run_files import load_torch_factory
 
 
 @pytest.fixture(autouse=True)
-def _short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How parity and times are measured, other tests show."""
     monkeypatch.setattr("tracking.as_is.measure_tracker.TIMED_SECONDS", 0.01)
+    videos = [video.keep_first(3) for video in load_parity_videos()[:1]]
+    monkeypatch.setattr("tracking.deployment.export.load_parity_videos", lambda: videos)
 
 
 def test_a_run_and_an_ostrack_file_in_onnx_runtime(tmp_path: Path) -> None:
