@@ -295,7 +295,7 @@ def test_sources_that_are_no_segmentation_model(run_folder: Path, mmseg_model: M
     copy = tmp_path / "copy"
     shutil.copytree(run_folder, copy)
     (copy / "checkpoints" / "last_00000006.pth").unlink()
-    with pytest.raises(CheckpointError, match="the weights that the run .* tested are not there"):
+    with pytest.raises(CheckpointError, match=r"the weights that the run .* tested are not there"):
         MINI_ADE.open_evaluation(ModelSource(run=copy, device="cpu"), NOWHERE)
 
 
