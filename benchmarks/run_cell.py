@@ -25,7 +25,7 @@ from benchmarks.run_pictures import draw_run_pictures
 from engine.data.file_hashes import require_unchanged_files
 from engine.processes.failures import share_failures
 from engine.processes.launcher import apply_launcher
-from engine.task import RunPlan, TaskOutcome
+from engine.task import DataReport, RunPlan, Task, TaskOutcome
 from foundation.errors import RecordError
 from foundation.files import ensure_writable_dir, require_writable_place
 from foundation.run_scope import open_run_scope
@@ -116,7 +116,7 @@ def _share_cell(resolved: ResolvedCell, cell_request: CellRequest) -> CellResult
     _print_plan_notes(resolved)
     _print_given_weights(resolved)
     _warn_input_size(resolved)
-    _print_data_notes(resolved)
+    print_data_notes(resolved.task, resolved.data)
     with lock_folder(folder):  # two commands for the same cell must not write into one folder
         record = _run_and_record(resolved, folder, cell_request)
         return CellResult(folder, decide_on_rank0(lambda: record), False)
@@ -169,18 +169,18 @@ def _warn_input_size(resolved: ResolvedCell) -> None:
         )
 
 
-def _print_data_notes(resolved: ResolvedCell) -> None:
+def print_data_notes(task: Task, data: DataReport) -> None:
     """Report what the data check noted, in one short line; ``bench check data`` prints all of it."""
     from engine.progress_bar import log_message
 
-    notes = [shorten(note, _MAX_NOTE_LENGTH, placeholder=" ...") for note in resolved.data.notes[:_MAX_DATA_NOTES]]
-    more = len(resolved.data.notes) - len(notes)
+    notes = [shorten(note, _MAX_NOTE_LENGTH, placeholder=" ...") for note in data.notes[:_MAX_DATA_NOTES]]
+    more = len(data.notes) - len(notes)
     if more:
         # the task of a pre-training is not in the registry, so no command prints its notes
-        where = "" if resolved.task.domain == PRETRAINING_DOMAIN else f": bench check data {resolved.task.name}"
+        where = "" if task.domain == PRETRAINING_DOMAIN else f": bench check data {task.name}"
         notes.append(f"{more} more{where}")
     if notes:
-        log_message(f"data of {resolved.task.name}: {'; '.join(notes)}")
+        log_message(f"data of {task.name}: {'; '.join(notes)}")
 
 
 def prepare_cell_backbone(resolved: ResolvedCell) -> ResolvedCell:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.cell_record import count_attempts, make_complete_record, record_progress
 from benchmarks.resolve_cell import make_folder_name, require_no_duplicates, require_official_data
-from benchmarks.run_cell import CellResult, choose_run_folder
+from benchmarks.run_cell import CellResult, choose_run_folder, print_data_notes
 from benchmarks.run_pictures import draw_run_pictures
 from benchmarks.task_registry import TASKS, TaskSource, describe_task_source
 from engine.data.data_sources import explain_missing_data
@@ -164,8 +164,9 @@ def _evaluate_and_record(opened: OpenedEvaluation, folder: Path, request: Evalua
     from engine.run_environment import reset_peak_memory
 
     evaluation = opened.evaluation
-    for note in (*evaluation.plan.notes, *evaluation.data.notes):
+    for note in evaluation.plan.notes:
         log_message(note)
+    print_data_notes(evaluation.task, evaluation.data)
     attempt, earlier = count_attempts(folder, opened.record.environment)
     cost = RunCost(phases={}, attempts=attempt)
     record = opened.record.model_copy(update={"cost": cost, "earlier_attempts": earlier})

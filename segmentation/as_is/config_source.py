@@ -152,8 +152,8 @@ def load_all_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], path
             said.append(f"{what} {', '.join(names[:MAX_NAMED_TENSORS])}{more}")
     if said:
         raise CheckpointError(
-            f"{path} does not fit the model of the config: it {'; it '.join(said)}; give the config that it was trained "
-            "with"
+            f"{path} does not fit the model of the config: it {'; it '.join(said)}; give the config that it was "
+            "trained with"
         )
     model.load_state_dict(dict(tensors), strict=True)
 

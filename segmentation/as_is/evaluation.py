@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from engine.device import resolve_device, translate_oom_error
 from engine.evaluation.contract import AS_IS_VERSION, Evaluation
 from engine.evaluation.model_source import ModelSource
 from engine.progress_bar import ProgressBar, log_message
-from engine.task import DataReport, RunPlan, TaskOutcome
+from engine.task import RunPlan, TaskOutcome
 from engine.training import make_deterministic
 from foundation.errors import UserError
 from foundation.files import atomic_writer, sha256_file
@@ -229,16 +229,16 @@ def require_same_classes(
     count = dataset.label_space.num_classes
     if segmentor.num_classes != count:
         raise UserError(
-            f"the model has {segmentor.num_classes} classes and {dataset.name} has {count}; evaluate it on the data set "
-            "whose classes it was trained on"
+            f"the model has {segmentor.num_classes} classes and {dataset.name} has {count}; evaluate it on the data "
+            "set whose classes it was trained on"
         )
     if settings.classes == "ignore":
         return
     if segmentor.first_label not in (None, dataset.label_space.first_label):
         raise UserError(
             f"the model was trained on label files whose first class has the value {segmentor.first_label} "
-            f"(reduce_zero_label), and in those of {dataset.name} it has {dataset.label_space.first_label}; if class 0 of "
-            "the model is the first class of the data all the same, add --set classes=ignore"
+            f"(reduce_zero_label), and in those of {dataset.name} it has {dataset.label_space.first_label}; if class 0 "
+            "of the model is the first class of the data all the same, add --set classes=ignore"
         )
     pairs = zip(segmentor.class_names, names, strict=False)
     wrong = [(index, *pair) for index, pair in enumerate(pairs) if not _is_same_name(*pair)]

@@ -109,7 +109,11 @@ def read_mmseg_config(path: Path) -> MmsegConfig:
 
 
 def _summarize_error(error: BaseException) -> str:
-    """Return type and last line of what somebody else's code raised; the last line of a chain of errors says the cause."""
+    """Return type and last line of what somebody else's code raised; the last line of a chain of errors says the cause.
+
+    Args:
+        error: what was raised.
+    """
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[-1][:300]}" if lines else type(error).__name__
 
@@ -188,8 +192,8 @@ def build_segmentor_of_config(config: MmsegConfig, device: str) -> nn.Module:
             model: nn.Module = MODELS.build(ConfigDict(described))
         except Exception as error:  # whatever the code of mmseg or a user raises
             raise UserError(
-                f"the model of {config.path} cannot be built by mmsegmentation ({_summarize_error(error)}); if it is of "
-                "another library, or needs custom_imports, complete the config"
+                f"the model of {config.path} cannot be built by mmsegmentation ({_summarize_error(error)}); if it is "
+                "of another library, or needs custom_imports, complete the config"
             ) from error
     if not isinstance(model, BaseSegmentor) or not hasattr(model, "decode_head"):
         raise UserError(f"the model of {config.path} is a {type(model).__name__}, not a segmentation model of mmseg")
@@ -200,7 +204,7 @@ def build_segmentor_of_config(config: MmsegConfig, device: str) -> nn.Module:
 
 
 def _drop_start_weights(value: Any) -> Any:
-    """Return a model's config without the weights that its parts would start from; all of them come from the checkpoint."""
+    """Return a model's config without the weights that its parts would start from: the checkpoint has all of them."""
     if isinstance(value, list | tuple):
         return type(value)(_drop_start_weights(each) for each in value)
     if not isinstance(value, Mapping):

@@ -94,7 +94,8 @@ class MmsegInference:
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Normalize pixels (3, h, w), uint8, on the model's device."""
-        normalized: Tensor = self.model.data_preprocessor({"inputs": [pixels]}, False)["inputs"][0]
+        preprocess: Any = self.model.data_preprocessor
+        normalized: Tensor = preprocess({"inputs": [pixels]}, False)["inputs"][0]
         return normalized
 
     def segment_by_itself(self, path: Path) -> PixelClasses:

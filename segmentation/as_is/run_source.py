@@ -21,8 +21,8 @@ from results.records.record import BackboneRecord, Record, StartCheckpoint
 from results.records.store import RECORD_FILE, read_record
 from segmentation.as_is.finished_model import FinishedSegmentor, PreparedImage, choose_network
 from segmentation.as_is.settings import SegmentationSettings, get_both_sides
-from segmentation.data.dataset_layout import CAMVID_CLASSES
 from segmentation.data.ade20k_classes import get_ade20k_classes
+from segmentation.data.dataset_layout import CAMVID_CLASSES
 from segmentation.data.files import read_bgr_image
 from segmentation.models.segmentor import Segmentor, build_segmentor, pad_to_patch
 from segmentation.recipe import SegmentationRecipe
@@ -151,7 +151,7 @@ def _make_recipe(record: Record, settings: SegmentationSettings) -> Segmentation
 
 def _build_model(record: Record, recipe: SegmentationRecipe, num_classes: int) -> Segmentor:
     card = _find_card(record)
-    arguments = {
+    arguments: dict[str, Any] = {
         name: tuple(value) if name == "img_size" and isinstance(value, list) else value
         for name, value in record.backbone.arguments.items()
     }

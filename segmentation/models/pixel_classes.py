@@ -134,9 +134,9 @@ def average_windows(
             return part
         if total is None or visits is None:
             total, visits = part.new_zeros((len(part), last - first, width)), part.new_zeros((last - first, width))
-        place = (slice(begin - first, end - first), slice(left, left + window.size[1]))
-        total[:, *place].add_(part)
-        visits[place].add_(1)
+        down, across = slice(begin - first, end - first), slice(left, left + window.size[1])
+        total[:, down, across].add_(part)
+        visits[down, across].add_(1)
     assert total is not None
     assert visits is not None
     return total.div_(visits)

@@ -1,8 +1,8 @@
 """Cut an image into windows and compute the logits of each, several windows at a time.
 
-The windows are those of mmseg's ``slide_inference``: the last one of a row or column is shifted inwards, so that it ends
-at the border. The image stays uint8 until a window is cut out, because a large image takes four times as much memory
-once it is normalized.
+The windows are those of mmseg's ``slide_inference``: the last one of a row or column is shifted inwards, so that it
+ends at the border. The image stays uint8 until a window is cut out, because a large image takes four times as much
+memory once it is normalized.
 """
 
 from __future__ import annotations
