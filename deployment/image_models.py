@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ class RuntimeNetwork:
         runtime: ``onnxruntime`` or ``openvino``.
         precision: precision of the computation.
         threads: number of threads for one call.
+        manifest: manifest of the export; ``None`` before it is written.
     """
 
     graph: GraphCallable
@@ -47,6 +48,7 @@ class RuntimeNetwork:
     runtime: ExportRuntime
     precision: Precision
     threads: int
+    manifest: ImageManifest | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return logits (N, classes) or (N, classes, H, W), or labels, on the device of the images.
@@ -58,6 +60,11 @@ class RuntimeNetwork:
         arrays = np.ascontiguousarray(images.detach().float().cpu().numpy())
         outputs = [self.graph({IMAGE_INPUT: image[None]})[self.facts.output] for image in arrays]
         return torch.from_numpy(np.concatenate(outputs)).to(images.device)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a record keeps of the export: its files, how far it is from PyTorch's model, its calibration."""
+        assert self.manifest is not None, "only a network that was loaded is described"
+        return self.manifest.model_dump(mode="json", include={"files", "parity", "calibration", "model_sha256"})
 
     def _require_size(self, shape: tuple[int, ...]) -> None:
         divisors = self.facts.size_divisor
@@ -160,7 +167,8 @@ def load_image_model(folder: Path, threads: int | None = None) -> RuntimeNetwork
     manifest, files = read_export(folder, ImageManifest)
     size = (manifest.size[0], manifest.size[1])
     threads = threads or torch.get_num_threads()
-    return _build_network(files, manifest.facts, size, manifest.runtime, manifest.precision, threads)
+    network = _build_network(files, manifest.facts, size, manifest.runtime, manifest.precision, threads)
+    return replace(network, manifest=manifest)
 
 
 def build_runtime_network(

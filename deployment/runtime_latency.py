@@ -21,7 +21,7 @@ from deployment.image_models import RuntimeNetwork
 
 
 def measure_runtime_efficiency(
-    model: nn.Module, network: RuntimeNetwork, input_size: tuple[int, int, int]
+    model: nn.Module, network: RuntimeNetwork, input_size: tuple[int, int, int], *, with_flip: bool = False
 ) -> dict[str, Any]:
     """Count the cost of a model, and time its export with one image, on the threads that it was loaded with.
 
@@ -29,27 +29,32 @@ def measure_runtime_efficiency(
         model: the model in PyTorch, whose operations are counted.
         network: the export.
         input_size: channels, height and width of the input, pixels.
+        with_flip: whether each image is computed a second time in its mirror image; ``model`` does so by itself.
 
     Returns:
         The fields of a record's ``cost.efficiency``. The throughput is that of one image at a time, since the graphs
         have a batch of one.
     """
     counts = measure_efficiency(model, input_size, "cpu", with_timing=False)
-    return {**counts, **measure_runtime_latency(network, input_size)}
+    return {**counts, **measure_runtime_latency(network, input_size, passes=2 if with_flip else 1)}
 
 
-def measure_runtime_latency(network: RuntimeNetwork, input_size: tuple[int, int, int]) -> dict[str, Any]:
+def measure_runtime_latency(
+    network: RuntimeNetwork, input_size: tuple[int, int, int], *, passes: int = 1
+) -> dict[str, Any]:
     """Time an export with one image, as ``backbones.cost.measure_cost`` times a model in PyTorch.
 
     Args:
         network: the export.
         input_size: channels, height and width of the input, pixels.
+        passes: how often the network computes for one image.
 
     Returns:
         ``latency`` and ``throughput`` in milliseconds, and ``runtime``, ``precision``, ``threads``, ``chip`` and the
         load of the machine.
     """
-    image = torch.randn(1, *input_size, generator=torch.Generator().manual_seed(0))
+    # the graphs have a batch of one, and so compute the images of this batch one after another
+    images = torch.randn(passes, *input_size, generator=torch.Generator().manual_seed(0))
     repeats = TimingConfig(
         warmup=1,
         min_passes=MIN_PASSES,
@@ -59,7 +64,7 @@ def measure_runtime_latency(network: RuntimeNetwork, input_size: tuple[int, int,
         warmup_seconds=min(WARMUP_SECONDS, TIMED_SECONDS),
     )
     measure_load = start_device_load("cpu")
-    timings = {"batch": 1, "raw_ms": time_passes(lambda: network(image), "cpu", repeats).raw}
+    timings = {"batch": 1, "raw_ms": time_passes(lambda: network(images), "cpu", repeats).raw}
     return {
         "latency": timings,
         "throughput": timings,

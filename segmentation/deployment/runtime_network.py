@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from deployment.formats import ExportRuntime
 from deployment.image_manifest import ImageModelFacts, ImageModelOutput, LogitSize
 from deployment.image_models import RuntimeNetwork, build_runtime_network
 from deployment.manifest import ExportOrigin
+from deployment.runtimes import require_runtime
 from engine.evaluation.contract import AS_IS
 from engine.evaluation.model_source import Precision
 from foundation.errors import UserError
@@ -110,6 +112,10 @@ class SegmentorNetwork:
             self.networks[size] = self._build(size, out)
         return self.networks[size]
 
+    def describe(self) -> dict[str, Any]:
+        """Return what a record keeps of the exports, by the size of their input."""
+        return {f"{rows}x{columns}": network.describe() for (rows, columns), network in self.networks.items()}
+
     def _build(self, size: Size, out: Path | None) -> RuntimeNetwork:
         segmentor = self.segmentor
         facts = describe_segmentor(segmentor, logit_size="head")
@@ -126,6 +132,41 @@ class SegmentorNetwork:
             )
 
 
+def put_in_runtime(segmentor: FinishedSegmentor, runtime: ExportRuntime, precision: Precision) -> FinishedSegmentor:
+    """Return a segmentor whose network is computed by a runtime; it is exported when it meets the first image.
+
+    Args:
+        segmentor: the opened segmentor.
+        runtime: ``onnxruntime`` or ``openvino``.
+        precision: precision of the computation.
+
+    Raises:
+        UserError: a package is missing, the runtime lacks the precision, or no graph can hold the model.
+    """
+    require_runtime(runtime, precision)
+    require_plain_network(segmentor)
+    # a part of what the model is, and so of the id of its record
+    arguments = {**segmentor.record.arguments, "runtime": runtime, "precision": precision}
+    record = segmentor.record.model_copy(update={"arguments": arguments})
+    return replace(segmentor, network=SegmentorNetwork(segmentor, runtime, precision), record=record)
+
+
+def require_plain_network(segmentor: FinishedSegmentor) -> None:
+    """Check that the labels of a segmentor follow from its network alone.
+
+    Args:
+        segmentor: the opened segmentor.
+
+    Raises:
+        UserError: mmseg's own code segments the images.
+    """
+    if segmentor.segment_by_itself is not None:
+        raise UserError(
+            f"{segmentor.record.name} is segmented by mmseg's own code (cascades, query decoders, flips, several "
+            "scales or padding), which no graph holds; use it in torch"
+        )
+
+
 def wrap_segmentor(segmentor: FinishedSegmentor, facts: ImageModelFacts) -> SegmentorModule:
     """Return the module that is exported.
 
@@ -136,11 +177,7 @@ def wrap_segmentor(segmentor: FinishedSegmentor, facts: ImageModelFacts) -> Segm
     Raises:
         UserError: mmseg's own code segments the images, and not the network alone.
     """
-    if segmentor.segment_by_itself is not None:
-        raise UserError(
-            f"{segmentor.record.name} is segmented by mmseg's own code (cascades, query decoders, flips, several "
-            "scales or padding), which no graph holds; use it in torch"
-        )
+    require_plain_network(segmentor)
     model = drop_training_parts(segmentor.model)
     return SegmentorModule(model, facts, segmentor.windows.divisor, segmentor.align_corners)
 

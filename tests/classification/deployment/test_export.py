@@ -16,6 +16,7 @@ from benchmarks.cli.main import main
 from classification.as_is.finished_classifier import open_classifier
 from classification.deployment.export import export_classifier, export_run
 from classification.deployment.runtime_network import build_classifier_network
+from classification.digits_task import DIGITS
 from deployment.image_models import load_image_model
 from engine.data.digits import DigitsDataset, load_digits_data
 from engine.evaluation.model_source import ModelSource
@@ -71,6 +72,24 @@ def test_an_evaluation_takes_the_export_of_its_folder(run: Path, tmp_path: Path)
     assert (tmp_path / "onnx-f32" / "manifest.json").stat().st_mtime_ns == written and network.threads == 1
     # for predictions nothing is kept
     assert build_classifier_network(classifier, "onnxruntime", "f32")(load_test_images(run)).shape == (40, 10)
+
+
+def test_a_score_is_of_the_exported_model(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_without_runtime("openvino")
+    monkeypatch.setattr("deployment.runtime_latency.TIMED_SECONDS", 0.01)
+    source = ModelSource(run=run, device="cpu", overrides=("tta_flip=true",))
+    expected = DIGITS.open_evaluation(source, tmp_path).run(tmp_path)
+    evaluation = DIGITS.open_evaluation(replace(source, runtime="openvino", precision="int8"), tmp_path)
+    (tmp_path / "out").mkdir()
+    assert evaluation.backbone.arguments["precision"] == "int8"
+    found = evaluation.run(tmp_path / "out")
+    assert found.metrics["top1"].value == pytest.approx(expected.metrics["top1"].value, abs=10)
+    manifest = json.loads((tmp_path / "out" / "export" / "openvino-int8" / "manifest.json").read_text())
+    assert found.details["export"]["files"] == manifest["files"]
+    cost, single = evaluation.measure_cost(), DIGITS.open_evaluation(replace(source, overrides=()), tmp_path)
+    plain = single.measure_cost()
+    assert cost is not None and plain is not None and cost.macs == 2 * plain.macs, "the mirror image is computed too"
+    assert cost.runtime is not None and cost.runtime.startswith("openvino 20") and cost.precision == "int8"
 
 
 def test_the_command_line_describes_the_export(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -286,7 +286,7 @@ def test_sources_that_are_no_segmentation_model(run_folder: Path, mmseg_model: M
         (ModelSource(backbone="vit_nano"), "a backbone alone has no segmentation head"),
         (ModelSource(run=tmp_path), "is not the folder of a run"),
         (ModelSource(checkpoint=mmseg_model.checkpoint), r"is not in the folder of a run.*add --config"),
-        (ModelSource(run=run_folder, runtime="openvino"), "not evaluated in openvino"),
+        (ModelSource(run=run_folder, runtime="onnxruntime", precision="bf16"), "ONNX Runtime has no bf16"),
         (ModelSource(), "no model is named"),
     ]
     for source, message in cases:

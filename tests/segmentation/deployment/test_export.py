@@ -25,6 +25,7 @@ from segmentation.as_is.settings import SegmentationSettings
 from segmentation.data.mini_ade import make_mini_ade
 from segmentation.deployment.export import export_run, export_segmentor
 from segmentation.deployment.runtime_network import SegmentorNetwork, make_segmentor_origin
+from segmentation.tasks import MINI_ADE
 from tests.deployment.make import skip_without_runtime
 from tests.segmentation.as_is.make import CONFIG, write_config
 
@@ -144,6 +145,31 @@ def test_windows_around_the_export_segment_as_torch_does(run: Path, tmp_path: Pa
     assert float((found.labels == expected.labels).float().mean()) > 0.999
     assert list(network.networks) == [(64, 64)] and network.networks[64, 64].facts.logit_size == "head"
     assert [path.name for path in tmp_path.iterdir()] == [f"{format_}-f32"]
+
+
+@pytest.mark.parametrize(("runtime", "precision"), [("onnxruntime", "f32"), ("openvino", "int8")])
+def test_a_score_is_of_the_exported_model(
+    run: Path, tmp_path: Path, runtime: Any, precision: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skip_without_runtime("openvino" if runtime == "openvino" else "onnx")
+    monkeypatch.setattr("deployment.runtime_latency.TIMED_SECONDS", 0.01)
+    source = ModelSource(run=run, device="cpu", overrides=("max_items=2",))
+    expected = MINI_ADE.open_evaluation(source, tmp_path).run(tmp_path / "torch")
+    evaluation = MINI_ADE.open_evaluation(replace(source, runtime=runtime, precision=precision), tmp_path)
+    assert (
+        evaluation.backbone.arguments["runtime"] == runtime and evaluation.backbone.arguments["precision"] == precision
+    )
+    found = evaluation.run(tmp_path / "out")
+    assert found.metrics["aAcc"].value == pytest.approx(
+        expected.metrics["aAcc"].value, abs=0.1 if precision == "f32" else 5
+    )
+    (name,) = (path.name for path in (tmp_path / "out" / "export").iterdir())
+    manifest = json.loads((tmp_path / "out" / "export" / name / "manifest.json").read_text())
+    assert found.details["exports"]["64x64"]["files"] == manifest["files"]
+    cost = evaluation.measure_cost()
+    assert cost is not None and cost.runtime is not None and cost.runtime.startswith(runtime)
+    assert cost.precision == ("fp32" if precision == "f32" else precision) and cost.latency is not None
+    assert cost.macs > 0 and cost.threads == torch.get_num_threads()
 
 
 def test_complete_images_of_many_sizes_are_refused(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
