@@ -13,11 +13,16 @@ from torch import Tensor, nn
 from deployment.export_folder import hash_files, read_export, write_export
 from deployment.formats import FORMAT_BY_RUNTIME, RUNTIME_BY_FORMAT, ExportFormat, ExportRuntime
 from deployment.graph_io import GraphCallable
-from deployment.image_graphs import hash_image_model, prepare_image_model, quantize_image_graph, write_image_graph
-from deployment.image_manifest import IMAGE_GRAPH, IMAGE_INPUT, ImageManifest, ImageModelFacts
-from deployment.image_parity import measure_image_parity, require_image_parity
-from deployment.image_sets import ImageSet, make_calibration_photos, make_parity_photos
-from deployment.manifest import MANIFEST_FILENAME, ExportOrigin
+from deployment.images.image_graphs import (
+    hash_image_model,
+    prepare_image_model,
+    quantize_image_graph,
+    write_image_graph,
+)
+from deployment.images.image_manifest import IMAGE_GRAPH, IMAGE_INPUT, ImageManifest, ImageModelFacts, ImageParity
+from deployment.images.image_parity import measure_image_parity, require_image_parity
+from deployment.images.image_sets import ImageSet, make_calibration_photos, make_parity_photos
+from deployment.manifest import MANIFEST_FILENAME, Calibration, ExportOrigin
 from deployment.runtimes import load_runtime_graphs, make_export_files, require_runtime
 from engine.evaluation.model_source import Precision
 from engine.progress_bar import log_message
@@ -58,6 +63,7 @@ class RuntimeNetwork:
         """
         self._require_size(tuple(images.shape))
         arrays = np.ascontiguousarray(images.detach().float().cpu().numpy())
+        # a runtime returns its own memory, which the next call may overwrite; concatenating copies it
         outputs = [self.graph({IMAGE_INPUT: image[None]})[self.facts.output] for image in arrays]
         return torch.from_numpy(np.concatenate(outputs)).to(images.device)
 
@@ -123,8 +129,8 @@ def export_image_model(
     log_message(f"exporting {origin.backbone} as {name}")
     reference, size = prepare_image_model(model), (int(example.shape[2]), int(example.shape[3]))
     images = _complete_parity_images(parity_images, facts, size)
-    export_name = f"the {name} export of {origin.backbone}"
     graph, described = write_image_graph(reference, facts, size, origin.backbone), None
+    export_name = f"the {name} export of {origin.backbone}"
     if facts.dynamic_size:
         _require_dynamic_graph(graph, reference, facts, images, export_name)
     # bf16 has the same files as f32: the runtime converts when it compiles them
@@ -136,22 +142,43 @@ def export_image_model(
     network = _build_network(files, facts, size, runtime, precision, torch.get_num_threads())
     parity = measure_image_parity(reference, network, images, facts.output)
     require_image_parity(parity, precision, export_name)
-    manifest = ImageManifest(
-        format=export_format,
-        runtime=runtime,
-        precision=precision,
+    manifest = make_image_manifest(network, reference, files, origin, parity, described)
+    write_export(out / name, files, manifest)
+    return ImageExport(out / name, manifest)
+
+
+def make_image_manifest(
+    network: RuntimeNetwork,
+    reference: nn.Module,
+    files: dict[str, bytes],
+    origin: ExportOrigin,
+    parity: ImageParity,
+    calibration: Calibration | None,
+) -> ImageManifest:
+    """Return the manifest of an export.
+
+    Args:
+        network: the exported model, as it was compared with PyTorch's.
+        reference: PyTorch's model, as ``prepare_image_model`` returns it.
+        files: the content of each file by its name.
+        origin: where the weights come from.
+        parity: how far the export is from PyTorch's model.
+        calibration: calibration of int8, else ``None``.
+    """
+    return ImageManifest(
+        format=FORMAT_BY_RUNTIME[network.runtime],
+        runtime=network.runtime,
+        precision=network.precision,
         origin=origin,
         files=hash_files(files),
         versions=collect_package_versions(),
-        calibration=described,
+        calibration=calibration,
         created=utc_now(),
-        facts=facts,
-        size=list(size),
+        facts=network.facts,
+        size=list(network.size),
         model_sha256=hash_image_model(reference),
         parity=parity,
     )
-    write_export(out / name, files, manifest)
-    return ImageExport(out / name, manifest)
 
 
 def load_image_model(folder: Path, threads: int | None = None) -> RuntimeNetwork:
@@ -238,6 +265,7 @@ def _is_same_export(
         or manifest.calibration is None
         or manifest.calibration.fingerprint == calibration.compute_fingerprint()
     )
+    # the versions, because another exporter or quantizer may write another graph for the same weights
     return (
         (manifest.facts, manifest.size, manifest.versions) == (facts, size, collect_package_versions())
         and is_calibrated_alike

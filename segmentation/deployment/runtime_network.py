@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deployment.formats import ExportRuntime
-from deployment.image_manifest import ImageModelFacts, ImageModelOutput, LogitSize
+from deployment.images.image_manifest import ImageModelFacts, ImageModelOutput, LogitSize
 from deployment.image_models import RuntimeNetwork, build_runtime_network
 from deployment.manifest import ExportOrigin
 from deployment.runtimes import require_runtime
@@ -45,6 +45,7 @@ class SegmentorModule(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (N, classes, rows, columns)."""
+        # classes are chosen outside, in strips: logits of 150 classes at the size of an image take much memory
         if not self.is_enlarged:
             logits: Tensor = self.model(images)
             return logits
@@ -119,6 +120,7 @@ class SegmentorNetwork:
     def _build(self, size: Size, out: Path | None) -> RuntimeNetwork:
         segmentor = self.segmentor
         facts = describe_segmentor(segmentor, logit_size="head")
+        # a graph is loaded from bytes, so that its folder may go
         with tempfile.TemporaryDirectory() as scratch:
             return build_runtime_network(
                 wrap_segmentor(segmentor, facts),
@@ -178,6 +180,7 @@ def wrap_segmentor(segmentor: FinishedSegmentor, facts: ImageModelFacts) -> Segm
         UserError: mmseg's own code segments the images, and not the network alone.
     """
     require_plain_network(segmentor)
+    # an auxiliary head only adds a loss
     model = drop_training_parts(segmentor.model)
     return SegmentorModule(model, facts, segmentor.windows.divisor, segmentor.align_corners)
 
