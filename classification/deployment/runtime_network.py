@@ -11,8 +11,8 @@ import torch
 from classification.as_is.finished_classifier import FinishedClassifier
 from classification.data.subset_sampling import LabeledDataset
 from deployment.formats import ExportRuntime
-from deployment.images.image_manifest import ImageModelFacts
 from deployment.image_models import RuntimeNetwork, build_runtime_network
+from deployment.images.image_manifest import ImageModelFacts
 from deployment.images.image_sets import (
     CALIBRATION_IMAGES,
     CALIBRATION_SEED,

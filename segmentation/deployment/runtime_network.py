@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deployment.formats import ExportRuntime
-from deployment.images.image_manifest import ImageModelFacts, ImageModelOutput, LogitSize
 from deployment.image_models import RuntimeNetwork, build_runtime_network
+from deployment.images.image_manifest import ImageModelFacts, ImageModelOutput, LogitSize
 from deployment.manifest import ExportOrigin
 from deployment.runtimes import require_runtime
 from engine.evaluation.contract import AS_IS

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from deployment.formats import EXPORT_FORMATS, RUNTIME_BY_FORMAT, ExportFormat
+from deployment.image_models import ImageExport, build_runtime_network, export_image_model, load_image_model
 from deployment.images.image_graphs import write_image_graph
 from deployment.images.image_manifest import ImageModelFacts, ImageParity
-from deployment.image_models import ImageExport, build_runtime_network, export_image_model, load_image_model
 from deployment.images.image_parity import require_image_parity
 from deployment.images.image_sets import make_calibration_photos, make_parity_photos, make_photo_crops
 from engine.data import photographs
