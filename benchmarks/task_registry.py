@@ -44,6 +44,8 @@ for _name in ("cifar10", "cifar100", "flowers", "pets", "aircraft", "cars", "ina
     TASKS.register(_name, f"classification.image_tasks:{_name.upper()}")
 for _name in ("lasot", "mini_lasot", "trackfolder"):
     TASKS.register(_name, f"tracking.tasks:{_name.upper()}")
+for _name in ("lasot_ext", "got10k_val", "got10k_test", "trackingnet", "otb100", "uav123", "nfs"):
+    TASKS.register(_name, f"tracking.test_sets:{_name.upper()}")
 for _name in ("ade20k", "camvid", "mini_ade", "segfolder"):
     TASKS.register(_name, f"segmentation.tasks:{_name.upper()}")
 

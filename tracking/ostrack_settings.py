@@ -90,9 +90,9 @@ def read_stated_settings(content: object) -> StatedSettings:
             continue
         entry = values[key]
         pair = [entry.get(part) for part in ("template", "search")] if isinstance(entry, Mapping) else []
-        if len(pair) == 2 and all(_is_measure(value, whole=kind == "size") for value in pair):
-            as_kind = int if kind == "size" else float
-            found |= {f"template_{kind}": as_kind(pair[0]), f"search_{kind}": as_kind(pair[1])}
+        measures = [_read_measure(value, whole=kind == "size") for value in pair]
+        if len(measures) == 2 and None not in measures:
+            found |= {f"template_{kind}": measures[0], f"search_{kind}": measures[1]}
         else:
             notes.append(f"settings.{key} of the file is of a form that bench does not know, so it is not used")
     name = values.get("config_name")
@@ -100,11 +100,13 @@ def read_stated_settings(content: object) -> StatedSettings:
     return StatedSettings(TrackerSettings(**found, ce=_read_ce(config_name)), config_name, tuple(notes))
 
 
-def _is_measure(value: object, *, whole: bool) -> bool:
-    """Return whether a value can be a size in pixels or a factor."""
+def _read_measure(value: object, *, whole: bool) -> int | float | None:
+    """Return a value as a size in pixels or as a factor; ``None`` if it cannot be one."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return False
-    return 0 < value <= 10_000 and (not whole or value == int(value))
+        return None
+    if not 0 < value <= 10_000 or (whole and value != int(value)):
+        return None
+    return int(value) if whole else float(value)
 
 
 def _read_ce(config_name: str) -> bool | None:
@@ -140,9 +142,9 @@ def resolve_settings(
     wanted: dict[str, Any] = {}
     if protocol is not None:
         wanted = {name: getattr(protocol[1], name) for name in _CROP_FIELDS} | {"ce": protocol[1].use_ce}
-        _require_agreement(stated, wanted, f"--protocol {protocol[0]}")
+        require_agreement(stated, wanted, f"--protocol {protocol[0]}")
     single = {name: value for name, value in asked._asdict().items() if value is not None}
-    _require_agreement(stated, single, "--set")
+    require_agreement(stated, single, "--set")
     said = {name: value for name, value in stated.settings._asdict().items() if value is not None}
     chosen = {**wanted, **single, **said}
     notes = list(stated.notes)
@@ -195,17 +197,25 @@ def _complete_settings(
     return {**assumed, **chosen}, assumed
 
 
-def _require_agreement(stated: StatedSettings, wanted: Mapping[str, Any], option: str) -> None:
-    """Check that the user asks for what the file says.
+def require_agreement(
+    stated: StatedSettings, wanted: Mapping[str, Any], option: str, source: str = "the checkpoint"
+) -> None:
+    """Check that the user asks for what a tracker's file or run says.
+
+    Args:
+        stated: what it says.
+        wanted: what the user asks for, by name of the setting.
+        option: how the user asked.
+        source: what says it, for the message.
 
     Raises:
-        UserError: for something else.
+        UserError: the user asks for something else.
     """
     for name, value in wanted.items():
         said = getattr(stated.settings, name)
         if said is not None and said != value:
             raise UserError(
-                f"the checkpoint says {_format_settings({name: said})}{_format_name(stated.config_name)}, and {option} "
+                f"{source} says {_format_settings({name: said})}{_format_name(stated.config_name)}, and {option} "
                 f"asks for {_format_settings({name: value})}; leave that out to track as the tracker was trained"
             )
 
