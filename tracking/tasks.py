@@ -32,9 +32,14 @@ class TrackingTask(Task):
 
     All metrics are means over sequences, in percent: ``AUC`` of the success curve, precision ``P`` at 20 pixels,
     normalized precision ``P_norm``, and the success rates ``OP50`` and ``OP75`` at IoU 0.5 and 0.75.
+
+    Attributes:
+        needs_server: whether the ground truth is on a server: such a set is tracked for a submission, and has no number
+            and no record (``tracking.as_is.submission``).
     """
 
     domain = "tracking"
+    needs_server = False
     # each metric is the mean of the per-item column of the same name; the first, AUC, ranks the boards
     metrics = tuple(
         MetricSpec(name, "%", True, MetricStatistic("mean", (name,))) for name in ("AUC", "P", "P_norm", "OP50", "OP75")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tracking.data.readers.sequence import Video
     from tracking.scoring.rules import ScoringRules
 
+# OTB, NfS, UAV123 and the extension are scored with the metrics of LaSOT, by rules of their own
 _LASOT_METRICS = TrackingTask.metrics
 # GOT-10k pools the frames of all sequences, so a metric is the mean of its column, weighted by the frames that count
 _GOT10K_METRICS = tuple(
@@ -78,6 +79,7 @@ class PublicSetTask(TestOnlyTask, TrackingTask):
 
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
         """Check the layout, the counts, the ground truth and, if requested, the frames; see ``TrackingTask``."""
+        # read once: the deviations are known to whoever read the set
         found = self.read_set(root)
         check_video_frames(found.videos, decode)
         content = self.describe_content(found.videos, root)
@@ -116,6 +118,7 @@ class PublicSetTask(TestOnlyTask, TrackingTask):
 class ServerSetTask(PublicSetTask):
     """A test set whose ground truth is on a server: it is tracked and packed for that server, and has no number."""
 
+    # the verb writes an archive in place of a record
     needs_server = True
 
     def read_set(self, root: Path) -> TestSequences:

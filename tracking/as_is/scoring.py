@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from foundation.errors import IncompleteError
 from results.records.record import MetricValue
-from results.statistics.frame_mean import COUNTED_COLUMN
+from results.statistics.statistic_functions import COUNTED_COLUMN
 from tracking.as_is.test_videos import AnnotatedVideo
 from tracking.data.readers.sequence import Video
 from tracking.inference.sequential import (
@@ -64,13 +64,16 @@ def _score_annotated(task: TrackingTask, rules: ScoringRules, videos: Sequence[V
     values: dict[str, list[float]] = {name: [] for name in rules.metrics}
     weights = []
     for video, found in read_result_files(videos, folder):
+        # absence and image size are not those of every video
         assert isinstance(video, AnnotatedVideo)  # that is what such a task reads
         score = score_sequence(
             found.boxes, video.boxes, video.absent, rules, name=video.name, image_size=video.image_size
         )
         each = score.metric_values()
+        # the number of frames that count is in the table, so that anybody can compute the mean over frames from it
         counted = (score.frames,) if pools_frames else ()
         rows.append((video.name, len(found.boxes), *each.values(), *counted, found.confidence, found.digest))
+        # where sequences are averaged, a long one counts as much as a short one
         weights.append(score.frames if pools_frames else 1)
         for name, value in each.items():
             values[name].append(value)

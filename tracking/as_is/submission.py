@@ -31,6 +31,7 @@ def write_submission(source: ModelSource, task: ServerSetTask, root: Path, out: 
         UserError: the source is no finished tracker, or a limit is set.
         DataError: the set is not complete, or a frame cannot be read; no archive is written.
     """
+    # nothing is written yet
     evaluation = open_tracking_evaluation(task, source, root)
     # before hours of tracking, whose result no server would take
     if evaluation.data.deviations:
@@ -39,6 +40,7 @@ def write_submission(source: ModelSource, task: ServerSetTask, root: Path, out: 
         limits = ", ".join(evaluation.settings.limits())
         raise UserError(f"the server of {task.name} takes complete results only; leave out --set {limits}")
     ensure_writable_dir(out)
+    # there is no record in which the assumptions could be read later
     for note in evaluation.plan.notes:
         log_message(note)
     speed = evaluation.track(out)
