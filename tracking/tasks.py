@@ -165,10 +165,11 @@ class TrackingTask(Task):
     def visualize_run(self, folder: Path, record: Record, data_root: Path) -> list[DrawnPicture]:
         """Draw film strips of the worst, median and best sequence, and the success plot."""
         from tracking.data.readers.sequence import limit_videos
+        from tracking.scoring.rules import LASOT_OFFICIAL
         from tracking.visualize import draw_tracking_run
 
         videos = limit_videos(self.read_test_videos(data_root), record.config.get("recipe"))
-        return draw_tracking_run(folder, record, videos, self.name)
+        return draw_tracking_run(folder, record, videos, self.name, self.get_rules() or LASOT_OFFICIAL)
 
     def get_rules(self) -> ScoringRules | None:
         """Return the rules of a set that is not scored by LaSOT's official rules, or ``None``."""

@@ -264,3 +264,12 @@ def test_a_set_that_is_not_complete_needs_subset(run: Path, tmp_path: Path) -> N
         evaluate_model(request)
     record = evaluate_model(replace(request, allow_subset=True)).record
     assert record.data.deviations and json.dumps(record.model_dump(mode="json"))
+
+
+def test_an_evaluation_on_got10k_is_drawn_by_its_own_metric(run: Path, tmp_path: Path) -> None:
+    root = make_sets.make_got10k_val(tmp_path / "data")
+    source = ModelSource(run=run, device="cpu")
+    cell = evaluate_model(EvaluationRequest("got10k_val", source, root, tmp_path / "runs", allow_subset=True))
+    pictures = TASKS.get("got10k_val").visualize_run(cell.folder, cell.record, root)
+    assert all(", AO " in picture.entry.title for picture in pictures) and len(pictures) > 1
+    assert cell.record.result is not None and cell.record.result.primary_metric == "AO"
