@@ -150,7 +150,7 @@ def make_complete_record(
         task: declares the metrics.
         outcome: what the task returned.
         folder: the run's folder.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
         seconds: duration of this attempt.
         efficiency: cost of the backbone; ``None`` where it was not measured.
 

@@ -13,14 +13,14 @@ from backbones.registry import get_card, list_plugin_modules
 from backbones.weight_sources.hub import HUB_PREFIX
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights
 from benchmarks.cell_record import describe_backbone
-from benchmarks.task_registry import TASKS, describe_task_source
+from benchmarks.task_registry import TASKS, describe_task_source, is_test_only
 from engine.data.data_sources import find_task_data
 from engine.task import DataReport, RunPlan, RunRequest, Task
 from foundation.errors import DataError, UserError
 from foundation.suggest import did_you_mean
 from results.leaderboard.row_labels import require_row_label
 from results.records.identity import RunIdentity, make_run_identity
-from results.records.record import BackboneRecord, Tier
+from results.records.record import AS_IS_PROTOCOL, BackboneRecord, Tier
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,7 +40,7 @@ class CellRequest:
         overrides: settings that differ from the protocol's file, as ``key=value``.
         data_root: folder of the data sets.
         out: folder below which the run's folder is made.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         allow_partial: accept weights that fill only a part of the backbone.
         allow_subset: accept data that are not the complete official set.
         data_scale: fraction of the training items, above 0 to 1.
@@ -252,6 +252,7 @@ def make_folder_name(backbone: str) -> str:
 def _resolve_protocol(cell_request: CellRequest) -> tuple[Task, str]:
     """Find task and protocol, and check the numbers of a request."""
     task = cell_request.task if isinstance(cell_request.task, Task) else TASKS.get(cell_request.task)
+    require_training_protocol(task, cell_request.protocol)
     protocol = cell_request.protocol or task.protocols[0]
     if protocol not in task.protocols:
         close = did_you_mean(protocol, task.protocols, hint=f"it has {', '.join(task.protocols)}")
@@ -263,6 +264,25 @@ def _resolve_protocol(cell_request: CellRequest) -> tuple[Task, str]:
     if not 0 < cell_request.data_scale <= 1:
         raise UserError(f"data scale {cell_request.data_scale:g} is not a fraction of the training data, above 0 to 1")
     return task, protocol
+
+
+def require_training_protocol(task: Task, protocol: str | None) -> None:
+    """Refuse what a run cannot do because it is an evaluation: the protocol ``as_is``, and a set for tests alone.
+
+    Args:
+        task: the task.
+        protocol: the requested protocol; ``None``: the task's first.
+
+    Raises:
+        UserError: it is one; the message names ``bench evaluate``.
+    """
+    if is_test_only(task):
+        raise UserError(f"{task.name} is a test set, and nothing is trained on it; use bench evaluate {task.name}")
+    if protocol == AS_IS_PROTOCOL:
+        raise UserError(
+            f"protocol {AS_IS_PROTOCOL} tests a finished model, and nothing is trained; "
+            f"use bench evaluate {task.name} --backbone NAME, or --run RUN"
+        )
 
 
 def require_official_data(task: Task, data: DataReport, allow_subset: bool) -> None:

@@ -11,6 +11,7 @@ from engine.task import Task
 from foundation.code_modules import list_code_modules
 from foundation.registry import Registry
 from foundation.source_hash import hash_module_sources
+from results.records.record import AS_IS_PROTOCOL
 
 
 class TaskSource(NamedTuple):
@@ -47,6 +48,11 @@ for _name in ("lasot_ext", "got10k_val", "got10k_test", "trackingnet", "otb100",
     TASKS.register(_name, f"tracking.test_sets:{_name.upper()}")
 for _name in ("ade20k", "camvid", "mini_ade", "segfolder"):
     TASKS.register(_name, f"segmentation.tasks:{_name.upper()}")
+
+
+def is_test_only(task: Task) -> bool:
+    """Return whether finished models are tested on a task's data and nothing is trained on them."""
+    return tuple(task.protocols) == (AS_IS_PROTOCOL,)
 
 
 def describe_task_source(task: Task) -> TaskSource:

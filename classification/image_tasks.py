@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from engine.evaluation.model_source import ModelSource
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
+
+MANY_CLASSES = 1000
+"""Official sets with as many classes have their names in lists that everybody has; a record would be filled by them."""
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 
@@ -167,7 +171,11 @@ class ImageTask(Task):
             for name, augmented in (("train", augments), ("val", False), ("test", False), ("val", augments))
         )
         splits = SplitDatasets(train, val, test, val_augmented, data.fingerprint)
-        return run_protocol(request, plan, recipe, splits, out, task=self)
+        outcome = run_protocol(request, plan, recipe, splits, out, task=self)
+        if not augments or (self.dataset_card.num_classes or 0) >= MANY_CLASSES:
+            return outcome
+        # whoever uses the finished classifier needs the names of its outputs, and may not have the data
+        return replace(outcome, details={**outcome.details, "class_names": list(data.class_names)})
 
     def load_images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
         """Return the photographs as the probes see them: resized and cropped as in ``configs/images_linear.py``.

@@ -120,9 +120,11 @@ def _score_file(split: _TestSplit, path: Path, partial: bool) -> ClassificationS
             f"{path} has predictions for {len(rows):,} of {expected:,} test images of {split.task}, the first "
             f"missing is {split.files[missing]}; an incomplete set has no number (--partial scores what is there)"
         )
+    # numbered from 0 again, because a partial file has gaps
     scored = [row._replace(item=number) for number, (_, row) in enumerate(sorted(rows.items()))]
     require_all_scored(scored, len(scored))
     values = compute_accuracies(scored, len(scored))
+    # a single prediction says nothing about the first five
     has_top5 = "top5" in header
     specs = [spec for spec in split.metrics if spec.name != "top5" or has_top5]
     metrics = to_record_metrics(specs, values, len(scored))
@@ -162,6 +164,7 @@ def _read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
             f"{path} has the columns {', '.join(header) or 'none'}; predictions have file and class, or item and "
             "prediction (docs/reference/scoring.md)"
         )
+    # csv fills short lines with None and collects the rest of long ones under None
     broken = next((number for number, row in enumerate(rows, 2) if None in row or None in row.values()), None)
     if broken is not None:
         raise DataError(f"line {broken} of {path} does not have {len(header)} cells; write the file again")
@@ -176,6 +179,7 @@ def _match_rows(
     """Return the row of each test image that the file names."""
     items = _ItemFinder(split, path)
     classes = _ClassFinder(split, path)
+    # all of them first: how many are unknown tells a wrong split from a stray line
     unknown = [line for line in lines if items.find(line) is None] if "file" in header else []
     if unknown:
         raise DataError(
@@ -193,6 +197,7 @@ def _match_rows(
         if item in rows:
             raise DataError(f"{path} has two predictions for {split.files[item]} (line {number}); keep one")
         label = split.labels[item]
+        # our own items.csv has the labels, which show results for another split of equal size
         if "label" in header and line["label"] != str(label):
             raise DataError(
                 f"line {number} of {path} has the label {line['label']}, and {split.files[item]} has {label}: these "
@@ -224,6 +229,7 @@ class _ItemFinder:
         if "file" not in line:
             text = line["item"]
             return int(text) if text.isdecimal() and int(text) < self.count else None
+        # the path of an image on another machine ends with its name within the data set
         parts = line["file"].replace("\\", "/").split("/")
         for start in range(len(parts)):
             name = "/".join(parts[start:])
@@ -265,8 +271,8 @@ class _ClassFinder:
             top = self._read_top(number, line["top5"])
             if not top or top[0] != prediction or len(set(top)) != len(top):
                 raise DataError(
-                    f"line {number} of {self.path} has a top5 that does not begin with its class, or has one twice; write "
-                    "it again"
+                    f"line {number} of {self.path} has a top5 that does not begin with its class, or has one twice; "
+                    "write it again"
                 )
             place = top.index(label) if label in top[:NUM_TOP] else _NEVER
         return ScoredItem(item, label, prediction, 1.0, place)
@@ -278,7 +284,8 @@ class _ClassFinder:
             classes = None
         if not isinstance(classes, list):
             raise DataError(
-                f"line {number} of {self.path} has the top5 {text[:80]!r}, which is no JSON list of classes; write it again"
+                f"line {number} of {self.path} has the top5 {text[:80]!r}, which is no JSON list of classes; "
+                "write it again"
             )
         return [
             self._find_name(number, each) if isinstance(each, str) else self._find_number(number, str(each))

@@ -14,6 +14,8 @@ from foundation.errors import UserError
 from results.statistics.metric_statistics import MetricStatistic
 
 if TYPE_CHECKING:  # commands that only list tasks start faster without numpy and OpenCV
+    from engine.evaluation.contract import Evaluation
+    from engine.evaluation.model_source import ModelSource
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
     from segmentation.data.dataset_layout import SegmentationDataset
@@ -39,8 +41,12 @@ class SegmentationTask(Task):
     has_official_counts = True
 
     @abstractmethod
-    def find_dataset(self, root: Path) -> SegmentationDataset:
+    def find_dataset(self, root: Path, *, test_only: bool = False) -> SegmentationDataset:
         """Find the images and label files below ``root`` and pair them.
+
+        Args:
+            root: the data root.
+            test_only: leave the other splits out; their folders may be missing.
 
         Raises:
             DataError: a file or folder is missing or wrong; the message names it and how to fix it.
@@ -56,14 +62,23 @@ class SegmentationTask(Task):
         Raises:
             DataError: the data cannot be used; the message names the first wrong file and how to fix it.
         """
+        return self._check_dataset(self.find_dataset(root), decode)
+
+    def check_test_data(self, root: Path) -> DataReport:
+        """Check the test split alone, which is all that a finished model needs; see ``check_data``."""
+        return self._check_dataset(self.find_dataset(root, test_only=True), "none")
+
+    def _check_dataset(self, found: SegmentationDataset, decode: DecodeLevel) -> DataReport:
         from segmentation.data.checks import check_dataset
 
-        found = self.find_dataset(root)
         # class names are passed as a function, because reading ADE20K's imports mmseg, which takes seconds
         return check_dataset(
             found,
             decode,
-            self.expected if self.has_official_counts else None,
+            # where only the test split was looked for, the others are not missing
+            {split: count for split, count in self.expected.items() if split in found.splits}
+            if self.has_official_counts
+            else None,
             lambda: self.get_class_names(found),
             lambda summaries: self.compare_official_labels(found, summaries),
         )
@@ -83,7 +98,7 @@ class SegmentationTask(Task):
 
     def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
         """Return index and name of every test image."""
-        names = [pair.name for pair in self.find_dataset(root).splits["test"]]
+        names = [pair.name for pair in self.find_dataset(root, test_only=True).splits["test"]]
         return {"item": range(len(names)), "name": names}
 
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
@@ -104,6 +119,12 @@ class SegmentationTask(Task):
         from engine.data.item_limits import read_limit
 
         return self.find_dataset(request.data_root).limit_items(read_limit(plan.config["recipe"]))
+
+    def open_evaluation(self, source: ModelSource, root: Path) -> Evaluation:
+        """Open a finished segmentation model on the test split; only that split need be there."""
+        from segmentation.as_is.evaluation import open_segmentation_evaluation
+
+        return open_segmentation_evaluation(self, source, root)
 
     def make_control(self, kind: ControlKind, seed: int = 0) -> Task:
         """Return a variant of the task whose label maps are exchanged between images or whose images are noise."""
@@ -126,7 +147,7 @@ class SegmentationTask(Task):
         from segmentation.visualize import draw_segmentation_run
 
         # the predictions are in the run's folder
-        found = self.find_dataset(data_root)
+        found = self.find_dataset(data_root, test_only=True)
         return draw_segmentation_run(folder, record, found, self.get_class_names(found))
 
 
@@ -137,11 +158,11 @@ class Ade20kTask(SegmentationTask):
     summary = "ADE20K scene parsing: 20,210 training and 2,000 validation images, 150 classes"
     expected = MappingProxyType({"train": 20_210, "test": 2_000})
 
-    def find_dataset(self, root: Path) -> SegmentationDataset:
+    def find_dataset(self, root: Path, *, test_only: bool = False) -> SegmentationDataset:
         """Find ``ADEChallengeData2016`` below ``root`` and pair its files."""
         from segmentation.data.dataset_layout import read_ade20k
 
-        return read_ade20k(root)
+        return read_ade20k(root, test_only=test_only)
 
     def compare_official_labels(self, dataset: SegmentationDataset, summaries: LabelSummaries) -> Sequence[str]:
         """Compare the list of classes; the label files of ADE20K are too many to ship a digest of each."""
@@ -174,13 +195,13 @@ class MiniAdeTask(Ade20kTask):
     summary = "72 patchworks of real photographs in ADE20K's layout, 6 of its 150 classes, no download"
     expected = MappingProxyType({"train": 48, "test": 24})
 
-    def find_dataset(self, root: Path) -> SegmentationDataset:
+    def find_dataset(self, root: Path, *, test_only: bool = False) -> SegmentationDataset:
         """Find the miniature in the cache folder, and make it first if it is not there (``root`` is not used)."""
         from segmentation.data.dataset_layout import read_ade20k
         from segmentation.data.mini_ade import make_mini_ade
 
         # the layout is ADE20K's, so its reader and its label space serve here too
-        return read_ade20k(make_mini_ade(get_cache_dir()), self.name)
+        return read_ade20k(make_mini_ade(get_cache_dir()), self.name, test_only=test_only)
 
     def download_data(self, root: Path) -> None:
         """Make the miniature (``root`` is not used)."""
@@ -194,11 +215,11 @@ class CamvidTask(SegmentationTask):
     summary = "CamVid road scenes at 480 x 360 px: 367 / 101 / 233 images, 11 classes"
     expected = MappingProxyType({"train": 367, "val": 101, "test": 233})
 
-    def find_dataset(self, root: Path) -> SegmentationDataset:
+    def find_dataset(self, root: Path, *, test_only: bool = False) -> SegmentationDataset:
         """Find ``CamVid`` below ``root`` and pair its files."""
         from segmentation.data.dataset_layout import read_camvid
 
-        return read_camvid(root)
+        return read_camvid(root, test_only=test_only)
 
     def compare_official_labels(self, dataset: SegmentationDataset, summaries: LabelSummaries) -> Sequence[str]:
         """Compare the values of each label map with those of SegNet's tutorial."""
@@ -226,11 +247,11 @@ class SegfolderTask(SegmentationTask):
     expected: Mapping[str, int] = MappingProxyType({})  # no official counts: every user's folder is different
     has_official_counts = False
 
-    def find_dataset(self, root: Path) -> SegmentationDataset:
+    def find_dataset(self, root: Path, *, test_only: bool = False) -> SegmentationDataset:
         """Find the user's images and labels in ``root`` itself and pair them."""
         from segmentation.data.dataset_layout import read_segfolder
 
-        return read_segfolder(root)
+        return read_segfolder(root, test_only=test_only)
 
 
 ADE20K = Ade20kTask()

@@ -129,24 +129,20 @@ def load_tensors(
             (unless ``allow_partial``); or nothing fits, or a tensor is not floating-point or not finite. The model is
             then left unchanged.
     """
+    stated = arguments or {}
     fitted = fit_tensors(
-        model,
-        tensors,
-        source=source,
-        arguments=arguments or {},
-        card_size=card_size,
-        optional=optional,
-        with_head=with_head,
+        model, tensors, source=source, arguments=stated, card_size=card_size, optional=optional, with_head=with_head
     )
     notes = fitted.notes
     blank = LoadReport(0, fitted.resized, [], [], fitted.dropped, 0, notes)
     head_prefixes = get_head_prefixes(model)
+    # what has these prefixes is not compared, unless the head must be there too
     report, accepted = _match_tensors(fitted.tensors, fitted.own, () if with_head else head_prefixes, blank)
     # with nothing accepted, even --allow-partial would mean a random model under the checkpoint's name
     if not accepted or (not report.is_complete and not allow_partial):
         raise _explain_refusal(report, fitted, source, head_prefixes if with_head else ())
     try:
-        notes += check_head_count(model, accepted, arguments or {}, source, card_heads)
+        notes += check_head_count(model, accepted, stated, source, card_heads)
     except CheckpointError as error:
         if not allow_partial:
             raise
@@ -160,6 +156,7 @@ def _explain_refusal(
     report: LoadReport, fitted: FittedTensors, source: str, wanted_head: tuple[str, ...]
 ) -> CheckpointError:
     """Return the error that says why a checkpoint does not fit; ``wanted_head`` is empty where no head is loaded."""
+    # a trunk that fits and a head that is missing is the usual case, and deserves its own sentence
     head_lines = [line for line in report.missing if line.startswith(wanted_head)] if wanted_head else []
     if head_lines and len(head_lines) == len(report.missing) and not report.unexpected:
         return make_headless_error(source, head_lines)

@@ -57,6 +57,11 @@ VERBS = {
     ),
     "demo": Verb("experiments", "do small real runs on embedded data and write a table and a page", "bench demo"),
     "table": Verb("results", "write the leaderboard of all runs as text or as a web page", "bench table --html page"),
+    "choose": Verb(
+        "results",
+        "choose the best models under limits of latency, size, MACs or parameters",
+        "bench choose --task imagenet --under 10ms 50MB",
+    ),
     "items": Verb(
         "results",
         "write the outcomes of all test items of runs as one table, CSV or Parquet",

@@ -64,12 +64,14 @@ def compute_batches(
         dataset,  # type: ignore[arg-type]  # a map-style dataset by its methods
         batch_size=batch_size,
         num_workers=workers,
-        pin_memory=device == "cuda",
+        pin_memory=device == "cuda",  # copies to other devices gain nothing by it
     )
+    # indexing with all columns would copy the logits for nothing
     chosen = None if columns is None or columns.is_whole_head else torch.tensor(columns.columns)
     with translate_oom_error(), ProgressBar(label, "images", len(dataset)) as bar:
         for batch in loader:
             images = batch["images"].to(device)
+            # on the CPU, where numpy counts; the logits of one batch are small
             logits = (average_flipped(network, images) if flips else network(images)).cpu()
             if chosen is not None:
                 logits = logits[:, chosen]

@@ -13,7 +13,7 @@ from classification.as_is.batches import ProbabilityBatch, compute_batches
 from classification.as_is.finished_classifier import FinishedClassifier
 from classification.as_is.match_classes import ClassColumns
 from classification.as_is.network import FlipAverage, make_network
-from classification.as_is.predictions import PREDICTIONS_FILE, ImagePrediction, rank_classes, write_predictions
+from classification.as_is.predictions import PREDICTIONS_FILE, ClassPrediction, rank_classes, write_predictions
 from classification.as_is.real_labels import RealLabels
 from classification.data.subset_sampling import LabeledDataset
 from classification.metrics import ScoredItem, compute_accuracies, to_record_metrics
@@ -58,7 +58,7 @@ class ClassifierEvaluation(Evaluation):
         make_deterministic()  # as a run is tested, so that its weights give its very numbers
         network = make_network(self.classifier, self.source, self.device)
         rows: list[ScoredItem] = []
-        predictions: list[ImagePrediction] = []
+        predictions: list[ClassPrediction] = []
         began = time.monotonic()
         for batch in compute_batches(
             network,
@@ -72,14 +72,17 @@ class ClassifierEvaluation(Evaluation):
             rows += self._score_batch(batch)
             predictions += self._list_predictions(batch)
         seconds = time.monotonic() - began
+        # the gate: raises unless every expected image was scored exactly once
         values = compute_accuracies(rows, self.plan.num_expected_items)
         # a mean over classes needs one class for each image
         specs = [spec for spec in self.task.metrics if self.real_labels is None or spec.name in ("top1", "top5")]
+        # items.csv has numbers only, so the names of files and classes go into a file of their own
         write_predictions(out / PREDICTIONS_FILE, predictions)
         return TaskOutcome(
             metrics=to_record_metrics(specs, values, len(rows)),
             item_columns=ScoredItem._fields,
             item_rows=rows,
+            # there was nothing to choose: the model came as it is
             selection=ModelSelection(split="none", metric="top1", candidates=1, chosen="as it is", value=None),
             load_report=self.classifier.report,
             checkpoint_format=self.classifier.file.format,
@@ -102,7 +105,7 @@ class ClassifierEvaluation(Evaluation):
             return self.real_labels.score_items(batch.probabilities, batch.items)
         return score_items(batch.probabilities, batch.labels, batch.items)
 
-    def _list_predictions(self, batch: ProbabilityBatch) -> Iterator[ImagePrediction]:
+    def _list_predictions(self, batch: ProbabilityBatch) -> Iterator[ClassPrediction]:
         for item, prediction in zip(batch.items.tolist(), rank_classes(batch.probabilities), strict=True):
             yield prediction.name_image(self.image_names(item), self.class_names)
 
@@ -118,6 +121,7 @@ def choose_loader(classifier: FinishedClassifier, num_images: int) -> dict[str, 
     """
     settings, run = classifier.settings, classifier.run
     own = run.batch_size if run is not None else DEFAULT_BATCH_SIZE
+    # macOS does not say which cores a process may use
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = 0 if num_images < _FEW_IMAGES else min(cores, _MAX_WORKERS)
     return {

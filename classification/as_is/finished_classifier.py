@@ -20,7 +20,7 @@ from backbones.weight_sources.hub import read_hub_preprocessing
 from backbones.weights import InitialWeights, locate_weights, require_matching_sha256
 from classification.as_is.head_classes import HeadClasses, HeadOrigin, make_head_classes
 from classification.as_is.preprocessing import Preprocessing, describe_test_size, resolve_preprocessing
-from classification.as_is.run_weights import FinishedRun, find_tested_weights, list_model_arguments, read_finished_run
+from classification.as_is.run_weights import FinishedRun, find_tested_weights, list_model_arguments, read_finetuned_run
 from classification.as_is.settings import ClassifierSettings, parse_settings
 from engine.evaluation.checkpoint_run import find_checkpoint_run
 from engine.evaluation.model_source import ModelSource
@@ -115,9 +115,11 @@ def _open_backbone(source: ModelSource, settings: ClassifierSettings) -> Finishe
     content = read_weights(start.file, start.weights_key)
     if start.init == "card":
         require_matching_sha256(card, content.path, content.sha256)
+    # the size comes first, since position embeddings are resampled to it when the weights are loaded
     size = (settings.img_size, settings.img_size) if settings.img_size else (card.input_size[1], card.input_size[2])
     whole = _load_whole_model(card, start, content, size, {}, card.input_size[1:])
     require_own_architecture(card)
+    # timm knows the configuration of its own models; a repository of the hub states its own, which counts more
     config = {**(getattr(whole.model, "pretrained_cfg", None) or {}), **read_hub_preprocessing(card.name)}
     own = resolve_preprocessing(card, config)
     used = own.apply_settings(settings)
@@ -139,12 +141,13 @@ def _open_run(source: ModelSource, settings: ClassifierSettings) -> FinishedClas
     if folder is None:
         assert source.checkpoint is not None  # require_one_place
         folder = find_checkpoint_run(source.checkpoint)
-    run = read_finished_run(folder)
+    run = read_finetuned_run(folder)
     file = find_tested_weights(run) if source.checkpoint is None else source.checkpoint
     start = locate_weights(run.card, str(file), source.weights_key)
     assert start.file is not None
     content = read_weights(start.file, start.weights_key)
     side, recipe = run.recipe.img_size, run.recipe
+    # as classification/data/image_dataset.py makes the test images of a run
     own = Preprocessing(
         (side, side), float(getattr(recipe, "crop_pct", 1.0)), "center", "bicubic", run.card.mean, run.card.std
     )
@@ -166,8 +169,10 @@ def _make_classifier(
     run: FinishedRun | None = None,
     notes: tuple[str, ...] = (),
 ) -> FinishedClassifier:
+    # a finished model is never trained on, and without gradients its outputs need less memory
     for parameter in whole.model.parameters():
         parameter.requires_grad_(False)
+    # the normalization that the user set is part of the id, as the card's own would be
     card = replace(card, mean=preprocessing.mean, std=preprocessing.std)
     model, (start, file) = whole.model.eval(), weights
     return FinishedClassifier(
@@ -201,11 +206,14 @@ def _load_whole_model(
     """
     model = build_model(card, size, arguments)
     settings = dict(arguments)
+    # a run states its pooling, and the weights of a card fit the model that the card describes
     if not settings and norms_pooled_mean(card, start) and "fc_norm.weight" not in model.state_dict():
         settings["global_pool"] = "avg"
         model = build_model(card, size, settings)
     own = start.init == "card"
+    # a user's file may have been made for another size than the card says
     stated = (made_for[0], made_for[1]) if own or arguments else None
+    # the model is built anew only if its head has another number of classes than timm's default
     count = _count_head_classes(model, file, stated)
     if count != getattr(model, "num_classes", None):
         settings["num_classes"] = count
@@ -227,8 +235,10 @@ def _count_head_classes(model: nn.Module, file: WeightFile, made_for: tuple[int,
     Raises:
         CheckpointError: it has none.
     """
+    # a distilled DeiT has two classifiers, each with as many classes
     names = [f"{prefix}weight" for prefix in get_head_prefixes(model)]
     source = file.source or str(file.path)
+    # only names and shapes are read here; the names may be another project's until the file is fitted
     fitted = fit_tensors(
         model, file.tensors, source=source, arguments=file.arguments, card_size=made_for, with_head=True
     )

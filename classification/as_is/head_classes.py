@@ -43,6 +43,7 @@ class HeadClasses:
         Returns:
             No column, one, or several if the text is ambiguous.
         """
+        # a WordNet id or the name of a run's class is never ambiguous, so it counts before words
         found = _index_names(self.names or ()).get(text)
         if found is None and self.subset is not None:
             found = _index_descriptions(self.subset).get(normalize_words(text))
@@ -71,6 +72,7 @@ def make_head_classes(
         names: name of each class, as a run states them.
         task: the task of the run that trained it.
     """
+    # a run on any other set may happen to have as many classes as a part of ImageNet
     if origin == "run" and task != "imagenet":
         return HeadClasses(num_classes, origin, tuple(names) if names else None, None, task)
     subset = infer_imagenet_subset({"num_classes": num_classes})
@@ -93,6 +95,7 @@ def normalize_words(text: str) -> str:
     return " ".join(text.replace("_", " ").lower().split())
 
 
+# timm reads three text files for each, which a table of many folders would repeat
 @lru_cache(maxsize=8)
 def _get_info(subset: str) -> ImageNetInfo:
     return ImageNetInfo(subset)

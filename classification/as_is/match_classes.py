@@ -60,12 +60,14 @@ def match_classes(
         if lines is not None or settings.class_map:
             raise ConfigError(f"class_map is for the tasks {FOLDER_TASK} and {IMAGENET_TASK}; leave it out for {task}")
         matched, notes = _match_numbered_classes(task, class_names, head)
+    # two folders of one class would both count as right for one answer, and the mean over classes would be wrong
     twice = [column for column, count in Counter(matched).items() if count > 1]
     if twice:
         both = [name for name, column in zip(class_names, matched, strict=True) if column == twice[0]]
         raise DataError(
             f"the classes {_list_names(both)} of {task} are all class {twice[0]} of the head; name them apart"
         )
+    # by default the whole head competes: an image of a dog may be taken for one of the other 990 classes
     others = () if settings.restrict else _list_other_columns(matched, class_names, head)
     return ClassColumns((*matched, *others), head.num_classes, notes)
 
@@ -90,7 +92,10 @@ def _match_named_classes(
     missing = [name for name, columns in found.items() if not columns]
     if not missing:
         return [found[name][0] for name in class_names], ()
+    # A user's file with 1,000 classes may be one of other classes than ImageNet's; then none of the names fit.
+    # If only some of them fit, it is more likely that the others are misspelled.
     is_unnamed = head.names is None or (head.origin == "checkpoint" and len(missing) == len(class_names))
+    # the order of the outputs of a run is that of its own task's classes
     has_own_numbers = head.origin != "run" or head.task == task
     if is_unnamed and has_own_numbers and not lines and len(class_names) == head.num_classes:
         return list(range(head.num_classes)), (
@@ -116,6 +121,7 @@ def _match_numbered_classes(
             f"the head has {head.num_classes:,} classes and {task} has {len(class_names):,} "
             f"({_list_names(class_names)}); choose weights with a head for these classes, or train one with bench run"
         )
+    # nothing in a file says what its outputs mean, so the reader is told what was assumed
     note = () if head.origin == "run" else (f"the head's classes are taken in the order of the labels of {task}",)
     return list(range(head.num_classes)), note
 
@@ -135,6 +141,7 @@ def _list_other_columns(matched: Sequence[int], class_names: Sequence[str], head
 
     A head of ImageNet-21k on classes of ImageNet-1k chooses among these 1,000 alone, as a head of ImageNet-1k does.
     """
+    # the names of the data decide: on folders beyond ImageNet-1k, all of the head competes
     pool: Sequence[int] = range(head.num_classes)
     if head.subset not in (None, IMAGENET_1K) and set(class_names) <= set(list_imagenet_synsets()):
         pool = [column for synset in list_imagenet_synsets() for column in head.find_class(synset)]
@@ -158,6 +165,7 @@ def _read_class_map(settings: ClassifierSettings, head: HeadClasses) -> dict[str
             f"the class map {path} cannot be read ({error}); give a text file of lines folder,class"
         ) from error
     found: dict[str, int] = {}
+    # timm's own class maps list the folders alone; the number of the line is the class
     has_classes = any("," in line or "\t" in line for line in lines)
     for number, line in enumerate(lines):
         folder, text = _split_line(line) if has_classes else (line, str(number))
@@ -168,6 +176,7 @@ def _read_class_map(settings: ClassifierSettings, head: HeadClasses) -> dict[str
 
 
 def _split_line(line: str) -> tuple[str, str]:
+    # the first comma only: ImageNet's descriptions have commas themselves
     folder, _, text = line.partition("\t" if "\t" in line else ",")
     return folder.strip().strip('"'), text.strip().strip('"')
 

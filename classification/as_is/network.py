@@ -52,11 +52,13 @@ def make_network(classifier: FinishedClassifier, source: ModelSource, device: st
     Raises:
         UserError: the runtime is not available for classifiers.
     """
+    # here an exported network takes the place of the model; everything before and after it stays the same
     if source.runtime != "torch":
         raise UserError(f"a classifier is not evaluated in {source.runtime}; leave --runtime out")
     model = classifier.model.to(device)
 
     def compute_logits(images: Tensor) -> Tensor:
+        # faster than no_grad, with the same bits
         with torch.inference_mode():
             logits: Tensor = model(images)
         return logits

@@ -65,8 +65,10 @@ def open_image_evaluation(
     """
     classifier = open_classifier(source)
     run = classifier.run
+    # of class folders without splits, a run has seen four fifths in training, and is tested on the rest
     is_own_run = run is not None and run.record.task == task.name
     max_items = read_limit(run.record.config.get("recipe")) if run is not None and is_own_run else None
+    # a smoke run was tested on a part of the items, and its number is that of this part
     data = load_test_split(not is_own_run).limit_items(max_items)
     split = data.splits["test"]
     images = TransformedImages(split, classifier.preprocessing)
@@ -125,6 +127,7 @@ def open_digits_evaluation(task: Task, source: ModelSource) -> ClassifierEvaluat
 def hash_test_digits(digits: DigitsData) -> str:
     """Return the fingerprint of the test split of the digits: SHA-256 over its images, labels and their indices."""
     members = digits.splits["test"]
+    # the indices too, since they say which of scikit-learn's images these are
     content = digits.images[members].tobytes() + digits.labels[members].tobytes() + repr(members).encode()
     return hashlib.sha256(content).hexdigest()
 
@@ -133,6 +136,7 @@ def _make_evaluation(
     task: Task, source: ModelSource, classifier: FinishedClassifier, images: _TestImages
 ) -> ClassifierEvaluation:
     settings, head = classifier.settings, classifier.head
+    # before any image is read: a model of other classes is refused at once
     columns = match_classes(task.name, images.class_names, head, settings)
     others = [head.name_class(column) for column in columns.columns[len(images.class_names) :]]
     class_names = (*images.class_names, *others)
@@ -140,6 +144,7 @@ def _make_evaluation(
     dataset, get_name = images.dataset, images.get_name
     if real is not None:
         kept = real.items
+        # numbered from 0 again, so that the gate can see whether one is missing
         dataset, get_name = LabeledSubset(dataset, kept), lambda item: images.get_name(kept[item])
     arguments = _list_arguments(source, classifier, images, columns)
     return ClassifierEvaluation(
@@ -191,6 +196,7 @@ def _list_arguments(
 ) -> dict[str, Any]:
     """Return what belongs to this model: its input, its head, and how it is applied."""
     settings, map_file = classifier.settings, classifier.settings.class_map_file
+    # by content, as everything else in an id; where the file lies does not matter
     class_map = sha256_file(map_file) if map_file is not None else settings.class_map
     return {
         **classifier.arguments,
@@ -205,6 +211,7 @@ def _list_arguments(
 def _describe_classifier(classifier: FinishedClassifier, arguments: Mapping[str, Any]) -> BackboneRecord:
     start, file, card = classifier.start, classifier.file, classifier.card
     size = classifier.preprocessing.img_size
+    # the arguments of the network alone: the digest does not depend on how images are cropped
     digest = describe_model(card, {**classifier.arguments, "img_size": size}, lambda: classifier.model)
     return BackboneRecord(
         name=card.name,

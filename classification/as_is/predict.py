@@ -9,7 +9,7 @@ from classification.as_is.batches import compute_batches
 from classification.as_is.evaluation import choose_loader
 from classification.as_is.finished_classifier import FinishedClassifier, open_classifier
 from classification.as_is.network import make_network
-from classification.as_is.predictions import PREDICTIONS_FILE, ImagePrediction, rank_classes, write_predictions
+from classification.as_is.predictions import PREDICTIONS_FILE, ClassPrediction, rank_classes, write_predictions
 from classification.as_is.preprocessing import TransformedImages
 from classification.data.dataset_splits import ImageSplit
 from classification.data.image_collections import ImageFiles
@@ -41,6 +41,7 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
     idle = [name for name, value in given if value]
     if idle:
         raise ConfigError(f"{idle[0]} is for images with labels (bench evaluate); leave it out")
+    # before minutes of computing, and not after them
     ensure_writable_dir(out)
     path = out / PREDICTIONS_FILE
     predictions = _predict_all(classifier, source, images)
@@ -58,12 +59,13 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
     return PredictionReport(data, _format_predictions(classifier, predictions, path))
 
 
-def _predict_all(classifier: FinishedClassifier, source: ModelSource, images: Sequence[Path]) -> list[ImagePrediction]:
+def _predict_all(classifier: FinishedClassifier, source: ModelSource, images: Sequence[Path]) -> list[ClassPrediction]:
+    # unlabeled images are given the label 0, which nothing reads
     count = len(images)
     files = ImageFiles(Path(), list(map(str, images)))
     dataset = TransformedImages(ImageSplit(files, range(count), [0] * count), classifier.preprocessing)
     device, loading = resolve_device(source.device), choose_loader(classifier, count)
-    predictions: list[ImagePrediction] = []
+    predictions: list[ClassPrediction] = []
     for batch in compute_batches(
         make_network(classifier, source, device),
         dataset,
@@ -78,7 +80,7 @@ def _predict_all(classifier: FinishedClassifier, source: ModelSource, images: Se
     return predictions
 
 
-def _format_predictions(classifier: FinishedClassifier, predictions: Sequence[ImagePrediction], path: Path) -> str:
+def _format_predictions(classifier: FinishedClassifier, predictions: Sequence[ClassPrediction], path: Path) -> str:
     head = classifier.head
     lines = []
     for row in predictions[:_MAX_SHOWN]:

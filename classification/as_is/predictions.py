@@ -18,7 +18,7 @@ PREDICTIONS_FILE = "predictions.csv"
 NUM_TOP = 5
 
 
-class ImagePrediction(NamedTuple):
+class ClassPrediction(NamedTuple):
     """One row of ``predictions.csv``.
 
     Attributes:
@@ -42,7 +42,7 @@ class RankedClasses(NamedTuple):
     classes: tuple[int, ...]
     probability: float
 
-    def name_image(self, file: str, class_names: Sequence[str] | None) -> ImagePrediction:
+    def name_image(self, file: str, class_names: Sequence[str] | None) -> ClassPrediction:
         """Return the row of an image.
 
         Args:
@@ -52,7 +52,7 @@ class RankedClasses(NamedTuple):
         first = self.classes[0]
         name = class_names[first] if class_names else ""
         top = tuple(class_names[each] for each in self.classes) if class_names else self.classes
-        return ImagePrediction(file, name, first, self.probability, top)
+        return ClassPrediction(file, name, first, self.probability, top)
 
 
 def rank_classes(probabilities: NDArray[np.float32]) -> list[RankedClasses]:
@@ -64,13 +64,14 @@ def rank_classes(probabilities: NDArray[np.float32]) -> list[RankedClasses]:
     >>> rank_classes(np.array([[0.25, 0.25, 0.5]], np.float32))
     [RankedClasses(classes=(2, 0, 1), probability=0.5)]
     """
+    # a stable sort keeps equal ones in the order of their numbers, as argmax does
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :NUM_TOP]
     return [
         RankedClasses(tuple(top), float(row[top[0]])) for top, row in zip(order.tolist(), probabilities, strict=True)
     ]
 
 
-def write_predictions(path: Path, predictions: Iterable[ImagePrediction]) -> None:
+def write_predictions(path: Path, predictions: Iterable[ClassPrediction]) -> None:
     """Write predictions atomically, with the columns ``file, class, index, probability, top5``.
 
     Args:
@@ -78,6 +79,7 @@ def write_predictions(path: Path, predictions: Iterable[ImagePrediction]) -> Non
         predictions: the rows; the five classes are written as a JSON list.
     """
     text = io.StringIO()
+    # the same bytes on every system
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("file", "class", "index", "probability", "top5"))
     for row in predictions:

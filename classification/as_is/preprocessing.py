@@ -76,6 +76,7 @@ def resolve_preprocessing(card: BackboneCard, config: Mapping[str, Any]) -> Prep
         card: the backbone's card.
         config: timm's ``pretrained_cfg``.
     """
+    # timm's own defaults (crop_pct 0.875, bicubic) where the configuration is silent; it refuses an empty one
     found = resolve_data_config(pretrained_cfg=dict(config) or {"input_size": card.input_size})
     height, width = card.input_size[1:]
     return Preprocessing(
@@ -97,6 +98,7 @@ def describe_test_size(card: BackboneCard, config: Mapping[str, Any], preprocess
         preprocessing: what is used.
     """
     stated = config.get("test_input_size")
+    # a finished model is applied at one size; the other one is the user's choice, which becomes part of the id
     if not stated or tuple(stated[1:]) == preprocessing.img_size:
         return ()
     crop = config.get("test_crop_pct") or config.get("crop_pct") or preprocessing.crop_pct

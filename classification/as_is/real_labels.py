@@ -52,6 +52,7 @@ class RealLabels:
         for row, item in zip(probabilities, items.tolist(), strict=True):
             labels = np.array(self.labels[item])
             places = rank_true_class(labels, np.repeat(row[None], len(labels), axis=0))
+            # the predicted class has place 0, so a right answer is its own label
             best = int(places.argmin())
             prediction = int(row.argmax())
             rows.append(ScoredItem(item, int(labels[best]), prediction, float(row[prediction]), int(places[best])))
@@ -88,6 +89,7 @@ def read_real_labels(source: str, image_names: Sequence[str], class_names: Seque
                 f"{name} is not named as an image of ImageNet's val (ILSVRC2012_val_00000001 to {VAL_IMAGES:08d}), so "
                 "real_labels says nothing of it; leave real_labels out"
             )
+        # an image without a label shows none of the classes, and does not count (section 3 of the paper)
         if own := lists[int(found[1]) - 1]:
             items.append(item)
             labels.append([order[label] for label in own])
@@ -113,6 +115,7 @@ def _parse_lists(source: str, content: bytes) -> list[list[int]]:
         lists = json.loads(content)
     except ValueError as error:
         raise ConfigError(f"real_labels {source} is not JSON ({error}); fetch it again") from error
+    # the position in the list says which image is meant, so a shorter list cannot be used
     is_whole = isinstance(lists, list) and len(lists) == VAL_IMAGES
     if not is_whole or not all(isinstance(each, list) and all(map(_is_class, each)) for each in lists):
         raise ConfigError(

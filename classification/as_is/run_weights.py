@@ -44,6 +44,7 @@ class FinishedRun(NamedTuple):
     @property
     def batch_size(self) -> int:
         """Number of images in a batch of its test, which decides on the last bits."""
+        # the size of a batch of the test, as engine.training computes it
         pieces = self.record.non_identity_settings.get("accumulate", self.recipe.accumulate)
         pieces = pieces if isinstance(pieces, int) and pieces > 0 else 1
         return max(1, self.recipe.batch_size // max(1, self.record.environment.processes) // pieces)
@@ -59,7 +60,7 @@ class FinishedRun(NamedTuple):
         return tuple(names) if is_list else None
 
 
-def read_finished_run(folder: Path) -> FinishedRun:
+def read_finetuned_run(folder: Path) -> FinishedRun:
     """Read a complete fine-tuning run.
 
     Args:
@@ -77,6 +78,7 @@ def read_finished_run(folder: Path) -> FinishedRun:
             f"the run in {folder} is {record.status}, so it has no tested weights; finish it with the command that "
             "started it"
         )
+    # what is frozen has no classifier of its own: the linear layer of a probe is not kept
     kind = (RECIPE_TYPES if record.task == DIGITS_TASK else PHOTO_RECIPE_TYPES).get(record.protocol)
     if kind is None or not issubclass(kind, ClassificationRecipe):
         raise UserError(
@@ -105,6 +107,7 @@ def find_tested_weights(run: FinishedRun) -> Path:
     """
     record, recipe = run.record, run.recipe
     assert record.result is not None
+    # the order of the search is not needed: its names are those of the folders
     trials = [name for name, _ in expand_search(recipe)]
     trial, _, chosen = record.result.selection.chosen.rpartition(", ")
     step = re.fullmatch(r"(?:epoch|iteration) (\d+)", chosen)
@@ -119,6 +122,7 @@ def find_tested_weights(run: FinishedRun) -> Path:
         raise CheckpointError(
             f"the run in {run.folder} does not have its tested weights any more ({path} is missing); run it again"
         )
+    # a file of the same name, copied from another run, would give a plausible wrong number
     owner = f"{record.run_id}/{subfolder}" if subfolder else record.run_id
     if fault := find_digest_fault(path, CheckpointOwner(owner, record.seed)):
         raise CheckpointError(fault)
@@ -150,6 +154,7 @@ def _restore_card(folder: Path, record: Record) -> BackboneCard:
             "load its checkpoint into the module yourself"
         )
     own = get_card(backbone.name)
+    # --mean and --std of the run are in the card of its record
     try:
         mean, std = (tuple(map(float, backbone.card[name])) for name in ("mean", "std"))
     except (KeyError, TypeError, ValueError) as error:

@@ -88,6 +88,7 @@ def parse_settings(overrides: Sequence[str]) -> ClassifierSettings:
     Raises:
         ConfigError: an unknown key, a text without ``=``, or values that cannot be; all of them are listed.
     """
+    # the keys are flat here, so the dotted names of recipes are not needed
     known, values = list(ClassifierSettings.model_fields), {}
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -108,6 +109,7 @@ def parse_settings(overrides: Sequence[str]) -> ClassifierSettings:
 
 def _widen_number(key: str, value: object) -> object:
     """Return a tuple as a list, and one number for three equal channels, as timm's options take them."""
+    # strict settings take no integer for a fraction, and a shell user writes 0
     if key in ("mean", "std"):
         if isinstance(value, int | float) and not isinstance(value, bool):
             return [float(value)] * 3

@@ -194,11 +194,12 @@ def prepare_test_split(
     if num_classes not in (None, len(numbers)):
         deviations.append(f"{len(numbers)} of {num_classes} classes have images")
     split = ImageSplit(listing.images, range(len(listing.labels)), [numbers[label] for label in listing.labels])
-    splits = {"test": split}
-    _require_disjoint_splits(splits)
-    contents = _hash_splits(splits)
-    fingerprint = _compute_fingerprint(names, splits, contents)
-    return PreparedDataset(names, splits, fingerprint, tuple(deviations), raw.notes, contents["test"].coverage, ())
+    alone = {"test": split}
+    # a link may lead to the same image under another class
+    _require_disjoint_splits(alone)
+    contents = _hash_splits(alone)
+    fingerprint = _compute_fingerprint(names, alone, contents)
+    return PreparedDataset(names, alone, fingerprint, tuple(deviations), raw.notes, contents["test"].coverage, ())
 
 
 def _note_missing_classes(

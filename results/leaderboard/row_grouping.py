@@ -96,6 +96,7 @@ def _name_variants(firsts: Mapping[_Row, Record]) -> dict[_Row, str]:
     Args:
         firsts: one record of each row.
     """
+    # rows of another start have another name already
     by_start: dict[tuple[str, ...], list[_Row]] = defaultdict(list)
     for row, record in firsts.items():
         by_start[_name_start(record)].append(row)

@@ -207,6 +207,7 @@ def describe_variants(records: Sequence[Record]) -> list[str]:
     """
     applied = [_list_applied_settings(record) for record in records]
     names = sorted(set().union(*applied))
+    # what all rows share would make every name long and tell nothing apart; the record has it
     differing = [name for name in names if len({settings.get(name) for settings in applied}) > 1]
     return [
         ", ".join(

@@ -14,6 +14,7 @@ from results.leaderboard.row_labels import (
     describe_variants,
     format_record_label,
     format_record_start,
+    format_runtime,
     get_pretrain_method,
     get_start_kind,
     map_pretrain_methods,
@@ -207,7 +208,8 @@ def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[s
     Args:
         runs: all runs that a scan found.
         backbone_name: name of a backbone, or ``BACKBONE@START`` for one of its starts. ``START`` is ``random``,
-            ``card``, a pre-training method, or the beginning of the SHA-256 of the weight file.
+            ``card``, a pre-training method, or the beginning of the SHA-256 of the weight file; of finished models
+            also what computed them: ``torch``, ``openvino``, ``openvino int8``.
 
     Raises:
         UserError: on some board, the name is ambiguous because the backbone started from several sets of weights.
@@ -269,7 +271,10 @@ def _require_one_network(backbone_name: str, runs: Sequence[StoredRun]) -> None:
 
 def _matches_start(record: Record, start: str, pretrain_methods: Mapping[str, str]) -> bool:
     # fewer than four digits of a SHA-256 are too likely to match another file by chance
-    words = (get_start_kind(record), get_pretrain_method(record, pretrain_methods))
+    words = [get_start_kind(record), get_pretrain_method(record, pretrain_methods)]
+    if record.is_evaluation:
+        computed_by = format_runtime(record) or "torch"
+        words += [computed_by, computed_by.partition(" ")[0]]
     return not start or start in words or (len(start) > 3 and record.start_sha256.startswith(start))
 
 

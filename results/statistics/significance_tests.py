@@ -110,6 +110,7 @@ def compute_item_p_values(samples: Sequence[MetricSample]) -> FloatArray:
     """
     found = np.ones((len(samples), len(samples)))
     values = [sample.item_values.mean(0) for sample in samples]
+    # pair by pair: boards of finished models are small, and McNemar's test of right-or-wrong items is in closed form
     for first, second in zip(*np.triu_indices(len(samples), 1), strict=True):
         found[first, second] = found[second, first] = sign_flip_test(values[first] - values[second])
     return found

@@ -196,7 +196,7 @@ mmseg calls the same mapping ``reduce_zero_label``.
 
 
 @memoize_in_run
-def read_ade20k(root: Path, dataset_name: str = "ade20k") -> SegmentationDataset:
+def read_ade20k(root: Path, dataset_name: str = "ade20k", *, test_only: bool = False) -> SegmentationDataset:
     """Find ADEChallengeData2016 below ``root`` and pair its files.
 
     The official validation split becomes ``test``: the labels of the official test split are not public, so every
@@ -205,6 +205,7 @@ def read_ade20k(root: Path, dataset_name: str = "ade20k") -> SegmentationDataset
     Args:
         root: the data root.
         dataset_name: the task's name.
+        test_only: leave the other splits out; their folders may be missing.
 
     Raises:
         DataError: a file or folder is missing.
@@ -214,6 +215,7 @@ def read_ade20k(root: Path, dataset_name: str = "ade20k") -> SegmentationDataset
     splits = {
         split: pair_label_files(folder / "images" / official_name, folder / "annotations" / official_name)
         for split, official_name in (("train", "training"), ("test", "validation"))
+        if split == "test" or not test_only
     }
     return SegmentationDataset(dataset_name, folder, splits, ADE20K_LABEL_SPACE)
 
@@ -226,26 +228,35 @@ CAMVID_CLASSES = (
 
 
 @memoize_in_run
-def read_camvid(root: Path) -> SegmentationDataset:
+def read_camvid(root: Path, *, test_only: bool = False) -> SegmentationDataset:
     """Find CamVid (11 classes, 480 x 360 pixels) below ``root`` in SegNet's layout and pair its files.
 
     That layout has the images in ``train``, ``val`` and ``test`` and their labels in ``trainannot``, ``valannot`` and
     ``testannot``. Label value 11 ("void") is ignored.
 
+    Args:
+        root: the data root.
+        test_only: leave the other splits out; their folders may be missing.
+
     Raises:
         DataError: a file or folder is missing.
     """
     folder = find_dataset_folder(root, ("CamVid", "camvid/CamVid", "camvid"), "CamVid")
-    splits = {split: pair_label_files(folder / split, folder / f"{split}annot") for split in ("train", "val", "test")}
+    wanted = ("test",) if test_only else ("train", "val", "test")
+    splits = {split: pair_label_files(folder / split, folder / f"{split}annot") for split in wanted}
     return SegmentationDataset("camvid", folder, splits, LabelSpace(11, 0, (11,), CAMVID_CLASSES))
 
 
 @memoize_in_run
-def read_segfolder(root: Path) -> SegmentationDataset:
+def read_segfolder(root: Path, *, test_only: bool = False) -> SegmentationDataset:
     """Find a user's own images and labels in ``root`` and pair them.
 
     The folder holds ``classes.txt``, ``images/SPLIT`` and ``labels/SPLIT`` for the splits train and test, and for val
     if there is one. Label value k is the class in line k of ``classes.txt``, counted from 0; 255 is ignored.
+
+    Args:
+        root: the folder.
+        test_only: leave the other splits out; their folders may be missing.
 
     Raises:
         DataError: a file or folder is missing, or the number of classes is not 2 to 255.
@@ -263,6 +274,7 @@ def read_segfolder(root: Path) -> SegmentationDataset:
     require_split_names(root / "images")
     # val is optional: without it the last iteration is reported
     wanted = [split for split in ("train", "val", "test") if split != "val" or (root / "images" / "val").is_dir()]
+    wanted = ["test"] if test_only else wanted
     splits = {split: pair_label_files(root / "images" / split, root / "labels" / split) for split in wanted}
     label_space = LabelSpace(len(names), 0, (255,), names)
     return SegmentationDataset("segfolder", root, splits, label_space, has_own_classes=True)

@@ -16,17 +16,24 @@ with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
     from mmseg.datasets import ADE20KDataset
     from mmseg.datasets.transforms import PackSegInputs, PhotoMetricDistortion, RandomCrop
     from mmseg.evaluation import IoUMetric
+    from mmseg.models.data_preprocessor import SegDataPreProcessor
     from mmseg.models.decode_heads.decode_head import BaseDecodeHead
-    from mmseg.models.segmentors import EncoderDecoder
-    from mmseg.registry import MODELS
+    from mmseg.models.segmentors import EncoderDecoder, SegTTAModel
+    from mmseg.models.segmentors.base import BaseSegmentor
+    from mmseg.registry import DATASETS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 __all__ = [
+    "DATASETS",
     "MODELS",
+    "OPTIM_WRAPPER_CONSTRUCTORS",
     "ADE20KDataset",
     "BaseDecodeHead",
+    "BaseSegmentor",
     "EncoderDecoder",
     "IoUMetric",
     "PackSegInputs",
     "PhotoMetricDistortion",
     "RandomCrop",
+    "SegDataPreProcessor",
+    "SegTTAModel",
 ]

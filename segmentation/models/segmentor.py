@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
-from torch.nn import functional
 
 from backbones.card import BackboneCard
 from backbones.create import CreatedBackbone
@@ -24,7 +23,8 @@ from segmentation.models import (
     necks,  # registers ScaledPyramid and LinearHead with mmseg
 )
 from segmentation.models.mmseg_imports import EncoderDecoder
-from segmentation.models.sliding_window import compute_slide_logits
+from segmentation.models.pixel_classes import PixelClasses, classify_pixels
+from segmentation.models.sliding_window import Size, WindowLogits, WindowSettings, compute_window_logits
 from segmentation.recipe import SegmentationRecipe
 
 __all__ = ["Segmentor", "build_segmentor", "necks"]
@@ -33,8 +33,8 @@ __all__ = ["Segmentor", "build_segmentor", "necks"]
 class Segmentor(EncoderDecoder):
     """Trains as mmseg's ``EncoderDecoder`` does, but segments images with batched windows.
 
-    Images of a batch are segmented one after the other, because they differ in size. The argmax is taken on the device,
-    so that one byte per pixel is copied to the CPU instead of one float per pixel and class.
+    Images of a batch are segmented one after the other, because they differ in size, and each of them piece by piece
+    (``segmentation.models.pixel_classes``).
 
     Attributes:
         recipe: the settings of the protocol; set by ``build_segmentor``.
@@ -46,7 +46,6 @@ class Segmentor(EncoderDecoder):
         """Segment the images of a validation batch in the same way as ``test_step``."""
         return self.test_step(data)
 
-    @torch.no_grad()
     def test_step(self, data: Mapping[str, Any]) -> list[ImagePrediction]:
         """Segment the images of a batch.
 
@@ -58,54 +57,49 @@ class Segmentor(EncoderDecoder):
         """
         predictions = []
         for image, truth, item in zip(data["inputs"], data["truth"], data["item"], strict=True):
-            logits = self._compute_image_logits(image, (int(truth.shape[0]), int(truth.shape[1])))
-            finite = bool(torch.isfinite(logits).all())
-            predictions.append(ImagePrediction(int(item), _choose_classes(logits).cpu(), truth, finite))
+            labels, is_finite = self.classify_image(image, (int(truth.shape[0]), int(truth.shape[1])))
+            predictions.append(ImagePrediction(int(item), labels.cpu(), truth, is_finite))
         return predictions
 
-    def segment_image(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+    @torch.no_grad()
+    def classify_image(self, image: Tensor, size: Size) -> PixelClasses:
         """Predict the class of every pixel.
 
         Args:
             image: (3, h, w), uint8 BGR.
             size: height and width of the prediction, pixels.
-
-        Returns:
-            Class indices, (height, width), uint8.
         """
-        return _choose_classes(self._compute_image_logits(image, size))
+        image_size = (int(image.shape[1]), int(image.shape[2]))
+        return classify_pixels(self.compute_windows(image), image_size, size)
 
-    def _compute_image_logits(self, image: Tensor, size: tuple[int, int]) -> Tensor:
-        """Compute the logits of an image (3, h, w) at the size of its prediction, (classes, height, width)."""
-        logits = self.compute_logits(self.data_preprocessor({"inputs": [image]}, False)["inputs"])
-        # logits are resized and not class indices: between two classes there is no meaningful index to interpolate
-        if logits.shape[2:] != size:
-            logits = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
-        return logits[0]
+    def compute_windows(self, image: Tensor) -> Iterator[WindowLogits]:
+        """Compute the logits of the windows of an image (3, h, w), uint8 BGR, in the recipe's inference mode."""
+        return compute_window_logits(self, self.normalize, image, self.window_settings)
 
-    def compute_logits(self, image: Tensor) -> Tensor:
-        """Compute logits (1, classes, h, w) of a normalized image (1, 3, h, w) in the recipe's inference mode."""
-        if self.recipe.test.mode == "slide":
-            return compute_slide_logits(
-                self._forward_windows, image, self.recipe.crop, self.recipe.test.stride, self.recipe.window_batch
-            )
-        return self._forward_windows(image)
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Normalize pixels (3, h, w), uint8 BGR, on the model's device."""
+        normalized: Tensor = self.data_preprocessor({"inputs": [pixels]}, False)["inputs"][0]
+        return normalized
 
-    def _forward_windows(self, images: Tensor) -> Tensor:
-        """Compute the logits of images (n, 3, h, w) at their size; what is padded for the backbone is cut off again."""
-        height, width = int(images.shape[2]), int(images.shape[3])
-        rows, columns = pad_to_patch((height, width), self.backbone.trunk)
-        # 0 is the mean color
-        padded = functional.pad(images, (0, columns - width, 0, rows - height))
-        # mmseg's heads resize their logits to the size in img_shape; there must be one entry per image. The maps cover
-        # the padded images, so the logits are resized to those and cut: resized to the images, they would be shifted
-        logits: Tensor = self.encode_decode(padded, [{"img_shape": padded.shape[2:]}] * len(padded))
-        return logits[:, :, :height, :width]
+    @property
+    def window_settings(self) -> WindowSettings:
+        """How an image is cut into windows, and what these are filled up to."""
+        return make_window_settings(self.recipe, get_size_divisor(self.backbone.trunk))
 
 
-def _choose_classes(logits: Tensor) -> Tensor:
-    """Return the class with the highest logit at each pixel, uint8."""
-    return logits.argmax(0).to(torch.uint8)
+def make_window_settings(recipe: SegmentationRecipe, divisor: Size) -> WindowSettings:
+    """Return how an image is cut into windows.
+
+    Args:
+        recipe: gives the mode, the size of the windows and their distance.
+        divisor: numbers of pixels that height and width of what the backbone gets must be multiples of.
+    """
+    if recipe.test.mode == "whole":
+        return WindowSettings(None, divisor=divisor)
+    stride = recipe.test.stride
+    return WindowSettings(
+        (recipe.crop, recipe.crop), (stride, stride), recipe.window_batch, is_filled_up=True, divisor=divisor
+    )
 
 
 def pad_to_patch(size: tuple[int, int], trunk: nn.Module) -> tuple[int, int]:

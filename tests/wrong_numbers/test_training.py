@@ -338,15 +338,15 @@ def test_a_tracker_whose_scores_are_not_finite_gives_no_box() -> None:
 
 
 def test_a_segmentor_notes_logits_that_are_not_finite() -> None:
-    from segmentation.models.segmentor import Segmentor
+    from backbones.registry import get_card
+    from segmentation.models.segmentor import build_segmentor
+    from tests.segmentation.make import make_recipe
 
-    for value, finite in ((0.0, True), (math.nan, False)):
-        fake: Any = type("Fake", (), {})()
-        fake.data_preprocessor = lambda data, training: {"inputs": torch.zeros(1, 3, 4, 4)}
-        fake.compute_logits = lambda image, value=value: torch.full((1, 2, 4, 4), value)
-        fake._compute_image_logits = lambda image, size, fake=fake: Segmentor._compute_image_logits(fake, image, size)
-        data = {"inputs": [torch.zeros(3, 4, 4)], "truth": [torch.zeros(4, 4)], "item": [0]}
-        (found,) = Segmentor.test_step(fake, data)
+    model = build_segmentor(make_recipe("mini_ade_linear"), get_card("vit_nano"), 150, "BN").eval()
+    data = {"inputs": [torch.zeros(3, 70, 64, dtype=torch.uint8)], "truth": [torch.zeros(70, 64)], "item": [0]}
+    for value, finite in ((0.0, True), (math.nan, False), (math.inf, False)):
+        model.decode_head.conv_seg.bias.data[149] = value
+        (found,) = model.test_step(data)
         assert found.is_finite == finite
 
 

@@ -58,7 +58,7 @@ def load_torch_factory(run_dir: Path, device: str = "cpu") -> TorchTrackerFactor
 
     Args:
         run_dir: folder of the run.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
         UserError: see ``read_finished_run``; also if the backbone was a module from memory, whose code the run lacks.

@@ -27,7 +27,7 @@ class TrackVideoRequest:
         lost_threshold: confidence below which the target may be lost, from 0 to below 1; ``None``: the default.
         write_video: whether to write the annotated video.
         out_dir: an empty or new folder; ``None``: ``runs/track/<name of the source>``.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         command_line: the words of the command, for the record.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from argparse import Namespace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.common_options import (
@@ -18,7 +19,7 @@ from benchmarks.cli.start_options import add_label_option, add_model_options, ma
 
 # only for annotations: the module imports torch
 if TYPE_CHECKING:
-    from benchmarks.evaluation.evaluate_model import OpenedEvaluation
+    from benchmarks.evaluation.evaluate_model import EvaluationRequest, OpenedEvaluation
 
 _SHORT_FORMS = {
     "--img-size": ("N", "side of the model's input, pixels"),
@@ -56,21 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: Namespace) -> int:
     """Evaluate one model on one task, and write its record."""
     # imported here, because torch takes seconds and --device must be known before
-    from benchmarks.evaluation.evaluate_model import EvaluationRequest, evaluate_model, open_evaluation
-    from foundation.environment import resolve_data_root
+    from benchmarks.evaluation.evaluate_model import evaluate_model, open_evaluation
 
-    request = EvaluationRequest(
-        task=options.task,
-        source=make_model_source(options, (*options.overrides, *_make_short_overrides(options))),
-        data_root=resolve_data_root(options.data_root),
-        out=options.out,
-        allow_subset=options.subset,
-        allow_duplicates=options.allow_duplicates,
-        hash_all=options.hash_all,
-        force_new=options.fresh,
-        command_line=tuple(options.command_line),
-        label=options.label,
-    )
+    request = replace(make_evaluation_request(options), command_line=tuple(options.command_line))
     if options.dry_run:
         opened = open_evaluation(request)
         if options.json:
@@ -84,6 +73,28 @@ def main(options: Namespace) -> int:
     else:
         write_stdout(format_cell(cell))
     return 0
+
+
+def make_evaluation_request(options: Namespace) -> EvaluationRequest:
+    """Return the evaluation that the options of the verb ask for, still without its command line.
+
+    Raises:
+        UnknownNameError: there is no such run.
+    """
+    from benchmarks.evaluation.evaluate_model import EvaluationRequest
+    from foundation.environment import resolve_data_root
+
+    return EvaluationRequest(
+        task=options.task,
+        source=make_model_source(options, (*options.overrides, *_make_short_overrides(options))),
+        data_root=resolve_data_root(options.data_root),
+        out=options.out,
+        allow_subset=options.subset,
+        allow_duplicates=options.allow_duplicates,
+        hash_all=options.hash_all,
+        force_new=options.fresh,
+        label=options.label,
+    )
 
 
 def _get_key(option: str) -> str:

@@ -142,7 +142,7 @@ def name_size_class(index: int) -> str:
 def has_one_seed(row: BoardRow) -> bool:
     """Return whether a row is a single training run, so that nothing is known about other seeds."""
     if all(record.is_evaluation for _, record in row.runs):
-        return False  # nothing was trained
+        return False  # nothing was trained, so there is no seed that another training could have
     # several draws of the training images in one run count as seeds
     return len(row.seeds) == 1 and not (row.interval and row.interval.resampling_unit.startswith("draws"))
 

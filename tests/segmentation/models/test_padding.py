@@ -15,6 +15,7 @@ from backbones.memory_modules.memory_module import make_memory_card
 from backbones.registry import get_card
 from backbones.weights import InitialWeights
 from engine.task import DataReport, RunPlan, RunRequest
+from segmentation.models.pixel_classes import RowRange, average_windows
 from segmentation.models.segmentor import Segmentor, build_segmentor
 from segmentation.plan import resolve_protocol
 from segmentation.run import describe_test_mode
@@ -35,22 +36,22 @@ def test_logits_stand_where_their_pixels_are(mode: str, monkeypatch: pytest.Monk
     """One cell has the mean of its 8 x 8 pixels; between cell centers, at 8 k + 3.5, logits rise linearly."""
     model = make_segmentor(mode)
 
-    def decode(images: torch.Tensor, metas: list[dict[str, torch.Size]]) -> torch.Tensor:
+    def decode(images: torch.Tensor, data_samples: None) -> torch.Tensor:
         assert images.shape[2:] == (PADDED, PADDED)
-        cells = functional.avg_pool2d(images[:, :1], PATCH)
-        return functional.interpolate(cells, metas[0]["img_shape"], mode="bilinear", align_corners=False)
+        return functional.avg_pool2d(images[:, :1], PATCH)
 
-    monkeypatch.setattr(model, "encode_decode", decode)
-    image = torch.zeros(1, 3, CROP, CROP)
+    monkeypatch.setattr(model, "_forward", decode)
+    monkeypatch.setattr(model, "normalize", lambda pixels: pixels)
+    image = torch.zeros(3, CROP, CROP)
     image[..., 16:] = 1  # columns 16 to 35; cell 4 has 4 of them and 4 of padding, so its mean is one half
-    logits = model.compute_logits(image)
-    assert logits.shape == (1, 1, CROP, CROP)
+    logits = average_windows(list(model.compute_windows(image)), RowRange(0, CROP, CROP), slice(None))
+    assert logits.shape == (1, CROP, CROP)
     centers, means = [3.5, 11.5, 19.5, 27.5, 35.5], [0, 0, 1, 1, 0.5]
     for column in range(CROP):
         left = min(max(int((column - 3.5) // 8), 0), 3)
         part = min(max((column - centers[left]) / 8, 0), 1)
         want = means[left] + part * (means[left + 1] - means[left])
-        assert float(logits[0, 0, 5, column]) == pytest.approx(want, abs=1e-5), column
+        assert float(logits[0, 5, column]) == pytest.approx(want, abs=1e-5), column
 
 
 def test_padding_is_not_trained_on() -> None:

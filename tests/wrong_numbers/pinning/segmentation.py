@@ -19,7 +19,8 @@ from segmentation.data.dataset_layout import ADE20K_LABEL_SPACE, ImageLabelPair,
 from segmentation.data.files import read_bgr_image
 from segmentation.evaluation import compare_with_mmseg, count_areas_twice
 from segmentation.metrics import compute_segmentation_scores, score_image
-from segmentation.models.sliding_window import compute_slide_logits, list_window_corners
+from segmentation.models.pixel_classes import RowRange, average_windows
+from segmentation.models.sliding_window import WindowSettings, compute_window_logits, list_window_corners
 from segmentation.recipe import SegmentationRecipe
 from segmentation.tasks import ADE20K, CAMVID, MINI_ADE, SEGFOLDER, SegmentationTask
 from tests.wrong_numbers.pinning.first_steps import FirstSteps, run_first_steps
@@ -64,7 +65,8 @@ def measure_preprocessing(name: str) -> Any:
     model: Any = train_protocol(name).model
     image = model.data_preprocessor({"inputs": [item["inputs"]]}, False)["inputs"][0]
     height, width = image.shape[1:]
-    windows = list_window_corners(max(height, recipe.crop), max(width, recipe.crop), recipe.crop, recipe.test.stride)
+    crop, stride = (recipe.crop, recipe.crop), (recipe.test.stride, recipe.test.stride)
+    windows = list_window_corners((max(height, recipe.crop), max(width, recipe.crop)), crop, stride)
     return {
         "size": [height, width],
         "pixels": describe_pixels(image),
@@ -165,15 +167,17 @@ def measure_second_implementation() -> Any:
 
 def measure_sliding_window() -> Any:
     """Return the logits that a fixed function of windows gives for an image, at some pixels."""
-    image = torch.from_numpy(make_photo(60, 84).transpose(2, 0, 1)[None].astype(np.float32) / 255)
+    image = torch.from_numpy(make_photo(60, 84).transpose(2, 0, 1).astype(np.float32) / 255)
 
     def make_logits(windows: torch.Tensor) -> torch.Tensor:
         # the place within the window counts, so that another window or another weight gives other logits
         ramp = torch.linspace(0, 1, windows.shape[3])
         return torch.cat([windows * ramp, windows.mean(1, keepdim=True) * ramp.flip(0)], 1)
 
-    logits = compute_slide_logits(make_logits, image, 32, 20, window_batch=3)
-    return {"logits": logits[0, :, ::19, ::23].flatten().tolist()}
+    settings = WindowSettings((32, 32), (20, 20), 3, is_filled_up=True)
+    windows = list(compute_window_logits(make_logits, lambda pixels: pixels, image, settings))
+    logits = average_windows(windows, RowRange(0, 60, 84), slice(None))
+    return {"logits": logits[:, ::19, ::23].flatten().tolist()}
 
 
 def measure_labels() -> Any:

@@ -1,0 +1,1 @@
+"""Finished segmentation models, tested and used as they are."""

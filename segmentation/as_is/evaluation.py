@@ -1,0 +1,254 @@
+"""Evaluate a finished segmentation model on the test split of a task."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from backbones.cost.flop_counter import compute_complexity
+from backbones.cost.measure_cost import measure_efficiency
+from engine.data.item_limits import limit_report
+from engine.device import resolve_device, translate_oom_error
+from engine.evaluation.contract import AS_IS_VERSION, Evaluation
+from engine.evaluation.model_source import ModelSource
+from engine.progress_bar import ProgressBar, log_message
+from engine.task import RunPlan, TaskOutcome
+from engine.training import make_deterministic
+from foundation.errors import UserError
+from foundation.files import atomic_writer, sha256_file
+from results.records.measurements import EfficiencyRecord
+from results.records.record import MetricValue, ModelSelection
+from segmentation.as_is.finished_model import FinishedSegmentor, drop_training_parts
+from segmentation.as_is.run_source import open_run_segmentor
+from segmentation.as_is.settings import SegmentationSettings, parse_settings
+from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
+from segmentation.data.files import read_label_map, require_same_size
+from segmentation.evaluation import ImagePrediction, SegmentationMetric
+from segmentation.metrics import ImageScores, compute_segmentation_scores, map_class_iou
+from segmentation.run import AREAS_FILE, PREDICTIONS_FOLDER
+
+if TYPE_CHECKING:
+    from segmentation.tasks import SegmentationTask
+
+MEASURING_ERRORS = (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionError, UserError)
+"""What a model may raise while it is counted or timed; its score does not depend on that."""
+
+
+@dataclass(frozen=True)
+class SegmentationEvaluation(Evaluation):
+    """A finished segmentation model, opened on the test split of a task.
+
+    Attributes:
+        segmentor: the model.
+        dataset: the test images and their label files.
+        class_names: name of each class of the data, by class index.
+        root: folder of the data sets.
+    """
+
+    segmentor: FinishedSegmentor
+    dataset: SegmentationDataset
+    class_names: tuple[str, ...]
+    root: Path
+
+    def run(self, out: Path) -> TaskOutcome:
+        """Segment every test image and score it at the size of its label file.
+
+        Args:
+            out: label PNGs and the pixel counts of every image are written here.
+
+        Raises:
+            NonFiniteError: a logit is not finite.
+            DataError: an image cannot be read, or the prediction has another size than its label file.
+        """
+        make_deterministic()
+        pairs = self.dataset.splits["test"]
+        names = [pair.name for pair in pairs]
+        metric = SegmentationMetric(names, self.dataset.label_space, out / PREDICTIONS_FOLDER)
+        began = time.monotonic()
+        with translate_oom_error(), ProgressBar(f"{self.task.name} {self.backbone.name}", "images", len(pairs)) as bar:
+            for item, pair in enumerate(pairs):
+                metric.process(None, [self._predict(item, pair)])
+                bar.advance(num_items=1)
+        values = metric.compute_metrics(metric.results)
+        return self._make_outcome(metric, values, time.monotonic() - began, out)
+
+    def _predict(self, item: int, pair: ImageLabelPair) -> ImagePrediction:
+        found = self.segmentor.segment_file(pair.image_path)
+        truth = read_label_map(pair.label_path, self.dataset.label_space)
+        require_same_size(found.labels.numpy(), truth, pair)
+        return ImagePrediction(item, found.labels, torch.from_numpy(truth), found.is_finite)
+
+    def _make_outcome(
+        self, metric: SegmentationMetric, values: dict[str, float], seconds: float, out: Path
+    ) -> TaskOutcome:
+        with atomic_writer(out / AREAS_FILE) as file:
+            np.save(file, metric.image_areas)
+        total = compute_segmentation_scores(metric.image_areas.sum(0))
+        tested = drop_training_parts(self.segmentor.model)
+        details: dict[str, Any] = {
+            "test_mode": self.segmentor.test_mode,
+            "classes": self.dataset.label_space.num_classes,
+            "classes_present": total.num_present,
+            "second_implementation": metric.mmseg_check,
+            "iou_by_class": map_class_iou(total, self.class_names),
+            "areas": {"file": AREAS_FILE, "sha256": sha256_file(out / AREAS_FILE)},
+            "whole_model": self._count_whole_model(tested),
+            "data_root": str(self.root.resolve()),
+        }
+        return TaskOutcome(
+            metrics={
+                spec.name: MetricValue(
+                    value=values[spec.name],
+                    unit=spec.unit,
+                    higher_is_better=spec.higher_is_better,
+                    n=len(metric.results),
+                )
+                for spec in self.task.metrics
+            },
+            item_columns=ImageScores._fields,
+            item_rows=metric.image_scores,
+            selection=ModelSelection(split="none", metric="mIoU", candidates=1, chosen="the model as it is"),
+            load_report=None,
+            checkpoint_format=self.backbone.checkpoint.format if self.backbone.checkpoint else None,
+            parameters=sum(parameter.numel() for parameter in tested.parameters()),
+            phase_seconds={"test": seconds},
+            details=details,
+        )
+
+    def _count_whole_model(self, tested: nn.Module) -> dict[str, Any] | None:
+        """Count the model on one window, or on one image of its input size; ``None`` if it cannot be counted."""
+        height, width = self.segmentor.input_size
+        try:
+            counts = compute_complexity(tested, [torch.zeros(1, 3, height, width)])
+        except MEASURING_ERRORS as error:
+            log_message(f"the cost of {self.backbone.name} was not counted: {_get_first_line(error)}")
+            return None
+        return {"img_size": height if height == width else [height, width], **counts.as_dict()}
+
+    def measure_cost(self) -> EfficiencyRecord | None:
+        """Count and time the whole model, its head included, on one window (or one image of its input size)."""
+        tested = drop_training_parts(self.segmentor.model)
+        size = (3, *self.segmentor.input_size)
+        try:
+            return EfficiencyRecord.model_validate(measure_efficiency(tested, size, self.device, with_timing=True))
+        except MEASURING_ERRORS as error:
+            log_message(f"the cost of {self.backbone.name} was not measured: {_get_first_line(error)}")
+            return None
+
+
+def _get_first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def open_segmentation_evaluation(task: SegmentationTask, source: ModelSource, root: Path) -> SegmentationEvaluation:
+    """Open a finished segmentation model on the test split of a task.
+
+    Args:
+        task: the task.
+        source: the model, and how it is applied.
+        root: folder of the data sets.
+
+    Raises:
+        UserError: the model, its settings or the data do not fit.
+    """
+    source.require_one_place()
+    settings = parse_settings(source.overrides)
+    device = resolve_device(source.device)
+    data = task.check_test_data(root)
+    limit = settings.max_items if settings.max_items and settings.max_items < data.splits["test"] else None
+    dataset = task.find_dataset(root, test_only=True).limit_items(limit)
+    names = tuple(task.get_class_names(dataset))
+    segmentor = open_segmentor(source, settings, device)
+    require_same_classes(segmentor, names, dataset, settings)
+    return SegmentationEvaluation(
+        task=task,
+        backbone=segmentor.record,
+        data=limit_report(data, limit),
+        plan=_make_plan(dataset, limit),
+        device=device,
+        segmentor=segmentor,
+        dataset=dataset,
+        class_names=names,
+        root=root,
+    )
+
+
+def open_segmentor(source: ModelSource, settings: SegmentationSettings, device: str) -> FinishedSegmentor:
+    """Open a finished segmentation model.
+
+    Args:
+        source: a run, a checkpoint in its folder, or a config of mmsegmentation with its weights.
+        settings: how it is applied.
+        device: where it is computed.
+
+    Raises:
+        UserError: the model cannot be opened.
+    """
+    if source.config is not None:
+        from segmentation.as_is.config_source import open_config_segmentor
+
+        return open_config_segmentor(source, settings, device)
+    return open_run_segmentor(source, settings, device)
+
+
+def _make_plan(dataset: SegmentationDataset, limit: int | None) -> RunPlan:
+    # what all models of a board share; how this one is applied stands in the arguments of the backbone
+    recipe: dict[str, Any] = {"classes": dataset.label_space.num_classes, "scored_size": "label file"}
+    if limit is not None:
+        recipe["max_items"] = limit
+    return RunPlan(
+        protocol_version=AS_IS_VERSION,
+        config={"recipe": recipe},
+        non_identity_settings={},
+        backbone_kwargs={},
+        num_expected_items=len(dataset.splits["test"]),
+        steps=("test once",),
+    )
+
+
+def require_same_classes(
+    segmentor: FinishedSegmentor, names: tuple[str, ...], dataset: SegmentationDataset, settings: SegmentationSettings
+) -> None:
+    """Require that the classes of a model are those of the data, in the same order.
+
+    Args:
+        segmentor: the model.
+        names: class names of the data, by class index.
+        dataset: the data.
+        settings: ``classes`` tells whether the names are compared.
+
+    Raises:
+        UserError: their number differs, or the name of one.
+    """
+    count = dataset.label_space.num_classes
+    if segmentor.num_classes != count:
+        raise UserError(
+            f"the model has {segmentor.num_classes} classes and {dataset.name} has {count}; evaluate it on the data "
+            "set whose classes it was trained on"
+        )
+    if settings.classes == "ignore":
+        return
+    if segmentor.first_label not in (None, dataset.label_space.first_label):
+        raise UserError(
+            f"the model was trained on label files whose first class has the value {segmentor.first_label} "
+            f"(reduce_zero_label), and in those of {dataset.name} it has {dataset.label_space.first_label}; if class 0 "
+            "of the model is the first class of the data all the same, add --set classes=ignore"
+        )
+    pairs = zip(segmentor.class_names, names, strict=False)
+    wrong = [(index, *pair) for index, pair in enumerate(pairs) if not _is_same_name(*pair)]
+    if wrong:
+        index, theirs, ours = wrong[0]
+        raise UserError(
+            f"class {index} of the model is {theirs!r} and that of {dataset.name} is {ours!r} ({len(wrong)} of {count} "
+            "names differ); if they mean the same in the same order, add --set classes=ignore"
+        )
+
+
+def _is_same_name(one: str, other: str) -> bool:
+    return one.strip().casefold() == other.strip().casefold()
