@@ -33,9 +33,7 @@ def build_export_graphs(model: TrackerModel) -> dict[str, ExportGraph]:
         for side in (model.backbone.template_grid * patch, model.backbone.search_grid * patch)
     )
     if not model.backbone.asymmetric_attention:
-        return {
-            JOINT_GRAPH: ExportGraph(JointModule(model), {"template": template, "search": search}, MAP_NAMES)
-        }
+        return {JOINT_GRAPH: ExportGraph(JointModule(model), {"template": template, "search": search}, MAP_NAMES)}
     first = TemplateModule(model)
     # the center query is only needed to choose which search tokens are dropped
     names = ("keys", "values", "centre") if model.candidate_elimination else ("keys", "values")
