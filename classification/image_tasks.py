@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from backbones.card import BackboneCard
 from classification.data.dataset_specs import IMAGE_DATASETS, ImageDatasetCard
 from engine.data.split_folders import require_split
+from engine.evaluation.contract import AS_IS
 from engine.task import (
     ControlKind,
     DataReport,
@@ -227,6 +228,10 @@ class ImageTask(Task):
 
     def visualize_run(self, folder: Path, record: Record, data_root: Path) -> list[DrawnPicture]:
         """Draw sheets of the test images: wrong answers, then right ones."""
+        if record.protocol == AS_IS:
+            from classification.as_is.visualize import draw_evaluated_items
+
+            return draw_evaluated_items(folder, record, data_root, lambda whole: self.load_test_split(data_root, whole))
         from classification.visualize import IMAGE_SIDE, draw_test_items
 
         return draw_test_items(self, folder, record, data_root, IMAGE_SIDE)
