@@ -67,6 +67,12 @@ def main(options: Namespace) -> int:
         else:
             write_stdout(_format_evaluation(opened))
         return 0
+    if report := write_submission(request):
+        if options.json:
+            write_json(dict(report.data))
+        else:
+            write_stdout(report.text)
+        return 0
     cell = evaluate_model(request)
     if options.json:
         write_json([cell_to_dict(cell)])
