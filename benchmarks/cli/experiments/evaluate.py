@@ -58,6 +58,7 @@ def main(options: Namespace) -> int:
     """Evaluate one model on one task, and write its record."""
     # imported here, because torch takes seconds and --device must be known before
     from benchmarks.evaluation.evaluate_model import evaluate_model, open_evaluation
+    from benchmarks.evaluation.submissions import write_submission
 
     request = replace(make_evaluation_request(options), command_line=tuple(options.command_line))
     if options.dry_run:
