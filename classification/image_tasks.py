@@ -24,6 +24,7 @@ from engine.task import (
 from foundation.errors import DataError, NetworkError, UserError
 from foundation.network.access import open_network
 from foundation.run_scope import memoize_in_run
+from results.records.identity import AS_IS
 
 if TYPE_CHECKING:
     from classification.as_is.evaluation import ClassifierEvaluation
@@ -227,6 +228,10 @@ class ImageTask(Task):
 
     def visualize_run(self, folder: Path, record: Record, data_root: Path) -> list[DrawnPicture]:
         """Draw sheets of the test images: wrong answers, then right ones."""
+        if record.protocol == AS_IS:
+            from classification.as_is.visualize import draw_evaluated_items
+
+            return draw_evaluated_items(folder, record, data_root, lambda whole: self.load_test_split(data_root, whole))
         from classification.visualize import IMAGE_SIDE, draw_test_items
 
         return draw_test_items(self, folder, record, data_root, IMAGE_SIDE)

@@ -21,11 +21,13 @@ from backbones.registry import BACKBONES
 from benchmarks.cli.main import build_parser
 from benchmarks.task_registry import TASKS
 from classification import recipe as classification
+from classification.as_is.settings import ClassifierSettings
 from engine.recipe import TrainingRecipe
 from pretraining import recipe as pretraining
 from results.records import record
 from segmentation.recipe import SegmentationRecipe
 from tests.conftest import ROOT
+from tracking.as_is.settings import EvaluationSettings
 from tracking.recipe import TrackingRecipe
 
 DOCS = ROOT / "docs"
@@ -184,8 +186,10 @@ SETTINGS_BY_SECTION: dict[str, tuple[type[BaseModel], ...]] = {
         classification.LowShotRecipe,
         classification.KnnRecipe,
     ),
+    "Finished classifiers": (ClassifierSettings,),
     "Segmentation": (SegmentationRecipe,),
     "Tracking": (TrackingRecipe,),
+    "Finished trackers": (EvaluationSettings,),
     "Pre-training": (
         pretraining.DecoupledRecipe,
         pretraining.SimmimDistillRecipe,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.evaluation.evaluate_model import EvaluationRequest, evaluate_model
 from classification.data.readers.folders import read_imagefolder_test
 from classification.image_tasks import IMAGE_TASKS
 from engine.evaluation.model_source import ModelSource
@@ -82,6 +83,18 @@ def test_official_sets_have_the_test_items_of_a_run(task: str, tmp_path: Path) -
     found, whole = IMAGE_TASKS[task].load_test_split(tmp_path), IMAGE_TASKS[task].load_data(tmp_path)
     assert found.splits["test"].labels == whole.splits["test"].labels and found.class_names == whole.class_names
     assert found.duplicates == () and found.coverage == "the bytes of every file"
+
+
+def test_pictures_show_the_images_of_the_evaluation(tmp_path: Path) -> None:
+    root = make.write_class_folders(tmp_path / "data", ["a", "b"])
+    file = make.save_model(tmp_path / "x.pth", make.make_model(2))
+    source = ModelSource(backbone="vit_pico", checkpoint=file)
+    done = evaluate_model(EvaluationRequest("imagefolder", source, data_root=root, out=tmp_path / "runs"))
+    drawn = FOLDER.visualize_run(done.folder, done.record, root)
+    assert sorted(item for picture in drawn for item in picture.entry.items) == list("012345")
+    data_make.write_noise_image(root / "a" / "more.png", 99)
+    with pytest.raises(DataError, match="are not those of the evaluation"):
+        FOLDER.visualize_run(done.folder, done.record, root)
 
 
 def test_other_test_images_are_another_board(tmp_path: Path) -> None:
