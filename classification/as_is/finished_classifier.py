@@ -57,6 +57,10 @@ class FinishedClassifier:
     run: FinishedRun | None = None
     notes: tuple[str, ...] = ()
 
+    def is_run_of(self, task: str) -> bool:
+        """Return whether a run of a task trained it."""
+        return self.run is not None and self.run.record.task == task
+
     @property
     def transform(self) -> Any:
         """The transform from a PIL image (RGB) to a normalized tensor (3, height, width)."""

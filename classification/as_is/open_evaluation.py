@@ -64,12 +64,10 @@ def open_image_evaluation(
         UserError: the model or the data do not fit.
     """
     classifier = open_classifier(source)
-    run = classifier.run
     # of class folders without splits, a run has seen four fifths in training, and is tested on the rest
-    is_own_run = run is not None and run.record.task == task.name
-    max_items = read_limit(run.record.config.get("recipe")) if run is not None and is_own_run else None
-    # a smoke run was tested on a part of the items, and its number is that of this part
-    data = load_test_split(not is_own_run).limit_items(max_items)
+    data = load_test_split(not classifier.is_run_of(task.name))
+    max_items = _choose_limit(task, classifier, len(data.splits["test"].indices))
+    data = data.limit_items(max_items)
     split = data.splits["test"]
     images = TransformedImages(split, classifier.preprocessing)
     report = DataReport(
@@ -104,11 +102,9 @@ def open_digits_evaluation(task: Task, source: ModelSource) -> ClassifierEvaluat
     height, width = classifier.preprocessing.img_size
     if height != width:
         raise UserError(f"the digits are square, and {classifier.card.name} takes {height} x {width} px; set img_size")
-    run = classifier.run
-    max_items = (
-        read_limit(run.record.config.get("recipe")) if run is not None and run.record.task == task.name else None
-    )
-    digits = load_digits_data().limit_items(max_items)
+    digits = load_digits_data()
+    max_items = _choose_limit(task, classifier, len(digits.splits["test"]))
+    digits = digits.limit_items(max_items)
     used = classifier.preprocessing
     images = DigitsDataset(digits, "test", height, used.mean, used.std)
     names = tuple(map(str, range(10)))
@@ -122,6 +118,15 @@ def open_digits_evaluation(task: Task, source: ModelSource) -> ClassifierEvaluat
     preprocessing = {"img_size": height, "mean": list(used.mean), "std": list(used.std)}
     opened = _TestImages(images, images.get_image_name, names, report, preprocessing, max_items)
     return _make_evaluation(task, source, classifier, opened)
+
+
+def _choose_limit(task: Task, classifier: FinishedClassifier, num_images: int) -> int | None:
+    """Return how many test images are used at most; ``None`` where that leaves none out."""
+    limit = classifier.settings.max_items
+    if limit is None and classifier.run is not None and classifier.is_run_of(task.name):
+        # a smoke run was tested on a part of the items, and its number is that of this part
+        limit = read_limit(classifier.run.record.config.get("recipe"))
+    return limit if limit is not None and limit < num_images else None
 
 
 def hash_test_digits(digits: DigitsData) -> str:

@@ -37,8 +37,7 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
     """
     classifier = open_classifier(source)
     settings = classifier.settings
-    given = (("class_map", settings.class_map), ("real_labels", settings.real_labels), ("restrict", settings.restrict))
-    idle = [name for name, value in given if value]
+    idle = [name for name in ("class_map", "real_labels", "restrict", "max_items") if getattr(settings, name)]
     if idle:
         raise ConfigError(f"{idle[0]} is for images with labels (bench evaluate); leave it out")
     # before minutes of computing, and not after them

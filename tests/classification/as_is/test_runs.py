@@ -63,6 +63,16 @@ def test_a_limited_run_is_evaluated_on_its_items(tmp_path: Path) -> None:
     assert evaluation.plan.config["recipe"]["max_items"] == 40, "another board than that of all items"
 
 
+def test_a_part_of_the_images_is_another_board(digits_run: Path, tmp_path: Path) -> None:
+    whole, part, more = (
+        DIGITS.open_evaluation(ModelSource(run=digits_run, overrides=(f"max_items={limit}",)), Path())
+        for limit in (359, 50, 1000)
+    )
+    assert part.plan.config["recipe"] == {"num_classes": 10, "max_items": 50}
+    assert part.run(tmp_path).metrics["top1"].n == 50 and part.data.fingerprint != whole.data.fingerprint
+    assert whole.plan.config == more.plan.config == {"recipe": {"num_classes": 10}}
+
+
 def test_a_search_and_its_last_training(photos: Path, photo_run: Path, tmp_path: Path) -> None:
     evaluation = make.open_folder(ModelSource(run=photo_run), photos)
     require_same_number(evaluation, photo_run, tmp_path)
