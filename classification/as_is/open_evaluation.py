@@ -63,6 +63,7 @@ def open_image_evaluation(
     Raises:
         UserError: the model or the data do not fit.
     """
+    # the model first: it says in seconds whether it can be used, and hashing a large test split takes minutes
     classifier = open_classifier(source)
     # of class folders without splits, a run has seen four fifths in training, and is tested on the rest
     data = load_test_split(not classifier.is_run_of(task.name))
@@ -99,6 +100,7 @@ def open_digits_evaluation(task: Task, source: ModelSource) -> ClassifierEvaluat
     ]
     if idle:
         raise ConfigError(f"digits are 8x8 pixels, enlarged and never cropped; leave {idle[0]} out")
+    # the enlarged digits are square
     height, width = classifier.preprocessing.img_size
     if height != width:
         raise UserError(f"the digits are square, and {classifier.card.name} takes {height} x {width} px; set img_size")
@@ -143,6 +145,7 @@ def _make_evaluation(
     settings, head = classifier.settings, classifier.head
     # before any image is read: a model of other classes is refused at once
     columns = match_classes(task.name, images.class_names, head, settings)
+    # classes of the head that the data do not have are numbered after those that they have
     others = [head.name_class(column) for column in columns.columns[len(images.class_names) :]]
     class_names = (*images.class_names, *others)
     real = _find_real_labels(task, settings.real_labels, images, class_names)
@@ -203,6 +206,7 @@ def _list_arguments(
     settings, map_file = classifier.settings, classifier.settings.class_map_file
     # by content, as everything else in an id; where the file lies does not matter
     class_map = sha256_file(map_file) if map_file is not None else settings.class_map
+    # what has its usual value is left out, so that an option that comes later leaves the ids of today alone
     return {
         **classifier.arguments,
         **images.preprocessing,

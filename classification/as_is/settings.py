@@ -61,6 +61,7 @@ class ClassifierSettings(StrictConfig):
     batch_size: PositiveInt | None = None
     workers: NonNegativeInt | None = None
 
+    # one without the other would mix the normalization of two models
     @model_validator(mode="after")
     def _check_normalization(self) -> ClassifierSettings:
         if (self.mean is None) != (self.std is None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,17 @@ def photo_run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on them, of a search whose winner is trained again on train and val."""
     out = tmp_path_factory.mktemp("runs")
     return make.train(out, photos, "imagefolder", *PHOTOS, "search.lr=[0.01, 0.1]", "train_on=train+val")
+
+
+@pytest.mark.shared_data
+def test_a_run_on_real_flowers(shared_data: Path, tmp_path: Path) -> None:
+    with tarfile.open(shared_data / "flowers102" / "flowers-102_subset192.tar") as tar:
+        tar.extractall(tmp_path, filter="data")
+    folder = make.train(
+        tmp_path / "runs", tmp_path, "flowers", "img_size=32", "workers=0", tier="smoke", allow_subset=True
+    )
+    evaluation = make.open_folder(ModelSource(run=folder), tmp_path, "flowers")
+    require_same_number(evaluation, folder, tmp_path)
 
 
 @pytest.fixture(scope="module")
