@@ -142,6 +142,14 @@ def test_what_is_not_a_whole_classifier_is_refused(change: Any, message: str, tm
     assert "--allow-partial" not in str(caught.value)
 
 
+def test_a_file_whose_norm_of_the_mean_is_missing(tmp_path: Path) -> None:
+    """The card says that the mean is normed, and the file has no norm: a trunk would start one anew."""
+    model = make.make_model(10, backbone="deit_tiny_12h")
+    torch.save(drop(model, "fc_norm.weight", "fc_norm.bias"), tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"missing: fc_norm.weight 192, fc_norm.bias 192"):
+        open_file(tmp_path / "x.pth", backbone="deit_tiny_12h")
+
+
 def test_bad_requests(tmp_path: Path) -> None:
     file = make.save_model(tmp_path / "x.pth", make.make_model(10))
     with pytest.raises(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tarfile
 from pathlib import Path
@@ -117,6 +118,11 @@ def test_weights_that_are_damaged_or_of_another_run_are_refused(digits_run: Path
     content = tested.read_bytes()
     tested.write_bytes(content[:-100] + bytes(100))
     with pytest.raises(CheckpointError, match="is damaged"):
+        DIGITS.open_evaluation(ModelSource(run=copy), Path())
+    tested.write_bytes(content)
+    record = json.loads((copy / "record.json").read_text())
+    (copy / "record.json").write_text(json.dumps({**record, "run_id": "0123456789abcdef"}))
+    with pytest.raises(CheckpointError, match=r"belongs to run .*, not this one"):
         DIGITS.open_evaluation(ModelSource(run=copy), Path())
     tested.unlink()
     with pytest.raises(CheckpointError, match="does not have its tested weights any more"):
