@@ -27,6 +27,7 @@ from pretraining import recipe as pretraining
 from results.records import record
 from segmentation.recipe import SegmentationRecipe
 from tests.conftest import ROOT
+from tracking.as_is.settings import EvaluationSettings
 from tracking.recipe import TrackingRecipe
 
 DOCS = ROOT / "docs"
@@ -188,6 +189,7 @@ SETTINGS_BY_SECTION: dict[str, tuple[type[BaseModel], ...]] = {
     "Finished classifiers": (ClassifierSettings,),
     "Segmentation": (SegmentationRecipe,),
     "Tracking": (TrackingRecipe,),
+    "Finished trackers": (EvaluationSettings,),
     "Pre-training": (
         pretraining.DecoupledRecipe,
         pretraining.SimmimDistillRecipe,

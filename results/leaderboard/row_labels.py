@@ -233,4 +233,5 @@ def _list_applied_settings(record: Record) -> dict[str, str]:
 
 def _format_value(value: object) -> str:
     # a record may be of anyone: any length, any characters
-    return shorten(format_one_line(format_setting(value)), _MAX_VALUE_LENGTH, placeholder="...")
+    text = format_one_line(format_setting(value))
+    return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[: _MAX_VALUE_LENGTH - 3]}..."
