@@ -169,9 +169,7 @@ def test_bad_requests(tmp_path: Path) -> None:
         ModelSource(backbone="vit_pico", checkpoint=file, runtime="openvino"),
         make.write_class_folders(tmp_path / "ten", [f"c{n}" for n in range(10)], each=1),
     )
-    assert evaluation.backbone.arguments["runtime"] == "openvino"
-    with pytest.raises(UserError, match="openvino"):
-        evaluation.run(tmp_path)
+    assert evaluation.backbone.arguments.items() >= {"runtime": "openvino", "precision": "f32"}.items()
 
 
 @pytest.mark.parametrize(
