@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -38,7 +38,7 @@ class FinishedClassifier:
         head: the classes of its outputs.
         arguments: arguments with which the model was made.
         start: where the weights come from.
-        file: the weight file.
+        file: the weight file, without its tensors, which the model has.
         report: what was loaded.
         settings: what the user set.
         run: the run that trained it; ``None`` if it is no run of bench.
@@ -46,7 +46,7 @@ class FinishedClassifier:
     """
 
     card: BackboneCard
-    model: nn.Module
+    model: nn.Module = field(repr=False)
     preprocessing: Preprocessing
     head: HeadClasses
     arguments: Mapping[str, Any]
@@ -179,6 +179,7 @@ def _make_classifier(
     # the normalization that the user set is part of the id, as the card's own would be
     card = replace(card, mean=preprocessing.mean, std=preprocessing.std)
     model, (start, file) = whole.model.eval(), weights
+    file = file._replace(tensors={})  # a second copy of the weights would only fill the memory
     return FinishedClassifier(
         card, model, preprocessing, head, whole.arguments, start, file, whole.report, settings, run, notes
     )
@@ -247,7 +248,7 @@ def _count_head_classes(model: nn.Module, file: WeightFile, made_for: tuple[int,
         model, file.tensors, source=source, arguments=file.arguments, card_size=made_for, with_head=True
     )
     found = [fitted.tensors[name] for name in names if name in fitted.tensors]
-    if not found or not found[0].dim():
+    if not found or not found[0].numel():
         raise make_headless_error(source, names)
     if any(len(each) != len(found[0]) for each in found):
         raise CheckpointError(f"the checkpoint {source} has classifiers of different sizes ({', '.join(names)})")
