@@ -1,4 +1,4 @@
-"""Segment images without labels: a label PNG and an overlay of each, and a file of the values and names of the classes."""
+"""Segment images without labels: a label PNG and an overlay of each, and a table of the classes."""
 
 from __future__ import annotations
 
