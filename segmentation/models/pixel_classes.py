@@ -94,7 +94,7 @@ def _choose_classes(windows: Sequence[WindowLogits], rows: RowRange, size: Size 
             continue
         # a later class replaces an earlier one only if it is higher, as argmax takes the first of equal ones
         is_higher = values > highest
-        chosen[is_higher] = classes[is_higher] + first
+        chosen = torch.where(is_higher, classes.add_(first), chosen)
         torch.maximum(highest, values, out=highest)
     assert chosen is not None
     return chosen

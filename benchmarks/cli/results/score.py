@@ -13,16 +13,20 @@ from results.score_request import ScoreRequest
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.add_argument("set", metavar="SET", help="lasot, got10k_val, otb100 ..., ade20k (docs/reference/scoring.md)")
+    parser.add_argument(
+        "set",
+        metavar="SET",
+        help="lasot, got10k_val, otb100 ..., ade20k, camvid, segfolder (docs/reference/scoring.md)",
+    )
     parser.add_argument(
         "--results",
         type=Path,
         nargs="+",
         required=True,
         metavar="DIR",
-        help="one folder per tracker with one file per sequence; ade20k: a folder of label PNGs",
+        help="one folder per tracker with one file per sequence; segmentation: a folder of label PNGs",
     )
-    # default None and not "official": ade20k has no rules to choose and refuses the option when it is given
+    # default None and not "official": segmentation has no rules to choose and refuses the option when it is given
     parser.add_argument(
         "--rules", choices=("official", "got10k"), default=None, help="definitions of the metrics; default: official"
     )
