@@ -28,6 +28,7 @@ from analysis.request import AttentionRequest, DistanceUnit
 from analysis.store import StoredAnalysis
 from backbones.architectures.rpe import RelPosAttention
 from backbones.features import count_prefix_tokens, get_reductions, is_plain_backbone
+from engine.device import convert_to_float64
 from foundation.errors import BenchError, UserError
 
 METHOD_VERSION = 1
@@ -240,7 +241,7 @@ class AttentionAccumulator:
         attention = softmax_over_patches(logits.float(), self.num_prefix_tokens)
         both = torch.stack([mean_attention_distance(attention, self.distances), mean_attention_entropy(attention)])
         # Summed in float64, so that the batch size changes results only by rounding
-        self._sums[block_index] = self._sums.get(block_index, 0) + both.double().sum(1).cpu()
+        self._sums[block_index] = self._sums.get(block_index, 0) + convert_to_float64(both).sum(1).cpu()
         self._num_images[block_index] = self._num_images.get(block_index, 0) + len(logits)
 
     def compute(self) -> tuple[list[list[float]], list[list[float]]]:

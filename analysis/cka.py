@@ -23,6 +23,7 @@ from analysis.output.figures import draw_heatmap, render_figure
 from analysis.record import Analysis
 from analysis.request import READ_POINT_WORDS, CkaRequest, ReadPoint
 from analysis.store import StoredAnalysis
+from engine.device import convert_to_float64
 from foundation.errors import BenchError, UserError
 
 METHOD_VERSION = 1
@@ -62,7 +63,7 @@ def compute_centered_gram(features: Tensor) -> Tensor:
             "raise --images or --batch"
         )
     # float64: the features of a nearly constant layer differ only in late digits; the cost is one product per layer
-    flat = features.reshape(count, -1).double()
+    flat = convert_to_float64(features.reshape(count, -1))
     # Improves the rounding only: the centering below removes a common vector anyway
     flat = flat - flat.mean(0)
     kernel = flat @ flat.T
@@ -167,7 +168,7 @@ def compute_layer_grams(model: nn.Module, batch: ImageBatch, read_point: ReadPoi
         model: a timm model in eval mode, on ``device``.
         batch: four images or more.
         read_point: which representations to read.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
         UserError: the model has no transformer blocks, or there are fewer than 4 images.

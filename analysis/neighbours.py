@@ -47,7 +47,7 @@ class NeighborSearch:
 
     def __init__(self, queries: Tensor, query_indices: list[int], k: int) -> None:
         # float64, so that the ranking of nearly equal cosines does not depend on rounding
-        self.queries = torch.nn.functional.normalize(queries.double().cpu(), dim=1)
+        self.queries = torch.nn.functional.normalize(queries.cpu().double(), dim=1)
         self.query_indices = query_indices
         self.k = k
         self.num_seen = 0
@@ -56,7 +56,7 @@ class NeighborSearch:
 
     def update(self, features: Tensor) -> None:
         """Add features (n, channels) of the next n images; batches must come in the order of the images."""
-        values = torch.nn.functional.normalize(features.double().cpu(), dim=1)
+        values = torch.nn.functional.normalize(features.cpu().double(), dim=1)
         numbers = torch.arange(self.num_seen, self.num_seen + len(values))
         cosines = self.queries @ values.T  # both have unit length, so the inner product is the cosine: (queries, n)
         for row, own in enumerate(self.query_indices):

@@ -65,7 +65,7 @@ class AnalysisRequest:
         task: the task whose images are analyzed, or on which the runs are done.
         data_root: folder of the data sets.
         out: the store; analyses are written to its folder ``analysis``.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         allow_partial: accept a checkpoint that fills only part of the backbone.
         allow_subset: accept data that are not the complete official set.
         hash_all: hash every byte of the data, also above 20 GB, where a sample is the default.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from results.records.record import (
     StartCheckpoint,
     StatisticRecord,
 )
+from results.records.store import RECORD_FILE, read_record, write_record
 
 ITEMS_FILE = "items.csv"
 
@@ -148,7 +150,7 @@ def make_complete_record(
         task: declares the metrics.
         outcome: what the task returned.
         folder: the run's folder.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
         seconds: duration of this attempt.
         efficiency: cost of the backbone; ``None`` where it was not measured.
 
@@ -247,6 +249,36 @@ def get_input_size(card: BackboneCard, model_kwargs: Mapping[str, Any]) -> tuple
     asked = model_kwargs.get("img_size", own)
     height, width = (asked, asked) if isinstance(asked, int) else asked
     return channels, height, width
+
+
+@contextmanager
+def record_progress(folder: Path, record: Record) -> Iterator[None]:
+    """Write a record as running; if the work inside ends with an error, write it as failed, with the reason.
+
+    Args:
+        folder: the run's folder.
+        record: its record, with the status ``running``.
+    """
+    write_record(folder, record)
+    try:
+        yield
+    except BaseException as error:  # Ctrl-C too: no record may stay "running" when nothing runs
+        write_record(folder, record.model_copy(update={"status": "failed", "reason": describe_failure(error)}))
+        raise
+
+
+def count_attempts(folder: Path, environment: RunEnvironment) -> tuple[int, list[RunEnvironment]]:
+    """Return which attempt at a run this is, from 1, and where and how the earlier ones were made, oldest first.
+
+    Args:
+        folder: the run's folder; it has a record if there was an attempt.
+        environment: where and how this attempt is made; a message says what changed.
+    """
+    if not (folder / RECORD_FILE).exists():
+        return 1, []
+    earlier = read_record(folder)
+    warn_changed_environment(earlier.environment, environment)
+    return earlier.cost.attempts + 1 if earlier.cost else 2, [*earlier.earlier_attempts, earlier.environment]
 
 
 def warn_changed_environment(before: RunEnvironment, now: RunEnvironment) -> None:

@@ -117,6 +117,9 @@ def _check_torch(device: str) -> Iterator[Finding]:
         yield Finding("device", "ok", f"cuda {torch.version.cuda}: {', '.join(names)}")
     elif device == "cuda":
         yield Finding("device", "bad", "no CUDA device is visible", "install a GPU driver, or use --device cpu")
+    elif torch.backends.mps.is_available():
+        text = "mps: frozen backbones, bench evaluate, predict and track run there with --device mps; trainings do not"
+        yield Finding("device", "ok", text)
     else:
         yield Finding(
             "device", "note", "cpu only", "full-length segmentation and tracking runs need a GPU to finish in days"

@@ -13,13 +13,13 @@ from backbones.registry import get_card, list_plugin_modules
 from backbones.weight_sources.hub import HUB_PREFIX
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights
 from benchmarks.cell_record import describe_backbone
-from benchmarks.task_registry import TASKS, describe_task_source
+from benchmarks.task_registry import TASKS, describe_task_source, is_test_only
 from engine.data.data_sources import find_task_data
 from engine.task import DataReport, RunPlan, RunRequest, Task
 from foundation.errors import DataError, UserError
 from foundation.suggest import did_you_mean
 from results.leaderboard.row_labels import require_row_label
-from results.records.identity import RunIdentity, make_run_identity
+from results.records.identity import AS_IS, RunIdentity, make_run_identity
 from results.records.record import BackboneRecord, Tier
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class CellRequest:
         overrides: settings that differ from the protocol's file, as ``key=value``.
         data_root: folder of the data sets.
         out: folder below which the run's folder is made.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         allow_partial: accept weights that fill only a part of the backbone.
         allow_subset: accept data that are not the complete official set.
         data_scale: fraction of the training items, above 0 to 1.
@@ -188,13 +188,9 @@ def resolve_cell_parts(
         data_scale=cell_request.data_scale,
     )
     data = find_data(task, cell_request.data_root)
-    _require_no_duplicates(task, data, cell_request.allow_duplicates)
+    require_no_duplicates(task, data, cell_request.allow_duplicates)
     plan = task.plan(request, data)
-    if data.deviations and not cell_request.allow_subset:
-        raise DataError(
-            f"{task.name}: {'; '.join(data.deviations)}. A number on such data stands on a board of its own: "
-            "add --subset to run on it"
-        )
+    require_official_data(task, data, cell_request.allow_subset)
     digest, source = request.describe_model(plan.backbone_kwargs), describe_task_source(task)
     backbone = describe_backbone(request, plan).model_copy(update={"model": digest.identity_dict(), "label": label})
     is_answerable = digest.is_answerable and source.is_answerable
@@ -241,13 +237,22 @@ def make_run_stem(task: Task, request: RunRequest, seed: int, run_id: str) -> st
         run_id: the run's id.
     """
     cell = f"{request.protocol}-{request.tier}-seed{seed}"
-    name = request.card.name.replace(HUB_PREFIX, "hub_").replace("/", "_")
-    return f"{task.name}/{name}-{cell}-{run_id}"
+    return f"{task.name}/{make_folder_name(request.card.name)}-{cell}-{run_id}"
+
+
+def make_folder_name(backbone: str) -> str:
+    """Return the name of a backbone as it stands in the name of a folder.
+
+    >>> make_folder_name("timm/vit_tiny_patch16_224")
+    'timm_vit_tiny_patch16_224'
+    """
+    return backbone.replace(HUB_PREFIX, "hub_").replace("/", "_")
 
 
 def _resolve_protocol(cell_request: CellRequest) -> tuple[Task, str]:
     """Find task and protocol, and check the numbers of a request."""
     task = cell_request.task if isinstance(cell_request.task, Task) else TASKS.get(cell_request.task)
+    require_training_protocol(task, cell_request.protocol)
     protocol = cell_request.protocol or task.protocols[0]
     if protocol not in task.protocols:
         close = did_you_mean(protocol, task.protocols, hint=f"it has {', '.join(task.protocols)}")
@@ -261,7 +266,44 @@ def _resolve_protocol(cell_request: CellRequest) -> tuple[Task, str]:
     return task, protocol
 
 
-def _require_no_duplicates(task: Task, data: DataReport, allow_duplicates: bool) -> None:
+def require_training_protocol(task: Task, protocol: str | None) -> None:
+    """Refuse what a run cannot do because it is an evaluation: the protocol ``as_is``, and a set for tests alone.
+
+    Args:
+        task: the task.
+        protocol: the requested protocol; ``None``: the task's first.
+
+    Raises:
+        UserError: it is one; the message names ``bench evaluate``.
+    """
+    if is_test_only(task):
+        raise UserError(f"{task.name} is a test set, and nothing is trained on it; use bench evaluate {task.name}")
+    if protocol == AS_IS:
+        raise UserError(
+            f"protocol {AS_IS} tests a finished model, and nothing is trained; "
+            f"use bench evaluate {task.name} --backbone NAME, or --run RUN"
+        )
+
+
+def require_official_data(task: Task, data: DataReport, allow_subset: bool) -> None:
+    """Refuse data that are not the complete official set, unless the user allows it.
+
+    Raises:
+        DataError: they are not; the message says how they differ.
+    """
+    if data.deviations and not allow_subset:
+        raise DataError(
+            f"{task.name}: {'; '.join(data.deviations)}. A number on such data stands on a board of its own: "
+            "add --subset to run on it"
+        )
+
+
+def require_no_duplicates(task: Task, data: DataReport, allow_duplicates: bool) -> None:
+    """Refuse test items whose content is also in the training data, unless the user allows it.
+
+    Raises:
+        DataError: there are some; the message names them.
+    """
     if data.duplicates and not allow_duplicates:
         raise DataError(
             f"{task.name}: {'; '.join(data.duplicates)}. A test on training data says nothing about a backbone: remove "

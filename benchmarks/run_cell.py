@@ -13,19 +13,19 @@ from textwrap import shorten
 from typing import NamedTuple
 
 from benchmarks.cell_record import (
-    describe_failure,
+    count_attempts,
     describe_given_weights,
     list_changed_settings,
     make_complete_record,
     measure_cell_efficiency,
-    warn_changed_environment,
+    record_progress,
 )
 from benchmarks.resolve_cell import CellParts, CellRequest, ResolvedCell, complete_cell, make_run_stem, resolve_cell
 from benchmarks.run_pictures import draw_run_pictures
 from engine.data.file_hashes import require_unchanged_files
 from engine.processes.failures import share_failures
 from engine.processes.launcher import apply_launcher
-from engine.task import RunPlan, TaskOutcome
+from engine.task import DataReport, RunPlan, Task, TaskOutcome
 from foundation.errors import RecordError
 from foundation.files import ensure_writable_dir, require_writable_place
 from foundation.run_scope import open_run_scope
@@ -104,7 +104,7 @@ def _share_cell(resolved: ResolvedCell, cell_request: CellRequest) -> CellResult
     # one process looks at the disk and tells the others; otherwise the first one to create the folder would make the
     # others choose another attempt
     is_new = cell_request.force_new or not resolved.is_answerable
-    folder, done = decide_on_rank0(lambda: _choose_run_folder(cell_request.out, stem, is_new))
+    folder, done = decide_on_rank0(lambda: choose_run_folder(cell_request.out, stem, is_new))
     if done is not None:
         if get_dist_info()[0] == 0:
             _report_other_label(done, resolved.backbone.label)
@@ -116,7 +116,7 @@ def _share_cell(resolved: ResolvedCell, cell_request: CellRequest) -> CellResult
     _print_plan_notes(resolved)
     _print_given_weights(resolved)
     _warn_input_size(resolved)
-    _print_data_notes(resolved)
+    print_data_notes(resolved.task, resolved.data)
     with lock_folder(folder):  # two commands for the same cell must not write into one folder
         record = _run_and_record(resolved, folder, cell_request)
         return CellResult(folder, decide_on_rank0(lambda: record), False)
@@ -169,18 +169,18 @@ def _warn_input_size(resolved: ResolvedCell) -> None:
         )
 
 
-def _print_data_notes(resolved: ResolvedCell) -> None:
+def print_data_notes(task: Task, data: DataReport) -> None:
     """Report what the data check noted, in one short line; ``bench check data`` prints all of it."""
     from engine.progress_bar import log_message
 
-    notes = [shorten(note, _MAX_NOTE_LENGTH, placeholder=" ...") for note in resolved.data.notes[:_MAX_DATA_NOTES]]
-    more = len(resolved.data.notes) - len(notes)
+    notes = [shorten(note, _MAX_NOTE_LENGTH, placeholder=" ...") for note in data.notes[:_MAX_DATA_NOTES]]
+    more = len(data.notes) - len(notes)
     if more:
         # the task of a pre-training is not in the registry, so no command prints its notes
-        where = "" if resolved.task.domain == PRETRAINING_DOMAIN else f": bench check data {resolved.task.name}"
+        where = "" if task.domain == PRETRAINING_DOMAIN else f": bench check data {task.name}"
         notes.append(f"{more} more{where}")
     if notes:
-        log_message(f"data of {resolved.task.name}: {'; '.join(notes)}")
+        log_message(f"data of {task.name}: {'; '.join(notes)}")
 
 
 def prepare_cell_backbone(resolved: ResolvedCell) -> ResolvedCell:
@@ -196,7 +196,7 @@ def prepare_cell_backbone(resolved: ResolvedCell) -> ResolvedCell:
     return resolved._replace(request=request)
 
 
-def _choose_run_folder(out: Path, stem: str, is_new: bool) -> tuple[Path, Record | None]:
+def choose_run_folder(out: Path, stem: str, is_new: bool) -> tuple[Path, Record | None]:
     """Return the folder to work in, and the record if the cell is complete.
 
     Args:
@@ -230,8 +230,7 @@ def _run_task(resolved: ResolvedCell, folder: Path) -> TaskOutcome:
 def _run_and_record(resolved: ResolvedCell, folder: Path, cell_request: CellRequest) -> Record:
     """Run the task and keep its record up to date: ``running``, then ``complete`` or ``failed``."""
     record = _make_running_record(resolved, folder, cell_request)
-    write_record(folder, record)
-    try:
+    with record_progress(folder, record):
         # measured before the run, because the task trains this very backbone
         efficiency = measure_cell_efficiency(resolved.request, resolved.plan)
         began = time.monotonic()
@@ -241,9 +240,6 @@ def _run_and_record(resolved: ResolvedCell, folder: Path, cell_request: CellRequ
         finished = make_complete_record(
             record, resolved.task, outcome, folder, resolved.request.device, seconds, efficiency
         )
-    except BaseException as error:  # Ctrl-C too: no record may stay "running" when nothing runs
-        write_record(folder, record.model_copy(update={"status": "failed", "reason": describe_failure(error)}))
-        raise
     write_record(folder, finished)
     # after the record, so that nothing about a picture can reach the number
     draw_run_pictures(resolved.task, folder, finished, resolved.request.data_root, outcome.visualize)
@@ -256,12 +252,7 @@ def _make_running_record(resolved: ResolvedCell, folder: Path, cell_request: Cel
     environment = collect_run_environment(
         resolved.request.device, _get_precision(resolved.plan), list(cell_request.command_line)
     )
-    attempt, earlier_attempts = 1, []
-    if (folder / "record.json").exists():
-        earlier = read_record(folder)
-        attempt = earlier.cost.attempts + 1 if earlier.cost else 2
-        earlier_attempts = [*earlier.earlier_attempts, earlier.environment]
-        warn_changed_environment(earlier.environment, environment)
+    attempt, earlier_attempts = count_attempts(folder, environment)
     return Record(
         run_id=resolved.identity.run_id,
         comparability=resolved.identity.comparability,

@@ -12,6 +12,7 @@ from results.score_request import ScoreRequest
 __all__ = ["SCORERS", "ScoreReport", "ScoreRequest", "score_results"]
 
 _TRACKING_SCORER = "tracking.scoring.command:score_tracking_set"
+_CLASSIFICATION_SCORER = "classification.scoring:score_classification_set"
 _SUBMISSION_PACKER = "tracking.scoring.command:pack_tracking_submission"
 _SEGMENTATION_SCORER = "segmentation.scoring:score_segmentation_set"
 
@@ -28,6 +29,16 @@ SCORERS = {
     "mini_ade": _SEGMENTATION_SCORER,
     "camvid": _SEGMENTATION_SCORER,
     "segfolder": _SEGMENTATION_SCORER,
+    "digits": _CLASSIFICATION_SCORER,
+    "cifar10": _CLASSIFICATION_SCORER,
+    "cifar100": _CLASSIFICATION_SCORER,
+    "flowers": _CLASSIFICATION_SCORER,
+    "pets": _CLASSIFICATION_SCORER,
+    "aircraft": _CLASSIFICATION_SCORER,
+    "cars": _CLASSIFICATION_SCORER,
+    "inat18": _CLASSIFICATION_SCORER,
+    "imagenet": _CLASSIFICATION_SCORER,
+    "imagefolder": _CLASSIFICATION_SCORER,
 }
 """A set's name and its scorer "module:function", which takes a ``ScoreRequest`` and returns a ``ScoreReport``."""
 

@@ -11,6 +11,7 @@ from engine.task import Task
 from foundation.code_modules import list_code_modules
 from foundation.registry import Registry
 from foundation.source_hash import hash_module_sources
+from results.records.identity import AS_IS
 
 
 class TaskSource(NamedTuple):
@@ -43,8 +44,15 @@ for _name in ("cifar10", "cifar100", "flowers", "pets", "aircraft", "cars", "ina
     TASKS.register(_name, f"classification.image_tasks:{_name.upper()}")
 for _name in ("lasot", "mini_lasot", "trackfolder"):
     TASKS.register(_name, f"tracking.tasks:{_name.upper()}")
+for _name in ("lasot_ext", "got10k_val", "got10k_test", "trackingnet", "otb100", "uav123", "nfs"):
+    TASKS.register(_name, f"tracking.test_sets:{_name.upper()}")
 for _name in ("ade20k", "camvid", "mini_ade", "segfolder"):
     TASKS.register(_name, f"segmentation.tasks:{_name.upper()}")
+
+
+def is_test_only(task: Task) -> bool:
+    """Return whether finished models are tested on a task's data and nothing is trained on them."""
+    return tuple(task.protocols) == (AS_IS,)
 
 
 def describe_task_source(task: Task) -> TaskSource:

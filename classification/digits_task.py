@@ -24,7 +24,9 @@ from engine.task import (
 from foundation.errors import ConfigError, DataError
 
 if TYPE_CHECKING:  # listing tasks stays fast without scikit-learn and OpenCV
+    from classification.as_is.evaluation import ClassifierEvaluation
     from engine.data.digits import DigitsData
+    from engine.evaluation.model_source import ModelSource
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
 
@@ -133,6 +135,16 @@ class DigitsTask(Task):
         digits = digits_data.load_digits_data()
         require_split(self.name, split, digits.splits)
         return digits_data.DigitsDataset(digits, split, img_size, card.mean, card.std)
+
+    def open_evaluation(self, source: ModelSource, root: Path) -> ClassifierEvaluation:
+        """Open a finished classifier on the test split (``root`` is not used).
+
+        Raises:
+            UserError: the model does not fit.
+        """
+        from classification.as_is.open_evaluation import open_digits_evaluation
+
+        return open_digits_evaluation(self, source)
 
     def visualize_run(self, folder: Path, record: Record, data_root: Path) -> list[DrawnPicture]:
         """Draw the test images: wrong answers, then right ones."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,17 @@ from engine.task import (
 from foundation.errors import DataError, NetworkError, UserError
 from foundation.network.access import open_network
 from foundation.run_scope import memoize_in_run
+from results.records.identity import AS_IS
 
 if TYPE_CHECKING:
-    from classification.data.dataset_splits import PreparedDataset
+    from classification.as_is.evaluation import ClassifierEvaluation
+    from classification.data.dataset_splits import PreparedDataset, RawDataset
+    from engine.evaluation.model_source import ModelSource
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
+
+MANY_CLASSES = 1000
+"""Official sets with as many classes have their names in lists that everybody has; a record would be filled by them."""
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 
@@ -165,7 +172,11 @@ class ImageTask(Task):
             for name, augmented in (("train", augments), ("val", False), ("test", False), ("val", augments))
         )
         splits = SplitDatasets(train, val, test, val_augmented, data.fingerprint)
-        return run_protocol(request, plan, recipe, splits, out, task=self)
+        outcome = run_protocol(request, plan, recipe, splits, out, task=self)
+        if not augments or (self.dataset_card.num_classes or 0) >= MANY_CLASSES:
+            return outcome
+        # whoever uses the finished classifier needs the names of its outputs, and may not have the data
+        return replace(outcome, details={**outcome.details, "class_names": list(data.class_names)})
 
     def load_images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
         """Return the photographs as the probes see them: resized and cropped as in ``configs/images_linear.py``.
@@ -188,8 +199,39 @@ class ImageTask(Task):
         recipe = load_protocol(CONFIG_DIR / "images_linear.py", LinearRecipe, "full", [f"img_size={img_size}"]).recipe
         return ImageDataset(data.splits[split], recipe, card.mean, card.std)
 
+    def open_evaluation(self, source: ModelSource, root: Path) -> ClassifierEvaluation:
+        """Open a finished classifier on the test split; of the other splits, no image is read.
+
+        Args:
+            source: which model, and how it is applied.
+            root: the data root.
+
+        Raises:
+            UserError: the model or the data do not fit.
+        """
+        from classification.as_is.open_evaluation import open_image_evaluation
+
+        return open_image_evaluation(self, source, lambda whole_folder: self.load_test_split(root, whole_folder))
+
+    def load_test_split(self, root: Path, whole_folder: bool = True) -> PreparedDataset:
+        """Read and check the test split alone; nobody needs the training images to test a finished model.
+
+        Args:
+            root: the data root.
+            whole_folder: of a user's class folders without splits, take every image; ``False`` takes the part that a
+                run is tested on.
+
+        Raises:
+            DataError: the data cannot be used.
+        """
+        return _load_test_split(self, root, whole_folder)
+
     def visualize_run(self, folder: Path, record: Record, data_root: Path) -> list[DrawnPicture]:
         """Draw sheets of the test images: wrong answers, then right ones."""
+        if record.protocol == AS_IS:
+            from classification.as_is.visualize import draw_evaluated_items
+
+            return draw_evaluated_items(folder, record, data_root, lambda whole: self.load_test_split(data_root, whole))
         from classification.visualize import IMAGE_SIDE, draw_test_items
 
         return draw_test_items(self, folder, record, data_root, IMAGE_SIDE)
@@ -205,14 +247,37 @@ def _get_download_url(dataset_class: Any) -> str:
     )
 
 
+def _find_reader(card: ImageDatasetCard) -> Callable[[Path], RawDataset]:
+    module, _, function = card.reader.partition(":")  # a string, because readers import torchvision
+    reader: Callable[[Path], RawDataset] = getattr(
+        importlib.import_module(f"classification.data.readers.{module}"), function
+    )
+    return reader
+
+
 @memoize_in_run  # the check, the plan and the run each need the data, and ImageNet has 1.3 million paths
 def _load_dataset(task: ImageTask, root: Path) -> PreparedDataset:
     from classification.data.dataset_splits import prepare_dataset
 
     card = task.dataset_card
-    module, _, function = card.reader.partition(":")  # a string, because readers import torchvision
-    found = getattr(importlib.import_module(f"classification.data.readers.{module}"), function)(root)
+    found = _find_reader(card)(root)
     return prepare_dataset(found, card.official_counts, card.num_classes, card.val_fraction, str(root))
+
+
+@memoize_in_run
+def _load_test_split(task: ImageTask, root: Path, whole_folder: bool) -> PreparedDataset:
+    from classification.data.dataset_splits import prepare_test_split
+    from classification.data.readers import folders
+
+    card = task.dataset_card
+    if card.name == "imagenet":
+        found = folders.read_imagenet_test(root)
+    elif card.name == "imagefolder":
+        found = folders.read_imagefolder_test(root, whole_folder)
+    else:
+        # the lists of all splits are read, and the images of test alone are hashed
+        found = _find_reader(card)(root)
+    return prepare_test_split(found, card.official_counts, card.num_classes, str(root))
 
 
 IMAGE_TASKS = {name: ImageTask(card) for name, card in IMAGE_DATASETS.items()}

@@ -74,18 +74,48 @@ class Classifier(BaseModel):
             # float() before the softmax: under fp16 or bf16 autocast the logits come in half precision
             return {"loss": functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)}
         if mode == "predict":
-            probabilities, truth = logits.float().softmax(1).cpu().numpy(), labels.cpu().numpy()
-            _require_finite_outputs(probabilities, item)
-            columns = (
-                item.cpu().numpy(),
-                truth,
-                probabilities.argmax(1),
-                probabilities.max(1),
-                rank_true_class(truth, probabilities),
-            )
-            # tolist() turns numpy scalars into Python numbers, which a CSV writer and JSON can take
-            return [ScoredItem(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+            return score_items(compute_probabilities(logits, item), labels.cpu().numpy(), item.cpu().numpy())
         return logits
+
+
+def compute_probabilities(logits: Tensor, items: Tensor) -> NDArray[np.float32]:
+    """Compute the probability of each class.
+
+    Args:
+        logits: outputs of the classifier, (batch, classes).
+        items: item indices, (batch,), for the message.
+
+    Returns:
+        Probabilities, (batch, classes).
+
+    Raises:
+        NonFiniteError: an output is not finite.
+    """
+    # float() before the softmax: under fp16 or bf16 the logits come in half precision
+    probabilities: NDArray[np.float32] = logits.float().softmax(1).cpu().numpy()
+    _require_finite_outputs(probabilities, items)
+    return probabilities
+
+
+def score_items(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], items: NDArray[np.int64]
+) -> list[ScoredItem]:
+    """Return the row of each image in the per-item table.
+
+    Args:
+        probabilities: probability of each class, (batch, classes).
+        labels: true classes, (batch,).
+        items: item indices, (batch,).
+    """
+    columns = (
+        items,
+        labels,
+        probabilities.argmax(1),
+        probabilities.max(1),
+        rank_true_class(labels, probabilities),
+    )
+    # tolist() turns numpy scalars into Python numbers, which a CSV writer and JSON can take
+    return [ScoredItem(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 def _require_finite_outputs(probabilities: NDArray[np.float32], items: Tensor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,7 +14,7 @@ from classification.data.subset_sampling import LabeledDataset, LabeledSubset
 from engine.data.item_limits import balance_indices, read_limit
 from engine.pictures.encoding import make_picture
 from engine.pictures.layout import BACKGROUND_COLOR, arrange_grid
-from engine.task import Task
+from engine.task import TaskImages
 from foundation.errors import DataError
 from foundation.plural import format_count
 from results.records.picture_manifest import DrawnPicture
@@ -43,11 +43,20 @@ class _AnsweredItem(NamedTuple):
     confidence: float
 
 
-def draw_test_items(task: Task, folder: Path, record: Record, data_root: Path, img_size: int) -> list[DrawnPicture]:
+class ImageSource(Protocol):
+    """What offers test images: a task, or the test split of an evaluation."""
+
+    def load_images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
+        """Return the images, as ``engine.task.Task`` does."""
+
+
+def draw_test_items(
+    source: ImageSource, folder: Path, record: Record, data_root: Path, img_size: int
+) -> list[DrawnPicture]:
     """Draw all test items of a small test set, or those of a large one that the run was most sure of.
 
     Args:
-        task: offers its images.
+        source: offers the images.
         folder: the run's folder.
         record: the run's record.
         data_root: folder that contains the data sets.
@@ -57,7 +66,7 @@ def draw_test_items(task: Task, folder: Path, record: Record, data_root: Path, i
         DataError: the test images are no longer those that the run was scored on.
     """
     items = _sort_items(read_item_table(folder, record))
-    all_images = task.load_images(data_root, "test", _PIXEL_CARD, img_size)
+    all_images = source.load_images(data_root, "test", _PIXEL_CARD, img_size)
     images = LabeledSubset(all_images, balance_indices(all_images.labels, read_limit(record.config.get("recipe"))))
     for each in items:
         if not 0 <= each.item < len(images) or images.labels[each.item] != each.label:

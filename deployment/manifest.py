@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from backbones.card import BackboneCard
 from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat, ExportRuntime, list_graph_files
 from engine.evaluation.model_source import Precision
 from engine.recipe import StrictConfig
@@ -157,3 +158,17 @@ def describe_license(record: Record) -> str:
     # only the name of the file: the path would say something about the machine
     source = backbone.checkpoint.uri if backbone.checkpoint else "a file"
     return f"of the start weights: unknown; they came from {Path(source).name}, whose terms hold"
+
+
+def describe_card_license(card: BackboneCard, has_own_weights: bool, weights_file: Path) -> str:
+    """Return the licence of the weights of a model that bench did not train.
+
+    Args:
+        card: the card of the backbone.
+        has_own_weights: whether the weights are those of the card.
+        weights_file: the file that they came from.
+    """
+    if has_own_weights and card.weights is not None:
+        return f"of the weights: {card.weights.licence or 'unknown'}"
+    # only the name of the file: the path would say something about the machine
+    return f"of the weights: unknown; they came from {weights_file.name}, whose terms hold"

@@ -56,7 +56,7 @@ def _load_graph(name: str, content: bytes, threads: int) -> GraphCallable:
     options = runtime.SessionOptions()
     # one graph at a time: parallelism within an operator, none between operators
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3  # errors only
+    options.log_severity_level = 4  # errors arrive as exceptions, and are told once
     try:
         session = runtime.InferenceSession(content, options, providers=PROVIDERS)
     except Exception as error:

@@ -6,9 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from foundation.errors import BenchError, UserError
+from foundation.machine_load import get_processor_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # torch raises a plain RuntimeError if the CPU's memory is exhausted, so only its text tells what happened
 _OOM_MESSAGES = ("DefaultCPUAllocator", "out of memory", "not enough memory")
@@ -16,14 +20,18 @@ _OOM_MESSAGES = ("DefaultCPUAllocator", "out of memory", "not enough memory")
 ResultT = TypeVar("ResultT")
 
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""What ``--device`` takes. ``mps`` is the GPU of a Mac, which ``auto`` never chooses: nothing is trained there."""
+
+
 def resolve_device(name: str) -> str:
-    """Return ``cpu`` or ``cuda`` for a requested device.
+    """Return ``cpu``, ``cuda`` or ``mps`` for a requested device.
 
     mmengine moves models to CUDA whenever it is available. For ``--device cpu`` the command line therefore hides the
     GPUs (``CUDA_VISIBLE_DEVICES``) before torch is imported; this function checks that it did.
 
     Args:
-        name: ``auto``, ``cpu`` or ``cuda``.
+        name: one of ``DEVICES``; ``auto`` is CUDA where there is one, else the CPU.
 
     Raises:
         UserError: the device is not available.
@@ -37,9 +45,50 @@ def resolve_device(name: str) -> str:
         raise UserError("no CUDA device is visible; use --device cpu, or see: bench doctor")
     if name == "cpu" and available:
         raise UserError("--device cpu needs CUDA hidden before torch starts; set CUDA_VISIBLE_DEVICES=-1")
-    if name not in ("cpu", "cuda"):
-        raise UserError(f"unknown device {name!r}; choose auto, cpu or cuda (pick a GPU by CUDA_VISIBLE_DEVICES)")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise UserError("no GPU of a Mac (MPS) is available to torch here; use --device cpu")
+    if name not in DEVICES:
+        raise UserError(f"unknown device {name!r}; choose auto, cpu, cuda or mps (a GPU by CUDA_VISIBLE_DEVICES)")
     return name
+
+
+def require_training_device(device: str) -> None:
+    """Check that models are trained on a device.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        UserError: MPS, which lacks float64, in which losses and batch statistics are checked and summed.
+    """
+    if device == "mps":
+        raise UserError(
+            "a training does not run on MPS, which has no float64 to check its losses in; use --device cpu. Frozen "
+            "backbones (knn, linear, linear_sgd, lowshot), bench evaluate, predict and track run on MPS"
+        )
+
+
+def keep_mmengine_off_mps() -> None:
+    """Make mmengine's Runner leave models where bench puts them on a Mac.
+
+    The Runner moves a model to MPS wherever that is available, with any ``--device``, as it does with CUDA. Without
+    this, a training on a Mac would compute on its GPU, and its record would say ``cpu``.
+    """
+    from mmengine.device import utils
+
+    if utils.DEVICE == "mps":
+        utils.DEVICE = "cpu"
+
+
+def choose_float64_device(device: str) -> str:
+    """Return the device for computations in float64: this one, or the CPU in place of MPS, which lacks float64."""
+    return "cpu" if device == "mps" else device
+
+
+def convert_to_float64(values: Tensor) -> Tensor:
+    """Return values in float64 on their device, or on the CPU if that is MPS, which lacks float64."""
+    # moved before it is converted: MPS refuses the conversion
+    return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def require_training_precision(precision: str, device: str) -> None:
@@ -47,7 +96,7 @@ def require_training_precision(precision: str, device: str) -> None:
 
     Args:
         precision: ``fp32``, ``fp16`` or ``bf16``.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
         UserError: fp16 without a GPU.
@@ -62,7 +111,7 @@ def describe_device(device: str) -> str:
         import torch
 
         return f"cuda ({torch.cuda.get_device_name()})"
-    return "cpu"
+    return f"mps ({get_processor_name()})" if device == "mps" else "cpu"
 
 
 def get_dist_info() -> tuple[int, int]:

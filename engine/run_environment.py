@@ -80,7 +80,7 @@ def collect_run_environment(device: str, precision: str, command: list[str]) -> 
     """Return the environment block of a record, at the start of a run.
 
     Args:
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
         precision: of the training.
         command: the command line, word by word.
     """
@@ -106,7 +106,7 @@ def reset_peak_memory(device: str) -> None:
     """Restart the measurement of peak memory, if the system supports it.
 
     Args:
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
     """
     import torch
 

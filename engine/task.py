@@ -78,7 +78,7 @@ class RunRequest:
         seed: the run's seed.
         overrides: ``key=value`` texts of ``--set``.
         data_root: folder that contains the data sets.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         allow_partial: accept weights that fill only a part of the backbone.
         data_scale: fraction of the training items to use, above 0 and at most 1; each seed draws another subset.
         run_id: id of the run, which its training checkpoints carry; "" outside of a run.

@@ -28,7 +28,14 @@ from engine.checkpoints import (
     find_resume_checkpoint,
     read_checkpoint,
 )
-from engine.device import decide_on_rank0, get_dist_info, require_even_batch, translate_oom_error
+from engine.device import (
+    decide_on_rank0,
+    get_dist_info,
+    keep_mmengine_off_mps,
+    require_even_batch,
+    require_training_device,
+    translate_oom_error,
+)
 from engine.grad_accumulation import MicroBatchEpochLoop, MicroBatchIterLoop
 from engine.lr_schedule import build_lr_schedulers, count_steps_per_epoch
 from engine.optimizer import create_optim_wrapper
@@ -142,6 +149,7 @@ def train_model(job: TrainingJob) -> TrainingResult:
         DataError: an item that cannot be used.
         TrainingDivergedError: a loss or a weight is not finite; nothing is saved after that step.
     """
+    require_training_device(job.device)
     checkpoints = job.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     recipe, select = job.recipe, job.selection_metric if job.val_dataset is not None else None
@@ -248,6 +256,7 @@ def _build_train_runner(job: TrainingJob, hooks: list[Any]) -> CheckpointRunner:
 
 def _build_runner_kwargs(job: TrainingJob, phase: str) -> dict[str, Any]:
     """Return the arguments of mmengine's Runner that training and testing have in common."""
+    keep_mmengine_off_mps()
     distributed = get_dist_info()[1] > 1
     if distributed:
         for message in _HARMLESS_WARNINGS:

@@ -1,8 +1,9 @@
-"""How busy a machine was with something else while passes were timed, and when a timing counts as disturbed."""
+"""The processor of this machine, how busy it was while passes were timed, and when that disturbs a timing."""
 
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -142,3 +143,14 @@ def _read_processor_times(processors: set[int]) -> tuple[int, int] | None:
             total += sum(ticks)
             busy += sum(ticks) - ticks[3] - ticks[4]
     return (busy, total) if total else None
+
+
+def get_processor_name() -> str:
+    """Return the name of the processor of this machine."""
+    info = Path("/proc/cpuinfo")
+    # on Linux, platform.processor() is empty or only names the instruction set
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

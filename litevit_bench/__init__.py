@@ -17,6 +17,7 @@ from litevit_bench._rooms import HiddenRoomError, require_own_rooms
 require_own_rooms()
 
 from foundation.errors import BenchError, UserError
+from litevit_bench._evaluations import LoadedRun, evaluate, load_run, predict
 from litevit_bench._models import (
     create_backbone,
     list_backbones,
@@ -30,17 +31,21 @@ from litevit_bench._runs import list_protocols, list_tasks, pretrain, run
 __all__ = [
     "BenchError",
     "HiddenRoomError",
+    "LoadedRun",
     "UserError",
     "compare",
     "create_backbone",
+    "evaluate",
     "list_backbones",
     "list_pretraining_methods",
     "list_protocols",
     "list_runs",
     "list_tasks",
+    "load_run",
     "load_tracker",
     "merge",
     "pack",
+    "predict",
     "pretrain",
     "profile",
     "run",

@@ -12,7 +12,7 @@ from foundation.suggest import did_you_mean
 PathLike = str | Path
 
 TIERS = ("smoke", "short", "full")
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def require_choice(name: str, value: Any, choices: Collection[Any]) -> None:

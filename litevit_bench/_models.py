@@ -85,7 +85,7 @@ def load_tracker(
 
     Args:
         run_dir: the run's folder.
-        device: ``cpu`` or ``cuda``; runtimes other than torch compute on the CPU.
+        device: ``cpu``, ``cuda`` or ``mps``; runtimes other than torch compute on the CPU.
         runtime: ``torch``, or one that the run was exported for; where not given, the one the run was tracked with.
         precision: of the runtime.
         threads: of one frame; in torch they are the whole process's.
@@ -99,7 +99,7 @@ def load_tracker(
     """
     from tracking.evaluate_run import load_tracker as load
 
-    require_choice("device", device, ("cpu", "cuda"))
+    require_choice("device", device, ("cpu", "cuda", "mps"))
     require_choice("runtime", runtime, (None, "torch", "onnxruntime", "openvino"))
     require_choice("precision", precision, (None, "f32", "bf16", "int8"))
 
@@ -120,7 +120,7 @@ def profile(
         backbone: name of the registry, or ``timm/<name>``.
         img_size: input side in pixels; the card's own where not given.
         batch_size: images of the throughput's batch.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
         dtype: of weights and activations.
 
     Returns:
@@ -130,7 +130,7 @@ def profile(
     from backbones.cost.profile import profile_backbone
 
     require_choice("dtype", dtype, ("fp32", "bf16", "fp16"))
-    require_choice("device", device, ("cpu", "cuda"))
+    require_choice("device", device, ("cpu", "cuda", "mps"))
     require_whole_number("batch_size", batch_size)
 
     return profile_backbone(backbone, img_size=img_size, batch_size=batch_size, device=device, dtype=dtype)

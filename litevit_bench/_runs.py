@@ -70,7 +70,7 @@ def run(
         data_scale: share of the training items, above 0 to 1.
         data_root: folder of the data sets; ``$BENCH_DATA`` or ``data`` where not given.
         out: folder of the runs.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         allow_partial: accept weights that fill only a part of the backbone; the record keeps it.
         allow_subset: accept data that are not the whole official set; such numbers have boards of their own.
         allow_duplicates: accept test items whose content is also in the training data; the record keeps it.

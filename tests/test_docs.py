@@ -21,6 +21,7 @@ from backbones.registry import BACKBONES
 from benchmarks.cli.main import build_parser
 from benchmarks.task_registry import TASKS
 from classification import recipe as classification
+from classification.as_is.settings import ClassifierSettings
 from engine.recipe import TrainingRecipe
 from pretraining import recipe as pretraining
 from results.records import record
@@ -184,6 +185,7 @@ SETTINGS_BY_SECTION: dict[str, tuple[type[BaseModel], ...]] = {
         classification.LowShotRecipe,
         classification.KnnRecipe,
     ),
+    "Finished classifiers": (ClassifierSettings,),
     "Segmentation": (SegmentationRecipe,),
     "Tracking": (TrackingRecipe,),
     "Pre-training": (

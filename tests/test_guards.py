@@ -61,7 +61,7 @@ GUARDS = {
     ),
     "data that are not the official set need the word": Guard(
         "benchmarks/resolve_cell.py",
-        "    if data.deviations and not cell_request.allow_subset:\n",
+        "    if data.deviations and not allow_subset:\n",
         "    if False:\n",
         "tests/classification/test_image_tasks.py::test_a_cut_set_needs_the_word",
         soak=True,

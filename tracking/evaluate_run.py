@@ -31,7 +31,7 @@ def load_tracker(
 
     Args:
         run_dir: folder of the run, with ``record.json`` and ``checkpoints``.
-        device: ``cpu`` or ``cuda``; runtimes other than torch compute on the CPU.
+        device: ``cpu``, ``cuda`` or ``mps``; runtimes other than torch compute on the CPU.
         runtime: see ``load_tracker_factory``.
         precision: see ``load_tracker_factory``.
         threads: number of threads for one frame; default: as many as torch uses.
@@ -58,7 +58,7 @@ def load_tracker_factory(
 
     Args:
         run_dir: folder of the run, with ``record.json`` and ``checkpoints``.
-        device: ``cpu`` or ``cuda``; runtimes other than torch compute on the CPU.
+        device: ``cpu``, ``cuda`` or ``mps``; runtimes other than torch compute on the CPU.
         runtime: ``torch``, or a runtime that the run was exported for; default: the runtime that the run itself used.
         precision: precision of the runtime; default: the run's own precision with the run's own runtime, else ``f32``.
         threads: number of threads for one frame; default: as many as torch uses. A factory for torch ignores it, since
@@ -88,7 +88,7 @@ def evaluate_run(
         run_dir: folder of the run.
         data_root: folder of the sequences, laid out as for the task ``trackfolder``.
         out: folder for the result files, which go into a subfolder named after the run.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
         options: how the work is divided; one process by default. With several processes, the main module of the caller
             must be guarded by ``if __name__ == "__main__"``, as ``multiprocessing`` requires.
 

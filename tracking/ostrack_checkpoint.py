@@ -8,10 +8,11 @@ with four pairs of 3x3 convolution and batch norm, and a 1x1 convolution.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,18 +23,20 @@ from backbones.checkpoints.read_checkpoint import describe_choice, read_raw_weig
 from backbones.create import create_backbone
 from backbones.registry import get_card
 from backbones.weights import RANDOM_INIT
-from engine.config import load_protocol
-from foundation.errors import CheckpointError, UnknownNameError
-from foundation.suggest import did_you_mean
+from foundation.errors import CheckpointError
 from tracking.fit_crops import fit_crop_sizes
 from tracking.inference.backend import TorchNetwork
 from tracking.inference.tracker import Tracker
+from tracking.models.compatibility import find_patch_size
 from tracking.models.tracker_model import TrackerModel
-from tracking.protocols import CONFIGS
+from tracking.ostrack_settings import (
+    TrackerSettings,
+    load_ostrack_recipe,
+    read_stated_settings,
+    resolve_settings,
+)
 from tracking.recipe import TrackingRecipe
 
-# the first is the default of ``bench track --checkpoint``
-OSTRACK_PROTOCOLS = ("ostrack256", "ostrack256_ce", "ostrack384")
 OSTRACK_MEAN, OSTRACK_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation that OSTrack normalizes with, however the backbone was pre-trained."""
 
@@ -53,37 +56,81 @@ _OPTIONAL_TENSOR_PATTERN = re.compile(
 """Tensors of our network that tracking does not read, so that an OSTrack file may lack them."""
 
 
-def load_ostrack_tracker(path: Path, backbone: str, protocol: str, device: str = "cpu") -> tuple[Tracker, LoadReport]:
+class OstrackModel(NamedTuple):
+    """A tracker of OSTrack's code, loaded.
+
+    Attributes:
+        model: the network, on the CPU.
+        recipe: how it is applied; the settings of training have no meaning.
+        report: which tensors were loaded, and in its notes what the file says and what was assumed.
+    """
+
+    model: TrackerModel
+    recipe: TrackingRecipe
+    report: LoadReport
+
+
+def load_ostrack_tracker(
+    path: Path, backbone: str, protocol: str | None = None, device: str = "cpu"
+) -> tuple[Tracker, LoadReport]:
     """Load a tracker from a checkpoint of OSTrack's code; every tensor must be accounted for.
 
     Args:
         path: the file: a state dict, either directly or under the key ``net``.
-        backbone: name of the plain ViT that was trained. It defines the number of attention heads, which is checked as
-            in every file: the shapes do not show it, but the structure of the weights mostly does.
-        protocol: one of ``OSTRACK_PROTOCOLS``. It defines the crops, which follow the backbone's patches as in a run,
-            and whether search tokens are eliminated.
-        device: ``cpu`` or ``cuda``.
+        backbone: see ``load_ostrack_model``.
+        protocol: see ``load_ostrack_model``.
+        device: ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
         The tracker, and a report on the loaded tensors.
 
     Raises:
+        BenchError: see ``load_ostrack_model``.
+    """
+    model, recipe, report = load_ostrack_model(path, backbone, protocol)
+    return Tracker(TorchNetwork(model.to(device)), recipe.crop_sizes(), backbone), report
+
+
+def load_ostrack_model(
+    path: Path,
+    backbone: str,
+    protocol: str | None = None,
+    asked: TrackerSettings | None = None,
+    weights_key: str | None = None,
+) -> OstrackModel:
+    """Load the network of a checkpoint of OSTrack's code, and resolve how it is applied.
+
+    Crops and candidate elimination are those that the file says. What it does not say comes from the user, else the
+    sizes follow from the weights, and the rest is assumed, with a note.
+
+    Args:
+        path: the file: a state dict, either directly or under the key ``net``.
+        backbone: name of the plain ViT that was trained. It defines the number of attention heads, which is checked as
+            in every file: the shapes do not show it, but the structure of the weights mostly does.
+        protocol: one of ``OSTRACK_PROTOCOLS``, if the user names one. Its crops follow the backbone's patches as in a
+            run.
+        asked: single settings that the user asks for.
+        weights_key: the weights to take from a file that holds several versions of them.
+
+    Raises:
         UnknownNameError: there is no such backbone or protocol.
         CheckpointError: the file cannot be read or does not fit, or has another head count; the message names missing,
             unexpected and misshapen tensors.
-        UserError: the backbone does not fit into a one-stream tracker.
+        UserError: the backbone does not fit into a one-stream tracker, or the user asks for something else than the
+            file says.
     """
-    if protocol not in OSTRACK_PROTOCOLS:
-        choices = ", ".join(OSTRACK_PROTOCOLS)
-        raise UnknownNameError(
-            f"an OSTrack checkpoint has no protocol {protocol!r}"
-            f"{did_you_mean(protocol, OSTRACK_PROTOCOLS, hint=choices)}"
-        )
-    # always the tier full: the file was trained by another program, so only crops and elimination matter
-    recipe = load_protocol(CONFIGS / f"{protocol}.py", TrackingRecipe, "full").recipe
+    wanted = None if protocol is None else load_ostrack_recipe(protocol)
     vit = create_backbone(get_card(backbone), checkpoint=RANDOM_INIT, num_classes=0).model
-    # as in a run; the positions in the file have the number of patches, so that crops of other sizes are refused
-    recipe, _, fit_notes = fit_crop_sizes(recipe, vit, ())
+    raw = read_raw_weights(path, weights_key)
+    fit_notes: tuple[str, ...] = ()
+    if wanted is not None:
+        # as in a run; the positions in the file have the number of patches, so that crops of other sizes are refused
+        wanted, _, fit_notes = fit_crop_sizes(wanted, vit, ())
+    grid_sizes = _find_grid_sizes(raw.tensors, find_patch_size(vit))
+    stated = read_stated_settings(raw.content)
+    named = None if protocol is None or wanted is None else (protocol, wanted)
+    recipe, notes = resolve_settings(stated, asked or TrackerSettings(), named, grid_sizes)
+    recipe = recipe.model_copy(update={"head_channels": _find_head_channels(raw.tensors) or recipe.head_channels})
     model = TrackerModel(
         vit,
         recipe.template_size,
@@ -93,10 +140,35 @@ def load_ostrack_tracker(path: Path, backbone: str, protocol: str, device: str =
         head_channels=recipe.head_channels,
         candidate_elimination=recipe.ce if recipe.use_ce else None,
     )
-    raw = read_raw_weights(path)
     report = load_ostrack_weights(model, raw.tensors, str(path), raw.arguments)
-    report.notes.extend([*describe_choice(raw), *fit_notes])
-    return Tracker(TorchNetwork(model.to(device)), recipe.crop_sizes(), backbone), report
+    report.notes.extend([*describe_choice(raw), *fit_notes, *notes])
+    return OstrackModel(model.eval(), recipe, report)
+
+
+def _find_grid_sizes(tensors: Mapping[str, Tensor], patch: int) -> tuple[int, int] | None:
+    """Return template size and search size in pixels by the numbers of position embeddings.
+
+    Args:
+        tensors: all tensors of the file.
+        patch: side of a patch in pixels.
+    """
+    sizes = []
+    for name in ("pos_embed_z", "pos_embed_x"):
+        positions = tensors.get(f"backbone.{name}", tensors.get(f"module.backbone.{name}"))
+        if positions is None or positions.ndim != 3:
+            return None
+        side = math.isqrt(positions.shape[1])
+        if side == 0 or side**2 != positions.shape[1]:
+            return None
+        sizes.append(side * patch)
+    return sizes[0], sizes[1]
+
+
+def _find_head_channels(tensors: Mapping[str, Tensor]) -> int | None:
+    """Return the channels of the first convolutions of the head, which a fork may have changed."""
+    name = "box_head.conv1_ctr.0.weight"
+    weight = tensors.get(name, tensors.get(f"module.{name}"))
+    return len(weight) if weight is not None and weight.ndim == 4 and len(weight) and len(weight) % 8 == 0 else None
 
 
 def load_ostrack_weights(

@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from backbones.norm_place import place_pooled_norm
+from backbones.registry import get_card
 from engine.config import load_protocol
 from engine.data.item_limits import apply_item_limit
 from engine.device import decide_on_rank0, get_dist_info
@@ -28,9 +29,15 @@ from tracking.data.readers.sequence import Video
 from tracking.deployment.export import ensure_export
 from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
 from tracking.fit_crops import fit_crop_sizes
-from tracking.inference.sequential import SequenceMetrics, score_result_files
+from tracking.inference.sequential import SequenceMetrics, average_sequences, score_result_files
 from tracking.inference.test_set import track_test_set
-from tracking.inference.tracker_factory import TorchTrackerFactory, TrackerFactory, build_tracker_model
+from tracking.inference.tracker_factory import (
+    GIVEN_NORMALIZATION,
+    Normalization,
+    TorchTrackerFactory,
+    TrackerFactory,
+    build_tracker_model,
+)
 from tracking.models.candidate_elimination import CandidateElimination, compute_keep_ratio
 from tracking.models.compatibility import require_plain_vit
 from tracking.models.group_batch_norm import GroupStatisticsHook
@@ -75,6 +82,8 @@ def resolve_protocol(request: RunRequest, data: DataReport, read_videos: Callabl
     recipe, file_settings, notes = fit_crop_sizes(recipe, backbone, request.overrides)
     require_plain_vit(backbone, recipe.template_size, recipe.search_size)
     fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, recipe.pairs))
+    if find_given_normalization(request) is not None:
+        fixes.append(GIVEN_NORMALIZATION)
     return RunPlan(
         protocol_version=protocol.version,
         config={
@@ -198,12 +207,31 @@ def _make_tracker_factory(
     if recipe.runtime == "torch":
         memory = (request.card, request.start) if request.start.init == "memory" else None
         return TorchTrackerFactory(
-            request.card.name, plan.backbone_kwargs, recipe, weights, request.device, memory_backbone=memory
+            request.card.name,
+            plan.backbone_kwargs,
+            recipe,
+            weights,
+            request.device,
+            memory_backbone=memory,
+            normalization=find_given_normalization(request),
         )
     sizes, runtime, precision = recipe.crop_sizes(), recipe.runtime, recipe.runtime_precision
     # only the first process exports; the others wait for it and read the same files
     folder = decide_on_rank0(lambda: ensure_export(out, model, sizes, runtime, precision))
     return find_exported_tracker(folder, runtime, precision, threads=1)
+
+
+def find_given_normalization(request: RunRequest) -> Normalization | None:
+    """Return mean and standard deviation of a run, if they are not those of the registry's card.
+
+    Args:
+        request: the requested run.
+    """
+    card = request.card
+    if request.start.init == "memory":  # the tracker gets its card itself
+        return None
+    own = get_card(card.name)
+    return None if (own.mean, own.std) == (card.mean, card.std) else (card.mean, card.std)
 
 
 def _mean_metrics(scores: Sequence[SequenceMetrics], task: Task, bad_frames: int | None) -> dict[str, MetricValue]:
@@ -214,13 +242,7 @@ def _mean_metrics(scores: Sequence[SequenceMetrics], task: Task, bad_frames: int
         task: names the metrics.
         bad_frames: number of frames that could not be read in training; ``None`` if such a frame stops the run.
     """
-    metrics = {}
-    for spec in task.metrics:
-        # every sequence counts the same, however long it is (one-pass evaluation of LaSOT)
-        mean = sum(getattr(score, spec.name) for score in scores) / len(scores)
-        metrics[spec.name] = MetricValue(
-            value=mean, unit=spec.unit, higher_is_better=spec.higher_is_better, n=len(scores)
-        )
+    metrics = average_sequences(scores, task.metrics)
     if bad_frames is not None:
         if get_dist_info()[0] == 0:
             log_message(f"{bad_frames} frames could not be read in training and were skipped; the record counts them")

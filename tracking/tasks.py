@@ -18,10 +18,13 @@ from results.statistics.metric_statistics import MetricStatistic
 from tracking.configs import TRACKING_PROTOCOLS
 
 if TYPE_CHECKING:
+    from engine.evaluation.contract import Evaluation
+    from engine.evaluation.model_source import ModelSource
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
     from tracking.data.frame_hashes import SetContent
     from tracking.data.readers.sequence import Video
+    from tracking.scoring.rules import ScoringRules
 
 
 class TrackingTask(Task):
@@ -161,6 +164,25 @@ class TrackingTask(Task):
 
         videos = limit_videos(self.read_test_videos(data_root), record.config.get("recipe"))
         return draw_tracking_run(folder, record, videos, self.name)
+
+    def get_rules(self) -> ScoringRules | None:
+        """Return the rules of a set that is not scored by LaSOT's official rules, or ``None``."""
+        return None
+
+    def open_evaluation(self, source: ModelSource, root: Path) -> Evaluation:
+        """Open a finished tracker: that of a run, or a checkpoint of OSTrack's code.
+
+        Args:
+            source: which tracker, and how it is applied.
+            root: the data root.
+
+        Raises:
+            UserError: the source is no finished tracker, or a setting or the runtime does not fit.
+            DataError: the sequences are missing or damaged.
+        """
+        from tracking.as_is.evaluation import open_tracking_evaluation
+
+        return open_tracking_evaluation(self, source, root)
 
 
 def check_video_frames(videos: list[Video], decode: DecodeLevel) -> None:

@@ -18,8 +18,10 @@ from results.records.store import next_attempt_folder, read_record
 from tracking.data.boxes import BoxLike
 from tracking.data.readers.folder import GROUND_TRUTH_FILE
 from tracking.evaluate_run import load_tracker
+from tracking.inference.backend import TorchNetwork
 from tracking.inference.tracker import Tracker
-from tracking.ostrack_checkpoint import OSTRACK_PROTOCOLS, load_ostrack_tracker
+from tracking.ostrack_checkpoint import load_ostrack_model
+from tracking.ostrack_settings import describe_tracker, find_matching_protocol
 from tracking.video.frame_source import FrameSource, open_frame_source
 from tracking.video.lost_target import LOST_THRESHOLD
 from tracking.video.request import TrackVideoRequest
@@ -131,7 +133,7 @@ def load_requested_tracker(request: TrackVideoRequest, device: str) -> tuple[Tra
 
     Args:
         request: the request.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
         The tracker, and what the summary says about its weights.
@@ -163,8 +165,8 @@ def load_requested_tracker(request: TrackVideoRequest, device: str) -> tuple[Tra
     if not request.backbone:
         raise UserError("--checkpoint needs --backbone NAME, the plain ViT that was trained (OSTrack's is vit_base)")
     assert request.checkpoint is not None  # by the first check; for the type checker
-    protocol = request.protocol or OSTRACK_PROTOCOLS[0]
-    tracker, report = load_ostrack_tracker(request.checkpoint, request.backbone, protocol, device)
+    model, recipe, report = load_ostrack_model(request.checkpoint, request.backbone, request.protocol)
+    tracker = Tracker(TorchNetwork(model.to(device)), recipe.crop_sizes(), request.backbone)
     log_message(
         f"{request.checkpoint}: {report.matched} tensors loaded, {len(report.dropped)} not used; "
         + "; ".join(report.notes)
@@ -179,7 +181,9 @@ def load_requested_tracker(request: TrackVideoRequest, device: str) -> tuple[Tra
             "notes": report.notes,
         },
         "backbone": request.backbone,
-        "protocol": protocol,
+        # the protocol whose crops and elimination these are; there may be none
+        "protocol": request.protocol or find_matching_protocol(recipe),
+        "tracker": describe_tracker(recipe),
     }
 
 

@@ -89,7 +89,7 @@ class BackboneSpec:
         """Build the backbone in eval mode on a device; random weights are those of a run with the same seed.
 
         Args:
-            device: ``cpu`` or ``cuda``.
+            device: ``cpu``, ``cuda`` or ``mps``.
 
         Raises:
             CheckpointError: the weights do not fit the backbone.

@@ -12,6 +12,10 @@ from backbones.checkpoints.formats import format_shape
 from backbones.checkpoints.layouts.head_tensors import describe_missing_pooling
 from backbones.checkpoints.trunk_prefix import count_prefix_matches
 
+PARTIAL_TRUNK = "or accept a partly random trunk with --allow-partial"
+NO_PARTIAL_MODEL = "since a finished model is used as it is, and no part of it may be random"
+"""How a message ends where only a trunk is loaded, and where a whole model is."""
+
 _MAX_LISTED = 3
 """How many names, or prefixes, a message lists of each kind."""
 
@@ -37,6 +41,7 @@ def describe_mismatch(
     model_state: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
     file_names: Collection[str],
+    remedy: str = PARTIAL_TRUNK,
 ) -> str:
     """Describe in one sentence why a checkpoint does not fit a model.
 
@@ -46,6 +51,7 @@ def describe_mismatch(
         model_state: the model's state dict.
         tensors: the tensors under the names that were compared with the model's.
         file_names: the names in the file, without wrappers, before any of them was changed.
+        remedy: what the user may do besides choosing another backbone, or why there is nothing.
 
     Returns:
         The sentence: the first names of each kind, then hints that follow from what was found.
@@ -70,7 +76,7 @@ def describe_mismatch(
             else "; it has no final norm"
         )
     text += describe_missing_pooling(tensors, model_state)
-    return text + "; choose the backbone it was made for, or accept a partly random trunk with --allow-partial"
+    return f"{text}; choose the backbone it was made for, {remedy}"
 
 
 def _describe_names(file_names: Collection[str], model_names: Collection[str]) -> str:

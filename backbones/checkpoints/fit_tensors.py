@@ -63,11 +63,12 @@ def fit_tensors(
     arguments: Mapping[str, Any],
     card_size: tuple[int, int] | None = None,
     optional: tuple[str, ...] = (),
+    with_head: bool = False,
 ) -> FittedTensors:
     """Rename, drop and resample tensors as a model needs them; the model is only looked at.
 
     Args:
-        model, tensors, source, arguments, card_size, optional: as ``load_tensors`` has them.
+        model, tensors, source, arguments, card_size, optional, with_head: as ``load_tensors`` has them.
 
     Raises:
         CheckpointError: a tensor is not floating-point or not finite, a table has another head count, or the size of a
@@ -91,9 +92,10 @@ def fit_tensors(
     tensors = replace_stage_norm(tensors, own, dropped, notes)
     tensors = drop_pretraining_tensors(tensors, own, dropped)
     tensors = _drop_computed_buffers(tensors, model, own, dropped)
-    own = _leave_out_absent(own, tensors, optional, notes)
-    pools_with_norm = "fc_norm.weight" in model.state_dict()
-    tensors = _drop_head_tensors(tensors, get_head_prefixes(model), own, dropped, pools_with_norm=pools_with_norm)
+    own = _leave_out_absent(own, tensors, optional, notes, may_start_norm=not with_head)
+    if not with_head:  # of a whole model, every tensor has its place, and a second norm is no litter
+        pools_with_norm = "fc_norm.weight" in model.state_dict()
+        tensors = _drop_head_tensors(tensors, get_head_prefixes(model), own, dropped, pools_with_norm=pools_with_norm)
     _refuse_non_finite(tensors, own, source)
     _refuse_table_heads(tensors, own, source)
     tensors = adapt_beit_tensors(tensors, own, dropped, notes, has_plain_keys=_has_plain_keys(model))
@@ -130,14 +132,19 @@ def _drop_computed_buffers(
 
 
 def _leave_out_absent(
-    own: dict[str, Tensor], tensors: Mapping[str, Tensor], optional: tuple[str, ...], notes: list[str]
+    own: dict[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    optional: tuple[str, ...],
+    notes: list[str],
+    *,
+    may_start_norm: bool,
 ) -> dict[str, Tensor]:
     """Return the model's tensors without those that the file may lack, and say so."""
     absent = {name for name in optional if name in own and name not in tensors}
     if absent:
         notes.append(f"{', '.join(name for name in optional if name in absent)}: not in the file and not needed here")
     fresh = {name for name in own if name.startswith("fc_norm.")}
-    if fresh and fresh.isdisjoint(tensors):
+    if may_start_norm and fresh and fresh.isdisjoint(tensors):
         notes.append("fc_norm, the norm after pooling, starts at 1 and 0: the file has none")
         absent |= fresh
     counters = {name for name in own if name.endswith(_BATCH_COUNTER) and name not in tensors}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from backbones.checkpoints.attention_heads import check_head_count
-from backbones.checkpoints.describe_mismatch import describe_mismatch
+from backbones.checkpoints.describe_mismatch import NO_PARTIAL_MODEL, PARTIAL_TRUNK, describe_mismatch
 from backbones.checkpoints.fit_tensors import FittedTensors, fit_tensors, get_head_prefixes
 from backbones.checkpoints.formats import format_shape, format_tensor
 from backbones.checkpoints.read_checkpoint import WeightFile
@@ -60,6 +60,7 @@ def load_weight_file(
     allow_partial: bool,
     card_heads: int | None = None,
     card_size: tuple[int, int] | None = None,
+    with_head: bool = False,
 ) -> LoadReport:
     """Load a weight file into a model, in place.
 
@@ -69,6 +70,7 @@ def load_weight_file(
         allow_partial: accept an incomplete load; see ``load_tensors``.
         card_heads: the head count that the card states for these weights, if it states one.
         card_size: height and width of the images that the card states for these weights, if it is their card.
+        with_head: load the classifier too; see ``load_tensors``.
 
     Returns:
         The report, including what was dropped when the file was read.
@@ -84,6 +86,7 @@ def load_weight_file(
         arguments=file.arguments,
         card_heads=card_heads,
         card_size=card_size,
+        with_head=with_head,
     )
     return replace(report, dropped=[*file.dropped, *report.dropped], notes=[*file.notes, *report.notes])
 
@@ -98,6 +101,7 @@ def load_tensors(
     card_heads: int | None = None,
     card_size: tuple[int, int] | None = None,
     optional: tuple[str, ...] = (),
+    with_head: bool = False,
 ) -> LoadReport:
     """Load tensors into a model, in place.
 
@@ -114,25 +118,31 @@ def load_tensors(
         card_size: height and width of the images that the card states for these weights, if it is their card.
         optional: names in the trunk that the file may lack, since the caller does not read them; the notes list those
             that it lacks.
+        with_head: the classifier belongs to what must be loaded, and so does every norm: a finished model is used as it
+            is, and nothing in it starts anew.
 
     Returns:
         The report.
 
     Raises:
-        CheckpointError: trunk incomplete, tensors left over or another head count (unless ``allow_partial``); or
-            nothing fits, or a tensor is not floating-point or not finite. The model is then left unchanged.
+        CheckpointError: trunk (or, with ``with_head``, model) incomplete, tensors left over or another head count
+            (unless ``allow_partial``); or nothing fits, or a tensor is not floating-point or not finite. The model is
+            then left unchanged.
     """
+    stated = arguments or {}
     fitted = fit_tensors(
-        model, tensors, source=source, arguments=arguments or {}, card_size=card_size, optional=optional
+        model, tensors, source=source, arguments=stated, card_size=card_size, optional=optional, with_head=with_head
     )
     notes = fitted.notes
     blank = LoadReport(0, fitted.resized, [], [], fitted.dropped, 0, notes)
-    report, accepted = _match_tensors(fitted.tensors, fitted.own, get_head_prefixes(model), blank)
+    head_prefixes = get_head_prefixes(model)
+    # what has these prefixes is not compared, unless the head must be there too
+    report, accepted = _match_tensors(fitted.tensors, fitted.own, () if with_head else head_prefixes, blank)
     # with nothing accepted, even --allow-partial would mean a random model under the checkpoint's name
     if not accepted or (not report.is_complete and not allow_partial):
-        raise _explain_refusal(report, fitted, source)
+        raise _explain_refusal(report, fitted, source, head_prefixes if with_head else ())
     try:
-        notes += check_head_count(model, accepted, arguments or {}, source, card_heads)
+        notes += check_head_count(model, accepted, stated, source, card_heads)
     except CheckpointError as error:
         if not allow_partial:
             raise
@@ -142,11 +152,31 @@ def load_tensors(
     return report
 
 
-def _explain_refusal(report: LoadReport, fitted: FittedTensors, source: str) -> CheckpointError:
-    """Return the error that says why a checkpoint does not fit."""
+def _explain_refusal(
+    report: LoadReport, fitted: FittedTensors, source: str, wanted_head: tuple[str, ...]
+) -> CheckpointError:
+    """Return the error that says why a checkpoint does not fit; ``wanted_head`` is empty where no head is loaded."""
+    # a trunk that fits and a head that is missing is the usual case, and deserves its own sentence
+    head_lines = [line for line in report.missing if line.startswith(wanted_head)] if wanted_head else []
+    if head_lines and len(head_lines) == len(report.missing) and not report.unexpected:
+        return make_headless_error(source, head_lines)
     if why := explain_token_mixers(fitted.tensors, fitted.own):
         return CheckpointError(f"the checkpoint {source} does not fit the backbone: {why}")
-    return CheckpointError(describe_mismatch(report, source, fitted.own, fitted.tensors, fitted.file_names))
+    remedy = NO_PARTIAL_MODEL if wanted_head else PARTIAL_TRUNK
+    return CheckpointError(describe_mismatch(report, source, fitted.own, fitted.tensors, fitted.file_names, remedy))
+
+
+def make_headless_error(source: str, missing: Sequence[str]) -> CheckpointError:
+    """Return the refusal of weights without a classifier that fits, where a finished model is needed.
+
+    Args:
+        source: the file, for messages.
+        missing: the tensors of the classifier that it lacks, formatted.
+    """
+    return CheckpointError(
+        f"the checkpoint {source} has no classifier that fits the model ({', '.join(missing)}), and random numbers in "
+        "its place would be a wrong result; name a file with its classifier, or train one with bench run"
+    )
 
 
 def _match_tensors(

@@ -13,6 +13,8 @@ from torch.utils._pytree import tree_leaves
 
 MEMORY_METHODS = {
     "cuda": "peak of the CUDA allocator minus what was allocated before: weights, inputs, live tensors, workspaces",
+    # torch has no peak of the allocator of MPS
+    "mps": "weights and inputs, plus the peak of live tensors between operators (no scratch memory inside operators)",
     "cpu": "weights and inputs, plus the peak of live tensors between operators (no scratch memory inside operators)",
 }
 """How the memory was measured, by device type; displayed next to the number."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +16,13 @@ from backbones.cost.memory import MEMORY_METHODS, measure_peak_memory
 from backbones.create import create_backbone
 from backbones.registry import get_card
 from foundation.errors import UserError
-from foundation.machine_load import MachineLoad, is_machine_busy, is_minimum_stable, start_load_meter
+from foundation.machine_load import (
+    MachineLoad,
+    get_processor_name,
+    is_machine_busy,
+    is_minimum_stable,
+    start_load_meter,
+)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -237,12 +241,12 @@ def start_device_load(device: str) -> Callable[[], MachineLoad]:
     Args:
         device: ``cpu`` or ``cuda``.
     """
-    return MachineLoad if device == "cuda" else start_load_meter()
+    return start_load_meter() if device == "cpu" else MachineLoad
 
 
 def describe_machine(device: str) -> dict[str, Any]:
     """Return what a timing depends on besides the model: chip, threads, version, precision of fp32 products."""
-    chip = torch.cuda.get_device_name() if device == "cuda" else _cpu_model_name()
+    chip = torch.cuda.get_device_name() if device == "cuda" else get_processor_name()
     return {
         "device": device,
         "chip": chip,
@@ -257,14 +261,5 @@ def _synchronize(device: str) -> None:
     """Wait until the GPU has finished all queued work."""
     if device == "cuda":
         torch.cuda.synchronize()
-
-
-def _cpu_model_name() -> str:
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    # on Linux, platform.processor() is empty or only names the instruction set
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    elif device == "mps":
+        torch.mps.synchronize()

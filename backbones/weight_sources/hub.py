@@ -139,6 +139,39 @@ def read_hub_card(name: str) -> BackboneCard:
     return config.fill_card(BackboneCard(name, config.architecture, f"hub repository {repo_id}", weights=weights))
 
 
+def read_hub_preprocessing(name: str) -> dict[str, Any]:
+    """Return what the configuration of a hub repository states of the preprocessing beside size and normalization.
+
+    Args:
+        name: a backbone; any other than ``hf-hub:OWNER/REPO`` has none.
+
+    Returns:
+        ``crop_pct``, ``interpolation``, ``crop_mode``, ``test_input_size`` and ``test_crop_pct``, where stated.
+
+    Raises:
+        CheckpointError: the configuration is not in the hub's cache, where ``read_hub_card`` puts it, or is damaged.
+    """
+    if not name.startswith(HUB_PREFIX):
+        return {}
+    path = _find_cached(name.removeprefix(HUB_PREFIX), HUB_CONFIG)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path else {}
+        inner = content.get("pretrained_cfg")
+        stated = inner if isinstance(inner, dict) else content
+        kinds: dict[str, Any] = {
+            "crop_pct": float,
+            "interpolation": str,
+            "crop_mode": str,
+            "test_input_size": lambda size: tuple(map(int, size)),
+            "test_crop_pct": float,
+        }
+        return {key: convert(stated[key]) for key, convert in kinds.items() if stated.get(key) is not None}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} is not a configuration of timm ({error}); remove it, or fetch it again"
+        ) from error
+
+
 class TimmConfig(NamedTuple):
     """What timm's ``config.json`` says of weights.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from engine.device import DEVICES
 from engine.processes.launcher import LAUNCHERS
 
 RENAMED_OPTIONS = {"--low": "--lost-threshold", "--health": "--knn-data"}
@@ -50,8 +51,9 @@ def add_device_option(
         parser: the parser of a verb.
         purpose: help text.
     """
-    # no "cuda:1": on a machine with several GPUs, CUDA_VISIBLE_DEVICES selects one
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=purpose)
+    # auto never means mps, because not everything runs there. There is no "cuda:1": on a machine with several GPUs,
+    # CUDA_VISIBLE_DEVICES selects one
+    parser.add_argument("--device", choices=DEVICES, default="auto", help=purpose)
 
 
 def add_output_options(parser: argparse.ArgumentParser, out: Path = Path("runs")) -> None:

@@ -1,14 +1,17 @@
-"""The options that go with ``--checkpoint``: which weights of a file, for what input, and the name of the row."""
+"""The options that name a model: ``--checkpoint`` and what goes with it, and a finished model as a whole."""
 
 from __future__ import annotations
 
 import argparse
 from argparse import Namespace
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from analysis.request import BackboneChoice
 from backbones.weights import RANDOM_INIT
+from benchmarks.cli.common_options import add_runs_option
+from engine.evaluation.model_source import PRECISIONS, RUNTIMES, ModelSource
 from foundation.errors import UserError
 
 CARD_WEIGHTS = "card"
@@ -28,6 +31,50 @@ def add_label_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--label``."""
     text = "name of the row on boards; changes no number and no id"
     parser.add_argument("--label", metavar="TEXT", help=text)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a finished model and say how it is computed."""
+    text = "a finished run of bench: its folder or the start of its id"
+    parser.add_argument("--run", metavar="RUN", help=text)
+    text = "registry name or timm/<name>, with the head of its own weights or of --checkpoint"
+    parser.add_argument("--backbone", metavar="NAME", help=text)
+    text = "file with the weights of the whole model, its head included; alone: a file in the folder of a run"
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help=text)
+    text = "config file of mmsegmentation for --checkpoint; it is code and is executed, so it must be trusted"
+    parser.add_argument("--config", type=Path, metavar="FILE", help=text)
+    text = "weights to take from a file with several versions, e.g. model; default: the running average"
+    parser.add_argument("--weights-key", metavar="KEY", help=text)
+    text = "what computes the network; default: torch. The others compute an export that is made first"
+    parser.add_argument("--runtime", choices=RUNTIMES, default="torch", help=text)
+    text = "precision of an exported network; default: f32"
+    parser.add_argument("--precision", choices=PRECISIONS, default="f32", help=text)
+    add_runs_option(parser)
+
+
+def make_model_source(options: Namespace, overrides: Iterable[str] = ()) -> ModelSource:
+    """Return the finished model that ``add_model_options`` and ``--device`` name.
+
+    Args:
+        options: the options of a verb.
+        overrides: how the model is applied, as ``key=value``.
+
+    Raises:
+        UnknownNameError: there is no such run.
+    """
+    from benchmarks.find_run import find_run
+
+    return ModelSource(
+        run=None if options.run is None else find_run(options.run, options.runs)[0],
+        backbone=options.backbone,
+        checkpoint=options.checkpoint,
+        weights_key=options.weights_key,
+        config=options.config,
+        device=options.device,
+        runtime=options.runtime,
+        precision=options.precision,
+        overrides=tuple(overrides),
+    )
 
 
 def get_start_fields(options: argparse.Namespace) -> dict[str, Any]:

@@ -32,6 +32,11 @@ GROUP_TITLES = {
 # Written here and not in the modules of the verbs, so that bench --help imports none of them
 VERBS = {
     "run": Verb("experiments", "train and evaluate a backbone on a task", "bench run digits --backbone vit_nano"),
+    "evaluate": Verb(
+        "experiments",
+        "test a finished model as it is: a run, a timm model, a checkpoint, an mmseg config",
+        "bench evaluate imagenet --backbone timm/deit_tiny_patch16_224.fb_in1k",
+    ),
     "plan": Verb(
         "experiments",
         "tell what is done, stale or missing of many cells, and what the rest will cost",
@@ -52,6 +57,11 @@ VERBS = {
     ),
     "demo": Verb("experiments", "do small real runs on embedded data and write a table and a page", "bench demo"),
     "table": Verb("results", "write the leaderboard of all runs as text or as a web page", "bench table --html page"),
+    "choose": Verb(
+        "results",
+        "choose the best models under limits of latency, size, MACs or parameters",
+        "bench choose --task imagenet --under 10ms 50MB",
+    ),
     "items": Verb(
         "results",
         "write the outcomes of all test items of runs as one table, CSV or Parquet",
@@ -96,6 +106,11 @@ VERBS = {
         "models",
         "export a finished tracker for ONNX Runtime or OpenVINO",
         "bench export runs/mini_lasot/RUN --format openvino",
+    ),
+    "predict": Verb(
+        "models",
+        "predict the classes of images, or of their pixels, with a finished model",
+        "bench predict photos/ --run runs/mini_ade/RUN --out predictions",
     ),
     "track": Verb(
         "models",

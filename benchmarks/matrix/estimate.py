@@ -238,7 +238,7 @@ def find_device(requested: str) -> str:
     """Return the device as records name it. Imports torch only where a GPU may be meant.
 
     Args:
-        requested: ``auto``, ``cpu`` or ``cuda``.
+        requested: ``auto``, ``cpu``, ``cuda`` or ``mps``.
     """
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     has_driver = platform.system() != "Linux" or Path("/proc/driver/nvidia").exists()

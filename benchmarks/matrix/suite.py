@@ -15,12 +15,13 @@ from backbones.registry import get_card
 from backbones.weights import RANDOM_INIT
 from benchmarks.matrix.cell_command import make_cell_command
 from benchmarks.matrix.executors.executor import CellResources
-from benchmarks.resolve_cell import CellRequest
-from benchmarks.task_registry import TASKS
+from benchmarks.resolve_cell import CellRequest, require_training_protocol
+from benchmarks.task_registry import TASKS, is_test_only
 from engine.data.data_sources import DATA_SOURCES, find_task_data
 from engine.task import Task
-from foundation.errors import BenchError, ConfigError, DataError
+from foundation.errors import BenchError, ConfigError, DataError, UserError
 from foundation.suggest import did_you_mean
+from results.records.identity import AS_IS
 from results.records.record import Tier
 from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors
 
@@ -232,7 +233,7 @@ class _Expansion:
         domains = {task.domain for task in tasks}
         if domain not in domains:
             self.faults.append(f"unknown domain {domain!r}{did_you_mean(domain, domains)}")
-        of_domain = [task for task in tasks if task.domain == domain]
+        of_domain = [task for task in tasks if task.domain == domain and not is_test_only(task)]
         absent = [task.name for task in of_domain if not _has_data(task, self.defaults.data_root)]
         if absent:
             notes.append(f"no data below {self.defaults.data_root} for {', '.join(absent)}, so they are left out")
@@ -255,10 +256,15 @@ class _Expansion:
         known = {name for task in tasks for name in task.protocols}
         wanted = self.block.protocols
         for name in wanted:
-            if tasks and name not in known:
+            if tasks and name not in known and name != AS_IS:
                 close = did_you_mean(name, known)
                 self.faults.append(f"no task of {_join_names(tasks)} has a protocol {name!r}{close}")
         for task in tasks:
+            try:
+                require_training_protocol(task, AS_IS if AS_IS in wanted else None)
+            except UserError as error:
+                self.faults.append(str(error))
+                continue
             if wanted and not set(wanted) & set(task.protocols):
                 self.faults.append(
                     f"task {task.name} has none of the protocols {', '.join(wanted)}; it has "

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from benchmarks.resolve_cell import CellRequest
+from benchmarks.resolve_cell import CellRequest, require_training_protocol
 from benchmarks.run_cell import CellResult, run_cell
 from classification.probes.feature_cache import use_feature_folder
 from engine.device import get_dist_info
@@ -60,7 +60,7 @@ class ControlRequest:
         tier: length of the schedule.
         overrides: settings that differ from the protocol's file, as ``key=value``.
         data_root: folder of the data sets.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
     """
 
     task: Task
@@ -77,6 +77,7 @@ class ControlRequest:
         Raises:
             UserError: the task has no such protocol.
         """
+        require_training_protocol(self.task, self.protocol)
         known = self.task.protocols
         if self.protocol is None or self.protocol == ALL_PROTOCOLS:
             return known[:1] if self.protocol is None else known

@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NoReturn
 
-from benchmarks.cli.experiments import pretrain, run
+from benchmarks.cli.experiments import evaluate, pretrain, run
 from benchmarks.task_registry import TASKS
 from foundation.errors import BenchError, UserError
 from results.records.record import PRETRAINING_DOMAIN, Record
 from results.records.verification import VerificationCheck
 
+EVALUATION_VERB = "evaluate"
+"""The verb that makes records of evaluations, and no others."""
+
 ADD_ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "run": run.add_arguments,
     "pretrain": pretrain.add_arguments,
+    EVALUATION_VERB: evaluate.add_arguments,
 }
 """The verbs whose command line says which cells were asked for."""
 
@@ -31,7 +35,7 @@ class _QuietParser(argparse.ArgumentParser):
 
 
 def parse_recorded_command(record: Record) -> argparse.Namespace | None:
-    """Return the options of the recorded command; ``None`` if it is no ``bench run`` or ``bench pretrain``.
+    """Return the options of the recorded command; ``None`` if it is none of the verbs of ``ADD_ARGUMENTS``.
 
     Raises:
         UserError: today's options are others.
@@ -76,6 +80,10 @@ def check_recorded_command(record: Record) -> Iterator[VerificationCheck]:
         name = " ".join(words[:2]) if words[:1] == ["bench"] else " ".join(words[:1])
         yield VerificationCheck("command", "unchecked", f"{name or 'none'} does not say which cell was asked for")
         return
+    if record.is_evaluation != (words[1] == EVALUATION_VERB):
+        text = f"the record is of protocol {record.protocol}, which bench {words[1]} does not write"
+        yield VerificationCheck("command", "fails", text)
+        return
     wrong = [
         f"{what} {stated!r}, not {asked if isinstance(asked, str) else ' or '.join(map(str, asked))}"
         for what, stated, asked in _list_statements(record, options)
@@ -84,11 +92,18 @@ def check_recorded_command(record: Record) -> Iterator[VerificationCheck]:
     if wrong:
         yield VerificationCheck("command", "fails", f"the record says {'; '.join(wrong)}, for which its command asked")
     else:
-        yield VerificationCheck("command", "holds", "it asks for this task, backbone, protocol, tier and seed")
+        asked_for = "task, runtime and precision" if record.is_evaluation else "task, backbone, protocol, tier and seed"
+        yield VerificationCheck("command", "holds", f"it asks for this {asked_for}")
 
 
 def _list_statements(record: Record, options: argparse.Namespace) -> Iterator[tuple[str, Any, Any]]:
     """Yield what the record says, and what the command asked for: a name, or several values of which one counts."""
+    if record.is_evaluation:
+        applied = record.backbone.arguments
+        yield "task", record.task, options.task
+        yield "runtime", applied.get("runtime", "torch"), options.runtime
+        yield "precision", applied.get("precision", "f32"), options.precision
+        return
     yield "backbone", record.backbone.name, options.backbone
     yield "tier", record.tier, options.tier
     yield "seed", record.seed, options.seeds

@@ -38,7 +38,7 @@ def reproduce_run(folder: Path, record: Record, data_dir: Path, device: str) -> 
         folder: the run's folder.
         record: its record.
         data_dir: folder of the data sets.
-        device: ``auto`` (the kind of device that the run was made on), ``cpu`` or ``cuda``.
+        device: ``auto`` (the kind of device that the run was made on), ``cpu``, ``cuda`` or ``mps``.
     """
     if record.status != "complete":
         yield VerificationCheck("run again", "unchecked", f"the run is {record.status}")
@@ -46,7 +46,7 @@ def reproduce_run(folder: Path, record: Record, data_dir: Path, device: str) -> 
     with tempfile.TemporaryDirectory(prefix="bench-rerun-") as scratch:
         try:
             again = _repeat_run(folder, record, data_dir, device, Path(scratch))
-            checks = [*_compare_outcomes(RepeatedRun(folder, record), again)]
+            checks = [*compare_outcomes(RepeatedRun(folder, record), again)]
         except (BenchError, ValueError, KeyError, TypeError) as error:  # settings of an older bench, or edited ones
             text = f"it cannot be made again here: {str(error).splitlines()[0]}"
             checks = [VerificationCheck("run again", "unchecked", text)]
@@ -87,7 +87,7 @@ def _repeat_run(folder: Path, record: Record, data_dir: Path, device: str, out: 
         overrides=format_overrides({name: stated[name] for name in names}),
         data_root=root,
         out=out,
-        device=_choose_device(record, device),
+        device=choose_device(record, device),
         allow_partial=record.backbone.allow_partial,
         # the record has said what is unusual about its data, and the comparison below covers it
         allow_subset=True,
@@ -96,7 +96,7 @@ def _repeat_run(folder: Path, record: Record, data_dir: Path, device: str, out: 
         hash_all=reads_every_byte(record),
         force_new=True,
     )
-    with _use_threads(record.environment.threads):
+    with use_threads(record.environment.threads):
         done = run_cell(request)
     return RepeatedRun(done.folder, done.record)
 
@@ -138,13 +138,15 @@ def _find_weights_key(folder: Path, record: Record) -> str | None:
     return find_request_key(path, stated.weights_key)
 
 
-def _choose_device(record: Record, device: str) -> str:
+def choose_device(record: Record, device: str) -> str:
     """Return the device to compute on; for ``auto`` the kind that the record names, if this machine has it."""
-    return "cpu" if device == "auto" and record.environment.device == "cpu" else device
+    # what the record says besides the kind is the name of the chip: "cuda (NVIDIA H100)"
+    kind = record.environment.device.partition(" ")[0]
+    return kind if device == "auto" and kind in ("cpu", "mps") else device
 
 
 @contextmanager
-def _use_threads(count: int) -> Iterator[None]:
+def use_threads(count: int) -> Iterator[None]:
     """Let torch compute with a number of threads in the block: another number may round sums differently."""
     import torch
 
@@ -156,7 +158,7 @@ def _use_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _compare_outcomes(run: RepeatedRun, again: RepeatedRun) -> Iterator[VerificationCheck]:
+def compare_outcomes(run: RepeatedRun, again: RepeatedRun) -> Iterator[VerificationCheck]:
     """Compare identity, metrics and items of a run and of the one that was made from its record."""
     assert run.record.result is not None and again.record.result is not None
     elsewhere = _list_differences_of_place(run.record, again.record)

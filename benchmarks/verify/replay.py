@@ -75,7 +75,7 @@ def make_request(
         record: the record.
         card: the backbone's card.
         root: folder of the data sets.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
         overrides: settings that differ from the protocol's file.
     """
     return RunRequest(

@@ -62,7 +62,7 @@ def check_against_task(folder: Path, record: Record, data_dir: Path) -> Iterator
         yield VerificationCheck("task", "unchecked", str(error))
         return
     yield from check_metric_specs(record, task)
-    yield from _check_task_source(record, task)
+    yield from check_task_source(record, task)
     root = resolve_record_root(record, data_dir)
     try:
         found = _read_data(record.task, root)
@@ -72,13 +72,13 @@ def check_against_task(folder: Path, record: Record, data_dir: Path) -> Iterator
     yield from _compare_data(record, found)
     # on other data neither the items nor their number can be compared
     if found.fingerprint == record.data.fingerprint or record.data.coverage is None:
-        yield from _check_items(folder, record, task, root)
+        yield from check_items(folder, record, task, root)
     if found.fingerprint == record.data.fingerprint:
         yield from check_stored_predictions(folder, record, task, root)
     yield from _check_settings(record, found, root)
 
 
-def _check_task_source(record: Record, task: Task) -> Iterator[VerificationCheck]:
+def check_task_source(record: Record, task: Task) -> Iterator[VerificationCheck]:
     """Compare the code of a plug-in task with the record's; that it was edited since is no fault of the record."""
     source = describe_task_source(task).sha256
     if source != record.task_source and record.schema_version >= COVERAGE_VERSION:
@@ -113,7 +113,7 @@ def _compare_data(record: Record, found: DataReport) -> Iterator[VerificationChe
         yield VerificationCheck("data", "holds", text)
 
 
-def _check_items(folder: Path, record: Record, task: Task, root: Path) -> Iterator[VerificationCheck]:
+def check_items(folder: Path, record: Record, task: Task, root: Path) -> Iterator[VerificationCheck]:
     """Compare the names and labels in the per-item table with the list of the test split, in any order of rows."""
     if record.result is None:
         return

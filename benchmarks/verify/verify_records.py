@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.verify.backbone_checks import check_backbone
+from benchmarks.verify.evaluations import check_evaluation, repeat_evaluation
 from benchmarks.verify.recorded_command import check_recorded_command
 from benchmarks.verify.repeat_evaluation import reproduce_evaluation
 from benchmarks.verify.repeat_run import reads_every_byte, reproduce_run
@@ -84,6 +85,12 @@ def _check_unread(path: Path, root: Path) -> VerificationCheck:
 
 def _verify_run(folder: Path, record: Record, request: VerifyRequest) -> list[VerificationCheck]:
     root = resolve_data_root(request.data_root)
+    if record.is_evaluation:
+        checks = [*verify_record(folder, record), *check_recorded_command(record)]
+        checks += check_evaluation(folder, record, root)
+        if request.reruns_evaluation or request.reruns_all:
+            checks += repeat_evaluation(folder, record, root, request.device)
+        return checks
     checks = [
         *verify_record(folder, record),
         *check_recorded_command(record),

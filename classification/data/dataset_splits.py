@@ -160,6 +160,48 @@ def prepare_dataset(
     )
 
 
+def prepare_test_split(
+    raw: RawDataset, official_counts: Mapping[str, int], num_classes: int | None, location: str
+) -> PreparedDataset:
+    """Prepare the test split alone, to test a finished model; of the other splits, no file is read.
+
+    The classes have the numbers that they have in a run, which knows those of train too, if the reader says them.
+
+    Args:
+        raw: what the reader found; ``train`` may be missing.
+        official_counts: images of each split of the complete data set; empty if there is no official data set.
+        num_classes: number of classes of the complete data set, or ``None``.
+        location: the folder, for messages.
+
+    Returns:
+        The data set with the split ``test`` only, and a fingerprint over it.
+
+    Raises:
+        DataError: a label without a class, an image that occurs twice, or no image.
+    """
+    listing = raw.splits["test"]
+    if not listing.labels:
+        raise DataError(f"split test of {location} is empty; put images there")
+    if "train" in raw.splits:
+        numbers = _number_classes(raw, location)
+    else:
+        numbers = {label: number for number, label in enumerate(sorted(set(listing.labels)))}
+    names = tuple(raw.class_names[label] for label in sorted(numbers, key=numbers.__getitem__))
+    deviations = list(raw.deviations)
+    count = official_counts.get("test")
+    if count not in (None, len(listing.labels)):
+        deviations.append(f"test has {len(listing.labels):,} images where the official split has {count:,}")
+    if num_classes not in (None, len(numbers)):
+        deviations.append(f"{len(numbers)} of {num_classes} classes have images")
+    split = ImageSplit(listing.images, range(len(listing.labels)), [numbers[label] for label in listing.labels])
+    alone = {"test": split}
+    # a link may lead to the same image under another class
+    _require_disjoint_splits(alone)
+    contents = _hash_splits(alone)
+    fingerprint = _compute_fingerprint(names, alone, contents)
+    return PreparedDataset(names, alone, fingerprint, tuple(deviations), raw.notes, contents["test"].coverage, ())
+
+
 def _note_missing_classes(
     splits: Mapping[str, ImageSplit], class_names: Sequence[str], is_official: bool, location: str
 ) -> list[str]:

@@ -54,7 +54,7 @@ class FrozenBackbone:
         data_scale: fraction of train that is used, above 0 and up to 1; the same fraction of val where val is trained
             on.
         data_fingerprint: SHA-256 of the data.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
         shared_key_fields: fields of the cache key that are the same for all splits.
         label: prefix of the progress lines.
         crew: the processes that share a feature pass; ``None`` if this one is alone.

@@ -21,6 +21,7 @@ from classification.metrics import compute_top1
 from classification.probes.feature_extraction import FrozenBackbone, build_accuracy_outcome, score_rows
 from classification.recipe import LinearRecipe
 from engine.calibration.scope import CalibrationScope, LoopTimer, get_calibration
+from engine.device import choose_float64_device
 from engine.progress_bar import ProgressBar, log_message
 from engine.task import Task, TaskOutcome
 from foundation.errors import TrainingDivergedError
@@ -176,6 +177,7 @@ def fit_logistic_path(
     # with orthogonal axes A, features x become z = x A and weights W become W A: logits and |weights|^2 stay the same
     classes, width = int(labels.max()) + 1, features.shape[1]
     axes, variances = _compute_principal_axes(features)
+    device = choose_float64_device(device)
     rotated = torch.from_numpy(_project_on_axes(features, axes)).to(device)
     objective = _LogisticObjective(rotated, torch.from_numpy(np.array(labels)).to(device), classes)
     if (scope := get_calibration()) is not None:

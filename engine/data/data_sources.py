@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,13 +88,28 @@ def find_task_data(task: Task, root: Path) -> DataReport:
     Raises:
         DataError: the data are missing or damaged; of a missing set the message says how to get it.
     """
-    try:
+    with explain_missing_data(task.name, root):
         return task.check_data(root)
+
+
+@contextmanager
+def explain_missing_data(task: str, root: Path) -> Iterator[None]:
+    """Add to the message of a ``DataError`` how to get the data, if there are none.
+
+    Args:
+        task: name of the task.
+        root: the data root.
+
+    Raises:
+        DataError: as it was raised inside, with the addition.
+    """
+    try:
+        yield
     except DataError as error:
-        raise DataError(f"{error}{_explain_missing_data(task.name, root)}") from error
+        raise DataError(f"{error}{_describe_sources(task, root)}") from error
 
 
-def _explain_missing_data(task: str, root: Path) -> str:
+def _describe_sources(task: str, root: Path) -> str:
     """Return how to get a data set that is not below a data root, as the end of a sentence; "" if something is there.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from results.leaderboard.timing_index import TimingIndex
+from results.leaderboard.timing_index import TimingIndex, describe_place
 from results.records.measurements import EfficiencyRecord
 from results.records.record import Record
 
@@ -56,6 +56,8 @@ def summarize_costs(records: Sequence[Record], timings: TimingIndex) -> CostSumm
     if not measured:
         return CostSummary(_classification_parameters(records[0]), None, None, None, None, "")
     record, counts = measured[0]
+    if record.is_evaluation:
+        return _summarize_own_costs(record, counts)
     timing = timings.find_timing(record)
     if timing is None:
         return CostSummary(counts.parameters, counts.macs, None, None, None, "")
@@ -71,6 +73,30 @@ def summarize_costs(records: Sequence[Record], timings: TimingIndex) -> CostSumm
         is_throughput_busy=timing.is_throughput_busy,
         timed_at=timing.measured,
         renewal=timings.describe_renewal(record, timing) if timing.is_busy or timing.is_throughput_busy else "",
+    )
+
+
+def _summarize_own_costs(record: Record, measured: EfficiencyRecord) -> CostSummary:
+    """Return the costs of a finished model as its own record has them.
+
+    Score and time are of the same model, runtime and precision; a time of another record could be of another one. The
+    setup says where the time was taken, without runtime and precision: these belong to the model, so two models in
+    two runtimes on one chip may be compared.
+    """
+    latency, throughput = measured.latency, measured.throughput
+    is_busy = latency is not None and measured.is_busy(latency)
+    is_throughput_busy = throughput is not None and measured.is_busy(throughput)
+    return CostSummary(
+        parameters=measured.parameters,
+        macs=measured.macs,
+        latency_ms=latency.median_ms if latency else None,
+        images_per_second=1000 * throughput.batch / throughput.median_ms if throughput else None,
+        batch_size=throughput.batch if throughput else None,
+        timing_setup=describe_place(measured) if latency or throughput else "",
+        is_busy=is_busy,
+        is_throughput_busy=is_throughput_busy,
+        timed_at=record.environment.finished or record.environment.started if latency else "",
+        renewal="evaluate it again with --fresh" if is_busy or is_throughput_busy else "",
     )
 
 

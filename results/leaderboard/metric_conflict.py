@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from foundation.array_types import FloatArray
-from results.leaderboard.rank_statistics import compute_kendall_taus
 from results.leaderboard.row_comparison import can_compare_row, compare_rows, orient_scores
+from results.leaderboard.summary.rank_statistics import compute_kendall_taus
 from results.leaderboard.table import Board, BoardRow, get_metrics
 
 LOW_TAU = 0.5

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from results.leaderboard.cross_board_summary import CrossBoardSummary, summarize_boards
+from results.leaderboard.board_titles import BoardKey
 from results.leaderboard.filter_sort import TableFilter, filter_table, require_known_names
 from results.leaderboard.metric_conflict import describe_metric_conflict
 from results.leaderboard.pareto import ParetoFront, compute_pareto_fronts
-from results.leaderboard.table import BoardKey, LeaderboardTable, build_table
+from results.leaderboard.summary.cross_board_summary import CrossBoardSummary, summarize_boards
+from results.leaderboard.table import LeaderboardTable, build_table
 from results.leaderboard.timing_index import RunTiming, iter_run_timings
 from results.published.rows import read_published
 from results.records.record import PRETRAINING_DOMAIN

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from results.leaderboard.row_labels import get_start_kind, get_weights_key
+from results.leaderboard.row_labels import describe_variants, get_start_kind, get_weights_key
 from results.leaderboard.same_network import (
     find_network_conflict,
     get_model_digest,
@@ -33,6 +33,9 @@ class UnrankedRun(NamedTuple):
 _Candidate = tuple[str, str, str]
 """Name of the backbone, kind of the start, and first digits of the SHA-256 of the start weights."""
 
+_Row = tuple[str, str, str, str]
+"""The same with a digest of what defines the network and its loading."""
+
 
 class RowRuns(NamedTuple):
     """The runs of one row, by seed.
@@ -41,11 +44,13 @@ class RowRuns(NamedTuple):
         candidate: the row's backbone and start.
         runs: its runs, in the order of their seeds.
         note: what distinguishes the row from another one of the same name; otherwise empty.
+        variant: how the finished model was applied, where that is a part of the row's name; otherwise empty.
     """
 
     candidate: _Candidate
     runs: list[StoredRun]
     note: str
+    variant: str = ""
 
 
 def group_rows(runs: Sequence[StoredRun]) -> tuple[list[RowRuns], list[UnrankedRun]]:
@@ -55,12 +60,13 @@ def group_rows(runs: Sequence[StoredRun]) -> tuple[list[RowRuns], list[UnrankedR
     """
     # A changed card or creation argument makes another backbone under the same name. The digest keeps the two in
     # separate rows, so that they are never averaged.
-    by_candidate: dict[tuple[str, str, str, str], list[StoredRun]] = defaultdict(list)
+    by_candidate: dict[_Row, list[StoredRun]] = defaultdict(list)
     normalizations: dict[tuple[str, ...], set[str]] = defaultdict(set)  # by what the name of a row says
     for run in runs:
         candidate = (run[1].backbone.name, get_start_kind(run[1]), run[1].start_sha256[:12], _backbone_digest(run[1]))
         by_candidate[candidate].append(run)
         normalizations[_name_start(run[1])].add(_format_normalization(run[1]))
+    variants = _name_variants({candidate: alike[0][1] for candidate, alike in by_candidate.items()})
     rows, refused = [], []
     for candidate, alike in sorted(by_candidate.items()):
         networks = split_by_network(alike)
@@ -80,8 +86,25 @@ def group_rows(runs: Sequence[StoredRun]) -> tuple[list[RowRuns], list[UnrankedR
             refused += [
                 UnrankedRun(*run, f"its seed {run[1].seed} was run again, and the newer run counts") for run in older
             ]
-            rows.append(RowRuns(candidate[:3], counted, "; ".join(words)))
+            rows.append(RowRuns(candidate[:3], counted, "; ".join(words), variants[candidate]))
     return rows, refused
+
+
+def _name_variants(firsts: Mapping[_Row, Record]) -> dict[_Row, str]:
+    """Return how the model of each row was applied, so that rows of one model have different names.
+
+    Args:
+        firsts: one record of each row.
+    """
+    # rows of another start have another name already
+    by_start: dict[tuple[str, ...], list[_Row]] = defaultdict(list)
+    for row, record in firsts.items():
+        by_start[_name_start(record)].append(row)
+    return {
+        row: text
+        for same in by_start.values()
+        for row, text in zip(same, describe_variants([firsts[row] for row in same]), strict=True)
+    }
 
 
 def _backbone_digest(record: Record) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from foundation.display_text import format_one_line
 from foundation.errors import UserError
+from results.leaderboard.departures import format_setting
+from results.records.flat_settings import flatten_settings
 from results.records.identity import compute_digest
 from results.records.record import PRETRAINING_DOMAIN, Record
 
@@ -15,6 +17,12 @@ from results.records.record import PRETRAINING_DOMAIN, Record
 if TYPE_CHECKING:
     from results.statistics.ranking import StoredRun
 
+
+RUNTIME_SETTINGS = ("runtime", "precision")
+"""Settings that say what computed a model; they are absent where PyTorch did, in f32."""
+
+_MAX_VALUE_LENGTH = 30
+"""Maximum number of characters of a value in the name of a row."""
 
 MAX_LABEL_LENGTH = 60
 """Longest label of a row, in characters: it stands in a narrow column of boards."""
@@ -50,20 +58,25 @@ def format_row_label(
     pretrain_method: str = "",
     weights_key: str = "",
     given_label: str = "",
+    variant: str = "",
 ) -> str:
     """Return a readable name of a backbone with its start: ``mae_tiny``, ``vit_nano (random)``, ``x (mae 0a1b2c3d)``.
 
     A start from the card's own weights is implied by the name. A label of the user stands in front and replaces
     nothing, so that two starts of one label remain two names, and no label can pass for another backbone.
+    The variant says in what a row differs from others of the same backbone and start (``describe_variants``).
 
     >>> format_row_label("vit_tiny", "checkpoint", "0a1b2c3d4e5f", given_label="my MAE")
     'my MAE (vit_tiny, checkpoint 0a1b2c3d)'
+    >>> format_row_label("deit_tiny", "card", "0a1b2c3d4e5f", variant="openvino int8")
+    'deit_tiny (openvino int8)'
     """
     is_plain_card = init == "card" and not weights_key
     start = "" if is_plain_card else format_start_label(init, weights_digest, pretrain_method, weights_key)
     if given_label:
-        return f"{given_label} ({', '.join(filter(None, (backbone, start)))})"
-    return f"{backbone} ({start})" if start else backbone
+        return f"{given_label} ({', '.join(filter(None, (backbone, start, variant)))})"
+    details = ", ".join(filter(None, (start, variant)))
+    return f"{backbone} ({details})" if details else backbone
 
 
 def format_start_label(init: str, weights_digest: str, pretrain_method: str, weights_key: str = "") -> str:
@@ -87,13 +100,16 @@ def format_start_label(init: str, weights_digest: str, pretrain_method: str, wei
     return " ".join(filter(None, (kind, format_one_line(weights_key), weights_digest[:digits])))
 
 
-def format_record_label(record: Record, pretrain_methods: Mapping[str, str], given_label: str | None = None) -> str:
+def format_record_label(
+    record: Record, pretrain_methods: Mapping[str, str], given_label: str | None = None, variant: str | None = None
+) -> str:
     """Return ``format_row_label`` for a record; the methods are the result of ``map_pretrain_methods``.
 
     Args:
         record: record of a run.
         pretrain_methods: methods by the SHA-256 of the encoders they exported.
         given_label: label of the row; ``None``: the record's own.
+        variant: what distinguishes the row from others of its backbone and start; ``None``: what computed the model.
     """
     return format_row_label(
         record.backbone.name,
@@ -102,6 +118,7 @@ def format_record_label(record: Record, pretrain_methods: Mapping[str, str], giv
         get_pretrain_method(record, pretrain_methods),
         get_weights_key(record),
         get_given_label(record) if given_label is None else given_label,
+        format_runtime(record) if variant is None else variant,
     )
 
 
@@ -168,3 +185,53 @@ def get_pretrain_method(record: Record, pretrain_methods: Mapping[str, str]) -> 
         pretrain_methods: the result of ``map_pretrain_methods``.
     """
     return pretrain_methods.get(record.start_sha256, "")
+
+
+def format_runtime(record: Record) -> str:
+    """Return runtime and precision of a finished model that was evaluated: ``openvino int8``; "" for PyTorch in f32."""
+    if not record.is_evaluation:
+        return ""
+    stated = [record.backbone.arguments.get(name) for name in RUNTIME_SETTINGS]
+    return " ".join(_format_value(value) for value in stated if value is not None)
+
+
+def describe_variants(records: Sequence[Record]) -> list[str]:
+    """Return in what evaluations of one model differ from each other, one text per record.
+
+    Args:
+        records: records of one board with the same name and start weights, each of another row.
+
+    Returns:
+        Runtime and precision, and those settings of the model that are not the same in all records, for example
+        ``openvino int8, img_size=256``. The texts of runs that were trained are empty.
+    """
+    applied = [_list_applied_settings(record) for record in records]
+    names = sorted(set().union(*applied))
+    # what all rows share would make every name long and tell nothing apart; the record has it
+    differing = [name for name in names if len({settings.get(name) for settings in applied}) > 1]
+    return [
+        ", ".join(
+            filter(
+                None,
+                (
+                    format_runtime(record),
+                    *(f"{name}={settings[name]}" for name in differing if settings.get(name, "none") != "none"),
+                ),
+            )
+        )
+        for record, settings in zip(records, applied, strict=True)
+    ]
+
+
+def _list_applied_settings(record: Record) -> dict[str, str]:
+    """Return the settings of an evaluated model by their dotted names, without runtime and precision."""
+    if not record.is_evaluation:
+        return {}
+    own = {name: value for name, value in record.backbone.arguments.items() if name not in RUNTIME_SETTINGS}
+    return {format_one_line(name): _format_value(value) for name, value in flatten_settings(own)}
+
+
+def _format_value(value: object) -> str:
+    # a record may be of anyone: any length, any characters
+    text = format_one_line(format_setting(value))
+    return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[: _MAX_VALUE_LENGTH - 3]}..."

@@ -6,13 +6,14 @@ Rows whose difference is not significant share a rank. Runs that are not complet
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+from results.leaderboard.board_titles import BoardKey, find_distinguishing_settings, format_board_title
 from results.leaderboard.cost_columns import CostSummary, summarize_costs
-from results.leaderboard.departures import format_setting, list_board_departures
+from results.leaderboard.departures import list_board_departures
 from results.leaderboard.row_grouping import RowRuns, UnrankedRun, group_rows
 from results.leaderboard.row_labels import (
     format_record_label,
@@ -29,21 +30,11 @@ from results.leaderboard.same_network import select_newest_attempts
 from results.leaderboard.timing_index import RunTiming, TimingIndex
 from results.published.match import PublishedComparison, UnmatchedResult, find_unmatched_published, match_published
 from results.published.rows import PublishedResult, read_published
-from results.records.flat_settings import flatten_settings
-from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record
+from results.records.identity import AS_IS
+from results.records.record import PRETRAINING_DOMAIN, TIER_ORDER, ConfidenceInterval, MetricValue, Record
 from results.records.store import ScanResult
 from results.records.version_differences import describe_version_differences
 from results.statistics.ranking import StoredRun, rank_rows
-
-
-class BoardKey(NamedTuple):
-    """What the rows of one board have in common, and what distinguishes the board from all others."""
-
-    task: str
-    protocol: str
-    tier: str
-    comparability: str
-    primary_metric: str
 
 
 class BoardRow(NamedTuple):
@@ -72,6 +63,7 @@ class BoardRow(NamedTuple):
             otherwise empty.
         weights_key: which weights of the file the row started from; empty for its plain ones.
         given_label: the newest label of this backbone and start; empty without one.
+        variant: how the finished model was applied, for example ``openvino int8``; empty for runs that were trained.
     """
 
     backbone: str
@@ -94,18 +86,21 @@ class BoardRow(NamedTuple):
     pretrain_method: str = ""
     weights_key: str = ""
     given_label: str = ""
+    variant: str = ""
 
     @property
     def label(self) -> str:
         """Return the row's name on its board: the backbone, and how it started unless the name implies it."""
         return format_row_label(
-            *(self.backbone, self.init, self.weights_digest, self.pretrain_method, self.weights_key, self.given_label)
+            *(self.backbone, self.init, self.weights_digest, self.pretrain_method, self.weights_key, self.given_label),
+            self.variant,
         )
 
     @property
     def name(self) -> str:
-        """Return the user's label, or else the name of the backbone."""
-        return self.given_label or self.backbone
+        """Return the user's label, or else the name of the backbone, and how a finished model was applied."""
+        name = self.given_label or self.backbone
+        return f"{name} ({self.variant})" if self.variant else name
 
     @property
     def start_note(self) -> str:
@@ -158,6 +153,21 @@ class Board(NamedTuple):
         return format_board_title(self.board_key, self.departures, self.settings)
 
     @property
+    def is_evaluation(self) -> bool:
+        """Return whether the rows are finished models that were evaluated as they are."""
+        return self.protocol == AS_IS
+
+    @property
+    def scope(self) -> str:
+        """Return which boards may stand beside this one: those of its tier, or those of finished models, ``as_is``.
+
+        A backbone that was trained on a task and a finished model of its name are two networks.
+        """
+        if not self.is_evaluation:
+            return self.tier
+        return AS_IS if self.tier == "full" else f"{AS_IS}-{self.tier}"
+
+    @property
     def other_metrics(self) -> tuple[str, ...]:
         """Return the names of all metrics except the primary one."""
         return tuple(name for name in self.units if name != self.primary_metric)
@@ -171,6 +181,13 @@ class Board(NamedTuple):
     def has_random_baseline(self) -> bool:
         """Return whether a row of the board started from random weights."""
         return any(row.is_random_baseline for row in self.rows)
+
+
+def list_scopes(boards: Iterable[Board]) -> list[str]:
+    """Return the scopes of some boards: the longest tier first, finished models last."""
+    order = {tier: place for place, tier in enumerate(TIER_ORDER)}
+    found = {(board.is_evaluation, order.get(board.tier, len(order)), board.scope) for board in boards}  # type: ignore[call-overload]
+    return [scope for _, _, scope in sorted(found)]
 
 
 class LeaderboardTable(NamedTuple):
@@ -224,7 +241,7 @@ def build_table(
         key = BoardKey(record.task, record.protocol, record.tier, record.comparability, primary)
         groups[key].append((folder, record))
     departures = {key: list_board_departures([record for _, record in runs]) for key, runs in groups.items()}
-    settings = _distinguishing_settings({key: runs[0][1] for key, runs in groups.items()}, departures)
+    settings = find_distinguishing_settings({key: runs[0][1] for key, runs in groups.items()}, departures)
     printed = read_published() if published is None else published
     # from all records: the filter drops pre-trainings, but their methods name the start weights of the other runs
     made = map_pretrain_methods(scan_result.records)
@@ -257,60 +274,6 @@ def _distinct_starts(runs: Sequence[StoredRun]) -> list[Record]:
     return list({(r.backbone.name, get_start_kind(r)): r for _, r in runs}.values())
 
 
-def format_board_title(key: BoardKey, departures: Sequence[str], settings: str) -> str:
-    """Return the heading of a board: ``digits · knn · full · k=1``."""
-    return " · ".join(filter(None, (key.task, key.protocol, key.tier, ", ".join(departures), settings)))
-
-
-def _distinguishing_settings(
-    firsts: Mapping[BoardKey, Record], departures: Mapping[BoardKey, Sequence[str]]
-) -> dict[BoardKey, str]:
-    """Return for each board the settings in which boards of the same task, protocol and tier differ, as ``epochs=4``.
-
-    What a board's departures say is left out. Boards that still have the same heading get the start of their key.
-
-    Args:
-        firsts: one record of each board.
-        departures: the departures of each board.
-    """
-    alike: dict[tuple[str, ...], dict[BoardKey, dict[str, str]]] = defaultdict(dict)
-    for key, record in firsts.items():
-        # data and protocol version are part of the comparability key as well, so boards may differ in them alone
-        data = {"data": record.data.fingerprint[:8], "version": record.protocol_version}
-        # the departures always name the fraction of the data, and so does its absence
-        leaves = flatten_settings({**record.config, **data} | {"data_scale": None})
-        # --set names the settings of the recipe without a prefix; key[:3] is task, protocol and tier
-        alike[key[:3]][key] = {name.removeprefix("recipe."): format_setting(value) for name, value in leaves}
-    found = {}
-    for boards in alike.values():
-        names = sorted(set().union(*boards.values()))
-        differing = [name for name in names if len({flat.get(name) for flat in boards.values()}) > 1]
-        for key, flat in boards.items():
-            words = [f"{name}={flat[name]}" for name in differing if flat.get(name, "none") != "none"]
-            found[key] = ", ".join(word for word in words if word not in departures[key])
-    return _tell_titles_apart(found, departures)
-
-
-def _tell_titles_apart(
-    settings: Mapping[BoardKey, str], departures: Mapping[BoardKey, Sequence[str]]
-) -> dict[BoardKey, str]:
-    """Return the settings of each board; boards whose heading would be the same get more and more of their keys."""
-    found = dict(settings)
-    names = (
-        {key: f"key {key.comparability[:8]}" for key in found},
-        {key: f"{key.primary_metric}, key {key.comparability}" for key in found},
-    )
-    for name_by_key in names:
-        titles = {key: format_board_title(key, departures[key], text) for key, text in found.items()}
-        counts = Counter(titles.values())
-        found |= {
-            key: ", ".join(filter(None, (settings[key], name)))
-            for key, name in name_by_key.items()
-            if counts[titles[key]] > 1
-        }
-    return found
-
-
 def _build_board(
     key: BoardKey,
     settings: str,
@@ -330,7 +293,9 @@ def _build_board(
     # from here on, standings and labels are in the same order as ``grouped``
     given = [given_labels.get(get_start_key(each.runs[0][1]), "") for each in grouped]
     made = pretrain_methods
-    labels = [format_record_label(row.runs[0][1], made, label) for row, label in zip(grouped, given, strict=True)]
+    labels = [
+        format_record_label(row.runs[0][1], made, label, row.variant) for row, label in zip(grouped, given, strict=True)
+    ]
     rows = [
         _build_row(
             each.candidate,
@@ -342,6 +307,7 @@ def _build_board(
             pretrain_method=get_pretrain_method(each.runs[0][1], pretrain_methods),
             weights_key=get_weights_key(each.runs[0][1]),
             given_label=label,
+            variant=each.variant,
             rank=standing.rank,
             tied_with=tuple(labels[place] for place in standing.tied_with),
             interval=standing.interval,

@@ -165,13 +165,20 @@ class TimingIndex:
 
 def describe_setup(efficiency: EfficiencyRecord) -> str:
     """Return chip, threads, runtime and precision of a measurement in one line."""
+    return ", ".join(filter(None, (describe_place(efficiency), efficiency.runtime, efficiency.precision)))
+
+
+def describe_place(efficiency: EfficiencyRecord) -> str:
+    """Return chip and threads of a measurement in one line."""
     threads = f"{efficiency.threads} thread{'' if efficiency.threads == 1 else 's'}" if efficiency.threads else None
-    return ", ".join(filter(None, (efficiency.chip, threads, efficiency.runtime, efficiency.precision)))
+    return ", ".join(filter(None, (efficiency.chip, threads)))
 
 
 def iter_run_timings(scan_result: ScanResult) -> Iterator[RunTiming]:
-    """Yield what the records of a scan say about time, in the order of the scan."""
+    """Yield what the records of a scan say about the time of backbones, in the order of the scan."""
     for folder, record in scan_result.records:
+        if record.is_evaluation:  # its time is that of the whole model, often exported, and stays with its own row
+            continue
         efficiency, plugin = record.cost.efficiency if record.cost else None, _describe_plugin(record.backbone)
         if efficiency is not None and efficiency.latency is not None:
             where = record.environment

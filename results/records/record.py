@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from foundation.display_text import escape_controls
 from foundation.errors import RecordError
+from results.records.identity import AS_IS
 from results.records.measurements import Count, RunCost, RunEnvironment
 from results.records.schema_upgrade import upgrade_record
 from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors, load_json
@@ -290,6 +291,11 @@ class Record(StrictModel):
     def start_sha256(self) -> str:
         """Return the SHA-256 of the weights from which the run started, or "" for random weights."""
         return self.backbone.checkpoint.sha256 if self.backbone.checkpoint else ""
+
+    @property
+    def is_evaluation(self) -> bool:
+        """Return whether a finished model was evaluated as it is, so that no training has a part in the number."""
+        return self.protocol == AS_IS
 
     @model_validator(mode="after")
     def _check_status_consistency(self) -> Record:

@@ -11,7 +11,7 @@ from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError, RecordError
 from foundation.files import sha256_file
 from foundation.weights.shard_index import hash_weights
-from results.records.identity import build_run_identity
+from results.records.identity import AS_IS, build_run_identity
 from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record, StartCheckpoint
 from results.statistics.estimates import count_right_items, is_proportion
 from results.statistics.intervals import student_t_interval, wilson_interval
@@ -100,17 +100,21 @@ def _check_identity(record: Record) -> Iterator[VerificationCheck]:
 
 
 def _check_folder_name(folder: Path, record: Record) -> Iterator[VerificationCheck]:
-    """Compare the folder's name, which says backbone, protocol, tier, seed and id; a renamed folder says nothing."""
+    """Compare the folder's name, which says backbone, protocol, tier, seed and id; a renamed folder says nothing.
+
+    That of an evaluation says neither tier nor seed: nothing is trained, and nothing is drawn.
+    """
     name = folder.absolute().name
-    stated = re.fullmatch(r"(.+-seed\d+)-([0-9a-f]{16})(\.\d+)?", name)
+    stated = re.fullmatch(rf"(.+-seed\d+|.+-{AS_IS})-([0-9a-f]{{16}})(\.\d+)?", name)
     if stated is None:
         return
     backbone = record.backbone.name.replace("/", "_")
-    cell = f"{backbone}-{record.protocol}-{record.tier}-seed{record.seed}"
+    cell = f"{backbone}-{record.protocol}" + ("" if record.is_evaluation else f"-{record.tier}-seed{record.seed}")
     # the folder of a record of schema 1 to 3 is named after the id that its settings had under their former names
     same_id = stated[2] == record.run_id or record.schema_version < RENAMING_VERSION
     if stated[1] == cell and same_id:
-        yield VerificationCheck("folder", "holds", "its name says the same backbone, protocol, tier, seed and id")
+        said = "backbone, protocol and id" if record.is_evaluation else "backbone, protocol, tier, seed and id"
+        yield VerificationCheck("folder", "holds", f"its name says the same {said}")
     else:
         yield VerificationCheck("folder", "fails", f"it is called {name}, but its record is {cell}-{record.run_id}")
 

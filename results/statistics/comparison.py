@@ -11,8 +11,10 @@ import numpy as np
 from foundation.errors import UserError
 from results.leaderboard.departures import list_board_departures
 from results.leaderboard.row_labels import (
+    describe_variants,
     format_record_label,
     format_record_start,
+    format_runtime,
     get_pretrain_method,
     get_start_kind,
     map_pretrain_methods,
@@ -206,7 +208,8 @@ def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[s
     Args:
         runs: all runs that a scan found.
         backbone_name: name of a backbone, or ``BACKBONE@START`` for one of its starts. ``START`` is ``random``,
-            ``card``, a pre-training method, or the beginning of the SHA-256 of the weight file.
+            ``card``, a pre-training method, or the beginning of the SHA-256 of the weight file; of finished models
+            also what computed them: ``torch``, ``openvino``, ``openvino int8``.
 
     Raises:
         UserError: on some board, the name is ambiguous because the backbone started from several sets of weights.
@@ -229,9 +232,16 @@ def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[s
         _require_one_network(backbone_name, same)
         if len(kinds) > 1:
             starts = [format_record_start(record, made) for record in kinds.values()]
+            variants = describe_variants(list(kinds.values()))
             runs_named = ", ".join(record.run_id for _, record in same)
             # the last word of a start's label distinguishes it: "random", or the beginning of a SHA-256
             last = sorted({text.split()[-1] for text in starts})
+            if len(set(starts)) < len(starts) and any(variants):
+                rows = [", ".join(filter(None, pair)) for pair in zip(starts, variants, strict=True)]
+                raise UserError(
+                    f"{backbone_name} is on the board of {same[0][1].task} in {len(kinds)} rows "
+                    f"({'; '.join(sorted(rows))}); name two runs: {runs_named}"
+                )
             raise UserError(
                 f"{backbone_name} is on the board of {same[0][1].task} with {len(kinds)} different starts "
                 f"({', '.join(sorted(starts))}); "
@@ -261,7 +271,10 @@ def _require_one_network(backbone_name: str, runs: Sequence[StoredRun]) -> None:
 
 def _matches_start(record: Record, start: str, pretrain_methods: Mapping[str, str]) -> bool:
     # fewer than four digits of a SHA-256 are too likely to match another file by chance
-    words = (get_start_kind(record), get_pretrain_method(record, pretrain_methods))
+    words = [get_start_kind(record), get_pretrain_method(record, pretrain_methods)]
+    if record.is_evaluation:
+        computed_by = format_runtime(record) or "torch"
+        words += [computed_by, computed_by.partition(" ")[0]]
     return not start or start in words or (len(start) > 3 and record.start_sha256.startswith(start))
 
 

@@ -21,7 +21,11 @@ from results.statistics.item_files import list_item_files
 from results.statistics.metric_statistics import MetricStatistic
 from results.statistics.per_item_outcomes import build_sample, read_item_outcomes
 from results.statistics.rounding import is_same_up_to_rounding
-from results.statistics.significance_tests import compute_pairwise_p_values, group_tied_rows
+from results.statistics.significance_tests import (
+    compute_item_p_values,
+    compute_pairwise_p_values,
+    group_tied_rows,
+)
 from results.statistics.statistic_functions import describe_statistic_function
 
 StoredRun = tuple[Path, Record]
@@ -29,7 +33,7 @@ StoredRun = tuple[Path, Record]
 
 _Value = TypeVar("_Value", bound=Hashable)
 
-RANKING_VERSION = 5
+RANKING_VERSION = 6
 """Increase it whenever the result for the same files changes, texts included; it is part of the cache key."""
 
 ONE_SEED_NOTE = "one seed: items only"
@@ -43,8 +47,8 @@ class RankResult(NamedTuple):
         interval: confidence interval of the row's mean over its seeds. Its ``resampling_unit`` says what it covers
             ("items only" for one seed). If the per-item files cannot be used, it is the record's own interval for one
             seed, and an interval over "seeds only" for several.
-        rank: from 1, among the rows with two or more seeds. Rows whose difference is not significant share a rank.
-            ``None`` if the row is not ranked.
+        rank: from 1, among the rows with two or more seeds, or among finished models, which have none. Rows whose
+            difference is not significant share a rank. ``None`` if the row is not ranked.
         tied_with: the other rows that share the rank, as indices of the rows that were given.
         note: why the row has no rank, or what else a reader should know; otherwise empty.
     """
@@ -143,14 +147,17 @@ def _compute_ranks(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_b
     for place, reason in _find_outliers(found).items():
         alone = compute_row_interval(found.pop(place), rows[place], metric)
         standings[place] = RankResult(alone, None, (), reason)
-    for place in [place for place, row in found.items() if row.sample.num_seeds == 1]:
+    # a finished model has no seeds that a claim would have to cover: the items alone decide
+    are_finished = all(record.is_evaluation for runs in rows for _, record in runs)
+    for place in [place for place, row in found.items() if row.sample.num_seeds == 1 and not are_finished]:
         alone = compute_row_interval(found.pop(place), rows[place], metric)
         standings[place] = RankResult(alone, None, (), ONE_SEED_NOTE)
     # the remaining rows have the same items and can be paired; ``ranked`` are their indices in ``rows``
     ranked = sorted(found)
     samples = [found[place].sample for place in ranked]
     means = np.array([sample.mean for sample in samples])
-    groups = group_tied_rows(means, compute_pairwise_p_values(samples), higher_is_better) if ranked else []
+    compute_pairs = compute_item_p_values if are_finished else compute_pairwise_p_values
+    groups = group_tied_rows(means, compute_pairs(samples), higher_is_better) if ranked else []
     rank = 1
     notes: dict[int, list[str]] = {place: [] for place in ranked}
     for group in groups:

@@ -102,6 +102,20 @@ def compute_pairwise_p_values(samples: Sequence[MetricSample]) -> FloatArray:
     return found
 
 
+def compute_item_p_values(samples: Sequence[MetricSample]) -> FloatArray:
+    """Return the two-sided p-values of all pairs of R finished models on the same items, (R, R), 1 on the diagonal.
+
+    They cover the items only, because a finished model is not one of several trainings. Each is that of
+    ``sign_flip_test``, which also compares two single runs.
+    """
+    found = np.ones((len(samples), len(samples)))
+    values = [sample.item_values.mean(0) for sample in samples]
+    # pair by pair: boards of finished models are small, and McNemar's test of right-or-wrong items is in closed form
+    for first, second in zip(*np.triu_indices(len(samples), 1), strict=True):
+        found[first, second] = found[second, first] = sign_flip_test(values[first] - values[second])
+    return found
+
+
 def _borrow_seed_spread(stacked: StackedSamples) -> StackedSamples:
     """Return the samples with the seeds' variances of three or more samples drawn towards their common mean.
 

@@ -14,7 +14,7 @@ from results.records.identity import compute_candidate_digest, compute_digest
 from results.records.record import PRETRAINING_DOMAIN, Record
 from results.records.store import ScanResult
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Increase it whenever other facts follow from the same record: a field, the words of a departure, the choice among
 timings, the fields of an older schema. What another version keeps has a file of its own."""
 

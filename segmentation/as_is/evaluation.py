@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from foundation.errors import UserError
 from foundation.files import atomic_writer, sha256_file
 from results.records.measurements import EfficiencyRecord
 from results.records.record import MetricValue, ModelSelection
-from segmentation.as_is.finished_model import FinishedSegmentor
+from segmentation.as_is.finished_model import FinishedSegmentor, drop_training_parts
 from segmentation.as_is.run_source import open_run_segmentor
 from segmentation.as_is.settings import SegmentationSettings, parse_settings
 from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
@@ -145,13 +144,6 @@ class SegmentationEvaluation(Evaluation):
 
 def _get_first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def drop_training_parts(model: nn.Module) -> nn.Module:
-    """Return a copy of a segmentor without its auxiliary heads, which only add losses to a training."""
-    twin = copy.copy(model)
-    twin._modules = {name: part for name, part in model._modules.items() if name != "auxiliary_head"}
-    return twin
 
 
 def open_segmentation_evaluation(task: SegmentationTask, source: ModelSource, root: Path) -> SegmentationEvaluation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,3 +87,10 @@ def choose_network(model: nn.Module, source: ModelSource) -> Network:
         raise UserError(f"a segmentation model is not evaluated in {source.runtime} yet; leave --runtime out")
     network: Network = model
     return network
+
+
+def drop_training_parts(model: nn.Module) -> nn.Module:
+    """Return a copy of a segmentor without its auxiliary heads, which only add losses to a training."""
+    twin = copy.copy(model)
+    twin._modules = {name: part for name, part in model._modules.items() if name != "auxiliary_head"}
+    return twin

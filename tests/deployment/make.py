@@ -67,7 +67,7 @@ def compute_logits(feed: NamedArrays) -> NamedArrays:
 @functools.cache
 def export_classifier_onnx() -> bytes:
     model = make_classifier()
-    graph = ExportGraph(model, {"image": torch.zeros(1, 3, 32, 32)}, ("logits",), model.blocks[0].attn.head_dim)
+    graph = ExportGraph(model, {"image": torch.zeros(1, 3, 32, 32)}, ("logits",))
     return export_onnx(graph)
 
 

@@ -47,11 +47,11 @@ def test_the_graph_holds_standard_operators_and_no_computed_shapes() -> None:
     assert not any(node.op_type in ("Identity", "Shape") for node in model.graph.node)
 
 
-def test_a_module_without_attention_needs_no_head_dim() -> None:
+def test_a_module_without_attention() -> None:
     skip_without_runtime("onnx")
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten()).eval()
-    graph = ExportGraph(module, {"image": torch.zeros(1, 3, 32, 32)}, ("features",), None)
+    graph = ExportGraph(module, {"image": torch.zeros(1, 3, 32, 32)}, ("features",))
     files = make_export_files({"net": export_onnx(graph)}, "onnx")
     (feed,) = make_images(1)
     found = load_runtime_graphs(files, "onnxruntime", "f32", 1)["net"](feed)["features"]

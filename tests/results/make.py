@@ -10,6 +10,7 @@ from typing import Any
 from results.records.identity import build_run_identity
 from results.records.record import Record, StatisticRecord, parse_record
 from results.records.store import ScanResult, write_record
+from results.statistics.legacy_statistics import LEGACY_STATISTICS
 from results.statistics.metric_statistics import MetricStatistic
 from results.statistics.ranking import StoredRun
 
@@ -94,6 +95,8 @@ def write_digits_run(folder: Path, name: str, correct: Iterable[bool], seed: int
     result = content["result"]
     for metric, value in values.items():
         result["metrics"][metric] |= {"value": value, "n": len(outcomes), "interval": None}
+        if changes.get("schema_version", 2) > 3:  # a record since then says itself how a metric follows from the items
+            result["metrics"][metric]["statistic"] = StatisticRecord.from_statistic(LEGACY_STATISTICS[metric])
     result["items"] |= {"sha256": hashlib.sha256(text.encode()).hexdigest(), "rows": len(outcomes)}
     counts = {"seed": seed, "done": len(outcomes), "expected": len(outcomes), "schema_version": 2}
     made = Record.model_validate(content | counts | changes)

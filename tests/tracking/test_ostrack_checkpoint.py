@@ -17,6 +17,7 @@ from backbones.checkpoints.reading.pickle_stubs import PICKLE_STUBS
 from backbones.create import create_backbone
 from foundation.errors import CheckpointError, UnknownNameError
 from tests.tracking.make import make_tracker_model
+from tests.tracking.ostrack_file import Importable
 from tracking.data.crops import crop_window, make_crop_window
 from tracking.models.tracker_model import TrackerModel
 from tracking.ostrack_checkpoint import OSTRACK_MEAN, OSTRACK_STD, load_ostrack_tracker, load_ostrack_weights
@@ -303,28 +304,3 @@ def test_a_trainers_own_objects_are_read_as_inert_ones(tmp_path: Path) -> None:
         torch.save({"net": state, "runner": other()}, tmp_path / "code.pth.tar")
     with pytest.raises(CheckpointError, match=r"lib\.train\.run\.Runner"):
         load_ostrack_tracker(tmp_path / "code.pth.tar", "vit_pico", "ostrack256")
-
-
-class Importable:
-    """Makes classes findable under their names, as pickle wants when it writes them."""
-
-    def __init__(self, made: dict[str, type]) -> None:
-        self.made = made
-
-    def __enter__(self) -> None:
-        import sys
-        from types import ModuleType
-
-        self.before = dict(sys.modules)
-        for full, kind in self.made.items():
-            parts = full.split(".")
-            for end in range(1, len(parts)):
-                sys.modules.setdefault(".".join(parts[:end]), ModuleType(".".join(parts[:end])))
-            setattr(sys.modules[".".join(parts[:-1])], parts[-1], kind)
-
-    def __exit__(self, *_: object) -> None:
-        import sys
-
-        for name in set(sys.modules) - set(self.before):
-            if name.startswith(("lib", "ltr")):
-                del sys.modules[name]

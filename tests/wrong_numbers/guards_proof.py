@@ -186,9 +186,9 @@ GUARDS = {
         soak=True,
     ),
     "a resumed run lists its attempts": Guard(
-        "benchmarks/run_cell.py",
-        "earlier_attempts = [*earlier.earlier_attempts, earlier.environment]",
-        "earlier_attempts = []",
+        "benchmarks/cell_record.py",
+        "[*earlier.earlier_attempts, earlier.environment]",
+        "[]",
         "tests/wrong_numbers/test_attempts.py",
         soak=True,
     ),

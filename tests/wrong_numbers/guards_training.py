@@ -58,7 +58,7 @@ GUARDS = {
     ),
     "a classifier's outputs are finite": Guard(
         "classification/model.py",
-        "            _require_finite_outputs(probabilities, item)\n",
+        "    _require_finite_outputs(probabilities, items)\n",
         "",
         f"{TESTS}::test_outputs_that_are_not_finite_have_no_score_and_name_their_item",
     ),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-import benchmarks.run_cell
+import benchmarks.cell_record
 import classification.finetune
 import engine.run_environment
 from benchmarks.cli.main import main
@@ -40,9 +40,9 @@ def interrupt_run(out: Path, is_killed: bool = False) -> Path:
 
         patch.setattr(classification.finetune, "evaluate_test_split", fail)
         if is_killed:
-            write = benchmarks.run_cell.write_record
+            write = benchmarks.cell_record.write_record
             patch.setattr(
-                benchmarks.run_cell,
+                benchmarks.cell_record,
                 "write_record",
                 lambda folder, record: None if record.status == "failed" else write(folder, record),
             )

@@ -26,7 +26,6 @@ def build_export_graphs(model: TrackerModel) -> dict[str, ExportGraph]:
     model = copy.deepcopy(model).eval().cpu()
     # constants of the graphs: how learned ones follow from the weights need not be computed again for each frame
     model.backbone.fix_rotations()
-    width = model.backbone.vit.blocks[0].attn.head_dim
     patch = model.backbone.vit.patch_embed.patch_size[0]
     # bytes: normalization is part of the graph, so that a user of the file cannot get it wrong
     template, search = (
@@ -34,9 +33,7 @@ def build_export_graphs(model: TrackerModel) -> dict[str, ExportGraph]:
         for side in (model.backbone.template_grid * patch, model.backbone.search_grid * patch)
     )
     if not model.backbone.asymmetric_attention:
-        return {
-            JOINT_GRAPH: ExportGraph(JointModule(model), {"template": template, "search": search}, MAP_NAMES, width)
-        }
+        return {JOINT_GRAPH: ExportGraph(JointModule(model), {"template": template, "search": search}, MAP_NAMES)}
     first = TemplateModule(model)
     # the center query is only needed to choose which search tokens are dropped
     names = ("keys", "values", "centre") if model.candidate_elimination else ("keys", "values")
@@ -44,8 +41,8 @@ def build_export_graphs(model: TrackerModel) -> dict[str, ExportGraph]:
     with torch.inference_mode():
         memory = dict(zip(names, first(template), strict=True))
     return {
-        TEMPLATE_GRAPH: ExportGraph(first, {"template": template}, names, width),
-        SEARCH_GRAPH: ExportGraph(SearchModule(copy.deepcopy(model)), {**memory, "search": search}, MAP_NAMES, width),
+        TEMPLATE_GRAPH: ExportGraph(first, {"template": template}, names),
+        SEARCH_GRAPH: ExportGraph(SearchModule(copy.deepcopy(model)), {**memory, "search": search}, MAP_NAMES),
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from foundation.errors import UserError
 from results.records.record import Record
 from results.records.store import read_record
-from tracking.inference.tracker_factory import TorchTrackerFactory
+from tracking.inference.tracker_factory import GIVEN_NORMALIZATION, Normalization, TorchTrackerFactory
 from tracking.recipe import TrackingRecipe
 
 
@@ -58,7 +58,7 @@ def load_torch_factory(run_dir: Path, device: str = "cpu") -> TorchTrackerFactor
 
     Args:
         run_dir: folder of the run.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
         UserError: see ``read_finished_run``; also if the backbone was a module from memory, whose code the run lacks.
@@ -70,5 +70,28 @@ def load_torch_factory(run_dir: Path, device: str = "cpu") -> TorchTrackerFactor
             "track with its export (bench run ... --set runtime=onnxruntime makes one)"
         )
     return TorchTrackerFactory(
-        record.backbone.name, record.backbone.arguments, recipe, list_weight_files(run_dir)[-1], device
+        record.backbone.name,
+        record.backbone.arguments,
+        recipe,
+        list_weight_files(run_dir)[-1],
+        device,
+        normalization=_read_normalization(record),
     )
+
+
+def _read_normalization(record: Record) -> Normalization | None:
+    """Return the normalization that a run was given and tracked with; runs before that correction tracked with the
+    registry's."""
+    fixes = record.config.get("fixes")
+    if not isinstance(fixes, list) or GIVEN_NORMALIZATION not in fixes:
+        return None
+    mean, std = (_read_numbers(record, name) for name in ("mean", "std"))
+    return mean, std
+
+
+def _read_numbers(record: Record, name: str) -> tuple[float, ...]:
+    """Return numbers of the card in a record, which may be anybody's."""
+    values = record.backbone.card.get(name)
+    if not isinstance(values, list) or not all(type(value) is float for value in values):
+        raise UserError(f"the record of run {record.run_id} has no {name} of its backbone; restore it")
+    return tuple(values)

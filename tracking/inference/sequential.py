@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.device import get_dist_info
+from engine.task import MetricSpec
 from foundation.errors import DataError, NonFiniteError
+from results.records.record import MetricValue
 from tracking.data.box_files import parse_predicted_boxes
-from tracking.data.boxes import require_first_box
+from tracking.data.boxes import FloatArray, require_first_box
 from tracking.data.crops import ImageArray
 from tracking.data.readers.sequence import Video, require_frame_size
 from tracking.inference.prefetch import PrefetchIterator
@@ -162,6 +164,45 @@ def score_result_files(videos: Sequence[Video], folder: Path) -> list[SequenceMe
         DataError: a file is missing or damaged, or has more or fewer boxes than the sequence has frames.
     """
     scores = []
+    for video, found in read_result_files(videos, folder):
+        # scored from the file and not from memory: the file is what anybody can check later
+        score = score_sequence(found.boxes, video.boxes, ~video.visible, LASOT_OFFICIAL, name=video.name)
+        scores.append(
+            SequenceMetrics(
+                video.name,
+                len(found.boxes),
+                **score.metric_values(),
+                confidence=found.confidence,
+                boxes=found.digest,
+            )
+        )
+    return scores
+
+
+class ResultFile(NamedTuple):
+    """The result files of one sequence.
+
+    Attributes:
+        boxes: x, y, width, height in pixels, shape (frames, 4).
+        confidence: mean confidence over the frames, from 0 to 1, rounded to four decimals.
+        digest: SHA-256 of the file of boxes.
+    """
+
+    boxes: FloatArray
+    confidence: float
+    digest: str
+
+
+def read_result_files(videos: Sequence[Video], folder: Path) -> Iterator[tuple[Video, ResultFile]]:
+    """Yield each sequence with its results, in the order of ``videos``.
+
+    Args:
+        videos: the sequences.
+        folder: folder of the result files.
+
+    Raises:
+        DataError: a file is missing or damaged, or has more or fewer boxes than the sequence has frames.
+    """
     for video in videos:
         path = boxes_path(folder, video)
         if not path.is_file():
@@ -172,9 +213,21 @@ def score_result_files(videos: Sequence[Video], folder: Path) -> list[SequenceMe
         if boxes.shape != video.boxes.shape:
             raise DataError(f"{path} has {len(boxes)} boxes for {len(video.boxes)} frames; remove it and run again")
         confidence = np.loadtxt(sidecar_path(folder, video, "confidence"), ndmin=1)
-        # scored from the file and not from memory: the file is what anybody can check later
-        values = score_sequence(boxes, video.boxes, ~video.visible, LASOT_OFFICIAL, name=video.name).metric_values()
-        digest = hashlib.sha256(content).hexdigest()
-        sure = round(float(confidence.mean()), 4)
-        scores.append(SequenceMetrics(video.name, len(boxes), **values, confidence=sure, boxes=digest))
-    return scores
+        yield video, ResultFile(boxes, round(float(confidence.mean()), 4), hashlib.sha256(content).hexdigest())
+
+
+def average_sequences(scores: Sequence[SequenceMetrics], specs: Sequence[MetricSpec]) -> dict[str, MetricValue]:
+    """Return the mean of each metric over the sequences.
+
+    Args:
+        scores: one row per sequence, in percent.
+        specs: the metrics.
+    """
+    metrics = {}
+    for spec in specs:
+        # every sequence counts the same, however long it is (one-pass evaluation of LaSOT)
+        mean = sum(getattr(score, spec.name) for score in scores) / len(scores)
+        metrics[spec.name] = MetricValue(
+            value=mean, unit=spec.unit, higher_is_better=spec.higher_is_better, n=len(scores)
+        )
+    return metrics

@@ -50,14 +50,14 @@ def track_test_set(
         BenchError: a process was killed or failed.
     """
     options = options or TrackingOptions()
-    batch = options.batch_size if tracker_factory.device == "cuda" else 1
+    batch = options.batch_size if tracker_factory.device != "cpu" else 1
     made_by = {**tracker_factory.describe_provenance(), "batch": batch}
     decide_on_rank0(lambda: discard_foreign_results(folder, videos, made_by))
     rank, size = get_dist_info()
     # longest first and every n-th: all processes get a similar amount of work and no long sequence is left for the end
     mine = sorted(videos, key=lambda video: -len(video.frames))[rank::size]
     left = [video for video in mine if not has_complete_files(folder, video)]
-    if left and tracker_factory.device == "cuda":
+    if left and tracker_factory.device != "cpu":
         track_batched(tracker_factory(), left, folder, label, batch)
     elif left:
         # under torchrun there are several processes already

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from backbones.card import BackboneCard
+from backbones.card import BackboneCard, replace_normalization
 from backbones.create import create_backbone
 from backbones.memory_modules.module_hash import hash_state_dict
 from backbones.registry import get_card
@@ -20,6 +20,13 @@ from tracking.inference.tracker import Tracker
 from tracking.models.tracker_model import LossWeights, TrackerModel
 from tracking.recipe import TrackingRecipe
 
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel, for pixels from 0 to 1."""
+
+GIVEN_NORMALIZATION = "given_normalization"
+"""The name, in a run's id, of a correction: a run with ``--mean`` and ``--std`` tracks with the normalization that it
+was trained with. Before, it tracked with that of the registry's card."""
+
 
 class TrackerFactory(Protocol):
     """Creates the tracker of a test set. It is small, can be pickled, and creates the same tracker in every process.
@@ -29,7 +36,7 @@ class TrackerFactory(Protocol):
 
     @property
     def device(self) -> str:
-        """``cpu`` or ``cuda``."""
+        """``cpu``, ``cuda`` or ``mps``."""
 
     def __call__(self) -> Tracker:
         """Create the tracker, ready for ``init``."""
@@ -47,9 +54,10 @@ class TorchTrackerFactory:
         backbone_arguments: arguments with which the backbone was created.
         recipe: settings of the training.
         weights_file: weights of the complete network.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``mps``.
         memory_backbone: card and module of a backbone that is not in a registry. A copy of the module gets the weights
             of the file too.
+        normalization: mean and standard deviation of the pixels, where they are not those of the registry's card.
     """
 
     backbone_name: str
@@ -58,6 +66,7 @@ class TorchTrackerFactory:
     weights_file: Path
     device: str = "cpu"
     memory_backbone: tuple[BackboneCard, InitialWeights] | None = None
+    normalization: Normalization | None = None
 
     def load_model(self) -> TrackerModel:
         """Load the network on the CPU, in evaluation mode.
@@ -66,7 +75,7 @@ class TorchTrackerFactory:
             CheckpointError: the file cannot be read.
         """
         # random weights to be replaced by those of the file
-        card, start = self.memory_backbone or (get_card(self.backbone_name), RANDOM_INIT)
+        card, start = self._find_card(), self.memory_backbone[1] if self.memory_backbone else RANDOM_INIT
         trunk = create_backbone(card, checkpoint=start, **self.backbone_arguments).model
         model = build_tracker_model(trunk, card, self.recipe)
         # strict: a tensor that did not load would silently keep its random values
@@ -78,13 +87,17 @@ class TorchTrackerFactory:
         """Create the tracker."""
         return Tracker(TorchNetwork(self.load_model().to(self.device)), self.recipe.crop_sizes(), self.backbone_name)
 
+    def _find_card(self) -> BackboneCard:
+        """Return the card of the backbone, with the normalization that it was trained with."""
+        card = self.memory_backbone[0] if self.memory_backbone else get_card(self.backbone_name)
+        return card if self.normalization is None else replace_normalization(card, *self.normalization)
+
     def describe_provenance(self) -> dict[str, Any]:
         """Return a hash of the weights, the crops, and how the network is computed."""
-        card = self.memory_backbone[0] if self.memory_backbone else get_card(self.backbone_name)
         return {
             "weights": hash_state_dict(read_checkpoint(self.weights_file)["state_dict"]),
             # everything that changes the computation with the same weights
-            "backbone": {"card": card.identity_dict(), "arguments": dict(self.backbone_arguments)},
+            "backbone": {"card": self._find_card().identity_dict(), "arguments": dict(self.backbone_arguments)},
             "network": {key: getattr(self.recipe, key) for key in ("use_ce", "asymmetric_attention", "head_channels")},
             "candidate_elimination": self.recipe.ce.model_dump(mode="json") if self.recipe.use_ce else None,
             "crops": list(self.recipe.crop_sizes()),

@@ -33,11 +33,15 @@ class LoadedGroundTruth(NamedTuple):
         ground_truths: the sequences.
         sequence_names: all names of the official set; empty if not known.
         deviations: how the ground truth differs from the official set, one sentence each.
+        folder: folder of the set.
+        places: where each sequence's annotation is.
     """
 
     ground_truths: list[SequenceGroundTruth]
     sequence_names: tuple[str, ...]
     deviations: tuple[str, ...]
+    folder: Path
+    places: Mapping[str, Any]
 
 
 LocationT = TypeVar("LocationT")
@@ -129,7 +133,7 @@ class PublicTestSet(Generic[LocationT]):
                 f"{'; '.join(departures)}; complete the set from the official annotation, or score what is there with "
                 "--partial"
             )
-        return LoadedGroundTruth(truths, names, tuple(departures))
+        return LoadedGroundTruth(truths, names, tuple(departures), folder, found)
 
     def _locate_annotations(self, root: Path) -> tuple[Path, tuple[str, ...], Mapping[str, LocationT]]:
         """Find the set's folder and annotation: first the official sequences, else whatever has the set's layout.

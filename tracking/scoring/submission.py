@@ -46,6 +46,25 @@ class ServerTestSet:
     get_first_box_path: Callable[[Path, str], Path]
     has_repetitions: bool
 
+    def find_sequences(self, root: Path) -> tuple[Path, dict[str, int]]:
+        """Return the set's folder, and the number of images of each sequence.
+
+        Args:
+            root: the data root, or the folder of the set.
+
+        Raises:
+            DataError: there is no such set.
+        """
+        # the root first: it may be the set's own folder
+        for folder in (root, *(root / name for name in self.folder_names)):
+            frames = self.count_frames(folder)
+            if frames:
+                return folder, frames
+        raise DataError(
+            f"there is no {self.title} in {root} (nor in {', '.join(self.folder_names)} there); name its folder with "
+            "--data-root"
+        )
+
 
 def _count_got10k_frames(folder: Path) -> dict[str, int]:
     """Return the number of images of each sequence in ``list.txt``."""
@@ -153,16 +172,7 @@ def _require_first_boxes(
 
 def _load_frame_counts(test_set: ServerTestSet, root: Path) -> tuple[Path, dict[str, int]]:
     """Return the set's folder and the number of images of each sequence, after checking that the set is complete."""
-    # the root first: it may be the set's own folder
-    for folder in (root, *(root / name for name in test_set.folder_names)):
-        frames = test_set.count_frames(folder)
-        if frames:
-            break
-    else:
-        raise DataError(
-            f"there is no {test_set.title} in {root} (nor in {', '.join(test_set.folder_names)} there); name its "
-            "folder with --data-root"
-        )
+    folder, frames = test_set.find_sequences(root)
     empty = [name for name, count in frames.items() if not count]
     if empty:
         raise DataError(

@@ -21,13 +21,13 @@ class TrackVideoRequest:
         precision: precision of the runtime; ``None``: the run's own with the run's own runtime, else ``f32``.
         checkpoint: a checkpoint of OSTrack's code, instead of ``run_dir``.
         backbone: the plain ViT of that checkpoint.
-        protocol: the protocol of that checkpoint; ``None``: ``ostrack256``.
+        protocol: the protocol of that checkpoint; ``None``: what the file itself says.
         start_frame: index of the first frame, from 0.
         max_frames: largest number of frames to take.
         lost_threshold: confidence below which the target may be lost, from 0 to below 1; ``None``: the default.
         write_video: whether to write the annotated video.
         out_dir: an empty or new folder; ``None``: ``runs/track/<name of the source>``.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         command_line: the words of the command, for the record.
     """
 

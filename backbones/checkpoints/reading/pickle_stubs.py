@@ -3,7 +3,7 @@
 ``torch.load(weights_only=True)`` refuses every class and function that it was not told to allow. The names below are
 those that public trainers save with the weights: settings, logs, running averages of a loss. Each of them is replaced
 by a class or function of this module that does nothing, so no code from the file runs and none of the packages is
-needed. Their contents are not used.
+needed. Their contents are not used, except for the settings of trackers, which are kept as plain data.
 """
 
 from __future__ import annotations
@@ -28,17 +28,34 @@ class InertObject:
         """Ignore the state."""
 
 
+class SettingsObject(InertObject):
+    """The settings of a training, of which only the attributes are kept.
+
+    Attributes:
+        values: the attributes by name; from anybody's file, so their types are checked where they are used.
+    """
+
+    def __init__(self, *arguments: object) -> None:
+        """Ignore the arguments."""
+        self.values: dict[str, Any] = {}
+
+    def __setstate__(self, state: object) -> None:
+        """Keep the attributes; another state than a table of them is ignored."""
+        self.values = dict(state) if isinstance(state, dict) else {}
+
+
 def _make_plain_dict(*arguments: object) -> dict[object, object]:
     """Create an empty dict in place of a ``defaultdict``; the pickle then fills it."""
     return {}
 
 
+# the trackers of the pytracking family (OSTrack, STARK, MixFormer ...), and the older pytracking itself
+_TRACKER_ROOTS = ("lib.train.admin", "ltr.admin")
 _OBJECTS = (
-    # the trackers of the pytracking family (OSTrack, STARK, MixFormer ...), and the older pytracking itself
     *(
         f"{root}.{name}"
-        for root in ("lib.train.admin", "ltr.admin")
-        for name in ("settings.Settings", "local.EnvironmentSettings", "stats.AverageMeter", "stats.StatValue")
+        for root in _TRACKER_ROOTS
+        for name in ("local.EnvironmentSettings", "stats.AverageMeter", "stats.StatValue")
     ),
     "mmengine.logging.history_buffer.HistoryBuffer",
     # arrays and scalars in logs; as real arrays they could claim any size
@@ -67,6 +84,7 @@ _DICTS = (
 PICKLE_STUBS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     argparse.Namespace,  # MAE and DeiT save their options as one, which only has attributes and runs no code
     *((InertObject, name) for name in _OBJECTS),
+    *((SettingsObject, f"{root}.settings.Settings") for root in _TRACKER_ROOTS),
     # the unpickler fills only dicts of its own kinds, and sets attributes only of this one
     *((OrderedDict, name) for name in _DICTS),
     (_make_plain_dict, "collections.defaultdict"),

@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "instead of --run: a checkpoint of the OSTrack code"
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help=text)
     parser.add_argument("--backbone", help="the plain ViT in --checkpoint")
-    text = "crop sizes for --checkpoint: ostrack256 (default), ostrack256_ce, ostrack384"
+    text = (
+        "crops and elimination for --checkpoint, if the file does not say them: ostrack256, ostrack256_ce, ostrack384"
+    )
     parser.add_argument("--protocol", help=text)
     text = "index of the first frame, counted from 0"
     parser.add_argument("--start", type=parse_nonnegative_int, default=0, metavar="N", help=text)

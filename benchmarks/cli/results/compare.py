@@ -11,6 +11,7 @@ from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_stdout
 from foundation.display_text import format_one_line
 from foundation.garbage_collection import pause_garbage_collection
+from results.records.identity import AS_IS
 
 # only for annotations: the module imports numpy and scipy
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ def format_comparison(comparison: BackboneComparison, max_items: int | None) -> 
     apart = f"{comparison.difference:+.2f} {'points' if unit == '%' else unit}".rstrip()
     verdict = _describe_verdict(comparison)
     first, second = (side.label for side in (comparison.first, comparison.second))
+    shows_seeds = comparison.protocol != AS_IS
+    first_score, second_score = (
+        f"{_format_mean(side.mean, unit)}{f' ({_format_seeds(side.seeds)})' if shows_seeds else ''}"
+        for side in (comparison.first, comparison.second)
+    )
     if first == second:  # two runs of the same backbone and weights have the same label
         first, second = comparison.first.run_ids[0], comparison.second.run_ids[0]
     departures = f" ({', '.join(comparison.departures)})" if comparison.departures else ""
@@ -76,8 +82,8 @@ def format_comparison(comparison: BackboneComparison, max_items: int | None) -> 
     return [
         f"{comparison.task} {comparison.protocol} {comparison.tier}{departures}, {comparison.metric}{direction}, "
         f"key {comparison.comparability}",
-        f"  {first}: {_format_mean(comparison.first.mean, unit)} ({_format_seeds(comparison.first.seeds)})",
-        f"  {second}: {_format_mean(comparison.second.mean, unit)} ({_format_seeds(comparison.second.seeds)})",
+        f"  {first}: {first_score}",
+        f"  {second}: {second_score}",
         f"  difference {apart} ({comparison.low:+.2f} to {comparison.high:+.2f}, {level}, "
         f"{comparison.resampling_unit})",
         f"  p = {comparison.p_value:.2g} ({comparison.test_name}), {verdict}",
@@ -110,7 +116,8 @@ def _describe_verdict(comparison: BackboneComparison) -> str:
     # an interval at level 95 % and a test at 5 % belong together
     if comparison.p_value > 1 - comparison.level:
         return "not resolved: a tie"
-    if comparison.resampling_unit == "items only":
+    # a finished model is not one of several trainings, so it is the items alone that a claim has to cover
+    if comparison.resampling_unit == "items only" and comparison.protocol != AS_IS:
         return "the runs differ, but one seed does not show that the backbones do"
     return "resolved"
 

@@ -1,4 +1,4 @@
-"""``bench score SET``: score result files of any tracker or segmentation model by the rules of a data set."""
+"""``bench score SET``: score result files of any tracker, segmentation model or classifier by a data set's rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "set",
         metavar="SET",
-        help="lasot, got10k_val, otb100 ..., ade20k, camvid, segfolder (docs/reference/scoring.md)",
+        help="lasot, got10k_val, otb100 ..., ade20k, camvid, imagenet ... (docs/reference/scoring.md)",
     )
     parser.add_argument(
         "--results",
@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="DIR",
-        help="one folder per tracker with one file per sequence; segmentation: a folder of label PNGs",
+        help="one folder per tracker with one file per sequence; segmentation: a folder of label PNGs; "
+        "classification: a CSV",
     )
     # default None and not "official": segmentation has no rules to choose and refuses the option when it is given
     parser.add_argument(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cli.common_options import add_data_root_option
 from benchmarks.cli.output import write_json, write_stdout
+from engine.device import DEVICES
 from foundation.display_text import format_one_line
 from foundation.garbage_collection import pause_garbage_collection
 
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rerun", action="store_true", help=text)
     add_data_root_option(parser)
     text = "where to compute for --rerun-eval and --rerun; auto with --rerun: the kind of device that the run had"
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=text)
+    parser.add_argument("--device", choices=DEVICES, default="auto", help=text)
 
 
 def main(options: Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from timm.data import ImageNetInfo
@@ -32,17 +33,32 @@ def read_imagenet(root: Path) -> RawDataset:
     official = ImageNetInfo("imagenet-1k").label_names()
     splits = {}
     for split, name in (("train", "train"), ("test", "val")):
-        split_folder = require_folder(folder / name, f"ImageNet's {name} split")
-        strange = [child for child in _list_class_folders(split_folder) if child not in official]
-        if strange:
-            raise DataError(
-                f"{split_folder / strange[0]} is not named by an ImageNet synset (n01440764 ...), so class numbers "
-                "would not be the official ones; name the folders by synset, or run task imagefolder on them"
-            )
-        # class numbers come from the official list and not from the folders: with a missing folder all later classes
-        # would move by one
-        splits[split] = _read_split(folder, split_folder, {synset: number for number, synset in enumerate(official)})
+        splits[split] = _read_imagenet_split(folder, name, official)
     return RawDataset(dict(enumerate(official)), splits)
+
+
+def _read_imagenet_split(folder: Path, name: str, official: Sequence[str]) -> RawSplit:
+    split_folder = require_folder(folder / name, f"ImageNet's {name} split")
+    strange = [child for child in _list_class_folders(split_folder) if child not in official]
+    if strange:
+        raise DataError(
+            f"{split_folder / strange[0]} is not named by an ImageNet synset (n01440764 ...), so class numbers "
+            "would not be the official ones; name the folders by synset, or run task imagefolder on them"
+        )
+    # class numbers come from the official list and not from the folders: with a missing folder all later classes
+    # would move by one
+    return _read_split(folder, split_folder, {synset: number for number, synset in enumerate(official)})
+
+
+def read_imagenet_test(root: Path) -> RawDataset:
+    """Read ``imagenet/val`` alone, as ``read_imagenet`` reads it; nobody needs train to test a finished model.
+
+    Raises:
+        DataError: as ``read_imagenet``.
+    """
+    folder = require_folder(root / "imagenet", "ImageNet")
+    official = ImageNetInfo("imagenet-1k").label_names()
+    return RawDataset(dict(enumerate(official)), {"test": _read_imagenet_split(folder, "val", official)})
 
 
 def read_imagefolder(root: Path) -> RawDataset:
@@ -74,6 +90,40 @@ def read_imagefolder(root: Path) -> RawDataset:
     if others == ["val"]:
         notes.append("val/ is the test split: a fixed part of train/ is used to choose on")
     return RawDataset({number: name for name, number in classes.items()}, splits, notes=tuple(notes))
+
+
+def read_imagefolder_test(root: Path, whole_folder: bool) -> RawDataset:
+    """Read the test images of a user's folder: ``test/``, else ``val/``, else all class folders.
+
+    Args:
+        root: the folder.
+        whole_folder: of class folders without splits, take every image; ``False`` takes the fixed fifth that a run on
+            this folder was tested on, as it was trained on the others.
+
+    Raises:
+        DataError: a folder is missing or empty, or a class that train does not have.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder; name your folder of class folders with --data-root")
+    require_split_names(root)
+    name = next((name for name in ("test", "val") if (root / name).is_dir()), None)
+    if name is None and ((root / "train").is_dir() or not whole_folder):
+        # the same words as for a run, which needs a test split too
+        found = read_imagefolder(root)
+        return found._replace(splits={"test": found.splits["test"]})
+    split_folder = root / name if name else root
+    # a class that only train has is one of a run's classes as well
+    names = _list_class_folders(root / "train" if (root / "train").is_dir() else split_folder)
+    classes = _number_classes(root, names)
+    untested = [each for each in classes if not (split_folder / each).is_dir()]
+    if untested:
+        raise DataError(
+            f"class {untested[0]!r} in {root / 'train'} has no folder in {split_folder} ({len(untested)} of "
+            f"{len(classes)} classes have none); add test images, or remove the class"
+        )
+    split = _read_split(root, split_folder, classes)
+    notes = () if name else ("no test split found: all images are tested",)
+    return RawDataset({number: name for name, number in classes.items()}, {"test": split}, notes=notes)
 
 
 def _read_unsplit(root: Path) -> RawDataset:

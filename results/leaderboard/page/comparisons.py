@@ -108,6 +108,11 @@ def _are_pairs(content: Any) -> bool:
 
 
 def format_row_argument(row: BoardRow) -> str:
-    """Return a row as an argument of ``bench compare``, quoted for a shell: ``vit_nano@random``."""
+    """Return a row as an argument of ``bench compare``, quoted for a shell: ``vit_nano@random``.
+
+    A finished model is named by its run, since it may have several rows of one start.
+    """
+    if all(record.is_evaluation for _, record in row.runs):
+        return shlex.quote(row.run_ids[0])
     start = row.init if row.init in ("random", "card") else row.weights_digest[:8]
     return shlex.quote(f"{row.backbone}@{start}" if start else row.backbone)

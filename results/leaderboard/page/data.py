@@ -112,7 +112,7 @@ def _build_board_data(board: Board, report: LeaderboardReport, words: SharedValu
         "title": board.title,
         "task": board.task,
         "protocol": board.protocol,
-        "tier": board.tier,
+        "tier": board.scope,
         "metric": board.primary_metric,
         "unit": board.units[board.primary_metric],
         "higher": board.higher_is_better,

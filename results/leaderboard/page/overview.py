@@ -10,8 +10,7 @@ from typing import NamedTuple
 from results.leaderboard.cost_columns import CostSummary
 from results.leaderboard.render.cells import NOT_MEASURED, format_published_value, format_quantity
 from results.leaderboard.row_comparison import can_compare_row, orient_scores
-from results.leaderboard.table import Board, BoardRow
-from results.records.record import TIER_ORDER, Tier
+from results.leaderboard.table import Board, BoardRow, list_scopes
 
 SIZE_CLASSES: tuple[tuple[float, str], ...] = (
     (1e6, "below 1 M parameters"),
@@ -82,10 +81,10 @@ class OverviewRow(NamedTuple):
 
 
 class OverviewTable(NamedTuple):
-    """The backbones of one tier by its boards.
+    """The backbones of one scope by its boards.
 
     Attributes:
-        tier: the tier; two tiers never share a table.
+        scope: see ``Board.scope``; two scopes never share a table.
         columns: the boards, those of one task next to each other.
         tasks: (task, number of its columns).
         groups: (size class, rows), small backbones first.
@@ -93,7 +92,7 @@ class OverviewTable(NamedTuple):
         has_published: whether a row has a comparable published number.
     """
 
-    tier: Tier
+    scope: str
     columns: tuple[OverviewColumn, ...]
     tasks: tuple[tuple[str, int], ...]
     groups: tuple[tuple[str, tuple[OverviewRow, ...]], ...]
@@ -111,14 +110,12 @@ COST_COLUMNS: tuple[tuple[str, str, str], ...] = (
 
 
 def build_overview_tables(boards: Sequence[Board]) -> list[OverviewTable]:
-    """Return one table per tier, the tier with the longest schedule first."""
+    """Return one table per scope (see ``Board.scope``): the tier with the longest schedule first, then the others."""
     sizes = map_sizes(boards)
-    found = []
-    for tier in TIER_ORDER:
-        numbered = [(number, board) for number, board in enumerate(boards) if board.tier == tier]
-        if numbered:
-            found.append(_build_table(tier, numbered, sizes))
-    return found
+    return [
+        _build_table(scope, [(n, board) for n, board in enumerate(boards) if board.scope == scope], sizes)
+        for scope in list_scopes(boards)
+    ]
 
 
 def map_sizes(boards: Iterable[Board]) -> dict[str, int | None]:
@@ -144,11 +141,13 @@ def name_size_class(index: int) -> str:
 
 def has_one_seed(row: BoardRow) -> bool:
     """Return whether a row is a single training run, so that nothing is known about other seeds."""
+    if all(record.is_evaluation for _, record in row.runs):
+        return False  # nothing was trained, so there is no seed that another training could have
     # several draws of the training images in one run count as seeds
     return len(row.seeds) == 1 and not (row.interval and row.interval.resampling_unit.startswith("draws"))
 
 
-def _build_table(tier: Tier, numbered: Sequence[tuple[int, Board]], sizes: dict[str, int | None]) -> OverviewTable:
+def _build_table(scope: str, numbered: Sequence[tuple[int, Board]], sizes: dict[str, int | None]) -> OverviewTable:
     by_label: dict[str, dict[int, list[tuple[int, BoardRow]]]] = defaultdict(lambda: defaultdict(list))
     for number, board in numbered:
         for place, row in enumerate(board.rows):
@@ -161,7 +160,7 @@ def _build_table(tier: Tier, numbered: Sequence[tuple[int, Board]], sizes: dict[
         groups.append((name_size_class(size), rows))
     columns = tuple(_build_column(number, board) for number, board in numbered)
     tasks = tuple((task, len(list(same))) for task, same in groupby(columns, key=lambda column: column.task))
-    return OverviewTable(tier, columns, tasks, tuple(groups), setup, any(board.has_published for _, board in numbered))
+    return OverviewTable(scope, columns, tasks, tuple(groups), setup, any(board.has_published for _, board in numbered))
 
 
 def _build_column(number: int, board: Board) -> OverviewColumn:

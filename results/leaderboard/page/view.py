@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from results.leaderboard.cross_board_summary import CrossBoardSummary
 from results.leaderboard.render import cells as text
 from results.leaderboard.render.columns import ColumnHeader, build_board_columns, build_summary_columns
 from results.leaderboard.render.summary_notes import build_summary_notes
 from results.leaderboard.report import LeaderboardReport
+from results.leaderboard.summary.cross_board_summary import CrossBoardSummary
 from results.leaderboard.table import Board, BoardRow
 from results.published.match import UnmatchedResult
 
@@ -138,11 +138,11 @@ def _build_interval_bar(row: BoardRow, primary_metric: str, bar_range: tuple[flo
 
 
 def build_summary_view(summary: CrossBoardSummary) -> dict[str, Any]:
-    """Return the summary over all boards of a tier as a table for the template; its boards are numbered."""
+    """Return the summary over all boards of a scope as a table for the template; its boards are numbered."""
     grid = text.tabulate_summary(summary)
     titles = dict(zip(map(str, range(1, len(summary.board_titles) + 1)), summary.board_titles, strict=True))
     return {
-        "tier": summary.tier,
+        "tier": summary.scope,
         "header": [
             column._replace(tooltip=titles.get(column.name, column.tooltip))
             for column in build_summary_columns(list(titles))

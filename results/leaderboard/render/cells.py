@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from foundation.plural import format_count
-from results.leaderboard.cross_board_summary import CrossBoardSummary, SummaryCell, SummaryRow
 from results.leaderboard.pareto import COST_LABELS, ParetoFront, get_row_cost
 from results.leaderboard.render.columns import build_board_columns, build_summary_columns
+from results.leaderboard.summary.cross_board_summary import CrossBoardSummary, SummaryCell, SummaryRow
 from results.leaderboard.table import Board, BoardRow
 from results.published.match import UnmatchedResult
 
@@ -171,7 +171,7 @@ def build_board_notes(board: Board) -> list[str]:
             lines.append("Two seeds rarely show a difference, the less the more rows there are: run three or more.")
     if board.metric_conflict:
         lines.append(f"{board.metric_conflict}.")
-    if not board.has_random_baseline:
+    if not board.has_random_baseline and not board.is_evaluation:
         lines.append("No floor: this board has no run from random weights.")
     lines += _build_timing_notes(board)
     if board.version_differences:
@@ -206,7 +206,10 @@ def _build_timing_notes(board: Board) -> list[str]:
         + (f": {', '.join(dict.fromkeys(row.label for row in rows))}" if len(timed) > 1 else "")
         for setup, rows in sorted(timed.items())
     ]
-    lines = [f"Backbone timed on: {'; '.join(places)}."] if places else []
+    timed_what = (
+        "Each model, in its own runtime and precision, timed on" if board.is_evaluation else "Backbone timed on"
+    )
+    lines = [f"{timed_what}: {'; '.join(places)}."] if places else []
     if len(timed) > 1:
         lines.append("Times of different setups are not comparable with each other.")
     # rows of one backbone share its timing and its renewal

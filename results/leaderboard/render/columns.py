@@ -39,6 +39,7 @@ def build_board_columns(board: Board) -> BoardColumns:
         ColumnHeader("reported", tooltip="the published number"),
         ColumnHeader("difference", tooltip="our number minus the published one"),
     )
+    what = "the model that was evaluated" if board.is_evaluation else "the backbone"
     return BoardColumns(
         rank=ColumnHeader("rank", tooltip="=: shared, no significant difference on the measured items and seeds"),
         backbone=ColumnHeader("backbone", numeric=False),
@@ -50,9 +51,14 @@ def build_board_columns(board: Board) -> BoardColumns:
         other_metrics=tuple(ColumnHeader(format_metric_name(board, name)) for name in board.other_metrics),
         # in the order in which format_costs returns their cells
         costs=(
-            ColumnHeader("parameters", tooltip="of the backbone, with its classifier if it was trained with one"),
-            ColumnHeader("MACs", tooltip="multiply-accumulates of the backbone per image, attention products included"),
-            ColumnHeader("ms", tooltip="median milliseconds of the backbone for one image"),
+            ColumnHeader(
+                "parameters",
+                tooltip=f"of {what}"
+                if board.is_evaluation
+                else f"of {what}, with its classifier if it was trained with one",
+            ),
+            ColumnHeader("MACs", tooltip=f"multiply-accumulates of {what} per image, attention products included"),
+            ColumnHeader("ms", tooltip=f"median milliseconds of {what} for one image"),
             ColumnHeader("images/s"),
         ),
         seeds=ColumnHeader("seeds"),

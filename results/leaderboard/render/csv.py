@@ -17,7 +17,7 @@ CSV_COLUMNS = (
     *("metric", "unit", "value", "primary", "ci_low", "ci_high", "ci_over", "reported", "difference", "tolerance"),
     *("within", "source", "seeds", "seed_min", "seed_max", "n", "parameters", "macs", "latency_ms"),
     *("images_per_second", "batch", "measured_on", "timed_at", "busy", "throughput_busy", "finished", "run_ids"),
-    *("departures", "weights_key", "label"),
+    *("departures", "weights_key", "label", "variant"),
 )
 
 # the wide forms of these signs are formulas in spreadsheets of East Asian locales
@@ -88,6 +88,7 @@ def _build_csv_row(board: Board, row: BoardRow, metric: str) -> dict[str, object
         "departures": "; ".join(board.departures),
         "weights_key": row.weights_key,
         "label": row.given_label,
+        "variant": row.variant,
     }
     # rank, interval and published number exist only for the primary metric
     if metric != board.primary_metric:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from results.leaderboard.cross_board_summary import CrossBoardSummary
 from results.leaderboard.pareto import ParetoFront
 from results.leaderboard.render.summary_notes import build_summary_notes
 from results.leaderboard.report import LeaderboardReport
+from results.leaderboard.summary.cross_board_summary import CrossBoardSummary
 from results.leaderboard.table import Board, BoardRow
 from results.published.match import UnmatchedResult
 

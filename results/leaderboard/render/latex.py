@@ -39,7 +39,7 @@ def to_latex(report: LeaderboardReport) -> str:
         for board in report.table.boards
     ]
     for view in report.summaries:
-        caption = f"{SUMMARY_TITLE}, {view.tier}"
+        caption = f"{SUMMARY_TITLE}, {view.scope}"
         parts.append(_build_latex_table(tabulate_summary(view), caption, build_summary_notes(view)))
     if report.table.unmatched:
         parts.append(_build_latex_table(tabulate_unmatched(report.table.unmatched), UNMATCHED_TITLE, []))

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 
 from foundation.display_text import format_one_line
-from results.leaderboard.cross_board_summary import CrossBoardSummary
 from results.leaderboard.render.cells import (
     TextTable,
     build_board_notes,
@@ -18,6 +17,7 @@ from results.leaderboard.render.cells import (
 from results.leaderboard.render.columns import SUMMARY_TITLE, UNMATCHED_TITLE
 from results.leaderboard.render.summary_notes import build_summary_notes
 from results.leaderboard.report import LeaderboardReport
+from results.leaderboard.summary.cross_board_summary import CrossBoardSummary
 from results.leaderboard.table import Board
 
 
@@ -107,7 +107,7 @@ def _build_board_lines(board: Board, report: LeaderboardReport) -> list[str]:
 
 def _build_summary_lines(summary: CrossBoardSummary) -> list[str]:
     return [
-        f"## {SUMMARY_TITLE} · {summary.tier}",
+        f"## {SUMMARY_TITLE} · {summary.scope}",
         "",
         *format_markdown_table(tabulate_summary(summary)),
         "",

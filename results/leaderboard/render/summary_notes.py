@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from results.leaderboard.cross_board_summary import (
+from results.leaderboard.summary.cross_board_summary import (
     MIN_SHARED_BACKBONES,
     BoardAgreement,
     CrossBoardSummary,
     SummaryBlock,
 )
-from results.leaderboard.rank_statistics import FriedmanTest
+from results.leaderboard.summary.rank_statistics import FriedmanTest
 from results.records.record import CONFIDENCE_LEVEL
 
 

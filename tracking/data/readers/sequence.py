@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import overload
+from typing import Self, overload
 
 import cv2
 import numpy as np
@@ -49,6 +49,14 @@ class Video:
         """
         return read_image(self.frames[index])
 
+    def keep_first(self, count: int) -> Self:
+        """Return the sequence with its first frames alone.
+
+        Args:
+            count: number of frames to keep.
+        """
+        return replace(self, frames=self.frames[:count], boxes=self.boxes[:count], visible=self.visible[:count])
+
 
 def limit_videos(videos: Sequence[Video], recipe: object) -> list[Video]:
     """Return the part of a test set that a recipe's ``max_items`` and ``max_frames`` keep.
@@ -59,12 +67,7 @@ def limit_videos(videos: Sequence[Video], recipe: object) -> list[Video]:
     """
     kept = [videos[item] for item in spread_indices(len(videos), read_limit(recipe))]
     frames = read_limit(recipe, "max_frames")
-    return [
-        Video(each.name, each.frames[:frames], each.boxes[:frames], each.visible[:frames])
-        if frames is not None and len(each.frames) > frames
-        else each
-        for each in kept
-    ]
+    return [each.keep_first(frames) if frames is not None and len(each.frames) > frames else each for each in kept]
 
 
 class NumberedFiles(Sequence[Path]):

@@ -28,10 +28,10 @@ def test_backbones_meet_their_boards_and_tiers_stay_apart() -> None:
             make_backbone_record("a", 10.0, "4", tier="short", comparability="z"),
         )
     )
-    assert (full.tier, full.tasks) == ("full", (("digits", 1), ("pets", 1)))
+    assert (full.scope, full.tasks) == ("full", (("digits", 1), ("pets", 1)))
     rows = {row.backbone: [cell and cell.text for cell in row.cells] for _, rows in full.groups for row in rows}
     assert rows == {"a": ["90.00", "70.00"], "b": ["80.00", None]}
-    assert short.tier == "short" and short.groups[0][1][0].cells[0].text == "10.00"  # type: ignore[union-attr]
+    assert short.scope == "short" and short.groups[0][1][0].cells[0].text == "10.00"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

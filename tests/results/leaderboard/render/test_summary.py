@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import json
 
-from results.leaderboard.cross_board_summary import CrossBoardSummary, summarize_boards
 from results.leaderboard.render.cells import tabulate_summary
 from results.leaderboard.render.json import to_json_data
 from results.leaderboard.render.latex import to_latex
 from results.leaderboard.render.markdown import to_markdown
 from results.leaderboard.render.summary_notes import build_summary_notes
 from results.leaderboard.report import LeaderboardReport
+from results.leaderboard.summary.cross_board_summary import CrossBoardSummary, summarize_boards
 from results.leaderboard.table import LeaderboardTable
 from tests.results.make_boards import make_board
 

@@ -15,17 +15,16 @@ from typing import NamedTuple
 import numpy as np
 
 from foundation.array_types import FloatArray
-from results.leaderboard.complete_block import CompleteBlock, find_largest_block
-from results.leaderboard.rank_statistics import (
+from results.leaderboard.row_comparison import can_compare_row, compare_rows
+from results.leaderboard.summary.complete_block import CompleteBlock, find_largest_block
+from results.leaderboard.summary.rank_statistics import (
     FriedmanTest,
     compute_friedman_test,
     compute_kendall_taus,
     compute_mid_ranks,
     compute_tau_intervals,
 )
-from results.leaderboard.row_comparison import can_compare_row, compare_rows
-from results.leaderboard.table import Board, BoardRow
-from results.records.record import TIER_ORDER, Tier
+from results.leaderboard.table import Board, BoardRow, list_scopes
 
 MIN_SHARED_BACKBONES = 4
 """Minimum number of backbones that two boards share if their agreement is computed."""
@@ -113,34 +112,36 @@ class BoardAgreement(NamedTuple):
 
 
 class CrossBoardSummary(NamedTuple):
-    """The boards of one tier, with one row per backbone.
+    """The boards of one scope, with one row per backbone.
 
     Attributes:
         rows: those of the block by their mean rank, then the others, whose order says nothing about which is better.
         block: ``None`` if no two rows share boards of two tasks.
         agreements: one per pair of boards that share enough backbones.
         ambiguous_labels: labels that several rows of one board share; they have no cell there.
+        scope: the boards that are summarized, see ``Board.scope``.
     """
 
-    tier: Tier
+    tier: str
     board_titles: tuple[str, ...]
     rows: tuple[SummaryRow, ...]
     block: SummaryBlock | None
     agreements: tuple[BoardAgreement, ...]
     ambiguous_labels: tuple[str, ...]
+    scope: str
 
 
 def summarize_boards(boards: Sequence[Board]) -> tuple[CrossBoardSummary, ...]:
-    """Return one summary for each tier that has two or more boards. Tiers are never mixed."""
+    """Return one summary for each scope (tier, or finished models) that has two or more boards; none are mixed."""
     # sorted, so that neither the block nor a mean depends on the order of the boards
-    by_tier = {
-        tier: sorted((board for board in boards if board.tier == tier), key=lambda board: board.board_key)
-        for tier in TIER_ORDER
+    by_scope = {
+        scope: sorted((board for board in boards if board.scope == scope), key=lambda board: board.board_key)
+        for scope in list_scopes(boards)
     }
-    return tuple(_summarize_tier(tier, same) for tier, same in by_tier.items() if len(same) > 1)
+    return tuple(_summarize_scope(scope, same) for scope, same in by_scope.items() if len(same) > 1)
 
 
-def _summarize_tier(tier: Tier, boards: Sequence[Board]) -> CrossBoardSummary:
+def _summarize_scope(scope: str, boards: Sequence[Board]) -> CrossBoardSummary:
     # run ids differ from board to board, so the rows of one backbone are matched by their label
     names = {row.label: row.backbone for board in boards for row in board.rows}
     labels = sorted(names)
@@ -169,6 +170,7 @@ def _summarize_tier(tier: Tier, boards: Sequence[Board]) -> CrossBoardSummary:
             )
         )
     rows.sort(key=_sort_summary_row)
+    tier = boards[0].tier
     return CrossBoardSummary(
         tier,
         tuple(board.title.replace(f" · {tier}", "", 1) for board in boards),
@@ -176,6 +178,7 @@ def _summarize_tier(tier: Tier, boards: Sequence[Board]) -> CrossBoardSummary:
         block,
         _compute_agreements(labels, boards, comparable),
         tuple(sorted(set().union(*ambiguous))),
+        scope,
     )
 
 

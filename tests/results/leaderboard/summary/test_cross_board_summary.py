@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from results.leaderboard.cross_board_summary import CrossBoardSummary, SummaryRow, summarize_boards
 from results.leaderboard.filter_sort import TableFilter
 from results.leaderboard.report import build_report
+from results.leaderboard.summary.cross_board_summary import CrossBoardSummary, SummaryRow, summarize_boards
 from results.leaderboard.table import Board, build_table
 from results.records.record import Record
 from results.records.store import scan_runs

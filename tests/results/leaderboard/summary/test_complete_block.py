@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from results.leaderboard import complete_block
-from results.leaderboard.complete_block import CompleteBlock, find_largest_block
+from results.leaderboard.summary import complete_block
+from results.leaderboard.summary.complete_block import CompleteBlock, find_largest_block
 
 
 def search_all(present: np.ndarray, tasks: list[str]) -> CompleteBlock | None:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from foundation.array_types import FloatArray
-from results.leaderboard.rank_statistics import (
+from results.leaderboard.summary.rank_statistics import (
     compute_critical_difference,
     compute_friedman_test,
     compute_kendall_taus,

@@ -1,0 +1,1 @@
+"""Evaluate finished models, and predict with them: what ``bench evaluate`` and ``bench predict`` do."""

@@ -1,0 +1,80 @@
+"""Predict with a finished model: find out what kind of model it is, and let its room do the work."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.evaluation.checkpoint_run import find_checkpoint_run
+from engine.evaluation.contract import PredictionReport
+from engine.evaluation.model_source import ModelSource
+from foundation.errors import UserError
+from results.records.store import read_record
+
+PREDICTORS = {
+    "classification": "classification.as_is.predict:predict_images",
+    "segmentation": "segmentation.as_is.predict:predict_images",
+}
+"""Domain of a model, and the function "module:function" that predicts with it."""
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+
+
+def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> PredictionReport:
+    """Predict the class of each image, or of each of its pixels, and write the predictions.
+
+    Args:
+        source: the model.
+        images: files, or folders whose images are taken, those in subfolders too.
+        out: folder of the predictions.
+
+    Raises:
+        UserError: no image, an image that cannot be read, or a model that predicts nothing for single images.
+    """
+    source.require_one_place()
+    domain = _find_domain(source)
+    if domain not in PREDICTORS:
+        raise UserError(f"a model of {domain} predicts nothing for single images; follow a target with bench track")
+    module, _, function = PREDICTORS[domain].partition(":")
+    report: PredictionReport = getattr(importlib.import_module(module), function)(source, list_images(images), out)
+    return report
+
+
+def list_images(places: Sequence[Path]) -> list[Path]:
+    """Return image files, in the order in which they were named; those of a folder sorted by their paths.
+
+    Args:
+        places: files, or folders that are searched with all their subfolders.
+
+    Raises:
+        UserError: a place does not exist, or there is no image in it.
+    """
+    found: list[Path] = []
+    for place in places:
+        if place.is_file():
+            found.append(place)
+            continue
+        if not place.is_dir():
+            raise UserError(f"{place} does not exist; name images, or a folder with images")
+        inside = sorted(path for path in place.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+        if not inside:
+            raise UserError(f"{place} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+        found += inside
+    return found
+
+
+def _find_domain(source: ModelSource) -> str:
+    """Return the domain of a model: that of its run, segmentation for a config of mmsegmentation, else classification.
+
+    Raises:
+        UserError: the checkpoint is in no run's folder, and nothing says what network it belongs to.
+    """
+    if source.config is not None:
+        return "segmentation"
+    if source.run is not None:
+        return read_record(source.run).domain
+    if source.backbone is not None:
+        return "classification"
+    assert source.checkpoint is not None  # require_one_place
+    return read_record(find_checkpoint_run(source.checkpoint)).domain

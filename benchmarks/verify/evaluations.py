@@ -1,0 +1,120 @@
+"""Check the record of an evaluation: what follows from its files, and, by evaluating again, from its model.
+
+A finished model has no plan that could be made again: its settings belong to the model, which only its own evaluation
+opens. What needs the model is therefore unchecked until the evaluation is made again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from backbones.registry import get_card
+from benchmarks.task_registry import TASKS
+from benchmarks.verify.recorded_command import parse_recorded_command
+from benchmarks.verify.repeat_run import RepeatedRun, choose_device, compare_outcomes, reads_every_byte, use_threads
+from benchmarks.verify.replay import find_changed_fields, resolve_record_root
+from benchmarks.verify.stored_predictions import check_stored_predictions
+from benchmarks.verify.task_checks import check_items, check_metric_specs, check_task_source
+from foundation.errors import BenchError, UserError
+from results.records.record import Record
+from results.records.verification import VerificationCheck
+
+
+def check_evaluation(folder: Path, record: Record, data_dir: Path) -> Iterator[VerificationCheck]:
+    """Check an evaluation against the registry, its task and the data at hand, without its model.
+
+    Args:
+        folder: the folder of the evaluation.
+        record: its record.
+        data_dir: folder of the data sets.
+    """
+    yield _check_card(record)
+    text = "only the model says what they have to be; --rerun-eval opens it again and compares"
+    yield VerificationCheck("model, data and settings", "unchecked", text)
+    try:
+        task = TASKS.get(record.task)
+    except BenchError as error:
+        yield VerificationCheck("task", "unchecked", str(error))
+        return
+    yield from check_metric_specs(record, task)
+    yield from check_task_source(record, task)
+    root = resolve_record_root(record, data_dir)
+    # whether the data here are those of the evaluation is not known without the model, so a difference proves nothing
+    yield from _leave_open(check_items(folder, record, task, root))
+    yield from _leave_open(check_stored_predictions(folder, record, task, root))
+
+
+def _check_card(record: Record) -> VerificationCheck:
+    if record.backbone.init == "memory":
+        return VerificationCheck("card", "unchecked", "the model was in memory, and ended with its process")
+    try:
+        card = get_card(record.backbone.name)
+    except BenchError as error:
+        return VerificationCheck("card", "unchecked", str(error))
+    if changed := find_changed_fields(record, card):
+        # the file of a finished model may state its own input
+        text = f"the card of {card.name} here has another {' and '.join(changed)} than the record's"
+        return VerificationCheck("card", "unchecked", text)
+    return VerificationCheck("card", "holds", f"that of {card.name} here")
+
+
+def _leave_open(checks: Iterable[VerificationCheck]) -> Iterator[VerificationCheck]:
+    """Yield the checks, those that fail as unchecked."""
+    for check in checks:
+        yield check._replace(state="unchecked") if check.state == "fails" else check
+
+
+def repeat_evaluation(folder: Path, record: Record, data_dir: Path, device: str) -> Iterator[VerificationCheck]:
+    """Make an evaluation again by its recorded command, and compare id, metrics and items.
+
+    Args:
+        folder: the folder of the evaluation.
+        record: its record.
+        data_dir: folder of the data sets.
+        device: ``auto`` (the kind of device that it was made on), ``cpu``, ``cuda`` or ``mps``.
+    """
+    if record.status != "complete":
+        yield VerificationCheck("evaluation", "unchecked", f"it is {record.status}")
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-evaluate-") as scratch:
+        try:
+            again = _evaluate_again(record, data_dir, device, Path(scratch))
+            checks = [*compare_outcomes(RepeatedRun(folder, record), again)]
+        except (BenchError, ValueError, KeyError, TypeError) as error:  # a command of an older bench, or an edited one
+            text = f"it cannot be made again here: {str(error).splitlines()[0]}"
+            checks = [VerificationCheck("evaluation", "unchecked", text)]
+    yield from checks
+
+
+def _evaluate_again(record: Record, data_dir: Path, device: str, out: Path) -> RepeatedRun:
+    """Make the evaluation that the recorded command asks for in the store ``out``.
+
+    Raises:
+        BenchError: the command does not say which model, or something that it names is missing here.
+    """
+    from benchmarks.cli.experiments.evaluate import make_evaluation_request
+    from benchmarks.evaluation.evaluate_model import evaluate_model
+
+    options = parse_recorded_command(record)
+    if options is None or not record.is_evaluation:
+        raise UserError("it was not made by bench evaluate, so nothing says which model it was")
+    if options.task != record.task:  # reported with the command
+        raise UserError(f"its command evaluates on {options.task}, not on {record.task}")
+    asked = make_evaluation_request(options)
+    request = replace(
+        asked,
+        source=replace(asked.source, device=choose_device(record, device)),
+        data_root=resolve_record_root(record, data_dir),
+        out=out,
+        # the record has said what is unusual about its data, and the comparison covers it
+        allow_subset=True,
+        allow_duplicates=True,
+        hash_all=reads_every_byte(record),
+        force_new=True,
+    )
+    with use_threads(record.environment.threads):
+        done = evaluate_model(request)
+    return RepeatedRun(done.folder, done.record)

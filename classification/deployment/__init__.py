@@ -1,0 +1,1 @@
+"""Export classifiers for ONNX Runtime and OpenVINO."""

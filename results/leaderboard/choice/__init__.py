@@ -1,0 +1,1 @@
+"""The best rows of a board under limits of latency, size, operations or parameters."""

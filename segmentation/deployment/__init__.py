@@ -1,0 +1,1 @@
+"""Export segmentors for ONNX Runtime and OpenVINO."""

@@ -1,0 +1,145 @@
+"""``bench score`` of classifiers: every test image once, known classes, the counting of our own runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.score_results import score_results
+from classification.digits_task import DIGITS
+from classification.image_tasks import IMAGE_TASKS
+from engine.evaluation.model_source import ModelSource
+from foundation.errors import BenchError, DataError, IncompleteError
+from results.score_request import ScoreRequest
+from tests.classification.as_is import make
+from tests.conftest import Bench
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three classes of three images."""
+    return make.write_class_folders(tmp_path / "data", ["a", "b", "c"])
+
+
+def score(root: Path, text: str, task: str = "imagefolder", partial: bool = False) -> dict[str, object]:
+    file = root.parent / "predictions.csv"
+    file.write_text(text)
+    request = ScoreRequest(task, (file,), data_root=root, partial=partial)
+    return score_results(request).data
+
+
+def write_rows(root: Path, column: str = "class", wrong: int = 0) -> str:
+    lines = [f"file,{column}"]
+    for number, path in enumerate(sorted(root.rglob("*.png"))):
+        name = path.parent.name if number >= wrong else "c"
+        lines.append(f"{path.relative_to(root).as_posix()},{name if column == 'class' else 'abc'.index(name)}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("column", ["class", "index"])
+def test_a_file_of_predictions(root: Path, column: str) -> None:
+    data = score(root, write_rows(root, column, wrong=2))
+    assert data["metrics"] == {"top1": pytest.approx(700 / 9), "mean_per_class": pytest.approx((100 / 3 + 200) / 3)}
+    assert data["images"] == data["expected"] == 9 and data["partial"] is False
+    low, high = data["intervals"]["top1"]  # type: ignore[index]
+    assert low == pytest.approx(45.26, abs=0.01) and high == pytest.approx(93.68, abs=0.01)
+
+
+def test_our_own_predictions_get_the_number_of_their_evaluation(root: Path, tmp_path: Path) -> None:
+    file = make.save_model(tmp_path / "x.pth", make.make_model(3))
+    outcome = make.open_folder(ModelSource(backbone="vit_pico", checkpoint=file), root).run(tmp_path)
+    data = score(root, (tmp_path / "predictions.csv").read_text())
+    assert data["metrics"] == {name: metric.value for name, metric in outcome.metrics.items()}
+    items = "\n".join(",".join(map(str, row)) for row in [outcome.item_columns, *outcome.item_rows])
+    assert score(root, items)["metrics"] == data["metrics"]
+
+
+def test_predictions_for_a_part_of_imagenet_may_be_any_of_its_classes(tmp_path: Path) -> None:
+    root = make.write_class_folders(tmp_path / "data", [make.TENCH, make.GOLDFISH])
+    file = make.save_model(tmp_path / "x.pth", make.make_model(1000))
+    evaluation = make.open_folder(ModelSource(backbone="vit_pico", checkpoint=file), root)
+    outcome = evaluation.run(tmp_path)
+    data = score(root, (tmp_path / "predictions.csv").read_text())
+    assert data["metrics"] == {name: metric.value for name, metric in outcome.metrics.items()}
+
+
+def test_top5_of_imagenet(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    make.write_class_folders(root / "imagenet" / "val", [make.TENCH, make.GOLDFISH], each=1)
+    top = [[make.TENCH, "n01484850"], ["n01484850", make.GOLDFISH]]
+    lines = ["file,class,top5"]
+    for name, each in zip((make.TENCH, make.GOLDFISH), top, strict=True):
+        cell = json.dumps(each).replace('"', '""')
+        lines.append(f'/some/where/val/{name}/{name}_0.png,{each[0]},"{cell}"')
+    assert score(root, "\n".join(lines), "imagenet")["metrics"] == {"top1": 50, "top5": 100, "mean_per_class": 50}
+    without = [line.rpartition(',"')[0] or "file,class" for line in lines]
+    assert set(score(root, "\n".join(without), "imagenet")["metrics"]) == {"top1", "mean_per_class"}  # type: ignore[call-overload]
+
+
+def test_digits_have_no_files_and_are_scored_by_number(root: Path) -> None:
+    labels = DIGITS.list_test_items(Path())["label"]
+    rows = "\n".join(["item,prediction", *(f"{item},{label}" for item, label in enumerate(labels))])
+    data = score(root, rows, "digits")
+    assert data["metrics"] == {"top1": 100, "mean_per_class": 100} and data["images"] == 359
+
+
+def test_a_part_is_refused_unless_it_is_meant(root: Path) -> None:
+    part = "\n".join(write_rows(root).splitlines()[:-2])
+    with pytest.raises(IncompleteError, match=r"for 7 of 9 test images of imagefolder, the first missing is c/c_1.png"):
+        score(root, part)
+    data = score(root, part, partial=True)
+    assert data["partial"] is True and data["images"] == 7 and data["metrics"]["top1"] == 100  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda text: text.replace("a/a_0.png", "a/x.png"),
+            r"names 'a/x.png', which is no test image .*\(1 of 9 lines",
+        ),
+        (lambda text: text.replace("a/a_0.png", "a/a_1.png"), "two predictions for a/a_1.png"),
+        (lambda text: text.replace("a_0.png,a", "a_0.png,dog"), r"predicts 'dog', which is none of the 3 classes"),
+        (lambda text: text.replace("a_0.png,a", "a_0.png,3"), "nor a number from 0 to 2"),
+        (lambda text: text.replace("file,class", "name,class"), "has the columns name, class"),
+        (lambda text: text.replace("a_0.png,a", "a_0.png"), "line 2 .* does not have 2 cells"),
+        (lambda text: "file,class\n", "has no predictions"),
+        (lambda text: "item,prediction\n9,0\n", "has the item '9', and the test split of imagefolder has items 0 to 8"),
+        (lambda text: "item,label,prediction\n0,1,1\n", "results for another split"),
+        (lambda text: 'file,class,top5\na/a_0.png,a,"[""b""]"\n', "a top5 that does not begin with its class"),
+        (lambda text: "file,class,top5\na/a_0.png,a,0 1\n", "which is no JSON list"),
+    ],
+)
+def test_files_that_are_no_result(root: Path, change: object, message: str) -> None:
+    with pytest.raises(BenchError, match=message):
+        score(root, change(write_rows(root)))  # type: ignore[operator]
+
+
+def test_the_command(bench: Bench, root: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text(write_rows(root, wrong=1))
+    words = ("score", "imagefolder", "--results", str(file), "--data-root", str(root))
+    done = bench(*words, "--out", str(tmp_path / "score.json"))
+    assert done.returncode == 0, done.stderr
+    assert "top1 88.89 % [" in done.stdout and "9 of 9 test images of imagefolder" in done.stdout
+    assert json.loads((tmp_path / "score.json").read_text())["metrics"]["top1"] == pytest.approx(800 / 9)
+    assert bench(*words, "--by", "sequence").returncode == 2
+
+
+def test_every_task_with_a_test_split_is_scored() -> None:
+    from benchmarks.score_results import SCORERS
+
+    assert {DIGITS.name, *IMAGE_TASKS} <= SCORERS.keys()
+
+
+def test_numbers_of_folders_that_are_numbers(tmp_path: Path) -> None:
+    """A class "2" is a name; an index 2 is the third of the sorted names 1, 10, 2."""
+    root = make.write_class_folders(tmp_path / "data", ["1", "2", "10"], each=1)
+    right = "\n".join(["file,class", *(f"{name}/{name}_0.png,{name}" for name in ("1", "2", "10"))])
+    assert score(root, right)["metrics"]["top1"] == 100  # type: ignore[index]
+    numbers = "\n".join(["file,index", "1/1_0.png,0", "10/10_0.png,1", "2/2_0.png,2"])
+    assert score(root, numbers)["metrics"]["top1"] == 100  # type: ignore[index]
+    with pytest.raises(DataError):
+        score(root, "file,index\n1/1_0.png,10\n")

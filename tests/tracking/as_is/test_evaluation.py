@@ -1,0 +1,242 @@
+"""Finished trackers through ``open_evaluation``: a run, a file in its folder, an OSTrack file, on every kind of set."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.evaluation.evaluate_model import EvaluationRequest, evaluate_model
+from benchmarks.task_registry import TASKS
+from engine.evaluation.contract import TestOnlyTask
+from engine.evaluation.model_source import ModelSource
+from engine.task import RunRequest, TaskOutcome
+from foundation.errors import ConfigError, DataError, UserError
+from results.records.identity import AS_IS
+from results.score_request import ScoreRequest
+from results.statistics.statistic_functions import evaluate_statistic
+from tests.tracking.as_is.make import make_run
+from tests.tracking.data.readers import make_sets
+from tests.tracking.ostrack_file import CE_NAME, list_ostrack_tensors, save_ostrack_file
+from tracking.as_is.evaluation import TrackingEvaluation
+from tracking.evaluate_run import evaluate_run
+from tracking.inference.run_files import load_recipe, load_torch_factory
+from tracking.scoring.command import score_tracking_set
+
+
+@pytest.fixture(autouse=True)
+def _short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracking.as_is.measure_tracker.TIMED_SECONDS", 0.01)
+
+
+FEW = ("max_frames=5", "max_items=2")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose tracker OSTrack's code could compute, with candidate elimination."""
+    return make_run(tmp_path_factory.mktemp("runs") / "mine", use_ce=True)
+
+
+def open_task(name: str, source: ModelSource, root: Path) -> TrackingEvaluation:
+    opened = TASKS.get(name).open_evaluation(replace(source, device="cpu"), root)
+    assert isinstance(opened, TrackingEvaluation)
+    return opened
+
+
+def read_boxes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.txt")) if "_" not in path.stem}
+
+
+def make_folder(root: Path, count: int = 2, frames: int = 6) -> Path:
+    """Own sequences."""
+    for number in range(count):
+        make_sets.write_frames(root / f"seq{number}", range(1, frames + 1), "{:04d}.png")
+        make_sets.write_boxes(root / f"seq{number}" / "groundtruth.txt", make_sets.make_boxes(number, frames))
+    return root
+
+
+def test_a_tracker_of_ours_as_an_ostrack_file_gives_the_boxes_of_its_run(run: Path, tmp_path: Path) -> None:
+    """Written here from the published layout, with the trainer's own settings object."""
+    recipe, model = load_recipe(run), load_torch_factory(run).load_model()
+    path = save_ostrack_file(
+        tmp_path / "OSTrack_ep0300.pth.tar",
+        list_ostrack_tensors(model),
+        config_name=CE_NAME,
+        output_sz={"template": recipe.template_size, "search": recipe.search_size},
+        search_area_factor={"template": recipe.template_factor, "search": recipe.search_factor},
+    )
+    root = make_folder(tmp_path / "data")
+    ours = open_task("trackfolder", ModelSource(run=run), root)
+    theirs = open_task("trackfolder", ModelSource(backbone="vit_micro", checkpoint=path), root)
+    one, other = ours.run(tmp_path / "one"), theirs.run(tmp_path / "other")
+    assert read_boxes(tmp_path / "one" / "tracked") == read_boxes(tmp_path / "other" / "tracked") != {}
+    assert list(one.item_rows) == list(other.item_rows) and one.metrics == other.metrics
+    assert theirs.backbone.arguments == ours.backbone.arguments
+    assert theirs.backbone.arguments["ce"] == {"blocks": [3, 6, 9], "keep_ratio": 0.7}
+    assert ours.plan.config == theirs.plan.config and ours.data.fingerprint == theirs.data.fingerprint, "one board"
+    with pytest.raises(UserError, match=r"says ce=true .* asks for ce=false"):
+        wrong = ModelSource(backbone="vit_micro", checkpoint=path, overrides=("ce=false",))
+        open_task("trackfolder", wrong, root)
+    # without the elimination that the file states, the boxes are others: what happened silently before
+    bare = save_ostrack_file(tmp_path / "bare.pth.tar", list_ostrack_tensors(model))
+    blind = ModelSource(backbone="vit_micro", checkpoint=bare, overrides=("search_factor=2", "ce=false"))
+    open_task("trackfolder", blind, root).run(tmp_path / "blind")
+    assert read_boxes(tmp_path / "blind" / "tracked") != read_boxes(tmp_path / "one" / "tracked")
+
+
+def test_a_run_and_its_weights_file_are_evaluated_as_the_run_itself_tracks(run: Path, tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "data")
+    expected = evaluate_run(run, root, tmp_path / "by_run")
+    weights = run / "checkpoints" / "last_00000002.pth"
+    found = [
+        open_task("trackfolder", source, root).run(tmp_path / str(number))
+        for number, source in enumerate((ModelSource(run=run), ModelSource(checkpoint=weights)))
+    ]
+    for outcome in found:
+        assert list(outcome.item_rows) == expected
+        assert outcome.metrics["AUC"].value == sum(row.AUC for row in expected) / len(expected)
+    opened = open_task("trackfolder", ModelSource(run=run), root)
+    assert opened.backbone.checkpoint is not None and opened.backbone.checkpoint.uri == str(weights)
+    assert opened.plan.config == {"recipe": {"rules": "official (the LaSOT toolkit, OSTrack and pytracking agree)"}}
+
+
+def test_the_record_of_an_evaluation(run: Path, tmp_path: Path) -> None:
+    """Through the verb's own steps: two trackers of one file are one evaluation, and limits make another board."""
+    request = EvaluationRequest(
+        "mini_lasot", ModelSource(run=run, device="cpu", overrides=FEW), out=tmp_path / "runs", allow_subset=True
+    )
+    cell = evaluate_model(request)
+    record = cell.record
+    assert (record.protocol, record.status, record.done) == (AS_IS, "complete", 2)
+    assert record.config["recipe"] == {
+        "rules": "official (the LaSOT toolkit, OSTrack and pytracking agree)", "max_items": 2, "max_frames": 5,
+    }  # fmt: skip
+    cost = record.cost.efficiency if record.cost else None
+    assert cost is not None and cost.latency is not None
+    assert cost.img_size == [64, 64] and cost.runtime == f"torch {torch.__version__.partition('+')[0]}"
+    assert record.backbone.parameters == sum(p.numel() for p in load_torch_factory(run).load_model().parameters())
+    assert cost.parameters == record.backbone.parameters, "backbone and head"
+    assert evaluate_model(request).from_record, "the same id is not computed again"
+    rows = list(csv.DictReader((cell.folder / "items.csv").open()))
+    assert len(rows) == 2 and {row["frames"] for row in rows} == {"5"}
+    assert len(list((cell.folder / "results_ostrack").glob("*_time.txt"))) == 2
+
+
+SETS: list[tuple[str, Callable[[Path], Path], str]] = [
+    ("otb100", make_sets.make_small_otb100, "OTB"),
+    ("nfs", make_sets.make_nfs, "NfS"),
+    ("lasot_ext", make_sets.make_lasot_ext, "LaSOT"),
+    ("got10k_val", make_sets.make_got10k_val, "GOT-10k"),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "title"), SETS)
+def test_the_score_of_a_set_is_that_of_bench_score(
+    run: Path, tmp_path: Path, name: str, make: Callable[[Path], Path], title: str
+) -> None:
+    root = make(tmp_path / "data")
+    opened = open_task(name, ModelSource(run=run), root)
+    assert isinstance(opened.task, TestOnlyTask) and opened.data.deviations
+    outcome = opened.run(tmp_path / "out")
+    for folder, tolerance in (("tracked", 1e-9), ("results_ostrack", 30.0)):
+        score = score_tracking_set(ScoreRequest(name, (tmp_path / "out" / folder,), data_root=root, partial=True)).data[
+            "trackers"
+        ][0]
+        values = {key: value.value for key, value in outcome.metrics.items()}
+        assert values == pytest.approx(score["partial_metrics"], abs=tolerance)
+    assert set(outcome.metrics) == {spec.name for spec in opened.task.metrics}
+    check_statistics(opened, outcome)
+    assert list(opened.task.list_test_items(root)["sequence"]) == [row[0] for row in outcome.item_rows]
+
+
+def check_statistics(opened: TrackingEvaluation, outcome: TaskOutcome) -> None:
+    """Each value follows from the per-item table as its metric states it."""
+    columns = {
+        name: np.array([row[place] for row in outcome.item_rows]) for place, name in enumerate(outcome.item_columns)
+    }
+    for spec in opened.task.metrics:
+        assert spec.statistic is not None
+        if spec.statistic.kind == "function":
+            cells = {name: columns[name].astype(float) for name in spec.statistic.columns}
+            again = evaluate_statistic(str(spec.statistic.function), cells)
+        else:
+            again = float(columns[spec.statistic.columns[0]].astype(float).mean())
+        assert outcome.metrics[spec.name].value == pytest.approx(again, abs=1e-9)
+
+
+def test_frames_of_got10k_are_pooled(run: Path, tmp_path: Path) -> None:
+    """Sequences of 5 and 9 frames, of which 3 and 7 count (not the first one, and not the last with cover 0)."""
+    opened = open_task("got10k_val", ModelSource(run=run), make_sets.make_got10k_val(tmp_path / "data"))
+    outcome = opened.run(tmp_path / "out")
+    place = {name: number for number, name in enumerate(outcome.item_columns)}
+    rows = outcome.item_rows
+    assert [row[place["counted"]] for row in rows] == [3, 7]
+    short, long = (float(row[place["AO"]] or 0) for row in rows)
+    assert outcome.metrics["AO"].value == pytest.approx((3 * short + 7 * long) / 10)
+
+
+def test_results_in_the_form_of_the_field(run: Path, tmp_path: Path) -> None:
+    """As ``np.savetxt(file, boxes.astype(int), delimiter='\\t', fmt='%d')`` of OSTrack's running.py."""
+    open_task("trackfolder", ModelSource(run=run), make_folder(tmp_path / "data")).run(tmp_path / "out")
+    ours = np.loadtxt(tmp_path / "out" / "tracked" / "seq0.txt", delimiter=",")
+    np.savetxt(tmp_path / "theirs.txt", ours.astype(int), delimiter="\t", fmt="%d")
+    field = tmp_path / "out" / "results_ostrack"
+    assert (field / "seq0.txt").read_bytes() == (tmp_path / "theirs.txt").read_bytes()
+    seconds = np.loadtxt(field / "seq0_time.txt")
+    milliseconds = np.loadtxt(tmp_path / "out" / "tracked" / "seq0_times.txt", delimiter=",")[:, 0]
+    assert seconds == pytest.approx(milliseconds / 1000, abs=1e-6) and seconds.shape == (6,)
+
+
+def test_what_is_no_finished_tracker_is_a_sentence(run: Path, tmp_path: Path) -> None:
+    root, file = make_folder(tmp_path / "data"), tmp_path / "a.pth"
+    torch.save({"net": {"a": torch.zeros(1)}}, file)
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"backbone": "vit_micro"}, "vit_micro alone is no tracker"),
+        ({"config": file, "checkpoint": file}, "a config of mmsegmentation is no tracker"),
+        ({"checkpoint": file}, "is not in the folder of a run"),
+        ({"backbone": "vit_micro", "checkpoint": file}, "is not an OSTrack-style tracker"),
+        ({"run": run, "overrides": ("ce=false",)}, "the run mine says ce=true, and --set asks for ce=false"),
+        ({"run": run, "overrides": ("search_size=128",)}, "says search_size=64, and --set asks for search_size=128"),
+        ({"run": run, "overrides": ("protocol=ostrack256",)}, "knows its protocol"),
+        ({"run": run, "precision": "int8"}, "is one of an exported model"),
+        ({"run": tmp_path}, "cannot read"),
+        ({"checkpoint": run / "checkpoints" / "last_00000002.pth", "weights_key": "ema"}, "hold one version"),
+    ]
+    for source, said in cases:
+        with pytest.raises(UserError, match=said):
+            open_task("trackfolder", ModelSource(**source), root)
+    for override, said in (("sice=1", "no setting 'sice'"), ("ce", "key=value"), ("max_items=1", "max_items")):
+        with pytest.raises(ConfigError, match=said):
+            open_task("trackfolder", ModelSource(run=run, overrides=(override,)), root)
+
+
+def test_a_test_set_trains_nothing() -> None:
+    task = TASKS.get("uav123")
+    assert task.protocols == (AS_IS,) and task.expected == {"test": 123}
+    request: RunRequest = None  # type: ignore[assignment]
+    for attempt in (
+        lambda: task.plan(request, None),  # type: ignore[arg-type]
+        lambda: task.make_control("noise_images"),
+    ):
+        with pytest.raises(UserError, match="nothing is trained on it"):
+            attempt()
+    with pytest.raises(UserError, match=r"must be downloaded by hand .* below data"):
+        task.download_data(Path("data"))
+    assert [TASKS.get(name).expected["test"] for name in ("got10k_test", "trackingnet", "nfs")] == [180, 511, 100]
+
+
+def test_a_set_that_is_not_complete_needs_subset(run: Path, tmp_path: Path) -> None:
+    root = make_sets.make_nfs(tmp_path / "data")
+    request = EvaluationRequest("nfs", ModelSource(run=run, device="cpu"), root, tmp_path / "runs")
+    with pytest.raises(DataError, match=r"ground truth of 2 sequences, NfS \(30 fps\) has 100.*add --subset"):
+        evaluate_model(request)
+    record = evaluate_model(replace(request, allow_subset=True)).record
+    assert record.data.deviations and json.dumps(record.model_dump(mode="json"))

@@ -1,0 +1,70 @@
+"""Make the factory of a finished tracker for a runtime; other runtimes than torch need an export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deployment.formats import FORMAT_BY_RUNTIME, ExportRuntime
+from deployment.manifest import MANIFEST_FILENAME, ExportOrigin
+from engine.evaluation.model_source import Precision, Runtime
+from engine.progress_bar import log_message
+from foundation.errors import UserError
+from results.records.identity import AS_IS
+from tracking.as_is.finished_tracker import FinishedTracker
+from tracking.deployment.export import ensure_export, export_model
+from tracking.deployment.load import find_exported_tracker, get_export_dir
+from tracking.deployment.manifest import read_tracker_export
+from tracking.inference.tracker_factory import TrackerFactory
+
+
+def make_tracker_factory(
+    tracker: FinishedTracker, runtime: Runtime, precision: Precision, task_name: str, out: Path
+) -> TrackerFactory:
+    """Return the factory of a finished tracker for a runtime.
+
+    The export of a run is that of the run's folder, and is made there if it is missing. Any other tracker is exported
+    into the folder of the evaluation.
+
+    Args:
+        tracker: the tracker.
+        runtime: ``torch``, ``onnxruntime`` or ``openvino``.
+        precision: precision of the runtime.
+        task_name: name of the task, for the manifest of an export.
+        out: folder of the evaluation.
+
+    Raises:
+        BenchError: the exported network does not compute what PyTorch computes; nothing was written.
+    """
+    if runtime == "torch":
+        return tracker.factory
+    if tracker.run is not None:
+        model, sizes = tracker.factory.load_model(), tracker.recipe.crop_sizes()
+        folder = ensure_export(tracker.run, model, sizes, runtime, precision)
+    else:
+        folder = _export_into(tracker, runtime, precision, task_name, out)
+    return find_exported_tracker(folder, runtime, precision, threads=1)
+
+
+def _export_into(
+    tracker: FinishedTracker, runtime: ExportRuntime, precision: Precision, task_name: str, out: Path
+) -> Path:
+    """Export a tracker into the folder of its evaluation, unless an interrupted attempt did."""
+    folder, checkpoint = get_export_dir(out, runtime, precision), tracker.backbone.checkpoint
+    assert checkpoint is not None  # every finished tracker has one
+    if (folder / MANIFEST_FILENAME).is_file():
+        try:
+            if read_tracker_export(folder)[0].origin.checkpoint_sha256 == checkpoint.sha256:
+                return folder
+        except UserError as error:  # damaged: simply made again
+            log_message(f"{error} (this is done now)")
+    origin = ExportOrigin(
+        run_id=None,
+        backbone=tracker.backbone.name,
+        task=task_name,
+        protocol=AS_IS,
+        checkpoint_sha256=checkpoint.sha256,
+        # only the name of the file: the path would say something about the machine
+        licence=f"of the tracker: unknown; it came from {Path(checkpoint.uri).name}, whose terms hold",
+    )
+    model, sizes = tracker.factory.load_model(), tracker.recipe.crop_sizes()
+    return export_model(model, sizes, origin, FORMAT_BY_RUNTIME[runtime], precision, folder.parent).folder
