@@ -75,6 +75,7 @@ def score_label_images(
     Raises:
         DataError: no or too few predictions, one of no image or another size, or with a number that is no class.
     """
+    # the training images are not needed, and often not at hand where predictions are scored
     found = task.find_dataset(data_root, test_only=True)
     pairs = list(found.splits["test"])
     # without official counts, the images that are there are the set

@@ -55,10 +55,12 @@ def open_config_segmentor(source: ModelSource, settings: SegmentationSettings, d
     """
     assert source.config is not None
     assert source.checkpoint is not None
+    # before the config is executed: a wrong path is found without running anything
     path = require_weight_file(source.checkpoint)
     config = read_mmseg_config(source.config)
     _change_inference(config, settings)
     model = build_segmentor_of_config(config, device)
+    # a cascade has several heads, and keeps the number of the last one itself
     num_classes = int(getattr(model, "num_classes", 0) or getattr(model.decode_head, "num_classes", 0))
     if not 2 <= num_classes <= MAX_CLASSES:
         raise UserError(f"the model of {config.path} has {num_classes} classes; bench evaluates 2 to {MAX_CLASSES}")
@@ -139,6 +141,7 @@ def load_all_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], path
     Raises:
         CheckpointError: tensors are missing or not expected, or have another shape; the message names the first three.
     """
+    # load_state_dict would list every name; of a wrong config that is hundreds of lines
     own = model.state_dict()
     other_shapes = [
         f"{name} ({_format_shape(tensors[name])} in the file, {_format_shape(own[name])} in the model)"
@@ -186,7 +189,7 @@ def _describe_model(
         input_size=(3, height, width),
         mean=mean,
         std=std,
-        prefix_tokens=0,
+        prefix_tokens=0,  # the card describes a whole model, whose tokens nobody asks for
     )
     arguments: dict[str, Any] = {"config_sha256": config.sha256, "parts": parts, **inference.describe()}
     if code := _hash_foreign_code(model, inference):
@@ -221,4 +224,5 @@ def _hash_foreign_code(model: nn.Module, inference: MmsegInference) -> str | Non
     if source is not None and source.is_current:
         return source.sha256
     # code that the config file itself defines, or that was edited after it was imported
+    # the word keeps it apart from models whose source was found
     return f"unknown {hash_code(model)}"

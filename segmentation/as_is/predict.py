@@ -62,6 +62,7 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already and not an empty folder; name another one with --out")
     segmentor = open_segmentor(source, settings, resolve_device(source.device))
+    # beside the final place, so that the rename stays on one disk
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
@@ -99,6 +100,7 @@ def _segment_all(segmentor: FinishedSegmentor, images: dict[str, Path], work: Pa
     palette = np.roll(make_palette(), first, axis=0)  # a class has the color of its index, whatever its value
     with translate_oom_error(), ProgressBar("segment", "images", len(images)) as bar:
         for name, path in images.items():
+            # OpenCV reads BGR
             image = read_bgr_image(path)[:, :, ::-1]
             found = segmentor.segment_file(path)
             if not found.is_finite:
@@ -137,6 +139,7 @@ def draw_overlay(image: ImageArray, classes: NDArray[np.uint8], class_names: Seq
     labels = np.asarray(resize_to_width(classes, width, has_labels=True))
     colors = make_palette()
     present, counts = np.unique(classes, return_counts=True)
+    # stable: of two classes with as many pixels, the first in the list stays first
     largest_first = present[np.argsort(-counts, kind="stable")]
     entries = [(get_color(colors, int(index)), class_names[index].split(",")[0]) for index in largest_first]
     picture = Image.fromarray(overlay_colors(small, colors[labels]))

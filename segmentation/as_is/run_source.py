@@ -62,6 +62,7 @@ def open_run_segmentor(source: ModelSource, settings: SegmentationSettings, devi
         raise CheckpointError(
             f"the weights in {path} do not fit the model of its record ({str(error)[:200]})"
         ) from error
+    # cost is counted on what the network gets: a window with its padding
     model = model.to(device).eval()
     height, width = pad_to_patch((recipe.crop, recipe.crop), model.backbone.trunk)
     return FinishedSegmentor(
@@ -117,6 +118,7 @@ def find_run_weights(source: ModelSource) -> tuple[Record, Path]:
 
 def _find_tested_weights(folder: Path, record: Record) -> Path:
     assert record.result is not None
+    # a file may be newer than the record's run, so the record says which one was tested
     kind = "last" if record.result.selection.split == "none" else "best"
     # "iteration 200, the last", or "iteration 800"
     step = record.result.selection.chosen.removeprefix("iteration ").partition(",")[0]
@@ -193,6 +195,7 @@ def _prepare_image(path: Path, scale: Sequence[int] | None) -> PreparedImage:
 
 
 def _describe_backbone(record: Record, recipe: SegmentationRecipe, path: Path) -> BackboneRecord:
+    # in mode whole a crop and a stride change nothing, so they must not change the id
     windows = {"crop": recipe.crop, "stride": recipe.test.stride} if recipe.test.mode == "slide" else {}
     arguments = {
         **record.backbone.arguments,
