@@ -25,6 +25,7 @@ from classification.as_is.settings import ClassifierSettings
 from engine.recipe import TrainingRecipe
 from pretraining import recipe as pretraining
 from results.records import record
+from segmentation.as_is.settings import SegmentationSettings
 from segmentation.recipe import SegmentationRecipe
 from tests.conftest import ROOT
 from tracking.as_is.settings import EvaluationSettings
@@ -188,6 +189,7 @@ SETTINGS_BY_SECTION: dict[str, tuple[type[BaseModel], ...]] = {
     ),
     "Finished classifiers": (ClassifierSettings,),
     "Segmentation": (SegmentationRecipe,),
+    "Finished segmentation models": (SegmentationSettings,),
     "Tracking": (TrackingRecipe,),
     "Finished trackers": (EvaluationSettings,),
     "Pre-training": (
