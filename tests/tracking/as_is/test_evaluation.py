@@ -17,6 +17,7 @@ from backbones.create import create_backbone
 from benchmarks.cli.main import main
 from benchmarks.evaluation.evaluate_model import EvaluationRequest, evaluate_model
 from benchmarks.task_registry import TASKS
+from benchmarks.verify.stored_predictions import check_stored_predictions
 from engine.evaluation.contract import TestOnlyTask
 from engine.evaluation.model_source import ModelSource
 from engine.task import RunRequest, TaskOutcome
@@ -272,5 +273,7 @@ def test_an_evaluation_on_got10k_is_drawn_by_its_own_metric(run: Path, tmp_path:
     source = ModelSource(run=run, device="cpu")
     cell = evaluate_model(EvaluationRequest("got10k_val", source, root, tmp_path / "runs", allow_subset=True))
     pictures = TASKS.get("got10k_val").visualize_run(cell.folder, cell.record, root)
+    checks = check_stored_predictions(cell.folder, cell.record, TASKS.get("got10k_val"), root)
+    assert [check.state for check in checks] == ["holds"], "bench verify scores by the same rules"
     assert all(", AO " in picture.entry.title for picture in pictures) and len(pictures) > 1
     assert cell.record.result is not None and cell.record.result.primary_metric == "AO"
