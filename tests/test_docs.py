@@ -154,7 +154,8 @@ def find_unknown_name(options: argparse.Namespace) -> str:
         if name not in TASKS.list_names():
             return f"no task {name}"
         protocol = getattr(options, "protocol", None)
-        if protocol is not None and protocol not in TASKS.get(name).protocols:
+        # every task has the evaluations of its finished models
+        if protocol not in (None, record.AS_IS_PROTOCOL, *TASKS.get(name).protocols):
             return f"task {name} has no protocol {protocol}"
     backbone = getattr(options, "backbone", None)
     for name in [backbone] if isinstance(backbone, str) else backbone or []:
