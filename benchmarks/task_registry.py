@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from engine.evaluation.contract import AS_IS
 from engine.task import Task
 from foundation.code_modules import list_code_modules
 from foundation.registry import Registry
 from foundation.source_hash import hash_module_sources
-from results.records.record import AS_IS_PROTOCOL
 
 
 class TaskSource(NamedTuple):
@@ -52,7 +52,7 @@ for _name in ("ade20k", "camvid", "mini_ade", "segfolder"):
 
 def is_test_only(task: Task) -> bool:
     """Return whether finished models are tested on a task's data and nothing is trained on them."""
-    return tuple(task.protocols) == (AS_IS_PROTOCOL,)
+    return tuple(task.protocols) == (AS_IS,)
 
 
 def describe_task_source(task: Task) -> TaskSource:
