@@ -9,7 +9,7 @@ from backbones.registry import BACKBONES, get_card
 from benchmarks.task_registry import TASKS
 from foundation.registry import Registry, RegistryEntry
 from pretraining.method_registry import METHOD_CARDS
-from results.records.record import AS_IS_PROTOCOL
+from results.records.identity import AS_IS
 
 Rows = list[dict[str, Any]]
 
@@ -47,7 +47,7 @@ def list_backbones() -> Rows:
 def list_protocols() -> Rows:
     """One row a task and protocol; the first of a task is its default, if it is one that a run can have."""
     return [
-        {"task": row["name"], "protocol": protocol, "default": position == 0 and protocol != AS_IS_PROTOCOL}
+        {"task": row["name"], "protocol": protocol, "default": position == 0 and protocol != AS_IS}
         for row in list_tasks()
         if row["error"] is None
         for position, protocol in enumerate(row["protocols"])

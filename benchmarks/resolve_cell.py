@@ -19,8 +19,8 @@ from engine.task import DataReport, RunPlan, RunRequest, Task
 from foundation.errors import DataError, UserError
 from foundation.suggest import did_you_mean
 from results.leaderboard.row_labels import require_row_label
-from results.records.identity import RunIdentity, make_run_identity
-from results.records.record import AS_IS_PROTOCOL, BackboneRecord, Tier
+from results.records.identity import AS_IS, RunIdentity, make_run_identity
+from results.records.record import BackboneRecord, Tier
 
 if TYPE_CHECKING:
     from torch import nn
@@ -278,9 +278,9 @@ def require_training_protocol(task: Task, protocol: str | None) -> None:
     """
     if is_test_only(task):
         raise UserError(f"{task.name} is a test set, and nothing is trained on it; use bench evaluate {task.name}")
-    if protocol == AS_IS_PROTOCOL:
+    if protocol == AS_IS:
         raise UserError(
-            f"protocol {AS_IS_PROTOCOL} tests a finished model, and nothing is trained; "
+            f"protocol {AS_IS} tests a finished model, and nothing is trained; "
             f"use bench evaluate {task.name} --backbone NAME, or --run RUN"
         )
 

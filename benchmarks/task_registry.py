@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.evaluation.contract import AS_IS
 from engine.task import Task
 from foundation.code_modules import list_code_modules
 from foundation.registry import Registry
 from foundation.source_hash import hash_module_sources
+from results.records.identity import AS_IS
 
 
 class TaskSource(NamedTuple):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from backbones.card import BackboneCard
 from classification.data.dataset_specs import IMAGE_DATASETS, ImageDatasetCard
 from engine.data.split_folders import require_split
-from engine.evaluation.contract import AS_IS
 from engine.task import (
     ControlKind,
     DataReport,
@@ -25,6 +24,7 @@ from engine.task import (
 from foundation.errors import DataError, NetworkError, UserError
 from foundation.network.access import open_network
 from foundation.run_scope import memoize_in_run
+from results.records.identity import AS_IS
 
 if TYPE_CHECKING:
     from classification.as_is.evaluation import ClassifierEvaluation

@@ -17,14 +17,14 @@ from benchmarks.run_pictures import draw_run_pictures
 from benchmarks.task_registry import TASKS, TaskSource, describe_task_source
 from engine.data.data_sources import explain_missing_data
 from engine.data.file_hashes import require_unchanged_files
-from engine.evaluation.contract import AS_IS, AS_IS_VERSION, Evaluation
+from engine.evaluation.contract import AS_IS_VERSION, Evaluation
 from engine.evaluation.model_source import ModelSource
 from engine.task import Task
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir
 from foundation.run_scope import open_run_scope
 from results.leaderboard.row_labels import require_row_label
-from results.records.identity import build_run_identity
+from results.records.identity import AS_IS, build_run_identity
 from results.records.measurements import RunCost
 from results.records.record import DatasetRecord, Record
 from results.records.store import lock_folder, require_outside_run, write_record

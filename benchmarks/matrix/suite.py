@@ -21,7 +21,8 @@ from engine.data.data_sources import DATA_SOURCES, find_task_data
 from engine.task import Task
 from foundation.errors import BenchError, ConfigError, DataError, UserError
 from foundation.suggest import did_you_mean
-from results.records.record import AS_IS_PROTOCOL, Tier
+from results.records.identity import AS_IS
+from results.records.record import Tier
 from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors
 
 if sys.version_info >= (3, 11):
@@ -255,12 +256,12 @@ class _Expansion:
         known = {name for task in tasks for name in task.protocols}
         wanted = self.block.protocols
         for name in wanted:
-            if tasks and name not in known and name != AS_IS_PROTOCOL:
+            if tasks and name not in known and name != AS_IS:
                 close = did_you_mean(name, known)
                 self.faults.append(f"no task of {_join_names(tasks)} has a protocol {name!r}{close}")
         for task in tasks:
             try:
-                require_training_protocol(task, AS_IS_PROTOCOL if AS_IS_PROTOCOL in wanted else None)
+                require_training_protocol(task, AS_IS if AS_IS in wanted else None)
             except UserError as error:
                 self.faults.append(str(error))
                 continue

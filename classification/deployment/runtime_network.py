@@ -23,8 +23,8 @@ from deployment.image_sets import (
 )
 from deployment.manifest import ExportOrigin, describe_card_license, make_export_origin
 from engine.data.digits import DigitsDataset, load_digits_data
-from engine.evaluation.contract import AS_IS
 from engine.evaluation.model_source import Precision
+from results.records.identity import AS_IS
 
 DIGITS_TASK = "digits"
 """Its images come with scikit-learn, and photographs look nothing like them."""

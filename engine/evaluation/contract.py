@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
-from results.records.measurements import EfficiencyRecord
-from results.records.record import AS_IS_PROTOCOL, BackboneRecord
+from results.records.identity import AS_IS
 
-AS_IS = AS_IS_PROTOCOL
-"""The protocol of evaluations: a finished model is tested as it is, and nothing is trained."""
+if TYPE_CHECKING:  # pydantic is slow to import, and commands such as ``bench list`` do not need it
+    from results.records.measurements import EfficiencyRecord
+    from results.records.record import BackboneRecord
 
 AS_IS_VERSION = 1
 """Version of the protocol; a change that moves a number raises it."""

@@ -30,14 +30,8 @@ from results.leaderboard.same_network import select_newest_attempts
 from results.leaderboard.timing_index import RunTiming, TimingIndex
 from results.published.match import PublishedComparison, UnmatchedResult, find_unmatched_published, match_published
 from results.published.rows import PublishedResult, read_published
-from results.records.record import (
-    AS_IS_PROTOCOL,
-    PRETRAINING_DOMAIN,
-    TIER_ORDER,
-    ConfidenceInterval,
-    MetricValue,
-    Record,
-)
+from results.records.identity import AS_IS
+from results.records.record import PRETRAINING_DOMAIN, TIER_ORDER, ConfidenceInterval, MetricValue, Record
 from results.records.store import ScanResult
 from results.records.version_differences import describe_version_differences
 from results.statistics.ranking import StoredRun, rank_rows
@@ -161,7 +155,7 @@ class Board(NamedTuple):
     @property
     def is_evaluation(self) -> bool:
         """Return whether the rows are finished models that were evaluated as they are."""
-        return self.protocol == AS_IS_PROTOCOL
+        return self.protocol == AS_IS
 
     @property
     def scope(self) -> str:
@@ -171,7 +165,7 @@ class Board(NamedTuple):
         """
         if not self.is_evaluation:
             return self.tier
-        return AS_IS_PROTOCOL if self.tier == "full" else f"{AS_IS_PROTOCOL}-{self.tier}"
+        return AS_IS if self.tier == "full" else f"{AS_IS}-{self.tier}"
 
     @property
     def other_metrics(self) -> tuple[str, ...]:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from results.records.record import Record
 
+AS_IS = "as_is"
+"""The protocol of evaluations: a finished model is tested as it is, and nothing is trained."""
+
 NON_IDENTITY_CARD_FIELDS = ("summary", "facts", "weights", "module", "heads")
 """Fields of a backbone card that cannot change a number. The weights are covered by the SHA-256 of their file."""
 

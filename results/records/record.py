@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from foundation.display_text import escape_controls
 from foundation.errors import RecordError
+from results.records.identity import AS_IS
 from results.records.measurements import Count, RunCost, RunEnvironment
 from results.records.schema_upgrade import upgrade_record
 from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors, load_json
@@ -40,10 +41,6 @@ SCHEMA_VERSION = 7
 PRETRAINING_DOMAIN = "pretraining"
 """The domain whose records are not on any board, because pre-training losses of different methods cannot be compared
 (docs/decisions/0006). The per-item table of such a record is the training curve."""
-
-AS_IS_PROTOCOL = "as_is"
-"""The protocol of evaluations: a finished model is tested as it is, and nothing is trained. Its numbers say nothing
-about other trainings, and its costs are those of the very model, runtime and precision that were tested."""
 
 CONFIDENCE_LEVEL = 0.95
 """The confidence level of every interval, and of every claim that two numbers differ."""
@@ -298,7 +295,7 @@ class Record(StrictModel):
     @property
     def is_evaluation(self) -> bool:
         """Return whether a finished model was evaluated as it is, so that no training has a part in the number."""
-        return self.protocol == AS_IS_PROTOCOL
+        return self.protocol == AS_IS
 
     @model_validator(mode="after")
     def _check_status_consistency(self) -> Record:

@@ -11,15 +11,8 @@ from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError, RecordError
 from foundation.files import sha256_file
 from foundation.weights.shard_index import hash_weights
-from results.records.identity import build_run_identity
-from results.records.record import (
-    AS_IS_PROTOCOL,
-    PRETRAINING_DOMAIN,
-    ConfidenceInterval,
-    MetricValue,
-    Record,
-    StartCheckpoint,
-)
+from results.records.identity import AS_IS, build_run_identity
+from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record, StartCheckpoint
 from results.statistics.estimates import count_right_items, is_proportion
 from results.statistics.intervals import student_t_interval, wilson_interval
 from results.statistics.item_files import ItemTable, list_item_files, read_item_table, read_verified_file
@@ -112,7 +105,7 @@ def _check_folder_name(folder: Path, record: Record) -> Iterator[VerificationChe
     That of an evaluation says neither tier nor seed: nothing is trained, and nothing is drawn.
     """
     name = folder.absolute().name
-    stated = re.fullmatch(rf"(.+-seed\d+|.+-{AS_IS_PROTOCOL})-([0-9a-f]{{16}})(\.\d+)?", name)
+    stated = re.fullmatch(rf"(.+-seed\d+|.+-{AS_IS})-([0-9a-f]{{16}})(\.\d+)?", name)
     if stated is None:
         return
     backbone = record.backbone.name.replace("/", "_")

@@ -14,9 +14,9 @@ from deployment.formats import ExportRuntime
 from deployment.image_manifest import ImageModelFacts, ImageModelOutput, LogitSize
 from deployment.image_models import RuntimeNetwork, build_runtime_network
 from deployment.manifest import ExportOrigin
-from engine.evaluation.contract import AS_IS
 from engine.evaluation.model_source import Precision
 from foundation.errors import UserError
+from results.records.identity import AS_IS
 from segmentation.as_is.finished_model import FinishedSegmentor, drop_training_parts
 from segmentation.models.sliding_window import Size
 

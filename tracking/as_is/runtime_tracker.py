@@ -6,10 +6,10 @@ from pathlib import Path
 
 from deployment.formats import FORMAT_BY_RUNTIME, ExportRuntime
 from deployment.manifest import MANIFEST_FILENAME, ExportOrigin
-from engine.evaluation.contract import AS_IS
 from engine.evaluation.model_source import Precision, Runtime
 from engine.progress_bar import log_message
 from foundation.errors import UserError
+from results.records.identity import AS_IS
 from tracking.as_is.finished_tracker import FinishedTracker
 from tracking.deployment.export import ensure_export, export_model
 from tracking.deployment.load import find_exported_tracker, get_export_dir

@@ -12,7 +12,7 @@ from benchmarks.cli.output import align_columns, write_json, write_message, writ
 from foundation.errors import UserError
 from foundation.machine_load import get_processor_name
 from results.leaderboard.choice.cost_limits import EXAMPLES, CostLimit, parse_cost_limits
-from results.records.record import AS_IS_PROTOCOL
+from results.records.identity import AS_IS
 
 # only for annotations: the modules import scipy
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = f"limits, at most one of each kind: {EXAMPLES}; ms are of one image, MB of the weights or exported files"
     parser.add_argument("--under", nargs="+", required=True, metavar="LIMIT", help=text)
     text = (
-        f"boards of this protocol; default: {AS_IS_PROTOCOL}, finished models with the costs of the very model; in all "
+        f"boards of this protocol; default: {AS_IS}, finished models with the costs of the very model; in all "
         "others the costs are of the backbone alone"
     )
-    parser.add_argument("--protocol", default=AS_IS_PROTOCOL, metavar="NAME", help=text)
+    parser.add_argument("--protocol", default=AS_IS, metavar="NAME", help=text)
     parser.add_argument("--tier", choices=("smoke", "short", "full"), default="full", help="boards of this tier")
     text = "latencies measured there, in words of the boards, e.g. '4 threads'; default: on this machine's processor"
     parser.add_argument("--setup", metavar="TEXT", help=text)
@@ -62,7 +62,7 @@ def main(options: Namespace) -> int:
 def _describe_absence(task: str, protocol: str, tier: str, boards: Sequence[Board]) -> str:
     others = sorted({board.protocol for board in boards})
     instead = f", or name another protocol with --protocol: {', '.join(others)}" if others else ""
-    if protocol == AS_IS_PROTOCOL:
+    if protocol == AS_IS:
         return f"no finished model was evaluated on {task}; do it with bench evaluate {task}{instead}"
     return f"no complete run of {task} {protocol} {tier} is here; see: bench list runs{instead}"
 

@@ -11,7 +11,7 @@ from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_stdout
 from foundation.display_text import format_one_line
 from foundation.garbage_collection import pause_garbage_collection
-from results.records.record import AS_IS_PROTOCOL
+from results.records.identity import AS_IS
 
 # only for annotations: the module imports numpy and scipy
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def format_comparison(comparison: BackboneComparison, max_items: int | None) -> 
     apart = f"{comparison.difference:+.2f} {'points' if unit == '%' else unit}".rstrip()
     verdict = _describe_verdict(comparison)
     first, second = (side.label for side in (comparison.first, comparison.second))
-    shows_seeds = comparison.protocol != AS_IS_PROTOCOL
+    shows_seeds = comparison.protocol != AS_IS
     first_score, second_score = (
         f"{_format_mean(side.mean, unit)}{f' ({_format_seeds(side.seeds)})' if shows_seeds else ''}"
         for side in (comparison.first, comparison.second)
@@ -117,7 +117,7 @@ def _describe_verdict(comparison: BackboneComparison) -> str:
     if comparison.p_value > 1 - comparison.level:
         return "not resolved: a tie"
     # a finished model is not one of several trainings, so it is the items alone that a claim has to cover
-    if comparison.resampling_unit == "items only" and comparison.protocol != AS_IS_PROTOCOL:
+    if comparison.resampling_unit == "items only" and comparison.protocol != AS_IS:
         return "the runs differ, but one seed does not show that the backbones do"
     return "resolved"
 

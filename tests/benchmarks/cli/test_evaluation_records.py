@@ -12,8 +12,9 @@ from benchmarks.evaluation import evaluate_model
 from benchmarks.listing import list_protocols
 from benchmarks.run_cell import CellResult
 from benchmarks.task_registry import TASKS
-from engine.evaluation.contract import AS_IS, TestOnlyTask
+from engine.evaluation.contract import TestOnlyTask
 from engine.task import DataReport, DecodeLevel
+from results.records.identity import AS_IS
 from results.records.store import read_record
 from tests.results.make_evaluations import write_evaluation
 

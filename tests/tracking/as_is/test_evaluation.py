@@ -15,10 +15,11 @@ import torch
 
 from benchmarks.evaluation.evaluate_model import EvaluationRequest, evaluate_model
 from benchmarks.task_registry import TASKS
-from engine.evaluation.contract import AS_IS, TestOnlyTask
+from engine.evaluation.contract import TestOnlyTask
 from engine.evaluation.model_source import ModelSource
 from engine.task import RunRequest, TaskOutcome
 from foundation.errors import ConfigError, DataError, UserError
+from results.records.identity import AS_IS
 from results.score_request import ScoreRequest
 from results.statistics.statistic_functions import evaluate_statistic
 from tests.tracking.as_is.make import make_run
