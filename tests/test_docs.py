@@ -28,6 +28,7 @@ from results.records import record
 from results.records.identity import AS_IS
 from segmentation.recipe import SegmentationRecipe
 from tests.conftest import ROOT
+from tracking.as_is.settings import EvaluationSettings
 from tracking.recipe import TrackingRecipe
 
 DOCS = ROOT / "docs"
@@ -190,6 +191,7 @@ SETTINGS_BY_SECTION: dict[str, tuple[type[BaseModel], ...]] = {
     "Finished classifiers": (ClassifierSettings,),
     "Segmentation": (SegmentationRecipe,),
     "Tracking": (TrackingRecipe,),
+    "Finished trackers": (EvaluationSettings,),
     "Pre-training": (
         pretraining.DecoupledRecipe,
         pretraining.SimmimDistillRecipe,

@@ -80,6 +80,7 @@ def read_stated_settings(content: object) -> StatedSettings:
         content: content of the file. Its entry ``settings`` is an object of OSTrack's code, or a plain mapping.
     """
     stored = content.get("settings") if isinstance(content, Mapping) else None
+    # what the stub of OSTrack's class kept, or plain data as bench's own export has them
     values: Mapping[Any, Any] = stored.values if isinstance(stored, SettingsObject) else {}
     if isinstance(stored, Mapping):
         values = stored
@@ -95,6 +96,7 @@ def read_stated_settings(content: object) -> StatedSettings:
             found |= {f"template_{kind}": measures[0], f"search_{kind}": measures[1]}
         else:
             notes.append(f"settings.{key} of the file is of a form that bench does not know, so it is not used")
+    # cut, since it is shown in messages
     name = values.get("config_name")
     config_name = name[:200] if isinstance(name, str) else ""
     return StatedSettings(TrackerSettings(**found, ce=_read_ce(config_name)), config_name, tuple(notes))
@@ -102,8 +104,10 @@ def read_stated_settings(content: object) -> StatedSettings:
 
 def _read_measure(value: object, *, whole: bool) -> int | float | None:
     """Return a value as a size in pixels or as a factor; ``None`` if it cannot be one."""
+    # True is an int in Python
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
+    # a limit, as the sizes decide how much memory a crop takes
     if not 0 < value <= 10_000 or (whole and value != int(value)):
         return None
     return int(value) if whole else float(value)
@@ -116,6 +120,7 @@ def _read_ce(config_name: str) -> bool | None:
         >>> [_read_ce(name) for name in ("vitb_256_mae_ce_32x4_ep300", "vitb_384_mae_32x4_ep300", "my_tracker")]
         [True, False, None]
     """
+    # a word of the name: "once" or "place" says nothing
     if "ce" in config_name.split("_"):
         return True
     return False if _PUBLISHED_NAME.match(config_name) else None
@@ -145,6 +150,7 @@ def resolve_settings(
         require_agreement(stated, wanted, f"--protocol {protocol[0]}")
     single = {name: value for name, value in asked._asdict().items() if value is not None}
     require_agreement(stated, single, "--set")
+    # last, so that the file wins; by now nobody contradicts it
     said = {name: value for name, value in stated.settings._asdict().items() if value is not None}
     chosen = {**wanted, **single, **said}
     notes = list(stated.notes)
@@ -153,6 +159,7 @@ def resolve_settings(
     chosen, assumed = _complete_settings(chosen, grid_sizes)
     if assumed:
         notes.append(f"neither the file nor the command says {_format_settings(assumed)}; this was assumed")
+    # the only setting whose wrong value nothing shows: all tensors load, and the tracker is merely a little worse
     if "ce" in assumed:
         notes.append(
             "the weights are the same with and without candidate elimination, so if the tracker was trained with it "
@@ -213,6 +220,7 @@ def require_agreement(
     """
     for name, value in wanted.items():
         said = getattr(stated.settings, name)
+        # where the file says nothing, the user is free
         if said is not None and said != value:
             raise UserError(
                 f"{source} says {_format_settings({name: said})}{_format_name(stated.config_name)}, and {option} "

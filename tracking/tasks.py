@@ -32,9 +32,14 @@ class TrackingTask(Task):
 
     All metrics are means over sequences, in percent: ``AUC`` of the success curve, precision ``P`` at 20 pixels,
     normalized precision ``P_norm``, and the success rates ``OP50`` and ``OP75`` at IoU 0.5 and 0.75.
+
+    Attributes:
+        needs_server: whether the ground truth is on a server: such a set is tracked for a submission, and has no number
+            and no record (``tracking.as_is.submission``).
     """
 
     domain = "tracking"
+    needs_server = False
     # each metric is the mean of the per-item column of the same name; the first, AUC, ranks the boards
     metrics = tuple(
         MetricSpec(name, "%", True, MetricStatistic("mean", (name,))) for name in ("AUC", "P", "P_norm", "OP50", "OP75")
@@ -160,10 +165,11 @@ class TrackingTask(Task):
     def visualize_run(self, folder: Path, record: Record, data_root: Path) -> list[DrawnPicture]:
         """Draw film strips of the worst, median and best sequence, and the success plot."""
         from tracking.data.readers.sequence import limit_videos
+        from tracking.scoring.rules import LASOT_OFFICIAL
         from tracking.visualize import draw_tracking_run
 
         videos = limit_videos(self.read_test_videos(data_root), record.config.get("recipe"))
-        return draw_tracking_run(folder, record, videos, self.name)
+        return draw_tracking_run(folder, record, videos, self.name, self.get_rules() or LASOT_OFFICIAL)
 
     def get_rules(self) -> ScoringRules | None:
         """Return the rules of a set that is not scored by LaSOT's official rules, or ``None``."""

@@ -16,11 +16,14 @@ from results.statistics.metric_statistics import MetricStatistic
 from tracking.tasks import TrackingTask, check_video_frames
 
 if TYPE_CHECKING:
+    from engine.evaluation.contract import PredictionReport
+    from engine.evaluation.model_source import ModelSource
     from tracking.as_is.test_videos import TestSequences
     from tracking.data.frame_hashes import SetContent
     from tracking.data.readers.sequence import Video
     from tracking.scoring.rules import ScoringRules
 
+# OTB, NfS, UAV123 and the extension are scored with the metrics of LaSOT, by rules of their own
 _LASOT_METRICS = TrackingTask.metrics
 # GOT-10k pools the frames of all sequences, so a metric is the mean of its column, weighted by the frames that count
 _GOT10K_METRICS = tuple(
@@ -78,6 +81,7 @@ class PublicSetTask(TestOnlyTask, TrackingTask):
 
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
         """Check the layout, the counts, the ground truth and, if requested, the frames; see ``TrackingTask``."""
+        # read once: the deviations are known to whoever read the set
         found = self.read_set(root)
         check_video_frames(found.videos, decode)
         content = self.describe_content(found.videos, root)
@@ -116,6 +120,7 @@ class PublicSetTask(TestOnlyTask, TrackingTask):
 class ServerSetTask(PublicSetTask):
     """A test set whose ground truth is on a server: it is tracked and packed for that server, and has no number."""
 
+    # the verb writes an archive in place of a record
     needs_server = True
 
     def read_set(self, root: Path) -> TestSequences:
@@ -127,6 +132,12 @@ class ServerSetTask(PublicSetTask):
     def get_rules(self) -> ScoringRules | None:
         """Return nothing: the server has the rules."""
         return None
+
+    def write_submission(self, source: ModelSource, root: Path, out: Path) -> PredictionReport:
+        """Track every sequence, and write ``<name>.zip`` for the server; see ``tracking.as_is.submission``."""
+        from tracking.as_is.submission import write_submission
+
+        return write_submission(source, self, root, out)
 
 
 LASOT_EXT = PublicSetTask(

@@ -11,17 +11,21 @@ from foundation.errors import DataError
 from results.records.picture_manifest import DrawnPicture
 from results.records.record import Record
 from results.statistics.item_files import read_item_table
+from tracking.as_is.scoring import score_boxes
 from tracking.data.box_files import read_predicted_boxes
 from tracking.data.boxes import FloatArray
 from tracking.data.readers.sequence import Video
 from tracking.inference.result_files import boxes_path
-from tracking.scoring import LASOT_OFFICIAL, score_sequence
+from tracking.scoring import LASOT_OFFICIAL
 from tracking.scoring.plots import draw_success_plot
+from tracking.scoring.rules import ScoringRules
 from tracking.scoring.score import TrackerScore
 from tracking.video.film_strip import draw_film_strip
 
 
-def draw_tracking_run(folder: Path, record: Record, videos: Sequence[Video], set_title: str) -> list[DrawnPicture]:
+def draw_tracking_run(
+    folder: Path, record: Record, videos: Sequence[Video], set_title: str, rules: ScoringRules = LASOT_OFFICIAL
+) -> list[DrawnPicture]:
     """Draw three film strips and the success plot.
 
     Args:
@@ -29,15 +33,16 @@ def draw_tracking_run(folder: Path, record: Record, videos: Sequence[Video], set
         record: the run's record.
         videos: the sequences that the run was scored on.
         set_title: name of the test set.
+        rules: the rules of the set.
 
     Raises:
         DataError: a sequence, a frame or its result file is no longer there.
     """
     boxes = {video.name: _read_boxes(folder / "tracked", video) for video in videos}
     by_name = {video.name: video for video in videos}
-    columns = read_item_table(folder, record).columns
+    columns, metric = read_item_table(folder, record).columns, rules.metrics[0]
     pictures = []
-    for rank in rank_items(columns["sequence"], columns["AUC"]):
+    for rank in rank_items(columns["sequence"], columns[metric]):
         if rank.name not in by_name:
             raise DataError(f"sequence {rank.name} is no longer there, so it cannot be drawn; restore the data")
         pictures.append(
@@ -45,18 +50,18 @@ def draw_tracking_run(folder: Path, record: Record, videos: Sequence[Video], set
                 draw_film_strip(by_name[rank.name], boxes[rank.name]),
                 f"{rank.label}_sequence",
                 "film_strip",
-                f"{rank.label} sequence: {rank.name}, AUC {rank.score:.1f} %",
+                f"{rank.label} sequence: {rank.name}, {metric} {rank.score:.1f} %",
                 caption="Frames at equal distances; the first one shows the target to the tracker.",
                 item=rank.name,
             )
         )
-    scores = [score_sequence(boxes[v.name], v.boxes, ~v.visible, LASOT_OFFICIAL, name=v.name) for v in videos]
-    score = TrackerScore(record.backbone.name, LASOT_OFFICIAL, tuple(scores), len(scores))
-    auc = score.metric_values()["AUC"]
+    scores = [score_boxes(video, boxes[video.name], rules) for video in videos]
+    score = TrackerScore(record.backbone.name, rules, tuple(scores), len(scores))
+    value = score.metric_values()[metric]
     image = draw_success_plot(set_title, score)
     caption = "Fraction of frames whose overlap with the true box exceeds a threshold, averaged over sequences."
     pictures.append(
-        make_picture(image, "success_plot", "success_plot", f"success plot, AUC {auc:.2f} %", caption=caption)
+        make_picture(image, "success_plot", "success_plot", f"success plot, {metric} {value:.2f} %", caption=caption)
     )
     return pictures
 

@@ -130,13 +130,14 @@ def find_tested_weights(run: FinishedRun) -> Path:
 
 
 def list_model_arguments(record: Record) -> dict[str, Any]:
-    """Return the arguments of a run's backbone that its finished network has; those of the training are left out.
+    """Return the arguments of a run's backbone that its finished network has and its weight file does not show.
 
     Args:
         record: the run's record.
     """
     kept: Mapping[str, Any] = record.backbone.arguments
-    return {name: value for name, value in kept.items() if name in ("num_classes", "global_pool")}
+    # stochastic depth does nothing after the training, and the number of classes is counted in the file
+    return {name: value for name, value in kept.items() if name == "global_pool"}
 
 
 def _restore_card(folder: Path, record: Record) -> BackboneCard:

@@ -14,6 +14,7 @@ from foundation.errors import UserError
 from results.records.identity import AS_IS
 
 if TYPE_CHECKING:  # pydantic is slow to import, and commands such as ``bench list`` do not need it
+    from engine.evaluation.model_source import ModelSource
     from results.records.measurements import EfficiencyRecord
     from results.records.record import BackboneRecord
 
@@ -65,10 +66,28 @@ class PredictionReport:
 
 
 class TestOnlyTask(Task):
-    """A data set on which finished models are tested and nothing is trained."""
+    """A data set on which finished models are tested and nothing is trained.
+
+    Attributes:
+        needs_server: whether the ground truth is on a server, so that ``write_submission`` takes the place of a record.
+    """
 
     protocols = (AS_IS,)
     expected: Mapping[str, int] = MappingProxyType({})
+    needs_server = False
+
+    def write_submission(self, source: ModelSource, root: Path, out: Path) -> PredictionReport:
+        """Predict every test item, and write the archive that the server takes; there is no number and no record.
+
+        Args:
+            source: the finished model, and how it is applied.
+            root: folder that contains the data sets.
+            out: folder for the predictions and the archive.
+
+        Raises:
+            UserError: the ground truth of this set is not on a server.
+        """
+        raise UserError(f"the ground truth of {self.name} is public; use bench evaluate {self.name}")
 
     def plan(self, request: RunRequest, data: DataReport) -> NoReturn:
         """Refuse: nothing is trained on this set."""

@@ -33,8 +33,28 @@ def _require_callable(name: str, value: object) -> StatisticFunction:
 
 
 STATISTIC_FUNCTIONS: Registry[StatisticFunction] = Registry("statistic", "bench.statistics", _require_callable)
-STATISTIC_FUNCTIONS.register("frame_mean", "results.statistics.frame_mean:compute_frame_mean")
+STATISTIC_FUNCTIONS.register("frame_mean", "results.statistics.statistic_functions:compute_frame_mean")
 """Bench registers one itself; the other metrics of its own tasks are means and ratios of areas."""
+
+COUNTED_COLUMN = "counted"
+"""The column with the number of frames that a sequence's value is the mean of."""
+
+
+def compute_frame_mean(columns: ColumnArrays) -> float:
+    """Return the mean of a column over the frames of all sequences, from its means over those of each: as GOT-10k does.
+
+    Args:
+        columns: the column of values, and ``counted``, each (n,).
+
+    Raises:
+        ValueError: no frame counts, or there is not exactly one column of values.
+    """
+    (values,) = (cells for name, cells in columns.items() if name != COUNTED_COLUMN)
+    weights = columns[COUNTED_COLUMN]
+    # leaving a group of rows out may leave sequences whose frames were all excluded
+    if not weights.sum() > 0:
+        raise ValueError("no frame counts")
+    return float((values * weights).sum() / weights.sum())
 
 
 def load_statistic_function(name: str) -> StatisticFunction:

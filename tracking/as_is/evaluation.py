@@ -29,7 +29,6 @@ from tracking.deployment.load import require_tracker_runtime
 from tracking.inference.test_set import track_test_set
 from tracking.inference.tracker_factory import TrackerFactory
 from tracking.scoring.rules import LASOT_OFFICIAL
-from tracking.test_sets import ServerSetTask
 
 if TYPE_CHECKING:
     from tracking.tasks import TrackingTask
@@ -69,10 +68,10 @@ class TrackingEvaluation(Evaluation):
             BenchError: a process failed, or the exported network does not compute what PyTorch computes.
             UserError: the ground truth of the set is on a server.
         """
-        if isinstance(self.task, ServerSetTask):
+        if self.task.needs_server:
             raise UserError(
                 f"the ground truth of {self.task.name} is on a server, so there is no number here; "
-                "tracking.as_is.submission.write_submission tracks it and writes the archive for the server"
+                "write_submission tracks it and writes the archive for the server"
             )
         folder, began = out / RESULTS_FOLDER, time.monotonic()
         speed = self.track(out)
@@ -103,6 +102,7 @@ class TrackingEvaluation(Evaluation):
             BenchError: see ``run``.
         """
         factory = make_tracker_factory(self.tracker, self.source.runtime, self.source.precision, self.task.name, out)
+        # what is timed afterwards is what tracked
         self.used_factories[:] = [factory]
         label = f"{self.task.name} {self.backbone.name}"
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
@@ -110,6 +110,7 @@ class TrackingEvaluation(Evaluation):
 
     def measure_cost(self) -> EfficiencyRecord | None:
         """Measure the cost of one frame: the whole network, in its runtime and precision."""
+        # before the run there may be no export to time
         if not self.used_factories:
             return None
         model, sizes = self.tracker.factory.load_model(), self.tracker.recipe.crop_sizes()
@@ -128,12 +129,14 @@ def open_tracking_evaluation(task: TrackingTask, source: ModelSource, root: Path
         UserError: the source is no finished tracker, or a setting or the runtime does not fit.
         DataError: the sequences are missing or damaged.
     """
+    # what costs nothing is checked first: the weights and the sequences take longer to read
     source.require_one_place()
     settings = read_settings(source.overrides)
     require_tracker_runtime(source.runtime, source.precision)
     # an exported network computes on the CPU; a GPU is not asked for then
     device = resolve_device(source.device)
     if source.runtime != "torch" and device != "cpu":
+        # by default there is no contradiction, a GPU is only left alone
         if source.device != "auto":
             raise UserError(f"an exported tracker computes on the CPU; leave out --device {source.device}")
         device = "cpu"
@@ -147,12 +150,13 @@ def open_tracking_evaluation(task: TrackingTask, source: ModelSource, root: Path
         data=limit_report(data, limits.get("max_items")),
         plan=RunPlan(
             protocol_version=1,
+            # what all trackers of a board share; what belongs to one of them is in the backbone's arguments
             config={"recipe": {"rules": (task.get_rules() or LASOT_OFFICIAL).name, **limits}},
             non_identity_settings={
                 "track_processes": settings.track_processes,
                 "track_batch": settings.track_batch,
             },
-            backbone_kwargs={},
+            backbone_kwargs={},  # nothing is created from them: the factory of the tracker does it
             num_expected_items=len(videos),
             steps=STEPS,
             notes=tracker.notes,
@@ -168,6 +172,7 @@ def open_tracking_evaluation(task: TrackingTask, source: ModelSource, root: Path
 def _find_effective_limits(settings: EvaluationSettings, videos: Sequence[Video]) -> dict[str, int]:
     """Return the limits that leave something out; the others change nothing, so they must not change an id."""
     limits = settings.limits()
+    # a limit of twelve sequences of twelve is the complete set
     if len(videos) <= limits.get("max_items", len(videos)):
         limits.pop("max_items", None)
     longest = max(len(video.frames) for video in videos)
@@ -180,5 +185,6 @@ def _add_runtime(tracker: FinishedTracker, source: ModelSource) -> BackboneRecor
     """Return the description of a tracker with its runtime and precision, if they are not torch in f32."""
     if source.runtime == "torch":
         return tracker.backbone
+    # a neutral default is left out, so that ids do not depend on settings that came later
     arguments = {**tracker.backbone.arguments, "runtime": source.runtime, "precision": source.precision}
     return tracker.backbone.model_copy(update={"arguments": arguments})

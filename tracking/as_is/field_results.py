@@ -30,6 +30,7 @@ def write_field_results(videos: Sequence[Video], folder: Path, out: Path) -> Non
     """
     out.mkdir(parents=True, exist_ok=True)
     for video in videos:
+        # from the file and not from memory: both forms then tell of the same tracking, also after an interruption
         boxes = read_predicted_boxes(boxes_path(folder, video)).astype(np.int64)
         rows = "".join("\t".join(map(str, row)) + "\n" for row in boxes.tolist())
         write_atomic(out / f"{video.name}.txt", rows)
@@ -44,5 +45,6 @@ def write_frame_seconds(video: Video, folder: Path, out: Path) -> None:
         folder: folder with our own result files.
         out: folder to write to.
     """
+    # the first column is end to end, which includes waiting for the decoder, as no frame is free
     milliseconds = np.loadtxt(sidecar_path(folder, video, "times"), delimiter=",", ndmin=2)[:, 0]
     write_atomic(out / f"{video.name}_time.txt", "".join(f"{value / 1000:.6f}\n" for value in milliseconds))

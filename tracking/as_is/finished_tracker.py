@@ -43,6 +43,7 @@ class OstrackTrackerFactory:
         device: ``cpu``, ``cuda`` or ``mps``.
     """
 
+    # names and numbers only: every process reads the file itself
     path: Path
     sha256: str
     backbone_name: str
@@ -70,6 +71,7 @@ class OstrackTrackerFactory:
     def describe_provenance(self) -> dict[str, Any]:
         """Return everything that the boxes depend on, as plain data."""
         return {
+            # of the whole file: cheaper than hashing its tensors, and any other file counts as another tracker
             "weights": self.sha256,
             "weights_key": self.weights_key,
             "backbone": {"card": get_card(self.backbone_name).identity_dict()},
@@ -142,15 +144,18 @@ def _open_run(run: Path, weights: Path | None, settings: EvaluationSettings, dev
     record, recipe = read_finished_run(run), load_recipe(run)
     if settings.protocol is not None:
         raise UserError(f"the run {run} knows its protocol ({record.protocol}); leave --set protocol out")
+    # a run states everything about its tracker, so that nothing is left to ask for
     said = TrackerSettings(
         recipe.template_size, recipe.search_size, recipe.template_factor, recipe.search_factor, recipe.use_ce
     )
     asked = {name: value for name, value in settings.asked_tracker()._asdict().items() if value is not None}
     require_agreement(StatedSettings(said), asked, "--set", f"the run {run.name}")
     factory = load_torch_factory(run, device)
+    # only the last weights have their export in the run's folder
     is_last = weights is None or weights.resolve() == factory.weights_file.resolve()
     if weights is not None:
         factory = replace(factory, weights_file=weights)
+    # loaded now, so that a damaged file is reported before anything is written
     model = factory.load_model()
     return FinishedTracker(
         factory=factory,
@@ -169,6 +174,7 @@ def _describe_run(record: Record, recipe: TrackingRecipe, weights: Path) -> Back
     checkpoint = StartCheckpoint(uri=str(weights), sha256=sha256_file(weights), bytes=weights.stat().st_size)
     return BackboneRecord(
         name=record.backbone.name,
+        # as the run has it: the registry's card may have changed since, or the user gave another mean and std
         card=record.backbone.card,
         arguments=describe_tracker(recipe),
         init="checkpoint",
@@ -180,6 +186,7 @@ def _list_run_notes(record: Record, recipe: TrackingRecipe) -> tuple[str, ...]:
     notes = [
         f"the tracker of run {record.run_id} ({record.task}, {record.protocol}, {record.tier}, seed {record.seed})"
     ]
+    # the number of such a run is not that of its weights in PyTorch
     if recipe.runtime != "torch":
         notes.append(f"the run itself tracked with {recipe.runtime} in {recipe.runtime_precision}")
     return tuple(notes)
@@ -200,6 +207,7 @@ def _open_ostrack_file(source: ModelSource, settings: EvaluationSettings, device
         uri=str(path),
         sha256=sha256,
         bytes=count_weight_bytes(path),
+        # plain weights are named by the file alone
         weights_key=find_identity_key(path, source.weights_key),
     )
     backbone = BackboneRecord(

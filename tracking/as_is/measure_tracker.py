@@ -44,9 +44,11 @@ def measure_tracker(model: TrackerModel, sizes: CropSizes, factory: TrackerFacto
     counts = count_tracker_cost(model, sizes)
     counts.pop("template", None)  # once per sequence, not per frame
     network = _load_network(model, factory, device)
+    # numpy's own generator: the random numbers of torch stay where they are
     drawn = np.random.default_rng(0)
     template, search = (_draw_crop(drawn, side) for side in (sizes.template_size, sizes.search_size))
     encoded = network.encode_template(template)
+    # the same budget as for a backbone, so that the times of a board are measured alike
     repeats = TimingConfig(
         warmup=1,
         min_passes=MIN_PASSES,
@@ -55,11 +57,13 @@ def measure_tracker(model: TrackerModel, sizes: CropSizes, factory: TrackerFacto
         stable_passes=STABLE_PASSES,
         warmup_seconds=min(WARMUP_SECONDS, TIMED_SECONDS),
     )
+    # begins here, so that the load while the network was compiled does not count
     measure_load = start_device_load(device)
     latency = time_passes(lambda: network.predict_maps([encoded], [search]), device, repeats)
     machine = describe_machine(device)
     return EfficiencyRecord.model_validate(
         {
+            # the larger of the two crops, which decides the cost
             "img_size": [sizes.search_size, sizes.search_size],
             **counts,
             "latency": {"batch": 1, "raw_ms": latency.raw},

@@ -38,10 +38,12 @@ def make_tracker_factory(
     if runtime == "torch":
         return tracker.factory
     if tracker.run is not None:
+        # loaded even if the export is there already: seconds, against the minutes of tracking
         model, sizes = tracker.factory.load_model(), tracker.recipe.crop_sizes()
         folder = ensure_export(tracker.run, model, sizes, runtime, precision)
     else:
         folder = _export_into(tracker, runtime, precision, task_name, out)
+    # one thread, as the sequences are spread over processes
     return find_exported_tracker(folder, runtime, precision, threads=1)
 
 
@@ -53,6 +55,7 @@ def _export_into(
     assert checkpoint is not None  # every finished tracker has one
     if (folder / MANIFEST_FILENAME).is_file():
         try:
+            # an interrupted attempt made it; its results are kept only if the export stays the same
             if read_tracker_export(folder)[0].origin.checkpoint_sha256 == checkpoint.sha256:
                 return folder
         except UserError as error:  # damaged: simply made again

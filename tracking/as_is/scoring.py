@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from foundation.errors import IncompleteError
 from results.records.record import MetricValue
-from results.statistics.frame_mean import COUNTED_COLUMN
+from results.statistics.statistic_functions import COUNTED_COLUMN
 from tracking.as_is.test_videos import AnnotatedVideo
+from tracking.data.boxes import FloatArray
 from tracking.data.readers.sequence import Video
 from tracking.inference.sequential import (
     SequenceMetrics,
@@ -18,7 +19,7 @@ from tracking.inference.sequential import (
     score_result_files,
 )
 from tracking.scoring.rules import ScoringRules
-from tracking.scoring.score import score_sequence
+from tracking.scoring.score import SequenceScore, score_sequence
 
 if TYPE_CHECKING:
     from tracking.tasks import TrackingTask
@@ -57,6 +58,21 @@ def score_videos(task: TrackingTask, videos: Sequence[Video], folder: Path) -> S
     return _score_annotated(task, rules, videos, folder)
 
 
+def score_boxes(video: Video, boxes: FloatArray, rules: ScoringRules) -> SequenceScore:
+    """Score the boxes of one sequence by the rules of its set.
+
+    Args:
+        video: the sequence.
+        boxes: predicted boxes, shape (frames, 4).
+        rules: the rules.
+    """
+    # absence and image size are not known of every video: where a set has no such labels, the box decides
+    absent, image_size = ~video.visible, None
+    if isinstance(video, AnnotatedVideo):
+        absent, image_size = video.absent, video.image_size
+    return score_sequence(boxes, video.boxes, absent, rules, name=video.name, image_size=image_size)
+
+
 def _score_annotated(task: TrackingTask, rules: ScoringRules, videos: Sequence[Video], folder: Path) -> ScoredVideos:
     """Score the sequences of a public test set by its own rules."""
     pools_frames = rules.average_over == "frames"
@@ -64,13 +80,12 @@ def _score_annotated(task: TrackingTask, rules: ScoringRules, videos: Sequence[V
     values: dict[str, list[float]] = {name: [] for name in rules.metrics}
     weights = []
     for video, found in read_result_files(videos, folder):
-        assert isinstance(video, AnnotatedVideo)  # that is what such a task reads
-        score = score_sequence(
-            found.boxes, video.boxes, video.absent, rules, name=video.name, image_size=video.image_size
-        )
+        score = score_boxes(video, found.boxes, rules)
         each = score.metric_values()
+        # the number of frames that count is in the table, so that anybody can compute the mean over frames from it
         counted = (score.frames,) if pools_frames else ()
         rows.append((video.name, len(found.boxes), *each.values(), *counted, found.confidence, found.digest))
+        # where sequences are averaged, a long one counts as much as a short one
         weights.append(score.frames if pools_frames else 1)
         for name, value in each.items():
             values[name].append(value)

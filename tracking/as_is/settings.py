@@ -65,6 +65,7 @@ def read_settings(overrides: Sequence[str]) -> EvaluationSettings:
     Raises:
         ConfigError: a text is not ``key=value``, there is no such setting, or a value is not valid.
     """
+    # the names as the user may write them; another one gets the most similar of them
     known = list(EvaluationSettings.model_fields)
     values: dict[str, Any] = {}
     for override in overrides:

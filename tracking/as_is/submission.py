@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.evaluation.contract import PredictionReport
 from engine.evaluation.model_source import ModelSource
@@ -12,7 +13,9 @@ from foundation.files import ensure_writable_dir
 from tracking.as_is.evaluation import FIELD_RESULTS_FOLDER, RESULTS_FOLDER, TrackingEvaluation, open_tracking_evaluation
 from tracking.as_is.field_results import write_field_results, write_frame_seconds
 from tracking.scoring.submission import SERVER_TEST_SETS, pack_submission
-from tracking.test_sets import ServerSetTask
+
+if TYPE_CHECKING:
+    from tracking.test_sets import ServerSetTask
 
 
 def write_submission(source: ModelSource, task: ServerSetTask, root: Path, out: Path) -> PredictionReport:
@@ -31,6 +34,7 @@ def write_submission(source: ModelSource, task: ServerSetTask, root: Path, out: 
         UserError: the source is no finished tracker, or a limit is set.
         DataError: the set is not complete, or a frame cannot be read; no archive is written.
     """
+    # nothing is written yet
     evaluation = open_tracking_evaluation(task, source, root)
     # before hours of tracking, whose result no server would take
     if evaluation.data.deviations:
@@ -39,6 +43,7 @@ def write_submission(source: ModelSource, task: ServerSetTask, root: Path, out: 
         limits = ", ".join(evaluation.settings.limits())
         raise UserError(f"the server of {task.name} takes complete results only; leave out --set {limits}")
     ensure_writable_dir(out)
+    # there is no record in which the assumptions could be read later
     for note in evaluation.plan.notes:
         log_message(note)
     speed = evaluation.track(out)

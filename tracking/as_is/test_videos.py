@@ -33,6 +33,7 @@ class AnnotatedVideo(Video):
 
     def keep_first(self, count: int) -> Self:
         """Return the sequence with its first frames alone."""
+        # the base class cuts what it knows
         return replace(super().keep_first(count), absent=self.absent[:count])
 
 
@@ -67,6 +68,7 @@ def read_public_set(name: str, root: Path) -> TestSequences:
     for truth in loaded.ground_truths:
         frames = FRAME_FINDERS[name](loaded.folder, truth.name, loaded.places[truth.name], len(truth.boxes))
         require_equal_counts(truth.name, len(frames), len(truth.boxes))
+        # for display and for the fingerprint; the rules of the set decide by ``absent`` alone
         visible = has_area(truth.boxes) & ~truth.absent
         videos.append(AnnotatedVideo(truth.name, frames, truth.boxes, visible, truth.absent, truth.image_size))
     return TestSequences(loaded.folder, videos, loaded.deviations)
@@ -95,6 +97,7 @@ def read_server_set(name: str, root: Path) -> TestSequences:
         boxes = np.full((len(frames), 4), np.nan)
         boxes[0] = read_box_file(place)[0]
         videos.append(Video(sequence, frames, boxes, has_area(boxes)))
+    # such a set has no list of names, and a server takes nothing less than all of it
     found = len(videos)
     official = f"{folder} has {found} sequences, {test_set.title} has {test_set.expected_sequences}"
     return TestSequences(folder, videos, () if found == test_set.expected_sequences else (official,))

@@ -7,12 +7,14 @@ used. The settings beside them are plain data, so that ``torch.load`` reads the 
 
 from __future__ import annotations
 
+import math
 import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import torch
+from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -55,6 +57,7 @@ def export_ostrack(run_dir: Path, out: Path) -> Path:
     factory = load_torch_factory(run_dir)
     model = factory.load_model()
     _require_ostrack_network(model, recipe, record.backbone.name)
+    # a run whose length is counted in iterations has no epochs; OSTrack only needs a number in the name
     ensure_writable_dir(out)
     path = out / f"OSTrack_ep{recipe.epochs or 0:04d}.pth.tar"
     content = {
@@ -68,6 +71,7 @@ def export_ostrack(run_dir: Path, out: Path) -> Path:
         # the shapes do not show the number of heads; bench reads it here, OSTrack's code has it in its ViT
         "args": {"num_heads": model.backbone.vit.blocks[0].attn.num_heads},
     }
+    # no optimizer and no statistics of the training: they would only be needed to train on
     with atomic_writer(path) as file:
         torch.save(content, file)
     return path
@@ -81,20 +85,32 @@ def list_ostrack_tensors(model: TrackerModel) -> OrderedDict[str, Tensor]:
     """
     width = model.backbone.embed_dim
     trunk: dict[str, Tensor] = {
-        "backbone.cls_token": torch.zeros(1, 1, width),
-        "backbone.pos_embed": torch.zeros(1, POSITIONS_AT_224, width),
+        "backbone.cls_token": torch.zeros(1, 1, width),  # of a backbone without one
+        "backbone.pos_embed": _resample_positions(model.backbone.vit),
     }
     rest: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
         theirs = find_ostrack_name(name)
+        # counts of the training, and what the joint sequence does not use
         if theirs is None:
-            continue
-        # the shapes of the unused ones are those of OSTrack's code; others (of another image size) stay zeros
-        if theirs in trunk and trunk[theirs].shape != value.shape:
             continue
         target = trunk if theirs.startswith("backbone.") else rest
         target[theirs] = value.detach().cpu().clone()
     return OrderedDict({**trunk, **rest})
+
+
+def _resample_positions(vit: Any) -> Tensor:
+    """Return a ViT's own position embedding for 224 px, shape (1, 197, channels).
+
+    Tracking does not use it, but a training that starts from the file does.
+    """
+    own = vit.pos_embed.detach().cpu()
+    prefix = 0 if vit.no_embed_class else vit.num_prefix_tokens
+    # the first row is the class token's, where the embedding has one
+    first = own[:, :1] if prefix else torch.zeros(1, 1, own.shape[-1])
+    side = math.isqrt(POSITIONS_AT_224)
+    patches = resample_abs_pos_embed(own[:, prefix:], [side, side], num_prefix_tokens=0)
+    return torch.cat([first, patches], 1).clone()
 
 
 def find_ostrack_name(own_name: str) -> str | None:
@@ -121,8 +137,8 @@ def find_ostrack_name(own_name: str) -> str | None:
     bare = own_name.removeprefix("backbone.vit.")
     if bare == own_name:
         return None
-    if bare in ("cls_token", "pos_embed"):
-        return f"backbone.{bare}"
+    if bare == "cls_token":
+        return "backbone.cls_token"
     if not _BLOCK_PATTERN.match(bare):
         return None
     theirs = f"backbone.{bare.replace('fc_norm.', 'norm.')}"
@@ -144,6 +160,7 @@ def _require_ostrack_network(model: TrackerModel, recipe: TrackingRecipe, backbo
         faults.append("its template attends only to itself (asymmetric_attention)")
     if recipe.geometry != "ostrack":
         faults.append(f"its crops are cut otherwise (geometry={recipe.geometry})")
+    # the file has no place for another one: OSTrack's code takes it from its experiment
     published = CandidateElimination()
     if recipe.use_ce and (recipe.ce.blocks, recipe.ce.keep_ratio) != (published.blocks, published.keep_ratio):
         faults.append("its candidate elimination is not that of the published experiments")
@@ -167,6 +184,7 @@ def _list_trunk_faults(vit: Any) -> list[str]:
     faults = [f"its backbone has parts that OSTrack's ViT lacks ({extra[0]} ...)"] if extra else []
     if "blocks.0.attn.qkv.bias" not in state:
         faults.append("its attention has no bias")
+    # what no tensor shows
     epsilons = {module.eps for module in vit.modules() if isinstance(module, nn.LayerNorm)}
     if epsilons != {1e-6}:
         faults.append("its norms have another epsilon")

@@ -58,6 +58,7 @@ def main(options: Namespace) -> int:
     """Evaluate one model on one task, and write its record."""
     # imported here, because torch takes seconds and --device must be known before
     from benchmarks.evaluation.evaluate_model import evaluate_model, open_evaluation
+    from benchmarks.evaluation.submissions import write_submission
 
     request = replace(make_evaluation_request(options), command_line=tuple(options.command_line))
     if options.dry_run:
@@ -66,6 +67,12 @@ def main(options: Namespace) -> int:
             write_json(_describe_evaluation(opened))
         else:
             write_stdout(_format_evaluation(opened))
+        return 0
+    if report := write_submission(request):
+        if options.json:
+            write_json(dict(report.data))
+        else:
+            write_stdout(report.text)
         return 0
     cell = evaluate_model(request)
     if options.json:

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from backbones.create import create_backbone
+from benchmarks.cli.main import main
 from benchmarks.evaluation.evaluate_model import EvaluationRequest, evaluate_model
 from benchmarks.task_registry import TASKS
 from engine.evaluation.contract import TestOnlyTask
@@ -20,6 +22,7 @@ from engine.evaluation.model_source import ModelSource
 from engine.task import RunRequest, TaskOutcome
 from foundation.errors import ConfigError, DataError, UserError
 from results.records.identity import AS_IS
+from results.records.store import read_record
 from results.score_request import ScoreRequest
 from results.statistics.statistic_functions import evaluate_statistic
 from tests.tracking.as_is.make import make_run
@@ -28,6 +31,7 @@ from tests.tracking.ostrack_file import CE_NAME, list_ostrack_tensors, save_ostr
 from tracking.as_is.evaluation import TrackingEvaluation
 from tracking.evaluate_run import evaluate_run
 from tracking.inference.run_files import load_recipe, load_torch_factory
+from tracking.inference.tracker_factory import GIVEN_NORMALIZATION
 from tracking.scoring.command import score_tracking_set
 
 
@@ -128,6 +132,27 @@ def test_the_record_of_an_evaluation(run: Path, tmp_path: Path) -> None:
     rows = list(csv.DictReader((cell.folder / "items.csv").open()))
     assert len(rows) == 2 and {row["frames"] for row in rows} == {"5"}
     assert len(list((cell.folder / "results_ostrack").glob("*_time.txt"))) == 2
+
+
+def test_a_run_evaluates_to_the_number_of_its_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bit for bit, and the same table. The run has a mean and std of its own, with which it must track as well."""
+    words = ["--backbone", "vit_pico", "--protocol", "fast64", "--tier", "smoke", "--device", "cpu"]
+    torch.save(create_backbone("vit_pico", checkpoint="random").model.state_dict(), tmp_path / "start.pth")
+    own = ["--checkpoint", str(tmp_path / "start.pth"), *["--mean", "0.4", "0.4", "0.4", "--std", "0.3", "0.3", "0.3"]]
+    own += ["--set", *FEW, "pairs=32", "val_pairs=16"]
+    assert main(["run", "mini_lasot", *words, *own, "--out", str(tmp_path / "runs"), "--json"]) == 0
+    (path,) = (tmp_path / "runs").rglob("record.json")
+    record = read_record(path.parent)
+    assert record.config["fixes"] == [GIVEN_NORMALIZATION]
+    made_by = json.loads((path.parent / "tracked" / "made_by.json").read_text())
+    assert made_by["backbone"]["card"]["mean"] == [0.4, 0.4, 0.4]
+    source = ModelSource(run=path.parent, device="cpu", overrides=FEW)
+    cell = evaluate_model(EvaluationRequest("mini_lasot", source, out=tmp_path / "evaluations"))
+    assert record.result is not None and cell.record.result is not None
+    for name, value in record.result.metrics.items():
+        assert cell.record.result.metrics[name].value == value.value
+    assert (cell.folder / "items.csv").read_bytes() == (path.parent / "items.csv").read_bytes()
+    assert cell.record.backbone.card["mean"] == [0.4, 0.4, 0.4]
 
 
 SETS: list[tuple[str, Callable[[Path], Path], str]] = [
@@ -240,3 +265,12 @@ def test_a_set_that_is_not_complete_needs_subset(run: Path, tmp_path: Path) -> N
         evaluate_model(request)
     record = evaluate_model(replace(request, allow_subset=True)).record
     assert record.data.deviations and json.dumps(record.model_dump(mode="json"))
+
+
+def test_an_evaluation_on_got10k_is_drawn_by_its_own_metric(run: Path, tmp_path: Path) -> None:
+    root = make_sets.make_got10k_val(tmp_path / "data")
+    source = ModelSource(run=run, device="cpu")
+    cell = evaluate_model(EvaluationRequest("got10k_val", source, root, tmp_path / "runs", allow_subset=True))
+    pictures = TASKS.get("got10k_val").visualize_run(cell.folder, cell.record, root)
+    assert all(", AO " in picture.entry.title for picture in pictures) and len(pictures) > 1
+    assert cell.record.result is not None and cell.record.result.primary_metric == "AO"

@@ -44,6 +44,9 @@ def test_names_and_shapes_are_the_published_ones() -> None:
     published = made_up(128, 256)
     assert {name: value.shape for name, value in net.items()} == {name: v.shape for name, v in published.items()}
     assert list(net)[:2] == list(published)[:2]
+    own = make_tracker_model("vit_pico", 128, 256).backbone.vit.pos_embed
+    assert torch.equal(net["backbone.pos_embed"][:, 0], own[:, 0]), "a training that starts from the file needs them"
+    assert net["backbone.pos_embed"][:, 1:].mean() == pytest.approx(float(own[:, 1:].mean()), abs=0.01)
 
 
 def test_names_are_converted_there_and_back() -> None:

@@ -49,6 +49,7 @@ def find_lasot_frames(folder: Path, name: str, place: Path | ZippedSequence, num
     Raises:
         DataError: a frame is missing, or frames and boxes differ in number.
     """
+    # the zips are read once per run, and the boxes are compared with the frames there
     return lasot.read_lasot_video(folder, name, read_zip_contents(folder)).frames
 
 
@@ -96,10 +97,12 @@ def find_otb_frames(folder: Path, name: str, place: Path, num_boxes: int) -> Fra
     """
     if not (place.parent / "img").is_dir():
         raise DataError(f"sequence {name} has no folder {place.parent / 'img'} with its frames; fetch it again")
+    # sorted by number: most names have four digits, Board's have five
     frames = list_image_files(place.parent)
     first, last = OTB_FRAME_RANGES.get(re.sub(r"\.[12]$", "", name), (None, None))
     if first is None or last is None:
         return frames
+    # by the numbers in the names and not by position, so that surplus images at the beginning shift nothing
     return [path for path in frames if path.stem.isdecimal() and first <= int(path.stem) <= last]
 
 
@@ -118,6 +121,7 @@ def find_uav123_frames(folder: Path, name: str, place: Path, num_boxes: int) -> 
     meta = _read_uav123_ranges()[name]
     first, last = int(meta["start_frame"]), int(meta["end_frame"])
     images = folder / "data_seq" / "UAV123" / str(meta["folder_name"])
+    # the ends tell whether the range is there; a gap between them is found when the frames are hashed
     for number in (first, last):
         if not (images / f"{number:06d}.jpg").is_file():
             raise DataError(
@@ -144,6 +148,7 @@ def find_nfs_frames(folder: Path, name: str, place: Path, num_boxes: int) -> Fra
     if not images.is_dir():
         raise DataError(f"sequence {name} has no folder {images} with its frames; fetch it again")
     frames = list_image_files(images, {".jpg"})
+    # more than one is a damaged sequence, which the comparison with the boxes reports
     return frames[:num_boxes] if len(frames) == num_boxes + 1 else frames
 
 
@@ -167,7 +172,9 @@ def _list_numbered(folder: Path, name: str, pattern: str, first: int) -> Numbere
     """
     if not folder.is_dir():
         raise DataError(f"sequence {name} has no folder {folder} with its frames; fetch it again")
+    # numbers and not names: a file such as 00000001.jpg would also be 1.jpg
     present = {int(path.stem) for path in folder.iterdir() if path.suffix == ".jpg" and path.stem.isdecimal()}
+    # as many numbers as files, from the first one on: a number that is not there leaves a gap
     missing = next((number for number in range(first, first + len(present)) if number not in present), None)
     if missing is not None:
         raise DataError(f"the frame {folder / pattern.format(missing)} is missing; fetch sequence {name} again")
