@@ -159,6 +159,7 @@ def _make_source(
         return ModelSource(
             module=_require_module(model), checkpoint=None if checkpoint is None else Path(checkpoint), **applied
         )
+    # what exists counts before what could be a name: a folder "vit_tiny" of a user is the run that they mean
     path = Path(model)
     place: dict[str, Any] = {"backbone": str(model)}
     if path.is_dir():
@@ -222,6 +223,7 @@ class LoadedRun:
 
         found: dict[str, list[float | None] | list[str | None]] = {}
         for name, cells in read_item_table(self.folder, self.record).columns.items():
+            # a column is one of numbers or one of texts, so that every table library takes it
             numbers, texts = convert_column(cells)
             found[name] = texts if any(text is not None for text in texts) else numbers
         return found

@@ -122,6 +122,7 @@ def _find_licence(record: Record, store: StoreContents) -> tuple[str, str]:
             return licence, ""
         return "unknown", f"the card of {record.backbone.name} states no licence of its weights; add it to the card"
     if record.is_evaluation and checkpoint is not None:
+        # the weights of a run stay on the machine, so the store knows them only by the path in its record
         parts = Path(checkpoint.uri).parts
         for each in store.folders.values():
             # the licence of a run's own weights is that of what it started from

@@ -59,6 +59,7 @@ def copy_memory_classifier(module: nn.Module, img_size: int | None) -> MemoryCla
             "its classifier"
         )
     assert start.uri is not None and start.sha256 is not None and start.num_bytes is not None  # of every module
+    # no file was read, so the account of its tensors is that of the copy
     tensors = len(model.state_dict())
     return MemoryClassifier(
         card,

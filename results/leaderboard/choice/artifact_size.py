@@ -24,6 +24,7 @@ def get_artifact_bytes(row: BoardRow) -> int | None:
     """
     folder, record = row.runs[0]
     stated = record.result.details.get(BYTES_DETAIL) if record.result else None
+    # bool is an int in Python, and a record may hold anything
     if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0:
         return stated
     runtime = record.backbone.arguments.get("runtime") if record.is_evaluation else None
