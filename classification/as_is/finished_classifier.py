@@ -19,6 +19,7 @@ from backbones.registry import get_card, require_own_architecture
 from backbones.weight_sources.hub import read_hub_preprocessing
 from backbones.weights import InitialWeights, locate_weights, require_matching_sha256
 from classification.as_is.head_classes import HeadClasses, HeadOrigin, make_head_classes
+from classification.as_is.memory_classifier import copy_memory_classifier
 from classification.as_is.preprocessing import Preprocessing, describe_test_size, resolve_preprocessing
 from classification.as_is.run_weights import FinishedRun, find_tested_weights, list_model_arguments, read_finetuned_run
 from classification.as_is.settings import ClassifierSettings, parse_settings
@@ -94,7 +95,10 @@ def open_classifier(source: ModelSource, num_classes: int | None = None) -> Fini
             "--config is for mmsegmentation; name a classifier with --run, or with --backbone [--checkpoint]"
         )
     settings = parse_settings(source.overrides)
-    opened = _open_backbone(source, settings) if source.backbone is not None else _open_run(source, settings)
+    if source.module is not None:
+        opened = _open_module(source, settings)
+    else:
+        opened = _open_backbone(source, settings) if source.backbone is not None else _open_run(source, settings)
     if num_classes not in (None, opened.head.num_classes):
         raise UserError(
             f"the head of {opened.file.path} has {opened.head.num_classes:,} classes, not {num_classes:,}; choose "
@@ -137,6 +141,16 @@ def _open_backbone(source: ModelSource, settings: ClassifierSettings) -> Finishe
         settings,
         notes=() if settings.img_size else describe_test_size(card, config, used),
     )
+
+
+def _open_module(source: ModelSource, settings: ClassifierSettings) -> FinishedClassifier:
+    """Open a classifier that was handed over as a torch module."""
+    found = copy_memory_classifier(source.module, settings.img_size)
+    require_color_input(found.card)
+    own = resolve_preprocessing(found.card, getattr(found.model, "pretrained_cfg", None) or {})
+    whole = _WholeModel(found.model, {"num_classes": found.num_classes}, found.report)
+    head = make_head_classes(found.num_classes, "checkpoint")
+    return _make_classifier(found.card, whole, own.apply_settings(settings), head, (found.start, found.file), settings)
 
 
 def _open_run(source: ModelSource, settings: ClassifierSettings) -> FinishedClassifier:

@@ -231,7 +231,7 @@ def _describe_classifier(classifier: FinishedClassifier, arguments: Mapping[str,
             uri=start.uri or str(file.path),
             sha256=file.sha256,
             bytes=file.bytes,
-            weights_key=find_identity_key(file.path, start.weights_key),
+            weights_key=None if start.init == "memory" else find_identity_key(file.path, start.weights_key),
         ),
         model=digest.identity_dict(),
     )
