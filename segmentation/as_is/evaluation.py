@@ -69,6 +69,7 @@ class SegmentationEvaluation(Evaluation):
             NonFiniteError: a logit is not finite.
             DataError: an image cannot be read, or the prediction has another size than its label file.
         """
+        # a run's test is deterministic, too
         make_deterministic()
         if isinstance(self.segmentor.network, SegmentorNetwork):
             self.segmentor.network.out = out / EXPORT_FOLDER
@@ -80,6 +81,7 @@ class SegmentationEvaluation(Evaluation):
             for item, pair in enumerate(pairs):
                 metric.process(None, [self._predict(item, pair)])
                 bar.advance(num_items=1)
+        # without mmengine's Runner: there is one process, and a device besides the CPU and CUDA works too
         values = metric.compute_metrics(metric.results)
         return self._make_outcome(metric, values, time.monotonic() - began, out)
 
@@ -170,6 +172,7 @@ def open_segmentation_evaluation(task: SegmentationTask, source: ModelSource, ro
     source.require_one_place()
     settings = parse_settings(source.overrides)
     device = resolve_device(source.device)
+    # the data before the model, because a config is executed and weights may be large
     data = task.check_test_data(root)
     limit = settings.max_items if settings.max_items and settings.max_items < data.splits["test"] else None
     dataset = task.find_dataset(root, test_only=True).limit_items(limit)
@@ -252,6 +255,7 @@ def require_same_classes(
             f"(reduce_zero_label), and in those of {dataset.name} it has {dataset.label_space.first_label}; if class 0 "
             "of the model is the first class of the data all the same, add --set classes=ignore"
         )
+    # not strict: the names of a model may not be known
     pairs = zip(segmentor.class_names, names, strict=False)
     wrong = [(index, *pair) for index, pair in enumerate(pairs) if not _is_same_name(*pair)]
     if wrong:
