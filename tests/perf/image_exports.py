@@ -10,7 +10,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from backbones.create import create_backbone
 from backbones.registry import get_card
-from benchmarks.cli.output import align_columns, write_stdout
+from benchmarks.cli.output import write_stdout
 from deployment.formats import ExportFormat
 from deployment.image_models import RuntimeNetwork, export_image_model, load_image_model
 from deployment.images.image_manifest import ImageModelFacts
@@ -38,7 +38,7 @@ ORIGIN = ExportOrigin(
     run_id=None, backbone="deit_tiny", task="", protocol="as_is", checkpoint_sha256="0" * 64, licence="none"
 )
 CROP = 256
-BLOCKS, ROUNDS, WARM_UP = 5, 8, 2
+BLOCKS, ROUNDS, WARM_UP = 5, 5, 1
 
 
 def make_models() -> dict[str, tuple[nn.Module, ImageModelFacts, int]]:
@@ -94,9 +94,8 @@ def time_in_turns(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def measure_rows(all_threads: Sequence[int]) -> list[tuple[str, ...]]:
+def measure_rows(all_threads: Sequence[int]) -> Iterator[tuple[str, ...]]:
     """A row for each network and number of threads: milliseconds, and how many times as fast as PyTorch."""
-    rows: list[tuple[str, ...]] = []
     for name, (model, facts, side) in make_models().items():
         image = torch.randn(1, 3, side, side)
         with tempfile.TemporaryDirectory() as folder:
@@ -108,11 +107,8 @@ def measure_rows(all_threads: Sequence[int]) -> list[tuple[str, ...]]:
                     runtime: _make_call(load_image_model(path, threads), image) for runtime, path in folders.items()
                 }
                 times = time_in_turns(calls)
-                rows += [
-                    (name, str(threads), runtime, f"{ms:.1f}", f"{times['torch f32'] / ms:.2f}x")
-                    for runtime, ms in times.items()
-                ]
-    return rows
+                for runtime, ms in times.items():
+                    yield name, str(threads), runtime, f"{ms:.1f}", f"{times['torch f32'] / ms:.2f}x"
 
 
 def _make_torch_call(model: nn.Module, image: Tensor) -> Callable[[], object]:
@@ -133,7 +129,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
     head = ("what", "threads", "runtime", "ms", "times as fast")
-    write_stdout(align_columns([head, *measure_rows(options.threads)]))
+    write_stdout("  ".join(head))
+    for row in measure_rows(options.threads):
+        write_stdout("  ".join(row))
 
 
 if __name__ == "__main__":
