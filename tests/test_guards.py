@@ -255,6 +255,37 @@ GUARDS = {
         "            continue\n",
         "tests/tracking/inference/test_tracker.py::test_finished_sequences_are_not_tracked_again",
     ),
+    "a checkpoint's own candidate elimination is used": Guard(
+        "tracking/ostrack_settings.py",
+        '    if "ce" in config_name.split("_"):\n',
+        "    if False:\n",
+        "tests/tracking/test_ostrack_settings.py::test_the_files_own_settings_are_used",
+    ),
+    "nobody may contradict what a tracker's file states": Guard(
+        "tracking/ostrack_settings.py",
+        "        if said is not None and said != value:\n",
+        "        if False:\n",
+        "tests/tracking/test_ostrack_settings.py -k contradiction",
+    ),
+    "the frames of all sequences of GOT-10k count the same": Guard(
+        "tracking/as_is/scoring.py",
+        "weights.append(score.frames if pools_frames else 1)",
+        "weights.append(1)",
+        "tests/tracking/as_is/test_evaluation.py::test_frames_of_got10k_are_pooled",
+    ),
+    "what OSTrack's code would compute otherwise is not exported": Guard(
+        "tracking/deployment/ostrack_format.py",
+        "    if faults:\n",
+        "    if False:\n",
+        "tests/tracking/deployment/test_ostrack_format.py::test_another_normalization_is_refused",
+    ),
+    "a run tracks with the normalization that it was given": Guard(
+        "tracking/protocols.py",
+        "            normalization=find_given_normalization(request),\n",
+        "",
+        "tests/tracking/as_is/test_evaluation.py::test_a_run_evaluates_to_the_number_of_its_record",
+        soak=True,
+    ),
     "a pre-training loss is on no board": Guard(
         "results/leaderboard/table.py",
         "        if record.domain == PRETRAINING_DOMAIN:\n            continue\n",

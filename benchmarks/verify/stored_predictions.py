@@ -55,13 +55,14 @@ def check_stored_predictions(folder: Path, record: Record, task: Task, root: Pat
 
 def _compare_boxes(folder: Path, record: Record, task: TrackingTask, root: Path) -> int:
     """Return for how many sequences the stored boxes do not give the row of the table."""
+    from tracking.as_is.scoring import score_videos
     from tracking.data.readers.sequence import limit_videos
-    from tracking.inference.sequential import SequenceMetrics, score_result_files
 
     videos = limit_videos(task.read_test_videos(root), record.config.get("recipe"))
-    scored = score_result_files(videos, folder / "tracked")
+    # by the rules of the set, which need not be LaSOT's
+    scored = score_videos(task, videos, folder / "tracked")
     table = read_item_table(folder, record).columns
-    return _count_wrong_rows(table, SequenceMetrics._fields, scored, "sequence")
+    return _count_wrong_rows(table, scored.columns, scored.rows, "sequence")
 
 
 def _compare_label_images(folder: Path, record: Record, task: SegmentationTask, root: Path) -> int:

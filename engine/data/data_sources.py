@@ -35,6 +35,7 @@ class DataSource(NamedTuple):
 
 
 _RESEARCH = "non-commercial research"
+_GOT10K = "got-10k.aitestunion.com", "CC BY-NC-SA 4.0"
 _EMBEDDED = DataSource((), "made of what the packages contain", "that of the packages", 0)
 
 # sizes are those of the official archives
@@ -68,11 +69,29 @@ DATA_SOURCES = {
     ),
     "camvid": DataSource(("CamVid", "camvid"), "SegNet's tutorial, 480 x 360 px", "none stated; for research"),
     "lasot": DataSource(("lasot",), "LaSOT's project page", "see its project page", 227_000_000_000),
+    # sets to test on; their scoring knows further names of their folders
+    "lasot_ext": DataSource(
+        ("lasot_ext", "LaSOT_ext", "lasot_extension_subset", "LaSOT_extension_subset"),
+        "LaSOT's project page",
+        "see its project page",
+    ),
+    "got10k_val": DataSource(("got10k/val", "GOT-10k/val", "GOT10k/val"), *_GOT10K),
+    "got10k_test": DataSource(("got10k/test", "GOT-10k/test", "GOT10k/test"), *_GOT10K),
+    "trackingnet": DataSource(
+        ("trackingnet/TEST", "TrackingNet/TEST", "TEST"), "tracking-net.org", "see its project page"
+    ),
+    "otb100": DataSource(
+        ("otb", "OTB", "otb100", "OTB100", "OTB2015"),
+        "cvlab.hanyang.ac.kr/tracker_benchmark",
+        "none stated; for research",
+    ),
+    "uav123": DataSource(("uav123", "UAV123"), "KAUST's page of UAV123", "see its page"),
+    "nfs": DataSource(("nfs", "NfS", "Nfs", "NFS"), "the page of Need for Speed (ci2cv.net/nfs)", "see its page"),
 }
 
 TRAINING_SOURCES = {
     "lasot": {
-        "lasot, training on got10k": DataSource(("got10k",), "got-10k.aitestunion.com", "CC BY-NC-SA 4.0"),
+        "lasot, training on got10k": DataSource(("got10k",), *_GOT10K),
         "lasot, training on trackingnet": DataSource(("trackingnet",), "tracking-net.org", "see its project page"),
         "lasot, training on coco": DataSource(
             ("coco",), "cocodataset.org, train2017", "annotations CC BY 4.0; images: the terms of Flickr"

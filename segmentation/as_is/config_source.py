@@ -18,7 +18,7 @@ from engine.evaluation.model_source import ModelSource
 from foundation.errors import CheckpointError, UserError
 from foundation.source_hash import hash_module_sources, is_library_module
 from results.records.record import BackboneRecord, StartCheckpoint
-from segmentation.as_is.finished_model import FinishedSegmentor, choose_network
+from segmentation.as_is.finished_model import FinishedSegmentor
 from segmentation.as_is.mmseg_config import MmsegConfig, build_segmentor_of_config, read_mmseg_config
 from segmentation.as_is.mmseg_inference import MmsegInference
 from segmentation.as_is.settings import SegmentationSettings, get_both_sides
@@ -75,7 +75,7 @@ def open_config_segmentor(source: ModelSource, settings: SegmentationSettings, d
     inference = MmsegInference(model, config)
     return FinishedSegmentor(
         model=model,
-        network=choose_network(model, source),
+        network=model,
         prepare=inference.prepare_image,
         normalize=inference.normalize,
         windows=inference.windows,

@@ -23,7 +23,7 @@ from results.records.identity import AS_IS
 from results.records.record import BackboneRecord, Record, StartCheckpoint
 from results.records.store import read_record
 from results.records.strict_model import format_validation_errors
-from segmentation.as_is.finished_model import FinishedSegmentor, PreparedImage, choose_network
+from segmentation.as_is.finished_model import FinishedSegmentor, PreparedImage
 from segmentation.as_is.settings import SegmentationSettings, get_both_sides
 from segmentation.data.ade20k_classes import get_ade20k_classes
 from segmentation.data.dataset_layout import CAMVID_CLASSES
@@ -67,7 +67,7 @@ def open_run_segmentor(source: ModelSource, settings: SegmentationSettings, devi
     height, width = pad_to_patch((recipe.crop, recipe.crop), model.backbone.trunk)
     return FinishedSegmentor(
         model=model,
-        network=choose_network(model, source),
+        network=model,
         prepare=lambda file: _prepare_image(file, recipe.test.scale),
         normalize=model.normalize,
         windows=model.window_settings,

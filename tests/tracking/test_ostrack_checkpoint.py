@@ -239,6 +239,7 @@ def test_the_final_norm_is_loaded_wherever_file_and_backbone_keep_it(pool: str, 
     final = vit.norm if pool == "token" else vit.fc_norm
     assert torch.equal(final.weight, norm["weight"]) and torch.equal(final.bias, norm["bias"])
     assert any("OSTrack applies the other one" in line for line in report.dropped) == (saved == "both")
+    assert not any("fc_norm" in note for note in report.notes), "it is loaded, under whatever name"
     plain = small()
     load_ostrack_weights(plain, made_up(32, 64), "x.pth")
     with torch.no_grad():

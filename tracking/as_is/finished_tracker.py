@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from backbones.card import BackboneCard, replace_normalization
 from backbones.checkpoints.load_weights import LoadReport
 from backbones.checkpoints.read_checkpoint import find_identity_key
 from backbones.registry import get_card
@@ -23,7 +24,7 @@ from tracking.inference.run_files import load_recipe, load_torch_factory, read_f
 from tracking.inference.tracker import Tracker
 from tracking.inference.tracker_factory import TorchTrackerFactory
 from tracking.models.tracker_model import TrackerModel
-from tracking.ostrack_checkpoint import load_ostrack_model
+from tracking.ostrack_checkpoint import OSTRACK_MEAN, OSTRACK_STD, load_ostrack_model
 from tracking.ostrack_settings import StatedSettings, TrackerSettings, describe_tracker, require_agreement
 from tracking.recipe import TrackingRecipe
 
@@ -74,7 +75,7 @@ class OstrackTrackerFactory:
             # of the whole file: cheaper than hashing its tensors, and any other file counts as another tracker
             "weights": self.sha256,
             "weights_key": self.weights_key,
-            "backbone": {"card": get_card(self.backbone_name).identity_dict()},
+            "backbone": {"card": get_ostrack_card(self.backbone_name).identity_dict()},
             "tracker": dict(self.tracker),
             "runtime": TorchNetwork.runtime,
             "precision": TorchNetwork.precision,
@@ -195,7 +196,7 @@ def _list_run_notes(record: Record, recipe: TrackingRecipe) -> tuple[str, ...]:
 def _open_ostrack_file(source: ModelSource, settings: EvaluationSettings, device: str) -> FinishedTracker:
     """Open the tracker of a checkpoint of OSTrack's code."""
     assert source.checkpoint is not None and source.backbone is not None  # for the type checker
-    card, path = get_card(source.backbone), require_weight_file(source.checkpoint)
+    card, path = get_ostrack_card(source.backbone), require_weight_file(source.checkpoint)
     asked = settings.asked_tracker()
     model, recipe, report = load_ostrack_model(path, source.backbone, settings.protocol, asked, source.weights_key)
     sha256 = hash_weight_file(path)
@@ -223,6 +224,16 @@ def _open_ostrack_file(source: ModelSource, settings: EvaluationSettings, device
         run=None,
         notes=tuple(report.notes),
     )
+
+
+def get_ostrack_card(name: str) -> BackboneCard:
+    """Return the card of a backbone as OSTrack's code uses it: normalized with ImageNet's mean and std.
+
+    Args:
+        name: registry name or ``timm/<name>``.
+    """
+    # what the number was made with stands beside it, whatever the backbone itself was pre-trained with
+    return replace_normalization(get_card(name), OSTRACK_MEAN, OSTRACK_STD)
 
 
 def _count_parameters(model: TrackerModel) -> int:

@@ -293,7 +293,7 @@ def test_sources_that_are_no_segmentation_model(run_folder: Path, mmseg_model: M
         (ModelSource(backbone="vit_nano"), "a backbone alone has no segmentation head"),
         (ModelSource(run=tmp_path), "record"),
         (ModelSource(checkpoint=mmseg_model.checkpoint), r"is not in the folder of a run.*--config"),
-        (ModelSource(run=run_folder, runtime="openvino"), "not evaluated in openvino"),
+        (ModelSource(run=run_folder, runtime="onnxruntime", precision="bf16"), "ONNX Runtime has no bf16"),
         (ModelSource(), "no model is named"),
         (ModelSource(run=run_folder, overrides=("stride=65",)), "test.stride 65 is larger than crop 64"),
         (ModelSource(run=run_folder, overrides=("crop=[64,32]",)), "windows of a run of bench are square"),

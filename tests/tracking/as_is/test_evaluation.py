@@ -17,6 +17,7 @@ from backbones.create import create_backbone
 from benchmarks.cli.main import main
 from benchmarks.evaluation.evaluate_model import EvaluationRequest, evaluate_model
 from benchmarks.task_registry import TASKS
+from benchmarks.verify.stored_predictions import check_stored_predictions
 from engine.evaluation.contract import TestOnlyTask
 from engine.evaluation.model_source import ModelSource
 from engine.task import RunRequest, TaskOutcome
@@ -84,6 +85,7 @@ def test_a_tracker_of_ours_as_an_ostrack_file_gives_the_boxes_of_its_run(run: Pa
     assert read_boxes(tmp_path / "one" / "tracked") == read_boxes(tmp_path / "other" / "tracked") != {}
     assert list(one.item_rows) == list(other.item_rows) and one.metrics == other.metrics
     assert theirs.backbone.arguments == ours.backbone.arguments
+    assert theirs.backbone.card == ours.backbone.card, "with the normalization of OSTrack's code, not the registry's"
     assert theirs.backbone.arguments["ce"] == {"blocks": [3, 6, 9], "keep_ratio": 0.7}
     assert ours.plan.config == theirs.plan.config and ours.data.fingerprint == theirs.data.fingerprint, "one board"
     with pytest.raises(UserError, match=r"says ce=true .* asks for ce=false"):
@@ -204,6 +206,10 @@ def test_frames_of_got10k_are_pooled(run: Path, tmp_path: Path) -> None:
     place = {name: number for number, name in enumerate(outcome.item_columns)}
     rows = outcome.item_rows
     assert [row[place["counted"]] for row in rows] == [3, 7]
+    few = ModelSource(run=run, overrides=("max_frames=4",))
+    limited = open_task("got10k_val", few, tmp_path / "data")
+    assert [row[1] for row in limited.run(tmp_path / "few").item_rows] == [4, 4]
+    assert limited.plan.config["recipe"]["max_frames"] == 4
     short, long = (float(row[place["AO"]] or 0) for row in rows)
     assert outcome.metrics["AO"].value == pytest.approx((3 * short + 7 * long) / 10)
 
@@ -233,6 +239,8 @@ def test_what_is_no_finished_tracker_is_a_sentence(run: Path, tmp_path: Path) ->
         ({"run": run, "overrides": ("protocol=ostrack256",)}, "knows its protocol"),
         ({"run": run, "precision": "int8"}, "is one of an exported model"),
         ({"run": tmp_path}, "cannot read"),
+        ({"checkpoint": run / "checkpoints" / "nothing.pth"}, r"nothing\.pth"),
+        ({"checkpoint": run / "record.json"}, r"record\.json"),
         ({"checkpoint": run / "checkpoints" / "last_00000002.pth", "weights_key": "ema"}, "hold one version"),
     ]
     for source, said in cases:
@@ -272,5 +280,7 @@ def test_an_evaluation_on_got10k_is_drawn_by_its_own_metric(run: Path, tmp_path:
     source = ModelSource(run=run, device="cpu")
     cell = evaluate_model(EvaluationRequest("got10k_val", source, root, tmp_path / "runs", allow_subset=True))
     pictures = TASKS.get("got10k_val").visualize_run(cell.folder, cell.record, root)
+    checks = check_stored_predictions(cell.folder, cell.record, TASKS.get("got10k_val"), root)
+    assert [check.state for check in checks] == ["holds"], "bench verify scores by the same rules"
     assert all(", AO " in picture.entry.title for picture in pictures) and len(pictures) > 1
     assert cell.record.result is not None and cell.record.result.primary_metric == "AO"
