@@ -41,9 +41,9 @@ GUARDS = {
     ),
     "a config's start weights are not followed": Guard(
         "segmentation/as_is/mmseg_config.py",
-        '    if "pretrained" in changed:\n',
+        '    if changed.get("type") in ("BenchBackbone", backbone.BenchBackbone):\n',
         "    if False:\n",
-        f"{TESTS}::test_weights_of_the_config_are_not_read",
+        f"{USER_CONFIG}::test_the_guides_config_trains_validates_and_segments",
     ),
     "the code of a user's parts is in the id": Guard(
         "segmentation/as_is/config_source.py",
