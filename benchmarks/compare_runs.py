@@ -29,7 +29,7 @@ def _drop_other_boards(runs: Sequence[StoredRun], backbones: Collection[str], ta
         (folder, record)
         for folder, record in runs
         if record.domain == PRETRAINING_DOMAIN
-        or (on_board[record.comparability] == set(backbones) and task in (None, record.task))
+        or (on_board[record.comparability] >= set(backbones) and task in (None, record.task))
     ]
 
 

@@ -276,6 +276,7 @@ def require_training_protocol(task: Task, protocol: str | None) -> None:
     Raises:
         UserError: it is one; the message names ``bench evaluate``.
     """
+    # checked first: such a task has no other protocol that could be named instead
     if is_test_only(task):
         raise UserError(f"{task.name} is a test set, and nothing is trained on it; use bench evaluate {task.name}")
     if protocol == AS_IS:

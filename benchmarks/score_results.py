@@ -14,6 +14,7 @@ __all__ = ["SCORERS", "ScoreReport", "ScoreRequest", "score_results"]
 _TRACKING_SCORER = "tracking.scoring.command:score_tracking_set"
 _CLASSIFICATION_SCORER = "classification.scoring:score_classification_set"
 _SUBMISSION_PACKER = "tracking.scoring.command:pack_tracking_submission"
+_SEGMENTATION_SCORER = "segmentation.scoring:score_segmentation_set"
 
 SCORERS = {
     "lasot": _TRACKING_SCORER,
@@ -24,7 +25,10 @@ SCORERS = {
     "nfs": _TRACKING_SCORER,
     "got10k_test": _SUBMISSION_PACKER,
     "trackingnet": _SUBMISSION_PACKER,
-    "ade20k": "segmentation.scoring:score_segmentation_set",
+    "ade20k": _SEGMENTATION_SCORER,
+    "mini_ade": _SEGMENTATION_SCORER,
+    "camvid": _SEGMENTATION_SCORER,
+    "segfolder": _SEGMENTATION_SCORER,
     "digits": _CLASSIFICATION_SCORER,
     "cifar10": _CLASSIFICATION_SCORER,
     "cifar100": _CLASSIFICATION_SCORER,

@@ -87,6 +87,7 @@ def _read_test_split(task: str, root: Path) -> _TestSplit:
         from classification.as_is.open_evaluation import hash_test_digits
         from classification.digits_task import DIGITS
 
+        # without files: these images are part of an array
         digits = load_digits_data()
         members = digits.splits["test"]
         files, labels = [f"digit {member}" for member in members], digits.labels[members].tolist()
@@ -123,6 +124,7 @@ def _score_file(split: _TestSplit, path: Path, partial: bool) -> ClassificationS
     # numbered from 0 again, because a partial file has gaps
     scored = [row._replace(item=number) for number, (_, row) in enumerate(sorted(rows.items()))]
     require_all_scored(scored, len(scored))
+    # the same function as for a run, so that both give the same number to the last digit
     values = compute_accuracies(scored, len(scored))
     # a single prediction says nothing about the first five
     has_top5 = "top5" in header
@@ -266,6 +268,7 @@ class _ClassFinder:
             prediction = self._find_name(number, line["class"])
         else:
             prediction = self._find_number(number, line.get("index") or line.get("prediction") or "")
+        # without five classes, only a right answer has a place
         place = 0 if prediction == label else _NEVER
         if "top5" in line:
             top = self._read_top(number, line["top5"])
@@ -296,6 +299,7 @@ class _ClassFinder:
         return self.by_name[text] if text in self.by_name else self._find_number(number, text)
 
     def _find_number(self, number: int, text: str) -> int:
+        # never a name: folders "1", "10" and "2" have the numbers 0, 1 and 2
         if text.isdecimal() and int(text) < len(self.by_name):
             return int(text)
         names = self.split.class_names

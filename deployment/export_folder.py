@@ -16,6 +16,9 @@ from foundation.errors import UserError
 from foundation.files import grant_default_mode, sha256_file, write_atomic
 from results.records.strict_model import format_validation_errors
 
+EXPORT_FOLDER = "export"
+"""Folder of the exports in the folder of a run or an evaluation."""
+
 ManifestT = TypeVar("ManifestT", bound=ExportManifest)
 
 

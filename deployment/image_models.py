@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,11 +13,16 @@ from torch import Tensor, nn
 from deployment.export_folder import hash_files, read_export, write_export
 from deployment.formats import FORMAT_BY_RUNTIME, RUNTIME_BY_FORMAT, ExportFormat, ExportRuntime
 from deployment.graph_io import GraphCallable
-from deployment.image_graphs import hash_image_model, prepare_image_model, quantize_image_graph, write_image_graph
-from deployment.image_manifest import IMAGE_GRAPH, IMAGE_INPUT, ImageManifest, ImageModelFacts, ImageParity
-from deployment.image_parity import measure_image_parity, require_image_parity
-from deployment.image_sets import ImageSet, make_calibration_photos, make_parity_photos
-from deployment.manifest import MANIFEST_FILENAME, ExportOrigin
+from deployment.images.image_graphs import (
+    hash_image_model,
+    prepare_image_model,
+    quantize_image_graph,
+    write_image_graph,
+)
+from deployment.images.image_manifest import IMAGE_GRAPH, IMAGE_INPUT, ImageManifest, ImageModelFacts, ImageParity
+from deployment.images.image_parity import measure_image_parity, require_image_parity
+from deployment.images.image_sets import ImageSet, make_calibration_photos, make_parity_photos
+from deployment.manifest import MANIFEST_FILENAME, Calibration, ExportOrigin
 from deployment.runtimes import load_runtime_graphs, make_export_files, require_runtime
 from engine.evaluation.model_source import Precision
 from engine.progress_bar import log_message
@@ -39,6 +44,7 @@ class RuntimeNetwork:
         runtime: ``onnxruntime`` or ``openvino``.
         precision: precision of the computation.
         threads: number of threads for one call.
+        manifest: manifest of the export; ``None`` before it is written.
     """
 
     graph: GraphCallable
@@ -47,6 +53,7 @@ class RuntimeNetwork:
     runtime: ExportRuntime
     precision: Precision
     threads: int
+    manifest: ImageManifest | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return logits (N, classes) or (N, classes, H, W), or labels, on the device of the images.
@@ -56,8 +63,14 @@ class RuntimeNetwork:
         """
         self._require_size(tuple(images.shape))
         arrays = np.ascontiguousarray(images.detach().float().cpu().numpy())
+        # a runtime returns its own memory, which the next call may overwrite; concatenating copies it
         outputs = [self.graph({IMAGE_INPUT: image[None]})[self.facts.output] for image in arrays]
         return torch.from_numpy(np.concatenate(outputs)).to(images.device)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a record keeps of the export: its files, how far it is from PyTorch's model, its calibration."""
+        assert self.manifest is not None, "only a network that was loaded is described"
+        return self.manifest.model_dump(mode="json", include={"files", "parity", "calibration", "model_sha256"})
 
     def _require_size(self, shape: tuple[int, ...]) -> None:
         divisors = self.facts.size_divisor
@@ -115,7 +128,11 @@ def export_image_model(
     name = f"{export_format}-{precision}"
     log_message(f"exporting {origin.backbone} as {name}")
     reference, size = prepare_image_model(model), (int(example.shape[2]), int(example.shape[3]))
+    images = _complete_parity_images(parity_images, facts, size)
     graph, described = write_image_graph(reference, facts, size, origin.backbone), None
+    export_name = f"the {name} export of {origin.backbone}"
+    if facts.dynamic_size:
+        _require_dynamic_graph(graph, reference, facts, images, export_name)
     # bf16 has the same files as f32: the runtime converts when it compiles them
     if precision == "int8":
         calibration = calibration or make_calibration_photos(size, facts.mean, facts.std)
@@ -123,26 +140,45 @@ def export_image_model(
     files = make_export_files({IMAGE_GRAPH: graph}, export_format)
     # loaded from the very bytes that are written below
     network = _build_network(files, facts, size, runtime, precision, torch.get_num_threads())
-    images = _complete_parity_images(parity_images, facts, size)
-    export_name = f"the {name} export of {origin.backbone}"
-    parity = _measure_parity(reference, network, images, export_name)
+    parity = measure_image_parity(reference, network, images, facts.output)
     require_image_parity(parity, precision, export_name)
-    manifest = ImageManifest(
-        format=export_format,
-        runtime=runtime,
-        precision=precision,
+    manifest = make_image_manifest(network, reference, files, origin, parity, described)
+    write_export(out / name, files, manifest)
+    return ImageExport(out / name, manifest)
+
+
+def make_image_manifest(
+    network: RuntimeNetwork,
+    reference: nn.Module,
+    files: dict[str, bytes],
+    origin: ExportOrigin,
+    parity: ImageParity,
+    calibration: Calibration | None,
+) -> ImageManifest:
+    """Return the manifest of an export.
+
+    Args:
+        network: the exported model, as it was compared with PyTorch's.
+        reference: PyTorch's model, as ``prepare_image_model`` returns it.
+        files: the content of each file by its name.
+        origin: where the weights come from.
+        parity: how far the export is from PyTorch's model.
+        calibration: calibration of int8, else ``None``.
+    """
+    return ImageManifest(
+        format=FORMAT_BY_RUNTIME[network.runtime],
+        runtime=network.runtime,
+        precision=network.precision,
         origin=origin,
         files=hash_files(files),
         versions=collect_package_versions(),
-        calibration=described,
+        calibration=calibration,
         created=utc_now(),
-        facts=facts,
-        size=list(size),
+        facts=network.facts,
+        size=list(network.size),
         model_sha256=hash_image_model(reference),
         parity=parity,
     )
-    write_export(out / name, files, manifest)
-    return ImageExport(out / name, manifest)
 
 
 def load_image_model(folder: Path, threads: int | None = None) -> RuntimeNetwork:
@@ -158,7 +194,8 @@ def load_image_model(folder: Path, threads: int | None = None) -> RuntimeNetwork
     manifest, files = read_export(folder, ImageManifest)
     size = (manifest.size[0], manifest.size[1])
     threads = threads or torch.get_num_threads()
-    return _build_network(files, manifest.facts, size, manifest.runtime, manifest.precision, threads)
+    network = _build_network(files, manifest.facts, size, manifest.runtime, manifest.precision, threads)
+    return replace(network, manifest=manifest)
 
 
 def build_runtime_network(
@@ -228,6 +265,7 @@ def _is_same_export(
         or manifest.calibration is None
         or manifest.calibration.fingerprint == calibration.compute_fingerprint()
     )
+    # the versions, because another exporter or quantizer may write another graph for the same weights
     return (
         (manifest.facts, manifest.size, manifest.versions) == (facts, size, collect_package_versions())
         and is_calibrated_alike
@@ -258,21 +296,28 @@ def _complete_parity_images(images: ImageSet | None, facts: ImageModelFacts, siz
     return make_parity_photos([size, other], facts.mean, facts.std)
 
 
-def _measure_parity(reference: nn.Module, network: RuntimeNetwork, images: ImageSet, export_name: str) -> ImageParity:
-    """Compare an export with PyTorch's model.
+def _require_dynamic_graph(
+    graph: bytes, reference: nn.Module, facts: ImageModelFacts, images: ImageSet, export_name: str
+) -> None:
+    """Check that a graph computes with other sizes than the one it was traced with.
+
+    ONNX Runtime is asked whatever the format: it refuses shapes that do not fit, where OpenVINO writes over memory.
 
     Raises:
-        BenchError: it computes something else, or with a dynamic size it does not run with another size.
+        UserError: it does not run with another size.
+        BenchError: it computes something else.
     """
+    files = make_export_files({IMAGE_GRAPH: graph}, "onnx")
+    size = (int(images.images[0].shape[2]), int(images.images[0].shape[3]))
+    network = _build_network(files, facts, size, "onnxruntime", "f32", torch.get_num_threads())
     try:
-        return measure_image_parity(reference, network, images, network.facts.output)
+        parity = measure_image_parity(reference, network, images, facts.output)
     except BenchError:
         raise
-    # a shape that the tracer took for a constant: each runtime has errors of its own
+    # ONNX Runtime has errors of its own
     except Exception as error:
-        if not network.facts.dynamic_size:
-            raise
         raise UserError(
             f"{export_name} runs with the size it was traced with and with no other, since the architecture computes "
             "with a fixed number of positions; nothing was written, name a fixed size with --size HxW"
         ) from error
+    require_image_parity(parity, "f32", export_name)

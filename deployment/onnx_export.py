@@ -78,18 +78,16 @@ def _quiet_plain_tracing() -> Iterator[None]:
     which ONNX has no form. The log would print the whole graph on standard output where something fails.
     """
     core: Any = torch._C
-    attention, is_logging, log = (
-        torch.backends.mha.get_fastpath_enabled(),
-        core._jit_is_onnx_log_enabled(),
-        core._jit_onnx_log,
-    )
+    attention, ask = torch.backends.mha.get_fastpath_enabled(), core._jit_is_onnx_log_enabled
+    is_logging = ask()
     torch.backends.mha.set_fastpath_enabled(False)
-    # torch 2.15 switches the log on in every export, so that switching it off before would not last
-    core._jit_onnx_log = lambda *_: None
+    core._jit_set_onnx_log_enabled(False)
+    # torch 2.15 takes this function itself, and not its answer, for the state of the log, and then switches it on
+    core._jit_is_onnx_log_enabled = None
     try:
         yield
     finally:
-        core._jit_onnx_log = log
+        core._jit_is_onnx_log_enabled = ask
         core._jit_set_onnx_log_enabled(is_logging)
         torch.backends.mha.set_fastpath_enabled(attention)
 

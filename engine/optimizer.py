@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from engine.device import require_training_precision
-from engine.recipe import TrainingRecipe
+from engine.recipe import OptimizerConfig, TrainingRecipe
 from foundation.errors import UserError
 
 
@@ -121,20 +121,32 @@ def get_layer_ids(backbone: nn.Module) -> dict[str, int]:
 def build_param_groups(
     model: nn.Module, recipe: TrainingRecipe, backbone_attribute: str = "backbone"
 ) -> list[dict[str, Any]]:
-    """Build the parameter groups of a task model: learning rate by depth, weight decay only where it is useful.
+    """Build the parameter groups of a task model as its recipe says; see ``group_by_depth``.
+
+    Args:
+        model: the task model.
+        recipe: gives learning rate, weight decay and layer decay.
+        backbone_attribute: name of the attribute that contains the backbone.
+    """
+    return group_by_depth(model, recipe.optimizer, backbone_attribute)
+
+
+def group_by_depth(
+    model: nn.Module, setting: OptimizerConfig, backbone_attribute: str = "backbone"
+) -> list[dict[str, Any]]:
+    """Group the parameters of a task model: learning rate by depth, weight decay only where it is useful.
 
     A parameter at depth d gets ``lr * layer_decay ** (top - d)``, where ``top`` is the depth of the head.
 
     Args:
         model: the task model; one attribute is its timm backbone, all other parameters count as the head, one level
             above the last layer of the backbone.
-        recipe: gives learning rate, weight decay and layer decay.
+        setting: learning rate, weight decay and layer decay.
         backbone_attribute: name of the attribute that contains the backbone.
 
     Returns:
         Groups with ``params``, ``names``, ``lr`` and ``weight_decay``; each trainable parameter is in exactly one.
     """
-    setting = recipe.optimizer
     trunk = getattr(model, backbone_attribute)
     # without layer decay every backbone works, also one without a ``group_matcher``
     ids = get_layer_ids(trunk) if setting.layer_decay < 1 else {}

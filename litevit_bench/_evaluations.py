@@ -30,7 +30,7 @@ PrecisionName = Literal["f32", "bf16", "int8"]
 
 
 def evaluate(
-    model: PathLike,
+    model: PathLike | nn.Module,
     task: str | Task,
     *,
     checkpoint: PathLike | None = None,
@@ -52,7 +52,10 @@ def evaluate(
     Args:
         model: folder of a finished run; name of a backbone (of the registry, or ``timm/<name>``) with the head of its
             own weights or of ``checkpoint``; a config file of mmsegmentation (``.py``, with ``checkpoint``; it is code
-            and is executed, so it must be trusted); or a checkpoint inside the folder of a run.
+            and is executed, so it must be trusted); a checkpoint inside the folder of a run; or, on a classification
+            task, a classifier with its head as a torch module. Of a module, ``name``, ``mean``, ``std`` (of pixels in 0
+            to 1) and ``input_size`` are taken as ``run`` takes them. It is copied and never changed; the record says
+            that it came from memory and holds a SHA-256 of its tensors.
         task: name of a task (``list_tasks``), or a ``Task`` of your own.
         checkpoint: file with the weights of the whole model, its head included.
         weights_key: the weights to take from a file that holds several versions of them.
@@ -94,7 +97,7 @@ def evaluate(
 
 
 def predict(
-    model: PathLike,
+    model: PathLike | nn.Module,
     images: PathLike | Sequence[PathLike],
     out: PathLike,
     *,
@@ -127,7 +130,7 @@ def predict(
 
 
 def _make_source(
-    model: PathLike,
+    model: PathLike | nn.Module,
     checkpoint: PathLike | None,
     weights_key: str | None,
     settings: Overrides | None,
@@ -145,11 +148,18 @@ def _make_source(
 
     require_choice("runtime", runtime, RUNTIMES)
     require_choice("precision", precision, PRECISIONS)
+    applied: dict[str, Any] = {
+        "weights_key": weights_key,
+        "device": device,
+        "runtime": runtime,
+        "precision": precision,
+        "overrides": format_overrides(settings),
+    }
     if not isinstance(model, str | Path):
-        raise UserError(
-            f"a finished model is named by a folder, a file or a name of a backbone, not by a {type(model).__name__}; "
-            "save its weights, and give its backbone with checkpoint=FILE"
+        return ModelSource(
+            module=_require_module(model), checkpoint=None if checkpoint is None else Path(checkpoint), **applied
         )
+    # what exists counts before what could be a name: a folder "vit_tiny" of a user is the run that they mean
     path = Path(model)
     place: dict[str, Any] = {"backbone": str(model)}
     if path.is_dir():
@@ -161,15 +171,24 @@ def _make_source(
         if checkpoint is not None:
             raise UserError(f"{model} and checkpoint {checkpoint} are two files; give one of them")
         checkpoint = path
-    return ModelSource(
-        **place,
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        weights_key=weights_key,
-        device=device,
-        runtime=runtime,  # type: ignore[arg-type]  # checked above
-        precision=precision,  # type: ignore[arg-type]
-        overrides=format_overrides(settings),
-    )
+    return ModelSource(**place, checkpoint=None if checkpoint is None else Path(checkpoint), **applied)
+
+
+def _require_module(model: object) -> nn.Module:
+    """Accept a torch module.
+
+    Raises:
+        UserError: it is something else.
+    """
+    from torch import nn
+
+    from foundation.errors import UserError
+
+    if not isinstance(model, nn.Module):
+        raise UserError(
+            f"a finished model is a folder, a file, a name of a backbone or a torch module, not {type(model).__name__}"
+        )
+    return model
 
 
 _MODEL_LOADERS = {
@@ -204,6 +223,7 @@ class LoadedRun:
 
         found: dict[str, list[float | None] | list[str | None]] = {}
         for name, cells in read_item_table(self.folder, self.record).columns.items():
+            # a column is one of numbers or one of texts, so that every table library takes it
             numbers, texts = convert_column(cells)
             found[name] = texts if any(text is not None for text in texts) else numbers
         return found

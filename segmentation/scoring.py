@@ -15,8 +15,7 @@ from foundation.environment import resolve_data_root
 from foundation.errors import DataError, UserError
 from foundation.files import write_atomic
 from results.score_request import ScoreRequest
-from segmentation.data.ade20k_classes import get_ade20k_classes
-from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset, read_ade20k
+from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
 from segmentation.data.files import read_label_map, read_raw_labels
 from segmentation.data.labels import LabelSpace
 from segmentation.evaluation import compare_with_mmseg, count_areas_twice
@@ -28,8 +27,8 @@ from segmentation.metrics import (
     map_class_iou,
     score_image,
 )
+from segmentation.tasks import ADE20K, CAMVID, MINI_ADE, SEGFOLDER, SegmentationTask
 
-ADE20K_VAL_IMAGES = 2_000
 LOG_INTERVAL = 250
 
 
@@ -46,7 +45,7 @@ class SegmentationScoreReport(NamedTuple):
 
 
 def score_segmentation_set(request: ScoreRequest) -> SegmentationScoreReport:
-    """``bench score ade20k``; writes the JSON to ``out_file`` where asked.
+    """``bench score`` of a segmentation set; writes the JSON to ``out_file`` where asked.
 
     Raises:
         UserError: options that only trackers have, or several folders.
@@ -55,25 +54,33 @@ def score_segmentation_set(request: ScoreRequest) -> SegmentationScoreReport:
         raise UserError(f"bench score {request.test_set} has no {idle[0]}")
     if len(request.results) != 1:
         raise UserError(f"bench score {request.test_set} takes one folder of predictions, not {len(request.results)}")
-    report = score_ade20k(request.results[0], resolve_data_root(request.data_root), request.partial)
+    task = {each.name: each for each in (ADE20K, MINI_ADE, CAMVID, SEGFOLDER)}[request.test_set]
+    report = score_label_images(task, request.results[0], resolve_data_root(request.data_root), request.partial)
     if request.out_file is not None:
         write_atomic(request.out_file, json.dumps(report.data, indent=2, allow_nan=False) + "\n")
     return report
 
 
-def score_ade20k(results: Path, data_root: Path, partial: bool = False) -> SegmentationScoreReport:
-    """Score ``ADE_val_*.png`` files with labels 1..150 against ADE20K's validation set.
+def score_label_images(
+    task: SegmentationTask, results: Path, data_root: Path, partial: bool = False
+) -> SegmentationScoreReport:
+    """Score label PNGs against the test split of a task, of which only that split need be there.
 
     Args:
-        results: the folder of predictions, one PNG an image, at the label file's size.
-        data_root: where ``ADEChallengeData2016`` is.
-        partial: accept fewer than all 2,000; the numbers are then marked as of a part.
+        task: the task.
+        results: the folder of predictions, one PNG an image, at the label file's size and with its label values.
+        data_root: folder of the data sets.
+        partial: accept predictions for a part of the images; the numbers are then marked as of a part.
 
     Raises:
         DataError: no or too few predictions, one of no image or another size, or with a number that is no class.
     """
-    found = read_ade20k(data_root)
-    chosen = _match_predictions(results, list(found.splits["test"]), partial)
+    # the training images are not needed, and often not at hand where predictions are scored
+    found = task.find_dataset(data_root, test_only=True)
+    pairs = list(found.splits["test"])
+    # without official counts, the images that are there are the set
+    expected = task.expected["test"] if task.has_official_counts else len(pairs)
+    chosen = _match_predictions(task, data_root, results, pairs, None if partial else expected)
     counted, theirs, rows = [], np.zeros((4, found.label_space.num_classes)), []
     for item, (prediction, pair) in enumerate(chosen):
         truth = read_label_map(pair.label_path, found.label_space)
@@ -87,16 +94,16 @@ def score_ade20k(results: Path, data_root: Path, partial: bool = False) -> Segme
     total = np.stack(counted).sum(0)
     result = compute_segmentation_scores(total)
     data = {
-        "task": "ade20k",
+        "task": task.name,
         "results": str(results),
-        "partial": len(chosen) != ADE20K_VAL_IMAGES,
+        "partial": len(chosen) != expected,
         "images": len(chosen),
-        "expected": ADE20K_VAL_IMAGES,
+        "expected": expected,
         "metrics": {name: getattr(result, name) for name in ("mIoU", "mIoU_all", "aAcc", "mAcc")},
         "unit": "%",
         "classes": found.label_space.num_classes,
         "classes_present": result.num_present,
-        "iou_by_class": map_class_iou(result, get_ade20k_classes()),
+        "iou_by_class": map_class_iou(result, task.get_class_names(found)),
         "second_implementation": compare_with_mmseg(total, theirs.astype(np.float32)),
         "items": rows,
     }
@@ -124,28 +131,44 @@ def rescore_predictions(dataset: SegmentationDataset, folder: Path) -> Iterator[
         yield score_image(item, pair.name, areas), areas
 
 
-def _match_predictions(results: Path, pairs: list[ImageLabelPair], partial: bool) -> list[tuple[Path, ImageLabelPair]]:
-    """Predictions with their pairs; the completeness gate."""
+def _match_predictions(
+    task: SegmentationTask, data_root: Path, results: Path, pairs: list[ImageLabelPair], expected: int | None
+) -> list[tuple[Path, ImageLabelPair]]:
+    """Predictions with their pairs; the completeness gate, which ``expected`` of ``None`` leaves open."""
     if not results.is_dir():
         raise DataError(f"there is no folder of predictions at {results}; name it with --results")
     files = {path.stem: path for path in sorted(results.glob("*.png"))}
     if not files:
-        raise DataError(f"{results} holds no PNG files; predictions are one label PNG an image, ADE_val_00000001.png")
+        raise DataError(f"{results} holds no PNG files; predictions are one label PNG an image, {pairs[0].name}.png")
     names = {pair.name for pair in pairs}
-    strange = sorted(files.keys() - names)
-    if strange:
-        raise DataError(
-            f"{files[strange[0]]} belongs to no image of the validation set found ({len(pairs):,} images); take it "
-            "away, or name the data with --data-root"
-        )
-    if len(files) < ADE20K_VAL_IMAGES and not partial:
+    if strange := sorted(files.keys() - names):
+        raise DataError(_explain_strange_file(task, data_root, files[strange[0]], len(pairs)))
+    if expected is not None and len(files) < expected:
         missing = sorted(names - files.keys())
         first = f", the first missing is {missing[0]}" if missing else "; the data themselves are not whole"
         raise DataError(
-            f"{results} has {len(files):,} of {ADE20K_VAL_IMAGES:,} predictions{first}; an incomplete set has no "
+            f"{results} has {len(files):,} of {expected:,} predictions{first}; an incomplete set has no "
             "number (--partial scores what is there)"
         )
     return [(files[pair.name], pair) for pair in pairs if pair.name in files]
+
+
+def _explain_strange_file(task: SegmentationTask, data_root: Path, path: Path, count: int) -> str:
+    """Say what is wrong with a prediction that belongs to no test image; it may be one for another split."""
+    try:
+        splits = task.find_dataset(data_root).splits
+    except DataError:  # the other splits need not be there
+        splits = {}
+    for split, pairs in splits.items():
+        if split != "test" and path.stem in {pair.name for pair in pairs}:
+            return (
+                f"{path} is a prediction for an image of the {split} split of {task.name}, and the test split is "
+                f"scored ({count:,} images); segment that one"
+            )
+    return (
+        f"{path} belongs to no image of the test split of {task.name} ({count:,} images); take it away, or name the "
+        "data with --data-root"
+    )
 
 
 def _read_prediction(path: Path, pair: ImageLabelPair, shape: tuple[int, ...], label_space: LabelSpace) -> Any:
@@ -160,7 +183,7 @@ def _read_prediction(path: Path, pair: ImageLabelPair, shape: tuple[int, ...], l
     last = label_space.first_label + label_space.num_classes - 1
     wrong = np.unique(numbers[counts & ((numbers < label_space.first_label) | (numbers > last))])
     if wrong.size:
-        hint = "; if the network writes 0 to 149, add 1" if wrong[0] == 0 else ""
+        hint = f"; if the network writes 0 to {last - 1}, add 1" if wrong[0] == 0 and label_space.first_label else ""
         raise DataError(f"{path} has label {int(wrong[0])}; predictions are {label_space.first_label} to {last}{hint}")
     return np.where(counts, numbers - label_space.first_label, 0)
 
@@ -177,5 +200,5 @@ def _format_lines(data: dict[str, Any]) -> list[str]:
     if data["partial"]:
         lines.append("PARTIAL: not a number of the benchmark")
     if present < classes:
-        lines.append("the two means of IoU part where classes are absent; published ones are over all 2,000 images")
+        lines.append("the two means of IoU differ where classes are absent; published numbers are over all images")
     return lines

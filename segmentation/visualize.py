@@ -117,13 +117,13 @@ def draw_panels(
     panels = {
         shorten_text(heading, width - 8): resize_to_width(image, width),
         "errors": resize_to_width(draw_error_map(image, truth, labels), width, has_labels=True),
-        "truth": resize_to_width(_overlay_colors(image, colors[truth]), width, has_labels=True),
-        "prediction": resize_to_width(_overlay_colors(image, colors[labels]), width, has_labels=True),
+        "truth": resize_to_width(overlay_colors(image, colors[truth]), width, has_labels=True),
+        "prediction": resize_to_width(overlay_colors(image, colors[labels]), width, has_labels=True),
     }
     named = [stack_images([draw_text_lines([name], width), panel]) for name, panel in panels.items()]
     grid = arrange_grid(named, num_columns=2, gap=6)
     present = [int(index) for index in np.union1d(truth, labels) if index != IGNORE_INDEX]
-    entries = [(_get_color(colors, index), _get_first_name(class_names[index])) for index in present]
+    entries = [(get_color(colors, index), _get_first_name(class_names[index])) for index in present]
     entries.append((_RED, "wrong pixel"))
     if (truth == IGNORE_INDEX).any():
         entries.append((_GRAY, "not scored"))
@@ -135,7 +135,8 @@ def _get_first_name(name: str) -> str:
     return name.split(",")[0]
 
 
-def _get_color(colors: NDArray[np.uint8], index: int) -> RgbColor:
+def get_color(colors: NDArray[np.uint8], index: int) -> RgbColor:
+    """Return one of the colors (colors, 3) as whole numbers."""
     red, green, blue = colors[index].tolist()
     return red, green, blue
 
@@ -193,7 +194,8 @@ def draw_error_map(image: ImageArray, truth: ImageArray, predicted: ImageArray) 
     return dark
 
 
-def _overlay_colors(image: ImageArray, colors: ImageArray) -> ImageArray:
+def overlay_colors(image: ImageArray, colors: ImageArray) -> ImageArray:
+    """Lay colors over an image; both (height, width, 3), uint8 RGB."""
     # over the gray image: mixed with its colors, those of the classes would not be those of the legend
     return np.asarray(0.3 * image.mean(2, keepdims=True) + 0.7 * colors, np.uint8)
 

@@ -25,6 +25,8 @@ from classification.as_is.settings import ClassifierSettings
 from engine.recipe import TrainingRecipe
 from pretraining import recipe as pretraining
 from results.records import record
+from results.records.identity import AS_IS
+from segmentation.as_is.settings import SegmentationSettings
 from segmentation.recipe import SegmentationRecipe
 from tests.conftest import ROOT
 from tracking.as_is.settings import EvaluationSettings
@@ -155,7 +157,8 @@ def find_unknown_name(options: argparse.Namespace) -> str:
         if name not in TASKS.list_names():
             return f"no task {name}"
         protocol = getattr(options, "protocol", None)
-        if protocol is not None and protocol not in TASKS.get(name).protocols:
+        # every task has the evaluations of its finished models
+        if protocol not in (None, AS_IS, *TASKS.get(name).protocols):
             return f"task {name} has no protocol {protocol}"
     backbone = getattr(options, "backbone", None)
     for name in [backbone] if isinstance(backbone, str) else backbone or []:
@@ -188,6 +191,7 @@ SETTINGS_BY_SECTION: dict[str, tuple[type[BaseModel], ...]] = {
     ),
     "Finished classifiers": (ClassifierSettings,),
     "Segmentation": (SegmentationRecipe,),
+    "Finished segmentation models": (SegmentationSettings,),
     "Tracking": (TrackingRecipe,),
     "Finished trackers": (EvaluationSettings,),
     "Pre-training": (

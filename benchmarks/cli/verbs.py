@@ -104,7 +104,7 @@ VERBS = {
     ),
     "export": Verb(
         "models",
-        "export a finished tracker for ONNX Runtime or OpenVINO",
+        "export the model of a finished run for ONNX Runtime or OpenVINO",
         "bench export runs/mini_lasot/RUN --format openvino",
     ),
     "predict": Verb(

@@ -74,7 +74,7 @@ def _find_domain(source: ModelSource) -> str:
         return "segmentation"
     if source.run is not None:
         return read_record(source.run).domain
-    if source.backbone is not None:
+    if source.backbone is not None or source.module is not None:
         return "classification"
     assert source.checkpoint is not None  # require_one_place
     return read_record(find_checkpoint_run(source.checkpoint)).domain

@@ -260,6 +260,7 @@ class _Expansion:
                 close = did_you_mean(name, known)
                 self.faults.append(f"no task of {_join_names(tasks)} has a protocol {name!r}{close}")
         for task in tasks:
+            # all faults of a suite are reported at once
             try:
                 require_training_protocol(task, AS_IS if AS_IS in wanted else None)
             except UserError as error:

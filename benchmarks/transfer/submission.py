@@ -121,6 +121,13 @@ def _find_licence(record: Record, store: StoreContents) -> tuple[str, str]:
         if licence.lower() not in UNKNOWN_LICENCES:
             return licence, ""
         return "unknown", f"the card of {record.backbone.name} states no licence of its weights; add it to the card"
+    if record.is_evaluation and checkpoint is not None:
+        # the weights of a run stay on the machine, so the store knows them only by the path in its record
+        parts = Path(checkpoint.uri).parts
+        for each in store.folders.values():
+            # the licence of a run's own weights is that of what it started from
+            if each.record is not None and not each.record.is_evaluation and each.folder.name in parts:
+                return _find_licence(each.record, store)
     if checkpoint is not None and any(_wrote_encoder(each, checkpoint.sha256) for each in store.folders.values()):
         return "yours, pre-trained in this store", ""
     return "unknown", (

@@ -103,6 +103,7 @@ def _evaluate_again(record: Record, data_dir: Path, device: str, out: Path) -> R
         raise UserError("it was not made by bench evaluate, so nothing says which model it was")
     if options.task != record.task:  # reported with the command
         raise UserError(f"its command evaluates on {options.task}, not on {record.task}")
+    # relative paths of the command are those of this folder now; what is not found is said, and proves nothing
     asked = make_evaluation_request(options)
     request = replace(
         asked,
@@ -115,6 +116,7 @@ def _evaluate_again(record: Record, data_dir: Path, device: str, out: Path) -> R
         hash_all=reads_every_byte(record),
         force_new=True,
     )
+    # another number of threads may round sums differently, which would look like a fault
     with use_threads(record.environment.threads):
         done = evaluate_model(request)
     return RepeatedRun(done.folder, done.record)

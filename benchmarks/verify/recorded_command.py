@@ -99,6 +99,7 @@ def check_recorded_command(record: Record) -> Iterator[VerificationCheck]:
 def _list_statements(record: Record, options: argparse.Namespace) -> Iterator[tuple[str, Any, Any]]:
     """Yield what the record says, and what the command asked for: a name, or several values of which one counts."""
     if record.is_evaluation:
+        # which model it is, only opening it says; a run or a file has another name than its backbone
         applied = record.backbone.arguments
         yield "task", record.task, options.task
         yield "runtime", applied.get("runtime", "torch"), options.runtime

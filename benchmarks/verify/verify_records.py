@@ -85,6 +85,7 @@ def _check_unread(path: Path, root: Path) -> VerificationCheck:
 
 def _verify_run(folder: Path, record: Record, request: VerifyRequest) -> list[VerificationCheck]:
     root = resolve_data_root(request.data_root)
+    # a finished model has no plan to compare with, and one way of making it again for both options
     if record.is_evaluation:
         checks = [*verify_record(folder, record), *check_recorded_command(record)]
         checks += check_evaluation(folder, record, root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from backbones.cost.measure_cost import measure_efficiency
@@ -18,6 +18,9 @@ from classification.as_is.real_labels import RealLabels
 from classification.data.subset_sampling import LabeledDataset
 from classification.metrics import ScoredItem, compute_accuracies, to_record_metrics
 from classification.model import score_items
+from deployment.export_folder import EXPORT_FOLDER
+from deployment.image_models import RuntimeNetwork
+from deployment.runtime_latency import measure_runtime_efficiency
 from engine.evaluation.contract import Evaluation
 from engine.evaluation.model_source import ModelSource
 from engine.task import TaskOutcome
@@ -43,6 +46,7 @@ class ClassifierEvaluation(Evaluation):
         class_names: name of each class that may be predicted, in the order of ``columns``.
         image_names: name of each scored image within the data set.
         real_labels: labels that replace those of the data; ``None`` without.
+        exports: what ``run`` exported for another runtime, which is then timed.
     """
 
     source: ModelSource
@@ -52,11 +56,14 @@ class ClassifierEvaluation(Evaluation):
     class_names: Sequence[str]
     image_names: Callable[[int], str]
     real_labels: RealLabels | None = None
+    exports: list[RuntimeNetwork] = field(default_factory=list, repr=False, compare=False)
 
     def run(self, out: Path) -> TaskOutcome:
-        """Classify every test image; write ``predictions.csv`` into the folder ``out``."""
+        """Classify every test image; write ``predictions.csv`` and exported graphs into the folder ``out``."""
         make_deterministic()  # as a run is tested, so that its weights give its very numbers
-        network = make_network(self.classifier, self.source, self.device)
+        network = make_network(self.classifier, self.source, self.device, out / EXPORT_FOLDER)
+        if isinstance(network, RuntimeNetwork):
+            self.exports.append(network)
         rows: list[ScoredItem] = []
         predictions: list[ClassPrediction] = []
         began = time.monotonic()
@@ -88,6 +95,7 @@ class ClassifierEvaluation(Evaluation):
             checkpoint_format=self.classifier.file.format,
             parameters=sum(parameter.numel() for parameter in self.classifier.model.parameters()),
             phase_seconds={"test": seconds},
+            details={"export": self.exports[-1].describe()} if self.exports else {},
         )
 
     def measure_cost(self) -> EfficiencyRecord | None:
@@ -96,6 +104,11 @@ class ClassifierEvaluation(Evaluation):
         if self.classifier.settings.tta_flip:
             model = FlipAverage(model)
         size = (3, *self.classifier.preprocessing.img_size)
+        if self.exports:
+            measured = measure_runtime_efficiency(
+                model, self.exports[-1], size, with_flip=self.classifier.settings.tta_flip
+            )
+            return EfficiencyRecord.model_validate(measured)
         # the model itself moves to the CPU and back: operations are counted there
         measured = measure_efficiency(model.cpu(), size, self.device, with_timing=True)
         return EfficiencyRecord.model_validate(measured)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -19,6 +19,7 @@ from backbones.registry import get_card, require_own_architecture
 from backbones.weight_sources.hub import read_hub_preprocessing
 from backbones.weights import InitialWeights, locate_weights, require_matching_sha256
 from classification.as_is.head_classes import HeadClasses, HeadOrigin, make_head_classes
+from classification.as_is.memory_classifier import copy_memory_classifier
 from classification.as_is.preprocessing import Preprocessing, describe_test_size, resolve_preprocessing
 from classification.as_is.run_weights import FinishedRun, find_tested_weights, list_model_arguments, read_finetuned_run
 from classification.as_is.settings import ClassifierSettings, parse_settings
@@ -38,7 +39,7 @@ class FinishedClassifier:
         head: the classes of its outputs.
         arguments: arguments with which the model was made.
         start: where the weights come from.
-        file: the weight file.
+        file: the weight file, without its tensors, which the model has.
         report: what was loaded.
         settings: what the user set.
         run: the run that trained it; ``None`` if it is no run of bench.
@@ -46,7 +47,7 @@ class FinishedClassifier:
     """
 
     card: BackboneCard
-    model: nn.Module
+    model: nn.Module = field(repr=False)
     preprocessing: Preprocessing
     head: HeadClasses
     arguments: Mapping[str, Any]
@@ -56,6 +57,10 @@ class FinishedClassifier:
     settings: ClassifierSettings
     run: FinishedRun | None = None
     notes: tuple[str, ...] = ()
+
+    def is_run_of(self, task: str) -> bool:
+        """Return whether a run of a task trained it."""
+        return self.run is not None and self.run.record.task == task
 
     @property
     def transform(self) -> Any:
@@ -90,7 +95,10 @@ def open_classifier(source: ModelSource, num_classes: int | None = None) -> Fini
             "--config is for mmsegmentation; name a classifier with --run, or with --backbone [--checkpoint]"
         )
     settings = parse_settings(source.overrides)
-    opened = _open_backbone(source, settings) if source.backbone is not None else _open_run(source, settings)
+    if source.module is not None:
+        opened = _open_module(source, settings)
+    else:
+        opened = _open_backbone(source, settings) if source.backbone is not None else _open_run(source, settings)
     if num_classes not in (None, opened.head.num_classes):
         raise UserError(
             f"the head of {opened.file.path} has {opened.head.num_classes:,} classes, not {num_classes:,}; choose "
@@ -135,6 +143,16 @@ def _open_backbone(source: ModelSource, settings: ClassifierSettings) -> Finishe
     )
 
 
+def _open_module(source: ModelSource, settings: ClassifierSettings) -> FinishedClassifier:
+    """Open a classifier that was handed over as a torch module."""
+    found = copy_memory_classifier(source.module, settings.img_size)
+    require_color_input(found.card)
+    own = resolve_preprocessing(found.card, getattr(found.model, "pretrained_cfg", None) or {})
+    whole = _WholeModel(found.model, {"num_classes": found.num_classes}, found.report)
+    head = make_head_classes(found.num_classes, "checkpoint")
+    return _make_classifier(found.card, whole, own.apply_settings(settings), head, (found.start, found.file), settings)
+
+
 def _open_run(source: ModelSource, settings: ClassifierSettings) -> FinishedClassifier:
     """Open the network of a run, or of a checkpoint in its folder."""
     folder = source.run
@@ -175,6 +193,7 @@ def _make_classifier(
     # the normalization that the user set is part of the id, as the card's own would be
     card = replace(card, mean=preprocessing.mean, std=preprocessing.std)
     model, (start, file) = whole.model.eval(), weights
+    file = file._replace(tensors={})  # a second copy of the weights would only fill the memory
     return FinishedClassifier(
         card, model, preprocessing, head, whole.arguments, start, file, whole.report, settings, run, notes
     )
@@ -243,7 +262,7 @@ def _count_head_classes(model: nn.Module, file: WeightFile, made_for: tuple[int,
         model, file.tensors, source=source, arguments=file.arguments, card_size=made_for, with_head=True
     )
     found = [fitted.tensors[name] for name in names if name in fitted.tensors]
-    if not found or not found[0].dim():
+    if not found or not found[0].numel():
         raise make_headless_error(source, names)
     if any(len(each) != len(found[0]) for each in found):
         raise CheckpointError(f"the checkpoint {source} has classifiers of different sizes ({', '.join(names)})")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from classification.as_is.finished_classifier import FinishedClassifier
+from classification.deployment.runtime_network import build_classifier_network
 from engine.evaluation.model_source import ModelSource
-from foundation.errors import UserError
 
 Network = Callable[[Tensor], Tensor]
 """Maps normalized images (n, 3, height, width) to logits (n, classes), on the device of the images."""
@@ -41,24 +42,24 @@ def average_flipped(network: Network, images: Tensor) -> Tensor:
     return (network(images) + network(images.flip(-1))) / 2
 
 
-def make_network(classifier: FinishedClassifier, source: ModelSource, device: str) -> Network:
+def make_network(classifier: FinishedClassifier, source: ModelSource, device: str, out: Path | None = None) -> Network:
     """Return what computes the logits.
 
     Args:
         classifier: the opened classifier.
         source: says in which runtime and precision.
         device: where PyTorch computes.
+        out: folder in which an export for another runtime is kept; ``None`` keeps nothing.
 
     Raises:
-        UserError: the runtime is not available for classifiers.
+        UserError: the runtime or its precision is not available, or the classifier cannot be exported.
+        BenchError: the exported classifier does not compute what PyTorch computes.
     """
-    # here an exported network takes the place of the model; everything before and after it stays the same
     if source.runtime != "torch":
-        raise UserError(f"a classifier is not evaluated in {source.runtime}; leave --runtime out")
+        return build_classifier_network(classifier, source.runtime, source.precision, out)
     model = classifier.model.to(device)
 
     def compute_logits(images: Tensor) -> Tensor:
-        # faster than no_grad, with the same bits
         with torch.inference_mode():
             logits: Tensor = model(images)
         return logits

@@ -63,13 +63,12 @@ def open_image_evaluation(
     Raises:
         UserError: the model or the data do not fit.
     """
+    # the model first: it says in seconds whether it can be used, and hashing a large test split takes minutes
     classifier = open_classifier(source)
-    run = classifier.run
     # of class folders without splits, a run has seen four fifths in training, and is tested on the rest
-    is_own_run = run is not None and run.record.task == task.name
-    max_items = read_limit(run.record.config.get("recipe")) if run is not None and is_own_run else None
-    # a smoke run was tested on a part of the items, and its number is that of this part
-    data = load_test_split(not is_own_run).limit_items(max_items)
+    data = load_test_split(not classifier.is_run_of(task.name))
+    max_items = _choose_limit(task, classifier, len(data.splits["test"].indices))
+    data = data.limit_items(max_items)
     split = data.splits["test"]
     images = TransformedImages(split, classifier.preprocessing)
     report = DataReport(
@@ -101,14 +100,13 @@ def open_digits_evaluation(task: Task, source: ModelSource) -> ClassifierEvaluat
     ]
     if idle:
         raise ConfigError(f"digits are 8x8 pixels, enlarged and never cropped; leave {idle[0]} out")
+    # the enlarged digits are square
     height, width = classifier.preprocessing.img_size
     if height != width:
         raise UserError(f"the digits are square, and {classifier.card.name} takes {height} x {width} px; set img_size")
-    run = classifier.run
-    max_items = (
-        read_limit(run.record.config.get("recipe")) if run is not None and run.record.task == task.name else None
-    )
-    digits = load_digits_data().limit_items(max_items)
+    digits = load_digits_data()
+    max_items = _choose_limit(task, classifier, len(digits.splits["test"]))
+    digits = digits.limit_items(max_items)
     used = classifier.preprocessing
     images = DigitsDataset(digits, "test", height, used.mean, used.std)
     names = tuple(map(str, range(10)))
@@ -122,6 +120,15 @@ def open_digits_evaluation(task: Task, source: ModelSource) -> ClassifierEvaluat
     preprocessing = {"img_size": height, "mean": list(used.mean), "std": list(used.std)}
     opened = _TestImages(images, images.get_image_name, names, report, preprocessing, max_items)
     return _make_evaluation(task, source, classifier, opened)
+
+
+def _choose_limit(task: Task, classifier: FinishedClassifier, num_images: int) -> int | None:
+    """Return how many test images are used at most; ``None`` where that leaves none out."""
+    limit = classifier.settings.max_items
+    if limit is None and classifier.run is not None and classifier.is_run_of(task.name):
+        # a smoke run was tested on a part of the items, and its number is that of this part
+        limit = read_limit(classifier.run.record.config.get("recipe"))
+    return limit if limit is not None and limit < num_images else None
 
 
 def hash_test_digits(digits: DigitsData) -> str:
@@ -138,6 +145,7 @@ def _make_evaluation(
     settings, head = classifier.settings, classifier.head
     # before any image is read: a model of other classes is refused at once
     columns = match_classes(task.name, images.class_names, head, settings)
+    # classes of the head that the data do not have are numbered after those that they have
     others = [head.name_class(column) for column in columns.columns[len(images.class_names) :]]
     class_names = (*images.class_names, *others)
     real = _find_real_labels(task, settings.real_labels, images, class_names)
@@ -198,6 +206,7 @@ def _list_arguments(
     settings, map_file = classifier.settings, classifier.settings.class_map_file
     # by content, as everything else in an id; where the file lies does not matter
     class_map = sha256_file(map_file) if map_file is not None else settings.class_map
+    # what has its usual value is left out, so that an option that comes later leaves the ids of today alone
     return {
         **classifier.arguments,
         **images.preprocessing,
@@ -222,7 +231,7 @@ def _describe_classifier(classifier: FinishedClassifier, arguments: Mapping[str,
             uri=start.uri or str(file.path),
             sha256=file.sha256,
             bytes=file.bytes,
-            weights_key=find_identity_key(file.path, start.weights_key),
+            weights_key=None if start.init == "memory" else find_identity_key(file.path, start.weights_key),
         ),
         model=digest.identity_dict(),
     )

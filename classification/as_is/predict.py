@@ -37,8 +37,8 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
     """
     classifier = open_classifier(source)
     settings = classifier.settings
-    given = (("class_map", settings.class_map), ("real_labels", settings.real_labels), ("restrict", settings.restrict))
-    idle = [name for name, value in given if value]
+    # refused, since a setting without effect would be taken for one with it
+    idle = [name for name in ("class_map", "real_labels", "restrict", "max_items") if getattr(settings, name)]
     if idle:
         raise ConfigError(f"{idle[0]} is for images with labels (bench evaluate); leave it out")
     # before minutes of computing, and not after them
@@ -84,6 +84,7 @@ def _format_predictions(classifier: FinishedClassifier, predictions: Sequence[Cl
     head = classifier.head
     lines = []
     for row in predictions[:_MAX_SHOWN]:
+        # for people; the file has the WordNet id, which no two classes share
         name = head.describe_class(row.class_index) or f"class {row.class_index}"
         lines.append(f"{row.file}: {name} ({100 * row.probability:.1f} %)")
     if len(predictions) > _MAX_SHOWN:

@@ -82,6 +82,7 @@ def write_predictions(path: Path, predictions: Iterable[ClassPrediction]) -> Non
     # the same bytes on every system
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("file", "class", "index", "probability", "top5"))
+    # names of classes may hold commas, spaces and slashes (F/A-18), so a list of them needs a format of its own
     for row in predictions:
         writer.writerow(
             (row.file, row.class_name, row.class_index, row.probability, json.dumps(row.top5, ensure_ascii=False))

@@ -46,6 +46,7 @@ class Preprocessing:
 
     def apply_settings(self, settings: ClassifierSettings) -> Preprocessing:
         """Return the preprocessing with what the user set."""
+        # the settings have the names of the fields
         given = {name: getattr(settings, name) for name in settings.changed_preprocessing}
         if "img_size" in given:
             given["img_size"] = (given["img_size"], given["img_size"])
@@ -101,6 +102,7 @@ def describe_test_size(card: BackboneCard, config: Mapping[str, Any], preprocess
     # a finished model is applied at one size; the other one is the user's choice, which becomes part of the id
     if not stated or tuple(stated[1:]) == preprocessing.img_size:
         return ()
+    # timm takes the crop of the training where none is stated for the test
     crop = config.get("test_crop_pct") or config.get("crop_pct") or preprocessing.crop_pct
     used = " x ".join(map(str, preprocessing.img_size))
     return (

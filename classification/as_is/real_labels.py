@@ -75,6 +75,7 @@ def read_real_labels(source: str, image_names: Sequence[str], class_names: Seque
     lists = _parse_lists(source, content)
     numbers = {name: number for number, name in enumerate(class_names)}
     try:
+        # the file has the official numbers, and the data may have others
         order = [numbers[synset] for synset in list_imagenet_synsets()]
     except KeyError as error:
         raise ConfigError(
@@ -101,7 +102,7 @@ def read_real_labels(source: str, image_names: Sequence[str], class_names: Seque
 def _read_bytes(source: str) -> bytes:
     try:
         if source == FROM_TIMM:
-            # timm reads it in the same way
+            # as timm itself reads it; bench ships no copy
             return pkgutil.get_data("timm.data", "_info/imagenet_real_labels.json") or b""
         return Path(source).expanduser().read_bytes()
     except OSError as error:

@@ -41,6 +41,8 @@ class ClassifierSettings(StrictConfig):
         class_map: file with a line ``folder,class`` for each class folder, or ``index``: the folders are named by the
             index of their class in the head (as those of ImageNet-V2).
         real_labels: file of the ReaL labels: a JSON list with the list of classes of each image of ImageNet's val.
+        max_items: largest number of test images, equally many of each class; ``None`` for all, and for a run that was
+            limited itself, its own limit.
         batch_size: images in one forward pass; it moves only the last bits.
         workers: number of loader processes.
     """
@@ -55,9 +57,11 @@ class ClassifierSettings(StrictConfig):
     restrict: bool = False
     class_map: str | None = None
     real_labels: str | None = None
+    max_items: Annotated[int, Field(ge=2)] | None = None
     batch_size: PositiveInt | None = None
     workers: NonNegativeInt | None = None
 
+    # one without the other would mix the normalization of two models
     @model_validator(mode="after")
     def _check_normalization(self) -> ClassifierSettings:
         if (self.mean is None) != (self.std is None):

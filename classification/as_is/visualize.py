@@ -62,6 +62,7 @@ def draw_evaluated_items(
     Raises:
         DataError: the data have changed since.
     """
+    # the rows of its table are numbered without the images that have no label
     if record.config.get("recipe", {}).get("labels") is not None:
         return []
     return draw_test_items(_EvaluatedImages(record, load_test_split), folder, record, data_root, IMAGE_SIDE)

@@ -16,7 +16,7 @@ from classification.deployment.runtime_network import (
 from classification.image_tasks import IMAGE_TASKS
 from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat
 from deployment.image_models import ImageExport, export_image_model
-from deployment.image_sets import ExportImages
+from deployment.images.image_sets import ExportImages
 from deployment.runtimes import require_runtime
 from engine.data.item_limits import mark_limit, read_limit
 from engine.evaluation.model_source import ModelSource, Precision

@@ -11,9 +11,9 @@ import torch
 from classification.as_is.finished_classifier import FinishedClassifier
 from classification.data.subset_sampling import LabeledDataset
 from deployment.formats import ExportRuntime
-from deployment.image_manifest import ImageModelFacts
 from deployment.image_models import RuntimeNetwork, build_runtime_network
-from deployment.image_sets import (
+from deployment.images.image_manifest import ImageModelFacts
+from deployment.images.image_sets import (
     CALIBRATION_IMAGES,
     CALIBRATION_SEED,
     PARITY_IMAGES,
@@ -54,6 +54,7 @@ def build_classifier_network(
         BenchError: the exported model does not compute what PyTorch computes.
     """
     images = load_digits_images(classifier)
+    # a graph is loaded from bytes, so that its folder may go
     with tempfile.TemporaryDirectory() as scratch:
         return build_runtime_network(
             classifier.model,

@@ -84,6 +84,7 @@ def _summarize_own_costs(record: Record, measured: EfficiencyRecord) -> CostSumm
     two runtimes on one chip may be compared.
     """
     latency, throughput = measured.latency, measured.throughput
+    # one measurement, so there is no choice among several as for backbones
     is_busy = latency is not None and measured.is_busy(latency)
     is_throughput_busy = throughput is not None and measured.is_busy(throughput)
     return CostSummary(

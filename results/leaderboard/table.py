@@ -185,6 +185,7 @@ class Board(NamedTuple):
 
 def list_scopes(boards: Iterable[Board]) -> list[str]:
     """Return the scopes of some boards: the longest tier first, finished models last."""
+    # a tier that no schema knows comes last instead of ending the table
     order = {tier: place for place, tier in enumerate(TIER_ORDER)}
     found = {(board.is_evaluation, order.get(board.tier, len(order)), board.scope) for board in boards}  # type: ignore[call-overload]
     return [scope for _, _, scope in sorted(found)]

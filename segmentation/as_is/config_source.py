@@ -12,17 +12,22 @@ from torch import nn
 from backbones.card import BackboneCard
 from backbones.checkpoints.reading.read_content import read_content
 from backbones.checkpoints.reading.weight_versions import find_tensors
+from backbones.memory_modules.module_hash import hash_code
 from backbones.weights import hash_weight_file, require_weight_file
 from engine.evaluation.model_source import ModelSource
 from foundation.errors import CheckpointError, UserError
+from foundation.source_hash import hash_module_sources, is_library_module
 from results.records.record import BackboneRecord, StartCheckpoint
-from segmentation.as_is.finished_model import FinishedSegmentor, choose_network
+from segmentation.as_is.finished_model import FinishedSegmentor
 from segmentation.as_is.mmseg_config import MmsegConfig, build_segmentor_of_config, read_mmseg_config
 from segmentation.as_is.mmseg_inference import MmsegInference
 from segmentation.as_is.settings import SegmentationSettings, get_both_sides
 from segmentation.data.labels import MAX_CLASSES
 
 MAX_NAMED_TENSORS = 3
+
+MM_LIBRARIES = ("mmseg", "mmcv", "mmengine")
+"""Every record holds the versions of these."""
 
 DEFAULT_INPUT_SIZE = (512, 512)
 """The size at which a model is counted and timed whose config names neither windows nor a size."""
@@ -50,10 +55,12 @@ def open_config_segmentor(source: ModelSource, settings: SegmentationSettings, d
     """
     assert source.config is not None
     assert source.checkpoint is not None
+    # before the config is executed: a wrong path is found without running anything
     path = require_weight_file(source.checkpoint)
     config = read_mmseg_config(source.config)
     _change_inference(config, settings)
     model = build_segmentor_of_config(config, device)
+    # a cascade has several heads, and keeps the number of the last one itself
     num_classes = int(getattr(model, "num_classes", 0) or getattr(model.decode_head, "num_classes", 0))
     if not 2 <= num_classes <= MAX_CLASSES:
         raise UserError(f"the model of {config.path} has {num_classes} classes; bench evaluates 2 to {MAX_CLASSES}")
@@ -68,7 +75,7 @@ def open_config_segmentor(source: ModelSource, settings: SegmentationSettings, d
     inference = MmsegInference(model, config)
     return FinishedSegmentor(
         model=model,
-        network=choose_network(model, source),
+        network=model,
         prepare=inference.prepare_image,
         normalize=inference.normalize,
         windows=inference.windows,
@@ -134,6 +141,7 @@ def load_all_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], path
     Raises:
         CheckpointError: tensors are missing or not expected, or have another shape; the message names the first three.
     """
+    # load_state_dict would list every name; of a wrong config that is hundreds of lines
     own = model.state_dict()
     other_shapes = [
         f"{name} ({_format_shape(tensors[name])} in the file, {_format_shape(own[name])} in the model)"
@@ -181,8 +189,11 @@ def _describe_model(
         input_size=(3, height, width),
         mean=mean,
         std=std,
-        prefix_tokens=0,
+        prefix_tokens=0,  # the card describes a whole model, whose tokens nobody asks for
     )
+    arguments: dict[str, Any] = {"config_sha256": config.sha256, "parts": parts, **inference.describe()}
+    if code := _hash_foreign_code(model, inference):
+        arguments["code"] = code
     checkpoint = StartCheckpoint(
         uri=str(path),
         sha256=hash_weight_file(path),
@@ -193,7 +204,25 @@ def _describe_model(
     return BackboneRecord(
         name=card.name,
         card=card.as_dict(),
-        arguments={"config_sha256": config.sha256, "parts": parts, **inference.describe()},
+        arguments=arguments,
         init="checkpoint",
         checkpoint=checkpoint,
     )
+
+
+def _hash_foreign_code(model: nn.Module, inference: MmsegInference) -> str | None:
+    """Return a SHA-256 of the code of the model and its pipeline that is no library's; ``None`` if there is none.
+
+    The config only names the classes of a user. They may change and keep their names.
+    """
+    objects = [*model.modules(), *inference.pipeline.transforms]
+    names = {type(each).__module__ for each in objects}
+    foreign = {name for name in names if not is_library_module(name) and name.partition(".")[0] not in MM_LIBRARIES}
+    if not foreign:
+        return None
+    source = hash_module_sources(named=foreign)
+    if source is not None and source.is_current:
+        return source.sha256
+    # code that the config file itself defines, or that was edited after it was imported
+    # the word keeps it apart from models whose source was found
+    return f"unknown {hash_code(model)}"

@@ -13,6 +13,8 @@ from torch import nn
 
 from backbones.cost.flop_counter import compute_complexity
 from backbones.cost.measure_cost import measure_efficiency
+from deployment.export_folder import EXPORT_FOLDER
+from deployment.runtime_latency import measure_runtime_efficiency
 from engine.data.item_limits import limit_report
 from engine.device import resolve_device, translate_oom_error
 from engine.evaluation.contract import AS_IS_VERSION, Evaluation
@@ -29,6 +31,7 @@ from segmentation.as_is.run_source import open_run_segmentor
 from segmentation.as_is.settings import SegmentationSettings, parse_settings
 from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
 from segmentation.data.files import read_label_map, require_same_size
+from segmentation.deployment.runtime_network import SegmentorNetwork, put_in_runtime
 from segmentation.evaluation import ImagePrediction, SegmentationMetric
 from segmentation.metrics import ImageScores, compute_segmentation_scores, map_class_iou
 from segmentation.run import AREAS_FILE, PREDICTIONS_FOLDER
@@ -60,13 +63,16 @@ class SegmentationEvaluation(Evaluation):
         """Segment every test image and score it at the size of its label file.
 
         Args:
-            out: label PNGs and the pixel counts of every image are written here.
+            out: label PNGs, the pixel counts of every image and exported graphs are written here.
 
         Raises:
             NonFiniteError: a logit is not finite.
             DataError: an image cannot be read, or the prediction has another size than its label file.
         """
+        # a run's test is deterministic, too
         make_deterministic()
+        if isinstance(self.segmentor.network, SegmentorNetwork):
+            self.segmentor.network.out = out / EXPORT_FOLDER
         pairs = self.dataset.splits["test"]
         names = [pair.name for pair in pairs]
         metric = SegmentationMetric(names, self.dataset.label_space, out / PREDICTIONS_FOLDER)
@@ -75,6 +81,7 @@ class SegmentationEvaluation(Evaluation):
             for item, pair in enumerate(pairs):
                 metric.process(None, [self._predict(item, pair)])
                 bar.advance(num_items=1)
+        # without mmengine's Runner: there is one process, and a device besides the CPU and CUDA works too
         values = metric.compute_metrics(metric.results)
         return self._make_outcome(metric, values, time.monotonic() - began, out)
 
@@ -101,6 +108,8 @@ class SegmentationEvaluation(Evaluation):
             "whole_model": self._count_whole_model(tested),
             "data_root": str(self.root.resolve()),
         }
+        if isinstance(self.segmentor.network, SegmentorNetwork):
+            details["exports"] = self.segmentor.network.describe()
         return TaskOutcome(
             metrics={
                 spec.name: MetricValue(
@@ -134,8 +143,11 @@ class SegmentationEvaluation(Evaluation):
     def measure_cost(self) -> EfficiencyRecord | None:
         """Count and time the whole model, its head included, on one window (or one image of its input size)."""
         tested = drop_training_parts(self.segmentor.model)
-        size = (3, *self.segmentor.input_size)
+        size, network = (3, *self.segmentor.input_size), self.segmentor.network
         try:
+            if isinstance(network, SegmentorNetwork):
+                exported = network.get_network(self.segmentor.input_size)
+                return EfficiencyRecord.model_validate(measure_runtime_efficiency(tested, exported, size))
             return EfficiencyRecord.model_validate(measure_efficiency(tested, size, self.device, with_timing=True))
         except MEASURING_ERRORS as error:
             log_message(f"the cost of {self.backbone.name} was not measured: {_get_first_line(error)}")
@@ -160,6 +172,7 @@ def open_segmentation_evaluation(task: SegmentationTask, source: ModelSource, ro
     source.require_one_place()
     settings = parse_settings(source.overrides)
     device = resolve_device(source.device)
+    # the data before the model, because a config is executed and weights may be large
     data = task.check_test_data(root)
     limit = settings.max_items if settings.max_items and settings.max_items < data.splits["test"] else None
     dataset = task.find_dataset(root, test_only=True).limit_items(limit)
@@ -193,8 +206,10 @@ def open_segmentor(source: ModelSource, settings: SegmentationSettings, device: 
     if source.config is not None:
         from segmentation.as_is.config_source import open_config_segmentor
 
-        return open_config_segmentor(source, settings, device)
-    return open_run_segmentor(source, settings, device)
+        opened = open_config_segmentor(source, settings, device)
+    else:
+        opened = open_run_segmentor(source, settings, device)
+    return opened if source.runtime == "torch" else put_in_runtime(opened, source.runtime, source.precision)
 
 
 def _make_plan(dataset: SegmentationDataset, limit: int | None) -> RunPlan:
@@ -240,6 +255,7 @@ def require_same_classes(
             f"(reduce_zero_label), and in those of {dataset.name} it has {dataset.label_space.first_label}; if class 0 "
             "of the model is the first class of the data all the same, add --set classes=ignore"
         )
+    # not strict: the names of a model may not be known
     pairs = zip(segmentor.class_names, names, strict=False)
     wrong = [(index, *pair) for index, pair in enumerate(pairs) if not _is_same_name(*pair)]
     if wrong:

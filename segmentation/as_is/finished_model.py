@@ -11,8 +11,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from engine.evaluation.model_source import ModelSource
-from foundation.errors import UserError
 from results.records.record import BackboneRecord
 from segmentation.models.pixel_classes import PixelClasses, classify_pixels
 from segmentation.models.sliding_window import Network, Normalizer, Size, WindowSettings, compute_window_logits
@@ -71,22 +69,6 @@ class FinishedSegmentor:
             image_size = (int(pixels.shape[1]), int(pixels.shape[2]))
             found = classify_pixels(windows, image_size, size, self.align_corners)
         return PixelClasses(found.labels.cpu(), found.is_finite)
-
-
-def choose_network(model: nn.Module, source: ModelSource) -> Network:
-    """Return what computes the logits (n, classes, rows, columns) of normalized images (n, 3, height, width).
-
-    Args:
-        model: the whole model.
-        source: names the runtime.
-
-    Raises:
-        UserError: the runtime is not torch.
-    """
-    if source.runtime != "torch":
-        raise UserError(f"a segmentation model is not evaluated in {source.runtime} yet; leave --runtime out")
-    network: Network = model
-    return network
 
 
 def drop_training_parts(model: nn.Module) -> nn.Module:

@@ -87,6 +87,7 @@ def read_mmseg_config(path: Path) -> MmsegConfig:
             content = Config.fromfile(path)
     except Exception as error:  # whatever the code of a user raises
         raise UserError(f"the config {path} cannot be read ({_summarize_error(error)}); fix it") from error
+    # the scope decides in whose registry a type is looked up; mmdet has models of the same names
     scope = content.get("default_scope") or "mmseg"
     if scope != "mmseg":
         raise UserError(f"{path} is a config of {scope} (its default_scope), not of mmsegmentation")
@@ -102,6 +103,7 @@ def read_mmseg_config(path: Path) -> MmsegConfig:
         path=path,
         model=copy.deepcopy(content["model"]),
         pipeline=copy.deepcopy(pipeline),
+        # before the user's settings are put into the model: these stand in the record by themselves
         sha256=hashlib.sha256(json.dumps(_make_plain(content.to_dict())).encode()).hexdigest(),
         class_names=_find_class_names(dataset),
         reduces_zero_label=_find_zero_label(dataset, pipeline),
@@ -126,6 +128,7 @@ def _make_plain(value: Any) -> Any:
         return [_make_plain(each) for each in value]
     if value is None or isinstance(value, str | int | float | bool):
         return value
+    # a config in Python's style names classes and functions as objects, whose text would have an address
     name = getattr(value, "__qualname__", None)
     return f"{value.__module__}.{name}" if name else str(value)
 
@@ -161,6 +164,7 @@ def _find_zero_label(dataset: Mapping[str, Any], pipeline: Sequence[Mapping[str,
     for entry in (dataset, *(step for step in pipeline if step.get("type") == "LoadAnnotations")):
         if entry.get("reduce_zero_label") is not None:
             return bool(entry["reduce_zero_label"])
+    # ADE20KDataset, for example, reduces the zero label unless it is told not to
     kind = _find_dataset_class(dataset)
     if kind is None:
         return None
@@ -197,6 +201,7 @@ def build_segmentor_of_config(config: MmsegConfig, device: str) -> nn.Module:
             ) from error
     if not isinstance(model, BaseSegmentor) or not hasattr(model, "decode_head"):
         raise UserError(f"the model of {config.path} is a {type(model).__name__}, not a segmentation model of mmseg")
+    # synchronized batch norm does not train on a CPU, and some versions of torch refuse its forward pass there
     if device != "cuda":
         with silence_logging(logging.INFO):
             model = revert_sync_batchnorm(model)
@@ -214,6 +219,7 @@ def _drop_start_weights(value: Any) -> Any:
         changed["init_cfg"] = None
     if "pretrained" in changed:
         changed["pretrained"] = False if isinstance(changed["pretrained"], bool) else None
+    # without a file it would load the weights of its card, or fetch them
     if changed.get("type") in ("BenchBackbone", backbone.BenchBackbone):
         changed["checkpoint"] = "random"
     return changed

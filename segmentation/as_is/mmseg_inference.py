@@ -59,6 +59,7 @@ class MmsegInference:
                 raise UserError(
                     f"{config.path} has a stride above its crop_size, so windows would leave gaps; lower it"
                 )
+            # one window per forward pass, as in mmseg: the last bits depend on how many there are
             self.windows = WindowSettings((height, width), (down, right))
         self.is_followed = all(name in FOLLOWED_STEPS for name in self.step_names) and _is_plain_model(model)
 
@@ -111,6 +112,7 @@ class MmsegInference:
         # a loader would put the items of a batch into lists
         batch: dict[str, Any] = {key: [value] for key, value in packed.items()}
         tested: Any = self.model
+        # an augmented item is a list of variants already, and each variant is a batch of one
         if self.has_augmentation:
             batch = {key: [[each] for each in value] for key, value in packed.items()}
             tested = SegTTAModel(module=self.model)

@@ -8,18 +8,22 @@ from typing import Any
 
 import mmcv
 import torch
+from pydantic import ValidationError
 
 from backbones.card import BackboneCard
 from backbones.create import create_backbone
 from backbones.registry import get_card
 from backbones.weights import hash_weight_file, require_weight_file
 from engine.checkpoints import read_checkpoint
+from engine.evaluation.checkpoint_run import find_checkpoint_run
 from engine.evaluation.model_source import ModelSource
 from engine.training_checks.checkpoint_digests import CheckpointOwner, find_digest_fault
-from foundation.errors import CheckpointError, RecordError, UserError
+from foundation.errors import CheckpointError, ConfigError, RecordError, UserError
+from results.records.identity import AS_IS
 from results.records.record import BackboneRecord, Record, StartCheckpoint
-from results.records.store import RECORD_FILE, read_record
-from segmentation.as_is.finished_model import FinishedSegmentor, PreparedImage, choose_network
+from results.records.store import read_record
+from results.records.strict_model import format_validation_errors
+from segmentation.as_is.finished_model import FinishedSegmentor, PreparedImage
 from segmentation.as_is.settings import SegmentationSettings, get_both_sides
 from segmentation.data.ade20k_classes import get_ade20k_classes
 from segmentation.data.dataset_layout import CAMVID_CLASSES
@@ -58,11 +62,12 @@ def open_run_segmentor(source: ModelSource, settings: SegmentationSettings, devi
         raise CheckpointError(
             f"the weights in {path} do not fit the model of its record ({str(error)[:200]})"
         ) from error
+    # cost is counted on what the network gets: a window with its padding
     model = model.to(device).eval()
     height, width = pad_to_patch((recipe.crop, recipe.crop), model.backbone.trunk)
     return FinishedSegmentor(
         model=model,
-        network=choose_network(model, source),
+        network=model,
         prepare=lambda file: _prepare_image(file, recipe.test.scale),
         normalize=model.normalize,
         windows=model.window_settings,
@@ -95,11 +100,10 @@ def find_run_weights(source: ModelSource) -> tuple[Record, Path]:
         )
     if source.weights_key is not None:
         raise UserError("--weights-key names weights in a file of others; a run's checkpoint has only its own")
-    folder = source.run if source.run is not None else require_weight_file(Path(str(named))).resolve().parent.parent
-    if not (folder / RECORD_FILE).is_file():
-        what = f"{named} is not in the folder of a run" if named else f"{folder} is not the folder of a run"
-        raise UserError(f"{what}: there is no {folder / RECORD_FILE}; name a run, or add --config with mmseg's config")
+    folder = source.run if source.run is not None else find_checkpoint_run(require_weight_file(Path(str(named))))
     record = read_record(folder)
+    if record.protocol == AS_IS:
+        raise UserError(f"{folder} is an evaluation, which has no weights of its own; name the model that it evaluated")
     if record.domain != "segmentation":
         raise UserError(f"{folder} is a run of {record.task} ({record.domain}), which has no segmentation model")
     if named is None and (record.status != "complete" or record.result is None):
@@ -114,6 +118,7 @@ def find_run_weights(source: ModelSource) -> tuple[Record, Path]:
 
 def _find_tested_weights(folder: Path, record: Record) -> Path:
     assert record.result is not None
+    # a file may be newer than the record's run, so the record says which one was tested
     kind = "last" if record.result.selection.split == "none" else "best"
     # "iteration 200, the last", or "iteration 800"
     step = record.result.selection.chosen.removeprefix("iteration ").partition(",")[0]
@@ -143,10 +148,10 @@ def _make_recipe(record: Record, settings: SegmentationSettings) -> Segmentation
             (test if name == "stride" else content)[name] = get_both_sides(value)[0]
     try:
         return SegmentationRecipe.model_validate({**content, "test": test})
-    except ValueError as error:
-        raise RecordError(
-            f"the settings of run {record.run_id} cannot be used: {str(error).splitlines()[2].strip()}"
-        ) from error
+    except ValidationError as error:
+        whose = "with --set, the" if settings.mode or settings.crop or settings.stride else "the"
+        faults = format_validation_errors(error)
+        raise ConfigError(f"{whose} settings of run {record.run_id} are invalid: {faults}") from error
 
 
 def _build_model(record: Record, recipe: SegmentationRecipe, num_classes: int) -> Segmentor:
@@ -190,6 +195,7 @@ def _prepare_image(path: Path, scale: Sequence[int] | None) -> PreparedImage:
 
 
 def _describe_backbone(record: Record, recipe: SegmentationRecipe, path: Path) -> BackboneRecord:
+    # in mode whole a crop and a stride change nothing, so they must not change the id
     windows = {"crop": recipe.crop, "stride": recipe.test.stride} if recipe.test.mode == "slide" else {}
     arguments = {
         **record.backbone.arguments,

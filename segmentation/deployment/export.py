@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 
 from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat
-from deployment.image_manifest import ImageModelOutput
 from deployment.image_models import ImageExport, export_image_model
-from deployment.image_sets import ExportImages
+from deployment.images.image_manifest import ImageModelOutput
+from deployment.images.image_sets import ExportImages
 from deployment.manifest import ExportOrigin, make_export_origin
 from deployment.runtimes import require_runtime
 from engine.data.item_limits import mark_limit, read_limit

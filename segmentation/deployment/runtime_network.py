@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deployment.formats import ExportRuntime
-from deployment.image_manifest import ImageModelFacts, ImageModelOutput, LogitSize
 from deployment.image_models import RuntimeNetwork, build_runtime_network
+from deployment.images.image_manifest import ImageModelFacts, ImageModelOutput, LogitSize
 from deployment.manifest import ExportOrigin
+from deployment.runtimes import require_runtime
 from engine.evaluation.model_source import Precision
 from foundation.errors import UserError
 from results.records.identity import AS_IS
@@ -43,6 +45,7 @@ class SegmentorModule(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (N, classes, rows, columns)."""
+        # classes are chosen outside, in strips: logits of 150 classes at the size of an image take much memory
         if not self.is_enlarged:
             logits: Tensor = self.model(images)
             return logits
@@ -110,9 +113,14 @@ class SegmentorNetwork:
             self.networks[size] = self._build(size, out)
         return self.networks[size]
 
+    def describe(self) -> dict[str, Any]:
+        """Return what a record keeps of the exports, by the size of their input."""
+        return {f"{rows}x{columns}": network.describe() for (rows, columns), network in self.networks.items()}
+
     def _build(self, size: Size, out: Path | None) -> RuntimeNetwork:
         segmentor = self.segmentor
         facts = describe_segmentor(segmentor, logit_size="head")
+        # a graph is loaded from bytes, so that its folder may go
         with tempfile.TemporaryDirectory() as scratch:
             return build_runtime_network(
                 wrap_segmentor(segmentor, facts),
@@ -126,6 +134,41 @@ class SegmentorNetwork:
             )
 
 
+def put_in_runtime(segmentor: FinishedSegmentor, runtime: ExportRuntime, precision: Precision) -> FinishedSegmentor:
+    """Return a segmentor whose network is computed by a runtime; it is exported when it meets the first image.
+
+    Args:
+        segmentor: the opened segmentor.
+        runtime: ``onnxruntime`` or ``openvino``.
+        precision: precision of the computation.
+
+    Raises:
+        UserError: a package is missing, the runtime lacks the precision, or no graph can hold the model.
+    """
+    require_runtime(runtime, precision)
+    require_plain_network(segmentor)
+    # a part of what the model is, and so of the id of its record
+    arguments = {**segmentor.record.arguments, "runtime": runtime, "precision": precision}
+    record = segmentor.record.model_copy(update={"arguments": arguments})
+    return replace(segmentor, network=SegmentorNetwork(segmentor, runtime, precision), record=record)
+
+
+def require_plain_network(segmentor: FinishedSegmentor) -> None:
+    """Check that the labels of a segmentor follow from its network alone.
+
+    Args:
+        segmentor: the opened segmentor.
+
+    Raises:
+        UserError: mmseg's own code segments the images.
+    """
+    if segmentor.segment_by_itself is not None:
+        raise UserError(
+            f"{segmentor.record.name} is segmented by mmseg's own code (cascades, query decoders, flips, several "
+            "scales or padding), which no graph holds; use it in torch"
+        )
+
+
 def wrap_segmentor(segmentor: FinishedSegmentor, facts: ImageModelFacts) -> SegmentorModule:
     """Return the module that is exported.
 
@@ -136,11 +179,8 @@ def wrap_segmentor(segmentor: FinishedSegmentor, facts: ImageModelFacts) -> Segm
     Raises:
         UserError: mmseg's own code segments the images, and not the network alone.
     """
-    if segmentor.segment_by_itself is not None:
-        raise UserError(
-            f"{segmentor.record.name} is segmented by mmseg's own code (cascades, query decoders, flips, several "
-            "scales or padding), which no graph holds; use it in torch"
-        )
+    require_plain_network(segmentor)
+    # an auxiliary head only adds a loss
     model = drop_training_parts(segmentor.model)
     return SegmentorModule(model, facts, segmentor.windows.divisor, segmentor.align_corners)
 

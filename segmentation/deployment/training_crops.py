@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deployment.image_sets import (
+from deployment.images.image_sets import (
     CALIBRATION_IMAGES,
     CALIBRATION_SEED,
     PARITY_IMAGES,

@@ -1,7 +1,8 @@
 """Wraps a registered backbone as a backbone of mmseg.
 
 An mmseg configuration outside of ``bench`` can use it too:
-``dict(type="BenchBackbone", name="vit_tiny", img_size=512)``, once this module is imported.
+``dict(type="BenchBackbone", name="vit_tiny", img_size=512)``, once this module is imported. The import also registers
+``BenchLayerDecayConstructor``, layer-wise learning-rate decay for it (docs/guides/mmseg_config.py uses both).
 """
 
 from __future__ import annotations
@@ -11,14 +12,26 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from timm.layers import PatchEmbed
 from torch import Tensor, nn
+from torch.nn import functional
 
 from backbones.card import BackboneCard
 from backbones.create import CreatedBackbone, create_backbone
-from backbones.features import default_out_indices, extract_pyramid, get_reductions, is_plain_backbone
+from backbones.features import (
+    default_out_indices,
+    extract_pyramid,
+    get_reductions,
+    get_size_divisor,
+    is_plain_backbone,
+)
+from backbones.refusals import PatchSizeError
 from backbones.weights import InitialWeights
 from engine.optimizer import get_layer_ids
+from segmentation.models import layer_decay  # registers BenchLayerDecayConstructor with mmseg
 from segmentation.models.mmseg_imports import MODELS
+
+__all__ = ["BenchBackbone", "layer_decay"]
 
 
 @MODELS.register_module()  # type: ignore[untyped-decorator,unused-ignore]
@@ -31,7 +44,8 @@ class BenchBackbone(nn.Module):
     Args:
         name: registry name, ``timm/<name>``, a card, or a backbone that ``create_backbone`` made: it is used as it is,
             and the arguments about weights and model that follow are not used.
-        img_size: side, or height and width, of the training crop, pixels; plain ViTs take other sizes at run time.
+        img_size: side, or height and width, of the training crop, pixels; plain ViTs take other sizes at run time. If
+            the patch does not divide it, it is rounded up.
         out_indices: indices of the blocks (plain ViT) or stages whose maps are returned, shallow to deep; ``None``
             takes the default depths.
         checkpoint: path of a weight file, ``"random"``, weights as located; with ``None`` the card decides.
@@ -61,13 +75,12 @@ class BenchBackbone(nn.Module):
         if isinstance(name, CreatedBackbone):
             self.created_backbone = name
         else:
-            self.created_backbone = create_backbone(
-                name,
-                img_size=img_size,
-                checkpoint=checkpoint,
-                allow_partial=allow_partial,
-                **{"num_classes": 0, **timm_kwargs},
-            )
+            settings = {"checkpoint": checkpoint, "allow_partial": allow_partial, "num_classes": 0, **timm_kwargs}
+            try:
+                self.created_backbone = create_backbone(name, img_size=img_size, **settings)
+            except PatchSizeError as error:  # forward fills images up
+                img_size = _round_up(_get_both_sides(img_size), error.patch)
+                self.created_backbone = create_backbone(name, img_size=img_size, **settings)
         self.trunk = self.created_backbone.model
         self.frozen = frozen
         self.out_indices = default_out_indices(self.trunk) if out_indices is None else list(out_indices)
@@ -77,6 +90,7 @@ class BenchBackbone(nn.Module):
         if frozen:
             self.requires_grad_(False)  # after _probe_channels, which turns gradients on for what the maps use
 
+    @torch.enable_grad()
     def _probe_channels(self, img_size: int | tuple[int, int]) -> list[int]:
         """Return the channels of each map, and exclude parameters that no map depends on from training.
 
@@ -84,7 +98,7 @@ class BenchBackbone(nn.Module):
         wait for it forever.
         """
         # only shapes and connections matter here, so the forward pass runs on the meta device, which computes nothing
-        size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
+        size = _get_both_sides(img_size)
         twin = copy.deepcopy(self.trunk).to("meta").eval()
         maps = extract_pyramid(twin, torch.zeros(1, 3, *size, device="meta"), self.out_indices)
         # a scalar that depends on every map: allow_unused gives None for the parameters that it does not depend on
@@ -97,15 +111,36 @@ class BenchBackbone(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Compute the feature maps.
 
+        Images of a size that the trunk does not take are filled up with 0 (the mean color) at the right and bottom, as
+        mmseg's own ViTs do: to the next multiple of the patch, or to the only size that the trunk was made for.
+
         Args:
             images: normalized images, (batch, 3, height, width).
 
         Returns:
-            One map (batch, channels, height / stride, width / stride) per index in ``out_indices``.
+            One map (batch, channels, height / stride, width / stride) per index in ``out_indices``, rounded up.
         """
+        height, width = int(images.shape[2]), int(images.shape[3])
+        rows, columns = self._choose_input_size((height, width))
+        padded = functional.pad(images, (0, columns - width, 0, rows - height))
         # a frozen trunk also keeps no activations, which saves most of the memory
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return tuple(extract_pyramid(self.trunk, images, self.out_indices))
+            maps = extract_pyramid(self.trunk, padded, self.out_indices)
+        if (rows, columns) == (height, width):
+            return tuple(maps)
+        # -(-a // b) rounds a / b up: a cell that has a pixel of the image stays
+        return tuple(
+            each[:, :, : -(-height // stride), : -(-width // stride)]
+            for each, stride in zip(maps, self.strides, strict=True)
+        )
+
+    def _choose_input_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the height and width to which images of a size are filled up, pixels."""
+        embed = getattr(self.trunk, "patch_embed", None)
+        made = embed.img_size if isinstance(embed, PatchEmbed) and embed.strict_img_size else None
+        if made is not None and size[0] <= made[0] and size[1] <= made[1]:
+            return int(made[0]), int(made[1])
+        return _round_up(size, get_size_divisor(self.trunk))
 
     def train(self, mode: bool = True) -> BenchBackbone:
         """Switch between training and eval mode; a frozen backbone stays in eval mode."""
@@ -125,3 +160,12 @@ class BenchBackbone(nn.Module):
         """Return the names of the parameters that timm excludes from weight decay, with the prefix ``trunk.``."""
         ask: Any = getattr(self.trunk, "no_weight_decay", set)
         return {f"trunk.{name}" for name in ask()}
+
+
+def _get_both_sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _round_up(size: tuple[int, int], steps: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width as the next multiples of ``steps``, pixels."""
+    return -(-size[0] // steps[0]) * steps[0], -(-size[1] // steps[1]) * steps[1]

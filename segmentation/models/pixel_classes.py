@@ -57,6 +57,7 @@ def classify_pixels(
             classes there is no meaningful index to interpolate.
         align_corners: as in ``torch.nn.functional.interpolate``, for both steps of enlarging.
     """
+    # rows that are decided, from top to bottom, and the windows that later rows still need
     decided: list[Tensor] = []
     pending: list[WindowLogits] = []
     first_row, is_finite = 0, True
@@ -85,6 +86,7 @@ def _choose_classes(windows: Sequence[WindowLogits], rows: RowRange, size: Size 
     chosen: Tensor | None = None
     for first in range(0, num_classes, step):
         logits = average_windows(windows, rows, slice(first, first + step), align_corners)
+        # every class alone, so a piece gets the bits that it would get among all
         if size is not None:
             logits = functional.interpolate(logits[None], size, mode="bilinear", align_corners=align_corners)[0]
         values, classes = _find_highest(logits)
@@ -94,7 +96,7 @@ def _choose_classes(windows: Sequence[WindowLogits], rows: RowRange, size: Size 
             continue
         # a later class replaces an earlier one only if it is higher, as argmax takes the first of equal ones
         is_higher = values > highest
-        chosen[is_higher] = classes[is_higher] + first
+        chosen = torch.where(is_higher, classes.add_(first), chosen)
         torch.maximum(highest, values, out=highest)
     assert chosen is not None
     return chosen

@@ -126,6 +126,7 @@ def compute_window_logits(
 def _cut_window(normalize: Normalizer, image: Tensor, corner: WindowCorner, size: Size, padded_size: Size) -> Tensor:
     """Return a normalized window, (3, *padded_size), that is 0 outside of the image."""
     part = image[:, corner.top : corner.top + size[0], corner.left : corner.left + size[1]]
+    # pixel by pixel the same arithmetic, so strips change nothing but the memory
     height = max(1, MAX_NORMALIZED_PIXELS // size[1])
     window: Tensor | None = None
     for top in range(0, size[0], height):

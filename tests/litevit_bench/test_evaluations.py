@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import litevit_bench as bench
+from engine.data.digits import DigitsDataset, load_digits_data
 from tests.conftest import ROOT
 from tests.results.make_evaluations import write_evaluation
 
@@ -45,10 +46,43 @@ def test_an_evaluation_has_items_and_no_model_of_its_own(tmp_path: Path) -> None
         run.load_model()
 
 
+def make_module(num_classes: int) -> torch.nn.Module:
+    """A small classifier of timm as a user has it in a notebook, for 32 x 32 pixels."""
+    torch.manual_seed(0)
+    module: torch.nn.Module = bench.create_backbone("vit_pico", num_classes=num_classes, checkpoint="random").model
+    for name, value in {"name": "mine", "mean": (0.5,) * 3, "std": (0.5,) * 3, "input_size": (3, 32, 32)}.items():
+        setattr(module, name, value)
+    return module
+
+
+def test_a_module_from_memory_is_evaluated_with_its_head(tmp_path: Path) -> None:
+    module = make_module(10)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    record = bench.evaluate(module, "digits", out=tmp_path / "runs", device="cpu")
+    assert (record.backbone.init, record.backbone.name, record.status) == ("memory", "mine", "complete")
+    assert record.backbone.checkpoint is not None and record.backbone.checkpoint.uri == "memory:mine"
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+    # its answers are those of the module itself
+    images = DigitsDataset(load_digits_data(), "test", 32, (0.5,) * 3, (0.5,) * 3)
+    with torch.inference_mode():
+        logits = module.eval()(torch.stack([torch.as_tensor(images[item]["images"]) for item in range(8)]))
+    (row,) = bench.list_runs(tmp_path / "runs")
+    items = bench.load_run(row["folder"]).items
+    assert items["prediction"][:8] == logits.argmax(1).tolist()
+    # another network of the same name is another run
+    with torch.no_grad():
+        next(iter(module.parameters())).add_(1.0)
+    assert bench.evaluate(module, "digits", out=tmp_path / "runs", device="cpu").run_id != record.run_id
+
+
 def test_what_names_no_model_is_refused(tmp_path: Path) -> None:
     out = {"out": tmp_path / "runs", "device": "cpu"}
-    with pytest.raises(bench.UserError, match="not by a Linear; save its weights"):
+    with pytest.raises(bench.UserError, match="or a torch module, not int"):
+        bench.evaluate(3, "digits", **out)  # type: ignore[arg-type]
+    with pytest.raises(bench.UserError, match="this Linear does not say its name, mean, std, input_size"):
         bench.evaluate(torch.nn.Linear(1, 1), "digits", **out)  # type: ignore[arg-type]
+    with pytest.raises(bench.UserError, match="20"):
+        bench.evaluate(make_module(20), "digits", **out)  # type: ignore[arg-type]
     with pytest.raises(bench.UserError, match="precision int8 is one of an exported model"):
         bench.evaluate("vit_nano", "digits", precision="int8", **out)  # type: ignore[arg-type]
     with pytest.raises(bench.UserError, match="runtime cannot be 'onnx'"):

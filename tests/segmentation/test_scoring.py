@@ -11,12 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.cli.main import main
 from foundation.errors import DataError, UserError
 from results.score_request import ScoreRequest
-from segmentation.scoring import score_ade20k, score_segmentation_set
+from segmentation.scoring import SegmentationScoreReport, score_label_images, score_segmentation_set
+from segmentation.tasks import ADE20K, CAMVID, MINI_ADE, SEGFOLDER
 from tests.segmentation.make import write_small_ade
 
 NAME = "ADE_val_00000001"
+
+
+def score_ade20k(results: Path, root: Path, partial: bool = False) -> SegmentationScoreReport:
+    return score_label_images(ADE20K, results, root, partial)
 
 
 @pytest.fixture
@@ -68,6 +74,63 @@ def test_a_prediction_of_no_image(root: Path) -> None:
     shutil.copy(root / "results" / f"{NAME}.png", root / "results" / "holiday.png")
     with pytest.raises(DataError, match=r"holiday\.png belongs to no image"):
         score_ade20k(root / "results", root, partial=True)
+
+
+def test_a_prediction_for_another_split(root: Path) -> None:
+    shutil.copy(root / "results" / f"{NAME}.png", root / "results" / "ADE_train_00000002.png")
+    with pytest.raises(DataError, match=r"ADE_train_00000002\.png is a prediction for an image of the train split of"):
+        score_ade20k(root / "results", root)
+    shutil.rmtree(root / "ADEChallengeData2016" / "images" / "training")
+    with pytest.raises(DataError, match=r"ADE_train_00000002\.png belongs to no image of the test split"):
+        score_ade20k(root / "results", root)
+
+
+def write_labels(folder: Path, image_folder: Path | None, *names: str) -> None:
+    """Label PNGs of classes 0 and 1, and images."""
+    for name in names:
+        labels = np.random.default_rng(len(name)).integers(0, 2, (8, 8)).astype(np.uint8)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(labels).save(folder / f"{name}.png")
+        if image_folder is not None:
+            image_folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.stack([labels] * 3, -1)).save(image_folder / f"{name}.png")
+
+
+def test_an_own_folder_needs_every_test_image(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("dark\nbright\n")
+    write_labels(tmp_path / "labels" / "test", tmp_path / "images" / "test", "a", "b")
+    write_labels(tmp_path / "results", None, "a", "b")
+    report = score_label_images(SEGFOLDER, tmp_path / "results", tmp_path)
+    assert report.data["metrics"]["mIoU"] == 100
+    assert (report.data["images"], report.data["expected"], report.data["partial"]) == (2, 2, False)
+    assert set(report.data["iou_by_class"]) == {"dark", "bright"}
+    (tmp_path / "results" / "b.png").unlink()
+    with pytest.raises(DataError, match="1 of 2 predictions, the first missing is b"):
+        score_label_images(SEGFOLDER, tmp_path / "results", tmp_path)
+    assert score_label_images(SEGFOLDER, tmp_path / "results", tmp_path, partial=True).data["partial"] is True
+    Image.fromarray(np.full((8, 8), 2, np.uint8)).save(tmp_path / "results" / "b.png")
+    with pytest.raises(DataError, match=r"b\.png has label 2; predictions are 0 to 1$"):
+        score_label_images(SEGFOLDER, tmp_path / "results", tmp_path)
+
+
+def test_camvid_has_233_test_images(tmp_path: Path) -> None:
+    write_labels(tmp_path / "CamVid" / "testannot", tmp_path / "CamVid" / "test", "a")
+    write_labels(tmp_path / "results", None, "a")
+    with pytest.raises(DataError, match="1 of 233 predictions; the data themselves are not whole"):
+        score_label_images(CAMVID, tmp_path / "results", tmp_path)
+    report = score_label_images(CAMVID, tmp_path / "results", tmp_path, partial=True)
+    assert report.data["partial"] is True
+    assert set(report.data["iou_by_class"]) == {"sky", "building"}
+
+
+def test_the_command_scores_what_a_network_predicted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The test images of the miniature are in the cache, whatever the data root."""
+    for pair in MINI_ADE.find_dataset(tmp_path).splits["test"]:
+        labels = np.maximum(np.array(Image.open(pair.label_path)), 1)
+        Image.fromarray(labels).save(tmp_path / f"{pair.name}.png")
+    assert main(["score", "mini_ade", "--results", str(tmp_path), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["task"], data["images"], data["metrics"]["mIoU"]) == ("mini_ade", 24, 100)
 
 
 def test_no_predictions(root: Path) -> None:

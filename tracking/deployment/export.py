@@ -56,8 +56,8 @@ def export_run(
     record = read_record(run_dir)
     if record.domain != "tracking":
         raise UserError(
-            f"{run_dir} is a {record.domain} run ({record.task}); only trackers can be exported, so name a run of "
-            "lasot, mini_lasot or trackfolder"
+            f"{run_dir} is a {record.domain} run ({record.task}), and this exports trackers; use bench export, which "
+            "knows every task"
         )
     # before the model is loaded, which takes longer
     require_runtime(RUNTIME_BY_FORMAT[export_format], precision)

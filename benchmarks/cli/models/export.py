@@ -15,8 +15,8 @@ from engine.evaluation.model_source import PRECISIONS
 
 # only for annotations: the modules import pydantic, and torch
 if TYPE_CHECKING:
-    from benchmarks.export_run import ExportedRun
-    from deployment.image_manifest import ImageManifest
+    from benchmarks.evaluation.export_run import ExportedRun
+    from deployment.images.image_manifest import ImageManifest
     from tracking.deployment.manifest import TrackerManifest
 
 
@@ -55,7 +55,7 @@ def parse_export_size(text: str) -> tuple[int, int] | Literal["dynamic"]:
 def main(options: Namespace) -> int:
     """Export one run and report the difference between its results and those of PyTorch."""
     # imported here, because pydantic takes a moment and torch takes seconds
-    from benchmarks.export_run import ExportRequest, export_run
+    from benchmarks.evaluation.export_run import ExportRequest, export_run
     from benchmarks.find_run import find_run
 
     run, record = find_run(options.run, options.runs)

@@ -43,6 +43,7 @@ def main(options: Namespace) -> int:
     from results.leaderboard.filter_sort import TableFilter
     from results.store_index.indexed_report import build_store_report
 
+    # before any record is read: a wrong limit is the user's most likely mistake
     limits = parse_cost_limits(options.under)
     report, _ = build_store_report(options.runs, TableFilter(tasks=(options.task,), tiers=(options.tier,)))
     boards = [board for board in report.table.boards if board.protocol == options.protocol]
@@ -81,10 +82,12 @@ def _choose_setup(boards: Iterable[Board], limits: Sequence[CostLimit], asked: s
     here = get_processor_name()
     # by default the own chip: a time of another one says nothing about this machine
     found = {each for each in setups if (asked in each if asked is not None else each.partition(", ")[0] == here)}
+    # another number of threads is another setup: which one the user's program will have, nobody knows
     if len(found) > 1:
         raise UserError(f"latencies were measured in {_join(found)}; name one of them with --setup")
     if not found and asked is not None:
         raise UserError(f"no latency was measured in a setup {asked!r}; there are {_join(setups) or 'none'}")
+    # then no row is comparable, and each one says where it was timed
     return found.pop() if found else here
 
 
@@ -143,6 +146,7 @@ def _list_cells(choice: BoardChoice, chosen: ChosenRow) -> tuple[str, ...]:
 
 def _describe_best(chosen: Sequence[ChosenRow]) -> list[str]:
     """Say which row is the best, and from which ones it does not differ significantly."""
+    # rows stand in the order of their scores, so the first one has rank 1 if any row has
     best = chosen[0]
     if best.rank is None:
         return [f"No row is called the best: {best.note}."]

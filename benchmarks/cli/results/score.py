@@ -14,7 +14,9 @@ from results.score_request import ScoreRequest
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument(
-        "set", metavar="SET", help="lasot, got10k_val, otb100 ..., ade20k, imagenet ... (docs/reference/scoring.md)"
+        "set",
+        metavar="SET",
+        help="lasot, got10k_val, otb100 ..., ade20k, camvid, imagenet ... (docs/reference/scoring.md)",
     )
     parser.add_argument(
         "--results",
@@ -22,9 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="DIR",
-        help="one folder per tracker with one file per sequence; ade20k: a folder of label PNGs; classification: a CSV",
+        help="one folder per tracker with one file per sequence; segmentation: a folder of label PNGs; "
+        "classification: a CSV",
     )
-    # default None and not "official": ade20k has no rules to choose and refuses the option when it is given
+    # default None and not "official": segmentation has no rules to choose and refuses the option when it is given
     parser.add_argument(
         "--rules", choices=("official", "got10k"), default=None, help="definitions of the metrics; default: official"
     )

@@ -24,6 +24,7 @@ def get_artifact_bytes(row: BoardRow) -> int | None:
     """
     folder, record = row.runs[0]
     stated = record.result.details.get(BYTES_DETAIL) if record.result else None
+    # bool is an int in Python, and a record may hold anything
     if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0:
         return stated
     runtime = record.backbone.arguments.get("runtime") if record.is_evaluation else None
@@ -33,11 +34,18 @@ def get_artifact_bytes(row: BoardRow) -> int | None:
 
 
 def _measure_export(folder: Path, record: Record, runtime: str) -> int | None:
-    """Return the bytes of the export in the folder of an evaluation; a store without exports has none."""
+    """Return the bytes of the export of an evaluation; a store without exports has none.
+
+    It is in the folder of the evaluation, or beside it in the folder of the run whose model was evaluated.
+    """
     if runtime not in _FORMATS:
         return None
     name = f"{_FORMATS[runtime]}-{record.backbone.arguments.get('precision', 'f32')}"
-    for export in (folder / name, *sorted(folder.glob(f"*/{name}"))):
+    places = [folder]
+    if record.backbone.checkpoint is not None:  # RUN/checkpoints/last.pth
+        run = Path(record.backbone.checkpoint.uri).parent.parent.name
+        places += [folder.parent / run] if run and not run.startswith(".") else []
+    for export in (each for place in places for each in (place / name, *sorted(place.glob(f"*/{name}")))):
         # no link is followed: a record of somebody else must not make this look elsewhere
         files = [path for path in export.glob("*") if path.is_file() and not path.is_symlink()]
         if (export / "manifest.json") in files:

@@ -83,6 +83,7 @@ def choose_rows(board: Board, limits: Sequence[CostLimit], setup: str) -> BoardC
             unknown.append(LeftOutRow(row, "; ".join(doubt)))
         else:
             within.append(row)
+    # a setup of latencies says nothing where no latency was compared
     compared = setup if any(limit.cost == "latency" for limit in limits) else ""
     return BoardChoice(board, tuple(limits), compared, _rank_within(board, within), tuple(above), tuple(unknown))
 
@@ -120,6 +121,7 @@ def _describe_doubt(row: BoardRow, cost: LimitedCost, setup: str) -> str:
     """Return why a cost of a row is not known here; empty if it is known."""
     if _get_cost(row, cost, setup) is not None:
         return ""
+    # the reason that helps most comes first: what was never measured, then where, then how
     if cost != "latency" or row.cost.latency_ms is None:
         return f"{cost} not measured"
     if row.cost.timing_setup != setup:

@@ -24,6 +24,7 @@ _UNITS: dict[str, tuple[LimitedCost, float]] = {
 }
 """Unit in lower case: what it measures, and its size in milliseconds, bytes, operations or parameters."""
 
+# without a sign and without an exponent: a limit is a plain number of a unit
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.ASCII)
 
 

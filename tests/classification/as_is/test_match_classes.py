@@ -9,8 +9,18 @@ import pytest
 from classification.as_is.head_classes import make_head_classes
 from classification.as_is.match_classes import ClassColumns, match_classes
 from classification.as_is.settings import parse_settings
+from engine.evaluation.model_source import ModelSource
 from foundation.errors import BenchError, ConfigError, DataError
-from tests.classification.as_is.make import GOLDFISH, SYNSETS, TEDDY, TENCH
+from tests.classification.as_is.make import (
+    GOLDFISH,
+    SYNSETS,
+    TEDDY,
+    TENCH,
+    make_model,
+    open_folder,
+    save_model,
+    write_class_folders,
+)
 
 
 def match(names: list[str], num_classes: int = 1000, *overrides: str, task: str = "imagefolder") -> ClassColumns:
@@ -88,6 +98,18 @@ def test_class_maps_that_are_not_total(content: str, message: str, tmp_path: Pat
     file.write_text(content)
     with pytest.raises(BenchError, match=message):
         match(["fish", "shark"], 1000, f"class_map={file}")
+
+
+def test_a_class_map_is_part_of_the_id(tmp_path: Path) -> None:
+    root = write_class_folders(tmp_path / "data", ["x", "y"], each=1)
+    weights = save_model(tmp_path / "x.pth", make_model(5))
+    found = []
+    for content in ("x,0\ny,1\n", "x,1\ny,0\n"):
+        (tmp_path / "map.csv").write_text(content)
+        source = ModelSource(backbone="vit_pico", checkpoint=weights, overrides=(f"class_map={tmp_path / 'map.csv'}",))
+        found.append(open_folder(source, root))
+    assert found[0].backbone.arguments != found[1].backbone.arguments
+    assert found[0].plan.config == found[1].plan.config and found[1].columns.columns == (1, 0, 2, 3, 4)
 
 
 def test_class_maps_that_cannot_be_used(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,17 @@ def photo_run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make.train(out, photos, "imagefolder", *PHOTOS, "search.lr=[0.01, 0.1]", "train_on=train+val")
 
 
+@pytest.mark.shared_data
+def test_a_run_on_real_flowers(shared_data: Path, tmp_path: Path) -> None:
+    with tarfile.open(shared_data / "flowers102" / "flowers-102_subset192.tar") as tar:
+        tar.extractall(tmp_path, filter="data")
+    folder = make.train(
+        tmp_path / "runs", tmp_path, "flowers", "img_size=32", "workers=0", tier="smoke", allow_subset=True
+    )
+    evaluation = make.open_folder(ModelSource(run=folder), tmp_path, "flowers")
+    require_same_number(evaluation, folder, tmp_path)
+
+
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make.train(tmp_path_factory.mktemp("digits"), Path(), "digits", *SHORT)
@@ -61,6 +74,16 @@ def test_a_limited_run_is_evaluated_on_its_items(tmp_path: Path) -> None:
     evaluation = DIGITS.open_evaluation(ModelSource(run=folder), Path())
     require_same_number(evaluation, folder, tmp_path)
     assert evaluation.plan.config["recipe"]["max_items"] == 40, "another board than that of all items"
+
+
+def test_a_part_of_the_images_is_another_board(digits_run: Path, tmp_path: Path) -> None:
+    whole, part, more = (
+        DIGITS.open_evaluation(ModelSource(run=digits_run, overrides=(f"max_items={limit}",)), Path())
+        for limit in (359, 50, 1000)
+    )
+    assert part.plan.config["recipe"] == {"num_classes": 10, "max_items": 50}
+    assert part.run(tmp_path).metrics["top1"].n == 50 and part.data.fingerprint != whole.data.fingerprint
+    assert whole.plan.config == more.plan.config == {"recipe": {"num_classes": 10}}
 
 
 def test_a_search_and_its_last_training(photos: Path, photo_run: Path, tmp_path: Path) -> None:
@@ -95,6 +118,11 @@ def test_weights_that_are_damaged_or_of_another_run_are_refused(digits_run: Path
     content = tested.read_bytes()
     tested.write_bytes(content[:-100] + bytes(100))
     with pytest.raises(CheckpointError, match="is damaged"):
+        DIGITS.open_evaluation(ModelSource(run=copy), Path())
+    tested.write_bytes(content)
+    record = json.loads((copy / "record.json").read_text())
+    (copy / "record.json").write_text(json.dumps({**record, "run_id": "0123456789abcdef"}))
+    with pytest.raises(CheckpointError, match=r"belongs to run .*, not this one"):
         DIGITS.open_evaluation(ModelSource(run=copy), Path())
     tested.unlink()
     with pytest.raises(CheckpointError, match="does not have its tested weights any more"):

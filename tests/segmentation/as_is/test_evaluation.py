@@ -19,6 +19,7 @@ from engine.evaluation.model_source import ModelSource
 from engine.task import TaskOutcome
 from foundation.environment import get_cache_dir
 from foundation.errors import BenchError, CheckpointError, UserError
+from foundation.source_hash import hash_module_sources
 from segmentation.data.mini_ade import make_mini_ade
 from segmentation.tasks import ADE20K, MINI_ADE
 from tests.segmentation.as_is.conftest import MmsegModel
@@ -284,10 +285,12 @@ def test_weights_of_the_config_are_not_read(mmseg_model: MmsegModel, tmp_path: P
 def test_sources_that_are_no_segmentation_model(run_folder: Path, mmseg_model: MmsegModel, tmp_path: Path) -> None:
     cases: list[tuple[ModelSource, str]] = [
         (ModelSource(backbone="vit_nano"), "a backbone alone has no segmentation head"),
-        (ModelSource(run=tmp_path), "is not the folder of a run"),
-        (ModelSource(checkpoint=mmseg_model.checkpoint), r"is not in the folder of a run.*add --config"),
-        (ModelSource(run=run_folder, runtime="openvino"), "not evaluated in openvino"),
+        (ModelSource(run=tmp_path), "record"),
+        (ModelSource(checkpoint=mmseg_model.checkpoint), r"is not in the folder of a run.*--config"),
+        (ModelSource(run=run_folder, runtime="onnxruntime", precision="bf16"), "ONNX Runtime has no bf16"),
         (ModelSource(), "no model is named"),
+        (ModelSource(run=run_folder, overrides=("stride=65",)), "test.stride 65 is larger than crop 64"),
+        (ModelSource(run=run_folder, overrides=("crop=[64,32]",)), "windows of a run of bench are square"),
     ]
     for source, message in cases:
         with pytest.raises(BenchError, match=message):
@@ -323,3 +326,25 @@ def test_small_ade_is_found_without_training_files(tmp_path: Path) -> None:
     shutil.rmtree(folder / "images" / "training")
     assert ADE20K.check_test_data(tmp_path).splits == {"test": 2}
     assert ADE20K.list_test_items(tmp_path)["name"] == ["ADE_val_00000001", "ADE_val_00000002"]
+
+
+def test_code_of_the_user_is_part_of_the_id(
+    mmseg_model: MmsegModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The config names a class and says nothing of its code."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    head = 'type="UPerHead"'
+    digests = []
+    for name, number in (("my_first_head", 1), ("my_second_head", 2)):
+        (tmp_path / f"{name}.py").write_text(
+            "from mmseg.models.decode_heads import UPerHead\nfrom mmseg.registry import MODELS\n\n\n"
+            f"@MODELS.register_module(name={name!r})\nclass MyHead(UPerHead):\n    number = {number}\n"
+        )
+        config = write_config(tmp_path, {head: f'type="{name}"', "train_cfg=dict(),": "train_cfg=None,"})
+        config.write_text(f"custom_imports = dict(imports=[{name!r}])\n{config.read_text()}")
+        opened = MINI_ADE.open_evaluation(replace(mmseg_model.source, config=config), NOWHERE)
+        digests.append(opened.backbone.arguments["code"])
+        found = hash_module_sources(named=[name])
+        assert found is not None
+        assert digests[-1] == found.sha256
+    assert digests[0] != digests[1]

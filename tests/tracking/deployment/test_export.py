@@ -303,8 +303,14 @@ def test_only_tracking_runs_are_exported_or_choose_a_runtime(
     other.mkdir()
     text = (run / "record.json").read_text()
     (other / "record.json").write_text(text.replace('"domain": "tracking"', '"domain": "segmentation"'))
-    assert main(["export", str(other), "--format", "onnx"]) == 2
-    assert "only trackers can be exported" in capsys.readouterr().err
+    with pytest.raises(UserError, match="this exports trackers"):
+        export_run(other, "onnx", "f32")
+    for words, said in (
+        (["--size", "dynamic"], "--size and --argmax are for segmentation"),
+        (["--data-root", str(tmp_path)], "--data-root is not for trackers"),
+    ):
+        assert main(["export", str(run), "--format", "onnx", *words]) == 2
+        assert said in capsys.readouterr().err
     assert main(["run", "digits", "--backbone", "vit_nano", "--runtime", "openvino"]) == 2
     assert "--runtime is for tracking tasks, and digits is not one" in capsys.readouterr().err
     words = ["run", *TINY, "runtime_precision=bf16", "--runtime", "onnxruntime", "--out", str(tmp_path / "none")]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from deployment.image_manifest import ImageModelOutput, ImageParity
-from deployment.image_sets import ImageSet
+from deployment.images.image_manifest import ImageModelOutput, ImageParity
+from deployment.images.image_sets import ImageSet
 from engine.evaluation.model_source import Precision
 from foundation.errors import BenchError
 
@@ -41,6 +41,7 @@ def measure_image_parity(
     """
     equal = pixels = 0
     squares = spread = difference = scale = 0.0
+    # one image at a time, since the sizes of a dynamic export differ
     for image in images.images:
         with torch.inference_mode():
             expected = reference(image).float()
@@ -97,6 +98,7 @@ def require_image_parity(parity: ImageParity, precision: Precision, export_name:
         if fault:
             raise BenchError(f"{export_name} differs from PyTorch's model: {fault}; nothing was written")
         return
+    # far from any useful model; how much a smaller difference costs depends on the task
     if parity.agreement < MIN_AGREEMENT or (parity.noise is not None and parity.noise > MAX_NOISE):
         noise = "" if parity.noise is None else f", with noise of {parity.noise:.2f} of a logit's deviation"
         raise BenchError(

@@ -14,7 +14,7 @@ from results.records.record import Record
 
 # only for annotations: the modules import torch, or a package that a task needs
 if TYPE_CHECKING:
-    from deployment.image_manifest import ImageManifest
+    from deployment.images.image_manifest import ImageManifest
     from tracking.deployment.manifest import TrackerManifest
 
 
@@ -62,6 +62,7 @@ def export_run(run: Path, record: Record, request: ExportRequest) -> ExportedRun
     if request.export_format == "ostrack":
         ostrack_format: Any = importlib.import_module("tracking.deployment.ostrack_format")
         return ExportedRun(Path(ostrack_format.export_ostrack(run, request.out)), None)
+    # each task is imported only when it is asked for: segmentation needs mmsegmentation
     exported: Any
     common = (run, request.export_format, request.precision, request.out)
     if record.domain == "tracking":

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from backbones.memory_modules.module_hash import hash_plain_attributes, hash_state_dict
-from deployment.image_manifest import IMAGE_INPUT, ImageModelFacts
-from deployment.image_sets import ImageSet
+from deployment.images.image_manifest import IMAGE_INPUT, ImageModelFacts
+from deployment.images.image_sets import ImageSet
 from deployment.int8 import ACTIVATION_PRODUCTS, FIRST_CONVOLUTION, QUANTIZATION_METHOD, FloatRule, quantize_model
 from deployment.manifest import Calibration
 from deployment.onnx_export import ExportGraph, export_onnx

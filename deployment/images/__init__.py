@@ -1,0 +1,1 @@
+"""Parts of the export of image models: graphs, images to calibrate and compare on, parity, manifest."""

@@ -1,0 +1,78 @@
+"""Measure what an exported model costs: the counts of its PyTorch model, and the durations of the export itself."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import nn
+
+from backbones.cost.measure_cost import (
+    MAX_PASSES,
+    MIN_PASSES,
+    STABLE_PASSES,
+    TIMED_SECONDS,
+    WARMUP_SECONDS,
+    measure_efficiency,
+)
+from backbones.cost.profile import TimingConfig, describe_machine, start_device_load, time_passes
+from deployment.image_models import RuntimeNetwork
+
+
+def measure_runtime_efficiency(
+    model: nn.Module, network: RuntimeNetwork, input_size: tuple[int, int, int], *, with_flip: bool = False
+) -> dict[str, Any]:
+    """Count the cost of a model, and time its export with one image, on the threads that it was loaded with.
+
+    Args:
+        model: the model in PyTorch, whose operations are counted.
+        network: the export.
+        input_size: channels, height and width of the input, pixels.
+        with_flip: whether each image is computed a second time in its mirror image; ``model`` does so by itself.
+
+    Returns:
+        The fields of a record's ``cost.efficiency``. The throughput is that of one image at a time, since the graphs
+        have a batch of one.
+    """
+    counts = measure_efficiency(model, input_size, "cpu", with_timing=False)
+    return {**counts, **measure_runtime_latency(network, input_size, passes=2 if with_flip else 1)}
+
+
+def measure_runtime_latency(
+    network: RuntimeNetwork, input_size: tuple[int, int, int], *, passes: int = 1
+) -> dict[str, Any]:
+    """Time an export with one image, as ``backbones.cost.measure_cost`` times a model in PyTorch.
+
+    Args:
+        network: the export.
+        input_size: channels, height and width of the input, pixels.
+        passes: how often the network computes for one image.
+
+    Returns:
+        ``latency`` and ``throughput`` in milliseconds, and ``runtime``, ``precision``, ``threads``, ``chip`` and the
+        load of the machine.
+    """
+    # the graphs have a batch of one, and so compute the images of this batch one after another
+    images = torch.randn(passes, *input_size, generator=torch.Generator().manual_seed(0))
+    repeats = TimingConfig(
+        warmup=1,
+        min_passes=MIN_PASSES,
+        max_passes=MAX_PASSES,
+        time_budget=TIMED_SECONDS,
+        stable_passes=STABLE_PASSES,
+        warmup_seconds=min(WARMUP_SECONDS, TIMED_SECONDS),
+    )
+    measure_load = start_device_load("cpu")
+    timings = {"batch": 1, "raw_ms": time_passes(lambda: network(images), "cpu", repeats).raw}
+    # the one measurement is both, since a batch takes as long as its images one after another
+    return {
+        "latency": timings,
+        "throughput": timings,
+        "chip": describe_machine("cpu")["chip"],
+        "threads": network.threads,
+        "runtime": f"{network.runtime} {version(network.runtime)}",
+        # records use the same name as for torch
+        "precision": "fp32" if network.precision == "f32" else network.precision,
+        **measure_load()._asdict(),
+    }
