@@ -101,7 +101,10 @@ def test_lists_tables_and_archives_have_them(tmp_path: Path, capsys: pytest.Capt
     folders = write_store(tmp_path / "runs")
     runs = str(tmp_path / "runs")
     assert main(["list", "runs", "--runs", runs]) == 0
-    assert main(["show", "run", str(folders["torch"])]) == 0
+    capsys.readouterr()
+    assert main(["show", "run", str(folders["openvino"])]) == 0
+    shown = capsys.readouterr().out
+    assert "one image: 5.00 ms, a chip, 1 thread, openvino, int8" in shown and "\nseed:" not in shown
     assert main(["items", "--task", "digits", "--runs", runs, "--out", str(tmp_path / "items.csv")]) == 0
     assert main(["table", "--runs", runs, "--html", str(tmp_path / "page")]) == 0
     assert main(["pack", runs, "-o", str(tmp_path / "runs.tar.gz")]) == 0
