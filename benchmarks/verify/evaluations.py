@@ -39,6 +39,7 @@ def check_evaluation(folder: Path, record: Record, data_dir: Path) -> Iterator[V
     except BenchError as error:
         yield VerificationCheck("task", "unchecked", str(error))
         return
+    # these follow from the record and the task alone
     yield from check_metric_specs(record, task)
     yield from check_task_source(record, task)
     root = resolve_record_root(record, data_dir)
@@ -101,6 +102,7 @@ def _evaluate_again(record: Record, data_dir: Path, device: str, out: Path) -> R
     options = parse_recorded_command(record)
     if options is None or not record.is_evaluation:
         raise UserError("it was not made by bench evaluate, so nothing says which model it was")
+    # an edited record must not be compared with the evaluation of another data set
     if options.task != record.task:  # reported with the command
         raise UserError(f"its command evaluates on {options.task}, not on {record.task}")
     # relative paths of the command are those of this folder now; what is not found is said, and proves nothing
