@@ -23,17 +23,19 @@ from results.records.record import Record
 from results.records.verification import VerificationCheck
 
 
-def check_evaluation(folder: Path, record: Record, data_dir: Path) -> Iterator[VerificationCheck]:
+def check_evaluation(folder: Path, record: Record, data_dir: Path, *, is_repeated: bool) -> Iterator[VerificationCheck]:
     """Check an evaluation against the registry, its task and the data at hand, without its model.
 
     Args:
         folder: the folder of the evaluation.
         record: its record.
         data_dir: folder of the data sets.
+        is_repeated: whether ``repeat_evaluation`` follows, which checks what only the model says.
     """
     yield _check_card(record)
-    text = "only the model says what they have to be; --rerun-eval opens it again and compares"
-    yield VerificationCheck("model, data and settings", "unchecked", text)
+    if not is_repeated:
+        text = "only the model says what they have to be; --rerun-eval opens it again and compares"
+        yield VerificationCheck("model, data and settings", "unchecked", text)
     try:
         task = TASKS.get(record.task)
     except BenchError as error:
@@ -84,6 +86,10 @@ def repeat_evaluation(folder: Path, record: Record, data_dir: Path, device: str)
         try:
             again = _evaluate_again(record, data_dir, device, Path(scratch))
             checks = [*compare_outcomes(RepeatedRun(folder, record), again)]
+            # another id is reported among the outcomes, with what differs
+            if again.record.run_id == record.run_id:
+                text = f"opened again, they give the same id {record.run_id}"
+                checks.insert(0, VerificationCheck("model, data and settings", "holds", text))
         except (BenchError, ValueError, KeyError, TypeError) as error:  # a command of an older bench, or an edited one
             text = f"it cannot be made again here: {str(error).splitlines()[0]}"
             checks = [VerificationCheck("evaluation", "unchecked", text)]
