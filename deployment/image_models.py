@@ -27,7 +27,7 @@ from deployment.runtimes import load_runtime_graphs, make_export_files, require_
 from engine.evaluation.model_source import Precision
 from engine.progress_bar import log_message
 from engine.run_environment import collect_package_versions, utc_now
-from foundation.errors import BenchError, UserError
+from foundation.errors import UserError
 from foundation.files import ensure_writable_dir
 
 
@@ -304,20 +304,17 @@ def _require_dynamic_graph(
     ONNX Runtime is asked whatever the format: it refuses shapes that do not fit, where OpenVINO writes over memory.
 
     Raises:
-        UserError: it does not run with another size.
-        BenchError: it computes something else.
+        UserError: it does not run with another size, or computes something else then.
     """
     files = make_export_files({IMAGE_GRAPH: graph}, "onnx")
     size = (int(images.images[0].shape[2]), int(images.images[0].shape[3]))
     network = _build_network(files, facts, size, "onnxruntime", "f32", torch.get_num_threads())
     try:
-        parity = measure_image_parity(reference, network, images, facts.output)
-    except BenchError:
-        raise
-    # ONNX Runtime has errors of its own
+        require_image_parity(measure_image_parity(reference, network, images, facts.output), "f32", export_name)
+    # another number, or an error of ONNX Runtime's own
     except Exception as error:
         raise UserError(
-            f"{export_name} runs with the size it was traced with and with no other, since the architecture computes "
-            "with a fixed number of positions; nothing was written, name a fixed size with --size HxW"
+            f"{export_name} computes with the size that it was traced with and not with another, since a part of the "
+            f"architecture has a fixed size ({str(error).partition(chr(10))[0][:120]}); nothing was written, name a "
+            "fixed size with --size HxW"
         ) from error
-    require_image_parity(parity, "f32", export_name)

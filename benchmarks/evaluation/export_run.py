@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from deployment.export_folder import EXPORT_FOLDER
 from deployment.formats import ExportFormat
 from engine.evaluation.model_source import Precision
 from foundation.errors import UserError
@@ -60,8 +60,9 @@ def export_run(run: Path, record: Record, request: ExportRequest) -> ExportedRun
     """
     _require_fitting_options(run, record, request)
     if request.export_format == "ostrack":
-        ostrack_format: Any = importlib.import_module("tracking.deployment.ostrack_format")
-        return ExportedRun(Path(ostrack_format.export_ostrack(run, request.out)), None)
+        from tracking.deployment.ostrack_format import export_ostrack
+
+        return ExportedRun(export_ostrack(run, request.out or run / EXPORT_FOLDER), None)
     # each task is imported only when it is asked for: segmentation needs mmsegmentation
     exported: Any
     common = (run, request.export_format, request.precision, request.out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from engine.evaluation.model_source import Precision
 from foundation.errors import UserError
 from results.records.identity import AS_IS
 from segmentation.as_is.finished_model import FinishedSegmentor, drop_training_parts
+from segmentation.models.mmseg_imports import Upsample
 from segmentation.models.sliding_window import Size
 
 MAX_SIZES = 8
@@ -182,6 +184,9 @@ def wrap_segmentor(segmentor: FinishedSegmentor, facts: ImageModelFacts) -> Segm
     require_plain_network(segmentor)
     # an auxiliary head only adds a loss
     model = drop_training_parts(segmentor.model)
+    if facts.dynamic_size:
+        model = copy.deepcopy(model)
+        free_upsampling(model)
     return SegmentorModule(model, facts, segmentor.windows.divisor, segmentor.align_corners)
 
 
@@ -235,3 +240,18 @@ def make_segmentor_origin(segmentor: FinishedSegmentor) -> ExportOrigin:
         checkpoint_sha256=record.checkpoint.sha256,
         licence=f"of the weights: unknown; they came from {Path(record.checkpoint.uri).name}, whose terms hold",
     )
+
+
+def free_upsampling(model: nn.Module) -> None:
+    """Replace mmseg's upsampling by a factor with torch's, which computes the same and follows the size of its input.
+
+    mmseg's computes the size of its output as a number, which a traced graph would keep for every input.
+
+    Args:
+        model: the model, which is changed.
+    """
+    for parent in list(model.modules()):
+        for name, part in list(parent.named_children()):
+            if isinstance(part, Upsample) and part.size is None:
+                free = nn.Upsample(scale_factor=part.scale_factor, mode=part.mode, align_corners=part.align_corners)
+                setattr(parent, name, free)

@@ -20,6 +20,7 @@ with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
     from mmseg.models.decode_heads.decode_head import BaseDecodeHead
     from mmseg.models.segmentors import EncoderDecoder, SegTTAModel
     from mmseg.models.segmentors.base import BaseSegmentor
+    from mmseg.models.utils import Upsample
     from mmseg.registry import DATASETS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "RandomCrop",
     "SegDataPreProcessor",
     "SegTTAModel",
+    "Upsample",
 ]
