@@ -92,6 +92,7 @@ def test_evaluating_again_compares_number_and_items(
     monkeypatch.setattr(evaluate_model, "evaluate_model", answer)
     code, checks = verify(capsys, str(folder), "--rerun-eval")
     assert code == 0 and checks["top1 run again"][0] == "holds" and checks["items run again"][0] == "holds"
+    assert checks["model, data and settings"][0] == "holds"
     assert asked[0].force_new and asked[0].source.backbone == "vit_nano" and asked[0].out != tmp_path / "runs"
     code, checks = verify(capsys, str(folder), "--rerun-eval")
     assert code == 1 and checks["top1 run again"][0] == "fails" and "1 of 100 rows" in checks["items run again"][1]
