@@ -111,6 +111,12 @@ def _evaluate_again(record: Record, data_dir: Path, device: str, out: Path) -> R
     # an edited record must not be compared with the evaluation of another data set
     if options.task != record.task:  # reported with the command
         raise UserError(f"its command evaluates on {options.task}, not on {record.task}")
+    # a config of mmsegmentation is code, and whoever wrote the record chose it: no check may execute it
+    if options.config is not None:
+        raise UserError(
+            "its model is a config file, which is code; if you trust it, run the record's command yourself with "
+            "--fresh, and compare the two ids with bench compare"
+        )
     # relative paths of the command are those of this folder now; what is not found is said, and proves nothing
     asked = make_evaluation_request(options)
     request = replace(
