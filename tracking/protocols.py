@@ -230,7 +230,10 @@ def find_given_normalization(request: RunRequest) -> Normalization | None:
     card = request.card
     if request.start.init == "memory":  # the tracker gets its card itself
         return None
-    own = get_card(card.name)
+    try:
+        own = get_card(card.name)
+    except UnknownNameError:  # of no registry: such a tracker cannot be created again, which its factory reports
+        return None
     return None if (own.mean, own.std) == (card.mean, card.std) else (card.mean, card.std)
 
 

@@ -16,9 +16,13 @@ def format_cell(cell: CellResult) -> str:
     """Describe a run and its primary metric in one line; a second line names the record's file."""
     from benchmarks.cell_record import describe_given_weights
     from results.leaderboard.departures import list_departures
+    from results.leaderboard.row_labels import format_runtime
 
     record = cell.record
-    head = f"{record.task} {record.protocol} {record.tier} {record.backbone.name} seed {record.seed}"
+    # nothing is shortened and nothing drawn in an evaluation, but the runtime makes another row
+    how = format_runtime(record) if record.is_evaluation else f"seed {record.seed}"
+    tier = "" if record.is_evaluation else record.tier
+    head = " ".join(filter(None, (record.task, record.protocol, tier, record.backbone.name, how)))
     if departures := list_departures(record):
         head += f" ({', '.join(departures)})"
     if given := describe_given_weights(record.backbone):

@@ -101,14 +101,20 @@ def _list_facts(record: Record) -> Iterator[tuple[str, str]]:
     yield "backbone", _format_backbone(record.backbone)
     if record.backbone.label is not None:
         yield "label", record.backbone.label
-    yield "start", f"{get_start_kind(record)}{_format_checkpoint(record.backbone)}"
+    yield (
+        "weights" if record.is_evaluation else "start",
+        f"{get_start_kind(record)}{_format_checkpoint(record.backbone)}",
+    )
     if normalization := describe_input(record.backbone):
         yield "input", f"{normalization}, for pixels from 0 to 1"
     yield "protocol", f"{record.protocol} version {record.protocol_version}, tier {record.tier}"
     yield "settings", _format_settings(record)
     is_pretraining = record.domain == PRETRAINING_DOMAIN
     yield "data", f"{record.config.get('data')}: " * is_pretraining + _format_data(record.data)
-    yield "seed", str(record.seed)
+    if record.is_evaluation:
+        yield "one image", _format_latency(record)
+    else:
+        yield "seed", str(record.seed)
     if record.result:
         chosen = record.result.selection
         value = "" if chosen.value is None else f" ({chosen.metric} {chosen.value:.4g})"
@@ -128,6 +134,18 @@ def _list_facts(record: Record) -> Iterator[tuple[str, str]]:
     finished = record.environment.finished
     yield "time", f"{record.environment.started[:19]} to {finished[:19] if finished else '(not finished)'} UTC"
     yield "command", shlex.join(record.environment.command) or "none"
+
+
+def _format_latency(record: Record) -> str:
+    """Return the time of an evaluated model for one image, and where it was measured."""
+    from results.leaderboard.timing_index import describe_setup
+
+    # the record's own, which is of the very runtime and precision that were scored
+    measured = record.cost.efficiency if record.cost else None
+    if measured is None or measured.latency is None:
+        return "not timed"
+    busy = " (busy machine)" if measured.is_busy(measured.latency) else ""
+    return f"{measured.latency.median_ms:.2f} ms{busy}, {describe_setup(measured)}"
 
 
 def _format_backbone(backbone: BackboneRecord) -> str:

@@ -153,6 +153,7 @@ def _open_module(source: ModelSource, settings: ClassifierSettings) -> FinishedC
     require_color_input(found.card)
     own = resolve_preprocessing(found.card, getattr(found.model, "pretrained_cfg", None) or {})
     whole = _WholeModel(found.model, {"num_classes": found.num_classes}, found.report)
+    # nobody names the outputs of a module, as of a user's file
     head = make_head_classes(found.num_classes, "checkpoint")
     return _make_classifier(found.card, whole, own.apply_settings(settings), head, (found.start, found.file), settings)
 

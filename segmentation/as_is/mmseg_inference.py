@@ -53,8 +53,7 @@ class MmsegInference:
         test: Any = getattr(model, "test_cfg", None) or {}
         self.windows = WindowSettings(None)
         if test.get("mode", "whole") == "slide":
-            height, width = test["crop_size"]
-            down, right = test["stride"]
+            (height, width), (down, right) = (_get_pair(config, test, name) for name in ("crop_size", "stride"))
             if down > height or right > width:
                 raise UserError(
                     f"{config.path} has a stride above its crop_size, so windows would leave gaps; lower it"
@@ -130,6 +129,19 @@ class MmsegInference:
         if not isinstance(packed, Mapping) or "inputs" not in packed or "data_samples" not in packed:
             raise UserError("the config's test pipeline does not end with PackSegInputs; add it")
         return packed
+
+
+def _get_pair(config: MmsegConfig, test: Mapping[str, Any], name: str) -> tuple[int, int]:
+    """Return a pair of numbers of ``test_cfg``, as mmseg takes them.
+
+    Raises:
+        UserError: it is no pair of positive whole numbers.
+    """
+    value: Any = test.get(name)
+    is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(each, int) for each in value)
+    if not is_pair or min(value) < 1:
+        raise UserError(f"{config.path} has {name} {value!r} in test_cfg; mode slide needs two numbers, (512, 512)")
+    return value[0], value[1]
 
 
 def _get_name(step: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from foundation.errors import UserError
 from foundation.files import sha256_file
 from results.records.store import read_record, write_record
 from tests.results.make import make_record
+from tests.tracking.ostrack_file import CE_NAME, save_ostrack_file
 from tests.tracking.test_ostrack_checkpoint import made_up
 from tests.tracking.video.test_frame_source import picture, write_folder, write_video
 from tracking.evaluate_run import load_tracker
@@ -123,6 +124,21 @@ def test_a_request_needs_no_command_line(weights: list[str]) -> None:
     assert report.data["protocol"] == "ostrack256" and report.data["command"] == []
     with pytest.raises(UserError, match="--lost-threshold 1 cannot be compared"):
         run_track_command(replace(request, lost_threshold=1.0))
+
+
+def test_a_checkpoint_is_tracked_with_what_it_states(capsys: Text) -> None:
+    """Before, a tracker with candidate elimination was followed without it, and nobody said so."""
+    sizes = {"output_sz": {"template": 128, "search": 256}, "search_area_factor": {"template": 2.0, "search": 4.0}}
+    path = save_ostrack_file(Path("OSTrack.pth.tar"), made_up(128, 256), config_name=CE_NAME, **sizes)
+    write_folder(Path("walk"))
+    words = ("walk", "--init", "20,15,16,12", "--checkpoint", path, "--backbone", "vit_pico", "--frames", "2")
+    assert track(*words) == 0
+    assert "the file's own settings are used: " in capsys.readouterr().err
+    data = json.loads(Path("runs/track/walk/track.json").read_text())
+    assert data["protocol"] == "ostrack256_ce" and data["tracker"]["ce"] == {"blocks": [3, 6, 9], "keep_ratio": 0.7}
+    assert track(*words, "--protocol", "ostrack256") == 2
+    assert "the checkpoint says ce=true" in capsys.readouterr().err
+    assert not Path("runs/track/walk.2").exists()
 
 
 def test_a_bad_frame_is_named_and_the_rest_kept(weights: list[str], capsys: Text) -> None:

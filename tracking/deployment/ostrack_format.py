@@ -40,12 +40,12 @@ _UNUSED_PATTERN = re.compile(r"(cls_token|dist_token|reg_token|pos_embed)$|(head
 """The tensors of a ViT that the joint sequence does not use."""
 
 
-def export_ostrack(run_dir: Path, out: Path) -> Path:
+def export_ostrack(run_dir: Path, out: Path | None = None) -> Path:
     """Write the tracker of a finished run as ``OSTrack_ep<epochs>.pth.tar``, as OSTrack's code names its files.
 
     Args:
         run_dir: folder of the run.
-        out: folder to write to; it is created if necessary.
+        out: folder to write to; it is created if necessary. By default the folder ``export/ostrack`` of the run.
 
     Returns:
         The file.
@@ -58,8 +58,9 @@ def export_ostrack(run_dir: Path, out: Path) -> Path:
     model = factory.load_model()
     _require_ostrack_network(model, recipe, record.backbone.name)
     # a run whose length is counted in iterations has no epochs; OSTrack only needs a number in the name
-    ensure_writable_dir(out)
-    path = out / f"OSTrack_ep{recipe.epochs or 0:04d}.pth.tar"
+    folder = out or run_dir / "export" / "ostrack"
+    ensure_writable_dir(folder)
+    path = folder / f"OSTrack_ep{recipe.epochs or 0:04d}.pth.tar"
     content = {
         "epoch": recipe.epochs or 0,
         "actor_type": "OSTrackActor",

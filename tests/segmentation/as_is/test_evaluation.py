@@ -251,6 +251,12 @@ def test_a_model_of_other_classes_than_the_data(run_folder: Path, tmp_path: Path
         SEGFOLDER.open_evaluation(ModelSource(run=run_folder, device="cpu"), tmp_path)
 
 
+def test_windows_that_mmseg_does_not_take_are_said(mmseg_model: MmsegModel, tmp_path: Path) -> None:
+    config = write_config(tmp_path, {"crop_size=(64, 64), stride": "crop_size=64, stride"})
+    with pytest.raises(UserError, match="has crop_size 64 in test_cfg; mode slide needs two numbers"):
+        MINI_ADE.open_evaluation(replace(mmseg_model.source, config=config), NOWHERE)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,11 @@ def test_the_guides_config_trains_validates_and_segments(tmp_path: Path) -> None
     labels = opened.segmentor.segment_file(image).labels
     assert (labels == sample.pred_sem_seg.data[0]).all()
     assert opened.backbone.name == "mmseg/BenchBackbone-UPerHead"
+    # what a training would start from need not be there
+    (tmp_path / "again").mkdir()
+    missing = {'"img_size": crop,': '"img_size": crop, "checkpoint": "nowhere.pth",'}
+    other = make_small_config(tmp_path / "again", **missing)
+    MINI_ADE.open_evaluation(replace(source, config=other), Path("nowhere"))
 
 
 def test_layers_have_the_learning_rates_of_bench(tmp_path: Path) -> None:

@@ -121,4 +121,4 @@ def test_the_commands_offer_the_runtimes_there_are() -> None:
     choices = {verb: {action.dest: action.choices for action in parser._actions} for verb, parser in parsers.items()}
     assert choices[track]["runtime"] == get_args(Runtime)
     assert choices[track]["precision"] == choices[export]["precision"] == get_args(Precision)
-    assert choices[export]["format"] == get_args(ExportFormat)
+    assert choices[export]["format"] == (*get_args(ExportFormat), "ostrack")

@@ -29,6 +29,7 @@ def test_the_file_read_back_gives_the_boxes_of_the_run(tmp_path: Path, use_ce: b
     run = make_run(tmp_path / "run", backbone="vit_micro", use_ce=use_ce)
     path = export_ostrack(run, tmp_path / "out")
     assert path.name == "OSTrack_ep0002.pth.tar"
+    assert export_ostrack(run) == run / "export" / "ostrack" / path.name
     content = torch.load(path, weights_only=True)  # as torch reads it today: plain data, no classes
     assert content["net_type"] == "OSTrack" and content["settings"]["output_sz"] == {"template": 32, "search": 64}
     tracker, report = load_ostrack_tracker(path, "vit_micro")
