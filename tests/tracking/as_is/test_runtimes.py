@@ -61,6 +61,6 @@ def test_a_gpu_is_not_asked_of_an_exported_tracker(tmp_path: Path, monkeypatch: 
 
     task = TASKS.get("trackfolder")
     assert task.open_evaluation(ModelSource(run=run, runtime="onnxruntime"), root).device == "cpu"
-    with pytest.raises(UserError, match="an exported tracker computes on the CPU; leave out --device mps"):
+    with pytest.raises(UserError, match="exports are computed by .* on the CPU; leave --device mps out"):
         task.open_evaluation(ModelSource(run=run, runtime="onnxruntime", device="mps"), root)
     assert task.open_evaluation(ModelSource(run=run), root).device == "mps"
