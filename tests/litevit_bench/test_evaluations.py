@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import litevit_bench as bench
+from backbones.memory_modules.memory_module import make_memory_card
 from engine.data.digits import DigitsDataset, load_digits_data
 from tests.conftest import ROOT
 from tests.results.make_evaluations import write_evaluation
@@ -32,6 +33,10 @@ def test_the_example_of_the_page_runs(
     exec(compile(read_example(), "docs/reference/python.md", "exec"), found)
     run = found["run"]
     assert isinstance(run, bench.LoadedRun) and len(run.items["label"]) == run.record.done
+    # its model says what pixels it is for, so that it has the same number when it is handed over as a module
+    handed = bench.evaluate(run.load_model(), "digits", out="runs")
+    assert handed.result and run.record.result
+    assert handed.result.metrics["top1"].value == run.record.result.metrics["top1"].value
     logits = found["logits"]
     assert isinstance(logits, torch.Tensor) and logits.shape == (1, 10)
     assert "red.png" in capsys.readouterr().out
@@ -73,6 +78,12 @@ def test_a_module_from_memory_is_evaluated_with_its_head(tmp_path: Path) -> None
     with torch.no_grad():
         next(iter(module.parameters())).add_(1.0)
     assert bench.evaluate(module, "digits", out=tmp_path / "runs", device="cpu").run_id != record.run_id
+
+
+def test_a_backbone_that_was_created_says_the_normalization_of_its_card() -> None:
+    # timm's own entry for the architecture has that of ImageNet
+    card = make_memory_card(bench.create_backbone("vit_pico", img_size=64).model)[0]
+    assert (card.mean, card.std, card.input_size) == ((0.5,) * 3, (0.5,) * 3, (3, 64, 64))
 
 
 def test_what_names_no_model_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,24 @@
+"""A model says what its input is, as timm's models do, so that whoever is handed the module applies it rightly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+
+def state_input(model: nn.Module, input_size: tuple[int, int, int], **preprocessing: Any) -> None:
+    """Write into a model's ``pretrained_cfg`` what its input is; without that, it has timm's entry for the architecture.
+
+    That entry may be about other weights: their normalization is not that of the card, and their crop is not that of
+    the run that trained these. A module from memory is described by its ``pretrained_cfg``, so a model that was loaded
+    and handed over again would be tested on other pixels.
+
+    Args:
+        model: a model that was built for one owner.
+        input_size: channels, height and width, pixels.
+        preprocessing: further entries of ``pretrained_cfg``: ``mean``, ``std``, ``crop_pct``, ``interpolation`` ...
+    """
+    config = getattr(model, "pretrained_cfg", None) or {}
+    # a new dictionary, since timm hands out the same one to several models
+    model.pretrained_cfg = {**config, "input_size": input_size, **preprocessing}
