@@ -19,6 +19,6 @@ def state_input(model: nn.Module, input_size: tuple[int, int, int], **preprocess
         input_size: channels, height and width, pixels.
         preprocessing: further entries of ``pretrained_cfg``: ``mean``, ``std``, ``crop_pct``, ``interpolation`` ...
     """
-    config = getattr(model, "pretrained_cfg", None) or {}
-    # a new dictionary, since timm hands out the same one to several models
-    model.pretrained_cfg = {**config, "input_size": input_size, **preprocessing}
+    config: Any = getattr(model, "pretrained_cfg", None) or {}
+    stated: Any = {**config, "input_size": input_size, **preprocessing}
+    model.pretrained_cfg = stated

@@ -16,7 +16,7 @@ from classification.data.image_collections import ImageFiles
 from engine.device import resolve_device
 from engine.evaluation.contract import PredictionReport
 from engine.evaluation.model_source import ModelSource
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, UserError
 from foundation.files import ensure_writable_dir
 from foundation.plural import format_count
 
@@ -32,7 +32,7 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
         out: the folder.
 
     Raises:
-        UserError: there is no such model, or a setting that only an evaluation has.
+        UserError: there is no such model, a setting that only an evaluation has, or predictions in the folder already.
         DataError: an image cannot be decoded; nothing is written.
     """
     classifier = open_classifier(source)
@@ -44,6 +44,8 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
     # before minutes of computing, and not after them
     ensure_writable_dir(out)
     path = out / PREDICTIONS_FILE
+    if path.exists():
+        raise UserError(f"{path} is there already, and may be of other images; name another folder with --out")
     predictions = _predict_all(classifier, source, images)
     write_predictions(path, predictions)
     data = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -102,3 +103,27 @@ def test_what_names_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(bench.UserError, match="are two files; give one of them"):
         bench.predict(tmp_path / "a.pth", tmp_path, tmp_path / "out", checkpoint=tmp_path / "b.pth")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda out: bench.evaluate("runs/digits/nope", "digits", out=out), "no run, checkpoint or config at runs/"),
+        (lambda out: bench.evaluate(Path("nope"), "digits", out=out), "no run, checkpoint or config at nope"),
+        (lambda out: bench.evaluate("nope.py", "mini_ade", checkpoint="x", out=out), "or config at nope.py"),
+        (lambda out: bench.evaluate("vit_pico", None, out=out), "a task has a name, which is a text, not None"),
+        (lambda out: bench.evaluate("vit_pico", "digits", settings=["img_size=64"], out=out), "are a dictionary"),
+        (lambda out: bench.run("digits", "vit_pico", overrides="k=5", out=out), "are a dictionary"),
+        (lambda out: bench.evaluate("vit_pico", "digits", out=None), "out must be a path, .* not NoneType"),
+        (lambda out: bench.evaluate("vit_pico", "digits", data_root=3, out=out), "data_root must be a path"),
+        (lambda out: bench.predict("vit_pico", [Image.new("RGB", (8, 8))], out), "images must be a path, .* not Image"),
+        (lambda out: bench.predict("vit_pico", Image.new("RGB", (8, 8)), out), "images must be a path, .* not Image"),
+        (lambda out: bench.predict("vit_pico", [], out), "no image is named"),
+        (lambda out: bench.load_run("15ab07"), "there is no folder of a run at 15ab07"),
+        (lambda out: bench.load_run(None), "folder must be a path"),
+    ],
+)
+def test_what_a_notebook_hands_over_by_mistake_is_named(call: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(bench.UserError, match=message):
+        call(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
