@@ -8,11 +8,11 @@ from torch import nn
 
 
 def state_input(model: nn.Module, input_size: tuple[int, int, int], **preprocessing: Any) -> None:
-    """Write into a model's ``pretrained_cfg`` what its input is; without that, it has timm's entry for the architecture.
+    """Write into the ``pretrained_cfg`` of a model what its input is, in place of what timm says of the architecture.
 
-    That entry may be about other weights: their normalization is not that of the card, and their crop is not that of
-    the run that trained these. A module from memory is described by its ``pretrained_cfg``, so a model that was loaded
-    and handed over again would be tested on other pixels.
+    What timm says may be about other weights: their normalization is not that of the card, and their crop is not that
+    of the run that trained these. A module from memory is described by its ``pretrained_cfg``, so a model that was
+    loaded and handed over again would be tested on other pixels.
 
     Args:
         model: a model that was built for one owner.
