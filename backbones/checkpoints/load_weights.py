@@ -144,8 +144,10 @@ def load_tensors(
     try:
         notes += check_head_count(model, accepted, stated, source, card_heads)
     except CheckpointError as error:
+        if with_head:
+            raise  # of a finished model nothing is accepted
         if not allow_partial:
-            raise
+            raise CheckpointError(f"{error}, or accept it with --allow-partial") from error
         notes.append(f"accepted with --allow-partial: {error}")
     # strict=False because heads and buffers are absent on purpose; _match_tensors has checked all the rest
     model.load_state_dict(accepted, strict=False)

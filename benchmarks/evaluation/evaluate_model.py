@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.cell_record import count_attempts, make_complete_record, record_progress
 from benchmarks.resolve_cell import make_folder_name, require_no_duplicates, require_official_data
-from benchmarks.run_cell import CellResult, choose_run_folder, print_data_notes
+from benchmarks.run_cell import CellResult, choose_run_folder, print_data_notes, report_other_label
 from benchmarks.run_pictures import draw_run_pictures
 from benchmarks.task_registry import TASKS, TaskSource, describe_task_source
 from engine.data.data_sources import explain_missing_data
@@ -90,6 +90,7 @@ def evaluate_model(request: EvaluationRequest) -> CellResult:
         stem = f"{task.name}/{make_folder_name(record.backbone.name)}-{AS_IS}-{record.run_id}"
         folder, done = choose_run_folder(request.out, stem, request.force_new or not opened.is_answerable)
         if done is not None:
+            report_other_label(done, record.backbone.label)
             return CellResult(folder, done, True)
         with lock_folder(folder):
             return CellResult(folder, _evaluate_and_record(opened, folder, request), False)

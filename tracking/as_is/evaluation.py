@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployment.runtimes import resolve_runtime_device
 from engine.data.item_limits import limit_report
 from engine.evaluation.contract import Evaluation
 from engine.evaluation.model_source import ModelSource
+from engine.evaluation.network_device import resolve_network_device
 from engine.task import RunPlan, TaskOutcome
 from foundation.errors import UserError
 from results.records.measurements import EfficiencyRecord
@@ -133,7 +133,7 @@ def open_tracking_evaluation(task: TrackingTask, source: ModelSource, root: Path
     source.require_one_place()
     settings = read_settings(source.overrides)
     require_tracker_runtime(source.runtime, source.precision)
-    device = resolve_runtime_device(source.runtime, source.device)
+    device = resolve_network_device(source)
     tracker = open_tracker(source, settings, device)
     data, whole = task.check_data(root), task.read_test_videos(root)
     limits = _find_effective_limits(settings, whole)
