@@ -10,6 +10,7 @@ from typing import Any
 from backbones.card import BackboneCard, replace_normalization
 from backbones.checkpoints.load_weights import LoadReport
 from backbones.checkpoints.read_checkpoint import find_identity_key
+from backbones.model_digest import identify_plugin_code
 from backbones.registry import get_card
 from backbones.weights import hash_weight_file, require_weight_file
 from engine.evaluation.checkpoint_run import find_checkpoint_run
@@ -180,6 +181,8 @@ def _describe_run(record: Record, recipe: TrackingRecipe, weights: Path) -> Back
         arguments=describe_tracker(recipe),
         init="checkpoint",
         checkpoint=checkpoint,
+        # the code of a plug-in may have been edited since the run, and the same weights give other boxes then
+        model=identify_plugin_code(get_card(record.backbone.name), record.backbone.arguments).get("model"),
     )
 
 
@@ -212,7 +215,12 @@ def _open_ostrack_file(source: ModelSource, settings: EvaluationSettings, device
         weights_key=find_identity_key(path, source.weights_key),
     )
     backbone = BackboneRecord(
-        name=card.name, card=card.as_dict(), arguments=tracker, init="checkpoint", checkpoint=checkpoint
+        name=card.name,
+        card=card.as_dict(),
+        arguments=tracker,
+        init="checkpoint",
+        checkpoint=checkpoint,
+        model=identify_plugin_code(card, {"num_classes": 0}).get("model"),
     )
     return FinishedTracker(
         factory=factory,
