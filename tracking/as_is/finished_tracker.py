@@ -95,7 +95,7 @@ class FinishedTracker:
         parameters: number of parameters of the network.
         report: how the weights were loaded; ``None`` for a run of ours.
         checkpoint_format: what kind of file the weights are in.
-        run: folder of the run whose last weights these are; ``None`` for any other file.
+        run: folder of the run whose weights these are; ``None`` for a file of somebody else.
         notes: what a reader should know, one sentence each.
     """
 
@@ -153,8 +153,6 @@ def _open_run(run: Path, weights: Path | None, settings: EvaluationSettings, dev
     asked = {name: value for name, value in settings.asked_tracker()._asdict().items() if value is not None}
     require_agreement(StatedSettings(said), asked, "--set", f"the run {run.name}")
     factory = load_torch_factory(run, device)
-    # only the last weights have their export in the run's folder
-    is_last = weights is None or weights.resolve() == factory.weights_file.resolve()
     if weights is not None:
         factory = replace(factory, weights_file=weights)
     # loaded now, so that a damaged file is reported before anything is written
@@ -166,7 +164,7 @@ def _open_run(run: Path, weights: Path | None, settings: EvaluationSettings, dev
         parameters=_count_parameters(model),
         report=None,
         checkpoint_format="bench run",
-        run=run if is_last else None,
+        run=run,
         notes=_list_run_notes(record, recipe),
     )
 

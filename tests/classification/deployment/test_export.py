@@ -86,6 +86,8 @@ def test_a_score_is_of_the_exported_model(run: Path, tmp_path: Path, monkeypatch
     assert found.metrics["top1"].value == pytest.approx(expected.metrics["top1"].value, abs=10)
     manifest = json.loads((tmp_path / "out" / "export" / "openvino-int8" / "manifest.json").read_text())
     assert found.details["export"]["files"] == manifest["files"]
+    files = [tmp_path / "out" / "export" / "openvino-int8" / name for name in manifest["files"]]
+    assert found.details["artifact_bytes"] == sum(file.stat().st_size for file in files)
     cost, single = evaluation.measure_cost(), DIGITS.open_evaluation(replace(source, overrides=()), tmp_path)
     plain = single.measure_cost()
     assert cost is not None and plain is not None and cost.macs == 2 * plain.macs, "the mirror image is computed too"
