@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -92,9 +93,28 @@ def test_evaluating_again_compares_number_and_items(
     monkeypatch.setattr(evaluate_model, "evaluate_model", answer)
     code, checks = verify(capsys, str(folder), "--rerun-eval")
     assert code == 0 and checks["top1 run again"][0] == "holds" and checks["items run again"][0] == "holds"
+    assert "model, data and settings" not in checks, "they were compared, so nothing is left open"
     assert asked[0].force_new and asked[0].source.backbone == "vit_nano" and asked[0].out != tmp_path / "runs"
     code, checks = verify(capsys, str(folder), "--rerun-eval")
     assert code == 1 and checks["top1 run again"][0] == "fails" and "1 of 100 rows" in checks["items run again"][1]
+
+
+def test_the_files_of_an_export_are_those_that_were_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_store(tmp_path / "runs")["openvino"]
+    path, graph = folder / "record.json", folder / "export" / "openvino-int8" / "model.xml"
+    record = json.loads(path.read_text())
+    stated = {"model.xml": hashlib.sha256(b"graph").hexdigest(), "../../items.csv": "0" * 64, "model.bin": "1" * 64}
+    record["result"]["details"] = {"export": {"files": stated}, "exports": {"../..": {"files": [1]}}}
+    path.write_text(json.dumps(record))
+    assert not [subject for subject in verify(capsys, str(folder))[1] if "export" in subject], "archives have none"
+    graph.parent.mkdir(parents=True)
+    graph.write_bytes(b"graph")
+    code, checks = verify(capsys, str(folder))
+    assert code == 0 and checks["export model.xml"][0] == "holds"
+    assert {subject for subject in checks if "export" in subject} == {"export model.xml"}
+    graph.write_bytes(b"graph of somebody else")
+    code, checks = verify(capsys, str(folder))
+    assert code == 1 and checks["export model.xml"][0] == "fails" and "was scored" in checks["export model.xml"][1]
 
 
 def test_lists_tables_and_archives_have_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
