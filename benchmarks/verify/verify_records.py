@@ -89,7 +89,7 @@ def _verify_run(folder: Path, record: Record, request: VerifyRequest) -> list[Ve
     if record.is_evaluation:
         checks = [*verify_record(folder, record), *check_recorded_command(record)]
         is_repeated = request.reruns_evaluation or request.reruns_all
-        checks += check_evaluation(folder, record, root, is_repeated)
+        checks += check_evaluation(folder, record, root, is_repeated=is_repeated)
         if is_repeated:
             checks += repeat_evaluation(folder, record, root, request.device)
         return checks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from pathlib import Path
@@ -93,7 +94,7 @@ def test_evaluating_again_compares_number_and_items(
     monkeypatch.setattr(evaluate_model, "evaluate_model", answer)
     code, checks = verify(capsys, str(folder), "--rerun-eval")
     assert code == 0 and checks["top1 run again"][0] == "holds" and checks["items run again"][0] == "holds"
-    assert "model, data and settings" not in checks, "they were compared, so nothing is left open"
+    assert checks["model, data and settings"][0] == "holds"
     assert asked[0].force_new and asked[0].source.backbone == "vit_nano" and asked[0].out != tmp_path / "runs"
     code, checks = verify(capsys, str(folder), "--rerun-eval")
     assert code == 1 and checks["top1 run again"][0] == "fails" and "1 of 100 rows" in checks["items run again"][1]
@@ -117,6 +118,18 @@ def test_the_files_of_an_export_are_those_that_were_scored(tmp_path: Path, capsy
     assert code == 1 and checks["export model.xml"][0] == "fails" and "was scored" in checks["export model.xml"][1]
 
 
+def test_no_check_executes_the_config_that_a_record_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, trap = write_store(tmp_path / "runs")["torch"], tmp_path / "trap.py"
+    trap.write_text(f"open({str(tmp_path / 'executed')!r}, 'w').close()")
+    record = read_record(folder)
+    command = ["bench", "evaluate", "digits", "--config", str(trap), "--checkpoint", "x.pth"]
+    environment = record.environment.model_copy(update={"command": command})
+    (folder / "record.json").write_text(record.model_copy(update={"environment": environment}).model_dump_json())
+    _, checks = verify(capsys, str(folder), "--rerun-eval")
+    assert checks["evaluation"][0] == "unchecked" and "config file, which is code" in checks["evaluation"][1]
+    assert not (tmp_path / "executed").exists()
+
+
 def test_lists_tables_and_archives_have_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = write_store(tmp_path / "runs")
     runs = str(tmp_path / "runs")
@@ -126,6 +139,8 @@ def test_lists_tables_and_archives_have_them(tmp_path: Path, capsys: pytest.Capt
     shown = capsys.readouterr().out
     assert "one image: 5.00 ms, a chip, 1 thread, openvino, int8" in shown and "\nseed:" not in shown
     assert main(["items", "--task", "digits", "--runs", runs, "--out", str(tmp_path / "items.csv")]) == 0
+    rows = list(csv.DictReader((tmp_path / "items.csv").open(newline="")))
+    assert {row["start"].partition(", ")[2] for row in rows} == {"", "openvino int8"}
     assert main(["table", "--runs", runs, "--html", str(tmp_path / "page")]) == 0
     assert main(["pack", runs, "-o", str(tmp_path / "runs.tar.gz")]) == 0
     assert main(["merge", str(tmp_path / "runs.tar.gz"), "--out", str(tmp_path / "merged")]) == 0
