@@ -18,7 +18,9 @@ from benchmarks.verify.repeat_run import RepeatedRun, choose_device, compare_out
 from benchmarks.verify.replay import find_changed_fields, resolve_record_root
 from benchmarks.verify.stored_predictions import check_stored_predictions
 from benchmarks.verify.task_checks import check_items, check_metric_specs, check_task_source
+from deployment.export_folder import EXPORT_FOLDER
 from foundation.errors import BenchError, UserError
+from foundation.files import sha256_file
 from results.records.record import Record
 from results.records.verification import VerificationCheck
 
@@ -36,6 +38,7 @@ def check_evaluation(folder: Path, record: Record, data_dir: Path, *, is_repeate
     if not is_repeated:
         text = "only the model says what they have to be; --rerun-eval opens it again and compares"
         yield VerificationCheck("model, data and settings", "unchecked", text)
+    yield from _check_exports(folder, record)
     try:
         task = TASKS.get(record.task)
     except BenchError as error:
@@ -62,6 +65,32 @@ def _check_card(record: Record) -> VerificationCheck:
         text = f"the card of {card.name} here has another {' and '.join(changed)} than the record's"
         return VerificationCheck("card", "unchecked", text)
     return VerificationCheck("card", "holds", f"that of {card.name} here")
+
+
+def _check_exports(folder: Path, record: Record) -> Iterator[VerificationCheck]:
+    """Compare the files of an export that lie beside the record with those that were scored."""
+    details = record.result.details if record.result else {}
+    # of a segmentor one export for each size, by the size; a record may hold anything
+    exports = details.get("exports")
+    stated = {"": details.get("export"), **(exports if isinstance(exports, dict) else {})}
+    for size, export in stated.items():
+        files = export.get("files") if isinstance(export, dict) else None
+        for name, sha256 in files.items() if isinstance(files, dict) else ():
+            # an archive of records has no exports; names with folders would lead out of the evaluation's own
+            found = [
+                path
+                for place in ("", Path(size).name)
+                for path in (folder / EXPORT_FOLDER / place).glob("*/*")
+                if path.name == name and path.is_file() and not path.is_symlink()
+            ]
+            if not found:
+                continue
+            subject = f"export {Path(name).name}"
+            if any(sha256_file(path) == sha256 for path in found):
+                yield VerificationCheck(subject, "holds", "it has the SHA-256 of the record")
+            else:
+                text = f"{found[0]} is not the file that was scored (its SHA-256 differs)"
+                yield VerificationCheck(subject, "fails", text)
 
 
 def _leave_open(checks: Iterable[VerificationCheck]) -> Iterator[VerificationCheck]:

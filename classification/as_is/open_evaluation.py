@@ -15,6 +15,7 @@ from classification.as_is.match_classes import FOLDER_TASK, IMAGENET_TASK, Class
 from classification.as_is.preprocessing import TransformedImages
 from classification.as_is.real_labels import RealLabels, read_real_labels
 from classification.data.subset_sampling import LabeledDataset, LabeledSubset
+from classification.deployment.runtime_network import name_calibration
 from engine.data.digits import DigitsData, DigitsDataset, load_digits_data
 from engine.data.item_limits import read_limit
 from engine.evaluation.contract import AS_IS_VERSION
@@ -23,6 +24,7 @@ from engine.evaluation.network_device import resolve_network_device
 from engine.task import DataReport, RunPlan, Task
 from foundation.errors import ConfigError, UserError
 from foundation.files import sha256_file
+from results.records.identity import compute_digest
 from results.records.record import BackboneRecord, StartCheckpoint
 
 if TYPE_CHECKING:
@@ -206,6 +208,8 @@ def _list_arguments(
     settings, map_file = classifier.settings, classifier.settings.class_map_file
     # by content, as everything else in an id; where the file lies does not matter
     class_map = sha256_file(map_file) if map_file is not None else settings.class_map
+    # a file of weights named without its run calibrates on photographs, and gives another number
+    calibration = name_calibration(classifier) if source.precision == "int8" else None
     # what has its usual value is left out, so that an option that comes later leaves the ids of today alone
     return {
         **classifier.arguments,
@@ -213,8 +217,21 @@ def _list_arguments(
         **({"tta_flip": True} if settings.tta_flip else {}),
         **({"restrict": True} if len(columns.columns) < columns.num_head_classes and settings.restrict else {}),
         **({"class_map": class_map} if class_map is not None else {}),
+        **_describe_own_order(classifier, images, columns),
         **({"runtime": source.runtime, "precision": source.precision} if source.runtime != "torch" else {}),
+        **({"calibration": calibration} if calibration is not None else {}),
     }
+
+
+def _describe_own_order(classifier: FinishedClassifier, images: _TestImages, columns: ClassColumns) -> dict[str, str]:
+    """Return a digest of the columns of the data's classes, where only the record of a run says them.
+
+    The same weights named as a file are taken in the order of the data, which gives another number.
+    """
+    own = columns.columns[: len(images.class_names)]
+    if classifier.run is None or classifier.head.subset is not None or own == tuple(range(len(own))):
+        return {}
+    return {"class_columns": compute_digest({"columns": list(own)})}
 
 
 def _describe_classifier(classifier: FinishedClassifier, arguments: Mapping[str, Any]) -> BackboneRecord:

@@ -26,7 +26,7 @@ from engine.training import make_deterministic
 from foundation.errors import UserError
 from foundation.files import atomic_writer, sha256_file
 from results.records.measurements import EfficiencyRecord
-from results.records.record import MetricValue, ModelSelection
+from results.records.record import ARTIFACT_BYTES, MetricValue, ModelSelection
 from segmentation.as_is.finished_model import FinishedSegmentor, drop_training_parts
 from segmentation.as_is.run_source import open_run_segmentor
 from segmentation.as_is.settings import SegmentationSettings, parse_settings
@@ -110,7 +110,10 @@ class SegmentationEvaluation(Evaluation):
             "data_root": str(self.root.resolve()),
         }
         if isinstance(self.segmentor.network, SegmentorNetwork):
-            details["exports"] = self.segmentor.network.describe()
+            exports = self.segmentor.network
+            # graphs of several sizes have the same weights
+            size = max(network.num_bytes for network in exports.networks.values())
+            details |= {"exports": exports.describe(), ARTIFACT_BYTES: size}
         return TaskOutcome(
             metrics={
                 spec.name: MetricValue(
