@@ -23,22 +23,25 @@ from results.records.record import Record
 from results.records.verification import VerificationCheck
 
 
-def check_evaluation(folder: Path, record: Record, data_dir: Path) -> Iterator[VerificationCheck]:
+def check_evaluation(folder: Path, record: Record, data_dir: Path, *, is_repeated: bool) -> Iterator[VerificationCheck]:
     """Check an evaluation against the registry, its task and the data at hand, without its model.
 
     Args:
         folder: the folder of the evaluation.
         record: its record.
         data_dir: folder of the data sets.
+        is_repeated: whether ``repeat_evaluation`` follows, which checks what only the model says.
     """
     yield _check_card(record)
-    text = "only the model says what they have to be; --rerun-eval opens it again and compares"
-    yield VerificationCheck("model, data and settings", "unchecked", text)
+    if not is_repeated:
+        text = "only the model says what they have to be; --rerun-eval opens it again and compares"
+        yield VerificationCheck("model, data and settings", "unchecked", text)
     try:
         task = TASKS.get(record.task)
     except BenchError as error:
         yield VerificationCheck("task", "unchecked", str(error))
         return
+    # these follow from the record and the task alone
     yield from check_metric_specs(record, task)
     yield from check_task_source(record, task)
     root = resolve_record_root(record, data_dir)
@@ -83,6 +86,10 @@ def repeat_evaluation(folder: Path, record: Record, data_dir: Path, device: str)
         try:
             again = _evaluate_again(record, data_dir, device, Path(scratch))
             checks = [*compare_outcomes(RepeatedRun(folder, record), again)]
+            # another id is reported among the outcomes, with what differs
+            if again.record.run_id == record.run_id:
+                text = f"opened again, they give the same id {record.run_id}"
+                checks.insert(0, VerificationCheck("model, data and settings", "holds", text))
         except (BenchError, ValueError, KeyError, TypeError) as error:  # a command of an older bench, or an edited one
             text = f"it cannot be made again here: {str(error).splitlines()[0]}"
             checks = [VerificationCheck("evaluation", "unchecked", text)]
@@ -101,8 +108,15 @@ def _evaluate_again(record: Record, data_dir: Path, device: str, out: Path) -> R
     options = parse_recorded_command(record)
     if options is None or not record.is_evaluation:
         raise UserError("it was not made by bench evaluate, so nothing says which model it was")
+    # an edited record must not be compared with the evaluation of another data set
     if options.task != record.task:  # reported with the command
         raise UserError(f"its command evaluates on {options.task}, not on {record.task}")
+    # a config of mmsegmentation is code, and whoever wrote the record chose it: no check may execute it
+    if options.config is not None:
+        raise UserError(
+            "its model is a config file, which is code; if you trust it, run the record's command yourself with "
+            "--fresh, and compare the two ids with bench compare"
+        )
     # relative paths of the command are those of this folder now; what is not found is said, and proves nothing
     asked = make_evaluation_request(options)
     request = replace(

@@ -15,9 +15,9 @@ from classification.as_is.match_classes import FOLDER_TASK, IMAGENET_TASK, Class
 from classification.as_is.preprocessing import TransformedImages
 from classification.as_is.real_labels import RealLabels, read_real_labels
 from classification.data.subset_sampling import LabeledDataset, LabeledSubset
+from deployment.runtimes import resolve_runtime_device
 from engine.data.digits import DigitsData, DigitsDataset, load_digits_data
 from engine.data.item_limits import read_limit
-from engine.device import resolve_device
 from engine.evaluation.contract import AS_IS_VERSION
 from engine.evaluation.model_source import ModelSource
 from engine.task import DataReport, RunPlan, Task
@@ -168,7 +168,7 @@ def _make_evaluation(
             steps=("test once",),
             notes=(*classifier.notes, *columns.notes),
         ),
-        device=resolve_device(source.device),
+        device=resolve_runtime_device(source.runtime, source.device),
         source=source,
         classifier=classifier,
         dataset=dataset,

@@ -13,7 +13,7 @@ from classification.as_is.predictions import PREDICTIONS_FILE, ClassPrediction, 
 from classification.as_is.preprocessing import TransformedImages
 from classification.data.dataset_splits import ImageSplit
 from classification.data.image_collections import ImageFiles
-from engine.device import resolve_device
+from deployment.runtimes import resolve_runtime_device
 from engine.evaluation.contract import PredictionReport
 from engine.evaluation.model_source import ModelSource
 from foundation.errors import ConfigError
@@ -64,7 +64,7 @@ def _predict_all(classifier: FinishedClassifier, source: ModelSource, images: Se
     count = len(images)
     files = ImageFiles(Path(), list(map(str, images)))
     dataset = TransformedImages(ImageSplit(files, range(count), [0] * count), classifier.preprocessing)
-    device, loading = resolve_device(source.device), choose_loader(classifier, count)
+    device, loading = resolve_runtime_device(source.runtime, source.device), choose_loader(classifier, count)
     predictions: list[ClassPrediction] = []
     for batch in compute_batches(
         make_network(classifier, source, device),

@@ -15,8 +15,9 @@ from backbones.cost.flop_counter import compute_complexity
 from backbones.cost.measure_cost import measure_efficiency
 from deployment.export_folder import EXPORT_FOLDER
 from deployment.runtime_latency import measure_runtime_efficiency
+from deployment.runtimes import resolve_runtime_device
 from engine.data.item_limits import limit_report
-from engine.device import resolve_device, translate_oom_error
+from engine.device import translate_oom_error
 from engine.evaluation.contract import AS_IS_VERSION, Evaluation
 from engine.evaluation.model_source import ModelSource
 from engine.progress_bar import ProgressBar, log_message
@@ -171,7 +172,7 @@ def open_segmentation_evaluation(task: SegmentationTask, source: ModelSource, ro
     """
     source.require_one_place()
     settings = parse_settings(source.overrides)
-    device = resolve_device(source.device)
+    device = resolve_runtime_device(source.runtime, source.device)
     # the data before the model, because a config is executed and weights may be large
     data = task.check_test_data(root)
     limit = settings.max_items if settings.max_items and settings.max_items < data.splits["test"] else None

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deployment.runtimes import resolve_runtime_device
 from engine.data.item_limits import limit_report
-from engine.device import resolve_device
 from engine.evaluation.contract import Evaluation
 from engine.evaluation.model_source import ModelSource
 from engine.task import RunPlan, TaskOutcome
@@ -133,13 +133,7 @@ def open_tracking_evaluation(task: TrackingTask, source: ModelSource, root: Path
     source.require_one_place()
     settings = read_settings(source.overrides)
     require_tracker_runtime(source.runtime, source.precision)
-    # an exported network computes on the CPU; a GPU is not asked for then
-    device = resolve_device(source.device)
-    if source.runtime != "torch" and device != "cpu":
-        # by default there is no contradiction, a GPU is only left alone
-        if source.device != "auto":
-            raise UserError(f"an exported tracker computes on the CPU; leave out --device {source.device}")
-        device = "cpu"
+    device = resolve_runtime_device(source.runtime, source.device)
     tracker = open_tracker(source, settings, device)
     data, whole = task.check_data(root), task.read_test_videos(root)
     limits = _find_effective_limits(settings, whole)

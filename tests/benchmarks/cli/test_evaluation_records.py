@@ -92,9 +92,22 @@ def test_evaluating_again_compares_number_and_items(
     monkeypatch.setattr(evaluate_model, "evaluate_model", answer)
     code, checks = verify(capsys, str(folder), "--rerun-eval")
     assert code == 0 and checks["top1 run again"][0] == "holds" and checks["items run again"][0] == "holds"
+    assert checks["model, data and settings"][0] == "holds"
     assert asked[0].force_new and asked[0].source.backbone == "vit_nano" and asked[0].out != tmp_path / "runs"
     code, checks = verify(capsys, str(folder), "--rerun-eval")
     assert code == 1 and checks["top1 run again"][0] == "fails" and "1 of 100 rows" in checks["items run again"][1]
+
+
+def test_no_check_executes_the_config_that_a_record_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, trap = write_store(tmp_path / "runs")["torch"], tmp_path / "trap.py"
+    trap.write_text(f"open({str(tmp_path / 'executed')!r}, 'w').close()")
+    record = read_record(folder)
+    command = ["bench", "evaluate", "digits", "--config", str(trap), "--checkpoint", "x.pth"]
+    environment = record.environment.model_copy(update={"command": command})
+    (folder / "record.json").write_text(record.model_copy(update={"environment": environment}).model_dump_json())
+    _, checks = verify(capsys, str(folder), "--rerun-eval")
+    assert checks["evaluation"][0] == "unchecked" and "config file, which is code" in checks["evaluation"][1]
+    assert not (tmp_path / "executed").exists()
 
 
 def test_lists_tables_and_archives_have_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,6 +133,16 @@ def test_runs_without_a_network_of_their_own_are_refused(
             weights.rename(run / "checkpoints" / weights.name)
 
 
+def test_what_a_runtime_lacks_is_said_before_the_weights_are_read(run: Path, tmp_path: Path) -> None:
+    skip_without_runtime("onnx")
+    source = ModelSource(run=run, runtime="onnxruntime", precision="bf16")
+    with pytest.raises(UserError, match="ONNX Runtime has no bf16"):
+        DIGITS.open_evaluation(source, tmp_path)
+    with pytest.raises(UserError, match="computed by onnxruntime on the CPU; leave --device cuda out"):
+        DIGITS.open_evaluation(replace(source, precision="f32", device="cuda"), tmp_path)
+    assert DIGITS.open_evaluation(replace(source, precision="f32"), tmp_path).device == "cpu"
+
+
 def test_a_data_root_is_for_runs(run: Path, tmp_path: Path) -> None:
     classifier = open_classifier(ModelSource(run=run))
     with pytest.raises(UserError, match="--data-root is the folder of a run's data"):

@@ -30,6 +30,7 @@ from tests.tracking.as_is.make import make_run
 from tests.tracking.data.readers import make_sets
 from tests.tracking.ostrack_file import CE_NAME, list_ostrack_tensors, save_ostrack_file
 from tracking.as_is.evaluation import TrackingEvaluation
+from tracking.deployment.ostrack_format import export_ostrack
 from tracking.evaluate_run import evaluate_run
 from tracking.inference.run_files import load_recipe, load_torch_factory
 from tracking.inference.tracker_factory import GIVEN_NORMALIZATION
@@ -57,7 +58,8 @@ def open_task(name: str, source: ModelSource, root: Path) -> TrackingEvaluation:
 
 
 def read_boxes(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.txt")) if "_" not in path.stem}
+    beside = ("_confidence", "_times")
+    return {path.name: path.read_bytes() for path in folder.glob("*.txt") if not path.stem.endswith(beside)}
 
 
 def make_folder(root: Path, count: int = 2, frames: int = 6) -> Path:
@@ -215,6 +217,22 @@ def test_frames_of_got10k_are_pooled(run: Path, tmp_path: Path) -> None:
     assert limited.plan.config["recipe"]["max_frames"] == 4
     short, long = (float(row[place["AO"]] or 0) for row in rows)
     assert outcome.metrics["AO"].value == pytest.approx((3 * short + 7 * long) / 10)
+
+
+def test_two_real_videos(run: Path, shared_data: Path, tmp_path: Path) -> None:
+    """A file that bench itself exported for OSTrack's code follows real targets as its run does."""
+    path = export_ostrack(run, tmp_path / "export")
+    limits = ("max_frames=20",)
+    sources = (
+        ModelSource(run=run, overrides=limits),
+        ModelSource(backbone="vit_micro", checkpoint=path, overrides=limits),
+    )
+    for number, source in enumerate(sources):
+        open_task("trackfolder", source, shared_data / "sequences").run(tmp_path / str(number))
+    boxes = [read_boxes(tmp_path / str(number) / "tracked") for number in (0, 1)]
+    assert boxes[0] == boxes[1] != {}
+    for content in boxes[0].values():
+        assert len(set(content.splitlines())) > 5, "it moves"
 
 
 def test_results_in_the_form_of_the_field(run: Path, tmp_path: Path) -> None:
