@@ -229,7 +229,10 @@ def test_other_classes_are_refused(mmseg_model: MmsegModel, tmp_path: Path) -> N
         UserError, match=r"class 0 of the model is 'building' and that of mini_ade is 'wall' \(2 of 150"
     ):
         MINI_ADE.open_evaluation(source, NOWHERE)
-    MINI_ADE.open_evaluation(replace(source, overrides=("classes=ignore",)), NOWHERE)
+    taken = MINI_ADE.open_evaluation(replace(source, overrides=("classes=ignore",)), NOWHERE)
+    assert taken.backbone.arguments["classes"] == "other names, ignored", "shown beside the number"
+    same = MINI_ADE.open_evaluation(replace(mmseg_model.source, overrides=("classes=ignore",)), NOWHERE)
+    assert "classes" not in same.backbone.arguments, "nothing was ignored"
     path = change_checkpoint(mmseg_model.checkpoint, tmp_path / "fewer.pth", classes=names[:19])
     with pytest.raises(UserError, match=r"trained on 19 classes .*has 150; give the config that it was trained with"):
         MINI_ADE.open_evaluation(replace(source, checkpoint=path), NOWHERE)
