@@ -75,7 +75,7 @@ class TrackingEvaluation(Evaluation):
             )
         folder, began = out / RESULTS_FOLDER, time.monotonic()
         speed = self.track(out)
-        write_field_results(self.videos, folder, out / FIELD_RESULTS_FOLDER)
+        write_field_results(self.task.name, self.videos, folder, out / FIELD_RESULTS_FOLDER)
         tracked = time.monotonic()
         scored = score_videos(self.task, self.videos, folder)
         return TaskOutcome(
