@@ -11,6 +11,7 @@ from backbones.checkpoints.read_checkpoint import find_identity_key
 from backbones.model_digest import describe_model
 from classification.as_is.evaluation import ClassifierEvaluation, choose_loader
 from classification.as_is.finished_classifier import FinishedClassifier, open_classifier
+from classification.as_is.head_classes import HeadClasses
 from classification.as_is.match_classes import FOLDER_TASK, IMAGENET_TASK, ClassColumns, match_classes
 from classification.as_is.preprocessing import TransformedImages
 from classification.as_is.real_labels import RealLabels, read_real_labels
@@ -146,8 +147,7 @@ def _make_evaluation(
     # before any image is read: a model of other classes is refused at once
     columns = match_classes(task.name, images.class_names, head, settings)
     # classes of the head that the data do not have are numbered after those that they have
-    others = [head.name_class(column) for column in columns.columns[len(images.class_names) :]]
-    class_names = (*images.class_names, *others)
+    class_names = _name_all_classes(images.class_names, columns, head)
     real = _find_real_labels(task, settings.real_labels, images, class_names)
     dataset, get_name = images.dataset, images.get_name
     if real is not None:
@@ -177,6 +177,14 @@ def _make_evaluation(
         image_names=get_name,
         real_labels=real,
     )
+
+
+def _name_all_classes(class_names: tuple[str, ...], columns: ClassColumns, head: HeadClasses) -> tuple[str, ...]:
+    """Return the names of the data's classes, then those of the head's others, no name twice."""
+    taken = {"", *class_names}
+    others = ((column, head.name_class(column)) for column in columns.columns[len(class_names) :])
+    # an output that nobody names, or of which a class map says otherwise, still has a number
+    return (*class_names, *(f"output {column}" if name in taken else name for column, name in others))
 
 
 def _find_real_labels(
