@@ -23,7 +23,6 @@ from engine.evaluation.contract import AS_IS_VERSION
 from engine.evaluation.model_source import ModelSource
 from engine.task import DataReport, RunPlan, Task
 from foundation.errors import ConfigError, UserError
-from foundation.files import sha256_file
 from results.records.record import BackboneRecord, StartCheckpoint
 
 if TYPE_CHECKING:
@@ -211,9 +210,11 @@ def _list_arguments(
     source: ModelSource, classifier: FinishedClassifier, images: _TestImages, columns: ClassColumns
 ) -> dict[str, Any]:
     """Return what belongs to this model: its input, its head, and how it is applied."""
-    settings, map_file = classifier.settings, classifier.settings.class_map_file
-    # by content, as everything else in an id; where the file lies does not matter
-    class_map = sha256_file(map_file) if map_file is not None else settings.class_map
+    settings, class_map = classifier.settings, classifier.settings.class_map
+    if settings.class_map_file is not None:
+        # by what it says of these folders; where the file lies, and the order of its lines, do not matter
+        matched = columns.columns[: len(images.class_names)]
+        class_map = hashlib.sha256(repr(matched).encode()).hexdigest()
     # what has its usual value is left out, so that an option that comes later leaves the ids of today alone
     return {
         **classifier.arguments,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -60,6 +61,31 @@ def test_what_follows_from_the_files_is_checked_and_the_rest_is_left_open(
     )
     # the items are those of no digits, which without the model proves nothing
     assert checks["items"][0] == "unchecked"
+
+
+def test_predictions_and_exported_files_are_those_of_the_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_store(tmp_path / "runs")["openvino"]
+    graph = folder / "export" / "openvino-int8" / "model.xml"
+    graph.parent.mkdir(parents=True)
+    graph.write_bytes(b"graph")
+    record = read_record(folder)
+    assert record.result is not None
+    files = {"model.xml": hashlib.sha256(b"graph").hexdigest(), "../model.bin": "0" * 64}
+    result = record.result.model_copy(update={"details": {"export": {"files": files}}})
+    (folder / "record.json").write_text(record.model_copy(update={"result": result}).model_dump_json())
+    found = [row.split(",") for row in (folder / "items.csv").read_text().splitlines()]
+    column = found[0].index("prediction")
+    rows = ["file,class,index", *(f"{row[0]},{row[column]},{row[column]}" for row in found[1:])]
+    (folder / "predictions.csv").write_text("\n".join(rows))
+    _, checks = verify(capsys, str(folder))
+    assert checks["predictions.csv"][0] == checks["export/model.xml"][0] == "holds"
+    assert checks["export/../model.bin"][0] == "unchecked"
+    graph.write_bytes(b"another")
+    (folder / "predictions.csv").write_text("\n".join([rows[0], rows[1].rpartition(",")[0] + ",77", *rows[2:]]))
+    code, checks = verify(capsys, str(folder))
+    assert code == 1 and checks["predictions.csv"][0] == checks["export/model.xml"][0] == "fails"
 
 
 def test_a_command_of_another_runtime_or_verb_contradicts_the_record(
