@@ -115,11 +115,10 @@ def load_tensors(
         source: the file, for messages.
         arguments: the arguments of the training run, as stored in the file.
         card_heads: the head count that the card states for these weights, if it states one.
-        card_size: height and width of the images that the card states for these weights, if it is their card.
+        card_size: height and width of the images that the card states for these weights, if any.
         optional: names in the trunk that the file may lack, since the caller does not read them; the notes list those
             that it lacks.
-        with_head: the classifier belongs to what must be loaded, and so does every norm: a finished model is used as it
-            is, and nothing in it starts anew.
+        with_head: the classifier must be loaded, and so must every norm: nothing in a finished model starts anew.
 
     Returns:
         The report.
