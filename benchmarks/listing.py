@@ -47,6 +47,7 @@ def list_backbones() -> Rows:
 def list_protocols() -> Rows:
     """One row a task and protocol; the first of a task is its default, if it is one that a run can have."""
     return [
+        # bench run takes no protocol of itself for a set on which nothing is trained
         {"task": row["name"], "protocol": protocol, "default": position == 0 and protocol != AS_IS}
         for row in list_tasks()
         if row["error"] is None

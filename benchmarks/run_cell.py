@@ -135,17 +135,18 @@ def report_other_label(record: Record, label: str | None) -> None:
 
     Args:
         record: the record that answers.
-        label: the label that was asked for.
+        label: the label that was asked for; ``None`` without.
     """
     from engine.progress_bar import log_message
 
     if label is not None and label != record.backbone.label:
         kept = "no label" if record.backbone.label is None else f"the label {record.backbone.label!r}"
-        # an evaluation has no seeds
-        what, when = ("it", "") if record.is_evaluation else (f"seed {record.seed}", "from the next new seed, or ")
+        # an evaluation has one seed only
+        what = "this evaluation" if record.is_evaluation else f"seed {record.seed}"
+        begin = "with --fresh" if record.is_evaluation else "from the next new seed, or with --fresh"
         log_message(
-            f"{what} is answered from its record, which has {kept} and is never rewritten; a row is named by the "
-            f"newest label among its runs, so {label!r} counts {when}with --fresh"
+            f"{what} is answered from its record, which has {kept} and is never rewritten; a row is named "
+            f"by the newest label among its runs, so {label!r} counts {begin}"
         )
 
 

@@ -76,12 +76,14 @@ def keep_mmengine_off_mps() -> None:
     """
     from mmengine.device import utils
 
+    # a constant of the module, which every part of mmengine reads when it is called
     if utils.DEVICE == "mps":
         utils.DEVICE = "cpu"
 
 
 def choose_float64_device(device: str) -> str:
     """Return the device for computations in float64: this one, or the CPU in place of MPS, which lacks float64."""
+    # the CPU of a Mac is the only other place, and its memory is the same
     return "cpu" if device == "mps" else device
 
 

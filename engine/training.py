@@ -149,6 +149,7 @@ def train_model(job: TrainingJob) -> TrainingResult:
         DataError: an item that cannot be used.
         TrainingDivergedError: a loss or a weight is not finite; nothing is saved after that step.
     """
+    # before any folder of checkpoints is made
     require_training_device(job.device)
     checkpoints = job.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)

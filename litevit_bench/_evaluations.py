@@ -126,6 +126,7 @@ def predict(
     """
     from benchmarks.evaluation.predict_images import predict_images
 
+    # predictions read no data set
     places = resolve_places(None, out, device)
     source = _make_source(model, checkpoint, weights_key, settings, runtime, precision, places["device"])
     return predict_images(source, list_folders(images, "images"), places["out"])
@@ -252,6 +253,7 @@ class LoadedRun:
             )
         module, name = _MODEL_LOADERS[self.record.domain]
         load: Any = getattr(importlib.import_module(module), name)
+        # a run of a tracker is opened with everything that its tracking needs, of which the network is a part
         if self.record.domain == "tracking":
             return load(self.folder).load_model()  # type: ignore[no-any-return]
         from engine.evaluation.model_source import ModelSource

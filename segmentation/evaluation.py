@@ -136,7 +136,7 @@ class SegmentationMetric(BaseMetric):
             if not sample.is_finite:
                 raise NonFiniteError(
                     f"the outputs for image {self.image_names[sample.item]} are not finite, so it has no score; the "
-                    "weights are too large: lower optimizer.lr"
+                    "weights are too large (lower optimizer.lr) or damaged"
                 )
             self.results.append(
                 ImageAreas(

@@ -261,5 +261,6 @@ def _synchronize(device: str) -> None:
     """Wait until the GPU has finished all queued work."""
     if device == "cuda":
         torch.cuda.synchronize()
+    # work is queued there as on CUDA, so a time without waiting would be that of the queueing
     elif device == "mps":
         torch.mps.synchronize()

@@ -140,6 +140,7 @@ def _format_latency(record: Record) -> str:
     """Return the time of an evaluated model for one image, and where it was measured."""
     from results.leaderboard.timing_index import describe_setup
 
+    # the record's own, which is of the very runtime and precision that were scored
     measured = record.cost.efficiency if record.cost else None
     if measured is None or measured.latency is None:
         return "not timed"

@@ -186,6 +186,7 @@ def calibrate_in_process(request: CellRequest, threads: int) -> Calibration:
         BenchError: the run fails before its pace is known.
     """
     began = time.monotonic()
+    # the GPU of a Mac is not one that executors hand out
     resources = CellResources(threads=threads, gpus=0 if request.device in ("cpu", "mps") else 1)
     with _set_environment(make_worker_environment(resources)):
         # spawned: a forked process would inherit torch's threads and the memory of this one

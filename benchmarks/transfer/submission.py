@@ -127,6 +127,7 @@ def _find_licence(record: Record, store: StoreContents) -> tuple[str, str]:
         for each in store.folders.values():
             # the licence of a run's own weights is that of what it started from
             if each.record is not None and not each.record.is_evaluation and each.folder.name in parts:
+                # not an evaluation, so this ends
                 return _find_licence(each.record, store)
     if checkpoint is not None and any(_wrote_encoder(each, checkpoint.sha256) for each in store.folders.values()):
         return "yours, pre-trained in this store", ""

@@ -88,8 +88,9 @@ def _verify_run(folder: Path, record: Record, request: VerifyRequest) -> list[Ve
     # a finished model has no plan to compare with, and one way of making it again for both options
     if record.is_evaluation:
         checks = [*verify_record(folder, record), *check_recorded_command(record)]
-        checks += check_evaluation(folder, record, root)
-        if request.reruns_evaluation or request.reruns_all:
+        is_repeated = request.reruns_evaluation or request.reruns_all
+        checks += check_evaluation(folder, record, root, is_repeated=is_repeated)
+        if is_repeated:
             checks += repeat_evaluation(folder, record, root, request.device)
         return checks
     checks = [

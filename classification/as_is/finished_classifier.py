@@ -24,6 +24,7 @@ from classification.as_is.memory_classifier import copy_memory_classifier
 from classification.as_is.preprocessing import Preprocessing, describe_test_size, resolve_preprocessing
 from classification.as_is.run_weights import FinishedRun, find_tested_weights, list_model_arguments, read_finetuned_run
 from classification.as_is.settings import ClassifierSettings, parse_settings
+from deployment.runtimes import require_runtime
 from engine.evaluation.checkpoint_run import find_checkpoint_run
 from engine.evaluation.model_source import ModelSource
 from foundation.errors import CheckpointError, UserError
@@ -91,6 +92,9 @@ def open_classifier(source: ModelSource, num_classes: int | None = None) -> Fini
         >>> logits = found.model(found.transform(image)[None])  # doctest: +SKIP
     """
     source.require_one_place()
+    # before the weights are read, which takes longer
+    if source.runtime != "torch":
+        require_runtime(source.runtime, source.precision)
     if source.config is not None:
         raise UserError(
             "--config is for mmsegmentation; name a classifier with --run, or with --backbone [--checkpoint]"
@@ -150,6 +154,7 @@ def _open_module(source: ModelSource, settings: ClassifierSettings) -> FinishedC
     require_color_input(found.card)
     own = resolve_preprocessing(found.card, getattr(found.model, "pretrained_cfg", None) or {})
     whole = _WholeModel(found.model, {"num_classes": found.num_classes}, found.report)
+    # nobody names the outputs of a module, as of a user's file
     head = make_head_classes(found.num_classes, "checkpoint")
     return _make_classifier(found.card, whole, own.apply_settings(settings), head, (found.start, found.file), settings)
 

@@ -32,7 +32,7 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
         out: the folder.
 
     Raises:
-        UserError: there is no such model, a setting that only an evaluation has, or predictions in the folder already.
+        UserError: there is no such model, a setting that only an evaluation has, or predictions in the folder.
         DataError: an image cannot be decoded; nothing is written.
     """
     classifier = open_classifier(source)
@@ -41,11 +41,12 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
     idle = [name for name in ("class_map", "real_labels", "restrict", "max_items") if getattr(settings, name)]
     if idle:
         raise ConfigError(f"{idle[0]} is for images with labels (bench evaluate); leave it out")
+    path = out / PREDICTIONS_FILE
+    # the same folder twice would lose the first answers, and the folder of an evaluation those of its record
+    if path.exists():
+        raise UserError(f"{path} is there already; name another folder with --out")
     # before minutes of computing, and not after them
     ensure_writable_dir(out)
-    path = out / PREDICTIONS_FILE
-    if path.exists():
-        raise UserError(f"{path} is there already, and may be of other images; name another folder with --out")
     predictions = _predict_all(classifier, source, images)
     write_predictions(path, predictions)
     data = {

@@ -66,6 +66,7 @@ def group_rows(runs: Sequence[StoredRun]) -> tuple[list[RowRuns], list[UnrankedR
         candidate = (run[1].backbone.name, get_start_kind(run[1]), run[1].start_sha256[:12], _backbone_digest(run[1]))
         by_candidate[candidate].append(run)
         normalizations[_name_start(run[1])].add(_format_normalization(run[1]))
+    # from all rows at once, since only what differs among them is in a name
     variants = _name_variants({candidate: alike[0][1] for candidate, alike in by_candidate.items()})
     rows, refused = [], []
     for candidate, alike in sorted(by_candidate.items()):

@@ -236,6 +236,7 @@ def group_runs_by_board(runs: Sequence[StoredRun], backbone_name: str) -> dict[s
             runs_named = ", ".join(record.run_id for _, record in same)
             # the last word of a start's label distinguishes it: "random", or the beginning of a SHA-256
             last = sorted({text.split()[-1] for text in starts})
+            # a start alone does not tell two runtimes or settings of one model apart
             if len(set(starts)) < len(starts) and any(variants):
                 rows = [", ".join(filter(None, pair)) for pair in zip(starts, variants, strict=True)]
                 raise UserError(

@@ -156,6 +156,7 @@ def _compute_ranks(rows: Sequence[Sequence[StoredRun]], metric: str, higher_is_b
     ranked = sorted(found)
     samples = [found[place].sample for place in ranked]
     means = np.array([sample.mean for sample in samples])
+    # the tests over seeds and items would say nothing about rows of one seed each
     compute_pairs = compute_item_p_values if are_finished else compute_pairwise_p_values
     groups = group_tied_rows(means, compute_pairs(samples), higher_is_better) if ranked else []
     rank = 1

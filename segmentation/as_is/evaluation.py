@@ -26,7 +26,7 @@ from engine.training import make_deterministic
 from foundation.errors import UserError
 from foundation.files import atomic_writer, sha256_file
 from results.records.measurements import EfficiencyRecord
-from results.records.record import MetricValue, ModelSelection
+from results.records.record import ARTIFACT_BYTES, MetricValue, ModelSelection
 from segmentation.as_is.finished_model import FinishedSegmentor, drop_training_parts
 from segmentation.as_is.run_source import open_run_segmentor
 from segmentation.as_is.settings import SegmentationSettings, parse_settings
@@ -110,7 +110,10 @@ class SegmentationEvaluation(Evaluation):
             "data_root": str(self.root.resolve()),
         }
         if isinstance(self.segmentor.network, SegmentorNetwork):
-            details["exports"] = self.segmentor.network.describe()
+            exports = self.segmentor.network
+            # graphs of several sizes have the same weights
+            size = max(network.num_bytes for network in exports.networks.values())
+            details |= {"exports": exports.describe(), ARTIFACT_BYTES: size}
         return TaskOutcome(
             metrics={
                 spec.name: MetricValue(
@@ -179,10 +182,16 @@ def open_segmentation_evaluation(task: SegmentationTask, source: ModelSource, ro
     dataset = task.find_dataset(root, test_only=True).limit_items(limit)
     names = tuple(task.get_class_names(dataset))
     segmentor = open_segmentor(source, settings, device)
-    require_same_classes(segmentor, names, dataset, settings)
+    fault = find_class_fault(segmentor, names, dataset)
+    if fault is not None and settings.classes == "check":
+        raise UserError(f"{fault}, add --set classes=ignore")
+    record = segmentor.record
+    if fault is not None:
+        # the number rests on the user's word that the classes are the same, so a reader must see that
+        record = record.model_copy(update={"arguments": {**record.arguments, "classes": "other names, ignored"}})
     return SegmentationEvaluation(
         task=task,
-        backbone=segmentor.record,
+        backbone=record,
         data=limit_report(data, limit),
         plan=_make_plan(dataset, limit),
         device=device,
@@ -228,19 +237,16 @@ def _make_plan(dataset: SegmentationDataset, limit: int | None) -> RunPlan:
     )
 
 
-def require_same_classes(
-    segmentor: FinishedSegmentor, names: tuple[str, ...], dataset: SegmentationDataset, settings: SegmentationSettings
-) -> None:
-    """Require that the classes of a model are those of the data, in the same order.
+def find_class_fault(segmentor: FinishedSegmentor, names: tuple[str, ...], dataset: SegmentationDataset) -> str | None:
+    """Return how the names of a model's classes contradict the data, ``None`` if they do not.
 
     Args:
         segmentor: the model.
         names: class names of the data, by class index.
         dataset: the data.
-        settings: ``classes`` tells whether the names are compared.
 
     Raises:
-        UserError: their number differs, or the name of one.
+        UserError: the number of classes differs.
     """
     count = dataset.label_space.num_classes
     if segmentor.num_classes != count:
@@ -248,23 +254,22 @@ def require_same_classes(
             f"the model has {segmentor.num_classes} classes and {dataset.name} has {count}; evaluate it on the data "
             "set whose classes it was trained on"
         )
-    if settings.classes == "ignore":
-        return
     if segmentor.first_label not in (None, dataset.label_space.first_label):
-        raise UserError(
+        return (
             f"the model was trained on label files whose first class has the value {segmentor.first_label} "
             f"(reduce_zero_label), and in those of {dataset.name} it has {dataset.label_space.first_label}; if class 0 "
-            "of the model is the first class of the data all the same, add --set classes=ignore"
+            "of the model is the first class of the data all the same"
         )
     # not strict: the names of a model may not be known
     pairs = zip(segmentor.class_names, names, strict=False)
     wrong = [(index, *pair) for index, pair in enumerate(pairs) if not _is_same_name(*pair)]
-    if wrong:
-        index, theirs, ours = wrong[0]
-        raise UserError(
-            f"class {index} of the model is {theirs!r} and that of {dataset.name} is {ours!r} ({len(wrong)} of {count} "
-            "names differ); if they mean the same in the same order, add --set classes=ignore"
-        )
+    if not wrong:
+        return None
+    index, theirs, ours = wrong[0]
+    return (
+        f"class {index} of the model is {theirs!r} and that of {dataset.name} is {ours!r} ({len(wrong)} of {count} "
+        "names differ); if they mean the same in the same order"
+    )
 
 
 def _is_same_name(one: str, other: str) -> bool:

@@ -17,7 +17,7 @@ from engine.evaluation.network_device import resolve_network_device
 from engine.task import RunPlan, TaskOutcome
 from foundation.errors import UserError
 from results.records.measurements import EfficiencyRecord
-from results.records.record import BackboneRecord, ModelSelection
+from results.records.record import ARTIFACT_BYTES, BackboneRecord, ModelSelection
 from tracking.as_is.field_results import write_field_results
 from tracking.as_is.finished_tracker import FinishedTracker, open_tracker
 from tracking.as_is.measure_tracker import measure_tracker
@@ -25,7 +25,7 @@ from tracking.as_is.runtime_tracker import make_tracker_factory
 from tracking.as_is.scoring import score_videos
 from tracking.as_is.settings import EvaluationSettings, read_settings
 from tracking.data.readers.sequence import Video, limit_videos
-from tracking.deployment.load import require_tracker_runtime
+from tracking.deployment.load import ExportedTrackerFactory, require_tracker_runtime
 from tracking.inference.test_set import track_test_set
 from tracking.inference.tracker_factory import TrackerFactory
 from tracking.scoring.rules import LASOT_OFFICIAL
@@ -75,7 +75,7 @@ class TrackingEvaluation(Evaluation):
             )
         folder, began = out / RESULTS_FOLDER, time.monotonic()
         speed = self.track(out)
-        write_field_results(self.videos, folder, out / FIELD_RESULTS_FOLDER)
+        write_field_results(self.task.name, self.videos, folder, out / FIELD_RESULTS_FOLDER)
         tracked = time.monotonic()
         scored = score_videos(self.task, self.videos, folder)
         return TaskOutcome(
@@ -89,8 +89,19 @@ class TrackingEvaluation(Evaluation):
             checkpoint_format=self.tracker.checkpoint_format,
             parameters=self.tracker.parameters,
             phase_seconds={"track": tracked - began, "score": time.monotonic() - tracked},
-            details={"speed": speed},
+            details={"speed": speed, **self._describe_export()},
         )
+
+    def _describe_export(self) -> dict[str, object]:
+        """Return what a record keeps of the export that tracked; nothing for PyTorch."""
+        factory = self.used_factories[0]
+        if not isinstance(factory, ExportedTrackerFactory):
+            return {}
+        manifest = factory.manifest
+        return {
+            "export": manifest.model_dump(mode="json", include={"files", "parity", "calibration"}),
+            ARTIFACT_BYTES: sum((factory.folder / name).stat().st_size for name in manifest.files),
+        }
 
     def track(self, out: Path) -> dict[str, object]:
         """Track every sequence into the folder of the evaluation, and return how and how fast.

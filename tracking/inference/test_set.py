@@ -50,6 +50,7 @@ def track_test_set(
         BenchError: a process was killed or failed.
     """
     options = options or TrackingOptions()
+    # a GPU computes the networks of several videos at once; on a CPU processes share the videos instead
     batch = options.batch_size if tracker_factory.device != "cpu" else 1
     made_by = {**tracker_factory.describe_provenance(), "batch": batch}
     decide_on_rank0(lambda: discard_foreign_results(folder, videos, made_by))

@@ -55,8 +55,10 @@ def main(options: Namespace) -> int:
         write_json([_choice_to_dict(choice) for choice in choices])
     else:
         write_stdout("\n\n".join("\n".join(_format_choice(choice)) for choice in choices))
+    # on stderr, so that JSON stays JSON
     for warning in report.table.warnings:
         write_message(f"bench: warning: {warning}")
+    # a script asks whether there is a model at all
     return 0 if any(choice.chosen for choice in choices) else 1
 
 
@@ -78,6 +80,7 @@ def _choose_setup(boards: Iterable[Board], limits: Sequence[CostLimit], asked: s
         if asked is not None:
             raise UserError("--setup says which latencies count; add a limit of the latency, such as 10ms")
         return ""
+    # over all boards of the task, so that one answer is about one machine
     setups = {row.cost.timing_setup for board in boards for row in board.rows if row.cost.timing_setup}
     here = get_processor_name()
     # by default the own chip: a time of another one says nothing about this machine

@@ -89,6 +89,7 @@ def choose_rows(board: Board, limits: Sequence[CostLimit], setup: str) -> BoardC
 
 
 def _rank_within(board: Board, rows: Sequence[BoardRow]) -> tuple[ChosenRow, ...]:
+    # no ranks of nothing: the tests need a row
     standings = rank_rows([row.runs for row in rows], board.primary_metric, board.higher_is_better) if rows else ()
     return tuple(
         ChosenRow(

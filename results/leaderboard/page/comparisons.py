@@ -113,6 +113,7 @@ def format_row_argument(row: BoardRow) -> str:
     A finished model is named by its run, since it may have several rows of one start.
     """
     if all(record.is_evaluation for _, record in row.runs):
+        # one evaluation is one row, so its id says which
         return shlex.quote(row.run_ids[0])
     start = row.init if row.init in ("random", "card") else row.weights_digest[:8]
     return shlex.quote(f"{row.backbone}@{start}" if start else row.backbone)

@@ -170,6 +170,7 @@ def _summarize_scope(scope: str, boards: Sequence[Board]) -> CrossBoardSummary:
             )
         )
     rows.sort(key=_sort_summary_row)
+    # boards of one scope have one tier
     tier = boards[0].tier
     return CrossBoardSummary(
         tier,

@@ -30,6 +30,7 @@ from tests.tracking.as_is.make import make_run
 from tests.tracking.data.readers import make_sets
 from tests.tracking.ostrack_file import CE_NAME, list_ostrack_tensors, save_ostrack_file
 from tracking.as_is.evaluation import TrackingEvaluation
+from tracking.deployment.ostrack_format import export_ostrack
 from tracking.evaluate_run import evaluate_run
 from tracking.inference.run_files import load_recipe, load_torch_factory
 from tracking.inference.tracker_factory import GIVEN_NORMALIZATION
@@ -57,7 +58,8 @@ def open_task(name: str, source: ModelSource, root: Path) -> TrackingEvaluation:
 
 
 def read_boxes(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.txt")) if "_" not in path.stem}
+    beside = ("_confidence", "_times")
+    return {path.name: path.read_bytes() for path in folder.glob("*.txt") if not path.stem.endswith(beside)}
 
 
 def make_folder(root: Path, count: int = 2, frames: int = 6) -> Path:
@@ -158,17 +160,18 @@ def test_a_run_evaluates_to_the_number_of_its_record(tmp_path: Path, capsys: pyt
 
 
 SETS: list[tuple[str, Callable[[Path], Path], str]] = [
-    ("otb100", make_sets.make_small_otb100, "OTB"),
-    ("nfs", make_sets.make_nfs, "NfS"),
-    ("lasot_ext", make_sets.make_lasot_ext, "LaSOT"),
-    ("got10k_val", make_sets.make_got10k_val, "GOT-10k"),
+    ("otb100", make_sets.make_small_otb100, "Jogging_2"),
+    ("nfs", make_sets.make_nfs, "nfs_bird"),
+    ("lasot_ext", make_sets.make_lasot_ext, "jianzi-10"),
+    ("got10k_val", make_sets.make_got10k_val, "GOT-10k_Val_000001"),
 ]
 
 
-@pytest.mark.parametrize(("name", "make", "title"), SETS)
+@pytest.mark.parametrize(("name", "make", "field_name"), SETS)
 def test_the_score_of_a_set_is_that_of_bench_score(
-    run: Path, tmp_path: Path, name: str, make: Callable[[Path], Path], title: str
+    run: Path, tmp_path: Path, name: str, make: Callable[[Path], Path], field_name: str
 ) -> None:
+    """Also of the files in the field's form, which have the sequence names of OSTrack's and pytracking's data sets."""
     root = make(tmp_path / "data")
     opened = open_task(name, ModelSource(run=run), root)
     assert isinstance(opened.task, TestOnlyTask) and opened.data.deviations
@@ -179,6 +182,8 @@ def test_the_score_of_a_set_is_that_of_bench_score(
         ][0]
         values = {key: value.value for key, value in outcome.metrics.items()}
         assert values == pytest.approx(score["partial_metrics"], abs=tolerance)
+    names = {path.name for path in (tmp_path / "out" / "results_ostrack").iterdir()}
+    assert {f"{field_name}.txt", f"{field_name}_time.txt"} <= names and len(names) == 2 * len(opened.videos)
     assert set(outcome.metrics) == {spec.name for spec in opened.task.metrics}
     check_statistics(opened, outcome)
     assert list(opened.task.list_test_items(root)["sequence"]) == [row[0] for row in outcome.item_rows]
@@ -212,6 +217,22 @@ def test_frames_of_got10k_are_pooled(run: Path, tmp_path: Path) -> None:
     assert limited.plan.config["recipe"]["max_frames"] == 4
     short, long = (float(row[place["AO"]] or 0) for row in rows)
     assert outcome.metrics["AO"].value == pytest.approx((3 * short + 7 * long) / 10)
+
+
+def test_two_real_videos(run: Path, shared_data: Path, tmp_path: Path) -> None:
+    """A file that bench itself exported for OSTrack's code follows real targets as its run does."""
+    path = export_ostrack(run, tmp_path / "export")
+    limits = ("max_frames=20",)
+    sources = (
+        ModelSource(run=run, overrides=limits),
+        ModelSource(backbone="vit_micro", checkpoint=path, overrides=limits),
+    )
+    for number, source in enumerate(sources):
+        open_task("trackfolder", source, shared_data / "sequences").run(tmp_path / str(number))
+    boxes = [read_boxes(tmp_path / str(number) / "tracked") for number in (0, 1)]
+    assert boxes[0] == boxes[1] != {}
+    for content in boxes[0].values():
+        assert len(set(content.splitlines())) > 5, "it moves"
 
 
 def test_results_in_the_form_of_the_field(run: Path, tmp_path: Path) -> None:
