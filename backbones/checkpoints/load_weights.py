@@ -9,7 +9,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from backbones.checkpoints.attention_heads import check_head_count
-from backbones.checkpoints.describe_mismatch import NO_PARTIAL_MODEL, PARTIAL_TRUNK, describe_mismatch
+from backbones.checkpoints.describe_mismatch import (
+    NO_PARTIAL_MODEL,
+    PARTIAL_HEADS,
+    PARTIAL_TRUNK,
+    describe_mismatch,
+)
 from backbones.checkpoints.fit_tensors import FittedTensors, fit_tensors, get_head_prefixes
 from backbones.checkpoints.formats import format_shape, format_tensor
 from backbones.checkpoints.read_checkpoint import WeightFile
@@ -143,10 +148,8 @@ def load_tensors(
     try:
         notes += check_head_count(model, accepted, stated, source, card_heads)
     except CheckpointError as error:
-        if with_head:
-            raise  # of a finished model nothing is accepted
-        if not allow_partial:
-            raise CheckpointError(f"{error}, or accept it with --allow-partial") from error
+        if not allow_partial:  # of a finished model nothing is accepted, so no option is offered
+            raise CheckpointError(f"{error}{'' if with_head else PARTIAL_HEADS}") from error
         notes.append(f"accepted with --allow-partial: {error}")
     # strict=False because heads and buffers are absent on purpose; _match_tensors has checked all the rest
     model.load_state_dict(accepted, strict=False)
