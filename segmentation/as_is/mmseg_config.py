@@ -39,7 +39,7 @@ class MmsegConfig:
         path: the file.
         model: the entry ``model``; what the user changes is changed here.
         pipeline: the steps from an image file to the model's input, as mmseg's test loop takes them.
-        sha256: of the resolved config, with the files that it is based on.
+        sha256: of the entries of the resolved config that a test uses, the model and the pipeline.
         class_names: class names of its test data; empty if it does not say them.
         reduces_zero_label: whether its label files have 0 for pixels that are not scored, so that class 0 has the value
             1; ``None`` if it does not say it.
@@ -106,7 +106,7 @@ def read_mmseg_config(path: Path) -> MmsegConfig:
         model=copy.deepcopy(content["model"]),
         pipeline=copy.deepcopy(pipeline),
         # before the user's settings are put into the model: these stand in the record by themselves
-        sha256=hashlib.sha256(json.dumps(_make_plain(content.to_dict())).encode()).hexdigest(),
+        sha256=_hash_used_parts(content["model"], pipeline),
         class_names=_find_class_names(dataset),
         reduces_zero_label=_find_zero_label(dataset, pipeline),
     )
@@ -120,6 +120,16 @@ def _summarize_error(error: BaseException) -> str:
     """
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[-1][:300]}" if lines else type(error).__name__
+
+
+def _hash_used_parts(model: Mapping[str, Any], pipeline: Sequence[Mapping[str, Any]]) -> str:
+    """Return the SHA-256 of what a test uses of a config.
+
+    Folders of somebody's data and work, the optimizer and the start weights change no number of finished weights, and
+    so must not make another model of it.
+    """
+    used = _make_plain([_drop_start_weights(model), pipeline])
+    return hashlib.sha256(json.dumps(used).encode()).hexdigest()
 
 
 def _make_plain(value: Any) -> Any:

@@ -15,7 +15,8 @@ from backbones.registry import get_card
 from backbones.weights import hash_weight_file, require_weight_file
 from engine.evaluation.checkpoint_run import find_checkpoint_run
 from engine.evaluation.model_source import ModelSource
-from foundation.errors import UserError
+from engine.training_checks.checkpoint_digests import CheckpointOwner, find_digest_fault
+from foundation.errors import CheckpointError, UserError
 from foundation.files import sha256_file
 from foundation.weights.shard_index import count_weight_bytes
 from results.records.record import BackboneRecord, Record, StartCheckpoint
@@ -155,6 +156,9 @@ def _open_run(run: Path, weights: Path | None, settings: EvaluationSettings, dev
     factory = load_torch_factory(run, device)
     if weights is not None:
         factory = replace(factory, weights_file=weights)
+    # a file of the same name, copied from another run, would give a plausible wrong number
+    if fault := find_digest_fault(factory.weights_file, CheckpointOwner(record.run_id, record.seed)):
+        raise CheckpointError(fault)
     # loaded now, so that a damaged file is reported before anything is written
     model = factory.load_model()
     return FinishedTracker(

@@ -350,6 +350,26 @@ def test_small_ade_is_found_without_training_files(tmp_path: Path) -> None:
     assert ADE20K.list_test_items(tmp_path)["name"] == ["ADE_val_00000001", "ADE_val_00000002"]
 
 
+def test_what_a_test_does_not_use_of_a_config_is_no_part_of_the_id(mmseg_model: MmsegModel, tmp_path: Path) -> None:
+    """The same model on another machine is the same row: folders, optimizer and start weights differ there."""
+    changes = (
+        {
+            "WORK": "/elsewhere",
+            "DATA_ROOT": "/their/data",
+            "lr=0.01": "lr=0.1",
+            "pretrained=None": 'pretrained="/a.pth"',
+        },
+        {"scale=(170, 110)": "scale=(160, 110)"},
+        {"align_corners=False": "align_corners=True"},
+    )
+    digests = []
+    for change in ({}, *changes):
+        config = write_config(tmp_path, change)
+        opened = MINI_ADE.open_evaluation(replace(mmseg_model.source, config=config), NOWHERE)
+        digests.append(opened.backbone.arguments["config_sha256"])
+    assert digests[0] == digests[1] and len(set(digests)) == 3
+
+
 def test_code_of_the_user_is_part_of_the_id(
     mmseg_model: MmsegModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

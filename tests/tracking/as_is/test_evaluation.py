@@ -21,7 +21,8 @@ from benchmarks.verify.stored_predictions import check_stored_predictions
 from engine.evaluation.contract import TestOnlyTask
 from engine.evaluation.model_source import ModelSource
 from engine.task import RunRequest, TaskOutcome
-from foundation.errors import ConfigError, DataError, UserError
+from engine.training_checks.checkpoint_digests import CheckpointOwner, checkpoint_writer
+from foundation.errors import CheckpointError, ConfigError, DataError, UserError
 from results.records.identity import AS_IS
 from results.records.store import read_record
 from results.score_request import ScoreRequest
@@ -270,6 +271,20 @@ def test_what_is_no_finished_tracker_is_a_sentence(run: Path, tmp_path: Path) ->
     for override, said in (("sice=1", "no setting 'sice'"), ("ce", "key=value"), ("max_items=1", "max_items")):
         with pytest.raises(ConfigError, match=said):
             open_task("trackfolder", ModelSource(run=run, overrides=(override,)), root)
+
+
+def test_weights_of_another_run_are_refused(tmp_path: Path) -> None:
+    """A file of the same name, copied with its description, would give a plausible wrong number."""
+    run, root = make_run(tmp_path / "run", backbone="vit_pico"), make_folder(tmp_path / "data")
+    record, (weights,) = read_record(run), (run / "checkpoints").glob("last_*.pth")
+    with checkpoint_writer(weights, CheckpointOwner(record.run_id, record.seed)) as partial:
+        partial.write_bytes(weights.read_bytes())
+    assert open_task("trackfolder", ModelSource(run=run), root).tracker.run == run
+    with checkpoint_writer(weights, CheckpointOwner("0123456789abcdef", record.seed)) as partial:
+        partial.write_bytes(weights.read_bytes())
+    for source in (ModelSource(run=run), ModelSource(checkpoint=weights)):
+        with pytest.raises(CheckpointError, match=r"belongs to run 0123456789abcdef, .*not this one"):
+            open_task("trackfolder", source, root)
 
 
 def test_a_test_set_trains_nothing() -> None:
