@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 KEY_PACKAGES = ("litevit-bench", "torch", "timm")
 
+UNKNOWN_CODE = "unknown "
+"""How the digest of a source begins that was not found; nothing is answered from a record with it."""
+
 
 @dataclass(frozen=True)
 class ModelDigest:

@@ -107,7 +107,7 @@ def _share_cell(resolved: ResolvedCell, cell_request: CellRequest) -> CellResult
     folder, done = decide_on_rank0(lambda: choose_run_folder(cell_request.out, stem, is_new))
     if done is not None:
         if get_dist_info()[0] == 0:
-            _report_other_label(done, resolved.backbone.label)
+            report_other_label(done, resolved.backbone.label)
         return CellResult(folder, done, True)
     resolved = prepare_cell_backbone(resolved)
     if get_dist_info()[0] > 0:  # only the first process writes the record
@@ -130,15 +130,23 @@ def _print_plan_notes(resolved: ResolvedCell) -> None:
         log_message(note)
 
 
-def _report_other_label(record: Record, label: str | None) -> None:
-    """Say that a complete record keeps the label it was made with: a finished record is never rewritten."""
+def report_other_label(record: Record, label: str | None) -> None:
+    """Say that a complete record keeps the label it was made with: a finished record is never rewritten.
+
+    Args:
+        record: the record that answers.
+        label: the label that was asked for; ``None`` without.
+    """
     from engine.progress_bar import log_message
 
     if label is not None and label != record.backbone.label:
         kept = "no label" if record.backbone.label is None else f"the label {record.backbone.label!r}"
+        # an evaluation has one seed only
+        what = "this evaluation" if record.is_evaluation else f"seed {record.seed}"
+        begin = "with --fresh" if record.is_evaluation else "from the next new seed, or with --fresh"
         log_message(
-            f"seed {record.seed} is answered from its record, which has {kept} and is never rewritten; a row is named "
-            f"by the newest label among its runs, so {label!r} counts from the next new seed, or with --fresh"
+            f"{what} is answered from its record, which has {kept} and is never rewritten; a row is named "
+            f"by the newest label among its runs, so {label!r} counts {begin}"
         )
 
 

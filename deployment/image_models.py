@@ -45,6 +45,7 @@ class RuntimeNetwork:
         precision: precision of the computation.
         threads: number of threads for one call.
         manifest: manifest of the export; ``None`` before it is written.
+        num_bytes: bytes of its files; 0 before it is written.
     """
 
     graph: GraphCallable
@@ -54,6 +55,7 @@ class RuntimeNetwork:
     precision: Precision
     threads: int
     manifest: ImageManifest | None = None
+    num_bytes: int = 0
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return logits (N, classes) or (N, classes, H, W), or labels, on the device of the images.
@@ -195,7 +197,7 @@ def load_image_model(folder: Path, threads: int | None = None) -> RuntimeNetwork
     size = (manifest.size[0], manifest.size[1])
     threads = threads or torch.get_num_threads()
     network = _build_network(files, manifest.facts, size, manifest.runtime, manifest.precision, threads)
-    return replace(network, manifest=manifest)
+    return replace(network, manifest=manifest, num_bytes=sum(map(len, files.values())))
 
 
 def build_runtime_network(

@@ -24,8 +24,8 @@ GUARDS = {
     ),
     "a head count that the weights contradict raises": Guard(
         "backbones/checkpoints/load_weights.py",
-        "        if not allow_partial:\n            raise\n",
-        "",
+        "        if not allow_partial:\n            raise CheckpointError(f",
+        "        if False:\n            raise CheckpointError(f",
         "tests/backbones/checkpoints/test_attention_heads.py",
         soak=True,
     ),

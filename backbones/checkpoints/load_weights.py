@@ -115,11 +115,10 @@ def load_tensors(
         source: the file, for messages.
         arguments: the arguments of the training run, as stored in the file.
         card_heads: the head count that the card states for these weights, if it states one.
-        card_size: height and width of the images that the card states for these weights, if it is their card.
+        card_size: height and width of the images that the card states for these weights, if any.
         optional: names in the trunk that the file may lack, since the caller does not read them; the notes list those
             that it lacks.
-        with_head: the classifier belongs to what must be loaded, and so does every norm: a finished model is used as it
-            is, and nothing in it starts anew.
+        with_head: the classifier must be loaded, and so must every norm: nothing in a finished model starts anew.
 
     Returns:
         The report.
@@ -144,8 +143,10 @@ def load_tensors(
     try:
         notes += check_head_count(model, accepted, stated, source, card_heads)
     except CheckpointError as error:
+        if with_head:
+            raise  # of a finished model nothing is accepted
         if not allow_partial:
-            raise
+            raise CheckpointError(f"{error}, or accept it with --allow-partial") from error
         notes.append(f"accepted with --allow-partial: {error}")
     # strict=False because heads and buffers are absent on purpose; _match_tensors has checked all the rest
     model.load_state_dict(accepted, strict=False)

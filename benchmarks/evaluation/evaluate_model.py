@@ -10,9 +10,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from backbones.model_digest import UNKNOWN_CODE
 from benchmarks.cell_record import count_attempts, make_complete_record, record_progress
 from benchmarks.resolve_cell import make_folder_name, require_no_duplicates, require_official_data
-from benchmarks.run_cell import CellResult, choose_run_folder, print_data_notes
+from benchmarks.run_cell import CellResult, choose_run_folder, print_data_notes, report_other_label
 from benchmarks.run_pictures import draw_run_pictures
 from benchmarks.task_registry import TASKS, TaskSource, describe_task_source
 from engine.data.data_sources import explain_missing_data
@@ -26,7 +27,7 @@ from foundation.run_scope import open_run_scope
 from results.leaderboard.row_labels import require_row_label
 from results.records.identity import AS_IS, build_run_identity
 from results.records.measurements import RunCost
-from results.records.record import DatasetRecord, Record
+from results.records.record import BackboneRecord, DatasetRecord, Record
 from results.records.store import lock_folder, require_outside_run, write_record
 
 
@@ -66,7 +67,7 @@ class OpenedEvaluation:
     Attributes:
         evaluation: the model on its test items.
         record: the record as it is when the evaluation begins, with its id.
-        is_answerable: whether a record may answer: not if the code of a plug-in could not be found.
+        is_answerable: whether a record may answer: not if the code of a plug-in or a model could not be found.
     """
 
     evaluation: Evaluation
@@ -90,6 +91,7 @@ def evaluate_model(request: EvaluationRequest) -> CellResult:
         stem = f"{task.name}/{make_folder_name(record.backbone.name)}-{AS_IS}-{record.run_id}"
         folder, done = choose_run_folder(request.out, stem, request.force_new or not opened.is_answerable)
         if done is not None:
+            report_other_label(done, record.backbone.label)
             return CellResult(folder, done, True)
         with lock_folder(folder):
             return CellResult(folder, _evaluate_and_record(opened, folder, request), False)
@@ -119,7 +121,14 @@ def _open_evaluation(request: EvaluationRequest) -> OpenedEvaluation:
     require_no_duplicates(task, evaluation.data, request.allow_duplicates)
     require_official_data(task, evaluation.data, request.allow_subset)
     code = describe_task_source(task)
-    return OpenedEvaluation(evaluation, _make_record(evaluation, code, label, request), code.is_answerable)
+    is_answerable = code.is_answerable and _is_code_known(evaluation.backbone)
+    return OpenedEvaluation(evaluation, _make_record(evaluation, code, label, request), is_answerable)
+
+
+def _is_code_known(backbone: BackboneRecord) -> bool:
+    """Return whether the id covers the code of a model: its source was found, and is what this process imported."""
+    stated = ((backbone.model or {}).get("source"), backbone.arguments.get("code"))
+    return not any(isinstance(each, str) and each.startswith(UNKNOWN_CODE) for each in stated)
 
 
 def _make_record(evaluation: Evaluation, code: TaskSource, label: str | None, request: EvaluationRequest) -> Record:

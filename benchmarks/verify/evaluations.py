@@ -6,9 +6,11 @@ opens. What needs the model is therefore unchecked until the evaluation is made 
 
 from __future__ import annotations
 
+import csv
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from backbones.registry import get_card
@@ -18,9 +20,14 @@ from benchmarks.verify.repeat_run import RepeatedRun, choose_device, compare_out
 from benchmarks.verify.replay import find_changed_fields, resolve_record_root
 from benchmarks.verify.stored_predictions import check_stored_predictions
 from benchmarks.verify.task_checks import check_items, check_metric_specs, check_task_source
-from foundation.errors import BenchError, UserError
+from classification.as_is.predictions import PREDICTIONS_FILE
+from classification.image_tasks import ImageTask
+from deployment.export_folder import EXPORT_FOLDER
+from foundation.errors import BenchError, RecordError, UserError
+from foundation.files import sha256_file
 from results.records.record import Record
 from results.records.verification import VerificationCheck
+from results.statistics.item_files import read_item_table
 
 
 def check_evaluation(folder: Path, record: Record, data_dir: Path, *, is_repeated: bool) -> Iterator[VerificationCheck]:
@@ -36,6 +43,7 @@ def check_evaluation(folder: Path, record: Record, data_dir: Path, *, is_repeate
     if not is_repeated:
         text = "only the model says what they have to be; --rerun-eval opens it again and compares"
         yield VerificationCheck("model, data and settings", "unchecked", text)
+    yield from _check_exports(folder, record)
     try:
         task = TASKS.get(record.task)
     except BenchError as error:
@@ -44,9 +52,14 @@ def check_evaluation(folder: Path, record: Record, data_dir: Path, *, is_repeate
     # these follow from the record and the task alone
     yield from check_metric_specs(record, task)
     yield from check_task_source(record, task)
+    yield from _check_predictions(folder, record)
     root = resolve_record_root(record, data_dir)
     # whether the data here are those of the evaluation is not known without the model, so a difference proves nothing
-    yield from _leave_open(check_items(folder, record, task, root))
+    list_items = task.list_test_items
+    if isinstance(task, ImageTask):
+        # an evaluation read the test split alone, and whoever checks it may have no other images either
+        list_items = partial(task.list_evaluated_items, fingerprint=record.data.fingerprint)
+    yield from _leave_open(check_items(folder, record, list_items, root))
     yield from _leave_open(check_stored_predictions(folder, record, task, root))
 
 
@@ -62,6 +75,56 @@ def _check_card(record: Record) -> VerificationCheck:
         text = f"the card of {card.name} here has another {' and '.join(changed)} than the record's"
         return VerificationCheck("card", "unchecked", text)
     return VerificationCheck("card", "holds", f"that of {card.name} here")
+
+
+def _check_exports(folder: Path, record: Record) -> Iterator[VerificationCheck]:
+    """Compare the files of an export that lie beside the record with those that were scored."""
+    details = record.result.details if record.result else {}
+    # of a segmentor one export for each size, by the size; a record may hold anything
+    exports = details.get("exports")
+    stated = {"": details.get("export"), **(exports if isinstance(exports, dict) else {})}
+    for size, export in stated.items():
+        files = export.get("files") if isinstance(export, dict) else None
+        for name, sha256 in files.items() if isinstance(files, dict) else ():
+            # an archive of records has no exports; names with folders would lead out of the evaluation's own
+            found = [
+                path
+                for place in ("", Path(size).name)
+                for path in (folder / EXPORT_FOLDER / place).glob("*/*")
+                if path.name == name and path.is_file() and not path.is_symlink()
+            ]
+            if not found:
+                continue
+            subject = f"export {Path(name).name}"
+            if any(sha256_file(path) == sha256 for path in found):
+                yield VerificationCheck(subject, "holds", "it has the SHA-256 of the record")
+            else:
+                text = f"{found[0]} is not the file that was scored (its SHA-256 differs)"
+                yield VerificationCheck(subject, "fails", text)
+
+
+def _check_predictions(folder: Path, record: Record) -> Iterator[VerificationCheck]:
+    """Check that the predictions beside the table of a classifier are those of the table."""
+    path = folder / PREDICTIONS_FILE
+    if record.domain != "classification" or record.result is None:
+        return
+    try:
+        expected = list(read_item_table(folder, record).columns["prediction"])
+        with path.open(newline="", encoding="utf-8") as file:
+            written = list(csv.DictReader(file))
+    except (RecordError, KeyError):  # reported with the per-item files
+        return
+    except (OSError, ValueError, csv.Error) as error:
+        # they are for people and for bench score; no number of the record follows from them
+        yield VerificationCheck(PREDICTIONS_FILE, "unchecked", f"it cannot be read ({error})")
+        return
+    # by the numbers first; the name of a class has to go with one number alone
+    names = {(row.get("index"), row.get("class")) for row in written}
+    if [row.get("index") for row in written] != expected or len(names) != len({index for index, _ in names}):
+        text = "its classes are not those of the per-item table; it was changed, or another command wrote it"
+        yield VerificationCheck(PREDICTIONS_FILE, "fails", text)
+    else:
+        yield VerificationCheck(PREDICTIONS_FILE, "holds", f"the classes of the table, {len(written):,} rows")
 
 
 def _leave_open(checks: Iterable[VerificationCheck]) -> Iterator[VerificationCheck]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from backbones.cost.measure_cost import measure_efficiency
 from classification.as_is.batches import ProbabilityBatch, compute_batches
@@ -26,7 +27,7 @@ from engine.evaluation.model_source import ModelSource
 from engine.task import TaskOutcome
 from engine.training import make_deterministic
 from results.records.measurements import EfficiencyRecord
-from results.records.record import ModelSelection
+from results.records.record import ARTIFACT_BYTES, ModelSelection
 
 DEFAULT_BATCH_SIZE = 64
 _MAX_WORKERS = 8
@@ -95,7 +96,7 @@ class ClassifierEvaluation(Evaluation):
             checkpoint_format=self.classifier.file.format,
             parameters=sum(parameter.numel() for parameter in self.classifier.model.parameters()),
             phase_seconds={"test": seconds},
-            details={"export": self.exports[-1].describe()} if self.exports else {},
+            details=self._describe_export(),
         )
 
     def measure_cost(self) -> EfficiencyRecord | None:
@@ -112,6 +113,12 @@ class ClassifierEvaluation(Evaluation):
         # the model itself moves to the CPU and back: operations are counted there
         measured = measure_efficiency(model.cpu(), size, self.device, with_timing=True)
         return EfficiencyRecord.model_validate(measured)
+
+    def _describe_export(self) -> dict[str, Any]:
+        """Return what the record keeps of the export that was scored; nothing for PyTorch."""
+        if not self.exports:
+            return {}
+        return {"export": self.exports[-1].describe(), ARTIFACT_BYTES: self.exports[-1].num_bytes}
 
     def _score_batch(self, batch: ProbabilityBatch) -> list[ScoredItem]:
         if self.real_labels is not None:

@@ -113,11 +113,21 @@ def load_digits_images(classifier: FinishedClassifier) -> ExportImages | None:
     Args:
         classifier: the opened classifier.
     """
-    if classifier.run is None or classifier.run.record.task != DIGITS_TASK:
+    if name_calibration(classifier) is None:
         return None
     digits, made = load_digits_data(), classifier.preprocessing
     train, val = (DigitsDataset(digits, split, made.img_size[0], made.mean, made.std) for split in ("train", "val"))
     return draw_export_images(train, val, DIGITS_TASK)
+
+
+def name_calibration(classifier: FinishedClassifier) -> str | None:
+    """Return the data whose images calibrate int8 of a classifier; ``None`` for the embedded photographs.
+
+    Args:
+        classifier: the opened classifier.
+    """
+    run = classifier.run
+    return DIGITS_TASK if run is not None and run.record.task == DIGITS_TASK else None
 
 
 def draw_export_images(train: LabeledDataset, val: LabeledDataset, name: str) -> ExportImages:

@@ -42,6 +42,9 @@ PRETRAINING_DOMAIN = "pretraining"
 """The domain whose records are not on any board, because pre-training losses of different methods cannot be compared
 (docs/decisions/0006). The per-item table of such a record is the training curve."""
 
+ARTIFACT_BYTES = "artifact_bytes"
+"""Entry of a result's details: the bytes of the files of the exported model that was scored."""
+
 CONFIDENCE_LEVEL = 0.95
 """The confidence level of every interval, and of every claim that two numbers differ."""
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from foundation.errors import RecordError, UserError
 from foundation.files import atomic_writer
 from results.leaderboard.render.csv import guard_cell
-from results.leaderboard.row_labels import format_record_start
+from results.leaderboard.row_labels import format_record_start, format_runtime
 from results.statistics.item_files import ItemTable, read_item_table
 from results.statistics.per_item_outcomes import ITEM_ID_COLUMNS
 from results.statistics.ranking import StoredRun
@@ -134,7 +134,8 @@ def _iter_batches(
             "tier": record.tier,
             "key": record.comparability,
             "backbone": record.backbone.name,
-            "start": format_record_start(record, pretrain_methods),
+            # two runtimes of one model have the same weights, and a mean over both would be of neither
+            "start": ", ".join(filter(None, (format_record_start(record, pretrain_methods), format_runtime(record)))),
             "seed": record.seed,
         }
         yield _melt_table(table, shared)

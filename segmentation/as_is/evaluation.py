@@ -15,18 +15,18 @@ from backbones.cost.flop_counter import compute_complexity
 from backbones.cost.measure_cost import measure_efficiency
 from deployment.export_folder import EXPORT_FOLDER
 from deployment.runtime_latency import measure_runtime_efficiency
-from deployment.runtimes import resolve_runtime_device
 from engine.data.item_limits import limit_report
 from engine.device import translate_oom_error
 from engine.evaluation.contract import AS_IS_VERSION, Evaluation
 from engine.evaluation.model_source import ModelSource
+from engine.evaluation.network_device import resolve_network_device
 from engine.progress_bar import ProgressBar, log_message
 from engine.task import RunPlan, TaskOutcome
 from engine.training import make_deterministic
 from foundation.errors import UserError
 from foundation.files import atomic_writer, sha256_file
 from results.records.measurements import EfficiencyRecord
-from results.records.record import MetricValue, ModelSelection
+from results.records.record import ARTIFACT_BYTES, MetricValue, ModelSelection
 from segmentation.as_is.finished_model import FinishedSegmentor, drop_training_parts
 from segmentation.as_is.run_source import open_run_segmentor
 from segmentation.as_is.settings import SegmentationSettings, parse_settings
@@ -110,7 +110,10 @@ class SegmentationEvaluation(Evaluation):
             "data_root": str(self.root.resolve()),
         }
         if isinstance(self.segmentor.network, SegmentorNetwork):
-            details["exports"] = self.segmentor.network.describe()
+            exports = self.segmentor.network
+            # graphs of several sizes have the same weights
+            size = max(network.num_bytes for network in exports.networks.values())
+            details |= {"exports": exports.describe(), ARTIFACT_BYTES: size}
         return TaskOutcome(
             metrics={
                 spec.name: MetricValue(
@@ -172,7 +175,7 @@ def open_segmentation_evaluation(task: SegmentationTask, source: ModelSource, ro
     """
     source.require_one_place()
     settings = parse_settings(source.overrides)
-    device = resolve_runtime_device(source.runtime, source.device)
+    device = resolve_network_device(source)
     # the data before the model, because a config is executed and weights may be large
     data = task.check_test_data(root)
     limit = settings.max_items if settings.max_items and settings.max_items < data.splits["test"] else None

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from backbones.card import BackboneCard
 from backbones.create import create_backbone
+from backbones.model_digest import identify_plugin_code
 from backbones.registry import get_card
 from backbones.weights import hash_weight_file, require_weight_file
 from engine.checkpoints import read_checkpoint
@@ -156,13 +157,18 @@ def _make_recipe(record: Record, settings: SegmentationSettings) -> Segmentation
 
 def _build_model(record: Record, recipe: SegmentationRecipe, num_classes: int) -> Segmentor:
     card = _find_card(record)
-    arguments: dict[str, Any] = {
-        name: tuple(value) if name == "img_size" and isinstance(value, list) else value
-        for name, value in record.backbone.arguments.items()
-    }
+    arguments = _list_creation_arguments(record)
     with torch.random.fork_rng(devices=[]):  # the random weights are replaced, and nobody's random numbers move
         created = create_backbone(card, checkpoint="random", **arguments)
         return build_segmentor(recipe, card, num_classes, norm_type="BN", created=created)
+
+
+def _list_creation_arguments(record: Record) -> dict[str, Any]:
+    """Return the arguments that the backbone of a run was created with, pairs of sides as tuples again."""
+    return {
+        name: tuple(value) if name == "img_size" and isinstance(value, list) else value
+        for name, value in record.backbone.arguments.items()
+    }
 
 
 def _find_card(record: Record) -> BackboneCard:
@@ -216,5 +222,8 @@ def _describe_backbone(record: Record, recipe: SegmentationRecipe, path: Path) -
         arguments=arguments,
         init="checkpoint",
         checkpoint=checkpoint,
-        model=record.backbone.model,
+        # of a plug-in the code of today, which computes the number
+        model=identify_plugin_code(_find_card(record), _list_creation_arguments(record)).get(
+            "model", record.backbone.model
+        ),
     )

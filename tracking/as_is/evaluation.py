@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployment.runtimes import resolve_runtime_device
 from engine.data.item_limits import limit_report
 from engine.evaluation.contract import Evaluation
 from engine.evaluation.model_source import ModelSource
+from engine.evaluation.network_device import resolve_network_device
 from engine.task import RunPlan, TaskOutcome
 from foundation.errors import UserError
 from results.records.measurements import EfficiencyRecord
-from results.records.record import BackboneRecord, ModelSelection
+from results.records.record import ARTIFACT_BYTES, BackboneRecord, ModelSelection
 from tracking.as_is.field_results import write_field_results
 from tracking.as_is.finished_tracker import FinishedTracker, open_tracker
 from tracking.as_is.measure_tracker import measure_tracker
@@ -25,7 +25,7 @@ from tracking.as_is.runtime_tracker import make_tracker_factory
 from tracking.as_is.scoring import score_videos
 from tracking.as_is.settings import EvaluationSettings, read_settings
 from tracking.data.readers.sequence import Video, limit_videos
-from tracking.deployment.load import require_tracker_runtime
+from tracking.deployment.load import ExportedTrackerFactory, require_tracker_runtime
 from tracking.inference.test_set import track_test_set
 from tracking.inference.tracker_factory import TrackerFactory
 from tracking.scoring.rules import LASOT_OFFICIAL
@@ -89,8 +89,19 @@ class TrackingEvaluation(Evaluation):
             checkpoint_format=self.tracker.checkpoint_format,
             parameters=self.tracker.parameters,
             phase_seconds={"track": tracked - began, "score": time.monotonic() - tracked},
-            details={"speed": speed},
+            details={"speed": speed, **self._describe_export()},
         )
+
+    def _describe_export(self) -> dict[str, object]:
+        """Return what a record keeps of the export that tracked; nothing for PyTorch."""
+        factory = self.used_factories[0]
+        if not isinstance(factory, ExportedTrackerFactory):
+            return {}
+        manifest = factory.manifest
+        return {
+            "export": manifest.model_dump(mode="json", include={"files", "parity", "calibration"}),
+            ARTIFACT_BYTES: sum((factory.folder / name).stat().st_size for name in manifest.files),
+        }
 
     def track(self, out: Path) -> dict[str, object]:
         """Track every sequence into the folder of the evaluation, and return how and how fast.
@@ -133,7 +144,7 @@ def open_tracking_evaluation(task: TrackingTask, source: ModelSource, root: Path
     source.require_one_place()
     settings = read_settings(source.overrides)
     require_tracker_runtime(source.runtime, source.precision)
-    device = resolve_runtime_device(source.runtime, source.device)
+    device = resolve_network_device(source)
     tracker = open_tracker(source, settings, device)
     data, whole = task.check_data(root), task.read_test_videos(root)
     limits = _find_effective_limits(settings, whole)

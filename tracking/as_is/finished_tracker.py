@@ -10,6 +10,7 @@ from typing import Any
 from backbones.card import BackboneCard, replace_normalization
 from backbones.checkpoints.load_weights import LoadReport
 from backbones.checkpoints.read_checkpoint import find_identity_key
+from backbones.model_digest import identify_plugin_code
 from backbones.registry import get_card
 from backbones.weights import hash_weight_file, require_weight_file
 from engine.evaluation.checkpoint_run import find_checkpoint_run
@@ -94,7 +95,7 @@ class FinishedTracker:
         parameters: number of parameters of the network.
         report: how the weights were loaded; ``None`` for a run of ours.
         checkpoint_format: what kind of file the weights are in.
-        run: folder of the run whose last weights these are; ``None`` for any other file.
+        run: folder of the run whose weights these are; ``None`` for a file of somebody else.
         notes: what a reader should know, one sentence each.
     """
 
@@ -152,8 +153,6 @@ def _open_run(run: Path, weights: Path | None, settings: EvaluationSettings, dev
     asked = {name: value for name, value in settings.asked_tracker()._asdict().items() if value is not None}
     require_agreement(StatedSettings(said), asked, "--set", f"the run {run.name}")
     factory = load_torch_factory(run, device)
-    # only the last weights have their export in the run's folder
-    is_last = weights is None or weights.resolve() == factory.weights_file.resolve()
     if weights is not None:
         factory = replace(factory, weights_file=weights)
     # loaded now, so that a damaged file is reported before anything is written
@@ -165,7 +164,7 @@ def _open_run(run: Path, weights: Path | None, settings: EvaluationSettings, dev
         parameters=_count_parameters(model),
         report=None,
         checkpoint_format="bench run",
-        run=run if is_last else None,
+        run=run,
         notes=_list_run_notes(record, recipe),
     )
 
@@ -180,6 +179,8 @@ def _describe_run(record: Record, recipe: TrackingRecipe, weights: Path) -> Back
         arguments=describe_tracker(recipe),
         init="checkpoint",
         checkpoint=checkpoint,
+        # the code of a plug-in may have been edited since the run, and the same weights give other boxes then
+        model=identify_plugin_code(get_card(record.backbone.name), record.backbone.arguments).get("model"),
     )
 
 
@@ -212,7 +213,12 @@ def _open_ostrack_file(source: ModelSource, settings: EvaluationSettings, device
         weights_key=find_identity_key(path, source.weights_key),
     )
     backbone = BackboneRecord(
-        name=card.name, card=card.as_dict(), arguments=tracker, init="checkpoint", checkpoint=checkpoint
+        name=card.name,
+        card=card.as_dict(),
+        arguments=tracker,
+        init="checkpoint",
+        checkpoint=checkpoint,
+        model=identify_plugin_code(card, {"num_classes": 0}).get("model"),
     )
     return FinishedTracker(
         factory=factory,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from deployment.formats import FORMAT_BY_RUNTIME, ExportRuntime
-from deployment.manifest import MANIFEST_FILENAME, ExportOrigin
+from deployment.manifest import MANIFEST_FILENAME, ExportOrigin, make_export_origin
 from engine.evaluation.model_source import Precision, Runtime
 from engine.progress_bar import log_message
+from engine.run_environment import collect_package_versions
 from foundation.errors import UserError
 from results.records.identity import AS_IS
+from results.records.store import read_record
 from tracking.as_is.finished_tracker import FinishedTracker
-from tracking.deployment.export import ensure_export, export_model
+from tracking.deployment.export import export_model
 from tracking.deployment.load import find_exported_tracker, get_export_dir
 from tracking.deployment.manifest import read_tracker_export
 from tracking.inference.tracker_factory import TrackerFactory
@@ -22,8 +24,8 @@ def make_tracker_factory(
 ) -> TrackerFactory:
     """Return the factory of a finished tracker for a runtime.
 
-    The export of a run is that of the run's folder, and is made there if it is missing. Any other tracker is exported
-    into the folder of the evaluation.
+    It is exported into the folder of the evaluation: the folder of a run may be somebody else's, and an export in it
+    may be of other packages, or of the code that a plug-in had before.
 
     Args:
         tracker: the tracker.
@@ -37,12 +39,7 @@ def make_tracker_factory(
     """
     if runtime == "torch":
         return tracker.factory
-    if tracker.run is not None:
-        # loaded even if the export is there already: seconds, against the minutes of tracking
-        model, sizes = tracker.factory.load_model(), tracker.recipe.crop_sizes()
-        folder = ensure_export(tracker.run, model, sizes, runtime, precision)
-    else:
-        folder = _export_into(tracker, runtime, precision, task_name, out)
+    folder = _export_into(tracker, runtime, precision, task_name, out)
     # one thread, as the sequences are spread over processes
     return find_exported_tracker(folder, runtime, precision, threads=1)
 
@@ -56,18 +53,23 @@ def _export_into(
     if (folder / MANIFEST_FILENAME).is_file():
         try:
             # an interrupted attempt made it; its results are kept only if the export stays the same
-            if read_tracker_export(folder)[0].origin.checkpoint_sha256 == checkpoint.sha256:
+            made = read_tracker_export(folder)[0]
+            if (made.origin.checkpoint_sha256, made.versions) == (checkpoint.sha256, collect_package_versions()):
                 return folder
         except UserError as error:  # damaged: simply made again
             log_message(f"{error} (this is done now)")
-    origin = ExportOrigin(
-        run_id=None,
-        backbone=tracker.backbone.name,
-        task=task_name,
-        protocol=AS_IS,
-        checkpoint_sha256=checkpoint.sha256,
-        # only the name of the file: the path would say something about the machine
-        licence=f"of the tracker: unknown; it came from {Path(checkpoint.uri).name}, whose terms hold",
+    origin = (
+        make_export_origin(read_record(tracker.run), Path(checkpoint.uri))
+        if tracker.run is not None
+        else ExportOrigin(
+            run_id=None,
+            backbone=tracker.backbone.name,
+            task=task_name,
+            protocol=AS_IS,
+            checkpoint_sha256=checkpoint.sha256,
+            # only the name of the file: the path would say something about the machine
+            licence=f"of the tracker: unknown; it came from {Path(checkpoint.uri).name}, whose terms hold",
+        )
     )
     model, sizes = tracker.factory.load_model(), tracker.recipe.crop_sizes()
     return export_model(model, sizes, origin, FORMAT_BY_RUNTIME[runtime], precision, folder.parent).folder

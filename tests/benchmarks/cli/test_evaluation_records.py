@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -62,6 +64,19 @@ def test_what_follows_from_the_files_is_checked_and_the_rest_is_left_open(
     assert checks["items"][0] == "unchecked"
 
 
+def test_predictions_are_those_of_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_store(tmp_path / "runs")["openvino"]
+    found = [row.split(",") for row in (folder / "items.csv").read_text().splitlines()]
+    column = found[0].index("prediction")
+    rows = ["file,class,index", *(f"{row[0]},{row[column]},{row[column]}" for row in found[1:])]
+    (folder / "predictions.csv").write_text("\n".join(rows))
+    _, checks = verify(capsys, str(folder))
+    assert checks["predictions.csv"][0] == "holds"
+    (folder / "predictions.csv").write_text("\n".join([rows[0], rows[1].rpartition(",")[0] + ",77", *rows[2:]]))
+    code, checks = verify(capsys, str(folder))
+    assert code == 1 and checks["predictions.csv"][0] == "fails"
+
+
 def test_a_command_of_another_runtime_or_verb_contradicts_the_record(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +113,24 @@ def test_evaluating_again_compares_number_and_items(
     assert code == 1 and checks["top1 run again"][0] == "fails" and "1 of 100 rows" in checks["items run again"][1]
 
 
+def test_the_files_of_an_export_are_those_that_were_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_store(tmp_path / "runs")["openvino"]
+    path, graph = folder / "record.json", folder / "export" / "openvino-int8" / "model.xml"
+    record = json.loads(path.read_text())
+    stated = {"model.xml": hashlib.sha256(b"graph").hexdigest(), "../../items.csv": "0" * 64, "model.bin": "1" * 64}
+    record["result"]["details"] = {"export": {"files": stated}, "exports": {"../..": {"files": [1]}}}
+    path.write_text(json.dumps(record))
+    assert not [subject for subject in verify(capsys, str(folder))[1] if "export" in subject], "archives have none"
+    graph.parent.mkdir(parents=True)
+    graph.write_bytes(b"graph")
+    code, checks = verify(capsys, str(folder))
+    assert code == 0 and checks["export model.xml"][0] == "holds"
+    assert {subject for subject in checks if "export" in subject} == {"export model.xml"}
+    graph.write_bytes(b"graph of somebody else")
+    code, checks = verify(capsys, str(folder))
+    assert code == 1 and checks["export model.xml"][0] == "fails" and "was scored" in checks["export model.xml"][1]
+
+
 def test_no_check_executes_the_config_that_a_record_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, trap = write_store(tmp_path / "runs")["torch"], tmp_path / "trap.py"
     trap.write_text(f"open({str(tmp_path / 'executed')!r}, 'w').close()")
@@ -119,6 +152,8 @@ def test_lists_tables_and_archives_have_them(tmp_path: Path, capsys: pytest.Capt
     shown = capsys.readouterr().out
     assert "one image: 5.00 ms, a chip, 1 thread, openvino, int8" in shown and "\nseed:" not in shown
     assert main(["items", "--task", "digits", "--runs", runs, "--out", str(tmp_path / "items.csv")]) == 0
+    rows = list(csv.DictReader((tmp_path / "items.csv").open(newline="")))
+    assert {row["start"].partition(", ")[2] for row in rows} == {"", "openvino int8"}
     assert main(["table", "--runs", runs, "--html", str(tmp_path / "page")]) == 0
     assert main(["pack", runs, "-o", str(tmp_path / "runs.tar.gz")]) == 0
     assert main(["merge", str(tmp_path / "runs.tar.gz"), "--out", str(tmp_path / "merged")]) == 0

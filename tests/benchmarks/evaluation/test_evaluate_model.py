@@ -99,7 +99,9 @@ def make_request(settings: Settings, out: Path, **changes: Any) -> EvaluationReq
     return replace(request, **changes)
 
 
-def test_an_evaluation_writes_one_record_whose_id_follows_from_it(tmp_path: Path) -> None:
+def test_an_evaluation_writes_one_record_whose_id_follows_from_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = Settings()
     done = evaluate_model(make_request(settings, tmp_path, label="my model"))
     record = read_record(done.folder)
@@ -111,8 +113,41 @@ def test_an_evaluation_writes_one_record_whose_id_follows_from_it(tmp_path: Path
     # the same request is answered from the record; with force_new it is made again, in a folder of its own
     again = evaluate_model(make_request(settings, tmp_path))
     assert again.from_record and again.folder == done.folder and settings.evaluated == 1
+    # its label is not the one that is asked for now, which is said, since nothing is rewritten
+    assert "never rewritten" not in capsys.readouterr().err
+    evaluate_model(make_request(settings, tmp_path, label="another"))
+    told = capsys.readouterr().err
+    assert "has the label 'my model'" in told and "'another' counts with --fresh" in told
     fresh = evaluate_model(make_request(settings, tmp_path, force_new=True))
     assert fresh.folder != done.folder and fresh.record.run_id == record.run_id and settings.evaluated == 2
+
+
+def test_a_label_that_comes_too_late_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate_model(make_request(Settings(), tmp_path))
+    capsys.readouterr()
+    again = evaluate_model(make_request(Settings(), tmp_path, label="mine"))
+    said = capsys.readouterr().err
+    assert again.from_record and again.record.backbone.label is None
+    assert "this evaluation is answered from its record, which has no label" in said
+    assert "'mine' counts with --fresh" in said
+
+
+@pytest.mark.parametrize(
+    "change", [{"model": {"structure": "a", "source": "unknown 0123"}}, {"arguments": {"code": "unknown 0123"}}]
+)
+def test_code_that_was_not_found_is_evaluated_again(
+    change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its digest does not cover what the model calls, so a record of it answers nothing."""
+    settings, own = Settings(), ListedTask.open_evaluation
+
+    def open_unknown(task: ListedTask, source: ModelSource, root: Path) -> Evaluation:
+        opened = own(task, source, root)
+        return replace(opened, backbone=opened.backbone.model_copy(update=change))
+
+    monkeypatch.setattr(ListedTask, "open_evaluation", open_unknown)
+    first, second = (evaluate_model(make_request(settings, tmp_path)) for _ in range(2))
+    assert settings.evaluated == 2 and not second.from_record and first.folder != second.folder
 
 
 def test_settings_of_the_model_move_the_id_and_not_the_board(tmp_path: Path) -> None:

@@ -159,6 +159,27 @@ def test_new_images_of_the_classes_of_a_run(photo_run: Path, tmp_path: Path) -> 
     assert alone.run(tmp_path).metrics["top1"].value >= outcome.metrics["top1"].value
 
 
+def test_an_order_of_classes_that_only_the_run_knows_is_part_of_the_id(
+    photo_run: Path, photos: Path, tmp_path: Path
+) -> None:
+    """As a run of Oxford Pets, whose label files have another order than the names of its folders."""
+    copy = Path(shutil.copytree(photo_run, tmp_path / "run"))
+    record = json.loads((copy / "record.json").read_text())
+    record["result"]["details"]["class_names"] = ["c", "a", "b class"]
+    (copy / "record.json").write_text(json.dumps(record))
+    own = make.open_folder(ModelSource(run=copy), photos)
+    assert own.columns.columns == (1, 2, 0)
+    arguments = own.backbone.arguments
+    as_trained = make.open_folder(ModelSource(run=photo_run), photos).backbone.arguments
+    file = own.classifier.file.path
+    preprocessing = (f"img_size={arguments['img_size']}", "mean=0.5", "std=0.5", f"crop_pct={arguments['crop_pct']}")
+    unnamed = ModelSource(backbone="vit_pico", checkpoint=file, overrides=preprocessing)
+    named_by_nobody = make.open_folder(unnamed, photos)
+    assert named_by_nobody.columns.columns == (0, 1, 2)
+    assert set(arguments) - set(named_by_nobody.backbone.arguments) == {"class_columns"}
+    assert named_by_nobody.backbone.arguments == as_trained, "the usual order is left out"
+
+
 def test_predictions_have_the_names_of_the_run(photo_run: Path, photos: Path, tmp_path: Path) -> None:
     images = sorted(photos.rglob("*.png"))[:5]
     report = predict_images(ModelSource(run=photo_run), images, tmp_path)
@@ -166,6 +187,10 @@ def test_predictions_have_the_names_of_the_run(photo_run: Path, photos: Path, tm
     assert lines[0] == "file,class,index,probability,top5" and len(lines) == 6
     assert report.data["images"] == 5 and lines[1].split(",")[1] in ("a", "b class", "c")
     assert "5 images classified" in report.text
+    # a second call would lose the answers of the first
+    with pytest.raises(UserError, match=r"predictions\.csv is there already; name another folder"):
+        predict_images(ModelSource(run=photo_run), images[:1], tmp_path)
+    assert (tmp_path / "predictions.csv").read_text().splitlines() == lines
 
 
 def test_the_record_of_a_run_names_its_classes(photo_run: Path) -> None:

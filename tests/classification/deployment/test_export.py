@@ -86,10 +86,30 @@ def test_a_score_is_of_the_exported_model(run: Path, tmp_path: Path, monkeypatch
     assert found.metrics["top1"].value == pytest.approx(expected.metrics["top1"].value, abs=10)
     manifest = json.loads((tmp_path / "out" / "export" / "openvino-int8" / "manifest.json").read_text())
     assert found.details["export"]["files"] == manifest["files"]
+    files = [tmp_path / "out" / "export" / "openvino-int8" / name for name in manifest["files"]]
+    assert found.details["artifact_bytes"] == sum(file.stat().st_size for file in files)
     cost, single = evaluation.measure_cost(), DIGITS.open_evaluation(replace(source, overrides=()), tmp_path)
     plain = single.measure_cost()
     assert cost is not None and plain is not None and cost.macs == 2 * plain.macs, "the mirror image is computed too"
     assert cost.runtime is not None and cost.runtime.startswith("openvino 20") and cost.precision == "int8"
+
+
+def test_what_int8_is_calibrated_on_is_part_of_the_id(run: Path, tmp_path: Path) -> None:
+    """The same weights as a file are calibrated on photographs and not on digits, and give another number."""
+    skip_without_runtime("openvino")
+    own = DIGITS.open_evaluation(ModelSource(run=run), tmp_path).backbone
+    assert own.checkpoint is not None
+    used = own.arguments
+    given = tuple(f"{name}={list(used[name])}" for name in ("mean", "std"))
+    sources = (
+        ModelSource(run=run),
+        ModelSource(backbone="vit_pico", checkpoint=Path(own.checkpoint.uri), overrides=given),
+    )
+    for precision, differing in (("f32", set()), ("int8", {"calibration"})):
+        runtime = [replace(source, runtime="openvino", precision=precision) for source in sources]
+        applied = [DIGITS.open_evaluation(source, tmp_path).backbone.arguments for source in runtime]
+        assert {key for key in applied[0] if applied[0][key] != applied[1].get(key)} == differing
+    assert applied[0]["calibration"] == "digits" and "calibration" not in applied[1]
 
 
 def test_the_command_line_describes_the_export(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

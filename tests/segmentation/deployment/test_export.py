@@ -172,6 +172,7 @@ def test_a_score_is_of_the_exported_model(
     (name,) = (path.name for path in (tmp_path / "out" / "export").iterdir())
     manifest = json.loads((tmp_path / "out" / "export" / name / "manifest.json").read_text())
     assert found.details["exports"]["64x64"]["files"] == manifest["files"]
+    assert found.details["artifact_bytes"] > 0
     cost = evaluation.measure_cost()
     assert cost is not None and cost.runtime is not None and cost.runtime.startswith(runtime)
     assert cost.precision == ("fp32" if precision == "f32" else precision) and cost.latency is not None
