@@ -187,7 +187,7 @@ def open_segmentation_evaluation(task: SegmentationTask, source: ModelSource, ro
         raise UserError(f"{fault}, add --set classes=ignore")
     record = segmentor.record
     if fault is not None:
-        # the number rests on the user's word that the classes are the same, so a reader must see that
+        # the number rests on the user's word that the classes are the same, so the record must say it
         record = record.model_copy(update={"arguments": {**record.arguments, "classes": "other names, ignored"}})
     return SegmentationEvaluation(
         task=task,

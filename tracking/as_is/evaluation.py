@@ -156,7 +156,7 @@ def open_tracking_evaluation(task: TrackingTask, source: ModelSource, root: Path
         plan=RunPlan(
             protocol_version=1,
             # what all trackers of a board share; what belongs to one of them is in the backbone's arguments
-            config={"recipe": {"rules": (task.get_rules() or LASOT_OFFICIAL).name, **limits}},
+            config={"recipe": {"rules": _name_rules(task), **limits}},
             non_identity_settings={
                 "track_processes": settings.track_processes,
                 "track_batch": settings.track_batch,
@@ -172,6 +172,14 @@ def open_tracking_evaluation(task: TrackingTask, source: ModelSource, root: Path
         source=source,
         settings=settings,
     )
+
+
+def _name_rules(task: TrackingTask) -> str:
+    """Return by which rules the boxes are scored."""
+    # LaSOT's rules would be a wrong sentence in the dry run of a set that nobody scores here
+    if task.needs_server:
+        return "those of its server"
+    return (task.get_rules() or LASOT_OFFICIAL).name
 
 
 def _find_effective_limits(settings: EvaluationSettings, videos: Sequence[Video]) -> dict[str, int]:

@@ -230,7 +230,7 @@ def test_other_classes_are_refused(mmseg_model: MmsegModel, tmp_path: Path) -> N
     ):
         MINI_ADE.open_evaluation(source, NOWHERE)
     taken = MINI_ADE.open_evaluation(replace(source, overrides=("classes=ignore",)), NOWHERE)
-    assert taken.backbone.arguments["classes"] == "other names, ignored", "shown beside the number"
+    assert taken.backbone.arguments["classes"] == "other names, ignored", "in the record"
     same = MINI_ADE.open_evaluation(replace(mmseg_model.source, overrides=("classes=ignore",)), NOWHERE)
     assert "classes" not in same.backbone.arguments, "nothing was ignored"
     path = change_checkpoint(mmseg_model.checkpoint, tmp_path / "fewer.pth", classes=names[:19])
