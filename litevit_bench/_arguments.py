@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,14 @@ def list_folders(places: PathLike | Sequence[PathLike]) -> list[Path]:
 
 def format_overrides(overrides: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Settings as ``--set`` takes them; what ``repr`` writes is read back as the same value."""
-    plain = {key: value.item() if hasattr(value, "item") else value for key, value in (overrides or {}).items()}
-    return tuple(f"{key}={value!r}" for key, value in plain.items())  # "item": a number of NumPy or torch
+    return tuple(f"{key}={_make_plain(value)!r}" for key, value in (overrides or {}).items())
+
+
+def _make_plain(value: Any) -> Any:
+    # a number or an array of NumPy or torch, and a path, have a ``repr`` that is no literal of Python
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def resolve_places(data_root: PathLike | None, out: PathLike, device: str) -> dict[str, Any]:

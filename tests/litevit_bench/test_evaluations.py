@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -73,6 +74,35 @@ def test_a_module_from_memory_is_evaluated_with_its_head(tmp_path: Path) -> None
     with torch.no_grad():
         next(iter(module.parameters())).add_(1.0)
     assert bench.evaluate(module, "digits", out=tmp_path / "runs", device="cpu").run_id != record.run_id
+
+
+def test_settings_may_be_paths_and_arrays(tmp_path: Path) -> None:
+    """A class map was once looked for under its name in quotes."""
+    for number, name in enumerate(("0", "7")):
+        path = tmp_path / "data" / name / "0.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (40, 50), (200, 30 * number, 30)).save(path)
+    (tmp_path / "map.csv").write_text("0,0\n7,7\n")
+    mean = np.full(3, 0.5)
+    ids = {
+        bench.evaluate(
+            make_module(10),
+            "imagefolder",
+            settings={"class_map": given, "mean": mean, "std": mean, "real_labels": None},
+            data_root=tmp_path / "data",
+            out=tmp_path / "runs",
+            device="cpu",
+            allow_subset=True,
+        ).backbone.arguments["class_map"]
+        for given in ("index", str(tmp_path / "map.csv"), tmp_path / "map.csv")
+    }
+    assert len(ids) == 2 and "index" in ids
+
+
+def test_no_images_are_no_predictions(tmp_path: Path) -> None:
+    with pytest.raises(bench.UserError, match="there are no images"):
+        bench.predict(make_module(10), [], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_names_no_model_is_refused(tmp_path: Path) -> None:
