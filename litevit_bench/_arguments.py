@@ -72,8 +72,14 @@ def format_overrides(overrides: Mapping[str, Any] | None) -> tuple[str, ...]:
     """
     if overrides is not None and not isinstance(overrides, Mapping):
         raise UserError(f"settings are a dictionary, such as {{'img_size': 256}}, not {overrides!r:.80}")
-    plain = {key: value.item() if hasattr(value, "item") else value for key, value in (overrides or {}).items()}
-    return tuple(f"{key}={value!r}" for key, value in plain.items())  # "item": a number of NumPy or torch
+    return tuple(f"{key}={_make_plain(value)!r}" for key, value in (overrides or {}).items())
+
+
+def _make_plain(value: Any) -> Any:
+    # a number or an array of NumPy or torch, and a path, have a ``repr`` that is no literal of Python
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def resolve_places(data_root: PathLike | None, out: PathLike, device: str) -> dict[str, Any]:

@@ -52,8 +52,8 @@ def list_images(places: Sequence[Path]) -> list[Path]:
     Raises:
         UserError: a place does not exist, or there is no image in it.
     """
-    if not places:
-        raise UserError("no image is named; name images, or a folder with images")
+    if not places:  # from Python, where a pattern may have matched nothing
+        raise UserError("there are no images; name image files, or a folder with images")
     found: list[Path] = []
     for place in places:
         if place.is_file():

@@ -104,8 +104,10 @@ def parse_settings(overrides: Sequence[str]) -> ClassifierSettings:
             raise ConfigError(
                 f"a finished classifier has no setting {key!r}{did_you_mean(key, known, hint=', '.join(known))}"
             )
-        # a path is a text, even if it looks like a number
-        values[key] = text if key in _DIRECTLY_NAMED else _widen_number(key, parse_value(text))
+        value = parse_value(text)
+        # a path is a text, even if it looks like a number; from Python it comes in quotes
+        is_other = key in _DIRECTLY_NAMED and not isinstance(value, str | None)
+        values[key] = text if is_other else _widen_number(key, value)
     try:
         return ClassifierSettings.model_validate(values)
     except ValidationError as error:

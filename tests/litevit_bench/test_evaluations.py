@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -87,6 +88,35 @@ def test_a_backbone_that_was_created_says_the_normalization_of_its_card() -> Non
     assert (card.mean, card.std, card.input_size) == ((0.5,) * 3, (0.5,) * 3, (3, 64, 64))
 
 
+def test_settings_may_be_paths_and_arrays(tmp_path: Path) -> None:
+    """A class map was once looked for under its name in quotes."""
+    for number, name in enumerate(("0", "7")):
+        path = tmp_path / "data" / name / "0.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (40, 50), (200, 30 * number, 30)).save(path)
+    (tmp_path / "map.csv").write_text("0,0\n7,7\n")
+    mean = np.full(3, 0.5)
+    ids = {
+        bench.evaluate(
+            make_module(10),
+            "imagefolder",
+            settings={"class_map": given, "mean": mean, "std": mean, "real_labels": None},
+            data_root=tmp_path / "data",
+            out=tmp_path / "runs",
+            device="cpu",
+            allow_subset=True,
+        ).backbone.arguments["class_map"]
+        for given in ("index", str(tmp_path / "map.csv"), tmp_path / "map.csv")
+    }
+    assert len(ids) == 2 and "index" in ids
+
+
+def test_no_images_are_no_predictions(tmp_path: Path) -> None:
+    with pytest.raises(bench.UserError, match="there are no images"):
+        bench.predict(make_module(10), [], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_names_no_model_is_refused(tmp_path: Path) -> None:
     out = {"out": tmp_path / "runs", "device": "cpu"}
     with pytest.raises(bench.UserError, match="or a torch module, not int"):
@@ -118,7 +148,7 @@ def test_what_names_no_model_is_refused(tmp_path: Path) -> None:
         (lambda out: bench.evaluate("vit_pico", "digits", data_root=3, out=out), "data_root must be a path"),
         (lambda out: bench.predict("vit_pico", [Image.new("RGB", (8, 8))], out), "images must be a path, .* not Image"),
         (lambda out: bench.predict("vit_pico", Image.new("RGB", (8, 8)), out), "images must be a path, .* not Image"),
-        (lambda out: bench.predict("vit_pico", [], out), "no image is named"),
+        (lambda out: bench.predict("vit_pico", [], out), "there are no images"),
         (lambda out: bench.load_run("15ab07"), "there is no folder of a run at 15ab07"),
         (lambda out: bench.load_run(None), "folder must be a path"),
     ],

@@ -22,7 +22,7 @@ def test_hidden_files_of_a_folder_are_no_images(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert list_images([tmp_path]) == [tmp_path / name for name in names[:3]]
     assert list_images([tmp_path / "._a.jpg"]) == [tmp_path / "._a.jpg"], "a file that is named is meant"
-    with pytest.raises(UserError, match="no image is named"):
+    with pytest.raises(UserError, match="there are no images"):
         list_images([])
 
 
