@@ -257,7 +257,7 @@ GUARDS = {
     ),
     "a checkpoint's own candidate elimination is used": Guard(
         "tracking/ostrack_settings.py",
-        '    if "ce" in config_name.split("_"):\n',
+        '    if "ce" in re.split(r"[\\W_]+", config_name.casefold()):\n',
         "    if False:\n",
         "tests/tracking/test_ostrack_settings.py::test_the_files_own_settings_are_used",
     ),
