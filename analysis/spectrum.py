@@ -15,6 +15,7 @@ from analysis.record import Analysis
 from analysis.request import SpectrumRequest
 from analysis.store import StoredAnalysis
 from backbones.features import extract_pooled
+from engine.device import convert_to_float64
 from foundation.errors import BenchError, UserError
 
 METHOD_VERSION = 1
@@ -48,7 +49,7 @@ class CovarianceAccumulator:
             BenchError: the features are not finite.
         """
         # Only the sum (C,) and the sum of outer products (C, C) are stored, independent of the number of images
-        values = features.double().cpu()
+        values = convert_to_float64(features).cpu()
         if not bool(values.isfinite().all()):
             raise BenchError("the features are not finite; check the start weights")
         # All values are shifted by the mean of the first batch: the difference of two large sums of squares would

@@ -13,6 +13,7 @@ from backbones.checkpoints.read_checkpoint import WeightFile, read_weights
 from backbones.memory_modules.adapt_module import copy_module_for_task
 from backbones.pooling import MEAN_NORM_REASON, make_pooling_error, norms_pooled_mean
 from backbones.registry import get_card
+from backbones.stated_input import state_input
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights, require_matching_sha256
 from foundation.errors import UserError
 
@@ -73,6 +74,7 @@ def create_backbone(
     if start.init == "memory":
         return CreatedBackbone(copy_module_for_task(card, start, size, model_kwargs), start, None, None)
     model = build_model(card, size, model_kwargs)
+    state_input(model, (card.input_size[0], *size), mean=card.mean, std=card.std)
     if start.file is None:
         return CreatedBackbone(model, start, None, None)
     file = read_weights(start.file, start.weights_key)

@@ -156,7 +156,7 @@ def require_weight_file(path: Path) -> Path:
     if not file:
         raise CheckpointError(
             f"there is no checkpoint at {path}; fix the path (bench never trains from scratch instead; "
-            "random weights are requested with --checkpoint random)"
+            "a training from random weights is requested with --checkpoint random)"
         )
     list_weight_files(path)  # an index without one of its shards is refused before anything expensive
     return path

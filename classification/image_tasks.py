@@ -121,6 +121,20 @@ class ImageTask(Task):
         labels = self.load_data(root).splits["test"].labels
         return {"item": range(len(labels)), "label": labels}
 
+    def list_evaluated_items(self, root: Path, fingerprint: str) -> Mapping[str, Sequence[object]]:
+        """Return index and label of every image of the test split that a finished model was tested on.
+
+        Args:
+            root: the data root.
+            fingerprint: of the evaluation's data.
+        """
+        # class folders without splits are tested as a whole, by their own run in the part that it was not trained on
+        data = self.load_test_split(root)
+        if data.fingerprint != fingerprint and self.name == "imagefolder":
+            data = self.load_test_split(root, whole_folder=False)
+        labels = data.splits["test"].labels
+        return {"item": range(len(labels)), "label": labels}
+
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/<task>_<protocol>.py``, or by ``configs/images_<protocol>.py`` if there is none."""
         from classification.plan import resolve_protocol

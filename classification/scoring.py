@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from classification.as_is.head_classes import list_imagenet_synsets
-from classification.as_is.predictions import NUM_TOP
+from classification.as_is.predictions import NUM_TOP, PREDICTION_COLUMNS
 from classification.image_tasks import IMAGE_TASKS
 from classification.metrics import ScoredItem, compute_accuracies, require_all_scored, to_record_metrics
 from engine.data.digits import load_digits_data
@@ -166,6 +166,10 @@ def _read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
             f"{path} has the columns {', '.join(header) or 'none'}; predictions have file and class, or item and "
             "prediction (docs/reference/scoring.md)"
         )
+    if len(set(header)) < len(header):
+        # of two columns of one name, csv would take the last one in silence
+        twice = next(name for name in header if header.count(name) > 1)
+        raise DataError(f"{path} has the column {twice} twice; keep one")
     # csv fills short lines with None and collects the rest of long ones under None
     broken = next((number for number, row in enumerate(rows, 2) if None in row or None in row.values()), None)
     if broken is not None:
@@ -179,8 +183,8 @@ def _match_rows(
     split: _TestSplit, path: Path, header: Sequence[str], lines: Sequence[Mapping[str, str]]
 ) -> dict[int, ScoredItem]:
     """Return the row of each test image that the file names."""
-    items = _ItemFinder(split, path)
-    classes = _ClassFinder(split, path)
+    items = _ItemFinder(split)
+    classes = _ClassFinder(split, path, is_from_evaluation=tuple(header) == PREDICTION_COLUMNS)
     # all of them first: how many are unknown tells a wrong split from a stray line
     unknown = [line for line in lines if items.find(line) is None] if "file" in header else []
     if unknown:
@@ -214,17 +218,15 @@ class _ItemFinder:
 
     Args:
         split: the test split.
-        path: the file, for messages.
     """
 
-    def __init__(self, split: _TestSplit, path: Path) -> None:
+    def __init__(self, split: _TestSplit) -> None:
         self.count = len(split.labels)
+        self.folders = frozenset(split.class_names)
         self.by_name = {name: item for item, name in enumerate(split.files)}
-        stems: dict[str, list[int]] = {}
-        for item, name in enumerate(split.files):
-            stems.setdefault(PurePosixPath(name).name, []).append(item)
-        # a name alone is enough where no other image has it
-        self.by_last_part = {name: items[0] for name, items in stems.items() if len(items) == 1}
+        # a name alone, or with its class folder, is enough where no other image has it
+        self.by_last_part = _index_unique_ends(split.files, 1)
+        self.by_class_folder = _index_unique_ends(split.files, 2)
 
     def find(self, line: Mapping[str, str]) -> int | None:
         """Return the index of the image, ``None`` if there is none."""
@@ -237,7 +239,18 @@ class _ItemFinder:
             name = "/".join(parts[start:])
             if name in self.by_name:
                 return self.by_name[name]
+        # an image of the same name in another split, or in the folder of another class, is not this one
+        if len(parts) > 1 and parts[-2] in self.folders:
+            return self.by_class_folder.get("/".join(parts))
         return self.by_last_part.get(parts[-1])
+
+
+def _index_unique_ends(files: Sequence[str], num_parts: int) -> dict[str, int]:
+    """Return the images by the last parts of their names, without those that share them."""
+    found: dict[str, list[int]] = {}
+    for item, name in enumerate(files):
+        found.setdefault("/".join(PurePosixPath(name).parts[-num_parts:]), []).append(item)
+    return {end: items[0] for end, items in found.items() if len(items) == 1}
 
 
 class _ClassFinder:
@@ -246,10 +259,12 @@ class _ClassFinder:
     Args:
         split: the test split.
         path: the file, for messages.
+        is_from_evaluation: whether the file has the columns that ``bench evaluate`` writes.
     """
 
-    def __init__(self, split: _TestSplit, path: Path) -> None:
-        self.split, self.path = split, path
+    def __init__(self, split: _TestSplit, path: Path, is_from_evaluation: bool) -> None:
+        self.split, self.path, self.is_from_evaluation = split, path, is_from_evaluation
+        self.has_numeric_names = any(name.isdecimal() for name in split.class_names)
         self.by_name = {name: number for number, name in enumerate(split.class_names)}
         # classes of ImageNet beyond those of the data, numbered after these
         self.by_name |= {name: len(split.class_names) + number for number, name in enumerate(sorted(split.other_names))}
@@ -263,6 +278,11 @@ class _ClassFinder:
             item: index of the image.
             label: its true class.
         """
+        # such names are wrong for every image, and only have to differ from those of the data
+        if self.is_from_evaluation and self._numbers_as_evaluation(line):
+            for name in (line["class"], *self._parse_top(number, line["top5"])):
+                if isinstance(name, str):
+                    self.by_name.setdefault(name, len(self.by_name))
         # a name says more than a number, whose meaning is the order of somebody's list
         if line.get("class"):
             prediction = self._find_name(number, line["class"])
@@ -277,10 +297,32 @@ class _ClassFinder:
                     f"line {number} of {self.path} has a top5 that does not begin with its class, or has one twice; "
                     "write it again"
                 )
+            # with fewer, a wrong answer would look like one that is not among the first five
+            if len(top) < min(NUM_TOP, len(self.split.class_names)):
+                raise DataError(
+                    f"line {number} of {self.path} has {len(top)} classes in top5, not {NUM_TOP}; write all, or leave "
+                    "the column out"
+                )
             place = top.index(label) if label in top[:NUM_TOP] else _NEVER
         return ScoredItem(item, label, prediction, 1.0, place)
 
+    def _numbers_as_evaluation(self, line: Mapping[str, str]) -> bool:
+        """Return whether a line numbers classes as an evaluation does: first those of the data, then the head's others.
+
+        Then a name that the data lack is one of the head's other classes, and not a misspelled one.
+        """
+        names, index = self.split.class_names, line["index"]
+        if not index.isdecimal():
+            return False
+        return names.index(line["class"]) == int(index) if line["class"] in names else int(index) >= len(names)
+
     def _read_top(self, number: int, text: str) -> list[int]:
+        return [
+            self._find_name(number, each) if isinstance(each, str) else self._find_number(number, str(each))
+            for each in self._parse_top(number, text)
+        ]
+
+    def _parse_top(self, number: int, text: str) -> list[Any]:
         try:
             classes = json.loads(text)
         except ValueError:
@@ -290,20 +332,25 @@ class _ClassFinder:
                 f"line {number} of {self.path} has the top5 {text[:80]!r}, which is no JSON list of classes; "
                 "write it again"
             )
-        return [
-            self._find_name(number, each) if isinstance(each, str) else self._find_number(number, str(each))
-            for each in classes
-        ]
+        return classes
 
     def _find_name(self, number: int, text: str) -> int:
-        return self.by_name[text] if text in self.by_name else self._find_number(number, text)
+        if text in self.by_name:
+            return self.by_name[text]
+        # beside a class "1", a class "0" would be a name in one line and a number in the next
+        if self.has_numeric_names:
+            raise self._make_unknown_error(number, text)
+        return self._find_number(number, text)
 
     def _find_number(self, number: int, text: str) -> int:
         # never a name: folders "1", "10" and "2" have the numbers 0, 1 and 2
         if text.isdecimal() and int(text) < len(self.by_name):
             return int(text)
+        raise self._make_unknown_error(number, text)
+
+    def _make_unknown_error(self, number: int, text: str) -> DataError:
         names = self.split.class_names
-        raise DataError(
+        return DataError(
             f"line {number} of {self.path} predicts {text!r}, which is none of the {len(names)} classes of "
             f"{self.split.task} ({', '.join(names[:3])}, ...), nor a number from 0 to {len(self.by_name) - 1}"
         )

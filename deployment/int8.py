@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from deployment.graph_io import NamedArrays
 from deployment.packages import import_package
+from engine.progress_bar import ProgressBar
 from foundation.library_logs import silence_logging
 
 INT8_OPERATORS = ("Conv", "MatMul")
@@ -59,12 +60,16 @@ def quantize_model(model: bytes, feeds: Sequence[NamedArrays], float_rules: Sequ
     quantization, onnx = import_package("onnxruntime.quantization"), import_package("onnx")
     proto = onnx.load_model_from_string(model)
     # the quantizer logs the advice to prepare the model, which ``onnx_export`` has done already
-    with tempfile.TemporaryDirectory() as folder, silence_logging(logging.WARNING):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        silence_logging(logging.WARNING),
+        ProgressBar("calibrate int8", "inputs", len(feeds)) as bar,
+    ):
         path = Path(folder) / "int8.onnx"
         quantization.quantize_static(
             proto,
             path,
-            _CalibrationReader(feeds),
+            _CalibrationReader(feeds, bar),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=list(INT8_OPERATORS),
             nodes_to_exclude=find_float_nodes(proto.graph, float_rules),
@@ -98,8 +103,15 @@ def find_float_nodes(graph: Any, float_rules: Sequence[FloatRule]) -> list[str]:
 class _CalibrationReader:
     """Returns inputs one by one, with the method that ONNX Runtime's quantizer expects."""
 
-    def __init__(self, feeds: Sequence[NamedArrays]) -> None:
+    def __init__(self, feeds: Sequence[NamedArrays], bar: ProgressBar) -> None:
         self.feeds: Iterator[NamedArrays] = iter(feeds)
+        self.bar = bar
+        self.is_computing = False
 
     def get_next(self) -> NamedArrays | None:
-        return next(self.feeds, None)
+        """Return the next input; the one before has been computed by then."""
+        if self.is_computing:
+            self.bar.advance()
+        found = next(self.feeds, None)
+        self.is_computing = found is not None
+        return found

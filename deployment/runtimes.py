@@ -9,9 +9,7 @@ from deployment import onnxruntime, openvino
 from deployment.formats import ExportFormat, ExportRuntime
 from deployment.graph_io import GraphCallable
 from deployment.packages import import_package
-from engine.device import resolve_device
-from engine.evaluation.model_source import Precision, Runtime
-from foundation.errors import UserError
+from engine.evaluation.model_source import Precision
 
 
 def require_runtime(runtime: ExportRuntime, precision: Precision) -> None:
@@ -29,23 +27,6 @@ def require_runtime(runtime: ExportRuntime, precision: Precision) -> None:
         import_package(name)
     module = openvino if runtime == "openvino" else onnxruntime
     module.require_runtime_precision(precision)
-
-
-def resolve_runtime_device(runtime: Runtime, device: str) -> str:
-    """Return where a network is computed; exported ones are computed on the CPU.
-
-    Args:
-        runtime: ``torch``, ``onnxruntime`` or ``openvino``.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``, as the user chose it.
-
-    Raises:
-        UserError: the runtime does not compute there.
-    """
-    if runtime == "torch":
-        return resolve_device(device)
-    if device not in ("auto", "cpu"):
-        raise UserError(f"exports are computed by {runtime} on the CPU; leave --device {device} out")
-    return "cpu"
 
 
 def make_export_files(models: Mapping[str, bytes], export_format: ExportFormat) -> dict[str, bytes]:

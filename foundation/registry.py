@@ -96,6 +96,8 @@ class Registry(Generic[T]):
             BrokenPluginError: the target cannot be imported or converted; the message has the original error.
         """
         self._load_plugins()
+        if not isinstance(name, str):  # a call from a notebook
+            raise UnknownNameError(f"a {self.kind} has a name, which is a text, not {name!r:.80}")
         if name in self._loaded:
             return self._loaded[name]
         if name not in self._targets:

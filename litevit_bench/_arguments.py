@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,36 @@ def list_words(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def list_folders(places: PathLike | Sequence[PathLike]) -> list[Path]:
-    """One folder or several, as several."""
-    return [Path(place) for place in ([places] if isinstance(places, str | Path) else places)]
+def require_path(name: str, value: Any) -> Path:
+    """Accept the path of a file or folder; ``~`` is the home folder, as a shell has it.
+
+    Raises:
+        UserError: it is none; with what it is, since an image or a frame of a table is easily handed over instead.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise UserError(f"{name} must be a path, a text or a pathlib.Path, not {type(value).__name__}")
+    return Path(value).expanduser()
+
+
+def list_folders(places: PathLike | Sequence[PathLike], name: str = "runs") -> list[Path]:
+    """One folder or several, as several.
+
+    Raises:
+        UserError: something that is no path.
+    """
+    if isinstance(places, str | os.PathLike) or not isinstance(places, Iterable):
+        return [require_path(name, places)]
+    return [require_path(name, place) for place in places]
 
 
 def format_overrides(overrides: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Settings as ``--set`` takes them; what ``repr`` writes is read back as the same value."""
+    """Settings as ``--set`` takes them; what ``repr`` writes is read back as the same value.
+
+    Raises:
+        UserError: they are no mapping, as the texts of ``--set`` are none.
+    """
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise UserError(f"settings are a dictionary, such as {{'img_size': 256}}, not {overrides!r:.80}")
     plain = {key: value.item() if hasattr(value, "item") else value for key, value in (overrides or {}).items()}
     return tuple(f"{key}={value!r}" for key, value in plain.items())  # "item": a number of NumPy or torch
 
@@ -56,13 +80,13 @@ def resolve_places(data_root: PathLike | None, out: PathLike, device: str) -> di
     """Data folder, output folder and device, as fields of a ``CellRequest``.
 
     Raises:
-        UserError: no such device.
+        UserError: no such device, or something that is no path.
     """
     from foundation.environment import resolve_data_root
 
     require_choice("device", device, DEVICES)
     return {
-        "data_root": resolve_data_root(None if data_root is None else Path(data_root)),
-        "out": Path(out),
+        "data_root": resolve_data_root(None if data_root is None else require_path("data_root", data_root)),
+        "out": require_path("out", out),
         "device": device,
     }

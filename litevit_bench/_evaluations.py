@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from litevit_bench._arguments import (
     format_overrides,
     list_folders,
     require_choice,
+    require_path,
     resolve_places,
 )
 from litevit_bench._runs import Overrides
@@ -127,7 +129,7 @@ def predict(
     # predictions read no data set
     places = resolve_places(None, out, device)
     source = _make_source(model, checkpoint, weights_key, settings, runtime, precision, places["device"])
-    return predict_images(source, list_folders(images), places["out"])
+    return predict_images(source, list_folders(images, "images"), places["out"])
 
 
 def _make_source(
@@ -156,23 +158,30 @@ def _make_source(
         "precision": precision,
         "overrides": format_overrides(settings),
     }
+    file = None if checkpoint is None else require_path("checkpoint", checkpoint)
     if not isinstance(model, str | Path):
-        return ModelSource(
-            module=_require_module(model), checkpoint=None if checkpoint is None else Path(checkpoint), **applied
-        )
+        return ModelSource(module=_require_module(model), checkpoint=file, **applied)
     # what exists counts before what could be a name: a folder "vit_tiny" of a user is the run that they mean
-    path = Path(model)
+    path = Path(model).expanduser()
     place: dict[str, Any] = {"backbone": str(model)}
+    if not path.exists() and (isinstance(model, Path) or _is_meant_as_path(model)):
+        raise UserError(f"there is no run, checkpoint or config at {model}; fix the path, or name a backbone")
     if path.is_dir():
         place = {"run": path}
     elif path.suffix == ".py":
         place = {"config": path}
     elif path.is_file():
         place = {}
-        if checkpoint is not None:
+        if file is not None:
             raise UserError(f"{model} and checkpoint {checkpoint} are two files; give one of them")
-        checkpoint = path
-    return ModelSource(**place, checkpoint=None if checkpoint is None else Path(checkpoint), **applied)
+        file = path
+    return ModelSource(**place, checkpoint=file, **applied)
+
+
+def _is_meant_as_path(model: str) -> bool:
+    """Whether a text is no name of a backbone: a config, or a path with folders, which no name but timm's has."""
+    is_name = model.startswith(("timm/", "hf-hub:", "hf_hub:"))
+    return model.endswith(".py") or (not is_name and ("/" in model or os.sep in model))
 
 
 def _require_module(model: object) -> nn.Module:
@@ -266,9 +275,15 @@ def load_run(folder: PathLike) -> LoadedRun:
         The run, with ``record``, ``items`` (columns of the per-item table) and ``load_model()``.
 
     Raises:
+        UserError: there is no such folder.
         RecordError: there is no record that can be read.
     """
+    from foundation.errors import UserError
     from results.records.store import read_record
 
-    place = Path(folder)
+    place = require_path("folder", folder)
+    if not place.is_dir():
+        raise UserError(
+            f"there is no folder of a run at {folder}; litevit_bench.list_runs names the folders of a store"
+        )
     return LoadedRun(place, read_record(place))

@@ -23,7 +23,7 @@ from tracking.recipe import TrackingRecipe
 OSTRACK_PROTOCOLS = ("ostrack256", "ostrack256_ce", "ostrack384")
 """The protocols whose crops and candidate elimination ``--protocol`` can ask for."""
 
-_PUBLISHED_NAME = re.compile(r"vit\w*?_\d{3}_")
+_PUBLISHED_NAME = re.compile(r"vit\w*?_\d{3}_", re.IGNORECASE)
 """How the names of the published experiments begin: ``vitb_256_mae_ce_32x4_ep300``, ``vit_tiny_256_ce_32x4_ep300``."""
 
 _CROP_FIELDS = ("template_size", "search_size", "template_factor", "search_factor")
@@ -119,9 +119,11 @@ def _read_ce(config_name: str) -> bool | None:
     Example:
         >>> [_read_ce(name) for name in ("vitb_256_mae_ce_32x4_ep300", "vitb_384_mae_32x4_ep300", "my_tracker")]
         [True, False, None]
+        >>> _read_ce("vitb_256_MAE-CE_ep300")
+        True
     """
-    # a word of the name: "once" or "place" says nothing
-    if "ce" in config_name.split("_"):
+    # a word of the name, in whatever spelling: "once" or "place" says nothing
+    if "ce" in re.split(r"[\W_]+", config_name.casefold()):
         return True
     return False if _PUBLISHED_NAME.match(config_name) else None
 
@@ -147,7 +149,7 @@ def resolve_settings(
     wanted: dict[str, Any] = {}
     if protocol is not None:
         wanted = {name: getattr(protocol[1], name) for name in _CROP_FIELDS} | {"ce": protocol[1].use_ce}
-        require_agreement(stated, wanted, f"--protocol {protocol[0]}")
+        require_agreement(stated, wanted, f"the protocol {protocol[0]}")
     single = {name: value for name, value in asked._asdict().items() if value is not None}
     require_agreement(stated, single, "--set")
     # last, so that the file wins; by now nobody contradicts it
@@ -163,7 +165,8 @@ def resolve_settings(
     if "ce" in assumed:
         notes.append(
             "the weights are the same with and without candidate elimination, so if the tracker was trained with it "
-            "(a published one has _ce_ in its name), ask for it with ce=true or --protocol ostrack256_ce"
+            "(a published one has _ce_ in its name), ask for it: bench evaluate --set ce=true, or bench track "
+            "--protocol ostrack256_ce"
         )
     changes = {name: chosen[name] for name in _CROP_FIELDS if name in chosen}
     recipe = load_ostrack_recipe(OSTRACK_PROTOCOLS[0])  # for what does not concern the tracker
@@ -185,7 +188,7 @@ def load_ostrack_recipe(protocol: str) -> TrackingRecipe:
         choices = ", ".join(OSTRACK_PROTOCOLS)
         raise UnknownNameError(
             f"an OSTrack checkpoint has no protocol {protocol!r}"
-            f"{did_you_mean(protocol, OSTRACK_PROTOCOLS, hint=choices)}"
+            f"{did_you_mean(protocol, OSTRACK_PROTOCOLS, hint=f'choose from {choices}')}"
         )
     # always the tier full: the file was trained by another program, so only crops and elimination matter
     return load_protocol(Path(__file__).parent / "configs" / f"{protocol}.py", TrackingRecipe, "full").recipe

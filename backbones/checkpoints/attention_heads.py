@@ -196,6 +196,5 @@ def _stated_head_count(arguments: Mapping[str, Any]) -> tuple[int, str] | None:
 def _head_count_error(source: str, model_heads: int, file_heads: int, why: str) -> CheckpointError:
     return CheckpointError(
         f"the checkpoint {source} has {file_heads} attention heads {why}, but the backbone has {model_heads}: "
-        f"the shapes fit, but the features would be wrong; choose the backbone with {file_heads} heads, "
-        "or accept it with --allow-partial"
+        f"the shapes fit, but the features would be wrong; choose the backbone with {file_heads} heads"
     )

@@ -13,8 +13,9 @@ from backbones.checkpoints.layouts.head_tensors import describe_missing_pooling
 from backbones.checkpoints.trunk_prefix import count_prefix_matches
 
 PARTIAL_TRUNK = "or accept a partly random trunk with --allow-partial"
+PARTIAL_HEADS = ", or accept it with --allow-partial"
 NO_PARTIAL_MODEL = "since a finished model is used as it is, and no part of it may be random"
-"""How a message ends where only a trunk is loaded, and where a whole model is."""
+"""How a message ends where only a trunk is loaded (for its tensors, and its head count), and where a whole model is."""
 
 _MAX_LISTED = 3
 """How many names, or prefixes, a message lists of each kind."""

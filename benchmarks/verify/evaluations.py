@@ -6,9 +6,11 @@ opens. What needs the model is therefore unchecked until the evaluation is made 
 
 from __future__ import annotations
 
+import csv
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from backbones.registry import get_card
@@ -18,11 +20,14 @@ from benchmarks.verify.repeat_run import RepeatedRun, choose_device, compare_out
 from benchmarks.verify.replay import find_changed_fields, resolve_record_root
 from benchmarks.verify.stored_predictions import check_stored_predictions
 from benchmarks.verify.task_checks import check_items, check_metric_specs, check_task_source
+from classification.as_is.predictions import PREDICTIONS_FILE
+from classification.image_tasks import ImageTask
 from deployment.export_folder import EXPORT_FOLDER
-from foundation.errors import BenchError, UserError
+from foundation.errors import BenchError, RecordError, UserError
 from foundation.files import sha256_file
 from results.records.record import Record
 from results.records.verification import VerificationCheck
+from results.statistics.item_files import read_item_table
 
 
 def check_evaluation(folder: Path, record: Record, data_dir: Path, *, is_repeated: bool) -> Iterator[VerificationCheck]:
@@ -47,9 +52,14 @@ def check_evaluation(folder: Path, record: Record, data_dir: Path, *, is_repeate
     # these follow from the record and the task alone
     yield from check_metric_specs(record, task)
     yield from check_task_source(record, task)
+    yield from _check_predictions(folder, record)
     root = resolve_record_root(record, data_dir)
     # whether the data here are those of the evaluation is not known without the model, so a difference proves nothing
-    yield from _leave_open(check_items(folder, record, task, root))
+    list_items = task.list_test_items
+    if isinstance(task, ImageTask):
+        # an evaluation read the test split alone, and whoever checks it may have no other images either
+        list_items = partial(task.list_evaluated_items, fingerprint=record.data.fingerprint)
+    yield from _leave_open(check_items(folder, record, list_items, root))
     yield from _leave_open(check_stored_predictions(folder, record, task, root))
 
 
@@ -91,6 +101,30 @@ def _check_exports(folder: Path, record: Record) -> Iterator[VerificationCheck]:
             else:
                 text = f"{found[0]} is not the file that was scored (its SHA-256 differs)"
                 yield VerificationCheck(subject, "fails", text)
+
+
+def _check_predictions(folder: Path, record: Record) -> Iterator[VerificationCheck]:
+    """Check that the predictions beside the table of a classifier are those of the table."""
+    path = folder / PREDICTIONS_FILE
+    if record.domain != "classification" or record.result is None:
+        return
+    try:
+        expected = list(read_item_table(folder, record).columns["prediction"])
+        with path.open(newline="", encoding="utf-8") as file:
+            written = list(csv.DictReader(file))
+    except (RecordError, KeyError):  # reported with the per-item files
+        return
+    except (OSError, ValueError, csv.Error) as error:
+        # they are for people and for bench score; no number of the record follows from them
+        yield VerificationCheck(PREDICTIONS_FILE, "unchecked", f"it cannot be read ({error})")
+        return
+    # by the numbers first; the name of a class has to go with one number alone
+    names = {(row.get("index"), row.get("class")) for row in written}
+    if [row.get("index") for row in written] != expected or len(names) != len({index for index, _ in names}):
+        text = "its classes are not those of the per-item table; it was changed, or another command wrote it"
+        yield VerificationCheck(PREDICTIONS_FILE, "fails", text)
+    else:
+        yield VerificationCheck(PREDICTIONS_FILE, "holds", f"the classes of the table, {len(written):,} rows")
 
 
 def _leave_open(checks: Iterable[VerificationCheck]) -> Iterator[VerificationCheck]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.task_registry import TASKS, describe_task_source
@@ -72,7 +72,7 @@ def check_against_task(folder: Path, record: Record, data_dir: Path) -> Iterator
     yield from _compare_data(record, found)
     # on other data neither the items nor their number can be compared
     if found.fingerprint == record.data.fingerprint or record.data.coverage is None:
-        yield from check_items(folder, record, task, root)
+        yield from check_items(folder, record, task.list_test_items, root)
     if found.fingerprint == record.data.fingerprint:
         yield from check_stored_predictions(folder, record, task, root)
     yield from _check_settings(record, found, root)
@@ -113,13 +113,22 @@ def _compare_data(record: Record, found: DataReport) -> Iterator[VerificationChe
         yield VerificationCheck("data", "holds", text)
 
 
-def check_items(folder: Path, record: Record, task: Task, root: Path) -> Iterator[VerificationCheck]:
-    """Compare the names and labels in the per-item table with the list of the test split, in any order of rows."""
+def check_items(
+    folder: Path, record: Record, list_test_items: Callable[[Path], Mapping[str, Sequence[object]]], root: Path
+) -> Iterator[VerificationCheck]:
+    """Compare the names and labels in the per-item table with the list of the test split, in any order of rows.
+
+    Args:
+        folder: the run's folder.
+        record: its record.
+        list_test_items: lists the test split below a data root, as a task does.
+        root: folder of the data sets.
+    """
     if record.result is None:
         return
     what = "items"
     try:
-        expected = limit_test_items(task.list_test_items(root), record.config.get("recipe"))
+        expected = limit_test_items(list_test_items(root), record.config.get("recipe"))
         table = read_item_table(folder, record).columns
     except RecordError:  # reported with the per-item files
         return
@@ -127,7 +136,7 @@ def check_items(folder: Path, record: Record, task: Task, root: Path) -> Iterato
         yield VerificationCheck(what, "unchecked", str(error))
         return
     if not expected:
-        yield VerificationCheck(what, "unchecked", f"task {task.name} does not list its test items")
+        yield VerificationCheck(what, "unchecked", f"task {record.task} does not list its test items")
         return
     if lacking := [name for name in expected if name not in table]:
         yield VerificationCheck(what, "fails", f"the table has no column {lacking[0]}")

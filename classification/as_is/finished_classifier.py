@@ -16,6 +16,7 @@ from backbones.checkpoints.read_checkpoint import WeightFile, read_weights
 from backbones.color_input import require_color_input
 from backbones.pooling import norms_pooled_mean
 from backbones.registry import get_card, require_own_architecture
+from backbones.stated_input import state_input
 from backbones.weight_sources.hub import read_hub_preprocessing
 from backbones.weights import InitialWeights, locate_weights, require_matching_sha256
 from classification.as_is.head_classes import HeadClasses, HeadOrigin, make_head_classes
@@ -198,6 +199,9 @@ def _make_classifier(
     # the normalization that the user set is part of the id, as the card's own would be
     card = replace(card, mean=preprocessing.mean, std=preprocessing.std)
     model, (start, file) = whole.model.eval(), weights
+    # a user may hand over the model itself, which then has to say what pixels it is for
+    stated = {key: value for key, value in preprocessing.as_dict().items() if key != "img_size"}
+    state_input(model, (len(card.mean), *preprocessing.img_size), **stated)
     file = file._replace(tensors={})  # a second copy of the weights would only fill the memory
     return FinishedClassifier(
         card, model, preprocessing, head, whole.arguments, start, file, whole.report, settings, run, notes

@@ -54,8 +54,12 @@ def match_classes(
         UserError: a class has no column, several, or that of another class; names the classes.
     """
     lines = _read_class_map(settings, head)
+    if lines is not None:
+        _require_used_lines(settings, lines, class_names)
     if task in (FOLDER_TASK, IMAGENET_TASK):
         matched, notes = _match_named_classes(task, class_names, head, settings, lines)
+        if settings.class_map:
+            _require_own_names(class_names, matched, head)
     else:
         if lines is not None or settings.class_map:
             raise ConfigError(f"class_map is for the tasks {FOLDER_TASK} and {IMAGENET_TASK}; leave it out for {task}")
@@ -173,6 +177,41 @@ def _read_class_map(settings: ClassifierSettings, head: HeadClasses) -> dict[str
             raise ConfigError(f"the class map {path} names the folder {folder} twice; keep one of the lines")
         found[folder] = _resolve_class(path, folder, text, head)
     return found
+
+
+def _require_used_lines(settings: ClassifierSettings, lines: Mapping[str, int], class_names: Sequence[str]) -> None:
+    """Check that a class map is about these folders: it names them all, or nothing but some of them.
+
+    Raises:
+        ConfigError: it lacks a folder and has a line for none, so that a name is probably misspelled.
+    """
+    # a list of all of ImageNet serves a part of its folders, and a single line serves a folder that has no match
+    unlisted = [name for name in class_names if name not in lines]
+    unused = [name for name in lines if name not in class_names]
+    if unlisted and (unused or not lines):
+        what = f"the lines of {_list_names(unused)}, which are no folders" if unused else "no lines"
+        raise ConfigError(
+            f"the class map {settings.class_map} has {what}, and none for {_list_names(unlisted)}; name the folders as "
+            "they are on disk"
+        )
+
+
+def _require_own_names(class_names: Sequence[str], matched: Sequence[int], head: HeadClasses) -> None:
+    """Check that a class map does not call a class by the name of another one.
+
+    Raises:
+        ConfigError: it does; a list that is shifted by a line would give a number near chance.
+    """
+    # a file of anyone may have its outputs in another order than ImageNet's, which a class map then says
+    if head.names is None or head.origin == "checkpoint":
+        return
+    places = {name: column for column, name in enumerate(head.names)}
+    for name, column in zip(class_names, matched, strict=True):
+        if places.get(name, column) != column:
+            raise ConfigError(
+                f"the class map takes the folder {name} for class {column} of the head ({head.name_class(column)}), "
+                f"and the head itself says that {name} is its class {places[name]}; correct the map, or leave it out"
+            )
 
 
 def _split_line(line: str) -> tuple[str, str]:

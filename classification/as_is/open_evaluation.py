@@ -11,19 +11,19 @@ from backbones.checkpoints.read_checkpoint import find_identity_key
 from backbones.model_digest import describe_model
 from classification.as_is.evaluation import ClassifierEvaluation, choose_loader
 from classification.as_is.finished_classifier import FinishedClassifier, open_classifier
+from classification.as_is.head_classes import HeadClasses
 from classification.as_is.match_classes import FOLDER_TASK, IMAGENET_TASK, ClassColumns, match_classes
 from classification.as_is.preprocessing import TransformedImages
 from classification.as_is.real_labels import RealLabels, read_real_labels
 from classification.data.subset_sampling import LabeledDataset, LabeledSubset
 from classification.deployment.runtime_network import name_calibration
-from deployment.runtimes import resolve_runtime_device
 from engine.data.digits import DigitsData, DigitsDataset, load_digits_data
 from engine.data.item_limits import read_limit
 from engine.evaluation.contract import AS_IS_VERSION
 from engine.evaluation.model_source import ModelSource
+from engine.evaluation.network_device import resolve_network_device
 from engine.task import DataReport, RunPlan, Task
 from foundation.errors import ConfigError, UserError
-from foundation.files import sha256_file
 from results.records.identity import compute_digest
 from results.records.record import BackboneRecord, StartCheckpoint
 
@@ -148,8 +148,7 @@ def _make_evaluation(
     # before any image is read: a model of other classes is refused at once
     columns = match_classes(task.name, images.class_names, head, settings)
     # classes of the head that the data do not have are numbered after those that they have
-    others = [head.name_class(column) for column in columns.columns[len(images.class_names) :]]
-    class_names = (*images.class_names, *others)
+    class_names = _name_all_classes(images.class_names, columns, head)
     real = _find_real_labels(task, settings.real_labels, images, class_names)
     dataset, get_name = images.dataset, images.get_name
     if real is not None:
@@ -170,7 +169,7 @@ def _make_evaluation(
             steps=("test once",),
             notes=(*classifier.notes, *columns.notes),
         ),
-        device=resolve_runtime_device(source.runtime, source.device),
+        device=resolve_network_device(source),
         source=source,
         classifier=classifier,
         dataset=dataset,
@@ -179,6 +178,14 @@ def _make_evaluation(
         image_names=get_name,
         real_labels=real,
     )
+
+
+def _name_all_classes(class_names: tuple[str, ...], columns: ClassColumns, head: HeadClasses) -> tuple[str, ...]:
+    """Return the names of the data's classes, then those of the head's others, no name twice."""
+    taken = {"", *class_names}
+    others = ((column, head.name_class(column)) for column in columns.columns[len(class_names) :])
+    # an output that nobody names, or of which a class map says otherwise, still has a number
+    return (*class_names, *(f"output {column}" if name in taken else name for column, name in others))
 
 
 def _find_real_labels(
@@ -205,9 +212,11 @@ def _list_arguments(
     source: ModelSource, classifier: FinishedClassifier, images: _TestImages, columns: ClassColumns
 ) -> dict[str, Any]:
     """Return what belongs to this model: its input, its head, and how it is applied."""
-    settings, map_file = classifier.settings, classifier.settings.class_map_file
-    # by content, as everything else in an id; where the file lies does not matter
-    class_map = sha256_file(map_file) if map_file is not None else settings.class_map
+    settings, class_map = classifier.settings, classifier.settings.class_map
+    if settings.class_map_file is not None:
+        # by what it says of these folders; where the file lies, and the order of its lines, do not matter
+        matched = columns.columns[: len(images.class_names)]
+        class_map = hashlib.sha256(repr(matched).encode()).hexdigest()
     # a file of weights named without its run calibrates on photographs, and gives another number
     calibration = name_calibration(classifier) if source.precision == "int8" else None
     # what has its usual value is left out, so that an option that comes later leaves the ids of today alone

@@ -13,10 +13,10 @@ from classification.as_is.predictions import PREDICTIONS_FILE, ClassPrediction, 
 from classification.as_is.preprocessing import TransformedImages
 from classification.data.dataset_splits import ImageSplit
 from classification.data.image_collections import ImageFiles
-from deployment.runtimes import resolve_runtime_device
 from engine.evaluation.contract import PredictionReport
 from engine.evaluation.model_source import ModelSource
-from foundation.errors import ConfigError
+from engine.evaluation.network_device import resolve_network_device
+from foundation.errors import ConfigError, UserError
 from foundation.files import ensure_writable_dir
 from foundation.plural import format_count
 
@@ -32,7 +32,7 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
         out: the folder.
 
     Raises:
-        UserError: there is no such model, or a setting that only an evaluation has.
+        UserError: there is no such model, a setting that only an evaluation has, or predictions in the folder.
         DataError: an image cannot be decoded; nothing is written.
     """
     classifier = open_classifier(source)
@@ -41,9 +41,12 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
     idle = [name for name in ("class_map", "real_labels", "restrict", "max_items") if getattr(settings, name)]
     if idle:
         raise ConfigError(f"{idle[0]} is for images with labels (bench evaluate); leave it out")
+    path = out / PREDICTIONS_FILE
+    # the same folder twice would lose the first answers, and the folder of an evaluation those of its record
+    if path.exists():
+        raise UserError(f"{path} is there already; name another folder with --out")
     # before minutes of computing, and not after them
     ensure_writable_dir(out)
-    path = out / PREDICTIONS_FILE
     predictions = _predict_all(classifier, source, images)
     write_predictions(path, predictions)
     data = {
@@ -64,7 +67,7 @@ def _predict_all(classifier: FinishedClassifier, source: ModelSource, images: Se
     count = len(images)
     files = ImageFiles(Path(), list(map(str, images)))
     dataset = TransformedImages(ImageSplit(files, range(count), [0] * count), classifier.preprocessing)
-    device, loading = resolve_runtime_device(source.runtime, source.device), choose_loader(classifier, count)
+    device, loading = resolve_network_device(source), choose_loader(classifier, count)
     predictions: list[ClassPrediction] = []
     for batch in compute_batches(
         make_network(classifier, source, device),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from foundation.files import write_atomic
 
 PREDICTIONS_FILE = "predictions.csv"
+PREDICTION_COLUMNS = ("file", "class", "index", "probability", "top5")
 NUM_TOP = 5
 
 
@@ -81,7 +82,7 @@ def write_predictions(path: Path, predictions: Iterable[ClassPrediction]) -> Non
     text = io.StringIO()
     # the same bytes on every system
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("file", "class", "index", "probability", "top5"))
+    writer.writerow(PREDICTION_COLUMNS)
     # names of classes may hold commas, spaces and slashes (F/A-18), so a list of them needs a format of its own
     for row in predictions:
         writer.writerow(

@@ -31,7 +31,7 @@ class ClassifierSettings(StrictConfig):
 
     Attributes:
         img_size: side of the square input, pixels.
-        crop_pct: side of the crop as a fraction of the side of the resized image.
+        crop_pct: side of the crop as a fraction of the side of the resized image, 0.1 to 1.
         crop_mode: ``center`` resizes the shorter side and crops the center, ``squash`` resizes both sides without
             regard to the aspect ratio, ``border`` resizes the longer side and pads.
         interpolation: how an image is resized.
@@ -48,7 +48,8 @@ class ClassifierSettings(StrictConfig):
     """
 
     img_size: PositiveInt | None = None
-    crop_pct: float | None = Field(default=None, gt=0, le=1)
+    # the image is enlarged to the input size over this fraction, which a smaller one makes larger than the memory
+    crop_pct: float | None = Field(default=None, ge=0.1, le=1)
     crop_mode: CropMode | None = None
     interpolation: Interpolation | None = None
     mean: _Channels | None = None

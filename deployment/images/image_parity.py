@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from deployment.images.image_manifest import ImageModelOutput, ImageParity
 from deployment.images.image_sets import ImageSet
 from engine.evaluation.model_source import Precision
+from engine.progress_bar import ProgressBar
 from foundation.errors import BenchError
 
 F32_TOLERANCE = 1e-4
@@ -42,7 +43,7 @@ def measure_image_parity(
     equal = pixels = 0
     squares = spread = difference = scale = 0.0
     # one image at a time, since the sizes of a dynamic export differ
-    for image in images.images:
+    for image in _show_progress(images):
         with torch.inference_mode():
             expected = reference(image).float()
         found = candidate(image)
@@ -73,6 +74,14 @@ def measure_image_parity(
         agreement=equal / pixels,
         **(logits if output == "logits" else {}),
     )
+
+
+def _show_progress(images: ImageSet) -> Iterator[Tensor]:
+    """Yield the images with a progress bar: PyTorch takes long for large images."""
+    with ProgressBar("compare the export with PyTorch", "images", len(images.images)) as bar:
+        for image in images.images:
+            yield image
+            bar.advance()
 
 
 def require_image_parity(parity: ImageParity, precision: Precision, export_name: str) -> None:

@@ -15,11 +15,14 @@ def find_checkpoint_run(checkpoint: Path) -> Path:
         checkpoint: a file somewhere below the run's folder.
 
     Raises:
-        UserError: it is in no run's folder.
+        UserError: it does not exist, or is in no run's folder.
     """
+    checkpoint = checkpoint.expanduser()
     for folder in checkpoint.absolute().parents:
         if (folder / RECORD_FILE).is_file():
             return folder
+    if not checkpoint.exists():
+        raise UserError(f"there is no checkpoint at {checkpoint}; fix the path")
     raise UserError(
         f"{checkpoint} is not in the folder of a run, so nothing says what network it belongs to; add --backbone NAME, "
         "or --config FILE for a model of mmsegmentation"

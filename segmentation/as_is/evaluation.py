@@ -15,11 +15,11 @@ from backbones.cost.flop_counter import compute_complexity
 from backbones.cost.measure_cost import measure_efficiency
 from deployment.export_folder import EXPORT_FOLDER
 from deployment.runtime_latency import measure_runtime_efficiency
-from deployment.runtimes import resolve_runtime_device
 from engine.data.item_limits import limit_report
 from engine.device import translate_oom_error
 from engine.evaluation.contract import AS_IS_VERSION, Evaluation
 from engine.evaluation.model_source import ModelSource
+from engine.evaluation.network_device import resolve_network_device
 from engine.progress_bar import ProgressBar, log_message
 from engine.task import RunPlan, TaskOutcome
 from engine.training import make_deterministic
@@ -175,17 +175,23 @@ def open_segmentation_evaluation(task: SegmentationTask, source: ModelSource, ro
     """
     source.require_one_place()
     settings = parse_settings(source.overrides)
-    device = resolve_runtime_device(source.runtime, source.device)
+    device = resolve_network_device(source)
     # the data before the model, because a config is executed and weights may be large
     data = task.check_test_data(root)
     limit = settings.max_items if settings.max_items and settings.max_items < data.splits["test"] else None
     dataset = task.find_dataset(root, test_only=True).limit_items(limit)
     names = tuple(task.get_class_names(dataset))
     segmentor = open_segmentor(source, settings, device)
-    require_same_classes(segmentor, names, dataset, settings)
+    fault = find_class_fault(segmentor, names, dataset)
+    if fault is not None and settings.classes == "check":
+        raise UserError(f"{fault}, add --set classes=ignore")
+    record = segmentor.record
+    if fault is not None:
+        # the number rests on the user's word that the classes are the same, so the record must say it
+        record = record.model_copy(update={"arguments": {**record.arguments, "classes": "other names, ignored"}})
     return SegmentationEvaluation(
         task=task,
-        backbone=segmentor.record,
+        backbone=record,
         data=limit_report(data, limit),
         plan=_make_plan(dataset, limit),
         device=device,
@@ -231,19 +237,16 @@ def _make_plan(dataset: SegmentationDataset, limit: int | None) -> RunPlan:
     )
 
 
-def require_same_classes(
-    segmentor: FinishedSegmentor, names: tuple[str, ...], dataset: SegmentationDataset, settings: SegmentationSettings
-) -> None:
-    """Require that the classes of a model are those of the data, in the same order.
+def find_class_fault(segmentor: FinishedSegmentor, names: tuple[str, ...], dataset: SegmentationDataset) -> str | None:
+    """Return how the names of a model's classes contradict the data, ``None`` if they do not.
 
     Args:
         segmentor: the model.
         names: class names of the data, by class index.
         dataset: the data.
-        settings: ``classes`` tells whether the names are compared.
 
     Raises:
-        UserError: their number differs, or the name of one.
+        UserError: the number of classes differs.
     """
     count = dataset.label_space.num_classes
     if segmentor.num_classes != count:
@@ -251,23 +254,22 @@ def require_same_classes(
             f"the model has {segmentor.num_classes} classes and {dataset.name} has {count}; evaluate it on the data "
             "set whose classes it was trained on"
         )
-    if settings.classes == "ignore":
-        return
     if segmentor.first_label not in (None, dataset.label_space.first_label):
-        raise UserError(
+        return (
             f"the model was trained on label files whose first class has the value {segmentor.first_label} "
             f"(reduce_zero_label), and in those of {dataset.name} it has {dataset.label_space.first_label}; if class 0 "
-            "of the model is the first class of the data all the same, add --set classes=ignore"
+            "of the model is the first class of the data all the same"
         )
     # not strict: the names of a model may not be known
     pairs = zip(segmentor.class_names, names, strict=False)
     wrong = [(index, *pair) for index, pair in enumerate(pairs) if not _is_same_name(*pair)]
-    if wrong:
-        index, theirs, ours = wrong[0]
-        raise UserError(
-            f"class {index} of the model is {theirs!r} and that of {dataset.name} is {ours!r} ({len(wrong)} of {count} "
-            "names differ); if they mean the same in the same order, add --set classes=ignore"
-        )
+    if not wrong:
+        return None
+    index, theirs, ours = wrong[0]
+    return (
+        f"class {index} of the model is {theirs!r} and that of {dataset.name} is {ours!r} ({len(wrong)} of {count} "
+        "names differ); if they mean the same in the same order"
+    )
 
 
 def _is_same_name(one: str, other: str) -> bool:

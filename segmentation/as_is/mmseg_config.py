@@ -28,7 +28,7 @@ from segmentation.models import backbone, necks  # registers BenchBackbone, Scal
 from segmentation.models.mmseg_imports import DATASETS, MODELS, BaseSegmentor
 from segmentation.models.sliding_window import Size
 
-__all__ = ["MmsegConfig", "backbone", "build_segmentor_of_config", "necks", "read_mmseg_config"]
+__all__ = ["MmsegConfig", "backbone", "build_segmentor_of_config", "get_step_name", "necks", "read_mmseg_config"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def read_mmseg_config(path: Path) -> MmsegConfig:
     try:
         with contextlib.redirect_stdout(sys.stderr), silence_logging(logging.INFO):
             content = Config.fromfile(path)
-    except Exception as error:  # whatever the code of a user raises
+    except (Exception, SystemExit) as error:  # whatever the code of a user raises
         raise UserError(f"the config {path} cannot be read ({_summarize_error(error)}); fix it") from error
     # the scope decides in whose registry a type is looked up; mmdet has models of the same names
     scope = content.get("default_scope") or "mmseg"
@@ -99,6 +99,8 @@ def read_mmseg_config(path: Path) -> MmsegConfig:
     pipeline = dataset.get("pipeline") or content.get("test_pipeline")
     if not pipeline:
         raise UserError(f"{path} has no test pipeline (test_dataloader.dataset.pipeline or test_pipeline); add one")
+    if not isinstance(pipeline, list | tuple) or not all(isinstance(step, Mapping) for step in pipeline):
+        raise UserError(f"the test pipeline of {path} is not a list of steps, dict(type=...) each; fix it")
     return MmsegConfig(
         path=path,
         model=copy.deepcopy(content["model"]),
@@ -146,16 +148,27 @@ def _make_plain(value: Any) -> Any:
 def _find_test_dataset(content: Config) -> Mapping[str, Any]:
     """Return the innermost data set of the test loader, or of the validation loader; empty if there is none."""
     for name in ("test_dataloader", "val_dataloader"):
-        dataset: Any = (content.get(name) or {}).get("dataset")
+        loader: Any = content.get(name)
+        dataset: Any = loader.get("dataset") if isinstance(loader, Mapping) else None
         while (
             isinstance(dataset, Mapping)
             and "pipeline" not in dataset
-            and ("dataset" in dataset or "datasets" in dataset)
+            and (dataset.get("dataset") or dataset.get("datasets"))
         ):
-            dataset = dataset["dataset"] if "dataset" in dataset else dataset["datasets"][0]
+            dataset = dataset.get("dataset") or dataset["datasets"][0]
         if isinstance(dataset, Mapping):
             return dataset
     return {}
+
+
+def get_step_name(step: Mapping[str, Any]) -> str:
+    """Return the name of a step's class, without its scope or module.
+
+    Args:
+        step: a step of a pipeline; its type is a name (``mmseg.LoadAnnotations``) or the class.
+    """
+    kind = step.get("type")
+    return kind.rpartition(".")[2] if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
 
 
 def _find_dataset_class(dataset: Mapping[str, Any]) -> Any:
@@ -171,7 +184,7 @@ def _find_class_names(dataset: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _find_zero_label(dataset: Mapping[str, Any], pipeline: Sequence[Mapping[str, Any]]) -> bool | None:
-    for entry in (dataset, *(step for step in pipeline if step.get("type") == "LoadAnnotations")):
+    for entry in (dataset, *(step for step in pipeline if get_step_name(step) == "LoadAnnotations")):
         if entry.get("reduce_zero_label") is not None:
             return bool(entry["reduce_zero_label"])
     # ADE20KDataset, for example, reduces the zero label unless it is told not to

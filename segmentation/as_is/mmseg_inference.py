@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from foundation.errors import UserError
 from segmentation.as_is.finished_model import PreparedImage
-from segmentation.as_is.mmseg_config import MmsegConfig
+from segmentation.as_is.mmseg_config import MmsegConfig, get_step_name
 from segmentation.models.mmseg_imports import BaseDecodeHead, EncoderDecoder, SegDataPreProcessor, SegTTAModel
 from segmentation.models.pixel_classes import PixelClasses
 from segmentation.models.sliding_window import WindowSettings
@@ -43,7 +43,7 @@ class MmsegInference:
     def __init__(self, model: nn.Module, config: MmsegConfig) -> None:
         self.model = model
         steps = _drop_annotations(config.pipeline)
-        self.step_names = [_get_name(step) for step in steps]
+        self.step_names = [get_step_name(step) for step in steps]
         self.has_augmentation = "TestTimeAug" in self.step_names
         with DefaultScope.overwrite_default_scope("mmseg"):
             try:
@@ -144,17 +144,12 @@ def _get_pair(config: MmsegConfig, test: Mapping[str, Any], name: str) -> tuple[
     return value[0], value[1]
 
 
-def _get_name(step: Mapping[str, Any]) -> str:
-    kind = step.get("type")
-    return kind.rpartition(".")[2] if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
-
-
 def _drop_annotations(steps: Any) -> list[Any]:
     """Return the steps without those that read label files: the truth is read by bench, at its own size."""
     kept: list[Any] = []
     for step in steps:
         if isinstance(step, Mapping):
-            if _get_name(step) == "LoadAnnotations":
+            if get_step_name(step) == "LoadAnnotations":
                 continue
             inner = step.get("transforms")
             kept.append({**step, "transforms": _drop_annotations(inner)} if inner is not None else dict(step))

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deployment.runtimes import resolve_runtime_device
 from engine.device import translate_oom_error
 from engine.evaluation.contract import PredictionReport
 from engine.evaluation.model_source import ModelSource
+from engine.evaluation.network_device import resolve_network_device
 from engine.pictures.encoding import encode_jpeg
 from engine.pictures.layout import draw_legend, resize_to_width, stack_images
 from engine.progress_bar import ProgressBar
@@ -62,7 +62,7 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
     names = _name_outputs(images)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already and not an empty folder; name another one with --out")
-    segmentor = open_segmentor(source, settings, resolve_runtime_device(source.runtime, source.device))
+    segmentor = open_segmentor(source, settings, resolve_network_device(source))
     # beside the final place, so that the rename stays on one disk
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))

@@ -7,6 +7,9 @@ to compute it piece by piece, with the same bits as at once:
   highest logit so far and that one's class.
 - Windows come row by row. If the prediction has the size of the image, the rows above the newest windows are final and
   can be decided before the next windows are computed.
+
+Only logits with channels last in memory, in pieces of fewer than ``CHANNEL_STEP`` classes (more than a million pixels),
+may differ in their last bit: the vector instructions for that layout need as many classes at a time.
 """
 
 from __future__ import annotations
@@ -28,6 +31,10 @@ MAX_IN_PIECE = 1 << 24
 
 CHANNEL_STEP = 16
 """Classes of a piece are a multiple of this where possible, so that vector instructions see the same groups."""
+
+NEVER_TOGETHER = 3
+"""torch enlarges three maps by code of its own (for color images), whose last bits differ from those of any other
+number of maps."""
 
 
 class PixelClasses(NamedTuple):
@@ -82,10 +89,11 @@ def _choose_classes(windows: Sequence[WindowLogits], rows: RowRange, size: Size 
     if num_classes * num_pixels > MAX_TOGETHER:
         step = max(1, MAX_IN_PIECE // num_pixels)
         step = step // CHANNEL_STEP * CHANNEL_STEP or step
+    pieces = list_class_pieces(num_classes, step)
     highest: Tensor | None = None
     chosen: Tensor | None = None
-    for first in range(0, num_classes, step):
-        logits = average_windows(windows, rows, slice(first, first + step), align_corners)
+    for piece in pieces:
+        logits = average_windows(windows, rows, piece, align_corners)
         # every class alone, so a piece gets the bits that it would get among all
         if size is not None:
             logits = functional.interpolate(logits[None], size, mode="bilinear", align_corners=align_corners)[0]
@@ -94,12 +102,41 @@ def _choose_classes(windows: Sequence[WindowLogits], rows: RowRange, size: Size 
         if highest is None or chosen is None:
             highest, chosen = values, classes
             continue
-        # a later class replaces an earlier one only if it is higher, as argmax takes the first of equal ones
+        # a later class replaces an earlier one only if it is higher, as argmax takes the first of equal ones; a class
+        # that comes a second time replaces nothing
         is_higher = values > highest
-        chosen = torch.where(is_higher, classes.add_(first), chosen)
+        chosen = torch.where(is_higher, classes.add_(piece.start), chosen)
         torch.maximum(highest, values, out=highest)
     assert chosen is not None
     return chosen
+
+
+def list_class_pieces(num_classes: int, step: int) -> list[slice]:
+    """List the classes that are computed together; each class gets the bits that it would get among all.
+
+    The last piece begins earlier, among classes that were computed already, where it would else be enlarged by other
+    code than all classes together.
+
+    Args:
+        num_classes: number of classes.
+        step: about how many are computed together.
+
+    >>> list_class_pieces(7, 4)
+    [slice(0, 4, None), slice(3, 7, None)]
+    """
+    if num_classes <= NEVER_TOGETHER:
+        return [slice(0, num_classes)]
+    if step == NEVER_TOGETHER:
+        step -= 1
+    pieces = [slice(first, min(first + step, num_classes)) for first in range(0, num_classes, step)]
+    last = pieces[-1]
+    rest = last.stop - last.start
+    if len(pieces) > 1 and step >= CHANNEL_STEP and rest < CHANNEL_STEP:
+        # one group of vector instructions and the rest, as at the end of all classes
+        pieces[-1] = slice(last.start - CHANNEL_STEP, last.stop)
+    elif len(pieces) > 1 and rest == NEVER_TOGETHER:
+        pieces[-1] = slice(last.start - 1, last.stop)
+    return pieces
 
 
 def _find_highest(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,17 @@ def test_eigenvalues_equal_numpys_far_from_the_origin() -> None:
         sums.update(torch.from_numpy(part))
     expected = np.linalg.eigvalsh(np.cov(values.T))[::-1]
     np.testing.assert_allclose(sums.compute_eigenvalues(), expected, rtol=1e-9)
+
+
+def test_features_on_the_gpu_of_a_mac_are_moved_before_they_are_converted() -> None:
+    def refuse() -> torch.Tensor:
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+    rows = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
+    on_mac: Any = SimpleNamespace(device=torch.device("mps"), cpu=lambda: rows, double=refuse)
+    sums = CovarianceAccumulator()
+    sums.update(on_mac)
+    assert sums.compute_eigenvalues().tolist() == [2.0, 0.0]
 
 
 def test_effective_rank_by_hand() -> None:

@@ -110,6 +110,9 @@ def test_a_part_is_refused_unless_it_is_meant(root: Path) -> None:
         (lambda text: "item,label,prediction\n0,1,1\n", "results for another split"),
         (lambda text: 'file,class,top5\na/a_0.png,a,"[""b""]"\n', "a top5 that does not begin with its class"),
         (lambda text: "file,class,top5\na/a_0.png,a,0 1\n", "which is no JSON list"),
+        (lambda text: 'file,class,top5\na/a_0.png,a,"[""a""]"\n', "has 1 classes in top5, not 5"),
+        (lambda text: "file,class,class\na/a_0.png,b,a\n", "has the column class twice"),
+        (lambda text: text.replace("a/a_0.png", "/data/train/b/a_0.png"), "which is no test image"),
     ],
 )
 def test_files_that_are_no_result(root: Path, change: object, message: str) -> None:
@@ -143,3 +146,34 @@ def test_numbers_of_folders_that_are_numbers(tmp_path: Path) -> None:
     assert score(root, numbers)["metrics"]["top1"] == 100  # type: ignore[index]
     with pytest.raises(DataError):
         score(root, "file,index\n1/1_0.png,10\n")
+    # a class "0" would be a number beside names
+    with pytest.raises(DataError, match="predicts '0'"):
+        score(root, "file,class\n1/1_0.png,0\n10/10_0.png,1\n2/2_0.png,2\n")
+
+
+@pytest.mark.parametrize("class_map", ["index", "a,1\nc,6\n"])
+def test_predictions_of_an_evaluation_on_a_part_of_the_classes_of_a_head(class_map: str, tmp_path: Path) -> None:
+    """The answers that no image of the data has are named by the head, or by the number of the output."""
+    folders = ("3", "7") if class_map == "index" else ("a", "c")
+    root, file = make.write_class_folders(tmp_path / "data", folders), tmp_path / "map.csv"
+    file.write_text(class_map)
+    weights = make.save_model(tmp_path / "x.pth", make.make_model(1000 if class_map == "index" else 8))
+    setting = f"class_map={'index' if class_map == 'index' else file}"
+    source = ModelSource(backbone="vit_pico", checkpoint=weights, overrides=(setting,))
+    outcome = make.open_folder(source, root).run(tmp_path)
+    text = (tmp_path / "predictions.csv").read_text()
+    assert score(root, text)["metrics"] == {name: metric.value for name, metric in outcome.metrics.items()}
+    # without the numbers of an evaluation, such a name may be misspelled
+    with pytest.raises(DataError, match="which is none of the 2 classes"):
+        score(root, text.replace("file,class,index,probability", "file,class,number,probability"))
+
+
+def test_a_name_with_its_class_folder_is_enough(tmp_path: Path) -> None:
+    """Images may have one name in every class; a folder of another split is another image."""
+    root = make.write_class_folders(tmp_path / "data" / "test", ["a", "b"], each=1)
+    for path in list(root.rglob("*.png")):
+        path.rename(path.with_name("0.png"))
+    data = root.parent
+    assert score(data, "file,class\na/0.png,a\nb/0.png,b\n")["metrics"]["top1"] == 100  # type: ignore[index]
+    with pytest.raises(DataError, match="which is no test image"):
+        score(data, "file,class\n/x/train/a/0.png,a\n/x/train/b/0.png,b\n")

@@ -282,3 +282,14 @@ def test_photographs_are_cropped_in_the_shape_of_the_input() -> None:
     assert all(float(crop.min()) >= 0 and float(crop.max()) <= 1 for crop in crops)
     again = make_photo_crops(photographs.TRAIN_PHOTOS, (24, 60), [0.0] * 3, [1.0] * 3, 4, 7)
     assert all(np.array_equal(one, other) for one, other in zip(crops, again, strict=True))
+
+
+def test_a_long_export_says_how_long_it_still_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large segmentor takes minutes, in which nothing was said."""
+    monkeypatch.setattr("engine.progress_bar.LOG_INTERVAL_SECONDS", -1.0)
+    export(make_classifier(), tmp_path, precision="int8")
+    lines = capsys.readouterr().err
+    assert "calibrate int8: 1/64 inputs" in lines and "calibrate int8: 64/64 inputs" in lines
+    assert "compare the export with PyTorch: 1/8 images" in lines and "s left" in lines

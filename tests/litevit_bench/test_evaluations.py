@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
 import litevit_bench as bench
+from backbones.memory_modules.memory_module import make_memory_card
 from engine.data.digits import DigitsDataset, load_digits_data
 from tests.conftest import ROOT
 from tests.results.make_evaluations import write_evaluation
@@ -32,6 +34,10 @@ def test_the_example_of_the_page_runs(
     exec(compile(read_example(), "docs/reference/python.md", "exec"), found)
     run = found["run"]
     assert isinstance(run, bench.LoadedRun) and len(run.items["label"]) == run.record.done
+    # its model says what pixels it is for, so that it has the same number when it is handed over as a module
+    handed = bench.evaluate(run.load_model(), "digits", out="runs")
+    assert handed.result and run.record.result
+    assert handed.result.metrics["top1"].value == run.record.result.metrics["top1"].value
     logits = found["logits"]
     assert isinstance(logits, torch.Tensor) and logits.shape == (1, 10)
     assert "red.png" in capsys.readouterr().out
@@ -75,6 +81,12 @@ def test_a_module_from_memory_is_evaluated_with_its_head(tmp_path: Path) -> None
     assert bench.evaluate(module, "digits", out=tmp_path / "runs", device="cpu").run_id != record.run_id
 
 
+def test_a_backbone_that_was_created_says_the_normalization_of_its_card() -> None:
+    # timm's own entry for the architecture has that of ImageNet
+    card = make_memory_card(bench.create_backbone("vit_pico", img_size=64).model)[0]
+    assert (card.mean, card.std, card.input_size) == ((0.5,) * 3, (0.5,) * 3, (3, 64, 64))
+
+
 def test_what_names_no_model_is_refused(tmp_path: Path) -> None:
     out = {"out": tmp_path / "runs", "device": "cpu"}
     with pytest.raises(bench.UserError, match="or a torch module, not int"):
@@ -91,3 +103,27 @@ def test_what_names_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(bench.UserError, match="are two files; give one of them"):
         bench.predict(tmp_path / "a.pth", tmp_path, tmp_path / "out", checkpoint=tmp_path / "b.pth")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda out: bench.evaluate("runs/digits/nope", "digits", out=out), "no run, checkpoint or config at runs/"),
+        (lambda out: bench.evaluate(Path("nope"), "digits", out=out), "no run, checkpoint or config at nope"),
+        (lambda out: bench.evaluate("nope.py", "mini_ade", checkpoint="x", out=out), "or config at nope.py"),
+        (lambda out: bench.evaluate("vit_pico", None, out=out), "a task has a name, which is a text, not None"),
+        (lambda out: bench.evaluate("vit_pico", "digits", settings=["img_size=64"], out=out), "are a dictionary"),
+        (lambda out: bench.run("digits", "vit_pico", overrides="k=5", out=out), "are a dictionary"),
+        (lambda out: bench.evaluate("vit_pico", "digits", out=None), "out must be a path, .* not NoneType"),
+        (lambda out: bench.evaluate("vit_pico", "digits", data_root=3, out=out), "data_root must be a path"),
+        (lambda out: bench.predict("vit_pico", [Image.new("RGB", (8, 8))], out), "images must be a path, .* not Image"),
+        (lambda out: bench.predict("vit_pico", Image.new("RGB", (8, 8)), out), "images must be a path, .* not Image"),
+        (lambda out: bench.predict("vit_pico", [], out), "no image is named"),
+        (lambda out: bench.load_run("15ab07"), "there is no folder of a run at 15ab07"),
+        (lambda out: bench.load_run(None), "folder must be a path"),
+    ],
+)
+def test_what_a_notebook_hands_over_by_mistake_is_named(call: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(bench.UserError, match=message):
+        call(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

@@ -44,9 +44,9 @@ def test_the_files_own_settings_are_used(tmp_path: Path) -> None:
     ("config_name", "protocol", "asked", "said"),
     [
         (CE_NAME, None, {"ce": False}, r"says ce=true \(config_name vitb_256_mae_ce\w+\), and --set asks for ce=false"),
-        (CE_NAME, "ostrack256", {}, "says ce=true .* --protocol ostrack256 asks for ce=false"),
+        (CE_NAME, "ostrack256", {}, "says ce=true .* the protocol ostrack256 asks for ce=false"),
         (PLAIN_NAME, None, {"ce": True}, "says ce=false .* asks for ce=true"),
-        (PLAIN_NAME, "ostrack256_ce", {}, "says ce=false .* --protocol ostrack256_ce asks for ce=true"),
+        (PLAIN_NAME, "ostrack256_ce", {}, "says ce=false .* the protocol ostrack256_ce asks for ce=true"),
         (CE_NAME, "ostrack384", {}, "says template_size=128 .* asks for template_size=192"),
         (CE_NAME, None, {"template_size": 192}, "says template_size=128 .* asks for template_size=192"),
         (CE_NAME, None, {"search_size": 384}, "says search_size=256 .* asks for search_size=384"),
@@ -75,7 +75,7 @@ def test_what_nobody_says_is_assumed_and_noted(tmp_path: Path) -> None:
     assert "neither the file nor the command says template_factor=2, search_factor=4, ce=false; this was assumed" in (
         bare.report.notes
     )
-    assert any("ask for it with ce=true or --protocol ostrack256_ce" in note for note in bare.report.notes)
+    assert any("--set ce=true, or bench track --protocol ostrack256_ce" in note for note in bare.report.notes)
     torch.save({"net": made_up(192, 384)}, tmp_path / "b.pth")
     assert load(tmp_path / "b.pth").recipe.crop_sizes() == (192, 384, 2.0, 5.0, "ostrack")
     asked = load(tmp_path / "a.pth", ce=True, template_factor=2.0, search_factor=5.0)
@@ -95,6 +95,15 @@ def test_settings_are_anybodys_data() -> None:
         assert "settings.output_sz of the file is of a form that bench does not know" in stated.notes[0]
     for content in (None, [], {"settings": 3}, {"settings": {"config_name": 7}}):
         assert read_stated_settings(content) == (TrackerSettings(), "", ())
+
+
+@pytest.mark.parametrize(
+    ("name", "ce"),
+    [("vitb_256_mae_CE_32x4", True), ("ViTB_256-CE-ep300", True), ("VITB_256_mae", False), ("vitb_256_place", False)],
+)
+def test_elimination_is_found_in_any_spelling_of_the_name(name: str, ce: bool) -> None:
+    """A name that begins as the published ones and has CE in capitals was read as "without elimination"."""
+    assert read_stated_settings({"settings": {"config_name": name}}).settings.ce is ce
 
 
 def test_a_head_of_another_width_is_taken_from_the_file(tmp_path: Path) -> None:

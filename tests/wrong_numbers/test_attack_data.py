@@ -144,6 +144,18 @@ def test_two_sequences_of_one_name_are_refused(tmp_path: Path) -> None:
     assert [video.name for video in TRACKFOLDER.read_test_videos(tmp_path)] == ["a_b", "a_c", "b"]
 
 
+@pytest.mark.parametrize("suffix", ["times", "time", "confidence"])
+def test_a_sequence_with_the_name_of_a_result_file_is_refused(suffix: str, tmp_path: Path) -> None:
+    """The times of ``car`` were written over the boxes of ``car_times``."""
+    for name in ("car", f"car_{suffix}"):
+        write_bmp(tmp_path / name / "0.bmp", len(name))
+        (tmp_path / name / "groundtruth.txt").write_text("1,1,5,5\n")
+    with pytest.raises(DataError, match=f"would both write the result file car_{suffix}.txt; rename"):
+        TRACKFOLDER.read_test_videos(tmp_path)
+    (tmp_path / "car").rename(tmp_path / "bus")
+    assert len(TRACKFOLDER.read_test_videos(tmp_path)) == 2
+
+
 def test_a_link_that_leads_elsewhere_during_the_run_is_noticed(tmp_path: Path) -> None:
     for number, name in enumerate(("old", "new")):
         write_bmp(tmp_path / name / "0.bmp", number)

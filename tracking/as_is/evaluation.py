@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployment.runtimes import resolve_runtime_device
 from engine.data.item_limits import limit_report
 from engine.evaluation.contract import Evaluation
 from engine.evaluation.model_source import ModelSource
+from engine.evaluation.network_device import resolve_network_device
 from engine.task import RunPlan, TaskOutcome
 from foundation.errors import UserError
 from results.records.measurements import EfficiencyRecord
@@ -75,7 +75,7 @@ class TrackingEvaluation(Evaluation):
             )
         folder, began = out / RESULTS_FOLDER, time.monotonic()
         speed = self.track(out)
-        write_field_results(self.videos, folder, out / FIELD_RESULTS_FOLDER)
+        write_field_results(self.task.name, self.videos, folder, out / FIELD_RESULTS_FOLDER)
         tracked = time.monotonic()
         scored = score_videos(self.task, self.videos, folder)
         return TaskOutcome(
@@ -144,7 +144,7 @@ def open_tracking_evaluation(task: TrackingTask, source: ModelSource, root: Path
     source.require_one_place()
     settings = read_settings(source.overrides)
     require_tracker_runtime(source.runtime, source.precision)
-    device = resolve_runtime_device(source.runtime, source.device)
+    device = resolve_network_device(source)
     tracker = open_tracker(source, settings, device)
     data, whole = task.check_data(root), task.read_test_videos(root)
     limits = _find_effective_limits(settings, whole)
@@ -156,7 +156,7 @@ def open_tracking_evaluation(task: TrackingTask, source: ModelSource, root: Path
         plan=RunPlan(
             protocol_version=1,
             # what all trackers of a board share; what belongs to one of them is in the backbone's arguments
-            config={"recipe": {"rules": (task.get_rules() or LASOT_OFFICIAL).name, **limits}},
+            config={"recipe": {"rules": _name_rules(task), **limits}},
             non_identity_settings={
                 "track_processes": settings.track_processes,
                 "track_batch": settings.track_batch,
@@ -172,6 +172,14 @@ def open_tracking_evaluation(task: TrackingTask, source: ModelSource, root: Path
         source=source,
         settings=settings,
     )
+
+
+def _name_rules(task: TrackingTask) -> str:
+    """Return by which rules the boxes are scored."""
+    # LaSOT's rules would be a wrong sentence in the dry run of a set that nobody scores here
+    if task.needs_server:
+        return "those of its server"
+    return (task.get_rules() or LASOT_OFFICIAL).name
 
 
 def _find_effective_limits(settings: EvaluationSettings, videos: Sequence[Video]) -> dict[str, int]:

@@ -49,8 +49,8 @@ def write_submission(source: ModelSource, task: ServerSetTask, root: Path, out: 
     speed = evaluation.track(out)
     folder = out / RESULTS_FOLDER
     for video in evaluation.videos:
-        write_frame_seconds(video, folder, folder)  # GOT-10k's server requires them
-    write_field_results(evaluation.videos, folder, out / FIELD_RESULTS_FOLDER)
+        write_frame_seconds(video, folder, folder, video.name)  # GOT-10k's server requires them
+    write_field_results(task.name, evaluation.videos, folder, out / FIELD_RESULTS_FOLDER)
     packed = pack_submission(SERVER_TEST_SETS[task.name], root, folder, out / f"{task.name}.zip")
     return _report(evaluation, packed, speed)
 

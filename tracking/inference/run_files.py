@@ -31,7 +31,12 @@ def read_finished_run(run_dir: Path) -> Record:
         UserError: the folder does not hold such a run.
     """
     record, files = read_record(run_dir), list_weight_files(run_dir)
-    if record.domain != "tracking" or record.status != "complete" or not files:
+    if record.domain != "tracking" or record.is_evaluation:
+        raise UserError(
+            f"{run_dir} is a run of {record.task} {record.protocol} ({record.domain}), which trained no tracker, so it "
+            "is not a finished run of a tracking task; name one, or a checkpoint with --backbone and --checkpoint"
+        )
+    if record.status != "complete" or not files:
         raise UserError(
             f"{run_dir} is not a finished run of a tracking task ({record.task}, {record.status}, {len(files)} weights "
             "files); finish it with the command that started it"

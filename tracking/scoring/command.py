@@ -49,7 +49,11 @@ def score_tracking_set(request: ScoreRequest) -> TrackingScoreReport:
     # everything is scored before anything is written
     for name, folder in zip(names, request.results, strict=True):
         results = read_tracker_results(
-            folder, loaded.ground_truths, test_set.truncated_sequences, test_set.has_repetitions
+            folder,
+            loaded.ground_truths,
+            test_set.truncated_sequences,
+            test_set.has_repetitions,
+            test_set.field_prefix,
         )
         one = score_tracker(
             name, results.boxes, loaded.ground_truths, rules,

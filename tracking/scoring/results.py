@@ -46,7 +46,7 @@ def derive_tracker_names(folders: Sequence[Path]) -> list[str]:
     return ["/".join(folder.parts[-depth:]) for folder in resolved]
 
 
-def find_result_files(folder: Path, sequence_name: str, has_repetitions: bool) -> list[Path]:
+def find_result_files(folder: Path, sequence_name: str, has_repetitions: bool, field_prefix: str = "") -> list[Path]:
     """Return the result files of a sequence: ``<name>.txt``, or with repetitions ``<name>/<name>_001.txt`` and so on.
 
     The second target of a video (``Jogging.2``) may also be written as ``Jogging-2`` or ``Jogging_2``.
@@ -55,6 +55,7 @@ def find_result_files(folder: Path, sequence_name: str, has_repetitions: bool) -
         folder: folder of the tracker.
         sequence_name: name of the sequence.
         has_repetitions: look for repetitions in a folder of the sequence.
+        field_prefix: what OSTrack and pytracking put before the name (``uav_bike1``).
 
     Returns:
         One path per repetition; empty if there is no result.
@@ -63,6 +64,7 @@ def find_result_files(folder: Path, sequence_name: str, has_repetitions: bool) -
         return sorted((folder / sequence_name).glob(f"{sequence_name}_[0-9][0-9][0-9].txt"))
     stem, dot, number = sequence_name.rpartition(".")
     spellings = [sequence_name] + ([f"{stem}-{number}", f"{stem}_{number}"] if dot else [])
+    spellings += [f"{field_prefix}{sequence_name}"]
     # the first spelling that exists, so that a sequence has one result
     return [path for path in (folder / f"{spelling}.txt" for spelling in spellings) if path.is_file()][:1]
 
@@ -72,6 +74,7 @@ def read_tracker_results(
     ground_truths: Iterable[SequenceGroundTruth],
     truncated_sequences: frozenset[str],
     has_repetitions: bool,
+    field_prefix: str = "",
 ) -> TrackerResults:
     """Read a tracker's boxes for the sequences of a test set.
 
@@ -80,6 +83,7 @@ def read_tracker_results(
         ground_truths: the ground truth of the sequences.
         truncated_sequences: names of sequences whose results may be longer than the ground truth and are cut to it.
         has_repetitions: look for repetitions in a folder of the sequence.
+        field_prefix: what OSTrack and pytracking put before the names.
 
     Raises:
         DataError: a file is not a list of boxes, or no file in the folder belongs to the set.
@@ -87,7 +91,8 @@ def read_tracker_results(
     boxes: dict[str, list[FloatArray]] = {}
     notes = []
     for truth in ground_truths:
-        runs = [read_predicted_boxes(path) for path in find_result_files(folder, truth.name, has_repetitions)]
+        files = find_result_files(folder, truth.name, has_repetitions, field_prefix)
+        runs = [read_predicted_boxes(path) for path in files]
         frames = len(truth.boxes)
         # longer results of any other sequence are reported as having the wrong length
         if truth.name in truncated_sequences and any(len(run) > frames for run in runs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -64,6 +65,7 @@ class PublicTestSet(Generic[LocationT]):
         official_labels: file with digests of the official ground truth, where bench has one.
         truncated_sequences: sequences whose results may be longer than the ground truth and are cut to it.
         has_repetitions: results are stored in one folder per sequence and one file per repetition (GOT-10k).
+        field_prefix: what OSTrack and pytracking put before the name of a sequence, ``uav_`` for ``uav_bike1``.
     """
 
     title: str
@@ -77,6 +79,17 @@ class PublicTestSet(Generic[LocationT]):
     official_labels: Path | None = None
     truncated_sequences: frozenset[str] = field(default=frozenset())
     has_repetitions: bool = False
+    field_prefix: str = ""
+
+    def get_field_name(self, sequence_name: str) -> str:
+        """Return the name under which OSTrack and pytracking store the results of a sequence.
+
+        They have ``Jogging_1`` for the first target of OTB's video, and ``uav_bike1`` and ``nfs_bird`` for other sets.
+
+        Args:
+            sequence_name: name of the sequence.
+        """
+        return self.field_prefix + re.sub(r"\.([12])$", r"_\1", sequence_name)
 
     def select_rules(self, rules_name: str | None) -> ScoringRules:
         """Return the rules of a name, or the default rules.
@@ -214,9 +227,11 @@ PUBLIC_TEST_SETS: dict[str, PublicTestSet[Any]] = {
     "uav123": PublicTestSet(
         "UAV123", ("uav123", "UAV123"), 123, {"official": UAV123_PYTRACKING, "got10k": UAV123_GOT10K},
         _list_uav123_sequences, layouts.find_uav123_annotations, layouts.read_uav123_annotation,
+        field_prefix="uav_",
     ),
     "nfs": PublicTestSet(
         "NfS (30 fps)", ("nfs", "NfS", "Nfs", "NFS"), 100, OTB_RULES_BY_NAME,
         layouts.list_no_sequences, layouts.find_nfs_annotations, layouts.read_nfs_annotation,
+        field_prefix="nfs_",
     ),
 }  # fmt: skip

@@ -128,6 +128,24 @@ def test_the_files_own_words_count(arguments: dict[str, Any]) -> None:
     assert any("head count 12 agrees with the checkpoint's own" in note for note in report.notes)
 
 
+def test_of_a_finished_model_no_other_count_can_be_accepted() -> None:
+    """So no option that accepts it is offered: bench evaluate has none."""
+    state = make_vit().state_dict()
+    messages = []
+    for with_head in (False, True):
+        with pytest.raises(CheckpointError, match="has 12 attention heads by its own") as caught:
+            load_tensors(
+                make_vit(),
+                state,
+                allow_partial=False,
+                source="file",
+                arguments={"num_heads": 12},
+                with_head=with_head,
+            )
+        messages.append("--allow-partial" in str(caught.value))
+    assert messages == [True, False]
+
+
 @pytest.mark.parametrize("arguments", [{"num_heads": None}, {"num_heads": True}, {"model": "resnet50"}, {"model": 3}])
 def test_words_that_say_nothing(arguments: dict[str, Any]) -> None:
     report = load_tensors(make_vit(), random_state(make_vit()), allow_partial=False, source="file", arguments=arguments)

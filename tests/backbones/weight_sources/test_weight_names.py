@@ -15,6 +15,7 @@ from foundation.errors import BenchError
     ("checkpoint", "message"),
     [
         ("https://example.org/a.pth", "is an address; download the file first"),
+        (str(Path("https://example.org/a.pth")), "checkpoint https://example.org/a.pth is an address"),
         ("hf-hub:timm/vit", "is the name of a backbone, not of a file: --backbone hf-hub:timm/vit"),
         ("mae_tiny", "mae_tiny is the name of a backbone, and --checkpoint takes a weight file"),
         ("timm/vit_tiny_patch16_224", "is the name of a backbone"),

@@ -64,6 +64,19 @@ def test_what_follows_from_the_files_is_checked_and_the_rest_is_left_open(
     assert checks["items"][0] == "unchecked"
 
 
+def test_predictions_are_those_of_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_store(tmp_path / "runs")["openvino"]
+    found = [row.split(",") for row in (folder / "items.csv").read_text().splitlines()]
+    column = found[0].index("prediction")
+    rows = ["file,class,index", *(f"{row[0]},{row[column]},{row[column]}" for row in found[1:])]
+    (folder / "predictions.csv").write_text("\n".join(rows))
+    _, checks = verify(capsys, str(folder))
+    assert checks["predictions.csv"][0] == "holds"
+    (folder / "predictions.csv").write_text("\n".join([rows[0], rows[1].rpartition(",")[0] + ",77", *rows[2:]]))
+    code, checks = verify(capsys, str(folder))
+    assert code == 1 and checks["predictions.csv"][0] == "fails"
+
+
 def test_a_command_of_another_runtime_or_verb_contradicts_the_record(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -99,7 +99,9 @@ def make_request(settings: Settings, out: Path, **changes: Any) -> EvaluationReq
     return replace(request, **changes)
 
 
-def test_an_evaluation_writes_one_record_whose_id_follows_from_it(tmp_path: Path) -> None:
+def test_an_evaluation_writes_one_record_whose_id_follows_from_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = Settings()
     done = evaluate_model(make_request(settings, tmp_path, label="my model"))
     record = read_record(done.folder)
@@ -111,6 +113,11 @@ def test_an_evaluation_writes_one_record_whose_id_follows_from_it(tmp_path: Path
     # the same request is answered from the record; with force_new it is made again, in a folder of its own
     again = evaluate_model(make_request(settings, tmp_path))
     assert again.from_record and again.folder == done.folder and settings.evaluated == 1
+    # its label is not the one that is asked for now, which is said, since nothing is rewritten
+    assert "never rewritten" not in capsys.readouterr().err
+    evaluate_model(make_request(settings, tmp_path, label="another"))
+    told = capsys.readouterr().err
+    assert "has the label 'my model'" in told and "'another' counts with --fresh" in told
     fresh = evaluate_model(make_request(settings, tmp_path, force_new=True))
     assert fresh.folder != done.folder and fresh.record.run_id == record.run_id and settings.evaluated == 2
 

@@ -183,6 +183,7 @@ def test_bad_requests(tmp_path: Path) -> None:
         ("crop=1", "no setting 'crop'; did you mean"),
         ("crop_pct", "takes key=value"),
         ("crop_pct=2", "crop_pct"),
+        ("crop_pct=0.001", "crop_pct"),  # an image of 224,000 pixels a side
         ("interpolation=random", "interpolation"),
         ("mean=[0.5, 0.5, 0.5]", "set both, or neither"),
         ("tta_flip=maybe", "tta_flip"),

@@ -91,6 +91,8 @@ def test_class_maps(tmp_path: Path) -> None:
         ("fish,0\nfish,1\n", "names the folder fish twice"),
         ("fish,1000\nshark,1\n", "gives fish the class '1000', which is no class of the head"),
         ("fish,crane\nshark,1\n", "which is several classes of the head"),
+        ("fish,0\nshrak,1\n", "the lines of shrak, which are no folders, and none for shark"),
+        ("", "has no lines, and none for fish, shark"),
     ],
 )
 def test_class_maps_that_are_not_total(content: str, message: str, tmp_path: Path) -> None:
@@ -110,6 +112,30 @@ def test_a_class_map_is_part_of_the_id(tmp_path: Path) -> None:
         found.append(open_folder(source, root))
     assert found[0].backbone.arguments != found[1].backbone.arguments
     assert found[0].plan.config == found[1].plan.config and found[1].columns.columns == (1, 0, 2, 3, 4)
+
+
+def test_a_class_map_counts_by_what_it_says(tmp_path: Path) -> None:
+    root = write_class_folders(tmp_path / "data", ["x", "y"], each=1)
+    weights, found = save_model(tmp_path / "x.pth", make_model(5)), []
+    for content in ("x,0\ny,1\n", "y,1\r\nx,0\r\nz,3\r\n"):
+        (tmp_path / "map.csv").write_bytes(content.encode())
+        source = ModelSource(backbone="vit_pico", checkpoint=weights, overrides=(f"class_map={tmp_path / 'map.csv'}",))
+        found.append(open_folder(source, root).backbone.arguments)
+    assert found[0] == found[1]
+
+
+def test_a_class_map_must_not_contradict_the_names_of_a_head(tmp_path: Path) -> None:
+    file = tmp_path / "map.txt"
+    file.write_text("header\n" + "\n".join(SYNSETS[:-1]))  # each class is taken for the next one
+    with pytest.raises(ConfigError, match=f"folder {TENCH} for class 1 of the head .* {TENCH} is its class 0"):
+        match([TENCH, GOLDFISH], 1000, f"class_map={file}")
+    run = make_head_classes(3, "run", ("1", "10", "2"), "imagefolder")
+    with pytest.raises(ConfigError, match=r"folder 1 for class 1 of the head \(10\)"):
+        match_classes("imagefolder", ["1", "2"], run, parse_settings(("class_map=index",)))
+    # the outputs of a file of anyone may have any order
+    other = make_head_classes(1000, "checkpoint")
+    settings = parse_settings((f"class_map={file}",))
+    assert match_classes("imagefolder", [TENCH], other, settings).columns[0] == 1
 
 
 def test_class_maps_that_cannot_be_used(tmp_path: Path) -> None:

@@ -187,6 +187,10 @@ def test_predictions_have_the_names_of_the_run(photo_run: Path, photos: Path, tm
     assert lines[0] == "file,class,index,probability,top5" and len(lines) == 6
     assert report.data["images"] == 5 and lines[1].split(",")[1] in ("a", "b class", "c")
     assert "5 images classified" in report.text
+    # a second call would lose the answers of the first
+    with pytest.raises(UserError, match=r"predictions\.csv is there already; name another folder"):
+        predict_images(ModelSource(run=photo_run), images[:1], tmp_path)
+    assert (tmp_path / "predictions.csv").read_text().splitlines() == lines
 
 
 def test_the_record_of_a_run_names_its_classes(photo_run: Path) -> None:

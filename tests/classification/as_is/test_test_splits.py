@@ -53,6 +53,17 @@ def test_a_run_is_tested_on_its_own_part_of_class_folders(tmp_path: Path) -> Non
     assert len(FOLDER.load_test_split(tmp_path).splits["test"].labels) == 20
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_items_of_an_evaluation_are_listed_without_training_images(whole: bool, tmp_path: Path) -> None:
+    """What ``bench verify`` compares the table with."""
+    make.write_class_folders(tmp_path, ["a", "b"], each=10)
+    data = FOLDER.load_test_split(tmp_path, whole_folder=whole)
+    items = FOLDER.list_evaluated_items(tmp_path, data.fingerprint)
+    assert items["label"] == data.splits["test"].labels and len(items["item"]) == (20 if whole else 4)
+    make.write_class_folders(tmp_path / "imagenet" / "val", [make.TENCH, make.GOLDFISH], each=2)
+    assert IMAGE_TASKS["imagenet"].list_evaluated_items(tmp_path, "")["label"] == [0, 0, 1, 1]
+
+
 def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
         read_imagefolder_test(tmp_path / "nowhere", True)

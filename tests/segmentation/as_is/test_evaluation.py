@@ -229,7 +229,10 @@ def test_other_classes_are_refused(mmseg_model: MmsegModel, tmp_path: Path) -> N
         UserError, match=r"class 0 of the model is 'building' and that of mini_ade is 'wall' \(2 of 150"
     ):
         MINI_ADE.open_evaluation(source, NOWHERE)
-    MINI_ADE.open_evaluation(replace(source, overrides=("classes=ignore",)), NOWHERE)
+    taken = MINI_ADE.open_evaluation(replace(source, overrides=("classes=ignore",)), NOWHERE)
+    assert taken.backbone.arguments["classes"] == "other names, ignored", "in the record"
+    same = MINI_ADE.open_evaluation(replace(mmseg_model.source, overrides=("classes=ignore",)), NOWHERE)
+    assert "classes" not in same.backbone.arguments, "nothing was ignored"
     path = change_checkpoint(mmseg_model.checkpoint, tmp_path / "fewer.pth", classes=names[:19])
     with pytest.raises(UserError, match=r"trained on 19 classes .*has 150; give the config that it was trained with"):
         MINI_ADE.open_evaluation(replace(source, checkpoint=path), NOWHERE)
@@ -266,6 +269,11 @@ def test_windows_that_mmseg_does_not_take_are_said(mmseg_model: MmsegModel, tmp_
         ('model = dict(type="EncoderDecoder"\n', "cannot be read"),
         ('model = dict(type="MaskRCNN")\ntest_pipeline = [dict(type="PackSegInputs")]\n', "cannot be built .*MaskRCNN"),
         ('model = dict(type="EncoderDecoder")\n', "has no test pipeline"),
+        ('model = dict(type="EncoderDecoder")\ntest_pipeline = ["Resize"]\n', "is not a list of steps"),
+        ('model = dict(type="EncoderDecoder")\ntest_pipeline = dict(type="Resize")\n', "is not a list of steps"),
+        ('model = dict(type="EncoderDecoder")\ntest_dataloader = [1]\n', "has no test pipeline"),
+        ('model = dict(type="X")\ntest_dataloader = dict(dataset=dict(datasets=[]))\n', "has no test pipeline"),
+        ("import sys\nsys.exit(3)\n", r"cannot be read \(SystemExit: 3\)"),
     ],
 )
 def test_a_config_that_is_not_mmsegs(text: str, message: str, mmseg_model: MmsegModel, tmp_path: Path) -> None:
@@ -273,6 +281,14 @@ def test_a_config_that_is_not_mmsegs(text: str, message: str, mmseg_model: Mmseg
     path.write_text(text)
     with pytest.raises(UserError, match=message):
         MINI_ADE.open_evaluation(replace(mmseg_model.source, config=path), NOWHERE)
+
+
+def test_the_zero_label_of_a_step_with_a_scope(mmseg_model: MmsegModel, tmp_path: Path) -> None:
+    """``mmseg.LoadAnnotations`` is the same class, and says that class 0 has the value 0."""
+    step = {'type="LoadAnnotations", reduce_zero_label=True': 'type="mmseg.LoadAnnotations", reduce_zero_label=False'}
+    config = write_config(tmp_path, step)
+    with pytest.raises(UserError, match="whose first class has the value 0"):
+        MINI_ADE.open_evaluation(replace(mmseg_model.source, config=config), NOWHERE)
 
 
 def test_a_config_is_said_to_be_code(mmseg_model: MmsegModel, capsys: pytest.CaptureFixture[str]) -> None:

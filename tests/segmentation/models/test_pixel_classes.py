@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from segmentation.models import pixel_classes
 from segmentation.models.pixel_classes import PixelClasses, RowRange, average_windows, classify_pixels
-from segmentation.models.sliding_window import WindowSettings, compute_window_logits
+from segmentation.models.sliding_window import WindowCorner, WindowLogits, WindowSettings, compute_window_logits
 
 IMAGE_SIZE, NUM_CLASSES = (150, 190), 40
 SETTINGS = {
@@ -47,6 +47,29 @@ def classify_at_once(settings: WindowSettings, size: tuple[int, int]) -> torch.T
     if size != IMAGE_SIZE:
         logits = functional.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0]
     return logits.argmax(0).to(torch.uint8)
+
+
+@pytest.mark.parametrize("num_classes", [3, 7, 19, 33, 150])
+@pytest.mark.parametrize(
+    ("together", "is_channels_last"), [(1, False), (3, False), (4, False), (16, False), (16, True)]
+)
+def test_equal_logits_give_the_same_classes(
+    num_classes: int, together: int, is_channels_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole numbers are often equal once they are enlarged, and then the last bit decides.
+
+    Three maps are enlarged by other code of torch; maps with channels last in groups of vector instructions.
+    """
+    cells = torch.randint(0, 3, (num_classes, 31, 29), generator=torch.Generator().manual_seed(5)).float()
+    if is_channels_last:
+        cells = cells[None].contiguous(memory_format=torch.channels_last)[0]
+    size = (410, 330)
+    window = WindowLogits(WindowCorner(0, 0), size, size, cells)
+    logits = functional.interpolate(cells[None], size, mode="bilinear", align_corners=False)[0]
+    monkeypatch.setattr(pixel_classes, "MAX_TOGETHER", 1)
+    monkeypatch.setattr(pixel_classes, "MAX_IN_PIECE", together * size[0] * size[1])
+    found = classify_pixels([window], size, size).labels
+    assert torch.equal(found, logits.argmax(0).to(torch.uint8))
 
 
 class LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -161,17 +161,18 @@ def test_a_run_evaluates_to_the_number_of_its_record(tmp_path: Path, capsys: pyt
 
 
 SETS: list[tuple[str, Callable[[Path], Path], str]] = [
-    ("otb100", make_sets.make_small_otb100, "OTB"),
-    ("nfs", make_sets.make_nfs, "NfS"),
-    ("lasot_ext", make_sets.make_lasot_ext, "LaSOT"),
-    ("got10k_val", make_sets.make_got10k_val, "GOT-10k"),
+    ("otb100", make_sets.make_small_otb100, "Jogging_2"),
+    ("nfs", make_sets.make_nfs, "nfs_bird"),
+    ("lasot_ext", make_sets.make_lasot_ext, "jianzi-10"),
+    ("got10k_val", make_sets.make_got10k_val, "GOT-10k_Val_000001"),
 ]
 
 
-@pytest.mark.parametrize(("name", "make", "title"), SETS)
+@pytest.mark.parametrize(("name", "make", "field_name"), SETS)
 def test_the_score_of_a_set_is_that_of_bench_score(
-    run: Path, tmp_path: Path, name: str, make: Callable[[Path], Path], title: str
+    run: Path, tmp_path: Path, name: str, make: Callable[[Path], Path], field_name: str
 ) -> None:
+    """Also of the files in the field's form, which have the sequence names of OSTrack's and pytracking's data sets."""
     root = make(tmp_path / "data")
     opened = open_task(name, ModelSource(run=run), root)
     assert isinstance(opened.task, TestOnlyTask) and opened.data.deviations
@@ -182,6 +183,8 @@ def test_the_score_of_a_set_is_that_of_bench_score(
         ][0]
         values = {key: value.value for key, value in outcome.metrics.items()}
         assert values == pytest.approx(score["partial_metrics"], abs=tolerance)
+    names = {path.name for path in (tmp_path / "out" / "results_ostrack").iterdir()}
+    assert {f"{field_name}.txt", f"{field_name}_time.txt"} <= names and len(names) == 2 * len(opened.videos)
     assert set(outcome.metrics) == {spec.name for spec in opened.task.metrics}
     check_statistics(opened, outcome)
     assert list(opened.task.list_test_items(root)["sequence"]) == [row[0] for row in outcome.item_rows]

@@ -62,11 +62,11 @@ def test_a_run_and_an_ostrack_file_in_onnx_runtime(tmp_path: Path) -> None:
 def test_a_gpu_is_not_asked_of_an_exported_tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     skip_without_runtime("onnx")
     run, root = make_run(tmp_path / "run", backbone="vit_pico"), make_folder(tmp_path / "data")
-    monkeypatch.setattr("deployment.runtimes.resolve_device", lambda name: "mps")
+    monkeypatch.setattr("engine.evaluation.network_device.resolve_device", lambda name: "mps")
     from benchmarks.task_registry import TASKS
 
     task = TASKS.get("trackfolder")
     assert task.open_evaluation(ModelSource(run=run, runtime="onnxruntime"), root).device == "cpu"
-    with pytest.raises(UserError, match=r"exports are computed by .* on the CPU; leave --device mps out"):
+    with pytest.raises(UserError, match="an exported model computes on the CPU; leave out --device mps"):
         task.open_evaluation(ModelSource(run=run, runtime="onnxruntime", device="mps"), root)
     assert task.open_evaluation(ModelSource(run=run), root).device == "mps"

@@ -83,4 +83,5 @@ def test_there_is_no_number(run: Path, tmp_path: Path) -> None:
     opened = get_task("got10k_test").open_evaluation(ModelSource(run=run, device="cpu"), root)
     with pytest.raises(UserError, match="the ground truth of got10k_test is on a server, so there is no number"):
         opened.run(tmp_path / "out")
+    assert opened.plan.config == {"recipe": {"rules": "those of its server"}}, "a dry run must not name LaSOT's"
     assert not (tmp_path / "out").exists() and opened.measure_cost() is None

@@ -139,6 +139,17 @@ def test_otb100(tmp_path: Path) -> None:
     assert len(PUBLIC_TEST_SETS["otb100"].list_sequences(root)) == 100
 
 
+def test_names_of_the_field() -> None:
+    """As in uavdataset.py, nfsdataset.py and otbdataset.py of pytracking, which OSTrack has too."""
+    named = {
+        "uav123": ("uav1_2", "uav_uav1_2"),
+        "nfs": ("bird_2", "nfs_bird_2"),
+        "otb100": ("Skating2.1", "Skating2_1"),
+    }
+    for name, (ours, theirs) in {**named, "lasot": ("bird-1", "bird-1")}.items():
+        assert PUBLIC_TEST_SETS[name].get_field_name(ours) == theirs
+
+
 def test_uav123_by_both_rules(tmp_path: Path) -> None:
     root, results = tmp_path / "UAV123", tmp_path / "r"
     lengths = {"bike2": 553, "car9": 1879}  # the real numbers of frames, which got10k demands

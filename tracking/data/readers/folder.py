@@ -17,6 +17,8 @@ from tracking.data.readers.sequence import Video, require_equal_counts
 
 GROUND_TRUTH_FILE = "groundtruth.txt"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+RESULT_SUFFIXES = ("_times", "_time", "_confidence")
+"""Ends of the names of files that are written beside the boxes of a sequence."""
 HIDDEN_LABEL_FILES = ("full_occlusion.txt", "out_of_view.txt", "absence.label")
 """Optional files with one flag per frame: 1 if the target cannot be seen."""
 
@@ -50,6 +52,12 @@ def read_folder_videos(root: Path) -> list[Video]:
                 "rename one of them"
             )
         places[video.name] = folder
+    for name, suffix in ((name, suffix) for name in places for suffix in RESULT_SUFFIXES):
+        if f"{name}{suffix}" in places:
+            raise DataError(
+                f"the sequence {name} and the sequence {name}{suffix} would both write the result file "
+                f"{name}{suffix}.txt; rename one of them"
+            )
     return videos
 
 
