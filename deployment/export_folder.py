@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import tempfile
@@ -18,6 +19,9 @@ from results.records.strict_model import format_validation_errors
 
 EXPORT_FOLDER = "export"
 """Folder of the exports in the folder of a run or an evaluation."""
+
+_MAX_ATTEMPTS = 10
+"""How often a folder is moved out of the way that other processes write at the same time."""
 
 ManifestT = TypeVar("ManifestT", bound=ExportManifest)
 
@@ -47,18 +51,28 @@ def write_export(folder: Path, files: Mapping[str, bytes], manifest: ExportManif
         write_atomic(half / MANIFEST_FILENAME, manifest.model_dump_json(indent=2) + "\n")
         # mkdtemp creates a folder that only its owner may enter
         grant_default_mode(half)
-        if folder.exists():
-            # a folder that is not empty cannot be replaced by a rename, so the older one is moved out of the way first
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent)) / "old"
-            folder.rename(old)
-            half.rename(folder)
-            shutil.rmtree(old.parent)
-        else:
-            half.rename(folder)
+        _replace_folder(half, folder)
     # Ctrl-C leaves no half-written folder behind either
     except BaseException:
         shutil.rmtree(half, ignore_errors=True)
         raise
+
+
+def _replace_folder(half: Path, folder: Path) -> None:
+    """Give a complete folder its name; an older one of that name goes, also if another process is replacing it."""
+    for _ in range(_MAX_ATTEMPTS):
+        try:
+            half.rename(folder)
+            return
+        except OSError:
+            if not folder.exists():
+                raise
+        # a folder that is not empty cannot be replaced by a rename, so the older one is moved out of the way first
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+        with contextlib.suppress(FileNotFoundError):  # another export has moved it already
+            folder.rename(old / "old")
+        shutil.rmtree(old)
+    raise UserError(f"other processes write {folder} all the time; export again when they have finished")
 
 
 def read_export(folder: Path, manifest_class: type[ManifestT]) -> tuple[ManifestT, dict[str, bytes]]:

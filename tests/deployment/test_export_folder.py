@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,29 @@ def test_an_older_export_is_replaced_whole(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["classifier.onnx", MANIFEST_FILENAME]
     assert read_export(tmp_path / "out", ClassifierManifest)[1] == FILES
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_two_exports_at_once_leave_one_whole_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one replaces an older export, another one moves it first, and writes its own."""
+    folder, made, moments = tmp_path / "out", tempfile.mkdtemp, []
+
+    def interfere(prefix: str, dir: Path) -> str:
+        if ".old." in prefix and len(moments) < 2:
+            moments.append(prefix)
+            shutil.rmtree(folder)
+            # the second time it has written its own in the meantime
+            if len(moments) == 2:
+                shutil.copytree(tmp_path / "theirs", folder)
+        return made(prefix=prefix, dir=dir)
+
+    write_export(tmp_path / "theirs", FILES, make_manifest())
+    write_export(folder, FILES, make_manifest())
+    monkeypatch.setattr(tempfile, "mkdtemp", interfere)
+    for _ in range(2):
+        write_export(folder, FILES, make_manifest())
+        assert read_export(folder, ClassifierManifest)[1] == FILES
+    assert len(moments) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "theirs"]
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
