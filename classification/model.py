@@ -128,6 +128,6 @@ def _require_finite_outputs(probabilities: NDArray[np.float32], items: Tensor) -
     if not good.all():
         item = int(items[int(np.flatnonzero(~good)[0])])
         raise NonFiniteError(
-            f"the outputs for image {item} are not finite, so it has no score; the weights are too large: lower "
-            "optimizer.lr"
+            f"the outputs for image {item} are not finite, so it has no score; the weights are too large (lower "
+            "optimizer.lr) or damaged"
         )

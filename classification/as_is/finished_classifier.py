@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -128,6 +129,8 @@ def _open_backbone(source: ModelSource, settings: ClassifierSettings) -> Finishe
     content = read_weights(start.file, start.weights_key)
     if start.init == "card":
         require_matching_sha256(card, content.path, content.sha256)
+    if source.checkpoint is not None:
+        _require_no_run(source.checkpoint)
     # the size comes first, since position embeddings are resampled to it when the weights are loaded
     size = (settings.img_size, settings.img_size) if settings.img_size else (card.input_size[1], card.input_size[2])
     whole = _load_whole_model(card, start, content, size, {}, card.input_size[1:])
@@ -145,6 +148,25 @@ def _open_backbone(source: ModelSource, settings: ClassifierSettings) -> Finishe
         (start, content),
         settings,
         notes=() if settings.img_size else describe_test_size(card, config, used),
+    )
+
+
+def _require_no_run(checkpoint: Path) -> None:
+    """Check that a file of which the card alone says size and normalization was not trained by a run here.
+
+    Raises:
+        UserError: it was; the record of the run says them, the names of the classes, and which images it has seen.
+    """
+    # other files may lie in the folder of a run, too, for example a user's own beside it
+    if checkpoint.absolute().parent.name != "checkpoints":
+        return
+    try:
+        folder = find_checkpoint_run(checkpoint)
+    except UserError:
+        return
+    raise UserError(
+        f"{checkpoint} is of the run in {folder}, whose record says its classes, input size and normalization; leave "
+        "--backbone out, or copy the file to another folder if it is meant for the card's"
     )
 
 

@@ -193,6 +193,15 @@ def test_predictions_have_the_names_of_the_run(photo_run: Path, photos: Path, tm
     assert (tmp_path / "predictions.csv").read_text().splitlines() == lines
 
 
+def test_a_checkpoint_in_a_run_is_not_taken_for_one_of_a_card(photo_run: Path, photos: Path, tmp_path: Path) -> None:
+    """The card has another input size than the run, no names of classes, and every image would be tested."""
+    file = make.open_folder(ModelSource(run=photo_run), photos).classifier.file.path
+    with pytest.raises(UserError, match=r"is of the run in .*; leave --backbone out, or copy the file"):
+        make.open_folder(ModelSource(backbone="vit_pico", checkpoint=file), photos)
+    copy = shutil.copy(file, tmp_path / "x.pth")
+    assert make.open_folder(ModelSource(backbone="vit_pico", checkpoint=Path(copy)), photos).plan.notes
+
+
 def test_the_record_of_a_run_names_its_classes(photo_run: Path) -> None:
     record = read_record(photo_run)
     assert record.result is not None and record.result.details["class_names"] == ["a", "b class", "c"]
