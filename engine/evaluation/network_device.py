@@ -16,12 +16,11 @@ def resolve_network_device(source: ModelSource) -> str:
         source: the model, and how it is applied.
 
     Raises:
-        UserError: the device is not available, or a GPU is asked for and an exported network, too.
+        UserError: the device is not available, or a GPU is asked for with an exported network.
     """
-    device = resolve_device(source.device)
-    if source.runtime == "torch" or device == "cpu":
-        return device
-    # by default there is no contradiction, a GPU is only left alone
-    if source.device != "auto":
+    if source.runtime == "torch":
+        return resolve_device(source.device)
+    # by default there is no contradiction, a GPU is only left alone; whether there is one does not matter here
+    if source.device not in ("auto", "cpu"):
         raise UserError(f"an exported model computes on the CPU; leave out --device {source.device}")
     return "cpu"

@@ -171,7 +171,8 @@ def test_an_order_of_classes_that_only_the_run_knows_is_part_of_the_id(
     assert own.columns.columns == (1, 2, 0)
     arguments = own.backbone.arguments
     as_trained = make.open_folder(ModelSource(run=photo_run), photos).backbone.arguments
-    file = own.classifier.file.path
+    # away from its run, whose record would be asked otherwise
+    file = Path(shutil.copy(own.classifier.file.path, tmp_path / "alone.pth"))
     preprocessing = (f"img_size={arguments['img_size']}", "mean=0.5", "std=0.5", f"crop_pct={arguments['crop_pct']}")
     unnamed = ModelSource(backbone="vit_pico", checkpoint=file, overrides=preprocessing)
     named_by_nobody = make.open_folder(unnamed, photos)

@@ -99,11 +99,13 @@ def test_what_int8_is_calibrated_on_is_part_of_the_id(run: Path, tmp_path: Path)
     skip_without_runtime("openvino")
     own = DIGITS.open_evaluation(ModelSource(run=run), tmp_path).backbone
     assert own.checkpoint is not None
+    # away from its run, whose record would be asked otherwise
+    file = Path(shutil.copy(own.checkpoint.uri, tmp_path / "alone.pth"))
     used = own.arguments
     given = tuple(f"{name}={list(used[name])}" for name in ("mean", "std"))
     sources = (
         ModelSource(run=run),
-        ModelSource(backbone="vit_pico", checkpoint=Path(own.checkpoint.uri), overrides=given),
+        ModelSource(backbone="vit_pico", checkpoint=file, overrides=given),
     )
     for precision, differing in (("f32", set()), ("int8", {"calibration"})):
         runtime = [replace(source, runtime="openvino", precision=precision) for source in sources]
@@ -158,7 +160,7 @@ def test_what_a_runtime_lacks_is_said_before_the_weights_are_read(run: Path, tmp
     source = ModelSource(run=run, runtime="onnxruntime", precision="bf16")
     with pytest.raises(UserError, match="ONNX Runtime has no bf16"):
         DIGITS.open_evaluation(source, tmp_path)
-    with pytest.raises(UserError, match="computed by onnxruntime on the CPU; leave --device cuda out"):
+    with pytest.raises(UserError, match="an exported model computes on the CPU; leave out --device cuda"):
         DIGITS.open_evaluation(replace(source, precision="f32", device="cuda"), tmp_path)
     assert DIGITS.open_evaluation(replace(source, precision="f32"), tmp_path).device == "cpu"
 
