@@ -67,7 +67,7 @@ def test_a_run_of_another_model_than_its_id_says_is_refused(
     stale = resolved._replace(backbone=resolved.backbone.model_copy(update={"model": kept}))
     with monkeypatch.context() as patch:
         patch.setattr(run_cell, "resolve_cell", lambda _: stale)
-        patch.setattr(run_cell, "_choose_run_folder", lambda *_: (tmp_path / "runs" / "other", None))
+        patch.setattr(run_cell, "choose_run_folder", lambda *_: (tmp_path / "runs" / "other", None))
         with pytest.raises(UserError, match="another network than before from the same code"):
             run_cell.run_cell(request)
     assert not (tmp_path / "runs" / "other").exists()
