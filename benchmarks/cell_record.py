@@ -44,6 +44,7 @@ def describe_backbone(request: RunRequest, plan: RunPlan) -> BackboneRecord:
 
     start, checkpoint = request.start, None
     fixes = list_loading_fixes(request.card, start, plan.backbone_kwargs, allow_partial=request.allow_partial)
+    fixes += plan.loading_fixes  # what the task adds
     if start.file is not None:
         from backbones.checkpoints.read_checkpoint import find_identity_key
 

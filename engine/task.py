@@ -214,6 +214,7 @@ class RunPlan:
         steps: names of the phases, for display.
         file_settings: of settings that the backbone cannot follow, the protocol's own values by name.
         notes: sentences about what was adapted to the backbone.
+        loading_fixes: corrections of how the start weights are used, for ``StartCheckpoint.loading_fixes``.
     """
 
     protocol_version: int
@@ -224,6 +225,7 @@ class RunPlan:
     steps: tuple[str, ...]
     file_settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    loading_fixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -390,8 +392,7 @@ class Task(ABC):
         """Open a finished model for ``bench evaluate``; nothing is trained.
 
         Args:
-            source: which model, and how it is applied.
-            root: folder that contains the data sets.
+            source, root: which model, and how it is applied; folder that contains the data sets.
 
         Raises:
             UserError: the model or the data do not fit, or the task evaluates no finished models.

@@ -82,8 +82,6 @@ def resolve_protocol(request: RunRequest, data: DataReport, read_videos: Callabl
     recipe, file_settings, notes = fit_crop_sizes(recipe, backbone, request.overrides)
     require_plain_vit(backbone, recipe.template_size, recipe.search_size)
     fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, recipe.pairs))
-    if find_given_normalization(request) is not None:
-        fixes.append(GIVEN_NORMALIZATION)
     return RunPlan(
         protocol_version=protocol.version,
         config={
@@ -98,6 +96,8 @@ def resolve_protocol(request: RunRequest, data: DataReport, read_videos: Callabl
         steps=STEPS,
         file_settings=file_settings,
         notes=notes,
+        # of the row and not of the board: trackers with other input are compared
+        loading_fixes=(GIVEN_NORMALIZATION,) if find_given_normalization(request) is not None else (),
     )
 
 

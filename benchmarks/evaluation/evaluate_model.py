@@ -19,7 +19,7 @@ from benchmarks.task_registry import TASKS, TaskSource, describe_task_source
 from engine.data.data_sources import explain_missing_data
 from engine.data.file_hashes import require_unchanged_files
 from engine.evaluation.contract import AS_IS_VERSION, Evaluation
-from engine.evaluation.model_source import ModelSource
+from engine.evaluation.model_source import ModelSource, Precision
 from engine.task import Task
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir
@@ -160,7 +160,9 @@ def _make_record(evaluation: Evaluation, code: TaskSource, label: str | None, re
             coverage=data.coverage,
             duplicates=list(data.duplicates),
         ),
-        environment=collect_run_environment(evaluation.device, request.source.precision, list(request.command_line)),
+        environment=collect_run_environment(
+            evaluation.device, _name_precision(request.source.precision), list(request.command_line)
+        ),
     )
     # from the record and not from what it was made of, so that whoever reads it computes the same id
     identity = build_run_identity(record)
@@ -194,3 +196,8 @@ def _evaluate_and_record(opened: OpenedEvaluation, folder: Path, request: Evalua
     # after the record, so that nothing about a picture can reach the number
     draw_run_pictures(evaluation.task, folder, finished, request.data_root, outcome.visualize)
     return finished
+
+
+def _name_precision(precision: Precision) -> str:
+    """Return the name that records have for a precision: that of trainings, for which f32 is fp32."""
+    return "fp32" if precision == "f32" else precision

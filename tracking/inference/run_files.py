@@ -87,8 +87,8 @@ def load_torch_factory(run_dir: Path, device: str = "cpu") -> TorchTrackerFactor
 def _read_normalization(record: Record) -> Normalization | None:
     """Return the normalization that a run was given and tracked with; runs before that correction tracked with the
     registry's."""
-    fixes = record.config.get("fixes")
-    if not isinstance(fixes, list) or GIVEN_NORMALIZATION not in fixes:
+    start = record.backbone.checkpoint
+    if start is None or GIVEN_NORMALIZATION not in start.loading_fixes:
         return None
     mean, std = (_read_numbers(record, name) for name in ("mean", "std"))
     return mean, std

@@ -32,10 +32,11 @@ def make_run(
     content = recipe.model_dump() | {"max_items": None, "max_frames": None} | settings
     recipe = TrackingRecipe.model_validate(content)
     arguments = {"num_classes": 0, "drop_path_rate": 0.0}
-    card = get_card(backbone)
-    fixes = []
+    card, start = get_card(backbone), None
     if imagenet and card.mean != OSTRACK_MEAN:
-        card, fixes = replace_normalization(card, OSTRACK_MEAN, OSTRACK_STD), [GIVEN_NORMALIZATION]
+        card = replace_normalization(card, OSTRACK_MEAN, OSTRACK_STD)
+        # mean and std belong to a file
+        start = {"uri": "start.pth", "sha256": "1" * 64, "bytes": 1, "loading_fixes": [GIVEN_NORMALIZATION]}
     torch.manual_seed(0)
     model = build_tracker_model(create_backbone(card, checkpoint="random", **arguments).model, card, recipe)
     generator = torch.Generator().manual_seed(1)
@@ -49,8 +50,14 @@ def make_run(
         task=task,
         domain="tracking",
         protocol="fast64",
-        backbone={"name": backbone, "card": card.as_dict(), "arguments": arguments, "init": "random"},
-        config={"recipe": recipe.identity_settings(), "fixes": fixes},
+        backbone={
+            "name": backbone,
+            "card": card.as_dict(),
+            "arguments": arguments,
+            "init": "checkpoint" if start else "random",
+            "checkpoint": start,
+        },
+        config={"recipe": recipe.identity_settings()},
         non_identity_settings=recipe.non_identity_settings(),
     )
     write_record(folder, made)

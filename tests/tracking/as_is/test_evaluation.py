@@ -148,7 +148,9 @@ def test_a_run_evaluates_to_the_number_of_its_record(tmp_path: Path, capsys: pyt
     assert main(["run", "mini_lasot", *words, *own, "--out", str(tmp_path / "runs"), "--json"]) == 0
     (path,) = (tmp_path / "runs").rglob("record.json")
     record = read_record(path.parent)
-    assert record.config["fixes"] == [GIVEN_NORMALIZATION]
+    # of the row: on the board it is compared with runs of other inputs
+    assert "fixes" not in record.config and record.backbone.checkpoint is not None
+    assert record.backbone.checkpoint.loading_fixes == [GIVEN_NORMALIZATION]
     made_by = json.loads((path.parent / "tracked" / "made_by.json").read_text())
     assert made_by["backbone"]["card"]["mean"] == [0.4, 0.4, 0.4]
     source = ModelSource(run=path.parent, device="cpu", overrides=FEW)
