@@ -8,15 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from backbones.cost.measure_cost import (
-    MAX_PASSES,
-    MIN_PASSES,
-    STABLE_PASSES,
-    TIMED_SECONDS,
-    WARMUP_SECONDS,
-    measure_efficiency,
-)
-from backbones.cost.profile import TimingConfig, describe_machine, start_device_load, time_passes
+from backbones.cost.measure_cost import make_brief_timing, measure_efficiency
+from backbones.cost.profile import describe_machine, start_device_load, time_passes
 from deployment.image_models import RuntimeNetwork
 
 
@@ -55,14 +48,7 @@ def measure_runtime_latency(
     """
     # the graphs have a batch of one, and so compute the images of this batch one after another
     images = torch.randn(passes, *input_size, generator=torch.Generator().manual_seed(0))
-    repeats = TimingConfig(
-        warmup=1,
-        min_passes=MIN_PASSES,
-        max_passes=MAX_PASSES,
-        time_budget=TIMED_SECONDS,
-        stable_passes=STABLE_PASSES,
-        warmup_seconds=min(WARMUP_SECONDS, TIMED_SECONDS),
-    )
+    repeats = make_brief_timing()
     measure_load = start_device_load("cpu")
     timings = {"batch": 1, "raw_ms": time_passes(lambda: network(images), "cpu", repeats).raw}
     # the one measurement is both, since a batch takes as long as its images one after another

@@ -53,11 +53,9 @@ def measure_efficiency(
         return {**found, **_time_model(twin, image, device)} if with_timing else found
 
 
-def _time_model(model: torch.nn.Module, image: torch.Tensor, device: str) -> dict[str, Any]:
-    """Measure latency at batch 1 and throughput; return them with the machine that they were measured on."""
-    model = model.to(device, torch.float32).eval()
-    one = image.to(device)
-    repeats = TimingConfig(
+def make_brief_timing() -> TimingConfig:
+    """Return the budget of a timing beside a run: the same for backbones, exports and trackers."""
+    return TimingConfig(
         warmup=1,
         min_passes=MIN_PASSES,
         max_passes=MAX_PASSES,
@@ -65,6 +63,13 @@ def _time_model(model: torch.nn.Module, image: torch.Tensor, device: str) -> dic
         stable_passes=STABLE_PASSES,
         warmup_seconds=min(WARMUP_SECONDS, TIMED_SECONDS),
     )
+
+
+def _time_model(model: torch.nn.Module, image: torch.Tensor, device: str) -> dict[str, Any]:
+    """Measure latency at batch 1 and throughput; return them with the machine that they were measured on."""
+    model = model.to(device, torch.float32).eval()
+    one = image.to(device)
+    repeats = make_brief_timing()
     measure_load = start_device_load(device)
     latency = time_passes(lambda: model(one), device, repeats)
     # latency is in ms; assume that a batch takes at most its size times as long as one image

@@ -8,14 +8,8 @@ from importlib.metadata import version
 import numpy as np
 import torch
 
-from backbones.cost.measure_cost import (
-    MAX_PASSES,
-    MIN_PASSES,
-    STABLE_PASSES,
-    TIMED_SECONDS,
-    WARMUP_SECONDS,
-)
-from backbones.cost.profile import TimingConfig, describe_machine, start_device_load, time_passes
+from backbones.cost.measure_cost import make_brief_timing
+from backbones.cost.profile import describe_machine, start_device_load, time_passes
 from results.records.measurements import EfficiencyRecord
 from tracking.data.crops import ImageArray
 from tracking.data.pair import CropSizes
@@ -49,14 +43,7 @@ def measure_tracker(model: TrackerModel, sizes: CropSizes, factory: TrackerFacto
     template, search = (_draw_crop(drawn, side) for side in (sizes.template_size, sizes.search_size))
     encoded = network.encode_template(template)
     # the same budget as for a backbone, so that the times of a board are measured alike
-    repeats = TimingConfig(
-        warmup=1,
-        min_passes=MIN_PASSES,
-        max_passes=MAX_PASSES,
-        time_budget=TIMED_SECONDS,
-        stable_passes=STABLE_PASSES,
-        warmup_seconds=min(WARMUP_SECONDS, TIMED_SECONDS),
-    )
+    repeats = make_brief_timing()
     # begins here, so that the load while the network was compiled does not count
     measure_load = start_device_load(device)
     latency = time_passes(lambda: network.predict_maps([encoded], [search]), device, repeats)

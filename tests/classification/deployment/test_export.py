@@ -76,7 +76,7 @@ def test_an_evaluation_takes_the_export_of_its_folder(run: Path, tmp_path: Path)
 
 def test_a_score_is_of_the_exported_model(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     skip_without_runtime("openvino")
-    monkeypatch.setattr("deployment.runtime_latency.TIMED_SECONDS", 0.01)
+    monkeypatch.setattr("backbones.cost.measure_cost.TIMED_SECONDS", 0.01)
     source = ModelSource(run=run, device="cpu", overrides=("tta_flip=true",))
     expected = DIGITS.open_evaluation(source, tmp_path).run(tmp_path)
     evaluation = DIGITS.open_evaluation(replace(source, runtime="openvino", precision="int8"), tmp_path)

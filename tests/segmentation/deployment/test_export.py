@@ -158,7 +158,7 @@ def test_a_score_is_of_the_exported_model(
     run: Path, tmp_path: Path, runtime: Any, precision: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     skip_without_runtime("openvino" if runtime == "openvino" else "onnx")
-    monkeypatch.setattr("deployment.runtime_latency.TIMED_SECONDS", 0.01)
+    monkeypatch.setattr("backbones.cost.measure_cost.TIMED_SECONDS", 0.01)
     source = ModelSource(run=run, device="cpu", overrides=("max_items=2",))
     expected = MINI_ADE.open_evaluation(source, tmp_path).run(tmp_path / "torch")
     evaluation = MINI_ADE.open_evaluation(replace(source, runtime=runtime, precision=precision), tmp_path)

@@ -40,7 +40,7 @@ from tracking.scoring.command import score_tracking_set
 
 @pytest.fixture(autouse=True)
 def _short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracking.as_is.measure_tracker.TIMED_SECONDS", 0.01)
+    monkeypatch.setattr("backbones.cost.measure_cost.TIMED_SECONDS", 0.01)
 
 
 FEW = ("max_frames=5", "max_items=2")

@@ -21,7 +21,7 @@ from tracking.inference.run_files import load_torch_factory
 @pytest.fixture(autouse=True)
 def _short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
     """How parity and times are measured, other tests show."""
-    monkeypatch.setattr("tracking.as_is.measure_tracker.TIMED_SECONDS", 0.01)
+    monkeypatch.setattr("backbones.cost.measure_cost.TIMED_SECONDS", 0.01)
     videos = [video.keep_first(3) for video in load_parity_videos()[:1]]
     monkeypatch.setattr("tracking.deployment.export.load_parity_videos", lambda: videos)
 
