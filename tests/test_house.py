@@ -74,6 +74,18 @@ def test_modules_and_functions_stay_small(path: Path) -> None:
             assert length <= 60, f"{node.name} has {length} lines"
 
 
+# names of typing that Python 3.10 does not have
+NEW_IN_TYPING = {"LiteralString", "Never", "NotRequired", "Required", "Self", "assert_never", "assert_type", "override"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_typing_has_the_imported_names_in_python_310(path: Path) -> None:
+    """What stands under ``if TYPE_CHECKING`` is not imported, and is not looked at."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module == "typing":
+            assert not {alias.name for alias in node.names} & NEW_IN_TYPING
+
+
 def test_every_room_is_installed_and_in_the_readme() -> None:
     readme, project = ((ROOT / name).read_text() for name in ("README.md", "pyproject.toml"))
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}

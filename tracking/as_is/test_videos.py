@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from tracking.data.readers.sequence import Video, require_equal_counts
 from tracking.data.readers.test_frames import FRAME_FINDERS
 from tracking.scoring.sets import PUBLIC_TEST_SETS
 from tracking.scoring.submission import SERVER_TEST_SETS
+
+if TYPE_CHECKING:  # typing has it from Python 3.11 on
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self, overload
+from typing import TYPE_CHECKING, overload
 
 import cv2
 import numpy as np
@@ -15,6 +15,9 @@ from foundation.errors import DataError
 from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.crops import ImageArray
 from tracking.data.readers.zips import FileLike, ZipMember
+
+if TYPE_CHECKING:  # typing has it from Python 3.11 on
+    from typing_extensions import Self
 
 FrameFiles = Sequence[Path] | Sequence[ZipMember]
 
