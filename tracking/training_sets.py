@@ -57,7 +57,7 @@ def read_training_videos(name: str, root: Path, got10k: Got10kChoice = WHOLE_GOT
                 f"there is no folder {root / 'train'} with sequences to train on; make it, or set "
                 "dataset_weights.trackfolder=0"
             )
-        return read_folder_videos(root / "train")
+        return read_folder_videos(root, "train")
     folder = root / name
     if not folder.is_dir():
         raise DataError(
@@ -116,7 +116,7 @@ def _describe_training_set(name: str, root: Path, got10k: Got10kChoice, skip_mis
     if name == "lasot":
         return fingerprint_lasot_videos(videos, find_lasot_root(root))
     if name == "trackfolder":
-        return fingerprint_videos(videos, hash_folder_frames(root / "train"))
+        return fingerprint_videos(videos, hash_folder_frames(root, "train"))
     return fingerprint_videos(videos, hash_frames(videos, root / name, skip_missing=skip_missing))
 
 

@@ -43,12 +43,12 @@ class IndexList(NamedTuple):
 
     Attributes:
         file_name: name of the file, in ``lib/train/data_specs`` of OSTrack's code.
-        count: how many sequences it lists.
+        num_sequences: how many sequences it lists.
         digest: of its numbers in ascending order, as ``digest_indices`` makes it.
     """
 
     file_name: str
-    count: int
+    num_sequences: int
     digest: str
 
 
@@ -88,10 +88,10 @@ def select_split_names(names: Sequence[str], choice: Got10kChoice, root: Path) -
     known, listing = INDEX_LISTS[split], _find_index_file(root, split, index_file)
     indices = _read_indices(listing)
     chosen = set(indices)
-    if len(indices) != known.count or digest_indices(indices) != known.digest:
+    if len(indices) != known.num_sequences or digest_indices(indices) != known.digest:
         raise DataError(
             f"{listing} has {len(indices):,} numbers and is not OSTrack's "
-            f"{known.file_name}, which has {known.count:,}; copy that file again from lib/train/data_specs of "
+            f"{known.file_name}, which has {known.num_sequences:,}; copy that file again from lib/train/data_specs of "
             "github.com/botaoye/OSTrack"
         )
     return [name for index, name in enumerate(names) if index in chosen]
@@ -115,8 +115,8 @@ def _find_index_file(root: Path, split: str, given: Path | None) -> Path:
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         raise DataError(
-            f"GOT-10k's split {split} needs OSTrack's list {name}, which is not in {places[0].parent}; copy it there from "
-            "lib/train/data_specs of github.com/botaoye/OSTrack, name it with --set got10k_list=FILE, or train on "
+            f"GOT-10k's split {split} needs OSTrack's list {name}, which is not in {places[0].parent}; copy it there "
+            "from lib/train/data_specs of github.com/botaoye/OSTrack, name it with --set got10k_list=FILE, or train on "
             f"all {GOT10K_TRAIN_SEQUENCES:,} sequences (another number) with --set got10k_split=train_full"
         )
     return found

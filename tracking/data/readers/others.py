@@ -47,7 +47,8 @@ def read_got10k_videos(root: Path, choice: Got10kChoice = WHOLE_GOT10K) -> list[
     unknown = sorted(left_out - set(names))
     if unknown:
         raise DataError(
-            f"{choice.excluded} excludes {unknown[0]}, which is not in GOT-10k's list; set got10k_exclude to another file"
+            f"{choice.excluded} excludes {unknown[0]}, which is not in GOT-10k's list; set got10k_exclude to another "
+            "file"
         )
     videos = []
     for name in select_split_names(names, choice, root):

@@ -62,8 +62,11 @@ def _explain_columns(values: FloatArray) -> str:
 
 def _is_sorted(values: FloatArray) -> bool:
     """Return whether rows are sorted by frame or by target, as those of MOT, and not as coordinates are."""
-    steps = np.diff(values[:, 0]), np.diff(values[:, 1])
-    return any(bool(np.isin(each, (0, 1)).all()) for each in steps)
+    # eight numbers are also four corners, of which the first hardly counts from the first frame on
+    columns = values[:, :1] if values.shape[1] == 8 else values[:, :2]
+    if values.shape[1] == 8 and (values[0, 0] > 1 or values[-1, 0] == values[0, 0]):
+        return False
+    return bool(np.isin(np.diff(columns, axis=0), (0, 1)).all(axis=0).any())
 
 
 def explain_boxes(boxes: FloatArray, image_size: tuple[int, int] | None) -> str:

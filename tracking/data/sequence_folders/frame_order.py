@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ def order_frames(paths: Sequence[str]) -> FrameOrder:
     keys = {path: tuple(int(piece) for piece in parts[1::2]) for path, parts in pieces.items()}
     _require_one_pattern({path: tuple(parts[::2]) for path, parts in pieces.items()})
     ordered = tuple(sorted(paths, key=keys.__getitem__))
-    for first, second in zip(ordered, ordered[1:], strict=False):
+    for first, second in pairwise(ordered):
         if keys[first] == keys[second]:
             raise DataError(
                 f"{first} and {second} have the same frame number; keep one of them, or leave the other out with "
