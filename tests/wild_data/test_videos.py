@@ -13,6 +13,7 @@ import pytest
 from engine.data.data_options import make_data_options
 from engine.task import DataReport
 from foundation.run_scope import open_run_scope
+from tests.tracking.data.readers import make_sets
 from tests.wild_data.wild_folder import WildFolder, check_wild_folder
 from tracking.tasks import TRACKFOLDER
 
@@ -95,6 +96,18 @@ def used(name: str, tree: Write, check: Check | None = None, notes: tuple[str, .
 
 def refused(name: str, tree: Write, *words: str, **options: Any) -> WildFolder:
     return WildFolder(name, "trackfolder", tree, options, refused=words)
+
+
+def moved(make: Callable[[Path], object], *moves: tuple[str, str]) -> Write:
+    """Return a function that writes a public set in its own layout, and then renames folders of it."""
+
+    def write_set(root: Path) -> None:
+        make(root)
+        for old, new in moves:
+            (root / new).parent.mkdir(parents=True, exist_ok=True)
+            (root / old).rename(root / new)
+
+    return write_set
 
 
 CASES = [
@@ -355,10 +368,33 @@ CASES = [
     refused("boxes of larger images", spoiled(lines([(100, 90, 40, 30)] * 4)), "images of another size"),
     refused("fractions of the image", spoiled("0.5,0.5,0.25,0.2\n" * 4), "fractions of the image", "multiply x and w"),
     refused("labels of YOLO", spoiled("0 0.5 0.5 0.25 0.2\n" * 4), "line 1, is a label of YOLO"),
+    # public sets as they end up on disks
+    WildFolder(
+        "another case, and no list",
+        "got10k_val",
+        moved(make_sets.make_got10k_val, ("got10k", "GOT-10K"), ("GOT-10K/val/list.txt", "list.txt")),
+        splits={"test": 2},
+    ),
+    WildFolder(
+        "a folder around it",
+        "lasot_ext",
+        moved(make_sets.make_lasot_ext, ("LaSOT_extension_subset", "x"), ("x", "lasot_ext/LaSOT_extension_subset")),
+        splits={"test": 2},
+    ),
+    WildFolder(
+        "a data root of another name, and a folder around it",
+        "otb100",
+        moved(make_sets.make_small_otb100, ("OTB100", "Tracker_Benchmark")),
+        splits={"test": 4},
+    ),
+    WildFolder("another case", "nfs", moved(make_sets.make_nfs, ("Nfs", "nFS")), splits={"test": 2}),
+    WildFolder(
+        "an archive", "uav123", write({"UAV123/data.zip": b"x"}), refused=("no ground truth", "unpack", "data.zip")
+    ),
     refused("a lost line", spoiled(lines(BOXES[:3])), "4 frames and 3 boxes"),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.task}: {case.name}")
 def test_a_wild_folder_of_videos(case: WildFolder, tmp_path: Path) -> None:
     check_wild_folder(case, tmp_path)

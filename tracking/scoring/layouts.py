@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from foundation.errors import DataError
-from tracking.data.box_files import read_box_file, read_flag_file, read_label_file
+from tracking.data.box_files import decode_lines, read_box_file, read_bytes, read_flag_file, read_label_file
 from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.readers.zips import FileLike, ZippedSequence, read_zip_contents
 from tracking.scoring.ground_truth import SequenceGroundTruth
@@ -90,13 +90,15 @@ def read_lasot_annotation(name: str, location: Path | ZippedSequence) -> Sequenc
 
 
 def list_got10k_sequences(folder: Path) -> tuple[str, ...]:
-    """Return the names in ``list.txt``, or none if there is no such file.
+    """Return the names in ``list.txt``; without this file, those of the folders that are called as GOT-10k's sequences.
 
     Args:
         folder: folder of the split.
     """
     listing = folder / "list.txt"
-    return tuple(listing.read_text().split()) if listing.is_file() else ()
+    if listing.is_file():
+        return tuple(" ".join(decode_lines(read_bytes(listing), listing)).split())
+    return tuple(sorted(path.parent.name for path in folder.glob("GOT-10k_*/groundtruth.txt")))
 
 
 def find_got10k_annotations(folder: Path, sequence_names: tuple[str, ...]) -> AnnotationPaths:

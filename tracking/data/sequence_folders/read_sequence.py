@@ -91,12 +91,10 @@ def read_image_size(path: Path) -> tuple[int, int] | None:
 
 
 def _drop_empty_file(root: Path, annotations: Mapping[str, str]) -> dict[str, str]:
-    """Return the annotations without an empty one beside numbered ones, as some folders of OTB have it."""
-    return {
-        target: path
-        for target, path in annotations.items()
-        if target != ONLY_TARGET or len(annotations) == 1 or read_bytes(root / path).strip()
-    }
+    """Return the annotations without the empty ones beside others, as two folders of OTB have them."""
+    filled = {target: path for target, path in annotations.items() if read_bytes(root / path).strip()}
+    # if all are empty, the reader says so
+    return filled or dict(annotations)
 
 
 def _choose_annotation(
