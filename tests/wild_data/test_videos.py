@@ -127,7 +127,7 @@ CASES = [
             }
         ),
         expect(BOXES, target="2"),
-        ("Jogging: target 2 of 2",),
+        ("target 2 of 2 (Jogging)",),
         target="2",
     ),
     refused(
@@ -213,7 +213,7 @@ CASES = [
         "MOT with a chosen target",
         write(MOT),
         expect([(20, 5, 9, 9), NAN, (22, 5, 9, 9)], [True, False, False], ["MOT-04"], "0002.png", target="2"),
-        ("MOT-04: target 2 of 2, from its first frame 0002.png on",),
+        ("target 2 of 2, from its first frame 0002.png on (MOT-04)",),
         target="2",
     ),
     refused("MOT without a choice", write(MOT), "gt.txt has 1 (4 frames), 2 (2 frames)", "--target 1"),

@@ -65,7 +65,7 @@ def test_frames_are_ordered_by_the_number_that_differs() -> None:
     [
         ((0, 1, 2, 3), ""),
         ((7,), ""),
-        ((3, 6, 9), "x: frames are numbered in steps of 3"),
+        ((3, 6, 9), "frames are numbered in steps of 3"),
         ((1403, 1436, 1470, 1503, 1570), ""),  # times of a camera in milliseconds
         ((1, 5, 9, 30), ""),
     ],

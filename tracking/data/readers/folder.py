@@ -17,7 +17,7 @@ from foundation.run_scope import memoize_in_run
 from tracking.data.readers.sequence import Video, read_text
 from tracking.data.sequence_folders.find_sequences import FoundSequence, describe_unused, find_sequences
 from tracking.data.sequence_folders.layout_names import LIST_FILE, is_set_file
-from tracking.data.sequence_folders.read_sequence import read_found_sequence
+from tracking.data.sequence_folders.read_sequence import ReadSequence, read_found_sequence
 
 GROUND_TRUTH_FILE = "groundtruth.txt"
 IMAGE_SUFFIXES = frozenset(image_formats.IMAGE_SUFFIXES)
@@ -82,9 +82,20 @@ def read_folder_content(root: Path, split: str = "") -> FolderContent:
             f"--target {target} chooses among several targets of a sequence, and each sequence below {place} has a "
             "single one; leave --target out"
         )
-    notes = [note for each in sequences for note in each.notes]
-    more = (f"and {len(notes) - MAX_NOTES:,} more such notes",) if len(notes) > MAX_NOTES else ()
-    return FolderContent([each.video for each in sequences], (*notes[:MAX_NOTES], *more))
+    return FolderContent([each.video for each in sequences], _join_notes(sequences))
+
+
+def _join_notes(sequences: Sequence[ReadSequence]) -> tuple[str, ...]:
+    """Return what was decided, each decision once with the names of its sequences."""
+    names: dict[str, list[str]] = {}
+    for each in sequences:
+        for decision in each.notes:
+            names.setdefault(decision, []).append(each.video.name)
+    notes = [
+        f"{decision} ({of[0]}{f' and {len(of) - 1:,} more' if len(of) > 1 else ''})" for decision, of in names.items()
+    ]
+    more = (f"and {len(notes) - MAX_NOTES:,} more such decisions",) if len(notes) > MAX_NOTES else ()
+    return (*notes[:MAX_NOTES], *more)
 
 
 def find_test_split(root: Path) -> str:

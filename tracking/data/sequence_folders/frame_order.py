@@ -109,4 +109,4 @@ def require_no_gap(order: FrameOrder, name: str) -> str:
             f"sequence {name} has no frame between {before} and {PurePosixPath(after).name} ({wide.size:,} gaps); "
             "restore what is missing or, if frames were left out on purpose, give the others consecutive numbers"
         )
-    return f"{name}: frames are numbered in steps of {step}" if is_counter and step > 1 else ""
+    return f"frames are numbered in steps of {step}" if is_counter and step > 1 else ""

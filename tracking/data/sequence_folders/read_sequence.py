@@ -31,7 +31,7 @@ class ReadSequence(NamedTuple):
     Attributes:
         video: its frames and boxes.
         has_targets: whether its annotation numbers its targets, so that one can be chosen.
-        notes: what was decided, one sentence each.
+        notes: what was decided, without the name of the sequence.
     """
 
     video: Video
@@ -72,7 +72,7 @@ def read_found_sequence(root: Path, found: FoundSequence, name: str, target: str
     gap_note = require_no_gap(order, name)
     visible = has_area(content.boxes) & ~_read_hidden(root, found, len(paths))
     region_note = REGION_NOTES.get(content.kind)
-    notes += tuple(note for note in (region_note and f"{name}: {region_note}", gap_note) if note)
+    notes += tuple(note for note in (region_note, gap_note) if note)
     return ReadSequence(Video(name, paths, content.boxes, visible), only is None, notes)
 
 
@@ -110,7 +110,7 @@ def _choose_annotation(
         raise DataError(f"{first} has no number of a target and {second} has one; leave one out with --exclude")
     counts = {key: len(decode_lines(read_bytes(root / path), root / path)) for key, path in annotations.items()}
     key = choose_target(counts, target, str(root / found.folder))
-    note = f"{found.folder}: target {key} of {len(counts)}" if len(counts) > 1 else ""
+    note = f"target {key} of {len(counts)}" if len(counts) > 1 else ""
     return annotations[key], (note,) if note else ()
 
 
@@ -142,7 +142,7 @@ def _read_mot_sequence(
         name, [root / each for each in order.paths[start:]], boxes[start:], (visible & has_area(boxes))[start:]
     )
     begins = f", from its first frame {PurePosixPath(order.paths[start]).name} on" if start else ""
-    notes = (f"{name}: target {key} of {len(tracks)}{begins}", *((gap_note,) if gap_note else ()))
+    notes = (f"target {key} of {len(tracks)}{begins}", *((gap_note,) if gap_note else ()))
     return ReadSequence(video, True, notes)
 
 
