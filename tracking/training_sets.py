@@ -19,18 +19,53 @@ from tracking.data.readers import lasot, others
 from tracking.data.readers.folder import read_folder_videos
 from tracking.data.readers.got10k_splits import WHOLE_GOT10K, Got10kChoice
 from tracking.data.readers.sequence import Video
+from tracking.data.readers.set_folders import find_set_folder
 from tracking.data.synthetic_pairs import PhotoPairSampler
 from tracking.data.video_pairs import VideoPairSampler
 from tracking.recipe import TrackingRecipe
 
+SET_FOLDER_NAMES = {
+    "lasot": ("lasot", "LaSOTBenchmark"),
+    "got10k": ("got10k", "GOT-10k", "got10k/full_data", "GOT-10k/full_data"),
+    "trackingnet": ("trackingnet",),
+    "coco": ("coco", "mscoco", "coco2017"),
+}
+"""Names of the folders of the training sets below the data root; their case does not count."""
+SET_MARKS = {
+    "lasot": (lasot.TEST_LIST_FILE, lasot.TRAIN_LIST_FILE, "*.zip"),
+    "got10k": ("train/list.txt",),
+    "trackingnet": ("TRAIN_*",),
+    "coco": (others.COCO_ANNOTATION,),
+}
+"""What is in these folders. A folder without it is taken if there is no other, and its reader says what is missing."""
+
 
 def find_lasot_root(root: Path) -> Path:
-    """Return the folder ``lasot`` below a data root, or the data root itself if there is no such folder.
+    """Return LaSOT's folder below a data root, or the data root itself if there is no such folder.
 
     Args:
         root: the data root.
     """
-    return root / "lasot" if (root / "lasot").is_dir() else root
+    return find_set_folder(root, SET_FOLDER_NAMES["lasot"], SET_MARKS["lasot"]) or root
+
+
+def find_training_folder(name: str, root: Path) -> Path:
+    """Return the folder of GOT-10k, TrackingNet or COCO below a data root.
+
+    Args:
+        name: name of the set, as in ``DatasetWeights``.
+        root: the data root.
+
+    Raises:
+        DataError: there is none.
+    """
+    folder = find_set_folder(root, SET_FOLDER_NAMES[name], SET_MARKS[name])
+    if folder is None:
+        raise DataError(
+            f"training set {name} is missing: there is no folder {root / name}; put it there, or set "
+            f"dataset_weights.{name}=0"
+        )
+    return folder
 
 
 def read_training_videos(name: str, root: Path, got10k: Got10kChoice = WHOLE_GOT10K) -> Sequence[Video]:
@@ -58,12 +93,7 @@ def read_training_videos(name: str, root: Path, got10k: Got10kChoice = WHOLE_GOT
                 "dataset_weights.trackfolder=0"
             )
         return read_folder_videos(root, "train")
-    folder = root / name
-    if not folder.is_dir():
-        raise DataError(
-            f"training set {name} is missing: there is no folder {folder}; put it there, or set "
-            f"dataset_weights.{name}=0"
-        )
+    folder = find_training_folder(name, root)
     if name == "got10k":
         return others.read_got10k_videos(folder, got10k)
     return others.read_trackingnet_videos(folder) if name == "trackingnet" else others.read_coco_stills(folder)
@@ -112,12 +142,12 @@ def _describe_training_set(name: str, root: Path, got10k: Got10kChoice, skip_mis
         return SetContent(fingerprint_folder(ensure_mini_lasot()), FULL_COVERAGE)
     videos = read_training_videos(name, root, got10k)
     if isinstance(videos, others.StillImages):
-        return _describe_still_images(videos, root / name, skip_missing)
+        return _describe_still_images(videos, find_training_folder(name, root), skip_missing)
     if name == "lasot":
         return fingerprint_lasot_videos(videos, find_lasot_root(root))
     if name == "trackfolder":
         return fingerprint_videos(videos, hash_folder_frames(root, "train"))
-    return fingerprint_videos(videos, hash_frames(videos, root / name, skip_missing=skip_missing))
+    return fingerprint_videos(videos, hash_frames(videos, find_training_folder(name, root), skip_missing=skip_missing))
 
 
 def fingerprint_lasot_videos(videos: Sequence[Video], lasot_root: Path) -> SetContent:

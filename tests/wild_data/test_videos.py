@@ -223,6 +223,25 @@ CASES = [
         write({**MOT, "MOT-04/gt/gt.txt": lines(MOT_ROWS[:4])}),
         expect([row[2:6] for row in MOT_ROWS[:4]]),
     ),
+    used(
+        "MOT as CVAT writes it: images from 0, rows from 1",
+        write(
+            {"img1": None, "gt/gt.txt": lines(MOT_ROWS), "gt/labels.txt": "cat"}, *(f"frame_{n:06d}" for n in range(4))
+        ),
+        expect([row[2:6] for row in MOT_ROWS[:4]], target="1"),
+        target="1",
+    ),
+    refused(
+        "MOT whose images are numbered from 0 and whose rows could be",
+        write({**MOT, "MOT-04/gt/gt.txt": lines(MOT_ROWS[:2])}, "0", "1", "2", "3"),
+        "numbered from 0 on",
+        "number the images from 1 on",
+    ),
+    refused(
+        "MOT with rows of other frames",
+        write({**MOT, "MOT-04/gt/gt.txt": lines([(9, *MOT_ROWS[0][1:])])}),
+        "has a row of frame 9",
+    ),
     refused(
         "MOT with a lost frame",
         write({**MOT, "MOT-04/seqinfo.ini": "[Sequence]\nseqLength=5\n"}),
@@ -346,7 +365,7 @@ CASES = [
         "a header", spoiled("x,y,w,h\n" + lines(BOXES)), "groundtruth.txt, line 1, is a header: 'x,y,w,h'; delete it"
     ),
     refused("semicolons", spoiled(lines(BOXES, ";")), "line 1, is separated by semicolons"),
-    refused("decimal commas", spoiled("1,5 2,5 3,0 4,0\n" * 4), "line 1, has decimals with a comma"),
+    refused("decimal commas", spoiled("1,5 2,5 3,0 4,0\n" * 4), "line 1, has four pairs with a comma"),
     refused(
         "the frame's number first",
         spoiled(lines([(n, *box) for n, box in enumerate(BOXES)])),

@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from foundation.errors import ConfigError, DataError
 from tracking.data.boxes import has_area
 from tracking.data.label_digests import LASOT_DIGESTS_FILE, SequenceLabels, find_changed_labels, load_label_digests
+from tracking.data.readers.set_folders import describe_archives, list_set_folders, list_wrapped_folders
 from tracking.scoring import layouts
 from tracking.scoring.ground_truth import SequenceGroundTruth, format_name_list
 from tracking.scoring.rules import (
@@ -25,7 +26,6 @@ from tracking.scoring.rules import (
     UAV123_PYTRACKING,
     ScoringRules,
 )
-from tracking.scoring.set_folders import describe_archives, list_set_folders, list_wrapped_folders
 
 
 class LoadedGroundTruth(NamedTuple):

@@ -15,11 +15,11 @@ from foundation.errors import DataError, IncompleteError
 from foundation.files import atomic_writer
 from tracking.data.box_files import read_box_file, read_label_file, read_predicted_boxes
 from tracking.data.boxes import FloatArray
+from tracking.data.readers.set_folders import describe_archives, list_set_folders, list_wrapped_folders
 from tracking.scoring.first_boxes import find_start_fault
 from tracking.scoring.ground_truth import SequenceGroundTruth, format_name_list
 from tracking.scoring.layouts import list_got10k_sequences
 from tracking.scoring.results import find_result_files
-from tracking.scoring.set_folders import describe_archives, list_set_folders, list_wrapped_folders
 
 _ZIP_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 """A fixed date for all files in an archive, so that the same results give the same bytes."""

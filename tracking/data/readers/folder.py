@@ -33,10 +33,12 @@ class FolderContent(NamedTuple):
     Attributes:
         videos: the sequences, sorted by path.
         notes: what was decided about them, one sentence each.
+        has_targets: whether one of them numbers its targets.
     """
 
     videos: list[Video]
     notes: tuple[str, ...]
+    has_targets: bool
 
 
 def read_folder_videos(root: Path, split: str = "") -> list[Video]:
@@ -77,12 +79,8 @@ def read_folder_content(root: Path, split: str = "") -> FolderContent:
     require_all_used(tree, used, describe_unused(unused[0]) if unused else "")
     target = get_data_options().target
     sequences = [read_found_sequence(tree.root, each, name, target) for each, name in zip(found, names, strict=True)]
-    if target is not None and not any(each.has_targets for each in sequences):
-        raise DataError(
-            f"--target {target} chooses among several targets of a sequence, and each sequence below {place} has a "
-            "single one; leave --target out"
-        )
-    return FolderContent([each.video for each in sequences], _join_notes(sequences))
+    has_targets = any(each.has_targets for each in sequences)
+    return FolderContent([each.video for each in sequences], _join_notes(sequences), has_targets)
 
 
 def _join_notes(sequences: Sequence[ReadSequence]) -> tuple[str, ...]:
@@ -125,7 +123,16 @@ def read_test_content(root: Path) -> FolderContent:
     Args:
         root: the folder of the data.
     """
-    return read_folder_content(root, find_test_split(root))
+    content, target = read_folder_content(root, find_test_split(root)), get_data_options().target
+    if target is None or content.has_targets:
+        return content
+    # it may choose among the targets of training sequences alone
+    if not (has_files(root, TRAIN_FOLDER) and read_folder_content(root, TRAIN_FOLDER).has_targets):
+        raise DataError(
+            f"--target {target} chooses among several targets of a sequence, and each sequence below {root} has a "
+            "single one; leave --target out"
+        )
+    return content
 
 
 def has_files(root: Path, split: str) -> bool:

@@ -14,6 +14,8 @@ EDGE_TOLERANCE = 1.0
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?nan", re.IGNORECASE)
 
+_COMMA_PAIRS = re.compile(r"([0-9]+,[0-9]+[\s;]+){3}[0-9]+,[0-9]+")
+
 
 def explain_lines(lines: Sequence[str]) -> str:
     """Return which line of an annotation is not a box, the likely cause and the cure, or an empty text.
@@ -31,8 +33,12 @@ def explain_lines(lines: Sequence[str]) -> str:
     if ";" in lines[0]:
         return "line 1, is separated by semicolons; write x,y,w,h with commas, and decimals with a point"
     # 1,5 2,5 3,0 4,0: with commas as separators these would be eight numbers, and a polygon
-    if re.fullmatch(r"(\d+,\d+[\s;]+){3}\d+,\d+", lines[0].strip()):
-        return "line 1, has decimals with a comma; write them with a point, as 1.5,2.5,3,4"
+    pairs = (number for number, line in enumerate(lines, 1) if _COMMA_PAIRS.fullmatch(line.strip()))
+    if (number := next(pairs, None)) is not None:
+        return (
+            f"line {number}, has four pairs with a comma in each: write decimals with a point, as 1.5,2.5,3,4, or four "
+            "corners with commas alone, as x1,y1,x2,y2,x3,y3,x4,y4"
+        )
     widths = {len(row) for row in rows}
     if len(widths) != 1 or not all(is_numeric):
         return ""

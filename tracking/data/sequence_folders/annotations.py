@@ -48,12 +48,16 @@ def read_annotation(path: Path, image_size: tuple[int, int] | None) -> Annotatio
     """
     content = read_bytes(path)
     lines = decode_lines(content, path)
-    cause = explain_lines(lines)
-    if cause:
-        raise DataError(f"{path}, {cause}")
     kind = _find_region_kind(lines)
-    boxes = parse_boxes(content, path, allow_nan=True) if kind == "box" else _parse_regions(lines, kind, path)
-    cause = explain_boxes(boxes, image_size)
+    try:
+        boxes = parse_boxes(content, path, allow_nan=True) if kind == "box" else _parse_regions(lines, kind, path)
+        cause = explain_lines(lines) if kind == "polygon" else ""
+    except DataError as error:
+        cause = explain_lines(lines)
+        if not cause:
+            raise
+        raise DataError(f"{path}, {cause}") from error
+    cause = cause or explain_boxes(boxes, image_size)
     if cause:
         raise DataError(f"{path}, {cause}")
     return Annotation(boxes, kind)

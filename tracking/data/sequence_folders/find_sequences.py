@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ ANNOTATION_SUFFIXES = (".txt", ".csv")
 ONLY_TARGET = ""
 """Stands for the number of a target that has none."""
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".rar", ".7z")
-DETECTION_FOLDER = "det"
-"""Beside ``gt`` in MOT: the boxes of a detector, which are no annotation."""
+ROW_FOLDERS = ("gt", "det")
+"""Folders in a sequence of MOT: the ground truth, and the boxes of a detector, which are no annotation."""
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
 
@@ -112,9 +113,8 @@ def _find_annotations(by_folder: Mapping[str, Sequence[str]]) -> dict[str, dict[
         place, last = _get_folder(folder), PurePosixPath(folder).name
         for path in paths:
             # <sequence>/gt/gt.txt, as in MOT
-            home, target = (place, find_target(PurePosixPath(path).name)) if last == "gt" else (folder, None)
-            if last not in ("gt", DETECTION_FOLDER):
-                target = _find_own_target(path, folder)
+            home = place if last in ROW_FOLDERS else folder
+            target = find_target(PurePosixPath(path).name) if home != folder else _find_own_target(path, folder)
             if target is None:
                 continue
             if target in found[home]:
@@ -162,11 +162,11 @@ def _match_outside(
     for paths in by_folder.values():
         for path in paths:
             if PurePosixPath(path).suffix.lower() in ANNOTATION_SUFFIXES:
-                by_name[PurePosixPath(path).stem].append(path)
+                by_name[_normalize(PurePosixPath(path).stem)].append(path)
     found: dict[str, tuple[str, str]] = {}
     owners: dict[str, str] = {}
     for folder in sorted(set(images) - set(annotations)):
-        candidates = by_name.get(PurePosixPath(folder).name, []) if folder else []
+        candidates = by_name.get(_normalize(PurePosixPath(folder).name), []) if folder else []
         if not candidates:
             continue
         lengths = {path: _count_shared_parts(path, folder) for path in candidates}
@@ -188,10 +188,15 @@ def _count_shared_parts(path: str, folder: str) -> int:
     )
     count = 0
     for first, second in pairs:
-        if first != second:
+        if _normalize(first) != _normalize(second):
             break
         count += 1
     return count
+
+
+def _normalize(name: str) -> str:
+    """Return a name with letters and accents in one, as most systems but macOS write them."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _require_annotations(
@@ -242,7 +247,7 @@ def _gather_sequence(
         )
     (paths,) = images.values() or ((),)
     prefix = f"{folder}/" if folder else ""
-    nearby = [path for place in ("", DETECTION_FOLDER) for path in by_folder.get((prefix + place).strip("/"), ())]
+    nearby = [path for place in ("", *ROW_FOLDERS) for path in by_folder.get((prefix + place).strip("/"), ())]
     names = {path: path.removeprefix(prefix) for path in nearby}
     labels = {name: path for path, name in names.items() if name in (*HIDDEN_LABEL_FILES, COVER_FILE)}
     side = tuple(path for path, name in names.items() if is_side_file(name))

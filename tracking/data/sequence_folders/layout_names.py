@@ -26,7 +26,16 @@ _NUMBERED_TARGET = re.compile(
 )
 
 SIDE_FILES = (
-    *("nlp.txt", "language.txt", "meta_info.ini", "meta.txt", "cut_by_image.label", "seqinfo.ini", "det/*.txt"),
+    *(
+        "nlp.txt",
+        "language.txt",
+        "meta_info.ini",
+        "meta.txt",
+        "cut_by_image.label",
+        "seqinfo.ini",
+        "det/*.txt",
+        "gt/labels.txt",
+    ),
     *("*.tag", "*.value", "sequence", "cfg.mat", "camera_motion.label", "illum_change.label", "motion_change.label"),
     *("occlusion.label", "size_change.label", "description.json"),
 )

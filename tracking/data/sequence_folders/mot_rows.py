@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -75,6 +76,38 @@ def read_mot_tracks(path: Path) -> dict[str, MotTrack]:
         visible = track[:, VISIBILITY_COLUMN] > 0 if has_visibility else np.ones(len(track), np.bool_)
         tracks[f"{target:g}"] = MotTrack(track[:, 0].astype(np.int64), track[:, 2:6], visible)
     return tracks
+
+
+def match_frames(listed: Iterable[int], numbers: Sequence[int], path: Path) -> dict[int, int]:
+    """Return the index of the image of each frame number: by the number in its name, or by its place from 1 on.
+
+    Images of MOT are numbered from 1, so that both are the same. Tools such as CVAT number them from 0, and the rows
+    from 1.
+
+    Args:
+        listed: the frame numbers in the rows of all targets.
+        numbers: the numbers in the names of the images, in order.
+        path: the file of the rows, for messages.
+
+    Raises:
+        DataError: neither way has an image for each row, or both have and they differ.
+    """
+    by_number = {number: index for index, number in enumerate(numbers)}
+    by_place = {index + 1: index for index in range(len(numbers))}
+    wanted = set(listed)
+    fits = [places for places in (by_number, by_place) if wanted <= places.keys()]
+    if not fits:
+        missing = min(wanted - by_number.keys())
+        raise DataError(
+            f"{path} has a row of frame {missing}, and the images, with numbers from {min(numbers)} to {max(numbers)}, "
+            "have none of this number; rows begin with the number of the image"
+        )
+    if len(fits) == 2 and by_number != by_place:
+        raise DataError(
+            f"the images beside {path} are numbered from {min(numbers)} on, so frame 1 of its rows could be the first "
+            "image or the one with the number 1; number the images from 1 on"
+        )
+    return fits[0]
 
 
 def choose_target(targets: dict[str, int], given: str | None, where: str) -> str:

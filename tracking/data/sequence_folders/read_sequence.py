@@ -18,7 +18,7 @@ from tracking.data.sequence_folders.annotations import REGION_NOTES, read_annota
 from tracking.data.sequence_folders.find_sequences import ONLY_TARGET, FoundSequence
 from tracking.data.sequence_folders.frame_order import FrameOrder, describe_missing_frame, order_frames, require_no_gap
 from tracking.data.sequence_folders.layout_names import COVER_FILE, HIDDEN_LABEL_FILES, SEQUENCE_INFO_FILE
-from tracking.data.sequence_folders.mot_rows import choose_target, is_mot_file, read_mot_tracks
+from tracking.data.sequence_folders.mot_rows import choose_target, is_mot_file, match_frames, read_mot_tracks
 
 _ORIENTATION_TAG = 0x0112
 _FIRST_TURNED = 5
@@ -127,13 +127,7 @@ def _read_mot_sequence(
     key = choose_target({number: len(track.frames) for number, track in tracks.items()}, target, str(path))
     track = tracks[key]
     gap_note = require_no_gap(order, name)
-    places = {number: index for index, number in enumerate(order.numbers)}
-    missing = next((int(number) for number in track.frames if int(number) not in places), None)
-    if missing is not None:
-        raise DataError(
-            f"{path} has a box of target {key} in frame {missing}, and {order.paths[0]} to {order.paths[-1]} have no "
-            "image of this number; rows begin with the number of the image"
-        )
+    places = match_frames([int(n) for each in tracks.values() for n in each.frames], order.numbers, path)
     boxes, visible = np.full((len(order.paths), 4), np.nan), np.zeros(len(order.paths), np.bool_)
     rows = [places[int(number)] for number in track.frames]
     boxes[rows], visible[rows] = track.boxes, track.visible

@@ -15,7 +15,7 @@ from tracking.data.readers import got10k_splits
 from tracking.data.readers.got10k_splits import Got10kChoice, IndexList, digest_indices, select_split_names
 from tracking.data.readers.others import read_coco_stills
 from tracking.protocols import load_protocol_recipe
-from tracking.training_sets import describe_training_sets
+from tracking.training_sets import describe_training_sets, find_lasot_root
 
 NAMES = [f"GOT-10k_Train_{number:06d}" for number in range(1, 7)]
 INDICES = [4, 0, 3]
@@ -107,3 +107,23 @@ def test_two_folders_of_coco_must_be_equal(tmp_path: Path) -> None:
     (tmp_path / "images" / "train2017" / "b.jpg").unlink()
     with pytest.raises(DataError, match=r"are different sets of images, for example in b\.jpg"):
         read_coco_stills(tmp_path)
+
+
+def test_a_training_set_is_found_in_another_case_or_in_a_folder_around_it(tmp_path: Path) -> None:
+    recipe = load_protocol_recipe("fast128", ["dataset_weights.photos=0", "dataset_weights.coco=1"])
+    found = set()
+    for number, place in enumerate(("coco", "COCO", "MSCOCO/coco")):
+        root = tmp_path / str(number)
+        (root / "other").mkdir(parents=True)  # the root holds more than the set
+        write_coco(root / place, "train2017")
+        found.add(describe_training_sets(recipe, root)["coco"].fingerprint)
+    assert len(found) == 1
+
+
+def test_lasot_is_found_in_another_case(tmp_path: Path) -> None:
+    assert find_lasot_root(tmp_path) == tmp_path
+    for place in ("LASOT", "lasot/LaSOTBenchmark"):
+        (tmp_path / place / "airplane").mkdir(parents=True)
+        (tmp_path / place / "testing_set.txt").write_text("airplane-1")
+        assert find_lasot_root(tmp_path) == tmp_path / place
+        shutil.rmtree(tmp_path / place.split("/", maxsplit=1)[0])

@@ -27,6 +27,22 @@ def list_set_folders(root: Path, names: Iterable[str]) -> list[Path]:
     return list(found)
 
 
+def find_set_folder(root: Path, names: Iterable[str], marks: Iterable[str]) -> Path | None:
+    """Return the folder of a set below a data root: the first that holds a file or folder by which it is known.
+
+    Args:
+        root: the data root.
+        names: as for ``list_set_folders``.
+        marks: paths in the folder, of which one must be there; ``*`` as in a shell.
+
+    Returns:
+        If none holds such a file, the first folder with a name; ``None`` if there is no such folder either.
+    """
+    folders, wanted = list_set_folders(root, names), tuple(marks)
+    known = (folder for folder in folders if any(True for mark in wanted for _ in folder.glob(mark)))
+    return next(known, folders[0] if folders else None)
+
+
 def list_wrapped_folders(folder: Path) -> list[Path]:
     """Return the folder in a folder that holds nothing else, the one in that, and so on.
 
