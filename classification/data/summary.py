@@ -29,6 +29,8 @@ from foundation.hash_order import order_by_hash
 
 _SAMPLE_SALT = "bench-contact-sheet-1"
 
+_SMALL_SIDE = 64
+
 _SPLIT_WORDS = frozenset(
     ("train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing", "trainval", "pred", "predict")
 )
@@ -138,4 +140,6 @@ def _draw_samples(
         name = Path(split.images.get_relative_name(split.indices[each.place])).name
         caption = (class_names[split.labels[each.place]], f"{each.split}, {image.width} x {image.height} px", name)
         pictures.append(SamplePicture(image, caption))
-    return SampleSheet(pictures)
+    # images of a few pixels need no large tile
+    is_small = all(max(each.image.size) <= _SMALL_SIDE for each in pictures)
+    return SampleSheet(pictures, num_columns=6 if is_small else 4)

@@ -50,7 +50,7 @@ class ImageHeader(NamedTuple):
         name: name of the file within the data set.
         size: width and height, pixels, as stored.
         pixels: channels and depth, in words.
-        file_format: Pillow's name of the format; ``memory`` for pixels without a file, "" for what cannot be opened.
+        file_format: Pillow's name of the format; ``pixels in memory`` for those without a file, "" for what cannot be opened.
         is_turned: whether an EXIF tag says to turn or mirror the image for display.
     """
 
@@ -127,7 +127,7 @@ def describe_pixels(image: Image.Image, name: str) -> ImageHeader:
         image: the image.
         name: name of the image within the data set.
     """
-    return ImageHeader(name, image.size, _PIXEL_KINDS.get(image.mode, image.mode), "memory")
+    return ImageHeader(name, image.size, _PIXEL_KINDS.get(image.mode, image.mode), "pixels in memory")
 
 
 def choose_headers(num_items: int) -> list[int]:

@@ -10,6 +10,7 @@ from benchmarks.cli.common_options import (
     add_data_root_option,
     add_device_option,
     add_hash_option,
+    add_layout_options,
     add_overrides_option,
     parse_positive_int,
 )
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "for data: where to draw twelve samples, as PNG; default: check_TASK.png here, and no file with --json"
     parser.add_argument("--sheet", type=Path, metavar="FILE", help=text)
     add_hash_option(parser)
+    add_layout_options(parser)
     text = "for task: run its protocol on shuffled labels and on noise, where no score may be left"
     parser.add_argument("--controls", action="store_true", help=text)
     text = "for task: the protocol to check, or all; default: the task's first one"

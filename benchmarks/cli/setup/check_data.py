@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.cli.common_options import collect_data_options
 from benchmarks.cli.output import write_json, write_stdout
 from engine.summary.data_summary import DataSummary, SplitSummary
 from engine.summary.image_headers import ImageFacts
@@ -35,11 +36,13 @@ def check_data(options: Namespace) -> int:
     """
     # bench --help reads this module, so the task registry is imported only here
     from benchmarks.task_registry import TASKS
+    from engine.data.data_options import require_task_options
 
-    root = resolve_data_root(options.data_root)
+    root, task = resolve_data_root(options.data_root), TASKS.get(options.name)
+    data_options = collect_data_options(options)
+    require_task_options(task, data_options)
     # unusable data raise DataError, which main turns into one sentence and exit code 2
-    with open_run_scope(hashes_all=options.hash_all):
-        task = TASKS.get(options.name)
+    with open_run_scope(hashes_all=options.hash_all, data_options=data_options):
         report = task.check_data(root, "all" if options.all else "sample")
         summary = task.summarize_data(root)
         # JSON is read by programs, which ask for a picture where they want one
@@ -89,8 +92,9 @@ def _format_report(options: Namespace, report: DataReport, summary: DataSummary 
             lines += _format_split(summary.splits[split], summary.label_unit)
     lines += [f"note: {note}" for note in report.notes]
     if summary is not None:
-        # what is in two splits follows below, in the words of the check
-        lines += [f"LOOK: {finding}" for finding in summary.findings if finding not in report.duplicates]
+        # the check says in the same words what is in two splits
+        said = {*report.notes, *report.duplicates}
+        lines += [f"LOOK: {finding}" for finding in summary.findings if finding not in said]
     lines += [f"NOT THE OFFICIAL SET: {departure}" for departure in report.deviations]
     lines += [f"IN TWO SPLITS: {sentence}" for sentence in report.duplicates]
     lines.append("every file was opened" if options.all else "a sample of the files was opened; --all opens every one")
@@ -118,8 +122,9 @@ def _format_split(split: SplitSummary, label_unit: str) -> list[str]:
     facts = _describe_images(split.images, split.num_items) | dict(split.facts)
     if label_unit.startswith("%"):
         facts["pixels"] = _format_shares(split.labels)
-    elif len(split.labels) > _MAX_LISTED_CLASSES:
-        facts["classes"] = _format_extremes({name: f"{count:,.0f}" for name, count in _sort_labels(split.labels)})
+    elif len(split.labels) > _MAX_LISTED_CLASSES:  # fewer are in the line of the split
+        if len(set(split.labels.values())) > 1:
+            facts["classes"] = _format_extremes({name: f"{count:,.0f}" for name, count in _sort_labels(split.labels)})
     return [f"  {words:8} {text}" for words, text in facts.items()]
 
 
