@@ -50,7 +50,7 @@ class ImageHeader(NamedTuple):
         name: name of the file within the data set.
         size: width and height, pixels, as stored.
         pixels: channels and depth, in words.
-        file_format: Pillow's name of the format; ``pixels in memory`` for those without a file, "" for what cannot be opened.
+        file_format: Pillow's name of the format; ``pixels in memory`` without a file, "" for what cannot be opened.
         is_turned: whether an EXIF tag says to turn or mirror the image for display.
     """
 

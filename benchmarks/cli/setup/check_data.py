@@ -122,9 +122,9 @@ def _format_split(split: SplitSummary, label_unit: str) -> list[str]:
     facts = _describe_images(split.images, split.num_items) | dict(split.facts)
     if label_unit.startswith("%"):
         facts["pixels"] = _format_shares(split.labels)
-    elif len(split.labels) > _MAX_LISTED_CLASSES:  # fewer are in the line of the split
-        if len(set(split.labels.values())) > 1:
-            facts["classes"] = _format_extremes({name: f"{count:,.0f}" for name, count in _sort_labels(split.labels)})
+    # fewer classes are in the line of the split, and equal numbers are said there
+    elif len(split.labels) > _MAX_LISTED_CLASSES and len(set(split.labels.values())) > 1:
+        facts["classes"] = _format_extremes({name: f"{count:,.0f}" for name, count in _sort_labels(split.labels)})
     return [f"  {words:8} {text}" for words, text in facts.items()]
 
 
