@@ -17,6 +17,7 @@ from engine.data.data_options import get_data_options
 from foundation.errors import DataError
 from foundation.plural import format_count
 from foundation.run_scope import memoize_in_run
+from foundation.text.user_names import require_text_name
 
 LITTER_FOLDERS = frozenset(
     {"__macosx", ".ipynb_checkpoints", ".git", ".svn", ".dvc", ".cache", "__pycache__", "@eadir", ".trash", ".trashes"}
@@ -63,7 +64,7 @@ def list_tree(root: Path, folder: str = "") -> TreeFiles:
             into two splits is thus listed in each of them.
 
     Raises:
-        DataError: ``--exclude`` names something that is not there, or a folder cannot be read.
+        DataError: ``--exclude`` names something that is not there, a folder cannot be read, or a name is not UTF-8.
     """
     patterns = get_data_options().exclude
     groups: tuple[list[str], list[str], list[str]] = ([], [], [])
@@ -86,7 +87,10 @@ def list_tree(root: Path, folder: str = "") -> TreeFiles:
             path = PurePosixPath(Path(place, name).relative_to(root)).as_posix()
             hits = [pattern for pattern in patterns if _is_excluded(path, pattern)]
             matched.update(hits)
-            groups[2 if hits else 1 if is_litter(path) else 0].append(path)
+            group = 2 if hits else 1 if is_litter(path) else 0
+            if group == 0:
+                require_text_name(path)
+            groups[group].append(path)
     # what a part of the data does not have, another part may
     unmatched = [pattern for pattern in patterns if pattern not in matched] if not folder else []
     if unmatched:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from foundation.errors import DataError
-from tracking.data.box_files import decode_lines, read_box_file, read_bytes, read_flag_file, read_label_file
+from foundation.text.user_text import read_user_text
+from tracking.data.box_files import read_box_file, read_flag_file, read_label_file
 from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.readers.zips import FileLike, ZippedSequence, read_zip_contents
 from tracking.scoring.ground_truth import SequenceGroundTruth
@@ -97,7 +98,7 @@ def list_got10k_sequences(folder: Path) -> tuple[str, ...]:
     """
     listing = folder / "list.txt"
     if listing.is_file():
-        return tuple(" ".join(decode_lines(read_bytes(listing), listing)).split())
+        return tuple(read_user_text(listing).split())
     return tuple(sorted(path.parent.name for path in folder.glob("GOT-10k_*/groundtruth.txt")))
 
 
@@ -129,7 +130,7 @@ def read_got10k_annotation(name: str, path: Path) -> SequenceGroundTruth:
     cover = read_label_file(path.with_name("cover.label"), len(boxes))
     meta = path.with_name("meta_info.ini")
     # a line such as "resolution: (1920, 1080)"
-    size = re.search(r"^resolution: *\(?(\d+), *(\d+)\)?", meta.read_text() if meta.is_file() else "", re.MULTILINE)
+    size = re.search(r"^resolution: *\(?(\d+), *(\d+)\)?", read_user_text(meta) if meta.is_file() else "", re.MULTILINE)
     if size is None:
         raise DataError(f"{meta} has no resolution, to which these rules clip boxes; fetch the annotation again")
     return SequenceGroundTruth(name, boxes, cover <= 0, image_size=(float(size[1]), float(size[2])))
@@ -166,7 +167,7 @@ def find_otb_annotations(folder: Path, sequence_names: tuple[str, ...]) -> Annot
     found: AnnotationPaths = {}
     for sequence in dict.fromkeys(re.sub(r"\.[12]$", "", name) for name in sequence_names):
         # some folders also have an empty groundtruth_rect.txt
-        files = [path for path in sorted((folder / sequence).glob("groundtruth*.txt")) if path.read_text().strip()]
+        files = [path for path in sorted((folder / sequence).glob("groundtruth*.txt")) if path.read_bytes().strip()]
         targets = _list_otb_targets(sequence)
         if len(files) not in (0, len(targets)):
             raise DataError(
