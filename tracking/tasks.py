@@ -381,21 +381,9 @@ class TrackfolderTask(TrackingTask):
         Raises:
             DataError: a sequence is damaged.
         """
-        from tracking.data.frame_hashes import fingerprint_videos, hash_folder_frames
-        from tracking.data.readers.folder import find_test_split, has_files, read_folder_videos
-        from tracking.data.shared_frames import find_shared_sequences
+        from tracking.data.shared_frames import describe_folder_content
 
-        split = find_test_split(root)
-        frames = hash_folder_frames(root, split)
-        content = fingerprint_videos(videos, frames)
-        if not has_files(root, "train"):
-            return content
-        shared = find_shared_sequences(
-            videos, frames, read_folder_videos(root, "train"), hash_folder_frames(root, "train")
-        )
-        if shared and not split:
-            shared = (f"{shared[0]} (without a folder test, everything in {root} is tested, its folder train too)",)
-        return content._replace(duplicates=shared)
+        return describe_folder_content(root)
 
 
 LASOT = LasotTask()

@@ -355,7 +355,7 @@ CASES = [
     ),
     # the lines of the annotation
     used("a byte order mark and DOS lines", spoiled(("\ufeff" + lines(BOXES)).replace("\n", "\r\n")), expect(BOXES)),
-    used("UTF-16, as PowerShell writes", spoiled(lines(BOXES).encode("utf-16")), expect(BOXES)),
+    refused("UTF-16, as PowerShell writes", spoiled(lines(BOXES).encode("utf-16")), "UTF-16, not UTF-8", "iconv"),
     used(
         "empty boxes where there is no target",
         spoiled(lines([BOXES[0], (0, 0, 0, 0), ["nan"] * 4, BOXES[3]])),

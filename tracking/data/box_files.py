@@ -16,6 +16,7 @@ from typing import NoReturn
 import numpy as np
 
 from foundation.errors import DataError
+from foundation.text.user_text import decode_user_text
 from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.readers.zips import FileLike
 
@@ -165,19 +166,14 @@ def decode_lines(content: bytes, file: FileLike) -> list[str]:
         file: where the content is from, for messages.
 
     Raises:
-        DataError: there is no line, or the file is no text.
+        DataError: there is no line, or the file is in UTF-16.
     """
+    # two bytes per character, as PowerShell writes; this raises, and says how to convert the file
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or content.count(0) * 3 > len(content):
+        decode_user_text(content, file)
     # Latin-1 decodes any byte, so that a damaged line can be quoted in the message; numbers are the same in all
-    # encodings but those with two bytes per character, which PowerShell writes and which begin with a mark. Some
-    # editors begin a file with the three bytes of a byte order mark
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        text = content.decode("utf-16") if wide else content.removeprefix(codecs.BOM_UTF8).decode("latin-1")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is cut off or no text in UTF-16; save it as UTF-8") from error
-    # without a mark, UTF-16 shows as a zero after each character
-    if text.count("\0") * 3 > len(text):
-        raise DataError(f"{file} is no text of one byte per character (UTF-16 without a mark?); save it as UTF-8")
+    # encodings. Some editors begin a file with the three bytes of a byte order mark
+    text = content.removeprefix(codecs.BOM_UTF8).decode("latin-1")
     text = text.replace("\r\n", "\n").replace("\r", "\n").rstrip()
     if not text:
         raise DataError(f"{file} is empty; it needs a line for each frame")

@@ -85,6 +85,7 @@ def select_split_names(names: Sequence[str], choice: Got10kChoice, root: Path) -
             f"and the split {split} is a list of positions in it; complete it, or train on all that is there with "
             "--set got10k_split=train_full"
         )
+    # the order of the numbers is that of a random draw and means nothing: the sequences keep the order of list.txt
     known, listing = INDEX_LISTS[split], _find_index_file(root, split, index_file)
     indices = _read_indices(listing)
     chosen = set(indices)

@@ -170,6 +170,7 @@ def _find_coco_images(root: Path, names: Sequence[str]) -> Path:
     Raises:
         DataError: the two folders differ.
     """
+    # a complete set beside a cut one would otherwise be taken or not by the order of the names
     folders = [root / place for place in COCO_IMAGE_FOLDERS if (root / place).is_dir()]
     if len(folders) == 2 and not folders[0].samefile(folders[1]):
         sizes = [_list_file_sizes(folder) for folder in folders]

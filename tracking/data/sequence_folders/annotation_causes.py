@@ -55,6 +55,7 @@ def _explain_columns(values: FloatArray) -> str:
             "line 1, is a label of YOLO (class, centre and size as fractions of the image); write x,y,w,h in pixels, "
             "with x = (cx - w/2) * image width"
         )
+    # after the fractions: YOLO's classes may happen to count up too
     if columns == 5 and counts:
         return "line 1, begins with the number of the frame; delete the first column, so that x,y,w,h remain"
     whole = len(first) > 1 and bool((values[:, :2] == np.round(values[:, :2])).all())
@@ -98,6 +99,7 @@ def explain_boxes(boxes: FloatArray, image_size: tuple[int, int] | None) -> str:
         )
         return f"line {row + 1}, has a negative width or height: {box}; {cause}"
     seen = boxes[has_area(boxes)]
+    # a tracker has nothing to start from, and nothing would be scored
     if not len(seen):
         return "has no box with an area in any frame; write x,y,w,h in pixels"
     line = int(has_area(boxes).argmax()) + 1
@@ -114,11 +116,13 @@ def _explain_places(boxes: FloatArray, image_size: tuple[int, int]) -> str:
     seen, size = has_area(boxes), np.array(image_size, np.float64)
     outer = boxes[:, :2] + boxes[:, 2:]
     leaves = seen & (outer > size + EDGE_TOLERANCE).any(axis=1)
+    # boxes drawn by hand may reach beyond the image now and then, but not in most frames
     if leaves.sum() * 2 <= seen.sum():
         return ""
     row = int(leaves.argmax())
     place = f"line {row + 1}, ends outside of its image of {image_size[0]} x {image_size[1]} px, as {_say_most(leaves)}"
     as_corners = (boxes[seen, 2:] > boxes[seen, :2]).all() and (boxes[seen, 2:] <= size + EDGE_TOLERANCE).all()
+    # only if all boxes could be corners: a single one that could not shows that they are something else
     if as_corners:
         return f"{place}; these look like corners x1,y1,x2,y2: write w = x2 - x1 and h = y2 - y1"
     outside = seen & (boxes[:, :2] >= size).any(axis=1)

@@ -105,6 +105,7 @@ def mask_to_box(numbers: Sequence[int]) -> tuple[float, float, float, float] | N
 
 def _find_region_kind(lines: Sequence[str]) -> RegionKind:
     """Return what the lines are: masks if one is, polygons if one has 8 numbers, else boxes."""
+    # one line decides, as the others may be frames without a target
     if any(line.lstrip().startswith("m") for line in lines):
         return "mask"
     return "polygon" if any(len(_split_fields(line)) == 8 for line in lines) else "box"

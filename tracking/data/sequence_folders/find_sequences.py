@@ -65,6 +65,7 @@ def find_sequences(files: Sequence[str], where: str) -> list[FoundSequence]:
     by_folder: dict[str, list[str]] = defaultdict(list)
     for path in files:
         by_folder[_get_folder(path)].append(path)
+    # what is in the folder of its images counts first, then what is called as such a folder
     annotations = _find_annotations(by_folder)
     images = _group_images(by_folder, annotations)
     outside = _match_outside(by_folder, annotations, images)
@@ -143,6 +144,7 @@ def _group_images(
     for folder, paths in by_folder.items():
         images = tuple(path for path in paths if is_image_name(path))
         if images:
+            # an annotation beside the images makes a folder called images the sequence itself
             inner = PurePosixPath(folder).name.lower() in IMAGE_FOLDERS and folder not in annotated
             homes[_get_folder(folder) if inner else folder][folder] = images
     return homes
@@ -170,6 +172,7 @@ def _match_outside(
         if not candidates:
             continue
         lengths = {path: _count_shared_parts(path, folder) for path in candidates}
+        # among anno/a/1.txt and anno/b/1.txt, the path that agrees further up with b/1
         closest = [path for path in candidates if lengths[path] == max(lengths.values())]
         if len(closest) > 1:
             raise DataError(f"{closest[0]} and {closest[1]} could both annotate {folder}; leave one out with --exclude")
@@ -212,6 +215,7 @@ def _require_annotations(
         for folder in sorted(images)
         if folder not in annotations and not any(_is_related(folder, home) for home in annotations)
     ]
+    # with no annotation at all, the reader says what was found instead
     if not annotations or not bare:
         return
     count = sum(len(paths) for paths in images[bare[0]].values())

@@ -66,6 +66,7 @@ def read_mot_tracks(path: Path) -> dict[str, MotTrack]:
     tracks = {}
     for target in np.unique(rows[:, 1]):
         lines = np.flatnonzero(rows[:, 1] == target)
+        # rows may be sorted by target or not at all
         lines = lines[np.argsort(rows[lines, 0], kind="stable")]
         track = rows[lines]
         twice = np.flatnonzero(np.diff(track[:, 0]) == 0)
@@ -125,6 +126,7 @@ def choose_target(targets: dict[str, int], given: str | None, where: str) -> str
         return next(iter(targets))
     if given in targets:
         return given
+    # the longest ones first: they are what somebody wants to follow
     longest = sorted(targets, key=lambda name: (-targets[name], len(name), name))
     named = ", ".join(f"{name} ({format_count(targets[name], 'frame')})" for name in longest[:MAX_NAMED_TARGETS])
     more = f" and {len(longest) - MAX_NAMED_TARGETS:,} more" if len(longest) > MAX_NAMED_TARGETS else ""

@@ -69,6 +69,7 @@ def read_found_sequence(root: Path, found: FoundSequence, name: str, target: str
     paths = [root / path for path in order.paths]
     content = read_annotation(root / chosen, read_image_size(paths[0]))
     require_equal_counts(name, len(paths), len(content.boxes), _explain_count(order, len(content.boxes)))
+    # after the comparison with the boxes, whose message names the frame that is missing
     gap_note = require_no_gap(order, name)
     visible = has_area(content.boxes) & ~_read_hidden(root, found, len(paths))
     region_note = REGION_NOTES.get(content.kind)
@@ -131,6 +132,7 @@ def _read_mot_sequence(
     boxes, visible = np.full((len(order.paths), 4), np.nan), np.zeros(len(order.paths), np.bool_)
     rows = [places[int(number)] for number in track.frames]
     boxes[rows], visible[rows] = track.boxes, track.visible
+    # a tracker is told where the target is in the first frame, so the sequence must begin where it can be seen
     start = _find_first_shown(boxes, visible, path, key)
     video = Video(
         name, [root / each for each in order.paths[start:]], boxes[start:], (visible & has_area(boxes))[start:]
