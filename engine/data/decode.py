@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, features
 
 from engine.data.image_formats import describe_unopened, get_pillow_formats
 from foundation.errors import DataError
@@ -86,14 +86,10 @@ def decode_bgr(data: bytes, path: object, kind: str = "") -> NDArray[np.uint8]:
             return np.ascontiguousarray(np.asarray(upright)[..., ::-1])
         if data.startswith(_JPEG_START) and find_jpeg_end(data) < 0:
             image.load()  # OpenCV before version 5 fills what is missing with gray
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error below says it in one sentence
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise DataError(f"{name} cannot be decoded ({error.err}); fetch it again") from error
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     if pixels is None:
         raise DataError(f"{name} cannot be decoded (OpenCV finds it damaged or cut off); fetch it again")
     return np.asarray(pixels, np.uint8)
@@ -133,6 +129,7 @@ def open_image(data: bytes, path: object, kind: str = "") -> Iterator[Image.Imag
     name = f"{kind} {path}".lstrip()
     if not data:
         raise DataError(f"{name} cannot be decoded (0 bytes); fetch it again")
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # code around bench may have set it, and what is cut off would become black
     try:
         with Image.open(io.BytesIO(data), formats=get_pillow_formats()) as image:
             _require_one_picture(image, name)

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from engine.data.decode import MAX_PIXELS, OPENCV_DOMAINS, decode_bgr, describe_decoder, find_jpeg_end, open_rgb
+from engine.data.image_formats import OPTIONAL_FORMATS, OptionalFormat, get_pillow_formats
 from foundation.errors import DataError
 from tests.classification.data.make import write_noise_image
 
@@ -211,6 +212,29 @@ def test_a_cut_file_of_any_format_is_refused(tmp_path: Path, file_format: str) -
         open_rgb(path)
     with pytest.raises(DataError, match=r"the frame .*x\.img cannot be decoded"):
         decode_bgr(path.read_bytes(), path, "the frame")
+
+
+def test_a_switch_of_pillow_does_not_let_a_cut_file_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as many scripts do
+    path = tmp_path / "x.jpg"
+    path.write_bytes(encode(Image.fromarray(make_pixels(60, 60)), "JPEG")[:-200])
+    for read in (lambda: open_rgb(path), lambda: decode_bgr(path.read_bytes(), path)):
+        with pytest.raises(DataError, match="cannot be decoded"):
+            read()
+
+
+@pytest.mark.parametrize("each", OPTIONAL_FORMATS, ids=lambda each: each.name)
+def test_both_decoders_open_every_format_that_is_there(tmp_path: Path, each: OptionalFormat) -> None:
+    if not each.is_present:
+        pytest.skip(f"no reader of {each.name}: the extra images is not installed")
+    get_pillow_formats()  # registers the readers and writers
+    pixels = make_pixels(32, 48) // 8 + np.arange(48, dtype=np.uint8)[:, None] * 4
+    data = encode(Image.fromarray(pixels), each.pillow_names[0], exif=make_exif(1))
+    path = tmp_path / f"x{each.suffixes[0]}"
+    path.write_bytes(data)
+    found = np.asarray(open_rgb(path))
+    assert found.shape == (32, 48, 3) and np.abs(found.astype(int) - pixels).mean() < 8, "the formats lose a little"
+    assert np.array_equal(decode_bgr(data, path)[..., ::-1], found)
 
 
 @pytest.mark.parametrize("size", [(40_000, 40_000), (20_000, 15_000), (MAX_PIXELS + 1, 1)])
