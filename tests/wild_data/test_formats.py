@@ -100,6 +100,7 @@ def labels_are(expected: NDArray[np.uint8]) -> Check:
 
 LABELS = np.arange(192, dtype=np.uint8).reshape(12, 16) // 8 % 2
 JPEG, PNG = encode(picture(90), "JPEG"), encode(picture(91), "PNG")
+CUT = JPEG[:-60]
 LABEL_PNG = encode(Image.fromarray(LABELS), "PNG")
 GRAY_16 = encode(Image.fromarray(np.arange(192, dtype=np.uint16).reshape(12, 16) * 257), "PNG")
 
@@ -149,6 +150,11 @@ CASES = [
     photo("a PNG that is named .jpg", {"x.jpg": PNG}, check=shows("x.jpg", noise(91))),
     photo("a motion photo: a video after the end of the JPEG", {"x.jpg": JPEG + MP4}),
     photo(
+        "a WebP from the web that is named .jpg",
+        {"x.jpg": encode(picture(75), "WEBP", lossless=True)},
+        check=shows("x.jpg", noise(75)),
+    ),
+    photo(
         "files from the web: .jfif, .jpe, .JPEG",
         {f"x{i}.{s}": encode(picture(80 + i), "JPEG") for i, s in enumerate(("jfif", "jpe", "JPEG"))},
     ),
@@ -184,10 +190,10 @@ CASES = [
     photo("a phone's .heic that was named .jpg", {"IMG_1.jpg": HEIC}, "IMG_1.jpg", *HEIC_CURE),
     photo("a camera's raw file beside its JPEG", {"x.jpg": JPEG, "x.CR2": b"II*\0"}, "x.CR2", "convert it to .png"),
     photo("a raw file that is left out", {"x.jpg": JPEG, "x.CR2": b"II*\0"}, exclude=["*/*/*.CR2"]),
-    photo("a JPEG that was cut off", {"x.jpg": JPEG[: len(JPEG) // 2]}, "x.jpg cannot be decoded", "fetch it again"),
+    photo("a JPEG that was cut off", {"x.jpg": CUT}, "x.jpg cannot be decoded", "fetch it again"),
     photo(
         "a download that was never filled",
-        {"x.jpg": JPEG[: len(JPEG) // 2] + bytes(500)},
+        {"x.jpg": CUT + bytes(500)},
         "x.jpg cannot be decoded",
         "zeros",
     ),
@@ -251,7 +257,7 @@ CASES = [
     ),
     pair(
         "an image with labels that was cut off",
-        JPEG[: len(JPEG) // 2],
+        CUT,
         LABEL_PNG,
         "a.jpg cannot be decoded",
         "fetch it again",
@@ -264,7 +270,7 @@ CASES = [
     ),
     sequence(
         "frames of which one was cut off",
-        frames(JPEG[: len(JPEG) // 2]),
+        frames(CUT),
         "0002.jpg cannot be decoded",
         "fetch it again",
     ),

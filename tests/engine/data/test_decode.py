@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
 
@@ -263,6 +264,16 @@ def test_a_file_with_several_pictures_is_refused(tmp_path: Path, file_format: st
     single = encode(first.convert("P"), file_format, **({"lossless": True} if file_format == "WEBP" else {}))
     path.write_bytes(single)
     assert (np.asarray(open_rgb(path)) == np.asarray(first.convert("P").convert("RGB"))).all()
+
+
+def test_a_map_with_versions_in_lower_resolution_is_one_picture(tmp_path: Path) -> None:
+    first, second = (Image.fromarray(make_pixels() // part) for part in (1, 2))
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, np.asarray(first), photometric="rgb")
+    tifffile.imwrite(path, np.asarray(second)[::2, ::2], photometric="rgb", append=True, subfiletype=1)
+    data = path.read_bytes()
+    assert (np.asarray(open_rgb(tmp_path / "x.tif")) == np.asarray(first)).all()
+    assert (decode_bgr(data, "x.tif")[..., ::-1] == np.asarray(first)).all()
 
 
 def test_a_phones_jpeg_with_further_views_is_its_first_picture() -> None:
