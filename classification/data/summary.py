@@ -24,7 +24,7 @@ from engine.summary.image_headers import (
     read_header,
     read_headers,
 )
-from engine.summary.repeated_items import NamedContent, find_repeated_items
+from engine.summary.repeated_items import NOT_COMPARED, NamedContent, find_repeated_items
 from foundation.hash_order import order_by_hash
 
 _SAMPLE_SALT = "bench-contact-sheet-1"
@@ -51,7 +51,7 @@ def summarize_images(splits: Mapping[str, ImageSplit], class_names: Sequence[str
         class_names: name of each class, by class index.
     """
     contents = _list_contents(splits, class_names)
-    repeated, findings = find_repeated_items(contents, "image")
+    findings = find_repeated_items(contents, "image")
     summaries = {}
     for name, split in splits.items():
         counts = Counter(split.labels)
@@ -59,7 +59,7 @@ def summarize_images(splits: Mapping[str, ImageSplit], class_names: Sequence[str
             len(split.labels),
             collect_image_facts(read_headers(partial(_read_split_header, split), len(split.labels))),
             {class_names[number]: counts.get(number, 0) for number in range(len(class_names))},
-            {"twins": repeated[name]} if name in repeated else {},
+            {} if contents else {"twins": NOT_COMPARED},
         )
     samples = _choose_samples(splits, len(class_names))
     return DataSummary(

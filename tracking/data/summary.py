@@ -68,7 +68,7 @@ def summarize_sequences(splits: Mapping[str, Sequence[Video]], has_truth: bool =
         DataError: a frame that is drawn cannot be read.
     """
     contents = {name: _list_first_frames(videos) for name, videos in splits.items()}
-    repeated, findings = find_repeated_items(contents, "first frame")
+    findings = find_repeated_items(contents, "first frame")
     summaries = {}
     for name, videos in splits.items():
         headers = read_headers(partial(_read_first_header, videos), len(videos))
@@ -78,8 +78,6 @@ def summarize_sequences(splits: Mapping[str, Sequence[Video]], has_truth: bool =
         ]
         facts = facts if has_truth else []
         lines = _describe_sequences(facts, videos)
-        if name in repeated:
-            lines["twins"] = repeated[name]
         summaries[name] = SplitSummary(len(videos), collect_image_facts(headers), {}, lines)
         findings += _find_odd_boxes(name, facts)
     samples = _choose_samples(splits)
@@ -149,10 +147,10 @@ def _describe_sequences(facts: Sequence[_SequenceFacts], videos: Sequence[Video]
     lines = {"frames": f"{sum(lengths):,}; {format_quantiles(lengths, 'per sequence')}"}
     if facts:
         absent = sum(each.absent for each in facts)
-        lines["target"] = (
-            f"covers {format_quantiles([each.area for each in facts], '% of the frame', 2)}; absent in {absent:,} "
-            f"frames of {format_count(sum(each.absent > 0 for each in facts), 'sequence')}"
-        )
+        lines["target"] = f"covers {format_quantiles([each.area for each in facts], '% of the frame', 2)}"
+        if absent:
+            away = format_count(sum(each.absent > 0 for each in facts), "sequence")
+            lines["target"] += f"; absent in {format_count(absent, 'frame')} of {away}"
     return lines
 
 
