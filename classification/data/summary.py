@@ -97,6 +97,7 @@ def _read_split_header(split: ImageSplit, place: int) -> ImageHeader:
 def _find_split_words(class_names: Sequence[str]) -> list[str]:
     """Return a sentence if classes are called like splits, as "train" and "seg_test" are."""
     odd = [name for name in class_names if _SPLIT_WORDS & set(name.lower().replace("-", "_").split("_"))]
+    # one alone may be a thing, as a train is
     if len(odd) < 2:
         return []
     return [

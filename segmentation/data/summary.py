@@ -128,6 +128,7 @@ def _collect_mask_facts(masks: Sequence[tuple[str, LabelSummary]], dataset: Segm
         present = np.flatnonzero(of_classes)
         if len(present) <= 1:
             flat.append((name, int(present[0]) if len(present) else IGNORE_INDEX))
+    # flat masks are equal anyway, and are counted by themselves
     flat_names = {name for name, _ in flat}
     digests = Counter(summary.map_digest for name, summary in masks if name not in flat_names)
     repeated = sum(count - 1 for count in digests.values())
@@ -147,6 +148,7 @@ def _describe_masks(facts: _MaskFacts, class_names: Sequence[str]) -> str:
 def _find_odd_masks(split: str, facts: _MaskFacts, class_names: Sequence[str]) -> list[str]:
     """Return what is unusual about the masks of a split, one sentence each."""
     findings = []
+    # a few images without an object are normal
     if len(facts.flat) > max(1, facts.num_masks // 10):
         kinds = Counter(index for _, index in facts.flat)
         index, count = kinds.most_common(1)[0]

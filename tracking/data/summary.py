@@ -117,9 +117,11 @@ def _collect_facts(video: Video, size: tuple[int, int]) -> _SequenceFacts:
     if not len(boxes):
         return _SequenceFacts(video.name, len(video.frames), len(video.frames), 0.0, 0.0, False, 0.0)
     is_outside = _find_outside(boxes, size)
+    # only between frames that both show the target: it may come back elsewhere
     follows = is_present[1:] & is_present[:-1]
     overlap = compute_iou(video.boxes[1:][follows], video.boxes[:-1][follows]) if follows.any() else np.ones(1)
     area = 100 * float(np.median(boxes[:, 2] * boxes[:, 3])) / (size[0] * size[1])
+    # two equal boxes are no sign: a target may rest
     is_still = len(boxes) > 2 and bool((boxes == boxes[0]).all())
     return _SequenceFacts(
         video.name,

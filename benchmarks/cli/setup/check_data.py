@@ -51,6 +51,7 @@ def check_data(options: Namespace) -> int:
             lines = _format_report(options, report, summary)
             # one line each: sentences about foreign data name their files
             write_stdout("\n".join(map(format_one_line, lines)))
+        # after the text, which a folder that cannot be written must not withhold
         if summary is not None and sheet is not None:
             _write_sheet(summary, sheet, f"{options.name}, {root}: {_count_items(report)}")
     if options.json:
@@ -59,6 +60,7 @@ def check_data(options: Namespace) -> int:
         write_json({**data, "summary": facts, "sheet": str(sheet) if summary and sheet else None})
     elif summary is not None:
         write_stdout(format_one_line(f"{len(summary.samples)} samples are drawn in {sheet}: look at them"))
+    # findings are for a person to judge, so that they do not change the exit code
     return 1 if report.duplicates else 0
 
 
