@@ -38,7 +38,7 @@ SCHEMA_VERSION = 8
 6: adds ``changed_settings``, and to ``cost.efficiency`` the load of the machine (``load_average``, ``other_load``,
    ``processors``).
 7: adds what is known of start weights (``weights_key``, ``loading_fixes``) and the label of a row.
-8: adds ``data.options``, part of the id where they are present.
+8: adds ``data.options``, part of the id where they are present, and ``environment.image_decoder``.
 """
 
 PRETRAINING_DOMAIN = "pretraining"

@@ -12,6 +12,7 @@ from benchmarks.cli.common_options import (
     add_hash_option,
     add_layout_options,
     add_overrides_option,
+    collect_data_options,
     parse_positive_int,
 )
 from benchmarks.cli.output import align_columns, write_json, write_stdout
@@ -91,6 +92,7 @@ def _check_task(options: Namespace) -> int:
         overrides=tuple(options.overrides),
         data_root=resolve_data_root(options.data_root),
         device=options.device,
+        data_options=collect_data_options(options),
     )
     lines = run_negative_controls(request)
     verdicts = summarize_verdicts(lines)
