@@ -92,6 +92,10 @@ def _format_report(options: Namespace, report: DataReport, summary: DataSummary 
         lines.append(f"{split}: {count:,} items{_format_histogram(report.class_counts.get(split, {}))}")
         if summary is not None and split in summary.splits:
             lines += _format_split(summary.splits[split], summary.label_unit)
+    # what a run may train on besides, and its report does not count
+    for split, facts in summary.splits.items() if summary is not None else ():
+        if split not in report.splits:
+            lines += [f"{split}: {facts.num_items:,} items", *_format_split(facts, "")]
     lines += [f"note: {note}" for note in report.notes]
     if summary is not None:
         # the check says in the same words what is in two splits
