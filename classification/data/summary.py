@@ -114,12 +114,15 @@ def _choose_samples(splits: Mapping[str, ImageSplit], num_classes: int) -> list[
         members: dict[int, list[int]] = {}
         for place, label in enumerate(split.labels):
             members.setdefault(label, []).append(place)
-        queues = {label: _order_places(split, places, share) for label, places in members.items()}
+        queues: dict[int, list[int]] = {}
         wanted = min(share, len(split.labels))
         while wanted:
             label = classes[turn % num_classes]
             turn += 1
-            if queues.get(label):  # the next class takes over where one has no further image
+            # only of the classes that are asked for, as ImageNet has a million names to hash
+            if label not in queues:
+                queues[label] = _order_places(split, members.get(label, []), share)
+            if queues[label]:  # the next class takes over where one has no further image
                 chosen.append(_Sample(name, queues[label].pop(0)))
                 wanted -= 1
     return chosen

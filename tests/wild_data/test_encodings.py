@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -181,3 +183,17 @@ def test_weights_whose_name_is_not_utf_8_are_not_called_broken(
     assert main(words) == 2
     said = capsys.readouterr().err
     assert "caf\\xe9.safetensors is not UTF-8, so no record can hold it; rename it" in said and "broken" not in said
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_with_few_letters_gets_codes(encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "data", ("\u043a\u043e\u0442", "cat"))
+    words = ["check", "data", "imagefolder", "--data-root", "data"]
+    for more in ([], ["--json"]):
+        written = io.BytesIO()
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding=encoding, write_through=True))
+        assert main([*words, *more]) == 0
+        text = written.getvalue().decode(encoding)
+        assert "\\u043a\\u043e\\u0442" in text
+    assert json.loads(text)["class_counts"]["train"] == {"\u043a\u043e\u0442": 3, "cat": 3}
