@@ -35,7 +35,5 @@ def test_a_name_in_another_encoding_is_refused_with_its_bytes() -> None:
 
 def test_a_locale_that_is_not_utf_8_is_named_and_not_the_file() -> None:
     # as Python reads a name in UTF-8 where the locale is ASCII
-    with pytest.raises(
-        DataError, match="the name caf\u00e9 is not read as UTF-8 by this system's locale; set LC_ALL=C.UTF-8"
-    ):
-        require_text_name("caf\u00e9".encode().decode("ascii", "surrogateescape"))
+    with pytest.raises(DataError, match=r"^the name café is not read as UTF-8 by .* locale; set LC_ALL=C.UTF-8$"):
+        require_text_name("café".encode().decode("ascii", "surrogateescape"))
