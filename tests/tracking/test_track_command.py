@@ -56,7 +56,7 @@ def test_a_video_from_end_to_end(weights: list[str], capsys: Text) -> None:
     out = Path("runs/track/walk")
     said = capsys.readouterr().out
     assert said.startswith("12 frames tracked\n") and "frames/s end to end" in said
-    assert f"{out}: boxes.txt, confidence.txt, annotated.mp4, track.json" in said
+    assert f"{out}: boxes.txt, confidence.txt, frame_times.txt, annotated.mp4, track.json" in said
     data = json.loads((out / "track.json").read_text())
     assert data["status"] == "complete" and data["frames"] == 12 and data["first_box"] == [20.0, 15.0, 16.5, 12.0]
     assert data["first_box_from"] == "--init" and data["video"] == {
@@ -115,7 +115,7 @@ def test_a_request_needs_no_command_line(weights: list[str]) -> None:
     """From Python: what is not said is as the command has it."""
     write_folder(Path("walk"))
     checkpoint, backbone = Path(weights[1]), weights[3]
-    request = TrackVideoRequest("walk", (20, 15, 16, 12), checkpoint=checkpoint, backbone=backbone, device="cpu")
+    request = TrackVideoRequest("walk", ((20, 15, 16, 12),), checkpoint=checkpoint, backbone=backbone, device="cpu")
     report = run_track_command(request)
     assert (report.folder, report.interrupted) == (Path("runs/track/walk"), False)
     assert track("walk", "--init", "20,15,16,12", *weights) == 0
@@ -123,7 +123,7 @@ def test_a_request_needs_no_command_line(weights: list[str]) -> None:
     assert texts[0] == texts[1]
     assert report.data["protocol"] == "ostrack256" and report.data["command"] == []
     with pytest.raises(UserError, match="--lost-threshold 1 cannot be compared"):
-        run_track_command(replace(request, lost_threshold=1.0))
+        run_track_command(replace(request, lost_thresholds=(1.0,)))
 
 
 def test_a_checkpoint_is_tracked_with_what_it_states(capsys: Text) -> None:

@@ -195,7 +195,7 @@ def _draw_frame_number(picture: ImageArray, frame_number: int, boxes: Sequence[F
 
 def _line_width(picture: ImageArray) -> int:
     height, width = picture.shape[:2]
-    return max(1, round(min(height, width) / 240))
+    return max(1, round(int(min(height, width)) / 240))
 
 
 def confidence_color(confidence: float, lost_threshold: float) -> BGRColor:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
+from engine.data.image_formats import IMAGE_SUFFIXES, UNREAD_IMAGE_SUFFIXES, describe_unopened
+from engine.data.tree_files import is_litter
 from foundation.errors import DataError
-from tracking.data.readers.folder import IMAGE_SUFFIXES
 
-SOURCE_IMAGE_SUFFIXES = IMAGE_SUFFIXES | {".tif", ".tiff", ".ppm", ".pgm", ".jp2"}
-FRAME_FOLDERS = ("img", "img1", "color")
-"""Folders of the frames inside a sequence: LaSOT and OTB, MOT, VOT."""
-_ALIKE_SUFFIXES = {".jpeg": ".jpg", ".tiff": ".tif"}
+FRAME_FOLDERS = ("img", "img1", "color", "imgs", "images", "frames", "rgb")
+"""Folders of the frames inside a sequence: of LaSOT and OTB, MOT, VOT, and those that people choose."""
+_ALIKE_SUFFIXES = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 _NUMBER_PATTERN = re.compile(r"(\d+)")
 
 
 def list_frame_files(folder: Path) -> list[Path]:
     """Return the frames of a folder, or of its ``img``, ``img1`` or ``color``, in the order of their numbers.
 
-    Annotations and other files that are no images are left alone, hidden files too.
+    Annotations and other files that are no images are left alone, hidden files and litter too.
 
     Args:
         folder: the folder.
@@ -28,8 +29,7 @@ def list_frame_files(folder: Path) -> list[Path]:
     Raises:
         DataError: there are no images, or it is not clear which of them are the frames, or in which order.
     """
-    places = [place for place in (folder, *(folder / name for name in FRAME_FOLDERS)) if place.is_dir()]
-    found = {place: files for place in places if (files := _list_images(place))}
+    found = {place: files for place in (folder, *_list_frame_folders(folder)) if (files := _list_images(place))}
     if not found:
         raise DataError(_explain_no_frames(folder))
     if len(found) > 1:
@@ -63,7 +63,7 @@ def sort_by_numbers(folder: Path, files: list[Path]) -> list[Path]:
     _require_equal_decimals(folder, parts)
     numbers = {file: tuple(int(word) for word in words[1::2]) for file, words in parts.items()}
     ordered = sorted(files, key=numbers.__getitem__)
-    for first, second in zip(ordered, ordered[1:], strict=False):
+    for first, second in pairwise(ordered):
         if numbers[first] == numbers[second]:
             raise DataError(
                 f"{folder} has two frames with the same number, {first.name} and {second.name}; remove one of them"
@@ -97,7 +97,7 @@ def describe_number_gap(files: list[Path]) -> str:
     """
     ends = [re.search(r"(\d+)$", file.stem) for file in files]
     numbers = [int(end.group(1)) for end in ends if end]
-    steps = Counter(after - before for before, after in zip(numbers, numbers[1:], strict=False))
+    steps = Counter(after - before for before, after in pairwise(numbers))
     if len(numbers) != len(files) or len(steps) < 2:
         return ""
     usual = steps.most_common(1)[0][0]
@@ -106,19 +106,29 @@ def describe_number_gap(files: list[Path]) -> str:
 
 
 def _list_images(folder: Path) -> list[Path]:
-    """Return the images directly in a folder, in no particular order."""
-    return [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SOURCE_IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    ]
+    """Return the images directly in a folder, those that cannot be opened here too, in no particular order.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    try:
+        return [
+            path
+            for path in folder.iterdir()
+            if path.name.lower().endswith(IMAGE_SUFFIXES + UNREAD_IMAGE_SUFFIXES)
+            and not path.name.startswith(".")
+            and not is_litter(path.name)
+            and path.is_file()
+        ]
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read ({error.strerror}); change its permissions") from error
 
 
 def _require_one_format(folder: Path, files: list[Path]) -> None:
-    """Check that all frames have one format: a second one is mostly another picture of the same frames.
+    """Check that all frames have one format that can be opened: a second one is mostly another picture of them.
 
     Raises:
-        DataError: there are several.
+        DataError: there are several, or one that is not opened here; the message says what opens it.
     """
     suffixes = Counter(_ALIKE_SUFFIXES.get(suffix, suffix) for suffix in (file.suffix.lower() for file in files))
     if len(suffixes) > 1:
@@ -126,18 +136,25 @@ def _require_one_format(folder: Path, files: list[Path]) -> None:
         raise DataError(
             f"{folder} has {counts} files, and the frames of a video have one format; move the others elsewhere"
         )
+    if not files[0].name.lower().endswith(IMAGE_SUFFIXES):
+        raise DataError(describe_unopened(min(files)))
 
 
 def _explain_no_frames(folder: Path) -> str:
     """Return the most helpful message for a folder without images."""
-    below = sorted(place for place in folder.iterdir() if place.is_dir() and not place.name.startswith("."))
+    below = sorted(
+        place
+        for place in folder.iterdir()
+        if place.is_dir() and not place.name.startswith(".") and not is_litter(f"{place.name}/any")
+    )
     holders = [place for place in below if any(_list_images(each) for each in (place, *_list_frame_folders(place)))]
     if holders:
         more = f" (there are {len(holders)} such folders)" if len(holders) > 1 else ""
         return f"{folder} has no images itself, but its folder {holders[0].name} has; name {holders[0]}{more}"
-    known = ", ".join(sorted(SOURCE_IMAGE_SUFFIXES))
+    known = ", ".join(sorted(IMAGE_SUFFIXES))
     return f"{folder} has no images ({known}), nor has a folder {', '.join(FRAME_FOLDERS)} in it; name their folder"
 
 
 def _list_frame_folders(folder: Path) -> list[Path]:
-    return [folder / name for name in FRAME_FOLDERS if (folder / name).is_dir()]
+    """Return the folders of frames in a folder, whatever the case of their names."""
+    return sorted(place for place in folder.iterdir() if place.name.lower() in FRAME_FOLDERS and place.is_dir())

@@ -15,10 +15,11 @@ from typing import Any, Literal, NamedTuple
 import cv2
 import numpy as np
 
+from engine.data.image_formats import IMAGE_SUFFIXES, describe_unopened
 from foundation.errors import DataError
 from tracking.data.crops import ImageArray
 from tracking.data.readers.sequence import read_image
-from tracking.video.frame_folder import SOURCE_IMAGE_SUFFIXES, describe_number_gap, list_frame_files
+from tracking.video.frame_folder import describe_number_gap, list_frame_files
 
 _CONTAINER_SIGNATURES = (
     (4, b"ftyp"),
@@ -29,6 +30,9 @@ _CONTAINER_SIGNATURES = (
     (0, b"OggS"),
 )
 """Offsets and bytes by which video files are recognized: MP4 and MOV, AVI, Matroska and WebM, FLV, MPEG, Ogg."""
+
+ANIMATION_SUFFIXES = (".gif",)
+"""Suffixes of images that are videos where a video is asked for."""
 
 SourceKind = Literal["video", "folder", "camera"]
 
@@ -146,7 +150,7 @@ def _open_folder(path: Path, start_frame: int, max_frames: int | None) -> FrameS
 
 def _open_video(path: Path, start_frame: int, max_frames: int | None) -> FrameSource:
     """Open a video file and read what its header says."""
-    if path.suffix.lower() in SOURCE_IMAGE_SUFFIXES:
+    if path.name.lower().endswith(IMAGE_SUFFIXES) and path.suffix.lower() not in ANIMATION_SUFFIXES:
         raise DataError(f"{path} is one image; name a video, or the folder of the images")
     source = FrameSource("video", str(path), _make_result_name(path.stem), start_frame, max_frames=max_frames)
     capture = _open_capture(source)
@@ -215,6 +219,8 @@ def _explain_unreadable(path: Path) -> str:
             head = file.read(16)
     except OSError as error:
         return f"{path} cannot be read ({error.strerror}); fix its permissions"
+    if unopened := describe_unopened(path):
+        return unopened
     if not head:
         return f"{path} is empty (0 bytes); fetch it again"
     if any(head[at : at + len(mark)] == mark for at, mark in _CONTAINER_SIGNATURES):

@@ -64,7 +64,7 @@ def find_screen_size() -> tuple[int, int]:
     """
     # in a process of its own: where there is no display, OpenCV's window system ends the process
     try:
-        probe = subprocess.run(
+        probe = subprocess.run(  # noqa: S603 - fixed arguments
             [sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
