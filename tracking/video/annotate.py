@@ -134,14 +134,17 @@ def draw_targets(frame: ImageArray, frame_number: int, targets: Sequence[TargetT
             frame, frame_number, only.boxes[-1], only.confidences[-1], lost_threshold, only.watch.is_lost
         )
     picture = np.ascontiguousarray(frame[..., ::-1])
-    boxes = [each.boxes[-1] for each in targets]
-    for each in targets:
-        color = TARGET_COLORS[(each.number - 1) % len(TARGET_COLORS)]
+    colors = [TARGET_COLORS[(each.number - 1) % len(TARGET_COLORS)] for each in targets]
+    # the color tells the targets apart, so that the line needs two pixels
+    thick = max(2, _line_width(picture))
+    for each, color in zip(targets, colors, strict=True):
+        _draw_box(picture, each.boxes[-1], color, thick)
+    # labels last, so that no box hides them
+    for each, color in zip(targets, colors, strict=True):
         confidence = each.confidences[-1]
-        text_color = color if confidence >= each.start.lost_threshold else RED
         label = f"{each.number}: {_format_label(confidence, each.watch.is_lost)}"
-        _draw_box(picture, each.boxes[-1], label, color, text_color)
-    _draw_frame_number(picture, frame_number, boxes)
+        _draw_label(picture, each.boxes[-1], label, color if confidence >= each.start.lost_threshold else RED)
+    _draw_frame_number(picture, frame_number, [each.boxes[-1] for each in targets])
     return picture
 
 
@@ -160,7 +163,8 @@ def draw_prediction(
     """
     picture = np.ascontiguousarray(frame[..., ::-1])
     color = confidence_color(confidence, lost_threshold)
-    _draw_box(picture, box, _format_label(confidence, is_lost), color, color)
+    _draw_box(picture, box, color, _line_width(picture))
+    _draw_label(picture, box, _format_label(confidence, is_lost), color)
     _draw_frame_number(picture, frame_number, [box])
     return picture
 
@@ -169,17 +173,21 @@ def _format_label(confidence: float, is_lost: bool) -> str:
     return f"{'LOST?  ' if is_lost else ''}{confidence:.2f}"
 
 
-def _draw_box(picture: ImageArray, box: FloatArray, label: str, color: BGRColor, text_color: BGRColor) -> None:
-    """Draw a box with its label above it, or below it if there is no room."""
-    height = picture.shape[0]
-    thick = _line_width(picture)
+def _draw_box(picture: ImageArray, box: FloatArray, color: BGRColor, thick: int) -> None:
+    """Draw a box with lines of ``thick`` pixels."""
     x, y, w, h = (round(value) for value in box.tolist())
     # a wider black box below the colored one, so that it is visible on any background
     cv2.rectangle(picture, (x, y), (x + w - 1, y + h - 1), BLACK, thick + 2)
     cv2.rectangle(picture, (x, y), (x + w - 1, y + h - 1), color, thick)
+
+
+def _draw_label(picture: ImageArray, box: FloatArray, label: str, color: BGRColor) -> None:
+    """Write a label above a box, or below it if there is no room."""
+    height, gap = picture.shape[0], _line_width(picture) + 2
+    x, y, _, h = (round(value) for value in box.tolist())
     tall = _caption_height(picture)
-    above = y - tall - thick - 2
-    _draw_caption(picture, label, x, above if above >= 0 else min(y + h + thick + 2, height - tall), text_color)
+    above = y - tall - gap
+    _draw_caption(picture, label, x, above if above >= 0 else min(y + h + gap, height - tall), color)
 
 
 def _draw_frame_number(picture: ImageArray, frame_number: int, boxes: Sequence[FloatArray]) -> None:

@@ -147,10 +147,12 @@ def _explain_no_frames(folder: Path) -> str:
         for place in folder.iterdir()
         if place.is_dir() and not place.name.startswith(".") and not is_litter(f"{place.name}/any")
     )
-    holders = [place for place in below if any(_list_images(each) for each in (place, *_list_frame_folders(place)))]
-    if holders:
-        more = f" (there are {len(holders)} such folders)" if len(holders) > 1 else ""
-        return f"{folder} has no images itself, but its folder {holders[0].name} has; name {holders[0]}{more}"
+    # the first one only, as a data set has many
+    holder = next(
+        (place for place in below if any(_list_images(each) for each in (place, *_list_frame_folders(place)))), None
+    )
+    if holder is not None:
+        return f"{folder} has no images itself, but its folder {holder.name} has; name {holder}"
     known = ", ".join(sorted(IMAGE_SUFFIXES))
     return f"{folder} has no images ({known}), nor has a folder {', '.join(FRAME_FOLDERS)} in it; name their folder"
 

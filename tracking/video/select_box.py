@@ -207,8 +207,16 @@ def draw_in_window(picture: ImageArray, title: str) -> WindowBox | None:
             key = cv2.waitKey(30) & 0xFF  # Python handles Ctrl-C between two calls
             if key in ACCEPT_KEYS and drag.box is not None:
                 return drag.box
-            if key in CANCEL_KEYS or cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1:
+            if key in CANCEL_KEYS or not _is_window_open(title):
                 return None
     finally:
         # not destroyWindow, which fails if the user has closed the window
         cv2.destroyAllWindows()
+
+
+def _is_window_open(title: str) -> bool:
+    """Return whether a window is still there, as the user may close it."""
+    try:
+        return bool(cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) >= 1)
+    except cv2.error:  # of Qt, once the last window is closed
+        return False

@@ -93,7 +93,7 @@ class Window:
         self.actions, self.closed_after = actions, closed_after
         self.callback: Callable[..., None] | None = None
         self.shown: list[np.ndarray] = []
-        self.is_destroyed = False
+        self.is_destroyed = self.raises = False
 
     def wait(self, _: int) -> int:
         assert self.callback is not None and self.shown
@@ -101,6 +101,11 @@ class Window:
         for event in events:
             self.callback(*event, 0, None)
         return key
+
+    def find_property(self, *_: object) -> float:
+        if len(self.shown) > self.closed_after and self.raises:
+            raise cv2.error("NULL guiReceiver")  # as Qt does where the last window was closed
+        return float(len(self.shown) <= self.closed_after)
 
     def patch(self, monkeypatch: pytest.MonkeyPatch) -> Window:
         def destroy() -> None:
@@ -113,7 +118,7 @@ class Window:
         monkeypatch.setattr(cv2, "setMouseCallback", set_callback)
         monkeypatch.setattr(cv2, "imshow", lambda _, picture: self.shown.append(picture))
         monkeypatch.setattr(cv2, "waitKey", self.wait)
-        monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: float(len(self.shown) <= self.closed_after))
+        monkeypatch.setattr(cv2, "getWindowProperty", self.find_property)
         monkeypatch.setattr(cv2, "destroyAllWindows", destroy)
         return self
 
@@ -140,6 +145,12 @@ def test_keys_of_the_window(
     assert window.is_destroyed and (picture == 7).all()
     if len(window.shown) > 1 and DRAG in [events for events, _ in actions[:1]]:
         assert (window.shown[1][10, 10:30] != 7).any(), "the box is drawn while the user looks"
+
+
+def test_a_window_that_is_gone_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    window = Window([(DRAG, NO_KEY), ([], NO_KEY)], closed_after=1).patch(monkeypatch)
+    window.raises = True
+    assert draw_in_window(np.zeros((60, 80, 3), np.uint8), "title") is None and window.is_destroyed
 
 
 def test_ctrl_c_while_choosing_closes_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
