@@ -124,6 +124,7 @@ def _check_task(options: Namespace) -> int:
         overrides=tuple(options.overrides),
         data_root=resolve_data_root(options.data_root),
         device=options.device,
+        data_options=collect_data_options(options),
     )
     lines = run_negative_controls(request)
     verdicts = summarize_verdicts(lines)
