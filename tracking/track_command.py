@@ -110,6 +110,7 @@ def run_track_command(request: TrackVideoRequest) -> TrackReport:
     # the source and the box are checked before the weights, whose loading takes longer
     source = open_frame_source(request.source, request.start_frame, request.max_frames)
     choose = resolve_starts(request.init_boxes, thresholds, source)
+    # before the user draws boxes, who would have drawn them for nothing if the weights do not load
     tracker, device, weights = load_requested_tracker(request)
     folder = choose_result_folder(request.out_dir, source.name)
     started = utc_now()
@@ -157,6 +158,7 @@ def resolve_lost_thresholds(requested: Sequence[float], num_targets: int) -> lis
                 f"--lost-threshold {threshold:g} cannot be compared with a confidence; give a number from 0 (never "
                 "lost) to below 1"
             )
+    # the default is not written into the request, so that the request says what the user asked for
     if len(requested) <= 1:
         return [requested[0] if requested else LOST_THRESHOLD] * num_targets
     if len(requested) != num_targets:
@@ -187,6 +189,7 @@ def load_requested_tracker(request: TrackVideoRequest) -> LoadedTracker:
         if request.backbone or request.protocol:
             raise UserError("--run knows its backbone and protocol; leave --backbone and --protocol out")
         record = read_record(request.run_dir)
+        # a run with an exported network computes on the CPU, and the summary must not name a GPU
         runtime = request.runtime or load_recipe(request.run_dir).runtime
         device = resolve_network_device(ModelSource(device=request.device, runtime=runtime))
         tracker = load_tracker(request.run_dir, device, runtime=request.runtime, precision=request.precision)
@@ -235,6 +238,7 @@ def _load_checkpoint_tracker(request: TrackVideoRequest, backbone: str) -> Loade
     with TemporaryDirectory(prefix="bench-track-") as folder:
         made = export_model(model, recipe.crop_sizes(), origin, FORMAT_BY_RUNTIME[runtime], precision, Path(folder))
         tracker = find_exported_tracker(made.folder, runtime, precision)()
+    # as in the record of an evaluation: how far its boxes are from PyTorch's stands beside them
     facts["export"] = made.manifest.model_dump(mode="json", include={"files", "parity", "calibration"})
     return LoadedTracker(tracker, device, facts)
 

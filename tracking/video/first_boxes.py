@@ -40,6 +40,7 @@ def resolve_starts(
         (threshold,) = lost_thresholds
         start = _read_annotated_start(source, threshold)
         return lambda _: [start]
+    # looked for now and not at the first frame, as loading the tracker in between takes longer
     screen_size = find_screen_size() if SELECT in init_boxes else None
 
     def choose(frame: ImageArray) -> list[TargetStart]:
@@ -80,6 +81,7 @@ def _require_plausible_box(box: Sequence[float], frame: ImageArray, name: str) -
     # numbers that are not finite and sides that are not positive have a message of their own
     if 0 < box[2] < 1 or 0 < box[3] < 1:
         hint = ""
+        # tools for labels write fractions of the frame
         if all(0 <= value <= 1 for value in box):
             scaled = np.array(box) * [width, height, width, height]
             hint = f"; if these are parts of the frame's sides: --init {','.join(f'{value:g}' for value in scaled)}"

@@ -35,6 +35,7 @@ def list_frame_files(folder: Path) -> list[Path]:
     if len(found) > 1:
         names = " and in ".join(str(place) for place in found)
         raise DataError(f"there are images in {names}; name the folder of the frames itself, without the others")
+    # neither is preferred: one may hold thumbnails or masks of the other
     ((place, files),) = found.items()
     _require_one_format(place, files)
     return sort_by_numbers(place, files)
@@ -54,6 +55,7 @@ def sort_by_numbers(folder: Path, files: list[Path]) -> list[Path]:
     texts = Counter(tuple(words[::2]) for words in parts.values())
     if len(texts) > 1:
         pattern, _ = texts.most_common(1)[0]
+        # one of the many and one of the few, so that the message shows what does not belong
         usual = next(file for file in files if tuple(parts[file][::2]) == pattern)
         other = next(file for file in files if tuple(parts[file][::2]) != pattern)
         raise DataError(
@@ -100,6 +102,7 @@ def describe_number_gap(files: list[Path]) -> str:
     steps = Counter(after - before for before, after in pairwise(numbers))
     if len(numbers) != len(files) or len(steps) < 2:
         return ""
+    # every fifth frame of a video is numbered 0, 5, 10, which is no gap
     usual = steps.most_common(1)[0][0]
     place = next(i for i in range(1, len(numbers)) if numbers[i] - numbers[i - 1] != usual)
     return f"the frame numbers jump: {files[place].name} follows {files[place - 1].name}"

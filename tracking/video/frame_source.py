@@ -133,6 +133,7 @@ def _open_folder(path: Path, start_frame: int, max_frames: int | None) -> FrameS
     files = list_frame_files(path)
     if start_frame >= len(files):
         raise DataError(f"{path} has {len(files)} images, none from --start {start_frame} on; start earlier")
+    # a note and no error: it may be meant, and the user sees whether it is
     gap = describe_number_gap(files)
     name = _make_result_name(path.resolve().name) or "folder"
     count = len(files) - start_frame
@@ -277,6 +278,7 @@ class _CameraClock:
     def read_seconds(self) -> float:
         """Return the time of the frame that was just read."""
         now = time.monotonic()
+        # the clock's own zero means nothing
         self._first = now if self._first is None else self._first
         return now - self._first
 

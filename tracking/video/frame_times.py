@@ -29,6 +29,7 @@ def fill_missing_times(times: Sequence[float | None], fps: float | None) -> tupl
     filled: list[float] = []
     for time in times:
         if time is None:
+            # a first frame without a time leaves open when the video starts
             if fps is None or not filled:
                 return None
             time = filled[-1] + 1 / fps
@@ -46,6 +47,7 @@ def find_uneven_spacing(times: Sequence[float]) -> tuple[float, float] | None:
         >>> find_uneven_spacing([0.0, 0.5, 1.0]), find_uneven_spacing([0.0, 0.5, 1.5])
         (None, (0.5, 1.0))
     """
+    # two distances at least, as one is always even
     if len(times) < 3:
         return None
     gaps = np.diff(np.asarray(times, np.float64))

@@ -74,8 +74,9 @@ def find_screen_size() -> tuple[int, int]:
             "--init select needs a window, and none can be opened here (no display, or OpenCV without windows); give "
             "the box with --init x,y,w,h: left and top edge, width and height in pixels (any image viewer shows them)"
         )
-    words = probe.stdout.split()
-    return (int(words[-2]), int(words[-1])) if len(words) >= 2 else DEFAULT_SCREEN
+    # the last words, as libraries may print something before them; without tkinter there are none
+    words = probe.stdout.split()[-2:]
+    return (int(words[0]), int(words[1])) if len(words) == 2 and all(map(str.isdecimal, words)) else DEFAULT_SCREEN
 
 
 def compute_window_scale(frame_size: tuple[int, int], screen_size: tuple[int, int]) -> float:
@@ -102,6 +103,7 @@ def convert_window_box(box: WindowBox, window_size: tuple[int, int], frame_size:
     Returns:
         x, y, width, height, shape (4,).
     """
+    # per axis: the window has whole pixels, so that its two factors differ a little
     scale = np.array(frame_size, np.float64) / window_size
     corners = np.array([[box.x, box.y], [box.x + box.width, box.y + box.height]], np.float64)
     first, last = np.clip(corners * scale, 0, frame_size).round(2)
@@ -133,6 +135,7 @@ def select_box(
     frame_size = (frame.shape[1], frame.shape[0])
     scale = compute_window_scale(frame_size, screen_size)
     window_size = (max(1, round(frame_size[0] * scale)), max(1, round(frame_size[1] * scale)))
+    # an average of the pixels where there are too many, as a thin target would fall between those that are kept
     smoothing = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     picture = cv2.resize(np.ascontiguousarray(frame[..., ::-1]), window_size, interpolation=smoothing)
     for box in earlier_boxes:
@@ -167,6 +170,7 @@ class MouseDrag:
             x: column of the mouse in pixels; outside the picture it may be negative or too large.
             y: row of the mouse in pixels.
         """
+        # a drag that leaves the window goes on being reported
         place = (min(max(x, 0), self._size[0] - 1), min(max(y, 0), self._size[1] - 1))
         if event == cv2.EVENT_LBUTTONDOWN:
             self._ends, self._is_down = [place, place], True

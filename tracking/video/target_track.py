@@ -58,6 +58,7 @@ def start_tracks(tracker: Tracker, starts: Sequence[TargetStart]) -> list[Target
         tracker: the tracker; the first target gets it.
         starts: the targets.
     """
+    # only the box and the template belong to a target; the weights of a large ViT fit into memory once
     copies = [Tracker(tracker.network, tracker.crop_sizes, tracker.name) for _ in starts[1:]]
     return [
         TargetTrack(number, start, own, LostTargetDetector(start.lost_threshold))

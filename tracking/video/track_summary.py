@@ -42,6 +42,7 @@ def make_track_summary(result: VideoTrackResult, source: FrameSource, extra: dic
     """
     targets = [_describe_target(each, len(result.targets), source) for each in result.targets]
     times = {"times": TIMES_FILE} if fill_missing_times(result.frame_times, source.fps) else {}
+    # one target has the form that it had before there could be several, as other programs read it
     only = targets[0] if len(targets) == 1 else None
     return {
         # keys are part of the file's format and keep their names
@@ -81,6 +82,7 @@ def list_result_files(summary: dict[str, Any]) -> list[str]:
     Args:
         summary: the content of ``track.json``.
     """
+    # files of the whole video come after those of its targets
     files = (
         [summary["files"]]
         if "targets" not in summary
@@ -151,6 +153,7 @@ def _collect_notes(result: VideoTrackResult, source: FrameSource) -> Sequence[st
 
 def _list_time_notes(result: VideoTrackResult, source: FrameSource) -> list[str]:
     """Return what a reader should know of the times of a video's frames."""
+    # images have no times, and those of a camera are read from the clock
     if source.kind != "video":
         return []
     filled = fill_missing_times(result.frame_times, source.fps)
@@ -163,6 +166,7 @@ def _list_time_notes(result: VideoTrackResult, source: FrameSource) -> list[str]
             f"{source.location} has no time for {format_count(num_estimated, 'frame')}; in {TIMES_FILE} they follow "
             f"from the frame rate of {source.fps:g}"
         )
+    # estimated times are as even as the frame rate, which says nothing of the video
     elif (spacing := find_uneven_spacing(times)) is not None:
         video = (
             f"; {result.video_path.name} has {source.fps or DEFAULT_FPS:g} a second throughout"

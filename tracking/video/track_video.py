@@ -188,6 +188,7 @@ def _track_frames(
     depth = 1 if source.kind == "camera" else PREFETCH_DEPTH
     began = time.perf_counter()
     with PrefetchIterator(source.iter_timed_frames(), depth) as frames:
+        # taken out of the loop, as the user may choose the targets on it; a camera would not show it a second time
         opening = next(frames, None)
         if opening is None:
             raise DataError(f"{source.location} has no frames any more; start again")
@@ -259,5 +260,6 @@ def _write_result_files(out_dir: Path, result: VideoTrackResult, source: FrameSo
         write_atomic(out_dir / confidences_file, "".join(f"{value:.4f}\n" for value in each.confidences))
         lines = (",".join(f"{value:.3f}" for value in row) + "\n" for row in each.boxes)
         write_atomic(out_dir / boxes_file, "".join(lines))
+    # no file is better than one with gaps, whose lines would belong to other frames
     if (times := fill_missing_times(result.frame_times, source.fps)) is not None:
         write_atomic(out_dir / TIMES_FILE, "".join(f"{value:.4f}\n" for value in times[0]))

@@ -179,6 +179,8 @@ def test_without_a_display_the_other_way_is_named(monkeypatch: pytest.MonkeyPatc
             find_screen_size()
     probe(0, "some words of Qt\n1600 900\n")
     assert find_screen_size() == (1600, 900)
+    probe(0, "words of Qt")
+    assert find_screen_size() == select_module.DEFAULT_SCREEN
     probe(0, "")
     assert find_screen_size() == select_module.DEFAULT_SCREEN
 
