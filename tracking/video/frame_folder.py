@@ -109,15 +109,16 @@ def describe_number_gap(files: list[Path]) -> str:
 
 
 def _list_images(folder: Path) -> list[Path]:
-    """Return the images directly in a folder, those that cannot be opened here too, in no particular order.
+    """Return the images directly in a folder, those that cannot be opened here too, sorted by their names.
 
     Raises:
         DataError: the folder cannot be read.
     """
     try:
+        # sorted, so that a message names the same files on every machine
         return [
             path
-            for path in folder.iterdir()
+            for path in sorted(folder.iterdir())
             if path.name.lower().endswith(IMAGE_SUFFIXES + UNREAD_IMAGE_SUFFIXES)
             and not path.name.startswith(".")
             and not is_litter(path.name)
@@ -133,14 +134,17 @@ def _require_one_format(folder: Path, files: list[Path]) -> None:
     Raises:
         DataError: there are several, or one that is not opened here; the message says what opens it.
     """
+    unread = [file for file in files if not file.name.lower().endswith(IMAGE_SUFFIXES)]
     suffixes = Counter(_ALIKE_SUFFIXES.get(suffix, suffix) for suffix in (file.suffix.lower() for file in files))
     if len(suffixes) > 1:
         counts = " and ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common())
+        unopened = f" ({describe_unopened(unread[0])})" if unread else ""
         raise DataError(
             f"{folder} has {counts} files, and the frames of a video have one format; move the others elsewhere"
+            f"{unopened}"
         )
-    if not files[0].name.lower().endswith(IMAGE_SUFFIXES):
-        raise DataError(describe_unopened(min(files)))
+    if unread:
+        raise DataError(describe_unopened(unread[0]))
 
 
 def _explain_no_frames(folder: Path) -> str:
