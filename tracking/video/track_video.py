@@ -157,9 +157,6 @@ def track_targets(
             if not found.num_frames:
                 raise
             found.failure = error
-        for each in found.targets:
-            # a frame that was not finished does not count, so that all files have equally many lines
-            del each.boxes[found.num_frames :], each.confidences[found.num_frames :]
         _write_result_files(out_dir, found, source)
         try:
             found.video_path = canvas[0].finalize() if canvas else None
