@@ -191,8 +191,9 @@ def _track_frames(
             raise DataError(f"{source.location} has no frames any more; start again")
         asked = time.perf_counter()
         # before Ctrl-C is caught: while the user chooses, it ends the command as usual
-        result.targets = _start_targets(tracker, choose(opening.image), opening.image, source)
+        chosen = choose(opening.image)
         began += time.perf_counter() - asked
+        result.targets = _start_targets(tracker, chosen, opening.image, source)
         size = opening.image.shape
         if video_dir is not None:
             writers.append(AnnotatedVideoWriter(video_dir, (size[1], size[0]), source.fps or DEFAULT_FPS))
