@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from engine.data.data_options import DataOptions, find_option_file, get_data_options
 from engine.data.file_hashes import hash_files
-from engine.data.image_formats import is_image_name
+from engine.data.image_formats import UNREAD_IMAGE_SUFFIXES, describe_unopened, is_image_name
 from engine.data.tree_files import TreeFiles, list_tree, require_all_used
 from foundation.errors import DataError
 from foundation.hash_order import order_by_hash
@@ -68,8 +68,8 @@ def read_segfolder(root: Path, *, test_only: bool = False) -> SegmentationDatase
     tree = list_tree(root)
     _require_no_inner_links(root)
     lists, list_paths = _find_class_lists(tree, options)
-    found = _find_files(tree, has_list=bool(lists))
-    splits, split_notes = _name_splits(root, found.splits)
+    found = _find_files(tree, bool(lists), test_only)
+    splits, split_notes = _name_splits(root, found.splits, test_only)
     if not test_only:
         require_all_used(tree, {*found.used, *list_paths}, _hint_unused(tree, found.used))
     if lists:
@@ -90,3 +90,135 @@ def read_segfolder(root: Path, *, test_only: bool = False) -> SegmentationDatase
         notes=tuple(shorten_note(note) for note in notes),
         class_file=classes.file,
     )
+
+
+def shorten_note(text: str, limit: int = 120) -> str:
+    """Return a note that fits in a line."""
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _require_no_inner_links(root: Path) -> None:
+    """Refuse a folder that is a link to another one of the data: its files would be in two places, or in neither."""
+    home = root.resolve()
+    for place, folders, _ in os.walk(root):
+        for name in folders:
+            path = Path(place, name)
+            if path.is_symlink() and path.resolve().is_relative_to(home):
+                raise DataError(
+                    f"{path} is a link to {path.resolve()}, which is in the data too, so its files would be there twice; "
+                    "remove the link, or put other files there"
+                )
+
+
+def _find_class_lists(tree: TreeFiles, options: DataOptions) -> tuple[list[ClassList], list[str]]:
+    """Read every class list of the data, that of ``--colours`` first, and return them with their paths below the root.
+
+    Roboflow puts one beside the images of each split, so a list may lie anywhere.
+    """
+    paths = [path for path in tree.files if PurePosixPath(path).name.lower() in (NAME_LIST, *TABLE_FILES)]
+    lists = []
+    if options.colours is not None:
+        file = find_option_file(tree.root, options.colours)
+        lists.append(read_class_table(file))
+        paths += [path for path in tree.files if path not in paths and (tree.root / path).samefile(file)]
+    for path in sorted(paths, key=lambda path: (path.count("/"), path)):
+        file = tree.root / path
+        if not any(file.samefile(each.file) for each in lists):
+            lists.append(read_name_list(file) if file.name.lower() == NAME_LIST else read_class_table(file))
+    return lists, paths
+
+
+def _find_files(tree: TreeFiles, has_list: bool, test_only: bool) -> _FoundFiles:
+    """Find the pairs in the layout that the tree has."""
+    if (voc := find_voc_tree(tree)) is not None:
+        names = ClassList(tree.root / "SegmentationClass", VOC_CLASSES, tuple(range(len(VOC_CLASSES))))
+        return _FoundFiles(voc.splits, voc.used, names if voc.is_official else None, voc.notes)
+    cityscapes = None if has_list else find_cityscapes_tree(tree)
+    paths: Iterable[str] = cityscapes.files if cityscapes else filter(is_image_name, tree.files)
+    roles = [find_file_role(tree.root, path) for path in paths]
+    if test_only:  # the other splits need not be there, nor be whole
+        named = [split for split in ("test", "val") if any(role.split == split for role in roles)]
+        roles = [role for role in roles if not named or role.split == named[0]]
+    if not roles:
+        inside = ", ".join(sorted(path.name for path in tree.root.iterdir())[:6])
+        raise DataError(
+            f"no segfolder under {tree.root}: looked for {NAME_LIST} (one class name per line), images and label files, "
+            f"found {inside or 'an empty folder'}; name the folder that holds them with --data-root"
+        )
+    pairs = pair_named_files(tree.root, roles)
+    if cityscapes is None:
+        return _FoundFiles(pairs.splits, pairs.used, None, pairs.notes)
+    return _FoundFiles(pairs.splits, pairs.used | cityscapes.used, cityscapes.classes, cityscapes.notes)
+
+
+def _name_splits(
+    root: Path, found: AnySplits, test_only: bool
+) -> tuple[dict[str, Sequence[ImageLabelPair]], list[str]]:
+    """Return the pairs of train, test and, if there is one beside test, val; and what was decided.
+
+    Without a test split, val is it; without both, a fifth of the images is it, chosen by a hash of their content: the
+    same on every machine and for every seed, with equal images on one side.
+
+    Raises:
+        DataError: some files are in no split, or there is no train split.
+    """
+    splits = {split: pairs for split, pairs in found.items() if split is not None}
+    loose = found.get(None)
+    if loose and splits:
+        raise DataError(
+            f"{loose[0].image_path} is in no split, and others are in {' and '.join(splits)}; move it to a folder named "
+            f"after a split, or leave it out with --exclude {loose[0].image_path.relative_to(root).as_posix()}"
+        )
+    if loose or set(splits) == {"train"}:
+        return _cut_test_split(root, loose or splits["train"])
+    notes = []
+    if "test" not in splits and "val" in splits:
+        splits["test"] = splits.pop("val")
+        notes.append("val is the test split, as there is no other")
+    if "train" not in splits and not test_only:
+        raise DataError(
+            f"{root} has no train split, only {' and '.join(splits)}; put images and label files into folders named "
+            "train, or use bench evaluate or bench score, which read the test split alone"
+        )
+    return splits, notes
+
+
+def _cut_test_split(
+    root: Path, pairs: Sequence[ImageLabelPair]
+) -> tuple[dict[str, Sequence[ImageLabelPair]], list[str]]:
+    paths = [pair.image_path.relative_to(root).as_posix() for pair in pairs]
+    # of a very large set only some contents are hashed, and a size is no content
+    keys = [
+        path if digest.startswith("size:") else digest
+        for path, digest in zip(paths, hash_files(root, paths).digests, strict=True)
+    ]
+    ordered = order_by_hash(set(keys), SPLIT_SALT)
+    if len(ordered) < 2:
+        raise DataError(f"{root} has {len(ordered)} different images; it takes 2 or more to train and to test")
+    tests = set(ordered[: max(1, round(TEST_FRACTION * len(ordered)))])
+    splits: dict[str, Sequence[ImageLabelPair]] = {
+        split: [pair for pair, key in zip(pairs, keys, strict=True) if (key in tests) == inside]
+        for split, inside in (("train", False), ("test", True))
+    }
+    return splits, [f"no val or test split: a fixed fifth, {len(splits['test'])} of {len(pairs)} images, is the test split"]
+
+
+def _hint_unused(tree: TreeFiles, used: Iterable[str]) -> str:
+    """Return what the files may be that nothing reads; "" if that is not known."""
+    taken = set(used)
+    unused = [path for path in tree.files if path not in taken]
+    if any(path.lower().endswith(UNREAD_IMAGE_SUFFIXES) for path in unused):
+        first = next(path for path in unused if path.lower().endswith(UNREAD_IMAGE_SUFFIXES))
+        return describe_unopened(tree.root / first)
+    if any(path.lower().endswith((".json", ".xml")) for path in unused):
+        return "polygons and boxes are not read, so export label images if these are the labels"
+    if any(path.lower().endswith((".txt", ".csv", ".names", ".yaml")) for path in unused):
+        return f"classes are read from {NAME_LIST}, and their colours from {', '.join(TABLE_FILES)} or --colours FILE"
+    return ""
+
+
+def _make_unnamed_error(root: Path, pairs: Sequence[ImageLabelPair]) -> DataError:
+    from segmentation.data.label_hints import describe_found_labels  # opens label files, with numpy
+
+    looked = ", ".join((NAME_LIST, *TABLE_FILES))
+    return DataError(f"no list of classes under {root}: looked for {looked}; {describe_found_labels(pairs)}")
