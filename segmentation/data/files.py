@@ -13,6 +13,8 @@ from PIL import Image
 
 from foundation.errors import DataError
 from segmentation.data.dataset_layout import ImageLabelPair
+from segmentation.data.label_colors import decode_color_labels
+from segmentation.data.label_hints import explain_wrong_labels
 from segmentation.data.labels import LabelSpace
 
 ImageArray = NDArray[np.uint8]
@@ -73,9 +75,28 @@ def decode_raw_labels(data: bytes, path: Path) -> NDArray[np.int64]:
     if values.ndim != 2:
         raise DataError(
             f"the label file {path} is a color image ({mode}); a label file has one number per pixel (8-bit gray or "
-            "palette), so convert its colors to class numbers"
+            "palette), so convert its colors to class numbers, or give a segfolder a table of them (a class_dict.csv "
+            "with name,r,g,b in it, or --colours FILE)"
         )
     return values.astype(np.int64)
+
+
+def read_label_values(path: Path, label_space: LabelSpace) -> NDArray[np.int64]:
+    """Read the label values of a label file; where colors stand for classes, the number of each color.
+
+    Returns:
+        (height, width), int64.
+
+    Raises:
+        DataError: the file cannot be decoded, is a color image without a table of colors, or has a color that the
+            table lacks.
+    """
+    return decode_label_values(_read_bytes(path), path, label_space)
+
+
+def decode_label_values(data: bytes, path: Path, label_space: LabelSpace) -> NDArray[np.int64]:
+    """Decode a label file that was read already; see ``read_label_values``."""
+    return decode_color_labels(data, path, label_space) if label_space.colors else decode_raw_labels(data, path)
 
 
 def read_label_map(path: Path, label_space: LabelSpace) -> ImageArray:
@@ -87,18 +108,21 @@ def read_label_map(path: Path, label_space: LabelSpace) -> ImageArray:
     Raises:
         DataError: the file is unreadable, a color image, or has a label that the label space does not allow.
     """
-    numbers = read_raw_labels(path)
+    numbers = read_label_values(path, label_space)
     require_valid_labels(numbers, path, label_space)
     return np.asarray(label_space.make_lookup_table(), np.int16)[numbers].astype(np.uint8)
 
 
-def require_valid_labels(raw_labels: NDArray[np.int64], path: Path, label_space: LabelSpace) -> None:
+def require_valid_labels(
+    raw_labels: NDArray[np.int64], path: Path, label_space: LabelSpace, total: NDArray[np.int64] | None = None
+) -> None:
     """Require that every label is one that the label space allows.
 
     Args:
         raw_labels: label values as they are in the file, (height, width).
         path: the label file, for the message.
         label_space: the classes and how label files number them.
+        total: pixels of each label value in all label files, (256,), where they are known; chooses the advice.
 
     Raises:
         DataError: a label is not allowed; the message names the file and the smallest wrong label.
@@ -110,11 +134,7 @@ def require_valid_labels(raw_labels: NDArray[np.int64], path: Path, label_space:
     # np.clip keeps the look-up in range for values that the first two conditions refuse anyway
     wrong = seen[(seen < 0) | (seen >= len(table)) | (table[np.clip(seen, 0, len(table) - 1)] < 0)]
     if wrong.size:
-        hint = ""
-        if label_space.first_label == 1 and 255 in wrong:
-            hint = " (255 looks like labels that were already shifted by one: use the data set's original files)"
-        elif label_space.first_label == 0 and wrong.tolist() == [label_space.num_classes]:
-            hint = " (do your labels begin with 1? they are counted from 0, so subtract 1)"
+        hint = explain_wrong_labels(wrong.tolist(), label_space, total)
         raise DataError(f"the label file {path} has label {int(wrong[0])}, but {label_space.describe_labels()}{hint}")
 
 

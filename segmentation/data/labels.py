@@ -30,6 +30,7 @@ class LabelSpace:
         label_map: label value and class index of every label that means a class, where these are not the consecutive
             values from ``first_label`` on.
         colors: color that stands for label value k in the label files; empty if they hold the values themselves.
+        color_table: name of the file that lists the colors, for messages.
         takes_options: whether ``--ignore`` and ``--map`` can say what a label value means.
     """
 
@@ -39,6 +40,7 @@ class LabelSpace:
     class_names: Sequence[str] = ()
     label_map: tuple[tuple[int, int], ...] = ()
     colors: tuple[RgbTriple, ...] = ()
+    color_table: str = ""
     takes_options: bool = False
 
     def list_class_labels(self) -> list[tuple[int, int]]:

@@ -20,7 +20,7 @@ from engine.data import file_hashes
 from engine.data.file_hashes import hash_files, require_unchanged_files
 from foundation.errors import DataError, UserError
 from foundation.run_scope import open_run_scope
-from segmentation.data.dataset_layout import read_segfolder
+from segmentation.data.own_folder.read_folder import read_segfolder
 from tests.wrong_numbers.test_image_content import write_bmp
 from tracking.tasks import TRACKFOLDER
 

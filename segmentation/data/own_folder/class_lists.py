@@ -156,8 +156,10 @@ def _parse_line(file: Path, number: int, line: str, header: dict[str, int]) -> _
         return _make_line(file, number, found[1], None, tuple(map(int, found.group(2, 3, 4))))
     elif found := _COLOR_FIRST_LINE.fullmatch(line):
         return _make_line(file, number, found[4], None, tuple(map(int, found.group(1, 2, 3))))
-    elif (cells := [cell.strip() for cell in line.split(",")])[1:] and len(cells) == 4 and all(
-        cell.isdecimal() for cell in cells[1:]
+    elif (
+        (cells := [cell.strip() for cell in line.split(",")])[1:]
+        and len(cells) == 4
+        and all(cell.isdecimal() for cell in cells[1:])
     ):
         return _make_line(file, number, cells[0], None, tuple(map(int, cells[1:])))
     raise DataError(
@@ -166,9 +168,7 @@ def _parse_line(file: Path, number: int, line: str, header: dict[str, int]) -> _
     )
 
 
-def _make_line(
-    file: Path, number: int, name: str, value: int | None, color: tuple[int, ...] | None
-) -> _TableLine:
+def _make_line(file: Path, number: int, name: str, value: int | None, color: tuple[int, ...] | None) -> _TableLine:
     if not name.strip() or any(not 0 <= each <= 255 for each in (color or (value or 0,))):
         raise DataError(f"line {number} of {file} has no name, or a number that is not 0 to 255; correct it")
     return _TableLine(number, name.strip(), value, color and (color[0], color[1], color[2]))

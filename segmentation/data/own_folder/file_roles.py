@@ -98,13 +98,11 @@ def find_file_role(root: object, path: str) -> FileRole:
                 f"{root}/{path} lies in folders of two {what} ({names}), so it is not clear what it is; rename one of "
                 f"the folders, or leave it out with --exclude {pure.parent}"
             )
-    return FileRole(
-        path, splits[0][1] if splits else None, roles[0][1] if roles else None, tuple(parents), pure.stem
-    )
+    return FileRole(path, splits[0][1] if splits else None, roles[0][1] if roles else None, tuple(parents), pure.stem)
 
 
 def drop_common_parents(files: list[FileRole]) -> list[FileRole]:
-    """Leave out the folders that wrap the whole data set, as ``VOCdevkit/VOC2012``: they are not a part of its names."""
+    """Leave out the folders that wrap all files, as ``VOCdevkit/VOC2012``: they are not a part of names."""
     if not files:
         return []
     common = files[0].parents

@@ -47,8 +47,8 @@ def make_own_label_space(classes: ClassList, options: DataOptions) -> tuple[Labe
     kept = sorted(set(meaning.values()))
     if len(kept) < 2:
         raise DataError(
-            f"--ignore and --map leave {len(kept)} of the {len(classes.names)} classes of {classes.file}, and 2 are the "
-            "least that can be told apart; leave one of the options out"
+            f"--ignore and --map leave {len(kept)} of the {len(classes.names)} classes of {classes.file}, and it takes "
+            "2; leave one of the options out"
         )
     numbers = {old: new for new, old in enumerate(kept)}
     label_map = {value: numbers[index] for value, index in sorted(meaning.items())}
@@ -61,6 +61,7 @@ def make_own_label_space(classes: ClassList, options: DataOptions) -> tuple[Labe
         class_names=names,
         label_map=() if is_plain else tuple(label_map.items()),
         colors=classes.colors,
+        color_table=classes.file.name if classes.colors else "",
         takes_options=True,
     )
     return space, [*notes, *_note_void_classes(space)]
@@ -80,7 +81,9 @@ def _parse_mapping(text: str, classes: ClassList) -> tuple[int, int]:
     """Return the label value and the class index of ``VALUE=CLASS``."""
     found = re.fullmatch(r"\s*(\d+)\s*=\s*(.*\S)\s*", text)
     if found is None:
-        raise UserError(f"--map {text} is not VALUE=CLASS; write for example --map 255=1 or --map 255={classes.names[1]}")
+        raise UserError(
+            f"--map {text} is not VALUE=CLASS; write for example --map 255=1 or --map 255={classes.names[1]}"
+        )
     value, name = int(found[1]), found[2]
     _require_label_value(f"--map {text}", value, classes)
     index = classes.names.index(name) if name in classes.names else None

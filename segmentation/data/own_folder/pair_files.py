@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -165,12 +166,10 @@ def _make_pairs(root: Path, trial: _Trial) -> NamedPairs:
     for key, image in trial.images.items():
         # the folders belong to the name only where it takes them to tell two images apart
         name = "_".join((*image.parents, stems[key])) if repeated else stems[key]
-        splits.setdefault(key[0], []).append(
-            ImageLabelPair(name, root / image.path, root / trial.masks[key].path)
-        )
+        splits.setdefault(key[0], []).append(ImageLabelPair(name, root / image.path, root / trial.masks[key].path))
     for pairs in splits.values():
         pairs.sort(key=lambda pair: pair.name)
-        for one, other in zip(pairs, pairs[1:], strict=False):
+        for one, other in pairwise(pairs):
             if one.name == other.name:
                 raise DataError(
                     f"{one.image_path} and {other.image_path} would both be called {one.name}; rename one of them"

@@ -21,11 +21,27 @@ VOC_CLASSES = (
 """The classes of Pascal VOC's label maps by label value; 255 is void (VOC2012 development kit, section 3.2)."""
 
 CITYSCAPES_CLASSES: Mapping[int, str] = {
-    **{7: "road", 8: "sidewalk", 11: "building", 12: "wall", 13: "fence", 17: "pole", 19: "traffic light"},
-    **{20: "traffic sign", 21: "vegetation", 22: "terrain", 23: "sky", 24: "person", 25: "rider", 26: "car"},
-    **{27: "truck", 28: "bus", 31: "train", 32: "motorcycle", 33: "bicycle"},
+    7: "road",
+    8: "sidewalk",
+    11: "building",
+    12: "wall",
+    13: "fence",
+    17: "pole",
+    19: "traffic light",
+    20: "traffic sign",
+    21: "vegetation",
+    22: "terrain",
+    23: "sky",
+    24: "person",
+    25: "rider",
+    26: "car",
+    27: "truck",
+    28: "bus",
+    31: "train",
+    32: "motorcycle",
+    33: "bicycle",
 }
-"""The 19 evaluated classes by the value in ``labelIds``, in the order of the ``trainId`` (cityscapesScripts, labels.py)."""
+"""The 19 evaluated classes by the value in ``labelIds``, in the order of the ``trainId`` (cityscapesScripts)."""
 
 CITYSCAPES_LAST_ID = 33
 
@@ -88,11 +104,15 @@ def find_voc_tree(tree: TreeFiles) -> VocTree | None:
         pairs.sort(key=lambda pair: pair.name)
     is_official = _VOC_FOLDER.fullmatch((tree.root / home).resolve().name) is not None
     used = {*lists, *(path for path in tree.files if path.startswith(f"{home}SegmentationObject/"))}
-    used.update(pair[item].relative_to(tree.root).as_posix() for each in splits.values() for pair in each for item in (1, 2))
+    used.update(
+        pair[item].relative_to(tree.root).as_posix() for each in splits.values() for pair in each for item in (1, 2)
+    )
     if is_official:  # of 17,125 images 2,913 have label maps; the others are for detection
         parts = tuple(f"{home}{name}/" for name in ("JPEGImages", "Annotations", "ImageSets"))
         used.update(path for path in tree.files if path.startswith(parts))
-    listed = ", ".join(f"{PurePosixPath(path).name} {len(splits[SPLIT_ALIASES.get(name)])}" for name, path in by_name.items())
+    listed = ", ".join(
+        f"{PurePosixPath(path).name} {len(splits[SPLIT_ALIASES.get(name)])}" for name, path in by_name.items()
+    )
     return VocTree(splits, frozenset(used), is_official, (f"pairs listed in {home}ImageSets/Segmentation: {listed}",))
 
 
@@ -100,7 +120,9 @@ def _index_folder(tree: TreeFiles, folder: str) -> dict[str, str]:
     """Return the files below a folder by their path in it without the suffix."""
     start = f"{folder}/"
     return {
-        PurePosixPath(path[len(start) :]).with_suffix("").as_posix(): path for path in tree.files if path.startswith(start)
+        PurePosixPath(path[len(start) :]).with_suffix("").as_posix(): path
+        for path in tree.files
+        if path.startswith(start)
     }
 
 
@@ -156,10 +178,14 @@ def find_cityscapes_tree(tree: TreeFiles) -> CityscapesTree | None:
     rest = [
         path
         for path in tree.files
-        if re.search(r"_gtFine_(color|instanceIds|instanceTrainIds|labelIds|labelTrainIds)\.png$|_gtFine_polygons\.json$", path)
+        if re.search(
+            r"_gtFine_(color|instanceIds|instanceTrainIds|labelIds|labelTrainIds)\.png$|_gtFine_polygons\.json$", path
+        )
     ]
     notes = [f"Cityscapes: *{ending}, the official 19 classes"]
     if blank:
         notes.append("Cityscapes: test is left aside, because its label files are not public")
     file = tree.root / kinds[ending][0]
-    return CityscapesTree(ClassList(file, names, values, ignored=ignored), files, frozenset((*blank, *rest)), tuple(notes))
+    return CityscapesTree(
+        ClassList(file, names, values, ignored=ignored), files, frozenset((*blank, *rest)), tuple(notes)
+    )

@@ -105,7 +105,7 @@ def _require_no_inner_links(root: Path) -> None:
             path = Path(place, name)
             if path.is_symlink() and path.resolve().is_relative_to(home):
                 raise DataError(
-                    f"{path} is a link to {path.resolve()}, which is in the data too, so its files would be there twice; "
+                    f"{path} is a link to {path.resolve()}, which is in the data too, so its files would be twice; "
                     "remove the link, or put other files there"
                 )
 
@@ -142,8 +142,8 @@ def _find_files(tree: TreeFiles, has_list: bool, test_only: bool) -> _FoundFiles
     if not roles:
         inside = ", ".join(sorted(path.name for path in tree.root.iterdir())[:6])
         raise DataError(
-            f"no segfolder under {tree.root}: looked for {NAME_LIST} (one class name per line), images and label files, "
-            f"found {inside or 'an empty folder'}; name the folder that holds them with --data-root"
+            f"no segfolder under {tree.root}: looked for {NAME_LIST} (one class name per line), images and label "
+            f"files, found {inside or 'an empty folder'}; name the folder that holds them with --data-root"
         )
     pairs = pair_named_files(tree.root, roles)
     if cityscapes is None:
@@ -166,8 +166,8 @@ def _name_splits(
     loose = found.get(None)
     if loose and splits:
         raise DataError(
-            f"{loose[0].image_path} is in no split, and others are in {' and '.join(splits)}; move it to a folder named "
-            f"after a split, or leave it out with --exclude {loose[0].image_path.relative_to(root).as_posix()}"
+            f"{loose[0].image_path} is in no split, and others are in {' and '.join(splits)}; move it to a folder "
+            f"named after a split, or leave it out with --exclude {loose[0].image_path.relative_to(root).as_posix()}"
         )
     if loose or set(splits) == {"train"}:
         return _cut_test_split(root, loose or splits["train"])
@@ -200,7 +200,9 @@ def _cut_test_split(
         split: [pair for pair, key in zip(pairs, keys, strict=True) if (key in tests) == inside]
         for split, inside in (("train", False), ("test", True))
     }
-    return splits, [f"no val or test split: a fixed fifth, {len(splits['test'])} of {len(pairs)} images, is the test split"]
+    return splits, [
+        f"no val or test split: a fixed fifth, {len(splits['test'])} of {len(pairs)} images, is the test split"
+    ]
 
 
 def _hint_unused(tree: TreeFiles, used: Iterable[str]) -> str:
