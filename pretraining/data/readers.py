@@ -15,10 +15,10 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.utils import check_integrity
 
 from engine.data import digits as digit_reader
-from engine.data.cifar import read_cifar_batches
 from engine.data.decode import open_rgb
 from engine.data.file_hashes import FULL_COVERAGE, hash_files
 from engine.data.item_limits import spread_indices
+from engine.data.official.cifar import read_cifar_batches
 from foundation.errors import DataError
 from foundation.files import iter_files
 
