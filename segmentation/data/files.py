@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
 from engine.data.decode import decode_bgr, open_image, read_orientation
 from foundation.errors import DataError
 from segmentation.data.dataset_layout import ImageLabelPair
-from segmentation.data.label_colors import decode_color_labels
+from segmentation.data.label_colors import read_color_labels
 from segmentation.data.label_hints import explain_wrong_labels
 from segmentation.data.labels import LabelSpace
 
@@ -62,16 +62,8 @@ def decode_raw_labels(data: bytes, path: Path) -> NDArray[np.int64]:
     Raises:
         DataError: the file cannot be decoded, is a color image, or of a format that changes values.
     """
-    with open_image(data, path, "the label file") as picture:
-        if picture.format not in _EXACT_FORMATS:
-            raise DataError(
-                f"the label file {path} is a {picture.format} image, whose compression changes label values; export "
-                "the labels as .png"
-            )
-        picture.load()
-        # turned as the image is; PIL and not OpenCV, which would turn a palette into BGR
-        upright = ImageOps.exif_transpose(picture)
-        mode, values = upright.mode, np.asarray(upright)
+    picture = _open_label_file(data, path)
+    mode, values = picture.mode, np.asarray(picture)
     if values.ndim != 2:
         raise DataError(
             f"the label file {path} is a color image ({mode}); a label file has one number per pixel (8-bit gray or "
@@ -81,6 +73,19 @@ def decode_raw_labels(data: bytes, path: Path) -> NDArray[np.int64]:
     if values.dtype.kind == "f":
         raise DataError(f"the label file {path} holds floating-point numbers; save its class numbers as an 8-bit .png")
     return values.astype(np.int64) // _find_gray_factor(data)
+
+
+def _open_label_file(data: bytes, path: Path) -> Image.Image:
+    """Decode a label file, which is turned as the image is; require that its format keeps the labels."""
+    with open_image(data, path, "the label file") as picture:
+        if picture.format not in _EXACT_FORMATS:
+            raise DataError(
+                f"the label file {path} is a {picture.format} image, whose compression changes label values; export "
+                "the labels as .png"
+            )
+        picture.load()
+        # PIL and not OpenCV, which would turn a palette into BGR
+        return ImageOps.exif_transpose(picture)
 
 
 def _find_gray_factor(data: bytes) -> int:
@@ -104,7 +109,9 @@ def read_label_values(path: Path, label_space: LabelSpace) -> NDArray[np.int64]:
 
 def decode_label_values(data: bytes, path: Path, label_space: LabelSpace) -> NDArray[np.int64]:
     """Decode a label file that was read already; see ``read_label_values``."""
-    return decode_color_labels(data, path, label_space) if label_space.colors else decode_raw_labels(data, path)
+    if label_space.colors:
+        return read_color_labels(_open_label_file(data, path), path, label_space)
+    return decode_raw_labels(data, path)
 
 
 def read_label_map(path: Path, label_space: LabelSpace) -> ImageArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,32 +12,14 @@ from PIL import Image
 from foundation.errors import DataError
 from segmentation.data.labels import LabelSpace, RgbTriple
 
-LOSSY_FORMATS = frozenset(("JPEG", "MPO"))
-"""Pillow's names of formats that change colors and numbers of a label file."""
+_EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 
 
-def require_lossless_format(format_name: str | None, path: Path) -> None:
-    """Require that a label file is not in a format that changes its values.
-
-    Args:
-        format_name: Pillow's name of the format.
-        path: the label file, for the message.
-
-    Raises:
-        DataError: it is.
-    """
-    if format_name in LOSSY_FORMATS:
-        raise DataError(
-            f"the label file {path} is a JPEG, which changes the labels along every edge; export the label files again "
-            "as PNG (renaming or converting this one does not bring them back)"
-        )
-
-
-def decode_color_labels(data: bytes, path: Path, label_space: LabelSpace) -> NDArray[np.int64]:
-    """Decode a label file whose colors stand for classes; gray and palette images are read by the color of each pixel.
+def read_color_labels(picture: Image.Image, path: Path, label_space: LabelSpace) -> NDArray[np.int64]:
+    """Return label values where colors stand for classes; gray and palette images are read by the color of each pixel.
 
     Args:
-        data: the content of the file.
+        picture: the decoded label file.
         path: the file, for messages.
         label_space: has the colors.
 
@@ -46,20 +27,14 @@ def decode_color_labels(data: bytes, path: Path, label_space: LabelSpace) -> NDA
         The number of each pixel's color in the table, (height, width), int64.
 
     Raises:
-        DataError: the file cannot be decoded, is a JPEG, has transparent pixels, or a color that the table lacks.
+        DataError: there are transparent pixels, or colors that the table lacks.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.load()
-            require_lossless_format(picture.format, path)
-            mode = picture.mode
-            pixels = np.asarray(
-                picture.convert("RGBA") if mode in ("1", "L", "P", "RGB", "RGBA", "LA", "PA") else picture
-            )
-    except (OSError, ValueError, SyntaxError) as error:  # PIL raises SyntaxError for a damaged PNG
-        raise DataError(f"the label file {path} cannot be decoded ({error}); fetch it again") from error
-    if pixels.ndim != 3 or pixels.shape[2] != 4 or pixels.dtype != np.uint8:
-        raise DataError(f"the label file {path} has no colors of 8 bits ({mode}); save it as an RGB or palette PNG")
+    if picture.mode not in _EIGHT_BIT_MODES:
+        raise DataError(
+            f"the label file {path} has no colours of 8 bits ({picture.mode}), which {label_space.color_table} lists; "
+            "save it as an RGB or palette PNG"
+        )
+    pixels = np.asarray(picture.convert("RGBA"))
     if (pixels[..., 3] != 255).any():
         count = int((pixels[..., 3] != 255).sum())
         raise DataError(
@@ -68,7 +43,7 @@ def decode_color_labels(data: bytes, path: Path, label_space: LabelSpace) -> NDA
         )
     numbers = number_colors(pixels[..., :3], label_space.colors)
     if (numbers < 0).any():
-        raise _make_color_error(pixels[numbers < 0][:, :3], path, mode, label_space)
+        raise _make_color_error(pixels[numbers < 0][:, :3], path, picture.mode, label_space)
     return numbers
 
 
@@ -86,13 +61,13 @@ def number_colors(pixels: NDArray[np.uint8], colors: Sequence[RgbTriple]) -> NDA
     table = _pack_colors(np.array(colors, np.uint8))
     order = np.argsort(table)
     numbers = order[np.minimum(np.searchsorted(table[order], codes), len(table) - 1)]
-    return np.where(table[numbers] == codes, numbers, -1).reshape(pixels.shape[:2])
+    return np.where(table[numbers] == codes, numbers, -1).astype(np.int64).reshape(pixels.shape[:2])
 
 
 def _pack_colors(colors: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Return one number for each color (colors, 3)."""
     wide = colors.astype(np.uint32)
-    return (wide[:, 0] << 16) | (wide[:, 1] << 8) | wide[:, 2]
+    return np.asarray((wide[:, 0] << 16) | (wide[:, 1] << 8) | wide[:, 2], np.uint32)
 
 
 def _make_color_error(strange: NDArray[np.uint8], path: Path, mode: str, label_space: LabelSpace) -> DataError:

@@ -37,7 +37,7 @@ def write_image(path: Path, size: int = 8) -> None:
 
 def enlarge(rows: Rows) -> NDArray[np.uint8]:
     """A label map (8, 8) of two by two values."""
-    return np.kron(np.array(rows, np.uint8), np.ones((4, 4), np.uint8))
+    return np.array(rows, np.uint8).repeat(4, 0).repeat(4, 1)
 
 
 def write_mask(path: Path, rows: Rows = SKY_ROAD, palette: Sequence[Rgb] = (), colors: Sequence[Rgb] = ()) -> None:
@@ -113,6 +113,11 @@ VOC_PALETTE = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]
 LABELMAP = "# label:color_rgb:parts:actions\nsky:10,20,30::\nroad:128,64,128::\n"
 CLASS_DICT = "name,r,g,b\nsky,10,20,30\nroad,128,64,128\n"
 TWO = {"train": 2, "test": 2}
+
+
+def write_litter(root: Path) -> None:
+    for name in ("__MACOSX/images/train/._a.jpg", "images/.DS_Store", "labels/train/Thumbs.db"):
+        write_text(root, name, "x")
 
 
 def write_roboflow(root: Path) -> None:
@@ -458,10 +463,7 @@ CASES = [
         "segfolder",
         then(
             PLAIN,
-            lambda root: [
-                write_text(root, name, "x")
-                for name in ("__MACOSX/images/train/._a.jpg", "images/.DS_Store", "labels/train/Thumbs.db")
-            ],
+            write_litter,
         ),
         splits=TWO,
     ),

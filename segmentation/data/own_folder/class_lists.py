@@ -149,7 +149,7 @@ def _parse_line(file: Path, number: int, line: str, header: dict[str, int]) -> _
             if {"r", "g", "b"} <= header.keys():
                 color = tuple(int(cells[header[channel]]) for channel in ("r", "g", "b"))
                 return _make_line(file, number, cells[header["name"]], None, color)
-            return _make_line(file, number, cells[header["name"]], int(cells[header["value"]]), None)
+            return _make_line(file, number, cells[header["name"]], int(cells[header["value"]]))
         except (ValueError, IndexError):
             pass
     elif found := _COLON_LINE.fullmatch(line):
@@ -168,10 +168,10 @@ def _parse_line(file: Path, number: int, line: str, header: dict[str, int]) -> _
     )
 
 
-def _make_line(file: Path, number: int, name: str, value: int | None, color: tuple[int, ...] | None) -> _TableLine:
-    if not name.strip() or any(not 0 <= each <= 255 for each in (color or (value or 0,))):
+def _make_line(file: Path, number: int, name: str, value: int | None, color: tuple[int, ...] = ()) -> _TableLine:
+    if not name.strip() or any(not 0 <= each <= 255 for each in color or (value or 0,)):
         raise DataError(f"line {number} of {file} has no name, or a number that is not 0 to 255; correct it")
-    return _TableLine(number, name.strip(), value, color and (color[0], color[1], color[2]))
+    return _TableLine(number, name.strip(), value, (color[0], color[1], color[2]) if color else None)
 
 
 def _check_list(found: ClassList, numbers: Sequence[int]) -> ClassList:

@@ -104,9 +104,8 @@ def find_voc_tree(tree: TreeFiles) -> VocTree | None:
         pairs.sort(key=lambda pair: pair.name)
     is_official = _VOC_FOLDER.fullmatch((tree.root / home).resolve().name) is not None
     used = {*lists, *(path for path in tree.files if path.startswith(f"{home}SegmentationObject/"))}
-    used.update(
-        pair[item].relative_to(tree.root).as_posix() for each in splits.values() for pair in each for item in (1, 2)
-    )
+    paired = [path for each in splits.values() for pair in each for path in (pair.image_path, pair.label_path)]
+    used.update(path.relative_to(tree.root).as_posix() for path in paired)
     if is_official:  # of 17,125 images 2,913 have label maps; the others are for detection
         parts = tuple(f"{home}{name}/" for name in ("JPEGImages", "Annotations", "ImageSets"))
         used.update(path for path in tree.files if path.startswith(parts))
@@ -168,11 +167,10 @@ def find_cityscapes_tree(tree: TreeFiles) -> CityscapesTree | None:
         return None
     ending = _TRAIN_IDS if len(kinds[_TRAIN_IDS]) >= max(len(kinds[_LABEL_IDS]), 1) else _LABEL_IDS
     names = tuple(CITYSCAPES_CLASSES.values())
-    if ending == _TRAIN_IDS:
-        values, ignored = tuple(range(len(names))), (255,)
-    else:
-        values = tuple(CITYSCAPES_CLASSES)
-        ignored = tuple(value for value in range(CITYSCAPES_LAST_ID + 1) if value not in values)
+    values = tuple(range(len(names))) if ending == _TRAIN_IDS else tuple(CITYSCAPES_CLASSES)
+    # 255 stands for all other values in labelTrainIds
+    last = 0 if ending == _TRAIN_IDS else CITYSCAPES_LAST_ID
+    ignored = tuple(value for value in range(last + 1) if value not in values)
     blank = [path for path in (*images, *kinds[ending]) if "test" in path.split("/")]
     files = tuple(path for path in (*images, *kinds[ending]) if path not in set(blank))
     rest = [
