@@ -6,7 +6,7 @@ import argparse
 from argparse import Namespace
 from pathlib import Path
 
-from benchmarks.cli.common_options import add_data_root_option
+from benchmarks.cli.common_options import add_data_root_option, add_layout_options, collect_data_options
 from benchmarks.cli.output import write_json, write_stdout
 from results.score_request import ScoreRequest
 
@@ -42,14 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "write the JSON to this file; for sets that a server scores: the archive to submit"
     parser.add_argument("--out", type=Path, metavar="FILE", help=text)
     add_data_root_option(parser)
+    add_layout_options(parser)
 
 
 def main(options: Namespace) -> int:
     """Score the results and write the scores to stdout."""
     # imported here, because numpy and the scoring code take a second
     from benchmarks.score_results import score_results
+    from foundation.run_scope import open_run_scope
 
-    report = score_results(make_score_request(options))
+    with open_run_scope(data_options=collect_data_options(options)):
+        report = score_results(make_score_request(options))
     if options.json:
         write_json(report.data)
     else:
