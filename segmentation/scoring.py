@@ -112,6 +112,7 @@ def score_label_images(
         "expected": expected,
         "metrics": {name: getattr(result, name) for name in ("mIoU", "mIoU_all", "aAcc", "mAcc")},
         "unit": "%",
+        "data_notes": list(found.notes),
         "classes": found.label_space.num_classes,
         "classes_present": result.num_present,
         "iou_by_class": map_class_iou(result, task.get_class_names(found)),
@@ -221,6 +222,7 @@ def _read_prediction(
 def _format_lines(data: dict[str, Any]) -> list[str]:
     metrics, present, classes = data["metrics"], data["classes_present"], data["classes"]
     lines = [
+        *(f"data: {note}" for note in data["data_notes"]),
         f"mIoU {metrics['mIoU']:.2f} % over the {present} classes present, "
         f"{metrics['mIoU_all']:.2f} % over all {classes}",
         f"aAcc {metrics['aAcc']:.2f} %, mAcc {metrics['mAcc']:.2f} %",

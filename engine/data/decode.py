@@ -8,6 +8,7 @@ in, and label files are read with ``open_image`` (Pillow). docs/reference/image-
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -16,8 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 
 from engine.data.image_formats import describe_unopened, get_pillow_formats
 from foundation.errors import DataError
@@ -27,6 +29,9 @@ MAX_PIXELS = 250_000_000
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)  # Pillow only warns up to twice the bound
+
+OPENCV_DOMAINS = ("segmentation", "tracking")
+"""Domains whose images ``decode_bgr`` reads, as mmcv and the toolkits of trackers do; ``open_rgb`` reads all others."""
 
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _OPENCV_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB")
@@ -92,6 +97,24 @@ def decode_bgr(data: bytes, path: object, kind: str = "") -> NDArray[np.uint8]:
     if pixels is None:
         raise DataError(f"{name} cannot be decoded (OpenCV finds it damaged or cut off); fetch it again")
     return np.asarray(pixels, np.uint8)
+
+
+def describe_decoder(domain: str) -> str:
+    """Return what decodes the images of a domain, with its version and that of its JPEG library, for a record.
+
+    Args:
+        domain: domain of a task.
+    """
+    jpeg = features.version("libjpeg_turbo")
+    pillow = f"Pillow {PIL.__version__}" + (f" with libjpeg-turbo {jpeg}" if jpeg else "")
+    if domain not in OPENCV_DOMAINS:
+        return pillow
+    import cv2
+
+    # the line "JPEG: build-libjpeg-turbo (ver 3.1.2-70)" of how OpenCV was built
+    found = re.search(r"^\s*JPEG:\s*(\S.*?)\s*$", cv2.getBuildInformation(), re.MULTILINE)
+    opencv = f"OpenCV {cv2.__version__}" + (f" with {found.group(1)}" if found else "")
+    return f"{opencv} for JPEG, PNG and BMP; {pillow} for the rest"
 
 
 @contextmanager

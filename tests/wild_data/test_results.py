@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.score_results import score_results
-from engine.data.data_options import make_data_options
 from foundation.errors import UserError
-from foundation.run_scope import open_run_scope
 from results.score_request import ScoreRequest
 from segmentation.data.own_folder.read_folder import read_segfolder
 from segmentation.label_shift import LabelShiftTrial
@@ -102,11 +100,11 @@ def test_predictions_for_masks_of_colours_are_class_numbers(tmp_path: Path) -> N
         labels = (colors == np.array(ROAD)).all(2).astype(np.uint8)
         Image.fromarray(labels).save(tmp_path / "results" / f"{pair.name}.png")
     request = ScoreRequest("segfolder", (tmp_path / "results",), tmp_path / "data")
-    assert score_results(request).data["metrics"]["mIoU"] == 100
-    with open_run_scope(data_options=make_data_options({"ignore": [1]})), pytest.raises(UserError, match="leave 1 of"):
-        score_results(request)
-    with open_run_scope(data_options=make_data_options({"target": "3"})), pytest.raises(UserError, match="no --target"):
-        score_results(request)
+    report = score_results(request)
+    assert report.data["metrics"]["mIoU"] == 100
+    assert "class_dict.csv: 2 colours (sky, road)" in report.text
+    with pytest.raises(UserError, match="--ignore and --map leave 1 of the 2 classes"):
+        score_results(replace(request, data_options={"ignore": [1]}))
 
 
 @pytest.mark.parametrize("num_classes", [2, 3, 5])

@@ -49,10 +49,8 @@ def main(options: Namespace) -> int:
     """Score the results and write the scores to stdout."""
     # imported here, because numpy and the scoring code take a second
     from benchmarks.score_results import score_results
-    from foundation.run_scope import open_run_scope
 
-    with open_run_scope(data_options=collect_data_options(options)):
-        report = score_results(make_score_request(options))
+    report = score_results(make_score_request(options))
     if options.json:
         write_json(report.data)
     else:
@@ -72,4 +70,5 @@ def make_score_request(options: Namespace) -> ScoreRequest:
         group_by=options.by,
         plots_dir=options.plots,
         out_file=options.out,
+        data_options=collect_data_options(options).as_dict(),
     )

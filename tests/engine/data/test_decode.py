@@ -7,6 +7,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from engine.data.decode import MAX_PIXELS, decode_bgr, find_jpeg_end, open_rgb
+from engine.data.decode import MAX_PIXELS, OPENCV_DOMAINS, decode_bgr, describe_decoder, find_jpeg_end, open_rgb
 from foundation.errors import DataError
 from tests.classification.data.make import write_noise_image
 
@@ -293,3 +294,10 @@ def test_damage_anywhere_is_pixels_or_one_sentence(tmp_path: Path, file_format: 
                     read()
                 except DataError as error:
                     assert "x.img" in str(error)
+
+
+def test_the_decoder_of_a_domain_is_named_with_its_version() -> None:
+    assert describe_decoder("classification").startswith(f"Pillow {version('pillow')}")
+    for domain in OPENCV_DOMAINS:
+        assert describe_decoder(domain).startswith(f"OpenCV {cv2.__version__} with ")
+        assert f"Pillow {version('pillow')}" in describe_decoder(domain)

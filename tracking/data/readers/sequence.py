@@ -13,6 +13,7 @@ import numpy as np
 from engine.data.decode import decode_bgr
 from engine.data.item_limits import read_limit, spread_indices
 from foundation.errors import DataError
+from foundation.text.user_text import decode_user_text
 from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.crops import ImageArray
 from tracking.data.readers.zips import FileLike, ZipMember
@@ -151,15 +152,15 @@ def read_text(file: FileLike) -> str:
         file: the file, or a member of a zip.
 
     Raises:
-        DataError: the file is missing or not text.
+        DataError: the file is missing or not text in UTF-8.
     """
     try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
+        content = file.read_bytes()
+    except OSError as error:
         raise DataError(
-            f"{file} cannot be read ({reason}); fetch the sequence again, or see the layout in docs"
+            f"{file} cannot be read ({error.strerror}); fetch the sequence again, or see the layout in docs"
         ) from error
+    return decode_user_text(content, file)
 
 
 def require_equal_counts(name: str, frames: int, boxes: int, missing: str = "") -> None:
