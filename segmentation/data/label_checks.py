@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 from segmentation.data.dataset_layout import SegmentationDataset
-from segmentation.data.label_hints import describe_class_labels, explain_unseen_class
+from segmentation.data.label_hints import describe_class_labels, explain_unseen_class, find_class_value
 from segmentation.data.label_summaries import LabelSummaries
 from segmentation.data.labels import LabelSpace
 
 MAX_NAMED_CLASSES = 8
-_MOVE_IMAGES = "move images between the splits (folders train and test) so that each has every class"
+_MOVE_IMAGES = "move images between the splits so that each has every class, or leave it out with --ignore"
 
 
 def require_labeled_pixels(dataset: SegmentationDataset, summaries: LabelSummaries, is_official: bool) -> list[str]:
@@ -53,11 +53,12 @@ def require_labeled_pixels(dataset: SegmentationDataset, summaries: LabelSummari
         elif missing:
             index = missing[0]
             purpose = "be learned" if split == "train" else "be scored"
+            move = f"{_MOVE_IMAGES} {find_class_value(index, space)}"
             count = f" ({len(missing)} of {space.num_classes} classes have none)" if len(missing) > 1 else ""
             raise DataError(
                 f"class {space.class_names[index]!r} ({describe_class_labels(index, space)}) of {dataset.class_file} "
                 f"has no pixel in the {split} split{count}, so it could never {purpose}; "
-                f"{explain_unseen_class(index, total, space) or _MOVE_IMAGES}"
+                f"{explain_unseen_class(index, total, space) or move}"
             )
     return notes
 

@@ -76,7 +76,7 @@ def explain_unseen_class(index: int, total: NDArray[np.int64], label_space: Labe
             return "label some pixels with it in train and in test, or take its line out of the table"
         return (
             "label some pixels with it in train and in test, or leave it out with --ignore "
-            f"{_find_value(index, label_space)}"
+            f"{find_class_value(index, label_space)}"
         )
     return ""
 
@@ -89,7 +89,8 @@ def describe_class_labels(index: int, label_space: LabelSpace) -> str:
     return "label " + " or ".join(map(str, values))
 
 
-def _find_value(index: int, label_space: LabelSpace) -> int:
+def find_class_value(index: int, label_space: LabelSpace) -> int:
+    """Return the first label value of a class."""
     return next(value for value, each in label_space.list_class_labels() if each == index)
 
 

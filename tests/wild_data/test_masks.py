@@ -215,6 +215,32 @@ def save_transparent(root: Path) -> None:
     picture.save(path)
 
 
+def save_other_palette(root: Path) -> None:
+    """As a program does that numbers the colours of each mask as they come."""
+    path = root / "labels/train/train_a.png"
+    picture = Image.open(path)
+    picture.putpalette([channel for color in (VOC_PALETTE[1], VOC_PALETTE[0]) for channel in color])
+    picture.save(path)
+
+
+def write_deepglobe(root: Path) -> None:
+    write_pairs(root, "{split}/{name}_sat.jpg", "{split}/{name}_mask.png", ("train", "valid"), colors=(SKY, ROAD))
+    write_text(root, "class_dict.csv", CLASS_DICT)
+
+
+def write_mmseg(root: Path) -> None:
+    write_pairs(root, "img_dir/{split}/{name}.jpg", "ann_dir/{split}/{name}.png", ("train", "val"))
+    write_text(root, "classes.txt", "sky\nroad\n")
+
+
+def write_boxes(root: Path) -> None:
+    """YOLO's boxes in the place of label files."""
+    for split in ("train", "val"):
+        write_image(root / f"images/{split}/{split}.jpg")
+        write_text(root, f"labels/{split}/{split}.txt", "0 0.5 0.5 0.1 0.1")
+    write_text(root, "classes.txt", "sky\nroad\n")
+
+
 def lift_case(root: Path) -> None:
     for path in (root / "labels").rglob("*.png"):
         path.rename(path.with_name(f"{path.stem.upper()}.PNG"))
@@ -364,7 +390,55 @@ CASES = [
         then(PLAIN, save_other_size),
         refused=("images/train/train_a.jpg is 8 x 8", "8 x 6"),
     ),
+    WildFolder(
+        "palettes that contradict each other",
+        "segfolder",
+        then(make_writer(palette=VOC_PALETTE), save_other_palette),
+        refused=("labels/train/train_a.png", "(128, 0, 0)", "--colours FILE", "gray"),
+    ),
     # 6: layouts
+    WildFolder(
+        "DeepGlobe's pairs in one folder", "segfolder", write_deepglobe, splits=TWO, notes=("_mask.png is the label",)
+    ),
+    WildFolder("mmseg's img_dir and ann_dir", "segfolder", write_mmseg, splits=TWO),
+    WildFolder(
+        "COCO's years",
+        "segfolder",
+        make_writer(
+            image="images/{split}2017/{name}.jpg", mask="annotations/{split}2017/{name}.png", splits=("train", "val")
+        ),
+        splits=TWO,
+    ),
+    WildFolder(
+        "a folder that looks like a split",
+        "segfolder",
+        make_writer(image="images/{split}/{name}.jpg", mask="labels/{split}/{name}.png", splits=("train_extra", "val")),
+        refused=("train_extra", "looks like a split", "--exclude images/train_extra"),
+    ),
+    WildFolder(
+        "images of one year and labels of another",
+        "segfolder",
+        make_writer(image="images/2019/{name}.jpg", mask="labels/2020/{name}.png"),
+        refused=("images/2019/", "has no annotation", "--exclude"),
+    ),
+    WildFolder(
+        "a table under a name of its own",
+        "segfolder",
+        then(PLAIN, lambda root: write_text(root, "class_dict_seg.csv", CLASS_DICT)),
+        refused=("class_dict_seg.csv", "--colours class_dict_seg.csv"),
+    ),
+    WildFolder(
+        "a list of names as a split",
+        "segfolder",
+        then(PLAIN, lambda root: write_text(root, "splits/val.txt", "train_a\n")),
+        refused=("splits/val.txt", "ImageSets/Segmentation", "--exclude splits/val.txt"),
+    ),
+    WildFolder(
+        "boxes in the place of labels",
+        "segfolder",
+        write_boxes,
+        refused=("labels/train/train.txt", "not an image", "one PNG per image"),
+    ),
     WildFolder(
         "train/images and train/masks",
         "segfolder",
@@ -443,7 +517,7 @@ CASES = [
         "a test folder without masks",
         "segfolder",
         then(make_writer(splits=("train", "val")), lambda root: write_image(root / "images/test/t.jpg")),
-        refused=("images/test/t.jpg has no annotation", "--exclude images/test/t.jpg"),
+        refused=("images/test/t.jpg has no annotation", "--exclude images/test"),
     ),
     WildFolder(
         "polygons beside the masks",

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foundation.errors import DataError
+from foundation.text.user_names import normalize_name
 from foundation.text.user_text import read_user_text
 from segmentation.data.labels import MAX_CLASSES, RgbTriple
 
@@ -43,7 +44,7 @@ class ClassList(NamedTuple):
     """The classes of a data set as a file lists them.
 
     Attributes:
-        file: the file.
+        file: the file; for classes that are facts of a published set, what they are called in messages.
         names: name of each class.
         values: label value of each class; with colors the number of the color.
         colors: color of each class in the label files; empty if they hold numbers.
@@ -196,9 +197,11 @@ def _find_twin(values: Sequence[object]) -> tuple[int, int] | None:
     """Return the places of the first two equal values."""
     seen: dict[object, int] = {}
     for place, value in enumerate(values):
-        if value in seen:
-            return seen[value], place
-        seen[value] = place
+        # two names that look the same are the same in a table of results
+        key = normalize_name(value) if isinstance(value, str) else value
+        if key in seen:
+            return seen[key], place
+        seen[key] = place
     return None
 
 

@@ -16,7 +16,7 @@ IMAGE_FOLDERS = (
     *("originals", "original", "rgb", "x"),
 )
 MASK_FOLDERS = (
-    *("labels", "label", "masks", "mask", "annotations", "annotation", "annots", "annot", "segmentationclass"),
+    *("labels", "label", "masks", "mask", "annotations", "annotation", "annots", "annot", "ann", "segmentationclass"),
     *("segmentations", "segmentation", "gtfine", "gt", "groundtruth", "targets", "target", "y"),
 )
 _WORDS: dict[str, str] = {
@@ -25,7 +25,10 @@ _WORDS: dict[str, str] = {
     **SPLIT_ALIASES,
     "eval": "val",
 }
-_FILLERS = frozenset(("set", "data", "dataset", "split"))
+# words that add nothing: "img_dir" and "ann_dir" are what mmseg calls the two folders
+_FILLERS = frozenset(("set", "data", "dataset", "split", "dir", "folder", "files", "png", "jpg", "semantic", "prepped"))
+# "train_extra", "testing-2": what is named like a split and is not one must not end as a part of an image's name
+_SPLIT_LIKE = re.compile(rf"(?:.*[\W_])?({'|'.join(SPLIT_ALIASES)})(?![a-z]).*")
 # "trainannot", "trainmasks": SegNet's CamVid and others write the two words as one
 _JOINED = re.compile(rf"({'|'.join(SPLIT_ALIASES)})({'|'.join((*IMAGE_FOLDERS[:-1], *MASK_FOLDERS[:-1]))})")
 
@@ -56,7 +59,8 @@ def read_folder_name(name: str) -> tuple[str | None, Role | None]:
     >>> read_folder_name("aachen")
     (None, None)
     """
-    lower = name.lower()
+    # "train2017", "images2"
+    lower = name.lower().rstrip("0123456789")
     joined = _JOINED.fullmatch(lower)
     words = list(joined.groups()) if joined else [word for word in re.split(r"[\W_]+", lower) if word not in _FILLERS]
     if "ground" in words and "truth" in words:
@@ -91,6 +95,11 @@ def find_file_role(root: object, path: str) -> FileRole:
         splits += [(name, split)] if split else []
         roles += [(name, role)] if role else []
         parents += [] if split or role else [name]
+        if not split and _SPLIT_LIKE.fullmatch(name.lower()):
+            raise DataError(
+                f"{root}/{path} lies in {name}, which looks like a split and is not named as one; rename the folder to "
+                f"train, val or test, or leave it out with --exclude {path[: path.index(name) + len(name)]}"
+            )
     for what, found in (("splits", splits), ("kinds of file", roles)):
         if len({meaning for _, meaning in found}) > 1:
             names = " and ".join(name for name, _ in found)
@@ -101,12 +110,35 @@ def find_file_role(root: object, path: str) -> FileRole:
     return FileRole(path, splits[0][1] if splits else None, roles[0][1] if roles else None, tuple(parents), pure.stem)
 
 
-def drop_common_parents(files: list[FileRole]) -> list[FileRole]:
-    """Leave out the folders that wrap all files, as ``VOCdevkit/VOC2012``: they are not a part of names."""
-    if not files:
-        return []
-    common = files[0].parents
+def drop_common_parents(*groups: list[FileRole]) -> list[list[FileRole]]:
+    """Leave out the folders that wrap whole groups of files, as ``VOCdevkit/VOC2012``: they are not a part of names.
+
+    A folder that wraps one group alone, as ``annotations/trimaps``, is left out only if the other groups have none in
+    its place: the images of 2019 must not be paired with the label files of 2020.
+
+    Args:
+        groups: images and label files, or both as one group.
+
+    Returns:
+        The groups with shorter ``parents``.
+    """
+    wraps = [_find_common_parents(group) for group in groups]
+    shared = 0
+    # the wraps of all groups are compared folder by folder from the outside
+    for names in zip(*wraps, strict=False):
+        if len(set(names)) > 1:
+            break
+        shared += 1
+    is_one_sided = sum(len(wrap) > shared for wrap in wraps) == 1
+    cuts = [len(wrap) if is_one_sided else shared for wrap in wraps]
+    return [
+        [file._replace(parents=file.parents[cut:]) for file in group] for group, cut in zip(groups, cuts, strict=True)
+    ]
+
+
+def _find_common_parents(files: list[FileRole]) -> tuple[str, ...]:
+    common = files[0].parents if files else ()
     for file in files:
         while file.parents[: len(common)] != common:
             common = common[:-1]
-    return [file._replace(parents=file.parents[len(common) :]) for file in files]
+    return common

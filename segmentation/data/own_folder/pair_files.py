@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from foundation.errors import DataError
+from foundation.text.user_names import normalize_name
 from segmentation.data.dataset_layout import ImageLabelPair
 from segmentation.data.own_folder.file_roles import FileRole, drop_common_parents
 
@@ -72,11 +73,12 @@ def pair_named_files(root: Path, files: Sequence[FileRole]) -> NamedPairs:
             "folder named images beside them"
         )
     if masks:
-        trials = _try_two_folders(root, drop_common_parents(images), drop_common_parents(masks))
+        trials = _try_two_folders(root, *drop_common_parents(images, masks))
     else:
-        trials = _try_one_folder(root, drop_common_parents(list(files)))
+        trials = _try_one_folder(root, *drop_common_parents(list(files)))
     best: _Trial | None = None
     for trial in trials:
+        # nothing short of a partner for every file is accepted: what is left over would be a guess
         if trial.common and not trial.alone:
             return _make_pairs(root, trial)
         if best is None or len(trial.common) > len(best.common):
@@ -89,10 +91,16 @@ def pair_named_files(root: Path, files: Sequence[FileRole]) -> NamedPairs:
     raise _make_alone_error(root, best)
 
 
+def fold_name(name: str) -> str:
+    """Return a name in the form in which names that differ in case, or in how an accent is written, are equal."""
+    return normalize_name(name).casefold()
+
+
 def _try_two_folders(root: Path, images: list[FileRole], masks: list[FileRole]) -> Iterator[_Trial]:
-    for fold in (str, str.casefold):  # names that differ in case only are pairs, unless equal names are
+    for fold in (str, fold_name):  # names that differ in case only are pairs, unless equal names are
         for image_ending in IMAGE_ENDINGS:
             for mask_ending in MASK_ENDINGS:
+                # 180 readings at most, each of them a pass over the names; equal names are the first one
                 yield from _index_trial(root, (images, image_ending), (masks, mask_ending), fold)
 
 
@@ -104,7 +112,7 @@ def _try_one_folder(root: Path, files: list[FileRole]) -> Iterator[_Trial]:
             masks = [file for file, inside in zip(files, is_mask, strict=True) if inside]
             images = [file for file, inside in zip(files, is_mask, strict=True) if not inside]
             if masks and images:
-                yield from _index_trial(root, (images, image_ending), (masks, mask_ending), str.casefold)
+                yield from _index_trial(root, (images, image_ending), (masks, mask_ending), fold_name)
 
 
 def _index_trial(
@@ -131,6 +139,7 @@ def _index_trial(
                     f"{root / index[key].path} and {root / file.path} have the same name, so it is not clear which "
                     f"one belongs to the pair; keep one of them, or leave one out with --exclude {file.path}"
                 )
+            # without the ending two names are one, so the ending does not mean what it means elsewhere
             if key in index:
                 return
             index[key] = file
@@ -150,13 +159,22 @@ def _make_alone_error(root: Path, trial: _Trial) -> DataError:
         name = _cut_ending(file.stem, trial.image_ending) + trial.mask_ending
         return DataError(
             f"{root / file.path} has no annotation, no {name}.png as {example.path} is one{more}; fetch it, or leave "
-            f"the image out with --exclude {file.path}"
+            f"the image out with --exclude {_suggest_exclusion(file, trial)}"
         )
     file = trial.masks[key]
     return DataError(
         f"{root / file.path} has no image of that name{more}; fetch it, or leave the label file out with --exclude "
         f"{file.path}"
     )
+
+
+def _suggest_exclusion(file: FileRole, trial: _Trial) -> str:
+    """Return the folder of an image without a partner if no image in it has one, else its path."""
+    folder = str(PurePosixPath(file.path).parent)
+    paired = [trial.images[key].path for key in trial.common]
+    # the test images of a contest come without label files, all of them
+    is_alone = folder != "." and not any(path.startswith(f"{folder}/") for path in paired)
+    return folder if is_alone else file.path
 
 
 def _make_pairs(root: Path, trial: _Trial) -> NamedPairs:

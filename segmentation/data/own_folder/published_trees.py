@@ -183,7 +183,6 @@ def find_cityscapes_tree(tree: TreeFiles) -> CityscapesTree | None:
     notes = [f"Cityscapes: *{ending}, the official 19 classes"]
     if blank:
         notes.append("Cityscapes: test is left aside, because its label files are not public")
-    file = tree.root / kinds[ending][0]
     return CityscapesTree(
-        ClassList(file, names, values, ignored=ignored), files, frozenset((*blank, *rest)), tuple(notes)
+        ClassList(Path("Cityscapes"), names, values, ignored=ignored), files, frozenset((*blank, *rest)), tuple(notes)
     )

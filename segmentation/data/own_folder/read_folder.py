@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from engine.data.data_options import DataOptions, find_option_file, get_data_options
 from engine.data.file_hashes import hash_files
 from engine.data.image_formats import UNREAD_IMAGE_SUFFIXES, describe_unopened, is_image_name
+from engine.data.split_folders import SPLIT_ALIASES
 from engine.data.tree_files import TreeFiles, list_tree, require_all_used
 from foundation.errors import DataError
 from foundation.hash_order import order_by_hash
 from foundation.run_scope import memoize_in_run
+from foundation.text.user_names import require_text_name
 from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
 from segmentation.data.own_folder.class_lists import (
     NAME_LIST,
@@ -66,6 +68,8 @@ def read_segfolder(root: Path, *, test_only: bool = False) -> SegmentationDatase
         raise DataError(f"no segfolder under {root}: there is no such folder; name your folder with --data-root")
     options = get_data_options()
     tree = list_tree(root)
+    for path in tree.files:  # a name that no record can hold
+        require_text_name(path)
     _require_no_inner_links(root)
     lists, list_paths = _find_class_lists(tree, options)
     found = _find_files(tree, bool(lists), test_only)
@@ -131,14 +135,16 @@ def _find_class_lists(tree: TreeFiles, options: DataOptions) -> tuple[list[Class
 def _find_files(tree: TreeFiles, has_list: bool, test_only: bool) -> _FoundFiles:
     """Find the pairs in the layout that the tree has."""
     if (voc := find_voc_tree(tree)) is not None:
-        names = ClassList(tree.root / "SegmentationClass", VOC_CLASSES, tuple(range(len(VOC_CLASSES))))
+        names = ClassList(Path("Pascal VOC"), VOC_CLASSES, tuple(range(len(VOC_CLASSES))))
         return _FoundFiles(voc.splits, voc.used, names if voc.is_official else None, voc.notes)
     cityscapes = None if has_list else find_cityscapes_tree(tree)
-    paths: Iterable[str] = cityscapes.files if cityscapes else filter(is_image_name, tree.files)
-    roles = [find_file_role(tree.root, path) for path in paths]
+    paths = frozenset(cityscapes.files if cityscapes else filter(is_image_name, tree.files))
+    roles = [find_file_role(tree.root, path) for path in sorted(paths)]
     if test_only:  # the other splits need not be there, nor be whole
         named = [split for split in ("test", "val") if any(role.split == split for role in roles)]
         roles = [role for role in roles if not named or role.split == named[0]]
+    if roles and not any(role.role == "mask" for role in roles):
+        _require_label_images(tree, paths)
     if not roles:
         inside = ", ".join(sorted(path.name for path in tree.root.iterdir())[:6])
         raise DataError(
@@ -149,6 +155,17 @@ def _find_files(tree: TreeFiles, has_list: bool, test_only: bool) -> _FoundFiles
     if cityscapes is None:
         return _FoundFiles(pairs.splits, pairs.used, None, pairs.notes)
     return _FoundFiles(pairs.splits, pairs.used | cityscapes.used, cityscapes.classes, cityscapes.notes)
+
+
+def _require_label_images(tree: TreeFiles, images: Collection[str]) -> None:
+    """Refuse folders of labels that hold other files than images, which "no label files" would not explain."""
+    others = [path for path in tree.files if path not in images]
+    drawn = [path for path in others if find_file_role(tree.root, path).role == "mask"]
+    if drawn:
+        raise DataError(
+            f"{tree.root / drawn[0]} is not an image, nor is any of the {len(drawn):,} files in folders of labels; "
+            "boxes, polygons and arrays are not read, so export the labels as one PNG per image"
+        )
 
 
 def _name_splits(
@@ -209,12 +226,22 @@ def _hint_unused(tree: TreeFiles, used: Iterable[str]) -> str:
     """Return what the files may be that nothing reads; "" if that is not known."""
     taken = set(used)
     unused = [path for path in tree.files if path not in taken]
-    if any(path.lower().endswith(UNREAD_IMAGE_SUFFIXES) for path in unused):
-        first = next(path for path in unused if path.lower().endswith(UNREAD_IMAGE_SUFFIXES))
-        return describe_unopened(tree.root / first)
+    for path in unused:
+        if path.lower().endswith(UNREAD_IMAGE_SUFFIXES):
+            return describe_unopened(tree.root / path)
+    texts = [path for path in unused if path.lower().endswith((".txt", ".csv", ".names"))]
+    for path in texts:
+        if PurePosixPath(path).stem.lower() in SPLIT_ALIASES:
+            return "a list of names is a split only in ImageSets/Segmentation, so put the pairs into folders of splits"
+        try:
+            read_class_table(tree.root / path)
+        except DataError:
+            continue
+        # a table under any name: nothing is taken for one unless the user says so
+        return f"{path} looks like a table of classes, which --colours {path} makes it"
     if any(path.lower().endswith((".json", ".xml")) for path in unused):
         return "polygons and boxes are not read, so export label images if these are the labels"
-    if any(path.lower().endswith((".txt", ".csv", ".names", ".yaml")) for path in unused):
+    if texts:
         return f"classes are read from {NAME_LIST}, and their colours from {', '.join(TABLE_FILES)} or --colours FILE"
     return ""
 
