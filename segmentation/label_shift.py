@@ -40,10 +40,12 @@ class LabelShiftTrial:
             prediction: class indices, (height, width).
             truth: class indices, (height, width); pixels above the last class are not scored.
         """
+        # the ignored index lies above every class
         counts = truth < self.num_classes
         found, real = prediction[counts].astype(np.int64), truth[counts].astype(np.int64)
         self.num_pixels += found.size
         for shift, hits in self.hits.items():
+            # a shifted number beyond the classes equals no class of the truth, so it needs no bound
             hits += np.bincount(real[found + shift == real], minlength=self.num_classes)
 
     def describe_shift(self) -> str:
@@ -55,6 +57,7 @@ class LabelShiftTrial:
         'as they are the labels hit 0.0 % of the pixels, with 1 added to each 100.0 %; add 1 to every label'
         """
         plain = int(self.hits[0].sum())
+        # of two shifts that fit, as in a set of stripes, the better one is named
         shift = max((-1, 1), key=lambda each: int(self.hits[each].sum()))
         hits = self.hits[shift]
         fits = int(hits.sum())

@@ -156,6 +156,7 @@ def _match_predictions(
         raise DataError(
             f"{results} holds no PNG files{inside}; predictions are one label PNG an image, {pairs[0].name}.png"
         )
+    # with --partial nobody would miss what is not read
     if unread := [path for path in found if path.suffix != ".png" and (path.is_dir() or is_image_name(path.name))]:
         raise DataError(
             f"{unread[0]} is not read, and {len(files):,} PNG files beside it are; predictions are one label PNG an "
@@ -180,6 +181,7 @@ def _explain_strange_file(task: SegmentationTask, data_root: Path, path: Path, c
         splits = task.find_dataset(data_root).splits
     except DataError:  # the other splits need not be there
         splits = task.find_dataset(data_root, test_only=True).splits
+    # tools that write overlays and masks side by side tell them apart by an ending
     names = {pair.name for pair in splits.get("test", ())}
     ending = next((each for each in MASK_ENDINGS[1:] if path.stem.removesuffix(each) in names), None)
     if ending is not None:

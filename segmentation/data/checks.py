@@ -71,6 +71,7 @@ def check_dataset(
     splits = {split: len(pairs) for split, pairs in dataset.splits.items()}
     hashes = dataset.hash_contents()
     _require_content(dataset, hashes)
+    # the palettes of official sets are known
     if dataset.has_own_classes:
         require_same_palettes([pair.label_path for _, pair in dataset.list_pairs()], dataset.label_space)
     summaries = summarize_labels(dataset, hashes.labels.digests)

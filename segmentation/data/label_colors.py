@@ -35,6 +35,7 @@ def read_color_labels(picture: Image.Image, path: Path, label_space: LabelSpace)
             "save it as an RGB or palette PNG"
         )
     pixels = np.asarray(picture.convert("RGBA"))
+    # some tools write "no label" as transparent, others keep any color below
     if (pixels[..., 3] != 255).any():
         count = int((pixels[..., 3] != 255).sum())
         raise DataError(
@@ -57,6 +58,7 @@ def number_colors(pixels: NDArray[np.uint8], colors: Sequence[RgbTriple]) -> NDA
     >>> number_colors(np.array([[[9, 9, 9], [1, 2, 3], [1, 2, 4]]], np.uint8), [(1, 2, 3), (9, 9, 9)]).tolist()
     [[1, 0, -1]]
     """
+    # a color as one number, so that all pixels are looked up by one binary search
     codes = _pack_colors(pixels.reshape(-1, 3))
     table = _pack_colors(np.array(colors, np.uint8))
     order = np.argsort(table)
@@ -88,6 +90,7 @@ def _make_color_error(strange: NDArray[np.uint8], path: Path, mode: str, label_s
             f"colours stand for classes; if numbers do, list the classes in classes.txt and add --exclude "
             f"{label_space.color_table}"
         )
+    # the nearest color is for people: a mask that was smoothed is not repaired by it
     near = find_nearest_color((red, green, blue), label_space.colors)
     index = dict(label_space.list_class_labels()).get(near)
     name = f" ({label_space.class_names[index]})" if index is not None else ""

@@ -34,6 +34,7 @@ def explain_wrong_labels(wrong: Sequence[int], label_space: LabelSpace, total: N
         return ""
     first, count = wrong[0], label_space.num_classes
     if list(wrong) == [count] and not label_space.label_map:
+        # one file without a 0 proves nothing, all of them do
         if total is not None and not total[0]:
             return (
                 " (no pixel has label 0: if your labels begin with 1, put a line for label 0 before the others in "
@@ -43,6 +44,7 @@ def explain_wrong_labels(wrong: Sequence[int], label_space: LabelSpace, total: N
             f" (if label {count} marks pixels that do not count, add --ignore {count}; if 0 is a background that the "
             "list lacks, put its line before the others)"
         )
+    # a few values too many are classes or void; many are no labels at all
     if len(wrong) > max(count, 8):
         return (
             f" ({len(wrong)} values are not allowed: masks that were scaled, smoothed or turned from colour into gray "
@@ -69,6 +71,7 @@ def explain_unseen_class(index: int, total: NDArray[np.int64], label_space: Labe
         # masks of 0 and 255 are what most tools write for two classes
         shown = label_space.class_names[never[0]] if label_space.class_names else never[0]
         return f"255 is ignored: if it marks {shown!r}, add --map 255={never[0]}"
+    # with two classes one label alone may also be a mask without its object
     if never == [0] and label_space.num_classes > 2 and not label_space.colors:
         return "labels are counted from 0: if yours begin with 1, put a line for label 0 first and add --ignore 0"
     if index in never:

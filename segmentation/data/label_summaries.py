@@ -93,6 +93,7 @@ def summarize_labels(dataset: SegmentationDataset, digests: Sequence[str]) -> La
         summary = known[digest]
         if summary.histogram[table < 0].any():
             # a stored summary may come from a data set with other labels
+            # all files together choose the advice, so that it does not depend on which file comes first
             wrong = np.flatnonzero(summary.histogram)
             require_valid_labels(wrong, pair.label_path, dataset.label_space, total)
         by_split[split].append((pair.name, summary))

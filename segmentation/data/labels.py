@@ -61,6 +61,7 @@ class LabelSpace:
         """
         counts = np.zeros(self.num_classes, np.int64)
         for value, index in self.list_class_labels():
+            # as in the lookup table, where ignored values win
             if value not in self.ignored_labels:
                 counts[index] += histogram[value]
         return counts

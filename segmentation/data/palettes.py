@@ -34,6 +34,7 @@ def require_same_palettes(paths: Sequence[Path], label_space: LabelSpace) -> Non
     for path in paths:
         palette = _read_palette(path)
         for value in values:
+            # writers cut a palette after its last used color
             if value >= len(palette):
                 continue
             color, first = seen.setdefault(value, (palette[value], path))

@@ -28,8 +28,10 @@ NAME_LIST = "classes.txt"
 TABLE_FILES = ("labelmap.txt", "class_dict.csv", "_classes.csv", "label_colors.txt")
 """Names, in lower case, of the tables that are looked for."""
 
+# parts and actions after the second colon are for other tasks than ours
 _COLON_LINE = re.compile(r"([^:]+):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?::.*)?")
 _COLOR_FIRST_LINE = re.compile(r"(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*)")
+# "3: cat", "3 cat": a number of its own before the name
 _NUMBERED_LINE = re.compile(r"(\d+)(?:\s*[:;,=\t]\s*|\s+)\S")
 _HEADER_WORDS = {
     **dict.fromkeys(("name", "class", "classname", "label", "labelname", "category"), "name"),
@@ -77,15 +79,18 @@ def read_name_list(file: Path) -> ClassList:
     Raises:
         DataError: the file is not text in UTF-8, has an empty line between names, or names a class twice.
     """
+    # split at line feeds alone: splitlines would also break a name at a form feed or a Unicode separator
     lines = [line.strip() for line in read_user_text(file).split("\n")]
     while lines and not lines[-1]:
         lines.pop()
+    # leaving the line out would give every later name the label before
     if "" in lines:
         raise DataError(
             f"line {lines.index('') + 1} of {file} is empty, so it is not clear which label the names after it have; "
             "line k, counted from 0, is label k: remove the line, or name the class"
         )
     _require_line_numbers(file, lines)
+    # a list for a program, and not one name with commas in it, as "building, edifice" of ADE20K
     if len(lines) == 1 and "," in lines[0]:
         raise DataError(f"{file} names 1 classes, with commas in its only line; write one name per line")
     return _check_list(ClassList(file, tuple(lines), tuple(range(len(lines)))), range(1, len(lines) + 1))
@@ -101,12 +106,14 @@ def read_class_table(file: Path) -> ClassList:
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if not lines:
         raise DataError(f"{file} is empty; it should list the classes, one per line, with name and colour")
+    # the columns are found by their names, because tools write them in different orders
     header = _read_header(lines[0][1])
     rows = [_parse_line(file, number, line, header) for number, line in (lines[1:] if header else lines)]
     names = tuple(row.name for row in rows)
     colors = tuple(row.color for row in rows if row.color is not None)
     values = tuple(range(len(rows))) if colors else tuple(row.value for row in rows if row.value is not None)
     numbers = [row.number for row in rows]
+    # of two equal colors the second would never be found
     for what, column in (("colour", colors), ("label value", values)):
         if (twin := _find_twin(column)) is not None:
             first, second = twin
@@ -123,6 +130,7 @@ def require_same_lists(lists: Sequence[ClassList]) -> ClassList:
     Raises:
         DataError: two of them differ.
     """
+    # a list without colors says nothing about masks of colors, one with colors says all
     chosen = next((each for each in lists if each.colors), lists[0])
     for other in lists:
         same = other.names == chosen.names and other.values == chosen.values
@@ -139,6 +147,7 @@ def _read_header(line: str) -> dict[str, int]:
     """Return the place of each known column; empty if the line is not a header."""
     cells = [re.sub(r"[^a-z]", "", cell.lower()) for cell in line.split(",")]
     places = {_HEADER_WORDS[cell]: place for place, cell in reversed(list(enumerate(cells))) if cell in _HEADER_WORDS}
+    # a class named "r" is no header: it takes all three channels, or a label value
     has_kind = {"r", "g", "b"} <= places.keys() or "value" in places
     return places if has_kind and "name" in places and len(cells) >= 2 else {}
 

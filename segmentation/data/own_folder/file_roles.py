@@ -63,6 +63,7 @@ def read_folder_name(name: str) -> tuple[str | None, Role | None]:
     lower = name.lower().rstrip("0123456789")
     joined = _JOINED.fullmatch(lower)
     words = list(joined.groups()) if joined else [word for word in re.split(r"[\W_]+", lower) if word not in _FILLERS]
+    # "ground_truth" is one word, and "ground" alone is none
     if "ground" in words and "truth" in words:
         words = [word for word in words if word != "ground"]
     known = [_WORDS.get(word, "mask" if word == "truth" else "") for word in words]
@@ -86,6 +87,7 @@ def find_file_role(root: object, path: str) -> FileRole:
     Raises:
         DataError: the path names two splits, or both images and label files.
     """
+    # folders count from the outside to the inside, and in any order: images/train is train/images
     pure = PurePosixPath(path)
     splits: list[tuple[str, str]] = []
     roles: list[tuple[str, Role]] = []
@@ -100,6 +102,7 @@ def find_file_role(root: object, path: str) -> FileRole:
                 f"{root}/{path} lies in {name}, which looks like a split and is not named as one; rename the folder to "
                 f"train, val or test, or leave it out with --exclude {path[: path.index(name) + len(name)]}"
             )
+    # seg_train/seg_train is one split, train/test is two
     for what, found in (("splits", splits), ("kinds of file", roles)):
         if len({meaning for _, meaning in found}) > 1:
             names = " and ".join(name for name, _ in found)

@@ -26,6 +26,7 @@ def make_own_label_space(classes: ClassList, options: DataOptions) -> tuple[Labe
         UserError: an option names no class, or a value has two meanings.
         DataError: fewer than two classes are left.
     """
+    # from here on one table of label value and class; options change it in the order ignore, map
     meaning = dict(zip(classes.values, range(len(classes.names)), strict=True))
     # colors are numbered by their lines in the table, so that 255 is not special there
     ignored = set() if classes.colors or IGNORE_INDEX in meaning else {IGNORE_INDEX}
@@ -33,6 +34,7 @@ def make_own_label_space(classes: ClassList, options: DataOptions) -> tuple[Labe
     notes = []
     for value in options.ignore:
         _require_label_value(f"--ignore {value}", value, classes)
+        # the class of the value goes with it, unless --map gives it another one below
         index = meaning.pop(value, None)
         ignored.add(value)
         what = f", so class {classes.names[index]!r} is left out" if index is not None else ""
@@ -50,9 +52,11 @@ def make_own_label_space(classes: ClassList, options: DataOptions) -> tuple[Labe
             f"--ignore and --map leave {len(kept)} of the {len(classes.names)} classes of {classes.file}, and it takes "
             "2; leave one of the options out"
         )
+    # class indices have to be consecutive, so the later classes move up
     numbers = {old: new for new, old in enumerate(kept)}
     label_map = {value: numbers[index] for value, index in sorted(meaning.items())}
     names = tuple(classes.names[index] for index in kept)
+    # the lookup table is in the fingerprint: an option that changes nothing leaves the id of the data alone
     is_plain = label_map == {index: index for index in range(len(names))}
     space = LabelSpace(
         num_classes=len(names),
@@ -86,6 +90,7 @@ def _parse_mapping(text: str, classes: ClassList) -> tuple[int, int]:
         )
     value, name = int(found[1]), found[2]
     _require_label_value(f"--map {text}", value, classes)
+    # classes may be called "1" and "0", in this order
     index = classes.names.index(name) if name in classes.names else None
     number = int(name) if name.isdecimal() else None
     if index is not None and number is not None and index != number:

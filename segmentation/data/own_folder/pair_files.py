@@ -66,6 +66,7 @@ def pair_named_files(root: Path, files: Sequence[FileRole]) -> NamedPairs:
         DataError: there are no label files, a file has no partner, or more than one.
     """
     masks = [file for file in files if file.role == "mask"]
+    # where a folder is named after images, files elsewhere are not images of the set, and refused as unused
     images = [file for file in files if file.role == "image"] or [file for file in files if file.role is None]
     if masks and not images:
         raise DataError(
@@ -81,6 +82,7 @@ def pair_named_files(root: Path, files: Sequence[FileRole]) -> NamedPairs:
         # nothing short of a partner for every file is accepted: what is left over would be a guess
         if trial.common and not trial.alone:
             return _make_pairs(root, trial)
+        # for the message: the reading in which the fewest files are wrong
         if best is None or len(trial.common) > len(best.common):
             best = trial
     if best is None or not (masks or best.common):
@@ -186,6 +188,7 @@ def _make_pairs(root: Path, trial: _Trial) -> NamedPairs:
         name = "_".join((*image.parents, stems[key])) if repeated else stems[key]
         splits.setdefault(key[0], []).append(ImageLabelPair(name, root / image.path, root / trial.masks[key].path))
     for pairs in splits.values():
+        # items are numbered in this order, whatever order a file system lists them in
         pairs.sort(key=lambda pair: pair.name)
         for one, other in pairwise(pairs):
             if one.name == other.name:

@@ -84,6 +84,7 @@ def find_voc_tree(tree: TreeFiles) -> VocTree | None:
             f"{tree.root} holds two data sets ({first} and {second}); name the folder of one of them with --data-root"
         )
     home = homes.pop()
+    # datumaro writes Train.txt, the official kit train.txt
     by_name = {PurePosixPath(path).stem.lower(): path for path in lists}
     if {"train", "val"} <= by_name.keys():
         by_name.pop("trainval", None)
@@ -93,6 +94,7 @@ def find_voc_tree(tree: TreeFiles) -> VocTree | None:
     for list_name, path in by_name.items():
         split = SPLIT_ALIASES.get(list_name)
         pairs = splits.setdefault(split, [])
+        # names with a space are quoted
         for name in filter(None, (line.strip().strip('"') for line in read_user_text(tree.root / path).split("\n"))):
             if taken.setdefault(name, path) != path:
                 raise DataError(
@@ -102,6 +104,7 @@ def find_voc_tree(tree: TreeFiles) -> VocTree | None:
             pairs.append(_find_listed_pair(tree.root, home, name, path, folders))
     for pairs in splits.values():
         pairs.sort(key=lambda pair: pair.name)
+    # the 21 names are a fact of the official set only; an export in its layout has its own list
     is_official = _VOC_FOLDER.fullmatch((tree.root / home).resolve().name) is not None
     used = {*lists, *(path for path in tree.files if path.startswith(f"{home}SegmentationObject/"))}
     paired = [path for each in splits.values() for pair in each for path in (pair.image_path, pair.label_path)]
@@ -165,12 +168,14 @@ def find_cityscapes_tree(tree: TreeFiles) -> CityscapesTree | None:
     images = [path for path in tree.files if path.endswith("_leftImg8bit.png")]
     if not images or not any(kinds.values()) or not any("gtFine" in path.split("/") for path in tree.files):
         return None
+    # labelTrainIds are made by a script of cityscapesScripts, maybe for a part of the cities only
     ending = _TRAIN_IDS if len(kinds[_TRAIN_IDS]) >= max(len(kinds[_LABEL_IDS]), 1) else _LABEL_IDS
     names = tuple(CITYSCAPES_CLASSES.values())
     values = tuple(range(len(names))) if ending == _TRAIN_IDS else tuple(CITYSCAPES_CLASSES)
     # 255 stands for all other values in labelTrainIds
     last = 0 if ending == _TRAIN_IDS else CITYSCAPES_LAST_ID
     ignored = tuple(value for value in range(last + 1) if value not in values)
+    # the labels of test are withheld, and blank files stand in for them
     blank = [path for path in (*images, *kinds[ending]) if "test" in path.split("/")]
     files = tuple(path for path in (*images, *kinds[ending]) if path not in set(blank))
     rest = [

@@ -67,6 +67,7 @@ def read_segfolder(root: Path, *, test_only: bool = False) -> SegmentationDatase
     if not root.is_dir():
         raise DataError(f"no segfolder under {root}: there is no such folder; name your folder with --data-root")
     options = get_data_options()
+    # everything below the folder, and not only what the layout expects: see require_all_used below
     tree = list_tree(root)
     for path in tree.files:  # a name that no record can hold
         require_text_name(path)
@@ -74,8 +75,10 @@ def read_segfolder(root: Path, *, test_only: bool = False) -> SegmentationDatase
     lists, list_paths = _find_class_lists(tree, options)
     found = _find_files(tree, bool(lists), test_only)
     splits, split_notes = _name_splits(root, found.splits, test_only)
+    # a finished model is tested on a folder whose training part may be incomplete
     if not test_only:
         require_all_used(tree, {*found.used, *list_paths}, _hint_unused(tree, found.used))
+    # the user's own list wins over the facts of a published set
     if lists:
         classes = require_same_lists(lists)
     elif found.classes is not None:
@@ -103,6 +106,7 @@ def shorten_note(text: str, limit: int = 120) -> str:
 
 def _require_no_inner_links(root: Path) -> None:
     """Refuse a folder that is a link to another one of the data: its files would be in two places, or in neither."""
+    # list_tree enters no folder twice, so of two links one would be missing
     home = root.resolve()
     for place, folders, _ in os.walk(root):
         for name in folders:
@@ -125,6 +129,7 @@ def _find_class_lists(tree: TreeFiles, options: DataOptions) -> tuple[list[Class
         file = find_option_file(tree.root, options.colours)
         lists.append(read_class_table(file))
         paths += [path for path in tree.files if path not in paths and (tree.root / path).samefile(file)]
+    # the outermost list is named in notes
     for path in sorted(paths, key=lambda path: (path.count("/"), path)):
         file = tree.root / path
         if not any(file.samefile(each.file) for each in lists):
@@ -137,6 +142,7 @@ def _find_files(tree: TreeFiles, has_list: bool, test_only: bool) -> _FoundFiles
     if (voc := find_voc_tree(tree)) is not None:
         names = ClassList(Path("Pascal VOC"), VOC_CLASSES, tuple(range(len(VOC_CLASSES))))
         return _FoundFiles(voc.splits, voc.used, names if voc.is_official else None, voc.notes)
+    # a list beside the tree says that the label files are the user's own
     cityscapes = None if has_list else find_cityscapes_tree(tree)
     paths = frozenset(cityscapes.files if cityscapes else filter(is_image_name, tree.files))
     roles = [find_file_role(tree.root, path) for path in sorted(paths)]
@@ -186,6 +192,7 @@ def _name_splits(
             f"{loose[0].image_path} is in no split, and others are in {' and '.join(splits)}; move it to a folder "
             f"named after a split, or leave it out with --exclude {loose[0].image_path.relative_to(root).as_posix()}"
         )
+    # a fifth of the images is cut off for the test, as from class folders without splits
     if loose or set(splits) == {"train"}:
         return _cut_test_split(root, loose or splits["train"])
     notes = []
@@ -209,6 +216,7 @@ def _cut_test_split(
         path if digest.startswith("size:") else digest
         for path, digest in zip(paths, hash_files(root, paths).digests, strict=True)
     ]
+    # each content once, so that copies of an image are on one side
     ordered = order_by_hash(set(keys), SPLIT_SALT)
     if len(ordered) < 2:
         raise DataError(f"{root} has {len(ordered)} different images; it takes 2 or more to train and to test")
