@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from engine.data.image_formats import UNREAD_IMAGE_SUFFIXES, describe_unopened
 from foundation.errors import DataError, UserError
 
 SPLIT_ALIASES = {
@@ -15,9 +16,6 @@ SPLIT_ALIASES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """Names that other tools give to the splits, in lower case, and the name that bench reads."""
-
-UNREAD_IMAGE_SUFFIXES = (".gif", ".heic", ".heif", ".avif", ".jfif", ".jp2", ".jxl")
-"""Image formats that no reader opens; without a word such images would be missing from the data set."""
 
 # letters of any script; TrainSet and trainSet are two words, TRAIN is one
 _WORD = re.compile(r"[^\W\d_]+")
@@ -82,7 +80,7 @@ def require_split_names(folder: Path) -> None:
 
 
 def require_read_formats(paths: Iterable[str]) -> None:
-    """Require that none of the files is an image in a format that bench does not read.
+    """Require that none of the files is an image in a format that cannot be opened on this machine.
 
     Args:
         paths: all files of a data set.
@@ -93,10 +91,7 @@ def require_read_formats(paths: Iterable[str]) -> None:
     unread = [path for path in paths if path.lower().endswith(UNREAD_IMAGE_SUFFIXES)]
     if unread:
         more = f" ({len(unread):,} such files)" if len(unread) > 1 else ""
-        raise DataError(
-            f"{unread[0]} has an image format that bench does not read{more}; convert it to .jpg or .png, or move it "
-            "out of the data, as they would be incomplete without a word"
-        )
+        raise DataError(f"{describe_unopened(unread[0])}{more}, or leave it out with --exclude")
 
 
 def require_split(task: str, split: str, splits: Mapping[str, Any]) -> None:

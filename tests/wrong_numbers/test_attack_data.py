@@ -81,11 +81,11 @@ def test_a_link_to_its_own_folder_does_not_repeat_images(tmp_path: Path) -> None
 
 def test_images_in_an_unread_format_are_not_left_out(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "photos", "train", "test")
-    (root / "test/light/1.bmp").rename(root / "test/light/1.HEIC")
+    (root / "test/light/1.bmp").rename(root / "test/light/1.PSD")
     (root / "test/light/notes.txt").write_text("files that are no images may lie beside them")
-    with pytest.raises(DataError, match=r"1\.HEIC has an image format that bench does not read"):
+    with pytest.raises(DataError, match=r"1\.PSD is an image in a format that bench does not open"):
         read_imagefolder(root)
-    (root / "test/light/1.HEIC").unlink()
+    (root / "test/light/1.PSD").unlink()
     read_imagefolder(root)
 
 
