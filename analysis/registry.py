@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from analysis.record import Analysis
 from analysis.request import AnalysisKind, AnalysisRequest
 from analysis.store import StoredAnalysis
+from engine.data.data_options import NO_OPTIONS, require_task_options
 from engine.device import get_dist_info
 from foundation.errors import UserError
 from foundation.run_scope import open_run_scope
@@ -68,5 +69,7 @@ def run_analysis(request: AnalysisRequest) -> StoredAnalysis:
             f"bench analyze runs in one process, not {num_processes}; start it without torchrun (for layers and "
             "data-scale, do the runs first with bench run under torchrun: the analysis finds their records)"
         )
-    with open_run_scope(trusts_caches=not request.force_new, hashes_all=request.hash_all):
+    options = request.data_options or NO_OPTIONS
+    require_task_options(request.task, options)
+    with open_run_scope(trusts_caches=not request.force_new, hashes_all=request.hash_all, data_options=options):
         return load_method(request.kind).run(request)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, get_args
 
 if TYPE_CHECKING:
+    from engine.data.data_options import DataOptions
     from engine.task import Task
     from results.records.record import Record, Tier
 
@@ -69,6 +70,7 @@ class AnalysisRequest:
         allow_partial: accept a checkpoint that fills only part of the backbone.
         allow_subset: accept data that are not the complete official set.
         hash_all: hash every byte of the data, also above 20 GB, where a sample is the default.
+        data_options: how data of the user's own are laid out and labeled; ``None`` without options.
         force_new: repeat the analysis although a record exists; no cache is read.
         command_line: the words of the command, for the record.
     """
@@ -81,6 +83,7 @@ class AnalysisRequest:
     allow_partial: bool = False
     allow_subset: bool = False
     hash_all: bool = False
+    data_options: DataOptions | None = None
     force_new: bool = False
     command_line: tuple[str, ...] = ()
 

@@ -14,6 +14,7 @@ from backbones.weight_sources.hub import HUB_PREFIX
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights, locate_weights
 from benchmarks.cell_record import describe_backbone
 from benchmarks.task_registry import TASKS, describe_task_source, is_test_only
+from engine.data.data_options import NO_OPTIONS, DataOptions, require_task_options
 from engine.data.data_sources import find_task_data
 from engine.task import DataReport, RunPlan, RunRequest, Task
 from foundation.errors import DataError, UserError
@@ -46,6 +47,7 @@ class CellRequest:
         data_scale: fraction of the training items, above 0 to 1.
         allow_duplicates: accept test items whose content is also in the training data; the record keeps them.
         hash_all: hash every byte of the data, also of a set so large that a sample is the default.
+        data_options: how data of the user's own are laid out and labeled.
         force_new: run again although a record exists; nothing is taken from a cache.
         command_line: words that the user typed, for the record.
         weights_key: the weights to take from a file that holds several versions of them, by their key in the file.
@@ -68,6 +70,7 @@ class CellRequest:
     data_scale: float = 1.0
     allow_duplicates: bool = False
     hash_all: bool = False
+    data_options: DataOptions = NO_OPTIONS
     force_new: bool = False
     command_line: tuple[str, ...] = ()
     weights_key: str | None = None
@@ -172,6 +175,7 @@ def resolve_cell_parts(
         DataError: the data are missing, damaged, or not the complete official set.
     """
     task, protocol = _resolve_protocol(cell_request)
+    require_task_options(task, cell_request.data_options)
     label = require_row_label(cell_request.label)
     card, start = _resolve_backbone(cell_request)
     require_color_input(card)
@@ -213,6 +217,7 @@ def identify_cell(cell_request: CellRequest, parts: CellParts) -> RunIdentity:
         protocol_version=parts.plan.protocol_version,
         config=parts.plan.config,
         data_fingerprint=parts.data.fingerprint,
+        data_options=cell_request.data_options.as_dict(),
         tier=cell_request.tier,
         task_source=parts.task_source,
         card=parts.request.card.identity_dict(),

@@ -64,7 +64,11 @@ def run_cell(cell_request: CellRequest) -> CellResult:
         UserError: the request contains something that the user can fix; nothing was written.
         BenchError: the run failed; its record says ``failed`` and why, and the same command goes on from there.
     """
-    with open_run_scope(trusts_caches=not cell_request.force_new, hashes_all=cell_request.hash_all):
+    with open_run_scope(
+        trusts_caches=not cell_request.force_new,
+        hashes_all=cell_request.hash_all,
+        data_options=cell_request.data_options,
+    ):
         return _run_cell(cell_request)
 
 
@@ -284,6 +288,7 @@ def _make_running_record(resolved: ResolvedCell, folder: Path, cell_request: Cel
             deviations=list(resolved.data.deviations),
             coverage=resolved.data.coverage,
             duplicates=list(resolved.data.duplicates),
+            options=cell_request.data_options.as_dict(),
         ),
         cost=RunCost(phases={}, attempts=attempt),
         environment=environment,

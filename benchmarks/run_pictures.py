@@ -9,6 +9,7 @@ from benchmarks.cell_record import describe_failure
 from engine.task import Task
 from foundation.environment import resolve_data_root
 from foundation.errors import UserError
+from foundation.run_scope import open_run_scope
 from results.records.picture_manifest import (
     PICTURES_DIR,
     DrawnPicture,
@@ -73,10 +74,13 @@ def ensure_run_pictures(folder: Path, record: Record) -> list[StoredPicture]:
 def _draw_again(folder: Path, record: Record) -> list[DrawnPicture]:
     # imported here, because drawing may import torch
     from benchmarks.task_registry import TASKS
+    from engine.data.data_options import make_data_options
     from pretraining.visualize import draw_stored_pretraining
 
     if record.domain == PRETRAINING_DOMAIN:  # not in the registry, as its task is made from several names
         return draw_stored_pretraining(folder, record)
     stated = record.result.details.get("data_root") if record.result else None
     root = Path(stated) if isinstance(stated, str) else resolve_data_root()
-    return TASKS.get(record.task).visualize_run(folder, record, root)
+    # read as the run read them
+    with open_run_scope(data_options=make_data_options(record.data.options)):
+        return TASKS.get(record.task).visualize_run(folder, record, root)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from backbones.card import BackboneCard
 from classification.data.dataset_specs import MEAN_PER_CLASS, TOP1
 from engine.data.split_folders import require_split
+from engine.data.task_images import TaskImages
 from engine.task import (
     ControlKind,
     DataReport,
@@ -18,7 +19,6 @@ from engine.task import (
     RunPlan,
     RunRequest,
     Task,
-    TaskImages,
     TaskOutcome,
 )
 from foundation.errors import ConfigError, DataError

@@ -12,9 +12,9 @@ from PIL import Image, ImageOps
 from backbones.card import BackboneCard
 from classification.data.subset_sampling import LabeledDataset, LabeledSubset
 from engine.data.item_limits import balance_indices, read_limit
+from engine.data.task_images import TaskImages
 from engine.pictures.encoding import make_picture
 from engine.pictures.layout import BACKGROUND_COLOR, arrange_grid
-from engine.task import TaskImages
 from foundation.errors import DataError
 from foundation.plural import format_count
 from results.records.picture_manifest import DrawnPicture

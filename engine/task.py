@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from backbones.card import BackboneCard
 from backbones.weights import InitialWeights
@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # pydantic and torch are slow to import, and commands such as
     from backbones.checkpoints.load_weights import LoadReport
     from backbones.create import CreatedBackbone
     from backbones.model_digest import ModelDigest
+    from engine.data.task_images import TaskImages
     from engine.evaluation.contract import Evaluation
     from engine.evaluation.model_source import ModelSource
     from engine.seeding import GeneratorState
@@ -257,26 +258,6 @@ class TaskOutcome:
     visualize: Callable[[], list[DrawnPicture]] | None = None
 
 
-class TaskImages(Protocol):
-    """The images of a split as network input: always the same pixels in the same order."""
-
-    @property
-    def labels(self) -> Sequence[int]:
-        """Return the class index of each image, from 0."""
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return ``images`` (3, S, S) normalized, ``labels`` and ``item`` of image ``index``."""
-
-    def get_image_name(self, index: int) -> str:
-        """Return the name of an image; equal names within one data set mean the same image."""
-
-    def get_preprocessing(self) -> dict[str, Any]:
-        """Return every setting that affects the pixels of an image, as plain data."""
-
-
 class Task(ABC):
     """A benchmark task. A module that defines one imports torch only inside these methods, so that listings stay fast.
 
@@ -288,6 +269,7 @@ class Task(ABC):
         metrics: the metrics it reports, the primary one first.
         expected: official number of items by split name.
         supports_data_scale: whether its protocols use ``RunRequest.data_scale``.
+        data_options: the fields of ``DataOptions`` that its reader follows.
     """
 
     name: str
@@ -297,6 +279,7 @@ class Task(ABC):
     metrics: tuple[MetricSpec, ...]
     expected: Mapping[str, int]
     supports_data_scale = False
+    data_options: tuple[str, ...] = ()
 
     @abstractmethod
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:

@@ -24,11 +24,13 @@ class RunScope:
     Attributes:
         trusts_caches: whether hashes, features and digests that an earlier run stored may be used.
         hashes_all: whether the bytes of every file are hashed, also of a very large data set.
+        data_options: what the user says of the layout of the data (``engine.data.data_options.DataOptions``).
         memo: results that are kept until the run ends, by function and arguments.
     """
 
     trusts_caches: bool = True
     hashes_all: bool = False
+    data_options: object = None  # its type belongs to a higher layer
     memo: dict[Any, Any] = field(default_factory=dict)
 
 
@@ -41,14 +43,17 @@ def get_run_scope() -> RunScope:
 
 
 @contextmanager
-def open_run_scope(*, trusts_caches: bool = True, hashes_all: bool = False) -> Iterator[RunScope]:
+def open_run_scope(
+    *, trusts_caches: bool = True, hashes_all: bool = False, data_options: object = None
+) -> Iterator[RunScope]:
     """Begin a run; what was kept in it is forgotten at its end.
 
     Args:
         trusts_caches: ``False`` for ``--fresh`` and ``bench verify``: everything is read and computed again.
         hashes_all: hash the bytes of every file (``--hash-all``).
+        data_options: the options of the data; ``None`` without.
     """
-    scope = RunScope(trusts_caches, hashes_all)
+    scope = RunScope(trusts_caches, hashes_all, data_options)
     token = _CURRENT_SCOPE.set(scope)
     try:
         yield scope

@@ -11,6 +11,7 @@ from analysis.inputs.backbone_spec import BackboneSpec, resolve_backbone
 from analysis.inputs.image_subset import ImageSubset, sample_images
 from analysis.record import ImageSource
 from analysis.request import ImageRequest
+from engine.data.data_options import get_data_options
 from engine.data.data_sources import find_task_data
 from engine.device import resolve_device
 from engine.task import DataReport, Task
@@ -105,4 +106,9 @@ def check_task_data(task: Task, data_root: Path, allow_subset: bool) -> DataRepo
 
 def to_dataset_record(data: DataReport) -> DatasetRecord:
     """Return the data in the form of the record."""
-    return DatasetRecord(fingerprint=data.fingerprint, splits=dict(data.splits), deviations=list(data.deviations))
+    return DatasetRecord(
+        fingerprint=data.fingerprint,
+        splits=dict(data.splits),
+        deviations=list(data.deviations),
+        options=get_data_options().as_dict(),
+    )

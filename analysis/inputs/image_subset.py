@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from engine.data.task_images import TaskImages
 from engine.progress_bar import ProgressBar
-from engine.task import TaskImages
 from foundation.errors import IncompleteError, UserError
 from foundation.hash_order import order_by_hash
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.device import DEVICES
 from engine.processes.launcher import LAUNCHERS
+
+if TYPE_CHECKING:
+    from engine.data.data_options import DataOptions
 
 RENAMED_OPTIONS = {"--low": "--lost-threshold", "--health": "--knn-data"}
 """Options of earlier versions and their present names; ``bench`` names the new one when the old one is used."""
@@ -92,6 +96,37 @@ def add_hash_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hash-all", action="store_true", help=text)
 
 
+def add_layout_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how data of the user's own are laid out and labeled; see ``DataOptions``."""
+    group = parser.add_argument_group("your own data (docs/guides/your-own-data.md)")
+    text = "whether the folders at the top of the data are splits or classes, where their names leave that open"
+    group.add_argument("--layout", choices=("splits", "classes"), help=text)
+    text = "what names the class of images below a class's subfolder: the whole path, its own folder, or the top one"
+    group.add_argument("--nested-classes", choices=("path", "leaf", "top"), help=text)
+    text = "files and folders to leave out, relative to the data's folder; * and ? as in a shell"
+    group.add_argument("--exclude", nargs="+", action="extend", default=[], metavar="PATH", help=text)
+    text = "table of file, label and, if there is one, split: CSV, JSON or parquet"
+    group.add_argument("--labels", metavar="FILE", help=text)
+    text = "label values of masks that are not scored"
+    group.add_argument("--ignore", nargs="+", action="extend", type=int, default=[], metavar="VALUE", help=text)
+    text = "label values of masks and the classes that they mean, e.g. 255=1"
+    group.add_argument("--map", nargs="+", action="extend", default=[], metavar="VALUE=CLASS", help=text)
+    group.add_argument("--colours", metavar="FILE", help="table of the colours of masks and their classes")
+    group.add_argument("--target", metavar="ID", help="which of several annotated targets to track")
+
+
+def collect_data_options(options: argparse.Namespace) -> DataOptions:
+    """Return the options of ``add_layout_options``.
+
+    Raises:
+        ConfigError: a value is not possible.
+    """
+    # imported here: bench --help must import nothing heavy
+    from engine.data.data_options import DataOptions, make_data_options
+
+    return make_data_options({name: getattr(options, name) for name in DataOptions.model_fields})
+
+
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which data and weights are accepted."""
     add_data_root_option(parser)
@@ -102,6 +137,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     text = "accept test items whose content is also in the training data; the record keeps it"
     parser.add_argument("--allow-duplicates", action="store_true", help=text)
     add_hash_option(parser)
+    add_layout_options(parser)
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from benchmarks.cli.common_options import (
     add_data_options,
     add_output_options,
     add_overrides_option,
+    collect_data_options,
     parse_nonnegative_int,
     parse_positive_int,
 )
@@ -83,6 +84,7 @@ def make_matrix(options: Namespace) -> Matrix:
         allow_subset=options.subset,
         allow_duplicates=options.allow_duplicates,
         hash_all=options.hash_all,
+        data_options=collect_data_options(options),
     )
     resources = CellResources(options.threads, _count_gpus(options), options.memory)
     return expand_suite(replace_fields(base, changes), defaults, resources)

@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.cli.common_options import collect_data_options
 from benchmarks.cli.format_cell import cell_to_dict
 from benchmarks.cli.output import write_json, write_stdout
 from benchmarks.cli.start_options import get_start_fields
@@ -34,6 +35,7 @@ def get_request_settings(options: Namespace) -> dict[str, Any]:
         "allow_subset": options.subset,
         "allow_duplicates": options.allow_duplicates,
         "hash_all": options.hash_all,
+        "data_options": collect_data_options(options),
         "force_new": options.fresh,
         "command_line": tuple(options.command_line),
     }

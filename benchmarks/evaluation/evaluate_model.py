@@ -7,6 +7,7 @@ An evaluation is a run of the protocol ``as_is``. Its id is computed from its ow
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from benchmarks.resolve_cell import make_folder_name, require_no_duplicates, req
 from benchmarks.run_cell import CellResult, choose_run_folder, print_data_notes, report_other_label
 from benchmarks.run_pictures import draw_run_pictures
 from benchmarks.task_registry import TASKS, TaskSource, describe_task_source
+from engine.data.data_options import NO_OPTIONS, DataOptions, require_task_options
 from engine.data.data_sources import explain_missing_data
 from engine.data.file_hashes import require_unchanged_files
 from engine.evaluation.contract import AS_IS_VERSION, Evaluation
@@ -23,7 +25,7 @@ from engine.evaluation.model_source import ModelSource, Precision
 from engine.task import Task
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir
-from foundation.run_scope import open_run_scope
+from foundation.run_scope import RunScope, open_run_scope
 from results.leaderboard.row_labels import require_row_label
 from results.records.identity import AS_IS, build_run_identity
 from results.records.measurements import RunCost
@@ -43,6 +45,7 @@ class EvaluationRequest:
         allow_subset: accept data that are not the complete official set.
         allow_duplicates: accept test items whose content is also in the training data; the record keeps them.
         hash_all: hash every byte of the data, whatever their size.
+        data_options: how data of the user's own are laid out and labeled.
         force_new: evaluate again although a record exists, and read no cache.
         command_line: the command, for the record.
         label: a name for the row on boards; changes no number and no id.
@@ -55,6 +58,7 @@ class EvaluationRequest:
     allow_subset: bool = False
     allow_duplicates: bool = False
     hash_all: bool = False
+    data_options: DataOptions = NO_OPTIONS
     force_new: bool = False
     command_line: tuple[str, ...] = ()
     label: str | None = None
@@ -82,7 +86,7 @@ def evaluate_model(request: EvaluationRequest) -> CellResult:
         UserError: the request contains something that the user can fix; nothing was written.
         BenchError: the evaluation failed; its record says ``failed`` and why.
     """
-    with open_run_scope(trusts_caches=not request.force_new, hashes_all=request.hash_all):
+    with _open_scope(request):
         opened = _open_evaluation(request)
         record, task = opened.record, opened.evaluation.task
         require_outside_run(request.out / task.name)
@@ -103,8 +107,14 @@ def open_evaluation(request: EvaluationRequest) -> OpenedEvaluation:
     Raises:
         UserError: the request contains something that the user can fix.
     """
-    with open_run_scope(trusts_caches=not request.force_new, hashes_all=request.hash_all):
+    with _open_scope(request):
         return _open_evaluation(request)
+
+
+def _open_scope(request: EvaluationRequest) -> AbstractContextManager[RunScope]:
+    return open_run_scope(
+        trusts_caches=not request.force_new, hashes_all=request.hash_all, data_options=request.data_options
+    )
 
 
 def _open_evaluation(request: EvaluationRequest) -> OpenedEvaluation:
@@ -114,6 +124,7 @@ def _open_evaluation(request: EvaluationRequest) -> OpenedEvaluation:
         raise UserError("bench evaluate works in one process; start it without torchrun or srun")
     request.source.require_one_place()
     task = request.task if isinstance(request.task, Task) else TASKS.get(request.task)
+    require_task_options(task, request.data_options)
     label = require_row_label(request.label)
     with explain_missing_data(task.name, request.data_root):
         evaluation = task.open_evaluation(request.source, request.data_root)
@@ -159,6 +170,7 @@ def _make_record(evaluation: Evaluation, code: TaskSource, label: str | None, re
             deviations=list(data.deviations),
             coverage=data.coverage,
             duplicates=list(data.duplicates),
+            options=request.data_options.as_dict(),
         ),
         environment=collect_run_environment(
             evaluation.device, _name_precision(request.source.precision), list(request.command_line)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from deployment.export_folder import EXPORT_FOLDER
 from deployment.formats import ExportFormat
+from engine.data.data_options import make_data_options
 from engine.evaluation.model_source import Precision
 from foundation.errors import UserError
+from foundation.run_scope import open_run_scope
 from results.records.record import Record
 
 # only for annotations: the modules import torch, or a package that a task needs
@@ -59,6 +61,12 @@ def export_run(run: Path, record: Record, request: ExportRequest) -> ExportedRun
         BenchError: the exported network does not compute what PyTorch computes; nothing was written.
     """
     _require_fitting_options(run, record, request)
+    # the calibration reads the run's own data, as the run read them
+    with open_run_scope(data_options=make_data_options(record.data.options)):
+        return _export_run(run, record, request)
+
+
+def _export_run(run: Path, record: Record, request: ExportRequest) -> ExportedRun:
     if request.export_format == "ostrack":
         from tracking.deployment.ostrack_format import export_ostrack
 

@@ -240,7 +240,7 @@ def calibrate_cell(request: CellRequest, threads: int, limits: CalibrationScope 
         Path(os.devnull).open("w") as nowhere,
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),  # progress of a run that nobody asked for
-        open_run_scope(hashes_all=request.hash_all),
+        open_run_scope(hashes_all=request.hash_all, data_options=request.data_options),
         TemporaryDirectory(prefix="bench-calibration-") as scratch,
     ):
         resolved = resolve_cell(request)

@@ -47,6 +47,8 @@ def make_cell_command(request: CellRequest) -> list[str]:
             words += [option, *map(repr, values)]
     if request.overrides:
         words += ["--set", *request.overrides]
+    for name, value in request.data_options.as_dict().items():
+        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
     switches = {
         "--allow-partial": request.allow_partial,
         "--subset": request.allow_subset,

@@ -128,12 +128,12 @@ def find_cell_states(
     """
     indexed = index_run_folders([*(each.out for each in requests), *runs]) if folders is None else folders
     found: dict[int, CellStatus] = {}
-    for hash_all in sorted({each.hash_all for each in requests}):
+    for hash_all, data_options in dict.fromkeys((each.hash_all, each.data_options) for each in requests):
         # one scope for all cells: what one of them reads of data, caches and protocol files serves the others
-        with open_run_scope(hashes_all=hash_all):
+        with open_run_scope(hashes_all=hash_all, data_options=data_options):
             shared = _SharedWork()
             for number, request in enumerate(requests):
-                if request.hash_all == hash_all:
+                if (request.hash_all, request.data_options) == (hash_all, data_options):
                     stores = [indexed[request.out], *(indexed[root] for root in runs if root != request.out)]
                     found[number] = _find_state(request, stores, shared)
     return [found[number] for number in range(len(requests))]
@@ -160,6 +160,7 @@ def _make_group_key(request: CellRequest) -> Hashable:
         request.allow_subset,
         request.data_scale,
         request.allow_duplicates,
+        request.data_options,
     )
 
 

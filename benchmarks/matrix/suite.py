@@ -17,9 +17,11 @@ from benchmarks.matrix.cell_command import make_cell_command
 from benchmarks.matrix.executors.executor import CellResources
 from benchmarks.resolve_cell import CellRequest, require_training_protocol
 from benchmarks.task_registry import TASKS, is_test_only
+from engine.data.data_options import name_option
 from engine.data.data_sources import DATA_SOURCES, find_task_data
 from engine.task import Task
 from foundation.errors import BenchError, ConfigError, DataError, UserError
+from foundation.run_scope import open_run_scope
 from foundation.suggest import did_you_mean
 from results.records.identity import AS_IS
 from results.records.record import Tier
@@ -234,7 +236,7 @@ class _Expansion:
         if domain not in domains:
             self.faults.append(f"unknown domain {domain!r}{did_you_mean(domain, domains)}")
         of_domain = [task for task in tasks if task.domain == domain and not is_test_only(task)]
-        absent = [task.name for task in of_domain if not _has_data(task, self.defaults.data_root)]
+        absent = [task.name for task in of_domain if not _has_data(task, self.defaults)]
         if absent:
             notes.append(f"no data below {self.defaults.data_root} for {', '.join(absent)}, so they are left out")
         return [task for task in of_domain if task.name not in absent]
@@ -283,6 +285,12 @@ class _Expansion:
                 for task in tasks
                 if not task.supports_data_scale
             ]
+        known = {name for task in tasks for name in task.data_options}
+        self.faults += [
+            f"no task of {_join_names(tasks)} has {name_option(name)}; leave it out"
+            for name in self.defaults.data_options.as_dict()
+            if tasks and name not in known
+        ]
 
     def _make_requests(self, tasks: Sequence[Task]) -> Iterator[CellRequest]:
         block = self.block
@@ -301,6 +309,8 @@ class _Expansion:
                     seed=seed,
                     overrides=tuple(block.set),
                     data_scale=scale,
+                    # in a matrix of several tasks, each takes what it knows; _check_values has refused what none does
+                    data_options=self.defaults.data_options.restrict_to(task.data_options),
                 )
                 if request.checkpoint in (None, RANDOM_INIT):  # they say something of a weight file
                     request = replace(request, weights_key=None, mean=None, std=None)
@@ -314,13 +324,14 @@ def _make_absolute(checkpoint: str) -> str:
     return checkpoint if checkpoint == RANDOM_INIT else str(path.absolute())
 
 
-def _has_data(task: Task, root: Path) -> bool:
+def _has_data(task: Task, defaults: CellRequest) -> bool:
     """Return whether the data of a task are below a data root; a run finds out whether they are whole."""
-    source = DATA_SOURCES.get(task.name)
+    source, root = DATA_SOURCES.get(task.name), defaults.data_root
     if source is not None:
         return not source.places or source.find_folder(root) is not None
     try:
-        find_task_data(task, root)
+        with open_run_scope(data_options=defaults.data_options.restrict_to(task.data_options)):
+            find_task_data(task, root)
     except DataError:
         return False
     return True

@@ -23,6 +23,7 @@ from benchmarks.verify.task_checks import check_items, check_metric_specs, check
 from classification.as_is.predictions import PREDICTIONS_FILE
 from classification.image_tasks import ImageTask
 from deployment.export_folder import EXPORT_FOLDER
+from engine.data.data_options import make_data_options
 from foundation.errors import BenchError, RecordError, UserError
 from foundation.files import sha256_file
 from results.records.record import Record
@@ -191,6 +192,7 @@ def _evaluate_again(record: Record, data_dir: Path, device: str, out: Path) -> R
         allow_subset=True,
         allow_duplicates=True,
         hash_all=reads_every_byte(record),
+        data_options=make_data_options(record.data.options),
         force_new=True,
     )
     # another number of threads may round sums differently, which would look like a fault

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from benchmarks.task_registry import TASKS
 from benchmarks.verify.compare_tables import count_differing_rows
 from benchmarks.verify.replay import format_overrides, replan_run, require_same_card, resolve_record_root
+from engine.data.data_options import make_data_options
 from foundation.errors import BenchError, UserError
 from foundation.weights.shard_index import hash_weights
 from results.records.flat_settings import flatten_settings
@@ -94,6 +95,7 @@ def _repeat_run(folder: Path, record: Record, data_dir: Path, device: str, out: 
         allow_duplicates=True,
         data_scale=float(record.config.get("data_scale", 1.0)),
         hash_all=reads_every_byte(record),
+        data_options=make_data_options(record.data.options),
         force_new=True,
     )
     with use_threads(record.environment.threads):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +12,9 @@ from benchmarks.verify.recorded_command import check_recorded_command
 from benchmarks.verify.repeat_evaluation import reproduce_evaluation
 from benchmarks.verify.repeat_run import reads_every_byte, reproduce_run
 from benchmarks.verify.task_checks import check_against_task
+from engine.data.data_options import make_data_options
 from foundation.environment import resolve_data_root
-from foundation.errors import UserError
+from foundation.errors import ConfigError, UserError
 from foundation.run_scope import open_run_scope
 from results.records.ledger import LEDGER_FOLDER, find_store
 from results.records.ledger_checks import check_ledgers
@@ -59,11 +61,18 @@ def verify_records(request: VerifyRequest) -> VerifyReport:
     found = scan_runs([folder])
     checks: dict[Path, list[VerificationCheck]] = {run: [] for run, _ in found.records}
     # a scope for each way of reading data, so that a set that hundreds of runs share is read once
-    for hashes_all in (False, True):
-        with open_run_scope(trusts_caches=False, hashes_all=hashes_all):
-            for run, record in found.records:
-                if reads_every_byte(record) == hashes_all:
-                    checks[run] = _verify_run(run, record, request)
+    ways: dict[tuple[bool, str], list[tuple[Path, Record]]] = {}
+    for run, record in found.records:
+        ways.setdefault((reads_every_byte(record), json.dumps(record.data.options)), []).append((run, record))
+    for (hashes_all, _), members in ways.items():
+        try:
+            options = make_data_options(members[0][1].data.options)
+        except ConfigError as error:  # a record that was edited by hand
+            checks |= {run: [VerificationCheck("data", "fails", str(error))] for run, _ in members}
+            continue
+        with open_run_scope(trusts_caches=False, hashes_all=hashes_all, data_options=options):
+            for run, record in members:
+                checks[run] = _verify_run(run, record, request)
     records = [*checks.items(), *((folder, [VerificationCheck("record", "fails", text)]) for text in found.errors)]
     records += ((path.parent, [_check_unread(path, folder)]) for path in list_unread_records(folder))
     ledgers = _verify_ledgers(folder, found.records)

@@ -11,7 +11,7 @@ from backbones.card import BackboneCard
 from classification.as_is.preprocessing import Preprocessing, TransformedImages
 from classification.visualize import IMAGE_SIDE, draw_test_items
 from engine.data.item_limits import read_limit
-from engine.task import TaskImages
+from engine.data.task_images import TaskImages
 from foundation.errors import DataError
 from results.records.picture_manifest import DrawnPicture
 from results.records.record import Record

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 AS_IS = "as_is"
 """The protocol of evaluations: a finished model is tested as it is, and nothing is trained."""
 
+FILE_OPTIONS = ("labels", "colours")
+"""Options of the data that name a file."""
+
 NON_IDENTITY_CARD_FIELDS = ("summary", "facts", "weights", "module", "heads")
 """Fields of a backbone card that cannot change a number. The weights are covered by the SHA-256 of their file."""
 
@@ -63,6 +66,7 @@ def collect_identity_fields(content: Mapping[str, Any]) -> RunIdentity:
         protocol_version=content["protocol_version"],
         config=content["config"],
         data_fingerprint=content["data"]["fingerprint"],
+        data_options=content["data"].get("options", {}),
         tier=content["tier"],
         task_source=content.get("task_source"),
         card={key: value for key, value in backbone["card"].items() if key not in NON_IDENTITY_CARD_FIELDS},
@@ -84,6 +88,7 @@ def make_run_identity(
     protocol_version: int,
     config: Mapping[str, Any],
     data_fingerprint: str,
+    data_options: Mapping[str, Any],
     tier: str,
     task_source: str | None,
     card: Mapping[str, Any],
@@ -101,9 +106,9 @@ def make_run_identity(
     Args:
         task, protocol, protocol_version, tier: what is measured, and how.
         config: the settings that can change the number.
-        data_fingerprint: covers the content of the data; where the data lie must not change the id.
+        data_fingerprint, data_options: the content of the data, wherever they lie, and what the user said of them.
         task_source: digest of the code of a plug-in task, ``None`` for bench's own.
-        card, arguments: what the backbone is made from; the card without fields that cannot change a number.
+        card, arguments: what the backbone is made from; the card without fields that change no number.
         init: where the start weights come from.
         checkpoint_sha256: the content of the weight file, never its path.
         weights_key: which weights of the file, if not its plain ones.
@@ -120,6 +125,7 @@ def make_run_identity(
             "protocol_version": protocol_version,
             "config": config,
             "data": data_fingerprint,
+            **_describe_options(data_options),
             "tier": tier,
             **({"task_source": task_source} if task_source is not None else {}),
         },
@@ -135,6 +141,12 @@ def make_run_identity(
             **({"model": model} if model is not None else {}),
         },
     )
+
+
+def _describe_options(data_options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the data that count. A file counts by its content, which the fingerprint covers."""
+    options = {name: value for name, value in data_options.items() if name not in FILE_OPTIONS}
+    return {"data_options": options} if options else {}
 
 
 def compute_candidate_digest(record: Record) -> str:

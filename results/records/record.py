@@ -23,7 +23,7 @@ from results.records.schema_upgrade import upgrade_record
 from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors, load_json
 from results.statistics.metric_statistics import MetricStatistic, StatisticKind
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """The schema version that is written.
 
 1: the first schema.
@@ -36,6 +36,8 @@ SCHEMA_VERSION = 7
    id where they are present), ``data.coverage``, ``data.duplicates`` and ``earlier_attempts``.
 6: adds ``changed_settings``, and to ``cost.efficiency`` the load of the machine (``load_average``, ``other_load``,
    ``processors``).
+7: adds what is known of start weights (``weights_key``, ``loading_fixes``) and the label of a row.
+8: adds ``data.options``, part of the id where they are present.
 """
 
 PRETRAINING_DOMAIN = "pretraining"
@@ -197,6 +199,7 @@ class DatasetRecord(StrictModel):
         coverage: which bytes the fingerprint covers, in words; ``None`` in records of schema versions before 5, whose
             fingerprint of image files covered their names and sizes only.
         duplicates: items whose content is in two splits, which the user allowed; one sentence each.
+        options: what the user said of the layout of the data (``--layout``, ``--exclude`` ...); empty without.
     """
 
     fingerprint: Sha256
@@ -204,6 +207,7 @@ class DatasetRecord(StrictModel):
     deviations: list[str] = Field(default=[])
     coverage: str | None = None
     duplicates: list[str] = Field(default=[])
+    options: dict[str, Any] = Field(default={})
 
 
 class ItemsFile(StrictModel):
@@ -266,7 +270,7 @@ class Record(StrictModel):
             last attempt's.
     """
 
-    schema_version: Literal[1, 2, 3, 4, 5, 6, 7] = 7  # an upgraded record keeps the version that it was written with
+    schema_version: Literal[1, 2, 3, 4, 5, 6, 7, 8] = 8  # an upgraded record keeps the version that it was written with
     run_id: str
     comparability: str
     status: RunStatus

@@ -5,7 +5,8 @@ from the new names, so that an old run and a new run of the same settings share 
 follows from the old fields. An id that does not follow from them is left as it is, and ``bench verify`` still reports
 it as wrong.
 
-Versions 2, 3, 5 and 6 only added fields and version 4 only renames fields, so one upgrade serves all versions before 4:
+Versions 2, 3 and 5 to 8 only added fields and version 4 only renames fields, so one upgrade serves all versions before
+4:
 
 =============================  ==============================
 up to version 3                version 4
@@ -37,7 +38,7 @@ def upgrade_record(content: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         content: the record's JSON as plain data.
     """
-    if content.get("schema_version") in (4, 5):  # only fields with a default were added since
+    if content.get("schema_version") in (4, 5, 6, 7):  # only fields with a default were added since
         return dict(content)
     upgraded: dict[str, Any] = rename_keys(content, {"neutral": "non_identity_settings", "where": "environment"})
     domain = str(upgraded.get("domain"))

@@ -42,6 +42,7 @@ def identify(settings: Mapping[str, Any], **changes: Any) -> RunIdentity:
         "protocol_version": 1,
         "config": {"recipe": dict(settings)},
         "data_fingerprint": "0" * 64,
+        "data_options": {},
         "tier": "full",
         "task_source": None,
         "card": {"name": "vit_nano"},
@@ -86,6 +87,7 @@ def test_a_recipe_reads_its_own_identity_settings_back() -> None:
         {"protocol_version": 2},
         {"config": {}},
         {"data_fingerprint": "1" * 64},
+        {"data_options": {"exclude": ["raw"]}},
         {"tier": "smoke"},
         {"task_source": "b" * 64},
     ],
@@ -115,3 +117,11 @@ def test_what_is_compared_makes_another_run_on_the_same_board(change: dict[str, 
 def test_records_without_a_digest_of_the_model_keep_their_ids() -> None:
     assert "model" not in identify(SETTINGS, model=None).candidate_fields
     assert "task_source" not in identify(SETTINGS).protocol_fields
+
+
+def test_without_options_of_the_data_the_id_is_that_of_earlier_versions() -> None:
+    assert "data_options" not in identify(SETTINGS).protocol_fields
+
+
+def test_a_file_that_an_option_names_counts_by_its_content_and_not_by_its_path() -> None:
+    assert identify(SETTINGS, data_options={"labels": "here.csv"}) == identify(SETTINGS)

@@ -32,6 +32,7 @@ from benchmarks.cli.common_options import (
     add_data_options,
     add_device_option,
     add_overrides_option,
+    collect_data_options,
     parse_nonnegative_int,
     parse_positive_int,
 )
@@ -308,6 +309,7 @@ def _make_run_cell(options: Namespace) -> RunCell:
                 allow_subset=options.subset,
                 allow_duplicates=options.allow_duplicates,
                 hash_all=options.hash_all,
+                data_options=collect_data_options(options),
                 data_scale=cell.data_scale,
                 command_line=tuple(options.command_line),
             )
@@ -329,6 +331,7 @@ def _get_common_fields(options: Namespace, task_name: str) -> dict[str, Any]:
         "allow_partial": options.allow_partial,
         "allow_subset": options.subset,
         "hash_all": options.hash_all,
+        "data_options": collect_data_options(options),
         "force_new": options.fresh,
         "command_line": tuple(options.command_line),
     }

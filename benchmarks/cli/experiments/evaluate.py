@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.cli.common_options import (
     add_data_root_option,
     add_hash_option,
+    add_layout_options,
     add_output_options,
     add_overrides_option,
+    collect_data_options,
 )
 from benchmarks.cli.format_cell import cell_to_dict, format_cell
 from benchmarks.cli.output import align_columns, write_json, write_stdout
@@ -47,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "accept test items whose content is also in the training data; the record keeps it"
     parser.add_argument("--allow-duplicates", action="store_true", help=text)
     add_hash_option(parser)
+    add_layout_options(parser)
     text = "evaluate again although a record exists, and read no cache; the old record is kept"
     parser.add_argument("--fresh", action="store_true", help=text)
     text = "print id, board, data and every setting of the evaluation, and compute nothing"
@@ -99,6 +102,7 @@ def make_evaluation_request(options: Namespace) -> EvaluationRequest:
         allow_subset=options.subset,
         allow_duplicates=options.allow_duplicates,
         hash_all=options.hash_all,
+        data_options=collect_data_options(options),
         force_new=options.fresh,
         label=options.label,
     )

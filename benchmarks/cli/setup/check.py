@@ -10,7 +10,9 @@ from benchmarks.cli.common_options import (
     add_data_root_option,
     add_device_option,
     add_hash_option,
+    add_layout_options,
     add_overrides_option,
+    collect_data_options,
     parse_positive_int,
 )
 from benchmarks.cli.output import align_columns, write_json, write_stdout
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # a complete ImageNet has 1.3 million files, so opening each one is not the default
     parser.add_argument("--all", action="store_true", help="for data: open every file instead of a sample")
     add_hash_option(parser)
+    add_layout_options(parser)
     text = "for task: run its protocol on shuffled labels and on noise, where no score may be left"
     parser.add_argument("--controls", action="store_true", help=text)
     text = "for task: the protocol to check, or all; default: the task's first one"
@@ -78,11 +81,14 @@ def _check_backbone(options: Namespace) -> int:
 def _check_data(options: Namespace) -> int:
     # bench --help reads this module, so the task registry is imported only here
     from benchmarks.task_registry import TASKS
+    from engine.data.data_options import require_task_options
 
-    root = resolve_data_root(options.data_root)
+    root, task = resolve_data_root(options.data_root), TASKS.get(options.name)
+    data_options = collect_data_options(options)
+    require_task_options(task, data_options)
     # unusable data raise DataError, which main turns into one sentence and exit code 2
-    with open_run_scope(hashes_all=options.hash_all):
-        report = TASKS.get(options.name).check_data(root, "all" if options.all else "sample")
+    with open_run_scope(hashes_all=options.hash_all, data_options=data_options):
+        report = task.check_data(root, "all" if options.all else "sample")
     if options.json:
         write_json({"task": options.name, "root": str(root), **report.as_dict()})
         return 1 if report.duplicates else 0

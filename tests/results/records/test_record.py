@@ -55,7 +55,7 @@ def test_unknown_field_is_refused_and_named() -> None:
 
 def test_newer_schema_is_refused_with_a_sentence() -> None:
     newer = json.dumps(content() | {"schema_version": SCHEMA_VERSION + 1, "new_field": 1})
-    with pytest.raises(RecordError, match=r"^x\.json has schema version 8, this bench reads up to 7; update bench$"):
+    with pytest.raises(RecordError, match=r"^x\.json has schema version 9, this bench reads up to 8; update bench$"):
         parse_record(newer, "x.json")
 
 

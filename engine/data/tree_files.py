@@ -1,0 +1,158 @@
+"""Every file below a folder of a user's own data: used, known litter, left out by the user, or refused.
+
+A reader that looks only for what it knows leaves the rest out without a word: images in a format that it does not open,
+a fourth of the pairs in a subfolder, a class with another spelling. So a reader of a user's folder lists the whole tree
+first and accounts for every file at the end.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from engine.data.data_options import get_data_options
+from foundation.errors import DataError
+from foundation.plural import format_count
+from foundation.run_scope import memoize_in_run
+
+LITTER_FOLDERS = frozenset(
+    {"__macosx", ".ipynb_checkpoints", ".git", ".svn", ".dvc", ".cache", "__pycache__", "@eadir", ".trash", ".trashes"}
+    | {".spotlight-v100", ".fseventsd", ".idea", ".vscode", ".thumbnails", "$recycle.bin", "system volume information"}
+)
+"""Folders that systems and tools make, in lower case; nothing in them belongs to the data."""
+
+LITTER_FILES = frozenset(
+    {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory", ".nomedia", ".picasa.ini", "picasa.ini"}
+    | {".gitkeep", ".gitignore", ".gitattributes", ".keep", ".dvcignore", "icon\r", "dataset-metadata.json"}
+)
+"""Files that systems and tools write, in lower case."""
+
+DOCUMENT_STEMS = ("readme", "license", "licence", "copying", "citation", "changelog", "terms", "attribution")
+DOCUMENT_SUFFIXES = (".md", ".rst", ".pdf", ".html", ".htm", ".bib", ".docx")
+"""Texts for people: files with one of these beginnings or ends."""
+
+MAX_NAMED_FILES = 3
+
+
+class TreeFiles(NamedTuple):
+    """The files at or below a folder, as paths relative to it with forward slashes, sorted.
+
+    Attributes:
+        root: the folder.
+        files: what may belong to the data.
+        litter: what is known not to.
+        excluded: what ``--exclude`` leaves out.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+    litter: tuple[str, ...]
+    excluded: tuple[str, ...]
+
+
+@memoize_in_run
+def list_tree(root: Path) -> TreeFiles:
+    """List every file at or below a folder. Links are followed, but no folder is entered twice.
+
+    Args:
+        root: the folder; the patterns of ``--exclude`` are relative to it.
+
+    Raises:
+        DataError: ``--exclude`` names something that is not there, or a folder cannot be read.
+    """
+    patterns = get_data_options().exclude
+    groups: tuple[list[str], list[str], list[str]] = ([], [], [])
+    matched: set[str] = set()
+    seen: set[str] = set()
+
+    def refuse(error: OSError) -> None:
+        # without this, a folder that may not be read would be taken for an empty one
+        raise DataError(f"{error.filename} cannot be read ({error.strerror}); change its permissions")
+
+    for place, folders, names in os.walk(root, followlinks=True, onerror=refuse):
+        real = os.path.realpath(place)
+        # an item that is reached on two paths would be counted twice
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        for name in sorted(names):
+            path = PurePosixPath(Path(place, name).relative_to(root)).as_posix()
+            hits = [pattern for pattern in patterns if _is_excluded(path, pattern)]
+            matched.update(hits)
+            groups[2 if hits else 1 if is_litter(path) else 0].append(path)
+    unmatched = [pattern for pattern in patterns if pattern not in matched]
+    if unmatched:
+        raise DataError(f"--exclude {unmatched[0]} matches no file below {root}; correct it, or leave it out")
+    files, litter, excluded = (tuple(sorted(group)) for group in groups)
+    return TreeFiles(root, files, litter, excluded)
+
+
+def require_all_used(tree: TreeFiles, used: Iterable[str], hint: str = "") -> None:
+    """Require that every file of a tree that is neither litter nor excluded is used.
+
+    Args:
+        tree: the files.
+        used: the paths of those that belong to the data, as in ``tree.files``.
+        hint: what may have been meant, as the end of the sentence; begins with a word and not with punctuation.
+
+    Raises:
+        DataError: some are not used; names the first ones and how to leave them out.
+    """
+    taken = set(used)
+    unused = [path for path in tree.files if path not in taken]
+    if not unused:
+        return
+    named = ", ".join(unused[:MAX_NAMED_FILES])
+    more = f" and {len(unused) - MAX_NAMED_FILES:,} more" if len(unused) > MAX_NAMED_FILES else ""
+    verb = "belongs" if len(unused) == 1 else "belong"
+    cure = f"leave {'it' if len(unused) == 1 else 'them'} out with --exclude {_suggest_exclusion(unused, taken)}"
+    raise DataError(
+        f"{format_count(len(unused), 'file')} below {tree.root} {verb} to nothing that is read: {named}{more}; "
+        + (f"{hint}, or {cure}" if hint else cure)
+    )
+
+
+def is_litter(path: str) -> bool:
+    """Return whether a file is known not to belong to any data set, by its name and those of its folders.
+
+    Args:
+        path: relative to the data's folder, with forward slashes.
+
+    >>> [is_litter(path) for path in ("cat/._0.jpg", "__MACOSX/cat/0.jpg", "README.txt", "cat/0.jpg")]
+    [True, True, True, False]
+    """
+    *folders, name = path.lower().split("/")
+    if any(folder in LITTER_FOLDERS for folder in folders) or name in LITTER_FILES or name.startswith("._"):
+        return True
+    # roboflow: README.dataset.txt; a picture named license-plate.png is data
+    is_text = name.endswith((".txt", *DOCUMENT_SUFFIXES)) or "." not in name
+    return name.endswith(DOCUMENT_SUFFIXES) or (is_text and name.startswith(DOCUMENT_STEMS))
+
+
+def _is_excluded(path: str, pattern: str) -> bool:
+    """Return whether a pattern names a file or one of the folders that it lies in."""
+    parts = path.split("/")
+    depth = pattern.count("/") + 1
+    # matched part by part, so that * does not cross a slash
+    if len(parts) < depth:
+        return False
+    return all(fnmatch.fnmatchcase(part, each) for part, each in zip(parts, pattern.split("/"), strict=False))
+
+
+def _suggest_exclusion(unused: list[str], used: set[str]) -> str:
+    """Return the one pattern that leaves all unused files out and no other, or the first paths if there is none."""
+    first = PurePosixPath(unused[0])
+    parents = [parent.as_posix() for parent in first.parents][:-1]
+    # the folders from the outermost one on, then files of one kind in one folder, or at one depth
+    candidates = [*reversed(parents), (first.parent / f"*{first.suffix}").as_posix()]
+    candidates.append("*/" * len(parents) + f"*{first.suffix}")
+    for pattern in candidates if len(unused) > 1 else ():
+        hits_all = all(_is_excluded(path, pattern) for path in unused)
+        if hits_all and not any(_is_excluded(path, pattern) for path in used):
+            return f"'{pattern}'" if "*" in pattern else pattern
+    return " ".join(f"'{path}'" if " " in path else path for path in unused[:MAX_NAMED_FILES])

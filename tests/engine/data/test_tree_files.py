@@ -1,0 +1,91 @@
+"""Every file of a user's folder is used, known litter, left out, or refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.data.data_options import make_data_options
+from engine.data.tree_files import list_tree, require_all_used
+from foundation.errors import ConfigError, DataError
+from foundation.run_scope import open_run_scope
+
+
+def _write(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+
+
+def test_litter_is_set_apart(tmp_path: Path) -> None:
+    litter = ("Thumbs.db", "cat/.DS_Store", "cat/._0.png", "__MACOSX/cat/0.png", "cat/.ipynb_checkpoints/0.png")
+    documents = ("README.roboflow.txt", "LICENSE", "notes/paper.pdf")
+    _write(tmp_path, *litter, *documents, "cat/0.png", "cat/license.png", ".hidden.png")
+    tree = list_tree(tmp_path)
+    assert tree.files == (".hidden.png", "cat/0.png", "cat/license.png")
+    assert set(tree.litter) == {*litter, *documents}
+
+
+def test_exclude_names_files_folders_and_patterns(tmp_path: Path) -> None:
+    _write(tmp_path, "a/0.png", "a/0.heic", "a/deep/1.heic", "raw/b/0.png", "b/0.png")
+    with open_run_scope(data_options=make_data_options({"exclude": ["raw/", "a/*.heic", "a/deep/1.heic"]})):
+        tree = list_tree(tmp_path)
+    assert tree.files == ("a/0.png", "b/0.png")
+    assert tree.excluded == ("a/0.heic", "a/deep/1.heic", "raw/b/0.png")
+
+
+def test_exclude_that_matches_nothing_is_refused(tmp_path: Path) -> None:
+    _write(tmp_path, "a/0.png")
+    with (
+        open_run_scope(data_options=make_data_options({"exclude": ["rwa"]})),
+        pytest.raises(DataError, match=r"--exclude rwa matches no file"),
+    ):
+        list_tree(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["/tmp/x", "../x", "a/../../x", ""])
+def test_exclude_stays_below_the_folder(path: str) -> None:
+    with pytest.raises(ConfigError, match="not a path below the data folder"):
+        make_data_options({"exclude": [path]})
+
+
+@pytest.mark.parametrize(
+    ("names", "used", "pattern"),
+    [
+        (("a/0.heic", "a/1.heic", "a/0.png"), ("a/0.png",), "--exclude 'a/*.heic'"),
+        (("a/0.heic", "b/1.heic", "a/0.png"), ("a/0.png",), "--exclude '*/*.heic'"),
+        (("raw/a/0.png", "raw/b/0.png", "a/0.png"), ("a/0.png",), "--exclude raw"),
+        # a pattern would leave out what is used too
+        (("a/0.png", "a/1.png", "a/2.png"), ("a/0.png",), "--exclude a/1.png a/2.png"),
+        (("a b.txt", "a/0.png"), ("a/0.png",), "--exclude 'a b.txt'"),
+    ],
+)
+def test_refusal_names_files_and_one_pattern(
+    tmp_path: Path, names: tuple[str, ...], used: tuple[str, ...], pattern: str
+) -> None:
+    _write(tmp_path, *names)
+    with pytest.raises(DataError) as refusal:
+        require_all_used(list_tree(tmp_path), used)
+    assert str(refusal.value).endswith(pattern)
+
+
+def test_loop_of_links_ends_and_links_are_followed(tmp_path: Path) -> None:
+    _write(tmp_path / "far", "0.png")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "cat").symlink_to(tmp_path / "far")
+    (data / "again").symlink_to(data)
+    assert list_tree(data).files == ("cat/0.png",)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_folder_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    _write(tmp_path, "cat/0.png")
+    (tmp_path / "cat").chmod(0)
+    try:
+        with pytest.raises(DataError, match="cannot be read"):
+            list_tree(tmp_path)
+    finally:
+        (tmp_path / "cat").chmod(0o755)
