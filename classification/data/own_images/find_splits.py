@@ -113,9 +113,7 @@ def _make_flat_error(tree: ImageTree, base: str) -> DataError:
     return DataError(f"{place} has no class folders; make one folder per class and put its images there")
 
 
-def _make_mixed_error(
-    tree: ImageTree, base: str, names: Sequence[str], parsed: Mapping[str, SplitName]
-) -> DataError:
+def _make_mixed_error(tree: ImageTree, base: str, names: Sequence[str], parsed: Mapping[str, SplitName]) -> DataError:
     """Some folders have names of splits, and others have not."""
     others = [name for name in names if name not in parsed]
     place = tree.get_path(base)
@@ -131,7 +129,9 @@ def _make_mixed_error(
     found += "does not" if len(others) == 1 else "do not"
     sides = {each.split for each in parsed.values()}
     if "train" in sides and len(sides) > 1 and len(others) <= MAX_NAMED_FOLDERS:
-        return DataError(f"{found}; leave {_list_names(others)} out with {exclude}, or add --layout classes if each is one")
+        return DataError(
+            f"{found}; leave {_list_names(others)} out with {exclude}, or add --layout classes if each is one"
+        )
     return DataError(f"{found}; add --layout classes if each folder is a class, or name the splits train, val and test")
 
 
@@ -164,9 +164,7 @@ def _enter_split(tree: ImageTree, place: str) -> str:
     return f"{place}/{within}" if same or own.lower() == within.lower() else place
 
 
-def _require_class_folders(
-    tree: ImageTree, base: str, by_split: Mapping[str, str], places: Mapping[str, str]
-) -> None:
+def _require_class_folders(tree: ImageTree, base: str, by_split: Mapping[str, str], places: Mapping[str, str]) -> None:
     """Require that every split has class folders.
 
     Raises:
@@ -190,7 +188,8 @@ def _require_class_folders(
             f"--data-root {tree.get_path(places['train'])}"
         )
     raise DataError(
-        f"{found}, so nothing can be tested on them; leave them out with --exclude {_quote(_join(base, by_split[flat[0]]))}"
+        f"{found}, so nothing can be tested on them; leave them out with --exclude "
+        f"{_quote(_join(base, by_split[flat[0]]))}"
     )
 
 

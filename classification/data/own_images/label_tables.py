@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from classification.data.own_images.class_list import abbreviate_names, number_classes, read_class_list
-from classification.data.own_images.image_tree import ImageTree
+from classification.data.own_images.image_tree import ImageTree, is_below
 from classification.data.own_images.match_rows import match_rows
 from classification.data.own_images.table_columns import LabelTable, parse_labels
 from classification.data.own_images.table_content import read_table
@@ -54,8 +55,9 @@ def find_tables(tree: ImageTree) -> list[PlacedTable]:
         return [PlacedTable(file, inside, "")]
     found = [path for path in tree.files.files if path.rpartition("/")[2] in METADATA_NAMES]
     tables = [PlacedTable(tree.root / path, path, path.rpartition("/")[0]) for path in found]
-    for first, second in zip(tables, tables[1:], strict=False):
-        if first.base == second.base or not first.base:
+    tables.sort(key=lambda table: table.base)
+    for first, second in pairwise(tables):
+        if is_below(second.base, first.base):
             raise DataError(
                 f"{first.file} and {second.file} may both hold the label of an image; leave one out with --exclude "
                 f"{second.path}"
@@ -102,7 +104,7 @@ def read_table_images(tree: ImageTree, tables: Sequence[PlacedTable], class_list
     if not any(splits):
         splits, said = _find_folder_splits(tree, file, paths)
         notes += said
-    by_split = {
+    by_split: dict[str, LabeledImages] = {
         split: hash_labeled_images(tree, sort_images(_select_split(paths, names, splits, split)))
         for split in (("train", "val", "test") if any(splits) else (WHOLE,))
         if split in splits
@@ -110,13 +112,10 @@ def read_table_images(tree: ImageTree, tables: Sequence[PlacedTable], class_list
     classes = numbers if numbers and class_list is None else number_classes(names, class_list)
     order = sorted(classes, key=classes.__getitem__)
     notes.append(f"classes in the order {abbreviate_names(order)}")
-    places = {split: f"the {split} rows of {file}" for split in by_split}
-    return UserImages(by_split, places, {name: place for place, name in enumerate(order)}, tuple(notes))
+    return UserImages(by_split, {}, {name: place for place, name in enumerate(order)}, tuple(notes))
 
 
-def _select_split(
-    paths: Sequence[str], names: Sequence[str], splits: Sequence[str], wanted: str
-) -> LabeledImages:
+def _select_split(paths: Sequence[str], names: Sequence[str], splits: Sequence[str], wanted: str) -> LabeledImages:
     items = [item for item, split in enumerate(splits) if split == wanted]
     return LabeledImages([paths[item] for item in items], [names[item] for item in items])
 

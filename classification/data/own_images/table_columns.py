@@ -210,9 +210,7 @@ def _pair_numbers(table: TableContent, label: str, number: str) -> dict[str, int
         name, value = row.cells[label], int(row.cells[number].partition(".")[0])
         if numbers.setdefault(name, value) != value or names.setdefault(value, name) != name:
             raise DataError(
-                f"{row.place} of {table.file} has {name} in {label} and {value} in {number}, and another row has one of "
-                "them with another partner; correct it, or remove one of the columns"
+                f"{row.place} of {table.file} has {name} in {label} and {value} in {number}, and another row pairs "
+                "one of them otherwise; correct it, or remove one of the columns"
             )
     return numbers
-
-

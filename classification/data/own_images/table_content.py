@@ -149,7 +149,8 @@ def _make_content(file: Path, unit: str, entries: Iterable[tuple[int, Any]]) -> 
         columns.update(dict.fromkeys(map(str, entry)))
         rows.append((number, entry))
     texts = [
-        TableRow(f"{unit} {number}", {name: _format_cell(entry.get(name)) for name in columns}) for number, entry in rows
+        TableRow(f"{unit} {number}", {name: _format_cell(entry.get(name)) for name in columns})
+        for number, entry in rows
     ]
     return TableContent(file, tuple(columns), texts)
 

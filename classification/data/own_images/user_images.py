@@ -33,7 +33,7 @@ class UserImages(NamedTuple):
 
     Attributes:
         splits: the images by split, as ``train``, ``val`` and ``test``, or all of them as ``WHOLE``.
-        places: how each split is called in the folder, for messages.
+        places: folder of each split below the user's folder; empty for a table.
         classes: number of each class.
         notes: what was decided, one sentence each.
     """
