@@ -20,6 +20,7 @@ from backbones.weight_sources.weight_packages import (
 from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError
 from foundation.files import sha256_unchanged_file
+from foundation.text.user_names import require_text_name
 from foundation.weights.shard_index import hash_weights, list_weight_files
 
 RANDOM_INIT = "random"
@@ -145,6 +146,8 @@ def require_weight_file(path: Path) -> Path:
     Raises:
         CheckpointError: nothing there, a folder without or with several weights, a device or pipe, or no right to read.
     """
+    # the readers of weights take no other names, and would call the file broken
+    require_text_name(path, CheckpointError)
     try:
         if path.is_dir():
             path = choose_weight_file(path)

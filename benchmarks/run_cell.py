@@ -262,7 +262,10 @@ def _make_running_record(resolved: ResolvedCell, folder: Path, cell_request: Cel
     from engine.run_environment import collect_run_environment
 
     environment = collect_run_environment(
-        resolved.request.device, _get_precision(resolved.plan), list(cell_request.command_line)
+        resolved.request.device,
+        _get_precision(resolved.plan),
+        list(cell_request.command_line),
+        resolved.task.domain,
     )
     attempt, earlier_attempts = count_attempts(folder, environment)
     return Record(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from foundation.errors import UnknownNameError
+from foundation.run_scope import open_run_scope
 from foundation.suggest import did_you_mean
 from results.score_request import ScoreRequest
 
@@ -66,5 +68,24 @@ def score_results(request: ScoreRequest) -> ScoreReport:
     if request.test_set not in SCORERS:
         raise UnknownNameError(f"unknown set {request.test_set!r}{did_you_mean(request.test_set, SCORERS)}")
     module, _, function = SCORERS[request.test_set].partition(":")
-    report: ScoreReport = getattr(importlib.import_module(module), function)(request)
-    return report
+    scorer: Callable[[ScoreRequest], ScoreReport] = getattr(importlib.import_module(module), function)
+    options = _make_options(request)
+    with open_run_scope(data_options=options):
+        return scorer(request)
+
+
+def _make_options(request: ScoreRequest) -> object:
+    """Return the options of the data, ``None`` without.
+
+    Raises:
+        UserError: a value is not possible, or the set does not take the option.
+    """
+    if not request.data_options:
+        return None
+    # imported here, because pydantic takes a while and most sets have no options
+    from benchmarks.task_registry import TASKS
+    from engine.data.data_options import make_data_options, require_task_options
+
+    options = make_data_options(request.data_options)
+    require_task_options(TASKS.get(request.test_set), options)
+    return options

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # listing tasks stays fast without scikit-learn and OpenCV
     from classification.as_is.evaluation import ClassifierEvaluation
     from engine.data.digits import DigitsData
     from engine.evaluation.model_source import ModelSource
+    from engine.summary.data_summary import DataSummary
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
 
@@ -66,6 +67,22 @@ class DigitsTask(Task):
             for name, members in digits.splits.items()
         }
         return DataReport(digits.fingerprint, splits, ("shipped with scikit-learn, CC BY 4.0",), class_counts=histogram)
+
+    def summarize_data(self, root: Path) -> DataSummary:
+        """Summarize the digits (``root`` is not used)."""
+        from classification.data.dataset_splits import ImageSplit
+        from classification.data.image_collections import ImageArrays
+        from classification.data.summary import summarize_images
+        from engine.data import digits as digits_data
+
+        digits = digits_data.load_digits_data()
+        # float 0 to 1, (n, 8, 8)
+        images = ImageArrays((digits.images * 255).round().astype("uint8"), "digit")
+        splits = {
+            name: ImageSplit(images, members, digits.labels[members].tolist())
+            for name, members in digits.splits.items()
+        }
+        return summarize_images(splits, list(map(str, range(digits_data.NUM_CLASSES))))
 
     def list_test_items(self, root: Path) -> Mapping[str, Sequence[object]]:
         """Return index and label of every test image (``root`` is not used)."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from classification.as_is.evaluation import ClassifierEvaluation
     from classification.data.dataset_splits import PreparedDataset, RawDataset
     from engine.evaluation.model_source import ModelSource
+    from engine.summary.data_summary import DataSummary
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
 
@@ -83,6 +84,13 @@ class ImageTask(Task):
             coverage=data.coverage,
             duplicates=data.duplicates,
         )
+
+    def summarize_data(self, root: Path) -> DataSummary:
+        """Summarize the images: sizes, formats, classes, and images that are there twice."""
+        from classification.data.summary import summarize_images
+
+        data = self.load_data(root)
+        return summarize_images(data.splits, data.class_names)
 
     def download_data(self, root: Path) -> None:
         """Download the data with torchvision, which checks the MD5 sums.

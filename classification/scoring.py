@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,8 @@ from engine.task import MetricSpec
 from foundation.environment import resolve_data_root
 from foundation.errors import DataError, IncompleteError, UserError
 from foundation.files import write_atomic
+from foundation.text.user_names import normalize_name
+from foundation.text.user_text import read_user_text
 from results.records.record import MetricValue
 from results.score_request import ScoreRequest
 
@@ -155,11 +158,11 @@ def _read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """
     if path.is_dir():
         raise DataError(f"{path} is a folder; --results takes the CSV file of predictions")
+    text = read_user_text(path, cure="name a file of predictions with --results")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows, header = list(reader), list(reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(text), strict=True)
+        rows, header = list(reader), list(reader.fieldnames or ())
+    except csv.Error as error:
         raise DataError(f"{path} cannot be read as CSV ({error}); name a file of predictions with --results") from error
     if not ({"file", "item"} & set(header)) or not ({"class", "index", "prediction"} & set(header)):
         raise DataError(
@@ -222,11 +225,13 @@ class _ItemFinder:
 
     def __init__(self, split: _TestSplit) -> None:
         self.count = len(split.labels)
-        self.folders = frozenset(split.class_names)
-        self.by_name = {name: item for item, name in enumerate(split.files)}
+        # a Mac writes an accent of a file name in another way than the program that wrote the predictions
+        files = list(map(normalize_name, split.files))
+        self.folders = frozenset(map(normalize_name, split.class_names))
+        self.by_name = {name: item for item, name in enumerate(files)}
         # a name alone, or with its class folder, is enough where no other image has it
-        self.by_last_part = _index_unique_ends(split.files, 1)
-        self.by_class_folder = _index_unique_ends(split.files, 2)
+        self.by_last_part = _index_unique_ends(files, 1)
+        self.by_class_folder = _index_unique_ends(files, 2)
 
     def find(self, line: Mapping[str, str]) -> int | None:
         """Return the index of the image, ``None`` if there is none."""
@@ -234,7 +239,7 @@ class _ItemFinder:
             text = line["item"]
             return int(text) if text.isdecimal() and int(text) < self.count else None
         # the path of an image on another machine ends with its name within the data set
-        parts = line["file"].replace("\\", "/").split("/")
+        parts = normalize_name(line["file"]).replace("\\", "/").split("/")
         for start in range(len(parts)):
             name = "/".join(parts[start:])
             if name in self.by_name:
@@ -265,7 +270,7 @@ class _ClassFinder:
     def __init__(self, split: _TestSplit, path: Path, is_from_evaluation: bool) -> None:
         self.split, self.path, self.is_from_evaluation = split, path, is_from_evaluation
         self.has_numeric_names = any(name.isdecimal() for name in split.class_names)
-        self.by_name = {name: number for number, name in enumerate(split.class_names)}
+        self.by_name = {normalize_name(name): number for number, name in enumerate(split.class_names)}
         # classes of ImageNet beyond those of the data, numbered after these
         self.by_name |= {name: len(split.class_names) + number for number, name in enumerate(sorted(split.other_names))}
 
@@ -282,7 +287,7 @@ class _ClassFinder:
         if self.is_from_evaluation and self._numbers_as_evaluation(line):
             for name in (line["class"], *self._parse_top(number, line["top5"])):
                 if isinstance(name, str):
-                    self.by_name.setdefault(name, len(self.by_name))
+                    self.by_name.setdefault(normalize_name(name), len(self.by_name))
         # a name says more than a number, whose meaning is the order of somebody's list
         if line.get("class"):
             prediction = self._find_name(number, line["class"])
@@ -335,8 +340,8 @@ class _ClassFinder:
         return classes
 
     def _find_name(self, number: int, text: str) -> int:
-        if text in self.by_name:
-            return self.by_name[text]
+        if normalize_name(text) in self.by_name:
+            return self.by_name[normalize_name(text)]
         # beside a class "1", a class "0" would be a name in one line and a number in the next
         if self.has_numeric_names:
             raise self._make_unknown_error(number, text)

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.data.decode import describe_decoder
 from engine.device import describe_device, get_dist_info
 from results.records.measurements import RunEnvironment
 
@@ -27,7 +28,11 @@ RECORDED_PACKAGES = (
     "scipy",
     "scikit-learn",
     "opencv-python",
+    "opencv-python-headless",
     "pillow",
+    "pillow-heif",
+    "pillow-jxl-plugin",
+    "pillow-avif-plugin",
     "onnx",
     "onnxruntime",
     "openvino",
@@ -76,13 +81,16 @@ def get_git_state() -> GitState:
     return GitState(commit, bool(changes))
 
 
-def collect_run_environment(device: str, precision: str, command: list[str]) -> RunEnvironment:
+def collect_run_environment(
+    device: str, precision: str, command: list[str], domain: str | None = None
+) -> RunEnvironment:
     """Return the environment block of a record, at the start of a run.
 
     Args:
         device: ``cpu``, ``cuda`` or ``mps``.
         precision: of the training.
         command: the command line, word by word.
+        domain: of the task, which decides what decodes its images; ``None`` if no image is decoded.
     """
     import torch
 
@@ -99,6 +107,7 @@ def collect_run_environment(device: str, precision: str, command: list[str]) -> 
         git_commit=source.commit,
         git_dirty=source.dirty,
         command=command,
+        image_decoder=None if domain is None else describe_decoder(domain),
     )
 
 

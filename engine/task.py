@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # pydantic and torch are slow to import, and commands such as
     from engine.evaluation.contract import Evaluation
     from engine.evaluation.model_source import ModelSource
     from engine.seeding import GeneratorState
+    from engine.summary.data_summary import DataSummary
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import MetricValue, ModelSelection, Record, Tier
 
@@ -295,6 +296,10 @@ class Task(ABC):
         Raises:
             DataError: naming the file and how to fix it.
         """
+
+    def summarize_data(self, root: Path) -> DataSummary | None:
+        """Return what a person judges the data below ``root`` by, or ``None`` if the task has no summary."""
+        return None
 
     def download_data(self, root: Path) -> None:
         """Download the data to ``root`` and verify the checksums, if the set can be downloaded.

@@ -37,9 +37,9 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write ``content`` to ``path`` in one piece (text as UTF-8)."""
+    """Write ``content`` to ``path`` in one piece; text as UTF-8, with codes for what is none in a file's name."""
     with atomic_writer(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
 
 
 def grant_default_mode(path: Path) -> None:

@@ -24,4 +24,9 @@ def order_by_hash(items: Iterable[ItemT], salt: str, to_text: Callable[[ItemT], 
     >>> order_by_hash(range(5), "digits-split-1")
     [1, 4, 2, 3, 0]
     """
-    return sorted(items, key=lambda item: hashlib.sha256(f"{salt}:{to_text(item)}".encode()).digest())
+
+    def hash_text(item: ItemT) -> bytes:
+        # surrogateescape: an item may be a file, whose name need not be UTF-8
+        return hashlib.sha256(f"{salt}:{to_text(item)}".encode("utf-8", "surrogateescape")).digest()
+
+    return sorted(items, key=hash_text)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundation.errors import UserError
 from foundation.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from engine.data.data_options import DataOptions
 
 PathLike = str | Path
 
@@ -96,3 +99,30 @@ def resolve_places(data_root: PathLike | None, out: PathLike, device: str) -> di
         "out": require_path("out", out),
         "device": device,
     }
+
+
+def convert_data_options(given: Mapping[str, Any] | None) -> DataOptions:
+    """Convert the options of the data, by their names in ``DataOptions``.
+
+    A single text stands for a list of one, a path for its text, and ``{255: 1}`` for ``["255=1"]``.
+
+    Raises:
+        UserError: they are no dictionary, a name is unknown, or a value is of the wrong kind.
+
+    >>> convert_data_options({"exclude": "raw", "map": {255: 1}}).as_dict()
+    {'exclude': ['raw'], 'map': ['255=1']}
+    """
+    from engine.data.data_options import make_data_options
+
+    if given is not None and not isinstance(given, Mapping):
+        raise UserError(f"data_options is a dictionary, such as {{'exclude': ['raw']}}, not {given!r:.80}")
+    plain: dict[str, Any] = {}
+    for name, value in (given or {}).items():
+        plain[name] = os.fspath(value) if isinstance(value, os.PathLike) else value
+        # the command line takes each of these more than once, so that they are lists there
+        if name in ("exclude", "map", "ignore"):
+            pairs = [f"{key}={index}" for key, index in value.items()] if isinstance(value, Mapping) else value
+            plain[name] = [pairs] if isinstance(pairs, str | int) else pairs
+        elif name == "target" and isinstance(value, int):
+            plain[name] = str(value)
+    return make_data_options(plain)

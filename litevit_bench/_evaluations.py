@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from litevit_bench._arguments import (
     PathLike,
+    convert_data_options,
     format_overrides,
     list_folders,
     require_choice,
@@ -42,6 +43,7 @@ def evaluate(
     precision: PrecisionName = "f32",
     label: str | None = None,
     data_root: PathLike | None = None,
+    data_options: Overrides | None = None,
     out: PathLike = "runs",
     device: str = "auto",
     allow_subset: bool = False,
@@ -66,6 +68,7 @@ def evaluate(
         precision: of an exported network.
         label: a name for the row on boards; changes no number and no id.
         data_root: folder of the data sets; ``$BENCH_DATA`` or ``data`` where not given.
+        data_options: how data of your own are laid out and labeled, as ``run`` takes it; part of the id.
         out: folder of the runs.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         allow_subset: accept data that are not the whole official set; such numbers have boards of their own.
@@ -91,6 +94,7 @@ def evaluate(
         allow_subset=allow_subset,
         allow_duplicates=allow_duplicates,
         hash_all=hash_all,
+        data_options=convert_data_options(data_options),
         force_new=force_new,
         command_line=("litevit_bench.evaluate",),
         label=label,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from litevit_bench._arguments import (
     TIERS,
     PathLike,
+    convert_data_options,
     format_overrides,
     require_choice,
     require_whole_number,
@@ -40,6 +41,7 @@ def run(
     overrides: Overrides | None = None,
     data_scale: float = 1.0,
     data_root: PathLike | None = None,
+    data_options: Mapping[str, Any] | None = None,
     out: PathLike = "runs",
     device: str = "auto",
     allow_partial: bool = False,
@@ -69,6 +71,8 @@ def run(
         overrides: settings of the protocol that differ from its file, by dotted key: ``{"optimizer.lr": 1e-3}``.
         data_scale: share of the training items, above 0 to 1.
         data_root: folder of the data sets; ``$BENCH_DATA`` or ``data`` where not given.
+        data_options: how data of your own are laid out and labeled, by the names of the command line's options:
+            ``{"layout": "classes", "exclude": ["raw"]}``. They are part of the id.
         out: folder of the runs.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         allow_partial: accept weights that fill only a part of the backbone; the record keeps it.
@@ -109,6 +113,7 @@ def run(
         data_scale=data_scale,
         command_line=("litevit_bench.run",),
         **resolve_places(data_root, out, device),
+        data_options=convert_data_options(data_options),
         allow_partial=allow_partial,
         allow_subset=allow_subset,
         allow_duplicates=allow_duplicates,
@@ -136,6 +141,7 @@ def pretrain(
     seed: int = 0,
     overrides: Overrides | None = None,
     data_root: PathLike | None = None,
+    data_options: Mapping[str, Any] | None = None,
     out: PathLike = "runs",
     device: str = "auto",
     allow_subset: bool = False,
@@ -154,7 +160,7 @@ def pretrain(
         weights_key, mean, std, label: as of ``run``.
         knn_data: labeled set for the k-NN health check; the data's own labels where not given.
         skip_bad: leave out and count images that cannot be decoded, instead of stopping.
-        tier, seed, overrides, data_root, out, device, allow_subset, hash_all, force_new: as of ``run``.
+        tier, seed, overrides, data_root, data_options, out, device, allow_subset, hash_all, force_new: as of ``run``.
 
     Returns:
         The run's folder; ``run(task, backbone, checkpoint=folder)`` starts from it.
@@ -190,6 +196,7 @@ def pretrain(
         overrides=format_overrides(overrides),
         command_line=("litevit_bench.pretrain",),
         **resolve_places(data_root, out, device),
+        data_options=convert_data_options(data_options),
         allow_subset=allow_subset,
         hash_all=hash_all,
         force_new=force_new,

@@ -64,6 +64,8 @@ class PretrainTask(Task):
             raise UserError(f"method {method} has no teacher; leave --teacher out, or run a method that distills")
         self.teacher, self.teacher_checkpoint = teacher, teacher_checkpoint
         self.skip_bad = skip_bad
+        # the other sets have a fixed layout
+        self.data_options = ("exclude",) if data == "folder" else ()
         self.protocols = (method,)
         self.expected = {"train": self.data.official_count} if self.data.official_count else {}
 

@@ -5,9 +5,10 @@ It imports nothing heavy, because the command line builds it before it knows whi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 ScoreGrouping = Literal["sequence", "category", "attribute"]
 
@@ -28,6 +29,7 @@ class ScoreRequest:
         group_by: property by which the scores are also listed separately.
         plots_dir: folder for plots; ``None`` means no plots.
         out_file: file for the scores as JSON, or for the archive that an evaluation server takes.
+        data_options: how data of the user's own are laid out and labeled, by name; see ``DataOptions``.
     """
 
     test_set: str
@@ -39,6 +41,7 @@ class ScoreRequest:
     group_by: ScoreGrouping | None = None
     plots_dir: Path | None = None
     out_file: Path | None = None
+    data_options: Mapping[str, Any] = field(default_factory=dict)
 
     def list_given_options(self) -> tuple[str, ...]:
         """Return the names of the given command-line options other than those for results, data and output."""

@@ -16,6 +16,7 @@ from results.statistics.metric_statistics import MetricStatistic
 if TYPE_CHECKING:  # commands that only list tasks start faster without numpy and OpenCV
     from engine.evaluation.contract import Evaluation
     from engine.evaluation.model_source import ModelSource
+    from engine.summary.data_summary import DataSummary
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
     from segmentation.data.dataset_layout import SegmentationDataset
@@ -63,6 +64,13 @@ class SegmentationTask(Task):
             DataError: the data cannot be used; the message names the first wrong file and how to fix it.
         """
         return self._check_dataset(self.find_dataset(root), decode)
+
+    def summarize_data(self, root: Path) -> DataSummary:
+        """Summarize images and masks; the sheet shows each image beside its classes."""
+        from segmentation.data.summary import summarize_segmentation
+
+        found = self.find_dataset(root)
+        return summarize_segmentation(found, self.get_class_names(found))
 
     def check_test_data(self, root: Path) -> DataReport:
         """Check the test split alone, which is all that a finished model needs; see ``check_data``."""

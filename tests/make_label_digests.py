@@ -1,7 +1,7 @@
 """Make the digests of official labels that the project ships. ``python -m tests.make_label_digests SHARED_DATA``.
 
 ``SHARED_DATA`` holds official label files or complete copies of the data sets (its README says from where). No name and
-no label of a data set enters the project, only digests of them; see ``engine/data/official_labels.py``.
+no label of a data set enters the project, only digests of them; see ``engine/data/official/label_digests.py``.
 
 | data set | made from | compared with |
 | --- | --- | --- |
@@ -30,8 +30,8 @@ from torchvision.datasets import Flowers102
 
 from classification.data.readers.official_labels import CIFAR_BATCH_SIZE, LABEL_DIGITS, hash_batch_labels
 from classification.data.readers.official_labels import LABEL_DIGESTS_FILE as CLASSIFICATION_FILE
-from engine.data.cifar import read_cifar_file
-from engine.data.official_labels import NAME_DIGITS, hash_text, pack_items
+from engine.data.official.cifar import read_cifar_file
+from engine.data.official.label_digests import NAME_DIGITS, hash_text, pack_items
 from segmentation.data.ade20k_classes import LABEL_DIGESTS_FILE as SEGMENTATION_FILE
 from segmentation.data.ade20k_classes import read_object_info
 from segmentation.data.files import decode_raw_labels

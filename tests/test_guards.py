@@ -73,7 +73,7 @@ GUARDS = {
         "tests/classification/data/test_dataset_splits.py::test_a_test_image_among_the_training_images_is_refused",
     ),
     "a CIFAR file cannot run code": Guard(
-        "engine/data/cifar.py",
+        "engine/data/official/cifar.py",
         "        if (module, name) not in _ALLOWED_GLOBALS:\n",
         "        if False:\n",
         "tests/classification/data/test_readers.py::test_a_cifar_file_cannot_run_code",

@@ -20,6 +20,7 @@ from tracking.configs import TRACKING_PROTOCOLS
 if TYPE_CHECKING:
     from engine.evaluation.contract import Evaluation
     from engine.evaluation.model_source import ModelSource
+    from engine.summary.data_summary import DataSummary
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
     from tracking.data.frame_hashes import SetContent
@@ -89,6 +90,12 @@ class TrackingTask(Task):
         Raises:
             DataError: a frame is missing or cannot be read.
         """
+
+    def summarize_data(self, root: Path) -> DataSummary:
+        """Summarize the test sequences; the sheet shows frames with their boxes."""
+        from tracking.data.summary import summarize_sequences
+
+        return summarize_sequences({"test": self.read_test_videos(root)}, has_truth=not self.needs_server)
 
     def list_notes(self, videos: list[Video]) -> tuple[str, ...]:
         """Return what a reader should know about the test sequences, one sentence each.

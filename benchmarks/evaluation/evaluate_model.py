@@ -173,7 +173,7 @@ def _make_record(evaluation: Evaluation, code: TaskSource, label: str | None, re
             options=request.data_options.as_dict(),
         ),
         environment=collect_run_environment(
-            evaluation.device, _name_precision(request.source.precision), list(request.command_line)
+            evaluation.device, _name_precision(request.source.precision), list(request.command_line), task.domain
         ),
     )
     # from the record and not from what it was made of, so that whoever reads it computes the same id

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.data.image_formats import UNREAD_IMAGE_SUFFIXES, describe_unopened, is_image_name
 from engine.evaluation.checkpoint_run import find_checkpoint_run
 from engine.evaluation.contract import PredictionReport
 from engine.evaluation.model_source import ModelSource
@@ -18,8 +19,6 @@ PREDICTORS = {
     "segmentation": "segmentation.as_is.predict:predict_images",
 }
 """Domain of a model, and the function "module:function" that predicts with it."""
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 
 
 def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> PredictionReport:
@@ -50,7 +49,7 @@ def list_images(places: Sequence[Path]) -> list[Path]:
         places: files, or folders that are searched with all their subfolders, except for hidden files and folders.
 
     Raises:
-        UserError: a place does not exist, or there is no image in it.
+        UserError: a place does not exist, or there is no image in it, or one that cannot be opened on this machine.
     """
     if not places:  # from Python, where a pattern may have matched nothing
         raise UserError("there are no images; name image files, or a folder with images")
@@ -62,10 +61,14 @@ def list_images(places: Sequence[Path]) -> list[Path]:
         if not place.is_dir():
             raise UserError(f"{place} does not exist; name images, or a folder with images")
         # no hidden files: a Mac writes ._NAME.jpg beside NAME.jpg, and notebooks keep copies in .ipynb_checkpoints
-        inside = sorted(path for path in iter_files(place) if path.suffix.lower() in IMAGE_SUFFIXES)
-        if not inside:
-            raise UserError(f"{place} holds no images ({', '.join(IMAGE_SUFFIXES)})")
-        found += inside
+        inside = sorted(iter_files(place))
+        unread = next((path for path in inside if path.name.lower().endswith(UNREAD_IMAGE_SUFFIXES)), None)
+        if unread is not None:
+            raise UserError(f"{describe_unopened(unread)}, or name the other images one by one")
+        images = [path for path in inside if is_image_name(path.name)]
+        if not images:
+            raise UserError(f"{place} holds no images (.jpg, .png and others); name images, or a folder with images")
+        found += images
     return found
 
 

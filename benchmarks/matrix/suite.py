@@ -23,6 +23,7 @@ from engine.task import Task
 from foundation.errors import BenchError, ConfigError, DataError, UserError
 from foundation.run_scope import open_run_scope
 from foundation.suggest import did_you_mean
+from foundation.text.user_text import decode_user_text
 from results.records.identity import AS_IS
 from results.records.record import Tier
 from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors
@@ -116,12 +117,12 @@ def read_suite(name: str) -> Suite:
     shipped = SUITES_DIR / f"{name}.toml"
     path = shipped if shipped.is_file() and not Path(name).exists() else Path(name)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(decode_user_text(path.read_bytes(), path, ConfigError))
     except OSError as error:
         known = [file.stem for file in SUITES_DIR.glob("*.toml")]
         close = did_you_mean(name, known, hint=f"shipped suites: {', '.join(sorted(known))}")
         raise ConfigError(f"cannot read the suite {name}: {error.strerror or error}{close}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"suite {name} is not TOML: {error}") from error
     try:
         return Suite.model_validate(content)

@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.resolve_cell import CellRequest, require_training_protocol
 from benchmarks.run_cell import CellResult, run_cell
 from classification.probes.feature_cache import use_feature_folder
+from engine.data.data_options import NO_OPTIONS, DataOptions
 from engine.device import get_dist_info
 from engine.progress_bar import log_message
 from engine.task import ControlKind, MetricSpec, Task
@@ -61,6 +62,7 @@ class ControlRequest:
         overrides: settings that differ from the protocol's file, as ``key=value``.
         data_root: folder of the data sets.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        data_options: how data of the user's own are laid out and labeled.
     """
 
     task: Task
@@ -70,6 +72,7 @@ class ControlRequest:
     overrides: tuple[str, ...] = ()
     data_root: Path = Path("data")
     device: str = "auto"
+    data_options: DataOptions = NO_OPTIONS
 
     def list_protocols(self) -> tuple[str, ...]:
         """Return the protocols to check.
@@ -221,6 +224,7 @@ class _ProtocolCheck:
                 data_root=asked.data_root,
                 out=self.store,
                 device=asked.device,
+                data_options=asked.data_options,
                 # nothing is published from here, so any data will do
                 allow_subset=True,
                 allow_duplicates=True,

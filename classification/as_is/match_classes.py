@@ -10,6 +10,8 @@ from pathlib import Path
 from classification.as_is.head_classes import IMAGENET_1K, HeadClasses, list_imagenet_synsets
 from classification.as_is.settings import ClassifierSettings
 from foundation.errors import ConfigError, DataError, UserError
+from foundation.text.user_names import index_names, normalize_name
+from foundation.text.user_text import read_user_text
 
 FOLDER_TASK = "imagefolder"
 """The task on a user's own folders."""
@@ -55,6 +57,9 @@ def match_classes(
     """
     lines = _read_class_map(settings, head)
     if lines is not None:
+        # the folder of a Mac's zip and a list that was typed elsewhere may write one accent in two ways
+        folders = index_names(class_names, "the data")
+        lines = {folders.get(normalize_name(name), name): column for name, column in lines.items()}
         _require_used_lines(settings, lines, class_names)
     if task in (FOLDER_TASK, IMAGENET_TASK):
         matched, notes = _match_named_classes(task, class_names, head, settings, lines)
@@ -162,12 +167,8 @@ def _read_class_map(settings: ClassifierSettings, head: HeadClasses) -> dict[str
     path = settings.class_map_file
     if path is None:
         return None
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"the class map {path} cannot be read ({error}); give a text file of lines folder,class"
-        ) from error
+    text = read_user_text(path, ConfigError, cure="give a text file of lines folder,class")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     found: dict[str, int] = {}
     # timm's own class maps list the folders alone; the number of the line is the class
     has_classes = any("," in line or "\t" in line for line in lines)

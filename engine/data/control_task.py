@@ -44,6 +44,7 @@ class ControlTask(Task):
         self.domain, self.summary, self.protocols = original.domain, original.summary, original.protocols
         self.metrics = tuple(metrics) or original.metrics[:1]
         self.expected, self.supports_data_scale = original.expected, original.supports_data_scale
+        self.data_options = original.data_options
 
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
         """Check the data of the task; the fingerprint is another one."""

@@ -1,16 +1,50 @@
-"""Decode an image file to RGB pixels; anything that would silently give wrong pixels is an error."""
+"""Decode image files by their content to 8-bit pixels; what would silently give wrong pixels is an error.
+
+There is one decoder for each kind of data. ``open_rgb`` (Pillow) reads images to classify and to pre-train on,
+``decode_bgr`` (OpenCV for JPEG, PNG and BMP, Pillow for the other formats) reads images to segment and frames to track
+in, and label files are read with ``open_image`` (Pillow). docs/reference/image-files.md has the rules in a table.
+"""
 
 from __future__ import annotations
 
+import io
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+import PIL
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 
+from engine.data.image_formats import describe_unopened, get_pillow_formats
 from foundation.errors import DataError
 
-Image.MAX_IMAGE_PIXELS = 250_000_000  # the largest photograph of ImageNet has 50 million
+MAX_PIXELS = 250_000_000
+"""Pixels of the largest image that is decoded: 0.75 GB as RGB. The largest photograph of ImageNet has 50 million."""
+
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)  # Pillow only warns up to twice the bound
+
+OPENCV_DOMAINS = ("segmentation", "tracking")
+"""Domains whose images ``decode_bgr`` reads, as mmcv and the toolkits of trackers do; ``open_rgb`` reads all others."""
+
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_OPENCV_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB")
+"""Formats that OpenCV decodes. It multiplies the colors of a TIFF by its transparency, and knows no HEIF or JPEG XL."""
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_SCAN_MARKER = 0xDA  # SOS: the compressed pixels follow
+_MIN_ZERO_TAIL = 64
+"""Zeros at the end of a JPEG without an end from which on it counts as a download that was never filled, in bytes."""
+_DECODER_ERRORS = (
+    *(OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError, RuntimeError),
+    *(struct.error, zlib.error),
+)
+"""What Pillow's readers raise for damaged files."""
 
 
 def open_rgb(path: Path) -> Image.Image:
@@ -23,29 +57,196 @@ def open_rgb(path: Path) -> Image.Image:
         path: the image file.
 
     Raises:
-        DataError: the file is missing, truncated or not an image; names the file.
+        DataError: the file is missing, truncated, too large or not an image; names the file.
     """
+    with open_image(_read_file(path), path) as image:
+        return _convert_to_rgb(image, str(path))
+
+
+def decode_bgr(data: bytes, path: object, kind: str = "") -> NDArray[np.uint8]:
+    """Decode an image to 8-bit BGR as ``cv2.imread`` does: drop transparency and apply the orientation.
+
+    Args:
+        data: content of the file.
+        path: the file, for messages; its suffix plays no part.
+        kind: what the file is, for messages, as ``the frame``.
+
+    Returns:
+        (height, width, 3), uint8.
+
+    Raises:
+        DataError: the content is damaged, too large or not an image; names the file.
+    """
+    import cv2
+
+    name = f"{kind} {path}".lstrip()
+    with open_image(data, path, kind) as image:
+        if image.format not in _OPENCV_FORMATS:
+            upright = _convert_to_rgb(ImageOps.exif_transpose(image), name)
+            return np.ascontiguousarray(np.asarray(upright)[..., ::-1])
+        if data.startswith(_JPEG_START) and find_jpeg_end(data) < 0:
+            image.load()  # OpenCV before version 5 fills what is missing with gray
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error below says it in one sentence
     try:
-        with Image.open(path) as image:
-            image.load()  # PIL opens lazily; this decodes, so that a truncated file fails here
-            if image.mode in _SIXTEEN_BIT_MODES:
-                return _convert_sixteen_bit(image, path)
-            if image.mode == "F":
-                raise DataError(f"{path} holds floating-point pixels of unknown range; save it with 8 bits per channel")
-            return image.convert("RGB")
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise DataError(f"{name} cannot be decoded ({error.err}); fetch it again") from error
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if pixels is None:
+        raise DataError(f"{name} cannot be decoded (OpenCV finds it damaged or cut off); fetch it again")
+    return np.asarray(pixels, np.uint8)
+
+
+def describe_decoder(domain: str) -> str:
+    """Return what decodes the images of a domain, with its version and that of its JPEG library, for a record.
+
+    Args:
+        domain: domain of a task.
+    """
+    jpeg = features.version("libjpeg_turbo")
+    pillow = f"Pillow {PIL.__version__}" + (f" with libjpeg-turbo {jpeg}" if jpeg else "")
+    if domain not in OPENCV_DOMAINS:
+        return pillow
+    import cv2
+
+    # the line "JPEG: build-libjpeg-turbo (ver 3.1.2-70)" of how OpenCV was built
+    found = re.search(r"^\s*JPEG:\s*(\S.*?)\s*$", cv2.getBuildInformation(), re.MULTILINE)
+    opencv = f"OpenCV {cv2.__version__}" + (f" with {found.group(1)}" if found else "")
+    return f"{opencv} for JPEG, PNG and BMP; {pillow} for the rest"
+
+
+@contextmanager
+def open_image(data: bytes, path: object, kind: str = "") -> Iterator[Image.Image]:
+    """Open an image by its content for the body of ``with``; pixels are decoded there, by ``load`` or a conversion.
+
+    Args:
+        data: content of the file.
+        path: the file, for messages; its suffix plays no part.
+        kind: what the file is, for messages, as ``the frame``.
+
+    Raises:
+        DataError: the content is not an image that can be opened here, has too many pixels or several pictures, or
+            could not be decoded in the body; names the file.
+    """
+    name = f"{kind} {path}".lstrip()
+    if not data:
+        raise DataError(f"{name} cannot be decoded (0 bytes); fetch it again")
+    try:
+        with Image.open(io.BytesIO(data), formats=get_pillow_formats()) as image:
+            _require_one_picture(image, name)
+            _require_filled_jpeg(data, name)
+            yield image
     except DataError:
         raise
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; unpack the data set again") from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise DataError(_describe_bound(name)) from None
     except UnidentifiedImageError:
-        raise DataError(f"{path} is not a readable image; download it again, or remove it from the set") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # raised by PIL's decoders
-        raise DataError(f"{path} cannot be decoded ({error}); download it again") from error
+        raise DataError(_describe_unidentified(data, path, name)) from None
+    except _DECODER_ERRORS as error:
+        raise DataError(f"{name} cannot be decoded ({error}); fetch it again") from error
 
 
-def _convert_sixteen_bit(image: Image.Image, path: Path) -> Image.Image:
+def read_orientation(data: bytes, path: object) -> int:
+    """Return the EXIF orientation of an image, 1 to 8; 1 for an upright image and without a tag.
+
+    Args:
+        data: content of the file.
+        path: the file, for messages.
+
+    Raises:
+        DataError: the content is not an image that can be opened here.
+    """
+    with open_image(data, path) as image:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+
+
+def find_jpeg_end(data: bytes) -> int:
+    """Return where a JPEG ends, or -1 if its end is missing. More data may follow, as the video of a motion photo.
+
+    Args:
+        data: content of the file.
+    """
+    if data.endswith(_JPEG_END):
+        return len(data) - len(_JPEG_END)
+    # Segments before the pixels are skipped by their lengths, as that of the EXIF data may hold a whole JPEG. Among
+    # compressed pixels the two bytes of the end mark cannot occur: there a 0 follows each 255 (ITU T.81, B.1.1.5).
+    place = len(_JPEG_START)
+    while place + 4 <= len(data) and data[place] == 0xFF:
+        if data[place + 1] == _SCAN_MARKER:
+            return data.find(_JPEG_END, place)
+        # 255 may be repeated before a marker
+        place += 1 if data[place + 1] == 0xFF else 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return -1
+
+
+def _convert_to_rgb(image: Image.Image, name: str) -> Image.Image:
+    """Decode an opened image to 8-bit RGB."""
+    image.load()  # PIL opens lazily; this decodes, so that a truncated file fails here
+    if image.mode in _SIXTEEN_BIT_MODES:
+        return _convert_sixteen_bit(image, name)
+    if image.mode.startswith("F"):
+        raise DataError(f"{name} holds floating-point pixels of unknown range; save it with 8 bits per channel")
+    # transparency is dropped in any case; PIL would warn that it cannot keep that of a palette
+    image.info.pop("transparency", None)
+    return image.convert("RGB")
+
+
+def _convert_sixteen_bit(image: Image.Image, name: str) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
-        raise DataError(f"{path} has pixels from {values.min()} to {values.max()}, not 0 to 65535; save it with 8 bits")
+        raise DataError(f"{name} has pixels from {values.min()} to {values.max()}, not 0 to 65535; save it with 8 bits")
     # 257 = 65535 / 255 maps 65535 to 255
     return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
+
+
+def _require_one_picture(image: Image.Image, name: str) -> None:
+    """Require that an opened image is within the bound and is one picture, from its header alone."""
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(_describe_bound(name, f" ({image.width:,} x {image.height:,})"))
+    # the further pictures of a phone's JPEG (MPO) are views of the same: depth, brightness, a preview
+    count = 1 if image.format in ("MPO", "HEIF") else getattr(image, "n_frames", 1)
+    if count > 1:
+        raise DataError(
+            f"{name} holds {count} pictures (an animation or pages), and one is needed; save the one that you mean "
+            "as .png, or leave the file out with --exclude"
+        )
+
+
+def _require_filled_jpeg(data: bytes, name: str) -> None:
+    """Require that a JPEG does not end in zeros instead of pixels, which decoders take for colors."""
+    if data.startswith(_JPEG_START) and data.endswith(bytes(_MIN_ZERO_TAIL)) and find_jpeg_end(data) < 0:
+        raise DataError(f"{name} cannot be decoded (it ends in zeros, as an unfinished download); fetch it again")
+
+
+def _describe_bound(name: str, size: str = "") -> str:
+    return (
+        f"{name} has more than {MAX_PIXELS / 1e6:.0f} million pixels{size}, which would take gigabytes; make it "
+        "smaller, or cut it into tiles"
+    )
+
+
+def _describe_unidentified(data: bytes, path: object, name: str) -> str:
+    """Say what may be wrong with content that no reader of Pillow recognizes."""
+    reason = describe_unopened(str(path))
+    if reason:
+        return reason
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return (
+            f"{name} cannot be decoded (a TIFF that is cut off, or has pixels of a kind that is not read, as float or "
+            "more than four channels); fetch it again, or save it with 8 bits per channel as gray or RGB"
+        )
+    return (
+        f"{name} cannot be decoded (its content is that of no image format that is read); fetch it again, or leave "
+        "it out with --exclude"
+    )
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; unpack the data set again") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}); fetch it again") from error

@@ -172,7 +172,7 @@ def _read_state(path: str) -> FileState:
 def _choose_sample(names: Sequence[str]) -> list[int]:
     """Return the indices of the files with the smallest hashes of their names."""
     ranked = (
-        (hashlib.sha256(f"{_SAMPLE_SALT}:{Path(name).as_posix()}".encode()).digest(), index)
+        (hashlib.sha256(f"{_SAMPLE_SALT}:{Path(name).as_posix()}".encode("utf-8", "surrogateescape")).digest(), index)
         for index, name in enumerate(names)
     )
     return sorted(index for _, index in heapq.nsmallest(SAMPLE_SIZE, ranked))

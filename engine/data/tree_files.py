@@ -17,6 +17,7 @@ from engine.data.data_options import get_data_options
 from foundation.errors import DataError
 from foundation.plural import format_count
 from foundation.run_scope import memoize_in_run
+from foundation.text.user_names import require_text_name
 
 LITTER_FOLDERS = frozenset(
     {"__macosx", ".ipynb_checkpoints", ".git", ".svn", ".dvc", ".cache", "__pycache__", "@eadir", ".trash", ".trashes"}
@@ -61,7 +62,7 @@ def list_tree(root: Path) -> TreeFiles:
         root: the folder; the patterns of ``--exclude`` are relative to it.
 
     Raises:
-        DataError: ``--exclude`` names something that is not there, or a folder cannot be read.
+        DataError: ``--exclude`` names something that is not there, a folder cannot be read, or a name is not UTF-8.
     """
     patterns = get_data_options().exclude
     groups: tuple[list[str], list[str], list[str]] = ([], [], [])
@@ -84,7 +85,10 @@ def list_tree(root: Path) -> TreeFiles:
             path = PurePosixPath(Path(place, name).relative_to(root)).as_posix()
             hits = [pattern for pattern in patterns if _is_excluded(path, pattern)]
             matched.update(hits)
-            groups[2 if hits else 1 if is_litter(path) else 0].append(path)
+            group = 2 if hits else 1 if is_litter(path) else 0
+            if group == 0:
+                require_text_name(path)
+            groups[group].append(path)
     unmatched = [pattern for pattern in patterns if pattern not in matched]
     if unmatched:
         raise DataError(f"--exclude {unmatched[0]} matches no file below {root}; correct it, or leave it out")

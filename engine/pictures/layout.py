@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from foundation.display_text import format_one_line
+from foundation.text.user_names import normalize_name
 
 RgbColor = tuple[int, int, int]
 
@@ -17,14 +22,50 @@ TEXT_COLOR: RgbColor = (30, 30, 30)
 BACKGROUND_COLOR: RgbColor = (255, 255, 255)
 
 
-def get_font(size: int = FONT_SIZE) -> Any:
-    """Return Pillow's own font, which is the same on every machine."""
-    return ImageFont.load_default(size)
+def get_font(size: int = FONT_SIZE, text: str = "") -> Any:
+    """Return Pillow's own font, which is the same on every machine, or one that has the letters of a text.
+
+    Pillow's has those of English alone; matplotlib's DejaVu Sans has those of all of Europe.
+
+    Args:
+        size: size of the font, pixels.
+        text: what is drawn with it.
+    """
+    return ImageFont.load_default(size) if text.isascii() else _load_wide_font(size)
+
+
+@cache
+def _load_wide_font(size: int) -> Any:
+    import matplotlib  # only for its font, so only where one is needed
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+
+
+def make_drawable(text: str) -> str:
+    r"""Return a text with the code of each letter that no font here has, as of Chinese: a box says nothing.
+
+    >>> print(make_drawable("caf\u00e9"), make_drawable("\u732b"))
+    café \u732b
+    """
+    text = normalize_name(format_one_line(text))
+    if text.isascii():
+        return text
+    return "".join(letter if _has_glyph(letter) else f"\\u{ord(letter):04x}" for letter in text)
+
+
+@cache
+def _has_glyph(letter: str) -> bool:
+    if letter.isascii():
+        return True
+    font = _load_wide_font(FONT_SIZE)
+    # the font draws the same box for everything that it does not have, such as a code that is no character
+    return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))
 
 
 def shorten_text(text: str, width: float, size: int = FONT_SIZE) -> str:
     """Cut a text that is wider than ``width`` pixels, and mark the cut with three dots."""
-    font = get_font(size)
+    text = make_drawable(text)
+    font = get_font(size, text)
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "...") > width:
@@ -37,7 +78,8 @@ def draw_text_lines(lines: Sequence[str], width: int) -> Image.Image:
     strip = Image.new("RGB", (width, LINE_HEIGHT * len(lines) + 4), BACKGROUND_COLOR)
     pen = ImageDraw.Draw(strip)
     for row, line in enumerate(lines):
-        pen.text((4, 3 + row * LINE_HEIGHT), line, fill=TEXT_COLOR, font=get_font())
+        line = make_drawable(line)
+        pen.text((4, 3 + row * LINE_HEIGHT), line, fill=TEXT_COLOR, font=get_font(text=line))
     return strip
 
 
@@ -49,10 +91,10 @@ def draw_legend(entries: Sequence[tuple[RgbColor, str]], width: int, is_outline:
         width: width of the legend, pixels.
         is_outline: draw frames instead of filled swatches, for the colors of boxes.
     """
-    font, places, left, row = get_font(), [], 4, 0
+    places, left, row = [], 4, 0
     for _, name in entries:
         text = shorten_text(name, width - 36)
-        needed = 24 + round(font.getlength(text)) + 14
+        needed = 24 + round(get_font(text=text).getlength(text)) + 14
         if left + needed > width and left > 4:
             left, row = 4, row + 1
         places.append((left, row, text))
@@ -68,7 +110,7 @@ def draw_legend(entries: Sequence[tuple[RgbColor, str]], width: int, is_outline:
             outline=color if is_outline else (90, 90, 90),
             width=3 if is_outline else 1,
         )
-        pen.text((left + 24, top - 1), text, fill=TEXT_COLOR, font=font)
+        pen.text((left + 24, top - 1), text, fill=TEXT_COLOR, font=get_font(text=text))
     return strip
 
 

@@ -15,14 +15,16 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.utils import check_integrity
 
 from engine.data import digits as digit_reader
-from engine.data.cifar import read_cifar_batches
 from engine.data.decode import open_rgb
 from engine.data.file_hashes import FULL_COVERAGE, hash_files
+from engine.data.image_formats import is_image_name
 from engine.data.item_limits import spread_indices
+from engine.data.official.cifar import read_cifar_batches
+from engine.data.split_folders import require_read_formats
+from engine.data.tree_files import list_tree, require_all_used
 from foundation.errors import DataError
 from foundation.files import iter_files
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 TILE_SIZE, TILE_STRIDE = 96, 48
 """Side of a tile of a photograph, and the distance between neighboring tiles, pixels."""
 PHOTO_FILES = (
@@ -145,9 +147,19 @@ def read_imagenet(root: Path) -> ImagePool:
 
 
 def read_image_folder(root: Path) -> ImagePool:
-    """List every image file below the root, in any folders."""
+    """List every image file below the root, in any folders.
+
+    Raises:
+        DataError: there is none, or a file that is neither an image that can be opened here nor known litter.
+    """
     home = _require_folder(root)
-    return _make_file_pool(home, list(_iter_image_files(home)), None)
+    tree = list_tree(home)
+    require_read_formats(tree.files)
+    found = set(tree.files)
+    paths = [path for path in _iter_image_files(home) if path in found]
+    pool = _make_file_pool(home, paths, None)
+    require_all_used(tree, paths)
+    return pool
 
 
 def _read_cifar(root: Path, dataset_class: type[CIFAR10], label_key: str) -> ImagePool:
@@ -178,14 +190,14 @@ def _require_folder(path: Path) -> Path:
 def _iter_image_files(directory: Path) -> Iterator[str]:
     """Yield the paths of image files below a folder, relative to it, with forward slashes on every system."""
     for path in iter_files(directory):
-        if path.name.lower().endswith(IMAGE_SUFFIXES):
+        if is_image_name(path.name):
             yield path.relative_to(directory).as_posix()
 
 
 def _make_file_pool(directory: Path, paths: list[str], labels: list[int] | None) -> ImagePool:
     if not paths:
         raise DataError(
-            f"{directory} holds no image ({', '.join(IMAGE_SUFFIXES)}); name the folder of your images with --data-root"
+            f"{directory} holds no image (.jpg, .png and others); name the folder of your images with --data-root"
         )
     hashes = hash_files(directory, paths)
     digest = hashlib.sha256()

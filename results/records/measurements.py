@@ -92,7 +92,11 @@ class RunCost(StrictModel):
 
 
 class RunEnvironment(StrictModel):
-    """Where and how the run was made. ``started`` and ``finished`` are UTC in ISO 8601."""
+    """Where and how the run was made. ``started`` and ``finished`` are UTC in ISO 8601.
+
+    ``image_decoder`` names what decodes image files in the task's domain, with its version and that of its JPEG
+    library; it is ``None`` in records of schema versions before 8.
+    """
 
     started: str
     finished: str | None = None
@@ -106,3 +110,4 @@ class RunEnvironment(StrictModel):
     git_commit: str | None = None
     git_dirty: bool | None = None  # whether the checkout had uncommitted changes
     command: list[str]
+    image_decoder: str | None = None

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -37,7 +38,7 @@ SCHEMA_VERSION = 8
 6: adds ``changed_settings``, and to ``cost.efficiency`` the load of the machine (``load_average``, ``other_load``,
    ``processors``).
 7: adds what is known of start weights (``weights_key``, ``loading_fixes``) and the label of a row.
-8: adds ``data.options``, part of the id where they are present.
+8: adds ``data.options``, part of the id where they are present, and ``environment.image_decoder``.
 """
 
 PRETRAINING_DOMAIN = "pretraining"
@@ -320,9 +321,14 @@ class Record(StrictModel):
         return self
 
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def dump_record(record: Record) -> str:
     """Return the record as JSON text with an indent of two spaces; ``NaN`` is refused."""
     text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+    # a byte of a path that is not UTF-8: half of a character, which no reader of JSON accepts, so its code as text
+    text = _LONE_SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
     return escape_controls(text) + "\n"
 
 

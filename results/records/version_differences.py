@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from results.records.record import Record
 
-NUMBER_MAKING_PACKAGES = ("torch", "timm", "numpy", "opencv-python")
+NUMBER_MAKING_PACKAGES = ("torch", "timm", "numpy", "opencv-python", "pillow")
 """Packages whose versions can move a number, besides bench itself."""
 
 
 def describe_version_differences(records: Iterable[Record]) -> str:
-    """Return in which versions of bench, torch, timm, numpy or OpenCV runs differ, in words; empty if in none.
+    """Return in which versions of bench, torch, timm, numpy, OpenCV or Pillow runs differ, in words; empty if in none.
 
     Pinned numbers guard bench's own code within a version, so a difference is no fault. But where two rows differ by
     little, a reader should know that they were not made by the same code.

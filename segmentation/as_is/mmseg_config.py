@@ -24,6 +24,7 @@ from torch import nn
 from engine.progress_bar import log_message
 from foundation.errors import UserError
 from foundation.library_logs import silence_logging
+from foundation.text.user_text import read_user_text
 from segmentation.models import backbone, necks  # registers BenchBackbone, ScaledPyramid and LinearHead with mmseg
 from segmentation.models.mmseg_imports import DATASETS, MODELS, BaseSegmentor
 from segmentation.models.sliding_window import Size
@@ -81,6 +82,8 @@ def read_mmseg_config(path: Path) -> MmsegConfig:
     """
     if not path.is_file():
         raise UserError(f"there is no config at {path}; fix the path")
+    # mmengine reads it as UTF-8, and its error does not say which line is not
+    read_user_text(path, UserError)
     log_message(f"the config {path} is code and is executed now: name only configs that you trust")
     try:
         with contextlib.redirect_stdout(sys.stderr), silence_logging(logging.INFO):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.data.official_labels import compare_class_names, read_label_digests
+from engine.data.official.label_digests import compare_class_names, read_label_digests
 from foundation.errors import DataError
 
 LABEL_DIGESTS_FILE = Path(__file__).with_name("label_digests.json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.data.official_labels import compare_labels, read_label_digests, unpack_items
+from engine.data.official.label_digests import compare_labels, read_label_digests, unpack_items
 from segmentation.data.ade20k_classes import LABEL_DIGESTS_FILE
 from segmentation.data.label_summaries import LabelSummaries
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ImageOps
 
+from engine.data.decode import decode_bgr, open_image, read_orientation
 from foundation.errors import DataError
 from segmentation.data.dataset_layout import ImageLabelPair
 from segmentation.data.labels import LabelSpace
 
 ImageArray = NDArray[np.uint8]
 
-_JPEG_END_MARKER = b"\xff\xd9"  # EOI, the last two bytes of a complete JPEG
+_EXACT_FORMATS = ("PNG", "BMP", "DIB", "TIFF", "GIF", "PPM")
+"""Formats that keep label values; the others change them, or may."""
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_BIT_DEPTH, _PNG_COLOR_TYPE = 24, 25
+"""Places of the two numbers in a PNG, whose first chunk is always the header."""
 
 
 def read_bgr_image(path: Path) -> ImageArray:
@@ -29,14 +32,7 @@ def read_bgr_image(path: Path) -> ImageArray:
     Raises:
         DataError: the file cannot be decoded, or is a JPEG that was cut off.
     """
-    data = _read_bytes(path)
-    # decoders fill the missing part of a cut JPEG with gray and report no error, so the end marker is checked first;
-    # some cameras append a few bytes after it
-    cut = path.suffix.lower() in (".jpg", ".jpeg") and _JPEG_END_MARKER not in data[-4096:]
-    image = None if cut or not data else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError(f"the image {path} cannot be decoded ({len(data)} bytes, cut off or damaged); fetch it again")
-    return np.asarray(image, np.uint8)
+    return decode_bgr(_read_bytes(path), path, "the image")
 
 
 def read_raw_labels(path: Path) -> NDArray[np.int64]:
@@ -59,23 +55,35 @@ def decode_raw_labels(data: bytes, path: Path) -> NDArray[np.int64]:
         path: the file, for messages.
 
     Returns:
-        (height, width), int64; for a palette image the palette indices.
+        (height, width), int64; for a palette image the palette indices, for a 1-bit image 0 and 1.
 
     Raises:
-        DataError: the file cannot be decoded, or is a color image.
+        DataError: the file cannot be decoded, is a color image, or of a format that changes values.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.load()
-            mode, values = picture.mode, np.asarray(picture)  # PIL and not OpenCV, which would turn a palette into BGR
-    except (OSError, ValueError, SyntaxError) as error:  # PIL raises SyntaxError for a damaged PNG
-        raise DataError(f"the label file {path} cannot be decoded ({error}); fetch it again") from error
+    with open_image(data, path, "the label file") as picture:
+        if picture.format not in _EXACT_FORMATS:
+            raise DataError(
+                f"the label file {path} is a {picture.format} image, whose compression changes label values; export "
+                "the labels as .png"
+            )
+        picture.load()
+        # turned as the image is; PIL and not OpenCV, which would turn a palette into BGR
+        upright = ImageOps.exif_transpose(picture)
+        mode, values = upright.mode, np.asarray(upright)
     if values.ndim != 2:
         raise DataError(
             f"the label file {path} is a color image ({mode}); a label file has one number per pixel (8-bit gray or "
             "palette), so convert its colors to class numbers"
         )
-    return values.astype(np.int64)
+    if values.dtype.kind == "f":
+        raise DataError(f"the label file {path} holds floating-point numbers; save its class numbers as an 8-bit .png")
+    return values.astype(np.int64) // _find_gray_factor(data)
+
+
+def _find_gray_factor(data: bytes) -> int:
+    """Return by what PIL multiplies the values of a gray PNG with 2 or 4 bits to fill the range up to 255."""
+    is_gray = data.startswith(_PNG_START) and data[_PNG_COLOR_TYPE] == 0
+    return {2: 85, 4: 17}.get(data[_PNG_BIT_DEPTH], 1) if is_gray else 1
 
 
 def read_label_map(path: Path, label_space: LabelSpace) -> ImageArray:
@@ -138,12 +146,18 @@ def require_same_size(image: ImageArray, labels: NDArray[Any], pair: ImageLabelP
     Raises:
         DataError: they differ; the message names both files and their sizes.
     """
-    if image.shape[:2] != labels.shape:
-        raise DataError(
-            f"{pair.image_path} is {_format_size(image)} px but its label file "
-            f"{pair.label_path} is {_format_size(labels)}; "
-            "the two must have the same size, so fetch both again"
+    if image.shape[:2] == labels.shape:
+        return
+    cause = "the two must have the same size, so fetch both again"
+    if image.shape[:2] == labels.shape[::-1] and read_orientation(_read_bytes(pair.image_path), pair.image_path) > 1:
+        cause = (
+            "the image is turned as its EXIF orientation says, and the labels were drawn on the image as it is stored; "
+            "turn the label file likewise, or remove the tag from the image"
         )
+    raise DataError(
+        f"{pair.image_path} is {_format_size(image)} px but its label file "
+        f"{pair.label_path} is {_format_size(labels)}; {cause}"
+    )
 
 
 def _format_size(array: NDArray[Any]) -> str:

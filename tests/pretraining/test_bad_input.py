@@ -13,7 +13,9 @@ from PIL import Image
 
 from backbones.create import create_backbone
 from benchmarks.cli.main import main
+from engine.data.data_options import make_data_options
 from foundation.errors import DataError
+from foundation.run_scope import open_run_scope
 from pretraining.data import readers
 from pretraining.data.dataset import ImageFileDataset
 from results.records.picture_manifest import read_pictures
@@ -85,8 +87,8 @@ def photographs(tmp_path: Path) -> Path:
         path = folder / ("a" if number % 2 else "b/c") / f"{number:02d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.integers(0, 256, (40 + number, 48, 3), dtype=np.uint8)).save(path)
-    (folder / "notes.txt").write_text("no image")
-    (folder / ".hidden.jpg").write_bytes(b"no image either")
+    (folder / "README.txt").write_text("no image")
+    (folder / "._07.jpg").write_bytes(b"no image either")
     broken = folder / "a" / "07.jpg"
     broken.write_bytes(broken.read_bytes()[:300])
     return folder
@@ -108,6 +110,25 @@ def test_corrupt_images_are_left_out_and_counted(photographs: Path, tmp_path: Pa
     assert cell.record.result.details["skipped"] == ["a/07.jpg"]
     assert "knn" not in cell.record.result.metrics, "no labels, no check"
     assert "reconstruction" in {picture.entry.kind for picture in read_pictures(cell.folder)}
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        (
+            "b/IMG_1.psd",
+            r"IMG_1\.psd is an image in a format that bench does not open; convert it to \.png, or leave it",
+        ),
+        ("clip.mp4", r"belongs to nothing that is read: clip\.mp4; leave it out with --exclude clip\.mp4"),
+    ],
+)
+def test_no_file_is_left_out_in_silence(photographs: Path, name: str, cure: str) -> None:
+    before = readers.read_image_folder(photographs)
+    (photographs / name).write_bytes(b"more")
+    with pytest.raises(DataError, match=cure):
+        readers.read_image_folder(photographs)
+    with open_run_scope(data_options=make_data_options({"exclude": [name]})):
+        assert readers.read_image_folder(photographs).fingerprint == before.fingerprint
 
 
 def test_two_views_of_files(photographs: Path) -> None:

@@ -146,7 +146,7 @@ def test_a_bad_frame_is_named_and_the_rest_kept(weights: list[str], capsys: Text
     (folder / "shot8.png").write_bytes(b"no image")
     assert track("walk", "--init", "20,15,16,12", *weights) == 2
     said = capsys.readouterr().err
-    assert "shot8.png cannot be read as an image" in said and "7 frames tracked before that are kept" in said
+    assert "shot8.png cannot be decoded" in said and "7 frames tracked before that are kept" in said
     data = json.loads(Path("runs/track/walk/track.json").read_text())
     assert data["status"] == "partial" and data["frames"] == 7 and "shot8.png" in data["stopped"]
 

@@ -80,13 +80,13 @@ GUARDS = {
         f"{LABELS} -k decoded_once",
     ),
     "a class list of ADE20K in another order is a deviation": Guard(
-        "engine/data/official_labels.py",
+        "engine/data/official/label_digests.py",
         "if hash_text(name, NAME_DIGITS) != digest]",
         "if False]",
         f"{LABELS} -k class_names_of_cifar",
     ),
     "labels other than the official ones are a deviation": Guard(
-        "engine/data/official_labels.py",
+        "engine/data/official/label_digests.py",
         "                wrong.append(name)\n",
         "                pass\n",
         f"{LABELS} -k flower_set_with_other",

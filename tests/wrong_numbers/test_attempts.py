@@ -14,6 +14,7 @@ import benchmarks.cell_record
 import classification.finetune
 import engine.run_environment
 from benchmarks.cli.main import main
+from engine.data.decode import describe_decoder
 from foundation.errors import BenchError
 from results.records.ledger import read_ledgers
 from results.records.record import Record
@@ -79,6 +80,7 @@ def test_a_resume_as_before_says_nothing_and_lists_both_attempts(
 ) -> None:
     record, said = resume_run(tmp_path, interrupt_run(tmp_path), capsys)
     assert said == [] and [each.threads for each in record.earlier_attempts] == [1]
+    assert record.environment.image_decoder == describe_decoder(record.domain)
 
 
 def test_a_resume_under_another_version_says_so(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from foundation.errors import DataError
+from foundation.text.user_text import read_user_text
 from tracking.data.box_files import read_box_file, read_flag_file, read_label_file
 from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.readers.zips import FileLike, ZippedSequence, read_zip_contents
@@ -96,7 +97,7 @@ def list_got10k_sequences(folder: Path) -> tuple[str, ...]:
         folder: folder of the split.
     """
     listing = folder / "list.txt"
-    return tuple(listing.read_text().split()) if listing.is_file() else ()
+    return tuple(read_user_text(listing).split()) if listing.is_file() else ()
 
 
 def find_got10k_annotations(folder: Path, sequence_names: tuple[str, ...]) -> AnnotationPaths:
@@ -127,7 +128,7 @@ def read_got10k_annotation(name: str, path: Path) -> SequenceGroundTruth:
     cover = read_label_file(path.with_name("cover.label"), len(boxes))
     meta = path.with_name("meta_info.ini")
     # a line such as "resolution: (1920, 1080)"
-    size = re.search(r"^resolution: *\(?(\d+), *(\d+)\)?", meta.read_text() if meta.is_file() else "", re.MULTILINE)
+    size = re.search(r"^resolution: *\(?(\d+), *(\d+)\)?", read_user_text(meta) if meta.is_file() else "", re.MULTILINE)
     if size is None:
         raise DataError(f"{meta} has no resolution, to which these rules clip boxes; fetch the annotation again")
     return SequenceGroundTruth(name, boxes, cover <= 0, image_size=(float(size[1]), float(size[2])))
@@ -164,7 +165,7 @@ def find_otb_annotations(folder: Path, sequence_names: tuple[str, ...]) -> Annot
     found: AnnotationPaths = {}
     for sequence in dict.fromkeys(re.sub(r"\.[12]$", "", name) for name in sequence_names):
         # some folders also have an empty groundtruth_rect.txt
-        files = [path for path in sorted((folder / sequence).glob("groundtruth*.txt")) if path.read_text().strip()]
+        files = [path for path in sorted((folder / sequence).glob("groundtruth*.txt")) if path.read_bytes().strip()]
         targets = _list_otb_targets(sequence)
         if len(files) not in (0, len(targets)):
             raise DataError(

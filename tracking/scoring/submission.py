@@ -13,6 +13,7 @@ import numpy as np
 
 from foundation.errors import DataError, IncompleteError
 from foundation.files import atomic_writer
+from foundation.text.user_text import read_user_text
 from tracking.data.box_files import read_box_file, read_label_file, read_predicted_boxes
 from tracking.data.boxes import FloatArray
 from tracking.scoring.first_boxes import find_start_fault
@@ -69,7 +70,7 @@ class ServerTestSet:
 def _count_got10k_frames(folder: Path) -> dict[str, int]:
     """Return the number of images of each sequence in ``list.txt``."""
     listing = folder / "list.txt"
-    names = listing.read_text().split() if listing.is_file() else []
+    names = read_user_text(listing).split() if listing.is_file() else []
     return {name: sum(1 for _ in (folder / name).glob("*.jpg")) for name in names}
 
 
@@ -223,7 +224,7 @@ def _make_archive_entries(
 def _read_frame_times(path: Path, num_frames: int) -> FloatArray:
     """Read seconds: one line per frame and one column per repetition."""
     # the number of columns follows from the first line
-    first = path.read_text().lstrip().partition("\n")[0]
+    first = read_user_text(path).lstrip().partition("\n")[0]
     width = max(1, len(first.replace(",", " ").split()))
     return read_label_file(path, num_frames * width).reshape(num_frames, width)
 

@@ -6,7 +6,7 @@ import argparse
 from argparse import Namespace
 from pathlib import Path
 
-from benchmarks.cli.common_options import add_data_root_option
+from benchmarks.cli.common_options import add_data_root_option, add_layout_options, collect_data_options
 from benchmarks.cli.output import write_json, write_stdout
 from results.score_request import ScoreRequest
 
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "write the JSON to this file; for sets that a server scores: the archive to submit"
     parser.add_argument("--out", type=Path, metavar="FILE", help=text)
     add_data_root_option(parser)
+    add_layout_options(parser)
 
 
 def main(options: Namespace) -> int:
@@ -69,4 +70,5 @@ def make_score_request(options: Namespace) -> ScoreRequest:
         group_by=options.by,
         plots_dir=options.plots,
         out_file=options.out,
+        data_options=collect_data_options(options).as_dict(),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from argparse import Namespace
-from typing import Any
+from pathlib import Path
 
 from benchmarks.cli.common_options import (
     add_data_root_option,
@@ -12,18 +12,14 @@ from benchmarks.cli.common_options import (
     add_hash_option,
     add_layout_options,
     add_overrides_option,
-    collect_data_options,
     parse_positive_int,
 )
 from benchmarks.cli.output import align_columns, write_json, write_stdout
-from foundation.display_text import format_one_line
+from benchmarks.cli.setup.check_data import check_data
 from foundation.environment import resolve_data_root
 from foundation.errors import UserError
-from foundation.run_scope import open_run_scope
 
 _STATE_LABELS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
-_MAX_LISTED_CLASSES = 12
-"""Maximum number of classes that are listed one by one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help=text)
     # a complete ImageNet has 1.3 million files, so opening each one is not the default
     parser.add_argument("--all", action="store_true", help="for data: open every file instead of a sample")
+    text = "for data: where to draw twelve samples, as PNG; default: check_TASK.png here, and no file with --json"
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help=text)
     add_hash_option(parser)
     add_layout_options(parser)
     text = "for task: run its protocol on shuffled labels and on noise, where no score may be left"
@@ -57,7 +55,7 @@ def main(options: Namespace) -> int:
     The exit code is 1 if a backbone breaks the contract, a test item is in the training data, or a control fails or
     proves nothing, and 2 if data cannot be used.
     """
-    checks = {"backbone": _check_backbone, "data": _check_data, "task": _check_task}
+    checks = {"backbone": _check_backbone, "data": check_data, "task": _check_task}
     return checks[options.noun](options)
 
 
@@ -78,37 +76,6 @@ def _check_backbone(options: Namespace) -> int:
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 
-def _check_data(options: Namespace) -> int:
-    # bench --help reads this module, so the task registry is imported only here
-    from benchmarks.task_registry import TASKS
-    from engine.data.data_options import require_task_options
-
-    root, task = resolve_data_root(options.data_root), TASKS.get(options.name)
-    data_options = collect_data_options(options)
-    require_task_options(task, data_options)
-    # unusable data raise DataError, which main turns into one sentence and exit code 2
-    with open_run_scope(hashes_all=options.hash_all, data_options=data_options):
-        report = task.check_data(root, "all" if options.all else "sample")
-    if options.json:
-        write_json({"task": options.name, "root": str(root), **report.as_dict()})
-        return 1 if report.duplicates else 0
-    lines = [
-        f"{split}: {count:,} items{_format_histogram(report.class_counts.get(split, {}))}"
-        for split, count in report.splits.items()
-    ]
-    lines += [f"note: {note}" for note in report.notes]
-    lines += [f"NOT THE OFFICIAL SET: {departure}" for departure in report.deviations]
-    lines += [f"IN TWO SPLITS: {sentence}" for sentence in report.duplicates]
-    lines.append("every file was opened" if options.all else "a sample of the files was opened; --all opens every one")
-    verdict = "usable, but not the official set: runs need --subset" if report.deviations else "complete"
-    if report.duplicates:
-        verdict = "the test is not independent of the training data: runs need --allow-duplicates"
-    fingerprint = f"fingerprint {report.fingerprint[:16]} over {report.coverage}"
-    # one line each: sentences about foreign data name their files
-    write_stdout("\n".join(map(format_one_line, [*lines, fingerprint, f"{options.name}: {verdict}"])))
-    return 1 if report.duplicates else 0
-
-
 def _check_task(options: Namespace) -> int:
     from benchmarks.negative_controls.check_protocols import ControlRequest, run_negative_controls, summarize_verdicts
     from benchmarks.negative_controls.report import format_controls
@@ -124,6 +91,7 @@ def _check_task(options: Namespace) -> int:
         overrides=tuple(options.overrides),
         data_root=resolve_data_root(options.data_root),
         device=options.device,
+        data_options=collect_data_options(options),
     )
     lines = run_negative_controls(request)
     verdicts = summarize_verdicts(lines)
@@ -133,15 +101,3 @@ def _check_task(options: Namespace) -> int:
     else:
         write_stdout(format_controls(request, lines))
     return 0 if set(verdicts.values()) == {"ok"} else 1
-
-
-def _format_histogram(histogram: Any) -> str:
-    """Describe the label histogram of a split; the text is empty for data without labels."""
-    if not histogram:
-        return ""
-    counts = sorted(histogram.values())
-    text = f" in {len(counts)} classes, {counts[0]} to {counts[-1]} each"
-    # the classes of ImageNet would fill the screen
-    if len(counts) <= _MAX_LISTED_CLASSES:
-        text += " (" + ", ".join(f"{name} {count}" for name, count in histogram.items()) + ")"
-    return text

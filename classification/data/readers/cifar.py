@@ -10,7 +10,7 @@ from torchvision.datasets.utils import check_integrity
 from classification.data.dataset_splits import RawDataset, RawSplit, require_folder
 from classification.data.image_collections import ImageArrays
 from classification.data.readers.official_labels import compare_cifar_labels, describe_agreement
-from engine.data.cifar import read_cifar_batches, read_cifar_file
+from engine.data.official.cifar import read_cifar_batches, read_cifar_file
 from foundation.errors import DataError
 
 

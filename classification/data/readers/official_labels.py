@@ -12,7 +12,7 @@ from pathlib import Path
 
 from classification.data.dataset_splits import RawSplit
 from classification.data.image_collections import ImageFiles
-from engine.data.official_labels import (
+from engine.data.official.label_digests import (
     NAME_DIGITS,
     LabelComparison,
     compare_class_names,

@@ -26,6 +26,15 @@ def test_hidden_files_of_a_folder_are_no_images(tmp_path: Path) -> None:
         list_images([])
 
 
+def test_an_image_that_cannot_be_opened_is_not_left_out(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.gif", "c.JFIF", "d.psd"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"d\.psd is an image in a format that bench does not open; convert it"):
+        list_images([tmp_path])
+    (tmp_path / "d.psd").unlink()
+    assert [path.name for path in list_images([tmp_path])] == ["a.jpg", "b.gif", "c.JFIF"]
+
+
 @pytest.mark.parametrize(("domain", "remedy"), [("tracking", "with bench track"), ("pretraining", "with bench run")])
 def test_a_model_without_answers_for_images_says_what_it_is_for(domain: str, remedy: str, tmp_path: Path) -> None:
     write_record(tmp_path, make_record(domain=domain))

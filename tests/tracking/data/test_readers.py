@@ -85,7 +85,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "unreadable image": (
         lambda r: (r / "cat" / "frame4.png").write_bytes(b"x"),
-        "frame4.png cannot be read as an image",
+        "frame4.png cannot be decoded",
     ),
     "empty sequence": (lambda r: remove(r, *range(1, 13)), "sequence cat has no frames"),
     "empty truth": (lambda r: (r / "cat" / "groundtruth.txt").write_text(""), "groundtruth.txt is empty"),

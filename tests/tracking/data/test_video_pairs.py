@@ -102,7 +102,7 @@ def test_an_unreadable_frame_is_named_or_counted(tmp_path: Path) -> None:
     for path in films.frames[::2]:
         path.write_bytes(b"")
     strict, lenient = (VideoPairSampler([films], SIZES, SearchJitter(0, 0), 20, STILL, skip) for skip in (False, True))
-    with pytest.raises(DataError, match=r"the frame .*\d+\.png cannot be read as an image"):
+    with pytest.raises(DataError, match=r"the frame .*\d+\.png cannot be decoded"):
         for seed in range(20):
             strict.sample_pair(np.random.default_rng(seed))
     counts = []

@@ -181,7 +181,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "a missing truth": (with_content("groundtruth.txt", None), "/groundtruth.txt; fetch that zip again"),
     "the sequence twice": (add("copy/distractor/distractor-1/groundtruth.txt"), "holds sequence distractor-1 twice"),
     "encrypted": (encrypt, "is encrypted or packed in a rare way; unpack that zip in its folder"),
-    "no image": (with_content("distractor-1/img/00000002.jpg", b"x"), "cannot be read as an image"),
+    "no image": (with_content("distractor-1/img/00000002.jpg", b"x"), "cannot be decoded"),
     "a file twice": (add("distractor/distractor-1/groundtruth.txt"), "distractor-1/groundtruth.txt twice"),
     "a frame twice": (add("distractor/distractor-1/img/00000002.jpg"), "/img/00000002.jpg twice, so its content"),
     "a list twice": (lambda path: [add(f"{x}/testing_set.txt")(path) for x in "ab"], "the list testing_set.txt twice"),

@@ -165,7 +165,7 @@ def test_bad_data_in_a_process_is_the_sentence_it_was(videos: list[Video], tmp_p
     image = tmp_path / "00000003.jpg"
     image.write_bytes(b"none")
     bad = replace(videos[1], frames=[*videos[1].frames[:2], image, *videos[1].frames[3:]])  # type: ignore[list-item]
-    with pytest.raises(DataError, match=r"00000003\.jpg cannot be read as an image"):
+    with pytest.raises(DataError, match=r"00000003\.jpg cannot be decoded"):
         track_multiprocess(SlowTrackerFactory(tmp_path), [bad], tmp_path, "slow", 2)
     assert gone(tmp_path)
 

@@ -96,7 +96,7 @@ def test_a_bad_image_in_the_middle_is_named(tmp_path: Path) -> None:
     write_folder(tmp_path / "walk")
     (tmp_path / "walk" / "shot5.png").write_bytes(b"no image")
     found = []
-    with pytest.raises(DataError, match=r"shot5\.png cannot be read as an image"):
+    with pytest.raises(DataError, match=r"shot5\.png cannot be decoded"):
         for frame in open_frame_source(str(tmp_path / "walk")).iter_frames():
             found.append(frame)
     assert len(found) == 4

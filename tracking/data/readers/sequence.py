@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, overload
 import cv2
 import numpy as np
 
+from engine.data.decode import decode_bgr
 from engine.data.item_limits import read_limit, spread_indices
 from foundation.errors import DataError
+from foundation.text.user_text import decode_user_text
 from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.crops import ImageArray
 from tracking.data.readers.zips import FileLike, ZipMember
@@ -116,17 +118,13 @@ def read_image(file: FileLike) -> ImageArray:
         DataError: the file is missing or not an image.
     """
     try:
-        # bytes as an array of uint8 without a copy, the form that imdecode takes
-        content = np.frombuffer(file.read_bytes(), np.uint8)
+        content = file.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"the frame {file} is missing; fetch the sequence again") from error
     except OSError as error:
         raise DataError(f"the frame {file} cannot be read ({error.strerror}); fetch the sequence again") from error
-    # decoded from memory, as members of a zip have no path; IMREAD_COLOR also converts gray images to three channels
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    if image is None:
-        raise DataError(f"the frame {file} cannot be read as an image; fetch it again")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)  # OpenCV decodes to BGR
+    # decoded from memory, as members of a zip have no path
+    return np.asarray(cv2.cvtColor(decode_bgr(content, file, "the frame"), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def require_frame_size(frame: ImageArray, first_shape: tuple[int, ...] | None, frame_name: str) -> None:
@@ -154,15 +152,15 @@ def read_text(file: FileLike) -> str:
         file: the file, or a member of a zip.
 
     Raises:
-        DataError: the file is missing or not text.
+        DataError: the file is missing or not text in UTF-8.
     """
     try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
+        content = file.read_bytes()
+    except OSError as error:
         raise DataError(
-            f"{file} cannot be read ({reason}); fetch the sequence again, or see the layout in docs"
+            f"{file} cannot be read ({error.strerror}); fetch the sequence again, or see the layout in docs"
         ) from error
+    return decode_user_text(content, file)
 
 
 def require_equal_counts(name: str, frames: int, boxes: int, missing: str = "") -> None:
