@@ -25,7 +25,7 @@ def split_by_content(labels: Sequence[str], digests: Sequence[str], location: st
     """Return ``train``, ``val`` or ``test`` for each image.
 
     Of each class, the images that come first in the order of the hash of their content are test, the next ones val.
-    Images of equal content are together in one split. No seed and no name has a part in it.
+    Images of equal content are together in one split. No seed and no file name has a part in it.
 
     Args:
         labels: class of each image.
@@ -36,7 +36,7 @@ def split_by_content(labels: Sequence[str], digests: Sequence[str], location: st
         DataError: a class has fewer than three images of different content.
 
     >>> split_by_content(["cat"] * 5, ["1f", "2e", "1f", "3d", "4c"], "photos")
-    ['train', 'val', 'train', 'test', 'train']
+    ['train', 'test', 'train', 'train', 'val']
     """
     by_class: dict[str, dict[str, list[int]]] = {}
     for item, (label, digest) in enumerate(zip(labels, digests, strict=True)):
@@ -62,15 +62,30 @@ def _split_class(contents: Mapping[str, Sequence[int]], chosen: list[str]) -> No
     """
     waiting = order_by_hash(contents, CONTENT_SPLIT_SALT)
     rest = sum(map(len, contents.values()))
-    # a part of each class is left for the splits that come after
+    # one content at least is left for each split that comes after
     for split, fraction, num_left in (("test", TEST_FRACTION, 2), ("val", VAL_FRACTION, 1)):
-        wanted, taken = max(1, round(fraction * rest)), 0
-        while taken < wanted and len(waiting) > num_left:
-            items = contents[waiting.pop(0)]
-            taken += len(items)
-            for item in items:
+        taken = _take_contents(waiting, contents, max(1, round(fraction * rest)), len(waiting) - num_left)
+        for digest in taken:
+            for item in contents[digest]:
                 chosen[item] = split
-        rest -= taken
+        waiting = [digest for digest in waiting if digest not in taken]
+        rest -= sum(len(contents[digest]) for digest in taken)
+
+
+def _take_contents(
+    waiting: Sequence[str], contents: Mapping[str, Sequence[int]], wanted: int, max_contents: int
+) -> dict[str, None]:
+    """Return the first contents that together have at most ``wanted`` images, but at least one content.
+
+    A content with more copies than that is passed over, or it alone would make half of a class the test split.
+    """
+    taken: dict[str, None] = {}
+    count = 0
+    for digest in waiting:
+        if count + len(contents[digest]) <= wanted and len(taken) < max_contents:
+            taken[digest] = None
+            count += len(contents[digest])
+    return taken or {min(waiting, key=lambda digest: len(contents[digest])): None}
 
 
 def require_one_label(paths: Sequence[str], labels: Sequence[str], digests: Sequence[str], location: str) -> None:
