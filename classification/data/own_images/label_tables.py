@@ -100,7 +100,7 @@ def read_table_images(tree: ImageTree, tables: Sequence[PlacedTable], class_list
     columns = ", ".join(parsed[0].columns)
     notes = [f"labels from {', '.join(placed.file.name for placed in tables[:1])} (columns {columns})"]
     if num_excluded:
-        notes.append(f"{num_excluded:,} rows of images that --exclude leaves out were not used")
+        notes.append(_count_excluded_rows(num_excluded))
     if not any(splits):
         splits, said = _find_folder_splits(tree, file, paths)
         notes += said
@@ -181,3 +181,11 @@ def _find_folder_splits(tree: ImageTree, table: Path, paths: Sequence[str]) -> t
     places: Mapping[str, str] = {split: folder for folder, split in known.items()}
     said = ", ".join(f"{split} is {places[split]}/" for split in ("train", "val", "test") if split in places)
     return [known[folder] for folder in folders], [f"splits by folder: {said}"]
+
+
+def _count_excluded_rows(count: int) -> str:
+    return (
+        f"{count:,} rows of images that --exclude leaves out"
+        if count > 1
+        else "1 row of an image that --exclude leaves out"
+    )
