@@ -12,6 +12,7 @@ from benchmarks.cli.common_options import (
     add_hash_option,
     add_layout_options,
     add_overrides_option,
+    collect_data_options,
     parse_positive_int,
 )
 from benchmarks.cli.output import align_columns, write_json, write_stdout
