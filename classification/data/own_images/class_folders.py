@@ -49,6 +49,7 @@ def read_class_folders(tree: ImageTree, place: str) -> ClassImages:
     homes: dict[str, set[str]] = {}
     nested: list[str] = []
     for folder, paths in tree.images_in.items():
+        # loose images beside class folders have no label; they end as files that nothing uses
         if folder == place or not is_below(folder, place):
             continue
         inner = folder.removeprefix(prefix)
@@ -56,6 +57,7 @@ def read_class_folders(tree: ImageTree, place: str) -> ClassImages:
         name = _name_class(inner)
         by_class.setdefault(name, []).extend(paths)
         homes.setdefault(name, set()).add(inner)
+    # apple/rot may be a kind of apple or a kind of rot, and either answer is another task
     nesting = get_data_options().nested_classes
     if nested and nesting is None:
         raise _make_nested_error(tree, place, sorted(nested))
@@ -98,6 +100,7 @@ def _note_nesting(homes: Mapping[str, set[str]]) -> tuple[str, ...]:
     nesting = get_data_options().nested_classes
     count = sum(map(len, homes.values()))
     note = f"--nested-classes {nesting}: {len(homes)} classes in {count} folders"
+    # leaf puts a/cat and b/cat together, which is what it is for; the note says so
     merged = [name for name in sorted(homes) if len(homes[name]) > 1]
     if merged:
         note += f" ({merged[0]} is {' and '.join(sorted(homes[merged[0]])[:MAX_NAMED_SUBFOLDERS])}"

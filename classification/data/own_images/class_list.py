@@ -61,6 +61,7 @@ def number_classes(names: Iterable[str], file: Path | None) -> dict[str, int]:
     if file is None:
         return {name: number for number, name in enumerate(found)}
     listed = read_class_list(file)
+    # also a class without images is refused: the list may belong to another version of the data
     if sorted(listed) != found:
         _explain_difference(file, listed, found)
     return {name: number for number, name in enumerate(listed)}
@@ -83,6 +84,7 @@ def _explain_difference(file: Path, listed: Sequence[str], found: Sequence[str])
         DataError: always; says in what they differ.
     """
     odd = sorted(set(listed) ^ set(found))
+    # every odd name has a partner that looks the same
     if len({normalize_name(name) for name in odd}) * 2 == len(odd):
         raise DataError(
             f"{file} and the class folders write the accents of {normalize_name(odd[0])} in two forms (NFC and NFD, as "

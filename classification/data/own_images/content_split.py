@@ -38,6 +38,7 @@ def split_by_content(labels: Sequence[str], digests: Sequence[str], location: st
     >>> split_by_content(["cat"] * 5, ["1f", "2e", "1f", "3d", "4c"], "photos")
     ['train', 'test', 'train', 'train', 'val']
     """
+    # class by class, so that every split has the class frequencies of the whole
     by_class: dict[str, dict[str, list[int]]] = {}
     for item, (label, digest) in enumerate(zip(labels, digests, strict=True)):
         by_class.setdefault(label, {}).setdefault(digest, []).append(item)
@@ -100,6 +101,7 @@ def require_one_label(paths: Sequence[str], labels: Sequence[str], digests: Sequ
     Raises:
         DataError: two files with the same content have two labels; names them.
     """
+    # on two sides of a split, the test would ask for one answer after the other one was learned
     first: dict[str, int] = {}
     clashes = []
     for item, digest in enumerate(digests):

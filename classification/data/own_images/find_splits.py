@@ -48,6 +48,7 @@ def find_layout(tree: ImageTree, needs_train: bool = True) -> FolderLayout:
     if not names:
         raise _make_flat_error(tree, base)
     parsed = {name: found for name in names if (found := parse_split_name(name)) is not None}
+    # "in doubt" is decided before anything is read as a split: a wrong guess here is a wrong number that looks right
     if chosen == "classes" or (chosen is None and not _may_hold_splits(names, parsed)):
         return FolderLayout(base, {})
     if len(parsed) < len(names):
@@ -69,6 +70,7 @@ def _skip_outer_folder(tree: ImageTree) -> str:
         DataError: the only folder holds class folders, so the root is the folder above.
     """
     names = tree.list_folders("")
+    # a lone folder named train is a data set without a test, and not an outer folder
     if len(names) != 1 or "" in tree.images_in or parse_split_name(names[0]) is not None:
         return ""
     (outer,) = names
@@ -76,6 +78,7 @@ def _skip_outer_folder(tree: ImageTree) -> str:
     if not inner or get_data_options().nested_classes is not None:
         return ""
     parsed = {name: found for name in inner if (found := parse_split_name(name)) is not None}
+    # archives of Kaggle unpack to archive/train and archive/test
     if outer not in tree.images_in and _may_hold_splits(inner, parsed):
         return outer
     raise DataError(
@@ -128,6 +131,7 @@ def _make_mixed_error(tree: ImageTree, base: str, names: Sequence[str], parsed: 
     found = f"{place} has the folders {_list_names(names)}, of which {look} and {_list_names(others)} "
     found += "does not" if len(others) == 1 else "do not"
     sides = {each.split for each in parsed.values()}
+    # with a complete pair of splits, the other folder is more likely too much (seg_pred) than all of them are classes
     if "train" in sides and len(sides) > 1 and len(others) <= MAX_NAMED_FOLDERS:
         return DataError(
             f"{found}; leave {_list_names(others)} out with {exclude}, or add --layout classes if each is one"
@@ -158,6 +162,7 @@ def _enter_split(tree: ImageTree, place: str) -> str:
     inner = tree.list_folders(place)
     if len(inner) != 1 or place in tree.images_in:
         return place
+    # any other lone folder is a class, or a class of classes: train/animal/cat
     own, within = place.rpartition("/")[2], inner[0]
     split, inner_split = parse_split_name(own), parse_split_name(within)
     same = split is not None and inner_split is not None and split.split == inner_split.split
@@ -176,6 +181,7 @@ def _require_class_folders(tree: ImageTree, base: str, by_split: Mapping[str, st
     place = places[flat[0]]
     found = f"{tree.get_path(place)} holds {format_count(len(tree.images_in[place]), 'image')} and no class folders"
     table = "name a table of file and label with --labels FILE"
+    # without any label in the whole folder, leaving a split out would not help
     labeled = [split for split in places if split not in flat]
     if not labeled:
         raise DataError(
@@ -204,6 +210,7 @@ def _require_all_sides(
     elif needs_train and "train" not in by_split:
         lacks = "no train/; add it"
     if lacks:
+        # seg_train/seg_train: the outer one would be refused again
         inner = tree.get_path(places[split])
         raise DataError(
             f"{tree.get_path(base)} has {name}/ and {lacks}, or name {name}/ itself with --data-root {inner}"
@@ -219,6 +226,7 @@ def _require_one_data_set(
         DataError: they may be anything; names the options that decide it.
     """
     cure = "add --layout splits if they are splits, or --layout classes if each folder is a class"
+    # driving_test and bullet_train are things, seg_test and seg_train parts of one thing
     if len({found.rest for found in parsed.values() if found.rest}) > 1:
         raise DataError(
             f"{tree.get_path(base)} has the folders {_list_names(list(parsed))}, whose names are those of splits of "
@@ -226,6 +234,7 @@ def _require_one_data_set(
         )
     if "train" not in places:
         return
+    # one class in common is enough here: a class that train lacks is refused later, with a sentence of its own
     train = set(tree.list_folders(places["train"]))
     for split, place in places.items():
         if split != "train" and not train & set(tree.list_folders(place)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from engine.data.image_formats import IMAGE_SUFFIXES
@@ -98,11 +97,8 @@ def open_image_tree(root: Path) -> ImageTree:
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; name your folder of class folders with --data-root")
     files = list_tree(root)
-    require_read_formats(str(root / path) for path in files.files)
-    _require_text_names(root, files.files)
+    # text and not Path, because there may be a million of them
+    require_read_formats(f"{root}/{path}" for path in files.files)
+    for path in files.files:
+        require_text_name(f"{root}/{path}")
     return ImageTree(files)
-
-
-def _require_text_names(root: Path, paths: Iterable[str]) -> None:
-    for path in paths:
-        require_text_name(root / path)

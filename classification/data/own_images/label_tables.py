@@ -145,6 +145,7 @@ def _name_integers(class_list: Path, table: Path, labels: Sequence[str]) -> list
     """
     listed = read_class_list(class_list)
     numbers = sorted(set(map(int, labels)))
+    # labels from 1 would all have the name of the class before; so a list that is not used from end to end is refused
     if numbers[0] != 0 or numbers[-1] != len(listed) - 1:
         raise DataError(
             f"{table} has the labels {numbers[0]} to {numbers[-1]}, and {class_list} names the classes 0 to "
@@ -167,6 +168,7 @@ def _find_folder_splits(tree: ImageTree, table: Path, paths: Sequence[str]) -> t
         path.count("/") > depth + 1 for path in paths
     ):
         depth += 1
+    # train_images alone, as Kaggle names it beside a hidden test, is a place and not a split
     folders = [path.split("/")[depth] if path.count("/") > depth else "" for path in paths]
     parsed = {folder: parse_split_name(folder) for folder in set(folders)}
     known = {folder: found.split for folder, found in parsed.items() if found is not None}

@@ -45,6 +45,7 @@ def match_rows(tree: ImageTree, table: Path, rows: Sequence[LabelRow], base: str
     Raises:
         DataError: a row fits no image or several, or two rows name one image.
     """
+    # a damaged image is left out with --exclude alone, and its row need not be removed
     finder = _ImageFinder(tree.list_images(base), table, base)
     excluded = _ImageFinder([path for path in tree.files.excluded if _is_image(path)], table, base)
     paths: list[str] = []
@@ -60,6 +61,7 @@ def match_rows(tree: ImageTree, table: Path, rows: Sequence[LabelRow], base: str
             else:
                 num_excluded += 1
             continue
+        # two rows that agree are refused too: one of them may have been meant for another image
         other = first.setdefault(path, row)
         if other is not row:
             labels = "" if other.label == row.label else f", with the labels {other.label} and {row.label}"
@@ -114,6 +116,7 @@ class _ImageFinder:
         inside = self.by_path.get(f"{self.base}/{name}" if self.base else name)
         if inside is not None:
             return inside
+        # never the first of several: images of one name in two folders have two labels
         found = self.by_end.get(name, [])
         if len(found) > 1:
             raise DataError(

@@ -67,6 +67,7 @@ def parse_labels(table: TableContent) -> LabelTable:
     file = next((plain[name] for name in FILE_COLUMNS if name in plain), None)
     if file is None:
         raise _make_header_error(table)
+    # the order of the table's columns means nothing, so the first known name is taken
     split = next((plain[name] for name in SPLIT_COLUMNS if name in plain), None)
     label, number = _find_label_columns(table, plain, {file, split})
     labels = _read_labels(table, label)
@@ -103,6 +104,7 @@ def _find_label_columns(
     if not found and len(others) == 1:
         return others[0], None  # id,breed: nothing else can be the label
     if not found:
+        # one-hot tables of Roboflow and of Kaggle's plant pathology
         if others and all(row.cells[name] in ("0", "1", "0.0", "1.0") for row in table.rows for name in others):
             raise DataError(
                 f"{table.file} has a column of 0 and 1 for each class ({', '.join(others[:3])}, ...); write a table "
@@ -114,6 +116,7 @@ def _find_label_columns(
         )
     if len(found) == 1:
         return found[0], None
+    # a number and a name of the same class; _pair_numbers holds that they agree
     numeric = [name for name in found if all(_WHOLE_NUMBER.fullmatch(row.cells[name]) for row in table.rows)]
     if len(found) == 2 and len(numeric) == 1:
         return next(name for name in found if name not in numeric), numeric[0]
@@ -136,6 +139,7 @@ def _read_labels(table: TableContent, column: str) -> list[str]:
             )
         labels.append(label)
     if all(_NUMBER.fullmatch(label) for label in labels):
+        # 1.0 is a class that pandas wrote as a float, 0.37 is none
         fraction = next((row for row in table.rows if not _WHOLE_NUMBER.fullmatch(row.cells[column])), None)
         if fraction is not None and "." in fraction.cells[column]:
             raise DataError(
@@ -157,6 +161,7 @@ def _require_single_labels(table: TableContent, column: str, labels: Sequence[st
     """Require that no cell holds several labels: a list, or names that are labels of other rows."""
     known = set(labels)
     for row, label in zip(table.rows, labels, strict=True):
+        # "great white shark" is one label, unless great, white and shark are labels of other rows
         parts = [part for part in _SEPARATORS.split(label) if part]
         if label.startswith(("[", "{")) or (len(parts) > 1 and all(part in known for part in parts)):
             raise DataError(
@@ -181,6 +186,7 @@ def _read_splits(table: TableContent, column: str) -> list[str]:
                 f"{row.place} of {table.file} has {text or 'nothing'} in the column {column}, which names no split; "
                 "write train, val or test, or rename the column if it means something else"
             )
+        # dev and val in one column may be two splits, of which one would be put into the other
         if spelling.setdefault(found.split, text.lower()) != text.lower():
             raise DataError(
                 f"{row.place} of {table.file} has {text} in the column {column} and others {spelling[found.split]}, "

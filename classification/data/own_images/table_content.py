@@ -75,6 +75,7 @@ def _read_csv(file: Path) -> TableContent:
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
+            # a comma within a name moves all later cells, so that a caption would be the label
             if len(cells) != len(columns):
                 raise DataError(
                     f"line {reader.line_num} of {file} has {len(cells)} cells and the first line {len(columns)}; "
@@ -89,6 +90,7 @@ def _read_csv(file: Path) -> TableContent:
 
 
 def _require_distinct_columns(file: Path, columns: Iterable[str]) -> None:
+    # of two columns of one name, the last one would be taken in silence
     names = list(columns)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

@@ -67,6 +67,7 @@ def cut_splits(tree: ImageTree, whole: LabeledImages) -> dict[str, LabeledImages
     Raises:
         DataError: as ``hash_labeled_images``, or a class is too small.
     """
+    # the content of every file decides, so here no sample of a very large set is enough
     hashed = hash_labeled_images(tree, whole)
     assert hashed.digests is not None
     chosen = split_by_content(hashed.names, hashed.digests, str(tree.root))

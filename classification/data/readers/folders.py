@@ -51,6 +51,7 @@ def read_imagefolder(root: Path) -> RawDataset:
             f"{_call_split(found, 'val')} is the test split: a fixed part of {_call_split(found, 'train')} is used to "
             "choose on"
         )
+    # before the classes are numbered, since numbers say nothing to whoever reads the sentence
     _require_trained_classes(tree, found)
     return _make_dataset(tree, found, {split: found.splits[name] for split, name in names.items()}, tuple(notes))
 
@@ -105,6 +106,7 @@ def _read_user_images(tree: ImageTree, needs_train: bool) -> UserImages:
         found = found._replace(notes=(*layout.notes, *found.notes))
         used = []
         hint = _suggest_use(tree, layout.base, layout.splits)
+    # images of all splits, although a test of a finished model reads one of them only
     paths = [path for images in found.splits.values() for path in images.paths]
     require_all_used(tree.files, [*paths, *used, *([class_list] if class_list else [])], hint)
     return found
@@ -113,6 +115,7 @@ def _read_user_images(tree: ImageTree, needs_train: bool) -> UserImages:
 def _read_folder_images(tree: ImageTree, base: str, splits: Mapping[str, str], class_list: Path | None) -> UserImages:
     """Read the class folders of each split, or of the folder that has none."""
     read = {split: read_class_folders(tree, place) for split, place in (splits or {WHOLE: base}).items()}
+    # a class that train lacks is refused with a sentence, and must not look like a fault of classes.txt
     known = ["train"] if "train" in read else list(read)
     classes = number_classes((name for split in known for name in read[split].names), class_list)
     notes = dict.fromkeys(note for images in read.values() for note in images.notes)
