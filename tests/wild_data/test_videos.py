@@ -413,6 +413,21 @@ CASES = [
         moved(make_sets.make_small_otb100, ("OTB100", "Tracker_Benchmark")),
         splits={"test": 4},
     ),
+    WildFolder(
+        "a folder around each video",
+        "otb100",
+        moved(
+            make_sets.make_small_otb100,
+            *((f"OTB100/{name}", f"otb/{name}/{name}") for name in ("Basketball", "Crossing", "Jogging")),
+        ),
+        splits={"test": 4},
+    ),
+    WildFolder(
+        "frames that are still packed",
+        "trackingnet",
+        write({"TEST/anno/a_0.txt": "1,2,3,4", "TEST/zips/a_0.zip": b"x"}),
+        refused=("sequence a_0 are still packed", "unpack", "zips/a_0.zip"),
+    ),
     WildFolder("another case", "nfs", moved(make_sets.make_nfs, ("Nfs", "nFS")), splits={"test": 2}),
     WildFolder(
         "an archive", "uav123", write({"UAV123/data.zip": b"x"}), refused=("no ground truth", "unpack", "data.zip")
