@@ -35,7 +35,7 @@ def order_frame_files(folder: Path) -> FrameOrder:
     # neither is preferred: one may hold thumbnails or masks of the other
     ((place, files),) = found.items()
     _require_one_format(place, files)
-    return order_frames([str(file) for file in files], "move the others elsewhere")
+    return order_frames([file.as_posix() for file in files], "move the others elsewhere")
 
 
 def describe_number_gap(order: FrameOrder) -> str:
