@@ -83,6 +83,7 @@ def decode_bgr(data: bytes, path: object, kind: str = "") -> NDArray[np.uint8]:
 
     name = f"{kind} {path}".lstrip()
     with open_image(data, path, kind) as image:
+        # the format of the content: a WebP image may be named .jpg
         if image.format not in _OPENCV_FORMATS:
             upright = _convert_to_rgb(ImageOps.exif_transpose(image), name)
             return np.ascontiguousarray(np.asarray(upright)[..., ::-1])
@@ -167,6 +168,7 @@ def find_jpeg_end(data: bytes) -> int:
     Args:
         data: content of the file.
     """
+    # nearly every file ends so, and a search through all of its bytes would take a tenth of the decoding
     if data.endswith(_JPEG_END):
         return len(data) - len(_JPEG_END)
     # Segments before the pixels are skipped by their lengths, as that of the EXIF data may hold a whole JPEG. Among
@@ -202,6 +204,7 @@ def _convert_sixteen_bit(image: Image.Image, name: str) -> Image.Image:
 
 def _require_one_picture(image: Image.Image, name: str) -> None:
     """Require that an opened image is within the bound and is one picture, from its header alone."""
+    # beside Pillow's own check, which any code in the process may have turned off
     if image.width * image.height > MAX_PIXELS:
         raise DataError(_describe_bound(name, f" ({image.width:,} x {image.height:,})"))
     count = _count_pictures(image)

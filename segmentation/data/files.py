@@ -150,6 +150,7 @@ def require_same_size(image: ImageArray, labels: NDArray[Any], pair: ImageLabelP
     """
     if image.shape[:2] == labels.shape:
         return
+    # square images, and half turns, fit either way and cannot be told apart
     cause = "the two must have the same size, so fetch both again"
     if image.shape[:2] == labels.shape[::-1] and read_orientation(_read_bytes(pair.image_path), pair.image_path) > 1:
         cause = (
