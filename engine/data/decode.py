@@ -106,6 +106,7 @@ def describe_decoder(domain: str) -> str:
     """
     jpeg = features.version("libjpeg_turbo")
     pillow = f"Pillow {PIL.__version__}" + (f" with libjpeg-turbo {jpeg}" if jpeg else "")
+    # a domain of a plug-in decodes as it likes; what bench offers it is open_rgb
     if domain not in OPENCV_DOMAINS:
         return pillow
     import cv2
@@ -144,6 +145,7 @@ def open_image(data: bytes, path: object, kind: str = "") -> Iterator[Image.Imag
         raise DataError(_describe_bound(name)) from None
     except UnidentifiedImageError:
         raise DataError(_describe_unidentified(data, path, name)) from None
+    # last, because UnidentifiedImageError is an OSError
     except _DECODER_ERRORS as error:
         raise DataError(f"{name} cannot be decoded ({error}); fetch it again") from error
 
@@ -218,7 +220,8 @@ def _require_one_picture(image: Image.Image, name: str) -> None:
 def _count_pictures(image: Image.Image) -> int:
     """Return how many pictures an opened image holds, further views of the same picture not counted."""
     count = int(getattr(image, "n_frames", 1))
-    if count == 1 or image.format in ("MPO", "HEIF"):  # a phone's: depth, brightness, a preview
+    # the further pictures of a phone: depth, brightness, a preview
+    if count == 1 or image.format in ("MPO", "HEIF"):
         return 1
     if not isinstance(image, TiffImageFile):
         return count
@@ -227,6 +230,7 @@ def _count_pictures(image: Image.Image) -> int:
         image.seek(number)
         # TIFF 6.0, NewSubfileType: bit 0 is a version in lower resolution (maps have several), bit 2 a mask
         pages += not image.tag_v2.get(_SUBFILE_TAG, 0) & 0b101
+    # the first one is decoded afterwards
     image.seek(0)
     return pages
 

@@ -75,6 +75,7 @@ def decode_raw_labels(data: bytes, path: Path) -> NDArray[np.int64]:
             f"the label file {path} is a color image ({mode}); a label file has one number per pixel (8-bit gray or "
             "palette), so convert its colors to class numbers"
         )
+    # a conversion to whole numbers would turn 0.9 into class 0
     if values.dtype.kind == "f":
         raise DataError(f"the label file {path} holds floating-point numbers; save its class numbers as an 8-bit .png")
     labels = values.astype(np.int64)
