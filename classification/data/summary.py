@@ -138,8 +138,8 @@ def _find_telling_headers(split: str, headers: Sequence[tuple[str, ImageHeader]]
     (name, value), others = found[0], len({name for name, _ in found}) - 1
     more = " (the same holds for other classes)" if others else ""
     return [
-        f"{split}: every image of {name} is {value} and no other one is{more}: a network may learn that in place of the "
-        "class"
+        f"{split}: every image of {name} is {value} and no other one is{more}: a network may learn that in place of "
+        "the class"
     ]
 
 
