@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foundation.errors import DataError
+from foundation.plural import format_count
 
 MIN_COMMON_STEPS = 0.5
 """A counter has one step between most frames. Where fewer steps are equal, the numbers are times, and have no gaps."""
@@ -124,8 +125,9 @@ def require_no_gap(order: FrameOrder, name: str) -> str:
     wide = np.flatnonzero(steps != step)
     if is_counter and wide.size:
         before, after = (order.paths[int(wide[0]) + shift] for shift in (0, 1))
+        gaps = format_count(wide.size, "gap")
         raise DataError(
-            f"sequence {name} has no frame between {before} and {PurePosixPath(after).name} ({wide.size:,} gaps); "
+            f"sequence {name} has no frame between {before} and {PurePosixPath(after).name} ({gaps}); "
             "restore what is missing or, if frames were left out on purpose, give the others consecutive numbers"
         )
     return f"frames are numbered in steps of {step}" if is_counter and step > 1 else ""

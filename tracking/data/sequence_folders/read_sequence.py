@@ -187,6 +187,9 @@ def _require_listed_length(root: Path, found: FoundSequence, name: str, frames: 
         parser.read_string("\n".join(decode_lines(read_bytes(root / info), root / info)))
         length = parser.getint("Sequence", "seqLength", fallback=frames)
     except (configparser.Error, ValueError) as error:
-        raise DataError(f"{root / info} is not a description of a sequence ({error}); fetch it again") from error
+        raise DataError(
+            f"{root / info} is not a description of a sequence ({type(error).__name__}); fetch it again, or leave it "
+            f"out with --exclude {info}"
+        ) from error
     if length != frames:
         raise DataError(f"sequence {name} has {frames} frames, {root / info} says {length}; fetch the sequence again")
