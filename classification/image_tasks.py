@@ -54,6 +54,7 @@ class ImageTask(Task):
         self.dataset_card = dataset_card
         self.name, self.summary, self.expected = dataset_card.name, dataset_card.summary, dataset_card.expected
         self.metrics, self.protocols = dataset_card.metrics, dataset_card.protocols
+        self.data_options = dataset_card.data_options
 
     def load_data(self, root: Path) -> PreparedDataset:
         """Read and check the data; a second call in the same run returns the same object."""
@@ -289,11 +290,11 @@ def _load_dataset(task: ImageTask, root: Path) -> PreparedDataset:
 @memoize_in_run
 def _load_test_split(task: ImageTask, root: Path, whole_folder: bool) -> PreparedDataset:
     from classification.data.dataset_splits import prepare_test_split
-    from classification.data.readers import folders
+    from classification.data.readers import folders, imagenet
 
     card = task.dataset_card
     if card.name == "imagenet":
-        found = folders.read_imagenet_test(root)
+        found = imagenet.read_imagenet_test(root)
     elif card.name == "imagefolder":
         found = folders.read_imagefolder_test(root, whole_folder)
     else:

@@ -227,11 +227,16 @@ class _ItemFinder:
         self.count = len(split.labels)
         # a Mac writes an accent of a file name in another way than the program that wrote the predictions
         files = list(map(normalize_name, split.files))
-        self.folders = frozenset(map(normalize_name, split.class_names))
+        # the class of a nested folder may be its whole path, fruit/apple
+        self.folders = frozenset(normalize_name(name).rpartition("/")[2] for name in split.class_names)
         self.by_name = {name: item for item, name in enumerate(files)}
         # a name alone, or with its class folder, is enough where no other image has it
         self.by_last_part = _index_unique_ends(files, 1)
-        self.by_class_folder = _index_unique_ends(files, 2)
+        self.by_class_folder = {
+            end: item
+            for num_parts in {name.count("/") + 2 for name in split.class_names}
+            for end, item in _index_unique_ends(files, num_parts).items()
+        }
 
     def find(self, line: Mapping[str, str]) -> int | None:
         """Return the index of the image, ``None`` if there is none."""

@@ -33,6 +33,7 @@ class ImageDatasetCard:
         protocols: the first is the default.
         val_fraction: fraction of each class of train that becomes val if the data set has no val split.
         torchvision_class: name of torchvision's class that can download the data set; ``None`` if there is none.
+        data_options: see ``Task.data_options``.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ImageDatasetCard:
     protocols: tuple[str, ...] = _COMMON_PROTOCOLS
     val_fraction: float = 0.1
     torchvision_class: str | None = None
+    data_options: tuple[str, ...] = ()
 
 
 _IMAGE_DATASETS = (
@@ -130,7 +132,7 @@ _IMAGE_DATASETS = (
     ImageDatasetCard(
         name="imagenet",
         summary="ImageNet-1k: 1,331,167 photographs, 1,000 classes; val is the test split",
-        reader="folders:read_imagenet",
+        reader="imagenet:read_imagenet",
         source="Russakovsky et al. 2015, non-commercial research; imagenet/train, imagenet/val, one folder per synset",
         official_counts={"train": 1_281_167, "test": 50_000},  # the labels of the official test split are not public
         expected={"test": 50_000},
@@ -145,6 +147,7 @@ _IMAGE_DATASETS = (
         reader="folders:read_imagefolder",
         source="your own images, one folder per class; name the folder that holds them with --data-root",
         val_fraction=0.15,
+        data_options=("layout", "nested_classes", "exclude", "labels"),
     ),
 )
 

@@ -41,11 +41,13 @@ class ImageFiles:
     Args:
         root: the folder.
         paths: paths of the files, relative to the folder.
+        digests: SHA-256 of the content of each, if it is known already.
     """
 
-    def __init__(self, root: Path, paths: Sequence[str]) -> None:
+    def __init__(self, root: Path, paths: Sequence[str], digests: Sequence[str] | None = None) -> None:
         self.root = root
         self.paths = paths
+        self._digests = digests
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -72,11 +74,32 @@ class ImageFiles:
         Raises:
             DataError: a file is missing or empty.
         """
+        if self._digests is not None:
+            return FileHashes(list(self._digests), FULL_COVERAGE)
         hashes = hash_files(self.root, self.paths)
-        empty = next((i for i, digest in enumerate(hashes.digests) if digest in EMPTY_DIGESTS), None)
-        if empty is not None:
-            raise DataError(f"{self.root / self.paths[empty]} is empty; fetch it again")
+        _require_content(self.root, self.paths, hashes.digests)
         return hashes
+
+
+def hash_image_files(root: Path, paths: Sequence[str]) -> list[str]:
+    """Return the SHA-256 of every image file, however large all of them are together.
+
+    Args:
+        root: the folder.
+        paths: paths of the files, relative to the folder.
+
+    Raises:
+        DataError: a file is missing or empty.
+    """
+    digests = hash_files(root, paths, reads_all=True).digests
+    _require_content(root, paths, digests)
+    return digests
+
+
+def _require_content(root: Path, paths: Sequence[str], digests: Sequence[str]) -> None:
+    empty = next((path for path, digest in zip(paths, digests, strict=True) if digest in EMPTY_DIGESTS), None)
+    if empty is not None:
+        raise DataError(f"{root / empty} is empty; fetch it again")
 
 
 class ImageArrays:

@@ -1,20 +1,61 @@
-"""Refuse folders of a user's own data that would silently be left out, or taken for something else."""
+"""Names of splits, in the spellings that people and tools give them. Imports no torch."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.data.image_formats import UNREAD_IMAGE_SUFFIXES, describe_unopened
 from foundation.errors import DataError, UserError
 
 SPLIT_ALIASES = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """Names that other tools give to the splits, in lower case, and the name that bench reads."""
+
+# letters of any script; TrainSet and trainSet are two words, TRAIN is one
+_WORD = re.compile(r"[^\W\d_]+")
+_CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+class SplitName(NamedTuple):
+    """What the name of a folder says of a split.
+
+    Attributes:
+        split: ``train``, ``val`` or ``test``.
+        rest: the other words of the name in lower case: ``seg`` of ``seg_train``; "" of ``Train`` or ``train2017``.
+    """
+
+    split: str
+    rest: str
+
+
+def parse_split_name(name: str) -> SplitName | None:
+    """Return the split that a name stands for, or ``None`` if it stands for none, or for two (``train_val``).
+
+    Args:
+        name: name of a folder, or a cell of a table.
+
+    >>> [parse_split_name(name) for name in ("TESTING", "seg_train", "trainset", "cat")]
+    ... # doctest: +NORMALIZE_WHITESPACE
+    [SplitName(split='test', rest=''), SplitName(split='train', rest='seg'), SplitName(split='train', rest='set'), None]
+    """
+    words = [word.lower() for part in _WORD.findall(name) for word in _CAMEL_CASE.split(part)]
+    splits: set[str] = set()
+    rest = []
+    for word in words:
+        # trainset, testdata: written as one word
+        stem = next((word.removesuffix(end) for end in ("set", "data") if word.endswith(end)), word)
+        if stem in SPLIT_ALIASES:
+            splits.add(SPLIT_ALIASES[stem])
+            rest += [word.removeprefix(stem)] if word != stem else []
+        else:
+            rest.append(word)
+    return SplitName(splits.pop(), " ".join(rest)) if len(splits) == 1 else None
 
 
 def require_split_names(folder: Path) -> None:

@@ -72,7 +72,9 @@ def decode_raw_labels(data: bytes, path: Path) -> NDArray[np.int64]:
         )
     if values.dtype.kind == "f":
         raise DataError(f"the label file {path} holds floating-point numbers; save its class numbers as an 8-bit .png")
-    return values.astype(np.int64) // _find_gray_factor(data)
+    labels = values.astype(np.int64)
+    factor = _find_gray_factor(data)
+    return labels if factor == 1 else labels // factor
 
 
 def _open_label_file(data: bytes, path: Path) -> Image.Image:
@@ -89,7 +91,7 @@ def _open_label_file(data: bytes, path: Path) -> Image.Image:
 
 
 def _find_gray_factor(data: bytes) -> int:
-    """Return by what PIL multiplies the values of a gray PNG with 2 or 4 bits to fill the range up to 255."""
+    """Return by what PIL multiplies the values of a gray PNG with 2 or 4 bits, to fill the range up to 255."""
     is_gray = data.startswith(_PNG_START) and data[_PNG_COLOR_TYPE] == 0
     return {2: 85, 4: 17}.get(data[_PNG_BIT_DEPTH], 1) if is_gray else 1
 

@@ -24,6 +24,10 @@ def rank_by_hand(items: list[Any], salt: str) -> list[Any]:
     return sorted(items, key=lambda item: hashlib.sha256(f"{salt}:{item}".encode()).hexdigest())
 
 
+def hash_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def test_the_order_is_that_of_the_hashes() -> None:
     assert order_by_hash(range(5), "digits-split-1") == [1, 4, 2, 3, 0]
     assert order_by_hash(["ab", "cd", "ef"], "x") == rank_by_hand(["ab", "cd", "ef"], "x")
@@ -54,14 +58,16 @@ def test_every_use_keeps_its_salt() -> None:
     assert sample_images(range(30), 7).indices == rank_by_hand(list(range(30)), "bench-analysis-1")[:7]  # type: ignore[arg-type]
 
 
-def test_folders_without_a_test_split_hash_the_path(tmp_path: Path) -> None:
-    for label in ("cat", "dog"):
+def test_folders_without_a_test_split_hash_the_content(tmp_path: Path) -> None:
+    for red, label in enumerate(("cat", "dog")):
         (tmp_path / label).mkdir()
         for number in range(6):
-            Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / label / f"{number}.png")
+            Image.new("RGB", (4, 4), (number, red, 0)).save(tmp_path / label / f"{number}.png")
     splits = read_imagefolder(tmp_path).splits
-    expected = {
-        rank_by_hand([f"{label}/{number}.png" for number in range(6)], "bench-split-1:test")[0]
-        for label in ("cat", "dog")
-    }
-    assert set(splits["test"].images.paths) == expected  # type: ignore[attr-defined]
+    for split, place in (("test", 0), ("val", 1)):
+        expected = set()
+        for label in ("cat", "dog"):
+            contents = {hash_file(path): path for path in (tmp_path / label).iterdir()}
+            chosen = contents[rank_by_hand(list(contents), "bench-content-split-2")[place]]
+            expected.add(f"{label}/{chosen.name}")
+        assert set(splits[split].images.paths) == expected  # type: ignore[attr-defined]

@@ -8,14 +8,14 @@ TEST = "tests/wrong_numbers/test_attack_data.py"
 
 GUARDS = {
     "Train and Test are not two classes": Guard(
-        "classification/data/readers/folders.py",
-        "        require_split_names(root)  # Train and Test are not two classes\n",
-        "        pass\n",
+        "classification/data/own_images/find_splits.py",
+        "not _may_hold_splits(names, parsed)):",
+        "True):",
         f"{TEST} -k taken_for_classes",
     ),
     "images in an unread format are not left out": Guard(
-        "classification/data/readers/folders.py",
-        "        require_read_formats(files)\n",
+        "classification/data/own_images/image_tree.py",
+        "    require_read_formats(f\"{root}/{path}\" for path in files.files)\n",
         "",
         f"{TEST} -k unread_format",
     ),
@@ -26,14 +26,14 @@ GUARDS = {
         f"{TEST} -k other_class_names",
     ),
     "Train is not tested beside Test": Guard(
-        "tracking/tasks.py",
+        "tracking/data/readers/folder.py",
         "    require_split_names(root)  # beside",
         "    # beside",
         f"{TEST} -k beside_a_folder_test",
     ),
     "two sequences have two names": Guard(
         "tracking/data/readers/folder.py",
-        "        if video.name in places:",
+        "        if name in places:",
         "        if False:",
         f"{TEST} -k of_one_name",
     ),

@@ -18,6 +18,7 @@ from classification.data.readers.folders import read_imagefolder
 from classification.image_tasks import IMAGE_TASKS
 from classification.probes.feature_cache import store_features
 from engine.data import file_hashes
+from engine.data.data_options import make_data_options
 from engine.data.file_hashes import hash_files, require_unchanged_files
 from foundation.errors import DataError, UserError
 from foundation.run_scope import open_run_scope
@@ -45,23 +46,30 @@ def write_folder(root: Path, *splits: str) -> Path:
 
 @pytest.mark.parametrize("splits", [("Train", "Test"), ("training", "testing"), ("TRAIN", "VALID", "TEST")])
 def test_split_folders_are_not_taken_for_classes(tmp_path: Path, splits: tuple[str, ...]) -> None:
-    with pytest.raises(DataError, match=r"looks like the .* split.*; rename it to"):
-        read_imagefolder(write_folder(tmp_path / "photos", *splits))
+    found = read_imagefolder(write_folder(tmp_path / "photos", *splits))
+    assert set(found.class_names.values()) == {"dark", "light"}
+    assert [len(split.labels) for split in found.splits.values()] == [8] * len(splits)
+    assert found.notes[0].startswith("splits: train is ")
 
 
 def test_a_split_under_another_name_is_not_left_out(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "photos", "train", "test", "valid")
-    with pytest.raises(DataError, match="valid looks like the val split"):
-        read_imagefolder(root)
+    assert set(read_imagefolder(root).splits) == {"train", "val", "test"}
     (root / "val").symlink_to("valid")
     assert set(read_imagefolder(root).splits) == {"train", "val", "test"}
+    write_folder(root, "dev")
+    with pytest.raises(DataError, match="dev and val, and both mean the val split; leave one out with --exclude val"):
+        read_imagefolder(root)
 
 
 def test_classes_may_be_named_like_splits(tmp_path: Path) -> None:
     for number, name in enumerate(("valid", "invalid")):
         for index in range(4):
             write_bmp(tmp_path / "labels" / name / f"{index}.bmp", 10 * number + index)
-    assert set(read_imagefolder(tmp_path / "labels").class_names.values()) == {"valid", "invalid"}
+    with pytest.raises(DataError, match="valid looks like a split and invalid does not; add --layout classes if each"):
+        read_imagefolder(tmp_path / "labels")
+    with open_run_scope(data_options=make_data_options({"layout": "classes"})):
+        assert set(read_imagefolder(tmp_path / "labels").class_names.values()) == {"valid", "invalid"}
 
 
 def test_hidden_files_are_no_images(tmp_path: Path) -> None:
@@ -77,13 +85,13 @@ def test_a_link_to_its_own_folder_does_not_repeat_images(tmp_path: Path) -> None
     (root / "test/dark/self").symlink_to(".")
     (root / "test/light/more").mkdir()
     (root / "test/light/0.bmp").rename(root / "test/light/more/0.bmp")
-    assert IMAGE_TASKS["imagefolder"].check_data(root).splits["test"] == 8
+    with open_run_scope(data_options=make_data_options({"nested_classes": "top"})):
+        assert IMAGE_TASKS["imagefolder"].check_data(root).splits["test"] == 8
 
 
 def test_images_in_an_unread_format_are_not_left_out(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "photos", "train", "test")
     (root / "test/light/1.bmp").rename(root / "test/light/1.PSD")
-    (root / "test/light/notes.txt").write_text("files that are no images may lie beside them")
     with pytest.raises(DataError, match=r"1\.PSD is an image in a format that bench does not open"):
         read_imagefolder(root)
     (root / "test/light/1.PSD").unlink()

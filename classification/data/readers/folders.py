@@ -1,239 +1,193 @@
-"""Read class folders: ImageNet, and a user's own images."""
+"""Read a user's own images: class folders with or without splits, or a table of labels."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from timm.data import ImageNetInfo
-from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes
-
-from classification.data.dataset_splits import SPLIT_SALT, RawDataset, RawSplit, require_folder
+from classification.data.dataset_splits import RawDataset, RawSplit
 from classification.data.image_collections import ImageFiles
-from engine.data.split_folders import SPLIT_ALIASES, require_read_formats, require_split_names
+from classification.data.own_images.class_folders import read_class_folders
+from classification.data.own_images.class_list import abbreviate_names, find_class_list, number_classes
+from classification.data.own_images.find_splits import find_layout
+from classification.data.own_images.image_tree import ImageTree, open_image_tree
+from classification.data.own_images.label_tables import find_tables, read_table_images
+from classification.data.own_images.table_content import TABLE_SUFFIXES
+from classification.data.own_images.user_images import WHOLE, LabeledImages, UserImages, cut_splits
+from engine.data.tree_files import require_all_used
 from foundation.errors import DataError
-from foundation.files import iter_files
-from foundation.hash_order import order_by_hash
-from foundation.plural import format_count
+from foundation.text.user_names import normalize_name
 
-TEST_FRACTION = 0.2
-"""Fraction of each class that becomes the test split if a user's folder has none."""
-
-
-def read_imagenet(root: Path) -> RawDataset:
-    """Read ``imagenet/train`` and ``imagenet/val`` with one folder per synset; val is the test split.
-
-    The classes have the official order, which is the alphabetical order of the 1,000 synset ids.
-
-    Raises:
-        DataError: a folder is missing or empty, or is not named by an ImageNet synset.
-    """
-    folder = require_folder(root / "imagenet", "ImageNet")
-    official = ImageNetInfo("imagenet-1k").label_names()
-    splits = {}
-    for split, name in (("train", "train"), ("test", "val")):
-        splits[split] = _read_imagenet_split(folder, name, official)
-    return RawDataset(dict(enumerate(official)), splits)
-
-
-def _read_imagenet_split(folder: Path, name: str, official: Sequence[str]) -> RawSplit:
-    split_folder = require_folder(folder / name, f"ImageNet's {name} split")
-    strange = [child for child in _list_class_folders(split_folder) if child not in official]
-    if strange:
-        raise DataError(
-            f"{split_folder / strange[0]} is not named by an ImageNet synset (n01440764 ...), so class numbers "
-            "would not be the official ones; name the folders by synset, or run task imagefolder on them"
-        )
-    # class numbers come from the official list and not from the folders: with a missing folder all later classes
-    # would move by one
-    return _read_split(folder, split_folder, {synset: number for number, synset in enumerate(official)})
-
-
-def read_imagenet_test(root: Path) -> RawDataset:
-    """Read ``imagenet/val`` alone, as ``read_imagenet`` reads it; nobody needs train to test a finished model.
-
-    Raises:
-        DataError: as ``read_imagenet``.
-    """
-    folder = require_folder(root / "imagenet", "ImageNet")
-    official = ImageNetInfo("imagenet-1k").label_names()
-    return RawDataset(dict(enumerate(official)), {"test": _read_imagenet_split(folder, "val", official)})
+_CUT_NOTE = "no test split found: a fixed fifth of each class is it, chosen by content"
 
 
 def read_imagefolder(root: Path) -> RawDataset:
-    """Read a user's folder: ``train/CLASS/*.jpg`` with ``test/`` or ``val/`` or both, or class folders only.
+    """Read a user's folder: ``train/CLASS/*.jpg`` with ``test/`` or ``val/`` or both, class folders only, or a table.
 
-    With train and val but no test, val is the test split. With class folders only, a fixed fifth of each class is the
-    test split. A file ``classes.txt`` with one class per line sets the order of the classes; otherwise they are sorted
+    With train and val but no test, val is the test split. Without splits, a fixed fifth of each class is the test
+    split. A file ``classes.txt`` with one class per line sets the order of the classes; otherwise they are sorted
     by name.
 
     Raises:
-        DataError: a folder is missing, empty, or a class that train does not have.
+        DataError: the folder may mean several things, or a file is not used.
     """
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder; name your folder of class folders with --data-root")
-    if not (root / "train").is_dir():
-        return _read_unsplit(root)
-    require_split_names(root)
-    others = [name for name in ("test", "val") if (root / name).is_dir()]
-    if not others:
+    tree = open_image_tree(root)
+    found = _read_user_images(tree, needs_train=True)
+    if WHOLE in found.splits:
+        splits = cut_splits(tree, found.splits[WHOLE])
+        return _make_dataset(tree, found, splits, (_CUT_NOTE, *found.notes))
+    tested = "test" if "test" in found.splits else "val"
+    if "train" not in found.splits or tested not in found.splits:
+        lacks = "train" if "train" not in found.splits else "test or val"
         raise DataError(
-            f"{root} has train/ and neither test/ nor val/; add one, or name train/ itself with --data-root"
+            f"{root} has no {lacks} split, only {', '.join(found.splits)}; add it, or leave the column split out of "
+            "the table, so that a fixed fifth is the test split"
         )
-    train = require_folder(root / "train", "the train split")
-    classes = _number_classes(root, _list_class_folders(train))
-    # val/ stays val only if there is a test/ next to it
-    names = {"train": "train", "test": others[0]} | ({"val": "val"} if len(others) == 2 else {})
-    splits = {split: _read_split(root, root / name, classes) for split, name in names.items()}
-    notes = [f"classes in the order {_abbreviate_names(list(classes))}"]
-    if others == ["val"]:
-        notes.append("val/ is the test split: a fixed part of train/ is used to choose on")
-    return RawDataset({number: name for name, number in classes.items()}, splits, notes=tuple(notes))
+    notes = list(found.notes)
+    # val stays val only if there is a test next to it
+    names = {"train": "train", "test": tested} | ({"val": "val"} if tested == "test" and "val" in found.splits else {})
+    if tested == "val":
+        notes.append(
+            f"{_call_split(found, 'val')} is the test split: a fixed part of {_call_split(found, 'train')} is used to "
+            "choose on"
+        )
+    # before the classes are numbered, since numbers say nothing to whoever reads the sentence
+    _require_trained_classes(tree, found)
+    return _make_dataset(tree, found, {split: found.splits[name] for split, name in names.items()}, tuple(notes))
 
 
 def read_imagefolder_test(root: Path, whole_folder: bool) -> RawDataset:
-    """Read the test images of a user's folder: ``test/``, else ``val/``, else all class folders.
+    """Read the test images of a user's folder: the test split, else the val split, else all images.
 
     Args:
         root: the folder.
-        whole_folder: of class folders without splits, take every image; ``False`` takes the fixed fifth that a run on
+        whole_folder: of images without splits, take every image; ``False`` takes the fixed fifth that a run on
             this folder was tested on, as it was trained on the others.
 
     Raises:
-        DataError: a folder is missing or empty, or a class that train does not have.
+        DataError: as ``read_imagefolder``, but no train split is needed.
     """
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder; name your folder of class folders with --data-root")
-    require_split_names(root)
-    name = next((name for name in ("test", "val") if (root / name).is_dir()), None)
-    if name is None and ((root / "train").is_dir() or not whole_folder):
-        # the same words as for a run, which needs a test split too
-        found = read_imagefolder(root)
-        return found._replace(splits={"test": found.splits["test"]})
-    split_folder = root / name if name else root
+    tree = open_image_tree(root)
+    found = _read_user_images(tree, needs_train=False)
+    if WHOLE in found.splits:
+        if not whole_folder:
+            splits = cut_splits(tree, found.splits[WHOLE])
+            return _make_dataset(tree, found, {"test": splits["test"]}, (_CUT_NOTE, *found.notes))
+        notes = ("no test split found: all images are tested", *_note_decisions(found))
+        return _make_dataset(tree, found, {"test": found.splits[WHOLE]}, notes)
+    name = "test" if "test" in found.splits else "val"
+    if name not in found.splits:
+        raise DataError(f"{root} has no test or val split, only {', '.join(found.splits)}; add one")
+    _require_trained_classes(tree, found)
     # a class that only train has is one of a run's classes as well
-    names = _list_class_folders(root / "train" if (root / "train").is_dir() else split_folder)
-    classes = _number_classes(root, names)
-    untested = [each for each in classes if not (split_folder / each).is_dir()]
+    tested = set(found.splits[name].names)
+    untested = [each for each in found.classes if each not in tested] if "train" in found.splits else []
     if untested:
         raise DataError(
-            f"class {untested[0]!r} in {root / 'train'} has no folder in {split_folder} ({len(untested)} of "
-            f"{len(classes)} classes have none); add test images, or remove the class"
+            f"class {untested[0]!r} in {_locate_split(tree, found, 'train')} has no folder in "
+            f"{_locate_split(tree, found, name)} ({len(untested)} of {len(found.classes)} classes have none); add test "
+            "images, or remove the class"
         )
-    split = _read_split(root, split_folder, classes)
-    notes = () if name else ("no test split found: all images are tested",)
-    return RawDataset({number: name for name, number in classes.items()}, {"test": split}, notes=notes)
+    return _make_dataset(tree, found, {"test": found.splits[name]}, _note_decisions(found))
 
 
-def _read_unsplit(root: Path) -> RawDataset:
-    """Read class folders without splits; a fixed fifth of each class becomes the test split.
-
-    A hash of each file's path below ``root`` decides which files these are, so the split is the same on every machine.
-
-    Raises:
-        DataError: a folder is missing or empty, or a class has fewer than three images.
-    """
-    names = _list_class_folders(root)
-    if all(name.lower() in SPLIT_ALIASES for name in names):
-        require_split_names(root)  # Train and Test are not two classes
-    classes = _number_classes(root, names)
-    whole = _read_split(root, root, classes)
-    assert isinstance(whole.images, ImageFiles)
-    by_class: dict[int, list[str]] = {}
-    for path, label in zip(whole.images.paths, whole.labels, strict=True):
-        by_class.setdefault(label, []).append(path)
-    tests: set[str] = set()
-    for name, number in classes.items():
-        members = by_class[number]
-        if len(members) < 3:
-            raise DataError(
-                f"class {name!r} in {root} has {format_count(len(members), 'image')}; without a test folder each class "
-                "needs 3 or more, because train, val and test get one each"
-            )
-        count = max(1, round(TEST_FRACTION * len(members)))
-        ordered = order_by_hash(members, f"{SPLIT_SALT}:test", to_text=lambda path: Path(path).as_posix())
-        tests.update(ordered[:count])
-    splits = {}
-    for split, inside in (("train", False), ("test", True)):
-        chosen = [(p, c) for p, c in zip(whole.images.paths, whole.labels, strict=True) if (p in tests) == inside]
-        splits[split] = RawSplit(ImageFiles(root, [p for p, _ in chosen]), [c for _, c in chosen])
-    notes = (
-        f"classes in the order {_abbreviate_names(list(classes))}",
-        "no test split found: a fixed fifth of each class is it",
-    )
-    return RawDataset({number: name for name, number in classes.items()}, splits, notes=notes)
+def _read_user_images(tree: ImageTree, needs_train: bool) -> UserImages:
+    """Read all images of a user's folder, and account for every other file in it."""
+    tables = find_tables(tree)
+    if tables:
+        class_list = find_class_list(tree)
+        found = read_table_images(tree, tables, tree.root / class_list if class_list else None)
+        used = [placed.path for placed in tables]
+        hint = f"give every image a row in {tables[0].file.name}"
+    else:
+        layout = find_layout(tree, needs_train)
+        class_list = find_class_list(tree, layout.base)
+        found = _read_folder_images(tree, layout.base, layout.splits, tree.root / class_list if class_list else None)
+        found = found._replace(notes=(*layout.notes, *found.notes))
+        used = []
+        hint = _suggest_use(tree, layout.base, layout.splits)
+    # images of all splits, although a test of a finished model reads one of them only
+    paths = [path for images in found.splits.values() for path in images.paths]
+    require_all_used(tree.files, [*paths, *used, *([class_list] if class_list else [])], hint)
+    return found
 
 
-def _list_class_folders(folder: Path) -> list[str]:
-    """Return the names of the class folders, sorted.
-
-    Raises:
-        DataError: the folder holds images directly, or no class folder.
-    """
-    try:
-        names, _ = find_classes(str(folder))
-    except FileNotFoundError:
-        loose = sum(child.suffix.lower() in IMG_EXTENSIONS for child in folder.iterdir())
-        if loose:
-            raise DataError(
-                f"{folder} holds {loose:,} images and no class folders, so their labels are not known; "
-                "sort them into one folder per class"
-            ) from None
-        raise DataError(f"{folder} has no class folders; make one folder per class and put its images there") from None
-    return [name for name in names if not name.startswith(".")]  # .ipynb_checkpoints and the like
+def _read_folder_images(tree: ImageTree, base: str, splits: Mapping[str, str], class_list: Path | None) -> UserImages:
+    """Read the class folders of each split, or of the folder that has none."""
+    read = {split: read_class_folders(tree, place) for split, place in (splits or {WHOLE: base}).items()}
+    # a class that train lacks is refused with a sentence, and must not look like a fault of classes.txt
+    known = ["train"] if "train" in read else list(read)
+    classes = number_classes((name for split in known for name in read[split].names), class_list)
+    notes = dict.fromkeys(note for images in read.values() for note in images.notes)
+    order = f"classes in the order {abbreviate_names(list(classes))}"
+    images = {split: LabeledImages(found.paths, found.names) for split, found in read.items()}
+    return UserImages(images, splits, classes, (*notes, order))
 
 
-def _read_split(root: Path, split_folder: Path, class_numbers: dict[str, int]) -> RawSplit:
-    """Read the class folders of one split.
+def _suggest_use(tree: ImageTree, base: str, splits: Mapping[str, str]) -> str:
+    """Return what an unused file may have been meant for, as the end of a sentence; "" if nothing is known."""
+    if any(tree.images_in.get(place) for place in (splits.values() if splits else (base,))):
+        return "sort the loose images into class folders"
+    table = next((path for path in tree.files.files if path.lower().endswith(TABLE_SUFFIXES)), None)
+    return f"if {table} holds the labels, name it with --labels {table}" if table else ""
 
-    Args:
-        root: paths and the fingerprint are relative to this folder.
-        split_folder: the folder that holds the class folders.
-        class_numbers: label of each class, by folder name.
+
+def _require_trained_classes(tree: ImageTree, found: UserImages) -> None:
+    """Require that train has every class of the other splits.
 
     Raises:
-        DataError: a class that is not in ``class_numbers``, or a class folder without images.
+        DataError: one lacks in train; names the class that may be meant.
     """
-    unknown = [name for name in _list_class_folders(split_folder) if name not in class_numbers]
-    if unknown:
+    if "train" not in found.splits:
+        return
+    for split, images in found.splits.items():
+        unknown = sorted(set(images.names) - set(found.splits["train"].names))
+        if not unknown:
+            continue
         raise DataError(
-            f"{split_folder / unknown[0]} is a class that train does not have; make the class folders agree"
+            f"{_locate_class(tree, found, split, unknown[0])} is a class that train does not have"
+            f"{_suggest_class(found, unknown[0])}; make the classes of the splits agree"
         )
-    present = {name: number for name, number in class_numbers.items() if (split_folder / name).is_dir()}
-    paths: list[str] = []
-    labels: list[int] = []
-    for name in sorted(present):
-        # not torchvision's make_dataset: it takes hidden files (.ipynb_checkpoints, ._0.jpg) for images, and enters a
-        # link to its own folder forty times; the order is that of make_dataset
-        files = sorted(map(str, iter_files(split_folder / name)), key=os.path.split)
-        require_read_formats(files)
-        images = [os.path.relpath(path, root) for path in files if path.lower().endswith(IMG_EXTENSIONS)]
-        if not images:
-            raise DataError(f"{split_folder / name} holds no image ({', '.join(IMG_EXTENSIONS)}); fill it or remove it")
-        paths += images
-        labels += [present[name]] * len(images)
-    return RawSplit(ImageFiles(root, paths), labels)
 
 
-def _number_classes(root: Path, class_names: list[str]) -> dict[str, int]:
-    """Number the classes in the order of ``classes.txt``, or of their sorted names if there is no such file.
+def _suggest_class(found: UserImages, unknown: str) -> str:
+    """Return the class of train that may be meant and how it differs, in parentheses; "" if there is none."""
+    for name in found.splits["train"].names:
+        if normalize_name(name) == normalize_name(unknown):
+            return f" (it has {name}, which writes an accent in another form: NFC and NFD)"
+        if normalize_name(name).casefold() == normalize_name(unknown).casefold():
+            return f" (it has {name}, in other letters of upper and lower case)"
+    return ""
 
-    Raises:
-        DataError: ``classes.txt`` and the class folders differ.
-    """
-    file = root / "classes.txt"
-    if not file.is_file():
-        return {name: number for number, name in enumerate(class_names)}
-    listed = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    if sorted(listed) != class_names:
-        odd = sorted(set(listed) ^ set(class_names)) or ["a name that is listed twice"]
-        raise DataError(
-            f"{file} and the class folders differ: {_abbreviate_names(odd)}; list each folder once, one per line"
+
+def _locate_class(tree: ImageTree, found: UserImages, split: str, name: str) -> str:
+    place = found.places.get(split)
+    return str(tree.root / place / name) if place else f"{name} in the {split} rows of the table"
+
+
+def _locate_split(tree: ImageTree, found: UserImages, split: str) -> str:
+    place = found.places.get(split)
+    return str(tree.root / place) if place else f"the {split} rows of the table"
+
+
+def _call_split(found: UserImages, split: str) -> str:
+    """Return how a split is called in the user's folder or table."""
+    place = found.places.get(split)
+    return f"{place}/" if place else f"the part {split} of the table"
+
+
+def _note_decisions(found: UserImages) -> tuple[str, ...]:
+    return found.notes[:-1]  # without the order of the classes
+
+
+def _make_dataset(
+    tree: ImageTree, found: UserImages, splits: Mapping[str, LabeledImages], notes: tuple[str, ...]
+) -> RawDataset:
+    """Return images with the numbers of their classes."""
+    raw = {
+        split: RawSplit(
+            ImageFiles(tree.root, images.paths, images.digests), [found.classes[name] for name in images.names]
         )
-    return {name: number for number, name in enumerate(listed)}
-
-
-def _abbreviate_names(names: list[str]) -> str:
-    """Return the first six names and, if there are more, their number."""
-    return ", ".join(names[:6]) + (f", ... ({len(names)})" if len(names) > 6 else "")
+        for split, images in splits.items()
+    }
+    return RawDataset({number: name for name, number in found.classes.items()}, raw, notes=notes)

@@ -67,9 +67,15 @@ def test_the_items_of_an_evaluation_are_listed_without_training_images(whole: bo
 def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
         read_imagefolder_test(tmp_path / "nowhere", True)
-    make.write_class_folders(tmp_path / "Test", ["a"], each=1)
-    with pytest.raises(DataError, match="looks like the test split"):
+    make.write_class_folders(tmp_path / "Train", ["a"], each=1)
+    with pytest.raises(DataError, match="has Train/ and neither test/ nor val/"):
         read_imagefolder_test(tmp_path, True)
+
+
+def test_a_test_split_may_have_another_spelling(tmp_path: Path) -> None:
+    make.write_class_folders(tmp_path / "Testing", ["b", "a"], each=2)
+    data = FOLDER.load_test_split(tmp_path)
+    assert data.class_names == ("a", "b") and data.notes == ("splits: test is Testing/",)
 
 
 def test_imagenet_needs_val_only(tmp_path: Path) -> None:
@@ -109,9 +115,9 @@ def test_pictures_show_the_images_of_the_evaluation(tmp_path: Path) -> None:
 
 
 def test_other_test_images_are_another_board(tmp_path: Path) -> None:
-    make.write_class_folders(tmp_path, ["a", "b"])
+    root = make.write_class_folders(tmp_path / "photos", ["a", "b"])
     file = make.save_model(tmp_path / "x.pth", make.make_model(2))
-    before = make.open_folder(ModelSource(backbone="vit_pico", checkpoint=file), tmp_path)
-    data_make.write_noise_image(tmp_path / "a" / "more.png", 99)
-    after = make.open_folder(ModelSource(backbone="vit_pico", checkpoint=file), tmp_path)
+    before = make.open_folder(ModelSource(backbone="vit_pico", checkpoint=file), root)
+    data_make.write_noise_image(root / "a" / "more.png", 99)
+    after = make.open_folder(ModelSource(backbone="vit_pico", checkpoint=file), root)
     assert before.data.fingerprint != after.data.fingerprint and after.data.splits == {"test": 7}

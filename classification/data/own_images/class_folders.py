@@ -1,0 +1,108 @@
+"""Read the class folders of a user's folder or split: the class of an image is the name of its folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from classification.data.own_images.image_tree import ImageTree, is_below
+from engine.data.data_options import get_data_options
+from foundation.errors import DataError
+
+MAX_NAMED_SUBFOLDERS = 3
+
+
+class ClassImages(NamedTuple):
+    """The images of some classes, class by class.
+
+    Attributes:
+        paths: path of each image below the user's folder.
+        names: name of the class of each.
+        notes: what was decided, one sentence each.
+    """
+
+    paths: list[str]
+    names: list[str]
+    notes: tuple[str, ...] = ()
+
+
+def read_class_folders(tree: ImageTree, place: str) -> ClassImages:
+    """Read the images of the class folders in a folder; loose images beside them are not among these.
+
+    Args:
+        tree: the images.
+        place: the folder that holds the class folders.
+
+    Raises:
+        DataError: there is no class folder, one is empty, or images lie in subfolders of one and no option says what
+            their class is.
+    """
+    tops = tree.list_folders(place)
+    if not tops:
+        raise DataError(
+            f"{tree.get_path(place)} has no class folders; make one folder per class and put its images there"
+        )
+    tree.require_filled_folders(place)
+    prefix = f"{place}/" if place else ""
+    by_class: dict[str, list[str]] = {}
+    homes: dict[str, set[str]] = {}
+    nested: list[str] = []
+    for folder, paths in tree.images_in.items():
+        # loose images beside class folders have no label; they end as files that nothing uses
+        if folder == place or not is_below(folder, place):
+            continue
+        inner = folder.removeprefix(prefix)
+        nested += [inner] if "/" in inner else []
+        name = _name_class(inner)
+        by_class.setdefault(name, []).extend(paths)
+        homes.setdefault(name, set()).add(inner)
+    # apple/rot may be a kind of apple or a kind of rot, and either answer is another task
+    nesting = get_data_options().nested_classes
+    if nested and nesting is None:
+        raise _make_nested_error(tree, place, sorted(nested))
+    images, names = [], []
+    for name in sorted(by_class):
+        # the order of torchvision, so that the fingerprint of plain class folders is what it always was
+        images += sorted(by_class[name], key=os.path.split)
+        names += [name] * len(by_class[name])
+    return ClassImages(images, names, _note_nesting(homes) if nested else ())
+
+
+def _name_class(inner: str) -> str:
+    """Return the class of the images in a folder, by ``--nested-classes``.
+
+    Args:
+        inner: the folder, relative to the one that holds the class folders.
+    """
+    nesting = get_data_options().nested_classes
+    if nesting == "path":
+        return inner
+    return inner.rpartition("/")[2] if nesting == "leaf" else inner.partition("/")[0]
+
+
+def _make_nested_error(tree: ImageTree, place: str, nested: Sequence[str]) -> DataError:
+    top = nested[0].partition("/")[0]
+    below = [inner.partition("/")[2] for inner in nested if inner.partition("/")[0] == top]
+    shown = ", ".join(below[:MAX_NAMED_SUBFOLDERS]) + (", ..." if len(below) > MAX_NAMED_SUBFOLDERS else "")
+    found = f"{tree.get_path(place) / top} has images in subfolders ({shown})"
+    if len({inner.partition("/")[2] for inner in nested}) == 1:
+        # train/CLASS/images/*.jpg
+        return DataError(f"{found}; if all of them are of class {top}, add --nested-classes top")
+    return DataError(
+        f"{found}; say what their class is: --nested-classes path ({nested[0]}), leaf ({nested[0].rpartition('/')[2]}) "
+        f"or top ({top})"
+    )
+
+
+def _note_nesting(homes: Mapping[str, set[str]]) -> tuple[str, ...]:
+    """Say what the subfolders of classes mean, and which classes were put together from several folders."""
+    nesting = get_data_options().nested_classes
+    count = sum(map(len, homes.values()))
+    note = f"--nested-classes {nesting}: {len(homes)} classes in {count} folders"
+    # leaf puts a/cat and b/cat together, which is what it is for; the note says so
+    merged = [name for name in sorted(homes) if len(homes[name]) > 1]
+    if merged:
+        note += f" ({merged[0]} is {' and '.join(sorted(homes[merged[0]])[:MAX_NAMED_SUBFOLDERS])}"
+        note += f"; {len(merged) - 1} more such)" if len(merged) > 1 else ")"
+    return (note,)
