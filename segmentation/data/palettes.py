@@ -51,6 +51,6 @@ def _read_palette(path: Path) -> list[RgbTriple]:
     try:
         with Image.open(path) as picture:
             channels = (picture.getpalette("RGB") or []) if picture.mode == "P" else []
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return []  # the file is decoded later, which says what is wrong with it
     return [(channels[at], channels[at + 1], channels[at + 2]) for at in range(0, len(channels) - 2, 3)]
