@@ -15,7 +15,7 @@ GUARDS = {
     ),
     "images in an unread format are not left out": Guard(
         "classification/data/own_images/image_tree.py",
-        "    require_read_formats(f\"{root}/{path}\" for path in files.files)\n",
+        '    require_read_formats(f"{root}/{path}" for path in files.files)\n',
         "",
         f"{TEST} -k unread_format",
     ),

@@ -27,9 +27,9 @@ GUARDS = {
         f"{MASKS} -k lacks",
     ),
     "palettes agree": Guard(
-        "segmentation/data/palettes.py",
-        "            if color != palette[value]:\n",
-        "            if False:\n",
+        "segmentation/data/label_headers.py",
+        "        if color != palette[value]:\n",
+        "        if False:\n",
         f"{MASKS} -k contradict",
     ),
     "every file of a user's folder of masks is used": Guard(

@@ -125,6 +125,23 @@ def test_names_hold_folders_only_where_names_repeat(tmp_path: Path) -> None:
     assert all(pair.image_path.parent.name == pair.label_path.parent.name for pair in dataset.splits["test"])
 
 
+def test_sizes_are_compared_before_a_run(tmp_path: Path) -> None:
+    """By the headers, as no image is decoded before a run; an image that is turned by its tag has its upright size."""
+    make_writer()(tmp_path)
+    path = tmp_path / "images/train/train_a.jpg"
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 12, 3), np.uint8)
+    Image.fromarray(pixels).save(path, exif=tag)  # 12 x 8 px as stored, 8 x 12 px as displayed
+    for size, fits in (((8, 12), True), ((12, 8), False)):
+        Image.fromarray(np.eye(*size[::-1], dtype=np.uint8)).save(tmp_path / "labels/train/train_a.png")
+        if fits:
+            SEGFOLDER.check_data(tmp_path)
+        else:
+            with pytest.raises(DataError, match=r"train_a.jpg is 8 x 12 px but its label file .* is 12 x 8"):
+                SEGFOLDER.check_data(tmp_path)
+
+
 def test_only_the_test_split_need_be_whole_to_evaluate(tmp_path: Path) -> None:
     make_writer()(tmp_path)
     (tmp_path / "labels/train/train_a.png").unlink()
