@@ -50,7 +50,7 @@ GUARDS = {
     "labels are turned as their image is": Guard(
         "segmentation/data/files.py",
         "        return ImageOps.exif_transpose(picture)\n",
-        "        return picture\n",
+        "        return picture.copy()\n",
         f"{LABELS} -k turned_alike",
         soak=True,
     ),
