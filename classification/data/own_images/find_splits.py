@@ -29,7 +29,7 @@ class FolderLayout(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def find_layout(tree: ImageTree, needs_train: bool = True) -> FolderLayout:
+def find_split_folders(tree: ImageTree, needs_train: bool = True) -> FolderLayout:
     """Find the splits of a user's folder, or that its folders are classes.
 
     Folders are splits only if the names of all of them say so, one is for training and one for a test, and these share
@@ -134,7 +134,7 @@ def _make_mixed_error(tree: ImageTree, base: str, names: Sequence[str], parsed: 
     # with a complete pair of splits, the other folder is more likely too much (seg_pred) than all of them are classes
     if "train" in sides and len(sides) > 1 and len(others) <= MAX_NAMED_FOLDERS:
         return DataError(
-            f"{found}; leave {_list_names(others)} out with {exclude}, or add --layout classes if each is one"
+            f"{found}; leave {_list_names(others)} out with {exclude}, or add --layout classes if each folder is a class"
         )
     return DataError(f"{found}; add --layout classes if each folder is a class, or name the splits train, val and test")
 

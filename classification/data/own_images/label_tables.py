@@ -11,7 +11,7 @@ from classification.data.own_images.class_list import abbreviate_names, number_c
 from classification.data.own_images.image_tree import ImageTree, is_below
 from classification.data.own_images.match_rows import match_rows
 from classification.data.own_images.table_columns import LabelTable, parse_labels
-from classification.data.own_images.table_content import read_table
+from classification.data.own_images.table_content import read_label_file
 from classification.data.own_images.user_images import (
     WHOLE,
     LabeledImages,
@@ -82,7 +82,7 @@ def read_table_images(tree: ImageTree, tables: Sequence[PlacedTable], class_list
     parsed: list[LabelTable] = []
     num_excluded = 0
     for placed in tables:
-        found = parse_labels(read_table(placed.file))
+        found = parse_labels(read_label_file(placed.file))
         # a table that changes while the run reads the images is noticed, as a changed image is
         hash_files(placed.file.parent, [placed.file.name])
         matched = match_rows(tree, placed.file, found.rows, placed.base)
