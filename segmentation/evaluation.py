@@ -104,8 +104,8 @@ class SegmentationMetric(BaseMetric):
     Args:
         image_names: name of each image, by index.
         label_space: the classes and how label files number them.
-        prediction_folder: where predictions are written as label PNGs, numbered like the data set's own label files;
-            ``None`` writes nothing.
+        prediction_folder: where predictions are written as label PNGs; class k has the value ``first_label + k``,
+            whatever the data set's own label files hold. ``None`` writes nothing.
 
     Attributes:
         image_scores: one row per image. This and the next two are set on the main process after an evaluation.
@@ -150,7 +150,7 @@ class SegmentationMetric(BaseMetric):
         assert self.prediction_folder is not None
         path = self.prediction_folder / f"{self.image_names[sample.item]}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        # class k is first_label + k in the data set's files, so that `bench score` can read the predictions back
+        # as `bench score` reads predictions back
         Image.fromarray(sample.predicted.numpy().astype(np.uint8) + np.uint8(self.label_space.first_label)).save(path)
 
     def compute_metrics(self, results: Sequence[ImageAreas]) -> dict[str, float]:

@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from engine.data.image_formats import is_image_name
+from engine.data.tree_files import is_litter
 from engine.progress_bar import log_message
 from foundation.environment import resolve_data_root
 from foundation.errors import DataError, UserError
@@ -17,8 +20,10 @@ from foundation.files import write_atomic
 from results.score_request import ScoreRequest
 from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
 from segmentation.data.files import read_label_map, read_raw_labels
-from segmentation.data.labels import LabelSpace
+from segmentation.data.labels import IGNORE_INDEX, LabelSpace
+from segmentation.data.own_folder.pair_files import MASK_ENDINGS
 from segmentation.evaluation import compare_with_mmseg, count_areas_twice
+from segmentation.label_shift import LabelShiftTrial
 from segmentation.metrics import (
     ClassAreas,
     ImageScores,
@@ -73,7 +78,8 @@ def score_label_images(
         partial: accept predictions for a part of the images; the numbers are then marked as of a part.
 
     Raises:
-        DataError: no or too few predictions, one of no image or another size, or with a number that is no class.
+        DataError: no or too few predictions, one of no image or another size, with a number that is no class, or all
+            shifted by one.
     """
     # the training images are not needed, and often not at hand where predictions are scored
     found = task.find_dataset(data_root, test_only=True)
@@ -82,15 +88,20 @@ def score_label_images(
     expected = task.expected["test"] if task.has_official_counts else len(pairs)
     chosen = _match_predictions(task, data_root, results, pairs, None if partial else expected)
     counted, theirs, rows = [], np.zeros((4, found.label_space.num_classes)), []
+    trial = LabelShiftTrial(found.label_space.num_classes)
     for item, (prediction, pair) in enumerate(chosen):
         truth = read_label_map(pair.label_path, found.label_space)
-        labels = torch.from_numpy(_read_prediction(prediction, pair, truth.shape, found.label_space))
+        predicted = _read_prediction(prediction, pair, truth, found.label_space)
+        trial.add_image(predicted, truth)
+        labels = torch.from_numpy(predicted)
         ours, mmseg = count_areas_twice(labels, torch.from_numpy(truth), found.label_space.num_classes)
         counted.append(ours)
         theirs += mmseg  # float64, so that the sum is exact
         rows.append(score_image(item, pair.name, ours)._asdict())
         if (item + 1) % LOG_INTERVAL == 0:
             log_message(f"{item + 1:,} of {len(chosen):,} images scored")
+    if shifted := trial.describe_shift():
+        raise DataError(f"the predictions in {results} look shifted by one: {shifted} and score again")
     total = np.stack(counted).sum(0)
     result = compute_segmentation_scores(total)
     data = {
@@ -101,6 +112,7 @@ def score_label_images(
         "expected": expected,
         "metrics": {name: getattr(result, name) for name in ("mIoU", "mIoU_all", "aAcc", "mAcc")},
         "unit": "%",
+        "data_notes": list(found.notes),
         "classes": found.label_space.num_classes,
         "classes_present": result.num_present,
         "iou_by_class": map_class_iou(result, task.get_class_names(found)),
@@ -126,7 +138,7 @@ def rescore_predictions(dataset: SegmentationDataset, folder: Path) -> Iterator[
     space = dataset.label_space
     for item, pair in enumerate(dataset.splits["test"]):
         truth = read_label_map(pair.label_path, space)
-        prediction = _read_prediction(folder / f"{pair.name}.png", pair, truth.shape, space)
+        prediction = _read_prediction(folder / f"{pair.name}.png", pair, truth, space)
         areas = count_class_areas(prediction, truth, space.num_classes)
         yield score_image(item, pair.name, areas), areas
 
@@ -137,9 +149,19 @@ def _match_predictions(
     """Predictions with their pairs; the completeness gate, which ``expected`` of ``None`` leaves open."""
     if not results.is_dir():
         raise DataError(f"there is no folder of predictions at {results}; name it with --results")
-    files = {path.stem: path for path in sorted(results.glob("*.png"))}
+    found = [path for path in sorted(results.iterdir()) if not is_litter(path.name)]
+    files = {path.stem: path for path in found if path.suffix == ".png"}
     if not files:
-        raise DataError(f"{results} holds no PNG files; predictions are one label PNG an image, {pairs[0].name}.png")
+        inside = f", only {found[0].name}{' ...' if found[1:] else ''}" if found else ""
+        raise DataError(
+            f"{results} holds no PNG files{inside}; predictions are one label PNG an image, {pairs[0].name}.png"
+        )
+    # with --partial nobody would miss what is not read
+    if unread := [path for path in found if path.suffix != ".png" and (path.is_dir() or is_image_name(path.name))]:
+        raise DataError(
+            f"{unread[0]} is not read, and {len(files):,} PNG files beside it are; predictions are one label PNG an "
+            f"image, {pairs[0].name}.png, so write it as one or move it away"
+        )
     names = {pair.name for pair in pairs}
     if strange := sorted(files.keys() - names):
         raise DataError(_explain_strange_file(task, data_root, files[strange[0]], len(pairs)))
@@ -158,7 +180,12 @@ def _explain_strange_file(task: SegmentationTask, data_root: Path, path: Path, c
     try:
         splits = task.find_dataset(data_root).splits
     except DataError:  # the other splits need not be there
-        splits = {}
+        splits = task.find_dataset(data_root, test_only=True).splits
+    # tools that write overlays and masks side by side tell them apart by an ending
+    names = {pair.name for pair in splits.get("test", ())}
+    ending = next((each for each in MASK_ENDINGS[1:] if path.stem.removesuffix(each) in names), None)
+    if ending is not None:
+        return f"{path} is named after image {path.stem.removesuffix(ending)} with {ending}; remove the ending"
     for split, pairs in splits.items():
         if split != "test" and path.stem in {pair.name for pair in pairs}:
             return (
@@ -171,19 +198,25 @@ def _explain_strange_file(task: SegmentationTask, data_root: Path, path: Path, c
     )
 
 
-def _read_prediction(path: Path, pair: ImageLabelPair, shape: tuple[int, ...], label_space: LabelSpace) -> Any:
+def _read_prediction(
+    path: Path, pair: ImageLabelPair, truth: NDArray[np.uint8], label_space: LabelSpace
+) -> NDArray[np.int64]:
     """Class numbers 0..classes-1 of a prediction; any number where truth does not count is passed as class 0."""
-    numbers = read_raw_labels(path)
+    numbers, shape = read_raw_labels(path), truth.shape
     if numbers.shape != shape:
         raise DataError(
             f"{path} is {numbers.shape[1]} x {numbers.shape[0]} px but its label file is {shape[1]} x {shape[0]}; "
             "predictions are scored at the label's own size, so resize the logits before the argmax"
         )
-    counts = read_label_map(pair.label_path, label_space) != 255
+    counts = truth != IGNORE_INDEX
     last = label_space.first_label + label_space.num_classes - 1
     wrong = np.unique(numbers[counts & ((numbers < label_space.first_label) | (numbers > last))])
     if wrong.size:
         hint = f"; if the network writes 0 to {last - 1}, add 1" if wrong[0] == 0 and label_space.first_label else ""
+        if wrong[0] == last + 1 and not label_space.first_label:
+            hint = f"; if the network writes 1 to {last + 1}, subtract 1"
+        elif wrong.tolist() == [255] and last == 1:
+            hint = "; if 255 is the second class, write it as 1"
         raise DataError(f"{path} has label {int(wrong[0])}; predictions are {label_space.first_label} to {last}{hint}")
     return np.where(counts, numbers - label_space.first_label, 0)
 
@@ -191,6 +224,7 @@ def _read_prediction(path: Path, pair: ImageLabelPair, shape: tuple[int, ...], l
 def _format_lines(data: dict[str, Any]) -> list[str]:
     metrics, present, classes = data["metrics"], data["classes_present"], data["classes"]
     lines = [
+        *(f"data: {note}" for note in data["data_notes"]),
         f"mIoU {metrics['mIoU']:.2f} % over the {present} classes present, "
         f"{metrics['mIoU_all']:.2f} % over all {classes}",
         f"aAcc {metrics['aAcc']:.2f} %, mAcc {metrics['mAcc']:.2f} %",

@@ -251,13 +251,14 @@ class SegfolderTask(SegmentationTask):
     """A user's own images and labels."""
 
     name = "segfolder"
-    summary = "your own folder: classes.txt, images/SPLIT, labels/SPLIT (docs/guides/your-images.md)"
+    summary = "your own images and label files, with a list of classes (docs/guides/your-own-data.md)"
     expected: Mapping[str, int] = MappingProxyType({})  # no official counts: every user's folder is different
     has_official_counts = False
+    data_options = ("exclude", "ignore", "map", "colours")
 
     def find_dataset(self, root: Path, *, test_only: bool = False) -> SegmentationDataset:
         """Find the user's images and labels in ``root`` itself and pair them."""
-        from segmentation.data.dataset_layout import read_segfolder
+        from segmentation.data.own_folder.read_folder import read_segfolder
 
         return read_segfolder(root, test_only=test_only)
 

@@ -91,7 +91,7 @@ def _draw_overlay(
     class_names: Sequence[str],
 ) -> DrawnPicture:
     image, truth = read_image_pair(pair, dataset.label_space)
-    labels = read_label_map(prediction, dataset.label_space)
+    labels = read_label_map(prediction, dataset.label_space.make_prediction_space())
     # OpenCV reads BGR
     sheet = draw_panels(image[:, :, ::-1], truth, labels, class_names, f"{rank.name}, mIoU {rank.score:.1f} %")
     title = f"{rank.label} image: {rank.name}, mIoU {rank.score:.1f} %"

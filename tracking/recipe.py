@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -11,6 +12,7 @@ from engine.evaluation.model_source import Precision, Runtime
 from engine.recipe import StrictConfig, TrainingRecipe
 from tracking.data.crops import CropGeometry
 from tracking.data.pair import CropSizes, SearchJitter
+from tracking.data.readers.got10k_splits import Got10kChoice, Got10kSplit
 from tracking.data.video_pairs import PairAugmentation
 from tracking.inference.options import TrackingOptions
 from tracking.models.candidate_elimination import CandidateElimination
@@ -63,6 +65,9 @@ class TrackingRecipe(TrainingRecipe):
         val_pairs: number of pairs whose IoU is displayed during training; nothing is selected by it.
         max_frame_gap: largest distance between the two frames of a pair, in frames.
         dataset_weights: training sets and their sampling weights.
+        got10k_split: which sequences of GOT-10k are used: ``train_full`` (all), or OSTrack's ``train`` or ``vottrain``.
+        got10k_list: OSTrack's list of the split, if it is not in the folder of GOT-10k. Only its content counts, which
+            is checked.
         got10k_exclude: file with names of GOT-10k sequences to leave out.
         grayscale, flip, frame_flip, brightness: augmentation of video pairs, see
             ``tracking.data.video_pairs.PairAugmentation``.
@@ -92,9 +97,10 @@ class TrackingRecipe(TrainingRecipe):
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = TrainingRecipe.NON_IDENTITY_FIELDS | {
         "track_processes",
         "track_batch",
+        "got10k_list",
     }
 
-    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"max_frames": None}
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"max_frames": None, "got10k_split": "train_full"}
 
     template_size: PositiveInt
     search_size: PositiveInt
@@ -108,6 +114,8 @@ class TrackingRecipe(TrainingRecipe):
     val_pairs: PositiveInt
     max_frame_gap: PositiveInt = 200
     dataset_weights: DatasetWeights
+    got10k_split: Got10kSplit = "train_full"
+    got10k_list: str | None = None
     got10k_exclude: str | None = None
     grayscale: float = Field(default=0.05, ge=0, le=1)
     flip: float = Field(default=0.5, ge=0, le=1)
@@ -160,6 +168,13 @@ class TrackingRecipe(TrainingRecipe):
     def tracking_options(self) -> TrackingOptions:
         """Return how the work on the test set is divided."""
         return TrackingOptions(self.track_processes, self.track_batch)
+
+    def got10k_choice(self) -> Got10kChoice:
+        """Return which sequences of GOT-10k are used."""
+        listing, excluded = (
+            Path(text).expanduser() if text else None for text in (self.got10k_list, self.got10k_exclude)
+        )
+        return Got10kChoice(self.got10k_split, listing, excluded)
 
     def pair_augmentation(self) -> PairAugmentation:
         """Return how video pairs are augmented."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from engine.data.split_folders import require_split_names
 from engine.task import ControlKind, DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
 from results.statistics.metric_statistics import MetricStatistic
@@ -341,10 +341,11 @@ class MiniLasotTask(TrackingTask):
 
 
 class TrackfolderTask(TrackingTask):
-    """A user's own sequences: folders of images, each with a ``groundtruth.txt``."""
+    """A user's own sequences: folders of images with boxes, in the layouts of ``tracking.data.sequence_folders``."""
 
     name = "trackfolder"
     summary = "your own sequences: folders of images, each with a groundtruth.txt, in --data-root (or its test/)"
+    data_options = ("exclude", "target")
     protocols = ("fast128", *(name for name in TRACKING_PROTOCOLS if name != "fast128"))
     expected: Mapping[str, int] = MappingProxyType({})
 
@@ -357,9 +358,16 @@ class TrackfolderTask(TrackingTask):
         Raises:
             DataError: there is no sequence, or one is damaged.
         """
-        from tracking.data.readers.folder import read_folder_videos
+        from tracking.data.readers.folder import read_test_content
 
-        return read_folder_videos(_find_test_folder(root))
+        return read_test_content(root).videos
+
+    def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:
+        """Check the sequences; see ``TrackingTask``. The notes begin with what was decided about their layout."""
+        from tracking.data.readers.folder import read_test_content
+
+        report = super().check_data(root, decode)
+        return replace(report, notes=(*read_test_content(root).notes, *report.notes))
 
     def describe_content(self, videos: list[Video], root: Path) -> SetContent:
         """Return the fingerprint, and the test sequences that share frames with the sequences in ``root/train``.
@@ -373,24 +381,9 @@ class TrackfolderTask(TrackingTask):
         Raises:
             DataError: a sequence is damaged.
         """
-        from tracking.data.frame_hashes import fingerprint_videos, hash_folder_frames
-        from tracking.data.readers.folder import find_sequence_folders, read_folder_videos
-        from tracking.data.shared_frames import find_shared_sequences
+        from tracking.data.shared_frames import describe_folder_content
 
-        frames = hash_folder_frames(_find_test_folder(root))
-        content = fingerprint_videos(videos, frames)
-        train = root / "train"
-        if not find_sequence_folders(train):
-            return content
-        shared = find_shared_sequences(videos, frames, read_folder_videos(train), hash_folder_frames(train))
-        if shared and not (root / "test").is_dir():
-            shared = (f"{shared[0]} (without a folder test, everything in {root} is tested, its folder train too)",)
-        return content._replace(duplicates=shared)
-
-
-def _find_test_folder(root: Path) -> Path:
-    require_split_names(root)  # beside Test, all of root would be the test, its training sequences too
-    return root / "test" if (root / "test").is_dir() else root
+        return describe_folder_content(root)
 
 
 LASOT = LasotTask()

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import torch
 
-from engine.device import describe_device, resolve_device
+from deployment.formats import FORMAT_BY_RUNTIME
+from engine.device import describe_device
+from engine.evaluation.model_source import ModelSource
+from engine.evaluation.network_device import resolve_network_device
 from engine.progress_bar import log_message
 from engine.run_environment import collect_package_versions, utc_now
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir, sha256_file
 from foundation.plural import format_count
 from results.records.store import next_attempt_folder, read_record
-from tracking.data.boxes import BoxLike
-from tracking.data.readers.folder import GROUND_TRUTH_FILE
+from tracking.as_is.runtime_tracker import make_file_origin
+from tracking.deployment.export import export_model
+from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
 from tracking.evaluate_run import load_tracker
 from tracking.inference.backend import TorchNetwork
+from tracking.inference.run_files import load_recipe
 from tracking.inference.tracker import Tracker
 from tracking.ostrack_checkpoint import load_ostrack_model
 from tracking.ostrack_settings import describe_tracker, find_matching_protocol
-from tracking.video.frame_source import FrameSource, open_frame_source
+from tracking.video.first_boxes import resolve_starts
+from tracking.video.frame_source import open_frame_source, to_opencv_path
 from tracking.video.lost_target import LOST_THRESHOLD
 from tracking.video.request import TrackVideoRequest
-from tracking.video.track_video import (
-    SUMMARY_FILE,
+from tracking.video.track_summary import (
     is_partial_result,
+    list_described_targets,
+    list_result_files,
     make_track_summary,
-    track_video,
     write_track_summary,
 )
+from tracking.video.track_video import track_targets
 
 # next to the runs of tasks
 DEFAULT_RESULTS_DIR = Path("runs") / "track"
@@ -55,10 +64,10 @@ class TrackReport:
     def text(self) -> str:
         """The report for the terminal."""
         data = self.data
-        speed, sure = data["speed"], data["confidence"]
-        lines = [
-            f"{format_count(data['frames'], 'frame')} tracked" + (", PARTIAL" if data["status"] == "partial" else "")
-        ]
+        speed, targets = data["speed"], list_described_targets(data)
+        followed = f", {format_count(len(targets), 'target')}" if len(targets) > 1 else ""
+        partial = ", PARTIAL" if data["status"] == "partial" else ""
+        lines = [f"{format_count(data['frames'], 'frame')} tracked{followed}{partial}"]
         if data["stopped"]:
             lines.append(data["stopped"])
         # a single frame gives no speed and no confidence
@@ -68,45 +77,50 @@ class TrackReport:
                 f"{speed['network_frames_per_second']:.1f} in the network alone ({data['runtime']}, "
                 f"{data['precision']}, {data['device']}, {format_count(data['threads'], 'thread')})"
             )
-            lines.append(
-                f"confidence: mean {sure['mean']:.2f}, lowest {sure['lowest']:.2f}; {_describe_low_spans(sure)}"
-            )
-        files = [*data["files"].values(), *([data["video"]["file"]] if data["video"] else []), SUMMARY_FILE]
-        return "\n".join([*lines, *data["notes"], f"{self.folder}: {', '.join(files)}"])
+            lines += [_describe_confidence(each, len(targets)) for each in targets]
+        return "\n".join([*lines, *data["notes"], f"{self.folder}: {', '.join(list_result_files(data))}"])
+
+
+class LoadedTracker(NamedTuple):
+    """The tracker of a request.
+
+    Attributes:
+        tracker: the tracker.
+        device: ``cpu``, ``cuda`` or ``mps``.
+        facts: what the summary says about its weights.
+    """
+
+    tracker: Tracker
+    device: str
+    facts: dict[str, Any]
 
 
 def run_track_command(request: TrackVideoRequest) -> TrackReport:
-    """Follow one target and write the results.
+    """Follow the targets and write the results.
 
     Args:
-        request: source, first box, tracker and options.
+        request: source, first boxes, tracker and options.
 
     Raises:
-        UserError: settings contradict each other, or the source, the box or the weights cannot be used.
+        UserError: settings contradict each other, or the source, a box or the weights cannot be used.
         DataError: a frame cannot be read; the results before it are kept and marked as partial.
         BenchError: the annotated video cannot be written.
     """
-    threshold = LOST_THRESHOLD if request.lost_threshold is None else request.lost_threshold
-    if not 0 <= threshold < 1:
-        raise UserError(
-            f"--lost-threshold {threshold:g} cannot be compared with a confidence; give a number from 0 (never lost) "
-            "to below 1"
-        )
-    device = resolve_device(request.device)
+    thresholds = resolve_lost_thresholds(request.lost_thresholds, len(request.init_boxes) or 1)
     # the source and the box are checked before the weights, whose loading takes longer
     source = open_frame_source(request.source, request.start_frame, request.max_frames)
-    box, box_from = resolve_first_box(request.init_box, source)
-    tracker, weights = load_requested_tracker(request, device)
+    choose = resolve_starts(request.init_boxes, thresholds, source)
+    # before the user draws boxes, who would have drawn them for nothing if the weights do not load
+    tracker, device, weights = load_requested_tracker(request)
     folder = choose_result_folder(request.out_dir, source.name)
     started = utc_now()
     try:
-        found = track_video(tracker, source, box, folder, lost_threshold=threshold, write_video=request.write_video)
+        found = track_targets(tracker, source, choose, folder, write_video=request.write_video)
     except BaseException:
         if not any(folder.iterdir()):
             folder.rmdir()  # an empty folder would only take the name of the next result
         raise
     more = {
-        "first_box_from": box_from,
         **weights,
         "runtime": tracker.network.runtime,
         "precision": tracker.network.precision,
@@ -117,29 +131,53 @@ def run_track_command(request: TrackVideoRequest) -> TrackReport:
         "packages": collect_package_versions(),
         "command": list(request.command_line),
     }
-    data = make_track_summary(found, source, box, threshold, more)
+    data = make_track_summary(found, source, more)
     # before a failure is raised, so that the results so far are described
     write_track_summary(folder, data)
     if found.failure is not None:
         log_message(
-            f"{format_count(len(found.boxes), 'frame')} tracked before that are kept in {folder}, marked partial"
+            f"{format_count(found.num_frames, 'frame')} tracked before that are kept in {folder}, marked partial"
         )
         raise found.failure
     return TrackReport(folder, data, is_partial_result(found, source))
 
 
-def load_requested_tracker(request: TrackVideoRequest, device: str) -> tuple[Tracker, dict[str, Any]]:
+def resolve_lost_thresholds(requested: Sequence[float], num_targets: int) -> list[float]:
+    """Return the threshold of each target.
+
+    Args:
+        requested: none for the default, one for all targets, or one for each.
+        num_targets: number of targets.
+
+    Raises:
+        UserError: there are fewer or more, or one is not from 0 to below 1.
+    """
+    for threshold in requested:
+        if not 0 <= threshold < 1:
+            raise UserError(
+                f"--lost-threshold {threshold:g} cannot be compared with a confidence; give a number from 0 (never "
+                "lost) to below 1"
+            )
+    # the default is not written into the request, so that the request says what the user asked for
+    if len(requested) <= 1:
+        return [requested[0] if requested else LOST_THRESHOLD] * num_targets
+    if len(requested) != num_targets:
+        raise UserError(
+            f"--lost-threshold is given {len(requested)} times for {format_count(num_targets, 'target')}; give it once "
+            "for all of them, or once for each --init"
+        )
+    return list(requested)
+
+
+def load_requested_tracker(request: TrackVideoRequest) -> LoadedTracker:
     """Load the tracker of a request.
 
     Args:
         request: the request.
-        device: ``cpu``, ``cuda`` or ``mps``.
-
-    Returns:
-        The tracker, and what the summary says about its weights.
 
     Raises:
         UserError: neither or both of ``--run`` and ``--checkpoint`` are given, or the weights cannot be used.
+        BenchError: the exported network of a checkpoint does not compute what PyTorch computes.
     """
     if (request.run_dir is None) == (request.checkpoint is None):
         raise UserError(
@@ -151,65 +189,58 @@ def load_requested_tracker(request: TrackVideoRequest, device: str) -> tuple[Tra
         if request.backbone or request.protocol:
             raise UserError("--run knows its backbone and protocol; leave --backbone and --protocol out")
         record = read_record(request.run_dir)
+        # a run with an exported network computes on the CPU, and the summary must not name a GPU
+        runtime = request.runtime or load_recipe(request.run_dir).runtime
+        device = resolve_network_device(ModelSource(device=request.device, runtime=runtime))
         tracker = load_tracker(request.run_dir, device, runtime=request.runtime, precision=request.precision)
-        return tracker, {
+        facts: dict[str, Any] = {
             "weights": {"run": str(request.run_dir), "run_id": record.run_id},
             "backbone": record.backbone.name,
             "protocol": record.protocol,
         }
-    if request.runtime not in (None, "torch") or request.precision not in (None, "f32"):
-        raise UserError(
-            "a --checkpoint is tracked with torch in f32, as only runs can be exported; leave --runtime and "
-            "--precision out"
-        )
+        return LoadedTracker(tracker, device, facts)
     if not request.backbone:
         raise UserError("--checkpoint needs --backbone NAME, the plain ViT that was trained (OSTrack's is vit_base)")
-    assert request.checkpoint is not None  # by the first check; for the type checker
-    model, recipe, report = load_ostrack_model(request.checkpoint, request.backbone, request.protocol)
-    tracker = Tracker(TorchNetwork(model.to(device)), recipe.crop_sizes(), request.backbone)
+    return _load_checkpoint_tracker(request, request.backbone)
+
+
+def _load_checkpoint_tracker(request: TrackVideoRequest, backbone: str) -> LoadedTracker:
+    """Load the tracker of a checkpoint of OSTrack's code; for another runtime than torch it is exported first."""
+    assert request.checkpoint is not None  # for the type checker
+    runtime, precision = request.runtime or "torch", request.precision or "f32"
+    # before the weights are loaded, which takes longer
+    require_tracker_runtime(runtime, precision)
+    device = resolve_network_device(ModelSource(device=request.device, runtime=runtime))
+    model, recipe, report = load_ostrack_model(request.checkpoint, backbone, request.protocol)
     log_message(
         f"{request.checkpoint}: {report.matched} tensors loaded, {len(report.dropped)} not used; "
         + "; ".join(report.notes)
     )
-    return tracker, {
+    sha256 = sha256_file(request.checkpoint)
+    facts: dict[str, Any] = {
         "weights": {
             "checkpoint": str(request.checkpoint),
             # a checkpoint has no id, so its content identifies it
-            "sha256": sha256_file(request.checkpoint),
+            "sha256": sha256,
             "matched": report.matched,
             "dropped": report.dropped,
             "notes": report.notes,
         },
-        "backbone": request.backbone,
+        "backbone": backbone,
         # the protocol whose crops and elimination these are; there may be none
         "protocol": request.protocol or find_matching_protocol(recipe),
         "tracker": describe_tracker(recipe),
     }
-
-
-def resolve_first_box(init_box: BoxLike | None, source: FrameSource) -> tuple[BoxLike, str]:
-    """Return the box to start from, and where it comes from.
-
-    Args:
-        init_box: x, y, width, height in pixels from the command line, or ``None``.
-        source: the source of the frames, which may have a box.
-
-    Raises:
-        UserError: there is no box.
-    """
-    if init_box is not None:
-        return init_box, "--init"
-    if source.first_box is not None:
-        where = f"{GROUND_TRUTH_FILE}, line {source.start_frame + 1}"
-        # a box that the user did not give is announced, as it may be of another target
-        log_message(
-            f"the first box is that of {Path(source.location) / GROUND_TRUTH_FILE}, line {source.start_frame + 1}"
-        )
-        return source.first_box, where
-    raise UserError(
-        "the box of the target in the first frame is missing; give it with --init x,y,w,h: left and top edge, width "
-        "and height in pixels (any image viewer shows them)"
-    )
+    if runtime == "torch":
+        return LoadedTracker(Tracker(TorchNetwork(model.to(device)), recipe.crop_sizes(), backbone), device, facts)
+    origin = make_file_origin(backbone, "track", request.checkpoint, sha256)
+    # a graph in memory is all that tracking needs, and the file of a large ViT would stand beside every video
+    with TemporaryDirectory(prefix="bench-track-") as folder:
+        made = export_model(model, recipe.crop_sizes(), origin, FORMAT_BY_RUNTIME[runtime], precision, Path(folder))
+        tracker = find_exported_tracker(made.folder, runtime, precision)()
+    # as in the record of an evaluation: how far its boxes are from PyTorch's stands beside them
+    facts["export"] = made.manifest.model_dump(mode="json", include={"files", "parity", "calibration"})
+    return LoadedTracker(tracker, device, facts)
 
 
 def choose_result_folder(requested: Path | None, source_name: str) -> Path:
@@ -227,18 +258,23 @@ def choose_result_folder(requested: Path | None, source_name: str) -> Path:
         folder = next_attempt_folder(DEFAULT_RESULTS_DIR, source_name)
     else:
         folder = requested
+        to_opencv_path(folder)  # refuses a name that OpenCV cannot write a video to
         if folder.is_dir() and any(folder.iterdir()):
             raise UserError(f"{folder} has files in it already; name another folder with --out, or remove it")
     ensure_writable_dir(folder)
     return folder
 
 
-def _describe_low_spans(confidence: dict[str, Any]) -> str:
-    """Return the spans of low confidence in words, at most eight of them."""
+def _describe_confidence(target: dict[str, Any], num_targets: int) -> str:
+    """Return the confidence of a target in words, with its spans of low confidence, at most eight of them."""
+    confidence = target["confidence"]
     spans = confidence["low_spans"]
-    if not spans:
-        return f"nowhere below {confidence['low']:g} for {confidence['patience']} frames"
-    # a long video can have hundreds; all are in track.json
-    shown = ", ".join(f"{span['first']}-{span['last']}" for span in spans[:8])
-    more = f" and {len(spans) - 8} more" if len(spans) > 8 else ""
-    return f"below {confidence['low']:g} in frames {shown}{more} (from 0): the target may be lost there"
+    if spans:
+        # a long video can have hundreds; all are in track.json
+        shown = ", ".join(f"{span['first']}-{span['last']}" for span in spans[:8])
+        more = f" and {len(spans) - 8} more" if len(spans) > 8 else ""
+        low = f"below {confidence['low']:g} in frames {shown}{more} (from 0): the target may be lost there"
+    else:
+        low = f"nowhere below {confidence['low']:g} for {confidence['patience']} frames"
+    name = f"target {target['number']}, " if num_targets > 1 else ""
+    return f"{name}confidence: mean {confidence['mean']:.2f}, lowest {confidence['lowest']:.2f}; {low}"

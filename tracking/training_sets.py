@@ -17,28 +17,64 @@ from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.data.pair_dataset import WeightedPairSampler
 from tracking.data.readers import lasot, others
 from tracking.data.readers.folder import read_folder_videos
+from tracking.data.readers.got10k_splits import WHOLE_GOT10K, Got10kChoice
 from tracking.data.readers.sequence import Video
+from tracking.data.readers.set_folders import find_set_folder
 from tracking.data.synthetic_pairs import PhotoPairSampler
 from tracking.data.video_pairs import VideoPairSampler
 from tracking.recipe import TrackingRecipe
 
+SET_FOLDER_NAMES = {
+    "lasot": ("lasot", "LaSOTBenchmark"),
+    "got10k": ("got10k", "GOT-10k", "got10k/full_data", "GOT-10k/full_data"),
+    "trackingnet": ("trackingnet",),
+    "coco": ("coco", "mscoco", "coco2017"),
+}
+"""Names of the folders of the training sets below the data root; their case does not count."""
+SET_MARKS = {
+    "lasot": (lasot.TEST_LIST_FILE, lasot.TRAIN_LIST_FILE, "*.zip"),
+    "got10k": ("train/list.txt",),
+    "trackingnet": ("TRAIN_*",),
+    "coco": (others.COCO_ANNOTATION,),
+}
+"""What is in these folders. A folder without it is taken if there is no other, and its reader says what is missing."""
+
 
 def find_lasot_root(root: Path) -> Path:
-    """Return the folder ``lasot`` below a data root, or the data root itself if there is no such folder.
+    """Return LaSOT's folder below a data root, or the data root itself if there is no such folder.
 
     Args:
         root: the data root.
     """
-    return root / "lasot" if (root / "lasot").is_dir() else root
+    return find_set_folder(root, SET_FOLDER_NAMES["lasot"], SET_MARKS["lasot"]) or root
 
 
-def read_training_videos(name: str, root: Path, got10k_exclude: str | None) -> Sequence[Video]:
+def find_training_folder(name: str, root: Path) -> Path:
+    """Return the folder of GOT-10k, TrackingNet or COCO below a data root.
+
+    Args:
+        name: name of the set, as in ``DatasetWeights``.
+        root: the data root.
+
+    Raises:
+        DataError: there is none.
+    """
+    folder = find_set_folder(root, SET_FOLDER_NAMES[name], SET_MARKS[name])
+    if folder is None:
+        raise DataError(
+            f"training set {name} is missing: there is no folder {root / name}; put it there, or set "
+            f"dataset_weights.{name}=0"
+        )
+    return folder
+
+
+def read_training_videos(name: str, root: Path, got10k: Got10kChoice = WHOLE_GOT10K) -> Sequence[Video]:
     """Read the videos or still images of a training set.
 
     Args:
         name: name of the set, as in ``DatasetWeights``, except ``photos``.
         root: the data root.
-        got10k_exclude: file with the names of GOT-10k sequences to leave out.
+        got10k: which sequences of GOT-10k are used.
 
     Returns:
         The videos. COCO's objects are videos of one frame each.
@@ -56,16 +92,10 @@ def read_training_videos(name: str, root: Path, got10k_exclude: str | None) -> S
                 f"there is no folder {root / 'train'} with sequences to train on; make it, or set "
                 "dataset_weights.trackfolder=0"
             )
-        return read_folder_videos(root / "train")
-    folder = root / name
-    if not folder.is_dir():
-        raise DataError(
-            f"training set {name} is missing: there is no folder {folder}; put it there, or set "
-            f"dataset_weights.{name}=0"
-        )
+        return read_folder_videos(root, "train")
+    folder = find_training_folder(name, root)
     if name == "got10k":
-        excluded = Path(got10k_exclude).expanduser() if got10k_exclude else None
-        return others.read_got10k_videos(folder, excluded)
+        return others.read_got10k_videos(folder, got10k)
     return others.read_trackingnet_videos(folder) if name == "trackingnet" else others.read_coco_stills(folder)
 
 
@@ -98,26 +128,26 @@ def describe_training_sets(recipe: TrackingRecipe, root: Path) -> dict[str, SetC
         DataError: a set is missing or damaged, or a frame is missing and ``skip_unreadable`` is off.
     """
     return {
-        name: _describe_training_set(name, root, recipe.got10k_exclude, recipe.skip_unreadable)
+        name: _describe_training_set(name, root, recipe.got10k_choice(), recipe.skip_unreadable)
         for name in recipe.dataset_weights.nonzero_weights()
     }
 
 
 @memoize_in_run
-def _describe_training_set(name: str, root: Path, got10k_exclude: str | None, skip_missing: bool) -> SetContent:
+def _describe_training_set(name: str, root: Path, got10k: Got10kChoice, skip_missing: bool) -> SetContent:
     if name == "photos":
         # only the training photographs; the others are kept for the test sequences
         return SetContent(photographs.fingerprint_photos(photographs.TRAIN_PHOTOS), FULL_COVERAGE)
     if name == "mini_lasot":
         return SetContent(fingerprint_folder(ensure_mini_lasot()), FULL_COVERAGE)
-    videos = read_training_videos(name, root, got10k_exclude)
+    videos = read_training_videos(name, root, got10k)
     if isinstance(videos, others.StillImages):
-        return _describe_still_images(videos, root / name, skip_missing)
+        return _describe_still_images(videos, find_training_folder(name, root), skip_missing)
     if name == "lasot":
         return fingerprint_lasot_videos(videos, find_lasot_root(root))
     if name == "trackfolder":
-        return fingerprint_videos(videos, hash_folder_frames(root / "train"))
-    return fingerprint_videos(videos, hash_frames(videos, root / name, skip_missing=skip_missing))
+        return fingerprint_videos(videos, hash_folder_frames(root, "train"))
+    return fingerprint_videos(videos, hash_frames(videos, find_training_folder(name, root), skip_missing=skip_missing))
 
 
 def fingerprint_lasot_videos(videos: Sequence[Video], lasot_root: Path) -> SetContent:
@@ -136,8 +166,10 @@ def fingerprint_lasot_videos(videos: Sequence[Video], lasot_root: Path) -> SetCo
 def _describe_still_images(stills: others.StillImages, folder: Path, skip_missing: bool) -> SetContent:
     """Return what COCO contains: the file of annotations, and the images that have a usable box."""
     annotation = hash_files(folder, [others.COCO_ANNOTATION]).digests[0]
-    used = [f"{others.COCO_IMAGES}/{stills.file_names[index]}" for index in np.unique(stills.image_indices)]
-    images = hash_frame_files(folder, used, skip_missing=skip_missing)
+    names = [stills.file_names[index] for index in np.unique(stills.image_indices)]
+    # from the parent of train2017, wherever that is: the same images are the same training set
+    used = [f"{stills.folder.name}/{name}" for name in names]
+    images = hash_frame_files(stills.folder.parent, used, skip_missing=skip_missing)
     lines = (f"{name}\0{digest}\n".encode() for name, digest in zip(used, images.digests, strict=True))
     return SetContent(sha256_chunks([annotation.encode(), *lines]), images.coverage)
 
@@ -178,7 +210,7 @@ def make_pair_samplers(recipe: TrackingRecipe, root: Path) -> list[WeightedPairS
             )
             continue
         # photographs are always exact and readable, so only the other sets need augmentation and skip_unreadable
-        videos = read_training_videos(name, root, recipe.got10k_exclude)
+        videos = read_training_videos(name, root, recipe.got10k_choice())
         maker = VideoPairSampler(
             videos, sizes, jitter, recipe.max_frame_gap, recipe.pair_augmentation(), recipe.skip_unreadable
         )

@@ -24,4 +24,5 @@ def encode_csv(columns: Sequence[str], rows: Iterable[Sequence[CsvValue]]) -> by
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
-    return text.getvalue().encode()
+    # a name whose bytes are no UTF-8 is written as its codes
+    return text.getvalue().encode("utf-8", "backslashreplace")

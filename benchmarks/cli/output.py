@@ -12,8 +12,18 @@ from foundation.display_text import escape_controls, format_one_line
 
 def write_stdout(text: str) -> None:
     """Write a text to stdout, ending in exactly one newline."""
+    text = escape_controls(text).rstrip("\n") + "\n"
+    # a pipe on Windows and a terminal of another locale have few letters, and a name must not end the command
+    if encoding := _find_narrow_encoding():
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
     # sys.stdout at every call and not print: tests and callers replace the stream
-    sys.stdout.write(escape_controls(text).rstrip("\n") + "\n")
+    sys.stdout.write(text)
+
+
+def _find_narrow_encoding() -> str | None:
+    """Return the encoding of stdout if it cannot write every letter."""
+    encoding: str | None = getattr(sys.stdout, "encoding", None)  # a stream in memory has none
+    return None if encoding is None or encoding.lower().replace("-", "").startswith("utf") else encoding
 
 
 def write_message(message: str) -> None:
@@ -25,7 +35,8 @@ def write_json(value: Any) -> None:
     """Write a value to stdout as indented JSON."""
     # the escapes that write_stdout puts for control characters are JSON's own, so the content stays what it is;
     # NaN is not JSON: an error here is better than a file that other programs cannot read
-    write_stdout(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    is_narrow = _find_narrow_encoding() is not None
+    write_stdout(json.dumps(value, indent=2, ensure_ascii=is_narrow, allow_nan=False))
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> str:

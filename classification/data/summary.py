@@ -24,7 +24,7 @@ from engine.summary.image_headers import (
     read_header,
     read_headers,
 )
-from engine.summary.repeated_items import NamedContent, find_repeated_items
+from engine.summary.repeated_items import NOT_COMPARED, NamedContent, find_repeated_items
 from foundation.hash_order import order_by_hash
 
 _SAMPLE_SALT = "bench-contact-sheet-1"
@@ -51,7 +51,7 @@ def summarize_images(splits: Mapping[str, ImageSplit], class_names: Sequence[str
         class_names: name of each class, by class index.
     """
     contents = _list_contents(splits, class_names)
-    repeated, findings = find_repeated_items(contents, "image")
+    findings = find_repeated_items(contents, "image")
     summaries = {}
     for name, split in splits.items():
         counts = Counter(split.labels)
@@ -59,7 +59,7 @@ def summarize_images(splits: Mapping[str, ImageSplit], class_names: Sequence[str
             len(split.labels),
             collect_image_facts(read_headers(partial(_read_split_header, split), len(split.labels))),
             {class_names[number]: counts.get(number, 0) for number in range(len(class_names))},
-            {"twins": repeated[name]} if name in repeated else {},
+            {} if contents else {"twins": NOT_COMPARED},
         )
     samples = _choose_samples(splits, len(class_names))
     return DataSummary(
@@ -97,6 +97,7 @@ def _read_split_header(split: ImageSplit, place: int) -> ImageHeader:
 def _find_split_words(class_names: Sequence[str]) -> list[str]:
     """Return a sentence if classes are called like splits, as "train" and "seg_test" are."""
     odd = [name for name in class_names if _SPLIT_WORDS & set(name.lower().replace("-", "_").split("_"))]
+    # one alone may be a thing, as a train is
     if len(odd) < 2:
         return []
     return [
@@ -113,12 +114,15 @@ def _choose_samples(splits: Mapping[str, ImageSplit], num_classes: int) -> list[
         members: dict[int, list[int]] = {}
         for place, label in enumerate(split.labels):
             members.setdefault(label, []).append(place)
-        queues = {label: _order_places(split, places, share) for label, places in members.items()}
+        queues: dict[int, list[int]] = {}
         wanted = min(share, len(split.labels))
         while wanted:
             label = classes[turn % num_classes]
             turn += 1
-            if queues.get(label):  # the next class takes over where one has no further image
+            # only of the classes that are asked for, as ImageNet has a million names to hash
+            if label not in queues:
+                queues[label] = _order_places(split, members.get(label, []), share)
+            if queues[label]:  # the next class takes over where one has no further image
                 chosen.append(_Sample(name, queues[label].pop(0)))
                 wanted -= 1
     return chosen

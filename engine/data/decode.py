@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, features
+from PIL.TiffImagePlugin import TiffImageFile
 
 from engine.data.image_formats import describe_unopened, get_pillow_formats
 from foundation.errors import DataError
@@ -36,6 +37,7 @@ OPENCV_DOMAINS = ("segmentation", "tracking")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _OPENCV_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB")
 """Formats that OpenCV decodes. It multiplies the colors of a TIFF by its transparency, and knows no HEIF or JPEG XL."""
+_SUBFILE_TAG = 254
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _SCAN_MARKER = 0xDA  # SOS: the compressed pixels follow
 _MIN_ZERO_TAIL = 64
@@ -86,14 +88,10 @@ def decode_bgr(data: bytes, path: object, kind: str = "") -> NDArray[np.uint8]:
             return np.ascontiguousarray(np.asarray(upright)[..., ::-1])
         if data.startswith(_JPEG_START) and find_jpeg_end(data) < 0:
             image.load()  # OpenCV before version 5 fills what is missing with gray
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error below says it in one sentence
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise DataError(f"{name} cannot be decoded ({error.err}); fetch it again") from error
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     if pixels is None:
         raise DataError(f"{name} cannot be decoded (OpenCV finds it damaged or cut off); fetch it again")
     return np.asarray(pixels, np.uint8)
@@ -133,6 +131,7 @@ def open_image(data: bytes, path: object, kind: str = "") -> Iterator[Image.Imag
     name = f"{kind} {path}".lstrip()
     if not data:
         raise DataError(f"{name} cannot be decoded (0 bytes); fetch it again")
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # code around bench may have set it, and what is cut off would become black
     try:
         with Image.open(io.BytesIO(data), formats=get_pillow_formats()) as image:
             _require_one_picture(image, name)
@@ -205,13 +204,28 @@ def _require_one_picture(image: Image.Image, name: str) -> None:
     """Require that an opened image is within the bound and is one picture, from its header alone."""
     if image.width * image.height > MAX_PIXELS:
         raise DataError(_describe_bound(name, f" ({image.width:,} x {image.height:,})"))
-    # the further pictures of a phone's JPEG (MPO) are views of the same: depth, brightness, a preview
-    count = 1 if image.format in ("MPO", "HEIF") else getattr(image, "n_frames", 1)
+    count = _count_pictures(image)
     if count > 1:
         raise DataError(
             f"{name} holds {count} pictures (an animation or pages), and one is needed; save the one that you mean "
             "as .png, or leave the file out with --exclude"
         )
+
+
+def _count_pictures(image: Image.Image) -> int:
+    """Return how many pictures an opened image holds, further views of the same picture not counted."""
+    count = int(getattr(image, "n_frames", 1))
+    if count == 1 or image.format in ("MPO", "HEIF"):  # a phone's: depth, brightness, a preview
+        return 1
+    if not isinstance(image, TiffImageFile):
+        return count
+    pages = 0
+    for number in range(count):
+        image.seek(number)
+        # TIFF 6.0, NewSubfileType: bit 0 is a version in lower resolution (maps have several), bit 2 a mask
+        pages += not image.tag_v2.get(_SUBFILE_TAG, 0) & 0b101
+    image.seek(0)
+    return pages
 
 
 def _require_filled_jpeg(data: bytes, name: str) -> None:
@@ -229,7 +243,7 @@ def _describe_bound(name: str, size: str = "") -> str:
 
 def _describe_unidentified(data: bytes, path: object, name: str) -> str:
     """Say what may be wrong with content that no reader of Pillow recognizes."""
-    reason = describe_unopened(str(path))
+    reason = describe_unopened(str(path), data)
     if reason:
         return reason
     if data.startswith((b"II*\0", b"MM\0*")):

@@ -82,18 +82,19 @@ def is_image_name(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def describe_unopened(path: Path | str) -> str:
+def describe_unopened(path: Path | str, content: bytes | None = None) -> str:
     """Say why an image is not opened on this machine and what opens it; empty for a file that is not such an image.
 
     The suffix decides, and for any other file its first bytes: phones write HEIF images that are renamed to .jpg.
 
     Args:
         path: the file; it need not exist.
+        content: what it holds, at least its first bytes; ``None`` to look there.
     """
     name = str(path)
     found = next((each for each in OPTIONAL_FORMATS if name.lower().endswith(each.suffixes)), None)
     if found is None and not name.lower().endswith(_NEVER_OPENED):
-        found = _find_format(Path(path))
+        found = _find_format(_read_head(Path(path)) if content is None else content)
     if found is not None:
         if found.is_present:
             return ""
@@ -103,13 +104,17 @@ def describe_unopened(path: Path | str) -> str:
     return ""
 
 
-def _find_format(path: Path) -> OptionalFormat | None:
-    """Return the optional format that the first bytes of a file name, if they do."""
+def _read_head(path: Path) -> bytes:
+    """Return the first bytes of a file; none if it cannot be read, which its reader says better."""
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            return file.read(16)
     except OSError:
-        return None
+        return b""
+
+
+def _find_format(head: bytes) -> OptionalFormat | None:
+    """Return the optional format that the first bytes of a file name, if they do."""
     name = _ISO_BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
     if head.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n")):
         name = "JPEG XL"

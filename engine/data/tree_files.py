@@ -55,11 +55,13 @@ class TreeFiles(NamedTuple):
 
 
 @memoize_in_run
-def list_tree(root: Path) -> TreeFiles:
+def list_tree(root: Path, folder: str = "") -> TreeFiles:
     """List every file at or below a folder. Links are followed, but no folder is entered twice.
 
     Args:
         root: the folder; the patterns of ``--exclude`` are relative to it.
+        folder: list only this folder in it, such as ``test``, with paths relative to ``root``. A folder that is linked
+            into two splits is thus listed in each of them.
 
     Raises:
         DataError: ``--exclude`` names something that is not there, a folder cannot be read, or a name is not UTF-8.
@@ -73,7 +75,7 @@ def list_tree(root: Path) -> TreeFiles:
         # without this, a folder that may not be read would be taken for an empty one
         raise DataError(f"{error.filename} cannot be read ({error.strerror}); change its permissions")
 
-    for place, folders, names in os.walk(root, followlinks=True, onerror=refuse):
+    for place, folders, names in os.walk(root / folder, followlinks=True, onerror=refuse):
         real = os.path.realpath(place)
         # an item that is reached on two paths would be counted twice
         if real in seen:
@@ -89,7 +91,8 @@ def list_tree(root: Path) -> TreeFiles:
             if group == 0:
                 require_text_name(path)
             groups[group].append(path)
-    unmatched = [pattern for pattern in patterns if pattern not in matched]
+    # what a part of the data does not have, another part may
+    unmatched = [pattern for pattern in patterns if pattern not in matched] if not folder else []
     if unmatched:
         raise DataError(f"--exclude {unmatched[0]} matches no file below {root}; correct it, or leave it out")
     files, litter, excluded = (tuple(sorted(group)) for group in groups)

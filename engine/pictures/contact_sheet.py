@@ -36,6 +36,7 @@ def draw_contact_sheet(sheet: SampleSheet, heading: str) -> Image.Image:
     # all tiles are as high as the highest picture needs
     heights = [each.image.height * width / each.image.width for each in sheet.pictures]
     height = round(min(max(heights), _MAX_ASPECT * width))
+    # and all captions as long as the longest, so that the rows are even
     num_lines = max(len(each.caption) for each in sheet.pictures)
     tiles = [_draw_tile(each, width, height, num_lines) for each in sheet.pictures]
     parts = [_draw_heading(heading), arrange_grid(tiles, sheet.num_columns, GAP)]

@@ -108,6 +108,7 @@ def read_header(file: Path | ReadableFile, name: str) -> ImageHeader:
     """
     try:
         with Image.open(file if isinstance(file, Path) else io.BytesIO(file.read_bytes())) as image:
+            # the raw mode of the decoder is the only place where Pillow keeps the depth
             depth = str(image.tile[0][3]) if image.tile else ""
             pixels = _PIXEL_KINDS.get(image.mode, image.mode)
             if image.mode.startswith("I;16") or ";16" in depth:  # Pillow opens color of 16 bits as RGB
@@ -142,6 +143,7 @@ def read_headers(read: Callable[[int], ImageHeader], num_items: int) -> list[Ima
         read: reads the header of an item.
         num_items: number of items.
     """
+    # threads help where files are on a slow disk: a header is mostly waiting
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(read, choose_headers(num_items)))
 

@@ -17,14 +17,18 @@ class NamedContent(NamedTuple):
     label: str = ""
 
 
-def find_repeated_items(splits: Mapping[str, Sequence[NamedContent]], noun: str) -> tuple[dict[str, str], list[str]]:
-    """Return which items have the content of another one: facts by split, and what a person should look at.
+NOT_COMPARED = "not looked for, as a set of this size is hashed in part; --hash-all hashes every file"
+"""Says of a split why repeated items were not looked for."""
+
+
+def find_repeated_items(splits: Mapping[str, Sequence[NamedContent]], noun: str) -> list[str]:
+    """Return which items have the content of another one, in sentences.
 
     Args:
         splits: the items by split.
         noun: what an item is, in the singular.
     """
-    facts, findings = {}, []
+    findings = []
     first_of: dict[str, NamedContent] = {}
     contradictions: list[tuple[NamedContent, NamedContent]] = []
     for split, items in splits.items():
@@ -33,14 +37,14 @@ def find_repeated_items(splits: Mapping[str, Sequence[NamedContent]], noun: str)
         for item in items:
             if own.setdefault(item.digest, item) is not item:
                 twins.append((item, own[item.digest]))
+            # a label that differs is a fault in whichever splits the two are
             other = first_of.setdefault(item.digest, item)
             if other.label != item.label:
                 contradictions.append((item, other))
         if twins:
             item, other = twins[0]
             have = f"{format_count(len(twins), noun)} {'have' if len(twins) > 1 else 'has'}"
-            facts[split] = f"{have} the content of an earlier one: {item.name} = {other.name}"
-            findings.append(f"{split}: {facts[split]}")
+            findings.append(f"{split}: {have} the content of an earlier one: {item.name} = {other.name}")
     contents = {split: [(item.name, item.digest) for item in items] for split, items in splits.items()}
     findings += [each.describe() for each in find_shared_content(contents)]
     if contradictions:
@@ -49,4 +53,4 @@ def find_repeated_items(splits: Mapping[str, Sequence[NamedContent]], noun: str)
             f"{format_count(len(contradictions), noun)} of equal content with two labels: {item.name} is {item.label} "
             f"and {other.name} is {other.label}"
         )
-    return facts, findings
+    return findings

@@ -59,8 +59,14 @@ def require_text_name(path: PurePath | str, error_class: type[UserError] = DataE
     text = str(path)
     if text.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in text):
         return
-    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    raise error_class(
-        f"the name {shown} is not UTF-8, so no record can hold it; rename it (convmv -r -f latin1 -t utf8 --notest "
-        "FOLDER renames all below a folder)"
-    )
+    name = text.encode("utf-8", "surrogateescape")
+    try:
+        shown = name.decode("utf-8")
+    except UnicodeDecodeError:
+        shown = name.decode("utf-8", "backslashreplace")
+        raise error_class(
+            f"the name {shown} is not UTF-8, so no record can hold it; rename it (convmv -r -f latin1 -t utf8 --notest "
+            "FOLDER renames all below a folder)"
+        ) from None
+    # Python was told to read names as something else
+    raise error_class(f"the name {shown} is not read as UTF-8 by this system's locale; set LC_ALL=C.UTF-8")

@@ -92,6 +92,7 @@ def _describe_fault(content: bytes, place: int, source: object) -> str:
     """
     lines = re.split(rb"\r\n|\r|\n", content[:place])
     where = f"line {len(lines)} has the byte 0x{content[place]:02x} (byte {place + 1} of the file)"
+    # the most certain first: every second byte 0 is neither binary nor a code page
     if half := _find_utf16(content):
         return f"{source} is UTF-16, not UTF-8; {_describe_conversion(source, half)}"
     if _BINARY_BYTE.search(content):

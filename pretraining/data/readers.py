@@ -17,10 +17,9 @@ from torchvision.datasets.utils import check_integrity
 from engine.data import digits as digit_reader
 from engine.data.decode import open_rgb
 from engine.data.file_hashes import FULL_COVERAGE, hash_files
-from engine.data.image_formats import is_image_name
+from engine.data.image_formats import UNREAD_IMAGE_SUFFIXES, describe_unopened, is_image_name
 from engine.data.item_limits import spread_indices
 from engine.data.official.cifar import read_cifar_batches
-from engine.data.split_folders import require_read_formats
 from engine.data.tree_files import list_tree, require_all_used
 from foundation.errors import DataError
 from foundation.files import iter_files
@@ -154,12 +153,11 @@ def read_image_folder(root: Path) -> ImagePool:
     """
     home = _require_folder(root)
     tree = list_tree(home)
-    require_read_formats(tree.files)
     found = set(tree.files)
     paths = [path for path in _iter_image_files(home) if path in found]
-    pool = _make_file_pool(home, paths, None)
-    require_all_used(tree, paths)
-    return pool
+    unread = [path for path in tree.files if path.lower().endswith(UNREAD_IMAGE_SUFFIXES)]
+    require_all_used(tree, paths, describe_unopened(unread[0]) if unread else "")
+    return _make_file_pool(home, paths, None)
 
 
 def _read_cifar(root: Path, dataset_class: type[CIFAR10], label_key: str) -> ImagePool:

@@ -20,10 +20,11 @@ from engine.task import DataReport, DecodeLevel
 from foundation.errors import DataError
 from segmentation.data.ade20k_classes import read_object_info
 from segmentation.data.dataset_layout import ADE20K_LABEL_SPACE, DatasetHashes, ImageLabelPair, SegmentationDataset
-from segmentation.data.files import read_bgr_image, read_raw_labels, require_same_size, require_valid_labels
+from segmentation.data.files import read_bgr_image, read_label_values, require_same_size, require_valid_labels
 from segmentation.data.label_checks import require_labeled_pixels
 from segmentation.data.label_summaries import LabelSummaries, summarize_labels
 from segmentation.data.labels import LabelSpace
+from segmentation.data.palettes import require_same_palettes
 
 SAMPLED_PAIRS = 50
 """Number of pairs of each split that are opened when only a sample is checked."""
@@ -70,9 +71,12 @@ def check_dataset(
     splits = {split: len(pairs) for split, pairs in dataset.splits.items()}
     hashes = dataset.hash_contents()
     _require_content(dataset, hashes)
+    # the palettes of official sets are known
+    if dataset.has_own_classes:
+        require_same_palettes([pair.label_path for _, pair in dataset.list_pairs()], dataset.label_space)
     summaries = summarize_labels(dataset, hashes.labels.digests)
     require_unshifted_labels(_sum_all(summaries.sum_histograms(split) for split in splits), dataset.root)
-    notes = require_labeled_pixels(dataset, summaries, is_official)
+    notes = [*dataset.notes, *require_labeled_pixels(dataset, summaries, is_official)]
     opened = {split: _scan_split(split, pairs, dataset.label_space, decode) for split, pairs in dataset.splits.items()}
     if decode != "none":
         notes += [_format_split_scan(split, each, dataset.label_space) for split, each in opened.items()]
@@ -130,7 +134,7 @@ def _scan_split(split: str, pairs: Sequence[ImageLabelPair], label_space: LabelS
         chosen = [pairs[index] for index in indices]
     histogram = np.zeros(256, np.int64)
     for count, pair in enumerate(chosen, start=1):
-        image, labels = read_bgr_image(pair.image_path), read_raw_labels(pair.label_path)
+        image, labels = read_bgr_image(pair.image_path), read_label_values(pair.label_path, label_space)
         require_valid_labels(labels, pair.label_path, label_space)
         require_same_size(image, labels, pair)
         histogram += np.bincount(labels.ravel(), minlength=256)  # valid labels are at most 255, so this has 256 entries
@@ -141,9 +145,7 @@ def _scan_split(split: str, pairs: Sequence[ImageLabelPair], label_space: LabelS
 
 def _format_split_scan(split: str, scan: SplitScan, label_space: LabelSpace) -> str:
     ignored = sum(int(scan.label_histogram[label]) for label in label_space.ignored_labels)
-    seen = int(
-        (scan.label_histogram[label_space.first_label : label_space.first_label + label_space.num_classes] > 0).sum()
-    )
+    seen = int((label_space.count_class_pixels(scan.label_histogram) > 0).sum())
     percent = 100 * ignored / max(int(scan.label_histogram.sum()), 1)
     return (
         f"{split}: {scan.num_files:,} pairs opened, {seen} of {label_space.num_classes} classes seen, "
@@ -154,7 +156,8 @@ def _format_split_scan(split: str, scan: SplitScan, label_space: LabelSpace) -> 
 def _format_unseen_classes(
     label_histogram: NDArray[np.int64], label_space: LabelSpace, class_names: Sequence[str], decode: DecodeLevel
 ) -> str:
-    missing = [name for index, name in enumerate(class_names) if not label_histogram[label_space.first_label + index]]
+    pixels = label_space.count_class_pixels(label_histogram)
+    missing = [name for name, count in zip(class_names, pixels, strict=True) if not count]
     where = "anywhere" if decode == "all" else "in the sample"
     if not missing:
         return f"every class was seen {where}"

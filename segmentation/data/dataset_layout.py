@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from engine.data.file_hashes import FileHashes, hash_files
 from engine.data.item_limits import spread_indices
-from engine.data.split_folders import require_read_formats, require_split_names
+from engine.data.split_folders import require_read_formats
 from foundation.errors import DataError
 from foundation.run_scope import memoize_in_run
-from segmentation.data.labels import MAX_CLASSES, LabelSpace
+from segmentation.data.labels import LabelSpace
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -50,6 +50,8 @@ class SegmentationDataset:
         splits: the pairs of each split, in the order of their names: ``train``, ``test``, and ``val`` if there is one.
         label_space: the classes and how label files number them.
         has_own_classes: whether the user's own list names the classes.
+        notes: what was decided while the files were found, for the report.
+        class_file: the user's list of classes, for messages.
     """
 
     name: str
@@ -57,6 +59,8 @@ class SegmentationDataset:
     splits: Mapping[str, Sequence[ImageLabelPair]]
     label_space: LabelSpace
     has_own_classes: bool = False
+    notes: tuple[str, ...] = ()
+    class_file: Path | None = None
 
     def limit_items(self, max_items: int | None) -> SegmentationDataset:
         """Return the part of each split that a limit keeps.
@@ -100,6 +104,8 @@ class SegmentationDataset:
         digest = hashlib.sha256(repr(self.label_space.make_lookup_table()).encode())
         if self.has_own_classes:  # their names stand beside the IoU of each class; those of the others never change
             digest.update("\n".join(self.label_space.class_names).encode() + b"\n")
+        if self.label_space.colors:
+            digest.update(f"colors {self.label_space.colors}\n".encode())
         rows = zip(self.list_pairs(), hashes.images.digests, hashes.labels.digests, strict=True)
         # sorted by split alone, so that the pairs of a split keep their order
         for (split, pair), image, label in sorted(rows, key=lambda row: row[0][0]):
@@ -245,36 +251,3 @@ def read_camvid(root: Path, *, test_only: bool = False) -> SegmentationDataset:
     wanted = ("test",) if test_only else ("train", "val", "test")
     splits = {split: pair_label_files(folder / split, folder / f"{split}annot") for split in wanted}
     return SegmentationDataset("camvid", folder, splits, LabelSpace(11, 0, (11,), CAMVID_CLASSES))
-
-
-@memoize_in_run
-def read_segfolder(root: Path, *, test_only: bool = False) -> SegmentationDataset:
-    """Find a user's own images and labels in ``root`` and pair them.
-
-    The folder holds ``classes.txt``, ``images/SPLIT`` and ``labels/SPLIT`` for the splits train and test, and for val
-    if there is one. Label value k is the class in line k of ``classes.txt``, counted from 0; 255 is ignored.
-
-    Args:
-        root: the folder.
-        test_only: leave the other splits out; their folders may be missing.
-
-    Raises:
-        DataError: a file or folder is missing, or the number of classes is not 2 to 255.
-    """
-    list_file = root / "classes.txt"
-    if not list_file.is_file():
-        inside = ", ".join(sorted(path.name for path in root.iterdir())[:6]) if root.is_dir() else "no such folder"
-        raise DataError(
-            f"no segfolder under {root}: looked for classes.txt (one class name per line), images/ and labels/, found "
-            f"{inside or 'nothing'}; name the folder that holds them with --data-root"
-        )
-    names = tuple(line.strip() for line in list_file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
-    if not 2 <= len(names) <= MAX_CLASSES:
-        raise DataError(f"{list_file} names {len(names)} classes; give 2 to {MAX_CLASSES}, one per line")
-    require_split_names(root / "images")
-    # val is optional: without it the last iteration is reported
-    wanted = [split for split in ("train", "val", "test") if split != "val" or (root / "images" / "val").is_dir()]
-    wanted = ["test"] if test_only else wanted
-    splits = {split: pair_label_files(root / "images" / split, root / "labels" / split) for split in wanted}
-    label_space = LabelSpace(len(names), 0, (255,), names)
-    return SegmentationDataset("segfolder", root, splits, label_space, has_own_classes=True)

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
 from engine.data.decode import decode_bgr, open_image, read_orientation
 from foundation.errors import DataError
 from segmentation.data.dataset_layout import ImageLabelPair
+from segmentation.data.label_colors import read_color_labels
+from segmentation.data.label_hints import explain_wrong_labels
 from segmentation.data.labels import LabelSpace
 
 ImageArray = NDArray[np.uint8]
@@ -60,6 +62,23 @@ def decode_raw_labels(data: bytes, path: Path) -> NDArray[np.int64]:
     Raises:
         DataError: the file cannot be decoded, is a color image, or of a format that changes values.
     """
+    picture = _open_label_file(data, path)
+    mode, values = picture.mode, np.asarray(picture)
+    if values.ndim != 2:
+        raise DataError(
+            f"the label file {path} is a color image ({mode}); a label file has one number per pixel (8-bit gray or "
+            "palette), so convert its colors to class numbers, or give a segfolder a table of them (a class_dict.csv "
+            "with name,r,g,b in it, or --colours FILE)"
+        )
+    if values.dtype.kind == "f":
+        raise DataError(f"the label file {path} holds floating-point numbers; save its class numbers as an 8-bit .png")
+    labels = values.astype(np.int64)
+    factor = _find_gray_factor(data)
+    return labels if factor == 1 else labels // factor
+
+
+def _open_label_file(data: bytes, path: Path) -> Image.Image:
+    """Decode a label file, which is turned as the image is; require that its format keeps the labels."""
     with open_image(data, path, "the label file") as picture:
         if picture.format not in _EXACT_FORMATS:
             raise DataError(
@@ -67,23 +86,34 @@ def decode_raw_labels(data: bytes, path: Path) -> NDArray[np.int64]:
                 "the labels as .png"
             )
         picture.load()
-        # turned as the image is; PIL and not OpenCV, which would turn a palette into BGR
-        upright = ImageOps.exif_transpose(picture)
-        mode, values = upright.mode, np.asarray(upright)
-    if values.ndim != 2:
-        raise DataError(
-            f"the label file {path} is a color image ({mode}); a label file has one number per pixel (8-bit gray or "
-            "palette), so convert its colors to class numbers"
-        )
-    if values.dtype.kind == "f":
-        raise DataError(f"the label file {path} holds floating-point numbers; save its class numbers as an 8-bit .png")
-    return values.astype(np.int64) // _find_gray_factor(data)
+        # PIL and not OpenCV, which would turn a palette into BGR
+        return ImageOps.exif_transpose(picture)
 
 
 def _find_gray_factor(data: bytes) -> int:
-    """Return by what PIL multiplies the values of a gray PNG with 2 or 4 bits to fill the range up to 255."""
+    """Return by what PIL multiplies the values of a gray PNG with 2 or 4 bits, to fill the range up to 255."""
     is_gray = data.startswith(_PNG_START) and data[_PNG_COLOR_TYPE] == 0
     return {2: 85, 4: 17}.get(data[_PNG_BIT_DEPTH], 1) if is_gray else 1
+
+
+def read_label_values(path: Path, label_space: LabelSpace) -> NDArray[np.int64]:
+    """Read the label values of a label file; where colors stand for classes, the number of each color.
+
+    Returns:
+        (height, width), int64.
+
+    Raises:
+        DataError: the file cannot be decoded, is a color image without a table of colors, or has a color that the
+            table lacks.
+    """
+    return decode_label_values(_read_bytes(path), path, label_space)
+
+
+def decode_label_values(data: bytes, path: Path, label_space: LabelSpace) -> NDArray[np.int64]:
+    """Decode a label file that was read already; see ``read_label_values``."""
+    if label_space.colors:
+        return read_color_labels(_open_label_file(data, path), path, label_space)
+    return decode_raw_labels(data, path)
 
 
 def read_label_map(path: Path, label_space: LabelSpace) -> ImageArray:
@@ -95,18 +125,21 @@ def read_label_map(path: Path, label_space: LabelSpace) -> ImageArray:
     Raises:
         DataError: the file is unreadable, a color image, or has a label that the label space does not allow.
     """
-    numbers = read_raw_labels(path)
+    numbers = read_label_values(path, label_space)
     require_valid_labels(numbers, path, label_space)
     return np.asarray(label_space.make_lookup_table(), np.int16)[numbers].astype(np.uint8)
 
 
-def require_valid_labels(raw_labels: NDArray[np.int64], path: Path, label_space: LabelSpace) -> None:
+def require_valid_labels(
+    raw_labels: NDArray[np.int64], path: Path, label_space: LabelSpace, total: NDArray[np.int64] | None = None
+) -> None:
     """Require that every label is one that the label space allows.
 
     Args:
         raw_labels: label values as they are in the file, (height, width).
         path: the label file, for the message.
         label_space: the classes and how label files number them.
+        total: pixels of each label value in all label files, (256,), where they are known; chooses the advice.
 
     Raises:
         DataError: a label is not allowed; the message names the file and the smallest wrong label.
@@ -118,11 +151,7 @@ def require_valid_labels(raw_labels: NDArray[np.int64], path: Path, label_space:
     # np.clip keeps the look-up in range for values that the first two conditions refuse anyway
     wrong = seen[(seen < 0) | (seen >= len(table)) | (table[np.clip(seen, 0, len(table) - 1)] < 0)]
     if wrong.size:
-        hint = ""
-        if label_space.first_label == 1 and 255 in wrong:
-            hint = " (255 looks like labels that were already shifted by one: use the data set's original files)"
-        elif label_space.first_label == 0 and wrong.tolist() == [label_space.num_classes]:
-            hint = " (do your labels begin with 1? they are counted from 0, so subtract 1)"
+        hint = explain_wrong_labels(wrong.tolist(), label_space, total)
         raise DataError(f"the label file {path} has label {int(wrong[0])}, but {label_space.describe_labels()}{hint}")
 
 

@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 from segmentation.data.dataset_layout import SegmentationDataset
+from segmentation.data.label_hints import describe_class_labels, explain_unseen_class, find_class_value
 from segmentation.data.label_summaries import LabelSummaries
 from segmentation.data.labels import LabelSpace
 
 MAX_NAMED_CLASSES = 8
+_MOVE_IMAGES = "move images between the splits so that each has every class, or leave it out with --ignore"
 
 
 def require_labeled_pixels(dataset: SegmentationDataset, summaries: LabelSummaries, is_official: bool) -> list[str]:
@@ -38,24 +40,25 @@ def require_labeled_pixels(dataset: SegmentationDataset, summaries: LabelSummari
     space = dataset.label_space
     notes = []
     for split, histogram in histograms.items():
-        missing = [index for index in range(space.num_classes) if not histogram[space.first_label + index]]
+        missing = np.flatnonzero(space.count_class_pixels(histogram) == 0).tolist()
         if len(missing) == space.num_classes:
             instead = f"use labeled images as {split}"  # of some data sets the labels of the test split are not public
             raise DataError(
                 f"no pixel of the {split} split of {dataset.root} has a class: its {len(dataset.splits[split])} label "
                 f"files hold nothing but label {_format_values(histogram)}, which is ignored; "
-                f"{_find_hint(total, space) or instead}"
+                f"{explain_unseen_class(0, total, space) or instead}"
             )
         if missing and (is_official or split == "val"):
             notes.append(_format_missing(split, missing, space))
         elif missing:
             index = missing[0]
             purpose = "be learned" if split == "train" else "be scored"
+            move = f"{_MOVE_IMAGES} {find_class_value(index, space)}"
             count = f" ({len(missing)} of {space.num_classes} classes have none)" if len(missing) > 1 else ""
             raise DataError(
-                f"class {space.class_names[index]!r} (label {index}) of {dataset.root / 'classes.txt'} has no pixel in "
-                f"the {split} split{count}, so it could never {purpose}; "
-                f"{_find_hint(total, space) or 'move images between the splits so that each has every class'}"
+                f"class {space.class_names[index]!r} ({describe_class_labels(index, space)}) of {dataset.class_file} "
+                f"has no pixel in the {split} split{count}, so it could never {purpose}; "
+                f"{explain_unseen_class(index, total, space) or move}"
             )
     return notes
 
@@ -70,19 +73,3 @@ def _format_missing(split: str, missing: list[int], label_space: LabelSpace) -> 
     shown = ", ".join(names[:MAX_NAMED_CLASSES]) + (" ..." if len(names) > MAX_NAMED_CLASSES else "")
     colon = ": " if names else ""
     return f"{len(missing)} of {label_space.num_classes} classes have no pixel in {split}{colon}{shown}"
-
-
-def _find_hint(total: NDArray[np.int64], label_space: LabelSpace) -> str:
-    """Return what probably went wrong, from the label values of all splits together; empty if every class occurs."""
-    first, count = label_space.first_label, label_space.num_classes
-    never = [index for index in range(count) if not total[first + index]]
-    if never and total[255] and 255 in label_space.ignored_labels:
-        # masks of 0 and 255 are what most tools write for two classes
-        return f"255 is ignored: if it marks a class, write it as that class's label, here {first + never[0]}"
-    if never == [0] and count > 2:
-        return "labels are counted from 0: if yours begin with 1, subtract 1"
-    if never:
-        return (
-            "label some pixels with it in train and in test, or take it off the list and renumber the labels after it"
-        )
-    return ""

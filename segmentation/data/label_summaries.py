@@ -22,7 +22,7 @@ from engine.progress_bar import ProgressBar
 from foundation.errors import DataError
 from foundation.run_scope import get_run_scope
 from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
-from segmentation.data.files import decode_raw_labels, require_valid_labels
+from segmentation.data.files import decode_label_values, require_valid_labels
 from segmentation.data.labels import LabelSpace
 
 SUMMARY_FORMAT = 2
@@ -79,7 +79,7 @@ def summarize_labels(dataset: SegmentationDataset, digests: Sequence[str]) -> La
         for (split, pair), digest in zip(dataset.list_pairs(), digests, strict=True)
         if not digest.startswith("size:")
     ]
-    store = _SummaryStore()
+    store = _SummaryStore(dataset.label_space)
     known = store.load({digest for _, _, digest in hashed}) if get_run_scope().trusts_caches else {}
     # one file of each content
     missing = {digest: pair for _, pair, digest in hashed if digest not in known}
@@ -88,11 +88,14 @@ def summarize_labels(dataset: SegmentationDataset, digests: Sequence[str]) -> La
         known.update(fresh)
     by_split: dict[str, list[tuple[str, LabelSummary]]] = {split: [] for split in dataset.splits}
     table = np.array(dataset.label_space.make_lookup_table())
+    total = sum((known[digest].histogram for _, _, digest in hashed), np.zeros(256, np.int64))
     for split, pair, digest in hashed:
         summary = known[digest]
         if summary.histogram[table < 0].any():
             # a stored summary may come from a data set with other labels
-            require_valid_labels(np.flatnonzero(summary.histogram), pair.label_path, dataset.label_space)
+            # all files together choose the advice, so that it does not depend on which file comes first
+            wrong = np.flatnonzero(summary.histogram)
+            require_valid_labels(wrong, pair.label_path, dataset.label_space, total)
         by_split[split].append((pair.name, summary))
     return LabelSummaries(by_split, len(hashed) == len(digests))
 
@@ -119,7 +122,7 @@ def _summarize_file(path: Path, digest: str, label_space: LabelSpace) -> LabelSu
     # what is stored under the digest must come from the very bytes that have it
     if hashlib.sha256(data).hexdigest() != digest:
         raise DataError(f"{path} was changed while the data were checked; start again when nothing writes there")
-    labels = decode_raw_labels(data, path)
+    labels = decode_label_values(data, path, label_space)
     if labels.min() < 0 or labels.max() > 255:  # values that fit no histogram
         require_valid_labels(labels, path, label_space)
     return summarize_label_map(labels)
@@ -134,10 +137,13 @@ def summarize_label_map(labels: NDArray[np.int64]) -> LabelSummary:
 
 
 class _SummaryStore:
-    """The summaries of earlier runs, by the SHA-256 of the label file."""
+    """The summaries of earlier runs, by the SHA-256 of the label file, and of the colors that stand for classes."""
 
-    def __init__(self) -> None:
+    def __init__(self, label_space: LabelSpace) -> None:
         columns = "digest TEXT PRIMARY KEY, histogram BLOB, map_digest TEXT"
+        # the same file has other label values under another table of colors
+        colors = repr(label_space.colors).encode()
+        self._key_end = f":{hashlib.sha256(colors).hexdigest()[:MAP_DIGITS]}" if label_space.colors else ""
         self._rows = CacheTable("label_summaries.sqlite", f"summaries_{SUMMARY_FORMAT}", columns)
 
     def load(self, digests: set[str]) -> dict[str, LabelSummary]:
@@ -147,20 +153,20 @@ class _SummaryStore:
             chunk = wanted[start : start + _CHUNK]
             marks = ", ".join("?" * len(chunk))
             query = f"SELECT * FROM {self._rows.table} WHERE digest IN ({marks})"  # noqa: S608 - a constant name
-            for digest, blob, map_digest in self._rows.select_rows(query, chunk):
+            for key, blob, map_digest in self._rows.select_rows(query, [each + self._key_end for each in chunk]):
                 try:
                     histogram = np.frombuffer(zlib.decompress(blob), "<i8").astype(np.int64)
                 except (zlib.error, ValueError, TypeError):
                     continue  # a damaged row is computed again
                 if histogram.shape == (256,):
-                    found[digest] = LabelSummary(histogram, map_digest)
+                    found[key.removesuffix(self._key_end)] = LabelSummary(histogram, map_digest)
         return found
 
     def save(self, summaries: Mapping[str, LabelSummary]) -> None:
         """Store summaries."""
         self._rows.insert_rows(
             [
-                (digest, zlib.compress(each.histogram.astype("<i8").tobytes()), each.map_digest)
+                (digest + self._key_end, zlib.compress(each.histogram.astype("<i8").tobytes()), each.map_digest)
                 for digest, each in summaries.items()
             ]
         )

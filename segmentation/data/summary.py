@@ -22,7 +22,7 @@ from engine.summary.data_summary import (
     format_quantiles,
 )
 from engine.summary.image_headers import ImageHeader, collect_image_facts, read_header, read_headers
-from engine.summary.repeated_items import NamedContent, find_repeated_items
+from engine.summary.repeated_items import NOT_COMPARED, NamedContent, find_repeated_items
 from foundation.hash_order import order_by_hash
 from foundation.plural import format_count
 from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
@@ -69,7 +69,8 @@ def summarize_segmentation(dataset: SegmentationDataset, class_names: Sequence[s
     """
     hashes = dataset.hash_contents()
     masks = summarize_labels(dataset, hashes.labels.digests)
-    repeated, findings = find_repeated_items(_list_contents(dataset, hashes.images), "image")
+    contents = _list_contents(dataset, hashes.images)
+    findings = find_repeated_items(contents, "image")
     summaries = {}
     for name, pairs in dataset.splits.items():
         facts = _collect_mask_facts([(image, summary) for image, summary in masks.by_split[name]], dataset)
@@ -78,8 +79,8 @@ def summarize_segmentation(dataset: SegmentationDataset, class_names: Sequence[s
         label_files = collect_image_facts(read_headers(partial(_read_label_header, dataset, pairs), len(pairs)))
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in label_files.pixels.items()) if label_files else "none"
         lines = {"masks": f"{kinds}; {_describe_masks(facts, class_names)}"}
-        if name in repeated:
-            lines["twins"] = repeated[name]
+        if not contents:
+            lines["twins"] = NOT_COMPARED
         image_facts = collect_image_facts(read_headers(partial(_read_image_header, dataset, pairs), len(pairs)))
         summaries[name] = SplitSummary(len(pairs), image_facts, shares, lines)
         findings += _find_odd_masks(name, facts, class_names)
@@ -127,6 +128,7 @@ def _collect_mask_facts(masks: Sequence[tuple[str, LabelSummary]], dataset: Segm
         present = np.flatnonzero(of_classes)
         if len(present) <= 1:
             flat.append((name, int(present[0]) if len(present) else IGNORE_INDEX))
+    # flat masks are equal anyway, and are counted by themselves
     flat_names = {name for name, _ in flat}
     digests = Counter(summary.map_digest for name, summary in masks if name not in flat_names)
     repeated = sum(count - 1 for count in digests.values())
@@ -146,6 +148,7 @@ def _describe_masks(facts: _MaskFacts, class_names: Sequence[str]) -> str:
 def _find_odd_masks(split: str, facts: _MaskFacts, class_names: Sequence[str]) -> list[str]:
     """Return what is unusual about the masks of a split, one sentence each."""
     findings = []
+    # a few images without an object are normal
     if len(facts.flat) > max(1, facts.num_masks // 10):
         kinds = Counter(index for _, index in facts.flat)
         index, count = kinds.most_common(1)[0]

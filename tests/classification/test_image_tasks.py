@@ -95,7 +95,7 @@ def test_images_for_a_look_inside_are_those_of_the_probes(photos: Path) -> None:
 
 
 def test_check_data_says_what_is_there(bench: Bench, photos: Path, tmp_path: Path) -> None:
-    done = bench("check", "data", "imagefolder", "--data-root", str(photos))
+    done = bench("check", "data", "imagefolder", "--data-root", str(photos), cwd=tmp_path)
     assert done.returncode == 0
     assert "train: 40 items in 2 classes, 20 to 20 each (dark 20, light 20)" in done.stdout
     assert "a sample of the files was opened" in done.stdout

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import litevit_bench as bench
+from engine.data.data_options import NO_OPTIONS, make_data_options
+from litevit_bench._arguments import convert_data_options
 from tests.conftest import run_bench
 
 FUNCTIONS = [name for name in bench.__all__ if inspect.isfunction(getattr(bench, name))]
@@ -78,6 +80,16 @@ WRONG = {
     "pareto cannot be 'foo'": lambda out: bench.table(out, pareto="foo"),  # type: ignore[arg-type]
     "tier cannot be 'tiny'": lambda out: bench.table(out, tiers="tiny"),
     "dtype cannot be 'x'": lambda out: bench.profile("vit_pico", dtype="x"),  # type: ignore[arg-type]
+    "data_options is a dictionary, such as {'exclude': ['raw']}": lambda out: bench.run(
+        "digits",
+        "vit_pico",
+        data_options=["raw"],  # type: ignore[arg-type]
+        out=out,
+    ),
+    "the options of the data are wrong: layuot: unknown field": lambda out: bench.evaluate(
+        "vit_pico", "digits", data_options={"layuot": "splits"}, out=out
+    ),
+    "task digits has no --exclude": lambda out: bench.run("digits", "vit_pico", data_options={"exclude": "a"}, out=out),
     "rules cannot be 'own'": lambda out: bench.score("lasot", out, rules="own"),
 }
 
@@ -110,3 +122,11 @@ def test_listings_and_costs() -> None:
     assert {"task": "digits", "protocol": "knn", "default": False} in bench.list_protocols()
     assert bench.profile("vit_pico", batch_size=2)["counts"]["parameters"] > 0
     assert bench.create_backbone("vit_pico", num_classes=3).model.num_classes == 3
+
+
+def test_options_of_the_data_are_those_of_the_command_line() -> None:
+    given = {"exclude": "raw", "map": {255: 1, 7: 0}, "ignore": 11, "target": 3, "labels": Path("labels.csv")}
+    assert convert_data_options(given) == make_data_options(
+        {"exclude": ["raw"], "map": ["7=0", "255=1"], "ignore": [11], "target": "3", "labels": "labels.csv"}
+    )
+    assert convert_data_options(None) == convert_data_options({}) == NO_OPTIONS

@@ -51,14 +51,14 @@ GUARDS = {
         f"{TEST} -k other_class_names",
     ),
     "Train is not tested beside Test": Guard(
-        "tracking/tasks.py",
+        "tracking/data/readers/folder.py",
         "    require_split_names(root)  # beside",
         "    # beside",
         f"{TEST} -k beside_a_folder_test",
     ),
     "two sequences have two names": Guard(
         "tracking/data/readers/folder.py",
-        "        if video.name in places:",
+        "        if name in places:",
         "        if False:",
         f"{TEST} -k of_one_name",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from engine.data.data_options import make_data_options
 from engine.data.file_hashes import hash_files, require_unchanged_files
 from foundation.errors import DataError, UserError
 from foundation.run_scope import open_run_scope
-from segmentation.data.dataset_layout import read_segfolder
+from segmentation.data.own_folder.read_folder import read_segfolder
 from tests.wrong_numbers.test_image_content import write_bmp
 from tracking.tasks import TRACKFOLDER
 
@@ -124,9 +125,9 @@ def test_other_class_names_are_other_labels(tmp_path: Path) -> None:
 
 def test_a_segmentation_split_under_another_name_is_not_left_out(tmp_path: Path) -> None:
     root = write_labeled_images(tmp_path / "data")
-    (root / "images/validation").mkdir()
-    with pytest.raises(DataError, match="validation looks like the val split"):
-        read_segfolder(root)
+    for part in ("images", "labels"):
+        shutil.copytree(root / part / "test", root / part / "validation")
+    assert len(read_segfolder(root).splits["val"]) == 2
 
 
 def test_training_sequences_are_not_tested_beside_a_folder_test(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks.cli.main import main
 from engine.data import file_hashes
+from engine.data.data_options import make_data_options
 from engine.task import DataReport
 from foundation.errors import DataError
 from foundation.run_scope import open_run_scope
@@ -258,14 +259,17 @@ def test_frames_that_repeat_within_a_split_are_fine(own: Path) -> None:
     assert TRACKFOLDER.check_data(own).duplicates == ()
 
 
-def test_a_train_folder_without_sequences_is_no_training_set(own: Path) -> None:
-    """As in a root that also holds images to classify."""
+def test_a_train_folder_without_sequences_is_refused_or_left_out(own: Path) -> None:
+    """As in a root that also holds images to classify; no file is left out without a word."""
     before = TRACKFOLDER.check_data(own).fingerprint
     shutil.rmtree(own / "train")
     for path in (own / "test" / "cat").glob("*.bmp"):
         (own / "train" / "cats").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, own / "train" / "cats" / path.name)
-    report = TRACKFOLDER.check_data(own)
+    with pytest.raises(DataError, match=r"no sequence at or below .*train: .*--exclude train"):
+        TRACKFOLDER.check_data(own)
+    with open_run_scope(data_options=make_data_options({"exclude": ["train"]})):
+        report = TRACKFOLDER.check_data(own)
     assert (report.duplicates, report.fingerprint) == ((), before)
 
 

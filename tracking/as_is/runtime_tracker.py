@@ -61,15 +61,27 @@ def _export_into(
     origin = (
         make_export_origin(read_record(tracker.run), Path(checkpoint.uri))
         if tracker.run is not None
-        else ExportOrigin(
-            run_id=None,
-            backbone=tracker.backbone.name,
-            task=task_name,
-            protocol=AS_IS,
-            checkpoint_sha256=checkpoint.sha256,
-            # only the name of the file: the path would say something about the machine
-            licence=f"of the tracker: unknown; it came from {Path(checkpoint.uri).name}, whose terms hold",
-        )
+        else make_file_origin(tracker.backbone.name, task_name, Path(checkpoint.uri), checkpoint.sha256)
     )
     model, sizes = tracker.factory.load_model(), tracker.recipe.crop_sizes()
     return export_model(model, sizes, origin, FORMAT_BY_RUNTIME[runtime], precision, folder.parent).folder
+
+
+def make_file_origin(backbone: str, task_name: str, file: Path, sha256: str) -> ExportOrigin:
+    """Return the origin of an export of a tracker that bench did not train.
+
+    Args:
+        backbone: name of the backbone.
+        task_name: name of the task, or of the command, that exports it.
+        file: the file of the tracker.
+        sha256: SHA-256 of its content.
+    """
+    return ExportOrigin(
+        run_id=None,
+        backbone=backbone,
+        task=task_name,
+        protocol=AS_IS,
+        checkpoint_sha256=sha256,
+        # only the name of the file: the path would say something about the machine
+        licence=f"of the tracker: unknown; it came from {file.name}, whose terms hold",
+    )

@@ -16,6 +16,7 @@ from typing import NoReturn
 import numpy as np
 
 from foundation.errors import DataError
+from foundation.text.user_text import decode_user_text
 from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.readers.zips import FileLike
 
@@ -38,7 +39,7 @@ def read_box_file(file: FileLike, *, allow_nan: bool = False, first_field: int |
         DataError: the file is missing or empty, or a line is not four finite numbers (for example a polygon, an empty
             line, or another separator).
     """
-    return parse_boxes(_read_bytes(file), file, allow_nan=allow_nan, first_field=first_field)
+    return parse_boxes(read_bytes(file), file, allow_nan=allow_nan, first_field=first_field)
 
 
 def read_predicted_boxes(file: FileLike) -> FloatArray:
@@ -47,7 +48,7 @@ def read_predicted_boxes(file: FileLike) -> FloatArray:
     Args:
         file: the file, or a member of a zip.
     """
-    return parse_predicted_boxes(_read_bytes(file), file)
+    return parse_predicted_boxes(read_bytes(file), file)
 
 
 def parse_predicted_boxes(content: bytes, file: FileLike) -> FloatArray:
@@ -82,7 +83,7 @@ def parse_boxes(
         allow_nan: allow lines of four ``NaN``.
         first_field: index of the first of four fields to read.
     """
-    lines = _decode_lines(content, file)
+    lines = decode_lines(content, file)
     if first_field is not None:
         lines = [_select_fields(line, number, file, first_field) for number, line in enumerate(lines, 1)]
     boxes = _parse_lines(lines, file)
@@ -111,7 +112,7 @@ def read_label_file(file: FileLike, num_values: int) -> FloatArray:
         DataError: the file is missing or empty, has more or fewer numbers, or holds something that is not a finite
             number.
     """
-    lines = [line.replace(",", " ").split() for line in _decode_lines(_read_bytes(file), file)]
+    lines = [line.replace(",", " ").split() for line in decode_lines(read_bytes(file), file)]
     words = [word for line in lines for word in line]
     if len(words) != num_values:
         raise DataError(f"{file} has {len(words)} labels for {num_values} frames; fetch the annotation again")
@@ -142,18 +143,38 @@ def read_flag_file(file: FileLike, num_values: int) -> BoolArray:
     return np.asarray(labels == 1)
 
 
-def _read_bytes(file: FileLike) -> bytes:
+def read_bytes(file: FileLike) -> bytes:
+    """Return the content of a file.
+
+    Args:
+        file: the file, or a member of a zip.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         return file.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {file} ({error.strerror or error}); fetch it again") from error
 
 
-def _decode_lines(content: bytes, file: FileLike) -> list[str]:
-    """Return the lines up to the last one that is not empty."""
+def decode_lines(content: bytes, file: FileLike) -> list[str]:
+    """Return the lines of a file of numbers, up to the last one that is not empty.
+
+    Args:
+        content: content of the file.
+        file: where the content is from, for messages.
+
+    Raises:
+        DataError: there is no line, or the file is in UTF-16.
+    """
+    # two bytes per character, as PowerShell writes; this raises, and says how to convert the file
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or content.count(0) * 3 > len(content):
+        decode_user_text(content, file)
     # Latin-1 decodes any byte, so that a damaged line can be quoted in the message; numbers are the same in all
     # encodings. Some editors begin a file with the three bytes of a byte order mark
-    text = content.removeprefix(codecs.BOM_UTF8).decode("latin-1").replace("\r\n", "\n").replace("\r", "\n").rstrip()
+    text = content.removeprefix(codecs.BOM_UTF8).decode("latin-1")
+    text = text.replace("\r\n", "\n").replace("\r", "\n").rstrip()
     if not text:
         raise DataError(f"{file} is empty; it needs a line for each frame")
     # not splitlines(), which also splits at rare characters such as form feeds and would shift the line numbers

@@ -165,13 +165,14 @@ def fingerprint_videos(videos: Sequence[Video], frames: FileHashes) -> SetConten
 
 
 @memoize_in_run
-def hash_folder_frames(root: Path) -> FileHashes:
+def hash_folder_frames(root: Path, split: str = "") -> FileHashes:
     """Return the digest of every frame of a user's own sequences, in the order of ``read_folder_videos``.
 
     Args:
-        root: the folder of the sequences.
+        root: the folder of the data.
+        split: the folder in it that is read; see ``read_folder_videos``.
 
     Raises:
         DataError: there is no sequence, or one is damaged.
     """
-    return hash_frames(read_folder_videos(root), root)
+    return hash_frames(read_folder_videos(root, split), root / split)

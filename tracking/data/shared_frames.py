@@ -5,11 +5,35 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 
 from engine.data.file_hashes import FileHashes
+from tracking.data.frame_hashes import SetContent, fingerprint_videos, hash_folder_frames
+from tracking.data.readers.folder import TRAIN_FOLDER, find_test_split, has_files, read_folder_videos
 from tracking.data.readers.sequence import Video
 
 MAX_NAMED_PAIRS = 3
+
+
+def describe_folder_content(root: Path) -> SetContent:
+    """Return the fingerprint of a user's test sequences, and those that share frames with the ones in ``train``.
+
+    Args:
+        root: the folder of the data.
+
+    Raises:
+        DataError: a sequence is damaged, or a file belongs to none.
+    """
+    split = find_test_split(root)
+    videos, frames = read_folder_videos(root, split), hash_folder_frames(root, split)
+    content = fingerprint_videos(videos, frames)
+    if not has_files(root, TRAIN_FOLDER):
+        return content
+    trains, train_frames = read_folder_videos(root, TRAIN_FOLDER), hash_folder_frames(root, TRAIN_FOLDER)
+    shared = find_shared_sequences(videos, frames, trains, train_frames)
+    if shared and not split:
+        shared = (f"{shared[0]} (without a folder test, everything in {root} is tested, its folder train too)",)
+    return content._replace(duplicates=shared)
 
 
 def find_shared_sequences(

@@ -68,7 +68,7 @@ def summarize_sequences(splits: Mapping[str, Sequence[Video]], has_truth: bool =
         DataError: a frame that is drawn cannot be read.
     """
     contents = {name: _list_first_frames(videos) for name, videos in splits.items()}
-    repeated, findings = find_repeated_items(contents, "first frame")
+    findings = find_repeated_items(contents, "first frame")
     summaries = {}
     for name, videos in splits.items():
         headers = read_headers(partial(_read_first_header, videos), len(videos))
@@ -78,8 +78,6 @@ def summarize_sequences(splits: Mapping[str, Sequence[Video]], has_truth: bool =
         ]
         facts = facts if has_truth else []
         lines = _describe_sequences(facts, videos)
-        if name in repeated:
-            lines["twins"] = repeated[name]
         summaries[name] = SplitSummary(len(videos), collect_image_facts(headers), {}, lines)
         findings += _find_odd_boxes(name, facts)
     samples = _choose_samples(splits)
@@ -119,9 +117,11 @@ def _collect_facts(video: Video, size: tuple[int, int]) -> _SequenceFacts:
     if not len(boxes):
         return _SequenceFacts(video.name, len(video.frames), len(video.frames), 0.0, 0.0, False, 0.0)
     is_outside = _find_outside(boxes, size)
+    # only between frames that both show the target: it may come back elsewhere
     follows = is_present[1:] & is_present[:-1]
     overlap = compute_iou(video.boxes[1:][follows], video.boxes[:-1][follows]) if follows.any() else np.ones(1)
     area = 100 * float(np.median(boxes[:, 2] * boxes[:, 3])) / (size[0] * size[1])
+    # two equal boxes are no sign: a target may rest
     is_still = len(boxes) > 2 and bool((boxes == boxes[0]).all())
     return _SequenceFacts(
         video.name,
@@ -149,10 +149,10 @@ def _describe_sequences(facts: Sequence[_SequenceFacts], videos: Sequence[Video]
     lines = {"frames": f"{sum(lengths):,}; {format_quantiles(lengths, 'per sequence')}"}
     if facts:
         absent = sum(each.absent for each in facts)
-        lines["target"] = (
-            f"covers {format_quantiles([each.area for each in facts], '% of the frame', 2)}; absent in {absent:,} "
-            f"frames of {format_count(sum(each.absent > 0 for each in facts), 'sequence')}"
-        )
+        lines["target"] = f"covers {format_quantiles([each.area for each in facts], '% of the frame', 2)}"
+        if absent:
+            away = format_count(sum(each.absent > 0 for each in facts), "sequence")
+            lines["target"] += f"; absent in {format_count(absent, 'frame')} of {away}"
     return lines
 
 

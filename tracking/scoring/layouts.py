@@ -91,13 +91,15 @@ def read_lasot_annotation(name: str, location: Path | ZippedSequence) -> Sequenc
 
 
 def list_got10k_sequences(folder: Path) -> tuple[str, ...]:
-    """Return the names in ``list.txt``, or none if there is no such file.
+    """Return the names in ``list.txt``; without this file, those of the folders that are called as GOT-10k's sequences.
 
     Args:
         folder: folder of the split.
     """
     listing = folder / "list.txt"
-    return tuple(read_user_text(listing).split()) if listing.is_file() else ()
+    if listing.is_file():
+        return tuple(read_user_text(listing).split())
+    return tuple(sorted(path.parent.name for path in folder.glob("GOT-10k_*/groundtruth.txt")))
 
 
 def find_got10k_annotations(folder: Path, sequence_names: tuple[str, ...]) -> AnnotationPaths:

@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from foundation.errors import ConfigError, DataError
 from tracking.data.boxes import has_area
 from tracking.data.label_digests import LASOT_DIGESTS_FILE, SequenceLabels, find_changed_labels, load_label_digests
+from tracking.data.readers.set_folders import describe_archives, list_set_folders, list_wrapped_folders
 from tracking.scoring import layouts
 from tracking.scoring.ground_truth import SequenceGroundTruth, format_name_list
 from tracking.scoring.rules import (
@@ -158,9 +159,10 @@ class PublicTestSet(Generic[LocationT]):
             DataError: there is none.
         """
         # the data root itself last, because zips in it may belong to other sets
-        folders = [folder for folder in (*(root / name for name in self.folder_names), root) if folder.is_dir()]
+        named = [*list_set_folders(root, self.folder_names), *([root] if root.is_dir() else [])]
         for listed_only in (True, False):
-            for folder in folders:
+            # a single folder in the root may be another set, so it must hold sequences of this one
+            for folder in [*named, *(list_wrapped_folders(root) if listed_only else ())]:
                 names = self.list_sequences(folder)
                 found = self.find_annotations(folder, names if listed_only else ())
                 if found:
@@ -168,6 +170,7 @@ class PublicTestSet(Generic[LocationT]):
         places = ", ".join(str(root / name) for name in self.folder_names)
         raise DataError(
             f"there is no ground truth of {self.title} in {root} (nor in {places}); name its folder with --data-root"
+            f"{describe_archives(named)}"
         )
 
 

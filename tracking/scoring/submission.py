@@ -16,8 +16,10 @@ from foundation.files import atomic_writer
 from foundation.text.user_text import read_user_text
 from tracking.data.box_files import read_box_file, read_label_file, read_predicted_boxes
 from tracking.data.boxes import FloatArray
+from tracking.data.readers.set_folders import describe_archives, list_set_folders, list_wrapped_folders
 from tracking.scoring.first_boxes import find_start_fault
 from tracking.scoring.ground_truth import SequenceGroundTruth, format_name_list
+from tracking.scoring.layouts import list_got10k_sequences
 from tracking.scoring.results import find_result_files
 
 _ZIP_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
@@ -57,20 +59,20 @@ class ServerTestSet:
             DataError: there is no such set.
         """
         # the root first: it may be the set's own folder
-        for folder in (root, *(root / name for name in self.folder_names)):
+        named = list_set_folders(root, self.folder_names)
+        for folder in (root, *named, *list_wrapped_folders(root)):
             frames = self.count_frames(folder)
             if frames:
                 return folder, frames
         raise DataError(
             f"there is no {self.title} in {root} (nor in {', '.join(self.folder_names)} there); name its folder with "
-            "--data-root"
+            f"--data-root{describe_archives([root, *named])}"
         )
 
 
 def _count_got10k_frames(folder: Path) -> dict[str, int]:
     """Return the number of images of each sequence in ``list.txt``."""
-    listing = folder / "list.txt"
-    names = read_user_text(listing).split() if listing.is_file() else []
+    names = list_got10k_sequences(folder)
     return {name: sum(1 for _ in (folder / name).glob("*.jpg")) for name in names}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,12 +12,25 @@ import numpy as np
 from foundation.errors import BenchError
 from tracking.data.boxes import FloatArray
 from tracking.data.crops import ImageArray
+from tracking.video.frame_source import to_opencv_path
+from tracking.video.target_track import TargetTrack
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 RED, YELLOW, GREEN = (40, 40, 255), (0, 220, 255), (60, 200, 0)  # BGR
 
 BGRColor = tuple[int, int, int]
+
+TARGET_COLORS: tuple[BGRColor, ...] = (
+    (0, 159, 230),
+    (233, 180, 86),
+    (115, 158, 0),
+    (66, 228, 240),
+    (167, 121, 204),
+    (178, 114, 0),
+)
+"""Colors of several targets (BGR): those of Okabe and Ito's palette, which people with any kind of color blindness tell
+apart, without vermilion, which is too close to the red of a low confidence. A seventh target has the first again."""
 
 
 class Codec(NamedTuple):
@@ -58,7 +72,7 @@ class AnnotatedVideoWriter:
             self.path = folder / f"annotated{codec.suffix}"
             self._partial_path = folder / f".annotated.part{codec.suffix}"
             self._writer: Any = cv2.VideoWriter(
-                str(self._partial_path), cv2.VideoWriter.fourcc(*codec.fourcc), fps, self.size
+                to_opencv_path(self._partial_path), cv2.VideoWriter.fourcc(*codec.fourcc), fps, self.size
             )
             if self._writer.isOpened():
                 return
@@ -85,7 +99,7 @@ class AnnotatedVideoWriter:
         """
         self._writer.release()
         # OpenCV's writer reports no errors, so the file is opened again and its frames are counted
-        capture = cv2.VideoCapture(str(self._partial_path))
+        capture = cv2.VideoCapture(to_opencv_path(self._partial_path))
         there, count = capture.read()[0], int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         capture.release()
         if not there or count != self._frames_written:
@@ -102,6 +116,38 @@ class AnnotatedVideoWriter:
         self._partial_path.unlink(missing_ok=True)
 
 
+def draw_targets(frame: ImageArray, frame_number: int, targets: Sequence[TargetTrack]) -> ImageArray:
+    """Return a BGR copy of a frame with the newest box of every target and the number of the frame.
+
+    A single box has the color of its confidence. Several have one color each and their number, and the text of a low
+    confidence is red.
+
+    Args:
+        frame: RGB, shape (height, width, 3).
+        frame_number: number of the frame, which is written into the corner.
+        targets: the targets.
+    """
+    if len(targets) == 1:
+        (only,) = targets
+        lost_threshold = only.start.lost_threshold
+        return draw_prediction(
+            frame, frame_number, only.boxes[-1], only.confidences[-1], lost_threshold, only.watch.is_lost
+        )
+    picture = np.ascontiguousarray(frame[..., ::-1])
+    colors = [TARGET_COLORS[(each.number - 1) % len(TARGET_COLORS)] for each in targets]
+    # the color tells the targets apart, so that the line needs two pixels
+    thick = max(2, _line_width(picture))
+    for each, color in zip(targets, colors, strict=True):
+        _draw_box(picture, each.boxes[-1], color, thick)
+    # labels last, so that no box hides them
+    for each, color in zip(targets, colors, strict=True):
+        confidence = each.confidences[-1]
+        label = f"{each.number}: {_format_label(confidence, each.watch.is_lost)}"
+        _draw_label(picture, each.boxes[-1], label, color if confidence >= each.start.lost_threshold else RED)
+    _draw_frame_number(picture, frame_number, [each.boxes[-1] for each in targets])
+    return picture
+
+
 def draw_prediction(
     frame: ImageArray, frame_number: int, box: FloatArray, confidence: float, lost_threshold: float, is_lost: bool
 ) -> ImageArray:
@@ -116,21 +162,48 @@ def draw_prediction(
         is_lost: whether to write ``LOST?`` before the confidence.
     """
     picture = np.ascontiguousarray(frame[..., ::-1])
-    height, width = picture.shape[:2]
-    thick = max(1, round(min(height, width) / 240))
+    color = confidence_color(confidence, lost_threshold)
+    _draw_box(picture, box, color, _line_width(picture))
+    _draw_label(picture, box, _format_label(confidence, is_lost), color)
+    _draw_frame_number(picture, frame_number, [box])
+    return picture
+
+
+def _format_label(confidence: float, is_lost: bool) -> str:
+    return f"{'LOST?  ' if is_lost else ''}{confidence:.2f}"
+
+
+def _draw_box(picture: ImageArray, box: FloatArray, color: BGRColor, thick: int) -> None:
+    """Draw a box with lines of ``thick`` pixels."""
     x, y, w, h = (round(value) for value in box.tolist())
-    tint = confidence_color(confidence, lost_threshold)
     # a wider black box below the colored one, so that it is visible on any background
     cv2.rectangle(picture, (x, y), (x + w - 1, y + h - 1), BLACK, thick + 2)
-    cv2.rectangle(picture, (x, y), (x + w - 1, y + h - 1), tint, thick)
-    label = f"{'LOST?  ' if is_lost else ''}{confidence:.2f}"
+    cv2.rectangle(picture, (x, y), (x + w - 1, y + h - 1), color, thick)
+
+
+def _draw_label(picture: ImageArray, box: FloatArray, label: str, color: BGRColor) -> None:
+    """Write a label above a box, or below it if there is no room."""
+    height, gap = picture.shape[0], _line_width(picture) + 2
+    x, y, _, h = (round(value) for value in box.tolist())
     tall = _caption_height(picture)
-    # the label is above the box, or below it if there is no room
-    above = y - tall - thick - 2
-    _draw_caption(picture, label, x, above if above >= 0 else min(y + h + thick + 2, height - tall), tint)
-    corner = x < width // 4 and y + h + tall > height - tall  # the box or its label is there
-    _draw_caption(picture, f"{frame_number}", 2, 2 if corner else height - tall - 2, WHITE)
-    return picture
+    above = y - tall - gap
+    _draw_caption(picture, label, x, above if above >= 0 else min(y + h + gap, height - tall), color)
+
+
+def _draw_frame_number(picture: ImageArray, frame_number: int, boxes: Sequence[FloatArray]) -> None:
+    """Write the number of the frame into the lower left corner, or the upper one if a box or its label is there."""
+    height, width = picture.shape[:2]
+    tall = _caption_height(picture)
+    is_taken = False
+    for box in boxes:
+        x, y, _, h = (round(value) for value in box.tolist())
+        is_taken |= x < width // 4 and y + h + tall > height - tall
+    _draw_caption(picture, f"{frame_number}", 2, 2 if is_taken else height - tall - 2, WHITE)
+
+
+def _line_width(picture: ImageArray) -> int:
+    height, width = picture.shape[:2]
+    return max(1, round(int(min(height, width)) / 240))
 
 
 def confidence_color(confidence: float, lost_threshold: float) -> BGRColor:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 
+from engine.data.image_formats import IMAGE_SUFFIXES, describe_unopened
 from foundation.errors import DataError
-from tracking.data.box_files import read_box_file
-from tracking.data.boxes import FloatArray, has_area
 from tracking.data.crops import ImageArray
-from tracking.data.readers.folder import GROUND_TRUTH_FILE, IMAGE_SUFFIXES, list_image_files
 from tracking.data.readers.sequence import read_image
+from tracking.video.frame_folder import describe_number_gap, list_frame_files
 
-SOURCE_IMAGE_SUFFIXES = IMAGE_SUFFIXES | {".tif", ".tiff", ".ppm", ".pgm", ".jp2"}
 _CONTAINER_SIGNATURES = (
     (4, b"ftyp"),
     (0, b"RIFF"),
@@ -32,7 +31,23 @@ _CONTAINER_SIGNATURES = (
 )
 """Offsets and bytes by which video files are recognized: MP4 and MOV, AVI, Matroska and WebM, FLV, MPEG, Ogg."""
 
+ANIMATION_SUFFIXES = (".gif",)
+"""Suffixes of images that are videos where a video is asked for."""
+
 SourceKind = Literal["video", "folder", "camera"]
+
+
+class TimedFrame(NamedTuple):
+    """A frame and its time.
+
+    Attributes:
+        image: RGB, shape (height, width, 3).
+        seconds: its time in the video as the container has it; of a camera, the seconds since its first frame; ``None``
+            where it is not known.
+    """
+
+    image: ImageArray
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -46,8 +61,8 @@ class FrameSource:
         start_frame: index of the first frame in the file or folder, from 0.
         fps: frames per second according to the source, if it has that information.
         expected_frames: number of frames, to estimate the remaining time; that of a video file may be wrong.
-        first_box: box of the first frame from a ``groundtruth.txt``, if there is one.
         max_frames: largest number of frames to take.
+        notes: what a reader should know of the source, one sentence each.
     """
 
     kind: SourceKind
@@ -56,8 +71,8 @@ class FrameSource:
     start_frame: int = 0
     fps: float | None = None
     expected_frames: int | None = None
-    first_box: FloatArray | None = None
     max_frames: int | None = None
+    notes: tuple[str, ...] = ()
 
     def iter_frames(self) -> Generator[ImageArray, None, None]:
         """Decode the frames: RGB, shape (height, width, 3).
@@ -65,12 +80,19 @@ class FrameSource:
         Raises:
             DataError: there is no frame, or one cannot be read; the message names it.
         """
+        for frame in self.iter_timed_frames():
+            yield frame.image
+
+    def iter_timed_frames(self) -> Generator[TimedFrame, None, None]:
+        """Decode the frames, each with its time.
+
+        Raises:
+            DataError: there is no frame, or one cannot be read; the message names it.
+        """
         if self.kind == "folder":
             # files are listed when tracking starts, and read one by one
-            for path in list_image_files(Path(self.location), SOURCE_IMAGE_SUFFIXES)[self.start_frame :][
-                : self.max_frames
-            ]:
-                yield read_image(path)
+            for path in list_frame_files(Path(self.location))[self.start_frame :][: self.max_frames]:
+                yield TimedFrame(read_image(path), None)
             return
         capture = _open_capture(self)
         # a camera has to be released in any case, or no program can open it again
@@ -107,31 +129,31 @@ def open_frame_source(location: str, start_frame: int = 0, max_frames: int | Non
 
 
 def _open_folder(path: Path, start_frame: int, max_frames: int | None) -> FrameSource:
-    """Open a folder of images and look for the box of its first frame."""
-    files = list_image_files(path, SOURCE_IMAGE_SUFFIXES)
-    if not files:
-        raise DataError(
-            f"{path} has no images ({', '.join(sorted(SOURCE_IMAGE_SUFFIXES))}), nor has its folder img; "
-            "name their folder"
-        )
+    """Open a folder of images. An annotation in it is not touched here."""
+    files = list_frame_files(path)
     if start_frame >= len(files):
         raise DataError(f"{path} has {len(files)} images, none from --start {start_frame} on; start earlier")
-    truth = None
-    if (path / GROUND_TRUTH_FILE).is_file():
-        boxes = read_box_file(path / GROUND_TRUTH_FILE, allow_nan=True)
-        # a frame without a target has no box to start from
-        if len(boxes) > start_frame and has_area(boxes[start_frame : start_frame + 1]).all():
-            truth = boxes[start_frame]
-    name = path.resolve().name or "folder"
+    # a note and no error: it may be meant, and the user sees whether it is
+    gap = describe_number_gap(files)
+    name = _make_result_name(path.resolve().name) or "folder"
     count = len(files) - start_frame
-    return FrameSource("folder", str(path), name, start_frame, None, min(count, max_frames or count), truth, max_frames)
+    return FrameSource(
+        "folder",
+        str(path),
+        name,
+        start_frame,
+        None,
+        min(count, max_frames or count),
+        max_frames,
+        (gap,) if gap else (),
+    )
 
 
 def _open_video(path: Path, start_frame: int, max_frames: int | None) -> FrameSource:
     """Open a video file and read what its header says."""
-    if path.suffix.lower() in SOURCE_IMAGE_SUFFIXES:
+    if path.name.lower().endswith(IMAGE_SUFFIXES) and path.suffix.lower() not in ANIMATION_SUFFIXES:
         raise DataError(f"{path} is one image; name a video, or the folder of the images")
-    source = FrameSource("video", str(path), path.stem, start_frame, max_frames=max_frames)
+    source = FrameSource("video", str(path), _make_result_name(path.stem), start_frame, max_frames=max_frames)
     capture = _open_capture(source)
     try:
         header_frames, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
@@ -145,9 +167,13 @@ def _open_video(path: Path, start_frame: int, max_frames: int | None) -> FrameSo
     )
     count = min(left, max_frames) if left and max_frames else left or max_frames
     believable = math.isfinite(fps) and 1 <= fps <= 240  # the header of some files says 0 or 90,000
-    return FrameSource(
-        "video", str(path), path.stem, start_frame, fps if believable else None, count, max_frames=max_frames
-    )
+    return replace(source, fps=fps if believable else None, expected_frames=count)
+
+
+def _make_result_name(name: str) -> str:
+    """Return the name of a source as the name of a result folder, in which OpenCV has to write a video."""
+    # bytes that are not UTF-8 would end the process there
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _open_capture(source: FrameSource) -> Any:
@@ -160,12 +186,31 @@ def _open_capture(source: FrameSource) -> Any:
         if source.kind == "camera":
             capture = cv2.VideoCapture(int(source.location))
         else:
-            capture = cv2.VideoCapture(source.location, cv2.CAP_FFMPEG)
+            capture = cv2.VideoCapture(to_opencv_path(Path(source.location)), cv2.CAP_FFMPEG)
     if capture.isOpened():
         return capture
     if source.kind == "camera":
         raise DataError(f"there is no camera {source.location}, or another program holds it; name another number")
     raise DataError(_explain_unreadable(Path(source.location)))
+
+
+def to_opencv_path(path: Path) -> str:
+    """Return a path of a video in the form that OpenCV can open.
+
+    Args:
+        path: the path.
+
+    Raises:
+        DataError: it is not UTF-8; OpenCV would end the process without a word.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the path {path} has characters that are not UTF-8 (Latin-1?), which OpenCV cannot open; rename it"
+        ) from error
+    # FFmpeg takes what is before a colon in a name (12:30.mp4) for a protocol, but not in ./12:30.mp4
+    return str(path) if path.is_absolute() else f".{os.sep}{path}"
 
 
 def _explain_unreadable(path: Path) -> str:
@@ -175,6 +220,8 @@ def _explain_unreadable(path: Path) -> str:
             head = file.read(16)
     except OSError as error:
         return f"{path} cannot be read ({error.strerror}); fix its permissions"
+    if unopened := describe_unopened(path):
+        return unopened
     if not head:
         return f"{path} is empty (0 bytes); fetch it again"
     if any(head[at : at + len(mark)] == mark for at, mark in _CONTAINER_SIGNATURES):
@@ -185,7 +232,7 @@ def _explain_unreadable(path: Path) -> str:
     return f"{path} is not a video that OpenCV can read; name a video, a folder of images, or a camera by its number"
 
 
-def _decode_frames(capture: Any, source: FrameSource) -> Iterator[ImageArray]:
+def _decode_frames(capture: Any, source: FrameSource) -> Iterator[TimedFrame]:
     """Decode the frames of an opened file or camera, from ``start_frame`` on.
 
     Raises:
@@ -196,12 +243,13 @@ def _decode_frames(capture: Any, source: FrameSource) -> Iterator[ImageArray]:
     while passed < source.start_frame and capture.grab():
         passed += 1
     number = source.start_frame
+    clock = _CameraClock() if source.kind == "camera" else _ContainerClock(capture)
     while passed == source.start_frame:
         with _silence_opencv():
             there, frame = capture.read()
         if not there:
             break
-        yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+        yield TimedFrame(np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8), clock.read_seconds())
         number += 1
     # the loop ended: the end of the file, a frame that cannot be decoded, or a camera that was disconnected
     if source.kind == "camera":
@@ -219,6 +267,41 @@ def _decode_frames(capture: Any, source: FrameSource) -> Iterator[ImageArray]:
         raise DataError(
             f"frame {number} (from 0) of {source.location} cannot be decoded; convert the video, or cut it there"
         )
+
+
+class _CameraClock:
+    """Counts the seconds since the first frame of a camera."""
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+
+    def read_seconds(self) -> float:
+        """Return the time of the frame that was just read."""
+        now = time.monotonic()
+        # the clock's own zero means nothing
+        self._first = now if self._first is None else self._first
+        return now - self._first
+
+
+class _ContainerClock:
+    """Reads the times that a container has for its frames.
+
+    Args:
+        capture: OpenCV's reader.
+    """
+
+    def __init__(self, capture: Any) -> None:
+        self._capture = capture
+        self._newest = -math.inf
+
+    def read_seconds(self) -> float | None:
+        """Return the time of the frame that was just read; ``None`` if the container has none for it."""
+        seconds = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+        # OpenCV returns 0 for a frame without a time, mostly the last one of a raw stream
+        if not math.isfinite(seconds) or seconds <= self._newest:
+            return None
+        self._newest = seconds
+        return seconds
 
 
 @contextmanager

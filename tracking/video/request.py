@@ -4,27 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from engine.evaluation.model_source import Precision, Runtime
+
+SELECT: Literal["select"] = "select"
+"""In place of a box: the user draws it in a window."""
+
+InitBox = tuple[float, ...] | Literal["select"]
 
 
 @dataclass(frozen=True)
 class TrackVideoRequest:
-    """Follow one target through a source of frames.
+    """Follow one or several targets through a source of frames.
 
     Attributes:
         source: a video file, a folder of images, or the number of a camera.
-        init_box: x, y, width, height of the target in the first frame in pixels; ``None``: from the folder's
-            ``groundtruth.txt``.
+        init_boxes: x, y, width, height of each target in the first frame in pixels, or ``select``; empty: one target,
+            from the folder's ``groundtruth.txt``, which is not opened otherwise.
         run_dir: folder of a finished tracking run, whose tracker is used.
-        runtime: runtime of that run's tracker; ``None``: the runtime that the run itself used.
+        runtime: runtime of the tracker; ``None``: the runtime that the run itself used, torch for a checkpoint.
         precision: precision of the runtime; ``None``: the run's own with the run's own runtime, else ``f32``.
         checkpoint: a checkpoint of OSTrack's code, instead of ``run_dir``.
         backbone: the plain ViT of that checkpoint.
         protocol: the protocol of that checkpoint; ``None``: what the file itself says.
         start_frame: index of the first frame, from 0.
         max_frames: largest number of frames to take.
-        lost_threshold: confidence below which the target may be lost, from 0 to below 1; ``None``: the default.
+        lost_thresholds: confidence below which a target may be lost, from 0 to below 1: one for all targets, or one for
+            each; empty: the default.
         write_video: whether to write the annotated video.
         out_dir: an empty or new folder; ``None``: ``runs/track/<name of the source>``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -32,17 +39,17 @@ class TrackVideoRequest:
     """
 
     source: str
-    init_box: tuple[float, ...] | None = None
+    init_boxes: tuple[InitBox, ...] = ()
     run_dir: Path | None = None
-    # for run_dir only; checkpoint, backbone and protocol belong together instead
     runtime: Runtime | None = None
     precision: Precision | None = None
+    # checkpoint, backbone and protocol belong together, instead of run_dir
     checkpoint: Path | None = None
     backbone: str | None = None
     protocol: str | None = None
     start_frame: int = 0
     max_frames: int | None = None
-    lost_threshold: float | None = None
+    lost_thresholds: tuple[float, ...] = ()
     write_video: bool = True
     out_dir: Path | None = None
     device: str = "auto"

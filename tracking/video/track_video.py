@@ -1,28 +1,31 @@
-"""Follow one target through a source of frames, and write its boxes, confidences and an annotated video."""
+"""Follow one or several targets through a source of frames; write boxes, confidences, times and an annotated video."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from statistics import median
-from typing import Any
+
+import numpy as np
 
 from engine.progress_bar import ProgressBar
-from foundation.errors import BenchError
+from foundation.errors import BenchError, DataError
 from foundation.files import write_atomic
 from tracking.data.boxes import BoxLike, FloatArray, require_first_box
+from tracking.data.crops import ImageArray
 from tracking.data.readers.sequence import require_frame_size
 from tracking.inference.prefetch import PREFETCH_DEPTH, PrefetchIterator
 from tracking.inference.tracker import Tracker
-from tracking.video.annotate import AnnotatedVideoWriter, draw_prediction
+from tracking.video.annotate import AnnotatedVideoWriter, draw_targets
 from tracking.video.frame_source import FrameSource
-from tracking.video.lost_target import LOST_PATIENCE, LOST_THRESHOLD, LostTargetDetector, find_low_spans
+from tracking.video.frame_times import TIMES_FILE, fill_missing_times
+from tracking.video.lost_target import LOST_THRESHOLD
 from tracking.video.sigint import catch_sigint
+from tracking.video.target_track import StartChooser, TargetStart, TargetTrack, start_tracks
 
-BOXES_FILE, CONFIDENCES_FILE, SUMMARY_FILE = "boxes.txt", "confidence.txt", "track.json"
 DEFAULT_FPS = 30.0
 """Frame rate of the annotated video if the source has none; LaSOT's sequences have this rate."""
 # the first calls allocate memory and choose kernels
@@ -34,33 +37,63 @@ class VideoTrackResult:
     """The results of tracking, frame by frame.
 
     Attributes:
-        boxes: x, y, width, height of each frame in pixels; the first box is the given one.
-        confidences: confidence of each frame, from 0 to 1; 1 for the first.
-        network_seconds: time in the network for each frame except the first.
+        targets: the targets, in the order in which they were named.
+        frame_times: time of each frame in seconds; ``None`` where the source has none.
+        network_seconds: time in the network for each frame except the first, for all targets together.
         total_seconds: time of the entire loop: reading, crop, network, drawing, encoding.
         stop_reason: why tracking ended before the source did; empty if it did not.
         failure: the error that ended tracking, if there was one.
         video_path: the annotated video, once it is complete.
     """
 
-    boxes: list[FloatArray] = field(default_factory=list)
-    confidences: list[float] = field(default_factory=list)
+    targets: list[TargetTrack] = field(default_factory=list)
+    frame_times: list[float | None] = field(default_factory=list)
     network_seconds: list[float] = field(default_factory=list)
     total_seconds: float = 0.0
     stop_reason: str = ""
     failure: BenchError | None = None
     video_path: Path | None = None
 
+    @property
+    def num_frames(self) -> int:
+        """Number of frames that were tracked."""
+        return len(self.frame_times)
+
+    @property
+    def boxes(self) -> list[FloatArray]:
+        """The boxes of the first target: x, y, width, height of each frame in pixels."""
+        return self.targets[0].boxes
+
+    @property
+    def confidences(self) -> list[float]:
+        """The confidences of the first target, from 0 to 1."""
+        return self.targets[0].confidences
+
     def compute_speed(self) -> dict[str, float | None]:
         """Return frames per second of the entire loop and of the network alone."""
         # the median without the first calls, which are slower; all calls if there are no others
         kept = self.network_seconds[VIDEO_WARMUP_FRAMES:] or self.network_seconds
         return {
-            "end_to_end_frames_per_second": round(len(self.boxes) / self.total_seconds, 2)
+            "end_to_end_frames_per_second": round(self.num_frames / self.total_seconds, 2)
             if self.total_seconds
             else None,
             "network_frames_per_second": round(1 / median(kept), 2) if kept else None,
         }
+
+
+def name_target_files(number: int, num_targets: int) -> tuple[str, str]:
+    """Return the names of the files of a target's boxes and of its confidences.
+
+    Args:
+        number: number of the target, from 1.
+        num_targets: number of targets; the files of a single one have no number.
+
+    Example:
+        >>> name_target_files(1, 1), name_target_files(2, 3)
+        (('boxes.txt', 'confidence.txt'), ('boxes_2.txt', 'confidence_2.txt'))
+    """
+    end = f"_{number}" if num_targets > 1 else ""
+    return f"boxes{end}.txt", f"confidence{end}.txt"
 
 
 def track_video(
@@ -72,10 +105,7 @@ def track_video(
     lost_threshold: float = LOST_THRESHOLD,
     write_video: bool = True,
 ) -> VideoTrackResult:
-    """Track through ``source`` and write boxes, confidences and the annotated video into ``out_dir``.
-
-    Files get their names only when they are complete. After Ctrl-C, the current frame is finished and all results so
-    far are written. The same happens if a frame cannot be read or the video cannot be written (``failure``).
+    """Track one target through ``source`` and write the results into ``out_dir``; see ``track_targets``.
 
     Args:
         tracker: the tracker.
@@ -84,33 +114,58 @@ def track_video(
         out_dir: a folder that exists.
         lost_threshold: confidence below which the target may be lost.
         write_video: whether to write the annotated video.
+    """
+    return track_targets(
+        tracker, source, [TargetStart(box, lost_threshold=lost_threshold)], out_dir, write_video=write_video
+    )
+
+
+def track_targets(
+    tracker: Tracker,
+    source: FrameSource,
+    starts: Sequence[TargetStart] | StartChooser,
+    out_dir: Path,
+    *,
+    write_video: bool = True,
+) -> VideoTrackResult:
+    """Track through ``source`` and write boxes, confidences, times and the annotated video into ``out_dir``.
+
+    Every target gets the boxes that it would get alone: the network is called once for each.
+
+    Files get their names only when they are complete. After Ctrl-C, the current frame is finished and all results so
+    far are written. The same happens if a frame cannot be read or the video cannot be written (``failure``).
+
+    Args:
+        tracker: the tracker.
+        source: the frames.
+        starts: the targets, or a function that names them when it sees the first frame.
+        out_dir: a folder that exists.
+        write_video: whether to write the annotated video.
 
     Raises:
-        DataError: the first box cannot be used, or the first frame cannot be read.
+        DataError: a first box cannot be used, or the first frame cannot be read.
         BenchError: OpenCV cannot write videos.
     """
     found = VideoTrackResult()
     canvas: list[AnnotatedVideoWriter] = []  # gets a writer with the first frame, which has the size of the video
+    choose = starts if callable(starts) else lambda _: starts
     try:
         try:
-            _track_frames(tracker, source, box, found, lost_threshold, canvas, out_dir if write_video else None)
+            _track_frames(tracker, source, choose, found, canvas, out_dir if write_video else None)
         except BenchError as error:
             # without a single box there is nothing to keep
-            if not found.boxes:
+            if not found.num_frames:
                 raise
             found.failure = error
-        write_atomic(out_dir / CONFIDENCES_FILE, "".join(f"{value:.4f}\n" for value in found.confidences))
-        write_atomic(
-            out_dir / BOXES_FILE, "".join(",".join(f"{value:.3f}" for value in row) + "\n" for row in found.boxes)
-        )
+        _write_result_files(out_dir, found, source)
         try:
             found.video_path = canvas[0].finalize() if canvas else None
         except BenchError as error:
             found.failure = found.failure or error
     except BaseException:
         # a second Ctrl-C, or an error of ours: no half-written video is left behind
-        for each in canvas:
-            each.discard()
+        for writer in canvas:
+            writer.discard()
         raise
     if found.failure is not None:
         found.stop_reason = str(found.failure)
@@ -120,137 +175,89 @@ def track_video(
 def _track_frames(
     tracker: Tracker,
     source: FrameSource,
-    box: BoxLike,
+    choose: StartChooser,
     result: VideoTrackResult,
-    lost_threshold: float,
     writers: list[AnnotatedVideoWriter],
     video_dir: Path | None,
 ) -> None:
     """Track all frames and append to ``result`` and to the video."""
-    watch = LostTargetDetector(lost_threshold)
     # a queue of camera frames would only add a delay
     depth = 1 if source.kind == "camera" else PREFETCH_DEPTH
     began = time.perf_counter()
-    with (
-        catch_sigint() as pressed,
-        PrefetchIterator(source.iter_frames(), depth) as frames,
-        ProgressBar(source.name, "frames", source.expected_frames) as counter,
-    ):
-        size: tuple[int, ...] | None = None
-        # frames are numbered as in the source, from 0
-        for number, frame in enumerate(frames, source.start_frame):
-            if size is None:
-                first = require_first_box(box, frame.shape[1], frame.shape[0], source.location)
-                if video_dir is not None:
-                    writers.append(
-                        AnnotatedVideoWriter(video_dir, (frame.shape[1], frame.shape[0]), source.fps or DEFAULT_FPS)
-                    )
-                tracker.init(frame, first)
-                where, sure = first, 1.0
-            else:
-                require_frame_size(frame, size, f"frame {number} (from 0) of {source.location}")
-                where, sure = tracker.update(frame), tracker.confidence
-                result.network_seconds.append(tracker.network_seconds)
-            size = frame.shape
-            if message := watch.observe_frame(number, sure):
-                counter.log_message(message)
-            if writers:
-                writers[0].write_frame(draw_prediction(frame, number, where, sure, lost_threshold, watch.is_lost))
-            result.boxes.append(where)
-            result.confidences.append(sure)
-            # updated with every frame, since an error may end the loop at any of them
-            result.total_seconds = time.perf_counter() - began
-            counter.advance(f"confidence {sure:.2f}")
-            # checked after a frame is complete, so that boxes, confidences and video have equally many
-            if pressed.is_set():
-                result.stop_reason = f"stopped by Ctrl-C after {len(result.boxes)} frames"
-                break
+    with PrefetchIterator(source.iter_timed_frames(), depth) as frames:
+        # taken out of the loop, as the user may choose the targets on it; a camera would not show it a second time
+        opening = next(frames, None)
+        if opening is None:
+            raise DataError(f"{source.location} has no frames any more; start again")
+        asked = time.perf_counter()
+        # before Ctrl-C is caught: while the user chooses, it ends the command as usual
+        chosen = choose(opening.image)
+        began += time.perf_counter() - asked
+        result.targets = _start_targets(tracker, chosen, opening.image, source)
+        size = opening.image.shape
+        if video_dir is not None:
+            writers.append(AnnotatedVideoWriter(video_dir, (size[1], size[0]), source.fps or DEFAULT_FPS))
+        with catch_sigint() as pressed, ProgressBar(source.name, "frames", source.expected_frames) as counter:
+            # frames are numbered as in the source, from 0
+            for number, frame in enumerate(chain([opening], frames), source.start_frame):
+                require_frame_size(frame.image, size, f"frame {number} (from 0) of {source.location}")
+                _track_frame(result, frame.image, number, counter.log_message)
+                if writers:
+                    writers[0].write_frame(draw_targets(frame.image, number, result.targets))
+                result.frame_times.append(frame.seconds)
+                # updated with every frame, since an error may end the loop at any of them
+                result.total_seconds = time.perf_counter() - began
+                counter.advance("confidence " + ", ".join(f"{each.confidences[-1]:.2f}" for each in result.targets))
+                # checked after a frame is complete, so that boxes, confidences and video have equally many
+                if pressed.is_set():
+                    result.stop_reason = f"stopped by Ctrl-C after {result.num_frames} frames"
+                    break
 
 
-def is_partial_result(result: VideoTrackResult, source: FrameSource) -> bool:
-    """Return whether tracking ended before its source did.
+def _start_targets(
+    tracker: Tracker, starts: Sequence[TargetStart], frame: ImageArray, source: FrameSource
+) -> list[TargetTrack]:
+    """Start a tracker for each target.
 
-    Args:
-        result: the results.
-        source: the source of the frames.
+    Raises:
+        DataError: a box cannot be used; the message names the target if there are several.
     """
-    # a camera ends only by Ctrl-C, so its result is complete
-    return bool(result.stop_reason) and source.kind != "camera"
+    targets = start_tracks(tracker, starts)
+    for each in targets:
+        context = f"{source.location}, target {each.number}" if len(starts) > 1 else source.location
+        each.tracker.init(frame, require_first_box(each.start.box, frame.shape[1], frame.shape[0], context))
+    return targets
 
 
-def make_track_summary(
-    result: VideoTrackResult, source: FrameSource, box: BoxLike, lost_threshold: float, extra: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the content of ``track.json``.
-
-    Args:
-        result: the results.
-        source: the source of the frames.
-        box: x, y, width, height of the target in the first frame, in pixels.
-        lost_threshold: confidence below which the target may be lost.
-        extra: further fields, on weights and machine.
-    """
-    spans = find_low_spans(result.confidences, lost_threshold, first_frame=source.start_frame)
-    # the first confidence is always 1 and says nothing
-    later = result.confidences[1:]
-    return {
-        # keys are part of the file's format and keep their names
-        "schema_version": 1,
-        "status": "partial" if is_partial_result(result, source) else "complete",
-        "stopped": result.stop_reason or None,
-        "source": {
-            "kind": source.kind,
-            "place": source.location,
-            "start": source.start_frame,
-            "said_frames": source.expected_frames,
-        },
-        "frames": len(result.boxes),
-        "first_box": [float(value) for value in box],
-        "confidence": {
-            "low": lost_threshold,
-            "patience": LOST_PATIENCE,
-            "mean": round(sum(later) / len(later), 4) if later else None,
-            "lowest": round(min(later), 4) if later else None,
-            "low_spans": [span._asdict() | {"lowest": round(span.lowest, 4)} for span in spans],
-        },
-        "speed": result.compute_speed(),
-        "video": _describe_video(result, source),
-        "files": {"boxes": BOXES_FILE, "confidences": CONFIDENCES_FILE},
-        "notes": _collect_notes(result, source),
-        **extra,
-    }
+def _track_frame(result: VideoTrackResult, frame: ImageArray, frame_number: int, log: Callable[[str], None]) -> None:
+    """Find every target in a frame; in the first frame it is where it starts."""
+    is_first = not result.frame_times
+    found: list[tuple[FloatArray, float]] = []
+    seconds = 0.0
+    for each in result.targets:
+        if is_first:
+            found.append((np.asarray(each.start.box, np.float64), 1.0))
+            continue
+        box = each.tracker.update(frame)
+        found.append((box, each.tracker.confidence))
+        seconds += each.tracker.network_seconds
+    # only now, so that an error leaves all targets with equally many boxes
+    for each, (box, confidence) in zip(result.targets, found, strict=True):
+        each.boxes.append(box)
+        each.confidences.append(confidence)
+        if message := each.watch.observe_frame(frame_number, confidence):
+            log(f"target {each.number}, {message}" if len(result.targets) > 1 else message)
+    if not is_first:
+        result.network_seconds.append(seconds)
 
 
-def write_track_summary(out_dir: Path, summary: dict[str, Any]) -> None:
-    """Write ``track.json``, the last file: if it exists, the others are complete.
-
-    Args:
-        out_dir: folder of the results.
-        summary: the content.
-    """
-    write_atomic(out_dir / SUMMARY_FILE, json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _describe_video(result: VideoTrackResult, source: FrameSource) -> dict[str, Any] | None:
-    """Return name and frame rate of the annotated video, or ``None`` if there is none."""
-    if result.video_path is None:
-        return None
-    return {"file": result.video_path.name, "fps": source.fps or DEFAULT_FPS, "fps_of_source": source.fps is not None}
-
-
-def _collect_notes(result: VideoTrackResult, source: FrameSource) -> Sequence[str]:
-    """Return what a reader should know, one sentence each."""
-    notes = []
-    if result.video_path is not None and result.video_path.suffix != ".mp4":
-        notes.append(f"this OpenCV cannot write MP4, so the annotated video is {result.video_path.name} (Motion JPEG)")
-    if (
-        source.kind == "video"
-        and not result.stop_reason
-        and source.expected_frames
-        and len(result.boxes) < source.expected_frames
-    ):
-        notes.append(
-            f"{source.location} should have {source.expected_frames} frames from there on according to its header, but "
-            f"only {len(result.boxes)} could be decoded; it is cut off, or its header has an estimate"
-        )
-    return notes
+def _write_result_files(out_dir: Path, result: VideoTrackResult, source: FrameSource) -> None:
+    """Write the boxes and confidences of every target, and the times of the frames where they are known."""
+    for each in result.targets:
+        boxes_file, confidences_file = name_target_files(each.number, len(result.targets))
+        write_atomic(out_dir / confidences_file, "".join(f"{value:.4f}\n" for value in each.confidences))
+        lines = (",".join(f"{value:.3f}" for value in row) + "\n" for row in each.boxes)
+        write_atomic(out_dir / boxes_file, "".join(lines))
+    # no file is better than one with gaps, whose lines would belong to other frames
+    if (times := fill_missing_times(result.frame_times, source.fps)) is not None:
+        write_atomic(out_dir / TIMES_FILE, "".join(f"{value:.4f}\n" for value in times[0]))

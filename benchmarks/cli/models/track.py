@@ -1,15 +1,16 @@
-"""``bench track VIDEO|FOLDER|CAMERA``: follow one target through a video."""
+"""``bench track VIDEO|FOLDER|CAMERA``: follow one or several targets through a video."""
 
 from __future__ import annotations
 
 import argparse
+import math
 from argparse import Namespace
 from pathlib import Path
 
 from benchmarks.cli.common_options import add_device_option, parse_nonnegative_int, parse_positive_int
 from benchmarks.cli.output import write_json, write_stdout
 from engine.evaluation.model_source import PRECISIONS, RUNTIMES
-from tracking.video.request import TrackVideoRequest
+from tracking.video.request import SELECT, InitBox, TrackVideoRequest
 
 INTERRUPTED_EXIT_CODE = 130  # as main returns it after Ctrl-C
 
@@ -19,14 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "a video file, a folder of images, or the index of a camera (0, 1 ...)"
     parser.add_argument("source", metavar="VIDEO|FOLDER|CAMERA", help=text)
     parser.add_argument(
-        "--init", type=_parse_box, metavar="x,y,w,h",
-        help="box of the target in the first frame, pixels; default: first line of groundtruth.txt in the folder",
+        "--init", type=_parse_init, action="append", metavar="x,y,w,h",
+        help="box of the target in the first frame, pixels, or select: draw it in a window; several targets: give it "
+        "several times; default: first line of groundtruth.txt in the folder",
     )  # fmt: skip
     # The tracker comes from --run, or from --checkpoint with --backbone. The request checks the combination, because
     # argparse has no such rule and Python callers need the same check.
     text = "folder of a finished tracking run, whose tracker is used"
     parser.add_argument("--run", type=Path, metavar="RUN", help=text)
-    text = "runtime for the tracker of --run; default: the runtime of the run"
+    text = "runtime of the tracker; a checkpoint is exported first; default: the runtime of the run, else torch"
     parser.add_argument("--runtime", choices=RUNTIMES, help=text)
     parser.add_argument("--precision", choices=PRECISIONS, help="precision of the runtime; default: f32")
     text = "instead of --run: a checkpoint of the OSTrack code"
@@ -40,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=parse_nonnegative_int, default=0, metavar="N", help=text)
     parser.add_argument("--frames", type=parse_positive_int, metavar="N", help="stop after N frames")
     parser.add_argument(
-        "--lost-threshold", type=float, metavar="C",
-        help="confidence (0 to 1) below which a frame is marked as possibly lost (docs/guides/track-your-video.md)",
+        "--lost-threshold", type=float, action="append", metavar="C",
+        help="confidence (0 to 1) below which a frame is marked as possibly lost (docs/guides/track-your-video.md); "
+        "once for all targets, or once for each",
     )  # fmt: skip
     parser.add_argument("--no-video", dest="video", action="store_false", help="do not write an annotated video")
     parser.add_argument(
@@ -54,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: Namespace) -> int:
-    """Track the target and write a summary; the exit code is 130 if Ctrl-C ended it early (results are kept)."""
+    """Track the targets and write a summary; the exit code is 130 if Ctrl-C ended it early (results are kept)."""
     # imported here: torch and OpenCV take seconds, and --device must be known before torch is imported
     from tracking.track_command import run_track_command
 
@@ -70,7 +73,7 @@ def make_track_request(options: Namespace) -> TrackVideoRequest:
     """Turn the options into a request."""
     return TrackVideoRequest(
         source=options.source,
-        init_box=options.init,
+        init_boxes=tuple(options.init or ()),
         run_dir=options.run,
         runtime=options.runtime,
         precision=options.precision,
@@ -79,7 +82,7 @@ def make_track_request(options: Namespace) -> TrackVideoRequest:
         protocol=options.protocol,
         start_frame=options.start,
         max_frames=options.frames,
-        lost_threshold=options.lost_threshold,
+        lost_thresholds=tuple(options.lost_threshold or ()),
         write_video=options.video,
         out_dir=options.out,
         device=options.device,
@@ -87,12 +90,14 @@ def make_track_request(options: Namespace) -> TrackVideoRequest:
     )
 
 
-def _parse_box(text: str) -> tuple[float, ...]:
+def _parse_init(text: str) -> InitBox:
+    if text == SELECT:
+        return SELECT
     try:
         box = tuple(float(word) for word in text.split(","))
     except ValueError:
         box = ()
-    # an empty box stands for text that is not a list of numbers
-    if len(box) != 4:
-        raise argparse.ArgumentTypeError(f"must be four numbers x,y,w,h, not {text!r}")
+    # an empty box stands for text that is not a list of numbers; float() also reads "inf" and "nan"
+    if len(box) != 4 or not all(math.isfinite(value) for value in box):
+        raise argparse.ArgumentTypeError(f"must be four numbers x,y,w,h, or {SELECT}, not {text!r}")
     return box

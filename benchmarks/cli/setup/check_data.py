@@ -51,6 +51,7 @@ def check_data(options: Namespace) -> int:
             lines = _format_report(options, report, summary)
             # one line each: sentences about foreign data name their files
             write_stdout("\n".join(map(format_one_line, lines)))
+        # after the text, which a folder that cannot be written must not withhold
         if summary is not None and sheet is not None:
             _write_sheet(summary, sheet, f"{options.name}, {root}: {_count_items(report)}")
     if options.json:
@@ -59,6 +60,7 @@ def check_data(options: Namespace) -> int:
         write_json({**data, "summary": facts, "sheet": str(sheet) if summary and sheet else None})
     elif summary is not None:
         write_stdout(format_one_line(f"{len(summary.samples)} samples are drawn in {sheet}: look at them"))
+    # findings are for a person to judge, so that they do not change the exit code
     return 1 if report.duplicates else 0
 
 
@@ -90,6 +92,10 @@ def _format_report(options: Namespace, report: DataReport, summary: DataSummary 
         lines.append(f"{split}: {count:,} items{_format_histogram(report.class_counts.get(split, {}))}")
         if summary is not None and split in summary.splits:
             lines += _format_split(summary.splits[split], summary.label_unit)
+    # what a run may train on besides, and its report does not count
+    for split, facts in summary.splits.items() if summary is not None else ():
+        if split not in report.splits:
+            lines += [f"{split}: {facts.num_items:,} items", *_format_split(facts, "")]
     lines += [f"note: {note}" for note in report.notes]
     if summary is not None:
         # the check says in the same words what is in two splits

@@ -120,6 +120,7 @@ def test_a_record_file_holds_no_raw_control_character(store: Path) -> None:
 def test_a_line_break_in_a_name_begins_no_line(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where bench check data writes its contact sheet
     broken = tmp_path / "s\nforged: line"
     store.rename(broken)
     faults = [{"name": "x", "error": "no module\nforged: line"}]

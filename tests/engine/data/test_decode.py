@@ -14,10 +14,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from engine.data.decode import MAX_PIXELS, OPENCV_DOMAINS, decode_bgr, describe_decoder, find_jpeg_end, open_rgb
+from engine.data.image_formats import OPTIONAL_FORMATS, OptionalFormat, get_pillow_formats
 from foundation.errors import DataError
 from tests.classification.data.make import write_noise_image
 
@@ -213,6 +215,29 @@ def test_a_cut_file_of_any_format_is_refused(tmp_path: Path, file_format: str) -
         decode_bgr(path.read_bytes(), path, "the frame")
 
 
+def test_a_switch_of_pillow_does_not_let_a_cut_file_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as many scripts do
+    path = tmp_path / "x.jpg"
+    path.write_bytes(encode(Image.fromarray(make_pixels(60, 60)), "JPEG")[:-200])
+    for read in (lambda: open_rgb(path), lambda: decode_bgr(path.read_bytes(), path)):
+        with pytest.raises(DataError, match="cannot be decoded"):
+            read()
+
+
+@pytest.mark.parametrize("each", OPTIONAL_FORMATS, ids=lambda each: each.name)
+def test_both_decoders_open_every_format_that_is_there(tmp_path: Path, each: OptionalFormat) -> None:
+    if not each.is_present:
+        pytest.skip(f"no reader of {each.name}: the extra images is not installed")
+    get_pillow_formats()  # registers the readers and writers
+    pixels = make_pixels(32, 48) // 8 + np.arange(48, dtype=np.uint8)[:, None] * 4
+    data = encode(Image.fromarray(pixels), each.pillow_names[0], exif=make_exif(1))
+    path = tmp_path / f"x{each.suffixes[0]}"
+    path.write_bytes(data)
+    found = np.asarray(open_rgb(path))
+    assert found.shape == (32, 48, 3) and np.abs(found.astype(int) - pixels).mean() < 8, "the formats lose a little"
+    assert np.array_equal(decode_bgr(data, path)[..., ::-1], found)
+
+
 @pytest.mark.parametrize("size", [(40_000, 40_000), (20_000, 15_000), (MAX_PIXELS + 1, 1)])
 def test_too_large_an_image_is_refused_by_its_header(tmp_path: Path, size: tuple[int, int]) -> None:
     path = write_empty_png(tmp_path / "x.png", *size)
@@ -239,6 +264,16 @@ def test_a_file_with_several_pictures_is_refused(tmp_path: Path, file_format: st
     single = encode(first.convert("P"), file_format, **({"lossless": True} if file_format == "WEBP" else {}))
     path.write_bytes(single)
     assert (np.asarray(open_rgb(path)) == np.asarray(first.convert("P").convert("RGB"))).all()
+
+
+def test_a_map_with_versions_in_lower_resolution_is_one_picture(tmp_path: Path) -> None:
+    first, second = (Image.fromarray(make_pixels() // part) for part in (1, 2))
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, np.asarray(first), photometric="rgb")
+    tifffile.imwrite(path, np.asarray(second)[::2, ::2], photometric="rgb", append=True, subfiletype=1)
+    data = path.read_bytes()
+    assert (np.asarray(open_rgb(tmp_path / "x.tif")) == np.asarray(first)).all()
+    assert (decode_bgr(data, "x.tif")[..., ::-1] == np.asarray(first)).all()
 
 
 def test_a_phones_jpeg_with_further_views_is_its_first_picture() -> None:

@@ -31,3 +31,9 @@ def test_a_name_in_another_encoding_is_refused_with_its_bytes() -> None:
     require_text_name("data/café/1.jpg")
     with pytest.raises(UserError, match=r"^the name caf\\xe9/1.jpg is not UTF-8, so no record can hold it; rename it"):
         require_text_name(os.fsdecode(b"caf\xe9/1.jpg"), UserError)
+
+
+def test_a_locale_that_is_not_utf_8_is_named_and_not_the_file() -> None:
+    # as Python reads a name in UTF-8 where the locale is ASCII
+    with pytest.raises(DataError, match=r"^the name café is not read as UTF-8 by .* locale; set LC_ALL=C.UTF-8$"):
+        require_text_name("café".encode().decode("ascii", "surrogateescape"))

@@ -123,7 +123,10 @@ def test_a_cut_set_needs_subset(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "train has 2 of 20,210 pairs; test has 2 of 2,000 pairs" in capsys.readouterr().err
 
 
-def test_what_check_says_of_a_sound_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_check_says_of_a_sound_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the contact sheet is written
     write_small_ade(tmp_path)
     assert main(["check", "data", "ade20k", "--data-root", str(tmp_path)]) == 0
     said = capsys.readouterr().out
@@ -194,7 +197,7 @@ def own_folder(root: Path, classes: str = "sky\nroad\n") -> None:
 
 def test_a_folder_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own_folder(tmp_path)
-    words = ["check", "data", "segfolder", "--data-root", str(tmp_path)]
+    words = ["check", "data", "segfolder", "--data-root", str(tmp_path), "--json"]
     assert main(words) == 0
     assert "train: 1 pairs opened, 2 of 2 classes seen, 25.0 % of the pixels are ignored" in capsys.readouterr().out
     (tmp_path / "classes.txt").write_text("sky\n")

@@ -17,6 +17,7 @@ from tracking.data.box_files import read_box_file
 from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.data.readers import lasot
 from tracking.data.readers.folder import read_folder_videos
+from tracking.data.readers.got10k_splits import Got10kChoice
 from tracking.data.readers.others import read_coco_stills, read_got10k_videos, read_trackingnet_videos
 from tracking.data.readers.sequence import NumberedFiles
 from tracking.training_sets import fingerprint_lasot_videos
@@ -192,10 +193,11 @@ def test_got10k_with_exclusions(tmp_path: Path) -> None:
     first, _ = read_got10k_videos(tmp_path)
     assert first.visible.tolist() == [True, False, False] and first.frames[0].name == "00000001.jpg"
     (tmp_path / "vot.txt").write_text(names[0])
-    assert [video.name for video in read_got10k_videos(tmp_path, tmp_path / "vot.txt")] == names[1:]
+    without = Got10kChoice(excluded=tmp_path / "vot.txt")
+    assert [video.name for video in read_got10k_videos(tmp_path, without)] == names[1:]
     (tmp_path / "vot.txt").write_text("someone")
     with pytest.raises(DataError, match="excludes someone, which is not in GOT-10k's list"):
-        read_got10k_videos(tmp_path, tmp_path / "vot.txt")
+        read_got10k_videos(tmp_path, without)
 
 
 def test_trackingnet(tmp_path: Path) -> None:

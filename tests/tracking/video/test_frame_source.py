@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -40,6 +43,40 @@ def write_video(path: Path, count: int = COUNT, code: str = "FFV1", fps: float =
     return path
 
 
+def change_box(content: bytes, names: Sequence[bytes], payload: bytes) -> bytes:
+    """Return an MP4 file with another payload in the box at a path of names, and the sizes of all boxes around it."""
+    start, end, sizes = 0, len(content), []
+    for name in names:
+        while True:
+            size = int.from_bytes(content[start : start + 4], "big")
+            assert 8 <= size <= end - start, name
+            if content[start + 4 : start + 8] == name:
+                break
+            start += size
+        sizes.append((start, size))
+        end, start = start + size, start + 8
+    more = len(payload) - (end - start)
+    changed = bytearray(content[:start] + payload + content[end:])
+    for place, size in sizes:
+        changed[place : place + 4] = (size + more).to_bytes(4, "big")
+    return bytes(changed)
+
+
+def find_payload(content: bytes, name: bytes) -> bytes:
+    """Return the payload of the only box of a name."""
+    (place,) = [i for i in range(len(content)) if content.startswith(name, i)] if content.count(name) == 1 else []
+    return content[place + 4 : place - 4 + int.from_bytes(content[place - 4 : place], "big")]
+
+
+def write_uneven_video(path: Path, steps: Sequence[int]) -> Path:
+    """Write an MP4 file whose frames last so many ticks; how many there are in a second is in its header."""
+    content = write_video(path, len(steps), "mp4v", 25.0).read_bytes()
+    table = struct.pack(">II", 0, len(steps)) + b"".join(struct.pack(">II", 1, step) for step in steps)
+    place = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts")
+    path.write_bytes(change_box(content, place, table))
+    return path
+
+
 def test_a_lossless_video_and_a_folder_give_the_same_rgb(tmp_path: Path) -> None:
     """Natural order: shot2 before shot10."""
     video = open_frame_source(str(write_video(tmp_path / "walk.avi")))
@@ -59,14 +96,6 @@ def test_start_and_limit(tmp_path: Path) -> None:
         assert open_frame_source(str(place), start_frame=10, max_frames=4).expected_frames == 2
         with pytest.raises(DataError, match="none from --start 12 on"):
             list(open_frame_source(str(place), start_frame=12).iter_frames())
-
-
-def test_the_first_box_of_a_lasot_like_folder(tmp_path: Path) -> None:
-    write_folder(tmp_path / "bag-1" / "img")
-    (tmp_path / "bag-1" / "groundtruth.txt").write_text("1,2,3,4\n5,6,7,8\nNaN,NaN,NaN,NaN\n")
-    truths = [open_frame_source(str(tmp_path / "bag-1"), start_frame=start).first_box for start in (0, 1, 2, 5)]
-    assert [None if box is None else box.tolist() for box in truths] == [[1, 2, 3, 4], [5, 6, 7, 8], None, None]
-    assert open_frame_source(str(tmp_path / "bag-1" / "img")).first_box is None
 
 
 def test_what_is_no_source_is_said_in_a_sentence(tmp_path: Path) -> None:
@@ -100,6 +129,60 @@ def test_a_bad_image_in_the_middle_is_named(tmp_path: Path) -> None:
         for frame in open_frame_source(str(tmp_path / "walk")).iter_frames():
             found.append(frame)
     assert len(found) == 4
+
+
+def test_a_phones_video_stays_upright(tmp_path: Path) -> None:
+    """Phones store what the sensor saw and, in the header, that it is to be turned."""
+    content = write_video(tmp_path / "flat.mp4", 3, "mp4v").read_bytes()
+    flat = list(open_frame_source(str(tmp_path / "flat.mp4")).iter_frames())
+    header = find_payload(content, b"tkhd")
+    turned = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 48 << 16, 0, 1 << 30)  # by 90 degrees, clockwise
+    (tmp_path / "phone.mp4").write_bytes(
+        change_box(content, (b"moov", b"trak", b"tkhd"), header[:40] + turned + header[76:])
+    )
+    frames = list(open_frame_source(str(tmp_path / "phone.mp4")).iter_frames())
+    assert [frame.shape for frame in frames] == [(64, 48, 3)] * 3
+    assert [(frame == np.rot90(before, -1)).all() for frame, before in zip(frames, flat, strict=True)] == [True] * 3
+
+
+def test_times_are_those_of_the_container(tmp_path: Path) -> None:
+    """Phones film with a frame rate that varies."""
+    content = write_video(tmp_path / "even.mp4", 4, "mp4v", 25.0).read_bytes()
+    ticks = int.from_bytes(find_payload(content, b"mdhd")[12:16], "big")
+    # together as long as before, as the file's edit list ends there
+    steps = [ticks // 50, ticks // 50, 2 * ticks // 25, ticks // 25]
+    path = write_uneven_video(tmp_path / "phone.mp4", steps)
+    for start in (0, 2):
+        source = open_frame_source(str(path), start_frame=start)
+        times = [frame.seconds for frame in source.iter_timed_frames()]
+        assert times == pytest.approx([0.0, 0.02, 0.04, 0.12][start:], abs=1e-4)
+    assert [frame.seconds for frame in open_frame_source(str(write_folder(tmp_path / "a"))).iter_timed_frames()] == (
+        [None] * COUNT
+    )
+
+
+def test_a_frame_without_a_time_has_none() -> None:
+    """OpenCV returns 0 for it: the last frame of an MPEG stream."""
+    said = iter([0.0, 40.0, 0.0, float("nan"), 120.0])
+    clock = frames_module._ContainerClock(SimpleNamespace(get=lambda _: next(said)))
+    assert [clock.read_seconds() for _ in range(5)] == [0.0, 0.04, None, None, 0.12]
+
+
+def test_names_that_opencv_or_ffmpeg_would_misread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A colon begins a protocol for FFmpeg, and OpenCV ends the process at a name that is not UTF-8."""
+    monkeypatch.chdir(tmp_path)
+    content = write_video(Path("a.avi"), 2).read_bytes()
+    for name in ("12:30.avi", "cafe\u0301.avi", "\u00fcber 1.avi"):
+        Path(name).write_bytes(content)
+        assert open_frame_source(name).name == Path(name).stem
+        assert len(list(open_frame_source(name).iter_frames())) == 2
+    latin = os.fsdecode(b"caf\xe9.avi")
+    Path(latin).write_bytes(content)
+    with pytest.raises(DataError, match="not UTF-8"):
+        open_frame_source(latin)
+    folder = write_folder(Path("folder"), 2).rename(os.fsdecode(b"caf\xe9"))
+    source = open_frame_source(str(folder))
+    assert source.name == "caf\ufffd" and len(list(source.iter_frames())) == 2
 
 
 class Gappy:

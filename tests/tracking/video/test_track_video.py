@@ -18,10 +18,12 @@ from tracking.data.pair import CropSizes
 from tracking.inference.backend import NumpyHeadMaps, TorchNetwork
 from tracking.inference.tracker import Tracker
 from tracking.video import annotate
-from tracking.video.annotate import AnnotatedVideoWriter, draw_prediction
+from tracking.video.annotate import AnnotatedVideoWriter, draw_prediction, draw_targets
 from tracking.video.frame_source import open_frame_source
 from tracking.video.lost_target import LostTargetDetector, LowConfidenceSpan, find_low_spans
-from tracking.video.track_video import make_track_summary, track_video
+from tracking.video.target_track import TargetStart, start_tracks
+from tracking.video.track_summary import make_track_summary
+from tracking.video.track_video import track_targets, track_video
 
 BOX = (20.0, 15.0, 16.0, 12.0)
 
@@ -71,7 +73,10 @@ def test_a_lossless_video_and_its_frames_give_the_same_boxes(tmp_path: Path) -> 
     tracker.init(picture(0), BOX)
     assert np.abs(boxes[1:] - [tracker.update(picture(number)) for number in range(1, 12)]).max() <= 0.0005 + 1e-9
     assert [len(frames_in(out / "annotated.mp4")) for out in outs] == [12, 12]
-    assert {path.name for path in outs[0].iterdir()} == {"boxes.txt", "confidence.txt", "annotated.mp4"}
+    assert {path.name for path in outs[1].iterdir()} == {"boxes.txt", "confidence.txt", "annotated.mp4"}
+    assert {path.name for path in outs[0].iterdir()} - {path.name for path in outs[1].iterdir()} == {"frame_times.txt"}
+    times = (outs[0] / "frame_times.txt").read_text().split()
+    assert times[:3] == ["0.0000", "0.0400", "0.0800"] and len(times) == 12
 
 
 def test_low_confidence_is_said_marked_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,9 +86,36 @@ def test_low_confidence_is_said_marked_and_kept(tmp_path: Path, capsys: pytest.C
     said = capsys.readouterr().err
     assert "frame 8: confidence 0.250, below 0.3 for 5 frames; the target may be lost" in said
     assert "frame 10: confidence is back at 0.800" in said and said.count("may be lost") == 1
-    data = make_track_summary(found, source, BOX, 0.3, {})
+    data = make_track_summary(found, source, {})
     assert data["confidence"]["low_spans"] == [{"first": 4, "last": 9, "lowest": 0.1}]
     assert (data["status"], data["frames"], data["confidence"]["lowest"]) == ("complete", 12, 0.1)
+
+
+def test_each_target_has_its_own_threshold_and_its_own_span(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The network is called for one target after the other, frame by frame."""
+    first, second = [0.2] * 8, [0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9, 0.9]
+    calls = [value for pair in zip(first, second, strict=True) for value in pair]
+    source = open_frame_source(str(write_folder(tmp_path / "walk", 9)))
+    starts = [TargetStart(BOX, "a", 0.1), TargetStart((5.0, 6.0, 20.0, 20.0), "b", 0.5)]
+    found = track_targets(scripted(calls), source, starts, tmp_path)
+    assert [target.confidences[1:] for target in found.targets] == [pytest.approx(first), pytest.approx(second)]
+    assert [list(target.boxes[0]) for target in found.targets] == [list(BOX), [5, 6, 20, 20]]
+    targets = make_track_summary(found, source, {})["targets"]
+    assert [each["confidence"]["low_spans"] for each in targets] == [[], [{"first": 2, "last": 6, "lowest": 0.1}]]
+    assert [each["first_box_from"] for each in targets] == ["a", "b"]
+    assert "target 2, frame 6: confidence 0.100, below 0.5 for 5 frames" in capsys.readouterr().err
+    assert len(frames_in(tmp_path / "annotated.mp4")) == 9 and len(found.network_seconds) == 8
+
+
+def test_an_error_at_the_second_target_leaves_all_files_with_equally_many_lines(tmp_path: Path) -> None:
+    source = open_frame_source(str(write_folder(tmp_path / "walk", 9)))
+    # the fourth call is that of the second target in frame 2
+    network = scripted([0.9, 0.9, 0.9, float("nan")])
+    found = track_targets(network, source, [TargetStart(BOX), TargetStart(BOX)], tmp_path)
+    assert "not finite" in str(found.failure)
+    names = [f"{name}_{number}.txt" for name in ("boxes", "confidence") for number in (1, 2)]
+    assert [len((tmp_path / name).read_text().split()) for name in names] == [2] * 4
+    assert make_track_summary(found, source, {})["frames"] == 2
 
 
 def test_spans_by_hand_and_as_they_are_watched() -> None:
@@ -119,7 +151,7 @@ def test_ctrl_c_keeps_what_was_tracked(tmp_path: Path) -> None:
     assert len((tmp_path / "boxes.txt").read_text().split()) == 6, "the frame in hand is finished"
     assert len((tmp_path / "confidence.txt").read_text().split()) == 6
     assert len(frames_in(tmp_path / "annotated.mp4")) == 6
-    data = make_track_summary(found, source, BOX, 0.3, {})
+    data = make_track_summary(found, source, {})
     assert (data["status"], data["stopped"]) == ("partial", "stopped by Ctrl-C after 6 frames")
 
 
@@ -145,7 +177,7 @@ def test_a_bad_frame_keeps_what_was_before(tmp_path: Path) -> None:
     found = track_video(scripted([0.9] * 12), source, BOX, tmp_path)
     assert isinstance(found.failure, DataError) and "shot7.png" in str(found.failure)
     assert len(frames_in(tmp_path / "annotated.mp4")) == 6
-    assert make_track_summary(found, source, BOX, 0.3, {})["status"] == "partial"
+    assert make_track_summary(found, source, {})["status"] == "partial"
     cv2.imwrite(str(folder / "shot7.png"), np.zeros((10, 10, 3), np.uint8))
     found = track_video(scripted([0.9] * 12), source, BOX, tmp_path)
     assert "frame 6 (from 0)" in str(found.failure) and "10 x 10 px" in str(found.failure)
@@ -165,7 +197,7 @@ def test_a_video_with_fewer_frames_than_it_says_is_noted(tmp_path: Path) -> None
 
     source = replace(open_frame_source(str(write_video(tmp_path / "walk.avi"))), expected_frames=20)
     found = track_video(scripted([0.9] * 12), source, BOX, tmp_path, write_video=False)
-    data = make_track_summary(found, source, BOX, 0.3, {})
+    data = make_track_summary(found, source, {})
     assert (
         "should have 20 frames from there on according to its header, but only 12 could be decoded" in data["notes"][0]
     )
@@ -177,7 +209,7 @@ def test_motion_jpeg_where_mp4_cannot_be_written(tmp_path: Path, monkeypatch: py
     source = open_frame_source(str(write_folder(tmp_path / "walk")))
     found = track_video(scripted([0.9] * 12), source, BOX, tmp_path)
     assert len(frames_in(tmp_path / "annotated.avi")) == 12 and not (tmp_path / ".annotated.part.mp4").exists()
-    assert "annotated.avi (Motion JPEG)" in make_track_summary(found, source, BOX, 0.3, {})["notes"][0]
+    assert "annotated.avi (Motion JPEG)" in make_track_summary(found, source, {})["notes"][0]
     monkeypatch.setattr(annotate, "CODECS", (annotate.Codec("????", ".mp4"),))
     with pytest.raises(BenchError, match="cannot write videos"):
         AnnotatedVideoWriter(tmp_path, (64, 48), 30)
@@ -200,7 +232,7 @@ def test_a_video_that_was_not_written_whole_is_no_video_but_the_boxes_stay(
     assert "could not be written completely" in str(found.failure) and found.video_path is None
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"boxes.txt", "confidence.txt"}
     assert len((tmp_path / "out" / "boxes.txt").read_text().split()) == 12
-    assert make_track_summary(found, source, BOX, 0.3, {})["status"] == "partial"
+    assert make_track_summary(found, source, {})["status"] == "partial"
 
 
 def test_odd_sizes_keep_all_their_pixels(tmp_path: Path) -> None:
@@ -208,6 +240,27 @@ def test_odd_sizes_keep_all_their_pixels(tmp_path: Path) -> None:
     video.write_frame(np.full((47, 65, 3), 128, np.uint8))
     video.finalize()
     assert frames_in(tmp_path / "annotated.mp4")[0].shape == (48, 66, 3)
+
+
+def test_several_targets_are_told_apart(tmp_path: Path) -> None:
+    """One color each with its number; the text of a low confidence is red."""
+    frame = np.full((240, 320, 3), 120, np.uint8)
+    boxes = [(30.0, 60.0, 60.0, 40.0), (200.0, 60.0, 60.0, 40.0), (120.0, 160.0, 50.0, 40.0)]
+    tracks = start_tracks(scripted([]), [TargetStart(box, lost_threshold=0.5) for box in boxes])
+    for track, confidence in zip(tracks, (0.9, 0.2, 0.9), strict=True):
+        track.boxes.append(np.array(track.start.box))
+        track.confidences.append(confidence)
+    picture = draw_targets(frame, 7, tracks)
+    for track, color in zip(tracks, annotate.TARGET_COLORS, strict=False):
+        x, y, w, h = map(int, track.start.box)
+        assert (picture[y, x : x + w] == color).all() and (picture[y : y + h, x] == color).all()
+    assert [bool((picture[:60, left : left + 100] == annotate.RED).all(-1).any()) for left in (20, 190)] == [
+        False,
+        True,
+    ]
+    assert len(set(annotate.TARGET_COLORS) | {annotate.RED}) == len(annotate.TARGET_COLORS) + 1
+    alone = draw_targets(frame, 7, tracks[:1])
+    assert (alone == draw_prediction(frame, 7, np.array(boxes[0]), 0.9, 0.5, is_lost=False)).all()
 
 
 @pytest.mark.parametrize("box", [(100.0, 80.0, 60.0, 40.0), (0.0, 0.0, 20.0, 10.0), (290.0, 220.0, 30.0, 20.0)])

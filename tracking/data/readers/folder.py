@@ -1,96 +1,148 @@
-"""Read a user's own sequences: folders of images, each with a ``groundtruth.txt``."""
+"""Read a user's own sequences: every sequence in a folder, in any layout of ``tracking.data.sequence_folders``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-import numpy as np
-
+from engine.data import image_formats
+from engine.data.data_options import get_data_options
+from engine.data.image_formats import is_image_name
+from engine.data.split_folders import require_split_names
+from engine.data.tree_files import TreeFiles, list_tree, require_all_used
 from foundation.errors import DataError
-from foundation.files import iter_files
 from foundation.run_scope import memoize_in_run
-from tracking.data.box_files import read_box_file, read_flag_file
-from tracking.data.boxes import has_area
-from tracking.data.readers.sequence import Video, require_equal_counts
+from tracking.data.readers.sequence import Video, read_text
+from tracking.data.sequence_folders.find_sequences import FoundSequence, describe_unused, find_sequences
+from tracking.data.sequence_folders.layout_names import LIST_FILE, is_set_file
+from tracking.data.sequence_folders.read_sequence import ReadSequence, read_found_sequence
 
 GROUND_TRUTH_FILE = "groundtruth.txt"
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+IMAGE_SUFFIXES = frozenset(image_formats.IMAGE_SUFFIXES)
+TEST_FOLDER, TRAIN_FOLDER = "test", "train"
 RESULT_SUFFIXES = ("_times", "_time", "_confidence")
 """Ends of the names of files that are written beside the boxes of a sequence."""
-HIDDEN_LABEL_FILES = ("full_occlusion.txt", "out_of_view.txt", "absence.label")
-"""Optional files with one flag per frame: 1 if the target cannot be seen."""
+MAX_NOTES = 6
+
+
+class FolderContent(NamedTuple):
+    """The sequences of a folder.
+
+    Attributes:
+        videos: the sequences, sorted by path.
+        notes: what was decided about them, one sentence each.
+        has_targets: whether one of them numbers its targets.
+    """
+
+    videos: list[Video]
+    notes: tuple[str, ...]
+    has_targets: bool
+
+
+def read_folder_videos(root: Path, split: str = "") -> list[Video]:
+    """Read every sequence of a folder; see ``read_folder_content``.
+
+    Args:
+        root: the folder of the data.
+        split: the folder in it that is read, such as ``test``; by default all of it.
+    """
+    return read_folder_content(root, split).videos
 
 
 @memoize_in_run
-def read_folder_videos(root: Path) -> list[Video]:
-    """Read every folder at or below ``root`` that has a ``groundtruth.txt``, sorted by path.
-
-    The images are next to that file or in its folder ``img``, and are ordered by the numbers in their names.
+def read_folder_content(root: Path, split: str = "") -> FolderContent:
+    """Read every sequence of a folder, and account for every file in it.
 
     Args:
-        root: the folder.
+        root: the folder of the data.
+        split: the folder in it that is read, such as ``test``; by default all of it.
 
     Raises:
-        DataError: there is no sequence, or one is damaged; the message names the file and says how to fix it.
+        DataError: there is no sequence, one is damaged, or a file belongs to none; the message names the file and says
+            how to fix it.
     """
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; name one with sequences with --data-root")
-    folders = find_sequence_folders(root)
-    if not folders:
+    tree, place = list_tree(root, split), root / split
+    found = find_sequences(tree.files, str(place))
+    if not found:
+        way_out = f"; leave the folder out with --exclude {split}" if split == TRAIN_FOLDER else ""
         raise DataError(
-            f"there is no sequence at or below {root}: a sequence is a folder of images with a {GROUND_TRUTH_FILE} "
-            "(one box x, y, w, h per line)"
+            f"there is no sequence at or below {place}: a sequence is a folder of images with a {GROUND_TRUTH_FILE} "
+            f"(one box x, y, w, h per line){_describe_found(tree)}{way_out}"
         )
-    videos = [read_folder_video(folder, root) for folder in folders]
-    places: dict[str, Path] = {}
-    for folder, video in zip(folders, videos, strict=True):
-        if video.name in places:  # the boxes of one would be written over those of the other
-            raise DataError(
-                f"{places[video.name]} and {folder} would both be the sequence {video.name} (a slash becomes _); "
-                "rename one of them"
-            )
-        places[video.name] = folder
-    for name, suffix in ((name, suffix) for name in places for suffix in RESULT_SUFFIXES):
-        if f"{name}{suffix}" in places:
-            raise DataError(
-                f"the sequence {name} and the sequence {name}{suffix} would both write the result file "
-                f"{name}{suffix}.txt; rename one of them"
-            )
-    return videos
+    names = _name_sequences(found, root, split)
+    used = {path for each in found for path in each.list_files()} | _find_set_files(tree, found, names)
+    unused = [path for path in tree.files if path not in used]
+    require_all_used(tree, used, describe_unused(unused[0]) if unused else "")
+    target = get_data_options().target
+    sequences = [read_found_sequence(tree.root, each, name, target) for each, name in zip(found, names, strict=True)]
+    has_targets = any(each.has_targets for each in sequences)
+    return FolderContent([each.video for each in sequences], _join_notes(sequences), has_targets)
 
 
-def find_sequence_folders(root: Path) -> list[Path]:
-    """Return every folder at or below ``root`` that has a ``groundtruth.txt``, sorted by path.
+def _join_notes(sequences: Sequence[ReadSequence]) -> tuple[str, ...]:
+    """Return what was decided, each decision once with the names of its sequences."""
+    names: dict[str, list[str]] = {}
+    for each in sequences:
+        for decision in each.notes:
+            names.setdefault(decision, []).append(each.video.name)
+    notes = [
+        f"{decision} ({of[0]}{f' and {len(of) - 1:,} more' if len(of) > 1 else ''})" for decision, of in names.items()
+    ]
+    more = (f"and {len(notes) - MAX_NOTES:,} more such decisions",) if len(notes) > MAX_NOTES else ()
+    return (*notes[:MAX_NOTES], *more)
 
-    Args:
-        root: the folder.
-    """
-    return sorted(path.parent for path in iter_files(root) if path.name == GROUND_TRUTH_FILE)
 
-
-def read_folder_video(folder: Path, root: Path | None = None) -> Video:
-    """Read one folder as a sequence.
+def find_test_split(root: Path) -> str:
+    """Return the folder of the data that is tested: ``test`` if there is one, else all of it (an empty text).
 
     Args:
-        folder: the folder.
-        root: the sequence is named after its path below this folder; by default after the folder itself.
+        root: the folder of the data.
 
     Raises:
-        DataError: the sequence is damaged; the message names the file and says how to fix it.
+        DataError: a folder has a name under which a split is not found, or a file is beside the splits.
     """
-    # slashes are replaced, because result files are named after the sequence
-    name = folder.name if root is None or folder == root else folder.relative_to(root).as_posix().replace("/", "_")
-    frames = list_image_files(folder)
-    boxes = read_box_file(folder / GROUND_TRUTH_FILE, allow_nan=True)
-    require_equal_counts(name, len(frames), len(boxes), _describe_missing_frame(frames))
-    # a target without a box (NaN or zero size) cannot be seen; label files can only add to that
-    visible = has_area(boxes)
-    for label in HIDDEN_LABEL_FILES:
-        if (folder / label).is_file():
-            visible &= ~read_flag_file(folder / label, len(frames))
-    return Video(name, frames, boxes, visible)
+    require_split_names(root)  # beside Test, all of root would be the test, its training sequences too
+    if not (root / TEST_FOLDER).is_dir():
+        return ""
+    tree = list_tree(root)
+    inside = {path for path in tree.files if path.startswith((f"{TEST_FOLDER}/", f"{TRAIN_FOLDER}/"))}
+    # sequences beside the folder test would be left out without a word
+    require_all_used(
+        tree, inside | _list_set_files(tree), f"only {TEST_FOLDER}/ and {TRAIN_FOLDER}/ are read, so move them there"
+    )
+    return TEST_FOLDER
+
+
+def read_test_content(root: Path) -> FolderContent:
+    """Read the sequences that are tested.
+
+    Args:
+        root: the folder of the data.
+    """
+    content, target = read_folder_content(root, find_test_split(root)), get_data_options().target
+    if target is None or content.has_targets:
+        return content
+    # it may choose among the targets of training sequences alone
+    if not (has_files(root, TRAIN_FOLDER) and read_folder_content(root, TRAIN_FOLDER).has_targets):
+        raise DataError(
+            f"--target {target} chooses among several targets of a sequence, and each sequence below {root} has a "
+            "single one; leave --target out"
+        )
+    return content
+
+
+def has_files(root: Path, split: str) -> bool:
+    """Return whether there is a file in a split that may belong to the data.
+
+    Args:
+        root: the folder of the data.
+        split: name of the folder.
+    """
+    return (root / split).is_dir() and bool(list_tree(root, split).files)
 
 
 def list_image_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Path]:
@@ -111,12 +163,73 @@ def _natural_sort_key(path: Path) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
 
 
-def _describe_missing_frame(frames: list[Path]) -> str:
-    """Return a hint where the numbers of the frames have a gap; empty if there is none."""
-    # names without a number at the end have no order in which a gap could be seen
-    ends = [re.search(r"(\d+)$", path.stem) for path in frames]
-    numbers = [int(end.group(1)) for end in ends if end]
-    if len(numbers) < 2 or len(numbers) != len(frames):
-        return ""
-    jumps = np.flatnonzero(np.diff(numbers) != 1)
-    return f" (after {frames[int(jumps[0])].name} a frame is missing)" if jumps.size else ""
+def _name_sequences(found: Sequence[FoundSequence], root: Path, split: str) -> list[str]:
+    """Return the name of each sequence: its path in the split with _ for each slash, as in names of result files.
+
+    Raises:
+        DataError: two sequences would have one name, or would write one result file.
+    """
+    # a folder that is a sequence itself is named as that folder
+    inner = [(each.own_name or f"{each.folder}/").removeprefix(f"{split}/").strip("/") for each in found]
+    names = [(name or (root / split).name).replace("/", "_") for name in inner]
+    places: dict[str, str] = {}
+    for name, each in zip(names, found, strict=True):
+        if name in places:  # the boxes of one would be written over those of the other
+            raise DataError(
+                f"{root / places[name]} and {root / each.folder} would both be the sequence {name} (a slash becomes "
+                "_); rename one of them"
+            )
+        places[name] = each.folder
+    for name, suffix in ((name, suffix) for name in places for suffix in RESULT_SUFFIXES):
+        if f"{name}{suffix}" in places:
+            raise DataError(
+                f"the sequence {name} and the sequence {name}{suffix} would both write the result file "
+                f"{name}{suffix}.txt; rename one of them"
+            )
+    return names
+
+
+def _find_set_files(tree: TreeFiles, found: Sequence[FoundSequence], names: Sequence[str]) -> set[str]:
+    """Return the files above the sequences that describe the set.
+
+    Raises:
+        DataError: ``list.txt`` names a sequence that is not there.
+    """
+    files = _list_set_files(tree)
+    present = {*names, *(PurePosixPath(each.folder).name for each in found)}
+    for path in sorted(files):
+        if PurePosixPath(path).name != LIST_FILE:
+            continue
+        listed = read_text(tree.root / path).split()
+        missing = [name for name in listed if name not in present]
+        if missing:
+            raise DataError(
+                f"{tree.root / path} names {len(listed):,} sequences, of which {missing[0]} is not there "
+                f"({len(missing):,} are missing); complete the set, or leave the list out with --exclude {path}"
+            )
+    return files
+
+
+def _list_set_files(tree: TreeFiles) -> set[str]:
+    return {path for path in tree.files if is_set_file(PurePosixPath(path).name)}
+
+
+def _describe_found(tree: TreeFiles) -> str:
+    """Return what a folder without a sequence holds instead, as the end of a sentence."""
+    images = [path for path in tree.files if is_image_name(path)]
+    if not images:
+        first = tree.files[0] if tree.files else ""
+        hint = describe_unused(first)
+        return f"; it has no images{f', but {first}: {hint}' if hint else ''}"
+    stems = {str(PurePosixPath(path).with_suffix("")) for path in images}
+    paired = [
+        path for path in tree.files if not is_image_name(path) and str(PurePosixPath(path).with_suffix("")) in stems
+    ]
+    if paired:
+        return (
+            f"; {paired[0]} is a file for one image, as in YOLO and VOC: write the boxes of all frames into one "
+            f"{GROUND_TRUTH_FILE}, as x,y,w,h in pixels"
+        )
+    rest = next((path for path in tree.files if not is_image_name(path)), None)
+    hint = describe_unused(rest) if rest else ""
+    return f"; it has {len(images):,} images, such as {images[0]}" + (f", and {rest}: {hint}" if hint else "")

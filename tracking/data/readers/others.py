@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
@@ -13,6 +14,7 @@ from foundation.errors import DataError
 from foundation.run_scope import memoize_in_run
 from tracking.data.box_files import read_box_file, read_flag_file, read_label_file
 from tracking.data.boxes import FloatArray, has_area
+from tracking.data.readers.got10k_splits import WHOLE_GOT10K, Got10kChoice, select_split_names
 from tracking.data.readers.sequence import (
     NumberedFiles,
     Video,
@@ -20,33 +22,36 @@ from tracking.data.readers.sequence import (
 )
 
 COCO_ANNOTATION, COCO_IMAGES = "annotations/instances_train2017.json", "train2017"
+COCO_IMAGE_FOLDERS = (COCO_IMAGES, f"images/{COCO_IMAGES}")
+"""Where COCO's training images can be: as they are unpacked, and as OSTrack keeps them."""
 
 MIN_COCO_SIDE = 50
 """A COCO box must be wider and higher than this number of pixels, as in the code from which OSTrack took its reader."""
 
 
 @memoize_in_run
-def read_got10k_videos(root: Path, excluded: Path | None = None) -> list[Video]:
+def read_got10k_videos(root: Path, choice: Got10kChoice = WHOLE_GOT10K) -> list[Video]:
     """Read the training split of GOT-10k: ``train/list.txt`` and one folder per sequence.
 
     Args:
         root: folder that holds ``train``.
-        excluded: file with the names of sequences to leave out, one per line (the VOT challenge forbids 1,000 of them).
+        choice: which of its sequences are used.
 
     Raises:
         DataError: a file is missing or damaged; the message names it and says how to fix it.
     """
     # frames are numbered 1, 2, .. without gaps, one per box
     names = read_text(root / "train" / "list.txt").split()
-    left_out = set(read_text(excluded).split()) if excluded else set()
+    left_out = set(read_text(choice.excluded).split()) if choice.excluded else set()
     # a name that does not exist points to a wrong file, with which nothing would be excluded
     unknown = sorted(left_out - set(names))
     if unknown:
         raise DataError(
-            f"{excluded} excludes {unknown[0]}, which is not in GOT-10k's list; set got10k_exclude to another file"
+            f"{choice.excluded} excludes {unknown[0]}, which is not in GOT-10k's list; set got10k_exclude to another "
+            "file"
         )
     videos = []
-    for name in names:
+    for name in select_split_names(names, choice, root):
         if name in left_out:
             continue
         folder = root / "train" / name
@@ -123,10 +128,11 @@ def read_coco_stills(root: Path) -> StillImages:
     """Read COCO's training objects of 2017, without crowds and without objects of up to 50 px in width or height.
 
     Args:
-        root: folder that holds ``annotations`` and ``train2017``.
+        root: folder that holds ``annotations``, and ``train2017`` or ``images/train2017``.
 
     Raises:
-        DataError: the file of annotations is missing or damaged, or has no such object.
+        DataError: the file of annotations is missing or damaged, or has no such object; or there are two different
+            folders of images.
     """
     path = root / COCO_ANNOTATION
     try:
@@ -148,4 +154,37 @@ def read_coco_stills(root: Path) -> StillImages:
     # image ids to indices, which take less memory than one file name per box
     places = {number: place for place, number in enumerate(names)}
     boxes = np.array([box for _, box in chosen], np.float64)
-    return StillImages(root / COCO_IMAGES, list(names.values()), [places[number] for number, _ in chosen], boxes)
+    indices = [places[number] for number, _ in chosen]
+    files = list(names.values())
+    folder = _find_coco_images(root, [files[index] for index in np.unique(indices)])
+    return StillImages(folder, files, indices, boxes)
+
+
+def _find_coco_images(root: Path, names: Sequence[str]) -> Path:
+    """Return the folder of COCO's training images. Two of them must hold the same files, of which the first is used.
+
+    Args:
+        root: folder of COCO.
+        names: the images that are used.
+
+    Raises:
+        DataError: the two folders differ.
+    """
+    # a complete set beside a cut one would otherwise be taken or not by the order of the names
+    folders = [root / place for place in COCO_IMAGE_FOLDERS if (root / place).is_dir()]
+    if len(folders) == 2 and not folders[0].samefile(folders[1]):
+        sizes = [_list_file_sizes(folder) for folder in folders]
+        different = next((name for name in names if sizes[0].get(name) != sizes[1].get(name)), None)
+        if different is not None:
+            raise DataError(
+                f"{folders[0]} and {folders[1]} are different sets of images, for example in {different}; keep the "
+                "complete one and move the other away"
+            )
+    # if there is none, the first missing image is named when the images are hashed
+    return folders[0] if folders else root / COCO_IMAGES
+
+
+def _list_file_sizes(folder: Path) -> dict[str, int]:
+    """Return the size of each file of a folder by its name; one call, as there are 118,287 images."""
+    with os.scandir(folder) as entries:
+        return {entry.name: entry.stat().st_size for entry in entries}

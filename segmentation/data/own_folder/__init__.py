@@ -1,0 +1,1 @@
+"""Read a user's own images and label files: layouts, class lists, colour tables, and what options change in them."""

@@ -1,0 +1,1 @@
+"""Tests of what a person judges a data set by."""

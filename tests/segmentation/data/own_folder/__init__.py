@@ -1,0 +1,1 @@
+"""Own folders of images and label files."""
