@@ -18,7 +18,7 @@ from engine.data.tree_files import require_all_used
 from foundation.errors import DataError
 from foundation.text.user_names import normalize_name
 
-_CUT_NOTE = "no test split found: a fixed fifth of each class is it, chosen by content"
+_CUT_NOTE = "no test split found: it is a fixed fifth of each class, chosen by content"
 
 
 def read_imagefolder(root: Path) -> RawDataset:
