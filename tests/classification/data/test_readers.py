@@ -201,7 +201,7 @@ def test_imagefolder_layouts(tmp_path: Path) -> None:
     assert "val/ is the test split: a fixed part of train/ is used to choose on" in no_test.notes
     alone = read("imagefolder", make.write_class_folders(tmp_path / "c", ("",), classes, each=20))
     assert counts(alone) == {"train": 28, "val": 4, "test": 8} or counts(alone) == {"train": 26, "val": 6, "test": 8}
-    assert "no test split found: a fixed fifth of each class is it, chosen by content" in alone.notes
+    assert "no test split found: it is a fixed fifth of each class, chosen by content" in alone.notes
 
 
 def test_imagefolder_class_order(tmp_path: Path) -> None:
