@@ -85,7 +85,8 @@ def read_image_size(path: Path) -> tuple[int, int] | None:
     """
     try:
         with Image.open(path) as image:
-            is_turned = image.getexif().get(_ORIENTATION_TAG, 1) >= _FIRST_TURNED
+            # Pillow gives the size of a TIFF as it is shown
+            is_turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION_TAG, 1) >= _FIRST_TURNED
             return (image.height, image.width) if is_turned else (image.width, image.height)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's errors of damaged files
         return None
