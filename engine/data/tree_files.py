@@ -18,6 +18,7 @@ from foundation.errors import DataError
 from foundation.plural import format_count
 from foundation.run_scope import memoize_in_run
 from foundation.text.user_names import require_text_name
+from results.records.ledger import LEDGER_FOLDER
 
 LITTER_FOLDERS = frozenset(
     {"__macosx", ".ipynb_checkpoints", ".git", ".svn", ".dvc", ".cache", "__pycache__", "@eadir", ".trash", ".trashes"}
@@ -72,6 +73,7 @@ def list_tree(root: Path, folder: str = "") -> TreeFiles:
     groups: tuple[list[str], list[str], list[str]] = ([], [], [])
     matched: set[str] = set()
     seen: set[str] = set()
+    stores: set[str] = set()
 
     def refuse(error: OSError) -> None:
         # without this, a folder that may not be read would be taken for an empty one
@@ -85,11 +87,12 @@ def list_tree(root: Path, folder: str = "") -> TreeFiles:
             continue
         seen.add(real)
         folders.sort()
+        stores |= {f"{_name_folder(place, root)}/"} if LEDGER_FOLDER in folders and _is_run_store(place) else set()
         for name in sorted(names):
             path = PurePosixPath(Path(place, name).relative_to(root)).as_posix()
             hits = [pattern for pattern in patterns if _is_excluded(path, pattern)]
             matched.update(hits)
-            group = 2 if hits else 1 if is_litter(path) else 0
+            group = 2 if hits else 1 if is_litter(path) or path.startswith(tuple(stores)) else 0
             if group == 0:
                 require_text_name(path)
             groups[group].append(path)
@@ -141,6 +144,19 @@ def is_litter(path: str) -> bool:
     # roboflow: README.dataset.txt; a picture named license-plate.png is data
     is_text = name.endswith((".txt", *DOCUMENT_SUFFIXES)) or "." not in name
     return name.endswith(DOCUMENT_SUFFIXES) or (is_text and name.startswith(DOCUMENT_STEMS))
+
+
+def _name_folder(place: str, root: Path) -> str:
+    return PurePosixPath(Path(place).relative_to(root)).as_posix()
+
+
+def _is_run_store(place: str) -> bool:
+    """Return whether bench keeps runs in a folder, as in ``runs`` if it is called in the folder of the data.
+
+    Without this, a run could not be resumed there: the pictures and weights of its own folder would be data.
+    """
+    names = [path.name for path in Path(place, LEDGER_FOLDER).iterdir() if path.name != ".lock"]
+    return bool(names) and all(name.endswith(".jsonl") for name in names)
 
 
 def _is_excluded(path: str, pattern: str) -> bool:

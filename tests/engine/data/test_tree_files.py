@@ -89,3 +89,13 @@ def test_folder_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
             list_tree(tmp_path)
     finally:
         (tmp_path / "cat").chmod(0o755)
+
+
+def test_runs_of_bench_beside_the_data_are_not_data(tmp_path: Path) -> None:
+    """After ``bench run TASK --data-root .``, the same command finds the same data."""
+    _write(tmp_path, "cat/0.png", "runs/ledger/a.jsonl", "runs/ledger/.lock", "runs/mine/one/pictures/0.png")
+    tree = list_tree(tmp_path)
+    assert tree.files == ("cat/0.png",) and "runs/mine/one/pictures/0.png" in tree.litter
+    # a class of that name is data
+    (tmp_path / "runs/ledger/a.jsonl").rename(tmp_path / "runs/ledger/a.png")
+    assert "runs/ledger/a.png" in list_tree(tmp_path).files
