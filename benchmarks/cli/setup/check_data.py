@@ -150,7 +150,7 @@ def _describe_images(images: ImageFacts | None, num_items: int) -> dict[str, str
             f"{_format_size(images.median)}, most often {_format_size(size)} ({100 * count / images.opened:.0f} %)"
         )
     if images.opened < num_items:
-        text += f"; of {images.opened:,} headers"
+        text += f"; from {images.opened:,} headers, spread evenly"
     kinds = [f"{kind} {count:,}" for kind, count in images.pixels.items()]
     formats = [f"{kind} {count:,}" for kind, count in images.formats.items()]
     turned = [f"{images.turned:,} with an EXIF tag that turns them"] if images.turned else []
