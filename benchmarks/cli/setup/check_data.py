@@ -59,15 +59,8 @@ def check_data(options: Namespace) -> int:
             _write_sheet(summary, sheet, f"{options.name}, {root}: {_count_items(report)}")
     if options.json:
         data = {"task": options.name, "root": str(root), "options": data_options.as_dict(), **report.as_dict()}
-        facts = summary.as_dict() if summary else None
-        write_json(
-            {
-                **data,
-                "options": data_options.as_dict(),
-                "summary": facts,
-                "sheet": str(sheet) if summary and sheet else None,
-            }
-        )
+        drawn = str(sheet) if summary and sheet else None
+        write_json({**data, "summary": summary.as_dict() if summary else None, "sheet": drawn})
     elif summary is not None:
         write_stdout(format_one_line(f"{len(summary.samples)} samples are drawn in {sheet}: look at them"))
     # findings are for a person to judge, so that they do not change the exit code
