@@ -346,7 +346,7 @@ CASES = [
         TASK,
         lambda root: write_classes(root, ("cat", "dog"), each=10),
         splits={"train": 14, "val": 2, "test": 4},
-        notes=("no test split found: a fixed fifth of each class is it, chosen by content",),
+        notes=("no test split found: it is a fixed fifth of each class, chosen by content",),
     ),
     WildFolder(
         "copies of one image", TASK, write_copies, splits={"train": 15, "val": 3, "test": 5}, check=have_no_copies

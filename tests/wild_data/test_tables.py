@@ -214,7 +214,7 @@ CASES = [
         "Hugging Face's ImageFolder with captions",
         TASK,
         lambda root: write_hugging_face(root, {"text": "a dog", "source": "web"}),
-        refused=("test/metadata.jsonl", "none of which is called label", "rename"),
+        refused=("test/metadata.jsonl", "none of which is called label", "rename", "--exclude test/metadata.jsonl"),
     ),
     WildFolder(
         "numbers with a class list",
@@ -295,6 +295,22 @@ CASES = [
         write_kaggle("id,label,category", NAMES, BREEDS, BREEDS[::-1]),
         options=LABELS,
         refused=("the columns label, category", "keep one"),
+    ),
+    WildFolder(
+        "two columns of one name",
+        TASK,
+        write_kaggle("id,Label,label", NAMES, BREEDS, BREEDS[::-1]),
+        options=LABELS,
+        refused=("the columns Label and label", "keep one"),
+    ),
+    WildFolder(
+        "class folders with a table about the photographs",
+        TASK,
+        lambda root: (
+            write_classes(root, ("a", "b"), each=6),
+            write_csv(root / "metadata.csv", "camera,exposure", ["x"] * 2, [1, 2]),
+        ),
+        refused=("metadata.csv has the columns camera, exposure", "--exclude metadata.csv"),
     ),
     WildFolder(
         "splits by number",

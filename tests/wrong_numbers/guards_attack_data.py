@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.guards import Guard
 
 TEST = "tests/wrong_numbers/test_attack_data.py"
+WILD = "tests/wild_data/test_images.py"
 
 GUARDS = {
     "Train and Test are not two classes": Guard(
@@ -18,6 +19,30 @@ GUARDS = {
         '    require_read_formats(f"{root}/{path}" for path in files.files)\n',
         "",
         f"{TEST} -k unread_format",
+    ),
+    "a fixed split is that of the content": Guard(
+        "classification/data/own_images/content_split.py",
+        "by_class.setdefault(label, {}).setdefault(digest, []).append(item)",
+        "by_class.setdefault(label, {}).setdefault(str(item), []).append(item)",
+        "tests/classification/data/own_images/test_content_split.py -k renamed_files",
+    ),
+    "one image does not have two labels": Guard(
+        "classification/data/own_images/content_split.py",
+        "        if labels[other] != labels[item]:",
+        "        if False:",
+        "tests/classification/data/own_images/test_content_split.py -k one_label",
+    ),
+    "images below a class's subfolder need a word": Guard(
+        "classification/data/own_images/class_folders.py",
+        "    if nested and nesting is None:",
+        "    if False:",
+        f"{WILD} -k fruits",
+    ),
+    "every file of a user's images is accounted for": Guard(
+        "classification/data/readers/folders.py",
+        "    require_all_used(tree.files, [*paths",
+        "    (lambda *_: None)([*paths",
+        f"{WILD} -k nothing",
     ),
     "class names are part of a user's labels": Guard(
         "segmentation/data/dataset_layout.py",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from classification.data.own_images.image_tree import ImageTree
+from classification.data.own_images.table_content import TABLE_SUFFIXES
 from engine.data.data_options import get_data_options
 from engine.data.split_folders import SplitName, parse_split_name
 from foundation.errors import DataError
@@ -29,7 +30,7 @@ class FolderLayout(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def find_layout(tree: ImageTree, needs_train: bool = True) -> FolderLayout:
+def find_split_folders(tree: ImageTree, needs_train: bool = True) -> FolderLayout:
     """Find the splits of a user's folder, or that its folders are classes.
 
     Folders are splits only if the names of all of them say so, one is for training and one for a test, and these share
@@ -111,7 +112,7 @@ def _make_flat_error(tree: ImageTree, base: str) -> DataError:
     if loose:
         return DataError(
             f"{place} holds {loose:,} images and no class folders, so their labels are not known; "
-            "sort them into one folder per class, or name a table of file and label with --labels FILE"
+            f"sort them into one folder per class, or name a table of file and label with --labels {_find_table(tree)}"
         )
     return DataError(f"{place} has no class folders; make one folder per class and put its images there")
 
@@ -134,7 +135,7 @@ def _make_mixed_error(tree: ImageTree, base: str, names: Sequence[str], parsed: 
     # with a complete pair of splits, the other folder is more likely too much (seg_pred) than all of them are classes
     if "train" in sides and len(sides) > 1 and len(others) <= MAX_NAMED_FOLDERS:
         return DataError(
-            f"{found}; leave {_list_names(others)} out with {exclude}, or add --layout classes if each is one"
+            f"{found}; leave {_list_names(others)} out with {exclude}, or add --layout classes if each folder is a class"
         )
     return DataError(f"{found}; add --layout classes if each folder is a class, or name the splits train, val and test")
 
@@ -180,13 +181,14 @@ def _require_class_folders(tree: ImageTree, base: str, by_split: Mapping[str, st
         return
     place = places[flat[0]]
     found = f"{tree.get_path(place)} holds {format_count(len(tree.images_in[place]), 'image')} and no class folders"
-    table = "name a table of file and label with --labels FILE"
+    table = f"name a table of file and label with --labels {_find_table(tree)}"
     # without any label in the whole folder, leaving a split out would not help
     labeled = [split for split in places if split not in flat]
     if not labeled:
+        # a single folder would be a single class
+        other = ", or add --layout classes if the folders are classes" if len(places) > 1 else ""
         raise DataError(
-            f"{found}, so their labels are not known; sort them into one folder per class, {table}, or add --layout "
-            "classes if the folders are classes"
+            f"{found}, so their labels are not known; sort them into one folder per class, or {table}{other}"
         )
     if labeled == ["train"]:
         raise DataError(
@@ -197,6 +199,12 @@ def _require_class_folders(tree: ImageTree, base: str, by_split: Mapping[str, st
         f"{found}, so nothing can be tested on them; leave them out with --exclude "
         f"{_quote(_join(base, by_split[flat[0]]))}"
     )
+
+
+def _find_table(tree: ImageTree) -> str:
+    """Return the one table below the user's folder, as ``--labels`` names it; ``FILE`` if there is none, or several."""
+    tables = [path for path in tree.files.files if path.lower().endswith(TABLE_SUFFIXES)]
+    return _quote(tables[0]) if len(tables) == 1 else "FILE"
 
 
 def _require_all_sides(

@@ -11,7 +11,7 @@ from classification.data.own_images.class_list import abbreviate_names, number_c
 from classification.data.own_images.image_tree import ImageTree, is_below
 from classification.data.own_images.match_rows import match_rows
 from classification.data.own_images.table_columns import LabelTable, parse_labels
-from classification.data.own_images.table_content import read_table
+from classification.data.own_images.table_content import read_label_file
 from classification.data.own_images.user_images import (
     WHOLE,
     LabeledImages,
@@ -51,7 +51,8 @@ def find_tables(tree: ImageTree) -> list[PlacedTable]:
     labels = get_data_options().labels
     if labels is not None:
         file = find_option_file(tree.root, labels)
-        inside = next((path for path in tree.files.files if (tree.root / path).samefile(file)), "")
+        alike = (path for path in tree.files.files if path.rpartition("/")[2] == file.name)
+        inside = next((path for path in alike if (tree.root / path).samefile(file)), "")
         return [PlacedTable(file, inside, "")]
     found = [path for path in tree.files.files if path.rpartition("/")[2] in METADATA_NAMES]
     tables = [PlacedTable(tree.root / path, path, path.rpartition("/")[0]) for path in found]
@@ -82,7 +83,7 @@ def read_table_images(tree: ImageTree, tables: Sequence[PlacedTable], class_list
     parsed: list[LabelTable] = []
     num_excluded = 0
     for placed in tables:
-        found = parse_labels(read_table(placed.file))
+        found = _parse_table(placed)
         # a table that changes while the run reads the images is noticed, as a changed image is
         hash_files(placed.file.parent, [placed.file.name])
         matched = match_rows(tree, placed.file, found.rows, placed.base)
@@ -113,6 +114,17 @@ def read_table_images(tree: ImageTree, tables: Sequence[PlacedTable], class_list
     order = sorted(classes, key=classes.__getitem__)
     notes.append(f"classes in the order {abbreviate_names(order)}")
     return UserImages(by_split, {}, {name: place for place, name in enumerate(order)}, tuple(notes))
+
+
+def _parse_table(placed: PlacedTable) -> LabelTable:
+    """Read a table and find its columns."""
+    try:
+        return parse_labels(read_label_file(placed.file))
+    except DataError as error:
+        if get_data_options().labels is not None:
+            raise
+        # nobody named this table: it may describe the images of class folders, and not their labels
+        raise DataError(f"{error}; or leave the table out with --exclude {placed.path}") from error
 
 
 def _select_split(paths: Sequence[str], names: Sequence[str], splits: Sequence[str], wanted: str) -> LabeledImages:

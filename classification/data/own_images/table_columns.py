@@ -63,7 +63,7 @@ def parse_labels(table: TableContent) -> LabelTable:
     Raises:
         DataError: a column is missing or may be several, or a row has no label, several, or an unknown split.
     """
-    plain = {re.sub(r"\W+", "_", name.lower()): name for name in table.columns}
+    plain = _index_columns(table)
     file = next((plain[name] for name in FILE_COLUMNS if name in plain), None)
     if file is None:
         raise _make_header_error(table)
@@ -82,6 +82,21 @@ def parse_labels(table: TableContent) -> LabelTable:
     numbers = _pair_numbers(table, label, number) if number else _number_integers(labels)
     used = tuple(name for name in (file, label, number, split) if name)
     return LabelTable(rows, numbers, used)
+
+
+def _index_columns(table: TableContent) -> dict[str, str]:
+    """Return the columns by their names in lower case, with ``_`` for spaces and signs.
+
+    Raises:
+        DataError: two columns that may be meant differ in that alone.
+    """
+    known = {*FILE_COLUMNS, *LABEL_COLUMNS, *SPLIT_COLUMNS}
+    plain: dict[str, str] = {}
+    for name in table.columns:
+        key = re.sub(r"\W+", "_", name.strip().lower())
+        if plain.setdefault(key, name) != name and key in known:
+            raise DataError(f"{table.file} has the columns {plain[key]} and {name}; keep one of them")
+    return plain
 
 
 def _make_header_error(table: TableContent) -> DataError:
@@ -137,6 +152,8 @@ def _read_labels(table: TableContent, column: str) -> list[str]:
                 f"{row.place} of {table.file} has no label in the column {column}; complete it, or remove the row and "
                 "leave its image out with --exclude"
             )
+        if not label.isprintable():
+            raise DataError(f"{row.place} of {table.file} has the label {label!r}; write it without control characters")
         labels.append(label)
     if all(_NUMBER.fullmatch(label) for label in labels):
         # 1.0 is a class that pandas wrote as a float, 0.37 is none

@@ -43,7 +43,7 @@ class TableContent(NamedTuple):
     rows: list[TableRow]
 
 
-def read_table(file: Path) -> TableContent:
+def read_label_file(file: Path) -> TableContent:
     """Read a table; the suffix of its name says the format.
 
     Raises:

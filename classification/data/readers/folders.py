@@ -9,7 +9,7 @@ from classification.data.dataset_splits import RawDataset, RawSplit
 from classification.data.image_collections import ImageFiles
 from classification.data.own_images.class_folders import read_class_folders
 from classification.data.own_images.class_list import abbreviate_names, find_class_list, number_classes
-from classification.data.own_images.find_splits import find_layout
+from classification.data.own_images.find_splits import find_split_folders
 from classification.data.own_images.image_tree import ImageTree, open_image_tree
 from classification.data.own_images.label_tables import find_tables, read_table_images
 from classification.data.own_images.table_content import TABLE_SUFFIXES
@@ -18,7 +18,7 @@ from engine.data.tree_files import require_all_used
 from foundation.errors import DataError
 from foundation.text.user_names import normalize_name
 
-_CUT_NOTE = "no test split found: a fixed fifth of each class is it, chosen by content"
+_CUT_NOTE = "no test split found: it is a fixed fifth of each class, chosen by content"
 
 
 def read_imagefolder(root: Path) -> RawDataset:
@@ -100,7 +100,7 @@ def _read_user_images(tree: ImageTree, needs_train: bool) -> UserImages:
         used = [placed.path for placed in tables]
         hint = f"give every image a row in {tables[0].file.name}"
     else:
-        layout = find_layout(tree, needs_train)
+        layout = find_split_folders(tree, needs_train)
         class_list = find_class_list(tree, layout.base)
         found = _read_folder_images(tree, layout.base, layout.splits, tree.root / class_list if class_list else None)
         found = found._replace(notes=(*layout.notes, *found.notes))
