@@ -178,6 +178,12 @@ def write_cityscapes(root: Path, *kinds: str) -> None:
             write_text(root, f"gtFine/{home}_gtFine_polygons.json", "{}")
 
 
+def put_in_archives(root: Path) -> None:
+    for name in ("leftImg8bit", "gtFine"):
+        (root / f"{name}_trainvaltest").mkdir()
+        (root / name).rename(root / f"{name}_trainvaltest" / name)
+
+
 def hold_cityscapes(report: DataReport, root: Path) -> None:
     dataset = read_segfolder(root)
     expected = np.array([[*range(19), 255, 255]] * 8)
@@ -600,6 +606,13 @@ CASES = [
         lambda root: write_cityscapes(root, "labelTrainIds"),
         splits=TWO,
         notes=("_gtFine_labelTrainIds.png",),
+        check=hold_cityscapes,
+    ),
+    WildFolder(
+        "Cityscapes in the folders of its archives",
+        "segfolder",
+        then(write_cityscapes, put_in_archives),
+        splits=TWO,
         check=hold_cityscapes,
     ),
     WildFolder(

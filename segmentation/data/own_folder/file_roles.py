@@ -28,6 +28,7 @@ _FILLERS = frozenset(
 _SPLIT_LIKE = re.compile(rf"(?:.*[\W_])?(?:{'|'.join(SPLIT_ALIASES)})+(?![a-z]).*")
 # "trainannot", "trainmasks": SegNet's CamVid and others write the two words as one
 _JOINED = re.compile(rf"({'|'.join(SPLIT_ALIASES)})({'|'.join((*IMAGE_FOLDERS[:-1], *MASK_FOLDERS[:-1]))})\d*")
+_ALL_SPLITS = re.compile(r"[\W_]*(?:train[\W_]*val[\W_]*test)", re.IGNORECASE)
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -58,6 +59,10 @@ def read_folder_name(name: str) -> tuple[str | None, Role | None]:
     >>> read_folder_name("aachen")
     (None, None)
     """
+    # gtFine_trainvaltest is what Cityscapes' archive is called, and holds all splits
+    name = _ALL_SPLITS.sub("", name)
+    if name.lower() in _ROLES and len(name) > 1:
+        return None, _ROLES[name.lower()]
     if joined := _JOINED.fullmatch(name.lower()):
         return SPLIT_ALIASES[joined[1]], _ROLES[joined[2]]
     found = parse_split_name(name)
@@ -94,7 +99,8 @@ def find_file_role(root: object, path: str) -> FileRole:
         splits += [(name, split)] if split else []
         roles += [role] if role else []
         parents += [] if split or role else [name]
-        if not split and (parse_split_name(name) or _SPLIT_LIKE.fullmatch(_CAMEL_CASE.sub("_", name).lower())):
+        is_nearly_split = parse_split_name(name) or _SPLIT_LIKE.fullmatch(_CAMEL_CASE.sub("_", name).lower())
+        if is_nearly_split and not split and not _ALL_SPLITS.search(name):
             raise DataError(
                 f"{root}/{path} lies in {name}, which looks like a split and is not named as one; rename the folder to "
                 f"train, val or test, or leave it out with --exclude {path[: path.index(name) + len(name)]}"

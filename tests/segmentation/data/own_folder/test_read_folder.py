@@ -169,6 +169,7 @@ def test_only_the_test_split_need_be_whole_to_evaluate(tmp_path: Path) -> None:
         ("TrainMasks/a.png", "train", "mask", ()),
         ("masks_val2017/a.png", "val", "mask", ()),
         ("seg_train/seg_train/masks/a.png", "train", "mask", ()),
+        ("gtFine_trainvaltest/gtFine/val/ulm/a.png", "val", "mask", ("ulm",)),
         ("image_2/a.png", None, "image", ()),
         ("training/latest/a.png", "train", None, ("latest",)),
     ],
