@@ -21,7 +21,7 @@ from results.score_request import ScoreRequest
 from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
 from segmentation.data.files import read_label_map, read_raw_labels
 from segmentation.data.labels import IGNORE_INDEX, LabelSpace
-from segmentation.data.own_folder.pair_files import MASK_ENDINGS
+from segmentation.data.own_folder.pair_files import IMAGE_ENDINGS, MASK_ENDINGS
 from segmentation.evaluation import compare_with_mmseg, count_areas_twice
 from segmentation.label_shift import LabelShiftTrial
 from segmentation.metrics import (
@@ -183,7 +183,9 @@ def _explain_strange_file(task: SegmentationTask, data_root: Path, path: Path, c
         splits = task.find_dataset(data_root, test_only=True).splits
     # tools that write overlays and masks side by side tell them apart by an ending
     names = {pair.name for pair in splits.get("test", ())}
-    ending = next((each for each in MASK_ENDINGS[1:] if path.stem.removesuffix(each) in names), None)
+    ending = next(
+        (each for each in (*MASK_ENDINGS, *IMAGE_ENDINGS) if each and path.stem.removesuffix(each) in names), None
+    )
     if ending is not None:
         return f"{path} is named after image {path.stem.removesuffix(ending)} with {ending}; remove the ending"
     for split, pairs in splits.items():

@@ -44,7 +44,7 @@ from tracking.models.group_batch_norm import GroupStatisticsHook
 from tracking.models.norm_groups import require_whole_groups
 from tracking.models.tracker_model import TrackerModel
 from tracking.recipe import TrackingRecipe
-from tracking.training_sets import fingerprint_training_sets, make_pair_samplers
+from tracking.training_sets import fingerprint_training_sets, list_missing_training, make_pair_samplers
 
 CONFIGS = Path(__file__).parent / "configs"
 STEPS = ("train on pairs", "take the last weights", "track the test sequences", "score them")
@@ -95,7 +95,7 @@ def resolve_protocol(request: RunRequest, data: DataReport, read_videos: Callabl
         num_expected_items=data.splits["test"],
         steps=STEPS,
         file_settings=file_settings,
-        notes=notes,
+        notes=(*notes, *list_missing_training(recipe, request.data_root)),
         # of the row and not of the board: trackers with other input are compared
         loading_fixes=(GIVEN_NORMALIZATION,) if find_given_normalization(request) is not None else (),
     )

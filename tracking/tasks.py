@@ -92,10 +92,11 @@ class TrackingTask(Task):
         """
 
     def summarize_data(self, root: Path) -> DataSummary:
-        """Summarize the test sequences; the sheet shows frames with their boxes."""
-        from tracking.data.summary import summarize_sequences
+        """Summarize the sequences; the sheet shows frames with their boxes."""
+        from tracking.data.summary import read_own_training, summarize_sequences
 
-        return summarize_sequences({"test": self.read_test_videos(root)}, has_truth=not self.needs_server)
+        splits = {**read_own_training(self.name, root), "test": self.read_test_videos(root)}
+        return summarize_sequences(splits, has_truth=not self.needs_server)
 
     def list_notes(self, videos: list[Video]) -> tuple[str, ...]:
         """Return what a reader should know about the test sequences, one sentence each.

@@ -17,7 +17,7 @@ from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.data.pair_dataset import WeightedPairSampler
 from tracking.data.readers import lasot, others
 from tracking.data.readers.folder import read_folder_videos
-from tracking.data.readers.got10k_splits import WHOLE_GOT10K, Got10kChoice
+from tracking.data.readers.got10k_splits import GOT10K_TRAIN_SEQUENCES, INDEX_LISTS, WHOLE_GOT10K, Got10kChoice
 from tracking.data.readers.sequence import Video
 from tracking.data.readers.set_folders import find_set_folder
 from tracking.data.synthetic_pairs import PhotoPairSampler
@@ -187,6 +187,38 @@ def fingerprint_folder(folder: Path) -> str:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     )
+
+
+OFFICIAL_TRAINING_COUNTS = {"lasot": 1_120, "got10k": GOT10K_TRAIN_SEQUENCES, "trackingnet": 30_132}
+"""Sequences of the official training sets. Of COCO only objects of a certain size are used, so images are counted."""
+COCO_TRAIN_IMAGES = 118_287
+
+
+def list_missing_training(recipe: TrackingRecipe, root: Path) -> tuple[str, ...]:
+    """Return which training sets are not complete, one sentence each: such a run has a board of its own.
+
+    Args:
+        recipe: names the sets.
+        root: the data root.
+
+    Raises:
+        DataError: a set is missing or damaged.
+    """
+    notes = []
+    for name in recipe.dataset_weights.nonzero_weights():
+        if name not in (*OFFICIAL_TRAINING_COUNTS, "coco"):
+            continue
+        videos = read_training_videos(name, root, recipe.got10k_choice())
+        if isinstance(videos, others.StillImages):
+            found, expected, items = len(videos.file_names), COCO_TRAIN_IMAGES, "images"
+        else:
+            expected, items = OFFICIAL_TRAINING_COUNTS[name], "sequences"
+            if name == "got10k" and recipe.got10k_split in INDEX_LISTS:
+                expected = INDEX_LISTS[recipe.got10k_split].num_sequences
+            found = len(videos)
+        if found != expected:
+            notes.append(f"training set {name} has {found:,} of {expected:,} {items}, which is another training set")
+    return tuple(notes)
 
 
 def make_pair_samplers(recipe: TrackingRecipe, root: Path) -> list[WeightedPairSampler]:

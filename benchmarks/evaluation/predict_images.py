@@ -62,6 +62,7 @@ def list_images(places: Sequence[Path]) -> list[Path]:
             raise UserError(f"{place} does not exist; name images, or a folder with images")
         # no hidden files: a Mac writes ._NAME.jpg beside NAME.jpg, and notebooks keep copies in .ipynb_checkpoints
         inside = sorted(iter_files(place))
+        # left out in silence, it would be missing from the predictions
         unread = next((path for path in inside if path.name.lower().endswith(UNREAD_IMAGE_SUFFIXES)), None)
         if unread is not None:
             raise UserError(f"{describe_unopened(unread)}, or name the other images one by one")

@@ -42,12 +42,17 @@ class ImageFiles:
         root: the folder.
         paths: paths of the files, relative to the folder.
         digests: SHA-256 of the content of each, if it is known already.
+        is_official: whether they are those of a published set, which torchvision reads. It takes the first picture of
+            an animation; in a user's own files an animation is a mistake.
     """
 
-    def __init__(self, root: Path, paths: Sequence[str], digests: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, root: Path, paths: Sequence[str], digests: Sequence[str] | None = None, is_official: bool = False
+    ) -> None:
         self.root = root
         self.paths = paths
         self._digests = digests
+        self._is_official = is_official
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -58,7 +63,7 @@ class ImageFiles:
         Raises:
             DataError: the file cannot be decoded.
         """
-        return open_rgb(self.root / self.paths[index])
+        return open_rgb(self.root / self.paths[index], takes_first_picture=self._is_official)
 
     def get_image_name(self, index: int) -> str:
         """Return the path of image ``index``."""

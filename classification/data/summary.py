@@ -19,6 +19,7 @@ from engine.summary.data_summary import (
 )
 from engine.summary.image_headers import (
     ImageHeader,
+    choose_headers,
     collect_image_facts,
     describe_pixels,
     read_header,
@@ -30,6 +31,8 @@ from foundation.hash_order import order_by_hash
 _SAMPLE_SALT = "bench-contact-sheet-1"
 
 _SMALL_SIDE = 64
+_MIN_TELLING = 3
+"""Images of a class from which on it is no chance that all have one format."""
 
 _SPLIT_WORDS = frozenset(
     ("train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing", "trainval", "pred", "predict")
@@ -55,9 +58,13 @@ def summarize_images(splits: Mapping[str, ImageSplit], class_names: Sequence[str
     summaries = {}
     for name, split in splits.items():
         counts = Counter(split.labels)
+        headers = read_headers(partial(_read_split_header, split), len(split.labels))
+        places = choose_headers(len(split.labels))
+        classes = [class_names[split.labels[place]] for place in places]
+        findings += _find_telling_headers(name, list(zip(classes, headers, strict=True)))
         summaries[name] = SplitSummary(
             len(split.labels),
-            collect_image_facts(read_headers(partial(_read_split_header, split), len(split.labels))),
+            collect_image_facts(headers),
             {class_names[number]: counts.get(number, 0) for number in range(len(class_names))},
             {} if contents else {"twins": NOT_COMPARED},
         )
@@ -104,6 +111,40 @@ def _find_split_words(class_names: Sequence[str]) -> list[str]:
         f"{len(odd)} of {len(class_names)} classes are called like splits ({', '.join(odd[:4])}): a score would be for "
         "guessing the split; are these folders the splits?"
     ]
+
+
+def _find_telling_headers(split: str, headers: Sequence[tuple[str, ImageHeader]]) -> list[str]:
+    """Return a sentence if the format, the channels or the size of an image tells its class.
+
+    Args:
+        split: name of the split.
+        headers: class and header of each image.
+    """
+    found = []
+    for get_value in (lambda header: header.file_format, lambda header: header.pixels, _format_size):
+        values: dict[str, set[str]] = {}
+        classes: dict[str, set[str]] = {}
+        for name, header in headers:
+            values.setdefault(name, set()).add(get_value(header))
+            classes.setdefault(get_value(header), set()).add(name)
+        counts = Counter(name for name, _ in headers)
+        for name, own in values.items():
+            value = next(iter(own))
+            # of one or two images it would be chance
+            if len(values) > 1 and len(own) == 1 and classes[value] == {name} and counts[name] >= _MIN_TELLING:
+                found.append((name, value))
+    if not found:
+        return []
+    (name, value), others = found[0], len({name for name, _ in found}) - 1
+    more = " (the same holds for other classes)" if others else ""
+    return [
+        f"{split}: every image of {name} is {value} and no other one is{more}: a network may learn that in place of "
+        "the class"
+    ]
+
+
+def _format_size(header: ImageHeader) -> str:
+    return f"{header.size[0]} x {header.size[1]} px"
 
 
 def _choose_samples(splits: Mapping[str, ImageSplit], num_classes: int) -> list[_Sample]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError, features
 from PIL.TiffImagePlugin import TiffImageFile
 
 from engine.data.image_formats import describe_unopened, get_pillow_formats
@@ -28,8 +28,11 @@ from foundation.errors import DataError
 MAX_PIXELS = 250_000_000
 """Pixels of the largest image that is decoded: 0.75 GB as RGB. The largest photograph of ImageNet has 50 million."""
 
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)  # Pillow only warns up to twice the bound
+# Pillow refuses above twice its bound, and only warns below that
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# the metadata of a sound PNG may be larger than Pillow expects (1 MB): editors store a drawing's history there
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 OPENCV_DOMAINS = ("segmentation", "tracking")
 """Domains whose images ``decode_bgr`` reads, as mmcv and the toolkits of trackers do; ``open_rgb`` reads all others."""
@@ -49,7 +52,7 @@ _DECODER_ERRORS = (
 """What Pillow's readers raise for damaged files."""
 
 
-def open_rgb(path: Path) -> Image.Image:
+def open_rgb(path: Path, takes_first_picture: bool = False) -> Image.Image:
     """Decode an image to 8-bit RGB like the usual loaders: drop transparency, do not apply the EXIF orientation.
 
     PIL converts gray, palette, CMYK and YCCK files. 16-bit gray files are scaled to 8 bits (PIL alone would clip all
@@ -57,11 +60,12 @@ def open_rgb(path: Path) -> Image.Image:
 
     Args:
         path: the image file.
+        takes_first_picture: whether the first of several pictures is meant.
 
     Raises:
         DataError: the file is missing, truncated, too large or not an image; names the file.
     """
-    with open_image(_read_file(path), path) as image:
+    with open_image(_read_file(path), path, takes_first_picture=takes_first_picture) as image:
         return _convert_to_rgb(image, str(path))
 
 
@@ -83,6 +87,7 @@ def decode_bgr(data: bytes, path: object, kind: str = "") -> NDArray[np.uint8]:
 
     name = f"{kind} {path}".lstrip()
     with open_image(data, path, kind) as image:
+        # the format of the content: a WebP image may be named .jpg
         if image.format not in _OPENCV_FORMATS:
             upright = _convert_to_rgb(ImageOps.exif_transpose(image), name)
             return np.ascontiguousarray(np.asarray(upright)[..., ::-1])
@@ -105,6 +110,7 @@ def describe_decoder(domain: str) -> str:
     """
     jpeg = features.version("libjpeg_turbo")
     pillow = f"Pillow {PIL.__version__}" + (f" with libjpeg-turbo {jpeg}" if jpeg else "")
+    # a domain of a plug-in decodes as it likes; what bench offers it is open_rgb
     if domain not in OPENCV_DOMAINS:
         return pillow
     import cv2
@@ -116,13 +122,14 @@ def describe_decoder(domain: str) -> str:
 
 
 @contextmanager
-def open_image(data: bytes, path: object, kind: str = "") -> Iterator[Image.Image]:
+def open_image(data: bytes, path: object, kind: str = "", takes_first_picture: bool = False) -> Iterator[Image.Image]:
     """Open an image by its content for the body of ``with``; pixels are decoded there, by ``load`` or a conversion.
 
     Args:
         data: content of the file.
         path: the file, for messages; its suffix plays no part.
         kind: what the file is, for messages, as ``the frame``.
+        takes_first_picture: whether the first of several pictures is meant.
 
     Raises:
         DataError: the content is not an image that can be opened here, has too many pixels or several pictures, or
@@ -134,15 +141,18 @@ def open_image(data: bytes, path: object, kind: str = "") -> Iterator[Image.Imag
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # code around bench may have set it, and what is cut off would become black
     try:
         with Image.open(io.BytesIO(data), formats=get_pillow_formats()) as image:
-            _require_one_picture(image, name)
+            _require_bounded_size(image, name)
+            if not takes_first_picture:
+                _require_one_picture(image, name)
             _require_filled_jpeg(data, name)
             yield image
     except DataError:
         raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
         raise DataError(_describe_bound(name)) from None
     except UnidentifiedImageError:
         raise DataError(_describe_unidentified(data, path, name)) from None
+    # last, because UnidentifiedImageError is an OSError
     except _DECODER_ERRORS as error:
         raise DataError(f"{name} cannot be decoded ({error}); fetch it again") from error
 
@@ -167,6 +177,7 @@ def find_jpeg_end(data: bytes) -> int:
     Args:
         data: content of the file.
     """
+    # nearly every file ends so, and a search through all of its bytes would take a tenth of the decoding
     if data.endswith(_JPEG_END):
         return len(data) - len(_JPEG_END)
     # Segments before the pixels are skipped by their lengths, as that of the EXIF data may hold a whole JPEG. Among
@@ -200,10 +211,13 @@ def _convert_sixteen_bit(image: Image.Image, name: str) -> Image.Image:
     return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
 
 
-def _require_one_picture(image: Image.Image, name: str) -> None:
-    """Require that an opened image is within the bound and is one picture, from its header alone."""
+def _require_bounded_size(image: Image.Image, name: str) -> None:
+    # beside Pillow's own check, which any code in the process may have turned off
     if image.width * image.height > MAX_PIXELS:
         raise DataError(_describe_bound(name, f" ({image.width:,} x {image.height:,})"))
+
+
+def _require_one_picture(image: Image.Image, name: str) -> None:
     count = _count_pictures(image)
     if count > 1:
         raise DataError(
@@ -215,7 +229,8 @@ def _require_one_picture(image: Image.Image, name: str) -> None:
 def _count_pictures(image: Image.Image) -> int:
     """Return how many pictures an opened image holds, further views of the same picture not counted."""
     count = int(getattr(image, "n_frames", 1))
-    if count == 1 or image.format in ("MPO", "HEIF"):  # a phone's: depth, brightness, a preview
+    # the further pictures of a phone: depth, brightness, a preview
+    if count == 1 or image.format in ("MPO", "HEIF"):
         return 1
     if not isinstance(image, TiffImageFile):
         return count
@@ -224,6 +239,7 @@ def _count_pictures(image: Image.Image) -> int:
         image.seek(number)
         # TIFF 6.0, NewSubfileType: bit 0 is a version in lower resolution (maps have several), bit 2 a mask
         pages += not image.tag_v2.get(_SUBFILE_TAG, 0) & 0b101
+    # the first one is decoded afterwards
     image.seek(0)
     return pages
 

@@ -93,6 +93,7 @@ def describe_unopened(path: Path | str, content: bytes | None = None) -> str:
     """
     name = str(path)
     found = next((each for each in OPTIONAL_FORMATS if name.lower().endswith(each.suffixes)), None)
+    # a raw file of a camera begins as a TIFF does, so that its name has to decide
     if found is None and not name.lower().endswith(_NEVER_OPENED):
         found = _find_format(_read_head(Path(path)) if content is None else content)
     if found is not None:
@@ -116,6 +117,7 @@ def _read_head(path: Path) -> bytes:
 def _find_format(head: bytes) -> OptionalFormat | None:
     """Return the optional format that the first bytes of a file name, if they do."""
     name = _ISO_BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
+    # a bare codestream, or one in a container (ISO/IEC 18181-2)
     if head.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n")):
         name = "JPEG XL"
     return next((each for each in OPTIONAL_FORMATS if each.name == name), None)
@@ -133,6 +135,7 @@ def get_pillow_formats() -> tuple[str, ...]:
         if find_spec(module) is not None:
             import_module(module)
     Image.init()
+    # MPO has no reader of its own: that of JPEG opens it
     wanted = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "GIF", "PPM")
     optional = (name for each in OPTIONAL_FORMATS if each.is_present for name in each.pillow_names)
     return tuple(name for name in (*wanted, *optional) if name in Image.OPEN)

@@ -12,6 +12,7 @@ from engine.pictures.layout import (
     draw_legend,
     draw_text_lines,
     get_font,
+    make_drawable,
     shorten_text,
     stack_images,
 )
@@ -61,5 +62,15 @@ def _draw_tile(sample: SamplePicture, width: int, height: int, num_lines: int) -
     method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
     tile = Image.new("RGB", (width, height), _FRAME_COLOR)
     tile.paste(image.resize(size, method), ((width - size[0]) // 2, (height - size[1]) // 2))
-    lines = [shorten_text(line, width - 8) for line in sample.caption] + [""] * (num_lines - len(sample.caption))
+    lines = [_cut_middle(line, width - 8) for line in sample.caption] + [""] * (num_lines - len(sample.caption))
     return stack_images([tile, draw_text_lines(lines, width)])
+
+
+def _cut_middle(text: str, width: int) -> str:
+    """Cut a text that is wider than ``width`` pixels in its middle: the numbers at its end tell it from others."""
+    text = make_drawable(text)
+    font = get_font(text=text)
+    kept = len(text)
+    while kept and font.getlength(shown := f"{text[: kept // 2]}...{text[-(kept - kept // 2) :]}") > width:
+        kept -= 1
+    return text if font.getlength(text) <= width else shown

@@ -153,6 +153,7 @@ def read_image_folder(root: Path) -> ImagePool:
     """
     home = _require_folder(root)
     tree = list_tree(home)
+    # in the order in which the folders are walked, on which the fingerprint of earlier runs rests
     found = set(tree.files)
     paths = [path for path in _iter_image_files(home) if path in found]
     unread = [path for path in tree.files if path.lower().endswith(UNREAD_IMAGE_SUFFIXES)]

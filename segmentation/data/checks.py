@@ -22,9 +22,9 @@ from segmentation.data.ade20k_classes import read_object_info
 from segmentation.data.dataset_layout import ADE20K_LABEL_SPACE, DatasetHashes, ImageLabelPair, SegmentationDataset
 from segmentation.data.files import read_bgr_image, read_label_values, require_same_size, require_valid_labels
 from segmentation.data.label_checks import require_labeled_pixels
+from segmentation.data.label_headers import require_fitting_headers
 from segmentation.data.label_summaries import LabelSummaries, summarize_labels
 from segmentation.data.labels import LabelSpace
-from segmentation.data.palettes import require_same_palettes
 
 SAMPLED_PAIRS = 50
 """Number of pairs of each split that are opened when only a sample is checked."""
@@ -71,9 +71,9 @@ def check_dataset(
     splits = {split: len(pairs) for split, pairs in dataset.splits.items()}
     hashes = dataset.hash_contents()
     _require_content(dataset, hashes)
-    # the palettes of official sets are known
+    # the files of official sets are known
     if dataset.has_own_classes:
-        require_same_palettes([pair.label_path for _, pair in dataset.list_pairs()], dataset.label_space)
+        require_fitting_headers([pair for _, pair in dataset.list_pairs()], dataset.label_space)
     summaries = summarize_labels(dataset, hashes.labels.digests)
     require_unshifted_labels(_sum_all(summaries.sum_histograms(split) for split in splits), dataset.root)
     notes = [*dataset.notes, *require_labeled_pixels(dataset, summaries, is_official)]

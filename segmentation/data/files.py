@@ -70,6 +70,7 @@ def decode_raw_labels(data: bytes, path: Path) -> NDArray[np.int64]:
             "palette), so convert its colors to class numbers, or give a segfolder a table of them (a class_dict.csv "
             "with name,r,g,b in it, or --colours FILE)"
         )
+    # a conversion to whole numbers would turn 0.9 into class 0
     if values.dtype.kind == "f":
         raise DataError(f"the label file {path} holds floating-point numbers; save its class numbers as an 8-bit .png")
     labels = values.astype(np.int64)
@@ -177,6 +178,7 @@ def require_same_size(image: ImageArray, labels: NDArray[Any], pair: ImageLabelP
     """
     if image.shape[:2] == labels.shape:
         return
+    # square images, and half turns, fit either way and cannot be told apart
     cause = "the two must have the same size, so fetch both again"
     if image.shape[:2] == labels.shape[::-1] and read_orientation(_read_bytes(pair.image_path), pair.image_path) > 1:
         cause = (

@@ -110,7 +110,7 @@ def describe_found_labels(pairs: Sequence[ImageLabelPair]) -> str:
             with Image.open(io.BytesIO(pair.label_path.read_bytes())) as picture:
                 mode, pixels = picture.mode, np.asarray(picture)
                 colors = picture.getcolors(256)
-        except (OSError, ValueError, SyntaxError):
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             continue  # a file that cannot be decoded has its own sentence, once there is a list
         if pixels.ndim != 2:
             shown = f" with {len(colors)} colours in {pair.label_path.name}" if colors else ""

@@ -434,6 +434,32 @@ CASES = [
         refused=("splits/val.txt", "ImageSets/Segmentation", "--exclude splits/val.txt"),
     ),
     WildFolder(
+        "a photo and its mask side by side",
+        "segfolder",
+        make_writer(image="{split}/{name}.jpg", mask="{split}/{name}.png"),
+        splits=TWO,
+        notes=("a.png is the label file of test_a.jpg",),
+    ),
+    WildFolder(
+        "a folder that wraps images and masks and is named after masks",
+        "segfolder",
+        make_writer(
+            image="segmentation_data/images/{split}/{name}.jpg", mask="segmentation_data/masks/{split}/{name}.png"
+        ),
+        splits=TWO,
+    ),
+    WildFolder(
+        "LoveDA's two regions",
+        "segfolder",
+        then(
+            make_writer(image="{split}/Rural/images_png/{name}.png", mask="{split}/Rural/masks_png/{name}.png"),
+            lambda root: write_pairs(
+                root, "{split}/Urban/images_png/{name}u.png", "{split}/Urban/masks_png/{name}u.png"
+            ),
+        ),
+        splits={"train": 4, "test": 4},
+    ),
+    WildFolder(
         "boxes in the place of labels",
         "segfolder",
         write_boxes,

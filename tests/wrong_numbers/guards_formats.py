@@ -49,8 +49,8 @@ GUARDS = {
     ),
     "labels are turned as their image is": Guard(
         "segmentation/data/files.py",
-        "        upright = ImageOps.exif_transpose(picture)\n",
-        "        upright = picture\n",
+        "        return ImageOps.exif_transpose(picture)\n",
+        "        return picture.copy()\n",
         f"{LABELS} -k turned_alike",
         soak=True,
     ),

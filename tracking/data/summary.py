@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from engine.summary.repeated_items import NamedContent, find_repeated_items
 from foundation.hash_order import order_by_hash
 from foundation.plural import format_count
 from tracking.data.boxes import BoolArray, FloatArray, has_area
+from tracking.data.readers.folder import TRAIN_FOLDER, has_files, read_folder_videos
 from tracking.data.readers.sequence import Video
 from tracking.scoring.metrics import compute_iou
 from tracking.video.film_strip import TRUTH_COLOR
@@ -89,6 +91,20 @@ def summarize_sequences(splits: Mapping[str, Sequence[Video]], has_truth: bool =
         tuple(_name_frame(video, number) for _, video, number in samples),
         lambda: _draw_samples(samples, has_truth),
     )
+
+
+def read_own_training(task: str, root: Path) -> dict[str, Sequence[Video]]:
+    """Read the training sequences that nobody but the user has looked at, by split; empty for published sets.
+
+    Args:
+        task: name of the task.
+        root: the data root.
+
+    Raises:
+        DataError: a sequence is damaged.
+    """
+    is_there = task == "trackfolder" and has_files(root, TRAIN_FOLDER)
+    return {TRAIN_FOLDER: read_folder_videos(root, TRAIN_FOLDER)} if is_there else {}
 
 
 def _name_frame(video: Video, number: int) -> str:

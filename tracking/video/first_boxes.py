@@ -9,15 +9,21 @@ import numpy as np
 
 from engine.progress_bar import log_message
 from foundation.errors import DataError, UserError
-from tracking.data.box_files import read_box_file
+from foundation.plural import format_count
 from tracking.data.boxes import BoxLike, FloatArray, has_area
 from tracking.data.crops import ImageArray
 from tracking.data.readers.folder import GROUND_TRUTH_FILE
+from tracking.data.sequence_folders.annotations import read_annotation
+from tracking.data.sequence_folders.find_sequences import ONLY_TARGET
+from tracking.data.sequence_folders.layout_names import find_target
+from tracking.data.sequence_folders.read_sequence import read_image_size
+from tracking.video.frame_folder import order_frame_files
 from tracking.video.frame_source import FrameSource
 from tracking.video.request import SELECT, InitBox
 from tracking.video.select_box import find_screen_size, select_box
 from tracking.video.target_track import StartChooser, TargetStart
 
+GIVE_BOX = "give it with --init x,y,w,h: left and top edge, width and height in pixels (any image viewer shows them)"
 LARGEST_SHARE = 3
 """Largest side of a given box, in sides of the frame: a target may reach beyond the frame, but not that far."""
 
@@ -100,16 +106,39 @@ def _read_annotated_start(source: FrameSource, lost_threshold: float) -> TargetS
         DataError: the annotation cannot be read.
         UserError: there is none, or it has no box for that frame.
     """
-    place = Path(source.location) / GROUND_TRUTH_FILE
-    if source.kind == "folder" and place.is_file():
-        boxes = read_box_file(place, allow_nan=True)
-        at = source.start_frame
-        # a frame without a target has no box to start from
-        if len(boxes) > at and has_area(boxes[at : at + 1]).all():
-            # a box that the user did not give is announced, as it may be of another target
-            log_message(f"the first box is that of {place}, line {at + 1}")
-            return TargetStart(boxes[at], f"{GROUND_TRUTH_FILE}, line {at + 1}", lost_threshold)
-    raise UserError(
-        "the box of the target in the first frame is missing; give it with --init x,y,w,h: left and top edge, width "
-        "and height in pixels (any image viewer shows them), or choose it in a window with --init select"
-    )
+    folder, at = Path(source.location), source.start_frame
+    place = _find_annotation(folder) if source.kind == "folder" else None
+    if place is None:
+        is_mot = source.kind == "folder" and (folder / "gt" / "gt.txt").is_file()
+        raise UserError(
+            "the box of the target in the first frame is missing"
+            + (f" ({folder.name}/gt/gt.txt has boxes of several targets, so none is taken)" if is_mot else "")
+            + f"; {GIVE_BOX}, or choose it in a window with --init select"
+        )
+    # with the size of the frames, boxes that are corners are noticed
+    boxes = read_annotation(place, read_image_size(Path(order_frame_files(folder).paths[0]))).boxes
+    if at >= len(boxes):
+        raise UserError(f"{place} has {format_count(len(boxes), 'line')}, none for frame {at} (from 0); {GIVE_BOX}")
+    # a frame without a target has no box to start from
+    if not has_area(boxes[at : at + 1]).all():
+        raise UserError(
+            f"{place}, line {at + 1}, has no target in that frame; begin at another with --start, or {GIVE_BOX}"
+        )
+    # a box that the user did not give is announced, as it may be of another target
+    log_message(f"the first box is that of {place}, line {at + 1}")
+    return TargetStart(boxes[at], f"{place.name}, line {at + 1}", lost_threshold)
+
+
+def _find_annotation(folder: Path) -> Path | None:
+    """Return the annotation of a folder with one target, ``groundtruth.txt`` or as OTB and others call it.
+
+    Raises:
+        UserError: there are several.
+    """
+    # not only one of its name, so that a folder for which bench told the box before still does
+    if (folder / GROUND_TRUTH_FILE).is_file():
+        return folder / GROUND_TRUTH_FILE
+    found = [path for path in sorted(folder.iterdir()) if find_target(path.name) == ONLY_TARGET and path.is_file()]
+    if len(found) > 1:
+        raise UserError(f"{found[0]} and {found[1].name} could both have the box of the target; {GIVE_BOX}")
+    return found[0] if found else None

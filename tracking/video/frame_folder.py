@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
 from engine.data.image_formats import IMAGE_SUFFIXES, UNREAD_IMAGE_SUFFIXES, describe_unopened
 from engine.data.tree_files import is_litter
 from foundation.errors import DataError
+from tracking.data.sequence_folders.frame_order import FrameOrder, order_frames
+from tracking.data.sequence_folders.layout_names import IMAGE_FOLDERS
 
-FRAME_FOLDERS = ("img", "img1", "color", "imgs", "images", "frames", "rgb")
-"""Folders of the frames inside a sequence: of LaSOT and OTB, MOT, VOT, and those that people choose."""
 _ALIKE_SUFFIXES = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
-_NUMBER_PATTERN = re.compile(r"(\d+)")
 
 
-def list_frame_files(folder: Path) -> list[Path]:
-    """Return the frames of a folder, or of its ``img``, ``img1`` or ``color``, in the order of their numbers.
+def order_frame_files(folder: Path) -> FrameOrder:
+    """Return the frames of a folder, or of its ``img``, ``img1``, ``color`` ..., in the order of their numbers.
 
     Annotations and other files that are no images are left alone, hidden files and litter too.
 
@@ -38,74 +35,26 @@ def list_frame_files(folder: Path) -> list[Path]:
     # neither is preferred: one may hold thumbnails or masks of the other
     ((place, files),) = found.items()
     _require_one_format(place, files)
-    return sort_by_numbers(place, files)
+    return order_frames([file.as_posix() for file in files], "move the others elsewhere")
 
 
-def sort_by_numbers(folder: Path, files: list[Path]) -> list[Path]:
-    """Return files in the order of the numbers in their names, so that 2.jpg comes before 10.jpg.
-
-    Args:
-        folder: their folder, for messages.
-        files: the files.
-
-    Raises:
-        DataError: the names differ in more than their numbers, or two have the same number.
-    """
-    parts = {file: _NUMBER_PATTERN.split(file.stem) for file in files}
-    texts = Counter(tuple(words[::2]) for words in parts.values())
-    if len(texts) > 1:
-        pattern, _ = texts.most_common(1)[0]
-        # one of the many and one of the few, so that the message shows what does not belong
-        usual = next(file for file in files if tuple(parts[file][::2]) == pattern)
-        other = next(file for file in files if tuple(parts[file][::2]) != pattern)
-        raise DataError(
-            f"{folder} has images whose order is not known: {usual.name} and {other.name} differ in more than their "
-            "numbers; keep the frames of one video there, named by their numbers (000001.jpg, 000002.jpg ...)"
-        )
-    _require_equal_decimals(folder, parts)
-    numbers = {file: tuple(int(word) for word in words[1::2]) for file, words in parts.items()}
-    ordered = sorted(files, key=numbers.__getitem__)
-    for first, second in pairwise(ordered):
-        if numbers[first] == numbers[second]:
-            raise DataError(
-                f"{folder} has two frames with the same number, {first.name} and {second.name}; remove one of them"
-            )
-    return ordered
-
-
-def _require_equal_decimals(folder: Path, parts: Mapping[Path, list[str]]) -> None:
-    """Check that numbers with a point have equally many digits after it: 1.5 s comes after 1.25 s, but 5 before 25.
-
-    Raises:
-        DataError: they have not.
-    """
-    shapes: dict[tuple[int, ...], Path] = {}
-    for file, words in parts.items():
-        # words are text, number, text, number ...; a point alone between two numbers is that of a decimal
-        shapes.setdefault(tuple(len(words[i + 1]) for i in range(2, len(words) - 1, 2) if words[i] == "."), file)
-    if len(shapes) > 1:
-        first, second, *_ = shapes.values()
-        raise DataError(
-            f"{folder} has images whose order is not known: the numbers in {first.name} and {second.name} have "
-            "different numbers of digits after the point; rename them to whole numbers (000001.jpg, 000002.jpg ...)"
-        )
-
-
-def describe_number_gap(files: list[Path]) -> str:
+def describe_number_gap(order: FrameOrder) -> str:
     """Return a note where numbers are left out between frames; empty if none are, or the numbers are no count.
 
     Args:
-        files: the frames in their order.
+        order: the frames.
     """
-    ends = [re.search(r"(\d+)$", file.stem) for file in files]
-    numbers = [int(end.group(1)) for end in ends if end]
-    steps = Counter(after - before for before, after in pairwise(numbers))
-    if len(numbers) != len(files) or len(steps) < 2:
+    steps = Counter(after - before for before, after in pairwise(order.numbers))
+    if len(steps) < 2:
         return ""
     # every fifth frame of a video is numbered 0, 5, 10, which is no gap
-    usual = steps.most_common(1)[0][0]
-    place = next(i for i in range(1, len(numbers)) if numbers[i] - numbers[i - 1] != usual)
-    return f"the frame numbers jump: {files[place].name} follows {files[place - 1].name}"
+    usual, times = steps.most_common(1)[0]
+    # numbers that are times have as many steps as frames
+    if times * 2 < len(order.numbers):
+        return ""
+    place = next(i for i, (before, after) in enumerate(pairwise(order.numbers), 1) if after - before != usual)
+    before, after = (Path(order.paths[i]).name for i in (place - 1, place))
+    return f"the frame numbers jump: {after} follows {before}"
 
 
 def _list_images(folder: Path) -> list[Path]:
@@ -161,9 +110,9 @@ def _explain_no_frames(folder: Path) -> str:
     if holder is not None:
         return f"{folder} has no images itself, but its folder {holder.name} has; name {holder}"
     known = ", ".join(sorted(IMAGE_SUFFIXES))
-    return f"{folder} has no images ({known}), nor has a folder {', '.join(FRAME_FOLDERS)} in it; name their folder"
+    return f"{folder} has no images ({known}), nor has a folder img, img1 or color in it; name their folder"
 
 
 def _list_frame_folders(folder: Path) -> list[Path]:
     """Return the folders of frames in a folder, whatever the case of their names."""
-    return sorted(place for place in folder.iterdir() if place.name.lower() in FRAME_FOLDERS and place.is_dir())
+    return sorted(place for place in folder.iterdir() if place.name.lower() in IMAGE_FOLDERS and place.is_dir())

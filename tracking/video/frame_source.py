@@ -19,7 +19,7 @@ from engine.data.image_formats import IMAGE_SUFFIXES, describe_unopened
 from foundation.errors import DataError
 from tracking.data.crops import ImageArray
 from tracking.data.readers.sequence import read_image
-from tracking.video.frame_folder import describe_number_gap, list_frame_files
+from tracking.video.frame_folder import describe_number_gap, order_frame_files
 
 _CONTAINER_SIGNATURES = (
     (4, b"ftyp"),
@@ -91,8 +91,8 @@ class FrameSource:
         """
         if self.kind == "folder":
             # files are listed when tracking starts, and read one by one
-            for path in list_frame_files(Path(self.location))[self.start_frame :][: self.max_frames]:
-                yield TimedFrame(read_image(path), None)
+            for path in order_frame_files(Path(self.location)).paths[self.start_frame :][: self.max_frames]:
+                yield TimedFrame(read_image(Path(path)), None)
             return
         capture = _open_capture(self)
         # a camera has to be released in any case, or no program can open it again
@@ -130,13 +130,13 @@ def open_frame_source(location: str, start_frame: int = 0, max_frames: int | Non
 
 def _open_folder(path: Path, start_frame: int, max_frames: int | None) -> FrameSource:
     """Open a folder of images. An annotation in it is not touched here."""
-    files = list_frame_files(path)
-    if start_frame >= len(files):
-        raise DataError(f"{path} has {len(files)} images, none from --start {start_frame} on; start earlier")
+    order = order_frame_files(path)
+    if start_frame >= len(order.paths):
+        raise DataError(f"{path} has {len(order.paths)} images, none from --start {start_frame} on; start earlier")
     # a note and no error: it may be meant, and the user sees whether it is
-    gap = describe_number_gap(files)
+    gap = describe_number_gap(order)
     name = _make_result_name(path.resolve().name) or "folder"
-    count = len(files) - start_frame
+    count = len(order.paths) - start_frame
     return FrameSource(
         "folder",
         str(path),

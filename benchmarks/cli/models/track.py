@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--init", type=_parse_init, action="append", metavar="x,y,w,h",
         help="box of the target in the first frame, pixels, or select: draw it in a window; several targets: give it "
-        "several times; default: first line of groundtruth.txt in the folder",
+        "several times; default: that of the annotation in the folder",
     )  # fmt: skip
     # The tracker comes from --run, or from --checkpoint with --backbone. The request checks the combination, because
     # argparse has no such rule and Python callers need the same check.

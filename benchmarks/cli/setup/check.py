@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help=text)
     # a complete ImageNet has 1.3 million files, so opening each one is not the default
     parser.add_argument("--all", action="store_true", help="for data: open every file instead of a sample")
-    text = "for data: where to draw twelve samples, as PNG; default: check_TASK.png here, and no file with --json"
+    text = "for data: where to draw twelve samples, as PNG; default: runs/check/TASK.png, and no file with --json"
     parser.add_argument("--sheet", type=Path, metavar="FILE", help=text)
     add_hash_option(parser)
     add_layout_options(parser)

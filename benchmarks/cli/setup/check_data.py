@@ -18,6 +18,9 @@ from foundation.errors import UserError
 from foundation.files import write_atomic
 from foundation.run_scope import open_run_scope
 
+SHEET_FOLDER = Path("runs", "check")
+"""Where sheets are drawn, in the folder that also holds what runs draw."""
+
 _MAX_LISTED_CLASSES = 12
 """Maximum number of classes that are listed one by one."""
 _NUM_EXTREMES = 4
@@ -46,7 +49,7 @@ def check_data(options: Namespace) -> int:
         report = task.check_data(root, "all" if options.all else "sample")
         summary = task.summarize_data(root)
         # JSON is read by programs, which ask for a picture where they want one
-        sheet = options.sheet or (None if options.json else Path(f"check_{options.name}.png"))
+        sheet = options.sheet or (None if options.json else SHEET_FOLDER / f"{options.name}.png")
         if not options.json:
             lines = _format_report(options, report, summary)
             # one line each: sentences about foreign data name their files
@@ -79,6 +82,8 @@ def _write_sheet(summary: DataSummary, path: Path, heading: str) -> None:
     stream = io.BytesIO()
     draw_contact_sheet(summary.draw_samples(), heading).save(stream, "PNG")
     try:
+        if path.parent == SHEET_FOLDER:
+            SHEET_FOLDER.mkdir(parents=True, exist_ok=True)
         write_atomic(path, stream.getvalue())
     except OSError as error:
         raise UserError(

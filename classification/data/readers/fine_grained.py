@@ -130,4 +130,4 @@ def _read_with_torchvision(folder: Path, dataset_type: Any, root: Path, split: s
 
 def _make_image_files(folder: Path, paths: Iterable[os.PathLike[str] | str]) -> ImageFiles:
     # relative paths, so that the fingerprint is the same wherever the data are
-    return ImageFiles(folder, [os.path.relpath(path, folder) for path in paths])
+    return ImageFiles(folder, [os.path.relpath(path, folder) for path in paths], is_official=True)

@@ -100,4 +100,4 @@ def _read_split(root: Path, split_folder: Path, class_numbers: dict[str, int]) -
             raise DataError(f"{split_folder / name} holds no image ({', '.join(IMAGE_SUFFIXES)}); fill it or remove it")
         paths += images
         labels += [present[name]] * len(images)
-    return RawSplit(ImageFiles(root, paths), labels)
+    return RawSplit(ImageFiles(root, paths, is_official=True), labels)

@@ -42,7 +42,8 @@ def read_inat18(root: Path) -> RawDataset:
         for path, _ in pairs:
             if Path(path).is_absolute() or ".." in Path(path).parts:
                 raise DataError(f"{folder / file} names {path}, outside the data set; fetch it again")
-        splits[split] = RawSplit(ImageFiles(folder, [path for path, _ in pairs]), [label for _, label in pairs])
+        images = ImageFiles(folder, [path for path, _ in pairs], is_official=True)
+        splits[split] = RawSplit(images, [label for _, label in pairs])
     if (folder / "categories.json").is_file():
         names |= {category["id"]: str(category["name"]) for category in _load_json(folder / "categories.json")}
     return RawDataset(names, splits)

@@ -85,17 +85,17 @@ def find_file_role(root: object, path: str) -> FileRole:
         path: path below the data folder, with forward slashes.
 
     Raises:
-        DataError: the path names two splits, or both images and label files.
+        DataError: the path names two splits, or a folder looks like a split and is none.
     """
     # folders count from the outside to the inside, and in any order: images/train is train/images
     pure = PurePosixPath(path)
     splits: list[tuple[str, str]] = []
-    roles: list[tuple[str, Role]] = []
+    roles: list[Role] = []
     parents = []
     for name in pure.parts[:-1]:
         split, role = read_folder_name(name)
         splits += [(name, split)] if split else []
-        roles += [(name, role)] if role else []
+        roles += [role] if role else []
         parents += [] if split or role else [name]
         if not split and _SPLIT_LIKE.fullmatch(name.lower()):
             raise DataError(
@@ -103,14 +103,14 @@ def find_file_role(root: object, path: str) -> FileRole:
                 f"train, val or test, or leave it out with --exclude {path[: path.index(name) + len(name)]}"
             )
     # seg_train/seg_train is one split, train/test is two
-    for what, found in (("splits", splits), ("kinds of file", roles)):
-        if len({meaning for _, meaning in found}) > 1:
-            names = " and ".join(name for name, _ in found)
-            raise DataError(
-                f"{root}/{path} lies in folders of two {what} ({names}), so it is not clear what it is; rename one of "
-                f"the folders, or leave it out with --exclude {pure.parent}"
-            )
-    return FileRole(path, splits[0][1] if splits else None, roles[0][1] if roles else None, tuple(parents), pure.stem)
+    if len({split for _, split in splits}) > 1:
+        names = " and ".join(name for name, _ in splits)
+        raise DataError(
+            f"{root}/{path} lies in folders of two splits ({names}), so it is not clear which one it is in; rename one "
+            f"of the folders, or leave it out with --exclude {pure.parent}"
+        )
+    # of roles the nearest folder decides: in segmentation_data/images are images
+    return FileRole(path, splits[0][1] if splits else None, roles[-1] if roles else None, tuple(parents), pure.stem)
 
 
 def drop_common_parents(*groups: list[FileRole]) -> list[list[FileRole]]:

@@ -20,6 +20,8 @@ MASK_ENDINGS = (
 )
 """What tools append to the name of an image; ``""`` comes first, so that equal names always win."""
 
+_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
+
 PairKey = tuple[str | None, tuple[str, ...], str]
 
 
@@ -115,6 +117,12 @@ def _try_one_folder(root: Path, files: list[FileRole]) -> Iterator[_Trial]:
             images = [file for file, inside in zip(files, is_mask, strict=True) if not inside]
             if masks and images:
                 yield from _index_trial(root, (images, image_ending), (masks, mask_ending), fold_name)
+    # a.jpg beside a.png: a JPEG cannot be a label file
+    is_photo = [file.path.lower().endswith(_JPEG_SUFFIXES) for file in files]
+    photos = [file for file, inside in zip(files, is_photo, strict=True) if inside]
+    others = [file for file, inside in zip(files, is_photo, strict=True) if not inside]
+    if photos and others:
+        yield from _index_trial(root, (photos, ""), (others, ""), fold_name)
 
 
 def _index_trial(
@@ -197,8 +205,9 @@ def _make_pairs(root: Path, trial: _Trial) -> NamedPairs:
                 )
     used = frozenset(file.path for file in (*trial.images.values(), *trial.masks.values()))
     notes = []
-    if trial.image_ending or trial.mask_ending:
-        first = next(iter(trial.images))
-        names = f"{Path(trial.masks[first].path).name} is the label file of {Path(trial.images[first].path).name}"
-        notes.append(f"pairs by name: {names}")
+    first = next(iter(trial.images))
+    image_path, mask_path = PurePosixPath(trial.images[first].path), PurePosixPath(trial.masks[first].path)
+    # what the names alone do not say
+    if trial.image_ending or trial.mask_ending or image_path.parent == mask_path.parent:
+        notes.append(f"pairs by name: {mask_path.name} is the label file of {image_path.name}")
     return NamedPairs(splits, used, tuple(notes))

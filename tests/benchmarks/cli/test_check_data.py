@@ -20,14 +20,14 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_class_folders(tmp_path / "photos", ("train", "val", "test"), ("cat", "dog"), each=4)
 
 
-def test_a_summary_and_a_sheet_in_the_working_folder(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_summary_and_a_sheet_in_the_folder_of_runs(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "data", "imagefolder", "--data-root", str(photos)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "train: 8 items in 2 classes, 4 to 4 each (cat 4, dog 4)" in lines
     assert "  sizes    40 x 32 px, all" in lines
     assert "  images   JPEG 8; RGB, 8 bit 8" in lines
-    assert lines[-1] == "12 samples are drawn in check_imagefolder.png: look at them"
-    with Image.open("check_imagefolder.png") as sheet:
+    assert lines[-1] == "12 samples are drawn in runs/check/imagefolder.png: look at them"
+    with Image.open("runs/check/imagefolder.png") as sheet:
         assert sheet.format == "PNG" and sheet.width == 1200
 
 

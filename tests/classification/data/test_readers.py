@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import loadmat, savemat
 from timm.data import ImageNetInfo
 from torchvision.datasets import CIFAR10, FGVCAircraft, StanfordCars
@@ -116,6 +117,16 @@ def test_pets_with_two_breeds_under_one_id(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace(" 6 1 1", " 2 1 1"))
     with pytest.raises(DataError, match=r"class id 2 of .* is 'Big_breed_B' and 'Big_breed_F'"):
         read("pets", tmp_path)
+
+
+def test_an_animation_in_an_official_set_is_its_first_picture(tmp_path: Path) -> None:
+    """Sets from the web hold some under the name of a JPEG, and torchvision reads the first picture."""
+    folder = make.write_pets(tmp_path)
+    first, second = (Image.new("RGB", (16, 16), color) for color in ("red", "blue"))
+    first.save(folder / "images/Big_breed_A_5.jpg", "GIF", save_all=True, append_images=[second])
+    test = read("pets", tmp_path).splits["test"]
+    (place,) = (item for item in test.indices if "Big_breed_A_5.jpg" in test.images.get_image_name(item))
+    assert test.images.load_image(place).getpixel((3, 3)) == (255, 0, 0)
 
 
 def test_aircraft_and_cars_are_what_torchvision_reads(tmp_path: Path) -> None:

@@ -88,6 +88,20 @@ def test_duplicates_and_wrong_suffixes_are_seen(tmp_path: Path) -> None:
     )
 
 
+def test_a_format_or_a_size_that_tells_the_class_is_seen(tmp_path: Path) -> None:
+    files = {"train": [(f"{index}.{'jpg' if index % 2 else 'png'}", index % 2) for index in range(8)]}
+    (finding,) = summarize_images(make_splits(tmp_path, files), ["cat", "dog"]).findings
+    assert finding == (
+        "train: every image of cat is PNG and no other one is (the same holds for other classes): a network may "
+        "learn that in place of the class"
+    )
+    for index in (1, 3, 5, 7):
+        write_noise_image(tmp_path / "b" / f"{index}.png", index, size=(9, 9))
+    files = {"train": [(f"{index}.png", index % 2) for index in range(8)]}
+    (finding,) = summarize_images(make_splits(tmp_path / "b", files), ["cat", "dog"]).findings
+    assert finding.startswith("train: every image of cat is 40 x 32 px and no other one is (the same holds")
+
+
 def test_digits_have_a_summary_without_files(tmp_path: Path) -> None:
     summary = DIGITS.summarize_data(tmp_path)
     assert {split: facts.num_items for split, facts in summary.splits.items()} == dict(DIGITS.expected)

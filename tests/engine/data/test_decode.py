@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 
 from engine.data.decode import MAX_PIXELS, OPENCV_DOMAINS, decode_bgr, describe_decoder, find_jpeg_end, open_rgb
 from engine.data.image_formats import OPTIONAL_FORMATS, OptionalFormat, get_pillow_formats
@@ -187,6 +187,16 @@ def test_a_file_is_opened_by_its_content(tmp_path: Path) -> None:
         assert (np.asarray(photo) == np.asarray(open_rgb(path))).all()
 
 
+def test_a_png_with_large_metadata_is_sound(tmp_path: Path) -> None:
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("history", "x" * 3_000_000, zip=True)
+    pixels = make_pixels()
+    path = tmp_path / "x.png"
+    Image.fromarray(pixels).save(path, pnginfo=notes)
+    assert (np.asarray(open_rgb(path)) == pixels).all()
+    assert (decode_bgr(path.read_bytes(), path)[..., ::-1] == pixels).all()
+
+
 def test_a_cut_jpeg_is_found_though_a_whole_preview_is_in_it(tmp_path: Path) -> None:
     preview = encode(Image.fromarray(make_pixels()), "JPEG")
     exif = Image.Exif()
@@ -239,17 +249,19 @@ def test_both_decoders_open_every_format_that_is_there(tmp_path: Path, each: Opt
 
 
 @pytest.mark.parametrize("size", [(40_000, 40_000), (20_000, 15_000), (MAX_PIXELS + 1, 1)])
-def test_too_large_an_image_is_refused_by_its_header(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_too_large_an_image_is_refused_by_its_header(
+    tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_empty_png(tmp_path / "x.png", *size)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for read in (lambda: open_rgb(path), lambda: decode_bgr(path.read_bytes(), path)):
             with pytest.raises(DataError, match=r"x\.png has more than 250 million pixels.*cut it into tiles"):
                 read()
-    with warnings.catch_warnings():  # the same where somebody took Pillow's warning away
-        warnings.simplefilter("ignore")
-        with pytest.raises(DataError, match=r"x\.png has more than 250 million pixels"):
-            open_rgb(path)
+    # the same where other code took Pillow's own check away
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with pytest.raises(DataError, match=r"x\.png has more than 250 million pixels"):
+        open_rgb(path)
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "TIFF", "PNG", "WEBP"])
@@ -261,6 +273,8 @@ def test_a_file_with_several_pictures_is_refused(tmp_path: Path, file_format: st
     for read in (lambda: open_rgb(path), lambda: decode_bgr(data, path)):
         with pytest.raises(DataError, match=r"x\.gif holds 2 pictures .*save the one that you mean"):
             read()
+    # official sets from the web may hold some, and torchvision reads the first picture
+    assert (np.asarray(open_rgb(path, takes_first_picture=True)) == np.asarray(Image.open(path).convert("RGB"))).all()
     single = encode(first.convert("P"), file_format, **({"lossless": True} if file_format == "WEBP" else {}))
     path.write_bytes(single)
     assert (np.asarray(open_rgb(path)) == np.asarray(first.convert("P").convert("RGB"))).all()

@@ -33,6 +33,14 @@ def test_a_sheet_of_one_sample_and_a_long_caption_is_as_wide_as_any() -> None:
     assert sheet.width == SHEET_WIDTH
 
 
+def test_two_long_names_that_differ_at_their_end_have_two_captions() -> None:
+    first, second = (
+        draw_contact_sheet(SampleSheet([SamplePicture(Image.new("L", (8, 8)), ("name" * 50 + end,))]), "")
+        for end in ("1", "2")
+    )
+    assert (np.asarray(first) != np.asarray(second)).any()
+
+
 def test_letters_without_a_glyph_are_written_as_their_code() -> None:
     assert make_drawable("cafe\u0301 \u043a\u043e\u0442 \u732b") == "caf\u00e9 \u043a\u043e\u0442 \\u732b"
     # an accent is drawn, and not as the box that stands for every missing letter

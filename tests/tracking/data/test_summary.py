@@ -11,6 +11,7 @@ from PIL import Image
 
 from tracking.data.readers.sequence import Video
 from tracking.data.summary import summarize_sequences
+from tracking.tasks import TRACKFOLDER
 from tracking.video.film_strip import TRUTH_COLOR
 
 NUM_FRAMES = 9
@@ -75,6 +76,17 @@ def test_one_sequence_fills_the_sheet_and_a_box_outside_is_said(tmp_path: Path) 
     video = make_video(tmp_path, "away", [(100.0, 100, 5, 5)] * 20)
     pictures = summarize_sequences({"test": [video]}).draw_samples().pictures
     assert len(pictures) == 12 and all("NOT IN THE FRAME" in picture.caption[1] for picture in pictures)
+
+
+def test_training_sequences_of_a_users_folder_are_summarized_too(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        make_video(tmp_path / split, f"{split}walk", WALK)
+        lines = "\n".join(",".join(map(str, box)) for box in WALK)
+        (tmp_path / split / f"{split}walk" / "groundtruth.txt").write_text(lines)
+    summary = TRACKFOLDER.summarize_data(tmp_path)
+    assert list(summary.splits) == ["train", "test"]
+    assert {name.split("/")[0] for name in summary.samples} == {"trainwalk", "testwalk"}
 
 
 def test_the_boxes_of_a_server_are_not_called_absent(tmp_path: Path) -> None:

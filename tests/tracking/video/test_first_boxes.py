@@ -25,18 +25,40 @@ def test_the_first_box_of_a_lasot_like_folder(tmp_path: Path, capsys: pytest.Cap
         assert list(found.box) == box and found.lost_threshold == 0.4
         assert found.origin == f"groundtruth.txt, line {start + 1}"
         assert f"groundtruth.txt, line {start + 1}" in capsys.readouterr().err
-    # no target, no line, no file, no folder
-    sources = [open_frame_source(str(tmp_path / "bag-1"), start_frame=start) for start in (2, 5)]
-    sources.append(open_frame_source(str(tmp_path / "bag-1" / "img")))
-    sources.append(open_frame_source(str(write_video(tmp_path / "walk.avi"))))
-    for source in sources:
+    for start, words in ((2, "line 3, has no target in that frame; begin at another"), (5, "has 3 lines, none for")):
+        with pytest.raises(UserError, match=words):
+            resolve_starts((), [0.4], open_frame_source(str(tmp_path / "bag-1"), start_frame=start))
+    # no annotation, and no folder
+    for place in (tmp_path / "bag-1" / "img", write_video(tmp_path / "walk.avi")):
         with pytest.raises(UserError, match="the box of the target in the first frame is missing; give it with --init"):
-            resolve_starts((), [0.4], source)
+            resolve_starts((), [0.4], open_frame_source(str(place)))
 
 
-@pytest.mark.parametrize(
-    "content", [b"x,y\n", "1,2,3,4\n".encode("utf-16"), b"\xff\xfe\x00", b"1,2,3,4,5,6,7,8\n", b""]
-)
+def test_annotations_of_other_data_sets(tmp_path: Path) -> None:
+    """OTB has another name, VOT corners, and MOT several targets."""
+    write_folder(tmp_path / "otb" / "img", 2)
+    (tmp_path / "otb" / "groundtruth_rect.txt").write_text("5\t6\t30\t20\n6\t6\t30\t20\n")
+    write_folder(tmp_path / "vot" / "color", 2)
+    (tmp_path / "vot" / "groundtruth.txt").write_text("20,5,40,20,20,35,0,20\n" * 2)
+    for name, box, origin in (
+        ("otb", [5, 6, 30, 20], "groundtruth_rect.txt, line 1"),
+        ("vot", [0, 5, 40, 30], "groundtruth.txt, line 1"),
+    ):
+        (found,) = resolve_starts((), [0.5], open_frame_source(str(tmp_path / name)))(FRAME)
+        assert (list(found.box), found.origin) == (box, origin)
+    write_folder(tmp_path / "mot" / "img1", 2)
+    (tmp_path / "mot" / "gt").mkdir()
+    (tmp_path / "mot" / "gt" / "gt.txt").write_text("1,1,5,6,30,20,1,1,1\n")
+    with pytest.raises(
+        UserError, match=r"missing .mot/gt/gt\.txt has boxes of several targets, so none is taken.; give"
+    ):
+        resolve_starts((), [0.5], open_frame_source(str(tmp_path / "mot")))
+    (tmp_path / "otb" / "gt.txt").write_text("7,8,30,20\n7,8,30,20\n")
+    with pytest.raises(UserError, match=r"groundtruth_rect\.txt and gt\.txt could both have the box"):
+        resolve_starts((), [0.5], open_frame_source(str(tmp_path / "otb")))
+
+
+@pytest.mark.parametrize("content", [b"x,y\n", "1,2,3,4\n".encode("utf-16"), b"\xff\xfe\x00", b"1,2,3,4,5,6\n", b""])
 def test_a_broken_annotation_is_a_sentence_without_init_and_irrelevant_with_it(content: bytes, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "walk", 2)
     (folder / "groundtruth.txt").write_bytes(content)

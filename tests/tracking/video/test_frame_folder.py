@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import DataError
-from tracking.video.frame_folder import describe_number_gap, list_frame_files
+from tracking.data.sequence_folders.frame_order import order_frames
+from tracking.video.frame_folder import describe_number_gap, order_frame_files
 
 
 def make_files(folder: Path, *names: str) -> Path:
@@ -42,7 +43,7 @@ def make_files(folder: Path, *names: str) -> Path:
     ],
 )
 def test_the_order_is_that_of_the_numbers(names: tuple[str, ...], expected: list[str] | None, tmp_path: Path) -> None:
-    found = [path.name for path in list_frame_files(make_files(tmp_path, *names))]
+    found = [Path(path).name for path in order_frame_files(make_files(tmp_path, *names)).paths]
     images = [Path(name).name for name in names if name.lower().endswith(("jpg", "jpeg", "png"))]
     assert found == (images if expected is None else expected)
 
@@ -50,10 +51,10 @@ def test_the_order_is_that_of_the_numbers(names: tuple[str, ...], expected: list
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (("left_1.jpg", "right_2.jpg"), "left_1.jpg and right_2.jpg differ in more than their numbers"),
-        (("cat.jpg", "dog.jpg"), "order is not known"),
-        (("1.jpg", "2.jpg", "cover.jpg"), "1.jpg and cover.jpg differ"),
-        (("1.jpg", "01.jpg"), "two frames with the same number, "),
+        (("left_1.jpg", "right_2.jpg"), "right_2.jpg are named in different ways"),
+        (("cat.jpg", "dog.jpg"), "dog.jpg are named in different ways, so their numbers do not say"),
+        (("1.jpg", "2.jpg", "cover.jpg"), "cover.jpg are named in different ways"),
+        (("1.jpg", "01.jpg"), "1.jpg have the same frame number; keep one of them, or move the others elsewhere"),
         (("0.5.png", "0.25.png"), "digits after the point"),
         (("1.jpg", "2.jpg", "1.png"), "has 2 .jpg and 1 .png files"),
         (("1.jpg", "2.svg"), "1 .jpg and 1 .svg files"),
@@ -67,12 +68,13 @@ def test_the_order_is_that_of_the_numbers(names: tuple[str, ...], expected: list
 )
 def test_what_is_not_clear_is_said(names: tuple[str, ...], words: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        list_frame_files(make_files(tmp_path, *names))
+        order_frame_files(make_files(tmp_path, *names))
     assert words in str(caught.value) and str(tmp_path) in str(caught.value)
 
 
 def test_a_gap_in_the_numbers_is_noted() -> None:
-    gap = describe_number_gap([Path(f"{number}.jpg") for number in (1, 2, 3, 5, 6)])
+    gap = describe_number_gap(order_frames([f"a/{number}.jpg" for number in (1, 2, 3, 5, 6)]))
     assert gap == "the frame numbers jump: 5.jpg follows 3.jpg"
-    for numbers in ((1, 2, 3), (0, 5, 10), (7,)):
-        assert describe_number_gap([Path(f"{number}.jpg") for number in numbers]) == ""
+    # no gap, every fifth frame, one frame, and times
+    for numbers in ((1, 2, 3), (0, 5, 10), (7,), (1000, 1033, 1067, 1101, 1133, 1168)):
+        assert describe_number_gap(order_frames([f"{number}.jpg" for number in numbers])) == ""

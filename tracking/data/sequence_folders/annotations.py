@@ -89,18 +89,20 @@ def mask_to_box(numbers: Sequence[int]) -> tuple[float, float, float, float] | N
     >>> mask_to_box([10, 20, 4, 3, 5, 2, 2, 2])  # two pixels in the middle of each of the lower rows
     (11, 21, 2, 2)
     """
-    left, top, width, height = numbers[:4]
-    runs = numbers[4:]
-    pixels = np.zeros(width * height, np.bool_)
-    start = 0
-    for index, length in enumerate(runs):
-        pixels[start : start + length] = index % 2 == 1
-        start += length
-    if not pixels.any():
+    left, top, width, _ = numbers[:4]
+    ends = np.cumsum(np.array(numbers[4:], np.int64))
+    # every second run is of the target; its first and last pixel, counted row by row
+    firsts, lasts = ends[:-1:2], ends[1::2] - 1
+    is_filled = firsts <= lasts
+    firsts, lasts = firsts[is_filled], lasts[is_filled]
+    if not len(firsts):
         return None
-    down, across = np.nonzero(pixels.reshape(height, width))
-    x, y = int(across.min()), int(down.min())
-    return left + x, top + y, int(across.max()) - x + 1, int(down.max()) - y + 1
+    is_wrapped = firsts // width != lasts // width
+    # a run that goes on in the next row touches both sides of the window
+    x = 0 if is_wrapped.any() else int((firsts % width).min())
+    right = width - 1 if is_wrapped.any() else int((lasts % width).max())
+    y, bottom = int(firsts.min()) // width, int(lasts.max()) // width
+    return left + x, top + y, right - x + 1, bottom - y + 1
 
 
 def _find_region_kind(lines: Sequence[str]) -> RegionKind:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foundation.errors import DataError
+from foundation.plural import format_count
 
 MIN_COMMON_STEPS = 0.5
 """A counter has one step between most frames. Where fewer steps are equal, the numbers are times, and have no gaps."""
@@ -28,14 +29,16 @@ class FrameOrder(NamedTuple):
     numbers: tuple[int, ...]
 
 
-def order_frames(paths: Sequence[str]) -> FrameOrder:
+def order_frames(paths: Sequence[str], way_out: str = "leave the others out with --exclude") -> FrameOrder:
     """Order frames by the numbers in their names, so that ``frame_10`` comes after ``frame_9``.
 
     Args:
         paths: the frames of one folder.
+        way_out: how the user keeps files out, for messages.
 
     Raises:
-        DataError: names do not say the order: they differ in more than their numbers, or two have the same number.
+        DataError: names do not say the order: they differ in more than their numbers, two have the same number, or
+            decimals have different lengths.
 
     >>> order_frames(["a/f10.jpg", "a/f9.jpg"]).paths
     ('a/f9.jpg', 'a/f10.jpg')
@@ -43,21 +46,19 @@ def order_frames(paths: Sequence[str]) -> FrameOrder:
     # texts and digits alternate in each name, text first
     pieces = {path: re.split(r"([0-9]+)", PurePosixPath(path).stem) for path in paths}
     keys = {path: tuple(int(piece) for piece in parts[1::2]) for path, parts in pieces.items()}
-    _require_one_pattern({path: tuple(parts[::2]) for path, parts in pieces.items()})
+    _require_one_pattern({path: tuple(parts[::2]) for path, parts in pieces.items()}, way_out)
+    _require_equal_decimals(pieces)
     ordered = tuple(sorted(paths, key=keys.__getitem__))
     for first, second in pairwise(ordered):
         if keys[first] == keys[second]:
-            raise DataError(
-                f"{first} and {second} have the same frame number; keep one of them, or leave the other out with "
-                "--exclude"
-            )
+            raise DataError(f"{first} and {second} have the same frame number; keep one of them, or {way_out}")
     # the number that differs is the frame's; others, as in cam2_0001, are the same in all names
     columns = list(zip(*(keys[path] for path in ordered), strict=True))
     counters = [column for column in columns if len(set(column)) > 1] or columns[-1:]
     return FrameOrder(ordered, tuple(counters[0]) if len(counters) == 1 else ())
 
 
-def _require_one_pattern(texts: dict[str, tuple[str, ...]]) -> None:
+def _require_one_pattern(texts: dict[str, tuple[str, ...]], way_out: str) -> None:
     """Require that all names are the same apart from their numbers.
 
     Raises:
@@ -70,7 +71,26 @@ def _require_one_pattern(texts: dict[str, tuple[str, ...]]) -> None:
         first, second = list(examples.values())[:2]
         raise DataError(
             f"{first} and {second} are named in different ways, so their numbers do not say the order of the frames; "
-            "name all frames of a sequence alike, such as 000001.jpg, or leave some out with --exclude"
+            f"name all frames of a sequence alike, such as 000001.jpg, or {way_out}"
+        )
+
+
+def _require_equal_decimals(pieces: Mapping[str, Sequence[str]]) -> None:
+    """Require equally many digits after a point: second 1.5 comes after 1.25, but number 5 before 25.
+
+    Raises:
+        DataError: they are not; names one frame of each length.
+    """
+    lengths: dict[tuple[int, ...], str] = {}
+    for path, parts in pieces.items():
+        # parts are text, number, text, number ...; a point alone between two numbers makes them a decimal
+        decimals = (len(parts[i + 1]) for i in range(2, len(parts) - 1, 2) if parts[i] == ".")
+        lengths.setdefault(tuple(decimals), path)
+    if len(lengths) > 1:
+        first, second = list(lengths.values())[:2]
+        raise DataError(
+            f"{first} and {second} have different numbers of digits after the point, so their order is not known; "
+            "rename the frames to whole numbers, such as 000001.jpg"
         )
 
 
@@ -105,8 +125,9 @@ def require_no_gap(order: FrameOrder, name: str) -> str:
     wide = np.flatnonzero(steps != step)
     if is_counter and wide.size:
         before, after = (order.paths[int(wide[0]) + shift] for shift in (0, 1))
+        gaps = format_count(wide.size, "gap")
         raise DataError(
-            f"sequence {name} has no frame between {before} and {PurePosixPath(after).name} ({wide.size:,} gaps); "
+            f"sequence {name} has no frame between {before} and {PurePosixPath(after).name} ({gaps}); "
             "restore what is missing or, if frames were left out on purpose, give the others consecutive numbers"
         )
     return f"frames are numbered in steps of {step}" if is_counter and step > 1 else ""

@@ -18,6 +18,7 @@ MIN_COLUMNS, MAX_COLUMNS = 6, 10
 VISIBILITY_COLUMN = 8
 """The ninth of nine columns, from MOT16 on; the ten columns of MOT15 have none."""
 MAX_NAMED_TARGETS = 12
+MAX_NUMBER = 2**31
 
 
 class MotTrack(NamedTuple):
@@ -149,7 +150,8 @@ def _read_rows(path: Path) -> FloatArray:
         wanted = len(lines[0].replace(",", " ").split())
         bad = next((n for n, line in enumerate(lines, 1) if not _is_row(line, wanted)), 1)
         _refuse(path, bad, f"is not a row frame,target,x,y,w,h,... of numbers: {lines[bad - 1].strip()[:60]!r}")
-    broken = (rows[:, :2] != np.round(rows[:, :2])).any(axis=1)
+    # the bound keeps what follows within whole numbers; NaN fails each comparison
+    broken = ~((rows[:, :2] == np.round(rows[:, :2])) & (np.abs(rows[:, :2]) < MAX_NUMBER)).all(axis=1)
     if broken.any():
         _refuse(path, int(broken.argmax()) + 1, "does not begin with the whole numbers of a frame and a target")
     return np.asarray(rows, np.float64)

@@ -85,7 +85,8 @@ def read_image_size(path: Path) -> tuple[int, int] | None:
     """
     try:
         with Image.open(path) as image:
-            is_turned = image.getexif().get(_ORIENTATION_TAG, 1) >= _FIRST_TURNED
+            # Pillow gives the size of a TIFF as it is shown
+            is_turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION_TAG, 1) >= _FIRST_TURNED
             return (image.height, image.width) if is_turned else (image.width, image.height)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's errors of damaged files
         return None
@@ -186,6 +187,9 @@ def _require_listed_length(root: Path, found: FoundSequence, name: str, frames: 
         parser.read_string("\n".join(decode_lines(read_bytes(root / info), root / info)))
         length = parser.getint("Sequence", "seqLength", fallback=frames)
     except (configparser.Error, ValueError) as error:
-        raise DataError(f"{root / info} is not a description of a sequence ({error}); fetch it again") from error
+        raise DataError(
+            f"{root / info} is not a description of a sequence ({type(error).__name__}); fetch it again, or leave it "
+            f"out with --exclude {info}"
+        ) from error
     if length != frames:
         raise DataError(f"sequence {name} has {frames} frames, {root / info} says {length}; fetch the sequence again")

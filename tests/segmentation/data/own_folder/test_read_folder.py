@@ -15,6 +15,7 @@ from engine.data.data_options import make_data_options
 from foundation.errors import DataError
 from foundation.run_scope import open_run_scope
 from segmentation.data.files import read_label_map
+from segmentation.data.label_summaries import summarize_labels
 from segmentation.data.own_folder.file_roles import find_file_role
 from segmentation.data.own_folder.read_folder import read_segfolder
 from segmentation.tasks import CAMVID, SEGFOLDER
@@ -71,17 +72,23 @@ def test_the_colors_of_a_table_are_part_of_the_fingerprint(tmp_path: Path) -> No
     (tmp_path / "class_dict.csv").unlink()
     (tmp_path / "labelmap.txt").write_text(LABELMAP)
     assert compute_fingerprint(tmp_path) == first, "the same colours in another format"
-    (tmp_path / "labelmap.txt").write_text(LABELMAP + "car:1,1,1::\n")
+    (tmp_path / "labelmap.txt").write_text("sky:128,64,128::\nroad:10,20,30::\n")
     assert compute_fingerprint(tmp_path) != first
 
 
 def test_a_label_file_has_other_labels_under_another_table(tmp_path: Path) -> None:
     """The summaries of label files are cached by content, and the content says nothing about the colours."""
     make_writer(CLASS_DICT, "class_dict.csv", rows=[[0, 0], [0, 1]], colors=(SKY, ROAD))(tmp_path)
-    assert "every class was seen" in " ".join(SEGFOLDER.check_data(tmp_path, "all").notes)
-    (tmp_path / "class_dict.csv").write_text(CLASS_DICT + "car,1,1,1\n")
-    with pytest.raises(DataError, match=r"class 'car' \(colour \(1, 1, 1\)\) of .*class_dict.csv has no pixel"):
-        SEGFOLDER.check_data(tmp_path)
+    assert count_test_pixels(tmp_path) == [96, 32]
+    (tmp_path / "class_dict.csv").write_text("name,r,g,b\nsky,128,64,128\nroad,10,20,30\n")
+    assert count_test_pixels(tmp_path) == [32, 96]
+
+
+def count_test_pixels(root: Path) -> list[int]:
+    dataset = read_segfolder(root)
+    histogram = summarize_labels(dataset, dataset.hash_contents().labels.digests).sum_histograms("test")
+    counts: list[int] = dataset.label_space.count_class_pixels(histogram).tolist()
+    return counts
 
 
 def test_the_fixed_fifth_follows_content_and_keeps_equal_images_together(tmp_path: Path) -> None:
@@ -116,6 +123,23 @@ def test_names_hold_folders_only_where_names_repeat(tmp_path: Path) -> None:
     dataset = read_segfolder(tmp_path)
     assert [pair.name for pair in dataset.splits["test"]] == ["x_test_a", "x_test_b", "y_test_a", "y_test_b"]
     assert all(pair.image_path.parent.name == pair.label_path.parent.name for pair in dataset.splits["test"])
+
+
+def test_sizes_are_compared_before_a_run(tmp_path: Path) -> None:
+    """By the headers, as no image is decoded before a run; an image that is turned by its tag has its upright size."""
+    make_writer()(tmp_path)
+    path = tmp_path / "images/train/train_a.jpg"
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 12, 3), np.uint8)
+    Image.fromarray(pixels).save(path, exif=tag)  # 12 x 8 px as stored, 8 x 12 px as displayed
+    for size, fits in (((8, 12), True), ((12, 8), False)):
+        Image.fromarray(np.eye(*size[::-1], dtype=np.uint8)).save(tmp_path / "labels/train/train_a.png")
+        if fits:
+            SEGFOLDER.check_data(tmp_path)
+        else:
+            with pytest.raises(DataError, match=r"train_a.jpg is 8 x 12 px but its label file .* is 12 x 8"):
+                SEGFOLDER.check_data(tmp_path)
 
 
 def test_only_the_test_split_need_be_whole_to_evaluate(tmp_path: Path) -> None:

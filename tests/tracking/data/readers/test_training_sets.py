@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from foundation.errors import DataError
+from tracking import training_sets
 from tracking.data.readers import got10k_splits
 from tracking.data.readers.got10k_splits import Got10kChoice, IndexList, digest_indices, select_split_names
 from tracking.data.readers.others import read_coco_stills
 from tracking.protocols import load_protocol_recipe
-from tracking.training_sets import describe_training_sets, find_lasot_root
+from tracking.training_sets import describe_training_sets, find_lasot_root, list_missing_training
 
 NAMES = [f"GOT-10k_Train_{number:06d}" for number in range(1, 7)]
 INDICES = [4, 0, 3]
@@ -127,3 +128,12 @@ def test_lasot_is_found_in_another_case(tmp_path: Path) -> None:
         (tmp_path / place / "testing_set.txt").write_text("airplane-1")
         assert find_lasot_root(tmp_path) == tmp_path / place
         shutil.rmtree(tmp_path / place.split("/", maxsplit=1)[0])
+
+
+def test_an_incomplete_training_set_is_named_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_coco(tmp_path / "coco", "train2017")
+    recipe = load_protocol_recipe("fast128", ["dataset_weights.coco=1"])
+    says = "training set coco has 2 of 118,287 images, which is another training set"
+    assert list_missing_training(recipe, tmp_path) == (says,)
+    monkeypatch.setattr(training_sets, "COCO_TRAIN_IMAGES", 2)
+    assert list_missing_training(recipe, tmp_path) == ()
