@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -126,18 +127,17 @@ def _make_mixed_error(tree: ImageTree, base: str, names: Sequence[str], parsed: 
             f"{place} has the folders {_list_names(names)}, none of which has the name of a split, as --layout splits "
             "says; name them train, val and test, or leave the option out"
         )
-    exclude = f"--exclude {' '.join(_quote(_join(base, name)) for name in others[:MAX_NAMED_FOLDERS])}"
+    exclude = f"--exclude {' '.join(shlex.quote(_join(base, name)) for name in others[:MAX_NAMED_FOLDERS])}"
     look = f"{_list_names(list(parsed))} {'looks' if len(parsed) == 1 else 'look'} like "
     look += "a split" if len(parsed) == 1 else "splits"
     found = f"{place} has the folders {_list_names(names)}, of which {look} and {_list_names(others)} "
     found += "does not" if len(others) == 1 else "do not"
     sides = {each.split for each in parsed.values()}
+    classes = "add --layout classes if each folder is a class"
     # with a complete pair of splits, the other folder is more likely too much (seg_pred) than all of them are classes
     if "train" in sides and len(sides) > 1 and len(others) <= MAX_NAMED_FOLDERS:
-        return DataError(
-            f"{found}; leave {_list_names(others)} out with {exclude}, or add --layout classes if each folder is a class"
-        )
-    return DataError(f"{found}; add --layout classes if each folder is a class, or name the splits train, val and test")
+        return DataError(f"{found}; leave {_list_names(others)} out with {exclude}, or {classes}")
+    return DataError(f"{found}; {classes}, or name the splits train, val and test")
 
 
 def _require_one_folder_each(tree: ImageTree, base: str, parsed: Mapping[str, SplitName]) -> dict[str, str]:
@@ -151,7 +151,7 @@ def _require_one_folder_each(tree: ImageTree, base: str, parsed: Mapping[str, Sp
         if found.split in by_split:
             raise DataError(
                 f"{tree.get_path(base)} has {by_split[found.split]} and {name}, and both mean the {found.split} split; "
-                f"leave one out with --exclude {_quote(_join(base, name))}, put their images together, or add --layout "
+                f"leave one out with --exclude {shlex.quote(_join(base, name))}, put their images together, or add --layout "
                 "classes if each folder is a class"
             )
         by_split[found.split] = name
@@ -197,14 +197,14 @@ def _require_class_folders(tree: ImageTree, base: str, by_split: Mapping[str, st
         )
     raise DataError(
         f"{found}, so nothing can be tested on them; leave them out with --exclude "
-        f"{_quote(_join(base, by_split[flat[0]]))}"
+        f"{shlex.quote(_join(base, by_split[flat[0]]))}"
     )
 
 
 def _find_table(tree: ImageTree) -> str:
     """Return the one table below the user's folder, as ``--labels`` names it; ``FILE`` if there is none, or several."""
     tables = [path for path in tree.files.files if path.lower().endswith(TABLE_SUFFIXES)]
-    return _quote(tables[0]) if len(tables) == 1 else "FILE"
+    return shlex.quote(tables[0]) if len(tables) == 1 else "FILE"
 
 
 def _require_all_sides(
@@ -267,7 +267,3 @@ def _list_names(names: Sequence[str]) -> str:
 
 def _join(base: str, name: str) -> str:
     return f"{base}/{name}" if base else name
-
-
-def _quote(path: str) -> str:
-    return f"'{path}'" if " " in path else path
