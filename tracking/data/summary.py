@@ -117,9 +117,11 @@ def _read_first_header(videos: Sequence[Video], place: int) -> ImageHeader:
 
 def _list_first_frames(videos: Sequence[Video]) -> list[NamedContent]:
     """Return the digest of the first frame of each sequence: a sequence that is there twice begins twice."""
+    # two targets of one video, as OTB has them, are two sequences of the same files
+    files = {str(video.frames[0]): video for video in reversed(videos)}
     return [
         NamedContent(_name_frame(video, 0), hashlib.sha256(video.frames[0].read_bytes()).hexdigest())
-        for video in videos
+        for video in reversed(files.values())
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,10 +55,12 @@ def test_boxes_beside_the_target_are_seen(words: str, tmp_path: Path) -> None:
 
 def test_a_sequence_that_is_there_twice_is_seen(tmp_path: Path) -> None:
     video = make_video(tmp_path, "walk", WALK)
-    (finding,) = summarize_sequences(
-        {"test": [video, Video("copy", video.frames, video.boxes, video.visible)]}
-    ).findings
+    shutil.copytree(tmp_path / "walk", tmp_path / "copy")
+    copy = Video("copy", [tmp_path / "copy" / path.name for path in video.frames], video.boxes, video.visible)
+    (finding,) = summarize_sequences({"test": [video, copy]}).findings
     assert finding == "test: 1 first frame has the content of an earlier one: copy/0000.png = walk/0000.png"
+    second_target = Video("walk.2", video.frames, video.boxes + 1, video.visible)
+    assert not summarize_sequences({"test": [video, second_target]}).findings
 
 
 def test_the_sheet_shows_first_middle_and_last_frames_and_marks_absence(tmp_path: Path) -> None:
