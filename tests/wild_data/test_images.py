@@ -312,6 +312,13 @@ CASES = [
         refused=("train/cat/labels.txt", "--exclude train/cat/labels.txt"),
     ),
     WildFolder(
+        "a file whose name looks like a pattern, left out",
+        TASK,
+        add_files(write_splits("train", "test"), "train/cat/copy [1].txt"),
+        options={"exclude": ["train/cat/copy [1].txt"]},
+        splits=CUT,
+    ),
+    WildFolder(
         "a hidden image",
         TASK,
         add_files(write_splits("train", "test"), "train/cat/.cat_9.png"),

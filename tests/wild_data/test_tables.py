@@ -313,6 +313,15 @@ CASES = [
         refused=("metadata.csv has the columns camera, exposure", "--exclude metadata.csv"),
     ),
     WildFolder(
+        "labels in other letters",
+        TASK,
+        write_kaggle("id,label", NAMES, ["Cat", "cat", "dog"] * 4),
+        options=LABELS,
+        splits={"train": 6, "val": 3, "test": 3},
+        notes=("the classes Cat and cat differ in upper and lower case alone",),
+        check=have_classes("Cat", "cat", "dog"),
+    ),
+    WildFolder(
         "splits by number",
         TASK,
         write_kaggle("id,label,split", NAMES, BREEDS, [0, 1] * 6),

@@ -151,8 +151,8 @@ def _require_one_folder_each(tree: ImageTree, base: str, parsed: Mapping[str, Sp
         if found.split in by_split:
             raise DataError(
                 f"{tree.get_path(base)} has {by_split[found.split]} and {name}, and both mean the {found.split} split; "
-                f"leave one out with --exclude {shlex.quote(_join(base, name))}, put their images together, or add --layout "
-                "classes if each folder is a class"
+                f"leave one out with --exclude {shlex.quote(_join(base, name))}, put their images together, or add "
+                "--layout classes if each folder is a class"
             )
         by_split[found.split] = name
     return {split: by_split[split] for split in ("train", "val", "test") if split in by_split}

@@ -7,7 +7,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from classification.data.own_images.class_list import abbreviate_names, number_classes, read_class_list
+from classification.data.own_images.class_list import (
+    abbreviate_names,
+    note_similar_names,
+    number_classes,
+    read_class_list,
+)
 from classification.data.own_images.image_tree import ImageTree, is_below
 from classification.data.own_images.match_rows import match_rows
 from classification.data.own_images.table_columns import LabelTable, parse_labels
@@ -112,7 +117,7 @@ def read_table_images(tree: ImageTree, tables: Sequence[PlacedTable], class_list
     }
     classes = numbers if numbers and class_list is None else number_classes(names, class_list)
     order = sorted(classes, key=classes.__getitem__)
-    notes.append(f"classes in the order {abbreviate_names(order)}")
+    notes += [*note_similar_names(order), f"classes in the order {abbreviate_names(order)}"]
     return UserImages(by_split, {}, {name: place for place, name in enumerate(order)}, tuple(notes))
 
 
