@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from litevit_bench._arguments import DEVICES, TIERS, PathLike, list_folders, list_words, require_choice
+from litevit_bench._arguments import (
+    DEVICES,
+    TIERS,
+    PathLike,
+    convert_data_options,
+    list_folders,
+    list_words,
+    require_choice,
+)
 
 if TYPE_CHECKING:
     from benchmarks.transfer.install_union import MergeReport
@@ -115,6 +123,7 @@ def score(
     results: PathLike | Sequence[PathLike],
     *,
     data_root: PathLike | None = None,
+    data_options: Mapping[str, Any] | None = None,
     rules: str | None = None,
     partial: bool = False,
 ) -> dict[str, Any]:
@@ -124,6 +133,7 @@ def score(
         test_set: ``lasot``, ``lasot_ext``, ``got10k_val``, ``otb100``, ``uav123``, ``nfs`` or ``ade20k``.
         results: one folder for each tracker, with one file for each sequence; of ``ade20k`` a folder of label PNGs.
         data_root: folder of the data sets, for the ground truth.
+        data_options: how data of your own are laid out and labeled, as ``run`` takes it.
         rules: ``official`` or ``got10k``; the official ones where not given.
         partial: score what is there although files are missing; the number is marked partial.
 
@@ -144,6 +154,7 @@ def score(
         results=tuple(list_folders(results)),
         data_root=resolve_data_root(None if data_root is None else Path(data_root)),
         rules=rules,
+        data_options=convert_data_options(data_options).as_dict(),
         partial=partial,
     )
     return score_results(request).data

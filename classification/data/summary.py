@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from classification.data.dataset_splits import ImageSplit
 from engine.summary.data_summary import (
-    NUM_SAMPLES,
     DataSummary,
     SamplePicture,
     SampleSheet,
     SplitSummary,
     describe_misnamed,
+    share_samples,
 )
 from engine.summary.image_headers import (
     ImageHeader,
@@ -150,19 +150,20 @@ def _format_size(header: ImageHeader) -> str:
 def _choose_samples(splits: Mapping[str, ImageSplit], num_classes: int) -> list[_Sample]:
     """Choose images of all splits and of as many classes as there is room for; the same ones for the same names."""
     classes = order_by_hash(range(num_classes), _SAMPLE_SALT)
-    share, chosen, turn = NUM_SAMPLES // len(splits), [], 0
+    shares = share_samples({name: len(split.labels) for name, split in splits.items()})
+    chosen, turn = [], 0
     for name, split in splits.items():
         members: dict[int, list[int]] = {}
         for place, label in enumerate(split.labels):
             members.setdefault(label, []).append(place)
         queues: dict[int, list[int]] = {}
-        wanted = min(share, len(split.labels))
+        wanted = shares[name]
         while wanted:
             label = classes[turn % num_classes]
             turn += 1
             # only of the classes that are asked for, as ImageNet has a million names to hash
             if label not in queues:
-                queues[label] = _order_places(split, members.get(label, []), share)
+                queues[label] = _order_places(split, members.get(label, []), shares[name])
             if queues[label]:  # the next class takes over where one has no further image
                 chosen.append(_Sample(name, queues[label].pop(0)))
                 wanted -= 1

@@ -28,6 +28,8 @@ LITTER_FOLDERS = frozenset(
 LITTER_FILES = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory", ".nomedia", ".picasa.ini", "picasa.ini"}
     | {".gitkeep", ".gitignore", ".gitattributes", ".keep", ".dvcignore", "icon\r", "dataset-metadata.json"}
+    # the contact sheets of bench check data, where it is called in the folder of the data
+    | {"check_imagefolder.png", "check_segfolder.png", "check_trackfolder.png"}
 )
 """Files that systems and tools write, in lower case."""
 

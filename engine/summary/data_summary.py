@@ -91,6 +91,23 @@ class DataSummary:
         }
 
 
+def share_samples(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return how many samples of each split are drawn: equally many, and what a small one lacks of the others.
+
+    Args:
+        counts: number of items of each split.
+
+    >>> share_samples({"train": 100, "val": 2, "test": 100})
+    {'train': 5, 'val': 2, 'test': 5}
+    """
+    shares, left = dict.fromkeys(counts, 0), NUM_SAMPLES
+    # the smallest first, so that its share is known when the others are cut
+    for done, name in enumerate(sorted(counts, key=counts.__getitem__)):
+        shares[name] = min(counts[name], left // (len(counts) - done))
+        left -= shares[name]
+    return shares
+
+
 def describe_misnamed(splits: Mapping[str, SplitSummary]) -> list[str]:
     """Return a sentence for each split with files whose suffix says another format."""
     return [

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from PIL import Image
 
+from engine.data.image_formats import get_pillow_formats
 from engine.data.item_limits import spread_indices
 
 MAX_HEADERS = 4_000
@@ -107,7 +108,9 @@ def read_header(file: Path | ReadableFile, name: str) -> ImageHeader:
         name: name of the image within the data set.
     """
     try:
-        with Image.open(file if isinstance(file, Path) else io.BytesIO(file.read_bytes())) as image:
+        # the readers that decode images, so that no other one takes part
+        source = file if isinstance(file, Path) else io.BytesIO(file.read_bytes())
+        with Image.open(source, formats=get_pillow_formats()) as image:
             # the raw mode of the decoder is the only place where Pillow keeps the depth
             depth = str(image.tile[0][3]) if image.tile else ""
             pixels = _PIXEL_KINDS.get(image.mode, image.mode)

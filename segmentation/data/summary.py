@@ -13,13 +13,13 @@ from PIL import Image
 
 from engine.data.file_hashes import FileHashes
 from engine.summary.data_summary import (
-    NUM_SAMPLES,
     DataSummary,
     SamplePicture,
     SampleSheet,
     SplitSummary,
     describe_misnamed,
     format_quantiles,
+    share_samples,
 )
 from engine.summary.image_headers import ImageHeader, collect_image_facts, read_header, read_headers
 from engine.summary.repeated_items import NOT_COMPARED, NamedContent, find_repeated_items
@@ -171,10 +171,11 @@ def _find_odd_masks(split: str, facts: _MaskFacts, class_names: Sequence[str]) -
 
 def _choose_samples(dataset: SegmentationDataset) -> list[tuple[str, ImageLabelPair]]:
     """Choose as many pairs of each split; the same ones for the same names."""
-    share = NUM_SAMPLES // len(dataset.splits)
-    chosen = []
+    shares, chosen = share_samples({split: len(pairs) for split, pairs in dataset.splits.items()}), []
     for split, pairs in dataset.splits.items():
-        chosen += [(split, pair) for pair in order_by_hash(pairs, _SAMPLE_SALT, lambda pair: pair.name)[:share]]
+        chosen += [
+            (split, pair) for pair in order_by_hash(pairs, _SAMPLE_SALT, lambda pair: pair.name)[: shares[split]]
+        ]
     return chosen
 
 

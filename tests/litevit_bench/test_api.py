@@ -90,6 +90,7 @@ WRONG = {
         "vit_pico", "digits", data_options={"layuot": "splits"}, out=out
     ),
     "task digits has no --exclude": lambda out: bench.run("digits", "vit_pico", data_options={"exclude": "a"}, out=out),
+    "task digits has no --layout": lambda out: bench.score("digits", out, data_options={"layout": "splits"}),
     "rules cannot be 'own'": lambda out: bench.score("lasot", out, rules="own"),
 }
 

@@ -178,6 +178,12 @@ def write_cityscapes(root: Path, *kinds: str) -> None:
             write_text(root, f"gtFine/{home}_gtFine_polygons.json", "{}")
 
 
+def put_in_archives(root: Path) -> None:
+    for name in ("leftImg8bit", "gtFine"):
+        (root / f"{name}_trainvaltest").mkdir()
+        (root / name).rename(root / f"{name}_trainvaltest" / name)
+
+
 def hold_cityscapes(report: DataReport, root: Path) -> None:
     dataset = read_segfolder(root)
     expected = np.array([[*range(19), 255, 255]] * 8)
@@ -425,7 +431,7 @@ CASES = [
         "a table under a name of its own",
         "segfolder",
         then(PLAIN, lambda root: write_text(root, "class_dict_seg.csv", CLASS_DICT)),
-        refused=("class_dict_seg.csv", "--colours class_dict_seg.csv"),
+        refused=("class_dict_seg.csv", "add --colours class_dict_seg.csv"),
     ),
     WildFolder(
         "a list of names as a split",
@@ -603,6 +609,13 @@ CASES = [
         check=hold_cityscapes,
     ),
     WildFolder(
+        "Cityscapes in the folders of its archives",
+        "segfolder",
+        then(write_cityscapes, put_in_archives),
+        splits=TWO,
+        check=hold_cityscapes,
+    ),
+    WildFolder(
         "images alone",
         "segfolder",
         then(PLAIN, lambda root: shutil.rmtree(root / "labels")),
@@ -614,7 +627,32 @@ CASES = [
         make_writer(image="images/train/{split}/{name}.jpg"),
         refused=("two splits (train and test)", "--exclude"),
     ),
+    WildFolder(
+        "two folders of label files",
+        "segfolder",
+        then(PLAIN, lambda root: shutil.copytree(root / "labels", root / "masks")),
+        refused=("labels/", "masks/", "have the same name", "--exclude masks/"),
+    ),
+    WildFolder(
+        "two folders of label files, one left out",
+        "segfolder",
+        then(PLAIN, lambda root: shutil.copytree(root / "labels", root / "masks")),
+        {"exclude": ["masks"]},
+        splits=TWO,
+    ),
+    WildFolder(
+        "pictures of other things beside the images",
+        "segfolder",
+        then(PLAIN, lambda root: write_image(root / "docs/overview.png")),
+        refused=("docs/overview.png", "belongs to nothing", "--exclude docs/overview.png"),
+    ),
     # 8: lists of classes
+    WildFolder(
+        "one class",
+        "segfolder",
+        make_writer("road\n"),
+        refused=("classes.txt names 1 classes", "background is a class"),
+    ),
     WildFolder(
         "a byte order mark and CRLF", "segfolder", make_writer("sky\r\nroad\r\n\r\n", encoding="utf-8-sig"), splits=TWO
     ),

@@ -127,7 +127,7 @@ CASES = [
             }
         ),
         expect(BOXES, target="2"),
-        ("target 2 of 2 (Jogging)",),
+        ("target 2, one of 2 (Jogging)",),
         target="2",
     ),
     refused(
@@ -213,7 +213,7 @@ CASES = [
         "MOT with a chosen target",
         write(MOT),
         expect([(20, 5, 9, 9), NAN, (22, 5, 9, 9)], [True, False, False], ["MOT-04"], "0002.png", target="2"),
-        ("target 2 of 2, from its first frame 0002.png on (MOT-04)",),
+        ("target 2, one of 2, from its first frame 0002.png on (MOT-04)",),
         target="2",
     ),
     refused("MOT without a choice", write(MOT), "gt.txt has 1 (4 frames), 2 (2 frames)", "--target 1"),
@@ -279,7 +279,14 @@ CASES = [
     used(
         "litter of systems",
         write(
-            {**PLAIN, "cat/img/Thumbs.db": b"x", "cat/img/._0001.png": b"x", "__MACOSX/cat/a.txt": "1", "README.md": ""}
+            {
+                **PLAIN,
+                "cat/img/Thumbs.db": b"x",
+                "cat/img/._0001.png": b"x",
+                "__MACOSX/cat/a.txt": "1",
+                "check_trackfolder.png": b"x",
+                "README.md": "",
+            }
         ),
         expect(BOXES),
     ),
@@ -405,6 +412,21 @@ CASES = [
         "otb100",
         moved(make_sets.make_small_otb100, ("OTB100", "Tracker_Benchmark")),
         splits={"test": 4},
+    ),
+    WildFolder(
+        "a folder around each video",
+        "otb100",
+        moved(
+            make_sets.make_small_otb100,
+            *((f"OTB100/{name}", f"otb/{name}/{name}") for name in ("Basketball", "Crossing", "Jogging")),
+        ),
+        splits={"test": 4},
+    ),
+    WildFolder(
+        "frames that are still packed",
+        "trackingnet",
+        write({"TEST/anno/a_0.txt": "1,2,3,4", "TEST/zips/a_0.zip": b"x"}),
+        refused=("sequence a_0 are still packed", "unpack", "zips/a_0.zip"),
     ),
     WildFolder("another case", "nfs", moved(make_sets.make_nfs, ("Nfs", "nFS")), splits={"test": 2}),
     WildFolder(

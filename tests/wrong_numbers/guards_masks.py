@@ -46,8 +46,8 @@ GUARDS = {
     ),
     "a folder that looks like a split is not mixed with the others": Guard(
         "segmentation/data/own_folder/file_roles.py",
-        "        if not split and _SPLIT_LIKE",
-        "        if False and _SPLIT_LIKE",
+        "        if is_nearly_split and not split",
+        "        if False",
         f"{MASKS} -k looks",
     ),
     "predictions that are shifted by one are noticed": Guard(

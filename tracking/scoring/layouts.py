@@ -166,12 +166,15 @@ def find_otb_annotations(folder: Path, sequence_names: tuple[str, ...]) -> Annot
     """
     found: AnnotationPaths = {}
     for sequence in dict.fromkeys(re.sub(r"\.[12]$", "", name) for name in sequence_names):
+        # an archive of one video can put a second folder of its name around it
+        outer = folder / sequence
+        home = outer / sequence if any((outer / sequence).glob("groundtruth*.txt")) else outer
         # some folders also have an empty groundtruth_rect.txt
-        files = [path for path in sorted((folder / sequence).glob("groundtruth*.txt")) if path.read_bytes().strip()]
+        files = [path for path in sorted(home.glob("groundtruth*.txt")) if path.read_bytes().strip()]
         targets = _list_otb_targets(sequence)
         if len(files) not in (0, len(targets)):
             raise DataError(
-                f"{folder / sequence} has {len(files)} annotation files that are not empty and {len(targets)} targets; "
+                f"{home} has {len(files)} annotation files that are not empty and {len(targets)} targets; "
                 "fetch the annotation again"
             )
         found.update(zip(targets, files, strict=False))

@@ -58,9 +58,9 @@ def check_data(options: Namespace) -> int:
         if summary is not None and sheet is not None:
             _write_sheet(summary, sheet, f"{options.name}, {root}: {_count_items(report)}")
     if options.json:
-        data = {"task": options.name, "root": str(root), **report.as_dict()}
-        facts = summary.as_dict() if summary else None
-        write_json({**data, "summary": facts, "sheet": str(sheet) if summary and sheet else None})
+        data = {"task": options.name, "root": str(root), "options": data_options.as_dict(), **report.as_dict()}
+        drawn = str(sheet) if summary and sheet else None
+        write_json({**data, "summary": summary.as_dict() if summary else None, "sheet": drawn})
     elif summary is not None:
         write_stdout(format_one_line(f"{len(summary.samples)} samples are drawn in {sheet}: look at them"))
     # findings are for a person to judge, so that they do not change the exit code
@@ -150,7 +150,7 @@ def _describe_images(images: ImageFacts | None, num_items: int) -> dict[str, str
             f"{_format_size(images.median)}, most often {_format_size(size)} ({100 * count / images.opened:.0f} %)"
         )
     if images.opened < num_items:
-        text += f"; of {images.opened:,} headers"
+        text += f"; from {images.opened:,} headers, spread evenly"
     kinds = [f"{kind} {count:,}" for kind, count in images.pixels.items()]
     formats = [f"{kind} {count:,}" for kind, count in images.formats.items()]
     turned = [f"{images.turned:,} with an EXIF tag that turns them"] if images.turned else []

@@ -192,7 +192,9 @@ def _check_list(found: ClassList, numbers: Sequence[int]) -> ClassList:
         numbers: line number of each class, for messages.
     """
     if not 2 <= len(found.names) <= MAX_CLASSES:
-        raise DataError(f"{found.file} names {len(found.names)} classes; give 2 to {MAX_CLASSES}, one per line")
+        # many lists leave out what is not an object
+        hint = " (the background is a class too)" if len(found.names) == 1 else ""
+        raise DataError(f"{found.file} names {len(found.names)} classes; give 2 to {MAX_CLASSES}, one per line{hint}")
     if (twin := _find_twin(found.names)) is not None:
         first, second = twin
         raise DataError(

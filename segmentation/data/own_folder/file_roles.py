@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
-from engine.data.split_folders import SPLIT_ALIASES
+from engine.data.split_folders import SPLIT_ALIASES, parse_split_name
 from foundation.errors import DataError
 
 Role = Literal["image", "mask"]
@@ -19,18 +19,18 @@ MASK_FOLDERS = (
     *("labels", "label", "masks", "mask", "annotations", "annotation", "annots", "annot", "ann", "segmentationclass"),
     *("segmentations", "segmentation", "gtfine", "gt", "groundtruth", "targets", "target", "y"),
 )
-_WORDS: dict[str, str] = {
-    **dict.fromkeys(IMAGE_FOLDERS, "image"),
-    **dict.fromkeys(MASK_FOLDERS, "mask"),
-    **SPLIT_ALIASES,
-    "eval": "val",
-}
+_ROLES: dict[str, Role] = {**dict.fromkeys(IMAGE_FOLDERS, "image"), **dict.fromkeys(MASK_FOLDERS, "mask")}
 # words that add nothing: "img_dir" and "ann_dir" are what mmseg calls the two folders
-_FILLERS = frozenset(("set", "data", "dataset", "split", "dir", "folder", "files", "png", "jpg", "semantic", "prepped"))
-# "train_extra", "testing-2": what is named like a split and is not one must not end as a part of an image's name
-_SPLIT_LIKE = re.compile(rf"(?:.*[\W_])?({'|'.join(SPLIT_ALIASES)})(?![a-z]).*")
+_FILLERS = frozenset(
+    ("set", "data", "dataset", "split", "dir", "folder", "files", "png", "jpg", "semantic", "seg", "prepped")
+)
+# "train_val", "train-extra": what is named like a split and is not one must not end as a part of an image's name
+_SPLIT_LIKE = re.compile(rf"(?:.*[\W_])?(?:{'|'.join(SPLIT_ALIASES)})+(?![a-z]).*")
 # "trainannot", "trainmasks": SegNet's CamVid and others write the two words as one
-_JOINED = re.compile(rf"({'|'.join(SPLIT_ALIASES)})({'|'.join((*IMAGE_FOLDERS[:-1], *MASK_FOLDERS[:-1]))})")
+_JOINED = re.compile(rf"({'|'.join(SPLIT_ALIASES)})({'|'.join((*IMAGE_FOLDERS[:-1], *MASK_FOLDERS[:-1]))})\d*")
+_ALL_SPLITS = re.compile(r"[\W_]*(?:train[\W_]*val[\W_]*test)", re.IGNORECASE)
+_CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 class FileRole(NamedTuple):
@@ -59,22 +59,24 @@ def read_folder_name(name: str) -> tuple[str | None, Role | None]:
     >>> read_folder_name("aachen")
     (None, None)
     """
-    # "train2017", "images2"
-    lower = name.lower().rstrip("0123456789")
-    joined = _JOINED.fullmatch(lower)
-    words = list(joined.groups()) if joined else [word for word in re.split(r"[\W_]+", lower) if word not in _FILLERS]
+    # gtFine_trainvaltest is what Cityscapes' archive is called, and holds all splits
+    name = _ALL_SPLITS.sub("", name)
+    if name.lower() in _ROLES and len(name) > 1:
+        return None, _ROLES[name.lower()]
+    if joined := _JOINED.fullmatch(name.lower()):
+        return SPLIT_ALIASES[joined[1]], _ROLES[joined[2]]
+    found = parse_split_name(name)
+    # digits are no words: "train2017", "images2"
+    words = found.rest.split() if found else _WORD.findall(name.lower())
     # "ground_truth" is one word, and "ground" alone is none
-    if "ground" in words and "truth" in words:
-        words = [word for word in words if word != "ground"]
-    known = [_WORDS.get(word, "mask" if word == "truth" else "") for word in words]
+    text = " ".join(words).replace("ground truth", "groundtruth")
+    roles = [_ROLES.get(word) for word in text.split() if word not in _FILLERS]
     # "x" and "y" are words only beside a split: x_train
-    if not known or "" in known or (len(words) == 1 and words[0] in ("x", "y")):
+    if None in roles or (found is None and text in ("x", "y")):
         return None, None
-    splits = {word for word in known if word in ("train", "val", "test")}
-    roles = [word for word in known if word in ("image", "mask")]
     # "image_masks" are masks
     role: Role | None = "mask" if "mask" in roles else "image" if roles else None
-    return (splits.pop() if splits else None, role) if len(splits) < 2 else (None, None)
+    return (found.split if found else None), role
 
 
 def find_file_role(root: object, path: str) -> FileRole:
@@ -97,7 +99,8 @@ def find_file_role(root: object, path: str) -> FileRole:
         splits += [(name, split)] if split else []
         roles += [role] if role else []
         parents += [] if split or role else [name]
-        if not split and _SPLIT_LIKE.fullmatch(name.lower()):
+        is_nearly_split = parse_split_name(name) or _SPLIT_LIKE.fullmatch(_CAMEL_CASE.sub("_", name).lower())
+        if is_nearly_split and not split and not _ALL_SPLITS.search(name):
             raise DataError(
                 f"{root}/{path} lies in {name}, which looks like a split and is not named as one; rename the folder to "
                 f"train, val or test, or leave it out with --exclude {path[: path.index(name) + len(name)]}"

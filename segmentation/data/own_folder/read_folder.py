@@ -246,7 +246,7 @@ def _hint_unused(tree: TreeFiles, used: Iterable[str]) -> str:
         except DataError:
             continue
         # a table under any name: nothing is taken for one unless the user says so
-        return f"{path} looks like a table of classes, which --colours {path} makes it"
+        return f"if {path} says what the colours of the label files mean, add --colours {path}"
     if any(path.lower().endswith((".json", ".xml")) for path in unused):
         return "polygons and boxes are not read, so export label images if these are the labels"
     if texts:

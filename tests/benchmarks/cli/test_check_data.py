@@ -35,7 +35,7 @@ def test_json_has_the_same_facts_and_draws_where_asked(photos: Path, capsys: pyt
     words = ["check", "data", "imagefolder", "--data-root", str(photos), "--json"]
     assert main(words) == 0
     content = json.loads(capsys.readouterr().out)
-    assert content["sheet"] is None and list(Path().iterdir()) == []
+    assert content["options"] == {} and content["sheet"] is None and list(Path().iterdir()) == []
     train = content["summary"]["splits"]["train"]
     assert train["labels"] == {"cat": 4, "dog": 4}
     assert train["images"]["most_common"] == [[40, 32], 8]

@@ -22,6 +22,11 @@ from tracking.data.sequence_folders.read_sequence import ReadSequence, read_foun
 GROUND_TRUTH_FILE = "groundtruth.txt"
 IMAGE_SUFFIXES = frozenset(image_formats.IMAGE_SUFFIXES)
 TEST_FOLDER, TRAIN_FOLDER = "test", "train"
+WAYS_OUT = {
+    TEST_FOLDER: "; if its boxes are not public, name the folder of other sequences with --data-root",
+    TRAIN_FOLDER: f"; leave the folder out with --exclude {TRAIN_FOLDER}",
+}
+"""What to do about a split without a sequence, as the end of a sentence."""
 RESULT_SUFFIXES = ("_times", "_time", "_confidence")
 """Ends of the names of files that are written beside the boxes of a sequence."""
 MAX_NOTES = 6
@@ -68,7 +73,7 @@ def read_folder_content(root: Path, split: str = "") -> FolderContent:
     tree, place = list_tree(root, split), root / split
     found = find_sequences(tree.files, str(place))
     if not found:
-        way_out = f"; leave the folder out with --exclude {split}" if split == TRAIN_FOLDER else ""
+        way_out = WAYS_OUT.get(split, "")
         raise DataError(
             f"there is no sequence at or below {place}: a sequence is a folder of images with a {GROUND_TRUTH_FILE} "
             f"(one box x, y, w, h per line){_describe_found(tree)}{way_out}"

@@ -80,6 +80,11 @@ def find_trackingnet_frames(folder: Path, name: str, place: Path, num_boxes: int
     Raises:
         DataError: a frame is missing between the others.
     """
+    archive = folder / "zips" / f"{name}.zip"
+    if archive.is_file() and not (folder / "frames" / name).is_dir():
+        raise DataError(
+            f"the frames of sequence {name} are still packed; unpack {archive} to {folder / 'frames' / name}"
+        )
     return _list_numbered(folder / "frames" / name, name, "{}.jpg", first=0)
 
 

@@ -112,7 +112,7 @@ def _choose_annotation(
         raise DataError(f"{first} has no number of a target and {second} has one; leave one out with --exclude")
     counts = {key: len(decode_lines(read_bytes(root / path), root / path)) for key, path in annotations.items()}
     key = choose_target(counts, target, str(root / found.folder))
-    note = f"target {key} of {len(counts)}" if len(counts) > 1 else ""
+    note = f"target {key}, one of {len(counts)}" if len(counts) > 1 else ""
     return annotations[key], (note,) if note else ()
 
 
@@ -139,7 +139,7 @@ def _read_mot_sequence(
         name, [root / each for each in order.paths[start:]], boxes[start:], (visible & has_area(boxes))[start:]
     )
     begins = f", from its first frame {PurePosixPath(order.paths[start]).name} on" if start else ""
-    notes = (f"target {key} of {len(tracks)}{begins}", *((gap_note,) if gap_note else ()))
+    notes = (f"target {key}, one of {len(tracks)}{begins}", *((gap_note,) if gap_note else ()))
     return ReadSequence(video, True, notes)
 
 

@@ -164,6 +164,14 @@ def test_only_the_test_split_need_be_whole_to_evaluate(tmp_path: Path) -> None:
         ("training_set/img/a.png", "train", "image", ()),
         ("trainer/imagery/a.png", None, None, ("trainer", "imagery")),
         ("image_masks/a.png", None, "mask", ()),
+        ("TrainSet/imgs/a.png", "train", "image", ()),
+        ("testset/a.png", "test", None, ()),
+        ("TrainMasks/a.png", "train", "mask", ()),
+        ("masks_val2017/a.png", "val", "mask", ()),
+        ("seg_train/seg_train/masks/a.png", "train", "mask", ()),
+        ("gtFine_trainvaltest/gtFine/val/ulm/a.png", "val", "mask", ("ulm",)),
+        ("image_2/a.png", None, "image", ()),
+        ("training/latest/a.png", "train", None, ("latest",)),
     ],
 )
 def test_folders_say_split_and_role(path: str, split: str | None, role: str | None, parents: tuple[str, ...]) -> None:
@@ -180,6 +188,12 @@ def camvid(shared_data: Path, tmp_path: Path) -> Path:
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path, filter="data")
     return tmp_path
+
+
+@pytest.mark.parametrize("name", ["train_extra", "TrainVal", "trainval", "train_val", "my test", "valid-2b"])
+def test_a_folder_that_is_nearly_a_split_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match=f"lies in {name}, which looks like a split .* --exclude images/{name}"):
+        find_file_role("data", f"images/{name}/a.png")
 
 
 def test_real_camvid_as_an_own_folder(camvid: Path) -> None:
