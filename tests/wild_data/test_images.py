@@ -319,6 +319,12 @@ CASES = [
         splits=CUT,
     ),
     WildFolder(
+        "a test split that is a link to train",
+        TASK,
+        lambda root: (write_splits("train", "val")(root), (root / "test").symlink_to("train")),
+        refused=("train and", "test are one folder", "its own images"),
+    ),
+    WildFolder(
         "a hidden image",
         TASK,
         add_files(write_splits("train", "test"), "train/cat/.cat_9.png"),
