@@ -313,6 +313,27 @@ CASES = [
         refused=("metadata.csv has the columns camera, exposure", "--exclude metadata.csv"),
     ),
     WildFolder(
+        "options for folders beside a table",
+        TASK,
+        write_kaggle(),
+        options={**LABELS, "nested_classes": "leaf"},
+        refused=("labels.csv says the class of each image", "leave it out"),
+    ),
+    WildFolder(
+        "a layout beside a table with splits",
+        TASK,
+        write_kaggle("id,label,split", NAMES, BREEDS, SPLITS),
+        options={**LABELS, "layout": "splits"},
+        refused=("labels.csv says the split of each image", "leave it out"),
+    ),
+    WildFolder(
+        "a layout that is not there",
+        TASK,
+        write_kaggle(),
+        options={**LABELS, "layout": "splits"},
+        refused=("labels.csv has no column split", "--layout splits", "add the column"),
+    ),
+    WildFolder(
         "labels in other letters",
         TASK,
         write_kaggle("id,label", NAMES, ["Cat", "cat", "dog"] * 4),
