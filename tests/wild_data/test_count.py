@@ -16,6 +16,12 @@ def list_cases() -> list[WildFolder]:
     ]
 
 
+def test_both_outcomes_are_held_many_times() -> None:
+    cases = list_cases()
+    refused = sum(bool(case.refused) for case in cases)
+    assert refused >= 80 and len(cases) - refused >= 80
+
+
 def test_names_of_folders_are_unique() -> None:
     names = [(case.task, case.name) for case in list_cases()]
     assert len(names) == len(set(names))

@@ -33,7 +33,7 @@ GUARDS = {
         soak=True,
     ),
     "test frames in train are found": Guard(
-        "tracking/tasks.py",
+        "tracking/data/shared_frames.py",
         "content._replace(duplicates=shared)",
         "content",
         DATA_TESTS + " -k test_test_frames_in_train",
