@@ -143,8 +143,8 @@ _IMAGE_DATASETS = (
     ),
     ImageDatasetCard(
         name="imagefolder",
-        summary="your own images: --data-root DIR with train/CLASS/*.jpg and test/CLASS/*.jpg, class folders alone, or a "
-        "table of labels (--labels FILE)",
+        summary="your own images: --data-root DIR with train/CLASS/*.jpg and test/CLASS/*.jpg, class folders alone, "
+        "or a table of labels (--labels FILE)",
         reader="folders:read_imagefolder",
         source="your own images; name the folder that holds them with --data-root",
         val_fraction=0.15,
