@@ -166,7 +166,10 @@ def _is_excluded(path: str, pattern: str) -> bool:
     # matched part by part, so that * does not cross a slash
     if len(parts) < depth:
         return False
-    return all(fnmatch.fnmatchcase(part, each) for part, each in zip(parts, pattern.split("/"), strict=False))
+    # a name with brackets, "photo [1].jpg", is a pattern that does not match itself
+    return all(
+        part == each or fnmatch.fnmatchcase(part, each) for part, each in zip(parts, pattern.split("/"), strict=False)
+    )
 
 
 def _suggest_exclusion(unused: list[str], used: set[str]) -> str:
