@@ -99,3 +99,34 @@ def test_runs_of_bench_beside_the_data_are_not_data(tmp_path: Path) -> None:
     # a class of that name is data
     (tmp_path / "runs/ledger/a.jsonl").rename(tmp_path / "runs/ledger/a.png")
     assert "runs/ledger/a.png" in list_tree(tmp_path).files
+
+
+def test_folder_that_is_linked_into_two_places_is_in_both(tmp_path: Path) -> None:
+    """In one place alone, ``train/cat`` would be empty, or a second name of a class would be dropped in silence."""
+    _write(tmp_path, "raw/cat/0.png")
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train/cat").symlink_to(tmp_path / "raw/cat")
+    assert list_tree(tmp_path).files == ("raw/cat/0.png", "train/cat/0.png")
+    with open_run_scope(data_options=make_data_options({"exclude": ["raw"]})):
+        assert list_tree(tmp_path).files == ("train/cat/0.png",)
+
+
+def test_two_names_of_a_folder_side_by_side_are_one(tmp_path: Path) -> None:
+    _write(tmp_path, "valid/0.png")
+    (tmp_path / "val").symlink_to("valid")
+    assert list_tree(tmp_path).files == ("val/0.png",)
+
+
+def test_folders_that_are_linked_into_each_other_end(tmp_path: Path) -> None:
+    _write(tmp_path, "a/0.png", "b/0.png")
+    (tmp_path / "a/b").symlink_to(tmp_path / "b")
+    (tmp_path / "b/a").symlink_to(tmp_path / "a")
+    assert list_tree(tmp_path).files == ("a/0.png", "a/b/0.png", "b/0.png", "b/a/0.png")
+
+
+def test_pipe_is_refused_and_not_read(tmp_path: Path) -> None:
+    """Whoever opens a pipe waits until somebody writes into it."""
+    _write(tmp_path, "cat/0.png")
+    os.mkfifo(tmp_path / "cat/1.png")
+    with pytest.raises(DataError, match=r"1\.png is neither a file nor a folder"):
+        list_tree(tmp_path)
