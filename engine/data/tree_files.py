@@ -145,9 +145,9 @@ def is_litter(path: str) -> bool:
     >>> [is_litter(path) for path in ("cat/._0.jpg", "__MACOSX/cat/0.jpg", "README.txt", "cat/0.jpg")]
     [True, True, True, False]
     """
-    *folders, name = path.lower().split("/")
-    if any(folder in LITTER_FOLDERS for folder in folders) or name in LITTER_FILES or name.startswith("._"):
+    if is_system_file(path):
         return True
+    name = path.lower().rpartition("/")[2]
     # roboflow: README.dataset.txt; a picture named license-plate.png is data
     is_text = name.endswith((".txt", *DOCUMENT_SUFFIXES)) or "." not in name
     return name.endswith(DOCUMENT_SUFFIXES) or (is_text and name.startswith(DOCUMENT_STEMS))
@@ -169,6 +169,16 @@ def _require_file(place: str, name: str) -> None:
     mode = os.stat(f"{place}/{name}").st_mode if os.path.exists(f"{place}/{name}") else stat.S_IFREG  # noqa: PTH110, PTH116
     if not stat.S_ISREG(mode):
         raise DataError(f"{place}/{name} is neither a file nor a folder (a pipe, socket or device); remove it")
+
+
+def is_system_file(path: str) -> bool:
+    """Return whether a system or a tool writes such a file where a person makes none; readmes are written by persons.
+
+    Args:
+        path: relative to the data's folder, with forward slashes.
+    """
+    *folders, name = path.lower().split("/")
+    return any(folder in LITTER_FOLDERS for folder in folders) or name in LITTER_FILES or name.startswith("._")
 
 
 def _name_folder(place: str, root: Path) -> str:
