@@ -128,6 +128,19 @@ def have_shared_images(report: DataReport, folder: Path) -> None:
 
 CASES = [
     WildFolder("emptied on a Mac", TASK, write_emptied_class, refused=("emu holds no image", "fill it or remove it")),
+    WildFolder(
+        "splits of unknown names",
+        TASK,
+        write_splits("trn", "tst"),
+        refused=("trn has images in subfolders (cat, dog)", "if trn, tst are splits, rename them train, val and test"),
+    ),
+    WildFolder(
+        "nested classes where nothing is nested",
+        TASK,
+        write_splits("train", "test"),
+        options={"nested_classes": "leaf"},
+        refused=("has images in subfolders, so that --nested-classes leaf changes nothing", "leave it out"),
+    ),
     WildFolder("classes that are links", TASK, write_linked_classes, options={"exclude": ["raw"]}, splits=CUT),
     WildFolder(
         "a class of test that links to train",

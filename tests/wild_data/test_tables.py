@@ -180,6 +180,13 @@ CASES = [
         refused=("labels.csv has the column is_train", "write a column split with train, val and test"),
     ),
     WildFolder(
+        "a table and an option of class folders",
+        TASK,
+        write_kaggle(),
+        options={**LABELS, "nested_classes": "top"},
+        refused=("--nested-classes top is for class folders, and the labels are in", "labels.csv", "leave it out"),
+    ),
+    WildFolder(
         "labels of five thousand digits",
         TASK,
         write_kaggle("id,label", NAMES, ["9" * 5000, "3"] * 6),

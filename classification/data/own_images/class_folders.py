@@ -11,6 +11,7 @@ from engine.data.data_options import get_data_options
 from foundation.errors import DataError
 
 MAX_NAMED_SUBFOLDERS = 3
+MAX_SPLITS = 3
 
 
 class ClassImages(NamedTuple):
@@ -89,10 +90,23 @@ def _make_nested_error(tree: ImageTree, place: str, nested: Sequence[str]) -> Da
     if len({inner.partition("/")[2] for inner in nested}) == 1:
         # train/CLASS/images/*.jpg
         return DataError(f"{found}; if all of them are of class {top}, add --nested-classes top")
-    return DataError(
-        f"{found}; say what their class is: --nested-classes path ({nested[0]}), leaf ({nested[0].rpartition('/')[2]}) "
-        f"or top ({top})"
-    )
+    question = f"say what their class is: --nested-classes path ({nested[0]}), leaf ({nested[0].rpartition('/')[2]}) "
+    question += f"or top ({top})"
+    # of trn/cat, trn/dog, tst/cat and tst/dog, leaf would make one set of train and test
+    if tops := _find_likely_splits(tree, place, nested):
+        names = ", ".join(tops)
+        return DataError(f"{found}; if {names} are splits, rename them train, val and test; else {question}")
+    return DataError(f"{found}; {question}")
+
+
+def _find_likely_splits(tree: ImageTree, place: str, nested: Sequence[str]) -> list[str]:
+    """Return the two or three class folders if they are all and have the same subfolders; else nothing."""
+    by_top: dict[str, list[str]] = {}
+    for inner in nested:
+        by_top.setdefault(inner.partition("/")[0], []).append(inner.partition("/")[2])
+    tops = tree.list_folders(place)
+    is_alike = list(by_top) == tops and len({tuple(inner) for inner in by_top.values()}) == 1
+    return tops if is_alike and 1 < len(tops) <= MAX_SPLITS else []
 
 
 def _note_nesting(homes: Mapping[str, set[str]]) -> tuple[str, ...]:
