@@ -208,8 +208,11 @@ def _suggest_exclusion(unused: list[str], used: set[str]) -> str:
     """Return the one pattern that leaves all unused files out and no other, or the first paths if there is none."""
     first = PurePosixPath(unused[0])
     parents = [parent.as_posix() for parent in first.parents][:-1]
-    # the folders from the outermost one on, then files of one kind in one folder, or at one depth
-    candidates = [*reversed(parents), (first.parent / f"*{first.suffix}").as_posix()]
+    # the folders from the outermost one on, those of one name at one depth (*/.thumbs), then files of one kind in one
+    # folder, or at one depth
+    folders = first.parent.parts
+    candidates = [*reversed(parents), *("*/" * depth + folders[depth] for depth in range(1, len(folders)))]
+    candidates += [(first.parent / f"*{first.suffix}").as_posix()]
     candidates.append("*/" * len(parents) + f"*{first.suffix}")
     for pattern in candidates if len(unused) > 1 else ():
         hits_all = all(_is_excluded(path, pattern) for path in unused)

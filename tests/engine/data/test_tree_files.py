@@ -59,6 +59,8 @@ def test_exclude_stays_below_the_folder(path: str) -> None:
         (("raw/a/0.png", "raw/b/0.png", "a/0.png"), ("a/0.png",), "--exclude raw"),
         # a pattern would leave out what is used too
         (("a/0.png", "a/1.png", "a/2.png"), ("a/0.png",), "--exclude a/1.png a/2.png"),
+        # in each split, so that the refusal is not the first of several
+        (("a/x/.c/0.png", "b/x/.c/0.png", "b/y/.c/0.png", "a/x/0.png"), ("a/x/0.png",), "--exclude '*/*/.c'"),
         (("a b.txt", "a/0.png"), ("a/0.png",), "--exclude 'a b.txt'"),
     ],
 )
