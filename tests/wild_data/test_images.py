@@ -135,6 +135,12 @@ CASES = [
         refused=("trn has images in subfolders (cat, dog)", "if trn, tst are splits, rename them train, val and test"),
     ),
     WildFolder(
+        "splits within classes",
+        TASK,
+        write_splits("cat", "dog", classes=("train", "test")),
+        refused=("cat has images in subfolders (test, train), which are called like splits", "as train/cat"),
+    ),
+    WildFolder(
         "nested classes where nothing is nested",
         TASK,
         write_splits("train", "test"),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from classification.data.own_images.image_tree import ImageTree, is_below
 from engine.data.data_options import get_data_options
+from engine.data.split_folders import parse_split_name
 from foundation.errors import DataError
 
 MAX_NAMED_SUBFOLDERS = 3
@@ -90,6 +91,13 @@ def _make_nested_error(tree: ImageTree, place: str, nested: Sequence[str]) -> Da
     if len({inner.partition("/")[2] for inner in nested}) == 1:
         # train/CLASS/images/*.jpg
         return DataError(f"{found}; if all of them are of class {top}, add --nested-classes top")
+    splits = {split.split: name for name in below if (split := parse_split_name(name)) is not None}
+    # cat/train and cat/test: no way to name the classes makes the user's own splits of them
+    if len(splits) == len(below) > 1 and "train" in splits:
+        name = splits["train"]
+        return DataError(
+            f"{found}, which are called like splits; move them so that each split has the classes, as {name}/{top}"
+        )
     question = f"say what their class is: --nested-classes path ({nested[0]}), leaf ({nested[0].rpartition('/')[2]}) "
     question += f"or top ({top})"
     # of trn/cat, trn/dog, tst/cat and tst/dog, leaf would make one set of train and test
