@@ -135,6 +135,12 @@ CASES = [
         refused=("trn has images in subfolders (cat, dog)", "if trn, tst are splits, rename them train, val and test"),
     ),
     WildFolder(
+        "a folder for each split of each class",
+        TASK,
+        lambda root: write_classes(root, ("cats_train", "cats_test", "dogs_train", "dogs_test")),
+        refused=("cats_test and dogs_test, which look like the test split of two classes", "test/cats and test/dogs"),
+    ),
+    WildFolder(
         "splits within classes",
         TASK,
         write_splits("cat", "dog", classes=("train", "test")),
