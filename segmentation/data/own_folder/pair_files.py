@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -188,13 +187,16 @@ def _suggest_exclusion(file: FileRole, trial: _Trial) -> str:
 
 
 def _make_pairs(root: Path, trial: _Trial) -> NamedPairs:
-    stems = {key: _cut_ending(trial.images[key].stem, trial.image_ending) for key in trial.images}
-    repeated = [name for name, count in Counter((key[0], stem) for key, stem in stems.items()).items() if count > 1]
+    keys: dict[str | None, list[PairKey]] = {}
+    for key in trial.images:
+        keys.setdefault(key[0], []).append(key)
     splits: dict[str | None, list[ImageLabelPair]] = {}
-    for key, image in trial.images.items():
-        # the folders belong to the name only where it takes them to tell two images apart
-        name = "_".join((*image.parents, stems[key])) if repeated else stems[key]
-        splits.setdefault(key[0], []).append(ImageLabelPair(name, root / image.path, root / trial.masks[key].path))
+    for split, inside in keys.items():
+        names = _name_images([trial.images[key] for key in inside], trial.image_ending)
+        splits[split] = [
+            ImageLabelPair(name, root / trial.images[key].path, root / trial.masks[key].path)
+            for key, name in zip(inside, names, strict=True)
+        ]
     for pairs in splits.values():
         # items are numbered in this order, whatever order a file system lists them in
         pairs.sort(key=lambda pair: pair.name)
@@ -211,3 +213,17 @@ def _make_pairs(root: Path, trial: _Trial) -> NamedPairs:
     if trial.image_ending or trial.mask_ending or image_path.parent == mask_path.parent:
         notes.append(f"pairs by name: {mask_path.name} is the label file of {image_path.name}")
     return NamedPairs(splits, used, tuple(notes))
+
+
+def _name_images(images: list[FileRole], ending: str) -> list[str]:
+    """Return the name of each image of a split.
+
+    The names of a split follow from its own files alone: evaluation, scoring and verification read only the test split,
+    and must call its images as the run did.
+    """
+    stems = [_cut_ending(image.stem, ending) for image in images]
+    # the folders belong to the name only where it takes them to tell two images apart
+    if len(set(stems)) == len(stems):
+        return stems
+    (inside,) = drop_common_parents(images)
+    return ["_".join((*image.parents, stem)) for image, stem in zip(inside, stems, strict=True)]
