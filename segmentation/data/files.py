@@ -20,6 +20,8 @@ ImageArray = NDArray[np.uint8]
 
 _EXACT_FORMATS = ("PNG", "BMP", "DIB", "TIFF", "GIF", "PPM")
 """Formats that keep label values; the others change them, or may."""
+_LOSSY_COMPRESSIONS = ("jpeg", "tiff_jpeg", "webp")
+"""What Pillow calls the compressions that may change values inside of these formats."""
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_BIT_DEPTH, _PNG_COLOR_TYPE = 24, 25
 """Places of the two numbers in a PNG, whose first chunk is always the header."""
@@ -85,6 +87,12 @@ def _open_label_file(data: bytes, path: Path) -> Image.Image:
             raise DataError(
                 f"the label file {path} is a {picture.format} image, whose compression changes label values; export "
                 "the labels as .png"
+            )
+        # TIFF and others may hold JPEG data
+        if (compression := str(picture.info.get("compression", ""))).startswith(_LOSSY_COMPRESSIONS):
+            raise DataError(
+                f"the label file {path} is a {picture.format} image with {compression.upper()} compression, which "
+                "changes label values; export the labels as .png"
             )
         picture.load()
         # PIL and not OpenCV, which would turn a palette into BGR

@@ -631,7 +631,7 @@ CASES = [
         "two folders of label files",
         "segfolder",
         then(PLAIN, lambda root: shutil.copytree(root / "labels", root / "masks")),
-        refused=("labels/", "masks/", "have the same name", "--exclude masks/"),
+        refused=("labels/", "masks/", "have the same name", "--exclude masks"),
     ),
     WildFolder(
         "two folders of label files, one left out",

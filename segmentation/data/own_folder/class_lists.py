@@ -124,8 +124,12 @@ def read_class_table(file: Path) -> ClassList:
     return _check_list(ClassList(file, names, values, colors), numbers)
 
 
-def require_same_lists(lists: Sequence[ClassList]) -> ClassList:
+def require_same_lists(root: Path, lists: Sequence[ClassList]) -> ClassList:
     """Return the class list to use where several files list the classes: they must agree, and colors come first.
+
+    Args:
+        root: the data folder.
+        lists: what the files say.
 
     Raises:
         DataError: two of them differ.
@@ -135,10 +139,12 @@ def require_same_lists(lists: Sequence[ClassList]) -> ClassList:
     for other in lists:
         same = other.names == chosen.names and other.values == chosen.values
         if not same or (other.colors and other.colors != chosen.colors):
+            # Roboflow has one in each split; the file of --colours may lie elsewhere
+            inside = [each.file for each in (other, chosen) if each.file.is_relative_to(root)]
+            cure = f", or leave it out with --exclude {inside[0].relative_to(root).as_posix()}" if inside else ""
             raise DataError(
                 f"{chosen.file} and {other.file} list different classes ({len(chosen.names)} and {len(other.names)}), "
-                f"so the labels have two meanings; remove the wrong one, or leave it out with --exclude "
-                f"{other.file.name}"
+                f"so the labels have two meanings; remove the wrong one{cure}"
             )
     return chosen
 

@@ -146,7 +146,8 @@ def _index_trial(
             if key in index and not ending and fold is str:
                 raise DataError(
                     f"{root / index[key].path} and {root / file.path} have the same name, so it is not clear which "
-                    f"one belongs to the pair; keep one of them, or leave one out with --exclude {file.path}"
+                    "one belongs to the pair; keep one of them, or leave one out with --exclude "
+                    f"{_find_own_folder(file.path, index[key].path)}"
                 )
             # without the ending two names are one, so the ending does not mean what it means elsewhere
             if key in index:
@@ -154,6 +155,18 @@ def _index_trial(
             index[key] = file
         found.append(index)
     yield _Trial(images[1], masks[1], *found)
+
+
+def _find_own_folder(path: str, other: str) -> str:
+    """Return the outermost folder that a file lies in and another one does not, or the path if there is none.
+
+    >>> _find_own_folder("masks/train/0.png", "labels/train/0.png"), _find_own_folder("labels/0.gif", "labels/0.png")
+    ('masks', 'labels/0.gif')
+    """
+    for parent in reversed(PurePosixPath(path).parents[:-1]):
+        if not PurePosixPath(other).is_relative_to(parent):
+            return parent.as_posix()
+    return path
 
 
 def _cut_ending(stem: str, ending: str) -> str:

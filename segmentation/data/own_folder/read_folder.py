@@ -80,7 +80,7 @@ def read_segfolder(root: Path, *, test_only: bool = False) -> SegmentationDatase
         require_all_used(tree, {*found.used, *list_paths}, _hint_unused(tree, found.used))
     # the user's own list wins over the facts of a published set
     if lists:
-        classes = require_same_lists(lists)
+        classes = require_same_lists(root, lists)
     elif found.classes is not None:
         classes = found.classes
     else:

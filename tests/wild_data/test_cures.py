@@ -1,0 +1,122 @@
+"""Masks for which a refusal named a cure that did not work, or of which one of two readings was taken unsaid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.wild_data.test_masks import make_writer, then, write_text, write_voc
+from tests.wild_data.wild_folder import WildFolder, check_wild_folder
+
+TWO = {"train": 2, "test": 2}
+ROBOFLOW_LIST = "Pixel Value, Class\n{}, sky\n{}, road\n"
+
+
+def write_big_values(root: Path) -> None:
+    make_writer()(root)
+    labels = np.array([[0, 1], [1, 1000]], np.uint16).repeat(4, 0).repeat(4, 1)
+    Image.fromarray(labels).save(root / "labels/train/train_a.png")
+
+
+def write_jpeg_in_tiff(root: Path) -> None:
+    make_writer()(root)
+    mask = root / "labels/train/train_a.png"
+    Image.open(mask).save(mask.with_suffix(".tif"), compression="jpeg")
+    mask.unlink()
+
+
+def turn_half(root: Path) -> None:
+    """Half a turn, or a quarter of a square: the labels fit before and after it."""
+    tag = Image.Exif()
+    tag[0x0112] = 3
+    path = root / "images/test/test_a.jpg"
+    Image.open(path).save(path, exif=tag)
+
+
+def write_two_lists(root: Path) -> None:
+    make_writer(image="{split}/{name}.jpg", mask="{split}/{name}_mask.png", list_name="")(root)
+    write_text(root, "train/_classes.csv", ROBOFLOW_LIST.format(0, 1))
+    write_text(root, "test/_classes.csv", ROBOFLOW_LIST.format(1, 0))
+
+
+def write_voc_list(root: Path, name: str, text: str) -> None:
+    write_voc(root, "mine/")
+    write_text(root, "classes.txt", "sky\nroad\n")
+    write_text(root, f"mine/ImageSets/Segmentation/{name}.txt", text)
+
+
+CASES = [
+    WildFolder(
+        "16-bit labels above 255",
+        "segfolder",
+        write_big_values,
+        refused=("label 1000", "number the labels below that, and save 8-bit files"),
+    ),
+    WildFolder(
+        "a background that no pixel has",
+        "segfolder",
+        make_writer("background\nsky\nroad\n", rows=[[1, 2], [2, 1]]),
+        refused=("class 'background'", "add --ignore 0; if your labels begin with 1"),
+    ),
+    WildFolder(
+        "a background that no pixel has with --ignore 0",
+        "segfolder",
+        make_writer("background\nsky\nroad\n", rows=[[1, 2], [2, 1]]),
+        {"ignore": [0]},
+        splits=TWO,
+    ),
+    WildFolder(
+        "a value that two --map give to two classes",
+        "segfolder",
+        make_writer(rows=[[0, 1], [1, 9]]),
+        {"map": ["9=sky", "9=road"]},
+        refused=("gives label 9 to 'road' and 'sky'", "leave one"),
+    ),
+    WildFolder(
+        "JPEG data in a TIFF mask",
+        "segfolder",
+        write_jpeg_in_tiff,
+        refused=("train_a.tif", "TIFF image with JPEG compression", "export the labels as .png"),
+    ),
+    WildFolder(
+        "images turned by their tag whose size cannot tell",
+        "segfolder",
+        then(make_writer(), turn_half),
+        splits=TWO,
+        notes=("1 images are turned by their EXIF tag, their label files are not: look at test_a",),
+    ),
+    WildFolder(
+        "two lists of classes that differ, in two splits",
+        "segfolder",
+        write_two_lists,
+        refused=("list different classes", "--exclude train/_classes.csv"),
+    ),
+    WildFolder(
+        "two lists of classes that differ, one left out",
+        "segfolder",
+        write_two_lists,
+        {"exclude": ["train/_classes.csv"]},
+        splits=TWO,
+        notes=("_classes.csv: 2 classes (sky, road)",),
+    ),
+    WildFolder(
+        "a list of VOC that names an image twice",
+        "segfolder",
+        lambda root: write_voc_list(root, "val", "val_a\nval_b\nval_a\n"),
+        refused=("val.txt lists val_a twice", "take one line out"),
+    ),
+    WildFolder(
+        "a list of VOC without the name of a split",
+        "segfolder",
+        lambda root: write_voc_list(root, "mine", "train_a\n"),
+        refused=("mine.txt is not named after a split", "train.txt, val.txt or test.txt", "--exclude mine/ImageSets"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_folder_is_used_or_its_refusal_has_a_cure_that_works(case: WildFolder, tmp_path: Path) -> None:
+    check_wild_folder(case, tmp_path)
