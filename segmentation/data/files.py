@@ -66,6 +66,11 @@ def decode_raw_labels(data: bytes, path: Path) -> NDArray[np.int64]:
     """
     picture = _open_label_file(data, path)
     mode, values = picture.mode, np.asarray(picture)
+    if mode in ("LA", "PA"):
+        raise DataError(
+            f"the label file {path} has a channel of transparency ({mode}) beside its numbers; save it without one, as "
+            "8-bit gray or palette"
+        )
     if values.ndim != 2:
         raise DataError(
             f"the label file {path} is a color image ({mode}); a label file has one number per pixel (8-bit gray or "

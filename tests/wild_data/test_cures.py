@@ -36,6 +36,11 @@ def turn_half(root: Path) -> None:
     Image.open(path).save(path, exif=tag)
 
 
+def add_transparency(root: Path) -> None:
+    path = root / "labels/train/train_a.png"
+    Image.open(path).convert("LA").save(path)
+
+
 def write_two_lists(root: Path) -> None:
     make_writer(image="{split}/{name}.jpg", mask="{split}/{name}_mask.png", list_name="")(root)
     write_text(root, "train/_classes.csv", ROBOFLOW_LIST.format(0, 1))
@@ -113,6 +118,31 @@ CASES = [
         "segfolder",
         lambda root: write_voc_list(root, "mine", "train_a\n"),
         refused=("mine.txt is not named after a split", "train.txt, val.txt or test.txt", "--exclude mine/ImageSets"),
+    ),
+    WildFolder(
+        "names that differ in their beginning",
+        "segfolder",
+        make_writer(image="images/{split}/img_{name}.jpg", mask="labels/{split}/lab_{name}.png"),
+        refused=("has the folders and name of an image", "img_", "lab_", "rename the label files", "_mask"),
+    ),
+    WildFolder(
+        "colours in classes.txt",
+        "segfolder",
+        make_writer("sky 10 20 30\nroad 128 64 128\n"),
+        refused=("classes.txt has a colour in every line (sky 10 20 30)", "class_dict.csv"),
+    ),
+    WildFolder(
+        "numbers at the end of names",
+        "segfolder",
+        make_writer("lane 1 2\nroad\n"),
+        splits=TWO,
+        notes=("2 classes (lane 1 2, road)",),
+    ),
+    WildFolder(
+        "a mask with transparency",
+        "segfolder",
+        then(make_writer(), add_transparency),
+        refused=("train_a.png has a channel of transparency (LA)", "save it without one"),
     ),
 ]
 

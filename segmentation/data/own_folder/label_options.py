@@ -74,7 +74,7 @@ def _note_void_classes(space: LabelSpace) -> list[str]:
         f"class {name!r} is learned and scored like any other; --ignore {value} leaves it out"
         for value, index in space.list_class_labels()
         for name in [space.class_names[index]]
-        if name.lower() in _VOID_NAMES
+        if name.lower().strip("_") in _VOID_NAMES
     ]
 
 

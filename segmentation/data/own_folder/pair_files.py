@@ -101,10 +101,15 @@ def fold_name(name: str) -> str:
 
 def _try_two_folders(root: Path, images: list[FileRole], masks: list[FileRole]) -> Iterator[_Trial]:
     for fold in (str, fold_name):  # names that differ in case only are pairs, unless equal names are
-        for image_ending in IMAGE_ENDINGS:
-            for mask_ending in MASK_ENDINGS:
-                # 180 readings at most, each of them a pass over the names; equal names are the first one
+        # each reading is a pass over all names, so endings that no file has are left out; equal names come first
+        for image_ending in _list_used_endings(images, IMAGE_ENDINGS):
+            for mask_ending in _list_used_endings(masks, MASK_ENDINGS):
                 yield from _index_trial(root, (images, image_ending), (masks, mask_ending), fold)
+
+
+def _list_used_endings(files: list[FileRole], endings: Sequence[str]) -> list[str]:
+    stems = [file.stem.casefold() for file in files]
+    return [each for each in endings if not each or any(stem.endswith(each.casefold()) for stem in stems)]
 
 
 def _try_one_folder(root: Path, files: list[FileRole]) -> Iterator[_Trial]:
@@ -174,6 +179,12 @@ def _cut_ending(stem: str, ending: str) -> str:
 
 
 def _make_alone_error(root: Path, trial: _Trial) -> DataError:
+    if not trial.common:  # one file that is lost is not the cause, and leaving all of them out is no cure
+        image, mask = next(iter(trial.images.values())), next(iter(trial.masks.values()))
+        return DataError(
+            f"no label file below {root} has the folders and name of an image: the first ones are {image.path} and "
+            f"{mask.path}; rename the label files as their images, with nothing but an ending such as _mask after that"
+        )
     key = min(trial.alone, key=str)
     more = f" ({len(trial.alone):,} files have no partner)" if len(trial.alone) > 1 else ""
     if key in trial.images:
