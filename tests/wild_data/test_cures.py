@@ -144,6 +144,13 @@ CASES = [
         then(make_writer(), add_transparency),
         refused=("train_a.png has a channel of transparency (LA)", "save it without one"),
     ),
+    WildFolder(
+        "a table of ADE20K's that is left out",
+        "segfolder",
+        then(make_writer(), lambda root: write_text(root, "objectInfo150.txt", "Idx Ratio\n1 0.5 wall\n")),
+        {"exclude": ["objectInfo150.txt"]},
+        splits=TWO,
+    ),
 ]
 
 
