@@ -14,6 +14,7 @@ from PIL import Image
 
 from engine.progress_bar import ProgressBar
 from foundation.errors import DataError
+from foundation.plural import format_count
 from segmentation.data.dataset_layout import ImageLabelPair
 from segmentation.data.files import read_bgr_image, read_label_values, require_same_size
 from segmentation.data.labels import LabelSpace, RgbTriple
@@ -69,7 +70,8 @@ def require_fitting_headers(pairs: Sequence[ImageLabelPair], label_space: LabelS
     if not turned:
         return []
     return [
-        f"{len(turned)} images are turned by their EXIF tag, their label files are not: look at {turned[0].name[:40]}"
+        f"{format_count(len(turned), 'image')} turned by the EXIF tag, with label files that are not: look at "
+        f"{turned[0].name[:40]}"
     ]
 
 

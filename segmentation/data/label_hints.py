@@ -34,8 +34,8 @@ def explain_wrong_labels(wrong: Sequence[int], label_space: LabelSpace, total: N
         return ""
     first, count = wrong[0], label_space.num_classes
     # no option can name them, as class indices and what is not scored have to fit into 8 bits
-    if first > IGNORE_INDEX:
-        return f" (values above {IGNORE_INDEX} are not read: number the labels below that, and save 8-bit files)"
+    if not 0 <= first <= IGNORE_INDEX:
+        return " (values outside of 0 to 255 are not read: number the labels within that, and save 8-bit files)"
     if list(wrong) == [count] and not label_space.label_map:
         # one file without a 0 proves nothing, all of them do
         if total is not None and not total[0]:

@@ -21,6 +21,12 @@ def write_big_values(root: Path) -> None:
     Image.fromarray(labels).save(root / "labels/train/train_a.png")
 
 
+def write_negative_values(root: Path) -> None:
+    mask = root / "labels/train/train_a.png"
+    Image.fromarray(np.array([[0, 1], [1, -1]], np.int32).repeat(4, 0).repeat(4, 1)).save(mask.with_suffix(".tif"))
+    mask.unlink()
+
+
 def write_jpeg_in_tiff(root: Path) -> None:
     make_writer()(root)
     mask = root / "labels/train/train_a.png"
@@ -58,7 +64,13 @@ CASES = [
         "16-bit labels above 255",
         "segfolder",
         write_big_values,
-        refused=("label 1000", "number the labels below that, and save 8-bit files"),
+        refused=("label 1000", "number the labels within that, and save 8-bit files"),
+    ),
+    WildFolder(
+        "32-bit labels below 0",
+        "segfolder",
+        then(make_writer(), write_negative_values),
+        refused=("label -1", "number the labels within that, and save 8-bit files"),
     ),
     WildFolder(
         "a background that no pixel has",
@@ -91,7 +103,7 @@ CASES = [
         "segfolder",
         then(make_writer(), turn_half),
         splits=TWO,
-        notes=("1 images are turned by their EXIF tag, their label files are not: look at test_a",),
+        notes=("1 image turned by the EXIF tag, with label files that are not: look at test_a",),
     ),
     WildFolder(
         "two lists of classes that differ, in two splits",
