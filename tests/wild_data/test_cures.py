@@ -126,6 +126,18 @@ CASES = [
         refused=("val.txt lists val_a twice", "take one line out"),
     ),
     WildFolder(
+        "two folders of one split",
+        "segfolder",
+        make_writer(splits=("train", "val", "dev", "test")),
+        refused=("images/dev and", "images/val both mean the val split", "--exclude images/val"),
+    ),
+    WildFolder(
+        "an empty list of VOC",
+        "segfolder",
+        lambda root: write_voc_list(root, "test", ""),
+        refused=("test.txt lists no image", "--exclude mine/ImageSets/Segmentation/test.txt"),
+    ),
+    WildFolder(
         "a list of VOC without the name of a split",
         "segfolder",
         lambda root: write_voc_list(root, "mine", "train_a\n"),
