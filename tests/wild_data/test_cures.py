@@ -132,6 +132,20 @@ CASES = [
         refused=("images/dev and", "images/val both mean the val split", "--exclude images/val"),
     ),
     WildFolder(
+        "label files of a split whose images are left out",
+        "segfolder",
+        make_writer(splits=("train", "val", "dev", "test")),
+        {"exclude": ["images/val"]},
+        refused=("labels/val/val_a.png has no image", "--exclude labels/val"),
+    ),
+    WildFolder(
+        "one of two folders of a split left out",
+        "segfolder",
+        make_writer(splits=("train", "val", "dev", "test")),
+        {"exclude": ["images/val", "labels/val"]},
+        splits={"train": 2, "val": 2, "test": 2},
+    ),
+    WildFolder(
         "an empty list of VOC",
         "segfolder",
         lambda root: write_voc_list(root, "test", ""),

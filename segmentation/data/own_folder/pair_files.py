@@ -197,14 +197,14 @@ def _make_alone_error(root: Path, trial: _Trial) -> DataError:
     file = trial.masks[key]
     return DataError(
         f"{root / file.path} has no image of that name{more}; fetch it, or leave the label file out with --exclude "
-        f"{file.path}"
+        f"{_suggest_exclusion(file, trial)}"
     )
 
 
 def _suggest_exclusion(file: FileRole, trial: _Trial) -> str:
-    """Return the folder of an image without a partner if no image in it has one, else its path."""
+    """Return the folder of a file without a partner if no file in it has one, else its path."""
     folder = str(PurePosixPath(file.path).parent)
-    paired = [trial.images[key].path for key in trial.common]
+    paired = [found[key].path for key in trial.common for found in (trial.images, trial.masks)]
     # the test images of a contest come without label files, all of them
     is_alone = folder != "." and not any(path.startswith(f"{folder}/") for path in paired)
     return folder if is_alone else file.path
