@@ -255,6 +255,45 @@ CASES = [
         "gt.txt, line 1, has the target -1",
     ),
     refused(
+        "MOT in fractions",
+        write({**MOT, "MOT-04/gt/gt.txt": "1,1,0.4,0.5,0.1,0.1,1,1,1\n"}),
+        "gt.txt, line 1",
+        "fractions",
+    ),
+    refused(
+        "MOT with corners",
+        write({**MOT, "MOT-04/gt/gt.txt": lines([(n, 1, 20, 15, 30, 22, 1, 1, 1) for n in range(1, 5)])}),
+        "gt.txt, line 1, ends outside of its image",
+        "corners x1,y1,x2,y2",
+    ),
+    refused(
+        "MOT with images of another size",
+        write({**MOT, "MOT-04/gt/gt.txt": lines([(n, 1, 400, 500, 50, 40, 1, 1, 1) for n in range(1, 5)])}),
+        "images of another size",
+    ),
+    used(
+        "MOT whose images have a number and a time",
+        write({**MOT, "MOT-04/gt/gt.txt": lines(MOT_ROWS[:4])}, "1_1520", "2_1553", "3_1587", "4_1620"),
+        expect([row[2:6] for row in MOT_ROWS[:4]], first="1_1520.png"),
+    ),
+    refused(
+        "MOT whose one image has no number",
+        write({**MOT, "MOT-04/gt/gt.txt": lines(MOT_ROWS[:2]), "MOT-04/seqinfo.ini": "[Sequence]\n"}, "a"),
+        "row of frame 2",
+        "000001.jpg",
+    ),
+    *(
+        refused(
+            f"MOT's rows of eight numbers under another name, {name}",
+            spoiled(lines([(frame, target, 9, 8, 6, 5, 1, 1) for frame, target in order])),
+            "line 1, has 8 numbers, as rows of MOT",
+        )
+        for name, order in {
+            "sorted by target": ((1, 1), (2, 1), (1, 2), (2, 2)),
+            "of a later part": ((5, 1), (6, 1), (7, 1), (8, 1)),
+        }.items()
+    ),
+    refused(
         "MOT's rows under another name",
         spoiled(lines(MOT_ROWS)),
         "groundtruth.txt, line 1, has 9 numbers, as rows of MOT",

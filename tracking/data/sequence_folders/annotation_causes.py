@@ -69,11 +69,16 @@ def _explain_columns(values: FloatArray) -> str:
 
 def _is_sorted(values: FloatArray) -> bool:
     """Return whether rows are sorted by frame or by target, as those of MOT, and not as coordinates are."""
-    # eight numbers are also four corners, of which the first hardly counts from the first frame on
-    columns = values[:, :1] if values.shape[1] == 8 else values[:, :2]
-    if values.shape[1] == 8 and (values[0, 0] > 1 or values[-1, 0] == values[0, 0]):
-        return False
-    return bool(np.isin(np.diff(columns, axis=0), (0, 1)).all(axis=0).any())
+    if values.shape[1] != 8:
+        return bool(np.isin(np.diff(values[:, :2], axis=0), (0, 1)).all(axis=0).any())
+    # eight numbers are also four corners, of which the first hardly counts from the first frame on, and the fourth is
+    # not within a pixel of the left edge in all frames, as a confidence is from 0 to 1
+    frames, targets = values[:, 0], values[:, 1]
+    is_confident = bool((values[:, 6] <= 1).all())
+    by_frame = bool(np.isin(np.diff(frames), (0, 1)).all()) and frames[-1] > frames[0]
+    goes_on = np.diff(targets) == 0
+    by_target = bool(np.isin(np.diff(targets), (0, 1)).all() and (np.diff(frames)[goes_on] > 0).all())
+    return (by_frame and (is_confident or frames[0] <= 1)) or (by_target and is_confident)
 
 
 def explain_boxes(boxes: FloatArray, image_size: tuple[int, int] | None) -> str:
