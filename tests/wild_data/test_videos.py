@@ -203,6 +203,19 @@ CASES = [
         "list.txt names 2 sequences, of which dog is not there",
         "--exclude list.txt",
     ),
+    *(
+        refused(name, write({**PLAIN, "dog/img": None, "dog/groundtruth.txt": lines(BOXES), path: text}), *words)
+        for name, path, text, words in (
+            ("a list that names fewer sequences", "list.txt", "cat\n", ("not name the sequence dog", "--exclude dog")),
+            ("LaSOT's list of the test", "testing_set.txt", "cat\nhorse\n", ("not name the sequence dog", "tested")),
+            ("LaSOT's list of the training", "training_set.txt", "dog\n", ("names the sequence dog", "tested")),
+        )
+    ),
+    used(
+        "LaSOT's lists, and the test sequences alone",
+        write({**PLAIN, "testing_set.txt": "cat\nhorse\n", "training_set.txt": "dog\n"}),
+        expect(BOXES),
+    ),
     refused(
         "GOT-10k test, which has the first box only",
         spoiled("1,2,3,4\n"),
@@ -412,6 +425,19 @@ CASES = [
     ),
     refused("semicolons", spoiled(lines(BOXES, ";")), "line 1, is separated by semicolons"),
     refused("decimal commas", spoiled("1,5 2,5 3,0 4,0\n" * 4), "line 1, has four pairs with a comma"),
+    refused(
+        "a confidence last, and x that counts up",
+        spoiled(lines([(*box, 0.9) for box in BOXES])),
+        "ends with a number from 0 to 1",
+        "delete the last column",
+    ),
+    refused(
+        "no target in the first frame",
+        spoiled(lines([NAN, *BOXES[1:]])),
+        "no box in the first frame",
+        "remove the frames before",
+    ),
+    refused("a mask of huge numbers", spoiled("m1e30,0,1e30,1e30,5,1e30\n" * 4), "line 1, is not a mask of VOT"),
     refused(
         "the frame's number first",
         spoiled(lines([(n, *box) for n, box in enumerate(BOXES)])),

@@ -55,6 +55,9 @@ def _explain_columns(values: FloatArray) -> str:
             "line 1, is a label of YOLO (class, centre and size as fractions of the image); write x,y,w,h in pixels, "
             "with x = (cx - w/2) * image width"
         )
+    # a confidence follows boxes whose x may happen to count up; no target is a pixel high in all frames
+    if columns == 5 and (values[:, 4] >= 0).all() and (values[:, 4] <= 1).all():
+        return "line 1, ends with a number from 0 to 1, as a confidence; delete the last column, so that x,y,w,h remain"
     # after the fractions: YOLO's classes may happen to count up too
     if columns == 5 and counts:
         return "line 1, begins with the number of the frame; delete the first column, so that x,y,w,h remain"

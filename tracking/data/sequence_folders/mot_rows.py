@@ -108,7 +108,7 @@ def match_frames(listed: Iterable[int], numbers: Sequence[int], num_images: int,
     fits = [places for places in (by_number, by_place) if wanted <= places.keys()]
     if not fits and not numbers:
         raise DataError(
-            f"{path} has a row of frame {max(wanted)}, and there are {format_count(len(by_place), 'image')}, whose names "
+            f"{path} has a row of frame {max(wanted)}, and there are {format_count(num_images, 'image')}, whose names "
             "do not say their numbers; name the images 000001.jpg, 000002.jpg and so on"
         )
     if not fits:
