@@ -248,8 +248,8 @@ def _require_listed(file: Path, path: str, names: Mapping[str, set[str]], split:
         more = f" and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
         fate = "trained on" if split == TRAIN_FOLDER else "tested"
         raise DataError(
-            f"{file} {does} the sequence {wrong[0]}{more}, which would be {fate}; leave the sequence out with --exclude "
-            f"{wrong[0]}, {way_out}"
+            f"{file} {does} the sequence {wrong[0]}{more}, which would be {fate}; leave the sequence out with "
+            f"--exclude {wrong[0]}, {way_out}"
         )
 
 

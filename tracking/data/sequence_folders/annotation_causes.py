@@ -64,8 +64,7 @@ def _explain_columns(values: FloatArray) -> str:
     whole = len(first) > 1 and bool((values[:, :2] == np.round(values[:, :2])).all())
     if 6 <= columns <= 10 and whole and (first >= 0).all() and not np.isnan(values).any() and _is_sorted(values):
         return (
-            f"line 1, has {columns} numbers, as rows of MOT (frame, target, x, y, w, h, ...); call the file gt/gt.txt, "
-            "and choose one with --target"
+            f"line 1, has {columns} numbers, as rows of MOT (frame, target, x, y, w, h, ...); call the file gt/gt.txt"
         )
     return ""
 
