@@ -33,7 +33,7 @@ StoredRun = tuple[Path, Record]
 
 _Value = TypeVar("_Value", bound=Hashable)
 
-RANKING_VERSION = 6
+RANKING_VERSION = 7
 """Increase it whenever the result for the same files changes, texts included; it is part of the cache key."""
 
 ONE_SEED_NOTE = "one seed: items only"
