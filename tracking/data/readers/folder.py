@@ -11,7 +11,7 @@ from engine.data import image_formats
 from engine.data.data_options import get_data_options
 from engine.data.image_formats import is_image_name
 from engine.data.split_folders import require_split_names
-from engine.data.tree_files import TreeFiles, list_tree, require_all_used
+from engine.data.tree_files import TreeFiles, is_litter, list_tree, require_all_used
 from foundation.errors import DataError
 from foundation.run_scope import memoize_in_run
 from tracking.data.readers.sequence import Video, read_text
@@ -163,7 +163,9 @@ def list_image_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -
         suffixes: file name suffixes of images, in lower case.
     """
     place = folder / "img" if (folder / "img").is_dir() else folder
-    return sorted((path for path in place.iterdir() if path.suffix.lower() in suffixes), key=_natural_sort_key)
+    # a volume of macOS has a file ._0001.jpg beside each 0001.jpg
+    images = (path for path in place.iterdir() if path.suffix.lower() in suffixes and not is_litter(path.name))
+    return sorted(images, key=_natural_sort_key)
 
 
 def _natural_sort_key(path: Path) -> tuple[tuple[int, str], ...]:

@@ -75,7 +75,7 @@ def read_trackingnet_videos(root: Path) -> list[Video]:
     Raises:
         DataError: a file is missing or damaged; the message names it and says how to fix it.
     """
-    files = sorted(root.glob("TRAIN_*/anno/*.txt"))
+    files = sorted(root.glob("TRAIN_*/anno/[!.]*.txt"))
     if not files:
         raise DataError(f"{root} has no TRAIN_0/anno/*.txt; it should hold TrackingNet's folders TRAIN_0 to TRAIN_11")
     videos = []
