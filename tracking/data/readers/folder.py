@@ -113,10 +113,18 @@ def find_test_split(root: Path) -> str:
         root: the folder of the data.
 
     Raises:
-        DataError: a folder has a name under which a split is not found, or a file is beside the splits.
+        DataError: a folder has a name under which a split is not found, a file is beside the splits, or there are
+            sequences to train on and none to test.
     """
     require_split_names(root)  # beside Test, all of root would be the test, its training sequences too
     if not (root / TEST_FOLDER).is_dir():
+        # bench may train on them, and equal frames are found only where every byte is hashed
+        if has_files(root, TRAIN_FOLDER):
+            raise DataError(
+                f"{root} has the folder {TRAIN_FOLDER} and no folder {TEST_FOLDER}, so its training sequences would be "
+                f"tested; put what is tested into {root / TEST_FOLDER}, or leave the others out with --exclude "
+                f"{TRAIN_FOLDER}"
+            )
         return ""
     tree = list_tree(root)
     inside = {path for path in tree.files if path.startswith((f"{TEST_FOLDER}/", f"{TRAIN_FOLDER}/"))}
