@@ -243,7 +243,7 @@ def test_training_sequences_are_not_tested_where_there_is_no_folder_test(own: Pa
     with pytest.raises(DataError, match=r"folder train and no folder test, .* put what is tested into .*test, .*train"):
         TRACKFOLDER.check_data(own)
     with open_run_scope(data_options=make_data_options({"exclude": ["train"]})):
-        assert [video.name for video in TRACKFOLDER.read_test_videos(own)] == ["val_car", "val_cat"]
+        assert [video.name for video in TRACKFOLDER.read_test_videos(own)] == ["val_cat", "val_dog"]
 
 
 def test_test_frames_in_train_refuse_the_run(own: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
