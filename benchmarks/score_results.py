@@ -44,6 +44,9 @@ SCORERS = {
 }
 """A set's name and its scorer "module:function", which takes a ``ScoreRequest`` and returns a ``ScoreReport``."""
 
+TRACKED_ONLY = ("trackfolder", "mini_lasot")
+"""Tasks whose sequences are scored where they are tracked, and not from files."""
+
 
 class ScoreReport(Protocol):
     """What a scorer returns: plain data for JSON, and the same as text."""
