@@ -29,10 +29,11 @@ LITTER_FOLDERS = frozenset(
 LITTER_FILES = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory", ".nomedia", ".picasa.ini", "picasa.ini"}
     | {".gitkeep", ".gitignore", ".gitattributes", ".keep", ".dvcignore", "icon\r", "dataset-metadata.json"}
-    # the contact sheets of bench check data, where it is called in the folder of the data
-    | {"check_imagefolder.png", "check_segfolder.png", "check_trackfolder.png"}
 )
 """Files that systems and tools write, in lower case."""
+
+OWN_SHEETS = frozenset(f"runs/check/{task}.png" for task in ("imagefolder", "segfolder", "trackfolder"))
+"""The contact sheets of ``bench check data``, where it was called in the folder of the data."""
 
 DOCUMENT_STEMS = ("readme", "license", "licence", "copying", "citation", "changelog", "terms", "attribution")
 DOCUMENT_SUFFIXES = (".md", ".rst", ".pdf", ".html", ".htm", ".bib", ".docx")
@@ -139,7 +140,12 @@ def is_litter(path: str) -> bool:
     [True, True, True, False]
     """
     *folders, name = path.lower().split("/")
-    if any(folder in LITTER_FOLDERS for folder in folders) or name in LITTER_FILES or name.startswith("._"):
+    if (
+        path in OWN_SHEETS
+        or any(folder in LITTER_FOLDERS for folder in folders)
+        or name in LITTER_FILES
+        or name.startswith("._")
+    ):
         return True
     # roboflow: README.dataset.txt; a picture named license-plate.png is data
     is_text = name.endswith((".txt", *DOCUMENT_SUFFIXES)) or "." not in name
