@@ -267,6 +267,25 @@ CASES = [
         write({**MOT, "MOT-04/gt/gt.txt": lines([(1, -1, 4, 5, 10, 8, 0.9, -1, -1, -1)] * 2)}),
         "gt.txt, line 1, has the target -1",
     ),
+    used(
+        "MOT with seven digits in its targets",
+        write(
+            {
+                **MOT,
+                "MOT-04/gt/gt.txt": lines(
+                    [(n, t, 3 + t % 2, 5, 10, 8, 1) for t in (1000001, 1000002) for n in (1, 2, 3, 4)]
+                ),
+            }
+        ),
+        expect([(3, 5, 10, 8)] * 4, target="1000002"),
+        ("target 1000002, one of 2",),
+        target="1000002",
+    ),
+    used(
+        "a list of paths, with a space",
+        write({"a/big cat/img": None, "a/big cat/groundtruth.txt": lines(BOXES), "list.txt": "a/big cat\r\n"}),
+        expect(BOXES),
+    ),
     refused(
         "MOT in fractions",
         write({**MOT, "MOT-04/gt/gt.txt": "1,1,0.4,0.5,0.1,0.1,1,1,1\n"}),

@@ -13,6 +13,7 @@ from engine.data.image_formats import is_image_name
 from engine.data.split_folders import require_split_names
 from engine.data.tree_files import TreeFiles, is_litter, list_tree, require_all_used
 from foundation.errors import DataError
+from foundation.plural import format_count
 from foundation.run_scope import memoize_in_run
 from tracking.data.readers.sequence import Video, read_text
 from tracking.data.sequence_folders.find_sequences import FoundSequence, describe_unused, find_sequences
@@ -221,8 +222,11 @@ def _find_set_files(tree: TreeFiles, found: Sequence[FoundSequence], names: Sequ
         # a list is of the sequences below its own folder
         home = PurePosixPath(path).parent.as_posix()
         prefix = "" if home == "." else f"{home}/"
-        inner = {each.folder: {name, PurePosixPath(each.folder).name} for each, name in zip(found, names, strict=True)}
-        inner = {folder: both for folder, both in inner.items() if f"{folder}/".startswith(prefix)}
+        inner = {
+            each.folder: {name, PurePosixPath(each.folder).name, each.folder.removeprefix(prefix)}
+            for each, name in zip(found, names, strict=True)
+            if f"{each.folder}/".startswith(prefix)
+        }
         _require_listed(tree.root / path, path, inner, split)
     return files
 
@@ -242,11 +246,12 @@ def _require_listed(file: Path, path: str, names: Mapping[str, set[str]], split:
     kind = PurePosixPath(path).name.lower()
     if kind not in (LIST_FILE, TEST_LIST_FILE, TRAIN_LIST_FILE):
         return
-    listed, way_out = read_text(file).split(), f"or leave the list out with --exclude {path}"
+    listed, way_out = read_text(file).split("\n"), f"or leave the list out with --exclude {path}"
+    listed = [line.strip() for line in listed if line.strip()]
     missing = [name for name in listed if all(name not in both for both in names.values())]
     if kind == LIST_FILE and missing:
         raise DataError(
-            f"{file} names {len(listed):,} sequences, of which {missing[0]} is not there "
+            f"{file} names {format_count(len(listed), 'sequence')}, of which {missing[0]} is not there "
             f"({len(missing):,} are missing); complete the set, {way_out}"
         )
     unlisted = [folder for folder, both in names.items() if not both & set(listed)]

@@ -71,6 +71,7 @@ def read_mot_tracks(path: Path, image_size: tuple[int, int] | None) -> dict[str,
     cause = explain_boxes(rows[:, 2:6], image_size)
     if cause:
         raise DataError(f"{path}, {cause}")
+    # as whole numbers: in the shortest form, 1000001 and 1000002 would both be 1e+06
     tracks = {}
     for target in np.unique(rows[:, 1]):
         lines = np.flatnonzero(rows[:, 1] == target)
@@ -80,10 +81,12 @@ def read_mot_tracks(path: Path, image_size: tuple[int, int] | None) -> dict[str,
         twice = np.flatnonzero(np.diff(track[:, 0]) == 0)
         if twice.size:
             second = int(lines[twice[0] + 1]) + 1
-            _refuse(path, second, f"is a second box of target {target:g} in frame {track[twice[0], 0]:g}; delete one")
+            _refuse(
+                path, second, f"is a second box of target {int(target)} in frame {int(track[twice[0], 0])}; delete one"
+            )
         has_visibility = rows.shape[1] == VISIBILITY_COLUMN + 1
         visible = track[:, VISIBILITY_COLUMN] > 0 if has_visibility else np.ones(len(track), np.bool_)
-        tracks[f"{target:g}"] = MotTrack(track[:, 0].astype(np.int64), track[:, 2:6], visible)
+        tracks[str(int(target))] = MotTrack(track[:, 0].astype(np.int64), track[:, 2:6], visible)
     return tracks
 
 
