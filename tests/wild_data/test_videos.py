@@ -230,7 +230,13 @@ CASES = [
         target="2",
     ),
     refused("MOT without a choice", write(MOT), "gt.txt has 1 (4 frames), 2 (2 frames)", "--target 1"),
-    refused("MOT with an unknown target", write(MOT), "has no target 7, but 1 (4 frames)", target="7"),
+    refused(
+        "MOT with an unknown target",
+        write(MOT),
+        "has no target 7, but 1 (4 frames)",
+        "or leave the sequence out",
+        target="7",
+    ),
     used(
         "MOT with one target",
         write({**MOT, "MOT-04/gt/gt.txt": lines(MOT_ROWS[:4])}),

@@ -148,7 +148,9 @@ def choose_target(targets: dict[str, int], given: str | None, where: str) -> str
     named = ", ".join(f"{name} ({format_count(targets[name], 'frame')})" for name in longest[:MAX_NAMED_TARGETS])
     more = f" and {len(longest) - MAX_NAMED_TARGETS:,} more" if len(longest) > MAX_NAMED_TARGETS else ""
     problem = f"no target {given}, but " if given is not None else ""
-    raise DataError(f"{where} has {problem}{named}{more}; choose one with --target {longest[0]}")
+    # the same option holds for all sequences, which need not have the same targets
+    way_out = ", or leave the sequence out with --exclude" if given is not None else ""
+    raise DataError(f"{where} has {problem}{named}{more}; choose one with --target {longest[0]}{way_out}")
 
 
 def _read_rows(path: Path) -> FloatArray:
