@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from engine.data.data_options import get_data_options
+from engine.pictures.sheet_files import is_contact_sheet, is_sheet_path
 from foundation.errors import DataError
 from foundation.plural import format_count
 from foundation.run_scope import memoize_in_run
@@ -29,8 +30,6 @@ LITTER_FOLDERS = frozenset(
 LITTER_FILES = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory", ".nomedia", ".picasa.ini", "picasa.ini"}
     | {".gitkeep", ".gitignore", ".gitattributes", ".keep", ".dvcignore", "icon\r", "dataset-metadata.json"}
-    # the contact sheets of bench check data, where it is called in the folder of the data
-    | {"check_imagefolder.png", "check_segfolder.png", "check_trackfolder.png"}
 )
 """Files that systems and tools write, in lower case."""
 
@@ -92,7 +91,8 @@ def list_tree(root: Path, folder: str = "") -> TreeFiles:
             path = PurePosixPath(Path(place, name).relative_to(root)).as_posix()
             hits = [pattern for pattern in patterns if _is_excluded(path, pattern)]
             matched.update(hits)
-            group = 2 if hits else 1 if is_litter(path) or path.startswith(tuple(stores)) else 0
+            is_ours = path.startswith(tuple(stores)) or (is_sheet_path(path) and is_contact_sheet(Path(place, name)))
+            group = 2 if hits else 1 if is_ours or is_litter(path) else 0
             if group == 0:
                 require_text_name(path)
             groups[group].append(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.cli.common_options import collect_data_options
 from benchmarks.cli.output import write_json, write_stdout
+from engine.pictures.sheet_files import SHEET_FOLDER, SHEET_MARK, is_contact_sheet
 from engine.summary.data_summary import DataSummary, SplitSummary
 from engine.summary.image_headers import ImageFacts
 from engine.task import DataReport
@@ -17,9 +18,6 @@ from foundation.environment import resolve_data_root
 from foundation.errors import UserError
 from foundation.files import write_atomic
 from foundation.run_scope import open_run_scope
-
-SHEET_FOLDER = Path("runs", "check")
-"""Where sheets are drawn, in the folder that also holds what runs draw."""
 
 _MAX_LISTED_CLASSES = 12
 """Maximum number of classes that are listed one by one."""
@@ -44,6 +42,8 @@ def check_data(options: Namespace) -> int:
     root, task = resolve_data_root(options.data_root), TASKS.get(options.name)
     data_options = collect_data_options(options)
     require_task_options(task, data_options)
+    if options.sheet is not None:
+        _require_free_place(options.sheet, root if "exclude" in task.data_options else None)
     # unusable data raise DataError, which main turns into one sentence and exit code 2
     with open_run_scope(hashes_all=options.hash_all, data_options=data_options):
         report = task.check_data(root, "all" if options.all else "sample")
@@ -71,16 +71,37 @@ def _count_items(report: DataReport) -> str:
     return ", ".join(f"{split} {count:,}" for split, count in report.splits.items())
 
 
+def _require_free_place(sheet: Path, own_folder: Path | None) -> None:
+    """Require that a sheet replaces no file of the user's and becomes no image of the data.
+
+    Args:
+        sheet: the file that the user names.
+        own_folder: the data, if they are a folder of the user's own.
+
+    Raises:
+        UserError: it would.
+    """
+    if sheet.suffix.lower() != ".png":
+        raise UserError(f"the contact sheet is a PNG image, and {sheet} does not end in .png; name another --sheet")
+    if sheet.is_file() and not is_contact_sheet(sheet):
+        raise UserError(f"{sheet} is there and is no contact sheet, so it is not replaced; name another --sheet")
+    if own_folder is not None and sheet.resolve().is_relative_to(own_folder.resolve()):
+        raise UserError(f"{sheet} lies in the data, where it would be taken for one of them; name another --sheet")
+
+
 def _write_sheet(summary: DataSummary, path: Path, heading: str) -> None:
     """Draw the samples and write them as PNG.
 
     Raises:
         UserError: the file cannot be written.
     """
+    from PIL.PngImagePlugin import PngInfo
+
     from engine.pictures.contact_sheet import draw_contact_sheet
 
-    stream = io.BytesIO()
-    draw_contact_sheet(summary.draw_samples(), heading).save(stream, "PNG")
+    stream, mark = io.BytesIO(), PngInfo()
+    mark.add_text("Software", SHEET_MARK)
+    draw_contact_sheet(summary.draw_samples(), heading).save(stream, "PNG", pnginfo=mark)
     try:
         if path.parent == SHEET_FOLDER:
             SHEET_FOLDER.mkdir(parents=True, exist_ok=True)
