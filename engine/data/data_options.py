@@ -23,8 +23,8 @@ from results.records.strict_model import format_validation_errors
 def _require_inner_path(text: str) -> str:
     parts = text.replace("\\", "/").strip("/").split("/")
     if text.startswith("/") or ".." in parts or parts == [""]:
-        raise ValueError(f"{text!r} is not a path below the data folder")
-    return "/".join(part for part in parts if part != ".")
+        raise ValueError(f"{text!r} is not a path below the data folder; write it as seen from there")
+    return "/".join(part for part in parts if part not in ("", "."))
 
 
 def _sort_values(values: tuple[Any, ...]) -> tuple[Any, ...]:

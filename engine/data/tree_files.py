@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import shlex
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from engine.pictures.sheet_files import is_contact_sheet, is_sheet_path
 from foundation.errors import DataError
 from foundation.plural import format_count
 from foundation.run_scope import memoize_in_run
-from foundation.text.user_names import require_text_name
+from foundation.text.user_names import normalize_name, require_text_name
 from results.records.ledger import LEDGER_FOLDER
 
 LITTER_FOLDERS = frozenset(
@@ -99,7 +100,7 @@ def list_tree(root: Path, folder: str = "") -> TreeFiles:
     # what a part of the data does not have, another part may
     unmatched = [pattern for pattern in patterns if pattern not in matched] if not folder else []
     if unmatched:
-        raise DataError(f"--exclude {unmatched[0]} matches no file below {root}; correct it, or leave it out")
+        raise DataError(_describe_unmatched(unmatched[0], root))
     files, litter, excluded = (tuple(sorted(group)) for group in groups)
     return TreeFiles(root, files, litter, excluded)
 
@@ -122,7 +123,7 @@ def require_all_used(tree: TreeFiles, used: Iterable[str], hint: str = "") -> No
     named = ", ".join(unused[:MAX_NAMED_FILES])
     more = f" and {len(unused) - MAX_NAMED_FILES:,} more" if len(unused) > MAX_NAMED_FILES else ""
     verb = "belongs" if len(unused) == 1 else "belong"
-    cure = f"leave {'it' if len(unused) == 1 else 'them'} out with --exclude {_suggest_exclusion(unused, taken)}"
+    cure = f"leave {'it' if len(unused) == 1 else 'them'} out with {_suggest_exclusion(unused, taken)}"
     raise DataError(
         f"{format_count(len(unused), 'file')} below {tree.root} {verb} to nothing that is read: {named}{more}; "
         + (f"{hint}, or {cure}" if hint else cure)
@@ -161,16 +162,37 @@ def _is_run_store(place: str) -> bool:
 
 def _is_excluded(path: str, pattern: str) -> bool:
     """Return whether a pattern names a file or one of the folders that it lies in."""
-    parts = path.split("/")
-    depth = pattern.count("/") + 1
+    # a Mac writes accents in two characters; what is typed has them in one
+    parts, wanted = normalize_name(path).split("/"), normalize_name(pattern).split("/")
     # matched part by part, so that * does not cross a slash
-    if len(parts) < depth:
+    if len(parts) < len(wanted):
         return False
-    return all(fnmatch.fnmatchcase(part, each) for part, each in zip(parts, pattern.split("/"), strict=False))
+    # only * and ? are patterns: "photo [1].jpg" is the name of many a download
+    return all(fnmatch.fnmatchcase(part, each.replace("[", "[[]")) for part, each in zip(parts, wanted, strict=False))
+
+
+def _describe_unmatched(pattern: str, root: Path) -> str:
+    """Say that ``--exclude`` matches nothing, and what was meant where the data's folder was put before it."""
+    sentence = f"--exclude {pattern} matches no file below {root}"
+    for folder in (root.as_posix(), root.absolute().name):
+        if pattern.startswith(f"{folder}/"):
+            inner = format_exclusion(pattern.removeprefix(f"{folder}/"))
+            return f"{sentence}, in which paths begin; write {inner}"
+    return f"{sentence}; correct it, or leave it out"
+
+
+def format_exclusion(*patterns: str) -> str:
+    """Return the option that leaves files out, as it can be pasted into a shell.
+
+    >>> format_exclusion("a/0.png", "photo [1].png", "-.png")
+    "--exclude a/0.png 'photo [1].png' ./-.png"
+    """
+    # what begins with a dash would be taken for an option
+    return " ".join(["--exclude", *(shlex.quote(f"./{each}" if each[:1] == "-" else each) for each in patterns)])
 
 
 def _suggest_exclusion(unused: list[str], used: set[str]) -> str:
-    """Return the one pattern that leaves all unused files out and no other, or the first paths if there is none."""
+    """Return the option with a pattern that leaves out all unused files and no other, else with the first paths."""
     first = PurePosixPath(unused[0])
     parents = [parent.as_posix() for parent in first.parents][:-1]
     # the folders from the outermost one on, then files of one kind in one folder, or at one depth
@@ -179,5 +201,5 @@ def _suggest_exclusion(unused: list[str], used: set[str]) -> str:
     for pattern in candidates if len(unused) > 1 else ():
         hits_all = all(_is_excluded(path, pattern) for path in unused)
         if hits_all and not any(_is_excluded(path, pattern) for path in used):
-            return f"'{pattern}'" if "*" in pattern else pattern
-    return " ".join(f"'{path}'" if " " in path else path for path in unused[:MAX_NAMED_FILES])
+            return format_exclusion(pattern)
+    return format_exclusion(*unused[:MAX_NAMED_FILES])

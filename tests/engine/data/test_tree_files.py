@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,22 @@ def test_exclude_that_matches_nothing_is_refused(tmp_path: Path) -> None:
         list_tree(tmp_path)
 
 
+def test_exclude_that_begins_with_the_data_folder_is_told_how(tmp_path: Path) -> None:
+    """A shell completes paths from the working folder."""
+    _write(tmp_path / "photos", "raw/0.png")
+    with (
+        open_run_scope(data_options=make_data_options({"exclude": ["photos/raw"]})),
+        pytest.raises(DataError, match=r"below .*photos, in which paths begin; write --exclude raw$"),
+    ):
+        list_tree(tmp_path / "photos")
+
+
+def test_exclude_finds_accents_in_either_form(tmp_path: Path) -> None:
+    _write(tmp_path, "cafe\u0301/0.png", "b/0.png")
+    with open_run_scope(data_options=make_data_options({"exclude": ["caf\u00e9"]})):
+        assert list_tree(tmp_path).files == ("b/0.png",)
+
+
 @pytest.mark.parametrize("path", ["/tmp/x", "../x", "a/../../x", ""])
 def test_exclude_stays_below_the_folder(path: str) -> None:
     with pytest.raises(ConfigError, match="not a path below the data folder"):
@@ -60,6 +77,8 @@ def test_exclude_stays_below_the_folder(path: str) -> None:
         # a pattern would leave out what is used too
         (("a/0.png", "a/1.png", "a/2.png"), ("a/0.png",), "--exclude a/1.png a/2.png"),
         (("a b.txt", "a/0.png"), ("a/0.png",), "--exclude 'a b.txt'"),
+        (("photo [1].png", "a/0.png"), ("a/0.png",), "--exclude 'photo [1].png'"),
+        (("-.txt", "a/0.png"), ("a/0.png",), "--exclude ./-.txt"),
     ],
 )
 def test_refusal_names_files_and_one_pattern(
@@ -69,6 +88,10 @@ def test_refusal_names_files_and_one_pattern(
     with pytest.raises(DataError) as refusal:
         require_all_used(list_tree(tmp_path), used)
     assert str(refusal.value).endswith(pattern)
+    # the cure holds as it is pasted
+    patterns = shlex.split(pattern.removeprefix("--exclude "))
+    with open_run_scope(data_options=make_data_options({"exclude": patterns})):
+        require_all_used(list_tree(tmp_path), used)
 
 
 def test_loop_of_links_ends_and_links_are_followed(tmp_path: Path) -> None:
