@@ -143,9 +143,10 @@ _IMAGE_DATASETS = (
     ),
     ImageDatasetCard(
         name="imagefolder",
-        summary="your own images: --data-root DIR with train/CLASS/*.jpg and test/CLASS/*.jpg, or class folders alone",
+        summary="your own images: --data-root DIR with train/CLASS/*.jpg and test/CLASS/*.jpg, class folders alone, "
+        "or a table of labels (--labels FILE)",
         reader="folders:read_imagefolder",
-        source="your own images, one folder per class; name the folder that holds them with --data-root",
+        source="your own images; name the folder that holds them with --data-root",
         val_fraction=0.15,
         data_options=("layout", "nested_classes", "exclude", "labels"),
     ),

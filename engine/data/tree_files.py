@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from engine.data.data_options import get_data_options
-from engine.pictures.sheet_files import is_contact_sheet, is_sheet_path
 from foundation.errors import DataError
 from foundation.plural import format_count
 from foundation.run_scope import memoize_in_run
@@ -33,6 +32,9 @@ LITTER_FILES = frozenset(
     | {".gitkeep", ".gitignore", ".gitattributes", ".keep", ".dvcignore", "icon\r", "dataset-metadata.json"}
 )
 """Files that systems and tools write, in lower case."""
+
+OWN_SHEETS = frozenset(f"runs/check/{task}.png" for task in ("imagefolder", "segfolder", "trackfolder"))
+"""The contact sheets of ``bench check data``, where it was called in the folder of the data."""
 
 DOCUMENT_STEMS = ("readme", "license", "licence", "copying", "citation", "changelog", "terms", "attribution")
 DOCUMENT_SUFFIXES = (".md", ".rst", ".pdf", ".html", ".htm", ".bib", ".docx")
@@ -92,8 +94,7 @@ def list_tree(root: Path, folder: str = "") -> TreeFiles:
             path = PurePosixPath(Path(place, name).relative_to(root)).as_posix()
             hits = [pattern for pattern in patterns if _is_excluded(path, pattern)]
             matched.update(hits)
-            is_ours = path.startswith(tuple(stores)) or (is_sheet_path(path) and is_contact_sheet(Path(place, name)))
-            group = 2 if hits else 1 if is_ours or is_litter(path) else 0
+            group = 2 if hits else 1 if is_litter(path) or path.startswith(tuple(stores)) else 0
             if group == 0:
                 require_text_name(path)
             groups[group].append(path)
@@ -140,7 +141,12 @@ def is_litter(path: str) -> bool:
     [True, True, True, False]
     """
     *folders, name = path.lower().split("/")
-    if any(folder in LITTER_FOLDERS for folder in folders) or name in LITTER_FILES or name.startswith("._"):
+    if (
+        path in OWN_SHEETS
+        or any(folder in LITTER_FOLDERS for folder in folders)
+        or name in LITTER_FILES
+        or name.startswith("._")
+    ):
         return True
     # roboflow: README.dataset.txt; a picture named license-plate.png is data
     is_text = name.endswith((".txt", *DOCUMENT_SUFFIXES)) or "." not in name

@@ -20,13 +20,3 @@ def is_contact_sheet(path: Path) -> bool:
             return SHEET_MARK.encode() in stream.read(_HEADER_BYTES)
     except OSError:
         return False
-
-
-def is_sheet_path(path: str) -> bool:
-    """Return whether a path below a folder is one at which sheets are drawn if no other is named.
-
-    >>> is_sheet_path("runs/check/imagefolder.png"), is_sheet_path("runs/imagefolder.png")
-    (True, False)
-    """
-    parts = Path(path).parts
-    return parts[-3:-1] == SHEET_FOLDER.parts and path.endswith(".png")

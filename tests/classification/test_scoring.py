@@ -14,6 +14,7 @@ from engine.evaluation.model_source import ModelSource
 from foundation.errors import BenchError, DataError, IncompleteError
 from results.score_request import ScoreRequest
 from tests.classification.as_is import make
+from tests.classification.data import make as data_make
 from tests.conftest import Bench
 
 
@@ -177,3 +178,20 @@ def test_a_name_with_its_class_folder_is_enough(tmp_path: Path) -> None:
     assert score(data, "file,class\na/0.png,a\nb/0.png,b\n")["metrics"]["top1"] == 100  # type: ignore[index]
     with pytest.raises(DataError, match="which is no test image"):
         score(data, "file,class\n/x/train/a/0.png,a\n/x/train/b/0.png,b\n")
+
+
+def test_a_nested_class_is_found_by_its_folders(tmp_path: Path) -> None:
+    """The class folder of ``fruit/apple/0.png`` is apple, and two fruits may both have an image of that name."""
+    root = tmp_path / "data" / "test"
+    for number, name in enumerate("ab"):
+        data_make.write_noise_image(root / name / "x" / "0.png", number)
+    file = tmp_path / "predictions.csv"
+
+    def score_nested(text: str) -> dict[str, object]:
+        file.write_text(text)
+        options = {"nested_classes": "path"}
+        return score_results(ScoreRequest("imagefolder", (file,), root.parent, data_options=options)).data
+
+    assert score_nested("file,class\na/x/0.png,a/x\nb/x/0.png,b/x\n")["metrics"]["top1"] == 100  # type: ignore[index]
+    with pytest.raises(DataError, match="which is no test image"):
+        score_nested("file,class\n/y/train/a/x/0.png,a/x\n/y/train/b/x/0.png,b/x\n")

@@ -312,6 +312,19 @@ CASES = [
         refused=("train/cat/labels.txt", "--exclude train/cat/labels.txt"),
     ),
     WildFolder(
+        "a file whose name looks like a pattern, left out",
+        TASK,
+        add_files(write_splits("train", "test"), "train/cat/copy [1].txt"),
+        options={"exclude": ["train/cat/copy [1].txt"]},
+        splits=CUT,
+    ),
+    WildFolder(
+        "a test split that is a link to train",
+        TASK,
+        lambda root: (write_splits("train", "val")(root), (root / "test").symlink_to("train")),
+        refused=("train and", "test are one folder", "its own images"),
+    ),
+    WildFolder(
         "a hidden image",
         TASK,
         add_files(write_splits("train", "test"), "train/cat/.cat_9.png"),

@@ -284,7 +284,7 @@ CASES = [
                 "cat/img/Thumbs.db": b"x",
                 "cat/img/._0001.png": b"x",
                 "__MACOSX/cat/a.txt": "1",
-                "check_trackfolder.png": b"x",
+                "runs/check/trackfolder.png": b"x",
                 "README.md": "",
             }
         ),

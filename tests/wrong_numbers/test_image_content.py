@@ -164,9 +164,9 @@ def test_images_that_change_while_they_are_read_give_no_number_and_no_cache(
     assert not list(cache.rglob("features/*.json"))
 
 
-def link_test_to_train(root: Path) -> str:
+def copy_train_to_test(root: Path) -> str:
     shutil.rmtree(root / "test")
-    (root / "test").symlink_to(root / "train")
+    shutil.copytree(root / "train", root / "test")
     return "12 items of test have the content of an item of train: test/dark/0.bmp = train/dark/0.bmp"
 
 
@@ -180,7 +180,7 @@ def copy_to_val(root: Path) -> str:
     return "12 items of val have the content of an item of train: val/dark/0.bmp = train/dark/0.bmp"
 
 
-@pytest.mark.parametrize("leak", [link_test_to_train, copy_one_image, copy_to_val])
+@pytest.mark.parametrize("leak", [copy_train_to_test, copy_one_image, copy_to_val])
 def test_training_images_in_another_split_are_refused(
     leak: Callable[[Path], str], photos: Path, tmp_path: Path
 ) -> None:
@@ -191,6 +191,14 @@ def test_training_images_in_another_split_are_refused(
     assert not (tmp_path / "runs").exists()
     allowed = run_knn(photos, tmp_path / "runs", allow_duplicates=True)
     assert allowed.record.data.duplicates[0].startswith(sentence)
+
+
+def test_a_test_split_that_is_a_link_to_train_is_refused(photos: Path) -> None:
+    """No folder is read twice, so not even ``--allow-duplicates`` helps here."""
+    shutil.rmtree(photos / "test")
+    (photos / "test").symlink_to(photos / "train")
+    with pytest.raises(DataError, match=r"train and .*test are one folder; give the train split its own images"):
+        TASK.check_data(photos)
 
 
 def test_the_same_image_twice_in_train_is_allowed(photos: Path) -> None:

@@ -95,6 +95,20 @@ def _explain_difference(file: Path, listed: Sequence[str], found: Sequence[str])
     )
 
 
+def note_similar_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Say which classes differ in upper and lower case alone; they may be meant, as letters are, or mistyped.
+
+    >>> note_similar_names(["Cat", "cat", "dog"])
+    ('the classes Cat and cat differ in upper and lower case alone',)
+    """
+    first: dict[str, str] = {}
+    pairs = [(other, name) for name in sorted(names) if (other := first.setdefault(name.casefold(), name)) != name]
+    more = f" ({len(pairs) - 1} more such pairs)" if len(pairs) > 1 else ""
+    return tuple(
+        f"the classes {other} and {name} differ in upper and lower case alone{more}" for other, name in pairs[:1]
+    )
+
+
 def abbreviate_names(names: Sequence[str]) -> str:
     """Return the first six names and, if there are more, their number."""
     more = f", ... ({len(names)})" if len(names) > MAX_NAMED_CLASSES else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -56,6 +57,7 @@ def find_split_folders(tree: ImageTree, needs_train: bool = True) -> FolderLayou
     if len(parsed) < len(names):
         raise _make_mixed_error(tree, base, names, parsed)
     by_split = _require_one_folder_each(tree, base, parsed)
+    _require_separate_folders(tree, base, by_split)
     places = {split: _enter_split(tree, _join(base, name)) for split, name in by_split.items()}
     _require_class_folders(tree, base, by_split, places)
     _require_all_sides(tree, base, by_split, places, needs_train)
@@ -156,6 +158,23 @@ def _require_one_folder_each(tree: ImageTree, base: str, parsed: Mapping[str, Sp
             )
         by_split[found.split] = name
     return {split: by_split[split] for split in ("train", "val", "test") if split in by_split}
+
+
+def _require_separate_folders(tree: ImageTree, base: str, by_split: Mapping[str, str]) -> None:
+    """Require that no split is a link to another one, which would test on the images that were learned.
+
+    Args:
+        tree: the images, in which a linked folder stands under one of its names.
+        base: the folder that holds the splits.
+        by_split: folder of each split.
+    """
+    place = tree.get_path(base)
+    homes = {os.path.realpath(place / name): (split, name) for split, name in by_split.items()}
+    for child in sorted(place.iterdir()):
+        found = parse_split_name(child.name)
+        split, name = homes.get(os.path.realpath(child), ("", ""))
+        if found is not None and name not in ("", child.name) and found.split != split:
+            raise DataError(f"{child} and {place / name} are one folder; give the {found.split} split its own images")
 
 
 def _enter_split(tree: ImageTree, place: str) -> str:

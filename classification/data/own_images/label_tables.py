@@ -7,7 +7,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from classification.data.own_images.class_list import abbreviate_names, number_classes, read_class_list
+from classification.data.own_images.class_list import (
+    abbreviate_names,
+    note_similar_names,
+    number_classes,
+    read_class_list,
+)
 from classification.data.own_images.image_tree import ImageTree, is_below
 from classification.data.own_images.match_rows import match_rows
 from classification.data.own_images.table_columns import LabelTable, parse_labels
@@ -102,9 +107,11 @@ def read_table_images(tree: ImageTree, tables: Sequence[PlacedTable], class_list
     notes = [f"labels from {', '.join(placed.file.name for placed in tables[:1])} (columns {columns})"]
     if num_excluded:
         notes.append(_count_excluded_rows(num_excluded))
-    if not any(splits):
+    has_column = any(splits)
+    if not has_column:
         splits, said = _find_folder_splits(tree, file, paths)
         notes += said
+    _refuse_idle_options(file, has_column, has_splits=any(splits))
     by_split: dict[str, LabeledImages] = {
         split: hash_labeled_images(tree, sort_images(_select_split(paths, names, splits, split)))
         for split in (("train", "val", "test") if any(splits) else (WHOLE,))
@@ -112,8 +119,28 @@ def read_table_images(tree: ImageTree, tables: Sequence[PlacedTable], class_list
     }
     classes = numbers if numbers and class_list is None else number_classes(names, class_list)
     order = sorted(classes, key=classes.__getitem__)
-    notes.append(f"classes in the order {abbreviate_names(order)}")
+    notes += [*note_similar_names(order), f"classes in the order {abbreviate_names(order)}"]
     return UserImages(by_split, {}, {name: place for place, name in enumerate(order)}, tuple(notes))
+
+
+def _refuse_idle_options(file: Path, has_column: bool, has_splits: bool) -> None:
+    """Refuse options that have no effect on a table: they would stand in the record and seem to hold.
+
+    Args:
+        file: the table.
+        has_column: whether the table has splits.
+        has_splits: whether the table or the folders have.
+    """
+    options = get_data_options()
+    if options.nested_classes is not None:
+        raise DataError(f"{file} says the class of each image, so --nested-classes has no effect; leave it out")
+    if options.layout is not None and has_column:
+        raise DataError(f"{file} says the split of each image, so --layout has no effect; leave it out")
+    if options.layout == "splits" and not has_splits:
+        raise DataError(
+            f"{file} has no column split, and its images do not lie in folders of a train and a test split, as "
+            "--layout splits says; leave it out, or add the column"
+        )
 
 
 def _parse_table(placed: PlacedTable) -> LabelTable:

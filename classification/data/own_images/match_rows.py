@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -46,8 +46,9 @@ def match_rows(tree: ImageTree, table: Path, rows: Sequence[LabelRow], base: str
         DataError: a row fits no image or several, or two rows name one image.
     """
     # a damaged image is left out with --exclude alone, and its row need not be removed
-    finder = _ImageFinder(tree.list_images(base), table, base)
-    excluded = _ImageFinder([path for path in tree.files.excluded if _is_image(path)], table, base)
+    wanted = {_clean_name(row.file) for row in rows}
+    finder = _ImageFinder(tree.list_images(base), wanted, table, base)
+    excluded = _ImageFinder([path for path in tree.files.excluded if _is_image(path)], wanted, table, base)
     paths: list[str] = []
     kept: list[LabelRow] = []
     lost: list[LabelRow] = []
@@ -78,6 +79,12 @@ def match_rows(tree: ImageTree, table: Path, rows: Sequence[LabelRow], base: str
     return MatchedImages(paths, kept, num_excluded)
 
 
+def _clean_name(text: str) -> str:
+    """Return how a table names an image, with forward slashes and accents in one form."""
+    parts = normalize_name(text).replace("\\", "/").split("/")
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
 def _is_image(path: str) -> bool:
     return path.lower().endswith(IMAGE_SUFFIXES)
 
@@ -87,11 +94,12 @@ class _ImageFinder:
 
     Args:
         paths: the images, relative to the user's folder.
+        wanted: the names that will be asked for; of a million images, not every end of every path is kept.
         table: the table, for messages.
         base: the folder of the table.
     """
 
-    def __init__(self, paths: Iterable[str], table: Path, base: str) -> None:
+    def __init__(self, paths: Iterable[str], wanted: Container[str], table: Path, base: str) -> None:
         self.table, self.base = table, base
         self.by_path: dict[str, str] = {}
         self.by_end: dict[str, list[str]] = {}
@@ -102,7 +110,8 @@ class _ImageFinder:
             for start in range(len(parts)):
                 end = "/".join(parts[start:])
                 for name in (end, os.path.splitext(end)[0]):  # noqa: PTH122 - text, not a path of this system
-                    self.by_end.setdefault(name, []).append(path)
+                    if name in wanted:
+                        self.by_end.setdefault(name, []).append(path)
 
     def find_image(self, row: LabelRow) -> str | None:
         """Return the image of a row, ``None`` if there is none.
@@ -110,9 +119,8 @@ class _ImageFinder:
         Raises:
             DataError: there are several.
         """
-        text = normalize_name(row.file).replace("\\", "/")
-        parts = [part for part in text.split("/") if part not in ("", ".")]
-        name = "/".join(parts)
+        name = _clean_name(row.file)
+        parts = name.split("/")
         inside = self.by_path.get(f"{self.base}/{name}" if self.base else name)
         if inside is not None:
             return inside

@@ -8,7 +8,12 @@ from pathlib import Path
 from classification.data.dataset_splits import RawDataset, RawSplit
 from classification.data.image_collections import ImageFiles
 from classification.data.own_images.class_folders import read_class_folders
-from classification.data.own_images.class_list import abbreviate_names, find_class_list, number_classes
+from classification.data.own_images.class_list import (
+    abbreviate_names,
+    find_class_list,
+    note_similar_names,
+    number_classes,
+)
 from classification.data.own_images.find_splits import find_split_folders
 from classification.data.own_images.image_tree import ImageTree, open_image_tree
 from classification.data.own_images.label_tables import find_tables, read_table_images
@@ -121,7 +126,7 @@ def _read_folder_images(tree: ImageTree, base: str, splits: Mapping[str, str], c
     notes = dict.fromkeys(note for images in read.values() for note in images.notes)
     order = f"classes in the order {abbreviate_names(list(classes))}"
     images = {split: LabeledImages(found.paths, found.names) for split, found in read.items()}
-    return UserImages(images, splits, classes, (*notes, order))
+    return UserImages(images, splits, classes, (*notes, *note_similar_names(classes), order))
 
 
 def _suggest_use(tree: ImageTree, base: str, splits: Mapping[str, str]) -> str:

@@ -22,6 +22,7 @@ def _write(root: Path, *names: str) -> None:
 
 def test_litter_is_set_apart(tmp_path: Path) -> None:
     litter = ("Thumbs.db", "cat/.DS_Store", "cat/._0.png", "__MACOSX/cat/0.png", "cat/.ipynb_checkpoints/0.png")
+    litter = (*litter, "runs/check/imagefolder.png")  # the sheet of an earlier check in this folder
     documents = ("README.roboflow.txt", "LICENSE", "notes/paper.pdf")
     _write(tmp_path, *litter, *documents, "cat/0.png", "cat/license.png", ".hidden.png")
     tree = list_tree(tmp_path)

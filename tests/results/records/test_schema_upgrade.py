@@ -77,7 +77,8 @@ def test_tracking_settings_of_version_3_make_the_recipe_of_today() -> None:
     record = parse(content("record_v3_tracking"))
     recipe = TrackingRecipe.model_validate({**record.config["recipe"], **record.non_identity_settings})
     assert recipe.identity_settings() == record.config["recipe"], "so a new run stands on the same board"
-    assert recipe.non_identity_settings() == record.non_identity_settings
+    # settings that were added later and change no number
+    assert recipe.non_identity_settings() == {**record.non_identity_settings, "got10k_list": None}
     old = content("record_v3_tracking")["config"]["recipe"]
     assert recipe.ce.keep_ratio == old["eliminate"]["keep"] == 0.7
     assert recipe.max_frame_gap == old["gap"] == 200
