@@ -225,11 +225,8 @@ def _check_draws(draws: FloatArray, ids: tuple[str, ...], path: Path) -> tuple[i
 
 
 def _require_unique_ids(ids: tuple[str, ...], path: Path) -> tuple[str, ...]:
-    if len(set(ids)) != len(ids) or not ids:
-        raise RecordError(f"{path} has {len(ids)} items with {len(set(ids))} names; it needs one or more, each once")
-    # one sequence of a user's own is a sound test, of which nothing can be resampled
-    if len(ids) == 1:
-        raise NoItemValueError(f"{path} has one item, so the uncertainty is unknown")
+    if len(set(ids)) != len(ids) or len(ids) < 2:
+        raise RecordError(f"{path} has {len(ids)} items with {len(set(ids))} names; it needs two or more, each once")
     return ids
 
 

@@ -131,10 +131,3 @@ def test_runs_on_other_items_are_not_paired(run: StoredRun) -> None:
     with pytest.raises(RecordError, match="not scored on the same items"):
         build_sample([first, second])
     assert (run[0] / RECORD_FILE).exists()
-
-
-def test_one_item_is_no_fault_of_the_record(run: StoredRun) -> None:
-    """A user's own set may be tested on one sequence: its record is sound, and nothing can be resampled."""
-    folder, record = changed(run, "sequence,AUC\na,1.0\n", {"AUC": 1.0})
-    with pytest.raises(NoItemValueError, match=r"items\.csv has one item, so the uncertainty is unknown"):
-        read_item_outcomes(folder, record, "AUC")
